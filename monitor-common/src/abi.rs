@@ -1,0 +1,53 @@
+//! A fingerprint of the layout of the pinned state.
+
+use core::mem::{offset_of, size_of};
+
+use crate::{
+    DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
+    MAX_INTERFACES, MAX_POLICIES, PolicyCounters, PolicyRecord,
+};
+
+/// Raised when the meaning of a cell changes while its layout stays.
+pub const ABI_VERSION: usize = 1;
+
+/// Names the directory of the pinned state: a daemon with another layout finds
+/// another directory and never reads counters that mean something else.
+pub const ABI_HASH: u64 = fnv1a(&[
+    ABI_VERSION,
+    size_of::<InterfaceCounters>(),
+    offset_of!(InterfaceCounters, passed_ipv6),
+    offset_of!(InterfaceCounters, dropped_ipv4),
+    offset_of!(InterfaceCounters, dropped_ipv6),
+    offset_of!(InterfaceCounters, unparsed),
+    size_of::<PolicyCounters>(),
+    offset_of!(PolicyCounters, dropped),
+    offset_of!(PolicyCounters, other_passed),
+    offset_of!(PolicyCounters, other_dropped),
+    size_of::<DeviceKey>(),
+    offset_of!(DeviceKey, policy),
+    size_of::<DeviceCounters>(),
+    offset_of!(DeviceCounters, dropped),
+    size_of::<PolicyRecord>(),
+    size_of::<InterfaceRecord>(),
+    offset_of!(InterfaceRecord, ifindex),
+    offset_of!(InterfaceRecord, mode),
+    MAX_POLICIES as usize,
+    MAX_INTERFACES as usize,
+    MAX_DEVICE_CELLS as usize,
+]);
+
+/// FNV-1a, 64 bits, over the little-endian bytes of each number.
+const fn fnv1a(numbers: &[usize]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut i = 0;
+    while i < numbers.len() {
+        let bytes = (numbers[i] as u64).to_le_bytes();
+        let mut j = 0;
+        while j < bytes.len() {
+            hash = (hash ^ bytes[j] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            j += 1;
+        }
+        i += 1;
+    }
+    hash
+}

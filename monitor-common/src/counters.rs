@@ -1,0 +1,155 @@
+//! Cells that the kernel adds to and user space sums up, one copy per CPU.
+
+/// Packets and their length in bytes on the wire, layer 2 included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Count {
+    /// Program runs; in generic mode a GRO aggregate is one packet.
+    pub packets: u64,
+    /// Bytes from the Ethernet header to the end of the frame, without FCS.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// Adds one packet of `bytes` bytes, wrapping as the kernel does.
+    #[inline(always)]
+    pub fn add_packet(&mut self, bytes: u64) {
+        self.packets = self.packets.wrapping_add(1);
+        self.bytes = self.bytes.wrapping_add(bytes);
+    }
+}
+
+impl core::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.packets = self.packets.wrapping_add(other.packets);
+        self.bytes = self.bytes.wrapping_add(other.bytes);
+    }
+}
+
+/// Why a frame passed without being matched. Each such frame has exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u32)]
+pub enum Reason {
+    /// Neither IPv4 nor IPv6 by its `EtherType`, or by the PPP protocol.
+    NonIp = 0,
+    /// Shorter than an Ethernet header (14 bytes).
+    TruncatedEthernet = 1,
+    /// More than four VLAN tags.
+    VlanDepth = 2,
+    /// A VLAN tag announced and not wholly there.
+    TruncatedVlan = 3,
+    /// A PPPoE session header (RFC 2516) cut short, or not version 1, type 1, code 0.
+    BadPppoe = 4,
+    /// Less than the 20 bytes of a fixed IPv4 header.
+    TruncatedIpv4 = 5,
+    /// IPv4 by `EtherType`, with another version or a header length below 20 bytes.
+    BadIpv4 = 6,
+    /// Less than the 40 bytes of a fixed IPv6 header.
+    TruncatedIpv6 = 7,
+    /// IPv6 by `EtherType`, with another version.
+    BadIpv6 = 8,
+}
+
+impl Reason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 9] = [
+        Self::NonIp,
+        Self::TruncatedEthernet,
+        Self::VlanDepth,
+        Self::TruncatedVlan,
+        Self::BadPppoe,
+        Self::TruncatedIpv4,
+        Self::BadIpv4,
+        Self::TruncatedIpv6,
+        Self::BadIpv6,
+    ];
+
+    /// The name used in metrics, JSON and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NonIp => "non_ip",
+            Self::TruncatedEthernet => "truncated_ethernet",
+            Self::VlanDepth => "vlan_depth",
+            Self::TruncatedVlan => "truncated_vlan",
+            Self::BadPppoe => "bad_pppoe",
+            Self::TruncatedIpv4 => "truncated_ipv4",
+            Self::BadIpv4 => "bad_ipv4",
+            Self::TruncatedIpv6 => "truncated_ipv6",
+            Self::BadIpv6 => "bad_ipv6",
+        }
+    }
+}
+
+/// All cells of one interface. They are disjoint: a packet adds to exactly one,
+/// so a total is a sum over one read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct InterfaceCounters {
+    /// IPv4 packets that passed.
+    pub passed_ipv4: Count,
+    /// IPv6 packets that passed.
+    pub passed_ipv6: Count,
+    /// IPv4 packets that were dropped.
+    pub dropped_ipv4: Count,
+    /// IPv6 packets that were dropped.
+    pub dropped_ipv6: Count,
+    /// Frames that passed unmatched, by [`Reason`]; their family is `other`.
+    pub unparsed: [Count; Reason::ALL.len()],
+}
+
+/// Cells of one policy slot, disjoint as well: `passed` and `dropped` hold the
+/// packets it matched, by what became of them.
+///
+/// The `other_*` cells repeat those whose device found no room in the device
+/// table, so that for each verdict `devices + other = policy`, exactly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct PolicyCounters {
+    /// Matched packets that passed.
+    pub passed: Count,
+    /// Matched packets that were dropped.
+    pub dropped: Count,
+    /// The part of `passed` that is in no device cell.
+    pub other_passed: Count,
+    /// The part of `dropped` that is in no device cell.
+    pub other_dropped: Count,
+}
+
+/// Entries of the device table, preallocated on every possible CPU.
+pub const MAX_DEVICE_CELLS: u32 = 16_384;
+
+/// A device as one policy saw it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C)]
+pub struct DeviceKey {
+    /// Source MAC of the frame, network order.
+    pub mac: [u8; 6],
+    /// Policy slot, host order.
+    pub policy: u16,
+}
+
+/// Cells of one (device, policy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct DeviceCounters {
+    /// Matched packets of the device that passed.
+    pub passed: Count,
+    /// Matched packets of the device that were dropped.
+    pub dropped: Count,
+}
+
+#[cfg(feature = "user")]
+mod user {
+    use super::{DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters};
+
+    // SAFETY: `repr(C)`, integers and byte arrays only, no implicit padding
+    // (checked in `tests/layout.rs`), valid for every bit pattern.
+    unsafe impl aya::Pod for InterfaceCounters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for PolicyCounters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for DeviceKey {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for DeviceCounters {}
+}

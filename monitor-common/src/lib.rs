@@ -1,0 +1,23 @@
+//! The ABI between the kernel program and user space: every type and constant
+//! that both sides read, and nothing else.
+//!
+//! All types are `repr(C)` with explicit padding and no invalid bit patterns,
+//! so a value read from a map is always a valid value. Addresses and MACs are
+//! byte arrays in network order; counts and identifiers are in host order.
+
+#![no_std]
+
+mod abi;
+mod counters;
+mod names;
+mod ruleset;
+
+pub use abi::{ABI_HASH, ABI_VERSION};
+pub use counters::{
+    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_DEVICE_CELLS, PolicyCounters, Reason,
+};
+pub use names::{InterfaceRecord, MAX_INTERFACES, NAME_BYTES, PolicyRecord};
+pub use ruleset::{
+    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES,
+    MatchEntry, MatchSet, NO_MATCH, global,
+};

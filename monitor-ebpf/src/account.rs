@@ -1,0 +1,106 @@
+//! Counters: one interface cell per packet, one cell per matching policy, one
+//! per (device, policy).
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use monitor_common::{
+    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, MatchSet,
+    PolicyCounters, Reason,
+};
+
+use crate::{
+    decide::Verdict,
+    frame::Frame,
+    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, POLICIES},
+    parse::{Family, Packet},
+};
+
+#[inline(always)]
+pub(crate) fn unparsed(frame: &Frame, reason: Reason) {
+    let Some(interface) = interface_counters() else {
+        return;
+    };
+    if let Some(cell) = interface.unparsed.get_mut(reason as usize) {
+        cell.add_packet(frame.len());
+    }
+}
+
+#[inline(always)]
+pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
+    let Some(interface) = interface_counters() else {
+        return;
+    };
+    let cell = match (verdict, family) {
+        (Verdict::Passed, Family::Ipv4) => &mut interface.passed_ipv4,
+        (Verdict::Passed, Family::Ipv6) => &mut interface.passed_ipv6,
+        (Verdict::Dropped, Family::Ipv4) => &mut interface.dropped_ipv4,
+        (Verdict::Dropped, Family::Ipv6) => &mut interface.dropped_ipv6,
+    };
+    cell.add_packet(frame.len());
+}
+
+/// Adds the packet to every policy of its match set, whichever of them decided.
+#[inline(always)]
+pub(crate) fn policies(frame: &Frame, packet: &Packet, set: &MatchSet, verdict: Verdict) {
+    let bytes = frame.len();
+    for index in 0..MAX_COVERING_POLICIES {
+        if index >= set.len as usize {
+            break;
+        }
+        let slot = set.entries[index].policy;
+        let Some(policy) = policy_counters(slot) else {
+            continue;
+        };
+        match verdict {
+            Verdict::Passed => policy.passed.add_packet(bytes),
+            Verdict::Dropped => policy.dropped.add_packet(bytes),
+        }
+        let device = DeviceKey {
+            mac: packet.source_mac,
+            policy: slot,
+        };
+        device_cell(&device, verdict, policy).add_packet(bytes);
+    }
+}
+
+/// The cell of a device, or the policy's `other` cell where the table is full.
+#[inline(always)]
+fn device_cell<'a>(
+    key: &DeviceKey,
+    verdict: Verdict,
+    policy: &'a mut PolicyCounters,
+) -> &'a mut Count {
+    match (device_counters(key), verdict) {
+        (Some(device), Verdict::Passed) => &mut device.passed,
+        (Some(device), Verdict::Dropped) => &mut device.dropped,
+        (None, Verdict::Passed) => &mut policy.other_passed,
+        (None, Verdict::Dropped) => &mut policy.other_dropped,
+    }
+}
+
+#[inline(always)]
+fn device_counters(key: &DeviceKey) -> Option<&'static mut DeviceCounters> {
+    let found = DEVICES.get_ptr_mut(key).or_else(|| {
+        // Another CPU may insert the same key first: then this insert fails and
+        // the second look finds it. A full table fails both.
+        let _ = DEVICES.insert(key, &DeviceCounters::default(), u64::from(BPF_NOEXIST));
+        DEVICES.get_ptr_mut(key)
+    });
+    // SAFETY: see `interface_counters`.
+    found.map(|cell| unsafe { &mut *cell })
+}
+
+#[inline(always)]
+fn policy_counters(slot: u16) -> Option<&'static mut PolicyCounters> {
+    let cell = POLICIES.get_ptr_mut(u32::from(slot))?;
+    // SAFETY: see `interface_counters`.
+    Some(unsafe { &mut *cell })
+}
+
+#[inline(always)]
+fn interface_counters() -> Option<&'static mut InterfaceCounters> {
+    let cell = INTERFACES.get_ptr_mut(INTERFACE_SLOT.load())?;
+    // SAFETY: the cell is this CPU's own, and XDP runs with bottom halves off,
+    // so nothing else writes it meanwhile. No two live references point to the
+    // same cell: each caller takes one and lets it go.
+    Some(unsafe { &mut *cell })
+}

@@ -1,0 +1,38 @@
+//! The only unsafe access to packet memory.
+
+use aya_ebpf::programs::XdpContext;
+
+/// The bytes of one frame, from the Ethernet header on.
+pub(crate) struct Frame {
+    start: usize,
+    end: usize,
+}
+
+impl Frame {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &XdpContext) -> Self {
+        Self {
+            start: ctx.data(),
+            end: ctx.data_end(),
+        }
+    }
+
+    /// Length in bytes, layer 2 included.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u64 {
+        (self.end - self.start) as u64
+    }
+
+    /// The `N` bytes at `offset`, or `None` where the frame ends before them.
+    #[inline(always)]
+    pub(crate) fn bytes<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        let at = self.start + offset;
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: the frame reaches from `start` to `end`, and `at..at + N` was
+        // just checked to lie inside; a byte array has no alignment and no
+        // invalid values. The verifier proves the same bound once more.
+        Some(unsafe { (at as *const [u8; N]).read() })
+    }
+}

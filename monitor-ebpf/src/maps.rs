@@ -1,0 +1,64 @@
+//! Every map. Those of the state are pinned and shared by all generations; those
+//! of the ruleset belong to one generation and are sized to it at load.
+
+use aya_ebpf::{
+    Global,
+    bindings::BPF_F_MMAPABLE,
+    macros::map,
+    maps::{Array, LpmTrie, PerCpuArray, PerCpuHashMap},
+};
+use monitor_common::{
+    DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
+    MAX_INTERFACES, MAX_POLICIES, MatchSet, PolicyCounters, PolicyRecord,
+};
+
+// State.
+
+#[map(name = "INTERFACES")]
+pub(crate) static INTERFACES: PerCpuArray<InterfaceCounters> =
+    PerCpuArray::with_max_entries(MAX_INTERFACES, 0);
+
+#[map(name = "POLICIES")]
+pub(crate) static POLICIES: PerCpuArray<PolicyCounters> =
+    PerCpuArray::with_max_entries(MAX_POLICIES, 0);
+
+// Preallocated, and nothing is deleted while attached: an insert that fails is
+// a full table, never a race with a free list of another CPU.
+#[map(name = "DEVICES")]
+pub(crate) static DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
+    PerCpuHashMap::with_max_entries(MAX_DEVICE_CELLS, 0);
+
+// Only user space reads and writes these two; they are declared here because
+// they live and die with the counters above.
+
+#[map(name = "POLICY_NAMES")]
+static POLICY_NAMES: Array<PolicyRecord> = Array::with_max_entries(MAX_POLICIES, 0);
+
+#[map(name = "IFACE_NAMES")]
+static IFACE_NAMES: Array<InterfaceRecord> = Array::with_max_entries(MAX_INTERFACES, 0);
+
+// Ruleset of one generation.
+
+#[map(name = "PREFIXES_V4")]
+pub(crate) static PREFIXES_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "PREFIXES_V6")]
+pub(crate) static PREFIXES_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "MATCH_SETS")]
+pub(crate) static MATCH_SETS: Array<MatchSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+// Constants of one program instance. The loader writes them before the verifier
+// runs, so that what they switch off is not even translated.
+
+#[unsafe(no_mangle)]
+pub(crate) static INTERFACE_SLOT: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static HAS_IPV4: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static HAS_IPV6: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static LOG_PACKETS: Global<u32> = Global::new(0);

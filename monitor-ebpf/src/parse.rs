@@ -1,0 +1,158 @@
+//! Frame → [`Packet`]: Ethernet, VLAN tags, PPPoE session, fixed IP header.
+
+use monitor_common::Reason;
+
+use crate::frame::Frame;
+
+const ETHERNET_HEADER: usize = 14;
+const ETHER_TYPE_OFFSET: usize = 12;
+const SOURCE_MAC_OFFSET: usize = 6;
+
+// EtherTypes: IEEE 802 numbers (IANA), tags of IEEE 802.1Q and two that
+// older switches use for the outer tag.
+const IPV4: u16 = 0x0800;
+const IPV6: u16 = 0x86dd;
+const PPPOE_SESSION: u16 = 0x8864;
+const VLAN_CUSTOMER: u16 = 0x8100;
+const VLAN_SERVICE: u16 = 0x88a8;
+const VLAN_OLD_QINQ: u16 = 0x9100;
+const VLAN_OLD_QINQ_2: u16 = 0x9200;
+
+const VLAN_TAG: usize = 4;
+const MAX_VLAN_TAGS: usize = 4;
+
+// RFC 2516: version 1 and type 1 in one byte, code 0 for session data.
+const PPPOE_HEADER: usize = 6;
+const PPPOE_VERSION_TYPE: u8 = 0x11;
+const PPPOE_CODE_SESSION: u8 = 0x00;
+// PPP protocol numbers (RFC 1332, RFC 5072).
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
+
+/// What matching needs to know of a frame.
+pub(crate) struct Packet {
+    /// Source MAC, network order.
+    pub(crate) source_mac: [u8; 6],
+    pub(crate) destination: Destination,
+}
+
+/// Destination address of the outermost IP header, network order.
+pub(crate) enum Destination {
+    Ipv4([u8; 4]),
+    Ipv6([u8; 16]),
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub(crate) fn family(&self) -> Family {
+        match self.destination {
+            Destination::Ipv4(_) => Family::Ipv4,
+            Destination::Ipv6(_) => Family::Ipv6,
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn parse(frame: &Frame) -> Result<Packet, Reason> {
+    let Some(ether_type) = frame.bytes::<2>(ETHER_TYPE_OFFSET) else {
+        return Err(Reason::TruncatedEthernet);
+    };
+    let Some(source_mac) = frame.bytes::<6>(SOURCE_MAC_OFFSET) else {
+        return Err(Reason::TruncatedEthernet);
+    };
+    let (ether_type, offset) = skip_vlan_tags(frame, u16::from_be_bytes(ether_type))?;
+    let destination = match ether_type {
+        IPV4 => ipv4(frame, offset)?,
+        IPV6 => ipv6(frame, offset)?,
+        PPPOE_SESSION => pppoe(frame, offset)?,
+        _ => return Err(Reason::NonIp),
+    };
+    Ok(Packet {
+        source_mac,
+        destination,
+    })
+}
+
+/// Returns the first `EtherType` that is no tag, and the offset of what follows it.
+#[inline(always)]
+fn skip_vlan_tags(frame: &Frame, mut ether_type: u16) -> Result<(u16, usize), Reason> {
+    let mut offset = ETHERNET_HEADER;
+    for _ in 0..MAX_VLAN_TAGS {
+        if !is_vlan_tag(ether_type) {
+            return Ok((ether_type, offset));
+        }
+        let Some([_, _, high, low]) = frame.bytes::<VLAN_TAG>(offset) else {
+            return Err(Reason::TruncatedVlan);
+        };
+        ether_type = u16::from_be_bytes([high, low]);
+        offset += VLAN_TAG;
+    }
+    if is_vlan_tag(ether_type) {
+        return Err(Reason::VlanDepth);
+    }
+    Ok((ether_type, offset))
+}
+
+#[inline(always)]
+fn is_vlan_tag(ether_type: u16) -> bool {
+    matches!(
+        ether_type,
+        VLAN_CUSTOMER | VLAN_SERVICE | VLAN_OLD_QINQ | VLAN_OLD_QINQ_2
+    )
+}
+
+#[inline(always)]
+fn pppoe(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
+    let Some(header) = frame.bytes::<PPPOE_HEADER>(offset) else {
+        return Err(Reason::BadPppoe);
+    };
+    if header[0] != PPPOE_VERSION_TYPE || header[1] != PPPOE_CODE_SESSION {
+        return Err(Reason::BadPppoe);
+    }
+    let Some(protocol) = frame.bytes::<2>(offset + PPPOE_HEADER) else {
+        return Err(Reason::BadPppoe);
+    };
+    let offset = offset + PPPOE_HEADER + protocol.len();
+    match u16::from_be_bytes(protocol) {
+        PPP_IPV4 => ipv4(frame, offset),
+        PPP_IPV6 => ipv6(frame, offset),
+        _ => Err(Reason::NonIp),
+    }
+}
+
+/// RFC 791. Options need not be there: only the destination is read.
+#[inline(always)]
+fn ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
+    let Some(header) = frame.bytes::<20>(offset) else {
+        return Err(Reason::TruncatedIpv4);
+    };
+    let (version, header_words) = (header[0] >> 4, header[0] & 0x0f);
+    if version != 4 || header_words < 5 {
+        return Err(Reason::BadIpv4);
+    }
+    Ok(Destination::Ipv4([
+        header[16], header[17], header[18], header[19],
+    ]))
+}
+
+/// RFC 8200. Extension headers change nothing about the destination.
+#[inline(always)]
+fn ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
+    const DESTINATION_OFFSET: usize = 24;
+    let Some(destination) = frame.bytes::<16>(offset + DESTINATION_OFFSET) else {
+        return Err(Reason::TruncatedIpv6);
+    };
+    let Some([first]) = frame.bytes::<1>(offset) else {
+        return Err(Reason::TruncatedIpv6);
+    };
+    if first >> 4 != 6 {
+        return Err(Reason::BadIpv6);
+    }
+    Ok(Destination::Ipv6(destination))
+}

@@ -1,0 +1,5 @@
+//! Model → ruleset.
+
+mod ruleset;
+
+pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};

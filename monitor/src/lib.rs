@@ -1,0 +1,13 @@
+//! An eBPF packet filter and blocker for Linux WiFi gateways.
+//!
+//! Data flows one way, and a module imports only from stages before it:
+//!
+//! ```text
+//! control   YAML → source → model → ruleset → generation → kernel
+//! packet    frame → parse → match → decide → account → verdict
+//! evidence  counters → snapshot → metrics, status
+//! ```
+
+pub mod compile;
+pub mod policy;
+pub mod snapshot;

@@ -1,0 +1,5 @@
+//! Policies: what was typed, and what it means.
+
+mod names;
+
+pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};

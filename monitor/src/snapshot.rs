@@ -1,0 +1,137 @@
+//! What the filter has seen and done at one moment: the only thing that
+//! metrics, status and reports receive. Counts are totals since the counters
+//! were created, over every generation.
+
+use serde::{Deserialize, Serialize};
+
+use crate::policy::{Action, MacAddress};
+
+/// Packets and bytes on the wire, layer 2 included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Program runs; in generic mode a GRO aggregate is one packet.
+    pub packets: u64,
+    /// Bytes of those packets.
+    pub bytes: u64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.packets += other.packets;
+        self.bytes += other.bytes;
+    }
+}
+
+impl From<monitor_common::Count> for Count {
+    fn from(count: monitor_common::Count) -> Self {
+        Self {
+            packets: count.packets,
+            bytes: count.bytes,
+        }
+    }
+}
+
+/// A count for each verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdicts {
+    /// Packets that went on.
+    pub passed: Count,
+    /// Packets that the filter dropped.
+    pub dropped: Count,
+}
+
+/// The whole state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Sorted by name.
+    pub interfaces: Vec<InterfaceSnapshot>,
+    /// Sorted by name; also policies that are no longer in force, while their
+    /// counters live.
+    pub policies: Vec<PolicySnapshot>,
+    /// How the last load of the policies went.
+    pub reload: ReloadSnapshot,
+}
+
+/// How the filter is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver, before a socket buffer is made.
+    Native,
+    /// In the network stack, after a socket buffer is made; every interface has it.
+    Generic,
+}
+
+impl Mode {
+    /// `native` or `generic`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// One interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSnapshot {
+    /// As the kernel names it.
+    pub name: String,
+    /// `None`: counters exist, but no filter is attached now.
+    pub mode: Option<Mode>,
+    /// The generation in force, where one is.
+    pub generation: Option<u64>,
+    /// IPv4 packets by verdict.
+    pub ipv4: Verdicts,
+    /// IPv6 packets by verdict.
+    pub ipv6: Verdicts,
+    /// Frames that passed unmatched, by reason, in a fixed order, zeros included.
+    pub unparsed: Vec<(String, Count)>,
+}
+
+/// One policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySnapshot {
+    /// As written in the policy file.
+    pub name: String,
+    /// `None`: no longer in force, its counters live on.
+    pub action: Option<Action>,
+    /// Prefixes it has in the ruleset in force.
+    pub prefixes: Prefixes,
+    /// Packets it matched, by what became of them.
+    pub matched: Verdicts,
+    /// The part of `matched` whose device found no room in the device table.
+    pub other: Verdicts,
+    /// The rest of `matched`, by device, sorted by MAC.
+    pub devices: Vec<DeviceSnapshot>,
+}
+
+/// Prefixes by family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Prefixes {
+    /// IPv4.
+    pub v4: usize,
+    /// IPv6.
+    pub v6: usize,
+}
+
+/// One device under one policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceSnapshot {
+    /// Source MAC: the last hop, which may hide several devices.
+    pub mac: MacAddress,
+    /// Packets of it that the policy matched.
+    pub matched: Verdicts,
+}
+
+/// The last load of the policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadSnapshot {
+    /// Whether the files as they are now are in force.
+    pub success: bool,
+    /// When it ended, in seconds since 1970-01-01T00:00:00Z.
+    pub timestamp: u64,
+    /// Why the files are not in force: rendered diagnostics.
+    pub error: Option<String>,
+}
