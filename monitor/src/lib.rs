@@ -9,5 +9,7 @@
 //! ```
 
 pub mod compile;
+pub mod datapath;
 pub mod policy;
+pub mod replay;
 pub mod snapshot;
