@@ -8,6 +8,8 @@
 //! evidence  counters → snapshot → metrics, status
 //! ```
 
+pub mod capture;
 pub mod compile;
 pub mod policy;
+pub mod replay;
 pub mod snapshot;
