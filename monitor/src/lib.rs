@@ -8,6 +8,7 @@
 //! evidence  counters → snapshot → metrics, status
 //! ```
 
+pub mod capture;
 pub mod compile;
 pub mod datapath;
 pub mod policy;
