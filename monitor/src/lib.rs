@@ -9,5 +9,7 @@
 //! ```
 
 pub mod compile;
+pub mod http;
+pub mod metrics;
 pub mod policy;
 pub mod snapshot;
