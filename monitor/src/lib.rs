@@ -11,6 +11,8 @@
 pub mod capture;
 pub mod compile;
 pub mod datapath;
+pub mod http;
+pub mod metrics;
 pub mod policy;
 pub mod replay;
 pub mod snapshot;
