@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     datapath::{self, ModeChoice},
+    metrics::DeviceLabel,
     snapshot::Mode,
 };
 
@@ -241,6 +242,17 @@ impl Options {
 }
 
 const DEFAULT_MAX_DEVICES: usize = 256;
+
+impl Settings {
+    /// How metrics label devices.
+    #[must_use]
+    pub fn device_label(&self) -> DeviceLabel {
+        match self.device {
+            DeviceOption::Pseudonym => DeviceLabel::Pseudonym,
+            DeviceOption::Mac => DeviceLabel::Mac,
+        }
+    }
+}
 
 impl OneOrMany {
     fn or(self, other: Self) -> Self {

@@ -9,7 +9,11 @@
 //! ```
 
 pub mod capture;
+pub mod cli;
 pub mod compile;
+pub mod config;
+pub mod control;
+pub mod daemon;
 pub mod datapath;
 pub mod http;
 pub mod metrics;

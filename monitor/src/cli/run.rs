@@ -1,6 +1,7 @@
 //! `monitor run`: the daemon, in the foreground.
 
 use std::{
+    fs,
     io::{self, IsTerminal as _},
     net::SocketAddr,
     path::PathBuf,
@@ -97,6 +98,12 @@ pub fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings) -> anyhow::Result<End> {
     warn_if_public(settings.listen);
+    fs::create_dir_all(&settings.state_dir).with_context(|| {
+        format!(
+            "make the state directory {}; give another with --state-dir",
+            settings.state_dir.display()
+        )
+    })?;
     let key = DeviceKey::load_or_create(&settings.state_dir)?;
     let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
     let address = sockets.http_address().context("read the bound address")?;

@@ -15,7 +15,7 @@ use super::{
     sockets::{self, Sockets},
     watch::FileWatch,
 };
-use crate::control::Reloaded;
+use crate::{control::Reloaded, http::Site};
 
 /// Why the daemon cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -38,11 +38,11 @@ pub enum End {
 }
 
 /// Serves until a signal or a `detach`.
-pub async fn run(core: Arc<Core>, sockets: Sockets) -> Result<End, ServeError> {
+pub async fn run(core: Arc<Core>, sockets: Sockets, site: Site) -> Result<End, ServeError> {
     let (detached, mut when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let tasks = [
-        tokio::spawn(sockets::serve_http(Arc::clone(&core), sockets.http, stopped)),
+        tokio::spawn(sockets::serve_http(site, sockets.http, stopped)),
         tokio::spawn(sockets::serve_control(
             Arc::clone(&core),
             sockets.control,

@@ -21,7 +21,10 @@ use super::{
     core::{Core, Trigger},
     serve::reload,
 };
-use crate::control::{Answer, ControlError, MAX_REQUEST, Request, ask};
+use crate::{
+    control::{Answer, ControlError, MAX_REQUEST, Request, ask},
+    http::{self, Site},
+};
 
 /// Clients of the control socket that are served at the same time.
 const MAX_CLIENTS: usize = 16;
@@ -140,16 +143,15 @@ fn bind_control(socket: &Path) -> io::Result<UnixListener> {
 
 /// Serves metrics and page until `stopped` says true.
 pub(super) async fn serve_http(
-    core: Arc<Core>,
+    site: Site,
     listener: TcpListener,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let state = core.http_state();
     let shutdown = async move {
         // An error means that the sender is gone: the daemon ends.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    if let Err(error) = crate::http::serve(listener, state, shutdown).await {
+    if let Err(error) = http::serve(listener, site, shutdown).await {
         error!("metrics and page are not served any more: {error}");
     }
 }

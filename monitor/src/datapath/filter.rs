@@ -371,7 +371,7 @@ fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error
         }
         _ => {}
     }
-    pins::remove_tree(&pins.link(interface))
+    pins::remove(&pins.link(interface))
 }
 
 fn attach(

@@ -150,7 +150,16 @@ pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
 
 /// Unlinks everything under `path`. What is missing already is no error.
 pub(super) fn remove_tree(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(path) {
+    removed(path, fs::remove_dir_all(path))
+}
+
+/// Unlinks one pin. What is missing already is no error.
+pub(super) fn remove(path: &Path) -> Result<(), Error> {
+    removed(path, fs::remove_file(path))
+}
+
+fn removed(path: &Path, result: io::Result<()>) -> Result<(), Error> {
+    match result {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Pin {
             operation: "remove",
             path: path.to_owned(),
