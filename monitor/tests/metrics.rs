@@ -1,5 +1,10 @@
 //! Metrics, read by a parser that is not the encoder.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test panics where it fails, helpers included"
+)]
+
 mod snapshots;
 
 use std::collections::{BTreeMap, BTreeSet};
