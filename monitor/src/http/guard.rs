@@ -1,6 +1,6 @@
 //! What is asked of every request, and added to every answer.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::{
     extract::Request,
@@ -40,7 +40,7 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
 /// Why a request is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// No host, several, or one that cannot be read.
+    /// No host, several, or one that is no text.
     Unclear,
     /// A name other than `localhost`.
     Foreign,
@@ -52,7 +52,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
         Ok(()) => next.run(request).await,
         Err(Refusal::Unclear) => (
             StatusCode::BAD_REQUEST,
-            "Exactly one valid Host header is needed.\n",
+            "Exactly one Host header is needed.\n",
         )
             .into_response(),
         Err(Refusal::Foreign) => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST).into_response(),
@@ -67,26 +67,25 @@ fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return Err(Refusal::Unclear);
     };
-    let host = Authority::try_from(host.as_bytes()).map_err(|_| Refusal::Unclear)?;
-    let trusted = [Some(&host), uri.authority()]
-        .into_iter()
-        .flatten()
-        .all(is_own);
-    if trusted {
-        Ok(())
-    } else {
-        Err(Refusal::Foreign)
-    }
+    let host = host.to_str().map_err(|_| Refusal::Unclear)?;
+    let target = uri.authority().map(Authority::as_str);
+    let own = [Some(host), target].into_iter().flatten().all(is_own);
+    if own { Ok(()) } else { Err(Refusal::Foreign) }
 }
 
 /// An address literal cannot be rebound, and browsers resolve `localhost`
 /// themselves. Any port: it may be forwarded.
-fn is_own(authority: &Authority) -> bool {
-    let host = authority.host();
+fn is_own(host: &str) -> bool {
     let ipv6 = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
-    host.eq_ignore_ascii_case("localhost")
+    host.parse::<SocketAddr>().is_ok()
         || host.parse::<Ipv4Addr>().is_ok()
         || ipv6.is_some_and(|h| h.parse::<Ipv6Addr>().is_ok())
+        || is_localhost(host)
+}
+
+fn is_localhost(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    name.eq_ignore_ascii_case("localhost") && port.parse::<u16>().is_ok()
 }
 
 #[cfg(test)]
@@ -126,10 +125,13 @@ mod tests {
             "127.1",
             "0x7f000001",
             "[::1].example",
+            "127.0.0.1@evil.example",
+            "evil.example@127.0.0.1",
+            "localhost:80:evil.example",
+            "",
         ] {
-            assert!(check("/", &[host]).is_err(), "{host}");
+            assert_eq!(check("/", &[host]), Err(Refusal::Foreign), "{host}");
         }
-        assert_eq!(check("/", &["evil.example:9641"]), Err(Refusal::Foreign));
     }
 
     #[test]
@@ -142,13 +144,11 @@ mod tests {
     }
 
     #[test]
-    fn exactly_one_readable_host_is_needed() {
+    fn exactly_one_host_is_needed() {
         assert_eq!(check("/", &[]), Err(Refusal::Unclear));
         assert_eq!(
             check("/", &["127.0.0.1", "127.0.0.1"]),
             Err(Refusal::Unclear)
         );
-        assert_eq!(check("/", &["a b"]), Err(Refusal::Unclear));
-        assert_eq!(check("/", &[""]), Err(Refusal::Unclear));
     }
 }

@@ -36,10 +36,10 @@ pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels
             body {
                 main {
                     (heading(health))
+                    (reload(&snapshot.reload))
                     (interfaces(&snapshot.interfaces))
                     (policies(&snapshot.policies))
-                    (devices(&snapshot.policies, labels))
-                    (reload(&snapshot.reload))
+                    (devices(snapshot, labels))
                     (meanings())
                 }
             }
@@ -59,13 +59,8 @@ fn heading(health: &Health) -> Markup {
             }
             nav { a href="/metrics" { "metrics" } a href="/healthz" { "health" } }
         }
-        @if !health.problems.is_empty() || !health.notes.is_empty() {
-            section {
-                ul {
-                    @for problem in &health.problems { li.bad { (problem) } }
-                    @for note in &health.notes { li.warn { (note) } }
-                }
-            }
+        @if !health.is_ok() {
+            section { ul { @for problem in &health.problems { li.bad { (problem) } } } }
         }
     }
 }
@@ -130,7 +125,7 @@ fn policies(policies: &[PolicySnapshot]) -> Markup {
             @if policies.is_empty() {
                 p.soft { "No policy has been loaded yet." }
             } @else {
-                (table(&["Policy", "Action", "IPv4 prefixes", "IPv6 prefixes", "Matched, passed", "Matched, dropped"], 2, &html! {
+                (table(&["Policy", "Action", "Prefixes", "Matched, passed", "Matched, dropped"], 3, &html! {
                     @for policy in policies { (policy_row(policy)) }
                 }))
             }
@@ -144,31 +139,49 @@ fn policy_row(policy: &PolicySnapshot) -> Markup {
             th scope="row" { (policy.name) }
             @if let Some(action) = policy.action {
                 td { span.state.(action_class(action)) { (action.name()) } }
-                td.number { (thousands(policy.prefixes.v4 as u64)) }
-                td.number { (thousands(policy.prefixes.v6 as u64)) }
+                td {
+                    (thousands(policy.prefixes.v4 as u64)) " IPv4"
+                    br;
+                    (thousands(policy.prefixes.v6 as u64)) " IPv6"
+                }
             } @else {
                 td.soft { "no longer in force" }
-                td {} td {}
+                td {}
             }
             (verdicts(&policy.matched))
         }
     }
 }
 
-fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> Markup {
+fn devices(snapshot: &Snapshot, labels: &DeviceLabels) -> Markup {
     let seen = |policy: &&PolicySnapshot| policy.matched != Verdicts::default();
     html! {
-        section {
+        section.devices {
             h2 { "Devices" }
-            @if !policies.iter().any(|policy| seen(&policy)) {
-                p.soft { "No policy has matched a packet of any device." }
+            @if !snapshot.policies.iter().any(|policy| seen(&policy)) {
+                p.soft { "No policy has matched any of the " (thousands(packets_seen(&snapshot.interfaces))) " packets that the filter saw." }
             }
-            @for policy in policies.iter().filter(seen) {
+            @for policy in snapshot.policies.iter().filter(seen) {
                 h3 { (policy.name) }
                 (table(&["Device", "Matched, passed", "Matched, dropped"], 1, &device_rows(policy, labels)))
             }
         }
     }
+}
+
+fn packets_seen(interfaces: &[InterfaceSnapshot]) -> u64 {
+    let packets = |verdicts: &Verdicts| verdicts.passed.packets + verdicts.dropped.packets;
+    interfaces
+        .iter()
+        .map(|i| {
+            packets(&i.ipv4)
+                + packets(&i.ipv6)
+                + i.unparsed
+                    .iter()
+                    .map(|(_, count)| count.packets)
+                    .sum::<u64>()
+        })
+        .sum()
 }
 
 fn device_rows(policy: &PolicySnapshot, labels: &DeviceLabels) -> Markup {
@@ -198,7 +211,7 @@ fn reload(reload: &ReloadSnapshot) -> Markup {
                 @match (reload.success, reload.timestamp) {
                     (true, at) => { span.state.good { "The policy files are in force" } ", loaded " (time(at)) "." }
                     (false, 0) => { span.state.warn { "The policy files have not been loaded yet." } }
-                    (false, at) => { span.state.bad { "Failed" } " " (time(at)) ": what was in force before stays." }
+                    (false, at) => { span.state.bad { "Failed" } " at " (time(at)) ": what was in force before stays." }
                 }
             }
             @if let Some(error) = &reload.error { pre { (error) } }

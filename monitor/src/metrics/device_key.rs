@@ -127,3 +127,90 @@ impl fmt::Debug for DeviceKey {
         f.write_str("DeviceKey(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, thread};
+
+    use super::*;
+
+    const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
+
+    #[test]
+    fn a_key_is_made_once_for_the_owner_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = DeviceKey::load_or_create(directory.path()).unwrap();
+        let loaded = DeviceKey::load_or_create(directory.path()).unwrap();
+        assert_eq!(made.0, loaded.0);
+        let files: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|f| f.unwrap())
+            .collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        assert_eq!(
+            files[0].metadata().unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        assert_eq!(fs::read(files[0].path()).unwrap(), made.0);
+    }
+
+    #[test]
+    fn who_starts_at_once_gets_the_same_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys: Vec<_> = thread::scope(|scope| {
+            let load = || DeviceKey::load_or_create(directory.path()).unwrap().0;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
+    fn a_wrong_length_is_an_error_and_stays() {
+        for length in [0, 31, 33, 5000] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(DeviceKey::FILE_NAME);
+            fs::write(&path, vec![1; length]).unwrap();
+            let error = DeviceKey::load_or_create(directory.path()).unwrap_err();
+            assert!(matches!(error, DeviceKeyError::Length { .. }), "{error}");
+            assert!(
+                error.to_string().contains(path.to_str().unwrap()),
+                "{error}"
+            );
+            assert_eq!(fs::read(&path).unwrap().len(), length);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_made_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join(DeviceKey::FILE_NAME)).unwrap();
+        let error = DeviceKey::load_or_create(directory.path()).unwrap_err();
+        assert!(matches!(error, DeviceKeyError::Read { .. }), "{error}");
+
+        let error = DeviceKey::load_or_create(&directory.path().join("missing")).unwrap_err();
+        assert!(matches!(error, DeviceKeyError::Create { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_pseudonym_depends_on_key_and_mac_alone() {
+        let [one, two] = [1, 2].map(|byte| DeviceKey::new([byte; DeviceKey::LEN]));
+        let pseudonym = one.pseudonym(PHONE);
+        let digits = pseudonym.strip_prefix("device-").unwrap();
+        assert!(
+            digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{pseudonym}"
+        );
+        assert_eq!(pseudonym, one.clone().pseudonym(PHONE));
+        assert_ne!(pseudonym, two.pseudonym(PHONE));
+        assert_ne!(pseudonym, one.pseudonym(MacAddress([0; 6])));
+    }
+
+    #[test]
+    fn debug_keeps_the_secret() {
+        assert_eq!(
+            format!("{:?}", DeviceKey::new([65; DeviceKey::LEN])),
+            "DeviceKey(…)"
+        );
+    }
+}

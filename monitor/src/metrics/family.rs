@@ -37,7 +37,8 @@ pub(super) struct Family {
     pub(super) samples: Vec<(Labels, u64)>,
 }
 
-/// All families, in the order in which they are written.
+/// All families, in the order in which they are written; those without samples
+/// are left out, as the encoder does with its own.
 #[derive(Debug)]
 pub(super) struct Families(pub(super) Vec<Family>);
 
@@ -45,6 +46,7 @@ impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         self.0
             .iter()
+            .filter(|family| !family.samples.is_empty())
             .try_for_each(|family| family.encode(&mut encoder))
     }
 }
