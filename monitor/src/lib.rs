@@ -9,5 +9,6 @@
 //! ```
 
 pub mod compile;
+pub mod explain;
 pub mod policy;
 pub mod snapshot;
