@@ -17,6 +17,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod http;
 pub mod metrics;
+pub mod explain;
 pub mod policy;
 pub mod replay;
 pub mod snapshot;
