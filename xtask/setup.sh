@@ -86,7 +86,7 @@ apt() {
 }
 
 has_candidate() {
-  apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+  [[ "$(apt-cache policy "$1" 2>/dev/null)" == *"Candidate: "[!\(]* ]]
 }
 
 # Where a foreign repository does not answer, Debian's own may still have
@@ -124,15 +124,17 @@ debian_packages() {
   apt_update
   local name
   for name in "${names[@]}"; do
-    has_candidate "$name" || fail "no package $name here." "$(where_llvm_is)"
+    has_candidate "$name" || fail "apt-get knows no package $name. $(where_it_is "$name")"
   done
   progress apt-install "apt-get install ${#names[@]} packages" \
     apt install -y --no-install-recommends --no-remove "${names[@]}"
 }
 
-where_llvm_is() {
-  printf '%s' "Debian has LLVM $llvm in bookworm-security (12), trixie-security (13) and sid:" \
-    " add one of them to /etc/apt/sources.list, or see https://apt.llvm.org."
+where_it_is() {
+  case "$1" in
+    *-"$llvm"-dev) echo "Debian has LLVM $llvm in bookworm-security (12), trixie-security (13) and sid: add yours to /etc/apt/sources.list, or see https://apt.llvm.org." ;;
+    *) echo "What apt-get update said is in $logs/apt-update.log." ;;
+  esac
 }
 
 # Other distributions name their packages otherwise: says what has to be there.
