@@ -1,0 +1,42 @@
+# What a person types; everything else is in xtask/ and cargo.
+
+# rustup and cargo install here, and not every shell has it in PATH.
+export PATH := $(or $(CARGO_HOME),$(HOME)/.cargo)/bin:$(PATH)
+
+# Tests load programs into the kernel and make network namespaces.
+ifneq ($(shell id -u),0)
+  AS_ROOT = --config "target.'cfg(unix)'.runner = ['sudo', '--preserve-env']"
+endif
+# As the build script of `monitor` sets it.
+BPF_CFG = --config "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_arch=\"$(shell uname -m)\"']"
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+TOOLS = $(TARGET)/tools/bin
+IFACE ?=
+
+.PHONY: help build run test lint
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile
+	@printf 'make run IFACE=wlan0\tthe daemon on a real interface, with policies/\n'
+
+build: ## the binary, target/release/monitor
+	@xtask/setup.sh
+	cargo build --release
+
+run: build ## a lab on this machine: a phone, the gateway, the internet
+	@cargo xtask $(if $(IFACE),run --interface $(IFACE),lab)
+
+test: ## every test; those of the kernel run as root, in namespaces of their own
+	@xtask/setup.sh
+	cargo test --release --no-fail-fast $(AS_ROOT)
+
+lint: ## formatting, clippy on both targets, scripts, spelling, licences, advisories
+	@xtask/setup.sh --lint
+	cargo fmt --check
+	cargo clippy --release --all-targets -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy --release --package monitor-ebpf --target bpfel-unknown-none -Z build-std=core $(BPF_CFG) -- -D warnings
+	shellcheck $$(git ls-files '*.sh') .ci/run
+	$(TOOLS)/taplo fmt --check --diff
+	$(TOOLS)/typos
+	$(TOOLS)/cargo-deny --log-level error check bans licenses sources
+	@xtask/advisories.sh $(TOOLS)/cargo-deny

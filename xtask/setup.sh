@@ -1,0 +1,247 @@
+#!/usr/bin/env bash
+# Installs what building, running and testing monitor needs, and skips what is
+# there already. Not written in Rust because Rust may not be there yet.
+#
+#   xtask/setup.sh          what `make build`, `make run` and `make test` need
+#   xtask/setup.sh --lint   also what `make lint` needs
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# rustc 1.98 is LLVM 22: bpf-linker must be built with the same or a newer one.
+llvm=22
+bpf_linker=0.13.0
+# package: why
+packages=(
+  "gcc: links the Rust programs"
+  "libc6-dev: links the Rust programs"
+  "ca-certificates: checks who the downloads come from"
+  "curl: fetches rustup"
+  "llvm-$llvm-dev: bpf-linker links it"
+  "libpolly-$llvm-dev: bpf-linker links it"
+  "libzstd-dev: bpf-linker links it"
+  "zlib1g-dev: bpf-linker links it"
+  "iproute2: makes the lab's network namespaces"
+  "util-linux: enters them (nsenter)"
+  "mount: mounts bpffs"
+  "ethtool: turns off what would merge packets in the lab"
+)
+lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
+# crate@version:command
+lint_tools=("taplo-cli@0.10.0:taplo" "typos-cli@1.52.0:typos" "cargo-deny@0.20.2:cargo-deny")
+
+target="${CARGO_TARGET_DIR:-target}"
+logs="$target/setup"
+cargo_bin="${CARGO_HOME:-$HOME/.cargo}/bin"
+export PATH="$cargo_bin:$PATH"
+job=
+trap '[ -z "$job" ] || kill "$job" 2>/dev/null || true' EXIT
+trap 'exit 130' INT TERM
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() {
+  printf 'setup: error: %s\n' "$@" >&2
+  exit 1
+}
+
+# progress LOG WHAT COMMAND...: hides the output in a log, shows the time it takes.
+progress() {
+  local log="$logs/$1.log" what="$2" start=$SECONDS shown=0 elapsed
+  shift 2
+  mkdir -p "$logs"
+  [ -t 1 ] || say "$what ..."
+  "$@" >"$log" 2>&1 </dev/null &
+  job=$!
+  while kill -0 "$job" 2>/dev/null; do
+    sleep 0.2
+    elapsed=$((SECONDS - start))
+    if [ -t 1 ]; then
+      printf '\rsetup: %s ... %d s' "$what" "$elapsed"
+    elif [ $((elapsed - shown)) -ge 15 ]; then
+      shown=$elapsed
+      say "$what ... $elapsed s"
+    fi
+  done
+  [ ! -t 1 ] || printf '\n'
+  if ! wait "$job"; then
+    job=
+    tail -n 30 "$log" >&2
+    fail "$what: failed after $((SECONDS - start)) s; all of its output is in $log"
+  fi
+  job=
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo -- "$@"; fi
+}
+
+# need_root COMMAND: asks for the password now, as a hidden command cannot.
+need_root() {
+  [ "$(id -u)" -ne 0 ] || return 0
+  command -v sudo >/dev/null || fail "this needs root, and there is no sudo. As root, run: $1"
+  sudo -v || fail "this needs root, and sudo refused. As root, run: $1"
+}
+
+apt() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 "$@"
+}
+
+has_candidate() {
+  [[ "$(apt-cache policy "$1" 2>/dev/null)" == *"Candidate: "[!\(]* ]]
+}
+
+# Where a foreign repository does not answer, Debian's own may still have
+# everything: whether it does is seen when the packages are asked for.
+apt_update() {
+  [ -z "${updated:-}" ] || return 0
+  updated=yes
+  progress apt-update "apt-get update (the lists of packages)" apt_update_tolerant
+}
+
+apt_update_tolerant() {
+  apt update || echo "apt-get update ended with $?"
+}
+
+# missing "PACKAGE: why"...: those that are not installed, one a line.
+missing() {
+  local names=("${@%%:*}") there
+  there=" $(dpkg-query -W -f '${Package}/${db:Status-Status} ' "${names[@]}" 2>/dev/null || true)"
+  local entry
+  for entry in "$@"; do
+    [[ "$there" == *" ${entry%%:*}/installed "* ]] || printf '%s\n' "$entry"
+  done
+}
+
+debian_packages() {
+  local todo names
+  mapfile -t todo < <(missing "$@")
+  if [ "${#todo[@]}" -eq 0 ]; then
+    say "Debian packages: there already"
+    return
+  fi
+  names=("${todo[@]%%:*}")
+  need_root "apt-get update && apt-get install --no-install-recommends ${names[*]}"
+  printf 'setup: package %s\n' "${todo[@]}"
+  apt_update
+  local name
+  for name in "${names[@]}"; do
+    has_candidate "$name" || fail "apt-get knows no package $name. $(where_it_is "$name")"
+  done
+  progress apt-install "apt-get install ${#names[@]} packages" \
+    apt install -y --no-install-recommends --no-remove "${names[@]}"
+}
+
+where_it_is() {
+  case "$1" in
+    *-"$llvm"-dev) echo "Debian has LLVM $llvm in bookworm-security (12), trixie-security (13) and sid: add yours to /etc/apt/sources.list, or see https://apt.llvm.org." ;;
+    *) echo "What apt-get update said is in $logs/apt-update.log." ;;
+  esac
+}
+
+# Other distributions name their packages otherwise: says what has to be there.
+other_packages() {
+  local command absent=()
+  for command in gcc curl ip nsenter mount ethtool "$@"; do
+    command -v "$command" >/dev/null || absent+=("$command")
+  done
+  [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \
+    "Install them, and the development files of LLVM $llvm with Polly, zstd and zlib, by hand; then run this again."
+  say "not Debian: the commands are there; bpf-linker also needs the development files of LLVM $llvm"
+}
+
+install_rustup() {
+  if command -v rustup >/dev/null; then
+    say "rustup: there already"
+    return
+  fi
+  if debian_has_rustup; then
+    need_root "apt-get install rustup"
+    progress rustup "apt-get install rustup (it installs the Rust that this project names)" \
+      apt install -y --no-install-recommends --no-remove rustup
+  else
+    progress rustup "fetch rustup from sh.rustup.rs into $cargo_bin (it installs the Rust that this project names)" \
+      fetch_rustup
+  fi
+}
+
+# Debian's package cannot stand beside Debian's cargo and rustc; the fetched one can.
+debian_has_rustup() {
+  command -v apt-get >/dev/null || return 1
+  [ -n "$(missing "cargo: -")" ] && [ -n "$(missing "rustc: -")" ] || return 1
+  has_candidate rustup
+}
+
+fetch_rustup() {
+  local script
+  script=$(curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs) || return 1
+  printf '%s\n' "$script" | sh -s -- -y --no-modify-path --default-toolchain none --profile minimal
+}
+
+# Named in full: `rustup toolchain install` alone reads the file since 1.28 only,
+# and Debian 13 has 1.27.
+install_toolchain() {
+  local channel components component installed
+  channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+  components=$(sed -n 's/^components = \[\(.*\)\]$/\1/p' rust-toolchain.toml | tr -d '" ')
+  if [ -z "$channel" ] || [ -z "$components" ]; then
+    fail "rust-toolchain.toml names no channel or no components"
+  fi
+  installed=$(rustup component list --installed --toolchain "$channel" 2>/dev/null || true)
+  for component in rustc ${components//,/ }; do
+    if ! grep -q "^$component" <<<"$installed"; then
+      progress toolchain "rustup toolchain install $channel with $components" \
+        rustup toolchain install "$channel" --profile minimal --component "$components" --no-self-update
+      return
+    fi
+  done
+  say "Rust $channel with $components: there already"
+}
+
+install_bpf_linker() {
+  if [ "$(bpf-linker --version 2>/dev/null)" = "bpf-linker $bpf_linker" ]; then
+    say "bpf-linker $bpf_linker: there already"
+  elif command -v cargo-binstall >/dev/null; then
+    progress bpf-linker "cargo binstall bpf-linker $bpf_linker (it links the kernel program)" \
+      cargo binstall --no-confirm --force "bpf-linker@$bpf_linker"
+  else
+    progress bpf-linker "compile bpf-linker $bpf_linker (it links the kernel program; about two minutes)" \
+      compile_bpf_linker
+  fi
+}
+
+compile_bpf_linker() {
+  env -u CARGO_TARGET_DIR PATH="/usr/lib/llvm-$llvm/bin:$PATH" \
+    cargo install bpf-linker --version "$bpf_linker" --locked --force \
+    --no-default-features --features "llvm-$llvm"
+}
+
+# The linters go below target: they are this project's, not the user's.
+install_lint_tools() {
+  local tool crate command version
+  for tool in "${lint_tools[@]}"; do
+    crate="${tool%%@*}" command="${tool##*:}" version="${tool#*@}"
+    version="${version%%:*}"
+    if [[ "$("$target/tools/bin/$command" --version 2>/dev/null)" == *" $version" ]]; then
+      say "$command $version: there already"
+    else
+      progress "$command" "compile $crate $version into $target/tools (a linter; some minutes)" \
+        env -u CARGO_TARGET_DIR cargo install "$crate" --version "$version" --locked --force --root "$target/tools"
+    fi
+  done
+}
+
+lint=
+case "${1:-}" in
+  "") ;;
+  --lint) lint=yes ;;
+  *) fail "unknown argument $1; --lint is the only one" ;;
+esac
+if command -v apt-get >/dev/null; then
+  [ -z "$lint" ] || packages+=("${lint_packages[@]}")
+  debian_packages "${packages[@]}"
+else
+  if [ -n "$lint" ]; then other_packages shellcheck git; else other_packages; fi
+fi
+install_rustup
+install_toolchain
+install_bpf_linker
+[ -z "$lint" ] || install_lint_tools

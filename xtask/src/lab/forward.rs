@@ -1,0 +1,48 @@
+//! Makes the gateway's page reachable from the machine's own browser.
+
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::thread;
+
+use anyhow::{Context as _, Result};
+
+use crate::lab::daemon::PAGE;
+use crate::lab::netns::Namespace;
+
+/// Forwards connections from the machine's loopback to the page; returns where
+/// from. The thread lives as long as the process.
+pub(crate) fn start(gateway: &Namespace) -> Result<SocketAddr> {
+    let listener = TcpListener::bind(PAGE)
+        .or_else(|_taken| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
+        .context("a port for the page")?;
+    let address = listener.local_addr().context("the page's port")?;
+    let gateway = gateway.clone();
+    thread::spawn(move || accept(&listener, &gateway));
+    Ok(address)
+}
+
+fn accept(listener: &TcpListener, gateway: &Namespace) {
+    for client in listener.incoming().flatten() {
+        let gateway = gateway.clone();
+        thread::spawn(move || {
+            if let Err(error) = forward(&client, &gateway) {
+                eprintln!("xtask: forward to the page: {error:#}");
+            }
+        });
+    }
+}
+
+fn forward(client: &TcpStream, gateway: &Namespace) -> Result<()> {
+    let server = gateway.enter(|| TcpStream::connect(PAGE).with_context(|| PAGE.to_string()))?;
+    thread::scope(|scope| {
+        scope.spawn(|| pump(client, &server));
+        pump(&server, client);
+    });
+    Ok(())
+}
+
+/// A browser may close at any time: what then fails is not worth a message.
+fn pump(mut from: &TcpStream, mut to: &TcpStream) {
+    let _copied = io::copy(&mut from, &mut to);
+    let _closed = to.shutdown(Shutdown::Write);
+}

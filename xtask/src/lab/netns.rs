@@ -1,0 +1,89 @@
+//! One network namespace: made, entered and deleted by its own name.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{panic, thread};
+
+use anyhow::{Context as _, Result};
+use nix::sched::{CloneFlags, setns};
+
+use crate::system::{call, output};
+
+/// A namespace that `ip netns` knows by name; it may or may not exist.
+#[derive(Clone, Debug)]
+pub(crate) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    pub(crate) fn new(name: String) -> Self {
+        Self { name }
+    }
+
+    /// As `ip netns` knows it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn exists(&self) -> bool {
+        self.path().exists()
+    }
+
+    pub(crate) fn add(&self) -> Result<()> {
+        call("ip", ["netns", "add", &self.name])
+    }
+
+    pub(crate) fn delete(&self) -> Result<()> {
+        call("ip", ["netns", "delete", &self.name])
+    }
+
+    /// `ip -n NAME …`, the words separated by spaces.
+    pub(crate) fn ip(&self, words: &str) -> Result<()> {
+        call(
+            "ip",
+            ["-n", &self.name]
+                .into_iter()
+                .chain(words.split_whitespace()),
+        )
+    }
+
+    /// A command that will run inside. Not by `ip netns exec`: it mounts /sys
+    /// anew, where pins in bpffs are not seen.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net={}", self.path().display()))
+            .arg(program);
+        command
+    }
+
+    /// Does `work` on a thread inside; sockets that it makes stay inside.
+    pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        let inside = || {
+            let file =
+                File::open(self.path()).with_context(|| format!("namespace {}", self.name))?;
+            setns(file, CloneFlags::CLONE_NEWNET)
+                .with_context(|| format!("setns {}", self.name))?;
+            work()
+        };
+        thread::scope(|scope| scope.spawn(inside).join())
+            .unwrap_or_else(|payload| panic::resume_unwind(payload))
+    }
+
+    /// Processes inside, by their id.
+    pub(crate) fn processes(&self) -> Result<Vec<i32>> {
+        output(Command::new("ip").args(["netns", "pids", &self.name]))?
+            .split_whitespace()
+            .map(|word| {
+                word.parse()
+                    .with_context(|| format!("ip netns pids: {word}"))
+            })
+            .collect()
+    }
+
+    fn path(&self) -> PathBuf {
+        PathBuf::from("/run/netns").join(&self.name)
+    }
+}

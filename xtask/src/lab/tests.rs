@@ -1,0 +1,147 @@
+//! The lab's network as root, with the kernel's own routes as the filter: the
+//! daemon has its tests elsewhere.
+
+use std::env;
+use std::path::PathBuf;
+
+use nix::unistd::geteuid;
+
+use super::*;
+
+/// A tree whose daemon is never started.
+fn tree() -> Tree {
+    Tree {
+        root: PathBuf::from("."),
+        monitor: PathBuf::from("no-daemon"),
+    }
+}
+
+fn skip_without_root(test: &str) -> bool {
+    if geteuid().is_root() {
+        return false;
+    }
+    assert!(env::var("CI").as_deref() != Ok("true"), "{test} needs root");
+    eprintln!("{test} skipped: it needs root");
+    true
+}
+
+/// A name of this process's and test's own, so that labs do not meet.
+fn topology(test: &str) -> Topology {
+    Topology::named(&format!("monitor-test-{test}-{}", std::process::id()))
+}
+
+#[test]
+fn without_a_filter_every_target_answers() {
+    if skip_without_root("without_a_filter_every_target_answers") {
+        return;
+    }
+    let tree = tree();
+    let mut lab = Lab::new(&tree, topology("open"));
+    lab.make_network().unwrap();
+    let outcomes = traffic::round(&lab.topology.phone, &TARGETS).unwrap();
+    for outcome in &outcomes {
+        assert_eq!(outcome.udp_answered, traffic::DATAGRAMS, "{outcome:?}");
+        assert!(outcome.tcp_answered, "{outcome:?}");
+    }
+    // The suspects answered, and that is what must be found.
+    assert_eq!(show::complaints(&outcomes).len(), 2);
+}
+
+#[test]
+fn what_the_gateway_drops_is_silence_for_the_phone() {
+    if skip_without_root("what_the_gateway_drops_is_silence_for_the_phone") {
+        return;
+    }
+    let tree = tree();
+    let mut lab = Lab::new(&tree, topology("shut"));
+    lab.make_network().unwrap();
+    lab.topology
+        .gateway
+        .ip("route add blackhole 198.51.100.0/24")
+        .unwrap();
+    lab.topology
+        .gateway
+        .ip("-6 route add blackhole 2001:db8:bad::/48")
+        .unwrap();
+    let outcomes = traffic::round(&lab.topology.phone, &TARGETS).unwrap();
+    assert_eq!(show::complaints(&outcomes), Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_left_of_a_lab() {
+    if skip_without_root("nothing_is_left_of_a_lab") {
+        return;
+    }
+    let tree = tree();
+    let mut lab = Lab::new(&tree, topology("gone"));
+    lab.make_network().unwrap();
+    assert!(
+        lab.topology
+            .namespaces()
+            .iter()
+            .all(|namespace| namespace.exists())
+    );
+    let errors = lab.tear_down();
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(
+        !lab.topology
+            .namespaces()
+            .iter()
+            .any(|namespace| namespace.exists())
+    );
+    assert!(!lab.topology.runtime_dir().exists());
+}
+
+#[test]
+fn a_killed_lab_is_removed_before_the_next() {
+    if skip_without_root("a_killed_lab_is_removed_before_the_next") {
+        return;
+    }
+    let tree = tree();
+    let mut killed = Lab::new(&tree, topology("killed"));
+    killed.make_network().unwrap();
+    // As after SIGKILL: nothing is taken down.
+    killed.up = false;
+    // Stands for its daemon: a process in the gateway that was given the pin directory.
+    let mut orphan = killed
+        .topology
+        .gateway
+        .command("sh")
+        .args(["-c", "sleep 60; :", "sh"])
+        .arg(killed.topology.pin_dir())
+        .spawn()
+        .unwrap();
+    let reaper = thread::spawn(move || orphan.wait().unwrap());
+    wait_for_shell(&killed.topology);
+    let mut next = Lab::new(&tree, killed.topology.clone());
+    next.make_network().unwrap();
+    assert!(
+        !reaper.join().unwrap().success(),
+        "the orphan was not killed"
+    );
+}
+
+/// `nsenter` becomes the shell only once it is inside.
+fn wait_for_shell(topology: &Topology) {
+    for _ in 0..1000 {
+        if !topology.gateway.processes().unwrap().is_empty() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("no process came to {}", topology.gateway.name());
+}
+
+#[test]
+fn a_second_lab_of_the_same_name_is_refused() {
+    if skip_without_root("a_second_lab_of_the_same_name_is_refused") {
+        return;
+    }
+    let topology = topology("lock");
+    let held = lock(&topology).unwrap();
+    let refused = lock(&topology).unwrap_err().to_string();
+    assert!(refused.contains("another lab is running"), "{refused}");
+    drop(held);
+    lock(&topology).unwrap();
+    fs::remove_file(topology.lock_file()).unwrap();
+}
