@@ -9,15 +9,14 @@
 //! ```
 
 pub mod capture;
-pub mod cli;
 pub mod compile;
 pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod datapath;
+pub mod explain;
 pub mod http;
 pub mod metrics;
-pub mod explain;
 pub mod policy;
 pub mod replay;
 pub mod snapshot;

@@ -8,23 +8,10 @@ use monitor_common::Reason;
 use serde::Serialize;
 
 use crate::{
-    compile::{PolicyIndex, Ruleset},
+    compile::Ruleset,
+    datapath::FrameOutcome,
     policy::{Action, MacAddress, PolicyName},
 };
-
-/// What became of one frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FrameOutcome {
-    /// It passed without being matched.
-    Unparsed(Reason),
-    /// Its destination was looked up.
-    Parsed {
-        /// Every policy that matched, each once.
-        matched: Vec<PolicyIndex>,
-        /// The verdict.
-        dropped: bool,
-    },
-}
 
 /// The accounts of one or more captures. Serialises as `replay --json`; bytes
 /// are lengths on the wire, layer 2 included.

@@ -35,11 +35,11 @@ struct Report<'a> {
 impl Check {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let paths = if self.paths.is_empty() {
-            &common.policies
+            common.policies()?
         } else {
-            &self.paths
+            self.paths
         };
-        let loaded = load(paths, &Disk);
+        let loaded = load(&paths, &Disk);
         let mut diagnostics = loaded.diagnostics;
         let ruleset = compile_valid(&loaded.policies, &mut diagnostics);
         eprint_diagnostics(&diagnostics);

@@ -1,13 +1,13 @@
 //! `monitor detach`: removes the filter, its counters and its pins.
 
-use super::{Common, ReachArgs};
-use crate::{
+use super::{Common, ReachArgs, print, print_json};
+use monitor::{
     control::{Answer, Request, ask},
     datapath,
 };
 
 /// Asks the daemon where one runs, and does it itself where none does.
-pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     let interfaces = if reach.daemon.is_some() {
         match ask(&reach.settings.socket, Request::Detach)? {
@@ -19,14 +19,12 @@ pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
         datapath::detach(&reach.settings.pin_dir)?
     };
     if common.json {
-        println!("{}", serde_json::json!({ "detached": interfaces }));
-    } else if interfaces.is_empty() {
-        println!("no interface was attached; the counters and pins are removed");
-    } else {
-        println!(
-            "detached from {}; the counters and pins are removed",
-            interfaces.join(", ")
-        );
+        return print_json(&serde_json::json!({ "detached": interfaces }));
     }
-    Ok(())
+    let from = if interfaces.is_empty() {
+        "no interface was attached".to_owned()
+    } else {
+        format!("detached from {}", interfaces.join(", "))
+    };
+    print(&format!("{from}; the counters and pins are removed\n"))
 }

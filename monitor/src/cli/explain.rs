@@ -21,7 +21,7 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
-        let loaded = load(&common.policies, &Disk);
+        let loaded = load(&common.policies()?, &Disk);
         if loaded.diagnostics.has_errors() {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: mend the errors above");

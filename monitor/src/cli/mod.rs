@@ -1,7 +1,13 @@
 //! The command line: one thin file per verb.
 
 mod check;
+mod detach;
 mod explain;
+mod reach;
+mod reload;
+mod replay;
+mod run;
+mod status;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -10,7 +16,12 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use monitor::policy::Diagnostics;
+use comfy_table::{Table, presets};
+use monitor::{
+    config::{OneOrMany, Options},
+    policy::Diagnostics,
+};
+use reach::ReachArgs;
 use serde::Serialize;
 
 /// An eBPF packet filter and blocker for Linux WiFi gateways.
@@ -26,26 +37,50 @@ pub(crate) struct Cli {
 /// What every verb takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// A policy file, or a directory of them; may be given several times.
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        default_value = "/etc/monitor/policies"
-    )]
+    /// A policy file, or a directory of them (repeatable) [default: /etc/monitor/policies]
+    #[arg(long, global = true, value_name = "DIR")]
     policies: Vec<PathBuf>,
-    /// The daemon's configuration file.
+    /// A file of settings (YAML); the command line wins over it
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Print JSON on standard output.
+    /// Print JSON on standard output
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Run(run::RunArgs),
     Check(check::Check),
     Explain(explain::Explain),
+    Replay(replay::ReplayArgs),
+    /// What the filter has seen and done, from the daemon or from the kernel
+    Status(ReachArgs),
+    /// Read the policies again and put them in force; on an error the old ones stay
+    Reload(ReachArgs),
+    /// Remove the filter, its counters and its pins, and end the daemon
+    Detach(ReachArgs),
+}
+
+impl Common {
+    /// What the config file and the global arguments say.
+    fn options(&self) -> anyhow::Result<Options> {
+        let file = match &self.config {
+            Some(path) => Options::read(path)?,
+            None => Options::default(),
+        };
+        let policies = self.policies.iter().map(|path| path.display().to_string());
+        let arguments = Options {
+            policies: OneOrMany(policies.collect()),
+            ..Options::default()
+        };
+        Ok(arguments.over(file))
+    }
+
+    /// The policy files and directories to read.
+    fn policies(&self) -> anyhow::Result<Vec<PathBuf>> {
+        Ok(self.options()?.settle().policies)
+    }
 }
 
 /// How a verb ended.
@@ -74,9 +109,15 @@ impl Cli {
     /// What the verb was asked for could not be done.
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         match self.verb {
-            Verb::Check(check) => check.run(&self.common),
-            Verb::Explain(explain) => explain.run(&self.common),
+            Verb::Check(check) => return check.run(&self.common),
+            Verb::Explain(explain) => return explain.run(&self.common),
+            Verb::Run(arguments) => run::run(&self.common, arguments)?,
+            Verb::Replay(arguments) => replay::run(&self.common, &arguments)?,
+            Verb::Status(arguments) => status::run(&self.common, &arguments)?,
+            Verb::Reload(arguments) => reload::run(&self.common, &arguments)?,
+            Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
+        Ok(Outcome::Fine)
     }
 }
 
@@ -99,4 +140,12 @@ fn eprint_diagnostics(diagnostics: &Diagnostics) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = io::stderr().is_terminal() && !no_color;
     eprint!("{}", diagnostics.render(color));
+}
+
+/// A table without borders, readable and easy to cut.
+fn table(headers: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(headers);
+    table
 }

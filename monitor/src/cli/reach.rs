@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Common;
-use crate::{
+use monitor::{
     config::{Options, Settings},
     control::{Answer, ControlError, Request, Status, ask},
     datapath::Reader,
@@ -14,7 +14,7 @@ use crate::{
 
 /// Shared by `status`, `reload` and `detach`.
 #[derive(Args, Clone, Debug)]
-pub struct ReachArgs {
+pub(crate) struct ReachArgs {
     /// Where the daemon listens [default: /run/monitor/monitor.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,

@@ -1,10 +1,10 @@
 //! `monitor reload`: a new generation from the files as they are now.
 
-use super::{Common, ReachArgs};
-use crate::control::{Answer, Request, ask};
+use super::{Common, ReachArgs, print, print_json};
+use monitor::control::{Answer, Request, ask};
 
 /// Asks the daemon to read the policies again. Fails where they have errors.
-pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     if reach.daemon.is_none() {
         anyhow::bail!(
@@ -18,7 +18,7 @@ pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
         other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
     };
     if common.json {
-        println!("{}", serde_json::to_string_pretty(&reloaded)?);
+        print_json(&reloaded)?;
     }
     for note in &reloaded.notes {
         eprintln!("{note}");
@@ -28,7 +28,7 @@ pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
         anyhow::bail!("{error}\nnothing changed: generation {generation} stays in force");
     }
     if !common.json {
-        println!("generation {generation} is in force");
+        print(&format!("generation {generation} is in force\n"))?;
     }
     Ok(())
 }

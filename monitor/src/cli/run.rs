@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::Common;
-use crate::{
+use monitor::{
     config::{ModeOption, OneOrMany, Options, Settings},
     daemon::{self, Core, End, Sockets},
     http::Site,
@@ -32,7 +32,7 @@ const PROGRESS_FROM: usize = 50_000;
 /// Stopping or killing it leaves the filter and the counters in force; the next
 /// `run` takes over. `monitor detach` removes them.
 #[derive(Args, Debug)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Interface on the devices' side, before NAT (repeatable)
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
@@ -78,7 +78,7 @@ impl RunArgs {
 }
 
 /// Runs until it is told to end.
-pub fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let settings = args.options().over(common.options()?).settle();
     if settings.interfaces.is_empty() {
         anyhow::bail!(
@@ -126,7 +126,7 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
         read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error.to_string())),
         interfaces: core.settings().interfaces.clone(),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
-        limits: crate::http::Limits::default(),
+        limits: monitor::http::Limits::default(),
     };
     Ok(daemon::run(core, sockets, site).await?)
 }

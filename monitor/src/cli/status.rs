@@ -2,21 +2,20 @@
 
 use std::fmt::Write as _;
 
-use super::{Common, ReachArgs, table};
-use crate::{
+use super::{Common, ReachArgs, print, print_json, table};
+use monitor::{
     control::{DaemonStatus, Status},
     snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts},
 };
 
 /// Prints what the filter has seen and done.
-pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let status = args.reach(common)?.status()?;
     if common.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        print_json(&status)
     } else {
-        print!("{}", render(&status));
+        print(&render(&status))
     }
-    Ok(())
 }
 
 fn render(status: &Status) -> String {

@@ -222,7 +222,6 @@ impl Core {
 fn load(settings: &Settings) -> Loaded {
     let loaded = policy::load(&settings.policies, &Disk);
     let files = loaded.files.into_iter().collect();
-    let warnings = loaded.diagnostics.render_warnings(false);
     if loaded.diagnostics.has_errors() {
         return Loaded {
             result: Err(loaded.diagnostics),
@@ -233,7 +232,8 @@ fn load(settings: &Settings) -> Loaded {
     Loaded {
         result: compile(&loaded.policies),
         files,
-        warnings,
+        // Without errors, warnings are all there is.
+        warnings: loaded.diagnostics.render(false),
     }
 }
 

@@ -204,7 +204,7 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     let mut generation: Array<&mut MapData, GenerationRecord> =
         object::map_mut(object, ruleset::GENERATION)?;
     let record = GenerationRecord {
-        ruleset_hash: plan.ruleset.hash(),
+        ruleset_hash: plan.ruleset.content_hash(),
         number: plan.number,
         built: plan.now,
         policies: plan.ruleset.policies.len() as u64,

@@ -13,10 +13,7 @@ use super::{
     object::{self, Constants},
     state::{PolicySlot, State},
 };
-use crate::{
-    compile::{PolicyIndex, Ruleset},
-    replay::FrameOutcome,
-};
+use crate::compile::{PolicyIndex, Ruleset};
 
 /// The shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header
 /// (net/bpf/test_run.c).
@@ -27,6 +24,20 @@ const SHORTEST: usize = 14;
 const LONGEST: usize = 3520;
 
 const INTERFACE_SLOT: u32 = 0;
+
+/// What became of one frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameOutcome {
+    /// It passed without being matched.
+    Unparsed(Reason),
+    /// Its destination was looked up.
+    Parsed {
+        /// Every policy that matched, each once.
+        matched: Vec<PolicyIndex>,
+        /// The verdict.
+        dropped: bool,
+    },
+}
 
 /// A loaded program and its maps, thrown away together.
 pub struct Sandbox {

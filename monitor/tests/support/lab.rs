@@ -142,7 +142,14 @@ impl Lab {
         phone.ip("-6 route add default via fd77::1");
         for address in OPEN.into_iter().chain(BLOCKED) {
             let length = if address.contains(':') { "128 nodad" } else { "32" };
-            gateway.ip(&format!("address add {} dev lo", with_length(address, length)));
+            gateway.ip(&format!("address add {address}/{length} dev lo"));
+        }
+        // The first neighbour discovery after a link comes up may take a second.
+        for address in ["10.77.0.1", "fd77::1"] {
+            sh(&format!(
+                "nsenter --net=/run/netns/{} ping -n -c 1 -W 5 {address}",
+                phone.name
+            ));
         }
     }
 
@@ -378,10 +385,6 @@ pub fn binary() -> &'static Path {
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn with_length(address: &str, length: &str) -> String {
-    format!("{address}/{length}")
 }
 
 fn mount_bpffs() {

@@ -1,0 +1,52 @@
+//! `monitor replay`: captured frames through the same kernel program.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use monitor::{
+    capture::Capture,
+    compile::compile,
+    datapath::Sandbox,
+    policy::{Disk, load},
+    replay::ReplayReport,
+};
+
+use super::{Common, eprint_diagnostics, print, print_json};
+
+/// Run captured frames through the kernel program and report what it would have matched
+///
+/// The program runs on maps of its own, attached nowhere: what is in force, and
+/// its counters, stay as they are. Needs the privileges to load a program.
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// pcap or pcapng files of Ethernet frames; `-` is standard input
+    #[arg(required = true, value_name = "CAPTURE")]
+    captures: Vec<PathBuf>,
+}
+
+/// Replays every capture and prints their sum.
+pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
+    let loaded = load(&common.policies()?, &Disk);
+    eprint_diagnostics(&loaded.diagnostics);
+    if loaded.diagnostics.has_errors() {
+        anyhow::bail!("the policies cannot be used");
+    }
+    let ruleset = compile(&loaded.policies).map_err(|diagnostics| {
+        eprint_diagnostics(&diagnostics);
+        anyhow::anyhow!("the policies cannot be used")
+    })?;
+    let mut sandbox = Sandbox::new(&ruleset)?;
+    let mut report = ReplayReport::new(&ruleset);
+    for path in &args.captures {
+        for frame in Capture::open(path)? {
+            let frame = frame?;
+            let outcome = sandbox.run(&frame.data)?;
+            report.record(frame.source_mac(), frame.wire_length, &outcome);
+        }
+    }
+    if common.json {
+        print_json(&report)
+    } else {
+        print(&report.to_string())
+    }
+}
