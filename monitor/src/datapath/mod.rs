@@ -18,4 +18,4 @@ pub use generation::Progress;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;
 pub use read::Reader;
-pub use sandbox::{FrameOutcome, Sandbox};
+pub use sandbox::{FrameOutcome, Sandbox, SandboxCounters};

@@ -5,7 +5,9 @@ use aya::{
     Ebpf,
     programs::{TestRun as _, TestRunOptions},
 };
-use monitor_common::{InterfaceCounters, PolicyCounters, Reason};
+use monitor_common::{
+    DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason,
+};
 
 use super::{
     Error,
@@ -46,6 +48,17 @@ pub struct Sandbox {
     policies: Vec<(PolicyIndex, PolicySlot)>,
     interface: InterfaceCounters,
     matched: Vec<PolicyCounters>,
+}
+
+/// The cells of a [`Sandbox`], summed over all CPUs.
+#[derive(Clone, Debug)]
+pub struct SandboxCounters {
+    /// Of its only interface.
+    pub interface: InterfaceCounters,
+    /// In the order of the ruleset.
+    pub policies: Vec<PolicyCounters>,
+    /// In no order; the policy of a key is its index in the ruleset.
+    pub devices: Vec<(DeviceKey, DeviceCounters)>,
 }
 
 impl Sandbox {
@@ -120,13 +133,17 @@ impl Sandbox {
         Ok(FrameOutcome::Parsed { matched, dropped })
     }
 
-    /// The counters so far, as a running filter would show them.
-    pub fn counters(&self) -> Result<(InterfaceCounters, Vec<PolicyCounters>), Error> {
+    /// Everything counted so far, in the cells of a running filter.
+    pub fn counters(&self) -> Result<SandboxCounters, Error> {
         let policies = self
             .policies
             .iter()
             .map(|(_, slot)| self.state.policy_counters(*slot))
             .collect::<Result<_, _>>()?;
-        Ok((self.state.interface_counters(INTERFACE_SLOT)?, policies))
+        Ok(SandboxCounters {
+            interface: self.state.interface_counters(INTERFACE_SLOT)?,
+            policies,
+            devices: self.state.device_counters()?,
+        })
     }
 }

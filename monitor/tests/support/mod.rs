@@ -8,6 +8,7 @@
 pub(crate) mod captures;
 pub(crate) mod data;
 pub(crate) mod generate;
+pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod packets;
 pub(crate) mod reference;

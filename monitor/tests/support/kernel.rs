@@ -1,0 +1,163 @@
+//! The kernel program and the reference model, side by side on the same frames.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use monitor::{
+    compile::{Ruleset, compile},
+    datapath::{FrameOutcome, Sandbox, SandboxCounters},
+    policy::{Files, MacAddress, load},
+};
+use monitor_common::{Count, Reason};
+
+use super::{
+    generate::to_yaml,
+    reference::{Cells, Family, Model, Outcome, Policy, Total, Verdict, judge},
+};
+
+/// What the model calls the only interface of a sandbox.
+const INTERFACE: &str = "sandbox";
+
+/// One ruleset in the kernel and in the model.
+pub(crate) struct Pair {
+    policies: Vec<Policy>,
+    ruleset: Ruleset,
+    sandbox: Sandbox,
+    model: Model,
+}
+
+impl Pair {
+    /// Through the real reader and compiler on one side, as they are on the other.
+    pub(crate) fn new(policies: Vec<Policy>) -> Self {
+        let ruleset = compiled(&to_yaml(&policies));
+        let sandbox = Sandbox::new(&ruleset).expect("load the program (this test needs root)");
+        Self {
+            model: Model::new(policies.clone()),
+            policies,
+            ruleset,
+            sandbox,
+        }
+    }
+
+    /// Runs a frame through both, which must agree.
+    pub(crate) fn check(&mut self, frame: &[u8]) -> FrameOutcome {
+        let found = self.sandbox.run(frame).unwrap();
+        let expected = self.expected(&judge(&self.policies, frame));
+        assert_eq!(
+            found,
+            expected,
+            "frame {}\npolicies\n{}",
+            hex::encode(frame),
+            to_yaml(&self.policies)
+        );
+        if frame.len() >= 14 {
+            // Shorter ones never reach the kernel.
+            self.model.receive(INTERFACE, frame, frame.len() as u64);
+        }
+        found
+    }
+
+    /// Every cell of both, which must agree.
+    pub(crate) fn check_cells(&self) {
+        let found = self.cells(&self.sandbox.counters().unwrap());
+        assert_eq!(found, self.model.cells, "{}", to_yaml(&self.policies));
+    }
+
+    /// The model's answer in the kernel's words.
+    fn expected(&self, outcome: &Outcome) -> FrameOutcome {
+        match outcome {
+            Outcome::Unparsed(reason) => FrameOutcome::Unparsed(*reason),
+            Outcome::Parsed {
+                matched, verdict, ..
+            } => {
+                let mut matched: Vec<u16> = matched
+                    .iter()
+                    .map(|index| self.index_of(&self.policies[*index].name))
+                    .collect();
+                matched.sort_unstable();
+                FrameOutcome::Parsed {
+                    matched,
+                    dropped: *verdict == Verdict::Dropped,
+                }
+            }
+        }
+    }
+
+    fn index_of(&self, name: &str) -> u16 {
+        let index = self
+            .ruleset
+            .policies
+            .iter()
+            .position(|policy| policy.name.as_str() == name)
+            .unwrap();
+        u16::try_from(index).unwrap()
+    }
+
+    fn cells(&self, counters: &SandboxCounters) -> Cells {
+        let mut cells = Cells::default();
+        let interface = &counters.interface;
+        let mut add = |verdict, family, count: Count| {
+            insert(&mut cells.interfaces, (INTERFACE.to_owned(), verdict, family), count);
+        };
+        add(Verdict::Passed, Family::Ipv4, interface.passed_ipv4);
+        add(Verdict::Passed, Family::Ipv6, interface.passed_ipv6);
+        add(Verdict::Dropped, Family::Ipv4, interface.dropped_ipv4);
+        add(Verdict::Dropped, Family::Ipv6, interface.dropped_ipv6);
+        for (reason, count) in Reason::ALL.into_iter().zip(interface.unparsed) {
+            add(Verdict::Passed, Family::Other(reason), count);
+        }
+        for (policy, counters) in self.ruleset.policies.iter().zip(&counters.policies) {
+            let name = policy.name.as_str().to_owned();
+            insert(&mut cells.policies, (name.clone(), Verdict::Passed), counters.passed);
+            insert(&mut cells.policies, (name, Verdict::Dropped), counters.dropped);
+            assert_eq!(counters.other_passed, Count::default());
+            assert_eq!(counters.other_dropped, Count::default());
+        }
+        for (key, counters) in &counters.devices {
+            let name = self.ruleset.policies[usize::from(key.policy)].name.as_str();
+            let cell = |verdict| (MacAddress(key.mac), name.to_owned(), verdict);
+            insert(&mut cells.devices, cell(Verdict::Passed), counters.passed);
+            insert(&mut cells.devices, cell(Verdict::Dropped), counters.dropped);
+        }
+        cells
+    }
+}
+
+/// The ruleset of a policy file's text, which must be valid.
+pub(crate) fn compiled(yaml: &str) -> Ruleset {
+    let loaded = load(&[PathBuf::from("test.yaml")], &OneFile(yaml));
+    assert!(
+        !loaded.diagnostics.has_errors(),
+        "{}\n{yaml}",
+        loaded.diagnostics.render(false)
+    );
+    compile(&loaded.policies).unwrap()
+}
+
+struct OneFile<'a>(&'a str);
+
+fn insert<K: Ord>(cells: &mut BTreeMap<K, Total>, key: K, count: Count) {
+    if count != Count::default() {
+        let total = Total {
+            packets: count.packets,
+            bytes: count.bytes,
+        };
+        assert_eq!(cells.insert(key, total), None, "a cell stands twice");
+    }
+}
+
+impl Files for OneFile<'_> {
+    fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+
+    fn is_directory(&self, _: &Path) -> bool {
+        false
+    }
+
+    fn list(&self, _: &Path) -> std::io::Result<Vec<PathBuf>> {
+        Ok(Vec::new())
+    }
+}
