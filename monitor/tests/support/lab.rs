@@ -17,14 +17,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 /// MAC of the phone.
-pub const PHONE_MAC: &str = "64:cc:2e:11:22:33";
+pub(crate) const PHONE_MAC: &str = "64:cc:2e:11:22:33";
 /// Addresses behind the gateway that the test policy leaves alone.
-pub const OPEN: [&str; 2] = ["192.0.2.10", "2001:db8:1::10"];
+pub(crate) const OPEN: [&str; 2] = ["192.0.2.10", "2001:db8:1::10"];
 /// Addresses behind the gateway that the test policy drops.
-pub const BLOCKED: [&str; 2] = ["198.51.100.10", "2001:db8:bad::10"];
+pub(crate) const BLOCKED: [&str; 2] = ["198.51.100.10", "2001:db8:bad::10"];
 
 /// The policies that a lab starts with.
-pub const POLICIES: &str = "version: 1
+pub(crate) const POLICIES: &str = "version: 1
 policies:
   - name: blocked
     action: drop
@@ -41,7 +41,7 @@ const POLL: Duration = Duration::from_millis(100);
 static LABS: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace that is deleted with this value.
-pub struct Namespace {
+pub(crate) struct Namespace {
     name: String,
     file: OwnedFd,
 }
@@ -58,7 +58,7 @@ impl Namespace {
     }
 
     /// Runs `work` on a thread inside the namespace.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let inside = scope.spawn(|| {
                 setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).expect("enter the namespace");
@@ -69,7 +69,7 @@ impl Namespace {
     }
 
     /// A command that runs inside the namespace and sees the machine's file systems.
-    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
         command
             .arg(format!("--net=/run/netns/{}", self.name))
@@ -78,7 +78,7 @@ impl Namespace {
     }
 
     /// `ip -n NAMESPACE …`
-    pub fn ip(&self, arguments: &str) {
+    pub(crate) fn ip(&self, arguments: &str) {
         sh(&format!("ip -n {} {arguments}", self.name));
     }
 }
@@ -94,17 +94,17 @@ impl Drop for Namespace {
 }
 
 /// Phone, gateway, and a place for files and pins.
-pub struct Lab {
-    pub phone: Namespace,
-    pub gateway: Namespace,
-    pub directory: TempDir,
-    pub pin_dir: PathBuf,
+pub(crate) struct Lab {
+    pub(crate) phone: Namespace,
+    pub(crate) gateway: Namespace,
+    pub(crate) directory: TempDir,
+    pub(crate) pin_dir: PathBuf,
     name: String,
 }
 
 impl Lab {
     /// Builds it. `test` becomes part of every name that the kernel sees.
-    pub fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
             "this test makes network namespaces: run it as root"
@@ -154,7 +154,7 @@ impl Lab {
     }
 
     /// Adds a second veth pair; the gateway's end has this name.
-    pub fn add_interface(&self, name: &str) {
+    pub(crate) fn add_interface(&self, name: &str) {
         let (phone, gateway) = (&self.phone.name, &self.gateway.name);
         sh(&format!(
             "ip link add {name} netns {phone} type veth peer name {name} netns {gateway}"
@@ -164,16 +164,16 @@ impl Lab {
     }
 
     /// Directory of the policies.
-    pub fn policies(&self) -> PathBuf {
+    pub(crate) fn policies(&self) -> PathBuf {
         self.directory.path().join("policies")
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.path().join("monitor.sock")
     }
 
     /// Replaces the policy file in one step, as editors do.
-    pub fn write_policies(&self, text: &str) {
+    pub(crate) fn write_policies(&self, text: &str) {
         let directory = self.policies();
         fs::create_dir_all(&directory).unwrap();
         let new = self.directory.path().join("new.yaml");
@@ -181,27 +181,28 @@ impl Lab {
         fs::rename(new, directory.join("policies.yaml")).unwrap();
     }
 
-    /// `monitor run` inside the gateway, not started yet.
-    pub fn daemon_command(&self, arguments: &[&str]) -> Command {
+    /// `monitor run` inside the gateway, not started yet. What `arguments` do not
+    /// set is the lab's own.
+    pub(crate) fn daemon_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.gateway.command(binary());
-        command
-            .arg("run")
-            .args(["--listen", "127.0.0.1:9641"])
-            .arg("--policies")
-            .arg(self.policies())
-            .arg("--state-dir")
-            .arg(self.directory.path().join("state"))
-            .arg("--pin-dir")
-            .arg(&self.pin_dir)
-            .arg("--socket")
-            .arg(self.socket())
-            .args(arguments)
-            .stdin(Stdio::null());
+        command.arg("run").args(arguments).stdin(Stdio::null());
+        let own = [
+            ("--listen", "127.0.0.1:9641".into()),
+            ("--policies", self.policies()),
+            ("--state-dir", self.directory.path().join("state")),
+            ("--pin-dir", self.pin_dir.clone()),
+            ("--socket", self.socket()),
+        ];
+        for (name, value) in own {
+            if !arguments.contains(&name) {
+                command.arg(name).arg(value);
+            }
+        }
         command
     }
 
     /// Starts `monitor run --interface wlan0 …` and waits until it answers.
-    pub fn start(&self, arguments: &[&str]) -> Daemon {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Daemon {
         let log = self.directory.path().join("daemon.log");
         let output = File::options().create(true).append(true).open(&log).unwrap();
         let child = self
@@ -223,7 +224,7 @@ impl Lab {
     }
 
     /// Runs another verb on this lab's daemon or pins.
-    pub fn monitor(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn monitor(&self, arguments: &[&str]) -> Output {
         Command::new(binary())
             .args(arguments)
             .arg("--socket")
@@ -235,14 +236,14 @@ impl Lab {
     }
 
     /// `monitor status --json`, which must succeed.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let output = self.monitor(&["status", "--json"]);
         assert!(output.status.success(), "status failed: {}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).expect("status prints JSON")
     }
 
     /// What the counters say about a policy: (passed, dropped) packets.
-    pub fn policy(&self, name: &str) -> (u64, u64) {
+    pub(crate) fn policy(&self, name: &str) -> (u64, u64) {
         let status = self.status();
         let policies = status["policies"].as_array().expect("policies");
         let policy = policies
@@ -257,7 +258,7 @@ impl Lab {
     }
 
     /// The generation in force on an interface.
-    pub fn generation(&self, interface: &str) -> Option<u64> {
+    pub(crate) fn generation(&self, interface: &str) -> Option<u64> {
         let status = self.status();
         let interfaces = status["interfaces"].as_array().expect("interfaces");
         let interface = interfaces
@@ -267,7 +268,7 @@ impl Lab {
     }
 
     /// The metrics page.
-    pub fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         self.gateway.run(|| {
             use std::io::{Read as _, Write as _};
             let mut stream = TcpStream::connect("127.0.0.1:9641").expect("connect to metrics");
@@ -281,7 +282,7 @@ impl Lab {
     }
 
     /// Echoes every datagram that reaches the address, for as long as the lab lives.
-    pub fn serve_udp(&self, address: &str) -> SocketAddr {
+    pub(crate) fn serve_udp(&self, address: &str) -> SocketAddr {
         let socket = self.gateway.run(|| bind_udp(address));
         let bound = socket.local_addr().unwrap();
         thread::spawn(move || {
@@ -295,7 +296,7 @@ impl Lab {
     }
 
     /// A listener on the gateway.
-    pub fn listen_tcp(&self, address: &str) -> TcpListener {
+    pub(crate) fn listen_tcp(&self, address: &str) -> TcpListener {
         let ip: IpAddr = address.parse().unwrap();
         self.gateway
             .run(|| TcpListener::bind((ip, 0)).expect("listen"))
@@ -313,14 +314,14 @@ impl Drop for Lab {
 }
 
 /// A running daemon, killed with this value.
-pub struct Daemon {
-    pub child: Child,
+pub(crate) struct Daemon {
+    pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Daemon {
     /// Owns a process that was started elsewhere, without its log.
-    pub fn from_child(child: Child) -> Self {
+    pub(crate) fn from_child(child: Child) -> Self {
         Self {
             child,
             log: PathBuf::new(),
@@ -328,23 +329,23 @@ impl Daemon {
     }
 
     /// `kill -9`, and waits for the end.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 
     /// What the daemon wrote to stderr so far, of every daemon of this lab.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 }
@@ -358,7 +359,7 @@ impl Drop for Daemon {
 }
 
 /// Waits until `done`, and fails with `what` where it never is.
-pub fn poll(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn poll(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..POLLS {
         if done() {
             return;
@@ -369,21 +370,21 @@ pub fn poll(what: &str, mut done: impl FnMut() -> bool) {
 }
 
 /// A datagram socket on any port of `address`.
-pub fn bind_udp(address: &str) -> UdpSocket {
+pub(crate) fn bind_udp(address: &str) -> UdpSocket {
     let ip: IpAddr = address.parse().unwrap();
     UdpSocket::bind((ip, 0)).expect("bind")
 }
 
 /// The unspecified address of the same family.
-pub fn any_like(address: &str) -> &'static str {
+pub(crate) fn any_like(address: &str) -> &'static str {
     if address.contains(':') { "::" } else { "0.0.0.0" }
 }
 
-pub fn binary() -> &'static Path {
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_monitor"))
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
