@@ -53,6 +53,12 @@ fn problem(snapshot: &Snapshot, name: &str) -> Option<String> {
 }
 
 fn note(reload: &ReloadSnapshot) -> Option<String> {
-    (!reload.success)
-        .then(|| "the policy files as they are now are not in force: the last reload failed, what was in force before stays".to_owned())
+    let note = match (reload.success, reload.timestamp) {
+        (true, _) => return None,
+        (false, 0) => "the policy files have not been loaded yet",
+        (false, _) => {
+            "the last reload failed: the policy files as they are now are not in force, what was in force before stays"
+        }
+    };
+    Some(note.to_owned())
 }

@@ -68,7 +68,11 @@ async fn a_failed_reload_is_told_and_healthy() {
     let answer = start(showing(snapshot)).await.get("/healthz").await;
     assert_eq!(answer.status, 200);
     assert!(answer.body.starts_with("ok\n"), "{}", answer.body);
-    assert!(answer.body.contains("reload failed"), "{}", answer.body);
+    assert!(
+        answer.body.contains("the last reload failed"),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
