@@ -1,4 +1,4 @@
-//! The filter as DESIGN words it, slow and obvious: every policy is tried on
+//! What the filter is to do, slow and obvious: every policy is tried on
 //! every packet. It shares no code with the kernel program or the compiler.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
