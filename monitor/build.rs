@@ -7,7 +7,8 @@ use aya_build::{Package, Toolchain};
 
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=../monitor-common");
-    let toolchain = env::var("RUSTUP_TOOLCHAIN").context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;
+    let toolchain = env::var("RUSTUP_TOOLCHAIN")
+        .context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;
     // The BPF target is built with its own `core`, an unstable flag of cargo;
     // the variable is set for that inner build only.
     // SAFETY: a build script has one thread.

@@ -18,6 +18,6 @@ pub use counters::{
 };
 pub use names::{InterfaceRecord, MAX_INTERFACES, NAME_BYTES, PolicyRecord};
 pub use ruleset::{
-    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES,
-    MatchEntry, MatchSet, NO_MATCH, global,
+    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord,
+    MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES, MatchEntry, MatchSet, NO_MATCH, global,
 };

@@ -42,6 +42,34 @@ pub struct MatchSet {
     pub entries: [MatchEntry; MAX_COVERING_POLICIES],
 }
 
+/// What a generation is, for whoever finds it pinned. The kernel never reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct GenerationRecord {
+    /// Hash of the ruleset it was made from.
+    pub ruleset_hash: u64,
+    /// Number of the generation.
+    pub number: u64,
+    /// Seconds since 1970-01-01T00:00:00Z when it was built.
+    pub built: u64,
+    /// Elements in use of the array of [`GenerationPolicy`].
+    pub policies: u64,
+}
+
+/// One policy of a generation. The kernel never reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct GenerationPolicy {
+    /// Policy slot.
+    pub slot: u32,
+    /// One of the `ACTION_*` constants.
+    pub action: u32,
+    /// Distinct IPv4 prefixes.
+    pub prefixes_v4: u32,
+    /// Distinct IPv6 prefixes.
+    pub prefixes_v6: u32,
+}
+
 /// Names of the read-only constants that a load sets; `u32`, host order.
 ///
 /// A `u32` rather than a `bool`, because the loader writes raw bytes and a
@@ -62,4 +90,8 @@ mod user {
     // SAFETY: `repr(C)`, integers only, no implicit padding (checked in
     // `tests/layout.rs`), valid for every bit pattern.
     unsafe impl aya::Pod for super::MatchSet {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::GenerationRecord {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::GenerationPolicy {}
 }

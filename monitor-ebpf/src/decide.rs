@@ -1,6 +1,6 @@
 //! Match set → verdict.
 
-use monitor_common::{ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, MatchSet, Reason};
+use monitor_common::{ACTION_DROP, MatchSet, Reason};
 
 use crate::{
     frame::Frame,
@@ -12,7 +12,7 @@ use crate::{
 pub(crate) enum Outcome {
     Unparsed(Reason),
     Unmatched(Packet),
-    Matched(Packet, &'static MatchSet),
+    Matched(Packet, &'static MatchSet, Verdict),
 }
 
 /// What becomes of a packet.
@@ -29,7 +29,7 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
         Err(reason) => return Outcome::Unparsed(reason),
     };
     match lookup(&packet.destination) {
-        Some(set) => Outcome::Matched(packet, set),
+        Some(set) => Outcome::Matched(packet, set, verdict(set)),
         None => Outcome::Unmatched(packet),
     }
 }
@@ -37,9 +37,10 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
 /// An `allow` wins, else any `drop` drops, else the packet passes. The entries
 /// are sorted that way, so the first one decides.
 #[inline(always)]
-pub(crate) fn verdict(set: &MatchSet) -> Verdict {
-    match set.entries[0].action {
-        ACTION_DROP => Verdict::Dropped,
-        ACTION_ALLOW | ACTION_COUNT | _ => Verdict::Passed,
+fn verdict(set: &MatchSet) -> Verdict {
+    if set.entries[0].action == ACTION_DROP {
+        Verdict::Dropped
+    } else {
+        Verdict::Passed
     }
 }

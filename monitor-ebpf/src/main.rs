@@ -12,33 +12,33 @@ mod maps;
 mod parse;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use decide::{Outcome, decide};
+use decide::{Outcome, Verdict, decide};
 use frame::Frame;
 
 /// Decides about one frame. Everything that is not dropped is passed on, also
 /// what could not be parsed.
 #[xdp]
-pub fn monitor(ctx: XdpContext) -> u32 {
+fn monitor(ctx: XdpContext) -> u32 {
     let frame = Frame::new(&ctx);
-    match decide(&frame) {
+    let verdict = match decide(&frame) {
         Outcome::Unparsed(reason) => {
             account::unparsed(&frame, reason);
-            xdp_action::XDP_PASS
+            Verdict::Passed
         }
         Outcome::Unmatched(packet) => {
-            account::interface(&frame, packet.family(), decide::Verdict::Passed);
-            xdp_action::XDP_PASS
+            account::interface(&frame, packet.family(), Verdict::Passed);
+            Verdict::Passed
         }
-        Outcome::Matched(packet, set) => {
-            let verdict = decide::verdict(set);
+        Outcome::Matched(packet, set, verdict) => {
             account::interface(&frame, packet.family(), verdict);
             account::policies(&frame, &packet, set, verdict);
             emit::matched(&ctx, &packet, set, verdict);
-            match verdict {
-                decide::Verdict::Passed => xdp_action::XDP_PASS,
-                decide::Verdict::Dropped => xdp_action::XDP_DROP,
-            }
+            verdict
         }
+    };
+    match verdict {
+        Verdict::Passed => xdp_action::XDP_PASS,
+        Verdict::Dropped => xdp_action::XDP_DROP,
     }
 }
 

@@ -8,8 +8,9 @@ use aya_ebpf::{
     maps::{Array, LpmTrie, PerCpuArray, PerCpuHashMap},
 };
 use monitor_common::{
-    DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
-    MAX_INTERFACES, MAX_POLICIES, MatchSet, PolicyCounters, PolicyRecord,
+    DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
+    InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, PolicyCounters,
+    PolicyRecord,
 };
 
 // State.
@@ -47,6 +48,15 @@ pub(crate) static PREFIXES_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entrie
 
 #[map(name = "MATCH_SETS")]
 pub(crate) static MATCH_SETS: Array<MatchSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+// Only user space reads and writes these two: they tell a later daemon what the
+// generation is that it finds in force.
+
+#[map(name = "GENERATION")]
+static GENERATION: Array<GenerationRecord> = Array::with_max_entries(1, 0);
+
+#[map(name = "GEN_POLICIES")]
+static GEN_POLICIES: Array<GenerationPolicy> = Array::with_max_entries(1, 0);
 
 // Constants of one program instance. The loader writes them before the verifier
 // runs, so that what they switch off is not even translated.

@@ -8,6 +8,16 @@
 //! evidence  counters → snapshot → metrics, status
 //! ```
 
+pub mod capture;
+pub mod cli;
 pub mod compile;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod datapath;
+pub mod http;
+pub mod metrics;
+pub mod explain;
 pub mod policy;
+pub mod replay;
 pub mod snapshot;

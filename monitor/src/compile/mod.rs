@@ -1,5 +1,110 @@
 //! Model → ruleset.
 
 mod ruleset;
+mod shadow;
+mod sweep;
+
+use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
+pub use shadow::shadowed_drops;
+
+use self::sweep::{Limit, MatchSets, sweep};
+use crate::{
+    policy::{Address, Destinations, Diagnostic, Diagnostics, Policy},
+    snapshot::Prefixes,
+};
+
+/// Compiles the enabled policies. Names must be unique, as in what
+/// [`crate::policy::load`] returns without errors.
+///
+/// # Errors
+///
+/// One of the kernel's limits is exceeded; the diagnostic names the policies.
+pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
+    let mut enabled: Vec<&Policy> = policies.iter().filter(|policy| policy.enabled()).collect();
+    enabled.sort_by_key(|policy| policy.name());
+    if enabled.len() > MAX_POLICIES as usize {
+        return Err(too_many_policies(&enabled));
+    }
+    let mut sets = MatchSets::new();
+    let refuse = |limit| diagnostics(limit, &enabled);
+    let ipv4 = sweep(&enabled, Policy::ipv4, &mut sets).map_err(refuse)?;
+    let ipv6 = sweep(&enabled, Policy::ipv6, &mut sets).map_err(refuse)?;
+    let summaries = enabled.iter().map(|policy| RulesetPolicy {
+        name: policy.name().clone(),
+        action: policy.action(),
+        prefixes: Prefixes {
+            v4: distinct(policy.ipv4()),
+            v6: distinct(policy.ipv6()),
+        },
+    });
+    Ok(Ruleset {
+        policies: summaries.collect(),
+        ipv4,
+        ipv6,
+        match_sets: sets.into_sets(),
+    })
+}
+
+fn distinct<A: Address>(destinations: &Destinations<A>) -> usize {
+    let mut networks: Vec<_> = destinations
+        .entries()
+        .iter()
+        .map(|entry| entry.network())
+        .collect();
+    networks.sort_unstable();
+    networks.dedup();
+    networks.len()
+}
+
+fn too_many_policies(enabled: &[&Policy]) -> Diagnostics {
+    let first_beyond = enabled[MAX_POLICIES as usize];
+    one(Diagnostic::error(
+        first_beyond.place().clone(),
+        format!(
+            "{} policies are enabled, the kernel holds {MAX_POLICIES}",
+            enabled.len()
+        ),
+        "put destinations that share an action into one policy",
+    ))
+}
+
+fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
+    let (policies, message, help) = match limit {
+        Limit::Covering { prefix, policies } => {
+            let message = format!(
+                "{} policies cover {prefix}, the kernel walks {MAX_COVERING_POLICIES}",
+                policies.len()
+            );
+            (
+                policies,
+                message,
+                "put destinations that share an action into one policy",
+            )
+        }
+        Limit::MatchSets { policies } => {
+            let message =
+                format!("the policies overlap in more than {MAX_MATCH_SETS} different ways");
+            (
+                policies,
+                message,
+                "put destinations that share an action into one policy, or disable one of them",
+            )
+        }
+    };
+    let members = policies.iter().map(|index| enabled[usize::from(*index)]);
+    let names: Vec<String> = members
+        .clone()
+        .map(|policy| format!("`{}`", policy.name()))
+        .collect();
+    let message = format!("{message}: {}", names.join(", "));
+    let place = members.last().unwrap_or(enabled[0]).place().clone();
+    one(Diagnostic::error(place, message, help))
+}
+
+fn one(diagnostic: Diagnostic) -> Diagnostics {
+    let mut out = Diagnostics::default();
+    out.push(diagnostic);
+    out
+}

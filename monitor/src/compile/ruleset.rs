@@ -1,9 +1,14 @@
 //! All policies compiled: what a generation is made from.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    hash::Hasher,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use fnv::FnvHasher;
 
 use crate::{
-    policy::{Action, PolicyName},
+    policy::{Action, Address, Network, PolicyName},
     snapshot::Prefixes,
 };
 
@@ -48,4 +53,63 @@ pub struct Prefix<A> {
     pub length: u8,
     /// Set of the policies that cover it, inherited ones included.
     pub match_set: MatchSetId,
+}
+
+impl Ruleset {
+    /// The policies that cover `address`, in the order of their match set:
+    /// longest prefix match, as the kernel does it.
+    #[must_use]
+    pub fn lookup(&self, address: IpAddr) -> &[PolicyIndex] {
+        let match_set = match address {
+            IpAddr::V4(address) => longest(&self.ipv4, address),
+            IpAddr::V6(address) => longest(&self.ipv6, address),
+        };
+        match_set.map_or(&[], |id| &self.match_sets[id as usize])
+    }
+
+    /// FNV-1a, 64 bits, over the content: equal for equal rulesets, also in
+    /// another process, on another machine and in a later release.
+    #[must_use]
+    pub fn content_hash(&self) -> u64 {
+        let mut hash = FnvHasher::default();
+        write_length(&mut hash, self.policies.len());
+        for policy in &self.policies {
+            write_length(&mut hash, policy.name.as_str().len());
+            hash.write(policy.name.as_str().as_bytes());
+            hash.write(policy.action.name().as_bytes());
+        }
+        write_prefixes(&mut hash, &self.ipv4);
+        write_prefixes(&mut hash, &self.ipv6);
+        write_length(&mut hash, self.match_sets.len());
+        for set in &self.match_sets {
+            write_length(&mut hash, set.len());
+            for policy in set {
+                hash.write(&policy.to_le_bytes());
+            }
+        }
+        hash.finish()
+    }
+}
+
+fn longest<A: Address>(prefixes: &[Prefix<A>], address: A) -> Option<MatchSetId> {
+    (0..=A::BITS).rev().find_map(|length| {
+        let network = Network::around(address, length);
+        let wanted = (network.address(), length);
+        let found =
+            prefixes.binary_search_by_key(&wanted, |prefix| (prefix.address, prefix.length));
+        found.ok().map(|index| prefixes[index].match_set)
+    })
+}
+
+fn write_prefixes<A: Address>(hash: &mut FnvHasher, prefixes: &[Prefix<A>]) {
+    write_length(hash, prefixes.len());
+    for prefix in prefixes {
+        hash.write(&prefix.address.to_number().to_le_bytes());
+        hash.write(&[prefix.length]);
+        hash.write(&prefix.match_set.to_le_bytes());
+    }
+}
+
+fn write_length(hash: &mut FnvHasher, length: usize) {
+    hash.write(&(length as u64).to_le_bytes());
 }

@@ -1,5 +1,26 @@
 //! Policies: what was typed, and what it means.
+//!
+//! ```text
+//! text → yaml (values and places) → source (what was typed) → builder → model
+//! ```
 
+mod builder;
+mod destination;
+mod diagnostic;
+mod files;
+mod keys;
+mod list;
+mod load;
+mod model;
 mod names;
+mod network;
+mod source;
+mod yaml;
 
+pub use destination::{Destination, InvalidDestination};
+pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
+pub use files::{Disk, Files};
+pub use load::{Loaded, load};
+pub use model::{Destinations, Entry, Hole, InvalidObserved, LongestMatch, Observed, Policy};
 pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
+pub use network::{Address, Interval, Network};

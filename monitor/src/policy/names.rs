@@ -49,7 +49,9 @@ pub enum InvalidPolicyName {
     #[error("a policy name has at most {} characters", PolicyName::MAX_LEN)]
     TooLong,
     /// A character that metrics, file names or shells would trip over.
-    #[error("a policy name is made of a-z, A-Z, 0-9, '.', '_' and '-', and begins with a letter or digit")]
+    #[error(
+        "a policy name is made of a-z, A-Z, 0-9, '.', '_' and '-', and begins with a letter or digit"
+    )]
     Character,
 }
 

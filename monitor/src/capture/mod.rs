@@ -1,0 +1,137 @@
+//! Captured frames from pcap and pcapng, one at a time and in bounded memory.
+//!
+//! Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    iter::FusedIterator,
+    path::Path,
+};
+
+use crate::policy::MacAddress;
+
+mod error;
+mod input;
+mod link_type;
+mod pcap;
+mod pcapng;
+
+pub use error::{CaptureError, Problem};
+pub use link_type::LinkType;
+
+use input::Input;
+use pcap::Pcap;
+use pcapng::PcapNg;
+
+/// One captured Ethernet frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Captured bytes, from the Ethernet header on; fewer than `wire_length`
+    /// where the capture kept only the beginning of each frame.
+    pub data: Vec<u8>,
+    /// Bytes the frame had on the wire, layer 2 included.
+    pub wire_length: u32,
+}
+
+impl Frame {
+    /// The Ethernet source, where enough of the frame was captured to hold one.
+    #[must_use]
+    pub fn source_mac(&self) -> Option<MacAddress> {
+        let source = self.data.get(6..12)?;
+        source.try_into().ok().map(MacAddress)
+    }
+}
+
+/// An open capture: an iterator of its frames in the order of the file. It ends
+/// after the first error.
+pub struct Capture {
+    name: String,
+    input: Input,
+    format: Format,
+    ended: bool,
+}
+
+enum Format {
+    Pcap(Pcap),
+    PcapNg(PcapNg),
+}
+
+impl Capture {
+    /// Opens a file, or standard input for `-`, and reads its header.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        if path == Path::new("-") {
+            return Self::new("standard input", Box::new(io::stdin()));
+        }
+        let name = path.display().to_string();
+        match File::open(path) {
+            Ok(file) => Self::new(&name, Box::new(file)),
+            Err(source) => Err(CaptureError::new(name, Problem::Open(source))),
+        }
+    }
+
+    /// Reads the header of a capture; `name` is what errors call it.
+    pub fn new(name: &str, reader: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
+        let mut input = Input::new(reader);
+        match recognise(&mut input) {
+            Ok(format) => Ok(Self {
+                name: name.to_owned(),
+                input,
+                format,
+                ended: false,
+            }),
+            Err(problem) => Err(CaptureError::new(name.to_owned(), problem)),
+        }
+    }
+}
+
+impl Iterator for Capture {
+    type Item = Result<Frame, CaptureError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let frame = match &mut self.format {
+            Format::Pcap(pcap) => pcap.next_frame(&mut self.input),
+            Format::PcapNg(pcapng) => pcapng.next_frame(&mut self.input),
+        };
+        let frame = frame
+            .map_err(|problem| CaptureError::new(self.name.clone(), problem))
+            .transpose();
+        self.ended = !matches!(frame, Some(Ok(_)));
+        frame
+    }
+}
+
+impl FusedIterator for Capture {}
+
+fn recognise(input: &mut Input) -> Result<Format, Problem> {
+    input.peek_header()?;
+    let header = input.record();
+    if header.is_empty() {
+        return Err(Problem::Empty);
+    }
+    if let Some(compression) = compression(header) {
+        return Err(compression);
+    }
+    if header.starts_with(&pcapng::MAGIC) {
+        input.rewind_header();
+        return Ok(Format::PcapNg(PcapNg::default()));
+    }
+    Pcap::from_header(input).map(Format::Pcap)
+}
+
+/// Whether the file begins like one of the formats in which captures are kept.
+fn compression(header: &[u8]) -> Option<Problem> {
+    const FORMATS: [(&[u8], &str, &str); 4] = [
+        (b"\x1f\x8b", "gzip", "gunzip"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard", "unzstd"),
+        (b"\xfd7zXZ\0", "xz", "unxz"),
+        (b"BZh", "bzip2", "bunzip2"),
+    ];
+    FORMATS
+        .iter()
+        .find(|(magic, ..)| header.starts_with(magic))
+        .map(|&(_, format, tool)| Problem::Compressed { format, tool })
+}

@@ -1,0 +1,183 @@
+//! pcapng: sections of blocks, with interfaces of different link types.
+
+use pcap_parser::{
+    Block, PcapError,
+    nom::IResult,
+    pcapng::{parse_block_be, parse_block_le},
+    traits::PcapNGPacketBlock,
+};
+
+use super::{Frame, LinkType, Problem, input::Input};
+
+/// Type of a Section Header Block, the same in both byte orders.
+pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+
+/// Type and length of a block, and the byte order of a section.
+const BLOCK_START: u64 = 12;
+
+// Block types: draft-ietf-opsawg-pcapng, section 11.1.
+const SECTION_HEADER: u32 = 0x0a0d_0d0a;
+const INTERFACE_DESCRIPTION: u32 = 1;
+const OBSOLETE_PACKET: u32 = 2;
+const SIMPLE_PACKET: u32 = 3;
+const ENHANCED_PACKET: u32 = 6;
+
+const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
+
+type ParseBlock = fn(&[u8]) -> IResult<&[u8], Block<'_>, PcapError<&[u8]>>;
+
+/// The section that is being read.
+#[derive(Default)]
+pub(super) struct PcapNg {
+    big_endian: bool,
+    interfaces: Vec<Interface>,
+}
+
+#[derive(Clone, Copy)]
+struct Interface {
+    link_type: LinkType,
+    /// Most bytes kept of a frame; 0 is no limit.
+    snap_length: u32,
+}
+
+/// A packet before its interface is looked at.
+struct Packet {
+    interface: u32,
+    frame: Frame,
+}
+
+impl PcapNg {
+    /// The next frame, or `None` at the end of the file.
+    pub(super) fn next_frame(&mut self, input: &mut Input) -> Result<Option<Frame>, Problem> {
+        while input.begin(BLOCK_START)? {
+            if let Some(packet) = self.next_block(input)? {
+                let frame = self.accept(packet, input)?;
+                input.packet_done();
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Reads the block that the input has begun.
+    fn next_block(&mut self, input: &mut Input) -> Result<Option<Packet>, Problem> {
+        let [kind, length, byte_order] = self.block_start(input)?;
+        let length = u64::from(length);
+        match kind {
+            SECTION_HEADER if byte_order != BYTE_ORDER_MAGIC => Err(input.malformed()),
+            SECTION_HEADER | INTERFACE_DESCRIPTION | SIMPLE_PACKET | ENHANCED_PACKET => {
+                input.complete(length)?;
+                self.read_block(input)
+            }
+            OBSOLETE_PACKET => Err(Problem::ObsoletePacketBlock {
+                offset: input.offset(),
+                packet: input.next_packet(),
+            }),
+            _ if length < BLOCK_START => Err(input.malformed()),
+            _ => input.skip(length).map(|()| None),
+        }
+    }
+
+    /// Type, length and the word after; a section header sets the byte order.
+    fn block_start(&mut self, input: &Input) -> Result<[u32; 3], Problem> {
+        let (words, _) = input.record().as_chunks::<4>();
+        let &[kind, length, byte_order] = words else {
+            return Err(input.malformed());
+        };
+        if kind == MAGIC {
+            self.big_endian = byte_order == BYTE_ORDER_MAGIC.to_be_bytes();
+        }
+        let number = if self.big_endian {
+            u32::from_be_bytes
+        } else {
+            u32::from_le_bytes
+        };
+        Ok([number(kind), number(length), number(byte_order)])
+    }
+
+    /// Takes in a whole block.
+    fn read_block(&mut self, input: &Input) -> Result<Option<Packet>, Problem> {
+        let parse: ParseBlock = if self.big_endian {
+            parse_block_be
+        } else {
+            parse_block_le
+        };
+        // The block is whole: one that asks for more has a wrong length inside.
+        let Ok((_, block)) = parse(input.record()) else {
+            return Err(input.malformed());
+        };
+        match block {
+            Block::SectionHeader(_) => self.interfaces.clear(),
+            Block::InterfaceDescription(description) => self.interfaces.push(Interface {
+                link_type: description.linktype.into(),
+                snap_length: description.snaplen,
+            }),
+            Block::EnhancedPacket(block) => {
+                return Ok(Some(Packet {
+                    interface: block.if_id,
+                    frame: frame(&block),
+                }));
+            }
+            Block::SimplePacket(block) => return Ok(Some(self.simple_packet(&frame(&block)))),
+            Block::NameResolution(_)
+            | Block::InterfaceStatistics(_)
+            | Block::SystemdJournalExport(_)
+            | Block::DecryptionSecrets(_)
+            | Block::ProcessInformation(_)
+            | Block::Custom(_)
+            | Block::Unknown(_) => {}
+        }
+        Ok(None)
+    }
+}
+
+impl PcapNg {
+    /// A Simple Packet Block belongs to the first interface and does not say how
+    /// much of the frame was kept, only its length on the wire.
+    fn simple_packet(&self, padded: &Frame) -> Packet {
+        let snap_length = self
+            .interfaces
+            .first()
+            .map_or(0, |interface| interface.snap_length);
+        let kept = match snap_length {
+            0 => padded.data.len(),
+            limit => padded.data.len().min(limit as usize),
+        };
+        Packet {
+            interface: 0,
+            frame: Frame {
+                data: padded.data[..kept].to_vec(),
+                wire_length: padded.wire_length,
+            },
+        }
+    }
+
+    /// Lets pass what was captured on Ethernet.
+    fn accept(&self, packet: Packet, input: &Input) -> Result<Frame, Problem> {
+        let number = packet.interface;
+        let interface = usize::try_from(number)
+            .ok()
+            .and_then(|index| self.interfaces.get(index));
+        match interface {
+            Some(interface) if interface.link_type == LinkType::ETHERNET => Ok(packet.frame),
+            Some(interface) => Err(Problem::InterfaceLinkType {
+                interface: number,
+                packet: input.next_packet(),
+                link_type: interface.link_type,
+            }),
+            None => Err(Problem::UnknownInterface {
+                offset: input.offset(),
+                packet: input.next_packet(),
+                interface: number,
+            }),
+        }
+    }
+}
+
+/// The frame without the padding of its block.
+fn frame(block: &impl PcapNGPacketBlock) -> Frame {
+    Frame {
+        data: block.packet_data().to_vec(),
+        wire_length: block.orig_len(),
+    }
+}

@@ -1,0 +1,163 @@
+//! `monitor check`: validates policy files, touches no kernel.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+
+use clap::Args;
+use monitor::{
+    compile::{Ruleset, compile, shadowed_drops},
+    policy::{Action, Diagnostics, Disk, Policy, load},
+    snapshot::Prefixes,
+};
+use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
+use serde::Serialize;
+
+use super::{Common, Outcome, eprint_diagnostics, print, print_json};
+
+/// Check policy files: every error at once, each with place and mend.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Policy files or directories [default: --policies].
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    /// Policy files and lists that were read.
+    files: usize,
+    policies: usize,
+    /// Distinct prefixes of the compiled ruleset.
+    prefixes: Prefixes,
+    #[serde(flatten)]
+    diagnostics: &'a Diagnostics,
+}
+
+impl Check {
+    pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let paths = if self.paths.is_empty() {
+            &common.policies
+        } else {
+            &self.paths
+        };
+        let loaded = load(paths, &Disk);
+        let mut diagnostics = loaded.diagnostics;
+        let ruleset = compile_valid(&loaded.policies, &mut diagnostics);
+        eprint_diagnostics(&diagnostics);
+        let prefixes = Prefixes {
+            v4: ruleset.ipv4.len(),
+            v6: ruleset.ipv6.len(),
+        };
+        if common.json {
+            print_json(&Report {
+                files: loaded.files.len(),
+                policies: loaded.policies.len(),
+                prefixes,
+                diagnostics: &diagnostics,
+            })?;
+        } else if diagnostics.has_errors() {
+            eprintln!("{}: the policies cannot be used", counts(&diagnostics));
+        } else {
+            let text = summary(
+                loaded.files.len(),
+                &loaded.policies,
+                prefixes,
+                possible_cpus(),
+            );
+            print(&format!("{text}{}\n", counts(&diagnostics)))?;
+        }
+        Ok(if diagnostics.has_errors() {
+            Outcome::CheckFoundErrors
+        } else {
+            Outcome::Fine
+        })
+    }
+}
+
+/// The ruleset; an empty one where there are errors.
+fn compile_valid(policies: &[Policy], diagnostics: &mut Diagnostics) -> Ruleset {
+    if diagnostics.has_errors() {
+        return Ruleset::default();
+    }
+    match compile(policies) {
+        Ok(ruleset) => {
+            diagnostics.append(shadowed_drops(policies, &ruleset));
+            ruleset
+        }
+        Err(errors) => {
+            diagnostics.append(errors);
+            Ruleset::default()
+        }
+    }
+}
+
+fn counts(diagnostics: &Diagnostics) -> String {
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let (errors, warnings) = (diagnostics.error_count(), diagnostics.warning_count());
+    format!(
+        "{errors} error{}, {warnings} warning{}",
+        plural(errors),
+        plural(warnings)
+    )
+}
+
+fn summary(files: usize, policies: &[Policy], prefixes: Prefixes, cpus: Option<usize>) -> String {
+    let mut by_action: BTreeMap<Action, usize> = BTreeMap::new();
+    for policy in policies.iter().filter(|policy| policy.enabled()) {
+        *by_action.entry(policy.action()).or_default() += 1;
+    }
+    let disabled = policies.iter().filter(|policy| !policy.enabled()).count();
+    let mut parts: Vec<String> = by_action
+        .iter()
+        .map(|(action, count)| format!("{count} {action}"))
+        .collect();
+    parts.extend((disabled > 0).then(|| format!("{disabled} disabled")));
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "files     {files}");
+    let _ = writeln!(text, "policies  {} ({})", policies.len(), parts.join(", "));
+    let _ = writeln!(text, "prefixes  {} IPv4, {} IPv6", prefixes.v4, prefixes.v6);
+    if let Some(cpus) = cpus {
+        let _ = writeln!(
+            text,
+            "devices   {:.1} MiB of kernel memory for {MAX_DEVICE_CELLS} (device, policy) on {cpus} possible CPUs",
+            device_table_mebibytes(cpus)
+        );
+    }
+    text
+}
+
+/// Key and a cell for each possible CPU, in MiB; the kernel's own overhead is not in it.
+#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+fn device_table_mebibytes(cpus: usize) -> f64 {
+    let entry = size_of::<DeviceKey>() + cpus * size_of::<DeviceCounters>();
+    (MAX_DEVICE_CELLS as usize * entry) as f64 / (1024.0 * 1024.0)
+}
+
+/// CPUs that the kernel keeps per-CPU memory for; `None` where it does not tell.
+fn possible_cpus() -> Option<usize> {
+    count_cpus(&fs::read_to_string("/sys/devices/system/cpu/possible").ok()?)
+}
+
+/// Counts a list such as `0-3,8`.
+fn count_cpus(list: &str) -> Option<usize> {
+    let ranges = list.trim().split(',').map(|range| {
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
+        (last + 1).checked_sub(first)
+    });
+    ranges.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_are_counted_over_ranges() {
+        assert_eq!(count_cpus("0\n"), Some(1));
+        assert_eq!(count_cpus("0-3\n"), Some(4));
+        assert_eq!(count_cpus("0-3,8,10-11\n"), Some(7));
+        assert_eq!(count_cpus("3-0"), None);
+        assert_eq!(count_cpus(""), None);
+    }
+}

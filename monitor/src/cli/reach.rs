@@ -1,0 +1,73 @@
+//! Which filter a verb is about: that of a daemon, or what is pinned.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Common;
+use crate::{
+    config::{Options, Settings},
+    control::{Answer, ControlError, Request, Status, ask},
+    datapath::Reader,
+    snapshot::ReloadSnapshot,
+};
+
+/// Shared by `status`, `reload` and `detach`.
+#[derive(Args, Clone, Debug)]
+pub struct ReachArgs {
+    /// Where the daemon listens [default: /run/monitor/monitor.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Where the filter is pinned [default: /sys/fs/bpf/monitor]
+    #[arg(long, value_name = "DIR")]
+    pin_dir: Option<PathBuf>,
+}
+
+/// Where a filter is, and who holds it.
+pub(super) struct Reach {
+    pub(super) settings: Settings,
+    /// The status of the daemon that holds it, where one runs.
+    pub(super) daemon: Option<Box<Status>>,
+}
+
+impl ReachArgs {
+    /// Asks the daemon on the socket. One that holds other pins than those
+    /// asked for is somebody else's.
+    pub(super) fn reach(&self, common: &Common) -> anyhow::Result<Reach> {
+        let options = Options {
+            socket: self.socket.clone(),
+            pin_dir: self.pin_dir.clone(),
+            ..Options::default()
+        };
+        let options = options.over(common.options()?);
+        let pins_named = options.pin_dir.is_some();
+        let settings = options.settle();
+        let daemon = match ask(&settings.socket, Request::Status) {
+            Ok(Answer::Status(status)) => Some(status),
+            Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
+            Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
+            Err(ControlError::NoDaemon { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let daemon = daemon.filter(|status| {
+            let pin_dir = status.daemon.as_ref().map(|daemon| &daemon.pin_dir);
+            !pins_named || pin_dir == Some(&settings.pin_dir)
+        });
+        Ok(Reach { settings, daemon })
+    }
+}
+
+impl Reach {
+    /// From the daemon, else from the pins.
+    pub(super) fn status(self) -> anyhow::Result<Status> {
+        if let Some(status) = self.daemon {
+            return Ok(*status);
+        }
+        let reader = Reader::open(&self.settings.pin_dir)?;
+        Ok(Status {
+            daemon: None,
+            snapshot: reader.snapshot(ReloadSnapshot::default())?,
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! `monitor reload`: a new generation from the files as they are now.
+
+use super::{Common, ReachArgs};
+use crate::control::{Answer, Request, ask};
+
+/// Asks the daemon to read the policies again. Fails where they have errors.
+pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
+    let reach = args.reach(common)?;
+    if reach.daemon.is_none() {
+        anyhow::bail!(
+            "no daemon answers on {}; start one with `monitor run`, or name its --socket",
+            reach.settings.socket.display()
+        );
+    }
+    let reloaded = match ask(&reach.settings.socket, Request::Reload)? {
+        Answer::Reload(reloaded) => reloaded,
+        Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
+        other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
+    };
+    if common.json {
+        println!("{}", serde_json::to_string_pretty(&reloaded)?);
+    }
+    for note in &reloaded.notes {
+        eprintln!("{note}");
+    }
+    let generation = reloaded.generation.unwrap_or_default();
+    if let Some(error) = reloaded.reload.error {
+        anyhow::bail!("{error}\nnothing changed: generation {generation} stays in force");
+    }
+    if !common.json {
+        println!("generation {generation} is in force");
+    }
+    Ok(())
+}

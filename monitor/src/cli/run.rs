@@ -1,0 +1,183 @@
+//! `monitor run`: the daemon, in the foreground.
+
+use std::{
+    fs,
+    io::{self, IsTerminal as _},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use super::Common;
+use crate::{
+    config::{ModeOption, OneOrMany, Options, Settings},
+    daemon::{self, Core, End, Sockets},
+    http::Site,
+    metrics::{DeviceKey, DeviceLabels},
+};
+
+/// Loads less than this are over before a bar could be read.
+const PROGRESS_FROM: usize = 50_000;
+
+/// The daemon, in the foreground: loads the policies, attaches the filter,
+/// watches the files, serves metrics.
+///
+/// Stopping or killing it leaves the filter and the counters in force; the next
+/// `run` takes over. `monitor detach` removes them.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Interface on the devices' side, before NAT (repeatable)
+    #[arg(long, value_name = "NAME")]
+    interface: Vec<String>,
+
+    /// Which hook to use: `auto` is the driver's where it has one, else generic
+    #[arg(long, value_enum)]
+    mode: Option<ModeOption>,
+
+    /// Where to serve metrics and the page [default: 127.0.0.1:9641]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+
+    /// What must survive a reboot [default: /var/lib/monitor]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+
+    /// What must survive the daemon, on a BPF file system [default: /sys/fs/bpf/monitor]
+    #[arg(long, value_name = "DIR")]
+    pin_dir: Option<PathBuf>,
+
+    /// Where `status`, `reload` and `detach` reach the daemon [default: /run/monitor/monitor.sock]
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+
+    /// Write every matched packet to the log, addresses and MACs included
+    #[arg(long)]
+    log_packets: bool,
+}
+
+impl RunArgs {
+    fn options(self) -> Options {
+        Options {
+            interface: OneOrMany(self.interface),
+            mode: self.mode,
+            listen: self.listen,
+            state_dir: self.state_dir,
+            pin_dir: self.pin_dir,
+            socket: self.socket,
+            log_packets: self.log_packets.then_some(true),
+            ..Options::default()
+        }
+    }
+}
+
+/// Runs until it is told to end.
+pub fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
+    let settings = args.options().over(common.options()?).settle();
+    if settings.interfaces.is_empty() {
+        anyhow::bail!(
+            "no interface to attach to; give the one on the devices' side with --interface, for example --interface wlan0"
+        );
+    }
+    init_log(settings.log_packets);
+    let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
+    let ended = runtime.block_on(serve(settings))?;
+    // Whatever still blocks must not keep the process: the filter is in the kernel.
+    runtime.shutdown_timeout(Duration::from_secs(2));
+    if ended == End::Stopped {
+        info!("stopped; the filter and its counters stay in force, `monitor detach` removes them");
+    }
+    Ok(())
+}
+
+async fn serve(settings: Settings) -> anyhow::Result<End> {
+    warn_if_public(settings.listen);
+    fs::create_dir_all(&settings.state_dir).with_context(|| {
+        format!(
+            "make the state directory {}; give another with --state-dir",
+            settings.state_dir.display()
+        )
+    })?;
+    let key = DeviceKey::load_or_create(&settings.state_dir)?;
+    let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
+    let address = sockets.http_address().context("read the bound address")?;
+    let (core, notes) = tokio::task::spawn_blocking(move || start(settings))
+        .await
+        .context("start the filter")??;
+    for note in notes {
+        warn!("{note}");
+    }
+    let labels = DeviceLabels::new(
+        core.settings().device_label(),
+        key,
+        std::collections::BTreeMap::new(),
+        core.settings().max_devices,
+    );
+    announce(&core, address)?;
+    let core = Arc::new(core);
+    let reader = Arc::clone(&core);
+    let site = Site {
+        read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error.to_string())),
+        interfaces: core.settings().interfaces.clone(),
+        labels: Arc::new(tokio::sync::Mutex::new(labels)),
+        limits: crate::http::Limits::default(),
+    };
+    Ok(daemon::run(core, sockets, site).await?)
+}
+
+fn start(settings: Settings) -> Result<(Core, Vec<String>), daemon::StartError> {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+    bar.set_style(
+        ProgressStyle::with_template("loading {bar:40} {human_pos}/{human_len} prefixes, {eta} left")
+            .expect("the template is valid"),
+    );
+    let started = Core::start(settings, &mut |done, total| {
+        if total >= PROGRESS_FROM && bar.is_hidden() && io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+        }
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    started
+}
+
+/// What is in force, what is recorded, where to look.
+fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
+    let snapshot = core.snapshot()?;
+    for interface in &snapshot.interfaces {
+        if let (Some(mode), Some(generation)) = (interface.mode, interface.generation) {
+            info!(
+                "generation {generation} is in force on {} ({} mode)",
+                interface.name,
+                mode.name()
+            );
+        }
+    }
+    info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
+    info!("ready: metrics at http://{address}/metrics, page at http://{address}/");
+    Ok(())
+}
+
+fn warn_if_public(listen: SocketAddr) {
+    if !listen.ip().is_loopback() {
+        warn!("{listen} is not a loopback address: whoever reaches it can read the counters");
+    }
+}
+
+fn init_log(log_packets: bool) {
+    let default = if log_packets { "info,monitor=debug" } else { "info" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+}

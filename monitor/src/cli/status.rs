@@ -1,0 +1,156 @@
+//! `monitor status`: what is happening.
+
+use std::fmt::Write as _;
+
+use super::{Common, ReachArgs, table};
+use crate::{
+    control::{DaemonStatus, Status},
+    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts},
+};
+
+/// Prints what the filter has seen and done.
+pub fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
+    let status = args.reach(common)?.status()?;
+    if common.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print!("{}", render(&status));
+    }
+    Ok(())
+}
+
+fn render(status: &Status) -> String {
+    let mut text = String::new();
+    head(&mut text, status);
+    interfaces(&mut text, &status.snapshot);
+    policies(&mut text, &status.snapshot);
+    devices(&mut text, &status.snapshot);
+    text
+}
+
+fn head(text: &mut String, status: &Status) {
+    match &status.daemon {
+        Some(DaemonStatus {
+            pid,
+            version,
+            listen,
+            ..
+        }) => {
+            let _ = writeln!(text, "daemon     process {pid}, version {version}, {listen}");
+            if let Some(error) = &status.snapshot.reload.error {
+                let _ = writeln!(
+                    text,
+                    "policies   NOT LOADED, the generation below stays in force:\n{error}"
+                );
+            } else {
+                let _ = writeln!(text, "policies   loaded, as the files are now");
+            }
+        }
+        None => {
+            let _ = writeln!(
+                text,
+                "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
+            );
+        }
+    }
+}
+
+fn interfaces(text: &mut String, snapshot: &Snapshot) {
+    let mut rows = table(&[
+        "interface", "filter", "generation", "passed v4", "passed v6", "dropped v4", "dropped v6",
+        "unparsed",
+    ]);
+    for interface in &snapshot.interfaces {
+        rows.add_row(interface_row(interface));
+    }
+    let _ = writeln!(text, "\n{rows}");
+    for interface in &snapshot.interfaces {
+        let reasons: Vec<_> = interface
+            .unparsed
+            .iter()
+            .filter(|(_, count)| count.packets > 0)
+            .map(|(reason, count)| format!("{reason} {}", count.packets))
+            .collect();
+        if !reasons.is_empty() {
+            let _ = writeln!(text, "unparsed on {}: {}", interface.name, reasons.join(", "));
+        }
+    }
+}
+
+fn interface_row(interface: &InterfaceSnapshot) -> [String; 8] {
+    let unparsed: u64 = interface.unparsed.iter().map(|(_, count)| count.packets).sum();
+    [
+        interface.name.clone(),
+        interface
+            .mode
+            .map_or("not attached", |mode| mode.name())
+            .to_owned(),
+        interface
+            .generation
+            .map_or_else(|| "-".to_owned(), |number| number.to_string()),
+        interface.ipv4.passed.packets.to_string(),
+        interface.ipv6.passed.packets.to_string(),
+        interface.ipv4.dropped.packets.to_string(),
+        interface.ipv6.dropped.packets.to_string(),
+        unparsed.to_string(),
+    ]
+}
+
+fn policies(text: &mut String, snapshot: &Snapshot) {
+    let mut rows = table(&[
+        "policy", "action", "prefixes v4/v6", "passed", "dropped", "bytes", "devices",
+    ]);
+    for policy in &snapshot.policies {
+        rows.add_row(policy_row(policy));
+    }
+    let _ = writeln!(text, "\n{rows}");
+}
+
+fn policy_row(policy: &PolicySnapshot) -> [String; 7] {
+    let Verdicts { passed, dropped } = policy.matched;
+    [
+        policy.name.clone(),
+        policy
+            .action
+            .map_or("(not in force)", |action| action.name())
+            .to_owned(),
+        format!("{}/{}", policy.prefixes.v4, policy.prefixes.v6),
+        passed.packets.to_string(),
+        dropped.packets.to_string(),
+        (passed.bytes + dropped.bytes).to_string(),
+        policy.devices.len().to_string(),
+    ]
+}
+
+fn devices(text: &mut String, snapshot: &Snapshot) {
+    let mut rows = table(&["device (source MAC)", "policy", "passed", "dropped", "bytes"]);
+    let mut any = false;
+    for policy in &snapshot.policies {
+        for device in &policy.devices {
+            rows.add_row(device_row(&device.mac.to_string(), policy, device.matched));
+            any = true;
+        }
+        if policy.other != Verdicts::default() {
+            rows.add_row(device_row("other (table full)", policy, policy.other));
+            any = true;
+        }
+    }
+    if any {
+        let _ = writeln!(
+            text,
+            "\n{rows}\nA MAC is the last hop: a repeater or a router may hide several devices."
+        );
+    }
+}
+
+fn device_row(device: &str, policy: &PolicySnapshot, matched: Verdicts) -> [String; 5] {
+    let Verdicts { passed, dropped } = matched;
+    let bytes = |count: Count| count.bytes;
+    [
+        device.to_owned(),
+        policy.name.clone(),
+        passed.packets.to_string(),
+        dropped.packets.to_string(),
+        (bytes(passed) + bytes(dropped)).to_string(),
+    ]
+}

@@ -1,0 +1,112 @@
+//! A `drop` of which an `allow` leaves nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{PolicyIndex, Prefix, Ruleset};
+use crate::policy::{Action, Address, Diagnostic, Diagnostics, Interval, Network, Policy};
+
+/// Warns of each `drop` of `ruleset` that can never drop, because `allow`
+/// policies match wherever it does. `policies` are those that were compiled.
+#[must_use]
+pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
+    let mut live = vec![false; ruleset.match_sets.len()];
+    mark_live(&ruleset.ipv4, &mut live);
+    mark_live(&ruleset.ipv6, &mut live);
+    let mut effective = BTreeSet::new();
+    let mut shadows: BTreeMap<PolicyIndex, BTreeSet<PolicyIndex>> = BTreeMap::new();
+    let sets = ruleset
+        .match_sets
+        .iter()
+        .zip(live)
+        .filter(|(_, live)| *live);
+    for (set, _) in sets {
+        let action = |policy: PolicyIndex| ruleset.policies[usize::from(policy)].action;
+        let Some(first) = set.first() else { continue };
+        for drop in set.iter().filter(|policy| action(**policy) == Action::Drop) {
+            if action(*first) == Action::Allow {
+                shadows.entry(*drop).or_default().insert(*first);
+            } else {
+                effective.insert(*drop);
+            }
+        }
+    }
+    let mut out = Diagnostics::default();
+    for (drop, allows) in shadows.iter().filter(|(drop, _)| !effective.contains(drop)) {
+        if let Some(policy) = find(policies, ruleset, *drop) {
+            out.push(warning(policy, policies, ruleset, allows));
+        }
+    }
+    out
+}
+
+fn warning(
+    policy: &Policy,
+    policies: &[Policy],
+    ruleset: &Ruleset,
+    allows: &BTreeSet<PolicyIndex>,
+) -> Diagnostic {
+    let allows: Vec<_> = allows
+        .iter()
+        .filter_map(|allow| find(policies, ruleset, *allow))
+        .collect();
+    let names: Vec<String> = allows
+        .iter()
+        .map(|allow| format!("`{}`", allow.name()))
+        .collect();
+    let message = format!(
+        "`{}` never drops: {} allows all of it",
+        policy.name(),
+        names.join(", ")
+    );
+    let help = "an `allow` that matches always wins: remove one of the two, or narrow the `allow`";
+    let warning = Diagnostic::warning(policy.place().clone(), message, help);
+    match allows.first() {
+        Some(allow) => warning.with_related(allow.place().clone(), "the `allow` is here"),
+        None => warning,
+    }
+}
+
+fn find<'a>(policies: &'a [Policy], ruleset: &Ruleset, index: PolicyIndex) -> Option<&'a Policy> {
+    let name = &ruleset.policies[usize::from(index)].name;
+    policies.iter().find(|policy| policy.name() == name)
+}
+
+/// Marks the match sets of prefixes that longer prefixes do not cover wholly:
+/// only those ever decide about a packet.
+fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
+    let mut open: Vec<Open<A>> = Vec::new();
+    for prefix in prefixes {
+        let Some(network) = Network::new(prefix.address, prefix.length) else {
+            continue;
+        };
+        while let Some(inner) = open.pop_if(|outer| !outer.network.contains_network(network)) {
+            inner.close(live);
+        }
+        if let Some(outer) = open.last_mut() {
+            outer.inside.push(network.interval());
+        }
+        open.push(Open {
+            network,
+            match_set: prefix.match_set as usize,
+            inside: Vec::new(),
+        });
+    }
+    for inner in open {
+        inner.close(live);
+    }
+}
+
+/// A prefix, and the longer ones directly inside it, ascending.
+struct Open<A> {
+    network: Network<A>,
+    match_set: usize,
+    inside: Vec<Interval<A>>,
+}
+
+impl<A: Address> Open<A> {
+    fn close(&self, live: &mut [bool]) {
+        if !self.network.interval().is_covered_by(&self.inside) {
+            live[self.match_set] = true;
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One pass over all prefixes of a family, with a stack of those that are open.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS};
+
+use super::{MatchSetId, PolicyIndex, Prefix};
+use crate::policy::{Action, Address, Destinations, Network, Policy};
+
+/// What a set of policies cannot be compiled for.
+#[derive(Debug)]
+pub(super) enum Limit {
+    /// More than [`MAX_COVERING_POLICIES`] policies cover a prefix.
+    Covering {
+        prefix: String,
+        policies: Vec<PolicyIndex>,
+    },
+    /// More than [`MAX_MATCH_SETS`] different sets.
+    MatchSets { policies: Vec<PolicyIndex> },
+}
+
+/// The match sets so far; equal sets have one id.
+pub(super) struct MatchSets {
+    sets: Vec<Vec<PolicyIndex>>,
+    ids: HashMap<Vec<PolicyIndex>, MatchSetId>,
+}
+
+impl MatchSets {
+    pub(super) fn new() -> Self {
+        Self {
+            sets: vec![Vec::new()],
+            ids: HashMap::from([(Vec::new(), 0)]),
+        }
+    }
+
+    pub(super) fn into_sets(self) -> Vec<Vec<PolicyIndex>> {
+        self.sets
+    }
+
+    fn intern(&mut self, set: &[PolicyIndex]) -> Result<MatchSetId, Limit> {
+        if let Some(id) = self.ids.get(set) {
+            return Ok(*id);
+        }
+        // The empty set does not count.
+        let id = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        if id > MAX_MATCH_SETS {
+            return Err(Limit::MatchSets {
+                policies: set.to_vec(),
+            });
+        }
+        self.sets.push(set.to_vec());
+        self.ids.insert(set.to_vec(), id);
+        Ok(id)
+    }
+}
+
+/// A network that begins or ends the hold of an entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Item<A> {
+    network: Network<A>,
+    hole: bool,
+    policy: PolicyIndex,
+    /// Index into the entries of the policy.
+    entry: u32,
+}
+
+/// The prefixes of one family, sorted. A prefix that is only an exception is
+/// left out where it changes nothing.
+pub(super) fn sweep<A: Address>(
+    policies: &[&Policy],
+    destinations: impl Fn(&Policy) -> &Destinations<A>,
+    sets: &mut MatchSets,
+) -> Result<Vec<Prefix<A>>, Limit> {
+    let items = sorted_items(policies, destinations);
+    let mut open: Vec<Open<A>> = Vec::new();
+    let mut prefixes = Vec::new();
+    let mut covering = Covering::default();
+    for group in items.chunk_by(|a, b| a.network == b.network) {
+        let network = group[0].network;
+        while open
+            .pop_if(|outer| !outer.network.contains_network(network))
+            .is_some()
+        {}
+        let enclosing = open.last().map_or(0, |outer| outer.match_set);
+        open.push(Open {
+            network,
+            items: group,
+            match_set: 0,
+        });
+        let set = covering.compute(&open, policies);
+        if set.len() > MAX_COVERING_POLICIES {
+            return Err(Limit::Covering {
+                prefix: network.to_string(),
+                policies: set.to_vec(),
+            });
+        }
+        let match_set = sets.intern(set)?;
+        if let Some(open) = open.last_mut() {
+            open.match_set = match_set;
+        }
+        if match_set != enclosing || group.iter().any(|item| !item.hole) {
+            prefixes.push(Prefix {
+                address: network.address(),
+                length: network.length(),
+                match_set,
+            });
+        }
+    }
+    Ok(prefixes)
+}
+
+fn sorted_items<A: Address>(
+    policies: &[&Policy],
+    destinations: impl Fn(&Policy) -> &Destinations<A>,
+) -> Vec<Item<A>> {
+    let mut items = Vec::new();
+    for (policy, index) in policies.iter().zip(0..) {
+        let destinations = destinations(policy);
+        let entries = destinations.entries().iter().zip(0..);
+        items.extend(entries.map(|(entry, number)| Item {
+            network: entry.network(),
+            hole: false,
+            policy: index,
+            entry: number,
+        }));
+        items.extend(destinations.holes().iter().map(|hole| Item {
+            network: hole.network,
+            hole: true,
+            policy: index,
+            entry: u32::try_from(hole.entry).unwrap_or(u32::MAX),
+        }));
+    }
+    items.sort_unstable();
+    items
+}
+
+/// A prefix that holds the one at hand, with what begins and ends there.
+struct Open<'a, A> {
+    network: Network<A>,
+    items: &'a [Item<A>],
+    match_set: MatchSetId,
+}
+
+/// Buffers of the computation, kept from prefix to prefix.
+#[derive(Default)]
+struct Covering {
+    left_out: Vec<(PolicyIndex, u32)>,
+    /// Sorts into the order of a match set: policies are sorted by name.
+    covering: Vec<(Action, Reverse<u8>, PolicyIndex)>,
+    set: Vec<PolicyIndex>,
+}
+
+impl Covering {
+    /// The policies that cover the innermost open prefix.
+    fn compute<A: Address>(
+        &mut self,
+        open: &[Open<'_, A>],
+        policies: &[&Policy],
+    ) -> &[PolicyIndex] {
+        self.left_out.clear();
+        self.covering.clear();
+        // From the innermost: the first entry of a policy is its longest, and
+        // an exception lies inside the entry that it belongs to.
+        for outer in open.iter().rev() {
+            for item in outer.items.iter().filter(|item| item.hole) {
+                self.left_out.push((item.policy, item.entry));
+            }
+            for item in outer.items.iter().filter(|item| !item.hole) {
+                let known = self
+                    .covering
+                    .iter()
+                    .any(|(.., policy)| *policy == item.policy);
+                if !known && !self.left_out.contains(&(item.policy, item.entry)) {
+                    let action = policies[usize::from(item.policy)].action();
+                    let length = Reverse(outer.network.length());
+                    self.covering.push((action, length, item.policy));
+                }
+            }
+        }
+        self.covering.sort_unstable();
+        self.set.clear();
+        self.set
+            .extend(self.covering.iter().map(|(.., policy)| *policy));
+        &self.set
+    }
+}

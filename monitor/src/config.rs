@@ -1,0 +1,301 @@
+//! The daemon's settings: built-in defaults, then the config file, then the
+//! command line.
+
+use std::{
+    fs, io,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+use crate::{
+    datapath::{self, ModeChoice},
+    metrics::DeviceLabel,
+    snapshot::Mode,
+};
+
+/// Default of `--policies`.
+pub const DEFAULT_POLICIES: &str = "/etc/monitor/policies";
+/// Default of `--state-dir`.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/monitor";
+/// Default of `--socket`.
+pub const DEFAULT_SOCKET: &str = "/run/monitor/monitor.sock";
+/// Default of `--listen`.
+pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
+
+/// What was typed, in the file or on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Options {
+    /// Interfaces to attach to.
+    #[serde(alias = "interfaces")]
+    pub interface: OneOrMany,
+    /// Which hook to use.
+    pub mode: Option<ModeOption>,
+    /// Where metrics and the page are served.
+    pub listen: Option<SocketAddr>,
+    /// What must survive a reboot.
+    pub state_dir: Option<PathBuf>,
+    /// What must survive the daemon.
+    pub pin_dir: Option<PathBuf>,
+    /// Where `status`, `reload` and `detach` reach the daemon.
+    pub socket: Option<PathBuf>,
+    /// Policy files, or directories of them.
+    pub policies: OneOrMany,
+    /// Whether the kernel writes every matched packet to the log.
+    pub log_packets: Option<bool>,
+    /// What metrics say about devices.
+    pub metrics: MetricsOptions,
+}
+
+/// The `metrics` section of the config file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsOptions {
+    /// How a device is labelled.
+    pub device: Option<DeviceOption>,
+    /// Devices with a label of their own; the others share `other`.
+    pub max_devices: Option<usize>,
+}
+
+/// `metrics.device`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceOption {
+    /// A keyed hash of the MAC, stable on this gateway.
+    #[default]
+    Pseudonym,
+    /// The MAC itself.
+    Mac,
+}
+
+/// `mode`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeOption {
+    /// The driver's hook where it has one, else generic.
+    #[default]
+    Auto,
+    /// The driver's hook, or an error.
+    Native,
+    /// The network stack's hook; WiFi has no other.
+    Generic,
+}
+
+/// One text, or a list of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "OneOrManyForm")]
+pub struct OneOrMany(pub Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrManyForm {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrManyForm> for OneOrMany {
+    fn from(form: OneOrManyForm) -> Self {
+        match form {
+            OneOrManyForm::One(text) => Self(vec![text]),
+            OneOrManyForm::Many(texts) => Self(texts),
+        }
+    }
+}
+
+/// What it means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Without repetition, in the order given; may be empty.
+    pub interfaces: Vec<String>,
+    /// For every interface.
+    pub mode: ModeChoice,
+    /// Address of metrics and page.
+    pub listen: SocketAddr,
+    /// State directory.
+    pub state_dir: PathBuf,
+    /// Pin directory, on a BPF file system.
+    pub pin_dir: PathBuf,
+    /// Control socket.
+    pub socket: PathBuf,
+    /// Policy files, or directories of them.
+    pub policies: Vec<PathBuf>,
+    /// Whether the kernel writes every matched packet to the log.
+    pub log_packets: bool,
+    /// How a device is labelled in metrics.
+    pub device: DeviceOption,
+    /// Devices with a label of their own.
+    pub max_devices: usize,
+}
+
+/// A config file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("read config file {}: {source}", path.display())]
+    Read {
+        /// As given.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It says something else than it may.
+    #[error("config file {}{}: {source}; known keys: interface, mode, listen, state_dir, pin_dir, socket, policies, log_packets, metrics", path.display(), position(source))]
+    Parse {
+        /// As given.
+        path: PathBuf,
+        /// The parser's answer.
+        source: serde_yaml::Error,
+    },
+}
+
+fn position(error: &serde_yaml::Error) -> String {
+    error.location().map_or_else(String::new, |at| {
+        format!(":{}:{}", at.line(), at.column())
+    })
+}
+
+impl Options {
+    /// Reads a config file (YAML); paths in it are relative to its directory.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut options = Self::parse(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source,
+        })?;
+        options.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        Ok(options)
+    }
+
+    /// Parses the text of a config file; an empty one sets nothing.
+    pub fn parse(text: &str) -> Result<Self, serde_yaml::Error> {
+        let options: Option<Self> = serde_yaml::from_str(text)?;
+        Ok(options.unwrap_or_default())
+    }
+
+    fn resolve_paths(&mut self, base: &Path) {
+        for path in [&mut self.state_dir, &mut self.pin_dir, &mut self.socket] {
+            *path = path.take().map(|path| base.join(path));
+        }
+        for path in &mut self.policies.0 {
+            *path = base.join(&path).to_string_lossy().into_owned();
+        }
+    }
+
+    /// These options, and where they are silent those of `below`.
+    #[must_use]
+    pub fn over(self, below: Self) -> Self {
+        Self {
+            interface: self.interface.or(below.interface),
+            mode: self.mode.or(below.mode),
+            listen: self.listen.or(below.listen),
+            state_dir: self.state_dir.or(below.state_dir),
+            pin_dir: self.pin_dir.or(below.pin_dir),
+            socket: self.socket.or(below.socket),
+            policies: self.policies.or(below.policies),
+            log_packets: self.log_packets.or(below.log_packets),
+            metrics: MetricsOptions {
+                device: self.metrics.device.or(below.metrics.device),
+                max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
+            },
+        }
+    }
+
+    /// Fills what is not set with the defaults.
+    #[must_use]
+    pub fn settle(self) -> Settings {
+        let mut interfaces = Vec::new();
+        for interface in self.interface.0 {
+            if !interfaces.contains(&interface) {
+                interfaces.push(interface);
+            }
+        }
+        Settings {
+            interfaces,
+            mode: match self.mode.unwrap_or_default() {
+                ModeOption::Auto => ModeChoice::Auto,
+                ModeOption::Native => ModeChoice::Only(Mode::Native),
+                ModeOption::Generic => ModeChoice::Only(Mode::Generic),
+            },
+            listen: self.listen.unwrap_or(DEFAULT_LISTEN),
+            state_dir: self.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
+            pin_dir: self
+                .pin_dir
+                .unwrap_or_else(|| datapath::DEFAULT_PIN_DIR.into()),
+            socket: self.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            policies: self
+                .policies
+                .or(OneOrMany(vec![DEFAULT_POLICIES.to_owned()]))
+                .0
+                .into_iter()
+                .map(PathBuf::from)
+                .collect(),
+            log_packets: self.log_packets.unwrap_or(false),
+            device: self.metrics.device.unwrap_or_default(),
+            max_devices: self.metrics.max_devices.unwrap_or(DEFAULT_MAX_DEVICES),
+        }
+    }
+}
+
+const DEFAULT_MAX_DEVICES: usize = 256;
+
+impl Settings {
+    /// How metrics label devices.
+    #[must_use]
+    pub fn device_label(&self) -> DeviceLabel {
+        match self.device {
+            DeviceOption::Pseudonym => DeviceLabel::Pseudonym,
+            DeviceOption::Mac => DeviceLabel::Mac,
+        }
+    }
+}
+
+impl OneOrMany {
+    fn or(self, other: Self) -> Self {
+        if self.0.is_empty() { other } else { self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_the_file_over_the_defaults() {
+        let file = Options::parse("interface: [a, b, a]\nmode: generic\nsocket: /x\n").unwrap();
+        let command_line = Options {
+            mode: Some(ModeOption::Native),
+            ..Options::default()
+        };
+        let settings = command_line.over(file).settle();
+        assert_eq!(settings.interfaces, ["a", "b"]);
+        assert_eq!(settings.mode, ModeChoice::Only(Mode::Native));
+        assert_eq!(settings.socket, Path::new("/x"));
+        assert_eq!(settings.listen, DEFAULT_LISTEN);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_with_its_place() {
+        let error = Options::parse("listen: 127.0.0.1:1\nmetrics:\n  devices: mac\n").unwrap_err();
+        assert!(error.to_string().contains("devices"), "{error}");
+        assert_eq!(error.location().map(|at| at.line()), Some(3));
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let mut options = Options::parse("policies: p\nstate_dir: /s\n").unwrap();
+        options.resolve_paths(Path::new("/etc/monitor"));
+        let settings = options.settle();
+        assert_eq!(settings.policies, [Path::new("/etc/monitor/p")]);
+        assert_eq!(settings.state_dir, Path::new("/s"));
+    }
+
+    #[test]
+    fn an_empty_file_sets_nothing() {
+        assert_eq!(Options::parse("# nothing\n").unwrap(), Options::default());
+    }
+}

@@ -1,0 +1,143 @@
+//! What `status`, `reload` and `detach` say to a running daemon: over a Unix
+//! socket one line of JSON there, one line of JSON back.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::snapshot::{ReloadSnapshot, Snapshot};
+
+/// The longest request that a daemon reads, in bytes.
+pub const MAX_REQUEST: usize = 4096;
+
+/// The longest answer that a client reads, in bytes; a full device table fits.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// How long a client waits; a reload of a whole routing table fits.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// A request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// Who are you, and what have you seen?
+    Status,
+    /// Read the policies again and make a new generation.
+    Reload,
+    /// Remove the filter and all pins, and end.
+    Detach,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Reload`].
+    Reload(Reloaded),
+    /// To [`Request::Detach`]: the interfaces that were detached.
+    Detached(Vec<String>),
+    /// The request was not carried out.
+    Refused(String),
+}
+
+/// What is happening.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// `None`: no daemon runs, and this was read from the pins.
+    pub daemon: Option<DaemonStatus>,
+    /// What the filter has seen and done.
+    #[serde(flatten)]
+    pub snapshot: Snapshot,
+}
+
+/// The daemon that answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub started: u64,
+    /// Where metrics and the page are, as a URL.
+    pub listen: String,
+    /// Pin directory that it holds.
+    pub pin_dir: PathBuf,
+    /// Policy files and directories that it was given.
+    pub policies: Vec<PathBuf>,
+}
+
+/// How a reload went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The generation in force after it.
+    pub generation: Option<u64>,
+    /// Whether the files are in force, and why not.
+    pub reload: ReloadSnapshot,
+    /// Things an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// Why a daemon gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens there.
+    #[error("no daemon answers on {}", path.display())]
+    NoDaemon {
+        /// Socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be used.
+    #[error("ask the daemon on {}: {source}", path.display())]
+    Io {
+        /// Socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Something else listens there.
+    #[error("what answers on {} is no monitor of this version: {source}", path.display())]
+    Foreign {
+        /// Socket.
+        path: PathBuf,
+        /// The parser's answer.
+        source: serde_json::Error,
+    },
+}
+
+/// Asks the daemon on `socket`, and waits for its answer.
+pub fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NoDaemon {
+            path: socket.to_owned(),
+        },
+        _ => ControlError::Io {
+            path: socket.to_owned(),
+            source,
+        },
+    };
+    let line = exchange(socket, request).map_err(failed)?;
+    serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
+        path: socket.to_owned(),
+        source,
+    })
+}
+
+fn exchange(socket: &Path, request: Request) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    let mut line = serde_json::to_string(&request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(MAX_ANSWER)).read_line(&mut answer)?;
+    Ok(answer)
+}

@@ -1,0 +1,254 @@
+//! What can go wrong between the ruleset and the kernel.
+
+use std::{io, path::PathBuf};
+
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
+
+/// An operation on the kernel that failed, what it was about, and the mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The process may not load programs or attach them.
+    #[error(
+        "{operation}: permission denied; run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
+    Permission {
+        /// What was tried.
+        operation: String,
+    },
+
+    /// The kernel lacks a feature.
+    #[error("{feature} needs Linux {needs} or later, and this is {found}; upgrade the kernel")]
+    KernelTooOld {
+        /// What is missing.
+        feature: &'static str,
+        /// Version that has it.
+        needs: &'static str,
+        /// Version that runs.
+        found: String,
+    },
+
+    /// No such interface in this network namespace.
+    #[error(
+        "no network interface {name:?} here; there are: {existing}; give another with --interface"
+    )]
+    NoInterface {
+        /// As given.
+        name: String,
+        /// Names of those that exist.
+        existing: String,
+    },
+
+    /// The same packets would be seen twice.
+    #[error(
+        "interface {port} is a port of the bridge {bridge}, and both were given: packets would be counted twice; give one of them"
+    )]
+    BridgeAndPort {
+        /// The port.
+        port: String,
+        /// Its bridge.
+        bridge: String,
+    },
+
+    /// Something else runs on the interface, and is not replaced unasked.
+    #[error("attach XDP to {interface}: {holder} holds it; {mend}")]
+    Occupied {
+        /// Interface.
+        interface: String,
+        /// Program and process that hold it.
+        holder: String,
+        /// How to go on.
+        mend: String,
+    },
+
+    /// The driver has no XDP support of its own.
+    #[error(
+        "attach XDP to {interface} in native mode: its driver cannot ({source}); use --mode generic or --mode auto"
+    )]
+    NoNativeMode {
+        /// Interface.
+        interface: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// A link could not be made.
+    #[error("attach XDP to {interface} in {mode} mode: {source}")]
+    Attach {
+        /// Interface.
+        interface: String,
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// A link could not be moved to the new generation.
+    #[error("replace the program on {interface}: {source}")]
+    Replace {
+        /// Interface.
+        interface: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// Another daemon has this pin directory.
+    #[error(
+        "{} is in use by {holder}; stop that daemon, or give this one another --pin-dir", path.display()
+    )]
+    Locked {
+        /// Pin directory.
+        path: PathBuf,
+        /// Process that holds the lock.
+        holder: String,
+    },
+
+    /// The pin directory must outlive the process and hold BPF objects.
+    #[error(
+        "{} is not on a BPF file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or give another --pin-dir", path.display()
+    )]
+    NotBpffs {
+        /// Pin directory.
+        path: PathBuf,
+    },
+
+    /// Pins that another version left, with another layout.
+    #[error(
+        "{} holds the state of another version of monitor; remove its filter and counters with `monitor detach --pin-dir {}` first", path.display(), path.display()
+    )]
+    OtherVersion {
+        /// Pin directory.
+        path: PathBuf,
+    },
+
+    /// All slots are taken by policies of the past and the present.
+    #[error(
+        "all {capacity} {kind} slots are in use, also by those no longer in force; `monitor detach` frees them, and forgets their counters"
+    )]
+    NoSlot {
+        /// `policy` or `interface`.
+        kind: &'static str,
+        /// How many there are.
+        capacity: u32,
+    },
+
+    /// Nothing is pinned.
+    #[error("no filter is in force under {}", path.display())]
+    NotAttached {
+        /// Pin directory.
+        path: PathBuf,
+    },
+
+    /// The kernel's verifier refused the program.
+    #[error("the kernel refused the program: {0}")]
+    Verifier(String),
+
+    /// A file of the pin directory.
+    #[error("{operation} {}: {source}", path.display())]
+    Pin {
+        /// What was tried.
+        operation: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// A map.
+    #[error("{operation} map {map}: {source}")]
+    Map {
+        /// What was tried.
+        operation: &'static str,
+        /// Name.
+        map: &'static str,
+        /// The library's answer.
+        source: MapError,
+    },
+
+    /// A system call outside the library.
+    #[error("{operation}: {source}")]
+    System {
+        /// What was tried.
+        operation: String,
+        /// The kernel's answer.
+        source: io::Error,
+    },
+
+    /// Loading the object.
+    #[error("load the program: {0}")]
+    Load(#[source] EbpfError),
+
+    /// Loading, pinning or running the program.
+    #[error("{operation}: {source}")]
+    Program {
+        /// What was tried.
+        operation: &'static str,
+        /// The library's answer.
+        source: ProgramError,
+    },
+
+    /// Several errors of a tear-down, all of them.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Several(Vec<Error>),
+}
+
+impl Error {
+    /// One error for all that a tear-down met, or `Ok` where it met none.
+    pub(super) fn collect(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Several(errors)),
+        }
+    }
+
+    pub(super) fn system(operation: impl Into<String>, source: io::Error) -> Self {
+        let operation = operation.into();
+        if is_permission(&source) {
+            return Self::Permission { operation };
+        }
+        Self::System { operation, source }
+    }
+
+    pub(super) fn load(source: EbpfError) -> Self {
+        if source_is_permission(&source) {
+            return Self::Permission {
+                operation: "create maps".to_owned(),
+            };
+        }
+        Self::Load(source)
+    }
+
+    pub(super) fn program(operation: &'static str, source: ProgramError) -> Self {
+        if let ProgramError::LoadError {
+            io_error,
+            verifier_log,
+        } = &source
+        {
+            if is_permission(io_error) && verifier_log.to_string().trim().is_empty() {
+                return Self::Permission {
+                    operation: operation.to_owned(),
+                };
+            }
+            return Self::Verifier(format!("{io_error}\n{verifier_log}"));
+        }
+        Self::Program { operation, source }
+    }
+}
+
+fn is_permission(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EPERM) | Some(libc::EACCES)
+    )
+}
+
+fn source_is_permission(error: &EbpfError) -> bool {
+    let mut source: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = source {
+        if error.downcast_ref().is_some_and(is_permission) {
+            return true;
+        }
+        source = error.source();
+    }
+    false
+}

@@ -1,0 +1,480 @@
+//! The filter in force: attach, swap, detach. At most one process holds it.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    path::Path,
+};
+
+use super::{
+    Error, Progress, generation,
+    generation::{Generation, Plan},
+    holder,
+    interfaces::{self, Interface},
+    object,
+    pins::{self, Lock, Pins},
+    state::State,
+    sys,
+};
+use crate::{compile::Ruleset, snapshot::Mode};
+
+// Values of the kernel's uapi header if_link.h.
+const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
+const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
+
+/// Which hook an interface shall use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModeChoice {
+    /// The driver's where it has one, else generic.
+    #[default]
+    Auto,
+    /// This one, or an error.
+    Only(Mode),
+}
+
+/// What to put in force.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Names, without repetition.
+    pub interfaces: &'a [String],
+    /// For every interface.
+    pub mode: ModeChoice,
+    /// The ruleset.
+    pub ruleset: &'a Ruleset,
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub now: u64,
+    /// Whether the kernel writes every matched packet to the log.
+    pub log_packets: bool,
+}
+
+/// What was put in force.
+pub struct Applied {
+    /// Its number.
+    pub generation: u64,
+    /// Things an operator should know, in order.
+    pub notes: Vec<String>,
+    /// The loaded objects whose programs write to the log; empty where none does.
+    pub loggers: Vec<aya::Ebpf>,
+}
+
+/// The right and the means to change what is in force.
+pub struct Filter {
+    pins: Pins,
+    state: State,
+    /// Open as long as the filter is held, so that others can find who holds it.
+    links: Vec<OwnedFd>,
+    _lock: Lock,
+}
+
+/// What a link ran before, to put it back.
+enum Undo {
+    /// It did not exist.
+    Detach { interface: String, link: OwnedFd },
+    /// It ran this program.
+    Restore {
+        interface: String,
+        link: OwnedFd,
+        old: OwnedFd,
+        new: OwnedFd,
+    },
+}
+
+impl Filter {
+    /// Takes the pin directory, and makes the counters where there are none.
+    pub fn open(pin_dir: &Path) -> Result<Self, Error> {
+        let pins = Pins::new(pin_dir);
+        let lock = Lock::acquire(&pins)?;
+        if pins.has_other_version()? {
+            return Err(Error::OtherVersion {
+                path: pins.root().to_owned(),
+            });
+        }
+        pins::create_directory(&pins.state())?;
+        pins::create_directory(&pins.links())?;
+        let state = State::take(&mut object::load_state(&pins.state())?)?;
+        Ok(Self {
+            pins,
+            state,
+            links: Vec::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Builds a new generation and swaps it in on every interface. Where any of
+    /// it fails, what was in force before is in force after.
+    pub fn apply(
+        &mut self,
+        request: &Request<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Applied, Error> {
+        let interfaces = find_interfaces(request.interfaces)?;
+        let old = self.pins.generations()?;
+        let number = old.last().map_or(1, |last| last + 1);
+        let mut built = self.build(number, request, progress)?;
+        let mut notes = Vec::new();
+        if let Err(error) = self.swap(&interfaces, request.mode, &built, &mut notes) {
+            // The first error is the one to tell.
+            let _ = self.pins.remove_generation(number);
+            return Err(error);
+        }
+        self.retire(&interfaces, &old, &mut notes)?;
+        Ok(Applied {
+            generation: number,
+            notes,
+            loggers: std::mem::take(&mut built.loggers),
+        })
+    }
+
+    fn build(
+        &mut self,
+        number: u64,
+        request: &Request<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Generation, Error> {
+        let names = request.ruleset.policies.iter().map(|policy| &policy.name);
+        let policy_slots = self.state.assign_policies(names)?;
+        let interfaces = request
+            .interfaces
+            .iter()
+            .map(|name| Ok((name.clone(), self.state.assign_interface(name)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let plan = Plan {
+            number,
+            now: request.now,
+            ruleset: request.ruleset,
+            policy_slots: &policy_slots,
+            interfaces: &interfaces,
+            log_packets: request.log_packets,
+        };
+        generation::build(&self.pins, &plan, progress)
+    }
+
+    /// One interface after another; on an error, back in reverse order.
+    fn swap(
+        &mut self,
+        interfaces: &[Interface],
+        mode: ModeChoice,
+        built: &Generation,
+        notes: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let mut undo = Vec::new();
+        for interface in interfaces {
+            let program = &built.programs[&interface.name];
+            if let Err(error) = self.swap_one(interface, mode, program, notes, &mut undo) {
+                for step in undo.into_iter().rev() {
+                    // A failure here has no remedy, and the first error is the one to tell.
+                    let _ = self.undo(step);
+                }
+                return Err(error);
+            }
+        }
+        self.links = undo.into_iter().map(Undo::into_link).collect();
+        Ok(())
+    }
+
+    fn swap_one(
+        &mut self,
+        interface: &Interface,
+        mode: ModeChoice,
+        program: &OwnedFd,
+        notes: &mut Vec<String>,
+        undo: &mut Vec<Undo>,
+    ) -> Result<(), Error> {
+        let name = &interface.name;
+        if let Some(link) = self.live_link(interface, mode, notes)? {
+            let old = self.program_of(name, &link)?;
+            let replaced = Undo::Restore {
+                interface: name.clone(),
+                link: clone(&link)?,
+                old: clone(&old)?,
+                new: clone(program)?,
+            };
+            sys::link_update(&link, program, &old).map_err(|source| Error::Replace {
+                interface: name.clone(),
+                source,
+            })?;
+            undo.push(replaced);
+            return Ok(());
+        }
+        let (link, mode) = attach(interface, mode, program)?;
+        // Not pinned yet: an error from here on closes the link, which detaches it.
+        pins::pin(&link, &self.pins.link(name))?;
+        undo.push(Undo::Detach {
+            interface: name.clone(),
+            link,
+        });
+        let slot = self.state.assign_interface(name)?;
+        self.state
+            .record_interface(slot, name, interface.index, Some(mode))
+    }
+
+    /// The pinned link of an interface where it can be kept. One whose interface
+    /// was deleted, or whose mode is not the one asked for, is removed.
+    fn live_link(
+        &mut self,
+        interface: &Interface,
+        mode: ModeChoice,
+        notes: &mut Vec<String>,
+    ) -> Result<Option<OwnedFd>, Error> {
+        let name = &interface.name;
+        if !self.pins.linked_interfaces()?.contains(name) {
+            return Ok(None);
+        }
+        let link = pins::open(&self.pins.link(name))?;
+        let info = link_info(name, &link)?;
+        let slots = self.state.interface_slots()?;
+        let attached = slots.iter().find(|slot| slot.name == *name);
+        let attached = attached.and_then(|slot| slot.mode);
+        let same_mode = match (mode, attached) {
+            (ModeChoice::Auto, _) | (_, None) => true,
+            (ModeChoice::Only(wanted), Some(attached)) => wanted == attached,
+        };
+        if info.ifindex == interface.index && same_mode {
+            return Ok(Some(link));
+        }
+        if info.ifindex == interface.index {
+            notes.push(format!(
+                "{name}: the mode changes; nothing is filtered for a moment"
+            ));
+        } else {
+            notes.push(format!(
+                "{name}: the interface was deleted and made again; it is attached anew"
+            ));
+        }
+        self.remove_link(name, &link)?;
+        Ok(None)
+    }
+
+    /// The pinned program that a link runs.
+    fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
+        let info = link_info(interface, link)?;
+        for number in self.pins.generations()? {
+            let path = self.pins.program(number, interface);
+            if let Ok(program) = pins::open(&path)
+                && program_id(&path)? == info.program
+            {
+                return Ok(program);
+            }
+        }
+        Err(Error::OtherVersion {
+            path: self.pins.root().to_owned(),
+        })
+    }
+
+    fn undo(&mut self, step: Undo) -> Result<(), Error> {
+        match step {
+            Undo::Detach { interface, link } => self.remove_link(&interface, &link),
+            Undo::Restore {
+                interface,
+                link,
+                old,
+                new,
+            } => sys::link_update(link, old, new).map_err(|source| Error::Replace {
+                interface,
+                source,
+            }),
+        }
+    }
+
+    /// Detaches interfaces that are no longer asked for, waits until no packet
+    /// runs an old program, and removes the old generations.
+    fn retire(
+        &mut self,
+        interfaces: &[Interface],
+        old: &[u64],
+        notes: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        for name in self.pins.linked_interfaces()? {
+            if interfaces.iter().all(|interface| interface.name != name) {
+                self.remove_link(&name, &pins::open(&self.pins.link(&name))?)?;
+                notes.push(format!("{name}: detached, it is no longer asked for"));
+            }
+        }
+        if let Err(source) = sys::grace_period() {
+            // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
+            notes.push(format!("cannot wait for running programs to end: {source}"));
+        }
+        for number in old {
+            self.pins.remove_generation(*number)?;
+        }
+        Ok(())
+    }
+
+    fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
+        let mut errors = Vec::new();
+        errors.extend(remove_link(&self.pins, interface, link).err());
+        let slot = self.state.assign_interface(interface)?;
+        errors.extend(
+            self.state
+                .record_interface(slot, interface, 0, None)
+                .err(),
+        );
+        Error::collect(errors)
+    }
+
+    /// Detaches everything and removes every pin. Errors do not stop it.
+    pub fn detach(self) -> Result<Vec<String>, Error> {
+        let Self {
+            pins,
+            state,
+            links,
+            _lock,
+        } = self;
+        drop((state, links));
+        detach_all(&pins)
+    }
+}
+
+impl Undo {
+    fn into_link(self) -> OwnedFd {
+        match self {
+            Self::Detach { link, .. } | Self::Restore { link, .. } => link,
+        }
+    }
+}
+
+/// Detaches what is pinned, of whatever version, and removes every pin.
+/// Returns the interfaces that were detached.
+pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
+    let pins = Pins::new(pin_dir);
+    if !pin_dir.exists() {
+        return Err(Error::NotAttached {
+            path: pin_dir.to_owned(),
+        });
+    }
+    let _lock = Lock::acquire(&pins)?;
+    detach_all(&pins)
+}
+
+fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
+    let interfaces = pins.linked_interfaces()?;
+    let mut errors = Vec::new();
+    for interface in &interfaces {
+        let removed = pins::open(&pins.link(interface))
+            .and_then(|link| remove_link(pins, interface, &link));
+        errors.extend(removed.err());
+    }
+    if errors.is_empty() {
+        errors.extend(pins::remove_tree(pins.root()).err());
+    }
+    Error::collect(errors).map(|()| interfaces)
+}
+
+fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error> {
+    match sys::link_detach(link) {
+        // The interface was deleted, and the kernel detached by itself.
+        Err(source) if source.raw_os_error() != Some(libc::ENOLINK) => {
+            return Err(Error::system(
+                format!("detach XDP from {interface}"),
+                source,
+            ));
+        }
+        _ => {}
+    }
+    pins::remove(&pins.link(interface))
+}
+
+fn attach(
+    interface: &Interface,
+    mode: ModeChoice,
+    program: &OwnedFd,
+) -> Result<(OwnedFd, Mode), Error> {
+    let create = |mode| {
+        let flags = match mode {
+            Mode::Native => XDP_FLAGS_DRV_MODE,
+            Mode::Generic => XDP_FLAGS_SKB_MODE,
+        };
+        sys::link_create(program, interface.index, flags).map(|link| (link, mode))
+    };
+    let (result, mode) = match mode {
+        ModeChoice::Only(mode) => (create(mode), mode),
+        ModeChoice::Auto => match create(Mode::Native) {
+            // EOPNOTSUPP: no hook; EINVAL, ERANGE: not with this MTU or these queues.
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
+                ) =>
+            {
+                (create(Mode::Generic), Mode::Generic)
+            }
+            result => (result, Mode::Native),
+        },
+    };
+    result.map_err(|source| attach_error(interface, mode, source))
+}
+
+fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
+    let name = interface.name.clone();
+    match source.raw_os_error() {
+        Some(libc::EBUSY | libc::EEXIST) => holder::occupied(interface),
+        Some(libc::EOPNOTSUPP) if mode == Mode::Native => Error::NoNativeMode {
+            interface: name,
+            source,
+        },
+        Some(libc::EPERM | libc::EACCES) => Error::Permission {
+            operation: format!("attach XDP to {name}"),
+        },
+        _ => Error::Attach {
+            interface: name,
+            mode: mode.name(),
+            source,
+        },
+    }
+}
+
+fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
+    let all = interfaces::list()
+        .map_err(|source| Error::system("list network interfaces", source))?;
+    let mut found = Vec::new();
+    for name in names {
+        let interface = all.iter().find(|interface| interface.name == *name);
+        let interface = interface.ok_or_else(|| Error::NoInterface {
+            name: name.clone(),
+            existing: all
+                .iter()
+                .map(|interface| interface.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        })?;
+        found.push(interface.clone());
+    }
+    refuse_bridge_and_port(&found)?;
+    Ok(found)
+}
+
+fn refuse_bridge_and_port(interfaces: &[Interface]) -> Result<(), Error> {
+    for port in interfaces {
+        let bridge = interfaces
+            .iter()
+            .find(|bridge| port.controller == Some(bridge.index));
+        if let Some(bridge) = bridge {
+            return Err(Error::BridgeAndPort {
+                port: port.name.clone(),
+                bridge: bridge.name.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {
+    sys::link_info(link)
+        .map_err(|source| Error::system(format!("examine the link of {interface}"), source))
+}
+
+/// Id of a pinned program.
+pub(super) fn program_id(path: &Path) -> Result<u32, Error> {
+    aya::programs::ProgramInfo::from_pin(path)
+        .map(|info| info.id())
+        .map_err(|source| Error::Program {
+            operation: "examine a pinned program",
+            source,
+        })
+}
+
+fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
+    fd.as_fd()
+        .try_clone_to_owned()
+        .map_err(|source| Error::system("duplicate a descriptor", source))
+}

@@ -1,0 +1,60 @@
+//! Who holds an interface that we cannot have.
+
+use std::fs;
+
+use aya::programs::loaded_programs;
+
+use super::{Error, interfaces::Interface, object, pins};
+
+/// The error for an interface whose XDP hook is taken: names the program and,
+/// where it can be found, the process.
+pub(super) fn occupied(interface: &Interface) -> Error {
+    let name = &interface.name;
+    let Some(id) = interface.program else {
+        return Error::Occupied {
+            interface: name.clone(),
+            holder: "another XDP program".to_owned(),
+            mend: format!("see `ip link show dev {name}`"),
+        };
+    };
+    let program = program_name(id);
+    let process = process_with_program(id);
+    let holder = match &process {
+        Some(process) => format!("XDP program {program:?} (id {id}) of {process}"),
+        None => format!("XDP program {program:?} (id {id})"),
+    };
+    let mend = if program == object::PROGRAM {
+        "it is a filter of monitor under another --pin-dir: stop that daemon and run `monitor detach` for its pins first".to_owned()
+    } else {
+        format!("remove it first, for example with `ip link set dev {name} xdp off`")
+    };
+    Error::Occupied {
+        interface: name.clone(),
+        holder,
+        mend,
+    }
+}
+
+fn program_name(id: u32) -> String {
+    loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Looks for a descriptor of the program, or of a link that runs it
+/// (`prog_id` in `/proc/PID/fdinfo`, proc(5)).
+fn process_with_program(id: u32) -> Option<String> {
+    let wanted = format!("prog_id:\t{id}");
+    fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+        let pid = process.file_name().into_string().ok()?;
+        pid.parse::<u32>().ok()?;
+        let descriptors = fs::read_dir(process.path().join("fdinfo")).ok()?;
+        descriptors
+            .flatten()
+            .filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok())
+            .any(|info| info.lines().any(|line| line == wanted))
+            .then(|| pins::describe_process(&pid))
+    })
+}

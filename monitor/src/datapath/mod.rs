@@ -1,0 +1,21 @@
+//! Ruleset → generation → kernel, and counters back. All of aya lives here.
+
+mod error;
+mod filter;
+mod generation;
+mod holder;
+mod interfaces;
+mod object;
+mod pins;
+mod read;
+mod sandbox;
+mod state;
+mod sys;
+
+pub use error::Error;
+pub use filter::{Applied, Filter, ModeChoice, Request, detach};
+pub use generation::Progress;
+pub use interfaces::{Interface, list as list_interfaces};
+pub use pins::DEFAULT_PIN_DIR;
+pub use read::Reader;
+pub use sandbox::Sandbox;

@@ -1,0 +1,212 @@
+//! The embedded object, and how each instance of it is loaded.
+
+use std::{
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    path::Path,
+};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Map, MapData},
+    programs::Xdp,
+    util::KernelVersion,
+};
+use monitor_common::global;
+
+use super::Error;
+
+/// The compiled kernel program, made by the build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
+
+/// Name of the program in the object.
+pub(super) const PROGRAM: &str = "monitor";
+
+/// Maps that all generations share.
+pub(super) mod state {
+    pub(in super::super) const INTERFACES: &str = "INTERFACES";
+    pub(in super::super) const POLICIES: &str = "POLICIES";
+    pub(in super::super) const DEVICES: &str = "DEVICES";
+    pub(in super::super) const POLICY_NAMES: &str = "POLICY_NAMES";
+    pub(in super::super) const INTERFACE_NAMES: &str = "IFACE_NAMES";
+    pub(in super::super) const ALL: [&str; 5] =
+        [INTERFACES, POLICIES, DEVICES, POLICY_NAMES, INTERFACE_NAMES];
+}
+
+/// Maps of one generation.
+pub(super) mod ruleset {
+    pub(in super::super) const PREFIXES_V4: &str = "PREFIXES_V4";
+    pub(in super::super) const PREFIXES_V6: &str = "PREFIXES_V6";
+    pub(in super::super) const MATCH_SETS: &str = "MATCH_SETS";
+    pub(in super::super) const GENERATION: &str = "GENERATION";
+    pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
+    pub(in super::super) const ALL: [&str; 5] = [
+        PREFIXES_V4,
+        PREFIXES_V6,
+        MATCH_SETS,
+        GENERATION,
+        POLICIES,
+    ];
+}
+
+/// Entries of the ruleset maps. No map may have none, so empty ones have one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sizes {
+    pub(super) prefixes_v4: u32,
+    pub(super) prefixes_v6: u32,
+    pub(super) match_sets: u32,
+    pub(super) policies: u32,
+}
+
+/// What the program of one interface is told before the verifier sees it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Constants {
+    pub(super) interface_slot: u32,
+    pub(super) has_ipv4: bool,
+    pub(super) has_ipv6: bool,
+    pub(super) log_packets: bool,
+}
+
+/// Makes (or finds pinned under `state_pins`) the state maps, and no program.
+pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
+    require_kernel()?;
+    let mut loader = EbpfLoader::new();
+    for map in state::ALL {
+        loader.map_pin_path(map, state_pins.join(map));
+    }
+    loader.load(OBJECT).map_err(Error::load)
+}
+
+/// Where the maps of a load are found or pinned; without, they are its own.
+pub(super) struct PinPaths<'a> {
+    pub(super) state: &'a Path,
+    pub(super) generation: &'a Path,
+}
+
+/// Loads maps and program for one interface.
+pub(super) fn load_program(
+    sizes: Sizes,
+    constants: Constants,
+    pins: Option<&PinPaths<'_>>,
+) -> Result<Ebpf, Error> {
+    require_kernel()?;
+    let (slot, has_ipv4) = (constants.interface_slot, u32::from(constants.has_ipv4));
+    let has_ipv6 = u32::from(constants.has_ipv6);
+    let log_packets = u32::from(constants.log_packets);
+    let mut loader = EbpfLoader::new();
+    loader
+        .override_global(global::INTERFACE_SLOT, &slot, true)
+        .override_global(global::HAS_IPV4, &has_ipv4, true)
+        .override_global(global::HAS_IPV6, &has_ipv6, true)
+        .override_global(global::LOG_PACKETS, &log_packets, true)
+        .map_max_entries(ruleset::PREFIXES_V4, sizes.prefixes_v4)
+        .map_max_entries(ruleset::PREFIXES_V6, sizes.prefixes_v6)
+        .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
+        .map_max_entries(ruleset::POLICIES, sizes.policies);
+    if let Some(pins) = pins {
+        for map in state::ALL {
+            loader.map_pin_path(map, pins.state.join(map));
+        }
+        for map in ruleset::ALL {
+            loader.map_pin_path(map, pins.generation.join(map));
+        }
+    }
+    let mut object = loader.load(OBJECT).map_err(Error::load)?;
+    program(&mut object)
+        .load()
+        .map_err(|source| Error::program("load the program", source))?;
+    Ok(object)
+}
+
+/// The program of a loaded object.
+pub(super) fn program(object: &mut Ebpf) -> &mut Xdp {
+    object
+        .program_mut(PROGRAM)
+        .and_then(|program| program.try_into().ok())
+        .expect("the embedded object holds one XDP program of this name")
+}
+
+/// A descriptor of its own for the program of a loaded object.
+pub(super) fn program_fd(object: &mut Ebpf) -> Result<OwnedFd, Error> {
+    let failed = |source| Error::Program {
+        operation: "take the program",
+        source,
+    };
+    let fd = program(object).fd().map_err(failed)?;
+    fd.as_fd()
+        .try_clone_to_owned()
+        .map_err(|source| Error::system("duplicate a descriptor", source))
+}
+
+/// A map of a loaded object, in the type that reads and writes it.
+pub(super) fn take_map<T>(object: &mut Ebpf, name: &'static str) -> Result<T, Error>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    let map = object
+        .take_map(name)
+        .expect("the embedded object holds every map named here");
+    typed(name, map)
+}
+
+/// A map of a loaded object, in the type that writes it, borrowed.
+pub(super) fn map_mut<'a, T>(object: &'a mut Ebpf, name: &'static str) -> Result<T, Error>
+where
+    T: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
+{
+    let map = object
+        .map_mut(name)
+        .expect("the embedded object holds every map named here");
+    T::try_from(map).map_err(|source| Error::Map {
+        operation: "use",
+        map: name,
+        source,
+    })
+}
+
+/// The descriptor of a ruleset map of a loaded object.
+pub(super) fn map_fd<'a>(object: &'a Ebpf, name: &'static str) -> BorrowedFd<'a> {
+    match object.map(name) {
+        Some(Map::Array(data) | Map::LpmTrie(data)) => data.fd().as_fd(),
+        other => unreachable!("ruleset map {name} is {other:?}"),
+    }
+}
+
+/// A pinned map, in the type that reads and writes it.
+pub(super) fn open_map<T>(directory: &Path, name: &'static str) -> Result<T, Error>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    let failed = |source| Error::Map {
+        operation: "open",
+        map: name,
+        source,
+    };
+    let data = MapData::from_pin(directory.join(name)).map_err(failed)?;
+    typed(name, Map::from_map_data(data).map_err(failed)?)
+}
+
+fn typed<T>(name: &'static str, map: Map) -> Result<T, Error>
+where
+    T: TryFrom<Map, Error = aya::maps::MapError>,
+{
+    T::try_from(map).map_err(|source| Error::Map {
+        operation: "use",
+        map: name,
+        source,
+    })
+}
+
+/// Links to interfaces and their replacement came with Linux 5.9
+/// (commits aa8d3a716b59 and 026a4c28e1db).
+fn require_kernel() -> Result<(), Error> {
+    let found = KernelVersion::current()
+        .map_err(|error| Error::system("read the kernel version", std::io::Error::other(error.to_string())))?;
+    if found < KernelVersion::new(5, 9, 0) {
+        return Err(Error::KernelTooOld {
+            feature: "attaching XDP by a link",
+            needs: "5.9",
+            found: found.to_string(),
+        });
+    }
+    Ok(())
+}

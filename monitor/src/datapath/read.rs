@@ -1,0 +1,163 @@
+//! What is pinned → snapshot. Needs no daemon and takes no lock.
+
+use std::{collections::HashMap, path::Path};
+
+use monitor_common::{GenerationPolicy, InterfaceCounters, Reason};
+
+use super::{
+    Error,
+    filter::{link_info, program_id},
+    generation::{self, Description},
+    pins::{self, Pins},
+    state::{InterfaceSlot, PolicySlot, State},
+};
+use crate::{
+    policy::MacAddress,
+    snapshot::{
+        DeviceSnapshot, InterfaceSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot,
+        Verdicts,
+    },
+};
+
+/// Reads the pinned state at any time, also while a swap goes on.
+pub struct Reader {
+    pins: Pins,
+    state: State,
+}
+
+impl Reader {
+    /// Opens the state maps.
+    pub fn open(pin_dir: &Path) -> Result<Self, Error> {
+        let pins = Pins::new(pin_dir);
+        if !pins.state().exists() {
+            return Err(Error::NotAttached {
+                path: pin_dir.to_owned(),
+            });
+        }
+        let state = State::open(&pins.state())?;
+        Ok(Self { pins, state })
+    }
+
+    /// Reads every counter once. The caller adds how the last reload went.
+    pub fn snapshot(&self, reload: ReloadSnapshot) -> Result<Snapshot, Error> {
+        let in_force = self.in_force()?;
+        let newest = in_force.values().max().copied();
+        let description = newest
+            .map(|number| generation::describe(&self.pins, number))
+            .transpose()?;
+        Ok(Snapshot {
+            interfaces: self.interfaces(&in_force)?,
+            policies: self.policies(description.as_ref())?,
+            reload,
+        })
+    }
+
+    /// The generation that each linked interface runs.
+    fn in_force(&self) -> Result<HashMap<String, u64>, Error> {
+        let mut in_force = HashMap::new();
+        for interface in self.pins.linked_interfaces()? {
+            let link = pins::open(&self.pins.link(&interface))?;
+            let info = link_info(&interface, &link)?;
+            if info.ifindex == 0 {
+                continue;
+            }
+            for number in self.pins.generations()? {
+                // A swap may remove the directory meanwhile.
+                let id = program_id(&self.pins.program(number, &interface));
+                if id.is_ok_and(|id| id == info.program) {
+                    in_force.insert(interface.clone(), number);
+                }
+            }
+        }
+        Ok(in_force)
+    }
+
+    fn interfaces(
+        &self,
+        in_force: &HashMap<String, u64>,
+    ) -> Result<Vec<InterfaceSnapshot>, Error> {
+        let mut interfaces = Vec::new();
+        for slot in self.state.interface_slots()? {
+            let counters = self.state.interface_counters(slot.slot)?;
+            let generation = in_force.get(&slot.name).copied();
+            interfaces.push(interface(slot, generation, &counters));
+        }
+        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(interfaces)
+    }
+
+    fn policies(&self, description: Option<&Description>) -> Result<Vec<PolicySnapshot>, Error> {
+        let in_force: HashMap<u32, GenerationPolicy> = description
+            .iter()
+            .flat_map(|description| &description.policies)
+            .map(|policy| (policy.slot, *policy))
+            .collect();
+        let mut devices = self.devices()?;
+        let mut policies = Vec::new();
+        for (slot, name) in self.state.policy_slots()? {
+            let counters = self.state.policy_counters(slot)?;
+            let record = in_force.get(&u32::from(slot));
+            policies.push(PolicySnapshot {
+                name,
+                action: record.and_then(|record| generation::action(record.action)),
+                prefixes: record.map_or_else(Prefixes::default, |record| Prefixes {
+                    v4: record.prefixes_v4 as usize,
+                    v6: record.prefixes_v6 as usize,
+                }),
+                matched: Verdicts {
+                    passed: counters.passed.into(),
+                    dropped: counters.dropped.into(),
+                },
+                other: Verdicts {
+                    passed: counters.other_passed.into(),
+                    dropped: counters.other_dropped.into(),
+                },
+                devices: devices.remove(&slot).unwrap_or_default(),
+            });
+        }
+        policies.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(policies)
+    }
+
+    fn devices(&self) -> Result<HashMap<PolicySlot, Vec<DeviceSnapshot>>, Error> {
+        let mut devices: HashMap<PolicySlot, Vec<DeviceSnapshot>> = HashMap::new();
+        for (key, counters) in self.state.device_counters()? {
+            devices.entry(key.policy).or_default().push(DeviceSnapshot {
+                mac: MacAddress(key.mac),
+                matched: Verdicts {
+                    passed: counters.passed.into(),
+                    dropped: counters.dropped.into(),
+                },
+            });
+        }
+        for of_policy in devices.values_mut() {
+            of_policy.sort_by_key(|device| device.mac);
+        }
+        Ok(devices)
+    }
+}
+
+fn interface(
+    slot: InterfaceSlot,
+    generation: Option<u64>,
+    counters: &InterfaceCounters,
+) -> InterfaceSnapshot {
+    InterfaceSnapshot {
+        name: slot.name,
+        mode: slot.mode.filter(|_| generation.is_some()),
+        generation,
+        ipv4: Verdicts {
+            passed: counters.passed_ipv4.into(),
+            dropped: counters.dropped_ipv4.into(),
+        },
+        ipv6: Verdicts {
+            passed: counters.passed_ipv6.into(),
+            dropped: counters.dropped_ipv6.into(),
+        },
+        unparsed: Reason::ALL
+            .into_iter()
+            .zip(counters.unparsed)
+            .map(|(reason, count)| (reason.name().to_owned(), count.into()))
+            .collect(),
+    }
+}

@@ -1,0 +1,121 @@
+//! The same program on maps of its own, run by `BPF_PROG_TEST_RUN`: for replay
+//! and for tests. Attached nowhere, pinned nowhere.
+
+use aya::{
+    Ebpf,
+    programs::{TestRun as _, TestRunOptions},
+};
+use monitor_common::{InterfaceCounters, PolicyCounters, Reason};
+
+use super::{
+    Error,
+    generation::{self, Plan},
+    object::{self, Constants},
+    state::{PolicySlot, State},
+};
+use crate::{
+    compile::{PolicyIndex, Ruleset},
+    replay::FrameOutcome,
+};
+
+/// The shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header
+/// (net/bpf/test_run.c).
+const SHORTEST: usize = 14;
+
+/// The longest linear part of a frame that a program sees in a test run; more
+/// than enough for every header that the parser reads.
+const LONGEST: usize = 3520;
+
+const INTERFACE_SLOT: u32 = 0;
+
+/// A loaded program and its maps, thrown away together.
+pub struct Sandbox {
+    object: Ebpf,
+    state: State,
+    policies: Vec<(PolicyIndex, PolicySlot)>,
+    interface: InterfaceCounters,
+    matched: Vec<PolicyCounters>,
+}
+
+impl Sandbox {
+    /// Loads the program with `ruleset`.
+    pub fn new(ruleset: &Ruleset) -> Result<Self, Error> {
+        let constants = Constants {
+            interface_slot: INTERFACE_SLOT,
+            has_ipv4: !ruleset.ipv4.is_empty(),
+            has_ipv6: !ruleset.ipv6.is_empty(),
+            log_packets: false,
+        };
+        let mut object = object::load_program(generation::sizes(ruleset), constants, None)?;
+        let policy_slots: Vec<PolicySlot> = (0..)
+            .take(ruleset.policies.len())
+            .collect();
+        let plan = Plan {
+            number: 0,
+            now: 0,
+            ruleset,
+            policy_slots: &policy_slots,
+            interfaces: &[],
+            log_packets: false,
+        };
+        generation::fill(&mut object, &plan, &mut |_, _| ())?;
+        let state = State::take(&mut object)?;
+        Ok(Self {
+            object,
+            state,
+            policies: (0..).zip(policy_slots).collect(),
+            interface: InterfaceCounters::default(),
+            matched: vec![PolicyCounters::default(); ruleset.policies.len()],
+        })
+    }
+
+    /// Runs one frame and reports what the kernel's counters say about it.
+    pub fn run(&mut self, frame: &[u8]) -> Result<FrameOutcome, Error> {
+        if frame.len() < SHORTEST {
+            // The kernel refuses to run these; the program would say the same.
+            return Ok(FrameOutcome::Unparsed(Reason::TruncatedEthernet));
+        }
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&frame[..frame.len().min(LONGEST)]);
+        object::program(&mut self.object)
+            .test_run(options)
+            .map_err(|source| Error::program("run the program on a frame", source))?;
+        self.outcome()
+    }
+
+    /// What the last run added to the counters.
+    fn outcome(&mut self) -> Result<FrameOutcome, Error> {
+        let before = self.interface;
+        self.interface = self.state.interface_counters(INTERFACE_SLOT)?;
+        let after = &self.interface;
+        for (reason, (before, after)) in Reason::ALL
+            .into_iter()
+            .zip(before.unparsed.iter().zip(&after.unparsed))
+        {
+            if before != after {
+                return Ok(FrameOutcome::Unparsed(reason));
+            }
+        }
+        let dropped = before.dropped_ipv4 != after.dropped_ipv4
+            || before.dropped_ipv6 != after.dropped_ipv6;
+        let mut matched = Vec::new();
+        for ((index, slot), before) in self.policies.iter().zip(&mut self.matched) {
+            let after = self.state.policy_counters(*slot)?;
+            if after != *before {
+                matched.push(*index);
+                *before = after;
+            }
+        }
+        Ok(FrameOutcome::Parsed { matched, dropped })
+    }
+
+    /// The counters so far, as a running filter would show them.
+    pub fn counters(&self) -> Result<(InterfaceCounters, Vec<PolicyCounters>), Error> {
+        let policies = self
+            .policies
+            .iter()
+            .map(|(_, slot)| self.state.policy_counters(*slot))
+            .collect::<Result<_, _>>()?;
+        Ok((self.state.interface_counters(INTERFACE_SLOT)?, policies))
+    }
+}

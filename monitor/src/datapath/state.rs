@@ -1,0 +1,260 @@
+//! The pinned maps that outlive generations and daemons: counters, and whose
+//! they are.
+
+use std::{collections::HashMap, path::Path};
+
+use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use monitor_common::{
+    DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters,
+    PolicyRecord,
+};
+
+use super::{
+    Error,
+    object::{self, state},
+};
+use crate::{policy::PolicyName, snapshot::Mode};
+
+/// Slot of a policy in the counters.
+pub(super) type PolicySlot = u16;
+
+/// The state maps.
+pub(super) struct State {
+    interfaces: PerCpuArray<MapData, InterfaceCounters>,
+    policies: PerCpuArray<MapData, PolicyCounters>,
+    devices: PerCpuHashMap<MapData, DeviceKey, DeviceCounters>,
+    policy_names: Array<MapData, PolicyRecord>,
+    interface_names: Array<MapData, InterfaceRecord>,
+}
+
+/// A used interface slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct InterfaceSlot {
+    pub(super) slot: u32,
+    pub(super) name: String,
+    pub(super) mode: Option<Mode>,
+}
+
+impl State {
+    /// Takes the maps out of a loaded object.
+    pub(super) fn take(object: &mut aya::Ebpf) -> Result<Self, Error> {
+        Ok(Self {
+            interfaces: object::take_map(object, state::INTERFACES)?,
+            policies: object::take_map(object, state::POLICIES)?,
+            devices: object::take_map(object, state::DEVICES)?,
+            policy_names: object::take_map(object, state::POLICY_NAMES)?,
+            interface_names: object::take_map(object, state::INTERFACE_NAMES)?,
+        })
+    }
+
+    /// Opens what is pinned.
+    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
+        Ok(Self {
+            interfaces: object::open_map(directory, state::INTERFACES)?,
+            policies: object::open_map(directory, state::POLICIES)?,
+            devices: object::open_map(directory, state::DEVICES)?,
+            policy_names: object::open_map(directory, state::POLICY_NAMES)?,
+            interface_names: object::open_map(directory, state::INTERFACE_NAMES)?,
+        })
+    }
+
+    /// A slot for each name, in the same order: the one it has, else a free one.
+    pub(super) fn assign_policies<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a PolicyName>,
+    ) -> Result<Vec<PolicySlot>, Error> {
+        let mut used: HashMap<String, PolicySlot> = self
+            .policy_slots()?
+            .into_iter()
+            .map(|(slot, name)| (name, slot))
+            .collect();
+        // Slots are never given back while the maps live, so the used ones are the first ones.
+        let mut slots = Vec::new();
+        for name in names {
+            let next = used.len();
+            if let Some(slot) = used.get(name.as_str()) {
+                slots.push(*slot);
+                continue;
+            }
+            let slot = self.take_policy_slot(next, name)?;
+            used.insert(name.as_str().to_owned(), slot);
+            slots.push(slot);
+        }
+        Ok(slots)
+    }
+
+    fn take_policy_slot(&mut self, next: usize, name: &PolicyName) -> Result<PolicySlot, Error> {
+        let capacity = self.policy_names.len();
+        let slot = PolicySlot::try_from(next)
+            .ok()
+            .filter(|slot| u32::from(*slot) < capacity)
+            .ok_or(Error::NoSlot {
+                kind: "policy",
+                capacity,
+            })?;
+        let record = PolicyRecord {
+            name: padded(name.as_str()),
+        };
+        self.policy_names
+            .set(u32::from(slot), &record, 0)
+            .map_err(write(state::POLICY_NAMES))?;
+        Ok(slot)
+    }
+
+    /// Used policy slots and their names, by slot.
+    pub(super) fn policy_slots(&self) -> Result<Vec<(PolicySlot, String)>, Error> {
+        let mut slots = Vec::new();
+        for (slot, record) in self.policy_names.iter().enumerate() {
+            let record = record.map_err(read(state::POLICY_NAMES))?;
+            let name = unpadded(&record.name);
+            let (false, Ok(slot)) = (name.is_empty(), PolicySlot::try_from(slot)) else {
+                break;
+            };
+            slots.push((slot, name));
+        }
+        Ok(slots)
+    }
+
+    /// The slot of an interface: the one it has, else a free one.
+    pub(super) fn assign_interface(&mut self, name: &str) -> Result<u32, Error> {
+        let slots = self.interface_slots()?;
+        if let Some(found) = slots.iter().find(|slot| slot.name == name) {
+            return Ok(found.slot);
+        }
+        let capacity = self.interface_names.len();
+        let slot = u32::try_from(slots.len())
+            .ok()
+            .filter(|slot| *slot < capacity)
+            .ok_or(Error::NoSlot {
+                kind: "interface",
+                capacity,
+            })?;
+        self.record_interface(slot, name, 0, None)?;
+        Ok(slot)
+    }
+
+    /// Stores how an interface is attached.
+    pub(super) fn record_interface(
+        &mut self,
+        slot: u32,
+        name: &str,
+        ifindex: u32,
+        mode: Option<Mode>,
+    ) -> Result<(), Error> {
+        let record = InterfaceRecord {
+            name: padded(name),
+            ifindex,
+            mode: match mode {
+                None => 0,
+                Some(Mode::Native) => 1,
+                Some(Mode::Generic) => 2,
+            },
+        };
+        self.interface_names
+            .set(slot, &record, 0)
+            .map_err(write(state::INTERFACE_NAMES))
+    }
+
+    /// Used interface slots, by slot.
+    pub(super) fn interface_slots(&self) -> Result<Vec<InterfaceSlot>, Error> {
+        let mut slots = Vec::new();
+        for (slot, record) in (0..).zip(self.interface_names.iter()) {
+            let record = record.map_err(read(state::INTERFACE_NAMES))?;
+            let name = unpadded(&record.name);
+            if name.is_empty() {
+                break;
+            }
+            let mode = match record.mode {
+                1 => Some(Mode::Native),
+                2 => Some(Mode::Generic),
+                _ => None,
+            };
+            slots.push(InterfaceSlot { slot, name, mode });
+        }
+        Ok(slots)
+    }
+
+    /// Sum over all CPUs.
+    pub(super) fn interface_counters(&self, slot: u32) -> Result<InterfaceCounters, Error> {
+        let values = self
+            .interfaces
+            .get(&slot, 0)
+            .map_err(read(state::INTERFACES))?;
+        Ok(sum(&values, |total: &mut InterfaceCounters, cpu| {
+            total.passed_ipv4 += cpu.passed_ipv4;
+            total.passed_ipv6 += cpu.passed_ipv6;
+            total.dropped_ipv4 += cpu.dropped_ipv4;
+            total.dropped_ipv6 += cpu.dropped_ipv6;
+            for (total, cpu) in total.unparsed.iter_mut().zip(cpu.unparsed) {
+                *total += cpu;
+            }
+        }))
+    }
+
+    /// Sum over all CPUs.
+    pub(super) fn policy_counters(&self, slot: PolicySlot) -> Result<PolicyCounters, Error> {
+        let values = self
+            .policies
+            .get(&u32::from(slot), 0)
+            .map_err(read(state::POLICIES))?;
+        Ok(sum(&values, |total: &mut PolicyCounters, cpu| {
+            total.passed += cpu.passed;
+            total.dropped += cpu.dropped;
+            total.other_passed += cpu.other_passed;
+            total.other_dropped += cpu.other_dropped;
+        }))
+    }
+
+    /// Every (device, policy), summed over all CPUs.
+    pub(super) fn device_counters(&self) -> Result<Vec<(DeviceKey, DeviceCounters)>, Error> {
+        self.devices
+            .iter()
+            .map(|entry| {
+                let (key, values) = entry.map_err(read(state::DEVICES))?;
+                let total = sum(&values, |total: &mut DeviceCounters, cpu| {
+                    total.passed += cpu.passed;
+                    total.dropped += cpu.dropped;
+                });
+                Ok((key, total))
+            })
+            .collect()
+    }
+}
+
+fn sum<T: aya::Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut T, &T)) -> T {
+    let mut total = T::default();
+    for value in values.iter() {
+        add(&mut total, value);
+    }
+    total
+}
+
+/// Text, then zeros; at least one, so that the end can be found.
+fn padded<const N: usize>(text: &str) -> [u8; N] {
+    const { assert!(N <= NAME_BYTES) };
+    assert!(text.len() < N, "{text:?} is longer than {} bytes", N - 1);
+    let mut bytes = [0; N];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    bytes
+}
+
+fn unpadded(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    String::from_utf8_lossy(&bytes[..end]).into_owned()
+}
+
+fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
+    move |source| Error::Map {
+        operation: "read",
+        map,
+        source,
+    }
+}
+
+fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
+    move |source| Error::Map {
+        operation: "write",
+        map,
+        source,
+    }
+}

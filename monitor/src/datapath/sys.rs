@@ -1,0 +1,205 @@
+//! The calls of `bpf(2)`, `mmap(2)` and `membarrier(2)` that aya does not offer:
+//! links that name the program they expect, freezing, filling an array in bulk.
+//!
+//! Every function passes memory that lives as long as the call, and file
+//! descriptors that it borrows; the kernel checks the rest.
+
+use std::{
+    ffi::CString,
+    io,
+    mem::{MaybeUninit, size_of},
+    os::{
+        fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+    ptr,
+};
+
+use aya::Pod;
+use aya_obj::generated::{
+    BPF_F_REPLACE, bpf_attach_type::BPF_XDP, bpf_attr, bpf_cmd, bpf_link_info,
+};
+
+/// What the kernel says about a link to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkInfo {
+    /// Number of the link, unique until the next boot.
+    pub(super) id: u32,
+    /// Program that it runs.
+    pub(super) program: u32,
+    /// Interface index; 0 where the interface was deleted.
+    pub(super) ifindex: u32,
+}
+
+/// Attaches an XDP program by a link (Linux 5.9, commit aa8d3a716b59). Unlike
+/// aya's `attach`, never by netlink, whose attachments cannot be pinned.
+pub(super) fn link_create(program: impl AsFd, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
+    let mut attr = zeroed();
+    // SAFETY: writing to a union field; plain integers.
+    let create = unsafe { &mut attr.link_create };
+    create.__bindgen_anon_1.prog_fd = raw(program.as_fd());
+    create.__bindgen_anon_2.target_ifindex = ifindex;
+    create.attach_type = BPF_XDP as u32;
+    create.flags = flags;
+    bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr)
+}
+
+/// Puts `new` in the place of `old` in one step, and fails with `EPERM` where
+/// the link runs something else than `old`.
+pub(super) fn link_update(link: impl AsFd, new: impl AsFd, old: impl AsFd) -> io::Result<()> {
+    let mut attr = zeroed();
+    // SAFETY: writing to a union field; plain integers.
+    let update = unsafe { &mut attr.link_update };
+    update.link_fd = raw(link.as_fd());
+    update.__bindgen_anon_1.new_prog_fd = raw(new.as_fd());
+    update.__bindgen_anon_2.old_prog_fd = raw(old.as_fd());
+    update.flags = BPF_F_REPLACE;
+    bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// Detaches a link for good (Linux 5.9, commit 73b11c2ab072): its pins and
+/// descriptors stay, and do nothing.
+pub(super) fn link_detach(link: impl AsFd) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.link_detach.link_fd = raw(link.as_fd());
+    bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr).map(drop)
+}
+
+/// Reads a link's program and interface.
+pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
+    let mut info = MaybeUninit::<bpf_link_info>::zeroed();
+    let mut attr = zeroed();
+    attr.info.bpf_fd = raw(link.as_fd());
+    attr.info.info_len = attr_size::<bpf_link_info>();
+    attr.info.info = info.as_mut_ptr() as u64;
+    bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
+    // SAFETY: zeroed before, so initialised whatever part the kernel wrote;
+    // integers only, and `xdp` is the member for links of this type.
+    let (info, ifindex) = unsafe {
+        let info = info.assume_init();
+        (info, info.__bindgen_anon_1.xdp.ifindex)
+    };
+    Ok(LinkInfo {
+        id: info.id,
+        program: info.prog_id,
+        ifindex,
+    })
+}
+
+/// Opens what is pinned at `path`.
+pub(super) fn object_get(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    bpf_fd(bpf_cmd::BPF_OBJ_GET, &mut attr)
+}
+
+/// Pins a program, map or link at `path`.
+pub(super) fn object_pin(object: impl AsFd, path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    attr.__bindgen_anon_4.bpf_fd = raw(object.as_fd());
+    bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Makes a map read-only for user space, for good (Linux 5.2, commit 87df15de441b).
+pub(super) fn map_freeze(map: impl AsFd) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.__bindgen_anon_2.map_fd = raw(map.as_fd());
+    bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr).map(drop)
+}
+
+/// Writes `values` to the first elements of an array made with `BPF_F_MMAPABLE`
+/// (Linux 5.5, commit fc9702273e2e). The map must have at least that many.
+pub(super) fn array_fill<T: Pod>(array: impl AsFd, values: &[T]) -> io::Result<()> {
+    // The kernel rounds elements of an array up to 8 bytes (kernel/bpf/arraymap.c).
+    let stride = size_of::<T>().next_multiple_of(8);
+    let length = stride * values.len();
+    if length == 0 {
+        return Ok(());
+    }
+    // SAFETY: a new mapping of `length` bytes at an address of the kernel's
+    // choice; it fails where the array is smaller, rounded up to a page.
+    let start = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            length,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            array.as_fd().as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    for (index, value) in values.iter().enumerate() {
+        // SAFETY: `index * stride + size_of::<T>()` lies within the mapping,
+        // which nothing else in this process knows; `T` is plain data.
+        unsafe {
+            let element = start.byte_add(index * stride).cast::<T>();
+            element.write_unaligned(*value);
+        }
+    }
+    // SAFETY: exactly what was mapped above, and no reference into it is left.
+    if unsafe { libc::munmap(start, length) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Waits until every program run that began before this call has ended
+/// (`MEMBARRIER_CMD_GLOBAL` is one RCU grace period, Linux 4.3).
+pub(super) fn grace_period() -> io::Result<()> {
+    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+    // SAFETY: takes integers only.
+    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
+    let fd = bpf(command, attr)?;
+    // SAFETY: the command returned a new descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
+    let attr: *mut bpf_attr = attr;
+    // SAFETY: `attr` is valid for reads and writes of its size, and what it
+    // points to is kept alive by the caller.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_int,
+            attr,
+            attr_size::<bpf_attr>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    i32::try_from(result).map_err(io::Error::other)
+}
+
+/// All zero: the kernel refuses other bytes behind the fields of a command.
+fn zeroed() -> bpf_attr {
+    // SAFETY: a union of integers, for which zero is a valid value.
+    unsafe { MaybeUninit::zeroed().assume_init() }
+}
+
+fn attr_size<T>() -> u32 {
+    u32::try_from(size_of::<T>()).expect("a kernel structure is smaller than 4 GiB")
+}
+
+fn raw(fd: BorrowedFd<'_>) -> u32 {
+    u32::try_from(fd.as_raw_fd()).expect("a file descriptor in use is not negative")
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)
+}

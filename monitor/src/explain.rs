@@ -1,0 +1,191 @@
+//! What the policies decide about an address, and why.
+
+use std::{fmt, net::IpAddr};
+
+use serde::{Serialize, Serializer};
+
+use crate::policy::{Action, Policy, PolicyName};
+
+/// The answer for one destination address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The destination.
+    pub address: IpAddr,
+    /// What happens to its packets.
+    pub decision: Decision,
+    /// The policy that decides.
+    pub effective: Option<PolicyName>,
+    /// Every policy that matches, in order of precedence.
+    pub matches: Vec<Match>,
+    /// Who has the address, as far as known.
+    pub holder: Holder,
+}
+
+/// What happens to a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A policy matches, and its action is this.
+    Action(Action),
+    /// No policy matches: the packet passes.
+    None,
+}
+
+/// A policy that matches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Match {
+    /// Its name.
+    pub policy: PolicyName,
+    /// What it asks for.
+    pub action: Action,
+    /// Its longest prefix that covers the address.
+    pub prefix: String,
+    /// `file:line` where that prefix is written.
+    pub source: String,
+    /// Whether this policy decides.
+    pub effective: bool,
+    /// What the match depends on; nothing yet.
+    #[serde(rename = "if")]
+    pub condition: Option<String>,
+}
+
+/// Five facts that are often taken for one another; `None` is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// Who registered the range: a regional or national internet registry.
+    pub registry: Option<String>,
+    /// Who has it.
+    pub holder: Option<String>,
+    /// The autonomous system that announces it.
+    pub origin_as: Option<String>,
+    /// The country it is delegated to, which is not where it is used.
+    pub country: Option<String>,
+    /// Who wrote the list that names it.
+    pub list_author: Option<String>,
+}
+
+/// What the enabled policies of `policies` decide about `address`.
+#[must_use]
+pub fn explain(policies: &[Policy], address: IpAddr) -> Explanation {
+    let mut found: Vec<(u8, Match)> = policies
+        .iter()
+        .filter_map(|policy| matching(policy, address))
+        .collect();
+    found.sort_by(|(a_length, a), (b_length, b)| {
+        let longer_first = b_length.cmp(a_length);
+        a.action
+            .cmp(&b.action)
+            .then(longer_first)
+            .then_with(|| a.policy.cmp(&b.policy))
+    });
+    let mut matches: Vec<Match> = found.into_iter().map(|(_, found)| found).collect();
+    if let Some(first) = matches.first_mut() {
+        first.effective = true;
+    }
+    Explanation {
+        address,
+        decision: Decision::of(matches.first()),
+        effective: matches.first().map(|first| first.policy.clone()),
+        matches,
+        holder: Holder::default(),
+    }
+}
+
+fn matching(policy: &Policy, address: IpAddr) -> Option<(u8, Match)> {
+    let found = policy.longest_match(address).filter(|_| policy.enabled())?;
+    let entry = Match {
+        policy: policy.name().clone(),
+        action: policy.action(),
+        prefix: found.prefix,
+        source: found.source,
+        effective: false,
+        condition: None,
+    };
+    Some((found.length, entry))
+}
+
+impl Decision {
+    fn of(strongest: Option<&Match>) -> Self {
+        strongest.map_or(Self::None, |strongest| Self::Action(strongest.action))
+    }
+
+    /// `allow`, `drop`, `count` or `none`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Action(action) => action.name(),
+            Self::None => "none",
+        }
+    }
+
+    const fn meaning(self) -> &'static str {
+        match self {
+            Self::Action(Action::Allow) => "its packets pass, whatever other policies ask for",
+            Self::Action(Action::Drop) => "its packets are dropped",
+            Self::Action(Action::Count) => "its packets are counted and pass",
+            Self::None => "no policy matches; its packets pass and no policy counts them",
+        }
+    }
+}
+
+impl Serialize for Decision {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}: {} ({})",
+            self.address,
+            self.decision.name(),
+            self.decision.meaning()
+        )?;
+        self.write_matches(f)?;
+        if let Some(winner) = &self.effective {
+            let without = Decision::of(self.matches.get(1));
+            writeln!(
+                f,
+                "\nwithout {winner}: {} ({})",
+                without.name(),
+                without.meaning()
+            )?;
+        }
+        writeln!(f)?;
+        self.holder.fmt(f)
+    }
+}
+
+impl Explanation {
+    fn write_matches(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |text: fn(&Match) -> usize| self.matches.iter().map(text).max().unwrap_or(0);
+        let name = width(|found| found.policy.as_str().len());
+        let prefix = width(|found| found.prefix.len());
+        for found in &self.matches {
+            let mark = if found.effective { "=>" } else { "  " };
+            writeln!(
+                f,
+                "{mark} {:<5}  {:<name$}  {:<prefix$}  {}",
+                found.action, found.policy, found.prefix, found.source
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let facts = [
+            ("registry", &self.registry),
+            ("holder", &self.holder),
+            ("origin AS", &self.origin_as),
+            ("country of delegation", &self.country),
+            ("list author", &self.list_author),
+        ];
+        for (name, fact) in facts {
+            writeln!(f, "{name}: {}", fact.as_deref().unwrap_or("unknown"))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,154 @@
+//! What is asked of every request, and added to every answer.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use axum::{
+    extract::Request,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+        },
+        uri::Authority,
+    },
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+
+const FOREIGN_HOST: &str = "\
+This endpoint is asked by address (http://192.0.2.1:9641/) or as localhost only.
+A name could belong to a web page that points it here to read what it must not (DNS rebinding).
+To mend it, put the address in place of the name.
+";
+
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+    ),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// Why a request is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refusal {
+    /// No host, several, or one that is no text.
+    Unclear,
+    /// A name other than `localhost`.
+    Foreign,
+}
+
+/// Refuses requests to foreign hosts; adds the security headers to every answer.
+pub(super) async fn guard(request: Request, next: Next) -> Response {
+    let mut response = match check_host(request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(Refusal::Unclear) => (
+            StatusCode::BAD_REQUEST,
+            "Exactly one Host header is needed.\n",
+        )
+            .into_response(),
+        Err(Refusal::Foreign) => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST).into_response(),
+    };
+    response.headers_mut().extend(SECURITY_HEADERS);
+    response
+}
+
+/// The target of a request may name a host, too (`GET http://host/ HTTP/1.1`).
+fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return Err(Refusal::Unclear);
+    };
+    let host = host.to_str().map_err(|_| Refusal::Unclear)?;
+    let target = uri.authority().map(Authority::as_str);
+    let own = [Some(host), target].into_iter().flatten().all(is_own);
+    if own { Ok(()) } else { Err(Refusal::Foreign) }
+}
+
+/// An address literal cannot be rebound, and browsers resolve `localhost`
+/// themselves. Any port: it may be forwarded.
+fn is_own(host: &str) -> bool {
+    let ipv6 = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+    host.parse::<SocketAddr>().is_ok()
+        || host.parse::<Ipv4Addr>().is_ok()
+        || ipv6.is_some_and(|h| h.parse::<Ipv6Addr>().is_ok())
+        || is_localhost(host)
+}
+
+fn is_localhost(host: &str) -> bool {
+    let (name, port) = host.split_once(':').unwrap_or((host, "0"));
+    name.eq_ignore_ascii_case("localhost") && port.parse::<u16>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(target: &str, hosts: &[&str]) -> Result<(), Refusal> {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(HOST, host.parse().unwrap());
+        }
+        check_host(&target.parse().unwrap(), &headers)
+    }
+
+    #[test]
+    fn addresses_and_localhost_are_own() {
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:9641",
+            "192.168.1.1:80",
+            "[::1]:9641",
+            "[fe80::1]",
+            "localhost",
+            "LocalHost:1",
+        ] {
+            assert_eq!(check("/metrics", &[host]), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn names_are_foreign() {
+        for host in [
+            "evil.example",
+            "evil.example:9641",
+            "localhost.evil.example",
+            "127.0.0.1.nip.io",
+            "127.1",
+            "0x7f000001",
+            "[::1].example",
+            "127.0.0.1@evil.example",
+            "evil.example@127.0.0.1",
+            "localhost:80:evil.example",
+            "",
+        ] {
+            assert_eq!(check("/", &[host]), Err(Refusal::Foreign), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_target_counts_as_well() {
+        assert_eq!(
+            check("http://evil.example/", &["127.0.0.1"]),
+            Err(Refusal::Foreign)
+        );
+        assert_eq!(check("http://127.0.0.1/", &["127.0.0.1"]), Ok(()));
+    }
+
+    #[test]
+    fn exactly_one_host_is_needed() {
+        assert_eq!(check("/", &[]), Err(Refusal::Unclear));
+        assert_eq!(
+            check("/", &["127.0.0.1", "127.0.0.1"]),
+            Err(Refusal::Unclear)
+        );
+    }
+}

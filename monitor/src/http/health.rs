@@ -1,0 +1,58 @@
+//! Is the filter in force where it should be?
+
+use crate::snapshot::{InterfaceSnapshot, ReloadSnapshot, Snapshot};
+
+/// The answer, in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// What keeps the filter from being in force, interface by interface.
+    pub problems: Vec<String>,
+    /// What the operator should know and what is no such problem.
+    pub notes: Vec<String>,
+}
+
+impl Health {
+    /// Whether nothing keeps the filter from being in force.
+    #[must_use]
+    pub fn is_ok(&self) -> bool {
+        self.problems.is_empty()
+    }
+}
+
+/// Judges `snapshot` by the `interfaces` on which the filter should be
+/// attached. A failed reload is a note only: the generation before it is in force.
+#[must_use]
+pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
+    let mut problems: Vec<_> = interfaces
+        .iter()
+        .filter_map(|name| problem(snapshot, name))
+        .collect();
+    if interfaces.is_empty() {
+        problems.push("no interface is configured".to_owned());
+    }
+    Health {
+        problems,
+        notes: note(&snapshot.reload).into_iter().collect(),
+    }
+}
+
+fn problem(snapshot: &Snapshot, name: &str) -> Option<String> {
+    match snapshot.interfaces.iter().find(|i| i.name == name) {
+        None | Some(InterfaceSnapshot { mode: None, .. }) => {
+            Some(format!("{name}: the filter is not attached"))
+        }
+        Some(InterfaceSnapshot {
+            generation: None, ..
+        }) => Some(format!("{name}: no generation is in force")),
+        Some(InterfaceSnapshot {
+            mode: Some(_),
+            generation: Some(_),
+            ..
+        }) => None,
+    }
+}
+
+fn note(reload: &ReloadSnapshot) -> Option<String> {
+    (!reload.success)
+        .then(|| "the policy files as they are now are not in force: the last reload failed, what was in force before stays".to_owned())
+}

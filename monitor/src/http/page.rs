@@ -1,0 +1,319 @@
+//! The page for people: the same numbers as the metrics, with what they mean.
+
+use std::{
+    cmp::Reverse,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use bytesize::ByteSize;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::Health;
+use crate::{
+    metrics::{DeviceLabels, OTHER_DEVICES},
+    policy::Action,
+    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
+};
+
+/// How often a browser asks for the page again, in seconds.
+const REFRESH: u32 = 30;
+
+/// Devices shown for each policy; the metrics show all.
+const DEVICES_SHOWN: usize = 25;
+
+/// The whole page. Every value is escaped by the template.
+pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta http-equiv="refresh" content=(REFRESH);
+                title { "monitor" }
+                style { (PreEscaped(include_str!("page.css"))) }
+            }
+            body {
+                main {
+                    (heading(health))
+                    (reload(&snapshot.reload))
+                    (interfaces(&snapshot.interfaces))
+                    (policies(&snapshot.policies))
+                    (devices(snapshot, labels))
+                    (meanings())
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+fn heading(health: &Health) -> Markup {
+    html! {
+        header {
+            h1 { "monitor" }
+            @if health.is_ok() {
+                span.state.good { "The filter is in force." }
+            } @else {
+                span.state.bad { "The filter is not in force everywhere." }
+            }
+            nav { a href="/metrics" { "metrics" } a href="/healthz" { "health" } }
+        }
+        @if !health.is_ok() {
+            section { ul { @for problem in &health.problems { li.bad { (problem) } } } }
+        }
+    }
+}
+
+fn interfaces(interfaces: &[InterfaceSnapshot]) -> Markup {
+    html! {
+        section {
+            h2 { "Interfaces" }
+            @if interfaces.is_empty() {
+                p.soft { "No interface has been filtered yet." }
+            } @else {
+                (table(&["Interface", "Filter", "IPv4 passed", "IPv4 dropped", "IPv6 passed", "IPv6 dropped", "Unparsed, passed"], 2, &html! {
+                    @for interface in interfaces { (interface_row(interface)) }
+                }))
+            }
+        }
+    }
+}
+
+fn interface_row(interface: &InterfaceSnapshot) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (interface.name) }
+            td {
+                @match interface.mode {
+                    Some(mode) => { "attached, " (mode.name()) }
+                    None => { span.bad { "not attached" } }
+                }
+                small {
+                    @match interface.generation {
+                        Some(generation) => { "generation " (generation) }
+                        None => { "no generation" }
+                    }
+                }
+            }
+            (count(interface.ipv4.passed)) (count(interface.ipv4.dropped))
+            (count(interface.ipv6.passed)) (count(interface.ipv6.dropped))
+            (unparsed(&interface.unparsed))
+        }
+    }
+}
+
+fn unparsed(reasons: &[(String, Count)]) -> Markup {
+    let mut sum = Count::default();
+    for (_, count) in reasons {
+        sum += *count;
+    }
+    html! {
+        td.number.zero[sum.packets == 0] {
+            (thousands(sum.packets))
+            @for (reason, count) in reasons.iter().filter(|(_, count)| count.packets > 0) {
+                small { (reason) " " (thousands(count.packets)) }
+            }
+        }
+    }
+}
+
+fn policies(policies: &[PolicySnapshot]) -> Markup {
+    html! {
+        section {
+            h2 { "Policies" }
+            @if policies.is_empty() {
+                p.soft { "No policy has been loaded yet." }
+            } @else {
+                (table(&["Policy", "Action", "Prefixes", "Matched, passed", "Matched, dropped"], 3, &html! {
+                    @for policy in policies { (policy_row(policy)) }
+                }))
+            }
+        }
+    }
+}
+
+fn policy_row(policy: &PolicySnapshot) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (policy.name) }
+            @if let Some(action) = policy.action {
+                td { span.state.(action_class(action)) { (action.name()) } }
+                td {
+                    (thousands(policy.prefixes.v4 as u64)) " IPv4"
+                    br;
+                    (thousands(policy.prefixes.v6 as u64)) " IPv6"
+                }
+            } @else {
+                td.soft { "no longer in force" }
+                td {}
+            }
+            (verdicts(&policy.matched))
+        }
+    }
+}
+
+fn devices(snapshot: &Snapshot, labels: &DeviceLabels) -> Markup {
+    let seen = |policy: &&PolicySnapshot| policy.matched != Verdicts::default();
+    html! {
+        section.devices {
+            h2 { "Devices" }
+            @if !snapshot.policies.iter().any(|policy| seen(&policy)) {
+                p.soft { "No policy has matched any of the " (thousands(packets_seen(&snapshot.interfaces))) " packets that the filter saw." }
+            }
+            @for policy in snapshot.policies.iter().filter(seen) {
+                h3 { (policy.name) }
+                (table(&["Device", "Matched, passed", "Matched, dropped"], 1, &device_rows(policy, labels)))
+            }
+        }
+    }
+}
+
+fn packets_seen(interfaces: &[InterfaceSnapshot]) -> u64 {
+    let packets = |verdicts: &Verdicts| verdicts.passed.packets + verdicts.dropped.packets;
+    interfaces
+        .iter()
+        .map(|i| {
+            packets(&i.ipv4)
+                + packets(&i.ipv6)
+                + i.unparsed
+                    .iter()
+                    .map(|(_, count)| count.packets)
+                    .sum::<u64>()
+        })
+        .sum()
+}
+
+fn device_rows(policy: &PolicySnapshot, labels: &DeviceLabels) -> Markup {
+    let counts = labels.counts(policy);
+    let mut devices: Vec<_> = counts.labelled.iter().collect();
+    let packets = |verdicts: &Verdicts| verdicts.passed.packets + verdicts.dropped.packets;
+    devices.sort_by_key(|(label, verdicts)| (Reverse(packets(verdicts)), *label));
+    let (shown, rest) = devices.split_at(devices.len().min(DEVICES_SHOWN));
+    html! {
+        @for (label, counts) in shown {
+            tr { th scope="row" { (label) } (verdicts(counts)) }
+        }
+        @if !rest.is_empty() {
+            tr { td.soft colspan="3" { (thousands(rest.len() as u64)) " more with fewer packets: see the " a href="/metrics" { "metrics" } } }
+        }
+        @if counts.other != Verdicts::default() {
+            tr { th.soft scope="row" { (OTHER_DEVICES) small { "devices without a label of their own" } } (verdicts(&counts.other)) }
+        }
+    }
+}
+
+fn reload(reload: &ReloadSnapshot) -> Markup {
+    html! {
+        section {
+            h2 { "Last reload" }
+            p {
+                @match (reload.success, reload.timestamp) {
+                    (true, at) => { span.state.good { "The policy files are in force" } ", loaded " (time(at)) "." }
+                    (false, 0) => { span.state.warn { "The policy files have not been loaded yet." } }
+                    (false, at) => { span.state.bad { "Failed" } " at " (time(at)) ": what was in force before stays." }
+                }
+            }
+            @if let Some(error) = &reload.error { pre { (error) } }
+        }
+    }
+}
+
+fn meanings() -> Markup {
+    html! {
+        section {
+            h2 { "What the numbers mean" }
+            dl {
+                dt { "Since when" }
+                dd { "Counts are totals since the counters were created, over every generation and restart of the daemon." }
+                dt { "Packet" }
+                dd { "One run of the program. In generic mode several packets that the kernel put together count as one, and bytes are its length. Frames that the kernel dropped earlier are not seen." }
+                dt { "Passed, dropped" }
+                dd { "The verdict: what became of the packet, not what the policy asked for. Dropped packets are attempts: retries inflate them, and what would have been sent is not known." }
+                dt { "Matched" }
+                dd { "Every policy that matches a packet counts it, so policies do not add up. An allow that matches wins, else a drop, whichever policy it is in." }
+                dt { "Device" }
+                dd { "A source MAC as seen on the interface: the last hop. A repeater, a router or a cloned address may hide several devices, and a device may change its MAC." }
+                dt { "Unparsed" }
+                dd { "Frames without a readable IP header. They pass, each counted under one reason." }
+            }
+        }
+    }
+}
+
+fn table(columns: &[&str], texts: usize, rows: &Markup) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                thead {
+                    tr {
+                        @for (index, column) in columns.iter().enumerate() {
+                            th scope="col" .number[index >= texts] { (column) }
+                        }
+                    }
+                }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+fn verdicts(verdicts: &Verdicts) -> Markup {
+    html! { (count(verdicts.passed)) (count(verdicts.dropped)) }
+}
+
+fn count(count: Count) -> Markup {
+    html! {
+        td.number.zero[count.packets == 0] {
+            (thousands(count.packets))
+            @if count.packets > 0 { small { (ByteSize::b(count.bytes).display().iec()) } }
+        }
+    }
+}
+
+const fn action_class(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "good",
+        Action::Drop => "bad",
+        Action::Count => "warn",
+    }
+}
+
+/// In UTC, such as `2026-02-01T12:00:00Z`.
+fn time(seconds: u64) -> String {
+    // RFC 3339 ends with the year 9999.
+    let seconds = Duration::from_secs(seconds.min(253_402_300_799));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string()
+}
+
+/// `1,234,567`.
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let cases = [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (123_456, "123,456"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

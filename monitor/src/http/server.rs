@@ -1,0 +1,117 @@
+//! Connections: how many, how long, how large.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{Site, routes::routes};
+
+/// How long the server waits after a failed accept, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
+
+/// What one client may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at once; more wait in the listener's queue.
+    pub connections: usize,
+    /// From accept to the last byte of the request's header.
+    pub header_time: Duration,
+    /// From accept to the last byte of the answer. A connection carries one request.
+    pub exchange_time: Duration,
+    /// Bytes of the request's header, first line included.
+    pub header_bytes: usize,
+    /// From shutdown to the end of the exchanges that are under way.
+    pub shutdown_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 32,
+            header_time: Duration::from_secs(5),
+            exchange_time: Duration::from_secs(30),
+            header_bytes: 16 * 1024,
+            shutdown_time: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Serves `site` until `shutdown` is ready, then ends the exchanges under way.
+/// Fails where the listener can no longer accept.
+pub async fn serve(
+    listener: TcpListener,
+    site: Site,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let limits = site.limits;
+    let router = routes(site);
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    let graceful = GracefulShutdown::new();
+    let mut exchanges = JoinSet::new();
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = accept(&listener, &permits) => {
+                let (stream, permit) = accepted?;
+                exchanges.spawn(exchange(stream, permit, router.clone(), limits, graceful.watcher()));
+            }
+            Some(_ended) = exchanges.join_next() => {}
+        }
+    }
+    drop(listener);
+    // Dropping `exchanges` cuts off those that take longer.
+    let _elapsed = timeout(limits.shutdown_time, graceful.shutdown()).await;
+    Ok(())
+}
+
+/// Waits for a permit first, so that what waits is in the listener's queue.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(permits)
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok((stream, permit)),
+            // The socket does not listen, and never will again.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
+            // Anything else is of one client, or passes: accept(2), "Error handling".
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
+/// Reads one request and answers it, within the limits.
+async fn exchange(
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    router: Router,
+    limits: Limits,
+    watcher: Watcher,
+) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time)
+        .max_header_size(limits.header_bytes)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // A client that goes away, talks nonsense or is slow harms only itself.
+    let _ended = timeout(limits.exchange_time, watcher.watch(connection)).await;
+    drop(permit);
+}

@@ -1,0 +1,216 @@
+//! The secret that makes pseudonyms of MAC addresses.
+
+use std::{
+    fmt,
+    fs::File,
+    io::{self, Read as _, Write as _},
+    path::{Path, PathBuf},
+};
+
+use crate::policy::MacAddress;
+
+/// Makes pseudonyms; who lacks it cannot find a MAC by hashing all of them.
+#[derive(Clone)]
+pub struct DeviceKey([u8; DeviceKey::LEN]);
+
+/// The key cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceKeyError {
+    /// The file is there and cannot be read.
+    #[error("read the device key {}", path.display())]
+    Read {
+        /// Of the key.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Something else than a key is in the file.
+    #[error(
+        "the device key {} is not {} bytes long: restore it, or remove it and every device gets another pseudonym",
+        path.display(),
+        DeviceKey::LEN
+    )]
+    Length {
+        /// Of the key.
+        path: PathBuf,
+    },
+    /// The file cannot be made.
+    #[error("create the device key {}", path.display())]
+    Create {
+        /// Of the key.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no random bytes.
+    #[error("draw a random device key")]
+    Random(#[from] getrandom::Error),
+}
+
+impl DeviceKey {
+    /// Length in bytes.
+    pub const LEN: usize = 32;
+
+    /// Name of the file in the state directory.
+    pub const FILE_NAME: &str = "device.key";
+
+    /// A key made of these bytes.
+    #[must_use]
+    pub const fn new(bytes: [u8; Self::LEN]) -> Self {
+        Self(bytes)
+    }
+
+    /// A key that nobody else has.
+    pub fn random() -> Result<Self, DeviceKeyError> {
+        let mut bytes = [0; Self::LEN];
+        getrandom::fill(&mut bytes)?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads the key from the state directory; where there is none, makes one,
+    /// whole or not at all, for the owner's eyes only.
+    pub fn load_or_create(state_dir: &Path) -> Result<Self, DeviceKeyError> {
+        let path = state_dir.join(Self::FILE_NAME);
+        match Self::load(&path) {
+            Err(DeviceKeyError::Read { source, .. })
+                if source.kind() == io::ErrorKind::NotFound => {}
+            loaded => return loaded,
+        }
+        let key = Self::random()?;
+        match key.create(state_dir, &path) {
+            Ok(()) => Ok(key),
+            // Another process was faster: its key is the key.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(&path),
+            Err(source) => Err(DeviceKeyError::Create { path, source }),
+        }
+    }
+
+    /// A label such as `device-3f9a6c2e1b07`, always the same for this key:
+    /// the first 48 bits of BLAKE3 in keyed mode over the six bytes of the MAC.
+    #[must_use]
+    pub fn pseudonym(&self, mac: MacAddress) -> String {
+        let hash = blake3::keyed_hash(&self.0, &mac.0);
+        format!("device-{}", &hash.to_hex()[..12])
+    }
+
+    fn load(path: &Path) -> Result<Self, DeviceKeyError> {
+        let read = |source| DeviceKeyError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let mut bytes = Vec::new();
+        // One byte more than a key shows that a file is too long.
+        File::open(path)
+            .and_then(|file| file.take(Self::LEN as u64 + 1).read_to_end(&mut bytes))
+            .map_err(read)?;
+        match bytes.try_into() {
+            Ok(bytes) => Ok(Self(bytes)),
+            Err(_) => Err(DeviceKeyError::Length {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    fn create(&self, state_dir: &Path, path: &Path) -> io::Result<()> {
+        // Temporary files are made with mode 0600.
+        let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
+        file.write_all(&self.0)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(path)?;
+        File::open(state_dir)?.sync_all()
+    }
+}
+
+/// Shows nothing of the secret.
+impl fmt::Debug for DeviceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeviceKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, thread};
+
+    use super::*;
+
+    const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
+
+    #[test]
+    fn a_key_is_made_once_for_the_owner_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = DeviceKey::load_or_create(directory.path()).unwrap();
+        let loaded = DeviceKey::load_or_create(directory.path()).unwrap();
+        assert_eq!(made.0, loaded.0);
+        let files: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|f| f.unwrap())
+            .collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        assert_eq!(
+            files[0].metadata().unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        assert_eq!(fs::read(files[0].path()).unwrap(), made.0);
+    }
+
+    #[test]
+    fn who_starts_at_once_gets_the_same_key() {
+        let directory = tempfile::tempdir().unwrap();
+        let keys: Vec<_> = thread::scope(|scope| {
+            let load = || DeviceKey::load_or_create(directory.path()).unwrap().0;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(load)).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(keys.iter().all(|key| *key == keys[0]));
+    }
+
+    #[test]
+    fn a_wrong_length_is_an_error_and_stays() {
+        for length in [0, 31, 33, 5000] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(DeviceKey::FILE_NAME);
+            fs::write(&path, vec![1; length]).unwrap();
+            let error = DeviceKey::load_or_create(directory.path()).unwrap_err();
+            assert!(matches!(error, DeviceKeyError::Length { .. }), "{error}");
+            assert!(
+                error.to_string().contains(path.to_str().unwrap()),
+                "{error}"
+            );
+            assert_eq!(fs::read(&path).unwrap().len(), length);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_made_is_an_error() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join(DeviceKey::FILE_NAME)).unwrap();
+        let error = DeviceKey::load_or_create(directory.path()).unwrap_err();
+        assert!(matches!(error, DeviceKeyError::Read { .. }), "{error}");
+
+        let error = DeviceKey::load_or_create(&directory.path().join("missing")).unwrap_err();
+        assert!(matches!(error, DeviceKeyError::Create { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_pseudonym_depends_on_key_and_mac_alone() {
+        let [one, two] = [1, 2].map(|byte| DeviceKey::new([byte; DeviceKey::LEN]));
+        let pseudonym = one.pseudonym(PHONE);
+        let digits = pseudonym.strip_prefix("device-").unwrap();
+        assert!(
+            digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{pseudonym}"
+        );
+        assert_eq!(pseudonym, one.clone().pseudonym(PHONE));
+        assert_ne!(pseudonym, two.pseudonym(PHONE));
+        assert_ne!(pseudonym, one.pseudonym(MacAddress([0; 6])));
+    }
+
+    #[test]
+    fn debug_keeps_the_secret() {
+        assert_eq!(
+            format!("{:?}", DeviceKey::new([65; DeviceKey::LEN])),
+            "DeviceKey(…)"
+        );
+    }
+}

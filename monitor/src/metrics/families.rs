@@ -1,0 +1,275 @@
+//! Snapshot → metric families: which numbers are shown under which names.
+
+use prometheus_client::registry::Unit;
+
+use super::{
+    device_labels::{DeviceLabels, OTHER_DEVICES},
+    family::{Families, Family, Kind, Labels},
+};
+use crate::{
+    policy::Action,
+    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
+};
+
+/// Every family, in a fixed order.
+pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
+    let mut families = Vec::new();
+    families.push(build());
+    families.extend(interfaces(&snapshot.interfaces));
+    families.extend(policies(&snapshot.policies));
+    families.extend(devices(&snapshot.policies, labels));
+    families.push(lost(&snapshot.policies));
+    families.extend(reload(&snapshot.reload));
+    Families(families)
+}
+
+fn build() -> Family {
+    Family {
+        name: "monitor_build",
+        help: "The version of monitor that serves these metrics; the value is always 1.",
+        unit: None,
+        kind: Kind::Info,
+        samples: vec![(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1)],
+    }
+}
+
+fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
+    let mut families = Vec::from(packets_and_bytes(
+        "monitor_interface",
+        "Packets that the filter saw on the interface, by verdict and family; in generic mode a GRO aggregate is one packet. \
+         Family other: frames that passed unmatched, see monitor_unparsed_packets.",
+        "Bytes of the packets that the filter saw on the interface, layer 2 included, by verdict and family.",
+        &interfaces
+            .iter()
+            .flat_map(interface_counts)
+            .collect::<Vec<_>>(),
+    ));
+    families.push(unparsed(interfaces));
+    families.push(Family {
+        name: "monitor_generation",
+        help: "Number of the generation in force on the interface; no series where none is.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples: interfaces
+            .iter()
+            .filter_map(|i| Some((vec![("interface", i.name.clone())], i.generation?)))
+            .collect(),
+    });
+    families.push(attached(interfaces));
+    families
+}
+
+fn interface_counts(interface: &InterfaceSnapshot) -> Vec<(Labels, Count)> {
+    let mut unparsed = Count::default();
+    for (_, count) in &interface.unparsed {
+        unparsed += *count;
+    }
+    // Only what was matched can be dropped: there is no dropped/other.
+    [
+        ("passed", "ipv4", interface.ipv4.passed),
+        ("passed", "ipv6", interface.ipv6.passed),
+        ("passed", "other", unparsed),
+        ("dropped", "ipv4", interface.ipv4.dropped),
+        ("dropped", "ipv6", interface.ipv6.dropped),
+    ]
+    .map(|(verdict, family, count)| {
+        let labels = vec![
+            ("interface", interface.name.clone()),
+            ("verdict", verdict.to_owned()),
+            ("family", family.to_owned()),
+        ];
+        (labels, count)
+    })
+    .into()
+}
+
+fn unparsed(interfaces: &[InterfaceSnapshot]) -> Family {
+    let samples = interfaces
+        .iter()
+        .flat_map(|i| i.unparsed.iter().map(move |unparsed| (i, unparsed)))
+        .map(|(i, (reason, count))| {
+            let labels = vec![("interface", i.name.clone()), ("reason", reason.clone())];
+            (labels, count.packets)
+        })
+        .collect();
+    Family {
+        name: "monitor_unparsed",
+        help: "Frames that passed unmatched because no IP header could be read, each under one reason.",
+        unit: Some(packets()),
+        kind: Kind::Counter,
+        samples,
+    }
+}
+
+fn attached(interfaces: &[InterfaceSnapshot]) -> Family {
+    let samples = interfaces
+        .iter()
+        .filter_map(|i| {
+            let labels = vec![
+                ("interface", i.name.clone()),
+                ("mode", i.mode?.name().to_owned()),
+            ];
+            Some((labels, 1))
+        })
+        .collect();
+    Family {
+        name: "monitor_attached",
+        help: "1 where the filter is attached, with its mode; no series where it is not.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples,
+    }
+}
+
+fn policies(policies: &[PolicySnapshot]) -> Vec<Family> {
+    let counts: Vec<_> = policies
+        .iter()
+        .flat_map(|p| by_verdict(&[("policy", &p.name)], &p.matched))
+        .collect();
+    let in_force: Vec<_> = policies
+        .iter()
+        .filter_map(|p| Some((p, p.action?)))
+        .collect();
+    let mut families = Vec::from(packets_and_bytes(
+        "monitor_policy",
+        "Packets that the policy matched, by what became of them: another policy may have decided. \
+         A packet counts under every policy that matched it, so policies do not add up. Dropped packets are attempts.",
+        "Bytes of the packets that the policy matched, layer 2 included, by what became of them.",
+        &counts,
+    ));
+    families.push(policy_info(&in_force));
+    families.push(policy_prefixes(&in_force));
+    families
+}
+
+fn policy_info(in_force: &[(&PolicySnapshot, Action)]) -> Family {
+    let samples = in_force
+        .iter()
+        .map(|(p, action)| {
+            let labels = vec![
+                ("policy", p.name.clone()),
+                ("action", action.name().to_owned()),
+            ];
+            (labels, 1)
+        })
+        .collect();
+    Family {
+        name: "monitor_policy",
+        help: "The policies in force and what each asks for; the value is always 1.",
+        unit: None,
+        kind: Kind::Info,
+        samples,
+    }
+}
+
+fn policy_prefixes(in_force: &[(&PolicySnapshot, Action)]) -> Family {
+    let samples = in_force
+        .iter()
+        .flat_map(|(p, _)| {
+            [("ipv4", p.prefixes.v4), ("ipv6", p.prefixes.v6)].map(|(family, prefixes)| {
+                let labels = vec![("policy", p.name.clone()), ("family", family.to_owned())];
+                (labels, prefixes as u64)
+            })
+        })
+        .collect();
+    Family {
+        name: "monitor_policy_prefixes",
+        help: "Distinct prefixes that a policy in force has in the ruleset.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples,
+    }
+}
+
+fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> [Family; 2] {
+    let mut counts = Vec::new();
+    for policy in policies {
+        let devices = labels.counts(policy);
+        for (device, verdicts) in &devices.labelled {
+            counts.extend(by_verdict(
+                &[("device", device), ("policy", &policy.name)],
+                verdicts,
+            ));
+        }
+        let other = [("device", OTHER_DEVICES), ("policy", &policy.name)];
+        counts.extend(by_verdict(&other, &devices.other));
+    }
+    packets_and_bytes(
+        "monitor_device",
+        "Packets of the device that the policy matched, by what became of them. A device is a source MAC, the last hop, \
+         which may hide several. Device other: those without a label of their own, so that the devices of a policy add up to it.",
+        "Bytes of the packets of the device that the policy matched, layer 2 included, by what became of them.",
+        &counts,
+    )
+}
+
+fn lost(policies: &[PolicySnapshot]) -> Family {
+    let device_table = policies
+        .iter()
+        .map(|p| p.other.passed.packets + p.other.dropped.packets)
+        .sum();
+    Family {
+        name: "monitor_lost",
+        help: "Packets about which something could not be recorded. Reason device_table: the policy counted the packet, \
+               its device found no room in the device table; once for each policy that matched.",
+        unit: None,
+        kind: Kind::Counter,
+        samples: vec![(vec![("reason", "device_table".to_owned())], device_table)],
+    }
+}
+
+fn reload(reload: &ReloadSnapshot) -> [Family; 2] {
+    [
+        Family {
+            name: "monitor_reload_success",
+            help: "1 where the policy files as last read are in force, else 0.",
+            unit: None,
+            kind: Kind::Gauge,
+            samples: vec![(Labels::new(), u64::from(reload.success))],
+        },
+        Family {
+            name: "monitor_reload_timestamp",
+            help: "When the last load of the policy files ended, well or not, as Unix time; 0 before the first.",
+            unit: Some(Unit::Seconds),
+            kind: Kind::Gauge,
+            samples: vec![(Labels::new(), reload.timestamp)],
+        },
+    ]
+}
+
+fn by_verdict(labels: &[(&'static str, &str)], verdicts: &Verdicts) -> [(Labels, Count); 2] {
+    [("passed", verdicts.passed), ("dropped", verdicts.dropped)].map(|(verdict, count)| {
+        let mut labels: Labels = labels
+            .iter()
+            .map(|(key, value)| (*key, (*value).to_owned()))
+            .collect();
+        labels.push(("verdict", verdict.to_owned()));
+        (labels, count)
+    })
+}
+
+fn packets_and_bytes(
+    name: &'static str,
+    packets_help: &'static str,
+    bytes_help: &'static str,
+    counts: &[(Labels, Count)],
+) -> [Family; 2] {
+    let family = |help, unit, value: fn(&Count) -> u64| Family {
+        name,
+        help,
+        unit: Some(unit),
+        kind: Kind::Counter,
+        samples: counts
+            .iter()
+            .map(|(labels, count)| (labels.clone(), value(count)))
+            .collect(),
+    };
+    [
+        family(packets_help, packets(), |count| count.packets),
+        family(bytes_help, Unit::Bytes, |count| count.bytes),
+    ]
+}
+
+fn packets() -> Unit {
+    Unit::Other("packets".to_owned())
+}

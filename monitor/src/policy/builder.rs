@@ -1,0 +1,374 @@
+//! What was typed → model: the rules that need more than one value.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv4Addr, Ipv6Addr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use super::{
+    Action,
+    destination::Destination,
+    diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+    files::Files,
+    list::List,
+    model::{Destinations, Entry, Hole, Policy},
+    network::{Address, Interval},
+    source::{SourceDestination, SourcePolicy, Spanned},
+};
+
+/// Every list of a load, read once; `None` where it cannot be read.
+pub(super) struct Lists<'a> {
+    files: &'a dyn Files,
+    read: BTreeMap<PathBuf, Option<(SourceFile, List)>>,
+}
+
+impl<'a> Lists<'a> {
+    pub(super) fn new(files: &'a dyn Files) -> Self {
+        Self {
+            files,
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Every path that was tried, sorted.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.read.keys()
+    }
+
+    fn load(&mut self, path: &Path, named_at: Place, out: &mut Diagnostics) {
+        if self.read.contains_key(path) {
+            return;
+        }
+        let list = self.read_text(path, named_at, out).map(|text| {
+            let file = SourceFile::new(path, text);
+            let list = List::parse(&file, out);
+            (file, list)
+        });
+        self.read.insert(path.to_owned(), list);
+    }
+
+    fn read_text(&self, path: &Path, named_at: Place, out: &mut Diagnostics) -> Option<String> {
+        let error = match self.files.read(path) {
+            Ok(bytes) => match text(bytes) {
+                Ok(text) => return Some(text),
+                Err(offset) => Diagnostic::error(
+                    named_at,
+                    format!(
+                        "the list {} is not UTF-8 text (byte {offset})",
+                        path.display()
+                    ),
+                    "name a text file with one CIDR, address or range per line",
+                ),
+            },
+            Err(error) => Diagnostic::error(
+                named_at,
+                format!("read the list {}: {error}", path.display()),
+                "a list's path is relative to the policy file that names it; mend the path or the file",
+            ),
+        };
+        out.push(error);
+        None
+    }
+
+    fn get(&self, path: &Path) -> Option<&(SourceFile, List)> {
+        self.read.get(path)?.as_ref()
+    }
+}
+
+/// UTF-8 text without its byte order mark, or the offset of the first byte that is none.
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, usize> {
+    let text = String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map_or_else(|| text.clone(), str::to_owned))
+}
+
+/// The policy that `typed` means; `None` where `out` says what is wrong.
+pub(super) fn policy(
+    typed: SourcePolicy,
+    file: &SourceFile,
+    lists: &mut Lists<'_>,
+    out: &mut Diagnostics,
+) -> Option<Policy> {
+    let mut builder = Builder {
+        file,
+        action: typed.action,
+        files: vec![Arc::clone(file.path())],
+        ipv4: Destinations::default(),
+        ipv6: Destinations::default(),
+        valid: true,
+    };
+    for destination in &typed.destinations {
+        builder.add(destination, lists, out);
+    }
+    builder.warn_duplicates(lists, out);
+    builder.valid.then(|| Policy {
+        place: file.place(typed.name.span.clone()),
+        name: typed.name.value,
+        action: typed.action,
+        enabled: typed.enabled,
+        description: typed.description,
+        observed: typed.observed,
+        references: typed.references,
+        files: builder.files,
+        ipv4: builder.ipv4,
+        ipv6: builder.ipv6,
+    })
+}
+
+struct Builder<'a> {
+    file: &'a SourceFile,
+    action: Action,
+    files: Vec<Arc<Path>>,
+    ipv4: Destinations<Ipv4Addr>,
+    ipv6: Destinations<Ipv6Addr>,
+    valid: bool,
+}
+
+impl Builder<'_> {
+    fn add(
+        &mut self,
+        destination: &SourceDestination,
+        lists: &mut Lists<'_>,
+        out: &mut Diagnostics,
+    ) {
+        match destination {
+            SourceDestination::Plain(destination) => self.add_typed(destination, &[], out),
+            SourceDestination::Except { cidr, except } => self.add_typed(cidr, except, out),
+            SourceDestination::List(path) => self.add_list(path, lists, out),
+        }
+    }
+
+    fn add_typed(
+        &mut self,
+        destination: &Spanned<Destination>,
+        except: &[Spanned<Destination>],
+        out: &mut Diagnostics,
+    ) {
+        let place = || self.file.place(destination.span.clone());
+        let line = self.file.line_of(destination.span.start);
+        let (short, added) = match destination.value {
+            Destination::Ipv4(interval) => {
+                let added = self.ipv4.add(interval, line, 0);
+                let holes = holes(self.file, interval, except, ipv4, out);
+                (too_short(self.action, added), self.ipv4.carve(holes))
+            }
+            Destination::Ipv6(interval) => {
+                let added = self.ipv6.add(interval, line, 0);
+                let holes = holes(self.file, interval, except, ipv6, out);
+                (too_short(self.action, added), self.ipv6.carve(holes))
+            }
+        };
+        if let Some(refusal) = short {
+            out.push(refusal.at(place()));
+        }
+        self.valid &= short.is_none() && added;
+    }
+
+    fn add_list(&mut self, path: &Spanned<PathBuf>, lists: &mut Lists<'_>, out: &mut Diagnostics) {
+        let directory = self.file.path().parent().unwrap_or(Path::new(""));
+        let full = directory.join(&path.value);
+        lists.load(&full, self.file.place(path.span.clone()), out);
+        let Some((source, list)) = lists.get(&full) else {
+            self.valid = false;
+            return;
+        };
+        let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        self.files.push(Arc::clone(source.path()));
+        let mut refused = Capped::new();
+        for (interval, line) in &list.ipv4 {
+            if let Some(refusal) = too_short(self.action, self.ipv4.add(*interval, *line, file)) {
+                refused.push(out, || refusal.at(source.place_of_line(*line)));
+            }
+        }
+        for (interval, line) in &list.ipv6 {
+            if let Some(refusal) = too_short(self.action, self.ipv6.add(*interval, *line, file)) {
+                refused.push(out, || refusal.at(source.place_of_line(*line)));
+            }
+        }
+        self.valid &= refused.is_empty();
+        refused.finish(out, |hidden| {
+            let place = Place::file_only(source.path());
+            Diagnostic::error(
+                place,
+                format!("and {hidden} more lines of this list are too wide to drop"),
+                ShortPrefix::HELP,
+            )
+        });
+    }
+
+    fn warn_duplicates(&self, lists: &Lists<'_>, out: &mut Diagnostics) {
+        let mut capped: BTreeMap<u32, Capped> = BTreeMap::new();
+        let mut warn = |network: String, first: (u32, u32), second: (u32, u32)| {
+            let capped = capped.entry(second.0).or_insert_with(Capped::new);
+            capped.push(out, || {
+                let message = format!("`{network}` is named twice in one policy");
+                let help = "remove one of the two; it counts once";
+                Diagnostic::warning(self.place(second, lists), message, help)
+                    .with_related(self.place(first, lists), "it is named here first")
+            });
+        };
+        self.ipv4.duplicates(&mut warn);
+        self.ipv6.duplicates(&mut warn);
+        for (file, capped) in capped {
+            capped.finish(out, |hidden| {
+                let place = Place::file_only(&self.files[file as usize]);
+                let message = format!(
+                    "and {hidden} more destinations of this file are named twice in one policy"
+                );
+                Diagnostic::warning(place, message, "remove one of each two; each counts once")
+            });
+        }
+    }
+
+    fn place(&self, (file, line): (u32, u32), lists: &Lists<'_>) -> Place {
+        let path = &self.files[file as usize];
+        match lists.get(path) {
+            Some((source, _)) if file > 0 => source.place_of_line(line),
+            Some(_) | None => self.file.place_of_line(line),
+        }
+    }
+}
+
+impl<A: Address> Destinations<A> {
+    /// Adds the networks of `interval`; returns the length of the widest.
+    fn add(&mut self, interval: Interval<A>, line: u32, file: u32) -> Width {
+        let networks = interval.networks();
+        let part_of_range = networks.len() > 1;
+        let shortest = networks.iter().map(|network| network.length()).min();
+        self.entries
+            .extend(networks.into_iter().map(|network| Entry {
+                network,
+                part_of_range,
+                line,
+                file,
+            }));
+        Width {
+            shortest: shortest.unwrap_or(A::BITS),
+            bits: A::BITS,
+        }
+    }
+
+    /// Takes `holes` out of the entry that was added last.
+    fn carve(&mut self, holes: Option<Vec<Interval<A>>>) -> bool {
+        let Some(holes) = holes else { return false };
+        let entry = self.entries.len() - 1;
+        let networks: BTreeSet<_> = holes.into_iter().flat_map(Interval::networks).collect();
+        self.holes
+            .extend(networks.into_iter().map(|network| Hole { entry, network }));
+        true
+    }
+
+    /// Calls `found` with (file, line) of the first and of each later naming of a network.
+    fn duplicates(&self, found: &mut impl FnMut(String, (u32, u32), (u32, u32))) {
+        let whole = self.entries.iter().filter(|entry| !entry.part_of_range);
+        let mut sorted: Vec<_> = whole
+            .map(|entry| (entry.network, entry.file, entry.line))
+            .collect();
+        sorted.sort_unstable();
+        for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+            for later in &same[1..] {
+                found(
+                    later.0.to_string(),
+                    (same[0].1, same[0].2),
+                    (later.1, later.2),
+                );
+            }
+        }
+    }
+}
+
+/// The addresses that `except` leaves out of `outer`; `None` where one is wrong.
+fn holes<A: Address>(
+    file: &SourceFile,
+    outer: Interval<A>,
+    except: &[Spanned<Destination>],
+    of_family: impl Fn(Destination) -> Option<Interval<A>>,
+    out: &mut Diagnostics,
+) -> Option<Vec<Interval<A>>> {
+    let mut holes = Vec::new();
+    let mut valid = true;
+    for hole in except {
+        match of_family(hole.value).filter(|hole| outer.contains(*hole)) {
+            Some(hole) => holes.push(hole),
+            None => {
+                valid = false;
+                out.push(Diagnostic::error(
+                    file.place(hole.span.clone()),
+                    "this exception does not lie inside its `cidr`",
+                    "remove it, or move it to the destination that it lies in",
+                ));
+            }
+        }
+    }
+    holes.sort_unstable();
+    if let Some(last) = except.last()
+        && valid
+        && outer.is_covered_by(&holes)
+    {
+        out.push(Diagnostic::error(
+            file.place(last.span.clone()),
+            "the exceptions leave nothing of this `cidr`",
+            "remove the destination, or an exception",
+        ));
+        return None;
+    }
+    valid.then_some(holes)
+}
+
+fn ipv4(destination: Destination) -> Option<Interval<Ipv4Addr>> {
+    match destination {
+        Destination::Ipv4(interval) => Some(interval),
+        Destination::Ipv6(_) => None,
+    }
+}
+
+fn ipv6(destination: Destination) -> Option<Interval<Ipv6Addr>> {
+    match destination {
+        Destination::Ipv4(_) => None,
+        Destination::Ipv6(interval) => Some(interval),
+    }
+}
+
+/// The shortest prefix of a destination, and the bits of its family.
+#[derive(Clone, Copy)]
+struct Width {
+    shortest: u8,
+    bits: u8,
+}
+
+/// A prefix so short that dropping it would cut off much of the internet.
+#[derive(Clone, Copy)]
+struct ShortPrefix {
+    length: u8,
+    limit: u8,
+}
+
+fn too_short(action: Action, width: Width) -> Option<ShortPrefix> {
+    let limit = if width.bits == <Ipv4Addr as Address>::BITS {
+        8
+    } else {
+        16
+    };
+    let short = action == Action::Drop && width.shortest < limit;
+    short.then_some(ShortPrefix {
+        length: width.shortest,
+        limit,
+    })
+}
+
+impl ShortPrefix {
+    const HELP: &str =
+        "write longer prefixes, or make the policy `action: count`, which only counts";
+
+    fn at(self, place: Place) -> Diagnostic {
+        let Self { length, limit } = self;
+        let family = if limit == 8 { "IPv4" } else { "IPv6" };
+        let message = format!(
+            "`drop` of a /{length}: a prefix shorter than /{limit} ({family}) would cut off much of the internet"
+        );
+        Diagnostic::error(place, message, Self::HELP)
+    }
+}

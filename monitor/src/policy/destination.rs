@@ -1,0 +1,438 @@
+//! A destination as it is typed, in a policy file or a list: a CIDR, an
+//! address or a range.
+
+use std::{
+    net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use super::network::{Address, Interval, Network};
+
+/// The addresses that a text names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// IPv4 addresses.
+    Ipv4(Interval<Ipv4Addr>),
+    /// IPv6 addresses.
+    Ipv6(Interval<Ipv6Addr>),
+}
+
+/// Why a text names no destination.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidDestination {
+    /// Nothing was written.
+    #[error("a destination is empty")]
+    Empty,
+    /// A network and an address at once.
+    #[error(
+        "`{text}` has bits set after its first {length}: it reads as a network or as an address"
+    )]
+    HostBits {
+        /// What was written.
+        text: String,
+        /// The network of that length.
+        network: String,
+        /// The address before the slash.
+        address: IpAddr,
+        /// Bits after the slash.
+        length: u8,
+    },
+    /// Some programs read such a number as octal.
+    #[error("`{text}` has a number with a leading zero, which some programs read as octal")]
+    LeadingZero {
+        /// What was written.
+        text: String,
+        /// The same in decimal.
+        decimal: String,
+    },
+    /// Packets carry such an address as IPv4.
+    #[error("`{text}` is an IPv4 address written as IPv6: on the wire its packets are IPv4")]
+    Mapped {
+        /// What was written.
+        text: String,
+        /// The same as IPv4.
+        ipv4: String,
+    },
+    /// A zone belongs to one machine.
+    #[error("`{text}` has a zone (`%…`), which means something on one machine only")]
+    Zone {
+        /// What was written.
+        text: String,
+        /// The same without.
+        address: String,
+    },
+    /// Longer than the address.
+    #[error("`/{length}` is longer than an {family} address, which has {bits} bits")]
+    TooLong {
+        /// Bits after the slash.
+        length: u8,
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+        /// Bits of an address.
+        bits: u8,
+    },
+    /// No number after the slash.
+    #[error("`/{text}` is not a prefix length")]
+    Length {
+        /// What was written after the slash.
+        text: String,
+        /// Length of the netmask that it is, if it is one.
+        netmask: Option<u8>,
+        /// Bits of an address.
+        bits: u8,
+    },
+    /// End before start.
+    #[error("the range `{text}` ends before it starts")]
+    Backwards {
+        /// What was written.
+        text: String,
+        /// The other way round.
+        swapped: String,
+    },
+    /// One end each.
+    #[error("the range `{text}` starts in one family and ends in the other")]
+    MixedFamilies {
+        /// What was written.
+        text: String,
+    },
+    /// A CIDR as an end of a range.
+    #[error("the range `{text}` has a CIDR at one end, where an address belongs")]
+    CidrInRange {
+        /// What was written.
+        text: String,
+    },
+    /// Letters where numbers belong.
+    #[error("`{text}` is a name, not an address")]
+    Name {
+        /// What was written.
+        text: String,
+    },
+    /// Anything else.
+    #[error("`{text}` is not an IPv4 or IPv6 address")]
+    Address {
+        /// What was written.
+        text: String,
+        /// The parser's answer.
+        source: AddrParseError,
+    },
+}
+
+impl InvalidDestination {
+    /// How to mend it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Empty | Self::Address { .. } => {
+                "write a CIDR (192.0.2.0/24, 2001:db8::/32), an address (192.0.2.7) or a range \
+                 (192.0.2.10-192.0.2.20)"
+                    .to_owned()
+            }
+            Self::HostBits {
+                network, address, ..
+            } => format!("write `{network}` for the network or `{address}` for the address"),
+            Self::LeadingZero { decimal, .. } => format!("write `{decimal}` if it is decimal"),
+            Self::Mapped { ipv4, .. } => format!("write `{ipv4}`"),
+            Self::Zone { address, .. } => {
+                format!("write `{address}`: a policy holds on every interface with the filter")
+            }
+            Self::TooLong { bits, .. } => format!("write a length from /0 to /{bits}"),
+            Self::Length {
+                netmask: Some(length),
+                ..
+            } => format!("write `/{length}`: the netmask as a length"),
+            Self::Length { bits, .. } => format!("write a length from /0 to /{bits}"),
+            Self::Backwards { swapped, .. } => format!("write `{swapped}`"),
+            Self::MixedFamilies { .. } => "write one range for IPv4 and one for IPv6".to_owned(),
+            Self::CidrInRange { .. } => {
+                "write the first and the last address, or each CIDR as its own destination"
+                    .to_owned()
+            }
+            Self::Name { .. } => {
+                "write its addresses: the filter sees addresses, and a name's change".to_owned()
+            }
+        }
+    }
+}
+
+impl FromStr for Destination {
+    type Err = InvalidDestination;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(InvalidDestination::Empty);
+        }
+        if let Some((first, last)) = text.split_once('-') {
+            // A hyphen is part of many names.
+            if looks_like_address(first) {
+                return range(text, first.trim(), last.trim());
+            }
+        }
+        match text.split_once('/') {
+            Some((address, length)) => cidr(text, address, length),
+            None => match address(text)? {
+                IpAddr::V4(address) => Ok(Self::Ipv4(single(address))),
+                IpAddr::V6(address) => Ok(Self::Ipv6(single(address))),
+            },
+        }
+    }
+}
+
+impl Destination {
+    /// The one network that it is; `None` for a range that takes several.
+    #[must_use]
+    pub fn is_one_network(self) -> bool {
+        match self {
+            Self::Ipv4(interval) => interval.networks().len() == 1,
+            Self::Ipv6(interval) => interval.networks().len() == 1,
+        }
+    }
+}
+
+fn single<A: Address>(address: A) -> Interval<A> {
+    Interval::new(address, address)
+        .unwrap_or_else(|| unreachable!("an address is not after itself"))
+}
+
+fn range(text: &str, first: &str, last: &str) -> Result<Destination, InvalidDestination> {
+    if first.contains('/') || last.contains('/') {
+        return Err(InvalidDestination::CidrInRange {
+            text: text.to_owned(),
+        });
+    }
+    let backwards = || InvalidDestination::Backwards {
+        text: text.to_owned(),
+        swapped: format!("{last}-{first}"),
+    };
+    match (address(first)?, address(last)?) {
+        (IpAddr::V4(first), IpAddr::V4(last)) => Interval::new(first, last)
+            .map(Destination::Ipv4)
+            .ok_or_else(backwards),
+        (IpAddr::V6(first), IpAddr::V6(last)) => Interval::new(first, last)
+            .map(Destination::Ipv6)
+            .ok_or_else(backwards),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
+            Err(InvalidDestination::MixedFamilies {
+                text: text.to_owned(),
+            })
+        }
+    }
+}
+
+fn cidr(text: &str, before: &str, after: &str) -> Result<Destination, InvalidDestination> {
+    if let Some(ipv4) = mapped(before, Some(after)) {
+        return Err(InvalidDestination::Mapped {
+            text: text.to_owned(),
+            ipv4,
+        });
+    }
+    // A mapped address with a shorter prefix is a network that holds more than IPv4.
+    match address(before)? {
+        IpAddr::V4(address) => network(text, address, after).map(Destination::Ipv4),
+        IpAddr::V6(address) => network(text, address, after).map(Destination::Ipv6),
+    }
+}
+
+fn network<A>(text: &str, address: A, after: &str) -> Result<Interval<A>, InvalidDestination>
+where
+    A: Address + Into<IpAddr>,
+{
+    let digits = !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit());
+    let Some(length) = after.parse::<u8>().ok().filter(|_| digits) else {
+        return Err(InvalidDestination::Length {
+            text: after.to_owned(),
+            netmask: netmask(after),
+            bits: A::BITS,
+        });
+    };
+    if length > A::BITS {
+        return Err(InvalidDestination::TooLong {
+            length,
+            family: if A::BITS == 32 { "IPv4" } else { "IPv6" },
+            bits: A::BITS,
+        });
+    }
+    match Network::new(address, length) {
+        Some(network) => Ok(network.interval()),
+        None => Err(InvalidDestination::HostBits {
+            text: text.to_owned(),
+            network: Network::around(address, length).to_string(),
+            address: address.into(),
+            length,
+        }),
+    }
+}
+
+/// The length that a netmask such as 255.255.255.0 stands for.
+fn netmask(text: &str) -> Option<u8> {
+    let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
+    let ones = mask.leading_ones();
+    let contiguous = mask.count_ones() == ones;
+    u8::try_from(ones).ok().filter(|_| contiguous)
+}
+
+fn address(text: &str) -> Result<IpAddr, InvalidDestination> {
+    if let Some(ipv4) = mapped(text, None) {
+        return Err(InvalidDestination::Mapped {
+            text: text.to_owned(),
+            ipv4,
+        });
+    }
+    text.parse().map_err(|source| why_no_address(text, source))
+}
+
+/// The IPv4 form of an IPv4-mapped address or network (RFC 4291, 2.5.5.2).
+fn mapped(address: &str, length: Option<&str>) -> Option<String> {
+    const MAPPED_BITS: u8 = 96;
+    let ipv4 = address.parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()?;
+    match length {
+        None => Some(ipv4.to_string()),
+        Some(length) => {
+            let length = length.parse::<u8>().ok()?.checked_sub(MAPPED_BITS)?;
+            (length <= <Ipv4Addr as Address>::BITS).then(|| format!("{ipv4}/{length}"))
+        }
+    }
+}
+
+fn why_no_address(text: &str, source: AddrParseError) -> InvalidDestination {
+    if let Some((address, _zone)) = text.split_once('%')
+        && address.parse::<Ipv6Addr>().is_ok()
+    {
+        return InvalidDestination::Zone {
+            text: text.to_owned(),
+            address: address.to_owned(),
+        };
+    }
+    if let Some(decimal) = without_leading_zeros(text) {
+        return InvalidDestination::LeadingZero {
+            text: text.to_owned(),
+            decimal,
+        };
+    }
+    let text = text.to_owned();
+    if text.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit())
+        || (text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':'))
+    {
+        return InvalidDestination::Name { text };
+    }
+    InvalidDestination::Address { text, source }
+}
+
+fn without_leading_zeros(text: &str) -> Option<String> {
+    let numbers: Option<Vec<String>> = text
+        .split('.')
+        .map(|part| part.parse::<u8>().ok().map(|number| number.to_string()))
+        .collect();
+    let decimal = numbers?.join(".");
+    (decimal.parse::<Ipv4Addr>().is_ok() && decimal != text).then_some(decimal)
+}
+
+fn looks_like_address(text: &str) -> bool {
+    let only = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '/' | ' ' | '%');
+    text.contains(['.', ':']) && text.chars().all(only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (String, String) {
+        let error = text.parse::<Destination>().unwrap_err();
+        (error.to_string(), error.help())
+    }
+
+    fn ipv4(first: [u8; 4], last: [u8; 4]) -> Destination {
+        Destination::Ipv4(Interval::new(first.into(), last.into()).unwrap())
+    }
+
+    #[test]
+    fn cidr_address_and_range() {
+        assert_eq!(
+            "42.62.48.0/24".parse(),
+            Ok(ipv4([42, 62, 48, 0], [42, 62, 48, 255]))
+        );
+        assert_eq!(
+            "203.0.113.7".parse(),
+            Ok(ipv4([203, 0, 113, 7], [203, 0, 113, 7]))
+        );
+        let range = ipv4([198, 51, 100, 10], [198, 51, 100, 20]);
+        assert_eq!("198.51.100.10-198.51.100.20".parse(), Ok(range));
+        assert_eq!(" 198.51.100.10 - 198.51.100.20 ".parse(), Ok(range));
+        assert_eq!("0.0.0.0/0".parse(), Ok(ipv4([0; 4], [255; 4])));
+        let Ok(Destination::Ipv6(all)) = "::/0".parse() else {
+            panic!("::/0 is IPv6")
+        };
+        assert_eq!(all.last().to_bits(), u128::MAX);
+        assert!("2001:db8::1-2001:db8::ff".parse::<Destination>().is_ok());
+        assert!("::ffff:0:0/95".parse::<Destination>().is_err());
+        assert!("::/64".parse::<Destination>().is_ok());
+    }
+
+    #[test]
+    fn each_refusal_says_why_and_how_to_mend_it() {
+        let cases = [
+            ("", "empty", "write a CIDR"),
+            (
+                "10.0.0.1/8",
+                "bits set after its first 8",
+                "`10.0.0.0/8` for the network or `10.0.0.1` for the address",
+            ),
+            (
+                "2001:db8::1/32",
+                "bits set after its first 32",
+                "`2001:db8::/32` for the network",
+            ),
+            ("010.0.0.1", "leading zero", "`10.0.0.1`"),
+            ("10.0.0.01/24", "leading zero", "`10.0.0.1`"),
+            ("::ffff:192.0.2.1", "written as IPv6", "`192.0.2.1`"),
+            ("::ffff:192.0.2.0/120", "written as IPv6", "`192.0.2.0/24`"),
+            (
+                "::ffff:192.0.2.1-::ffff:192.0.2.2",
+                "written as IPv6",
+                "`192.0.2.1`",
+            ),
+            ("fe80::1%wlan0", "zone", "`fe80::1`"),
+            (
+                "10.0.0.0/33",
+                "`/33` is longer than an IPv4 address",
+                "from /0 to /32",
+            ),
+            (
+                "2001:db8::/129",
+                "`/129` is longer than an IPv6 address",
+                "from /0 to /128",
+            ),
+            ("10.0.0.0/", "`/` is not a prefix length", "from /0 to /32"),
+            (
+                "10.0.0.0/+8",
+                "`/+8` is not a prefix length",
+                "from /0 to /32",
+            ),
+            ("10.0.0.0/255.0.0.0", "is not a prefix length", "`/8`"),
+            (
+                "10.0.0.9-10.0.0.1",
+                "ends before it starts",
+                "`10.0.0.1-10.0.0.9`",
+            ),
+            ("10.0.0.1-2001:db8::1", "one family", "one range for IPv4"),
+            (
+                "10.0.0.0/8-11.0.0.0/8",
+                "CIDR at one end",
+                "first and the last address",
+            ),
+            ("api.account.xiaomi.com", "is a name", "its addresses"),
+            ("my-host.example", "is a name", "its addresses"),
+            ("10.0.0", "is not an IPv4 or IPv6 address", "write a CIDR"),
+            (
+                "10.0.0.256",
+                "is not an IPv4 or IPv6 address",
+                "write a CIDR",
+            ),
+        ];
+        for (text, why, mend) in cases {
+            let (message, help) = refused(text);
+            assert!(message.contains(why), "{text}: {message}");
+            assert!(help.contains(mend), "{text}: {help}");
+        }
+    }
+}

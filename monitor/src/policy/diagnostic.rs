@@ -1,0 +1,410 @@
+//! What is wrong with the policy files, where, and how to mend it.
+
+use std::{fmt, ops::Range, path::Path, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+/// Longest excerpt of a line, in bytes; list lines have no limit of their own.
+const MAX_EXCERPT: usize = 400;
+
+/// The text of one file.
+#[derive(Debug)]
+pub struct SourceFile {
+    path: Arc<Path>,
+    text: String,
+    /// Byte offset of the start of each line.
+    lines: Vec<usize>,
+}
+
+impl SourceFile {
+    /// Keeps `text` with the path that messages name.
+    #[must_use]
+    pub fn new(path: &Path, text: String) -> Self {
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            path: path.into(),
+            lines: std::iter::once(0).chain(breaks).collect(),
+            text,
+        }
+    }
+
+    /// Path as it was given.
+    #[must_use]
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Number of the line (from 1) that holds the byte at `offset`.
+    #[must_use]
+    pub fn line_of(&self, offset: usize) -> u32 {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        u32::try_from(line).unwrap_or(u32::MAX)
+    }
+
+    /// Byte offset of a line and column, both from 1, the column in characters.
+    #[must_use]
+    pub fn offset_of(&self, line: usize, column: usize) -> usize {
+        let Some(start) = self.lines.get(line.saturating_sub(1)) else {
+            return self.text.len();
+        };
+        let rest = &self.text[*start..];
+        let offset = rest.char_indices().nth(column.saturating_sub(1));
+        offset.map_or(self.text.len(), |(offset, _)| start + offset)
+    }
+
+    /// The place of the bytes in `span`; what goes beyond its first line is left out.
+    #[must_use]
+    pub fn place(&self, span: Range<usize>) -> Place {
+        let line = self.line_of(span.start);
+        let start = self.lines[line as usize - 1];
+        let text = self.text[start..].lines().next().unwrap_or_default();
+        let clip =
+            |offset: usize| text.floor_char_boundary(offset.saturating_sub(start).min(text.len()));
+        Place {
+            file: Arc::clone(&self.path),
+            excerpt: Some(Excerpt::new(line, text, clip(span.start)..clip(span.end))),
+        }
+    }
+
+    /// The place of a whole line (from 1), white space and comments around it left out.
+    #[must_use]
+    pub fn place_of_line(&self, line: u32) -> Place {
+        let start = self.lines.get(line as usize - 1).copied();
+        let start = start.unwrap_or(self.text.len());
+        let text = self.text[start..].lines().next().unwrap_or_default();
+        let content = text.split(['#', ';']).next().unwrap_or_default();
+        let indent = content.len() - content.trim_start().len();
+        let start = start + indent;
+        self.place(start..start + content.trim().len())
+    }
+}
+
+/// Where in which file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    file: Arc<Path>,
+    excerpt: Option<Excerpt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Excerpt {
+    line: u32,
+    column: u32,
+    text: String,
+    span: Range<usize>,
+}
+
+impl Excerpt {
+    fn new(line: u32, text: &str, span: Range<usize>) -> Self {
+        let column = text[..span.start].chars().count() + 1;
+        let cut = text.floor_char_boundary(MAX_EXCERPT);
+        let text = if span.start < cut { &text[..cut] } else { "" };
+        let end = text.len();
+        Self {
+            line,
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            text: text.to_owned(),
+            span: span.start.min(end)..span.end.min(end),
+        }
+    }
+}
+
+impl Place {
+    /// A file as a whole.
+    #[must_use]
+    pub fn file_only(file: &Path) -> Self {
+        Self {
+            file: file.into(),
+            excerpt: None,
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Number of the line, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<u32> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.line)
+    }
+
+    /// Number of the character in its line, from 1.
+    #[must_use]
+    pub fn column(&self) -> Option<u32> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.column)
+    }
+
+    fn draw<'a>(&'a self, group: Group<'a>, label: Option<&'a str>) -> Group<'a> {
+        let path = self.file.to_string_lossy();
+        let Some(excerpt) = &self.excerpt else {
+            return group.element(Origin::path(path));
+        };
+        let annotation = AnnotationKind::Primary
+            .span(excerpt.span.clone())
+            .label(label);
+        let snippet = Snippet::source(&excerpt.text)
+            .line_start(excerpt.line as usize)
+            .path(path)
+            .annotation(annotation);
+        group.element(snippet)
+    }
+}
+
+impl fmt::Display for Place {
+    /// `file:line:column`, as far as known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(excerpt) = &self.excerpt {
+            write!(f, ":{}:{}", excerpt.line, excerpt.column)?;
+        }
+        Ok(())
+    }
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The policies cannot be used.
+    Error,
+    /// The policies can be used, and may not mean what was meant.
+    Warning,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    severity: Severity,
+    place: Place,
+    message: String,
+    help: String,
+    related: Option<(Place, &'static str)>,
+    count: usize,
+}
+
+impl Diagnostic {
+    /// An error: why it is one (`message`) and how to mend it (`help`).
+    #[must_use]
+    pub fn error(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Error,
+            place,
+            message: message.into(),
+            help: help.into(),
+            related: None,
+            count: 1,
+        }
+    }
+
+    /// A warning, in the same words.
+    #[must_use]
+    pub fn warning(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(place, message, help)
+        }
+    }
+
+    /// Shows a second place, and what it has to do with the first.
+    #[must_use]
+    pub fn with_related(mut self, place: Place, label: &'static str) -> Self {
+        self.related = Some((place, label));
+        self
+    }
+
+    /// Stands for `count` diagnostics that are not shown one by one.
+    #[must_use]
+    pub fn standing_for(mut self, count: usize) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Why it is wrong.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// How to mend it.
+    #[must_use]
+    pub fn help(&self) -> &str {
+        &self.help
+    }
+
+    fn render(&self, renderer: &Renderer) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = level.primary_title(self.message.as_str());
+        let mut report = vec![self.place.draw(Group::with_title(title), None)];
+        if let Some((place, label)) = &self.related {
+            let title = Level::NOTE.secondary_title(*label);
+            report.push(place.draw(Group::with_title(title), None));
+        }
+        let help = Level::HELP.secondary_title(self.help.as_str());
+        report.push(Group::with_title(help));
+        renderer.render(&report)
+    }
+}
+
+impl Serialize for Diagnostic {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Diagnostic", 5)?;
+        fields.serialize_field("file", &self.place.file.to_string_lossy())?;
+        fields.serialize_field("line", &self.place.line())?;
+        fields.serialize_field("column", &self.place.column())?;
+        fields.serialize_field("message", &self.message)?;
+        fields.serialize_field("help", &self.help)?;
+        fields.end()
+    }
+}
+
+/// Everything that is wrong, in the order of the files. Serialises as
+/// `{"errors": […], "warnings": […]}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    /// Adds all of `other`.
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
+    }
+
+    /// The errors that are shown.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.of(Severity::Error)
+    }
+
+    /// The warnings that are shown.
+    pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.of(Severity::Warning)
+    }
+
+    /// Whether the policies cannot be used.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.errors().next().is_some()
+    }
+
+    /// All errors, also those that are not shown one by one.
+    #[must_use]
+    pub fn error_count(&self) -> usize {
+        self.errors().map(|diagnostic| diagnostic.count).sum()
+    }
+
+    /// All warnings, also those that are not shown one by one.
+    #[must_use]
+    pub fn warning_count(&self) -> usize {
+        self.warnings().map(|diagnostic| diagnostic.count).sum()
+    }
+
+    /// For a terminal: each with its line, the place underlined, why and how
+    /// to mend it. Empty where nothing is wrong.
+    #[must_use]
+    pub fn render(&self, color: bool) -> String {
+        let renderer = if color {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let rendered = self
+            .0
+            .iter()
+            .map(|diagnostic| diagnostic.render(&renderer) + "\n\n");
+        rendered.collect()
+    }
+
+    fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {
+        self.0
+            .iter()
+            .filter(move |diagnostic| diagnostic.severity == severity)
+    }
+}
+
+impl Serialize for Diagnostics {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Diagnostics", 2)?;
+        fields.serialize_field("errors", &self.errors().collect::<Vec<_>>())?;
+        fields.serialize_field("warnings", &self.warnings().collect::<Vec<_>>())?;
+        fields.end()
+    }
+}
+
+/// Shows the first few of many alike, and counts the rest.
+#[derive(Debug)]
+pub(super) struct Capped {
+    shown: usize,
+    hidden: usize,
+}
+
+impl Capped {
+    /// Diagnostics of one file that are shown one by one.
+    const MAX_SHOWN: usize = 20;
+
+    pub(super) const fn new() -> Self {
+        Self {
+            shown: 0,
+            hidden: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, out: &mut Diagnostics, diagnostic: impl FnOnce() -> Diagnostic) {
+        if self.shown < Self::MAX_SHOWN {
+            self.shown += 1;
+            out.push(diagnostic());
+        } else {
+            self.hidden += 1;
+        }
+    }
+
+    /// Whether nothing was pushed.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.shown == 0
+    }
+
+    /// Adds what stands for the rest; `summary` is given their number.
+    pub(super) fn finish(self, out: &mut Diagnostics, summary: impl FnOnce(usize) -> Diagnostic) {
+        if self.hidden > 0 {
+            out.push(summary(self.hidden).standing_for(self.hidden));
+        }
+    }
+}
+
+/// The candidate that `word` is most likely a slip of.
+pub(super) fn near_miss<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, candidate), *candidate))
+        .filter(|(distance, _)| *distance <= allowed)
+        .min()
+        .map(|(_, candidate)| candidate)
+}

@@ -1,0 +1,142 @@
+//! Which keys a mapping may have: what is unknown is an error, and what a
+//! later release will know is named as such.
+
+use serde_yaml::Value;
+
+use super::{
+    diagnostic::{Diagnostic, Diagnostics, SourceFile, near_miss},
+    yaml::Node,
+};
+
+/// The keys of one kind of mapping.
+pub(super) struct Keys {
+    /// What the mapping is, with its article.
+    pub(super) what: &'static str,
+    /// Keys that have a meaning.
+    pub(super) known: &'static [&'static str],
+    /// Keys that a later release gives a meaning, and what to do until then.
+    pub(super) later: &'static [(&'static str, &'static str)],
+}
+
+pub(super) const FILE: Keys = Keys {
+    what: "a policy file",
+    known: &["version", "policies"],
+    later: &[
+        (
+            "devices",
+            "remove `devices`: policies hold for every device for now",
+        ),
+        (
+            "overrides",
+            "remove `overrides` and change the policy itself",
+        ),
+    ],
+};
+
+pub(super) const POLICY: Keys = Keys {
+    what: "a policy",
+    known: &[
+        "name",
+        "action",
+        "description",
+        "observed",
+        "references",
+        "destinations",
+        "enabled",
+    ],
+    later: &[
+        (
+            "devices",
+            "remove it if the policy may hold for every device; `action: count` is the safe choice",
+        ),
+        (
+            "except_devices",
+            "remove it if the policy may hold for every device; `action: count` is the safe choice",
+        ),
+        (
+            "interfaces",
+            "remove it: the policy holds on every interface with the filter",
+        ),
+        (
+            "services",
+            "remove it if the policy may hold for every service; `action: count` is the safe choice",
+        ),
+        (
+            "schedule",
+            "remove it, and write `enabled: false` while the policy should not hold",
+        ),
+        (
+            "expires",
+            "remove it, and take the policy out of the file when its time is over",
+        ),
+        (
+            "accept_risk",
+            "remove it: what needs it can be `action: count`",
+        ),
+        ("reason", "remove it, or write it into `description`"),
+    ],
+};
+
+pub(super) const DESTINATION: Keys = Keys {
+    what: "a destination",
+    known: &["cidr", "except", "list", "comment"],
+    later: &[
+        (
+            "asn",
+            "write the prefixes that the network announces into a list file: `{list: lists/NAME.txt}`",
+        ),
+        (
+            "country",
+            "write the country's prefixes into a list file: `{list: lists/NAME.txt}`",
+        ),
+        (
+            "format",
+            "write one CIDR, address or range per line, which needs no `format`",
+        ),
+        (
+            "url",
+            "fetch the list into a file: `{list: lists/NAME.txt}`",
+        ),
+        ("address", "write the address itself: `- 192.0.2.7`"),
+        ("range", "write the range itself: `- 192.0.2.10-192.0.2.20`"),
+    ],
+};
+
+impl Keys {
+    /// Reports every key of `node` that has no meaning here.
+    pub(super) fn check(&self, node: &Node<'_>, file: &SourceFile, out: &mut Diagnostics) {
+        for (key, _) in node.entries().unwrap_or_default() {
+            let place = file.place(key.span);
+            let Value::String(name) = key.value else {
+                let message = format!("this key of {} is not text", self.what);
+                out.push(Diagnostic::error(place, message, self.list()));
+                continue;
+            };
+            if self.known.contains(&name.as_str()) {
+                continue;
+            }
+            if let Some((_, help)) = self.later.iter().find(|(later, _)| later == name) {
+                let message = format!("`{name}` in {} is not supported yet", self.what);
+                out.push(Diagnostic::error(place, message, *help));
+                continue;
+            }
+            let message = format!("{} has no key `{name}`", self.what);
+            out.push(Diagnostic::error(place, message, self.suggest(name)));
+        }
+    }
+
+    fn suggest(&self, name: &str) -> String {
+        if name == "<<" {
+            return "write the keys out: merge keys have no meaning here".to_owned();
+        }
+        match near_miss(name, self.known) {
+            Some(key) => format!("did you mean `{key}`?"),
+            None => self.list(),
+        }
+    }
+
+    fn list(&self) -> String {
+        let keys: Vec<String> = self.known.iter().map(|key| format!("`{key}`")).collect();
+        format!("{} has the keys {}", self.what, keys.join(", "))
+    }
+}

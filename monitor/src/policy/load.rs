@@ -1,0 +1,166 @@
+//! Paths → policies: which files, in which order, and what must hold between them.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    PolicyName,
+    builder::{self, Lists},
+    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    files::Files,
+    model::Policy,
+    source,
+};
+
+/// What the policy files say.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Sorted by name; not to be used where `diagnostics` has errors.
+    pub policies: Vec<Policy>,
+    /// Every policy file and list that was read or tried, sorted: what to watch.
+    pub files: Vec<PathBuf>,
+    /// What is wrong, in the order of the files.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads the policies at `paths`: a file is that file, a directory its
+/// `*.yaml` and `*.yml` files. List paths are relative to the policy file.
+#[must_use]
+pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
+    let mut out = Diagnostics::default();
+    let policy_files = find(paths, files, &mut out);
+    let mut lists = Lists::new(files);
+    let mut policies = Vec::new();
+    for path in &policy_files {
+        if let Some(file) = read(path, files, &mut out) {
+            for typed in source::read(&file, &mut out) {
+                policies.extend(builder::policy(typed, &file, &mut lists, &mut out));
+            }
+        }
+    }
+    refuse_equal_names(&policies, &mut out);
+    policies.sort_by(|a, b| a.name.cmp(&b.name));
+    let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
+    Loaded {
+        policies,
+        files: all.into_iter().collect(),
+        diagnostics: out,
+    }
+}
+
+fn find(paths: &[PathBuf], files: &dyn Files, out: &mut Diagnostics) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for path in paths {
+        let here = if files.is_directory(path) {
+            in_directory(path, files, out)
+        } else {
+            vec![path.clone()]
+        };
+        for path in here {
+            if !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.retain(|path| supported(path, out));
+    found
+}
+
+fn in_directory(directory: &Path, files: &dyn Files, out: &mut Diagnostics) -> Vec<PathBuf> {
+    let place = || Place::file_only(directory);
+    let listed = match files.list(directory) {
+        Ok(listed) => listed,
+        Err(error) => {
+            let message = format!("list the directory: {error}");
+            out.push(Diagnostic::error(
+                place(),
+                message,
+                "make the directory readable for this user",
+            ));
+            return Vec::new();
+        }
+    };
+    let mut found: Vec<PathBuf> = listed
+        .into_iter()
+        .filter(|path| is_policy_file(path))
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        out.push(Diagnostic::error(
+            place(),
+            "the directory holds no policy file (*.yaml, *.yml), so that nothing would be protected",
+            "put a policy file there, or name another directory with --policies",
+        ));
+    }
+    found
+}
+
+/// Editors keep hidden files beside the one that is edited.
+fn is_policy_file(path: &Path) -> bool {
+    let hidden = path
+        .file_name()
+        .is_some_and(|name| name.to_string_lossy().starts_with('.'));
+    let yaml = path
+        .extension()
+        .is_some_and(|extension| extension == "yaml" || extension == "yml");
+    yaml && !hidden
+}
+
+fn supported(path: &Path, out: &mut Diagnostics) -> bool {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let overlay = is_policy_file(path) && stem.ends_with(".local");
+    if overlay {
+        out.push(Diagnostic::error(
+            Place::file_only(path),
+            "overlays (*.local.yaml) are not supported yet",
+            "change the policy in its own file, or rename this file if it holds policies",
+        ));
+    }
+    !overlay
+}
+
+fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceFile> {
+    let place = || Place::file_only(path);
+    let bytes = match files.read(path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let message = format!("read the policy file: {error}");
+            out.push(Diagnostic::error(
+                place(),
+                message,
+                "mend the path or the file's permissions",
+            ));
+            return None;
+        }
+    };
+    match builder::text(bytes) {
+        Ok(text) => Some(SourceFile::new(path, text)),
+        Err(offset) => {
+            let message = format!("the policy file is not UTF-8 text (byte {offset})");
+            out.push(Diagnostic::error(
+                place(),
+                message,
+                "save the file as UTF-8",
+            ));
+            None
+        }
+    }
+}
+
+fn refuse_equal_names(policies: &[Policy], out: &mut Diagnostics) {
+    let mut first: BTreeMap<&PolicyName, &Place> = BTreeMap::new();
+    for policy in policies {
+        let Some(other) = first.get(policy.name()) else {
+            first.insert(policy.name(), policy.place());
+            continue;
+        };
+        let message = format!("there is a second policy named `{}`", policy.name());
+        let help = "give one of the two another name: counters and reports go by the name";
+        out.push(
+            Diagnostic::error(policy.place().clone(), message, help)
+                .with_related((*other).clone(), "the first one is here"),
+        );
+    }
+}

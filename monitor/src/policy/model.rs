@@ -1,0 +1,270 @@
+//! Policies that cannot be invalid.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+};
+
+use super::{
+    Action, PolicyName,
+    diagnostic::Place,
+    network::{Address, Network},
+};
+
+/// One policy: at least one destination, its exceptions inside its destinations.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    pub(super) name: PolicyName,
+    pub(super) action: Action,
+    pub(super) enabled: bool,
+    pub(super) description: Option<String>,
+    pub(super) observed: Option<Observed>,
+    pub(super) references: Vec<String>,
+    pub(super) place: Place,
+    /// The policy file first, then its lists.
+    pub(super) files: Vec<Arc<Path>>,
+    pub(super) ipv4: Destinations<Ipv4Addr>,
+    pub(super) ipv6: Destinations<Ipv6Addr>,
+}
+
+/// The destinations of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destinations<A> {
+    pub(super) entries: Vec<Entry<A>>,
+    /// Sorted by entry.
+    pub(super) holes: Vec<Hole<A>>,
+}
+
+/// One network of a policy: 16 bytes for IPv4, 28 for IPv6, because lists are long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<A> {
+    pub(super) network: Network<A>,
+    /// One of several networks that make up a range.
+    pub(super) part_of_range: bool,
+    pub(super) line: u32,
+    pub(super) file: u32,
+}
+
+/// A network that an entry leaves out; another entry may still hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole<A> {
+    /// Index into [`Destinations::entries`].
+    pub entry: usize,
+    /// Lies inside the network of that entry.
+    pub network: Network<A>,
+}
+
+impl<A> Default for Destinations<A> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            holes: Vec::new(),
+        }
+    }
+}
+
+impl<A: Address> Destinations<A> {
+    /// In the order in which they are written.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<A>] {
+        &self.entries
+    }
+
+    /// What the entries leave out, sorted by entry.
+    #[must_use]
+    pub fn holes(&self) -> &[Hole<A>] {
+        &self.holes
+    }
+
+    /// The entry with the longest prefix that holds `address`, and does not leave it out.
+    #[must_use]
+    pub fn longest_match(&self, address: A) -> Option<&Entry<A>> {
+        let holds = |index: usize| {
+            let from = self.holes.partition_point(|hole| hole.entry < index);
+            let own = self.holes[from..]
+                .iter()
+                .take_while(|hole| hole.entry == index);
+            own.fold(true, |holds, hole| holds && !hole.network.contains(address))
+        };
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(|(index, entry)| entry.network.contains(address) && holds(*index))
+            // Among equals the first that is written.
+            .min_by_key(|(_, entry)| std::cmp::Reverse(entry.network.length()))
+            .map(|(_, entry)| entry)
+    }
+}
+
+impl<A: Address> Entry<A> {
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> Network<A> {
+        self.network
+    }
+
+    /// Line of the policy file or list, from 1.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+}
+
+impl Policy {
+    /// Unique among the policies of a load.
+    #[must_use]
+    pub fn name(&self) -> &PolicyName {
+        &self.name
+    }
+
+    /// What it asks for.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Whether it is part of the ruleset.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// What it is about, in the author's words.
+    #[must_use]
+    pub fn description(&self) -> Option<&str> {
+        self.description.as_deref()
+    }
+
+    /// When the traffic was seen that it is about.
+    #[must_use]
+    pub fn observed(&self) -> Option<&Observed> {
+        self.observed.as_ref()
+    }
+
+    /// Where to read about it.
+    #[must_use]
+    pub fn references(&self) -> &[String] {
+        &self.references
+    }
+
+    /// Where its name is written.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Its IPv4 destinations.
+    #[must_use]
+    pub fn ipv4(&self) -> &Destinations<Ipv4Addr> {
+        &self.ipv4
+    }
+
+    /// Its IPv6 destinations.
+    #[must_use]
+    pub fn ipv6(&self) -> &Destinations<Ipv6Addr> {
+        &self.ipv6
+    }
+
+    /// The longest prefix that covers `address`, where one does.
+    #[must_use]
+    pub fn longest_match(&self, address: IpAddr) -> Option<LongestMatch> {
+        match address {
+            IpAddr::V4(address) => self
+                .ipv4
+                .longest_match(address)
+                .map(|entry| self.show(entry)),
+            IpAddr::V6(address) => self
+                .ipv6
+                .longest_match(address)
+                .map(|entry| self.show(entry)),
+        }
+    }
+
+    fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
+        let file = self.files[entry.file as usize].display();
+        LongestMatch {
+            length: entry.network.length(),
+            prefix: entry.network.to_string(),
+            source: format!("{file}:{}", entry.line),
+        }
+    }
+}
+
+/// The part of a policy that matches an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LongestMatch {
+    /// Length of the prefix in bits.
+    pub length: u8,
+    /// The prefix.
+    pub prefix: String,
+    /// `file:line` where it is written.
+    pub source: String,
+}
+
+/// A year, a month or a day: `2014`, `2014-07`, `2014-07-31`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed(String);
+
+/// A text that is no year, month or day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a date is written 2014, 2014-07 or 2014-07-31")]
+pub struct InvalidObserved;
+
+impl FromStr for Observed {
+    type Err = InvalidObserved;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const DIGITS: [usize; 3] = [4, 2, 2];
+        const LIMITS: [std::ops::RangeInclusive<u16>; 3] = [1970..=9999, 1..=12, 1..=31];
+        let parts: Vec<&str> = text.split('-').collect();
+        let valid = parts.len() <= DIGITS.len()
+            && parts
+                .iter()
+                .zip(DIGITS)
+                .zip(LIMITS)
+                .all(|((part, digits), limits)| {
+                    let number = part.bytes().all(|byte| byte.is_ascii_digit());
+                    number
+                        && part.len() == digits
+                        && part.parse().is_ok_and(|part| limits.contains(&part))
+                });
+        valid.then(|| Self(text.to_owned())).ok_or(InvalidObserved)
+    }
+}
+
+impl fmt::Display for Observed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_entry_stays_small() {
+        assert_eq!(size_of::<Entry<Ipv4Addr>>(), 16);
+        assert_eq!(size_of::<Entry<Ipv6Addr>>(), 28);
+    }
+
+    #[test]
+    fn observed_is_a_year_month_or_day() {
+        for text in ["2014", "2014-07", "2014-07-31"] {
+            assert_eq!(text.parse::<Observed>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "14",
+            "2014-7",
+            "2014-13",
+            "2014-07-32",
+            "2014-07-31-1",
+            "July 2014",
+        ] {
+            assert_eq!(text.parse::<Observed>(), Err(InvalidObserved), "{text}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Addresses, networks and ranges of one family.
+
+use std::{
+    fmt::{self, Debug, Display},
+    hash::Hash,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+/// An address of one family, seen as a number of [`Address::BITS`] bits.
+pub trait Address: Copy + Ord + Hash + Debug + Display {
+    /// Length of an address in bits.
+    const BITS: u8;
+
+    /// The address as a number; the first byte on the wire is the highest.
+    fn to_number(self) -> u128;
+
+    /// The address whose number is the low [`Address::BITS`] bits of `number`.
+    fn from_number(number: u128) -> Self;
+}
+
+impl Address for Ipv4Addr {
+    const BITS: u8 = 32;
+
+    fn to_number(self) -> u128 {
+        self.to_bits().into()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the low bits are what is asked for"
+    )]
+    fn from_number(number: u128) -> Self {
+        Self::from_bits(number as u32)
+    }
+}
+
+impl Address for Ipv6Addr {
+    const BITS: u8 = 128;
+
+    fn to_number(self) -> u128 {
+        self.to_bits()
+    }
+
+    fn from_number(number: u128) -> Self {
+        Self::from_bits(number)
+    }
+}
+
+/// A network whose host bits are zero. Sorts by address, then length, so that
+/// a network comes before those that lie in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Network<A> {
+    address: A,
+    length: u8,
+}
+
+impl<A: Address> Network<A> {
+    /// The network, or `None` where `length` (bits) is too long or host bits are set.
+    #[must_use]
+    pub fn new(address: A, length: u8) -> Option<Self> {
+        let fits = length <= A::BITS && address.to_number() & host_mask::<A>(length) == 0;
+        fits.then_some(Self { address, length })
+    }
+
+    /// The network of `length` bits that holds `address`; all of the address
+    /// where `length` is longer than it.
+    #[must_use]
+    pub fn around(address: A, length: u8) -> Self {
+        let length = length.min(A::BITS);
+        let number = address.to_number() & !host_mask::<A>(length);
+        Self {
+            address: A::from_number(number),
+            length,
+        }
+    }
+
+    /// Its first address.
+    #[must_use]
+    pub fn address(self) -> A {
+        self.address
+    }
+
+    /// Its length in bits.
+    #[must_use]
+    pub fn length(self) -> u8 {
+        self.length
+    }
+
+    /// Whether `address` lies in it.
+    #[must_use]
+    pub fn contains(self, address: A) -> bool {
+        Self::around(address, self.length) == self
+    }
+
+    /// Whether all of `other` lies in it.
+    #[must_use]
+    pub fn contains_network(self, other: Self) -> bool {
+        self.length <= other.length && self.contains(other.address)
+    }
+
+    /// All of its addresses.
+    #[must_use]
+    pub fn interval(self) -> Interval<A> {
+        let last = self.address.to_number() | host_mask::<A>(self.length);
+        Interval {
+            first: self.address,
+            last: A::from_number(last),
+        }
+    }
+}
+
+impl<A: Address> Display for Network<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/{}", self.address, self.length))
+    }
+}
+
+/// Bits of an address that a prefix of `length` bits leaves open.
+fn host_mask<A: Address>(length: u8) -> u128 {
+    let all = u128::MAX >> (128 - u32::from(A::BITS));
+    all.checked_shr(length.into()).unwrap_or(0)
+}
+
+/// Addresses from `first` to `last`, both included; never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Interval<A> {
+    first: A,
+    last: A,
+}
+
+impl<A: Address> Interval<A> {
+    /// The interval, or `None` where `last` comes before `first`.
+    #[must_use]
+    pub fn new(first: A, last: A) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// Its lowest address.
+    #[must_use]
+    pub fn first(self) -> A {
+        self.first
+    }
+
+    /// Its highest address.
+    #[must_use]
+    pub fn last(self) -> A {
+        self.last
+    }
+
+    /// Whether all of `other` lies in it.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    /// The fewest networks that hold these addresses and no others, ascending.
+    #[must_use]
+    pub fn networks(self) -> Vec<Network<A>> {
+        let (mut next, last) = (self.first.to_number(), self.last.to_number());
+        let mut networks = Vec::new();
+        loop {
+            let network = largest_network::<A>(next, last);
+            networks.push(network);
+            let end = network.interval().last.to_number();
+            if end >= last {
+                return networks;
+            }
+            next = end + 1;
+        }
+    }
+
+    /// Whether `parts` together leave none of its addresses. `parts` must be sorted.
+    #[must_use]
+    pub fn is_covered_by(self, parts: &[Self]) -> bool {
+        let mut next = self.first.to_number();
+        for part in parts {
+            if part.first.to_number() > next {
+                return false;
+            }
+            if part.last >= self.last {
+                return true;
+            }
+            next = next.max(part.last.to_number() + 1);
+        }
+        false
+    }
+}
+
+/// The largest network that begins at `first` and does not go beyond `last`.
+fn largest_network<A: Address>(first: u128, last: u128) -> Network<A> {
+    let address = A::from_number(first);
+    let fits = |length: &u8| {
+        let mask = host_mask::<A>(*length);
+        first & mask == 0 && first | mask <= last
+    };
+    let length = (0..=A::BITS).find(fits).unwrap_or(A::BITS);
+    Network { address, length }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(text: &str) -> Network<Ipv4Addr> {
+        let (address, length) = text.split_once('/').unwrap();
+        Network::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+    }
+
+    fn interval(first: &str, last: &str) -> Interval<Ipv4Addr> {
+        Interval::new(first.parse().unwrap(), last.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn host_bits_and_long_lengths_make_no_network() {
+        assert!(Network::new(Ipv4Addr::new(10, 0, 0, 1), 8).is_none());
+        assert!(Network::new(Ipv4Addr::new(10, 0, 0, 0), 33).is_none());
+        assert!(Network::new(Ipv6Addr::UNSPECIFIED, 128).is_some());
+        assert!(Network::new(Ipv6Addr::UNSPECIFIED, 129).is_none());
+    }
+
+    #[test]
+    fn edges_of_the_length() {
+        assert!(network("0.0.0.0/0").contains(Ipv4Addr::BROADCAST));
+        assert!(network("10.0.0.1/32").contains(Ipv4Addr::new(10, 0, 0, 1)));
+        assert!(!network("10.0.0.1/32").contains(Ipv4Addr::new(10, 0, 0, 2)));
+        let all = Network::new(Ipv6Addr::UNSPECIFIED, 0).unwrap();
+        assert_eq!(all.interval().last().to_bits(), u128::MAX);
+    }
+
+    #[test]
+    fn an_interval_is_split_into_the_fewest_networks() {
+        let networks = interval("198.51.100.10", "198.51.100.20").networks();
+        let text: Vec<_> = networks.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            text,
+            [
+                "198.51.100.10/31",
+                "198.51.100.12/30",
+                "198.51.100.16/30",
+                "198.51.100.20/32"
+            ]
+        );
+        let all = interval("0.0.0.0", "255.255.255.255").networks();
+        assert_eq!(all, [network("0.0.0.0/0")]);
+        let all = Network::new(Ipv6Addr::UNSPECIFIED, 0).unwrap();
+        assert_eq!(all.interval().networks(), [all]);
+    }
+
+    #[test]
+    fn coverage_sees_a_gap_of_one_address() {
+        let whole = interval("10.0.0.0", "10.0.0.255");
+        let low = interval("10.0.0.0", "10.0.0.127");
+        assert!(whole.is_covered_by(&[low, interval("10.0.0.128", "10.0.0.255")]));
+        assert!(!whole.is_covered_by(&[low, interval("10.0.0.129", "10.0.0.255")]));
+        assert!(!whole.is_covered_by(&[low]));
+        assert!(!whole.is_covered_by(&[]));
+        let top = interval("255.255.255.0", "255.255.255.255");
+        assert!(top.is_covered_by(&[top]));
+    }
+}

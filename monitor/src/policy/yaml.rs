@@ -1,0 +1,315 @@
+//! YAML text → values with their positions.
+//!
+//! `serde_yaml` decides what a file says; it keeps no positions. Those come
+//! from a second parser, as a tree of the same shape. Where the two differ,
+//! the position falls back to that of the nearest ancestor known to both.
+
+use std::ops::Range;
+
+use saphyr_parser::{Event, Marker, Parser, Span};
+use serde::Deserialize as _;
+use serde_yaml::Value;
+
+use super::diagnostic::{Diagnostic, SourceFile};
+
+/// A parsed file: exactly one YAML document.
+#[derive(Debug)]
+pub(super) struct Document {
+    value: Value,
+    root: Spot,
+}
+
+/// Where a node stands, and its children in the order in which they are written.
+#[derive(Debug, Default)]
+struct Spot {
+    span: Range<usize>,
+    /// For a mapping the key first, then its value, and so on.
+    children: Vec<Self>,
+    text: Option<String>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Leaf,
+    Sequence,
+    Mapping,
+}
+
+/// A value of the document, and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Node<'a> {
+    pub(super) value: &'a Value,
+    pub(super) span: Range<usize>,
+    spot: Option<&'a Spot>,
+}
+
+impl<'a> Node<'a> {
+    /// Key and value of each entry of a mapping.
+    pub(super) fn entries(&self) -> Option<Vec<(Self, Self)>> {
+        let Value::Mapping(mapping) = self.value else {
+            return None;
+        };
+        let entries = mapping.iter().enumerate().map(|(index, (key, value))| {
+            let key = self.child(key, 2 * index, Kind::Mapping);
+            let value = self.child(value, 2 * index + 1, Kind::Mapping);
+            (key, value)
+        });
+        Some(entries.collect())
+    }
+
+    /// Elements of a sequence.
+    pub(super) fn elements(&self) -> Option<Vec<Self>> {
+        let Value::Sequence(sequence) = self.value else {
+            return None;
+        };
+        let elements = sequence.iter().enumerate();
+        Some(
+            elements
+                .map(|(index, value)| self.child(value, index, Kind::Sequence))
+                .collect(),
+        )
+    }
+
+    fn child(&self, value: &'a Value, index: usize, kind: Kind) -> Self {
+        let spot = self
+            .spot
+            .filter(|spot| spot.kind == kind)
+            .and_then(|spot| spot.children.get(index));
+        Self {
+            value,
+            span: spot.map_or_else(|| self.span.clone(), |spot| spot.span.clone()),
+            spot,
+        }
+    }
+}
+
+impl Document {
+    /// Parses `file`. A file with a syntax error has that one error only:
+    /// what comes after it cannot be told.
+    pub(super) fn parse(file: &SourceFile) -> Result<Self, Diagnostic> {
+        let positions = Positions::read(file.text());
+        let mut documents = serde_yaml::Deserializer::from_str(file.text());
+        let empty = || {
+            Diagnostic::error(
+                file.place(0..0),
+                "the file is empty",
+                "write `version: 1` and `policies:`, or remove the file",
+            )
+        };
+        let first = documents.next().ok_or_else(empty)?;
+        let value = Value::deserialize(first).map_err(|error| syntax(file, &positions, &error))?;
+        if value.is_null() {
+            return Err(empty());
+        }
+        if documents.next().is_some() {
+            return Err(second_document(file, &positions));
+        }
+        Ok(Self {
+            value,
+            root: positions.root.unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn root(&self) -> Node<'_> {
+        Node {
+            value: &self.value,
+            span: self.root.span.clone(),
+            spot: Some(&self.root),
+        }
+    }
+}
+
+fn second_document(file: &SourceFile, positions: &Positions) -> Diagnostic {
+    Diagnostic::error(
+        file.place(positions.second_document.clone().unwrap_or_default()),
+        "a second YAML document begins here: a policy file holds one",
+        "put what follows into a file of its own, or remove the line `---`",
+    )
+}
+
+fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -> Diagnostic {
+    let twice = positions.root.as_ref().and_then(Spot::duplicate_key);
+    if let Some((first, second)) = twice {
+        let key = &file.text()[second.clone()];
+        return Diagnostic::error(
+            file.place(second),
+            format!("the key `{key}` is written twice in one mapping"),
+            "keep one of the two; a second policy begins with `- ` at the start of its first line",
+        )
+        .with_related(file.place(first), "it is written here first");
+    }
+    let offset = error.location().map_or(0, |location| {
+        file.offset_of(location.line(), location.column())
+    });
+    let line = file.text()[..offset]
+        .rsplit('\n')
+        .next()
+        .unwrap_or_default();
+    let tab = line.trim().is_empty()
+        && file.text()[line_start(file, offset)..]
+            .trim_start_matches(' ')
+            .starts_with('\t');
+    let help = if tab {
+        "YAML is indented with spaces: put spaces in place of the tab"
+    } else {
+        "look at this line and the one above it: indentation, a missing `:` or `- `, an open quote or bracket"
+    };
+    let end = file.text()[offset..]
+        .chars()
+        .next()
+        .map_or(0, char::len_utf8);
+    Diagnostic::error(
+        file.place(offset..offset + end),
+        format!("this is not valid YAML: {error}"),
+        help,
+    )
+}
+
+fn line_start(file: &SourceFile, offset: usize) -> usize {
+    file.text()[..offset].rfind('\n').map_or(0, |at| at + 1)
+}
+
+impl Spot {
+    /// Two keys of one mapping with the same text.
+    fn duplicate_key(&self) -> Option<(Range<usize>, Range<usize>)> {
+        let keys = || {
+            self.children
+                .iter()
+                .step_by(2)
+                .filter(|key| key.text.is_some())
+        };
+        if self.kind == Kind::Mapping {
+            let mut seen = std::collections::HashMap::new();
+            for key in keys() {
+                if let Some(first) = seen.insert(&key.text, key.span.clone()) {
+                    return Some((first, key.span.clone()));
+                }
+            }
+        }
+        self.children.iter().find_map(Self::duplicate_key)
+    }
+}
+
+/// What the second parser tells.
+#[derive(Debug, Default)]
+struct Positions {
+    root: Option<Spot>,
+    second_document: Option<Range<usize>>,
+}
+
+impl Positions {
+    /// Reads as far as the parser can: an error leaves the rest without positions.
+    fn read(text: &str) -> Self {
+        /// As deep as `serde_yaml` goes; the tree is walked by recursion.
+        const MAX_DEPTH: usize = 128;
+        let offsets = Offsets::new(text);
+        let mut positions = Self::default();
+        let mut open: Vec<Spot> = Vec::new();
+        for event in Parser::new_from_str(text) {
+            let Ok((event, span)) = event else { break };
+            if open.len() > MAX_DEPTH {
+                return Self::default();
+            }
+            let spot = match event {
+                Event::DocumentStart(_) if positions.root.is_some() => {
+                    positions.second_document = Some(offsets.span(span));
+                    break;
+                }
+                Event::SequenceStart(..) => {
+                    open.push(Spot::open(Kind::Sequence, offsets.span(span)));
+                    continue;
+                }
+                Event::MappingStart(..) => {
+                    open.push(Spot::open(Kind::Mapping, offsets.span(span)));
+                    continue;
+                }
+                Event::SequenceEnd | Event::MappingEnd => {
+                    let Some(spot) = open.pop() else { break };
+                    spot.close(offsets.span(span))
+                }
+                Event::Scalar(scalar, ..) => {
+                    Spot::leaf(offsets.span(span), Some(scalar.into_owned()))
+                }
+                Event::Alias(_) => Spot::leaf(offsets.span(span), None),
+                Event::Nothing
+                | Event::StreamStart
+                | Event::StreamEnd
+                | Event::DocumentStart(_)
+                | Event::DocumentEnd => continue,
+            };
+            match open.last_mut() {
+                Some(parent) => parent.children.push(spot),
+                None => positions.root = Some(spot),
+            }
+        }
+        // What is still open after an error keeps what is known of it.
+        while let Some(spot) = open.pop() {
+            match open.last_mut() {
+                Some(parent) => parent.children.push(spot),
+                None => positions.root = Some(spot),
+            }
+        }
+        positions
+    }
+}
+
+impl Spot {
+    fn open(kind: Kind, span: Range<usize>) -> Self {
+        Self {
+            span,
+            kind,
+            ..Self::default()
+        }
+    }
+
+    fn leaf(span: Range<usize>, text: Option<String>) -> Self {
+        Self {
+            span,
+            text,
+            ..Self::default()
+        }
+    }
+
+    /// A block ends where its last child ends, a flow collection with its bracket.
+    fn close(mut self, end: Range<usize>) -> Self {
+        let last = self
+            .children
+            .last()
+            .map_or(self.span.end, |child| child.span.end);
+        let bracket = if end.is_empty() { last } else { end.end };
+        self.span.end = bracket.max(last);
+        self
+    }
+}
+
+/// Character offsets → byte offsets.
+struct Offsets {
+    /// Byte offset of each character; `None` where all are one byte long.
+    characters: Option<Vec<usize>>,
+    end: usize,
+}
+
+impl Offsets {
+    fn new(text: &str) -> Self {
+        let characters = || text.char_indices().map(|(offset, _)| offset).collect();
+        Self {
+            characters: (!text.is_ascii()).then(characters),
+            end: text.len(),
+        }
+    }
+
+    fn byte(&self, marker: Marker) -> usize {
+        let index = marker.index();
+        match &self.characters {
+            None => index.min(self.end),
+            Some(offsets) => offsets.get(index).copied().unwrap_or(self.end),
+        }
+    }
+
+    fn span(&self, span: Span) -> Range<usize> {
+        let start = self.byte(span.start);
+        start..self.byte(span.end).max(start)
+    }
+}

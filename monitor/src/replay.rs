@@ -1,0 +1,352 @@
+//! What a ruleset would have done to captured frames: the accounts of `monitor
+//! replay`. The frames themselves run through the kernel's program elsewhere.
+
+use std::{collections::BTreeMap, fmt};
+
+use comfy_table::{CellAlignment, Table, presets};
+use monitor_common::Reason;
+use serde::Serialize;
+
+use crate::{
+    compile::{PolicyIndex, Ruleset},
+    policy::{Action, MacAddress, PolicyName},
+};
+
+/// What became of one frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameOutcome {
+    /// It passed without being matched.
+    Unparsed(Reason),
+    /// Its destination was looked up.
+    Parsed {
+        /// Every policy that matched, each once.
+        matched: Vec<PolicyIndex>,
+        /// The verdict.
+        dropped: bool,
+    },
+}
+
+/// The accounts of one or more captures. Serialises as `replay --json`; bytes
+/// are lengths on the wire, layer 2 included.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReplayReport {
+    packets: u64,
+    parsed: u64,
+    /// Every reason, zeros included.
+    unparsed: BTreeMap<&'static str, u64>,
+    /// Every policy, zeros included.
+    policies: BTreeMap<PolicyName, PolicyTotals>,
+    /// Every source MAC, with all its frames.
+    devices: BTreeMap<MacAddress, DeviceTotals>,
+    /// What the indices of outcomes stand for.
+    #[serde(skip)]
+    names: Vec<PolicyName>,
+}
+
+/// Packets that one policy matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct PolicyTotals {
+    /// What the policy asks for.
+    pub action: Action,
+    /// What it matched.
+    #[serde(flatten)]
+    pub matched: Matched,
+}
+
+/// Matched packets and what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Matched {
+    /// Packets that matched.
+    pub packets: u64,
+    /// Bytes of those packets.
+    pub bytes: u64,
+    /// Those of the packets that were dropped, by whichever policy.
+    pub dropped: u64,
+}
+
+/// Frames of one source MAC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DeviceTotals {
+    /// All its frames, matched or not.
+    pub packets: u64,
+    /// Bytes of those frames.
+    pub bytes: u64,
+    /// Policies that matched some of them.
+    pub policies: BTreeMap<PolicyName, Matched>,
+}
+
+impl ReplayReport {
+    /// Accounts without any frame, for the policies of `ruleset`.
+    #[must_use]
+    pub fn new(ruleset: &Ruleset) -> Self {
+        let totals = |action| PolicyTotals {
+            action,
+            matched: Matched::default(),
+        };
+        let policies = ruleset.policies.iter();
+        Self {
+            packets: 0,
+            parsed: 0,
+            unparsed: Reason::ALL
+                .iter()
+                .map(|reason| (reason.name(), 0))
+                .collect(),
+            policies: policies
+                .clone()
+                .map(|policy| (policy.name.clone(), totals(policy.action)))
+                .collect(),
+            devices: BTreeMap::new(),
+            names: policies.map(|policy| policy.name.clone()).collect(),
+        }
+    }
+
+    /// Adds a frame of `wire_length` bytes. Frames too short to hold a source
+    /// MAC belong to no device.
+    ///
+    /// # Panics
+    ///
+    /// Where `outcome` names a policy that the ruleset does not have.
+    pub fn record(
+        &mut self,
+        source_mac: Option<MacAddress>,
+        wire_length: u32,
+        outcome: &FrameOutcome,
+    ) {
+        let bytes = u64::from(wire_length);
+        self.packets += 1;
+        let mut device = source_mac.map(|mac| self.devices.entry(mac).or_default());
+        if let Some(device) = &mut device {
+            device.packets += 1;
+            device.bytes += bytes;
+        }
+        match outcome {
+            FrameOutcome::Unparsed(reason) => *self.unparsed.entry(reason.name()).or_default() += 1,
+            FrameOutcome::Parsed { matched, dropped } => {
+                self.parsed += 1;
+                for &index in matched {
+                    let name = &self.names[usize::from(index)];
+                    if let Some(policy) = self.policies.get_mut(name) {
+                        policy.matched.add(bytes, *dropped);
+                    }
+                    if let Some(device) = &mut device {
+                        device
+                            .policies
+                            .entry(name.clone())
+                            .or_default()
+                            .add(bytes, *dropped);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Frames in all: those that were looked up and those that were not.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    /// Frames whose destination was looked up.
+    #[must_use]
+    pub fn parsed(&self) -> u64 {
+        self.parsed
+    }
+
+    /// Frames that passed unmatched, for every reason by its name.
+    #[must_use]
+    pub fn unparsed(&self) -> &BTreeMap<&'static str, u64> {
+        &self.unparsed
+    }
+
+    /// Every policy of the ruleset.
+    #[must_use]
+    pub fn policies(&self) -> &BTreeMap<PolicyName, PolicyTotals> {
+        &self.policies
+    }
+
+    /// Every source MAC.
+    #[must_use]
+    pub fn devices(&self) -> &BTreeMap<MacAddress, DeviceTotals> {
+        &self.devices
+    }
+}
+
+impl Matched {
+    fn add(&mut self, bytes: u64, dropped: bool) {
+        self.packets += 1;
+        self.bytes += bytes;
+        self.dropped += u64::from(dropped);
+    }
+
+    fn cells(self) -> [String; 3] {
+        [self.packets, self.bytes, self.dropped].map(|number| number.to_string())
+    }
+}
+
+/// The same for people: sorted, without escape sequences.
+impl fmt::Display for ReplayReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} packets, {} parsed", self.packets, self.parsed)?;
+        for (reason, packets) in self.unparsed.iter().filter(|&(_, &packets)| packets > 0) {
+            writeln!(f, "{packets} not parsed: {reason}")?;
+        }
+        if !self.policies.is_empty() {
+            writeln!(f, "\n{}", self.policy_table().trim_fmt())?;
+        }
+        if !self.devices.is_empty() {
+            writeln!(f, "\n{}", self.device_table().trim_fmt())?;
+        }
+        Ok(())
+    }
+}
+
+impl ReplayReport {
+    fn policy_table(&self) -> Table {
+        let mut table = table(&["Policy", "Action", "Packets", "Bytes", "Dropped"], 2);
+        for (name, totals) in &self.policies {
+            let [packets, bytes, dropped] = totals.matched.cells();
+            let action = totals.action.to_string();
+            table.add_row([name.to_string(), action, packets, bytes, dropped]);
+        }
+        table
+    }
+
+    /// For each device a row with all its frames, then one for each policy.
+    fn device_table(&self) -> Table {
+        let mut table = table(&["Device", "Policy", "Packets", "Bytes", "Dropped"], 2);
+        for (mac, device) in &self.devices {
+            let frames = [device.packets, device.bytes].map(|number| number.to_string());
+            let [packets, bytes] = frames;
+            table.add_row([
+                mac.to_string(),
+                "(all frames)".to_owned(),
+                packets,
+                bytes,
+                String::new(),
+            ]);
+            for (name, matched) in &device.policies {
+                let [packets, bytes, dropped] = matched.cells();
+                table.add_row([String::new(), name.to_string(), packets, bytes, dropped]);
+            }
+        }
+        table
+    }
+}
+
+/// An empty table whose columns from `first_number` on hold numbers.
+fn table(header: &[&str], first_number: usize) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(header.to_vec());
+    for column in table.column_iter_mut().skip(first_number) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::compile::RulesetPolicy;
+
+    const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
+    const LAPTOP: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
+
+    fn ruleset() -> Ruleset {
+        let policy = |name: &str, action| RulesetPolicy {
+            name: name.parse().unwrap(),
+            action,
+            prefixes: crate::snapshot::Prefixes::default(),
+        };
+        Ruleset {
+            policies: vec![
+                policy("a-count", Action::Count),
+                policy("b-drop", Action::Drop),
+                policy("c-allow", Action::Allow),
+            ],
+            ..Ruleset::default()
+        }
+    }
+
+    fn parsed(matched: &[PolicyIndex], dropped: bool) -> FrameOutcome {
+        FrameOutcome::Parsed {
+            matched: matched.to_vec(),
+            dropped,
+        }
+    }
+
+    fn report() -> ReplayReport {
+        let mut report = ReplayReport::new(&ruleset());
+        report.record(Some(PHONE), 100, &parsed(&[0, 1], true));
+        report.record(Some(PHONE), 1500, &parsed(&[0], false));
+        report.record(Some(PHONE), 42, &FrameOutcome::Unparsed(Reason::NonIp));
+        report.record(Some(LAPTOP), u32::MAX, &parsed(&[], false));
+        report.record(None, 8, &FrameOutcome::Unparsed(Reason::TruncatedEthernet));
+        report
+    }
+
+    #[test]
+    fn serialises_to_the_documented_schema() {
+        let expected = json!({
+            "packets": 5,
+            "parsed": 3,
+            "unparsed": {
+                "non_ip": 1, "truncated_ethernet": 1, "vlan_depth": 0, "truncated_vlan": 0, "bad_pppoe": 0,
+                "truncated_ipv4": 0, "bad_ipv4": 0, "truncated_ipv6": 0, "bad_ipv6": 0
+            },
+            "policies": {
+                "a-count": {"action": "count", "packets": 2, "bytes": 1600, "dropped": 1},
+                "b-drop": {"action": "drop", "packets": 1, "bytes": 100, "dropped": 1},
+                "c-allow": {"action": "allow", "packets": 0, "bytes": 0, "dropped": 0}
+            },
+            "devices": {
+                "02:00:00:00:00:01": {"packets": 1, "bytes": 4_294_967_295_u64, "policies": {}},
+                "64:cc:2e:11:22:33": {"packets": 3, "bytes": 1642, "policies": {
+                    "a-count": {"packets": 2, "bytes": 1600, "dropped": 1},
+                    "b-drop": {"packets": 1, "bytes": 100, "dropped": 1}
+                }}
+            }
+        });
+        assert_eq!(serde_json::to_value(report()).unwrap(), expected);
+    }
+
+    #[test]
+    fn every_frame_is_parsed_or_has_a_reason() {
+        let report = report();
+        assert_eq!(
+            report.parsed() + report.unparsed().values().sum::<u64>(),
+            report.packets()
+        );
+    }
+
+    #[test]
+    fn an_empty_ruleset_still_accounts_for_devices() {
+        let mut report = ReplayReport::new(&Ruleset::default());
+        report.record(Some(PHONE), 60, &parsed(&[], false));
+        assert_eq!(report.devices()[&PHONE].packets, 1);
+        assert!(report.policies().is_empty());
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_complete() {
+        let expected = "\
+5 packets, 3 parsed
+1 not parsed: non_ip
+1 not parsed: truncated_ethernet
+
+ Policy   Action  Packets  Bytes  Dropped
+ a-count  count         2   1600        1
+ b-drop   drop          1    100        1
+ c-allow  allow         0      0        0
+
+ Device             Policy        Packets       Bytes  Dropped
+ 02:00:00:00:00:01  (all frames)        1  4294967295
+ 64:cc:2e:11:22:33  (all frames)        3        1642
+                    a-count             2        1600        1
+                    b-drop              1         100        1
+";
+        assert_eq!(report().to_string(), expected);
+    }
+}

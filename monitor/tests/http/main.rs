@@ -1,0 +1,255 @@
+//! The endpoint over real sockets of the loopback interface.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test panics where it fails, helpers included"
+)]
+
+mod limits;
+mod server;
+#[path = "../snapshots/mod.rs"]
+mod snapshots;
+
+use std::sync::Arc;
+
+use monitor::{http::Limits, metrics};
+use server::{showing, site, start};
+use snapshots::{PHONE, gateway};
+
+#[tokio::test]
+async fn metrics_are_served_as_openmetrics() {
+    let server = start(showing(gateway())).await;
+    let answer = server.get("/metrics").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer
+            .head
+            .contains(&format!("\r\ncontent-type: {}", metrics::CONTENT_TYPE)),
+        "{}",
+        answer.head
+    );
+    let exposition = openmetrics_parser::openmetrics::parse_openmetrics(&answer.body).unwrap();
+    assert_eq!(exposition.families.len(), 15);
+    assert!(
+        answer
+            .body
+            .contains("{device=\"phone\",policy=\"telemetry\",verdict=\"dropped\"} 20\n")
+    );
+}
+
+#[tokio::test]
+async fn head_has_no_body_and_other_methods_are_refused() {
+    let server = start(showing(gateway())).await;
+    for path in ["/", "/metrics", "/healthz"] {
+        let head = server.ask("HEAD", path).await;
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        for method in [
+            "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT",
+        ] {
+            let answer = server.ask(method, path).await;
+            assert_eq!(answer.status, 405, "{method} {path}");
+            assert!(!answer.body.contains("telemetry"));
+        }
+    }
+    assert_eq!(server.get("/nothing").await.status, 404);
+}
+
+#[tokio::test]
+async fn healthy_is_attached_with_a_generation() {
+    let server = start(showing(gateway())).await;
+    let answer = server.get("/healthz").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "ok\n"));
+}
+
+#[tokio::test]
+async fn a_failed_reload_is_told_and_healthy() {
+    let mut snapshot = gateway();
+    snapshot.reload.success = false;
+    let answer = start(showing(snapshot)).await.get("/healthz").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.starts_with("ok\n"), "{}", answer.body);
+    assert!(answer.body.contains("reload failed"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn unhealthy_says_which_interface_and_why() {
+    let mut detached = gateway();
+    detached.interfaces[0].mode = None;
+    let mut without_generation = gateway();
+    without_generation.interfaces[0].generation = None;
+    let mut unknown = gateway();
+    unknown.interfaces.clear();
+    let cases = [
+        (detached, "br-lan: the filter is not attached\n"),
+        (without_generation, "br-lan: no generation is in force\n"),
+        (unknown, "br-lan: the filter is not attached\n"),
+    ];
+    for (snapshot, body) in cases {
+        let answer = start(showing(snapshot)).await.get("/healthz").await;
+        assert_eq!((answer.status, answer.body.as_str()), (503, body));
+    }
+}
+
+#[tokio::test]
+async fn a_failed_snapshot_is_an_error_with_its_reason() {
+    let failing = site(
+        Arc::new(|| Err("read map DEVICES: <denied>".to_owned())),
+        &[],
+        Limits::default(),
+    );
+    let server = start(failing).await;
+    for path in ["/", "/metrics", "/healthz"] {
+        let answer = server.get(path).await;
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (500, "read map DEVICES: <denied>\n"),
+            "{path}"
+        );
+        assert!(
+            answer.head.contains("content-type: text/plain"),
+            "{}",
+            answer.head
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_snapshot_is_one_failed_answer() {
+    let server = start(site(
+        Arc::new(|| panic!("for this test")),
+        &[],
+        Limits::default(),
+    ))
+    .await;
+    for _ in 0..2 {
+        assert_eq!(server.get("/metrics").await.status, 500);
+    }
+}
+
+#[tokio::test]
+async fn foreign_hosts_are_refused_on_every_path() {
+    let server = start(showing(gateway())).await;
+    for path in ["/", "/metrics", "/healthz", "/nothing"] {
+        let answer = server
+            .send(&format!(
+                "GET {path} HTTP/1.1\r\nHost: rebound.example\r\n\r\n"
+            ))
+            .await;
+        assert_eq!(answer.status, 421, "{path}");
+        assert!(
+            answer.body.contains("put the address in place of the name"),
+            "{}",
+            answer.body
+        );
+        assert!(!answer.body.contains("telemetry"));
+    }
+    let port = server.address.port();
+    for host in [
+        format!("localhost:{port}"),
+        "127.0.0.1".to_owned(),
+        format!("[::1]:{port}"),
+    ] {
+        let answer = server
+            .send(&format!("GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .await;
+        assert_eq!(answer.status, 200, "{host}");
+    }
+    assert_eq!(server.send("GET / HTTP/1.1\r\n\r\n").await.status, 400);
+}
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers() {
+    let server = start(showing(gateway())).await;
+    let foreign = server
+        .send("GET / HTTP/1.1\r\nHost: rebound.example\r\n\r\n")
+        .await;
+    let answers = [
+        server.get("/").await,
+        server.get("/metrics").await,
+        server.get("/nothing").await,
+        foreign,
+    ];
+    for answer in answers {
+        for header in [
+            "content-security-policy: default-src 'none'; ",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+        ] {
+            assert!(
+                answer.head.contains(header),
+                "{header} is not in {}",
+                answer.head
+            );
+        }
+        assert!(!answer.head.contains("access-control"), "{}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn the_page_escapes_every_value() {
+    let hostile = |what: &str| format!("<script>{what}</script>\"'&");
+    let mut snapshot = gateway();
+    snapshot.interfaces[0].name = hostile("interface");
+    snapshot.interfaces[0].unparsed[0].0 = hostile("reason");
+    snapshot.policies[1].name = hostile("policy");
+    snapshot.reload.success = false;
+    snapshot.reload.error = Some(hostile("error"));
+    let device = hostile("device");
+    let mut site = site(
+        Arc::new(move || Ok(snapshot.clone())),
+        &[(PHONE, &device)],
+        Limits::default(),
+    );
+    site.interfaces = vec![hostile("expected")];
+    let answer = start(site).await.get("/").await;
+    assert!(
+        answer
+            .head
+            .contains("content-type: text/html; charset=utf-8"),
+        "{}",
+        answer.head
+    );
+    assert!(!answer.body.contains("<script"), "{}", answer.body);
+    for what in [
+        "interface",
+        "reason",
+        "policy",
+        "error",
+        "device",
+        "expected",
+    ] {
+        let escaped = format!("&lt;script&gt;{what}&lt;/script&gt;&quot;'&amp;");
+        assert!(
+            answer.body.contains(&escaped),
+            "{escaped} is not in {}",
+            answer.body
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_page_shows_devices_without_their_mac() {
+    let answer = start(showing(gateway())).await.get("/").await;
+    assert!(answer.body.contains("phone"));
+    assert!(answer.body.contains("device-"));
+    assert!(!answer.body.contains("64:cc:2e"), "{}", answer.body);
+    assert!(
+        !answer.body.contains("http://") && !answer.body.contains("https://"),
+        "not self-contained"
+    );
+}
+
+#[tokio::test]
+async fn the_page_says_what_was_looked_at_for_a_count_of_zero() {
+    let mut snapshot = gateway();
+    snapshot.policies.truncate(1);
+    let answer = start(showing(snapshot)).await.get("/").await;
+    assert!(
+        answer
+            .body
+            .contains("any of the 1,139 packets that the filter saw"),
+        "{}",
+        answer.body
+    );
+}

@@ -1,0 +1,127 @@
+//! A server on the loopback interface, and a client that sends what it likes.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use monitor::{
+    http::{Limits, ReadSnapshot, Site, serve},
+    metrics::{DeviceKey, DeviceLabel, DeviceLabels},
+    policy::MacAddress,
+    snapshot::Snapshot,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, oneshot},
+    task::JoinHandle,
+};
+
+use crate::snapshots::PHONE;
+
+/// A test that hangs longer has failed; nothing is measured.
+pub(crate) const HANGS: Duration = Duration::from_secs(60);
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: oneshot::Sender<()>,
+    pub(crate) task: JoinHandle<io::Result<()>>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+pub(crate) fn site(
+    read_snapshot: ReadSnapshot,
+    names: &[(MacAddress, &str)],
+    limits: Limits,
+) -> Site {
+    let names: BTreeMap<_, _> = names
+        .iter()
+        .map(|(mac, name)| (*mac, (*name).to_owned()))
+        .collect();
+    let key = DeviceKey::new([7; DeviceKey::LEN]);
+    let labels = DeviceLabels::new(DeviceLabel::Pseudonym, key, names, 100_000);
+    Site {
+        read_snapshot,
+        interfaces: vec!["br-lan".to_owned()],
+        labels: Arc::new(Mutex::new(labels)),
+        limits,
+    }
+}
+
+pub(crate) fn showing(snapshot: Snapshot) -> Site {
+    site(
+        Arc::new(move || Ok(snapshot.clone())),
+        &[(PHONE, "phone")],
+        Limits::default(),
+    )
+}
+
+pub(crate) async fn start(site: Site) -> Server {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(serve(listener, site, async {
+        stopped.await.ok();
+    }));
+    Server {
+        address,
+        stop,
+        task,
+    }
+}
+
+impl Server {
+    pub(crate) async fn ask(&self, method: &str, path: &str) -> Answer {
+        self.send(&format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n\r\n",
+            self.address
+        ))
+        .await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path).await
+    }
+
+    pub(crate) async fn send(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_answer(&mut stream).await
+    }
+}
+
+pub(crate) async fn read_answer(stream: &mut TcpStream) -> Answer {
+    let bytes = read_to_end(stream).await;
+    let text = String::from_utf8(bytes).unwrap();
+    let (head, body) = text
+        .split_once("\r\n\r\n")
+        .unwrap_or_else(|| panic!("no head: {text:?}"));
+    Answer {
+        status: head.split(' ').nth(1).unwrap().parse().unwrap(),
+        head: head.to_ascii_lowercase(),
+        body: body.to_owned(),
+    }
+}
+
+/// All that the server sends until it closes the connection.
+pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
+    let mut bytes = vec![];
+    let ended = tokio::time::timeout(HANGS, stream.read_to_end(&mut bytes))
+        .await
+        .expect("the server does not close");
+    match ended {
+        Ok(_) => {}
+        // Closed with something of ours unread.
+        Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
+    }
+    bytes
+}

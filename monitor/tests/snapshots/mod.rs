@@ -1,0 +1,98 @@
+//! A gateway as the tests of metrics and HTTP see it.
+
+use monitor::{
+    policy::{Action, MacAddress},
+    snapshot::{
+        Count, DeviceSnapshot, InterfaceSnapshot, Mode, PolicySnapshot, Prefixes, ReloadSnapshot,
+        Snapshot, Verdicts,
+    },
+};
+
+/// The phone of [`gateway`].
+pub(crate) const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
+
+/// The television of [`gateway`].
+pub(crate) const TELEVISION: MacAddress = MacAddress([0x02, 0x00, 0x00, 0x00, 0x00, 0x07]);
+
+/// Packets of 100 bytes each.
+pub(crate) const fn packets(packets: u64) -> Count {
+    Count {
+        packets,
+        bytes: packets * 100,
+    }
+}
+
+pub(crate) const fn verdicts(passed: u64, dropped: u64) -> Verdicts {
+    Verdicts {
+        passed: packets(passed),
+        dropped: packets(dropped),
+    }
+}
+
+/// Two interfaces, one of them no longer attached; three policies, one of them
+/// no longer in force; one of the policies has lost devices.
+pub(crate) fn gateway() -> Snapshot {
+    Snapshot {
+        interfaces: vec![
+            interface("br-lan", Some(Mode::Native), Some(7), verdicts(1000, 30)),
+            interface("wlan0", None, None, verdicts(5, 0)),
+        ],
+        policies: vec![
+            PolicySnapshot {
+                name: "former".to_owned(),
+                action: None,
+                prefixes: Prefixes::default(),
+                matched: verdicts(0, 0),
+                other: verdicts(0, 0),
+                devices: vec![],
+            },
+            PolicySnapshot {
+                name: "range-42.62.48.0-24".to_owned(),
+                action: Some(Action::Count),
+                prefixes: Prefixes { v4: 1, v6: 0 },
+                matched: verdicts(12, 3),
+                other: verdicts(0, 0),
+                devices: vec![device(TELEVISION, 4, 0), device(PHONE, 8, 3)],
+            },
+            PolicySnapshot {
+                name: "telemetry".to_owned(),
+                action: Some(Action::Drop),
+                prefixes: Prefixes { v4: 5501, v6: 2024 },
+                matched: verdicts(2, 27),
+                other: verdicts(1, 7),
+                devices: vec![device(PHONE, 1, 20)],
+            },
+        ],
+        reload: ReloadSnapshot {
+            success: true,
+            timestamp: 1_770_000_000,
+            error: None,
+        },
+    }
+}
+
+fn interface(
+    name: &str,
+    mode: Option<Mode>,
+    generation: Option<u64>,
+    ipv4: Verdicts,
+) -> InterfaceSnapshot {
+    InterfaceSnapshot {
+        name: name.to_owned(),
+        mode,
+        generation,
+        ipv4,
+        ipv6: verdicts(40, 2),
+        unparsed: vec![
+            ("non_ip".to_owned(), packets(9)),
+            ("bad_ipv4".to_owned(), packets(1)),
+        ],
+    }
+}
+
+fn device(mac: MacAddress, passed: u64, dropped: u64) -> DeviceSnapshot {
+    DeviceSnapshot {
+        mac,
+        matched: verdicts(passed, dropped),
+    }
+}

@@ -1,0 +1,171 @@
+//! pcap and pcapng files, written byte by byte from their specifications
+//! (draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng).
+
+use std::io::{self, Read};
+
+use monitor::capture::{Capture, CaptureError, Frame};
+
+pub(crate) const ETHERNET: u16 = 1;
+pub(crate) const LINUX_SLL: u16 = 113;
+
+pub(crate) const MICROSECONDS: u32 = 0xa1b2_c3d4;
+pub(crate) const NANOSECONDS: u32 = 0xa1b2_3c4d;
+/// Records of 24 bytes; old kernels' patched libpcap.
+pub(crate) const MODIFIED: u32 = 0xa1b2_cd34;
+
+/// How numbers are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    Little,
+    Big,
+}
+
+impl Order {
+    fn u16(self, number: u16) -> [u8; 2] {
+        match self {
+            Self::Little => number.to_le_bytes(),
+            Self::Big => number.to_be_bytes(),
+        }
+    }
+
+    fn u32(self, number: u32) -> [u8; 4] {
+        match self {
+            Self::Little => number.to_le_bytes(),
+            Self::Big => number.to_be_bytes(),
+        }
+    }
+}
+
+/// A frame captured whole.
+pub(crate) fn whole(data: &[u8]) -> Frame {
+    Frame {
+        data: data.to_vec(),
+        wire_length: length(data),
+    }
+}
+
+/// A frame of which only the beginning was captured.
+pub(crate) fn cut(data: &[u8], wire_length: u32) -> Frame {
+    Frame {
+        data: data.to_vec(),
+        wire_length,
+    }
+}
+
+/// A pcap file; the upper half of `network` is that of the header's word.
+pub(crate) fn pcap(order: Order, magic: u32, network: u32, frames: &[Frame]) -> Vec<u8> {
+    let mut file = order.u32(magic).to_vec();
+    file.extend(order.u16(2));
+    file.extend(order.u16(4));
+    for word in [0, 0, 262_144, network] {
+        file.extend(order.u32(word));
+    }
+    for frame in frames {
+        for word in [
+            1_406_678_400,
+            999_999,
+            length(&frame.data),
+            frame.wire_length,
+        ] {
+            file.extend(order.u32(word));
+        }
+        if magic == MODIFIED {
+            file.extend([0; 8]);
+        }
+        file.extend(&frame.data);
+    }
+    file
+}
+
+/// An Ethernet pcap as tcpdump writes it.
+pub(crate) fn plain_pcap(frames: &[Frame]) -> Vec<u8> {
+    pcap(Order::Little, MICROSECONDS, ETHERNET.into(), frames)
+}
+
+/// A pcapng block around `body`, padded to four bytes.
+pub(crate) fn block(order: Order, kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut padded = body.to_vec();
+    padded.resize(body.len().next_multiple_of(4), 0);
+    let total = order.u32(length(&padded) + 12);
+    [&order.u32(kind), &total, &padded[..], &total].concat()
+}
+
+pub(crate) fn section_header(order: Order) -> Vec<u8> {
+    let mut body = order.u32(0x1a2b_3c4d).to_vec();
+    body.extend(order.u16(1));
+    body.extend(order.u16(0));
+    body.extend([0xff; 8]);
+    block(order, 0x0a0d_0d0a, &body)
+}
+
+pub(crate) fn interface(order: Order, link_type: u16, snap_length: u32) -> Vec<u8> {
+    let mut body = order.u16(link_type).to_vec();
+    body.extend(order.u16(0));
+    body.extend(order.u32(snap_length));
+    block(order, 1, &body)
+}
+
+pub(crate) fn enhanced_packet(order: Order, interface: u32, frame: &Frame) -> Vec<u8> {
+    let mut body = Vec::new();
+    for word in [
+        interface,
+        0x0004_ff50,
+        0x1234_5678,
+        length(&frame.data),
+        frame.wire_length,
+    ] {
+        body.extend(order.u32(word));
+    }
+    body.extend(&frame.data);
+    block(order, 6, &body)
+}
+
+pub(crate) fn simple_packet(order: Order, frame: &Frame) -> Vec<u8> {
+    let body = [&order.u32(frame.wire_length), &frame.data[..]].concat();
+    block(order, 3, &body)
+}
+
+fn length(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap()
+}
+
+/// Reads a capture from memory, called `made`.
+pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
+    collect(Capture::new(
+        "made",
+        Box::new(io::Cursor::new(file.to_vec())),
+    ))
+}
+
+/// Reads it through a pipe that gives one byte at a time.
+pub(crate) fn read_slowly(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
+    let slow = OneByte(io::Cursor::new(file.to_vec()));
+    collect(Capture::new("made", Box::new(slow)))
+}
+
+/// The frames, and the error that ended the capture early.
+pub(crate) fn collect(
+    capture: Result<Capture, CaptureError>,
+) -> (Vec<Frame>, Option<CaptureError>) {
+    let mut frames = Vec::new();
+    let capture = match capture {
+        Ok(capture) => capture,
+        Err(error) => return (frames, Some(error)),
+    };
+    for frame in capture {
+        match frame {
+            Ok(frame) => frames.push(frame),
+            Err(error) => return (frames, Some(error)),
+        }
+    }
+    (frames, None)
+}
+
+struct OneByte<R>(R);
+
+impl<R: Read> Read for OneByte<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(1);
+        self.0.read(&mut buffer[..length])
+    }
+}

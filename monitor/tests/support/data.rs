@@ -1,0 +1,113 @@
+//! Real data that is kept beside the project, and what two other readers of the
+//! captures found in them.
+
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use monitor::policy::{Action, MacAddress};
+use serde::Deserialize;
+
+use super::reference::{Entry, Policy};
+
+/// The folder of the data: `MONITOR_TEST_DATA`, else beside the workspace. Where
+/// it is missing a test is skipped, but not under continuous integration.
+pub(crate) fn folder() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let folder = env::var_os("MONITOR_TEST_DATA").map_or_else(beside, PathBuf::from);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    let folder = folder.display();
+    assert!(
+        env::var("CI").as_deref() != Ok("true"),
+        "no test data in {folder}: set MONITOR_TEST_DATA"
+    );
+    eprintln!("skipped: no test data in {folder}, set MONITOR_TEST_DATA");
+    None
+}
+
+/// `captures/expected.json`.
+#[derive(Debug, Deserialize)]
+struct Expectations {
+    files: Vec<Expected>,
+}
+
+/// What is known of one capture.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Expected {
+    /// Name in `captures/`.
+    pub(crate) file: String,
+    /// By interface.
+    #[serde(rename = "linktype")]
+    pub(crate) link_types: Vec<u16>,
+    pub(crate) packets: u64,
+    /// Packets of which only the beginning was captured.
+    pub(crate) snap_truncated: u64,
+    pub(crate) outer_v4: u64,
+    pub(crate) outer_v6: u64,
+    pub(crate) other: u64,
+    /// Packets whose destination is in the lists of [`cn_policy`].
+    pub(crate) cn_dst_pkts: u64,
+    /// Bytes of those on the wire.
+    pub(crate) cn_dst_bytes: u64,
+    /// Source MACs that sent IP packets.
+    pub(crate) devices: BTreeMap<MacAddress, ExpectedDevice>,
+    pub(crate) n_src_macs: usize,
+}
+
+/// What is known of one source MAC.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub(crate) struct ExpectedDevice {
+    pub(crate) ip_pkts: u64,
+    pub(crate) cn_pkts: u64,
+    pub(crate) cn_bytes: u64,
+}
+
+impl Expected {
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join("captures").join(&self.file)
+    }
+
+    pub(crate) fn is_ethernet(&self) -> bool {
+        self.link_types == [1]
+    }
+}
+
+/// Every capture, in the order of `expected.json`.
+pub(crate) fn expectations(folder: &Path) -> Vec<Expected> {
+    let text = read(&folder.join("captures/expected.json"));
+    let expectations: Expectations = serde_json::from_str(&text).unwrap();
+    assert!(!expectations.files.is_empty());
+    expectations.files
+}
+
+/// The lists by which `expected.json` was made.
+pub(crate) const CN_LISTS: [&str; 2] = ["ranges/cn-v4.rir-ip.txt", "ranges/cn-v6.rir-ip.txt"];
+
+/// Both lists as one policy.
+pub(crate) fn cn_policy(folder: &Path, action: Action) -> Policy {
+    let entries = CN_LISTS.iter().flat_map(|list| {
+        let text = read(&folder.join(list));
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let entry = |line: &str| Entry {
+            block: line.parse().unwrap(),
+            except: Vec::new(),
+        };
+        lines.map(entry).collect::<Vec<_>>()
+    });
+    Policy {
+        name: "cn".to_owned(),
+        action,
+        entries: entries.collect(),
+    }
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}

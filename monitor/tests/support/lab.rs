@@ -1,0 +1,401 @@
+//! A phone and a gateway in network namespaces of their own, joined by a veth
+//! pair, and the real daemon on the gateway's side of it.
+
+use std::{
+    fs::{self, File},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd as _, OwnedFd},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
+
+use nix::sched::{CloneFlags, setns};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// MAC of the phone.
+pub const PHONE_MAC: &str = "64:cc:2e:11:22:33";
+/// Addresses behind the gateway that the test policy leaves alone.
+pub const OPEN: [&str; 2] = ["192.0.2.10", "2001:db8:1::10"];
+/// Addresses behind the gateway that the test policy drops.
+pub const BLOCKED: [&str; 2] = ["198.51.100.10", "2001:db8:bad::10"];
+
+/// The policies that a lab starts with.
+pub const POLICIES: &str = "version: 1
+policies:
+  - name: blocked
+    action: drop
+    destinations: [198.51.100.0/24, 2001:db8:bad::/48]
+  - name: seen
+    action: count
+    destinations: [192.0.2.0/24, 198.51.100.0/25]
+";
+
+/// How often something that takes its time is looked at: 100 × 100 ms.
+const POLLS: u32 = 100;
+const POLL: Duration = Duration::from_millis(100);
+
+static LABS: AtomicU32 = AtomicU32::new(0);
+
+/// A network namespace that is deleted with this value.
+pub struct Namespace {
+    name: String,
+    file: OwnedFd,
+}
+
+impl Namespace {
+    fn new(name: String) -> Self {
+        sh(&format!("ip netns add {name}"));
+        let file = File::open(Path::new("/run/netns").join(&name)).expect("open the namespace");
+        sh(&format!("ip -n {name} link set lo up"));
+        Self {
+            name,
+            file: file.into(),
+        }
+    }
+
+    /// Runs `work` on a thread inside the namespace.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).expect("enter the namespace");
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// A command that runs inside the namespace and sees the machine's file systems.
+    pub fn command(&self, program: impl AsRef<Path>) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.name))
+            .arg(program.as_ref());
+        command
+    }
+
+    /// `ip -n NAMESPACE …`
+    pub fn ip(&self, arguments: &str) {
+        sh(&format!("ip -n {} {arguments}", self.name));
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        // Reported, not raised: the test may be failing already.
+        let deleted = Command::new("ip").args(["netns", "del", &self.name]).status();
+        if !deleted.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            eprintln!("could not delete namespace {}: {deleted:?}", self.name);
+        }
+    }
+}
+
+/// Phone, gateway, and a place for files and pins.
+pub struct Lab {
+    pub phone: Namespace,
+    pub gateway: Namespace,
+    pub directory: TempDir,
+    pub pin_dir: PathBuf,
+    name: String,
+}
+
+impl Lab {
+    /// Builds it. `test` becomes part of every name that the kernel sees.
+    pub fn new(test: &str) -> Self {
+        assert!(
+            nix::unistd::geteuid().is_root(),
+            "this test makes network namespaces: run it as root"
+        );
+        mount_bpffs();
+        let number = LABS.fetch_add(1, Ordering::Relaxed);
+        let name = format!("monitor-{test}-{}-{number}", std::process::id());
+        let lab = Self {
+            phone: Namespace::new(format!("{name}-p")),
+            gateway: Namespace::new(format!("{name}-g")),
+            directory: TempDir::new().expect("make a directory"),
+            pin_dir: Path::new("/sys/fs/bpf").join(&name),
+            name,
+        };
+        lab.connect();
+        lab.write_policies(POLICIES);
+        lab
+    }
+
+    fn connect(&self) {
+        let (phone, gateway) = (&self.phone, &self.gateway);
+        sh(&format!(
+            "ip link add eth0 netns {} address {PHONE_MAC} type veth peer name wlan0 netns {}",
+            phone.name, gateway.name
+        ));
+        for (namespace, interface, last) in [(phone, "eth0", 2), (gateway, "wlan0", 1)] {
+            namespace.ip(&format!("address add 10.77.0.{last}/24 dev {interface}"));
+            namespace.ip(&format!("address add fd77::{last}/64 dev {interface} nodad"));
+            // One packet sent must be one packet seen.
+            let off = format!("ethtool -K {interface} gro off gso off tso off");
+            sh(&format!("nsenter --net=/run/netns/{} {off}", namespace.name));
+            namespace.ip(&format!("link set {interface} up"));
+        }
+        phone.ip("route add default via 10.77.0.1");
+        phone.ip("-6 route add default via fd77::1");
+        for address in OPEN.into_iter().chain(BLOCKED) {
+            let length = if address.contains(':') { "128 nodad" } else { "32" };
+            gateway.ip(&format!("address add {} dev lo", with_length(address, length)));
+        }
+    }
+
+    /// Adds a second veth pair; the gateway's end has this name.
+    pub fn add_interface(&self, name: &str) {
+        let (phone, gateway) = (&self.phone.name, &self.gateway.name);
+        sh(&format!(
+            "ip link add {name} netns {phone} type veth peer name {name} netns {gateway}"
+        ));
+        self.phone.ip(&format!("link set {name} up"));
+        self.gateway.ip(&format!("link set {name} up"));
+    }
+
+    /// Directory of the policies.
+    pub fn policies(&self) -> PathBuf {
+        self.directory.path().join("policies")
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("monitor.sock")
+    }
+
+    /// Replaces the policy file in one step, as editors do.
+    pub fn write_policies(&self, text: &str) {
+        let directory = self.policies();
+        fs::create_dir_all(&directory).unwrap();
+        let new = self.directory.path().join("new.yaml");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, directory.join("policies.yaml")).unwrap();
+    }
+
+    /// `monitor run` inside the gateway, not started yet.
+    pub fn daemon_command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.gateway.command(binary());
+        command
+            .arg("run")
+            .args(["--listen", "127.0.0.1:9641"])
+            .arg("--policies")
+            .arg(self.policies())
+            .arg("--state-dir")
+            .arg(self.directory.path().join("state"))
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts `monitor run --interface wlan0 …` and waits until it answers.
+    pub fn start(&self, arguments: &[&str]) -> Daemon {
+        let log = self.directory.path().join("daemon.log");
+        let output = File::options().create(true).append(true).open(&log).unwrap();
+        let child = self
+            .daemon_command(arguments)
+            .args(["--interface", "wlan0"])
+            .stdout(Stdio::null())
+            .stderr(output)
+            .spawn()
+            .expect("start the daemon");
+        let mut daemon = Daemon { child, log };
+        poll("the daemon answers", || {
+            assert!(daemon.is_running(), "the daemon ended:\n{}", daemon.log());
+            let status = self.monitor(&["status", "--json"]);
+            status.status.success()
+                && serde_json::from_slice::<Value>(&status.stdout)
+                    .is_ok_and(|status| status["daemon"]["pid"] == daemon.child.id())
+        });
+        daemon
+    }
+
+    /// Runs another verb on this lab's daemon or pins.
+    pub fn monitor(&self, arguments: &[&str]) -> Output {
+        Command::new(binary())
+            .args(arguments)
+            .arg("--socket")
+            .arg(self.socket())
+            .arg("--pin-dir")
+            .arg(&self.pin_dir)
+            .output()
+            .expect("run monitor")
+    }
+
+    /// `monitor status --json`, which must succeed.
+    pub fn status(&self) -> Value {
+        let output = self.monitor(&["status", "--json"]);
+        assert!(output.status.success(), "status failed: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).expect("status prints JSON")
+    }
+
+    /// What the counters say about a policy: (passed, dropped) packets.
+    pub fn policy(&self, name: &str) -> (u64, u64) {
+        let status = self.status();
+        let policies = status["policies"].as_array().expect("policies");
+        let policy = policies
+            .iter()
+            .find(|policy| policy["name"] == name)
+            .unwrap_or_else(|| panic!("no policy {name} in {status:#}"));
+        let matched = &policy["matched"];
+        (
+            matched["passed"]["packets"].as_u64().unwrap(),
+            matched["dropped"]["packets"].as_u64().unwrap(),
+        )
+    }
+
+    /// The generation in force on an interface.
+    pub fn generation(&self, interface: &str) -> Option<u64> {
+        let status = self.status();
+        let interfaces = status["interfaces"].as_array().expect("interfaces");
+        let interface = interfaces
+            .iter()
+            .find(|candidate| candidate["name"] == interface)?;
+        interface["generation"].as_u64()
+    }
+
+    /// The metrics page.
+    pub fn metrics(&self) -> String {
+        self.gateway.run(|| {
+            use std::io::{Read as _, Write as _};
+            let mut stream = TcpStream::connect("127.0.0.1:9641").expect("connect to metrics");
+            stream
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .unwrap();
+            let mut page = String::new();
+            stream.read_to_string(&mut page).unwrap();
+            page
+        })
+    }
+
+    /// Echoes every datagram that reaches the address, for as long as the lab lives.
+    pub fn serve_udp(&self, address: &str) -> SocketAddr {
+        let socket = self.gateway.run(|| bind_udp(address));
+        let bound = socket.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut buffer = [0; 2048];
+            while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+                // The phone may be gone.
+                let _ = socket.send_to(&buffer[..length], from);
+            }
+        });
+        bound
+    }
+
+    /// A listener on the gateway.
+    pub fn listen_tcp(&self, address: &str) -> TcpListener {
+        let ip: IpAddr = address.parse().unwrap();
+        self.gateway
+            .run(|| TcpListener::bind((ip, 0)).expect("listen"))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.pin_dir.exists()
+            && let Err(error) = monitor::datapath::detach(&self.pin_dir)
+        {
+            eprintln!("lab {}: {error}", self.name);
+        }
+    }
+}
+
+/// A running daemon, killed with this value.
+pub struct Daemon {
+    pub child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Owns a process that was started elsewhere, without its log.
+    pub fn from_child(child: Child) -> Self {
+        Self {
+            child,
+            log: PathBuf::new(),
+        }
+    }
+
+    /// `kill -9`, and waits for the end.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// What the daemon wrote to stderr so far, of every daemon of this lab.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until `done`, and fails with `what` where it never is.
+pub fn poll(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..POLLS {
+        if done() {
+            return;
+        }
+        thread::sleep(POLL);
+    }
+    panic!("waited in vain until {what}");
+}
+
+/// A datagram socket on any port of `address`.
+pub fn bind_udp(address: &str) -> UdpSocket {
+    let ip: IpAddr = address.parse().unwrap();
+    UdpSocket::bind((ip, 0)).expect("bind")
+}
+
+/// The unspecified address of the same family.
+pub fn any_like(address: &str) -> &'static str {
+    if address.contains(':') { "::" } else { "0.0.0.0" }
+}
+
+pub fn binary() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_monitor"))
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn with_length(address: &str, length: &str) -> String {
+    format!("{address}/{length}")
+}
+
+fn mount_bpffs() {
+    let magic = nix::sys::statfs::statfs("/sys/fs/bpf").map(|stat| stat.filesystem_type());
+    if magic != Ok(nix::sys::statfs::BPF_FS_MAGIC) {
+        sh("mount -t bpf bpf /sys/fs/bpf");
+    }
+}
+
+fn sh(command: &str) {
+    let output = Command::new("sh").args(["-c", command]).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{command}: {}",
+        text(&output.stderr)
+    );
+}

@@ -1,0 +1,13 @@
+//! What the integration tests share: a slow and obvious model of the filter,
+//! frames and rulesets to try it on, captures, the real data, and a lab of
+//! network namespaces.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+pub(crate) mod captures;
+pub(crate) mod data;
+pub(crate) mod generate;
+pub(crate) mod lab;
+pub(crate) mod packets;
+pub(crate) mod reference;

@@ -1,0 +1,302 @@
+//! Frames, written layer by layer.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::{
+    IpFragOffset, IpNumber, Ipv4Header, Ipv4Options, Ipv6FlowLabel, Ipv6Header, TcpHeader,
+    UdpHeader,
+};
+
+pub(crate) const PHONE: [u8; 6] = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
+pub(crate) const GATEWAY: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+
+/// Two addresses and a type, in bytes.
+pub(crate) const ETHERNET_HEADER: usize = 14;
+
+pub(crate) const IPV4: u16 = 0x0800;
+pub(crate) const ARP: u16 = 0x0806;
+pub(crate) const IPV6: u16 = 0x86dd;
+pub(crate) const PPPOE_SESSION: u16 = 0x8864;
+/// Every tag protocol identifier that is known.
+pub(crate) const TPIDS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
+
+const PPP_IPV4: u16 = 0x0021;
+const PPP_IPV6: u16 = 0x0057;
+
+/// What follows the IP header, its ports or type being those of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Tcp(u16),
+    Udp(u16),
+    /// ICMP or `ICMPv6`.
+    EchoRequest,
+    /// A protocol without ports.
+    Other(u8),
+}
+
+/// Where in its datagram the packet belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fragment {
+    Whole,
+    First,
+    /// Offset in units of eight bytes.
+    Later(u16),
+}
+
+/// IPv6 extension headers by number: 0 hop-by-hop, 43 routing, 60 destination
+/// options. A fragment header comes with [`Fragment`].
+pub(crate) const EXTENSIONS: [u8; 3] = [0, 43, 60];
+
+/// A frame in the making. What is not set is a UDP packet of the phone, whole,
+/// with four bytes of payload.
+#[derive(Clone, Debug)]
+pub(crate) struct Builder {
+    source: [u8; 6],
+    destination: IpAddr,
+    tags: Vec<u16>,
+    pppoe: Option<[u8; 2]>,
+    options: usize,
+    extensions: Vec<u8>,
+    fragment: Fragment,
+    transport: Transport,
+    payload: Vec<u8>,
+}
+
+/// A packet to `destination`, which chooses the family.
+pub(crate) fn to(destination: &str) -> Builder {
+    Builder::new(destination.parse().unwrap())
+}
+
+/// Any frame: an Ethernet header and what follows.
+pub(crate) fn ethernet(source: [u8; 6], ether_type: u16, rest: &[u8]) -> Vec<u8> {
+    [&GATEWAY, &source, &ether_type.to_be_bytes()[..], rest].concat()
+}
+
+impl Builder {
+    pub(crate) fn new(destination: IpAddr) -> Self {
+        Self {
+            source: PHONE,
+            destination,
+            tags: Vec::new(),
+            pppoe: None,
+            options: 0,
+            extensions: Vec::new(),
+            fragment: Fragment::Whole,
+            transport: Transport::Udp(53),
+            payload: vec![0xa5; 4],
+        }
+    }
+
+    pub(crate) fn source(mut self, mac: [u8; 6]) -> Self {
+        self.source = mac;
+        self
+    }
+
+    /// Tag protocol identifiers, the outermost first.
+    pub(crate) fn tags(mut self, tpids: &[u16]) -> Self {
+        self.tags = tpids.to_vec();
+        self
+    }
+
+    /// Inside a PPPoE session.
+    pub(crate) fn pppoe(self) -> Self {
+        self.pppoe_with(0x11, 0)
+    }
+
+    /// Inside a PPPoE session with this version-and-type byte and code.
+    pub(crate) fn pppoe_with(mut self, version_type: u8, code: u8) -> Self {
+        self.pppoe = Some([version_type, code]);
+        self
+    }
+
+    /// `words` 32-bit words of IPv4 options, at most ten.
+    pub(crate) fn options(mut self, words: usize) -> Self {
+        self.options = words;
+        self
+    }
+
+    /// IPv6 extension headers, the first next to the fixed header.
+    pub(crate) fn extensions(mut self, numbers: &[u8]) -> Self {
+        self.extensions = numbers.to_vec();
+        self
+    }
+
+    pub(crate) fn fragment(mut self, fragment: Fragment) -> Self {
+        self.fragment = fragment;
+        self
+    }
+
+    pub(crate) fn transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
+        self
+    }
+
+    pub(crate) fn payload(mut self, bytes: &[u8]) -> Self {
+        self.payload = bytes.to_vec();
+        self
+    }
+
+    /// The first `length` bytes of the frame.
+    pub(crate) fn truncated(self, length: usize) -> Vec<u8> {
+        let mut frame = self.build();
+        frame.truncate(length);
+        frame
+    }
+
+    pub(crate) fn build(self) -> Vec<u8> {
+        let (ether_type, ppp_protocol, mut packet) = match self.destination {
+            IpAddr::V4(destination) => (IPV4, PPP_IPV4, self.ipv4(destination)),
+            IpAddr::V6(destination) => (IPV6, PPP_IPV6, self.ipv6(destination)),
+        };
+        let mut inner_type = ether_type;
+        if let Some([version_type, code]) = self.pppoe {
+            inner_type = PPPOE_SESSION;
+            packet = pppoe_session(version_type, code, ppp_protocol, &packet);
+        }
+        let mut types = self.tags.clone();
+        types.push(inner_type);
+        let (outer_type, inner_types) = types.split_first().unwrap();
+        let mut rest = Vec::new();
+        for (vlan, following) in (1_u16..).zip(inner_types) {
+            rest.extend(vlan.to_be_bytes());
+            rest.extend(following.to_be_bytes());
+        }
+        rest.extend(packet);
+        ethernet(self.source, *outer_type, &rest)
+    }
+
+    fn ipv4(&self, destination: Ipv4Addr) -> Vec<u8> {
+        let body = self.body(IpAddr::V4(destination));
+        let mut header = Ipv4Header::new(
+            0,
+            64,
+            self.protocol(true),
+            SOURCE_IPV4,
+            destination.octets(),
+        )
+        .unwrap();
+        header.options = Ipv4Options::try_from(&vec![1; self.options * 4][..]).unwrap();
+        let (more, offset) = self.fragment_bits();
+        header.more_fragments = more;
+        header.fragment_offset = IpFragOffset::try_new(offset).unwrap();
+        header.set_payload_len(body.len()).unwrap();
+        header.header_checksum = header.calc_header_checksum();
+        [header.to_bytes().to_vec(), body].concat()
+    }
+
+    fn ipv6(&self, destination: Ipv6Addr) -> Vec<u8> {
+        let mut numbers = self.extensions.clone();
+        if self.fragment != Fragment::Whole {
+            numbers.push(44);
+        }
+        numbers.push(self.protocol(false).0);
+        let mut body = Vec::new();
+        for pair in numbers.windows(2) {
+            body.extend(self.extension(pair[0], pair[1]));
+        }
+        body.extend(self.body(IpAddr::V6(destination)));
+        let header = Ipv6Header {
+            traffic_class: 0,
+            flow_label: Ipv6FlowLabel::ZERO,
+            payload_length: u16::try_from(body.len()).unwrap(),
+            next_header: IpNumber(numbers[0]),
+            hop_limit: 64,
+            source: SOURCE_IPV6,
+            destination: destination.octets(),
+        };
+        [header.to_bytes().to_vec(), body].concat()
+    }
+
+    /// Eight bytes: options are one `PadN`, a routing header has no segments left.
+    fn extension(&self, number: u8, next: u8) -> [u8; 8] {
+        match number {
+            44 => {
+                let (more, offset) = self.fragment_bits();
+                let [high, low] = (offset << 3 | u16::from(more)).to_be_bytes();
+                [next, 0, high, low, 0, 0, 0, 7]
+            }
+            43 => [next, 0, 0, 0, 0, 0, 0, 0],
+            _ => [next, 0, 1, 4, 0, 0, 0, 0],
+        }
+    }
+
+    fn fragment_bits(&self) -> (bool, u16) {
+        match self.fragment {
+            Fragment::Whole => (false, 0),
+            Fragment::First => (true, 0),
+            Fragment::Later(offset) => (false, offset),
+        }
+    }
+
+    fn protocol(&self, ipv4: bool) -> IpNumber {
+        match self.transport {
+            Transport::Tcp(_) => IpNumber::TCP,
+            Transport::Udp(_) => IpNumber::UDP,
+            Transport::EchoRequest if ipv4 => IpNumber::ICMP,
+            Transport::EchoRequest => IpNumber::IPV6_ICMP,
+            Transport::Other(number) => IpNumber(number),
+        }
+    }
+
+    /// Transport header and payload; a later fragment has payload only.
+    fn body(&self, destination: IpAddr) -> Vec<u8> {
+        let header = match self.transport {
+            _ if matches!(self.fragment, Fragment::Later(_)) => Vec::new(),
+            Transport::Tcp(port) => self.tcp(port, destination),
+            Transport::Udp(port) => self.udp(port, destination),
+            Transport::EchoRequest if destination.is_ipv4() => vec![8, 0, 0, 0, 0, 1, 0, 1],
+            Transport::EchoRequest => vec![128, 0, 0, 0, 0, 1, 0, 1],
+            Transport::Other(_) => Vec::new(),
+        };
+        [header, self.payload.clone()].concat()
+    }
+
+    fn tcp(&self, port: u16, destination: IpAddr) -> Vec<u8> {
+        let mut header = TcpHeader::new(40_000, port, 1, 64_240);
+        header.syn = true;
+        header.checksum = match destination {
+            IpAddr::V4(to) => {
+                header.calc_checksum_ipv4_raw(SOURCE_IPV4, to.octets(), &self.payload)
+            }
+            IpAddr::V6(to) => {
+                header.calc_checksum_ipv6_raw(SOURCE_IPV6, to.octets(), &self.payload)
+            }
+        }
+        .unwrap();
+        header.to_bytes().to_vec()
+    }
+
+    fn udp(&self, port: u16, destination: IpAddr) -> Vec<u8> {
+        let length = u16::try_from(UdpHeader::LEN + self.payload.len()).unwrap();
+        let mut header = UdpHeader {
+            source_port: 40_000,
+            destination_port: port,
+            length,
+            checksum: 0,
+        };
+        header.checksum = match destination {
+            IpAddr::V4(to) => {
+                header.calc_checksum_ipv4_raw(SOURCE_IPV4, to.octets(), &self.payload)
+            }
+            IpAddr::V6(to) => {
+                header.calc_checksum_ipv6_raw(SOURCE_IPV6, to.octets(), &self.payload)
+            }
+        }
+        .unwrap();
+        header.to_bytes().to_vec()
+    }
+}
+
+const SOURCE_IPV4: [u8; 4] = [192, 168, 50, 10];
+const SOURCE_IPV6: [u8; 16] = [
+    0x20, 0x01, 0x0d, 0xb8, 0, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
+];
+
+fn pppoe_session(version_type: u8, code: u8, protocol: u16, packet: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(packet.len() + 2).unwrap();
+    let mut session = vec![version_type, code, 0, 1];
+    session.extend(length.to_be_bytes());
+    session.extend(protocol.to_be_bytes());
+    session.extend(packet);
+    session
+}

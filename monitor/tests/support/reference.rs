@@ -1,0 +1,343 @@
+//! The filter as DESIGN words it, slow and obvious: every policy is tried on
+//! every packet. It shares no code with the kernel program or the compiler.
+
+use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
+
+use monitor::policy::{Action, MacAddress};
+use monitor_common::Reason;
+
+/// Addresses whose first `length` bits are those of `address`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Block {
+    pub(crate) address: IpAddr,
+    pub(crate) length: u32,
+}
+
+/// A destination of a policy and the holes in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) block: Block,
+    pub(crate) except: Vec<Block>,
+}
+
+/// A policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Policy {
+    pub(crate) name: String,
+    pub(crate) action: Action,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// What is read from a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packet {
+    pub(crate) source: MacAddress,
+    pub(crate) destination: IpAddr,
+}
+
+/// What the kernel does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    Passed,
+    Dropped,
+}
+
+/// What becomes of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Unparsed(Reason),
+    Parsed {
+        packet: Packet,
+        /// Indices into the list of policies, ascending.
+        matched: Vec<usize>,
+        verdict: Verdict,
+    },
+}
+
+impl Block {
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        self.address.is_ipv4() == address.is_ipv4()
+            && leading_bits(self.address, self.length) == leading_bits(address, self.length)
+    }
+
+    /// The lowest address, its host bits zero.
+    pub(crate) fn first(self) -> IpAddr {
+        let host = width(self.address) - self.length;
+        let first = leading_bits(self.address, self.length).checked_shl(host);
+        address(self.address.is_ipv4(), first.unwrap_or(0))
+    }
+
+    /// The highest address, its host bits one.
+    pub(crate) fn last(self) -> IpAddr {
+        let host = width(self.address) - self.length;
+        let ones = 1_u128.checked_shl(host).unwrap_or(0).wrapping_sub(1);
+        address(self.address.is_ipv4(), number(self.first()) | ones)
+    }
+}
+
+impl fmt::Display for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.length)
+    }
+}
+
+impl FromStr for Block {
+    type Err = String;
+
+    /// `42.62.48.0/24`, or an address alone.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (address, length) = match text.split_once('/') {
+            Some((address, length)) => (address, Some(length)),
+            None => (text, None),
+        };
+        let address: IpAddr = address
+            .parse()
+            .map_err(|error| format!("{text}: {error}"))?;
+        let length = match length {
+            Some(length) => length.parse().map_err(|error| format!("{text}: {error}"))?,
+            None => width(address),
+        };
+        if length > width(address) {
+            return Err(format!("{text}: longer than the address"));
+        }
+        Ok(Self { address, length })
+    }
+}
+
+impl Entry {
+    fn contains(&self, address: IpAddr) -> bool {
+        let in_hole = self.except.iter().any(|hole| hole.contains(address));
+        self.block.contains(address) && !in_hole
+    }
+}
+
+impl Policy {
+    /// A policy whose blocks have no holes.
+    pub(crate) fn new(name: &str, action: Action, blocks: &[&str]) -> Self {
+        let entry = |block: &&str| Entry {
+            block: block.parse().unwrap(),
+            except: Vec::new(),
+        };
+        Self {
+            name: name.to_owned(),
+            action,
+            entries: blocks.iter().map(entry).collect(),
+        }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        self.entries.iter().any(|entry| entry.contains(address))
+    }
+}
+
+/// Bits of an address of this family.
+pub(crate) fn width(address: IpAddr) -> u32 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// The address as a number.
+pub(crate) fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => address.to_bits().into(),
+        IpAddr::V6(address) => address.to_bits(),
+    }
+}
+
+/// The number as an address; IPv4 takes the low 32 bits.
+pub(crate) fn address(ipv4: bool, number: u128) -> IpAddr {
+    if ipv4 {
+        let low = u32::try_from(number & u128::from(u32::MAX)).unwrap();
+        IpAddr::V4(low.into())
+    } else {
+        IpAddr::V6(number.into())
+    }
+}
+
+fn leading_bits(address: IpAddr, length: u32) -> u128 {
+    number(address)
+        .checked_shr(width(address) - length)
+        .unwrap_or(0)
+}
+
+/// Reads a frame from the outside in; the first thing that is wrong is the reason.
+pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
+    if frame.len() < 14 {
+        return Err(Reason::TruncatedEthernet);
+    }
+    let source = MacAddress(frame[6..12].try_into().unwrap());
+    let mut ether_type = number_at(frame, 12);
+    let mut rest = &frame[14..];
+    let mut tags = 0;
+    while matches!(ether_type, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
+        tags += 1;
+        if tags > 4 {
+            return Err(Reason::VlanDepth);
+        }
+        if rest.len() < 4 {
+            return Err(Reason::TruncatedVlan);
+        }
+        ether_type = number_at(rest, 2);
+        rest = &rest[4..];
+    }
+    let destination = match ether_type {
+        0x0800 => ipv4_destination(rest)?,
+        0x86dd => ipv6_destination(rest)?,
+        0x8864 => pppoe_destination(rest)?,
+        _ => return Err(Reason::NonIp),
+    };
+    Ok(Packet {
+        source,
+        destination,
+    })
+}
+
+/// Version and type, code, session, length, then the PPP protocol.
+fn pppoe_destination(session: &[u8]) -> Result<IpAddr, Reason> {
+    if session.len() < 8 || session[0] != 0x11 || session[1] != 0 {
+        return Err(Reason::BadPppoe);
+    }
+    match number_at(session, 6) {
+        0x0021 => ipv4_destination(&session[8..]),
+        0x0057 => ipv6_destination(&session[8..]),
+        _ => Err(Reason::NonIp),
+    }
+}
+
+fn ipv4_destination(header: &[u8]) -> Result<IpAddr, Reason> {
+    if header.len() < 20 {
+        return Err(Reason::TruncatedIpv4);
+    }
+    let (version, words) = (header[0] / 16, header[0] % 16);
+    if version != 4 || words < 5 {
+        return Err(Reason::BadIpv4);
+    }
+    let destination: [u8; 4] = header[16..20].try_into().unwrap();
+    Ok(destination.into())
+}
+
+fn ipv6_destination(header: &[u8]) -> Result<IpAddr, Reason> {
+    if header.len() < 40 {
+        return Err(Reason::TruncatedIpv6);
+    }
+    if header[0] / 16 != 6 {
+        return Err(Reason::BadIpv6);
+    }
+    let destination: [u8; 16] = header[24..40].try_into().unwrap();
+    Ok(destination.into())
+}
+
+fn number_at(bytes: &[u8], offset: usize) -> u16 {
+    u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
+}
+
+/// Parses, tries every policy, and decides: an `allow` that matches wins, else
+/// any `drop` drops.
+pub(crate) fn judge(policies: &[Policy], frame: &[u8]) -> Outcome {
+    let packet = match parse(frame) {
+        Ok(packet) => packet,
+        Err(reason) => return Outcome::Unparsed(reason),
+    };
+    let matched: Vec<usize> = (0..policies.len())
+        .filter(|&index| policies[index].contains(packet.destination))
+        .collect();
+    let asked = |action| {
+        matched
+            .iter()
+            .any(|&index| policies[index].action == action)
+    };
+    let dropped = asked(Action::Drop) && !asked(Action::Allow);
+    Outcome::Parsed {
+        packet,
+        matched,
+        verdict: if dropped {
+            Verdict::Dropped
+        } else {
+            Verdict::Passed
+        },
+    }
+}
+
+/// Packets and bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Total {
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+/// The family of an interface's cell; what is not parsed is neither, by reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Family {
+    Ipv4,
+    Ipv6,
+    Other(Reason),
+}
+
+/// Every cell that is not zero.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cells {
+    /// A packet adds to exactly one of them.
+    pub(crate) interfaces: BTreeMap<(String, Verdict, Family), Total>,
+    /// By policy name; every policy that matches counts.
+    pub(crate) policies: BTreeMap<(String, Verdict), Total>,
+    /// By source and policy name.
+    pub(crate) devices: BTreeMap<(MacAddress, String, Verdict), Total>,
+}
+
+/// The filter on any number of interfaces.
+#[derive(Clone, Debug)]
+pub(crate) struct Model {
+    policies: Vec<Policy>,
+    pub(crate) cells: Cells,
+}
+
+impl Model {
+    pub(crate) fn new(policies: Vec<Policy>) -> Self {
+        Self {
+            policies,
+            cells: Cells::default(),
+        }
+    }
+
+    /// A new generation; the cells live on.
+    pub(crate) fn replace_policies(&mut self, policies: Vec<Policy>) {
+        self.policies = policies;
+    }
+
+    /// A frame of `bytes` bytes, of which `frame` is what the program sees.
+    pub(crate) fn receive(&mut self, interface: &str, frame: &[u8], bytes: u64) -> Verdict {
+        let outcome = judge(&self.policies, frame);
+        let (family, verdict) = match &outcome {
+            Outcome::Unparsed(reason) => (Family::Other(*reason), Verdict::Passed),
+            Outcome::Parsed {
+                packet, verdict, ..
+            } if packet.destination.is_ipv4() => (Family::Ipv4, *verdict),
+            Outcome::Parsed { verdict, .. } => (Family::Ipv6, *verdict),
+        };
+        add(
+            &mut self.cells.interfaces,
+            (interface.to_owned(), verdict, family),
+            bytes,
+        );
+        if let Outcome::Parsed {
+            packet, matched, ..
+        } = outcome
+        {
+            for index in matched {
+                let name = &self.policies[index].name;
+                add(&mut self.cells.policies, (name.clone(), verdict), bytes);
+                add(
+                    &mut self.cells.devices,
+                    (packet.source, name.clone(), verdict),
+                    bytes,
+                );
+            }
+        }
+        verdict
+    }
+}
+
+fn add<K: Ord>(cells: &mut BTreeMap<K, Total>, key: K, bytes: u64) {
+    let cell = cells.entry(key).or_default();
+    cell.packets += 1;
+    cell.bytes += bytes;
+}
