@@ -101,6 +101,7 @@ impl Topology {
         for namespace in self.namespaces() {
             namespace.add()?;
             namespace.ip("link set lo up")?;
+            namespace.enter(without_dad)?;
         }
         self.make_links()?;
         self.address()?;
@@ -138,20 +139,15 @@ impl Topology {
         Ok(())
     }
 
-    /// `nodad`: an IPv6 address is usable at once instead of after a second.
     fn address(&self) -> Result<()> {
         self.phone.ip("addr add 192.168.50.10/24 dev eth0")?;
-        self.phone
-            .ip("addr add 2001:db8:50::10/64 dev eth0 nodad")?;
+        self.phone.ip("addr add 2001:db8:50::10/64 dev eth0")?;
         self.gateway.ip("addr add 192.168.50.1/24 dev wlan0")?;
-        self.gateway
-            .ip("addr add 2001:db8:50::1/64 dev wlan0 nodad")?;
+        self.gateway.ip("addr add 2001:db8:50::1/64 dev wlan0")?;
         self.gateway.ip("addr add 203.0.113.1/24 dev wan0")?;
-        self.gateway
-            .ip("addr add 2001:db8:113::1/64 dev wan0 nodad")?;
+        self.gateway.ip("addr add 2001:db8:113::1/64 dev wan0")?;
         self.internet.ip("addr add 203.0.113.2/24 dev eth0")?;
-        self.internet
-            .ip("addr add 2001:db8:113::2/64 dev eth0 nodad")?;
+        self.internet.ip("addr add 2001:db8:113::2/64 dev eth0")?;
         TARGETS.iter().try_for_each(|target| {
             self.internet
                 .ip(&format!("addr add {} dev lo", target.address))
@@ -169,6 +165,13 @@ impl Topology {
         self.internet
             .ip("-6 route add 2001:db8:50::/64 via 2001:db8:113::1")
     }
+}
+
+/// Duplicate address detection would keep IPv6 silent for the first seconds; a
+/// router needs its link-local address, which only this setting reaches.
+fn without_dad() -> Result<()> {
+    set("/proc/sys/net/ipv6/conf/all/accept_dad", "0")?;
+    set("/proc/sys/net/ipv6/conf/default/accept_dad", "0")
 }
 
 /// /proc/sys/net is that of the namespace of the thread that opens it.
