@@ -18,7 +18,10 @@ use frame::Frame;
 /// Decides about one frame. Everything that is not dropped is passed on, also
 /// what could not be parsed.
 #[xdp]
-#[expect(clippy::needless_pass_by_value, reason = "the `xdp` macro hands it over by value")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the `xdp` macro hands it over by value"
+)]
 fn monitor(ctx: XdpContext) -> u32 {
     let frame = Frame::new(&ctx);
     let verdict = match decide(&frame) {

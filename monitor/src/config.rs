@@ -151,9 +151,9 @@ pub enum ConfigError {
 }
 
 fn position(error: &serde_yaml::Error) -> String {
-    error.location().map_or_else(String::new, |at| {
-        format!(":{}:{}", at.line(), at.column())
-    })
+    error
+        .location()
+        .map_or_else(String::new, |at| format!(":{}:{}", at.line(), at.column()))
 }
 
 impl Options {

@@ -236,7 +236,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::compile::RulesetPolicy;
+    use crate::compile::{PolicyIndex, RulesetPolicy};
 
     const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
     const LAPTOP: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);

@@ -64,25 +64,65 @@ fn destinations() -> Vec<(&'static str, Vec<u8>, Expect)> {
     let frame = |destination| to(destination).build();
     vec![
         ("v4, /0 only", frame("203.0.113.1"), Passed(&[COUNT])),
-        ("v4, below the range", frame("9.255.255.255"), Passed(&[COUNT])),
-        ("v4, first of the range", frame("10.0.0.0"), Dropped(&[COUNT, DROP])),
-        ("v4, last of the range", frame("10.255.255.255"), Dropped(&[COUNT, DROP])),
+        (
+            "v4, below the range",
+            frame("9.255.255.255"),
+            Passed(&[COUNT]),
+        ),
+        (
+            "v4, first of the range",
+            frame("10.0.0.0"),
+            Dropped(&[COUNT, DROP]),
+        ),
+        (
+            "v4, last of the range",
+            frame("10.255.255.255"),
+            Dropped(&[COUNT, DROP]),
+        ),
         ("v4, above the range", frame("11.0.0.0"), Passed(&[COUNT])),
-        ("v4, allow inside drop", frame("10.1.1.255"), Passed(&[ALLOW, COUNT, DROP])),
-        ("v4, beside the allow", frame("10.1.2.0"), Dropped(&[COUNT, DROP])),
-        ("v4, full length", frame("192.0.2.7"), Dropped(&[COUNT, DROP])),
-        ("v4, beside full length", frame("192.0.2.6"), Passed(&[COUNT])),
+        (
+            "v4, allow inside drop",
+            frame("10.1.1.255"),
+            Passed(&[ALLOW, COUNT, DROP]),
+        ),
+        (
+            "v4, beside the allow",
+            frame("10.1.2.0"),
+            Dropped(&[COUNT, DROP]),
+        ),
+        (
+            "v4, full length",
+            frame("192.0.2.7"),
+            Dropped(&[COUNT, DROP]),
+        ),
+        (
+            "v4, beside full length",
+            frame("192.0.2.6"),
+            Passed(&[COUNT]),
+        ),
         ("v4, lowest", frame("0.0.0.0"), Passed(&[COUNT])),
         ("v4, highest", frame("255.255.255.255"), Passed(&[COUNT])),
         ("v6, /0 only", frame("2001:db7:ffff::1"), Passed(&[COUNT])),
-        ("v6, first of the range", frame("2001:db8::"), Dropped(&[COUNT, DROP])),
+        (
+            "v6, first of the range",
+            frame("2001:db8::"),
+            Dropped(&[COUNT, DROP]),
+        ),
         (
             "v6, last of the range",
             frame("2001:db8:ffff:ffff:ffff:ffff:ffff:ffff"),
             Dropped(&[COUNT, DROP]),
         ),
-        ("v6, allow inside drop", frame("2001:db8:1:1::9"), Passed(&[ALLOW, COUNT, DROP])),
-        ("v6, full length", frame("2001:db8:ffff::7"), Dropped(&[COUNT, DROP])),
+        (
+            "v6, allow inside drop",
+            frame("2001:db8:1:1::9"),
+            Passed(&[ALLOW, COUNT, DROP]),
+        ),
+        (
+            "v6, full length",
+            frame("2001:db8:ffff::7"),
+            Dropped(&[COUNT, DROP]),
+        ),
         ("v6, lowest", frame("::"), Passed(&[COUNT])),
     ]
 }
@@ -95,25 +135,77 @@ fn layers() -> Vec<(&'static str, Vec<u8>, Expect)> {
     vec![
         ("one tag", v4().tags(&[0x8100]).build(), dropped()),
         ("QinQ", v6().tags(&[0x88a8, 0x8100]).build(), dropped()),
-        ("three tags", v4().tags(&[0x9100, 0x9200, 0x8100]).build(), dropped()),
+        (
+            "three tags",
+            v4().tags(&[0x9100, 0x9200, 0x8100]).build(),
+            dropped(),
+        ),
         ("four tags", v6().tags(&[0x8100; 4]).build(), dropped()),
-        ("five tags", v4().tags(&[0x8100; 5]).build(), Unparsed(Reason::VlanDepth)),
+        (
+            "five tags",
+            v4().tags(&[0x8100; 5]).build(),
+            Unparsed(Reason::VlanDepth),
+        ),
         ("PPPoE, v4", v4().pppoe().build(), dropped()),
         ("PPPoE, v6", v6().pppoe().build(), dropped()),
-        ("PPPoE in four tags", v6().tags(&[0x8100; 4]).pppoe().build(), dropped()),
-        ("PPPoE, another version", v4().pppoe_with(0x21, 0).build(), Unparsed(Reason::BadPppoe)),
-        ("PPPoE, another code", v4().pppoe_with(0x11, 9).build(), Unparsed(Reason::BadPppoe)),
+        (
+            "PPPoE in four tags",
+            v6().tags(&[0x8100; 4]).pppoe().build(),
+            dropped(),
+        ),
+        (
+            "PPPoE, another version",
+            v4().pppoe_with(0x21, 0).build(),
+            Unparsed(Reason::BadPppoe),
+        ),
+        (
+            "PPPoE, another code",
+            v4().pppoe_with(0x11, 9).build(),
+            Unparsed(Reason::BadPppoe),
+        ),
         ("IPv4 with options", v4().options(10).build(), dropped()),
-        ("IPv4, first fragment", v4().fragment(Fragment::First).build(), dropped()),
-        ("IPv4, later fragment", v4().fragment(Fragment::Later(100)).build(), dropped()),
-        ("IPv6, later fragment", v6().fragment(Fragment::Later(100)).build(), dropped()),
-        ("IPv6, extension headers", v6().extensions(&[0, 43, 60]).build(), dropped()),
-        ("TCP", v4().transport(Transport::Tcp(443)).build(), dropped()),
-        ("no next header", v6().transport(Transport::Other(59)).build(), dropped()),
+        (
+            "IPv4, first fragment",
+            v4().fragment(Fragment::First).build(),
+            dropped(),
+        ),
+        (
+            "IPv4, later fragment",
+            v4().fragment(Fragment::Later(100)).build(),
+            dropped(),
+        ),
+        (
+            "IPv6, later fragment",
+            v6().fragment(Fragment::Later(100)).build(),
+            dropped(),
+        ),
+        (
+            "IPv6, extension headers",
+            v6().extensions(&[0, 43, 60]).build(),
+            dropped(),
+        ),
+        (
+            "TCP",
+            v4().transport(Transport::Tcp(443)).build(),
+            dropped(),
+        ),
+        (
+            "no next header",
+            v6().transport(Transport::Other(59)).build(),
+            dropped(),
+        ),
         ("a long frame", v4().payload(&[0; 5000]).build(), dropped()),
         ("ARP", arp, Unparsed(Reason::NonIp)),
-        ("802.3 length", ethernet(GATEWAY, 38, &[0x42; 38]), Unparsed(Reason::NonIp)),
-        ("empty Ethernet", ethernet(GATEWAY, ARP, &[]), Unparsed(Reason::NonIp)),
+        (
+            "802.3 length",
+            ethernet(GATEWAY, 38, &[0x42; 38]),
+            Unparsed(Reason::NonIp),
+        ),
+        (
+            "empty Ethernet",
+            ethernet(GATEWAY, ARP, &[]),
+            Unparsed(Reason::NonIp),
+        ),
     ]
 }
 
@@ -131,12 +223,20 @@ fn truncated() -> Vec<(&'static str, Vec<u8>, Expect)> {
         ("39 bytes of IPv6", v6(53), Unparsed(Reason::TruncatedIpv6)),
         ("40 bytes of IPv6", v6(54), Dropped(&[COUNT, DROP])),
         ("no first tag", tagged(14), Unparsed(Reason::TruncatedVlan)),
-        ("half a second tag", tagged(21), Unparsed(Reason::TruncatedVlan)),
+        (
+            "half a second tag",
+            tagged(21),
+            Unparsed(Reason::TruncatedVlan),
+        ),
         ("tags alone", tagged(22), Unparsed(Reason::TruncatedIpv4)),
         ("half a PPPoE header", pppoe(19), Unparsed(Reason::BadPppoe)),
         ("no PPP protocol", pppoe(20), Unparsed(Reason::BadPppoe)),
         ("half a PPP protocol", pppoe(21), Unparsed(Reason::BadPppoe)),
-        ("PPPoE and no packet", pppoe(22), Unparsed(Reason::TruncatedIpv4)),
+        (
+            "PPPoE and no packet",
+            pppoe(22),
+            Unparsed(Reason::TruncatedIpv4),
+        ),
     ]
 }
 
@@ -148,12 +248,36 @@ fn damaged() -> Vec<(&'static str, Vec<u8>, Expect)> {
     };
     let lcp = [0x11, 0, 0, 1, 0, 4, 0xc0, 0x21, 1, 1];
     vec![
-        ("IPv4, version 5", with(to("10.2.3.4"), 14, 0x55), Unparsed(Reason::BadIpv4)),
-        ("IPv4, 4 header words", with(to("10.2.3.4"), 14, 0x44), Unparsed(Reason::BadIpv4)),
-        ("IPv4, wrong total length", with(to("10.2.3.4"), 16, 0xff), Dropped(&[COUNT, DROP])),
-        ("IPv6, version 4", with(to("2001:db8::4"), 14, 0x40), Unparsed(Reason::BadIpv6)),
-        ("IPv6, traffic class", with(to("2001:db8::4"), 14, 0x6f), Dropped(&[COUNT, DROP])),
-        ("LCP in PPPoE", ethernet(GATEWAY, PPPOE_SESSION, &lcp), Unparsed(Reason::NonIp)),
+        (
+            "IPv4, version 5",
+            with(to("10.2.3.4"), 14, 0x55),
+            Unparsed(Reason::BadIpv4),
+        ),
+        (
+            "IPv4, 4 header words",
+            with(to("10.2.3.4"), 14, 0x44),
+            Unparsed(Reason::BadIpv4),
+        ),
+        (
+            "IPv4, wrong total length",
+            with(to("10.2.3.4"), 16, 0xff),
+            Dropped(&[COUNT, DROP]),
+        ),
+        (
+            "IPv6, version 4",
+            with(to("2001:db8::4"), 14, 0x40),
+            Unparsed(Reason::BadIpv6),
+        ),
+        (
+            "IPv6, traffic class",
+            with(to("2001:db8::4"), 14, 0x6f),
+            Dropped(&[COUNT, DROP]),
+        ),
+        (
+            "LCP in PPPoE",
+            ethernet(GATEWAY, PPPOE_SESSION, &lcp),
+            Unparsed(Reason::NonIp),
+        ),
     ]
 }
 
@@ -193,9 +317,8 @@ fn the_longest_match_set_is_walked_to_its_end() {
 /// More devices than the table holds: the policy still counts all of them.
 #[test]
 fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
-    let ruleset = compiled(
-        "version: 1\npolicies: [{name: p, action: drop, destinations: [10.0.0.0/8]}]\n",
-    );
+    let ruleset =
+        compiled("version: 1\npolicies: [{name: p, action: drop, destinations: [10.0.0.0/8]}]\n");
     let mut sandbox = Sandbox::new(&ruleset).unwrap();
     let devices = monitor_common::MAX_DEVICE_CELLS + 100;
     for number in 0..devices {
@@ -213,7 +336,10 @@ fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
         .iter()
         .map(|(_, device)| device.dropped.packets)
         .sum();
-    assert_eq!(of_devices + policy.other_dropped.packets, policy.dropped.packets);
+    assert_eq!(
+        of_devices + policy.other_dropped.packets,
+        policy.dropped.packets
+    );
 }
 
 const RULESETS: usize = 300;

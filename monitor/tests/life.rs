@@ -66,7 +66,10 @@ fn a_changed_file_is_loaded_and_a_broken_one_is_not() {
     assert!(lab.metrics().contains("monitor_reload_success 0"));
     assert!(daemon.log().contains("dorp"), "{}", daemon.log());
     let human = text(&lab.monitor(&["status"]).stdout);
-    assert!(human.contains("NOT LOADED") && human.contains("dorp"), "{human}");
+    assert!(
+        human.contains("NOT LOADED") && human.contains("dorp"),
+        "{human}"
+    );
     let reload = lab.monitor(&["reload"]);
     assert_eq!(reload.status.code(), Some(1));
     assert!(text(&reload.stderr).contains("generation 1 stays in force"));
@@ -118,7 +121,11 @@ fn after_kill_9_the_filter_drops_and_counts_and_the_next_run_takes_over() {
     send(&lab, blocked, 10);
     assert_eq!(lab.policy("blocked"), (0, 30));
     assert_eq!(received.load(Ordering::Relaxed), 0);
-    assert_eq!(generations(&lab.pin_dir).len(), 1, "old generations are removed");
+    assert_eq!(
+        generations(&lab.pin_dir).len(),
+        1,
+        "old generations are removed"
+    );
 }
 
 #[test]
@@ -179,7 +186,9 @@ fn detach_leaves_nothing_behind() {
         });
         assert_eq!(attached_program(&lab), None);
         send(&lab, blocked, 5);
-        poll("packets pass again", || received.load(Ordering::Relaxed) == 5);
+        poll("packets pass again", || {
+            received.load(Ordering::Relaxed) == 5
+        });
         let again = lab.monitor(&["detach"]);
         assert_eq!(again.status.code(), Some(1));
         assert!(text(&again.stderr).contains("no filter is in force"));
@@ -196,8 +205,17 @@ fn a_second_daemon_says_who_holds_the_interface() {
     assert!(same_socket.contains(&holder), "{same_socket}");
 
     let other_socket = lab.directory.path().join("other.sock");
-    let arguments = ["--interface", "wlan0", "--listen", "127.0.0.1:0", "--socket"];
-    let same_pins = refused(&lab, &[&arguments[..], &[other_socket.to_str().unwrap()]].concat());
+    let arguments = [
+        "--interface",
+        "wlan0",
+        "--listen",
+        "127.0.0.1:0",
+        "--socket",
+    ];
+    let same_pins = refused(
+        &lab,
+        &[&arguments[..], &[other_socket.to_str().unwrap()]].concat(),
+    );
     assert!(same_pins.contains(&holder), "{same_pins}");
 
     let other_pins = format!("{}x", lab.pin_dir.display());
@@ -220,7 +238,14 @@ fn where_the_second_interface_fails_the_first_stays_as_it_was() {
 
     let other = Lab::new("rollback-other");
     occupy(&lab, &other);
-    let interfaces = ["--interface", "wlan0", "--interface", "wlan1", "--mode", "generic"];
+    let interfaces = [
+        "--interface",
+        "wlan0",
+        "--interface",
+        "wlan1",
+        "--mode",
+        "generic",
+    ];
     let error = refused(&lab, &interfaces);
     assert!(error.contains("wlan1"), "{error}");
     assert_eq!(attached_program(&lab), program, "the old program is back");
@@ -235,7 +260,10 @@ fn where_the_second_interface_fails_the_first_stays_as_it_was() {
 fn a_start_that_fails_attaches_nothing() {
     let lab = Lab::new("fails");
     let missing = refused(&lab, &["--interface", "wlan7"]);
-    assert!(missing.contains("wlan7") && missing.contains("wlan0"), "{missing}");
+    assert!(
+        missing.contains("wlan7") && missing.contains("wlan0"),
+        "{missing}"
+    );
 
     let none = refused(&lab, &[]);
     assert!(none.contains("--interface"), "{none}");
@@ -256,7 +284,10 @@ fn a_start_that_fails_attaches_nothing() {
 fn without_privileges_the_error_says_which_are_needed() {
     let lab = Lab::new("nobody");
     let directory = lab.directory.path();
-    sh(&format!("chmod -R a+rX {0} && mkdir -m 777 {0}/n", directory.display()));
+    sh(&format!(
+        "chmod -R a+rX {0} && mkdir -m 777 {0}/n",
+        directory.display()
+    ));
     // The binary may lie where others cannot look.
     let copy = directory.join("monitor");
     fs::copy(binary(), &copy).unwrap();
@@ -265,7 +296,14 @@ fn without_privileges_the_error_says_which_are_needed() {
         .command("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
         .arg(&copy)
-        .args(["run", "--interface", "wlan0", "--listen", "127.0.0.1:0", "--policies"])
+        .args([
+            "run",
+            "--interface",
+            "wlan0",
+            "--listen",
+            "127.0.0.1:0",
+            "--policies",
+        ])
         .arg(lab.policies())
         .args(["--state-dir", &format!("{}/n/state", directory.display())])
         .args(["--socket", &format!("{}/n/socket", directory.display())])
@@ -275,7 +313,10 @@ fn without_privileges_the_error_says_which_are_needed() {
         .unwrap();
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
-    assert!(error.contains("CAP_BPF") && error.contains("root"), "{error}");
+    assert!(
+        error.contains("CAP_BPF") && error.contains("root"),
+        "{error}"
+    );
 }
 
 #[test]

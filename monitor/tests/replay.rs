@@ -32,7 +32,12 @@ fn every_ethernet_capture_gives_the_expected_packets_and_bytes() {
             assert!(error.contains("IEEE802_11_RADIO"), "{error}");
             continue;
         }
-        assert!(output.status.success(), "{}: {}", expected.file, text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            expected.file,
+            text(&output.stderr)
+        );
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
         compare(&report, &expected);
         compared += 1;
@@ -59,8 +64,16 @@ fn compare(report: &Value, expected: &Expected) {
         .values()
         .map(|count| count.as_u64().unwrap())
         .sum();
-    assert_eq!(report["parsed"].as_u64().unwrap() + unparsed, expected.packets, "{file}");
-    assert_eq!(report["parsed"], expected.outer_v4 + expected.outer_v6, "{file}");
+    assert_eq!(
+        report["parsed"].as_u64().unwrap() + unparsed,
+        expected.packets,
+        "{file}"
+    );
+    assert_eq!(
+        report["parsed"],
+        expected.outer_v4 + expected.outer_v6,
+        "{file}"
+    );
     assert_eq!(policy["action"], "count");
     assert_eq!(policy["packets"], expected.cn_dst_pkts, "{file}");
     assert_eq!(policy["bytes"], expected.cn_dst_bytes, "{file}");
@@ -68,9 +81,20 @@ fn compare(report: &Value, expected: &Expected) {
     for (mac, device) in &expected.devices {
         let found = &report["devices"][mac.to_string()];
         let matched = &found["policies"]["cn"];
-        assert_eq!(matched["packets"].as_u64().unwrap_or(0), device.cn_pkts, "{file} {mac}");
-        assert_eq!(matched["bytes"].as_u64().unwrap_or(0), device.cn_bytes, "{file} {mac}");
-        assert!(found["packets"].as_u64().unwrap() >= device.ip_pkts, "{file} {mac}");
+        assert_eq!(
+            matched["packets"].as_u64().unwrap_or(0),
+            device.cn_pkts,
+            "{file} {mac}"
+        );
+        assert_eq!(
+            matched["bytes"].as_u64().unwrap_or(0),
+            device.cn_bytes,
+            "{file} {mac}"
+        );
+        assert!(
+            found["packets"].as_u64().unwrap() >= device.ip_pkts,
+            "{file} {mac}"
+        );
     }
 }
 
@@ -128,7 +152,10 @@ policies:
     assert_eq!((&seen["packets"], &seen["dropped"]), (&6.into(), &4.into()));
     assert_eq!(seen["bytes"], 2 * (2 * short + 9000));
     let stopped = &report["policies"]["stopped"];
-    assert_eq!((&stopped["packets"], &stopped["dropped"]), (&4.into(), &4.into()));
+    assert_eq!(
+        (&stopped["packets"], &stopped["dropped"]),
+        (&4.into(), &4.into())
+    );
 }
 
 fn cn_policies(folder: &Path) -> TempDir {
@@ -137,7 +164,8 @@ fn cn_policies(folder: &Path) -> TempDir {
         .iter()
         .map(|list| (list, folder.join(list)))
         .collect();
-    let mut yaml = "version: 1\npolicies:\n  - name: cn\n    action: count\n    destinations:\n".to_owned();
+    let mut yaml =
+        "version: 1\npolicies:\n  - name: cn\n    action: count\n    destinations:\n".to_owned();
     for path in lists.values() {
         yaml += &format!("      - {{list: {}}}\n", path.display());
     }

@@ -40,9 +40,17 @@ fn blocks_and_passes(mode: &str) {
     for (address, server) in servers {
         let blocked = BLOCKED.contains(&address);
         let before = lab.policy("blocked").1;
-        assert_eq!(udp_echo(&lab, server), if blocked { 0 } else { DATAGRAMS }, "UDP {address}");
+        assert_eq!(
+            udp_echo(&lab, server),
+            if blocked { 0 } else { DATAGRAMS },
+            "UDP {address}"
+        );
         let expected = if blocked { DATAGRAMS } else { 0 };
-        assert_eq!(lab.policy("blocked").1 - before, expected, "drops of UDP to {address}");
+        assert_eq!(
+            lab.policy("blocked").1 - before,
+            expected,
+            "drops of UDP to {address}"
+        );
         assert_eq!(ping(&lab, address), !blocked, "ping {address}");
         assert_eq!(tcp_echo(&lab, address), !blocked, "TCP {address}");
     }
@@ -76,16 +84,26 @@ fn metrics_say_the_same_as_status() {
     let page = lab.metrics();
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     for line in [
-        format!("monitor_policy_packets_total{{policy=\"blocked\",verdict=\"dropped\"}} {DATAGRAMS}"),
-        format!("monitor_interface_packets_total{{interface=\"wlan0\",verdict=\"dropped\",family=\"ipv6\"}} {DATAGRAMS}"),
+        format!(
+            "monitor_policy_packets_total{{policy=\"blocked\",verdict=\"dropped\"}} {DATAGRAMS}"
+        ),
+        format!(
+            "monitor_interface_packets_total{{interface=\"wlan0\",verdict=\"dropped\",family=\"ipv6\"}} {DATAGRAMS}"
+        ),
         "monitor_generation{interface=\"wlan0\"} 1".to_owned(),
         "monitor_attached{interface=\"wlan0\",mode=\"generic\"} 1".to_owned(),
         "monitor_reload_success 1".to_owned(),
         "# EOF".to_owned(),
     ] {
-        assert!(page.lines().any(|found| found == line), "no line {line}\n{page}");
+        assert!(
+            page.lines().any(|found| found == line),
+            "no line {line}\n{page}"
+        );
     }
-    assert!(!page.contains(PHONE_MAC), "a MAC is private unless asked for");
+    assert!(
+        !page.contains(PHONE_MAC),
+        "a MAC is private unless asked for"
+    );
 }
 
 /// Sends datagrams one by one and counts the answers.

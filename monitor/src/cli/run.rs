@@ -134,8 +134,10 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
 fn start(settings: Settings) -> Result<(Core, Vec<String>), daemon::StartError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     bar.set_style(
-        ProgressStyle::with_template("loading {bar:40} {human_pos}/{human_len} prefixes, {eta} left")
-            .expect("the template is valid"),
+        ProgressStyle::with_template(
+            "loading {bar:40} {human_pos}/{human_len} prefixes, {eta} left",
+        )
+        .expect("the template is valid"),
     );
     let started = Core::start(settings, &mut |done, total| {
         if total >= PROGRESS_FROM && bar.is_hidden() && io::stderr().is_terminal() {
@@ -172,7 +174,11 @@ fn warn_if_public(listen: SocketAddr) {
 }
 
 fn init_log(log_packets: bool) {
-    let default = if log_packets { "info,monitor=debug" } else { "info" };
+    let default = if log_packets {
+        "info,monitor=debug"
+    } else {
+        "info"
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)

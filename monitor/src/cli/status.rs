@@ -35,7 +35,10 @@ fn head(text: &mut String, status: &Status) {
             listen,
             ..
         }) => {
-            let _ = writeln!(text, "daemon     process {pid}, version {version}, {listen}");
+            let _ = writeln!(
+                text,
+                "daemon     process {pid}, version {version}, {listen}"
+            );
             if let Some(error) = &status.snapshot.reload.error {
                 let _ = writeln!(
                     text,
@@ -56,7 +59,13 @@ fn head(text: &mut String, status: &Status) {
 
 fn interfaces(text: &mut String, snapshot: &Snapshot) {
     let mut rows = table(&[
-        "interface", "filter", "generation", "passed v4", "passed v6", "dropped v4", "dropped v6",
+        "interface",
+        "filter",
+        "generation",
+        "passed v4",
+        "passed v6",
+        "dropped v4",
+        "dropped v6",
         "unparsed",
     ]);
     for interface in &snapshot.interfaces {
@@ -71,13 +80,22 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
             .map(|(reason, count)| format!("{reason} {}", count.packets))
             .collect();
         if !reasons.is_empty() {
-            let _ = writeln!(text, "unparsed on {}: {}", interface.name, reasons.join(", "));
+            let _ = writeln!(
+                text,
+                "unparsed on {}: {}",
+                interface.name,
+                reasons.join(", ")
+            );
         }
     }
 }
 
 fn interface_row(interface: &InterfaceSnapshot) -> [String; 8] {
-    let unparsed: u64 = interface.unparsed.iter().map(|(_, count)| count.packets).sum();
+    let unparsed: u64 = interface
+        .unparsed
+        .iter()
+        .map(|(_, count)| count.packets)
+        .sum();
     [
         interface.name.clone(),
         interface
@@ -97,7 +115,13 @@ fn interface_row(interface: &InterfaceSnapshot) -> [String; 8] {
 
 fn policies(text: &mut String, snapshot: &Snapshot) {
     let mut rows = table(&[
-        "policy", "action", "prefixes v4/v6", "passed", "dropped", "bytes", "devices",
+        "policy",
+        "action",
+        "prefixes v4/v6",
+        "passed",
+        "dropped",
+        "bytes",
+        "devices",
     ]);
     for policy in &snapshot.policies {
         rows.add_row(policy_row(policy));
@@ -122,7 +146,13 @@ fn policy_row(policy: &PolicySnapshot) -> [String; 7] {
 }
 
 fn devices(text: &mut String, snapshot: &Snapshot) {
-    let mut rows = table(&["device (source MAC)", "policy", "passed", "dropped", "bytes"]);
+    let mut rows = table(&[
+        "device (source MAC)",
+        "policy",
+        "passed",
+        "dropped",
+        "bytes",
+    ]);
     let mut any = false;
     for policy in &snapshot.policies {
         for device in &policy.devices {

@@ -55,7 +55,12 @@ impl FileWatch {
             .collect();
         let wanted: BTreeSet<_> = paths
             .iter()
-            .flat_map(|path| [nearest_directory(Some(path)), nearest_directory(path.parent())])
+            .flat_map(|path| {
+                [
+                    nearest_directory(Some(path)),
+                    nearest_directory(path.parent()),
+                ]
+            })
             .flatten()
             .collect();
         *self.paths.lock().unwrap_or_else(PoisonError::into_inner) = paths;
@@ -112,9 +117,9 @@ fn nearest_directory(path: Option<&Path>) -> Option<PathBuf> {
 /// came or went.
 fn is_relevant(event: &notify::Event, watched: &BTreeSet<PathBuf>) -> bool {
     let concerns = |changed: &Path| {
-        watched.iter().any(|path| {
-            path.starts_with(changed) || changed.parent() == Some(path)
-        })
+        watched
+            .iter()
+            .any(|path| path.starts_with(changed) || changed.parent() == Some(path))
     };
     is_change(event.kind) && event.paths.iter().any(|changed| concerns(changed))
 }

@@ -269,10 +269,8 @@ impl Filter {
                 link,
                 old,
                 new,
-            } => sys::link_update(link, old, new).map_err(|source| Error::Replace {
-                interface,
-                source,
-            }),
+            } => sys::link_update(link, old, new)
+                .map_err(|source| Error::Replace { interface, source }),
         }
     }
 
@@ -304,11 +302,7 @@ impl Filter {
         let mut errors = Vec::new();
         errors.extend(remove_link(&self.pins, interface, link).err());
         let slot = self.state.assign_interface(interface)?;
-        errors.extend(
-            self.state
-                .record_interface(slot, interface, 0, None)
-                .err(),
-        );
+        errors.extend(self.state.record_interface(slot, interface, 0, None).err());
         Error::collect(errors)
     }
 
@@ -350,8 +344,8 @@ fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
     let interfaces = pins.linked_interfaces()?;
     let mut errors = Vec::new();
     for interface in &interfaces {
-        let removed = pins::open(&pins.link(interface))
-            .and_then(|link| remove_link(pins, interface, &link));
+        let removed =
+            pins::open(&pins.link(interface)).and_then(|link| remove_link(pins, interface, &link));
         errors.extend(removed.err());
     }
     if errors.is_empty() {
@@ -424,8 +418,8 @@ fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
 }
 
 fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
-    let all = interfaces::list()
-        .map_err(|source| Error::system("list network interfaces", source))?;
+    let all =
+        interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
     let mut found = Vec::new();
     for name in names {
         let interface = all.iter().find(|interface| interface.name == *name);

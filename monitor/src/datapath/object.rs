@@ -39,13 +39,8 @@ pub(super) mod ruleset {
     pub(in super::super) const MATCH_SETS: &str = "MATCH_SETS";
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
-    pub(in super::super) const ALL: [&str; 5] = [
-        PREFIXES_V4,
-        PREFIXES_V6,
-        MATCH_SETS,
-        GENERATION,
-        POLICIES,
-    ];
+    pub(in super::super) const ALL: [&str; 5] =
+        [PREFIXES_V4, PREFIXES_V6, MATCH_SETS, GENERATION, POLICIES];
 }
 
 /// Entries of the ruleset maps. No map may have none, so empty ones have one.
@@ -199,8 +194,12 @@ where
 /// Links to interfaces and their replacement came with Linux 5.9
 /// (commits aa8d3a716b59 and 026a4c28e1db).
 fn require_kernel() -> Result<(), Error> {
-    let found = KernelVersion::current()
-        .map_err(|error| Error::system("read the kernel version", std::io::Error::other(error.to_string())))?;
+    let found = KernelVersion::current().map_err(|error| {
+        Error::system(
+            "read the kernel version",
+            std::io::Error::other(error.to_string()),
+        )
+    })?;
     if found < KernelVersion::new(5, 9, 0) {
         return Err(Error::KernelTooOld {
             feature: "attaching XDP by a link",

@@ -104,7 +104,9 @@ impl Pins {
 
 /// The right to change what is pinned: at most one process has it.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "dropping it gives the lock back")] Flock<OwnedFd>);
+pub(super) struct Lock(
+    #[expect(dead_code, reason = "dropping it gives the lock back")] Flock<OwnedFd>,
+);
 
 impl Lock {
     /// Makes the pin directory where it is missing, and locks it.
@@ -208,7 +210,13 @@ fn names(path: &Path) -> Result<Vec<String>, Error> {
         Err(source) => return Err(failed(source)),
     };
     entries
-        .map(|entry| Ok(entry.map_err(failed)?.file_name().to_string_lossy().into_owned()))
+        .map(|entry| {
+            Ok(entry
+                .map_err(failed)?
+                .file_name()
+                .to_string_lossy()
+                .into_owned())
+        })
         .collect()
 }
 
@@ -228,7 +236,9 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 
 /// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.
 fn lock_holder(directory: &OwnedFd) -> Option<String> {
-    let metadata = fs::File::from(directory.try_clone().ok()?).metadata().ok()?;
+    let metadata = fs::File::from(directory.try_clone().ok()?)
+        .metadata()
+        .ok()?;
     let device = metadata.dev();
     let id = format!(
         "{:02x}:{:02x}:{}",

@@ -72,10 +72,7 @@ impl Reader {
         Ok(in_force)
     }
 
-    fn interfaces(
-        &self,
-        in_force: &HashMap<String, u64>,
-    ) -> Result<Vec<InterfaceSnapshot>, Error> {
+    fn interfaces(&self, in_force: &HashMap<String, u64>) -> Result<Vec<InterfaceSnapshot>, Error> {
         let mut interfaces = Vec::new();
         for slot in self.state.interface_slots()? {
             let counters = self.state.interface_counters(slot.slot)?;

@@ -5,9 +5,7 @@ use aya::{
     Ebpf,
     programs::{TestRun as _, TestRunOptions},
 };
-use monitor_common::{
-    DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason,
-};
+use monitor_common::{DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason};
 
 use super::{
     Error,
@@ -71,9 +69,7 @@ impl Sandbox {
             log_packets: false,
         };
         let mut object = object::load_program(generation::sizes(ruleset), constants, None)?;
-        let policy_slots: Vec<PolicySlot> = (0..)
-            .take(ruleset.policies.len())
-            .collect();
+        let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
             number: 0,
             now: 0,
@@ -120,8 +116,8 @@ impl Sandbox {
                 return Ok(FrameOutcome::Unparsed(reason));
             }
         }
-        let dropped = before.dropped_ipv4 != after.dropped_ipv4
-            || before.dropped_ipv6 != after.dropped_ipv6;
+        let dropped =
+            before.dropped_ipv4 != after.dropped_ipv4 || before.dropped_ipv6 != after.dropped_ipv6;
         let mut matched = Vec::new();
         for ((index, slot), before) in self.policies.iter().zip(&mut self.matched) {
             let after = self.state.policy_counters(*slot)?;

@@ -99,7 +99,11 @@ impl Pair {
         let mut cells = Cells::default();
         let interface = &counters.interface;
         let mut add = |verdict, family, count: Count| {
-            insert(&mut cells.interfaces, (INTERFACE.to_owned(), verdict, family), count);
+            insert(
+                &mut cells.interfaces,
+                (INTERFACE.to_owned(), verdict, family),
+                count,
+            );
         };
         add(Verdict::Passed, Family::Ipv4, interface.passed_ipv4);
         add(Verdict::Passed, Family::Ipv6, interface.passed_ipv6);
@@ -110,8 +114,16 @@ impl Pair {
         }
         for (policy, counters) in self.ruleset.policies.iter().zip(&counters.policies) {
             let name = policy.name.as_str().to_owned();
-            insert(&mut cells.policies, (name.clone(), Verdict::Passed), counters.passed);
-            insert(&mut cells.policies, (name, Verdict::Dropped), counters.dropped);
+            insert(
+                &mut cells.policies,
+                (name.clone(), Verdict::Passed),
+                counters.passed,
+            );
+            insert(
+                &mut cells.policies,
+                (name, Verdict::Dropped),
+                counters.dropped,
+            );
             assert_eq!(counters.other_passed, Count::default());
             assert_eq!(counters.other_dropped, Count::default());
         }

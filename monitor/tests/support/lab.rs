@@ -64,7 +64,9 @@ impl Namespace {
                 setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).expect("enter the namespace");
                 work()
             });
-            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            inside
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -86,8 +88,13 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         // Reported, not raised: the test may be failing already.
-        let deleted = Command::new("ip").args(["netns", "del", &self.name]).status();
-        if !deleted.as_ref().is_ok_and(std::process::ExitStatus::success) {
+        let deleted = Command::new("ip")
+            .args(["netns", "del", &self.name])
+            .status();
+        if !deleted
+            .as_ref()
+            .is_ok_and(std::process::ExitStatus::success)
+        {
             eprintln!("could not delete namespace {}: {deleted:?}", self.name);
         }
     }
@@ -132,16 +139,25 @@ impl Lab {
         ));
         for (namespace, interface, last) in [(phone, "eth0", 2), (gateway, "wlan0", 1)] {
             namespace.ip(&format!("address add 10.77.0.{last}/24 dev {interface}"));
-            namespace.ip(&format!("address add fd77::{last}/64 dev {interface} nodad"));
+            namespace.ip(&format!(
+                "address add fd77::{last}/64 dev {interface} nodad"
+            ));
             // One packet sent must be one packet seen.
             let off = format!("ethtool -K {interface} gro off gso off tso off");
-            sh(&format!("nsenter --net=/run/netns/{} {off}", namespace.name));
+            sh(&format!(
+                "nsenter --net=/run/netns/{} {off}",
+                namespace.name
+            ));
             namespace.ip(&format!("link set {interface} up"));
         }
         phone.ip("route add default via 10.77.0.1");
         phone.ip("-6 route add default via fd77::1");
         for address in OPEN.into_iter().chain(BLOCKED) {
-            let length = if address.contains(':') { "128 nodad" } else { "32" };
+            let length = if address.contains(':') {
+                "128 nodad"
+            } else {
+                "32"
+            };
             gateway.ip(&format!("address add {address}/{length} dev lo"));
         }
         // The first neighbour discovery after a link comes up may take a second.
@@ -204,7 +220,11 @@ impl Lab {
     /// Starts `monitor run --interface wlan0 …` and waits until it answers.
     pub(crate) fn start(&self, arguments: &[&str]) -> Daemon {
         let log = self.directory.path().join("daemon.log");
-        let output = File::options().create(true).append(true).open(&log).unwrap();
+        let output = File::options()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .unwrap();
         let child = self
             .daemon_command(arguments)
             .args(["--interface", "wlan0"])
@@ -238,7 +258,11 @@ impl Lab {
     /// `monitor status --json`, which must succeed.
     pub(crate) fn status(&self) -> Value {
         let output = self.monitor(&["status", "--json"]);
-        assert!(output.status.success(), "status failed: {}", text(&output.stderr));
+        assert!(
+            output.status.success(),
+            "status failed: {}",
+            text(&output.stderr)
+        );
         serde_json::from_slice(&output.stdout).expect("status prints JSON")
     }
 
@@ -377,7 +401,11 @@ pub(crate) fn bind_udp(address: &str) -> UdpSocket {
 
 /// The unspecified address of the same family.
 pub(crate) fn any_like(address: &str) -> &'static str {
-    if address.contains(':') { "::" } else { "0.0.0.0" }
+    if address.contains(':') {
+        "::"
+    } else {
+        "0.0.0.0"
+    }
 }
 
 pub(crate) fn binary() -> &'static Path {
