@@ -230,7 +230,7 @@ impl Positions {
                     spot.close(offsets.span(span))
                 }
                 Event::Scalar(scalar, ..) => {
-                    Spot::leaf(offsets.span(span), Some(scalar.into_owned()))
+                    Spot::leaf(offsets.scalar(span), Some(scalar.into_owned()))
                 }
                 Event::Alias(_) => Spot::leaf(offsets.span(span), None),
                 Event::Nothing
@@ -285,31 +285,42 @@ impl Spot {
 }
 
 /// Character offsets → byte offsets.
-struct Offsets {
+struct Offsets<'a> {
+    text: &'a str,
     /// Byte offset of each character; `None` where all are one byte long.
     characters: Option<Vec<usize>>,
-    end: usize,
 }
 
-impl Offsets {
-    fn new(text: &str) -> Self {
+impl<'a> Offsets<'a> {
+    fn new(text: &'a str) -> Self {
         let characters = || text.char_indices().map(|(offset, _)| offset).collect();
         Self {
             characters: (!text.is_ascii()).then(characters),
-            end: text.len(),
+            text,
         }
     }
 
     fn byte(&self, marker: Marker) -> usize {
         let index = marker.index();
         match &self.characters {
-            None => index.min(self.end),
-            Some(offsets) => offsets.get(index).copied().unwrap_or(self.end),
+            None => index.min(self.text.len()),
+            Some(offsets) => offsets.get(index).copied().unwrap_or(self.text.len()),
         }
     }
 
     fn span(&self, span: Span) -> Range<usize> {
         let start = self.byte(span.start);
         start..self.byte(span.end).max(start)
+    }
+
+    /// Of a scalar where nothing is written the `-` or `:` before it: the
+    /// parser is already at what comes next.
+    fn scalar(&self, span: Span) -> Range<usize> {
+        let span = self.span(span);
+        if !span.is_empty() {
+            return span;
+        }
+        let before = self.text[..span.start].trim_end().len();
+        before.saturating_sub(1)..before
     }
 }
