@@ -1,5 +1,7 @@
 //! The real binary on policy files: what `check` and `explain` print, and how they end.
 
+#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod data;
 
 use std::{
@@ -307,7 +309,7 @@ fn line_ends_of_windows_and_a_byte_order_mark() {
     let files = directory(&[("a.yaml", &crlf)]);
     let output = monitor(files.path(), &["check", "a.yaml"]);
     assert!(
-        text(&output.stderr).contains("a.yaml:3:22"),
+        text(&output.stderr).contains("a.yaml:3:23"),
         "{}",
         text(&output.stderr)
     );
@@ -340,8 +342,15 @@ fn the_whole_table() {
     }
     let output = monitor(files.path(), &["check", "all.yaml", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    assert_eq!(
-        json_of(&output)["prefixes"],
-        json!({"v4": 564_580, "v6": 167_903})
+    let report = json_of(&output);
+    // 564,580 lines, of which one names a prefix a second time.
+    assert_eq!(report["prefixes"], json!({"v4": 564_579, "v6": 167_903}));
+    let warnings = report["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0]["message"]
+            .as_str()
+            .unwrap()
+            .ends_with("is named twice in one policy")
     );
 }

@@ -1,6 +1,6 @@
 //! One destination, as it was typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Reader, SourceDestination, Spanned, get};
 use crate::policy::{destination::Destination, keys, yaml::Node};
@@ -128,7 +128,11 @@ impl Reader<'_> {
                 value,
                 span: node.span.clone(),
             }),
-            Err(_) if text.ends_with(".txt") => {
+            Err(_)
+                if Path::new(&text)
+                    .extension()
+                    .is_some_and(|extension| extension == "txt") =>
+            {
                 let help = format!("write `{{list: {text}}}`");
                 self.error(
                     node.span.clone(),

@@ -52,7 +52,7 @@ pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourcePolicy
     let document = match Document::parse(file) {
         Ok(document) => document,
         Err(error) => {
-            out.push(error);
+            out.push(*error);
             return Vec::new();
         }
     };
