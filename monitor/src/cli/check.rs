@@ -139,13 +139,13 @@ fn possible_cpus() -> Option<usize> {
 }
 
 /// Counts a list such as `0-3,8`.
-fn count_cpus(list: &str) -> Option<usize> {
-    let ranges = list.trim().split(',').map(|range| {
+fn count_cpus(ranges: &str) -> Option<usize> {
+    let counts = ranges.trim().split(',').map(|range| {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last): (usize, usize) = (first.parse().ok()?, last.parse().ok()?);
         (last + 1).checked_sub(first)
     });
-    ranges.sum()
+    counts.sum()
 }
 
 #[cfg(test)]

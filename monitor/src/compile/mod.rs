@@ -11,7 +11,7 @@ pub use shadow::shadowed_drops;
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
-    policy::{Address, Destinations, Diagnostic, Diagnostics, Policy},
+    policy::{Address, Destinations, Diagnostic, Diagnostics, Entry, Policy},
     snapshot::Prefixes,
 };
 
@@ -48,11 +48,7 @@ pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
 }
 
 fn distinct<A: Address>(destinations: &Destinations<A>) -> usize {
-    let mut networks: Vec<_> = destinations
-        .entries()
-        .iter()
-        .map(|entry| entry.network())
-        .collect();
+    let mut networks: Vec<_> = destinations.entries().iter().map(Entry::network).collect();
     networks.sort_unstable();
     networks.dedup();
     networks.len()
@@ -93,13 +89,13 @@ fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
             )
         }
     };
-    let members = policies.iter().map(|index| enabled[usize::from(*index)]);
+    let mut members = policies.iter().map(|index| enabled[usize::from(*index)]);
     let names: Vec<String> = members
         .clone()
         .map(|policy| format!("`{}`", policy.name()))
         .collect();
     let message = format!("{message}: {}", names.join(", "));
-    let place = members.last().unwrap_or(enabled[0]).place().clone();
+    let place = members.next_back().unwrap_or(enabled[0]).place().clone();
     one(Diagnostic::error(place, message, help))
 }
 

@@ -146,7 +146,7 @@ struct Open<'a, A> {
 struct Covering {
     left_out: Vec<(PolicyIndex, u32)>,
     /// Sorts into the order of a match set: policies are sorted by name.
-    covering: Vec<(Action, Reverse<u8>, PolicyIndex)>,
+    found: Vec<(Action, Reverse<u8>, PolicyIndex)>,
     set: Vec<PolicyIndex>,
 }
 
@@ -158,7 +158,7 @@ impl Covering {
         policies: &[&Policy],
     ) -> &[PolicyIndex] {
         self.left_out.clear();
-        self.covering.clear();
+        self.found.clear();
         // From the innermost: the first entry of a policy is its longest, and
         // an exception lies inside the entry that it belongs to.
         for outer in open.iter().rev() {
@@ -166,21 +166,18 @@ impl Covering {
                 self.left_out.push((item.policy, item.entry));
             }
             for item in outer.items.iter().filter(|item| !item.hole) {
-                let known = self
-                    .covering
-                    .iter()
-                    .any(|(.., policy)| *policy == item.policy);
+                let known = self.found.iter().any(|(.., policy)| *policy == item.policy);
                 if !known && !self.left_out.contains(&(item.policy, item.entry)) {
                     let action = policies[usize::from(item.policy)].action();
                     let length = Reverse(outer.network.length());
-                    self.covering.push((action, length, item.policy));
+                    self.found.push((action, length, item.policy));
                 }
             }
         }
-        self.covering.sort_unstable();
+        self.found.sort_unstable();
         self.set.clear();
         self.set
-            .extend(self.covering.iter().map(|(.., policy)| *policy));
+            .extend(self.found.iter().map(|(.., policy)| *policy));
         &self.set
     }
 }

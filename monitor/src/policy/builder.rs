@@ -291,16 +291,15 @@ fn holes<A: Address>(
     let mut holes = Vec::new();
     let mut valid = true;
     for hole in except {
-        match of_family(hole.value).filter(|hole| outer.contains(*hole)) {
-            Some(hole) => holes.push(hole),
-            None => {
-                valid = false;
-                out.push(Diagnostic::error(
-                    file.place(hole.span.clone()),
-                    "this exception does not lie inside its `cidr`",
-                    "remove it, or move it to the destination that it lies in",
-                ));
-            }
+        if let Some(inside) = of_family(hole.value).filter(|hole| outer.contains(*hole)) {
+            holes.push(inside);
+        } else {
+            valid = false;
+            out.push(Diagnostic::error(
+                file.place(hole.span.clone()),
+                "this exception does not lie inside its `cidr`",
+                "remove it, or move it to the destination that it lies in",
+            ));
         }
     }
     holes.sort_unstable();

@@ -135,12 +135,13 @@ impl InvalidDestination {
             Self::Zone { address, .. } => {
                 format!("write `{address}`: a policy holds on every interface with the filter")
             }
-            Self::TooLong { bits, .. } => format!("write a length from /0 to /{bits}"),
             Self::Length {
                 netmask: Some(length),
                 ..
             } => format!("write `/{length}`: the netmask as a length"),
-            Self::Length { bits, .. } => format!("write a length from /0 to /{bits}"),
+            Self::TooLong { bits, .. } | Self::Length { bits, .. } => {
+                format!("write a length from /0 to /{bits}")
+            }
             Self::Backwards { swapped, .. } => format!("write `{swapped}`"),
             Self::MixedFamilies { .. } => "write one range for IPv4 and one for IPv6".to_owned(),
             Self::CidrInRange { .. } => {

@@ -334,11 +334,9 @@ impl Diagnostics {
         } else {
             Renderer::plain()
         };
-        let rendered = self
-            .0
-            .iter()
-            .map(|diagnostic| diagnostic.render(&renderer) + "\n\n");
-        rendered.collect()
+        let each = self.0.iter();
+        each.map(|diagnostic| diagnostic.render(&renderer) + "\n\n")
+            .collect()
     }
 
     fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {

@@ -103,8 +103,15 @@ pub(super) const DESTINATION: Keys = Keys {
 };
 
 impl Keys {
-    /// Reports every key of `node` that has no meaning here.
-    pub(super) fn check(&self, node: &Node<'_>, file: &SourceFile, out: &mut Diagnostics) {
+    /// Reports every key of `node` that has no meaning here. Returns the known
+    /// keys that some of them are slips of.
+    pub(super) fn check(
+        &self,
+        node: &Node<'_>,
+        file: &SourceFile,
+        out: &mut Diagnostics,
+    ) -> Vec<&'static str> {
+        let mut misspelt = Vec::new();
         for (key, _) in node.entries().unwrap_or_default() {
             let place = file.place(key.span);
             let Value::String(name) = key.value else {
@@ -120,9 +127,11 @@ impl Keys {
                 out.push(Diagnostic::error(place, message, *help));
                 continue;
             }
+            misspelt.extend(near_miss(name, self.known));
             let message = format!("{} has no key `{name}`", self.what);
             out.push(Diagnostic::error(place, message, self.suggest(name)));
         }
+        misspelt
     }
 
     fn suggest(&self, name: &str) -> String {

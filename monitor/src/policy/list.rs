@@ -92,8 +92,11 @@ mod tests {
         assert_eq!(list.ipv4.len(), 1);
         assert_eq!(out.errors().count(), 21);
         assert_eq!(out.error_count(), 1000);
-        let last = out.errors().last().unwrap();
-        assert_eq!(last.message(), "and 980 more lines of this list are wrong");
+        let summary = out.errors().last().unwrap();
+        assert_eq!(
+            summary.message(),
+            "and 980 more lines of this list are wrong"
+        );
     }
 
     #[test]

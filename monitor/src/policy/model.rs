@@ -84,10 +84,10 @@ impl<A: Address> Destinations<A> {
     pub fn longest_match(&self, address: A) -> Option<&Entry<A>> {
         let holds = |index: usize| {
             let from = self.holes.partition_point(|hole| hole.entry < index);
-            let own = self.holes[from..]
+            let mut own = self.holes[from..]
                 .iter()
                 .take_while(|hole| hole.entry == index);
-            own.fold(true, |holds, hole| holds && !hole.network.contains(address))
+            own.all(|hole| !hole.network.contains(address))
         };
         let entries = self.entries.iter().enumerate();
         entries

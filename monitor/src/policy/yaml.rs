@@ -88,15 +88,15 @@ impl<'a> Node<'a> {
 impl Document {
     /// Parses `file`. A file with a syntax error has that one error only:
     /// what comes after it cannot be told.
-    pub(super) fn parse(file: &SourceFile) -> Result<Self, Diagnostic> {
+    pub(super) fn parse(file: &SourceFile) -> Result<Self, Box<Diagnostic>> {
         let positions = Positions::read(file.text());
         let mut documents = serde_yaml::Deserializer::from_str(file.text());
         let empty = || {
-            Diagnostic::error(
+            Box::new(Diagnostic::error(
                 file.place(0..0),
                 "the file is empty",
                 "write `version: 1` and `policies:`, or remove the file",
-            )
+            ))
         };
         let first = documents.next().ok_or_else(empty)?;
         let value = Value::deserialize(first).map_err(|error| syntax(file, &positions, &error))?;
@@ -121,24 +121,25 @@ impl Document {
     }
 }
 
-fn second_document(file: &SourceFile, positions: &Positions) -> Diagnostic {
-    Diagnostic::error(
+fn second_document(file: &SourceFile, positions: &Positions) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error(
         file.place(positions.second_document.clone().unwrap_or_default()),
         "a second YAML document begins here: a policy file holds one",
         "put what follows into a file of its own, or remove the line `---`",
-    )
+    ))
 }
 
-fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -> Diagnostic {
+fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -> Box<Diagnostic> {
     let twice = positions.root.as_ref().and_then(Spot::duplicate_key);
     if let Some((first, second)) = twice {
         let key = &file.text()[second.clone()];
-        return Diagnostic::error(
+        let error = Diagnostic::error(
             file.place(second),
             format!("the key `{key}` is written twice in one mapping"),
             "keep one of the two; a second policy begins with `- ` at the start of its first line",
         )
         .with_related(file.place(first), "it is written here first");
+        return Box::new(error);
     }
     let offset = error.location().map_or(0, |location| {
         file.offset_of(location.line(), location.column())
@@ -160,11 +161,11 @@ fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -
         .chars()
         .next()
         .map_or(0, char::len_utf8);
-    Diagnostic::error(
+    Box::new(Diagnostic::error(
         file.place(offset..offset + end),
         format!("this is not valid YAML: {error}"),
         help,
-    )
+    ))
 }
 
 fn line_start(file: &SourceFile, offset: usize) -> usize {
@@ -230,7 +231,7 @@ impl Positions {
                     spot.close(offsets.span(span))
                 }
                 Event::Scalar(scalar, ..) => {
-                    Spot::leaf(offsets.span(span), Some(scalar.into_owned()))
+                    Spot::leaf(offsets.scalar(span), Some(scalar.into_owned()))
                 }
                 Event::Alias(_) => Spot::leaf(offsets.span(span), None),
                 Event::Nothing
@@ -285,31 +286,42 @@ impl Spot {
 }
 
 /// Character offsets → byte offsets.
-struct Offsets {
+struct Offsets<'a> {
+    text: &'a str,
     /// Byte offset of each character; `None` where all are one byte long.
     characters: Option<Vec<usize>>,
-    end: usize,
 }
 
-impl Offsets {
-    fn new(text: &str) -> Self {
+impl<'a> Offsets<'a> {
+    fn new(text: &'a str) -> Self {
         let characters = || text.char_indices().map(|(offset, _)| offset).collect();
         Self {
             characters: (!text.is_ascii()).then(characters),
-            end: text.len(),
+            text,
         }
     }
 
     fn byte(&self, marker: Marker) -> usize {
         let index = marker.index();
         match &self.characters {
-            None => index.min(self.end),
-            Some(offsets) => offsets.get(index).copied().unwrap_or(self.end),
+            None => index.min(self.text.len()),
+            Some(offsets) => offsets.get(index).copied().unwrap_or(self.text.len()),
         }
     }
 
     fn span(&self, span: Span) -> Range<usize> {
         let start = self.byte(span.start);
         start..self.byte(span.end).max(start)
+    }
+
+    /// Of a scalar where nothing is written the `-` or `:` before it: the
+    /// parser is already at what comes next.
+    fn scalar(&self, span: Span) -> Range<usize> {
+        let span = self.span(span);
+        if !span.is_empty() {
+            return span;
+        }
+        let before = self.text[..span.start].trim_end().len();
+        before.saturating_sub(1)..before
     }
 }

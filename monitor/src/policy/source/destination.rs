@@ -1,0 +1,150 @@
+//! One destination, as it was typed.
+
+use std::path::{Path, PathBuf};
+
+use super::{Reader, SourceDestination, Spanned, get};
+use crate::policy::{destination::Destination, keys, yaml::Node};
+
+impl Reader<'_> {
+    pub(super) fn destination(&mut self, node: &Node<'_>) -> Option<SourceDestination> {
+        if node.entries().is_none() {
+            return self.address(node).map(SourceDestination::Plain);
+        }
+        if self.split_by_yaml(node) {
+            return None;
+        }
+        keys::DESTINATION.check(node, self.file, self.out);
+        self.optional_text(node, "comment");
+        match (get(node, "cidr"), get(node, "list")) {
+            (Some(cidr), None) => self.except(node, &cidr),
+            (None, Some(list)) => self.list(node, &list),
+            (Some(_), Some(list)) => {
+                self.error(
+                    list.span,
+                    "this destination has both `cidr` and `list`",
+                    "write two destinations",
+                );
+                None
+            }
+            (None, None) => {
+                let known = |key: &Node<'_>| {
+                    key.value
+                        .as_str()
+                        .is_some_and(|key| matches!(key, "except" | "comment"))
+                };
+                if node
+                    .entries()
+                    .unwrap_or_default()
+                    .iter()
+                    .all(|(key, _)| known(key))
+                {
+                    self.error(
+                        node.span.clone(),
+                        "this destination has neither `cidr` nor `list`",
+                        "write `{cidr: 192.0.2.0/24, except: […]}` or `{list: lists/NAME.txt}`",
+                    );
+                }
+                None
+            }
+        }
+    }
+
+    /// `- fe80::` is a mapping to YAML, because it ends with a colon.
+    fn split_by_yaml(&mut self, node: &Node<'_>) -> bool {
+        let entries = node.entries().unwrap_or_default();
+        let [(key, value)] = entries.as_slice() else {
+            return false;
+        };
+        let text = key.value.as_str().unwrap_or_default();
+        let address = format!("{text}:");
+        if !value.value.is_null() || address.parse::<std::net::Ipv6Addr>().is_err() {
+            return false;
+        }
+        self.error(
+            key.span.clone(),
+            format!("YAML reads `{address}` as a key, because it ends with a colon"),
+            format!("put it in quotes: `\"{address}\"`"),
+        );
+        true
+    }
+
+    fn except(&mut self, node: &Node<'_>, cidr: &Node<'_>) -> Option<SourceDestination> {
+        let outer = self.address(cidr);
+        let help = "write `except: [192.0.2.64/26]`";
+        let mut except = Vec::new();
+        if let Some(holes) = get(node, "except") {
+            let Some(elements) = holes.elements() else {
+                self.wrong_type(&holes, "`except`", "a sequence", help);
+                return None;
+            };
+            for element in &elements {
+                except.push(self.address(element));
+            }
+        }
+        let cidr = outer?;
+        if !cidr.value.is_one_network() {
+            self.error(
+                cidr.span,
+                "`cidr` holds a range",
+                "write the range as a destination of its own, or as CIDRs",
+            );
+            return None;
+        }
+        let except = except.into_iter().collect::<Option<Vec<_>>>()?;
+        Some(SourceDestination::Except { cidr, except })
+    }
+
+    fn list(&mut self, node: &Node<'_>, list: &Node<'_>) -> Option<SourceDestination> {
+        if let Some(except) = get(node, "except") {
+            self.error(
+                except.span,
+                "`except` belongs to a `cidr`, not to a `list`",
+                "take the addresses out of the list",
+            );
+            return None;
+        }
+        let help = "write a path relative to this file: `{list: lists/NAME.txt}`";
+        let text = self.text(list, "`list`", help)?;
+        if text.contains("://") {
+            self.error(
+                list.span.clone(),
+                "a `list` that is fetched from a URL is not supported yet",
+                "fetch the list into a file, and name that file",
+            );
+            return None;
+        }
+        let span = list.span.clone();
+        Some(SourceDestination::List(Spanned {
+            value: PathBuf::from(text),
+            span,
+        }))
+    }
+
+    fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Destination>> {
+        let help = "write a CIDR, an address or a range, or a mapping with `cidr` or `list`";
+        let text = self.text(node, "a destination", help)?;
+        match text.parse() {
+            Ok(value) => Some(Spanned {
+                value,
+                span: node.span.clone(),
+            }),
+            Err(_)
+                if Path::new(&text)
+                    .extension()
+                    .is_some_and(|extension| extension == "txt") =>
+            {
+                let help = format!("write `{{list: {text}}}`");
+                self.error(
+                    node.span.clone(),
+                    format!("`{text}` looks like a list file"),
+                    help,
+                );
+                None
+            }
+            Err(error) => {
+                self.error(node.span.clone(), error.to_string(), error.help());
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! YAML values → what was typed, each part with its place. Knows the keys and
+//! their types; what the parts mean together is the model's.
+
+mod destination;
+mod policy;
+
+use std::{ops::Range, path::PathBuf};
+
+use serde_yaml::Value;
+
+use super::{
+    Action, PolicyName,
+    destination::Destination,
+    diagnostic::{Diagnostic, Diagnostics, SourceFile},
+    keys,
+    model::Observed,
+    yaml::{Document, Node},
+};
+
+/// A value, and the bytes of the file that say it.
+#[derive(Clone, Debug)]
+pub(super) struct Spanned<T> {
+    pub(super) value: T,
+    pub(super) span: Range<usize>,
+}
+
+/// A policy as it was typed.
+#[derive(Debug)]
+pub(super) struct SourcePolicy {
+    pub(super) name: Spanned<PolicyName>,
+    pub(super) action: Action,
+    pub(super) description: Option<String>,
+    pub(super) observed: Option<Observed>,
+    pub(super) references: Vec<String>,
+    pub(super) enabled: bool,
+    pub(super) destinations: Vec<SourceDestination>,
+}
+
+/// A destination as it was typed.
+#[derive(Debug)]
+pub(super) enum SourceDestination {
+    Plain(Spanned<Destination>),
+    Except {
+        cidr: Spanned<Destination>,
+        except: Vec<Spanned<Destination>>,
+    },
+    List(Spanned<PathBuf>),
+}
+
+/// Reads every policy of `file`; a policy with an error is left out.
+pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourcePolicy> {
+    let document = match Document::parse(file) {
+        Ok(document) => document,
+        Err(error) => {
+            out.push(*error);
+            return Vec::new();
+        }
+    };
+    Reader {
+        file,
+        out,
+        misspelt: Vec::new(),
+    }
+    .policies(&document.root())
+}
+
+struct Reader<'a> {
+    file: &'a SourceFile,
+    out: &'a mut Diagnostics,
+    /// Keys of the mapping at hand that are there under a misspelt name.
+    misspelt: Vec<&'static str>,
+}
+
+impl Reader<'_> {
+    fn policies(&mut self, root: &Node<'_>) -> Vec<SourcePolicy> {
+        if root.entries().is_none() {
+            self.wrong_type(
+                root,
+                "a policy file",
+                "a mapping",
+                "write `version: 1` and `policies:`",
+            );
+            return Vec::new();
+        }
+        self.misspelt = keys::FILE.check(root, self.file, self.out);
+        self.version(root);
+        let help = "write `policies:` and below it one `- name: …` for each policy";
+        let Some(policies) = get(root, "policies") else {
+            self.missing("policies", 0..0, "the file has no `policies`", help);
+            return Vec::new();
+        };
+        match policies.elements() {
+            Some(elements) if elements.is_empty() => {
+                self.error(
+                    policies.span,
+                    "`policies` holds no policy, so that it would protect nothing",
+                    help,
+                );
+                Vec::new()
+            }
+            Some(elements) => elements
+                .iter()
+                .filter_map(|policy| self.policy(policy))
+                .collect(),
+            None => {
+                self.wrong_type(&policies, "`policies`", "a sequence", help);
+                Vec::new()
+            }
+        }
+    }
+
+    fn version(&mut self, root: &Node<'_>) {
+        let help = "write `version: 1`, the version of the file format";
+        match get(root, "version") {
+            None => self.missing("version", 0..0, "the file has no `version`", help),
+            Some(node) if node.value.as_u64() == Some(1) => {}
+            Some(node) => self.error(
+                node.span,
+                "this version of the file format is not known",
+                help,
+            ),
+        }
+    }
+
+    fn optional_text(&mut self, parent: &Node<'_>, key: &'static str) -> Option<String> {
+        let node = get(parent, key)?;
+        self.text(&node, &format!("`{key}`"), "put the text in quotes")
+    }
+
+    fn text(&mut self, node: &Node<'_>, what: &str, help: &str) -> Option<String> {
+        match node.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Sequence(_)
+            | Value::Mapping(_)
+            | Value::Tagged(_) => {
+                self.wrong_type(node, what, "text", help);
+                None
+            }
+        }
+    }
+
+    fn wrong_type(&mut self, node: &Node<'_>, what: &str, wanted: &str, help: &str) {
+        let found = match node.value {
+            Value::Null => "nothing",
+            Value::Bool(_) => "a truth value",
+            Value::Number(_) => "a number",
+            Value::String(_) => "text",
+            Value::Sequence(_) => "a sequence",
+            Value::Mapping(_) => "a mapping",
+            Value::Tagged(_) => "a value with a YAML tag (`!…`)",
+        };
+        self.error(
+            node.span.clone(),
+            format!("{what} is {wanted}; here it is {found}"),
+            help,
+        );
+    }
+
+    /// Reports a key that is not there, unless it is there misspelt.
+    fn missing(&mut self, key: &str, span: Range<usize>, message: &str, help: &str) {
+        if !self.misspelt.contains(&key) {
+            self.error(span, message, help);
+        }
+    }
+
+    fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
+        self.out
+            .push(Diagnostic::error(self.file.place(span), message, help));
+    }
+}
+
+fn get<'a>(node: &Node<'a>, wanted: &str) -> Option<Node<'a>> {
+    let entries = node.entries()?.into_iter();
+    entries
+        .filter(|(key, _)| key.value.as_str() == Some(wanted))
+        .map(|(_, value)| value)
+        .next()
+}

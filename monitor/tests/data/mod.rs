@@ -1,0 +1,36 @@
+//! Real data that is not part of the project.
+
+use std::{
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// The folder of range files. Where it is missing, the test is skipped with a
+/// message; under `CI=true` it fails.
+pub(crate) fn ranges() -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let data = std::env::var_os("MONITOR_TEST_DATA").map_or(default, PathBuf::from);
+    let ranges = data.join("ranges");
+    if ranges.is_dir() {
+        return Some(ranges.canonicalize().unwrap());
+    }
+    let ci = std::env::var("CI").is_ok_and(|value| value == "true");
+    assert!(!ci, "no test data at {}", ranges.display());
+    eprintln!("skipped: no test data at {}", ranges.display());
+    None
+}
+
+/// The prefixes of a gzipped `prefix<TAB>asn` table, one per line.
+pub(crate) fn prefixes(table: &Path) -> String {
+    let mut text = String::new();
+    let file = File::open(table).unwrap();
+    flate2::read::GzDecoder::new(file)
+        .read_to_string(&mut text)
+        .unwrap();
+    let prefixes = text.lines().filter(|line| !line.starts_with('#'));
+    prefixes
+        .filter_map(|line| line.split('\t').next())
+        .flat_map(|prefix| [prefix, "\n"])
+        .collect()
+}
