@@ -26,8 +26,12 @@ packages=(
   "ethtool: turns off what would merge packets in the lab"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
-# crate@version:command
-lint_tools=("taplo-cli@0.10.0:taplo" "typos-cli@1.52.0:typos" "cargo-deny@0.20.2:cargo-deny")
+# crate version command [option]; taplo without its language server and HTTP client
+lint_tools=(
+  "taplo-cli 0.10.0 taplo --no-default-features"
+  "typos-cli 1.52.0 typos"
+  "cargo-deny 0.20.2 cargo-deny"
+)
 
 target="${CARGO_TARGET_DIR:-target}"
 logs="$target/setup"
@@ -216,15 +220,14 @@ compile_bpf_linker() {
 
 # The linters go below target: they are this project's, not the user's.
 install_lint_tools() {
-  local tool crate command version
+  local tool crate version command options
   for tool in "${lint_tools[@]}"; do
-    crate="${tool%%@*}" command="${tool##*:}" version="${tool#*@}"
-    version="${version%%:*}"
+    read -r crate version command options <<<"$tool"
     if [[ "$("$target/tools/bin/$command" --version 2>/dev/null)" == *" $version" ]]; then
       say "$command $version: there already"
     else
       progress "$command" "compile $crate $version into $target/tools (a linter; some minutes)" \
-        env -u CARGO_TARGET_DIR cargo install "$crate" --version "$version" --locked --force --root "$target/tools"
+        env -u CARGO_TARGET_DIR cargo install "$crate" --version "$version" --locked --force --root "$target/tools" ${options:+"$options"}
     fi
   done
 }
