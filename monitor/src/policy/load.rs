@@ -41,6 +41,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
         }
     }
     refuse_equal_names(&policies, &mut out);
+    warn_if_none_is_enabled(&policies, &mut out);
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
     Loaded {
@@ -162,5 +163,15 @@ fn refuse_equal_names(policies: &[Policy], out: &mut Diagnostics) {
             Diagnostic::error(policy.place().clone(), message, help)
                 .with_related((*other).clone(), "the first one is here"),
         );
+    }
+}
+
+fn warn_if_none_is_enabled(policies: &[Policy], out: &mut Diagnostics) {
+    if let Some(first) = policies.first()
+        && policies.iter().all(|policy| !policy.enabled)
+    {
+        let message = "no policy is enabled, so that nothing is counted or dropped";
+        let help = "remove `enabled: false` from a policy that should hold";
+        out.push(Diagnostic::warning(first.place.clone(), message, help));
     }
 }

@@ -201,7 +201,7 @@ struct Positions {
 }
 
 impl Positions {
-    /// Reads as far as the parser can: an error leaves the rest without positions.
+    /// Reads as far as the parser can: what is open where it ends is kept.
     fn read(text: &str) -> Self {
         /// As deep as `serde_yaml` goes; the tree is walked by recursion.
         const MAX_DEPTH: usize = 128;
@@ -213,50 +213,55 @@ impl Positions {
             if open.len() > MAX_DEPTH {
                 return Self::default();
             }
-            let spot = match event {
-                Event::DocumentStart(_) if positions.root.is_some() => {
-                    positions.second_document = Some(offsets.span(span));
-                    break;
-                }
-                Event::SequenceStart(..) => {
-                    open.push(Spot::open(Kind::Sequence, offsets.span(span)));
-                    continue;
-                }
-                Event::MappingStart(..) => {
-                    open.push(Spot::open(Kind::Mapping, offsets.span(span)));
-                    continue;
-                }
-                Event::SequenceEnd | Event::MappingEnd => {
-                    let Some(spot) = open.pop() else { break };
-                    spot.close(offsets.span(span))
-                }
-                Event::Scalar(scalar, ..) => {
-                    Spot::leaf(offsets.scalar(span), Some(scalar.into_owned()))
-                }
-                Event::Alias(_) => Spot::leaf(offsets.span(span), None),
-                Event::Nothing
-                | Event::StreamStart
-                | Event::StreamEnd
-                | Event::DocumentStart(_)
-                | Event::DocumentEnd => continue,
-            };
-            match open.last_mut() {
-                Some(parent) => parent.children.push(spot),
-                None => positions.root = Some(spot),
+            if matches!(event, Event::DocumentStart(_)) && positions.root.is_some() {
+                positions.second_document = Some(offsets.span(span));
+                break;
+            }
+            if let Some(spot) = Spot::of_event(event, span, &offsets, &mut open) {
+                positions.attach(spot, &mut open);
             }
         }
-        // What is still open after an error keeps what is known of it.
         while let Some(spot) = open.pop() {
-            match open.last_mut() {
-                Some(parent) => parent.children.push(spot),
-                None => positions.root = Some(spot),
-            }
+            positions.attach(spot, &mut open);
         }
         positions
+    }
+
+    fn attach(&mut self, spot: Spot, open: &mut [Spot]) {
+        match open.last_mut() {
+            Some(parent) => parent.children.push(spot),
+            None => self.root = Some(spot),
+        }
     }
 }
 
 impl Spot {
+    /// The node that `event` ends; one that it begins is left in `open`.
+    fn of_event(
+        event: Event<'_>,
+        span: Span,
+        offsets: &Offsets<'_>,
+        open: &mut Vec<Self>,
+    ) -> Option<Self> {
+        match event {
+            Event::SequenceStart(..) => open.push(Self::open(Kind::Sequence, offsets.span(span))),
+            Event::MappingStart(..) => open.push(Self::open(Kind::Mapping, offsets.span(span))),
+            Event::SequenceEnd | Event::MappingEnd => {
+                return open.pop().map(|spot| spot.close(offsets.span(span)));
+            }
+            Event::Scalar(text, ..) => {
+                return Some(Self::leaf(offsets.scalar(span), Some(text.into_owned())));
+            }
+            Event::Alias(_) => return Some(Self::leaf(offsets.span(span), None)),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {}
+        }
+        None
+    }
+
     fn open(kind: Kind, span: Range<usize>) -> Self {
         Self {
             span,
