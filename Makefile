@@ -36,7 +36,7 @@ lint: ## formatting, clippy on both targets, scripts, spelling, licences, adviso
 	cargo clippy --release --all-targets -- -D warnings
 	RUSTC_BOOTSTRAP=1 cargo clippy --release --package monitor-ebpf --target bpfel-unknown-none -Z build-std=core $(BPF_CFG) -- -D warnings
 	shellcheck $$(git ls-files '*.sh') .ci/run
-	$(TOOLS)/taplo fmt --check --diff
+	RUST_LOG=warn $(TOOLS)/taplo fmt --check --diff
 	$(TOOLS)/typos
 	$(TOOLS)/cargo-deny --log-level error check bans licenses sources
 	@xtask/advisories.sh $(TOOLS)/cargo-deny
