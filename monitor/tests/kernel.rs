@@ -342,6 +342,15 @@ fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
     );
 }
 
+/// Older verifiers prune less: keep a distance from their limit of a million.
+#[test]
+fn the_verifier_has_room_to_spare() {
+    let mut sandbox = Sandbox::new(&compiled(RULESET)).unwrap();
+    let walked = sandbox.verified_instructions().unwrap().unwrap();
+    println!("the verifier walked through {walked} instructions");
+    assert!(walked < 250_000, "{walked} instructions");
+}
+
 const RULESETS: usize = 300;
 const FRAMES: usize = 200;
 

@@ -129,6 +129,15 @@ impl Sandbox {
         Ok(FrameOutcome::Parsed { matched, dropped })
     }
 
+    /// Instructions that the verifier walked through before it let the program
+    /// in (it gives up at a million); `None` before Linux 5.16.
+    pub fn verified_instructions(&mut self) -> Result<Option<u32>, Error> {
+        object::program(&mut self.object)
+            .info()
+            .map(|info| info.verified_instruction_count())
+            .map_err(|source| Error::program("examine the program", source))
+    }
+
     /// Everything counted so far, in the cells of a running filter.
     pub fn counters(&self) -> Result<SandboxCounters, Error> {
         let policies = self
