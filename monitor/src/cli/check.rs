@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use clap::Args;
 use monitor::{
-    compile::{Ruleset, compile, shadowed_drops},
-    policy::{Action, Diagnostics, Disk, Policy, load},
+    compile::{Compiled, compile_files},
+    policy::{Action, Diagnostics, Disk, Policy},
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
@@ -39,30 +39,30 @@ impl Check {
         } else {
             self.paths
         };
-        let loaded = load(&paths, &Disk);
-        let mut diagnostics = loaded.diagnostics;
-        let ruleset = compile_valid(&loaded.policies, &mut diagnostics);
+        let Compiled {
+            ruleset,
+            policies,
+            files,
+            diagnostics,
+        } = compile_files(&paths, &Disk);
         eprint_diagnostics(&diagnostics);
-        let prefixes = Prefixes {
-            v4: ruleset.ipv4.len(),
-            v6: ruleset.ipv6.len(),
-        };
+        let prefixes = ruleset
+            .as_ref()
+            .map_or_else(Prefixes::default, |ruleset| Prefixes {
+                v4: ruleset.ipv4.len(),
+                v6: ruleset.ipv6.len(),
+            });
         if common.json {
             print_json(&Report {
-                files: loaded.files.len(),
-                policies: loaded.policies.len(),
+                files: files.len(),
+                policies: policies.len(),
                 prefixes,
                 diagnostics: &diagnostics,
             })?;
         } else if diagnostics.has_errors() {
             eprintln!("{}: the policies cannot be used", counts(&diagnostics));
         } else {
-            let text = summary(
-                loaded.files.len(),
-                &loaded.policies,
-                prefixes,
-                possible_cpus(),
-            );
+            let text = summary(files.len(), &policies, prefixes, possible_cpus());
             print(&format!("{text}{}\n", counts(&diagnostics)))?;
         }
         Ok(if diagnostics.has_errors() {
@@ -70,23 +70,6 @@ impl Check {
         } else {
             Outcome::Fine
         })
-    }
-}
-
-/// The ruleset; an empty one where there are errors.
-fn compile_valid(policies: &[Policy], diagnostics: &mut Diagnostics) -> Ruleset {
-    if diagnostics.has_errors() {
-        return Ruleset::default();
-    }
-    match compile(policies) {
-        Ok(ruleset) => {
-            diagnostics.append(shadowed_drops(policies, &ruleset));
-            ruleset
-        }
-        Err(errors) => {
-            diagnostics.append(errors);
-            Ruleset::default()
-        }
     }
 }
 

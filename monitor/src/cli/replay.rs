@@ -4,11 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture,
-    compile::compile,
-    datapath::Sandbox,
-    policy::{Disk, load},
-    replay::ReplayReport,
+    capture::Capture, compile::compile_files, datapath::Sandbox, policy::Disk, replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};
@@ -26,15 +22,11 @@ pub(crate) struct ReplayArgs {
 
 /// Replays every capture and prints their sum.
 pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
-    let loaded = load(&common.policies()?, &Disk);
-    eprint_diagnostics(&loaded.diagnostics);
-    if loaded.diagnostics.has_errors() {
+    let compiled = compile_files(&common.policies()?, &Disk);
+    eprint_diagnostics(&compiled.diagnostics);
+    let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");
-    }
-    let ruleset = compile(&loaded.policies).map_err(|diagnostics| {
-        eprint_diagnostics(&diagnostics);
-        anyhow::anyhow!("the policies cannot be used")
-    })?;
+    };
     let mut sandbox = Sandbox::new(&ruleset)?;
     let mut report = ReplayReport::new(&ruleset);
     for path in &args.captures {

@@ -4,6 +4,8 @@ mod ruleset;
 mod shadow;
 mod sweep;
 
+use std::path::PathBuf;
+
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
@@ -11,9 +13,47 @@ pub use shadow::shadowed_drops;
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
-    policy::{Address, Destinations, Diagnostic, Diagnostics, Entry, Policy},
+    policy::{Address, Destinations, Diagnostic, Diagnostics, Entry, Files, Loaded, Policy, load},
     snapshot::Prefixes,
 };
+
+/// What became of policy files.
+#[derive(Debug)]
+pub struct Compiled {
+    /// `None` where there are errors.
+    pub ruleset: Option<Ruleset>,
+    /// Sorted by name; what could be read of them where there are errors.
+    pub policies: Vec<Policy>,
+    /// Every policy file and list that was read, or tried.
+    pub files: Vec<PathBuf>,
+    /// All errors and warnings.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads the policies under `paths` and compiles them.
+pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
+    let Loaded {
+        policies,
+        files,
+        mut diagnostics,
+    } = load(paths, files);
+    let mut ruleset = None;
+    if !diagnostics.has_errors() {
+        match compile(&policies) {
+            Ok(compiled) => {
+                diagnostics.append(shadowed_drops(&policies, &compiled));
+                ruleset = Some(compiled);
+            }
+            Err(errors) => diagnostics.append(errors),
+        }
+    }
+    Compiled {
+        ruleset,
+        policies,
+        files,
+        diagnostics,
+    }
+}
 
 /// Compiles the enabled policies. Names must be unique, as in what
 /// [`crate::policy::load`] returns without errors.

@@ -10,11 +10,11 @@ use std::{
 use tokio::sync::Notify;
 
 use crate::{
-    compile::{Ruleset, compile},
+    compile::{Ruleset, compile_files},
     config::Settings,
     control::{DaemonStatus, Reloaded, Status},
     datapath::{self, Applied, Filter, Reader, Request},
-    policy::{self, Diagnostics, Disk},
+    policy::Disk,
     snapshot::{ReloadSnapshot, Snapshot},
 };
 
@@ -54,7 +54,8 @@ struct Current {
 
 /// Policies that were read and compiled, or why not.
 struct Loaded {
-    result: Result<Ruleset, Diagnostics>,
+    /// Or the errors as text.
+    result: Result<Ruleset, String>,
     files: BTreeSet<PathBuf>,
     warnings: String,
 }
@@ -77,9 +78,7 @@ impl Core {
     ) -> Result<(Self, Vec<String>), StartError> {
         let started = now();
         let loaded = load(&settings);
-        let ruleset = loaded
-            .result
-            .map_err(|diagnostics| StartError::Policies(diagnostics.render(false)))?;
+        let ruleset = loaded.result.map_err(StartError::Policies)?;
         let mut filter = Filter::open(&settings.pin_dir)?;
         let applied = filter.apply(&request(&settings, &ruleset), progress)?;
         let mut notes = applied.notes;
@@ -154,7 +153,6 @@ impl Core {
         drop(current);
         let result = loaded
             .result
-            .map_err(|diagnostics| diagnostics.render(false))
             .and_then(|ruleset| self.apply(filter, ruleset));
         let mut current = lock(&self.current);
         let (error, mut notes) = match result {
@@ -220,20 +218,17 @@ impl Core {
 }
 
 fn load(settings: &Settings) -> Loaded {
-    let loaded = policy::load(&settings.policies, &Disk);
-    let files = loaded.files.into_iter().collect();
-    if loaded.diagnostics.has_errors() {
-        return Loaded {
-            result: Err(loaded.diagnostics),
-            files,
-            warnings: String::new(),
-        };
-    }
-    Loaded {
-        result: compile(&loaded.policies),
-        files,
+    let compiled = compile_files(&settings.policies, &Disk);
+    let rendered = compiled.diagnostics.render(false);
+    let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
-        warnings: loaded.diagnostics.render(false),
+        Some(ruleset) => (Ok(ruleset), rendered),
+        None => (Err(rendered), String::new()),
+    };
+    Loaded {
+        result,
+        files: compiled.files.into_iter().collect(),
+        warnings,
     }
 }
 

@@ -266,10 +266,7 @@ where
 
 /// The length that a netmask such as 255.255.255.0 stands for.
 fn netmask(text: &str) -> Option<u8> {
-    let mask = text.parse::<Ipv4Addr>().ok()?.to_bits();
-    let ones = mask.leading_ones();
-    let contiguous = mask.count_ones() == ones;
-    u8::try_from(ones).ok().filter(|_| contiguous)
+    ipnetwork::ipv4_mask_to_prefix(text.parse().ok()?).ok()
 }
 
 fn address(text: &str) -> Result<IpAddr, InvalidDestination> {

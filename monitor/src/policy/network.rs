@@ -6,6 +6,8 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
+use ipnetwork::{Ipv4Network, Ipv6Network};
+
 /// An address of one family, seen as a number of [`Address::BITS`] bits.
 pub trait Address: Copy + Ord + Hash + Debug + Display {
     /// Length of an address in bits.
@@ -16,6 +18,10 @@ pub trait Address: Copy + Ord + Hash + Debug + Display {
 
     /// The address whose number is the low [`Address::BITS`] bits of `number`.
     fn from_number(number: u128) -> Self;
+
+    /// First and last address of the network of `length` bits that holds this
+    /// one; `None` where `length` is more than [`Address::BITS`].
+    fn network(self, length: u8) -> Option<(Self, Self)>;
 }
 
 impl Address for Ipv4Addr {
@@ -32,6 +38,11 @@ impl Address for Ipv4Addr {
     fn from_number(number: u128) -> Self {
         Self::from_bits(number as u32)
     }
+
+    fn network(self, length: u8) -> Option<(Self, Self)> {
+        let network = Ipv4Network::new(self, length).ok()?;
+        Some((network.network(), network.broadcast()))
+    }
 }
 
 impl Address for Ipv6Addr {
@@ -43,6 +54,11 @@ impl Address for Ipv6Addr {
 
     fn from_number(number: u128) -> Self {
         Self::from_bits(number)
+    }
+
+    fn network(self, length: u8) -> Option<(Self, Self)> {
+        let network = Ipv6Network::new(self, length).ok()?;
+        Some((network.network(), network.broadcast()))
     }
 }
 
@@ -58,8 +74,8 @@ impl<A: Address> Network<A> {
     /// The network, or `None` where `length` (bits) is too long or host bits are set.
     #[must_use]
     pub fn new(address: A, length: u8) -> Option<Self> {
-        let fits = length <= A::BITS && address.to_number() & host_mask::<A>(length) == 0;
-        fits.then_some(Self { address, length })
+        let (first, _) = address.network(length)?;
+        (first == address).then_some(Self { address, length })
     }
 
     /// The network of `length` bits that holds `address`; all of the address
@@ -67,9 +83,9 @@ impl<A: Address> Network<A> {
     #[must_use]
     pub fn around(address: A, length: u8) -> Self {
         let length = length.min(A::BITS);
-        let number = address.to_number() & !host_mask::<A>(length);
+        let first = address.network(length).map_or(address, |(first, _)| first);
         Self {
-            address: A::from_number(number),
+            address: first,
             length,
         }
     }
@@ -101,11 +117,12 @@ impl<A: Address> Network<A> {
     /// All of its addresses.
     #[must_use]
     pub fn interval(self) -> Interval<A> {
-        let last = self.address.to_number() | host_mask::<A>(self.length);
-        Interval {
-            first: self.address,
-            last: A::from_number(last),
-        }
+        // The length was checked when the network was made.
+        let (first, last) = self
+            .address
+            .network(self.length)
+            .unwrap_or((self.address, self.address));
+        Interval { first, last }
     }
 }
 
@@ -113,12 +130,6 @@ impl<A: Address> Display for Network<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}/{}", self.address, self.length))
     }
-}
-
-/// Bits of an address that a prefix of `length` bits leaves open.
-fn host_mask<A: Address>(length: u8) -> u128 {
-    let all = u128::MAX >> (128 - u32::from(A::BITS));
-    all.checked_shr(length.into()).unwrap_or(0)
 }
 
 /// Addresses from `first` to `last`, both included; never empty.
@@ -156,16 +167,16 @@ impl<A: Address> Interval<A> {
     /// The fewest networks that hold these addresses and no others, ascending.
     #[must_use]
     pub fn networks(self) -> Vec<Network<A>> {
-        let (mut next, last) = (self.first.to_number(), self.last.to_number());
+        let mut next = self.first;
         let mut networks = Vec::new();
         loop {
-            let network = largest_network::<A>(next, last);
+            let network = largest_network(next, self.last);
             networks.push(network);
-            let end = network.interval().last.to_number();
-            if end >= last {
+            let end = network.interval().last;
+            if end >= self.last {
                 return networks;
             }
-            next = end + 1;
+            next = A::from_number(end.to_number() + 1);
         }
     }
 
@@ -187,14 +198,14 @@ impl<A: Address> Interval<A> {
 }
 
 /// The largest network that begins at `first` and does not go beyond `last`.
-fn largest_network<A: Address>(first: u128, last: u128) -> Network<A> {
-    let address = A::from_number(first);
-    let fits = |length: &u8| {
-        let mask = host_mask::<A>(*length);
-        first & mask == 0 && first | mask <= last
-    };
-    let length = (0..=A::BITS).find(fits).unwrap_or(A::BITS);
-    Network { address, length }
+fn largest_network<A: Address>(first: A, last: A) -> Network<A> {
+    (0..=A::BITS)
+        .filter_map(|length| Network::new(first, length))
+        .find(|network| network.interval().last <= last)
+        .unwrap_or(Network {
+            address: first,
+            length: A::BITS,
+        })
 }
 
 #[cfg(test)]
