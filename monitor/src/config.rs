@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     datapath::{self, ModeChoice},
-    metrics::DeviceLabel,
+    metrics::{DeviceLabel, DeviceLabels},
     snapshot::Mode,
 };
 
@@ -236,12 +236,13 @@ impl Options {
                 .collect(),
             log_packets: self.log_packets.unwrap_or(false),
             device: self.metrics.device.unwrap_or_default(),
-            max_devices: self.metrics.max_devices.unwrap_or(DEFAULT_MAX_DEVICES),
+            max_devices: self
+                .metrics
+                .max_devices
+                .unwrap_or(DeviceLabels::DEFAULT_CAPACITY),
         }
     }
 }
-
-const DEFAULT_MAX_DEVICES: usize = 256;
 
 impl Settings {
     /// How metrics label devices.
