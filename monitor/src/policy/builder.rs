@@ -94,7 +94,8 @@ pub(super) fn policy(
 ) -> Option<Policy> {
     let mut builder = Builder {
         file,
-        action: typed.action,
+        // Without an action, nothing is refused because of it.
+        action: typed.action.unwrap_or(Action::Count),
         files: vec![Arc::clone(file.path())],
         ipv4: Destinations::default(),
         ipv6: Destinations::default(),
@@ -104,10 +105,11 @@ pub(super) fn policy(
         builder.add(destination, lists, out);
     }
     builder.warn_duplicates(lists, out);
+    let (name, action) = (typed.name?, typed.action?);
     builder.valid.then(|| Policy {
-        place: file.place(typed.name.span.clone()),
-        name: typed.name.value,
-        action: typed.action,
+        place: file.place(name.span),
+        name: name.value,
+        action,
         enabled: typed.enabled,
         description: typed.description,
         observed: typed.observed,

@@ -297,6 +297,15 @@ impl Diagnostics {
         self.0.append(&mut other.0);
     }
 
+    /// Sorts by file, line and column; what concerns a whole file comes first.
+    pub fn sort(&mut self) {
+        self.0.sort_by(|a, b| {
+            let key = |place: &Place| (place.line(), place.column());
+            let (a, b) = (a.place(), b.place());
+            a.file().cmp(b.file()).then(key(a).cmp(&key(b)))
+        });
+    }
+
     /// The errors that are shown.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
         self.of(Severity::Error)

@@ -21,7 +21,7 @@ pub struct Loaded {
     pub policies: Vec<Policy>,
     /// Every policy file and list that was read or tried, sorted: what to watch.
     pub files: Vec<PathBuf>,
-    /// What is wrong, in the order of the files.
+    /// What is wrong, sorted by place.
     pub diagnostics: Diagnostics,
 }
 
@@ -42,6 +42,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     }
     refuse_equal_names(&policies, &mut out);
     warn_if_none_is_enabled(&policies, &mut out);
+    out.sort();
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
     Loaded {

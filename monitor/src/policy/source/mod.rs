@@ -24,11 +24,12 @@ pub(super) struct Spanned<T> {
     pub(super) span: Range<usize>,
 }
 
-/// A policy as it was typed.
+/// A policy as it was typed. What is missing here was found wrong, and what is
+/// not is still worth a look for other errors.
 #[derive(Debug)]
 pub(super) struct SourcePolicy {
-    pub(super) name: Spanned<PolicyName>,
-    pub(super) action: Action,
+    pub(super) name: Option<Spanned<PolicyName>>,
+    pub(super) action: Option<Action>,
     pub(super) description: Option<String>,
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
@@ -47,7 +48,7 @@ pub(super) enum SourceDestination {
     List(Spanned<PathBuf>),
 }
 
-/// Reads every policy of `file`; a policy with an error is left out.
+/// Reads every policy of `file`.
 pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourcePolicy> {
     let document = match Document::parse(file) {
         Ok(document) => document,

@@ -28,8 +28,8 @@ impl Reader<'_> {
         let enabled = self.enabled(node);
         let destinations = self.destinations(node);
         Some(SourcePolicy {
-            name: name?,
-            action: action?,
+            name,
+            action,
             description,
             observed,
             references,
