@@ -1,36 +1,21 @@
 //! The filter in force: attach, swap, detach. At most one process holds it.
 
 use std::{
-    io,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
 
 use super::{
-    Error, Progress, generation,
-    generation::{Generation, Plan},
-    holder,
-    interfaces::{self, Interface},
+    Error, Progress,
+    attach::{ModeChoice, attach, find_interfaces},
+    generation::{self, Generation, Plan},
+    interfaces::Interface,
     object,
     pins::{self, Lock, Pins},
     state::State,
     sys,
 };
-use crate::{compile::Ruleset, snapshot::Mode};
-
-// Values of the kernel's uapi header if_link.h.
-const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
-const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
-
-/// Which hook an interface shall use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ModeChoice {
-    /// The driver's where it has one, else generic.
-    #[default]
-    Auto,
-    /// This one, or an error.
-    Only(Mode),
-}
+use crate::compile::Ruleset;
 
 /// What to put in force.
 #[derive(Debug)]
@@ -366,90 +351,6 @@ fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error
         _ => {}
     }
     pins::remove(&pins.link(interface))
-}
-
-fn attach(
-    interface: &Interface,
-    mode: ModeChoice,
-    program: &OwnedFd,
-) -> Result<(OwnedFd, Mode), Error> {
-    let create = |mode| {
-        let flags = match mode {
-            Mode::Native => XDP_FLAGS_DRV_MODE,
-            Mode::Generic => XDP_FLAGS_SKB_MODE,
-        };
-        sys::link_create(program, interface.index, flags).map(|link| (link, mode))
-    };
-    let (result, mode) = match mode {
-        ModeChoice::Only(mode) => (create(mode), mode),
-        ModeChoice::Auto => match create(Mode::Native) {
-            // EOPNOTSUPP: no hook; EINVAL, ERANGE: not with this MTU or these queues.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
-                ) =>
-            {
-                (create(Mode::Generic), Mode::Generic)
-            }
-            result => (result, Mode::Native),
-        },
-    };
-    result.map_err(|source| attach_error(interface, mode, source))
-}
-
-fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
-    let name = interface.name.clone();
-    match source.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => holder::occupied(interface),
-        Some(libc::EOPNOTSUPP) if mode == Mode::Native => Error::NoNativeMode {
-            interface: name,
-            source,
-        },
-        Some(libc::EPERM | libc::EACCES) => Error::Permission {
-            operation: format!("attach XDP to {name}"),
-        },
-        _ => Error::Attach {
-            interface: name,
-            mode: mode.name(),
-            source,
-        },
-    }
-}
-
-fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
-    let all =
-        interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
-    let mut found = Vec::new();
-    for name in names {
-        let interface = all.iter().find(|interface| interface.name == *name);
-        let interface = interface.ok_or_else(|| Error::NoInterface {
-            name: name.clone(),
-            existing: all
-                .iter()
-                .map(|interface| interface.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        found.push(interface.clone());
-    }
-    refuse_bridge_and_port(&found)?;
-    Ok(found)
-}
-
-fn refuse_bridge_and_port(interfaces: &[Interface]) -> Result<(), Error> {
-    for port in interfaces {
-        let bridge = interfaces
-            .iter()
-            .find(|bridge| port.controller == Some(bridge.index));
-        if let Some(bridge) = bridge {
-            return Err(Error::BridgeAndPort {
-                port: port.name.clone(),
-                bridge: bridge.name.clone(),
-            });
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {
