@@ -257,6 +257,43 @@ fn where_the_second_interface_fails_the_first_stays_as_it_was() {
 }
 
 #[test]
+fn a_mode_change_is_announced_and_undone_where_a_later_interface_fails() {
+    let lab = Lab::new("mode");
+    lab.add_interface("wlan1");
+    lab.start(&["--mode", "generic"]).kill();
+    let other = Lab::new("mode-other");
+    occupy(&lab, &other);
+    let both = [
+        "--interface",
+        "wlan0",
+        "--interface",
+        "wlan1",
+        "--mode",
+        "native",
+    ];
+    let error = refused(&lab, &both);
+    assert!(error.contains("wlan1"), "{error}");
+    let mode = |lab: &Lab| lab.status()["interfaces"][0]["mode"].clone();
+    assert_eq!(
+        (lab.generation("wlan0"), mode(&lab)),
+        (Some(1), "generic".into())
+    );
+    let (blocked, received) = count_arrivals(&lab, BLOCKED[0]);
+    send(&lab, blocked, 3);
+    assert_eq!(lab.policy("blocked"), (0, 3));
+    assert_eq!(received.load(Ordering::Relaxed), 0);
+
+    let daemon = lab.start(&["--mode", "native"]);
+    assert_eq!(mode(&lab), "native");
+    assert!(
+        daemon.log().contains("from generic to native"),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(lab.policy("blocked"), (0, 3));
+}
+
+#[test]
 fn a_start_that_fails_attaches_nothing() {
     let lab = Lab::new("fails");
     let missing = refused(&lab, &["--interface", "wlan7"]);

@@ -15,7 +15,7 @@ use super::{
     state::State,
     sys,
 };
-use crate::compile::Ruleset;
+use crate::{compile::Ruleset, snapshot::Mode};
 
 /// What to put in force.
 #[derive(Debug)]
@@ -55,6 +55,12 @@ pub struct Filter {
 enum Undo {
     /// It did not exist.
     Detach { interface: String, link: OwnedFd },
+    /// It was removed because its mode was another one.
+    Reattach {
+        interface: Interface,
+        mode: Mode,
+        old: OwnedFd,
+    },
     /// It ran this program.
     Restore {
         interface: String,
@@ -102,7 +108,10 @@ impl Filter {
             let _ = self.pins.remove_generation(number);
             return Err(error);
         }
-        self.retire(&interfaces, &old, &mut notes)?;
+        for error in self.retire(&interfaces, &old, &mut notes) {
+            // The new generation is in force all the same; the next one removes what is left.
+            notes.push(error.to_string());
+        }
         Ok(Applied {
             generation: number,
             notes,
@@ -153,7 +162,7 @@ impl Filter {
                 return Err(error);
             }
         }
-        self.links = undo.into_iter().map(Undo::into_link).collect();
+        self.links = undo.into_iter().filter_map(Undo::into_link).collect();
         Ok(())
     }
 
@@ -166,7 +175,7 @@ impl Filter {
         undo: &mut Vec<Undo>,
     ) -> Result<(), Error> {
         let name = &interface.name;
-        if let Some(link) = self.live_link(interface, mode, notes)? {
+        if let Some(link) = self.live_link(interface, mode, notes, undo)? {
             let old = self.program_of(name, &link)?;
             let replaced = Undo::Restore {
                 interface: name.clone(),
@@ -181,16 +190,29 @@ impl Filter {
             undo.push(replaced);
             return Ok(());
         }
-        let (link, mode) = attach(interface, mode, program)?;
-        // Not pinned yet: an error from here on closes the link, which detaches it.
-        pins::pin(&link, &self.pins.link(name))?;
+        let link = self.attach_new(interface, mode, program)?;
         undo.push(Undo::Detach {
             interface: name.clone(),
             link,
         });
+        Ok(())
+    }
+
+    /// Attaches, pins and records. An error before the pin closes the link,
+    /// which detaches it.
+    fn attach_new(
+        &mut self,
+        interface: &Interface,
+        mode: ModeChoice,
+        program: &OwnedFd,
+    ) -> Result<OwnedFd, Error> {
+        let name = &interface.name;
         let slot = self.state.assign_interface(name)?;
+        let (link, mode) = attach(interface, mode, program)?;
         self.state
-            .record_interface(slot, name, interface.index, Some(mode))
+            .record_interface(slot, name, interface.index, Some(mode))?;
+        pins::pin(&link, &self.pins.link(name))?;
+        Ok(link)
     }
 
     /// The pinned link of an interface where it can be kept. One whose interface
@@ -200,6 +222,7 @@ impl Filter {
         interface: &Interface,
         mode: ModeChoice,
         notes: &mut Vec<String>,
+        undo: &mut Vec<Undo>,
     ) -> Result<Option<OwnedFd>, Error> {
         let name = &interface.name;
         if !self.pins.linked_interfaces()?.contains(name) {
@@ -210,24 +233,31 @@ impl Filter {
         let slots = self.state.interface_slots()?;
         let attached = slots.iter().find(|slot| slot.name == *name);
         let attached = attached.and_then(|slot| slot.mode);
-        let same_mode = match (mode, attached) {
-            (ModeChoice::Auto, _) | (_, None) => true,
-            (ModeChoice::Only(wanted), Some(attached)) => wanted == attached,
-        };
-        if info.ifindex == interface.index && same_mode {
-            return Ok(Some(link));
-        }
-        if info.ifindex == interface.index {
-            notes.push(format!(
-                "{name}: the mode changes; nothing is filtered for a moment"
-            ));
-        } else {
+        if info.ifindex != interface.index {
             notes.push(format!(
                 "{name}: the interface was deleted and made again; it is attached anew"
             ));
+            self.remove_link(name, &link)?;
+            return Ok(None);
         }
-        self.remove_link(name, &link)?;
-        Ok(None)
+        match (mode, attached) {
+            (ModeChoice::Only(wanted), Some(attached)) if wanted != attached => {
+                notes.push(format!(
+                    "{name}: the mode changes from {} to {}; nothing is filtered for a moment",
+                    attached.name(),
+                    wanted.name()
+                ));
+                let old = self.program_of(name, &link)?;
+                undo.push(Undo::Reattach {
+                    interface: interface.clone(),
+                    mode: attached,
+                    old,
+                });
+                self.remove_link(name, &link)?;
+                Ok(None)
+            }
+            (ModeChoice::Auto | ModeChoice::Only(_), _) => Ok(Some(link)),
+        }
     }
 
     /// The pinned program that a link runs.
@@ -249,6 +279,13 @@ impl Filter {
     fn undo(&mut self, step: Undo) -> Result<(), Error> {
         match step {
             Undo::Detach { interface, link } => self.remove_link(&interface, &link),
+            Undo::Reattach {
+                interface,
+                mode,
+                old,
+            } => self
+                .attach_new(&interface, ModeChoice::Only(mode), &old)
+                .map(drop),
             Undo::Restore {
                 interface,
                 link,
@@ -266,11 +303,20 @@ impl Filter {
         interfaces: &[Interface],
         old: &[u64],
         notes: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        for name in self.pins.linked_interfaces()? {
+    ) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let linked = self.pins.linked_interfaces();
+        for name in linked.unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        }) {
             if interfaces.iter().all(|interface| interface.name != name) {
-                self.remove_link(&name, &pins::open(&self.pins.link(&name))?)?;
-                notes.push(format!("{name}: detached, it is no longer asked for"));
+                let removed = pins::open(&self.pins.link(&name))
+                    .and_then(|link| self.remove_link(&name, &link));
+                match removed {
+                    Ok(()) => notes.push(format!("{name}: detached, it is no longer asked for")),
+                    Err(error) => errors.push(error),
+                }
             }
         }
         if let Err(source) = sys::grace_period() {
@@ -278,9 +324,9 @@ impl Filter {
             notes.push(format!("cannot wait for running programs to end: {source}"));
         }
         for number in old {
-            self.pins.remove_generation(*number)?;
+            errors.extend(self.pins.remove_generation(*number).err());
         }
-        Ok(())
+        errors
     }
 
     fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
@@ -305,9 +351,11 @@ impl Filter {
 }
 
 impl Undo {
-    fn into_link(self) -> OwnedFd {
+    fn into_link(self) -> Option<OwnedFd> {
         match self {
-            Self::Detach { link, .. } | Self::Restore { link, .. } => link,
+            Self::Detach { link, .. } | Self::Restore { link, .. } => Some(link),
+            // The link that took its place has a step of its own.
+            Self::Reattach { .. } => None,
         }
     }
 }
