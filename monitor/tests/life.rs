@@ -1,7 +1,8 @@
 //! Start, reload, kill, take-over and detach, on the real daemon.
 
-#![allow(missing_docs, reason = "a test is documented by its name")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use std::{

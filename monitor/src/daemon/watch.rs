@@ -28,11 +28,11 @@ impl FileWatch {
     pub(super) fn new() -> notify::Result<Self> {
         let (sender, changes) = mpsc::unbounded_channel();
         let paths = Arc::new(Mutex::new(BTreeSet::new()));
-        let watched = Arc::clone(&paths);
+        let known = Arc::clone(&paths);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = known.lock().unwrap_or_else(PoisonError::into_inner);
             // An error may hide a change.
-            let relevant = event.map_or(true, |event| is_relevant(&event, &watched));
+            let relevant = event.map_or(true, |event| is_relevant(&event, &known));
             if relevant {
                 // Nobody listens any more only when the daemon ends.
                 let _ = sender.send(());
@@ -95,8 +95,7 @@ impl FileWatch {
 /// Reading is no change, though the kernel reports it.
 fn is_change(kind: EventKind) -> bool {
     match kind {
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
-        EventKind::Access(_) => false,
+        EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
         EventKind::Any
         | EventKind::Create(_)
         | EventKind::Modify(_)

@@ -236,7 +236,7 @@ impl Error {
 }
 
 fn is_permission(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EPERM) | Some(libc::EACCES))
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
 }
 
 fn source_is_permission(error: &EbpfError) -> bool {

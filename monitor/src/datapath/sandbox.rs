@@ -16,7 +16,7 @@ use super::{
 use crate::compile::{PolicyIndex, Ruleset};
 
 /// The shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header
-/// (net/bpf/test_run.c).
+/// (`net/bpf/test_run.c`).
 const SHORTEST: usize = 14;
 
 /// The longest linear part of a frame that a program sees in a test run; more

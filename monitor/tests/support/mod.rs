@@ -2,7 +2,6 @@
 //! frames and rulesets to try it on, captures, the real data, and a lab of
 //! network namespaces.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 pub(crate) mod captures;
