@@ -111,7 +111,7 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
         .await
         .context("start the filter")??;
     for note in notes {
-        warn!("{note}");
+        warn!("{}", note.trim_end());
     }
     let labels = DeviceLabels::new(
         core.settings().device_label(),

@@ -99,14 +99,14 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Option<Reloade
             None
         })?;
     for note in &reloaded.notes {
-        warn!("{note}");
+        warn!("{}", note.trim_end());
     }
     match (&reloaded.reload.error, reloaded.generation) {
         (None, Some(generation)) => info!("generation {generation} is in force"),
         (error, generation) => error!(
             "the policies could not be loaded, generation {} stays in force:\n{}",
             generation.unwrap_or_default(),
-            error.as_deref().unwrap_or_default()
+            error.as_deref().unwrap_or_default().trim_end()
         ),
     }
     Some(reloaded)
