@@ -28,7 +28,7 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
     let lab = Lab::new("garbage");
     let mut daemon = lab.start(&["--mode", "generic"]);
     let oversized = format!("{{\"verb\":\"{}\"}}\n", "x".repeat(1 << 20));
-    // The first 4096 bytes are a request; what follows makes it none.
+    // The first 4096 bytes alone would be a request.
     let padded = format!("{{\"verb\":\"detach\"}}{} x\n", " ".repeat(5000));
     let requests: [&[u8]; 9] = [
         b"",
@@ -37,7 +37,7 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
         b"\xff\xfe\0\x80\n",
         b"{\"verb\":\"detach\"\n",
         b"{\"verb\":\"dance\"}\n",
-        b"[\"detach\"]\n",
+        b"{\"verb\":\"detach\"}",
         oversized.as_bytes(),
         padded.as_bytes(),
     ];
