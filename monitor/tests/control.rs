@@ -1,6 +1,6 @@
 //! The control socket: who may use it, and who cannot break it.
 
-#![allow(missing_docs, reason = "a test is documented by its name")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod support;
 

@@ -1,7 +1,5 @@
 //! The daemon's log names devices and destinations only where it is told to.
 
-#![allow(missing_docs, reason = "a test is documented by its name")]
-
 mod support;
 
 use nix::sys::signal::Signal;
