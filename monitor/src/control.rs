@@ -21,16 +21,17 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// How long a client waits; a reload of a whole routing table fits.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A request.
+/// A request. The variants have braces because serde refuses unknown keys of
+/// these and ignores those of unit variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// Who are you, and what have you seen?
-    Status,
+    Status {},
     /// Read the policies again and make a new generation.
-    Reload,
+    Reload {},
     /// Remove the filter and all pins, and end.
-    Detach,
+    Detach {},
 }
 
 /// An answer.

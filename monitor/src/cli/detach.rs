@@ -10,7 +10,7 @@ use monitor::{
 pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     let interfaces = if reach.daemon.is_some() {
-        match ask(&reach.settings.socket, Request::Detach)? {
+        match ask(&reach.settings.socket, Request::Detach {})? {
             Answer::Detached(interfaces) => interfaces,
             Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
             other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),

@@ -43,7 +43,7 @@ impl ReachArgs {
         let options = options.over(common.options()?);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
-        let daemon = match ask(&settings.socket, Request::Status) {
+        let daemon = match ask(&settings.socket, Request::Status {}) {
             Ok(Answer::Status(status)) => Some(status),
             Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
             Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),

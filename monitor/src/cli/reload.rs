@@ -12,7 +12,7 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
             reach.settings.socket.display()
         );
     }
-    let reloaded = match ask(&reach.settings.socket, Request::Reload)? {
+    let reloaded = match ask(&reach.settings.socket, Request::Reload {})? {
         Answer::Reload(reloaded) => reloaded,
         Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
         other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),

@@ -113,7 +113,7 @@ impl Sockets {
 }
 
 fn refuse_second_daemon(socket: &Path) -> Result<(), BindError> {
-    let holder = match ask(socket, Request::Status) {
+    let holder = match ask(socket, Request::Status {}) {
         Err(ControlError::NoDaemon { .. }) => return Ok(()),
         Ok(Answer::Status(status)) => status.daemon.map(|daemon| daemon.pid),
         Ok(_) | Err(_) => None,
@@ -193,7 +193,7 @@ async fn serve_client(
 ) -> io::Result<()> {
     let root = client.peer_cred()?.uid() == 0;
     let line = time::timeout(CLIENT_TIMEOUT, read_request(&mut client)).await??;
-    let answer = match serde_json::from_str(&line) {
+    let answer = match parse(&line) {
         Ok(request) => answer(core, request, root).await,
         Err(error) => Answer::Refused(format!("no request: {error}")),
     };
@@ -215,17 +215,26 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
     Ok(line)
 }
 
+/// A line without an end was too long or cut short: what arrived of it may look
+/// like a request that nobody made.
+fn parse(line: &str) -> Result<Request, String> {
+    let Some(line) = line.strip_suffix('\n') else {
+        return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
+    };
+    serde_json::from_str(line).map_err(|error| error.to_string())
+}
+
 async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
     match request {
-        Request::Status => status(core).await,
-        Request::Reload | Request::Detach if !root => {
+        Request::Status {} => status(core).await,
+        Request::Reload {} | Request::Detach {} if !root => {
             Answer::Refused("only root may change what is in force".to_owned())
         }
-        Request::Reload => match reload(core, Trigger::Request).await {
+        Request::Reload {} => match reload(core, Trigger::Request).await {
             Some(reloaded) => Answer::Reload(reloaded),
             None => Answer::Refused("the filter is detached".to_owned()),
         },
-        Request::Detach => detach(core).await,
+        Request::Detach {} => detach(core).await,
     }
 }
 

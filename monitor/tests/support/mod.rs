@@ -10,4 +10,5 @@ pub(crate) mod generate;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod packets;
+pub(crate) mod raw;
 pub(crate) mod reference;
