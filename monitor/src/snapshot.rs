@@ -48,6 +48,9 @@ pub struct Snapshot {
     /// Sorted by name; also policies that are no longer in force, while their
     /// counters live.
     pub policies: Vec<PolicySnapshot>,
+    /// Hash of the newest ruleset in force, hexadecimal: the same on every
+    /// gateway with the same policies.
+    pub ruleset: Option<String>,
     /// How the last load of the policies went.
     pub reload: ReloadSnapshot,
 }

@@ -73,13 +73,14 @@ impl Core {
     /// Reads the policies and puts them in force. Where it fails, what was in
     /// force before is in force after.
     pub fn start(
-        settings: Settings,
+        mut settings: Settings,
         progress: datapath::Progress<'_>,
     ) -> Result<(Self, Vec<String>), StartError> {
         let started = now();
         let loaded = load(&settings);
         let ruleset = loaded.result.map_err(StartError::Policies)?;
         let mut filter = Filter::open(&settings.pin_dir)?;
+        filter.pin_dir().clone_into(&mut settings.pin_dir);
         let applied = filter.apply(&request(&settings, &ruleset), progress)?;
         let mut notes = applied.notes;
         if !loaded.warnings.is_empty() {
@@ -189,10 +190,13 @@ impl Core {
 
     /// Removes the filter and every pin. The daemon has nothing left to do then.
     pub(super) fn detach(&self) -> Result<Vec<String>, datapath::Error> {
-        match lock(&self.filter).take() {
-            Some(filter) => filter.detach(),
-            None => Ok(Vec::new()),
-        }
+        let mut filter = lock(&self.filter);
+        let interfaces = match filter.as_mut() {
+            Some(filter) => filter.detach()?,
+            None => Vec::new(),
+        };
+        *filter = None;
+        Ok(interfaces)
     }
 
     /// What the filter has seen and done.
@@ -237,7 +241,6 @@ fn request<'a>(settings: &'a Settings, ruleset: &'a Ruleset) -> Request<'a> {
         interfaces: &settings.interfaces,
         mode: settings.mode,
         ruleset,
-        now: now(),
         log_packets: settings.log_packets,
     }
 }

@@ -39,19 +39,20 @@ pub(super) fn attach(
     let (result, mode) = match mode {
         ModeChoice::Only(mode) => (create(mode), mode),
         ModeChoice::Auto => match create(Mode::Native) {
-            // EOPNOTSUPP: no hook; EINVAL, ERANGE: not with this MTU or these queues.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
-                ) =>
-            {
-                (create(Mode::Generic), Mode::Generic)
-            }
+            // Drivers refuse with many words, also for this MTU or these queues.
+            Err(error) if !is_final(&error) => (create(Mode::Generic), Mode::Generic),
             result => (result, Mode::Native),
         },
     };
     result.map_err(|source| attach_error(interface, mode, source))
+}
+
+/// Whether the other mode would be refused as well.
+fn is_final(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EBUSY | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENODEV)
+    )
 }
 
 fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {

@@ -72,7 +72,6 @@ impl Sandbox {
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
             number: 0,
-            now: 0,
             ruleset,
             policy_slots: &policy_slots,
             interfaces: &[],
