@@ -1,5 +1,6 @@
 //! The daemon's log names devices and destinations only where it is told to.
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use nix::sys::signal::Signal;

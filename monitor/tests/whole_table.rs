@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod data;
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use std::{collections::HashSet, fs, net::IpAddr};

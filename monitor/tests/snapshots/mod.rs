@@ -63,6 +63,7 @@ pub(crate) fn gateway() -> Snapshot {
                 devices: vec![device(PHONE, 1, 20)],
             },
         ],
+        ruleset: Some("0123456789abcdef".to_owned()),
         reload: ReloadSnapshot {
             success: true,
             timestamp: 1_770_000_000,
