@@ -338,15 +338,9 @@ impl Filter {
     }
 
     /// Detaches everything and removes every pin. Errors do not stop it.
-    pub fn detach(self) -> Result<Vec<String>, Error> {
-        let Self {
-            pins,
-            state,
-            links,
-            _lock,
-        } = self;
-        drop((state, links));
-        detach_all(&pins)
+    pub fn detach(&mut self) -> Result<Vec<String>, Error> {
+        self.links.clear();
+        detach_all(&self.pins)
     }
 }
 

@@ -39,7 +39,7 @@ impl Reader {
     }
 
     /// Reads every counter once. The caller adds how the last reload went.
-    pub fn snapshot(&self, reload: ReloadSnapshot) -> Result<Snapshot, Error> {
+    pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
         let in_force = self.in_force()?;
         let newest = in_force.values().max().copied();
         let description = newest

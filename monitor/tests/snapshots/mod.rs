@@ -63,11 +63,11 @@ pub(crate) fn gateway() -> Snapshot {
                 devices: vec![device(PHONE, 1, 20)],
             },
         ],
-        reload: ReloadSnapshot {
+        reload: Some(ReloadSnapshot {
             success: true,
             timestamp: 1_770_000_000,
             error: None,
-        },
+        }),
     }
 }
 
