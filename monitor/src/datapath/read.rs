@@ -58,7 +58,7 @@ impl Reader {
     }
 
     /// Reads every counter once. The caller adds how the last reload went.
-    pub fn snapshot(&self, reload: ReloadSnapshot) -> Result<Snapshot, Error> {
+    pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
         let (in_force, description) = self.find()?;
         Ok(Snapshot {
             interfaces: self.interfaces(&in_force)?,

@@ -64,11 +64,11 @@ pub(crate) fn gateway() -> Snapshot {
             },
         ],
         ruleset: Some("0123456789abcdef".to_owned()),
-        reload: ReloadSnapshot {
+        reload: Some(ReloadSnapshot {
             success: true,
             timestamp: 1_770_000_000,
             error: None,
-        },
+        }),
     }
 }
 
