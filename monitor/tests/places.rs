@@ -1,7 +1,5 @@
 //! Where the daemon listens and keeps its files, and what it leaves alone there.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
-
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
