@@ -103,6 +103,7 @@ fn only_who_may_open_the_socket_is_answered_and_only_root_changes_anything() {
         let names_it =
             error.contains("Permission denied") && error.contains(lab.socket().to_str().unwrap());
         assert!(names_it, "{verb}: {error}");
+        assert!(error.contains("member of the socket's group"), "{error}");
     }
 
     // As an operator may, for a dashboard.
@@ -139,6 +140,59 @@ fn json_stands_alone_on_standard_output() {
     assert!(detach.status.success(), "{}", text(&detach.stderr));
     assert_eq!(json(&detach), serde_json::json!({"detached": ["wlan0"]}));
     poll("the daemon ends", || !daemon.is_running());
+}
+
+#[test]
+fn a_client_that_hangs_up_leaves_no_daemon_without_a_filter() {
+    let lab = Lab::new("hang-up");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    let mut client = UnixStream::connect(lab.socket()).unwrap();
+    client.write_all(b"{\"verb\":\"detach\"}\n").unwrap();
+    drop(client);
+    poll("the daemon ends", || !daemon.is_running());
+    assert!(!lab.pin_dir.exists());
+    assert!(!lab.socket().exists());
+}
+
+#[test]
+fn a_detach_that_fails_fails_again_until_it_succeeds() {
+    let lab = Lab::new("detach-fails");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    // What is not a link cannot be detached.
+    let link = lab.pin_dir.join("links").join(hex::encode("wlan0"));
+    let aside = lab.pin_dir.join("aside");
+    fs::rename(&link, &aside).unwrap();
+    let map = find_pin(&lab.pin_dir);
+    fs::rename(&map, &link).unwrap();
+    for attempt in ["first", "second"] {
+        let answer = exchange(&lab.socket(), b"{\"verb\":\"detach\"}\n");
+        assert!(
+            answer.contains("detach XDP from wlan0"),
+            "{attempt}: {answer}"
+        );
+        assert!(daemon.is_running());
+    }
+    fs::rename(&link, &map).unwrap();
+    fs::rename(&aside, &link).unwrap();
+    let answer = exchange(&lab.socket(), b"{\"verb\":\"detach\"}\n");
+    assert_eq!(answer, "{\"detached\":[\"wlan0\"]}\n");
+    poll("the daemon ends", || !daemon.is_running());
+    assert!(!lab.pin_dir.exists());
+}
+
+/// A pinned map of the state.
+fn find_pin(pin_dir: &Path) -> std::path::PathBuf {
+    let version = fs::read_dir(pin_dir)
+        .unwrap()
+        .flatten()
+        .find(|entry| entry.file_name().to_string_lossy().starts_with('v'))
+        .expect("a versioned directory");
+    fs::read_dir(version.path())
+        .unwrap()
+        .flatten()
+        .find(|entry| entry.file_type().unwrap().is_file())
+        .expect("a pinned map")
+        .path()
 }
 
 /// Sends these bytes and nothing more, and reads what comes until the end.

@@ -1,4 +1,4 @@
-//! Start, reload, kill, take-over and detach, on the real daemon.
+//! Start, stop, kill, take-over and detach, on the real daemon.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -7,101 +7,18 @@ mod support;
 
 use std::{
     fs,
-    net::{SocketAddr, UdpSocket},
     path::Path,
     process::Stdio,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
 };
 
 use nix::sys::signal::Signal;
-use support::lab::{BLOCKED, Lab, OPEN, POLICIES, any_like, binary, bind_udp, poll, text};
-
-#[test]
-fn a_reload_under_traffic_lets_nothing_through_and_loses_nothing() {
-    let lab = Lab::new("reload");
-    let (open, open_received) = count_arrivals(&lab, OPEN[0]);
-    let (blocked, blocked_received) = count_arrivals(&lab, BLOCKED[0]);
-    let daemon = lab.start(&["--mode", "generic"]);
-    let stop = AtomicBool::new(false);
-    let sent = thread::scope(|scope| {
-        let sender = scope.spawn(|| send_until(&lab, &stop, &[open, blocked]));
-        for round in 0..20 {
-            let generation = lab.generation("wlan0").unwrap();
-            if round % 2 == 0 {
-                let output = lab.monitor(&["reload"]);
-                assert!(output.status.success(), "{}", text(&output.stderr));
-            } else {
-                daemon.signal(Signal::SIGHUP);
-            }
-            poll("the next generation is in force", || {
-                lab.generation("wlan0") == Some(generation + 1)
-            });
-        }
-        stop.store(true, Ordering::Relaxed);
-        sender.join().unwrap()
-    });
-    assert!(sent > 100, "hardly any traffic: {sent} packets each");
-    poll("all innocent packets have arrived", || {
-        open_received.load(Ordering::Relaxed) == sent
-    });
-    assert_eq!(blocked_received.load(Ordering::Relaxed), 0);
-    assert_eq!(lab.policy("blocked"), (0, sent));
-    assert_eq!(lab.policy("seen"), (sent, sent));
-}
-
-#[test]
-fn a_changed_file_is_loaded_and_a_broken_one_is_not() {
-    let lab = Lab::new("watch");
-    let mut daemon = lab.start(&["--mode", "generic"]);
-    assert_eq!(lab.generation("wlan0"), Some(1));
-
-    lab.write_policies(&POLICIES.replace("action: drop", "action: dorp"));
-    poll("the error is in the status", || {
-        lab.status()["reload"]["success"] == false
-    });
-    let error = lab.status()["reload"]["error"].as_str().unwrap().to_owned();
-    assert!(error.contains("policies.yaml:4:13"), "{error}");
-    assert_eq!(lab.generation("wlan0"), Some(1));
-    assert!(lab.metrics().contains("monitor_reload_success 0"));
-    assert!(daemon.log().contains("dorp"), "{}", daemon.log());
-    let human = text(&lab.monitor(&["status"]).stdout);
-    assert!(
-        human.contains("NOT LOADED") && human.contains("dorp"),
-        "{human}"
-    );
-    let reload = lab.monitor(&["reload"]);
-    assert_eq!(reload.status.code(), Some(1));
-    assert!(text(&reload.stderr).contains("generation 1 stays in force"));
-
-    lab.write_policies(&POLICIES.replace("action: drop", "action: count"));
-    poll("the mended file is in force", || {
-        lab.generation("wlan0") == Some(2)
-    });
-    let status = lab.status();
-    assert_eq!(status["reload"]["success"], true);
-    assert_eq!(status["policies"][0]["action"], "count");
-    assert!(lab.metrics().contains("monitor_reload_success 1"));
-    assert!(daemon.is_running());
-}
-
-#[test]
-fn a_list_file_is_watched_and_touching_it_changes_nothing() {
-    let lab = Lab::new("list");
-    let list = lab.policies().join("list.txt");
-    fs::write(&list, "203.0.113.0/24\n").unwrap();
-    lab.write_policies(
-        "version: 1\npolicies:\n  - name: listed\n    action: count\n    destinations: [{list: list.txt}]\n",
-    );
-    let daemon = lab.start(&["--mode", "generic"]);
-    fs::write(&list, "# the same\n203.0.113.0/24\n").unwrap();
-    fs::write(&list, "203.0.113.0/24\n198.51.100.0/24\n").unwrap();
-    poll("the longer list is in force", || {
-        lab.status()["policies"][0]["prefixes"]["v4"] == 2
-    });
-    assert_eq!(lab.generation("wlan0"), Some(2), "{}", daemon.log());
-}
+use support::{
+    datagrams::{count_arrivals, send, send_until},
+    lab::{BLOCKED, Lab, OPEN, POLICIES, binary, poll, text},
+    verbs::refused,
+};
 
 #[test]
 fn after_kill_9_the_filter_drops_and_counts_and_the_next_run_takes_over() {
@@ -384,18 +301,6 @@ fn an_interface_that_was_deleted_and_made_again_is_attached_anew() {
     assert_eq!(lab.generation("wlan1"), Some(2), "{}", daemon.log());
 }
 
-/// Starts `monitor run`, which must end by itself with exit code 1.
-fn refused(lab: &Lab, arguments: &[&str]) -> String {
-    let output = lab
-        .daemon_command(arguments)
-        .stdout(Stdio::piped())
-        .output()
-        .unwrap();
-    let error = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{error}");
-    error
-}
-
 /// Attaches another lab's program to this lab's wlan1, by a link without a pin
 /// directory in common.
 fn occupy(lab: &Lab, other: &Lab) {
@@ -420,51 +325,6 @@ fn occupy(lab: &Lab, other: &Lab) {
         other.monitor(&["status"]).status.success() && other.generation("wlan1") == Some(1)
     });
     child.kill();
-}
-
-/// Counts the datagrams that reach an address of the gateway.
-fn count_arrivals(lab: &Lab, address: &str) -> (SocketAddr, &'static AtomicU64) {
-    let socket = lab.gateway.run(|| bind_udp(address));
-    let bound = socket.local_addr().unwrap();
-    // Lives as long as the thread, which waits for datagrams until the process ends.
-    let arrived: &'static AtomicU64 = Box::leak(Box::default());
-    thread::spawn(move || {
-        let mut buffer = [0; 64];
-        while socket.recv_from(&mut buffer).is_ok() {
-            arrived.fetch_add(1, Ordering::Relaxed);
-        }
-    });
-    (bound, arrived)
-}
-
-fn send(lab: &Lab, to: SocketAddr, packets: u64) {
-    lab.phone.run(|| {
-        let socket = socket_to(to);
-        for _ in 0..packets {
-            socket.send_to(b"x", to).unwrap();
-        }
-    });
-}
-
-/// Sends one datagram to each address in turn; returns how many each got.
-fn send_until(lab: &Lab, stop: &AtomicBool, to: &[SocketAddr]) -> u64 {
-    lab.phone.run(|| {
-        let sockets: Vec<_> = to.iter().map(|to| (socket_to(*to), *to)).collect();
-        let mut rounds = 0;
-        while !stop.load(Ordering::Relaxed) {
-            for (socket, to) in &sockets {
-                socket.send_to(b"x", to).unwrap();
-            }
-            rounds += 1;
-            // Slow enough that no socket buffer overflows.
-            thread::sleep(Duration::from_micros(200));
-        }
-        rounds
-    })
-}
-
-fn socket_to(to: SocketAddr) -> UdpSocket {
-    UdpSocket::bind((any_like(&to.ip().to_string()), 0)).unwrap()
 }
 
 /// Id of the XDP program on the gateway's wlan0.

@@ -6,9 +6,11 @@
 
 pub(crate) mod captures;
 pub(crate) mod data;
+pub(crate) mod datagrams;
 pub(crate) mod generate;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;
+pub(crate) mod verbs;

@@ -1,0 +1,164 @@
+//! Where the daemon listens and keeps its files, and what it leaves alone there.
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, net::UnixListener},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use support::{
+    lab::{Daemon, Lab, binary, poll, text},
+    verbs::refused,
+};
+
+const RUN: [&str; 4] = ["--interface", "wlan0", "--listen", "127.0.0.1:0"];
+
+#[test]
+fn a_file_that_is_no_socket_is_left_alone() {
+    let lab = Lab::new("no-socket");
+    fs::write(lab.socket(), "precious").unwrap();
+    let error = refused(&lab, &RUN);
+    assert!(error.contains("something else than a socket"), "{error}");
+    assert_eq!(fs::read_to_string(lab.socket()).unwrap(), "precious");
+    assert!(!lab.pin_dir.exists());
+}
+
+#[test]
+fn the_socket_of_another_program_is_left_alone() {
+    let lab = Lab::new("foreign");
+    let listener = UnixListener::bind(lab.socket()).unwrap();
+    thread::spawn(move || listener.incoming().for_each(drop));
+    let error = refused(&lab, &RUN);
+    assert!(error.contains("another process listens"), "{error}");
+    assert!(lab.socket().exists());
+}
+
+#[test]
+fn a_daemon_that_is_stopped_keeps_no_other_waiting() {
+    let lab = Lab::new("stopped");
+    let daemon = lab.start(&["--mode", "generic"]);
+    daemon.signal(Signal::SIGSTOP);
+    let error = refused(&lab, &RUN);
+    assert!(error.contains("gives no answer"), "{error}");
+    daemon.signal(Signal::SIGCONT);
+    assert_eq!(lab.generation("wlan0"), Some(1));
+}
+
+#[test]
+fn a_path_that_cannot_be_a_socket_is_told_as_that_and_once() {
+    let lab = Lab::new("long");
+    let long = lab.directory.path().join("x".repeat(120));
+    let error = refused(
+        &lab,
+        &[&RUN[..], &["--socket", long.to_str().unwrap()]].concat(),
+    );
+    assert_eq!(error.matches("SUN_LEN").count(), 1, "{error}");
+    assert!(error.contains("--socket"), "{error}");
+    assert!(!error.contains("another process"), "{error}");
+}
+
+#[test]
+fn whatever_the_umask_nobody_else_may_write_to_the_folders() {
+    let lab = Lab::new("umask");
+    let directory = lab.directory.path();
+    let (state, run) = (directory.join("made/state"), directory.join("run"));
+    let mut command = lab.gateway.command("sh");
+    command
+        .args(["-c", "umask 000; exec \"$@\"", "sh"])
+        .arg(binary())
+        .arg("run")
+        .args(RUN)
+        .arg("--policies")
+        .arg(lab.policies())
+        .arg("--pin-dir")
+        .arg(&lab.pin_dir)
+        .arg("--state-dir")
+        .arg(&state)
+        .arg("--socket")
+        .arg(run.join("socket"));
+    let daemon = Daemon::from_child(command.stderr(Stdio::null()).spawn().unwrap());
+    poll("the filter is in force", || {
+        lab.monitor(&["status"]).status.success()
+    });
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&state), 0o700);
+    assert_eq!(mode(&run), 0o755);
+    assert_eq!(mode(&run.join("socket")), 0o660);
+    drop(daemon);
+}
+
+#[test]
+fn a_socket_that_took_the_place_of_ours_stays() {
+    let lab = Lab::new("replaced");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    fs::remove_file(lab.socket()).unwrap();
+    let _other = UnixListener::bind(lab.socket()).unwrap();
+    daemon.signal(Signal::SIGTERM);
+    poll("the daemon ends", || !daemon.is_running());
+    assert!(lab.socket().exists());
+}
+
+#[test]
+fn a_relative_pin_dir_is_the_same_as_the_absolute_one() {
+    let lab = Lab::new("relative");
+    let daemon = lab.start(&["--mode", "generic"]);
+    let output = Command::new(binary())
+        .current_dir(lab.pin_dir.parent().unwrap())
+        .args(["status", "--json", "--socket"])
+        .arg(lab.socket())
+        .arg("--pin-dir")
+        .arg(lab.pin_dir.file_name().unwrap())
+        .output()
+        .unwrap();
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["daemon"]["pid"], daemon.child.id());
+}
+
+#[test]
+fn a_daemon_that_holds_other_pins_is_told_apart() {
+    let lab = Lab::new("apart");
+    let _daemon = lab.start(&["--mode", "generic"]);
+    let other = format!("{}x", lab.pin_dir.display());
+    let expected = format!(
+        "the daemon on {} holds {}, not {other}",
+        lab.socket().display(),
+        lab.pin_dir.display()
+    );
+    for verb in ["status", "reload", "detach"] {
+        let output = Command::new(binary())
+            .args([verb, "--pin-dir", &other, "--socket"])
+            .arg(lab.socket())
+            .output()
+            .unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        assert!(error.contains(&expected), "{error}");
+    }
+    assert_eq!(lab.generation("wlan0"), Some(1));
+}
+
+#[test]
+fn the_status_tells_the_port_that_was_chosen_and_nothing_that_nobody_knows() {
+    let lab = Lab::new("told");
+    let daemon = lab.start(&["--listen", "127.0.0.1:0"]);
+    let status = lab.status();
+    let listen = status["daemon"]["listen"].as_str().unwrap();
+    let address = listen.trim_start_matches("http://").trim_end_matches('/');
+    lab.gateway
+        .run(|| std::net::TcpStream::connect(address))
+        .expect("metrics are served there");
+    assert_eq!(status["reload"]["success"], true);
+    let reasons = &status["interfaces"][0]["unparsed"];
+    assert!(reasons["non_ip"]["packets"].is_u64(), "{reasons}");
+    daemon.kill();
+    let status = lab.status();
+    assert_eq!(status["reload"], Value::Null);
+    assert_eq!(status["daemon"], Value::Null);
+}
