@@ -141,7 +141,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It says something else than it may.
-    #[error("config file {}{}: {source}; known keys: interface, mode, listen, state_dir, pin_dir, socket, policies, log_packets, metrics", path.display(), position(source))]
+    #[error("config file {}{}: {source}", path.display(), position(source))]
     Parse {
         /// As given.
         path: PathBuf,
