@@ -16,6 +16,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod explain;
 pub mod http;
+pub mod lists;
 pub mod metrics;
 pub mod policy;
 pub mod replay;

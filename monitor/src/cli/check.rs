@@ -1,11 +1,11 @@
 //! `monitor check`: validates policy files, touches no kernel.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use clap::Args;
 use monitor::{
     compile::{Compiled, compile_files},
-    policy::{Action, Diagnostics, Disk, Policy},
+    policy::{Action, Diagnostics, Disk, ListSummary, Policy},
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
@@ -28,8 +28,31 @@ struct Report<'a> {
     policies: usize,
     /// Distinct prefixes of the compiled ruleset.
     prefixes: Prefixes,
+    lists: Vec<ListReport<'a>>,
     #[serde(flatten)]
     diagnostics: &'a Diagnostics,
+}
+
+/// A list, and how many of its lines were used.
+#[derive(Serialize)]
+struct ListReport<'a> {
+    file: Cow<'a, str>,
+    format: &'static str,
+    destinations: usize,
+    left_out: usize,
+    skipped: usize,
+}
+
+impl<'a> ListReport<'a> {
+    fn new(list: &'a ListSummary) -> Self {
+        Self {
+            file: list.file.to_string_lossy(),
+            format: list.format.name(),
+            destinations: list.destinations,
+            left_out: list.left_out,
+            skipped: list.skipped,
+        }
+    }
 }
 
 impl Check {
@@ -43,6 +66,7 @@ impl Check {
             ruleset,
             policies,
             files,
+            lists,
             diagnostics,
         } = compile_files(&paths, &Disk);
         eprint_diagnostics(&diagnostics);
@@ -57,13 +81,15 @@ impl Check {
                 files: files.len(),
                 policies: policies.len(),
                 prefixes,
+                lists: lists.iter().map(ListReport::new).collect(),
                 diagnostics: &diagnostics,
             })?;
         } else if diagnostics.has_errors() {
             eprintln!("{}: the policies cannot be used", counts(&diagnostics));
         } else {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
-            print(&format!("{text}{}\n", counts(&diagnostics)))?;
+            let lists = skipped(&lists);
+            print(&format!("{text}{lists}{}\n", counts(&diagnostics)))?;
         }
         Ok(if diagnostics.has_errors() {
             Outcome::CheckFoundErrors
@@ -81,6 +107,20 @@ fn counts(diagnostics: &Diagnostics) -> String {
         plural(errors),
         plural(warnings)
     )
+}
+
+/// A line for each list of which lines were skipped.
+fn skipped(lists: &[ListSummary]) -> String {
+    let with = lists.iter().filter(|list| list.skipped > 0);
+    let lines = with.map(|list| {
+        format!(
+            "skipped   {} of {} lines of {}\n",
+            list.skipped,
+            list.skipped + list.destinations + list.left_out,
+            list.file.display()
+        )
+    });
+    lines.collect()
 }
 
 fn summary(files: usize, policies: &[Policy], prefixes: Prefixes, cpus: Option<usize>) -> String {

@@ -79,19 +79,20 @@ pub(super) const POLICY: Keys = Keys {
 
 pub(super) const DESTINATION: Keys = Keys {
     what: "a destination",
-    known: &["cidr", "except", "list", "comment"],
+    known: &[
+        "cidr",
+        "except",
+        "list",
+        "format",
+        "min_score",
+        "country",
+        "on_bad_line",
+        "comment",
+    ],
     later: &[
         (
             "asn",
             "write the prefixes that the network announces into a list file: `{list: lists/NAME.txt}`",
-        ),
-        (
-            "country",
-            "write the country's prefixes into a list file: `{list: lists/NAME.txt}`",
-        ),
-        (
-            "format",
-            "write one CIDR, address or range per line, which needs no `format`",
         ),
         (
             "url",

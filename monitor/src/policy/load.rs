@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::{
-    PolicyName,
-    builder::{self, Lists},
+    PolicyName, builder,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     files::Files,
+    list::{ListSummary, Lists, utf8},
     model::Policy,
     source,
 };
@@ -21,6 +21,8 @@ pub struct Loaded {
     pub policies: Vec<Policy>,
     /// Every policy file and list that was read or tried, sorted: what to watch.
     pub files: Vec<PathBuf>,
+    /// The lists that were read, sorted by path.
+    pub lists: Vec<ListSummary>,
     /// What is wrong, sorted by place.
     pub diagnostics: Diagnostics,
 }
@@ -48,6 +50,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     Loaded {
         policies,
         files: all.into_iter().collect(),
+        lists: lists.summaries(),
         diagnostics: out,
     }
 }
@@ -137,7 +140,7 @@ fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceF
             return None;
         }
     };
-    match builder::text(bytes) {
+    match utf8(bytes) {
         Ok(text) => Some(SourceFile::new(path, text)),
         Err(offset) => {
             let message = format!("the policy file is not UTF-8 text (byte {offset})");

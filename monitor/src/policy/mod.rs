@@ -20,6 +20,7 @@ mod yaml;
 pub use destination::{Destination, InvalidDestination};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
 pub use files::{Disk, Files};
+pub use list::ListSummary;
 pub use load::{Loaded, load};
 pub use model::{Destinations, Entry, Hole, InvalidObserved, LongestMatch, Observed, Policy};
 pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};

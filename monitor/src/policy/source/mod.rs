@@ -2,12 +2,14 @@
 //! their types; what the parts mean together is the model's.
 
 mod destination;
+mod list;
 mod policy;
 
-use std::{ops::Range, path::PathBuf};
+use std::ops::Range;
 
 use serde_yaml::Value;
 
+pub(super) use self::list::SourceList;
 use super::{
     Action, PolicyName,
     destination::Destination,
@@ -45,7 +47,7 @@ pub(super) enum SourceDestination {
         cidr: Spanned<Destination>,
         except: Vec<Spanned<Destination>>,
     },
-    List(Spanned<PathBuf>),
+    List(SourceList),
 }
 
 /// Reads every policy of `file`.
