@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, fs, path::PathBuf
 use clap::Args;
 use monitor::{
     compile::{Compiled, compile_files},
-    policy::{Action, Diagnostics, Disk, ListSummary, Policy},
+    policy::{Action, Diagnostics, Disk, ListSummary, Policy, PolicyName},
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
@@ -29,6 +29,8 @@ struct Report<'a> {
     /// Distinct prefixes of the compiled ruleset.
     prefixes: Prefixes,
     lists: Vec<ListReport<'a>>,
+    /// What overlays changed.
+    overrides: Vec<OverrideReport<'a>>,
     #[serde(flatten)]
     diagnostics: &'a Diagnostics,
 }
@@ -55,6 +57,27 @@ impl<'a> ListReport<'a> {
     }
 }
 
+/// A policy that an overlay changed.
+#[derive(Serialize)]
+struct OverrideReport<'a> {
+    policy: &'a PolicyName,
+    source: String,
+    changes: String,
+    reason: Option<&'a str>,
+}
+
+impl<'a> OverrideReport<'a> {
+    fn new(policy: &'a Policy) -> Option<Self> {
+        let change = policy.changed()?;
+        Some(Self {
+            policy: policy.name(),
+            source: change.source(),
+            changes: change.changes(policy.action()),
+            reason: change.reason(),
+        })
+    }
+}
+
 impl Check {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let paths = if self.paths.is_empty() {
@@ -76,12 +99,14 @@ impl Check {
                 v4: ruleset.ipv4.len(),
                 v6: ruleset.ipv6.len(),
             });
+        let overrides = policies.iter().filter_map(OverrideReport::new);
         if common.json {
             print_json(&Report {
                 files: files.len(),
                 policies: policies.len(),
                 prefixes,
                 lists: lists.iter().map(ListReport::new).collect(),
+                overrides: overrides.collect(),
                 diagnostics: &diagnostics,
             })?;
         } else if diagnostics.has_errors() {
@@ -89,7 +114,9 @@ impl Check {
         } else {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
             let lists = skipped(&lists);
-            print(&format!("{text}{lists}{}\n", counts(&diagnostics)))?;
+            let overrides = overridden(overrides);
+            let counts = counts(&diagnostics);
+            print(&format!("{text}{lists}{overrides}{counts}\n"))?;
         }
         Ok(if diagnostics.has_errors() {
             Outcome::CheckFoundErrors
@@ -119,6 +146,21 @@ fn skipped(lists: &[ListSummary]) -> String {
             list.skipped + list.destinations + list.left_out,
             list.file.display()
         )
+    });
+    lines.collect()
+}
+
+/// A line for each policy that an overlay changed.
+fn overridden<'a>(overrides: impl Iterator<Item = OverrideReport<'a>>) -> String {
+    let lines = overrides.map(|change| {
+        let OverrideReport {
+            policy,
+            source,
+            changes,
+            reason,
+        } = change;
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        format!("override  {policy}: {changes} ({source}){reason}\n")
     });
     lines.collect()
 }

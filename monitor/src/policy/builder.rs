@@ -14,20 +14,25 @@ use super::{
     list::Lists,
     model::{Destinations, Entry, Hole, Policy},
     network::{Address, Interval},
-    source::{SourceDestination, SourceList, SourcePolicy, Spanned},
+    source::{SourceDestination, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
 
-/// The policy that `typed` means; `None` where `out` says what is wrong.
+/// The policy that `typed` means, as `change` changes it; `None` where `out`
+/// says what is wrong.
 pub(super) fn policy(
     typed: SourcePolicy,
+    change: Option<&SourceOverride>,
     file: &SourceFile,
     lists: &mut Lists<'_>,
     out: &mut Diagnostics,
 ) -> Option<Policy> {
+    let overriding = change.and_then(|change| change.action.clone());
+    let action = overriding.as_ref().map(|(action, _)| *action);
     let mut builder = Builder {
         file,
         // Without an action, nothing is refused because of it.
-        action: typed.action.unwrap_or(Action::Count),
+        action: action.or(typed.action).unwrap_or(Action::Count),
+        overriding: overriding.map(|(_, place)| place),
         files: vec![(Arc::clone(file.path()), &['#'])],
         ipv4: Destinations::default(),
         ipv6: Destinations::default(),
@@ -38,7 +43,7 @@ pub(super) fn policy(
     }
     builder.warn_duplicates(lists, out);
     let (name, action) = (typed.name?, typed.action?);
-    builder.valid.then(|| Policy {
+    let policy = builder.valid.then(|| Policy {
         place: file.place(name.span),
         name: name.value,
         action,
@@ -49,12 +54,19 @@ pub(super) fn policy(
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
-    })
+        changed: None,
+    })?;
+    match change {
+        Some(change) => change.apply(policy, out),
+        None => Some(policy),
+    }
 }
 
 struct Builder<'a> {
     file: &'a SourceFile,
     action: Action,
+    /// Where an overlay sets the action.
+    overriding: Option<Place>,
     /// The policy file first, then its lists; and what begins a comment there.
     files: Vec<(Arc<Path>, &'static [char])>,
     ipv4: Destinations<Ipv4Addr>,
@@ -97,7 +109,7 @@ impl Builder<'_> {
             }
         };
         if let Some(refusal) = short {
-            out.push(refusal.at(place()));
+            out.push(self.refuse(refusal, place()));
         }
         self.valid &= short.is_none() && added;
     }
@@ -113,12 +125,16 @@ impl Builder<'_> {
         let mut refused = Capped::new();
         for (interval, line) in &list.ipv4 {
             if let Some(refusal) = too_short(self.action, self.ipv4.add(*interval, *line, file)) {
-                refused.push(out, || refusal.at(source.place_of_line(*line, comments)));
+                refused.push(out, || {
+                    self.refuse(refusal, source.place_of_line(*line, comments))
+                });
             }
         }
         for (interval, line) in &list.ipv6 {
             if let Some(refusal) = too_short(self.action, self.ipv6.add(*interval, *line, file)) {
-                refused.push(out, || refusal.at(source.place_of_line(*line, comments)));
+                refused.push(out, || {
+                    self.refuse(refusal, source.place_of_line(*line, comments))
+                });
             }
         }
         self.valid &= refused.is_empty();
@@ -130,6 +146,14 @@ impl Builder<'_> {
                 ShortPrefix::HELP,
             )
         });
+    }
+
+    fn refuse(&self, refusal: ShortPrefix, place: Place) -> Diagnostic {
+        let error = refusal.at(place);
+        match &self.overriding {
+            Some(place) => error.with_related(place.clone(), "an overlay sets the action here"),
+            None => error,
+        }
     }
 
     fn warn_duplicates(&self, lists: &Lists<'_>, out: &mut Diagnostics) {

@@ -14,6 +14,7 @@ mod load;
 mod model;
 mod names;
 mod network;
+mod overlay;
 mod source;
 mod yaml;
 
@@ -25,3 +26,4 @@ pub use load::{Loaded, load};
 pub use model::{Destinations, Entry, Hole, InvalidObserved, LongestMatch, Observed, Policy};
 pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
 pub use network::{Address, Interval, Network};
+pub use overlay::Override;

@@ -106,7 +106,7 @@ impl Reader<'_> {
         Some(SourceDestination::Except { cidr, except })
     }
 
-    fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Destination>> {
+    pub(super) fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Destination>> {
         let help = "write a CIDR, an address or a range, or a mapping with `cidr` or `list`";
         let text = self.text(node, "a destination", help)?;
         match text.parse() {
