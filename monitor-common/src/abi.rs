@@ -29,7 +29,6 @@ pub const ABI_HASH: u64 = fnv1a(&[
     offset_of!(DeviceCounters, dropped),
     size_of::<PolicyRecord>(),
     size_of::<InterfaceRecord>(),
-    offset_of!(InterfaceRecord, ifindex),
     offset_of!(InterfaceRecord, mode),
     MAX_POLICIES as usize,
     MAX_INTERFACES as usize,

@@ -21,8 +21,6 @@ pub struct PolicyRecord {
 pub struct InterfaceRecord {
     /// Name as the kernel gives it (`IFNAMSIZ`), padded with zeros.
     pub name: [u8; 16],
-    /// Interface index when last attached, host order.
-    pub ifindex: u32,
     /// Attach mode of its link: 0 not attached, 1 native, 2 generic.
     pub mode: u32,
 }

@@ -48,10 +48,6 @@ pub struct MatchSet {
 pub struct GenerationRecord {
     /// Hash of the ruleset it was made from.
     pub ruleset_hash: u64,
-    /// Number of the generation.
-    pub number: u64,
-    /// Seconds since 1970-01-01T00:00:00Z when it was built.
-    pub built: u64,
     /// Elements in use of the array of [`GenerationPolicy`].
     pub policies: u64,
 }

@@ -222,11 +222,9 @@ impl Options {
                 ModeOption::Generic => ModeChoice::Only(Mode::Generic),
             },
             listen: self.listen.unwrap_or(DEFAULT_LISTEN),
-            state_dir: self.state_dir.unwrap_or_else(|| DEFAULT_STATE_DIR.into()),
-            pin_dir: self
-                .pin_dir
-                .unwrap_or_else(|| datapath::DEFAULT_PIN_DIR.into()),
-            socket: self.socket.unwrap_or_else(|| DEFAULT_SOCKET.into()),
+            state_dir: absolute(self.state_dir, DEFAULT_STATE_DIR),
+            pin_dir: absolute(self.pin_dir, datapath::DEFAULT_PIN_DIR),
+            socket: absolute(self.socket, DEFAULT_SOCKET),
             policies: self
                 .policies
                 .or(OneOrMany(vec![DEFAULT_POLICIES.to_owned()]))
@@ -242,6 +240,13 @@ impl Options {
                 .unwrap_or(DeviceLabels::DEFAULT_CAPACITY),
         }
     }
+}
+
+/// A daemon and the verbs that reach it may run in different directories.
+fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
+    let path = path.unwrap_or_else(|| default.into());
+    // Only an empty path has no absolute form, and using it says so.
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 impl Settings {
@@ -293,6 +298,16 @@ mod tests {
         let settings = options.settle();
         assert_eq!(settings.policies, [Path::new("/etc/monitor/p")]);
         assert_eq!(settings.state_dir, Path::new("/s"));
+    }
+
+    #[test]
+    fn what_daemon_and_verbs_share_is_absolute() {
+        let options = Options::parse("socket: s\nstate_dir: d\npin_dir: p\n").unwrap();
+        let settings = options.settle();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(settings.socket, here.join("s"));
+        assert_eq!(settings.state_dir, here.join("d"));
+        assert_eq!(settings.pin_dir, here.join("p"));
     }
 
     #[test]

@@ -21,16 +21,17 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// How long a client waits; a reload of a whole routing table fits.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A request.
+/// A request. The variants have braces because serde refuses unknown keys of
+/// these and ignores those of unit variants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// Who are you, and what have you seen?
-    Status,
+    Status {},
     /// Read the policies again and make a new generation.
-    Reload,
+    Reload {},
     /// Remove the filter and all pins, and end.
-    Detach,
+    Detach {},
 }
 
 /// An answer.
@@ -77,12 +78,25 @@ pub struct DaemonStatus {
 /// How a reload went.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// The generation in force after it.
+    /// The generation that every interface runs after it; `None` where they
+    /// differ or could not be read.
     pub generation: Option<u64>,
     /// Whether the files are in force, and why not.
     pub reload: ReloadSnapshot,
     /// Things an operator should know.
     pub notes: Vec<String>,
+}
+
+impl Reloaded {
+    /// What is in force after it, as the middle of a sentence.
+    #[must_use]
+    pub fn in_force(&self) -> String {
+        match (self.generation, self.reload.success) {
+            (Some(generation), true) => format!("generation {generation} is in force"),
+            (Some(generation), false) => format!("generation {generation} stays in force"),
+            (None, _) => "`monitor status` shows what each interface has in force".to_owned(),
+        }
+    }
 }
 
 /// Why a daemon gave no answer.
@@ -102,6 +116,26 @@ pub enum ControlError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The socket's mode does not let this user in.
+    #[error(
+        "ask the daemon on {}: {source}; run as root, or as a member of the socket's group", path.display()
+    )]
+    Denied {
+        /// Socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It took the question, and says nothing.
+    #[error(
+        "what listens on {} gave no answer within {} s; it may be stopped or overloaded", path.display(), timeout.as_secs()
+    )]
+    Silent {
+        /// Socket.
+        path: PathBuf,
+        /// How long was waited.
+        timeout: Duration,
+    },
     /// Something else listens there.
     #[error("what answers on {} is no monitor of this version: {source}", path.display())]
     Foreign {
@@ -114,30 +148,52 @@ pub enum ControlError {
 
 /// Asks the daemon on `socket`, and waits for its answer.
 pub fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ControlError::NoDaemon {
-            path: socket.to_owned(),
-        },
-        _ => ControlError::Io {
-            path: socket.to_owned(),
-            source,
-        },
-    };
-    let line = exchange(socket, request).map_err(failed)?;
+    ask_within(socket, request, TIMEOUT)
+}
+
+/// The same, for at most `timeout`.
+pub(crate) fn ask_within(
+    socket: &Path,
+    request: Request,
+    timeout: Duration,
+) -> Result<Answer, ControlError> {
+    let line =
+        exchange(socket, request, timeout).map_err(|source| failure(socket, timeout, source))?;
     serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
         path: socket.to_owned(),
         source,
     })
 }
 
-fn exchange(socket: &Path, request: Request) -> io::Result<String> {
+fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError {
+    let path = socket.to_owned();
+    match source.kind() {
+        // The last four: it ended before it answered.
+        io::ErrorKind::NotFound
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => ControlError::NoDaemon { path },
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            ControlError::Silent { path, timeout }
+        }
+        io::ErrorKind::PermissionDenied => ControlError::Denied { path, source },
+        _ => ControlError::Io { path, source },
+    }
+}
+
+fn exchange(socket: &Path, request: Request, timeout: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(TIMEOUT))?;
-    stream.set_write_timeout(Some(TIMEOUT))?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
     let mut line = serde_json::to_string(&request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
     BufReader::new(stream.take(MAX_ANSWER)).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(answer)
 }

@@ -14,6 +14,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod datapath;
+pub mod error_text;
 pub mod explain;
 pub mod http;
 pub mod lists;

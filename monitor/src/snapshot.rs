@@ -48,8 +48,11 @@ pub struct Snapshot {
     /// Sorted by name; also policies that are no longer in force, while their
     /// counters live.
     pub policies: Vec<PolicySnapshot>,
-    /// How the last load of the policies went.
-    pub reload: ReloadSnapshot,
+    /// Hash of the newest ruleset in force, hexadecimal: the same on every
+    /// gateway with the same policies.
+    pub ruleset: Option<String>,
+    /// How the last load of the policies went; `None` where no daemon says so.
+    pub reload: Option<ReloadSnapshot>,
 }
 
 /// How the filter is attached.
@@ -87,6 +90,7 @@ pub struct InterfaceSnapshot {
     /// IPv6 packets by verdict.
     pub ipv6: Verdicts,
     /// Frames that passed unmatched, by reason, in a fixed order, zeros included.
+    #[serde(with = "by_reason")]
     pub unparsed: Vec<(String, Count)>,
 }
 
@@ -126,12 +130,55 @@ pub struct DeviceSnapshot {
 }
 
 /// The last load of the policies.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadSnapshot {
     /// Whether the files as they are now are in force.
     pub success: bool,
     /// When it ended, in seconds since 1970-01-01T00:00:00Z.
     pub timestamp: u64,
-    /// Why the files are not in force: rendered diagnostics.
+    /// Why the files are not in force: rendered diagnostics, or the kernel's answer.
     pub error: Option<String>,
+}
+
+/// Pairs ⇄ a map that keeps their order.
+mod by_reason {
+    use std::fmt;
+
+    use serde::{
+        Deserializer, Serializer,
+        de::{MapAccess, Visitor},
+    };
+
+    use super::Count;
+
+    pub(super) fn serialize<S: Serializer>(
+        counts: &[(String, Count)],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(counts.iter().map(|(reason, count)| (reason, count)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<(String, Count)>, D::Error> {
+        deserializer.deserialize_map(Pairs)
+    }
+
+    struct Pairs;
+
+    impl<'de> Visitor<'de> for Pairs {
+        type Value = Vec<(String, Count)>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("a map of counts by reason")
+        }
+
+        fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut counts = Vec::new();
+            while let Some(count) = map.next_entry()? {
+                counts.push(count);
+            }
+            Ok(counts)
+        }
+    }
 }

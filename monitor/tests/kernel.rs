@@ -1,6 +1,7 @@
 //! The program as the verifier let it in, run by `BPF_PROG_TEST_RUN`: a table of
 //! packets, and random ones against the reference model.
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use monitor::{

@@ -1,7 +1,8 @@
 //! Start, reload, kill, take-over and detach, on the real daemon.
 
-#![allow(missing_docs, reason = "a test is documented by its name")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use std::{
@@ -223,7 +224,7 @@ fn a_second_daemon_says_who_holds_the_interface() {
     let same_interface = refused(&lab, &[&arguments[..], &other].concat());
     assert!(same_interface.contains(&holder), "{same_interface}");
     assert!(same_interface.contains("wlan0"), "{same_interface}");
-    monitor::datapath::detach(Path::new(&other_pins)).unwrap();
+    assert!(!Path::new(&other_pins).exists(), "no pins without a filter");
     assert_eq!(lab.generation("wlan0"), Some(1));
 }
 
@@ -257,6 +258,43 @@ fn where_the_second_interface_fails_the_first_stays_as_it_was() {
 }
 
 #[test]
+fn a_mode_change_is_announced_and_undone_where_a_later_interface_fails() {
+    let lab = Lab::new("mode");
+    lab.add_interface("wlan1");
+    lab.start(&["--mode", "generic"]).kill();
+    let other = Lab::new("mode-other");
+    occupy(&lab, &other);
+    let both = [
+        "--interface",
+        "wlan0",
+        "--interface",
+        "wlan1",
+        "--mode",
+        "native",
+    ];
+    let error = refused(&lab, &both);
+    assert!(error.contains("wlan1"), "{error}");
+    let mode = |lab: &Lab| lab.status()["interfaces"][0]["mode"].clone();
+    assert_eq!(
+        (lab.generation("wlan0"), mode(&lab)),
+        (Some(1), "generic".into())
+    );
+    let (blocked, received) = count_arrivals(&lab, BLOCKED[0]);
+    send(&lab, blocked, 3);
+    assert_eq!(lab.policy("blocked"), (0, 3));
+    assert_eq!(received.load(Ordering::Relaxed), 0);
+
+    let daemon = lab.start(&["--mode", "native"]);
+    assert_eq!(mode(&lab), "native");
+    assert!(
+        daemon.log().contains("from generic to native"),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(lab.policy("blocked"), (0, 3));
+}
+
+#[test]
 fn a_start_that_fails_attaches_nothing() {
     let lab = Lab::new("fails");
     let missing = refused(&lab, &["--interface", "wlan7"]);
@@ -264,6 +302,7 @@ fn a_start_that_fails_attaches_nothing() {
         missing.contains("wlan7") && missing.contains("wlan0"),
         "{missing}"
     );
+    assert!(!lab.pin_dir.exists(), "no pins without a filter");
 
     let none = refused(&lab, &[]);
     assert!(none.contains("--interface"), "{none}");

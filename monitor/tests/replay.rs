@@ -1,9 +1,12 @@
 //! `monitor replay` on the real captures, compared with two readers that are
 //! not this one (`expected.json`), and with the reference model.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Command};
 
 use monitor::{capture::Capture, policy::Action};
 use serde_json::Value;
@@ -171,7 +174,7 @@ fn cn_policies(folder: &Path) -> TempDir {
     let mut yaml =
         "version: 1\npolicies:\n  - name: cn\n    action: count\n    destinations:\n".to_owned();
     for path in lists.values() {
-        yaml += &format!("      - {{list: {}}}\n", path.display());
+        writeln!(yaml, "      - {{list: {}}}", path.display()).unwrap();
     }
     fs::write(directory.path().join("cn.yaml"), yaml).unwrap();
     directory

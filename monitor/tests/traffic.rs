@@ -1,7 +1,8 @@
 //! Real sockets through the real daemon, in network namespaces.
 
-#![allow(missing_docs, reason = "a test is documented by its name")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
 use std::{

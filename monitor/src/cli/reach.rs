@@ -9,7 +9,6 @@ use monitor::{
     config::{Options, Settings},
     control::{Answer, ControlError, Request, Status, ask},
     datapath::Reader,
-    snapshot::ReloadSnapshot,
 };
 
 /// Shared by `status`, `reload` and `detach`.
@@ -29,6 +28,8 @@ pub(super) struct Reach {
     pub(super) settings: Settings,
     /// The status of the daemon that holds it, where one runs.
     pub(super) daemon: Option<Box<Status>>,
+    /// What the daemon on the socket holds, where it is not what was asked for.
+    other_pins: Option<PathBuf>,
 }
 
 impl ReachArgs {
@@ -43,31 +44,56 @@ impl ReachArgs {
         let options = options.over(common.options()?);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
-        let daemon = match ask(&settings.socket, Request::Status) {
+        let daemon = match ask(&settings.socket, Request::Status {}) {
             Ok(Answer::Status(status)) => Some(status),
             Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
             Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
             Err(ControlError::NoDaemon { .. }) => None,
             Err(error) => return Err(error.into()),
         };
-        let daemon = daemon.filter(|status| {
-            let pin_dir = status.daemon.as_ref().map(|daemon| &daemon.pin_dir);
-            !pins_named || pin_dir == Some(&settings.pin_dir)
-        });
-        Ok(Reach { settings, daemon })
+        let held = daemon.as_ref().and_then(|status| status.daemon.as_ref());
+        let other_pins = held
+            .map(|daemon| daemon.pin_dir.clone())
+            .filter(|held| pins_named && *held != settings.pin_dir);
+        Ok(Reach {
+            settings,
+            daemon: daemon.filter(|_| other_pins.is_none()),
+            other_pins,
+        })
     }
 }
 
 impl Reach {
     /// From the daemon, else from the pins.
     pub(super) fn status(self) -> anyhow::Result<Status> {
+        self.warn_of_other_daemon();
         if let Some(status) = self.daemon {
             return Ok(*status);
         }
         let reader = Reader::open(&self.settings.pin_dir)?;
         Ok(Status {
             daemon: None,
-            snapshot: reader.snapshot(ReloadSnapshot::default())?,
+            snapshot: reader.snapshot(None)?,
         })
+    }
+
+    /// Why there is no daemon to ask.
+    pub(super) fn why_no_daemon(&self) -> String {
+        let socket = self.settings.socket.display();
+        match &self.other_pins {
+            Some(held) => format!(
+                "the daemon on {socket} holds {}, not {}",
+                held.display(),
+                self.settings.pin_dir.display()
+            ),
+            None => format!("no daemon answers on {socket}"),
+        }
+    }
+
+    /// For verbs that do without a daemon.
+    pub(super) fn warn_of_other_daemon(&self) {
+        if self.other_pins.is_some() {
+            eprintln!("note: {}", self.why_no_daemon());
+        }
     }
 }

@@ -8,11 +8,11 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     if reach.daemon.is_none() {
         anyhow::bail!(
-            "no daemon answers on {}; start one with `monitor run`, or name its --socket",
-            reach.settings.socket.display()
+            "{}; start one with `monitor run`, or name its --socket",
+            reach.why_no_daemon()
         );
     }
-    let reloaded = match ask(&reach.settings.socket, Request::Reload)? {
+    let reloaded = match ask(&reach.settings.socket, Request::Reload {})? {
         Answer::Reload(reloaded) => reloaded,
         Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
         other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
@@ -23,12 +23,12 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     for note in &reloaded.notes {
         eprintln!("{note}");
     }
-    let generation = reloaded.generation.unwrap_or_default();
+    let in_force = reloaded.in_force();
     if let Some(error) = reloaded.reload.error {
-        anyhow::bail!("{error}\nnothing changed: generation {generation} stays in force");
+        anyhow::bail!("{}\nthe reload failed: {in_force}", error.trim_end());
     }
     if !common.json {
-        print(&format!("generation {generation} is in force\n"))?;
+        print(&format!("{in_force}\n"))?;
     }
     Ok(())
 }

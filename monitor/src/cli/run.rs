@@ -1,10 +1,11 @@
 //! `monitor run`: the daemon, in the foreground.
 
 use std::{
-    fs,
+    fs::DirBuilder,
     io::{self, IsTerminal as _},
     net::SocketAddr,
-    path::PathBuf,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -18,7 +19,8 @@ use tracing_subscriber::EnvFilter;
 use super::Common;
 use monitor::{
     config::{ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, Core, End, Sockets},
+    daemon::{self, Core, End, Signals, Sockets},
+    error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
 };
@@ -87,31 +89,31 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     }
     init_log(settings.log_packets);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    let ended = runtime.block_on(serve(settings))?;
+    let ended = runtime.block_on(serve(settings));
     // Whatever still blocks must not keep the process: the filter is in the kernel.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    if ended == End::Stopped {
+    if ended? == End::Stopped {
         info!("stopped; the filter and its counters stay in force, `monitor detach` removes them");
     }
     Ok(())
 }
 
-async fn serve(settings: Settings) -> anyhow::Result<End> {
+async fn serve(mut settings: Settings) -> anyhow::Result<End> {
+    let mut signals = Signals::install()?;
     warn_if_public(settings.listen);
-    fs::create_dir_all(&settings.state_dir).with_context(|| {
-        format!(
-            "make the state directory {}; give another with --state-dir",
-            settings.state_dir.display()
-        )
-    })?;
+    make_state_dir(&settings.state_dir)?;
     let key = DeviceKey::load_or_create(&settings.state_dir)?;
     let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
     let address = sockets.http_address().context("read the bound address")?;
-    let (core, notes) = tokio::task::spawn_blocking(move || start(settings))
-        .await
-        .context("start the filter")??;
+    settings.listen = address;
+    let load = tokio::task::spawn_blocking(move || start(settings));
+    let (started, stop) = signals.during(load).await;
+    let (core, notes) = started.context("start the filter")??;
     for note in notes {
-        warn!("{note}");
+        warn!("{}", note.trim_end());
+    }
+    if stop {
+        return Ok(End::Stopped);
     }
     let labels = DeviceLabels::new(
         core.settings().device_label(),
@@ -123,15 +125,29 @@ async fn serve(settings: Settings) -> anyhow::Result<End> {
     let core = Arc::new(core);
     let reader = Arc::clone(&core);
     let site = Site {
-        read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error.to_string())),
+        read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error_text(&error))),
         interfaces: core.settings().interfaces.clone(),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
         limits: monitor::http::Limits::default(),
     };
-    Ok(daemon::run(core, sockets, site).await?)
+    Ok(daemon::run(core, sockets, site, &mut signals).await?)
 }
 
-fn start(settings: Settings) -> Result<(Core, Vec<String>), daemon::StartError> {
+/// For its owner only, whatever the umask.
+fn make_state_dir(path: &Path) -> anyhow::Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .with_context(|| {
+            format!(
+                "make the state directory {}; give another with --state-dir",
+                path.display()
+            )
+        })
+}
+
+fn start(settings: Settings) -> Result<(Core, Vec<String>), daemon::LoadError> {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
     bar.set_style(
         ProgressStyle::with_template(

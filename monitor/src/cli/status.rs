@@ -39,10 +39,11 @@ fn head(text: &mut String, status: &Status) {
                 text,
                 "daemon     process {pid}, version {version}, {listen}"
             );
-            if let Some(error) = &status.snapshot.reload.error {
+            let reload = status.snapshot.reload.as_ref();
+            if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) {
                 let _ = writeln!(
                     text,
-                    "policies   NOT LOADED, the generation below stays in force:\n{error}"
+                    "policies   NOT LOADED, what stands below is in force:\n{error}"
                 );
             } else {
                 let _ = writeln!(text, "policies   loaded, as the files are now");

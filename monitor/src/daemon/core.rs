@@ -14,17 +14,29 @@ use crate::{
     config::Settings,
     control::{DaemonStatus, Reloaded, Status},
     datapath::{self, Applied, Filter, Reader, Request},
+    error_text::error_text,
     policy::Disk,
     snapshot::{ReloadSnapshot, Snapshot},
 };
 
-/// Why a daemon did not start. Nothing was changed.
+/// Why policies are not put in force.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum LoadError {
     /// The policies cannot be used.
     #[error("the policies have errors:\n{0}")]
     Policies(String),
-    /// The kernel did not take the filter.
+    /// The policies are fine, and the kernel did not take the filter.
+    #[error(transparent)]
+    Datapath(#[from] datapath::Error),
+}
+
+/// Why a filter is not detached.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DetachError {
+    /// Somebody else asked for it before.
+    #[error("the filter is already detached")]
+    Already,
+    /// Some of it may be left.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
 }
@@ -38,24 +50,22 @@ pub struct Core {
     reader: Reader,
     current: Mutex<Current>,
     loggers: Mutex<Vec<aya::Ebpf>>,
-    /// Told after every reload that a client or a signal asked for.
+    /// Told after every reload that a client asked for.
     reloaded: Notify,
 }
 
 /// What changes with every load of the policies.
 #[derive(Default)]
 struct Current {
-    generation: Option<u64>,
     ruleset: Option<Ruleset>,
-    reload: ReloadSnapshot,
+    reload: Option<ReloadSnapshot>,
     /// Every file the policies were read from.
     files: BTreeSet<PathBuf>,
 }
 
 /// Policies that were read and compiled, or why not.
 struct Loaded {
-    /// Or the errors as text.
-    result: Result<Ruleset, String>,
+    result: Result<Ruleset, LoadError>,
     files: BTreeSet<PathBuf>,
     warnings: String,
 }
@@ -73,26 +83,26 @@ impl Core {
     /// Reads the policies and puts them in force. Where it fails, what was in
     /// force before is in force after.
     pub fn start(
-        settings: Settings,
+        mut settings: Settings,
         progress: datapath::Progress<'_>,
-    ) -> Result<(Self, Vec<String>), StartError> {
+    ) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
         let loaded = load(&settings);
-        let ruleset = loaded.result.map_err(StartError::Policies)?;
+        let ruleset = loaded.result?;
         let mut filter = Filter::open(&settings.pin_dir)?;
+        filter.pin_dir().clone_into(&mut settings.pin_dir);
         let applied = filter.apply(&request(&settings, &ruleset), progress)?;
         let mut notes = applied.notes;
         if !loaded.warnings.is_empty() {
             notes.insert(0, loaded.warnings);
         }
         let current = Current {
-            generation: Some(applied.generation),
             ruleset: Some(ruleset),
-            reload: ReloadSnapshot {
+            reload: Some(ReloadSnapshot {
                 success: true,
                 timestamp: now(),
                 error: None,
-            },
+            }),
             files: loaded.files,
         };
         let core = Self {
@@ -112,11 +122,6 @@ impl Core {
         &self.settings
     }
 
-    /// Generation that the last successful load made.
-    pub fn generation(&self) -> Option<u64> {
-        lock(&self.current).generation
-    }
-
     /// What to watch: every file that the policies were read from, or should
     /// have been, and the directories that were given.
     pub(super) fn watched_paths(&self) -> BTreeSet<PathBuf> {
@@ -125,9 +130,14 @@ impl Core {
         paths
     }
 
-    /// Waits until a reload has ended.
+    /// Waits until a reload has ended that a client asked for.
     pub(super) async fn reloaded(&self) {
         self.reloaded.notified().await;
+    }
+
+    /// Says that one has ended.
+    pub(super) fn tell_reloaded(&self) {
+        self.reloaded.notify_one();
     }
 
     /// Loaded objects whose programs write to the log, each handed out once.
@@ -144,7 +154,8 @@ impl Core {
         let loaded = load(&self.settings);
         let mut current = lock(&self.current);
         current.files = loaded.files;
-        let unchanged = current.reload.success
+        let in_force = current.reload.as_ref().is_some_and(|reload| reload.success);
+        let unchanged = in_force
             && loaded.result.as_ref().ok() == current.ruleset.as_ref()
             && trigger == Trigger::File;
         if unchanged {
@@ -157,42 +168,60 @@ impl Core {
         let mut current = lock(&self.current);
         let (error, mut notes) = match result {
             Ok((ruleset, applied)) => {
-                current.generation = Some(applied.generation);
                 current.ruleset = Some(ruleset);
                 *lock(&self.loggers) = applied.loggers;
                 (None, applied.notes)
             }
-            Err(error) => (Some(error), Vec::new()),
+            Err(error) => (Some(reason(&error)), Vec::new()),
         };
         if !loaded.warnings.is_empty() {
             notes.insert(0, loaded.warnings);
         }
-        current.reload = ReloadSnapshot {
+        let reload = ReloadSnapshot {
             success: error.is_none(),
             timestamp: now(),
             error,
         };
-        self.reloaded.notify_one();
+        current.reload = Some(reload.clone());
+        drop(current);
         Some(Reloaded {
-            generation: current.generation,
-            reload: current.reload.clone(),
+            generation: self.generation(),
+            reload,
             notes,
         })
     }
 
-    fn apply(&self, filter: &mut Filter, ruleset: Ruleset) -> Result<(Ruleset, Applied), String> {
-        let applied = filter
-            .apply(&request(&self.settings, &ruleset), &mut |_, _| ())
-            .map_err(|error| error.to_string())?;
+    fn apply(
+        &self,
+        filter: &mut Filter,
+        ruleset: Ruleset,
+    ) -> Result<(Ruleset, Applied), LoadError> {
+        let applied = filter.apply(&request(&self.settings, &ruleset), &mut |_, _| ())?;
         Ok((ruleset, applied))
     }
 
-    /// Removes the filter and every pin. The daemon has nothing left to do then.
-    pub(super) fn detach(&self) -> Result<Vec<String>, datapath::Error> {
-        match lock(&self.filter).take() {
-            Some(filter) => filter.detach(),
-            None => Ok(Vec::new()),
-        }
+    /// The generation that every interface runs, as the kernel says; `None`
+    /// where they differ or cannot be read.
+    fn generation(&self) -> Option<u64> {
+        let snapshot = self.snapshot().ok()?;
+        let mut generations = self.settings.interfaces.iter().map(|name| {
+            let interface = snapshot.interfaces.iter().find(|i| i.name == *name);
+            interface.and_then(|interface| interface.generation)
+        });
+        let first = generations.next()??;
+        generations
+            .all(|other| other == Some(first))
+            .then_some(first)
+    }
+
+    /// Removes the filter and every pin. The daemon has nothing left to do then;
+    /// after an error it may be asked again.
+    pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {
+        let mut filter = lock(&self.filter);
+        let held = filter.as_mut().ok_or(DetachError::Already)?;
+        let interfaces = held.detach()?;
+        *filter = None;
+        Ok(interfaces)
     }
 
     /// What the filter has seen and done.
@@ -217,13 +246,24 @@ impl Core {
     }
 }
 
+/// Why a reload failed: mending the files helps in one case only.
+fn reason(error: &LoadError) -> String {
+    let text = error_text(error);
+    match error {
+        LoadError::Policies(_) => text,
+        LoadError::Datapath(_) => {
+            format!("the policies are fine, but the kernel did not take them: {text}")
+        }
+    }
+}
+
 fn load(settings: &Settings) -> Loaded {
     let compiled = compile_files(&settings.policies, &Disk);
     let rendered = compiled.diagnostics.render(false);
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
         Some(ruleset) => (Ok(ruleset), rendered),
-        None => (Err(rendered), String::new()),
+        None => (Err(LoadError::Policies(rendered)), String::new()),
     };
     Loaded {
         result,
@@ -237,7 +277,6 @@ fn request<'a>(settings: &'a Settings, ruleset: &'a Ruleset) -> Request<'a> {
         interfaces: &settings.interfaces,
         mode: settings.mode,
         ruleset,
-        now: now(),
         log_packets: settings.log_packets,
     }
 }

@@ -8,10 +8,13 @@ use tokio::{
 };
 use tracing::warn;
 
+use crate::error_text::error_text;
+
 /// Reads until the task is aborted.
 pub(super) fn spawn(object: Ebpf) -> JoinHandle<()> {
     tokio::spawn(async move {
         if let Err(error) = read(object).await {
+            let error = error_text(error.as_ref());
             warn!("cannot read the log of the kernel program: {error}");
         }
     })

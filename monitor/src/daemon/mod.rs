@@ -1,12 +1,15 @@
 //! Wires the tasks: policies → generation, signals, file watching, control
 //! socket, HTTP.
 
+mod clients;
 mod core;
 mod log_reader;
 mod serve;
+mod signals;
 mod sockets;
 mod watch;
 
-pub use self::core::{Core, StartError};
+pub use self::core::{Core, LoadError};
 pub use serve::{End, ServeError, run};
+pub use signals::{SignalError, Signals};
 pub use sockets::{BindError, Sockets};

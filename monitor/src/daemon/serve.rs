@@ -1,28 +1,31 @@
 //! The daemon's tasks: signals, changed files, clients.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    net::TcpListener,
     sync::{mpsc, watch},
     task::{JoinHandle, spawn_blocking},
 };
 use tracing::{error, info, warn};
 
 use super::{
+    clients,
     core::{Core, Trigger},
     log_reader,
-    sockets::{self, Sockets},
+    signals::{Asked, Signals},
+    sockets::Sockets,
     watch::FileWatch,
 };
-use crate::{control::Reloaded, http::Site};
+use crate::{
+    control::Reloaded,
+    error_text::error_text,
+    http::{self, Site},
+};
 
 /// Why the daemon cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Signals.
-    #[error("handle signals: {0}")]
-    Signals(io::Error),
     /// Files.
     #[error("watch the policy files: {0}")]
     Watch(notify::Error),
@@ -38,18 +41,19 @@ pub enum End {
 }
 
 /// Serves until a signal or a `detach`.
-pub async fn run(core: Arc<Core>, sockets: Sockets, site: Site) -> Result<End, ServeError> {
+pub async fn run(
+    core: Arc<Core>,
+    sockets: Sockets,
+    site: Site,
+    signals: &mut Signals,
+) -> Result<End, ServeError> {
     let (detached, mut when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     let tasks = [
-        tokio::spawn(sockets::serve_http(site, sockets.http, stopped)),
-        tokio::spawn(sockets::serve_control(
-            Arc::clone(&core),
-            sockets.control,
-            detached,
-        )),
+        tokio::spawn(serve_http(site, sockets.http, stopped)),
+        tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
     ];
-    let end = supervise(&core, &mut when_detached).await;
+    let end = supervise(&core, signals, &mut when_detached).await;
     // The HTTP task waits for it, unless it failed already.
     let _ = stop.send(true);
     for task in &tasks {
@@ -60,33 +64,39 @@ pub async fn run(core: Arc<Core>, sockets: Sockets, site: Site) -> Result<End, S
 
 async fn supervise(
     core: &Arc<Core>,
+    signals: &mut Signals,
     when_detached: &mut mpsc::Receiver<()>,
 ) -> Result<End, ServeError> {
-    let mut hang_up = on(SignalKind::hangup())?;
-    let mut terminate = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
     let mut files = FileWatch::new().map_err(ServeError::Watch)?;
     let mut log_readers = Vec::new();
     loop {
         watch_files(&mut files, core);
         read_logs(&mut log_readers, core);
         tokio::select! {
-            _ = terminate.recv() => return Ok(End::Stopped),
-            _ = interrupt.recv() => return Ok(End::Stopped),
+            biased;
+            asked = signals.next() => match asked {
+                Asked::Stop => return Ok(End::Stopped),
+                Asked::Reload => drop(reload(core, Trigger::Request).await),
+            },
             Some(()) = when_detached.recv() => return Ok(End::Detached),
-            _ = hang_up.recv() => {
-                reload(core, Trigger::Request).await;
-            }
-            () = files.changed() => {
-                reload(core, Trigger::File).await;
-            }
             () = core.reloaded() => {}
+            () = files.changed() => drop(reload(core, Trigger::File).await),
         }
     }
 }
 
-fn on(kind: SignalKind) -> Result<Signal, ServeError> {
-    signal(kind).map_err(ServeError::Signals)
+/// Serves metrics and page until `stopped` says true.
+async fn serve_http(site: Site, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
+    let shutdown = async move {
+        // An error means that the sender is gone: the daemon ends.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    if let Err(error) = http::serve(listener, site, shutdown).await {
+        error!(
+            "metrics and page are not served any more: {}",
+            error_text(&error)
+        );
+    }
 }
 
 /// Reloads, and says how it went; `None` where nothing had changed.
@@ -95,25 +105,23 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Option<Reloade
     let reloaded = spawn_blocking(move || core.reload(trigger))
         .await
         .unwrap_or_else(|panic| {
-            error!("a reload ended unexpectedly, the old generation stays in force: {panic}");
+            error!("a reload ended unexpectedly, see `monitor status`: {panic}");
             None
         })?;
     for note in &reloaded.notes {
-        warn!("{note}");
+        warn!("{}", note.trim_end());
     }
-    match (&reloaded.reload.error, reloaded.generation) {
-        (None, Some(generation)) => info!("generation {generation} is in force"),
-        (error, generation) => error!(
-            "the policies could not be loaded, generation {} stays in force:\n{}",
-            generation.unwrap_or_default(),
-            error.as_deref().unwrap_or_default()
-        ),
+    let in_force = reloaded.in_force();
+    match &reloaded.reload.error {
+        None => info!("{in_force}"),
+        Some(error) => error!("the reload failed, {in_force}:\n{}", error.trim_end()),
     }
     Some(reloaded)
 }
 
 fn watch_files(files: &mut FileWatch, core: &Core) {
     for error in files.set(&core.watched_paths()) {
+        let error = error_text(&error);
         warn!("cannot watch for changes, use `monitor reload` after one: {error}");
     }
 }

@@ -1,36 +1,29 @@
 //! The control socket, and the socket of metrics and page.
 
 use std::{
-    fs, io,
+    fs::{self, DirBuilder},
+    io,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::{
+        self,
+        fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    },
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::{TcpListener, UnixListener, UnixStream},
-    sync::{Semaphore, mpsc, watch},
+    net::{TcpListener, UnixListener},
     task::spawn_blocking,
     time::{self, Duration},
 };
-use tracing::{debug, error, info};
 
-use super::{
-    core::{Core, Trigger},
-    serve::reload,
-};
-use crate::{
-    control::{Answer, ControlError, MAX_REQUEST, Request, ask},
-    http::{self, Site},
-};
+use crate::control::{Answer, ControlError, Request, ask_within};
 
-/// Clients of the control socket that are served at the same time.
-const MAX_CLIENTS: usize = 16;
+/// The holder of a socket that says nothing.
+const SILENT: &str = "a process that gives no answer (it may be stopped)";
 
-/// How long a client may take to say what it wants, or to read the answer.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long whoever listens on the control socket may take to say who it is.
+const WHO_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Why the daemon cannot be reached.
 #[derive(Debug, thiserror::Error)]
@@ -43,14 +36,22 @@ pub enum BindError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What lies there is not ours to remove.
+    #[error(
+        "listen on socket {}: something else than a socket is there; remove it, or give another place with --socket", path.display()
+    )]
+    NotASocket {
+        /// As given.
+        path: PathBuf,
+    },
     /// Another daemon has it.
     #[error(
-        "{holder} answers on {} already; stop it, or give this one another --socket", path.display()
+        "{holder} listens on {} already; stop it, or give this one another --socket", path.display()
     )]
     SocketInUse {
         /// As given.
         path: PathBuf,
-        /// Who answers.
+        /// Who listens.
         holder: String,
     },
     /// Metrics and page.
@@ -72,14 +73,19 @@ pub struct Sockets {
 
 /// The listener, and its file: removed when the daemon ends.
 pub(super) struct ControlSocket {
-    listener: UnixListener,
+    pub(super) listener: UnixListener,
     path: PathBuf,
+    /// Device and inode of the file.
+    bound: (u64, u64),
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
-        // Nothing can be done about it, and the next daemon replaces a stale one.
-        let _ = fs::remove_file(&self.path);
+        // Meanwhile another may lie there, of a daemon that was started since.
+        if identity(&self.path).is_ok_and(|found| found == self.bound) {
+            // Nothing can be done about it, and the next daemon replaces a stale one.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -92,18 +98,9 @@ impl Sockets {
                 address: listen,
                 source,
             })?;
-        refuse_second_daemon(socket)?;
-        let listener = bind_control(socket).map_err(|source| BindError::Socket {
-            path: socket.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            control: ControlSocket {
-                listener,
-                path: socket.to_owned(),
-            },
-            http,
-        })
+        refuse_second_daemon(socket).await?;
+        let control = bind_control(socket)?;
+        Ok(Self { control, http })
     }
 
     /// Where metrics and page are served; the port that was chosen where 0 was given.
@@ -112,140 +109,93 @@ impl Sockets {
     }
 }
 
-fn refuse_second_daemon(socket: &Path) -> Result<(), BindError> {
-    let holder = match ask(socket, Request::Status) {
-        Err(ControlError::NoDaemon { .. }) => return Ok(()),
-        Ok(Answer::Status(status)) => status.daemon.map(|daemon| daemon.pid),
-        Ok(_) | Err(_) => None,
+/// A daemon that is stopped must not keep this one waiting: it is asked on a
+/// thread of its own, which is left behind where even connecting takes too long.
+async fn refuse_second_daemon(socket: &Path) -> Result<(), BindError> {
+    let path = socket.to_owned();
+    let asked = spawn_blocking(move || find_listener(&path));
+    let listener = match time::timeout(2 * WHO_TIMEOUT, asked).await {
+        Ok(Ok(listener)) => listener.map_err(|source| failed(socket, source))?,
+        // It panicked, or took too long.
+        Ok(Err(_)) | Err(_) => Some(SILENT.to_owned()),
     };
-    Err(BindError::SocketInUse {
-        path: socket.to_owned(),
-        holder: holder.map_or_else(
-            || "another process".to_owned(),
-            |pid| format!("another daemon (process {pid})"),
-        ),
+    match listener {
+        None => Ok(()),
+        Some(holder) => Err(BindError::SocketInUse {
+            path: socket.to_owned(),
+            holder,
+        }),
+    }
+}
+
+/// Finds who listens there, if anybody does.
+fn find_listener(socket: &Path) -> io::Result<Option<String>> {
+    let other = || Some("another process".to_owned());
+    Ok(match ask_within(socket, Request::Status {}, WHO_TIMEOUT) {
+        // Who hangs up without an answer was killed just now, or is no monitor.
+        Err(ControlError::NoDaemon { .. }) => {
+            let listens = unix::net::UnixStream::connect(socket).is_ok();
+            listens.then(other).flatten()
+        }
+        Err(ControlError::Denied { source, .. } | ControlError::Io { source, .. }) => {
+            return Err(source);
+        }
+        Err(ControlError::Silent { .. }) => Some(SILENT.to_owned()),
+        Ok(Answer::Status(status)) => match status.daemon {
+            Some(daemon) => Some(format!("another daemon (process {})", daemon.pid)),
+            None => other(),
+        },
+        Ok(Answer::Reload(_) | Answer::Detached(_) | Answer::Refused(_))
+        | Err(ControlError::Foreign { .. }) => other(),
     })
 }
 
-fn bind_control(socket: &Path) -> io::Result<UnixListener> {
-    if let Some(directory) = socket.parent() {
-        fs::create_dir_all(directory)?;
+fn failed(socket: &Path, source: io::Error) -> BindError {
+    BindError::Socket {
+        path: socket.to_owned(),
+        source,
     }
-    // Nobody answered, so a file there is what a killed daemon left.
-    match fs::remove_file(socket) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+}
+
+fn bind_control(socket: &Path) -> Result<ControlSocket, BindError> {
+    remove_stale(socket)?;
+    listen(socket).map_err(|source| failed(socket, source))
+}
+
+/// Nobody answered, so a socket there is what a killed daemon left.
+fn remove_stale(socket: &Path) -> Result<(), BindError> {
+    let removed = match fs::symlink_metadata(socket) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(BindError::NotASocket {
+                path: socket.to_owned(),
+            });
+        }
+        Ok(_) => fs::remove_file(socket),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    removed.map_err(|source| failed(socket, source))
+}
+
+fn listen(socket: &Path) -> io::Result<ControlSocket> {
+    if let Some(directory) = socket.parent() {
+        // Not more than this, whatever the umask: who may write there may put another socket.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(directory)?;
     }
     let listener = UnixListener::bind(socket)?;
+    let bound = ControlSocket {
+        bound: identity(socket)?,
+        path: socket.to_owned(),
+        listener,
+    };
     fs::set_permissions(socket, fs::Permissions::from_mode(0o660))?;
-    Ok(listener)
+    Ok(bound)
 }
 
-/// Serves metrics and page until `stopped` says true.
-pub(super) async fn serve_http(
-    site: Site,
-    listener: TcpListener,
-    mut stopped: watch::Receiver<bool>,
-) {
-    let shutdown = async move {
-        // An error means that the sender is gone: the daemon ends.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    if let Err(error) = http::serve(listener, site, shutdown).await {
-        error!("metrics and page are not served any more: {error}");
-    }
-}
-
-/// Serves clients until the task is aborted.
-pub(super) async fn serve_control(
-    core: Arc<Core>,
-    socket: ControlSocket,
-    detached: mpsc::Sender<()>,
-) {
-    let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
-    loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
-        };
-        let client = match socket.listener.accept().await {
-            Ok((client, _)) => client,
-            Err(error) => {
-                // Out of descriptors, most likely: others may give some back.
-                error!("accept a client of the control socket: {error}");
-                time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let (core, detached) = (Arc::clone(&core), detached.clone());
-        tokio::spawn(async move {
-            if let Err(error) = serve_client(&core, client, &detached).await {
-                debug!("a client of the control socket: {error}");
-            }
-            drop(slot);
-        });
-    }
-}
-
-async fn serve_client(
-    core: &Arc<Core>,
-    mut client: UnixStream,
-    detached: &mpsc::Sender<()>,
-) -> io::Result<()> {
-    let root = client.peer_cred()?.uid() == 0;
-    let line = time::timeout(CLIENT_TIMEOUT, read_request(&mut client)).await??;
-    let answer = match serde_json::from_str(&line) {
-        Ok(request) => answer(core, request, root).await,
-        Err(error) => Answer::Refused(format!("no request: {error}")),
-    };
-    let mut bytes = serde_json::to_vec(&answer)?;
-    bytes.push(b'\n');
-    time::timeout(CLIENT_TIMEOUT, client.write_all(&bytes)).await??;
-    if matches!(answer, Answer::Detached(_)) {
-        // Full means that somebody else asked for it as well.
-        let _ = detached.try_send(());
-    }
-    Ok(())
-}
-
-async fn read_request(client: &mut UnixStream) -> io::Result<String> {
-    let mut line = String::new();
-    BufReader::new(client.take(MAX_REQUEST as u64))
-        .read_line(&mut line)
-        .await?;
-    Ok(line)
-}
-
-async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
-    match request {
-        Request::Status => status(core).await,
-        Request::Reload | Request::Detach if !root => {
-            Answer::Refused("only root may change what is in force".to_owned())
-        }
-        Request::Reload => match reload(core, Trigger::Request).await {
-            Some(reloaded) => Answer::Reload(reloaded),
-            None => Answer::Refused("the filter is detached".to_owned()),
-        },
-        Request::Detach => detach(core).await,
-    }
-}
-
-async fn status(core: &Arc<Core>) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.status()).await {
-        Ok(Ok(status)) => Answer::Status(Box::new(status)),
-        Ok(Err(error)) => Answer::Refused(error.to_string()),
-        Err(panic) => Answer::Refused(panic.to_string()),
-    }
-}
-
-async fn detach(core: &Arc<Core>) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.detach()).await {
-        Ok(Ok(interfaces)) => {
-            info!("detached from {}", interfaces.join(", "));
-            Answer::Detached(interfaces)
-        }
-        Ok(Err(error)) => Answer::Refused(error.to_string()),
-        Err(panic) => Answer::Refused(panic.to_string()),
-    }
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }

@@ -102,6 +102,27 @@ pub enum Error {
         holder: String,
     },
 
+    /// The pinned link of this name runs on another interface, of another name
+    /// or in another network namespace.
+    #[error(
+        "the filter pinned for {interface} under {} is attached to another interface: {interface} was renamed, or is in another network namespace; give this daemon another --pin-dir, or remove that filter with `monitor detach --pin-dir {}`", path.display(), path.display()
+    )]
+    AttachedElsewhere {
+        /// Name of the link.
+        interface: String,
+        /// Pin directory.
+        path: PathBuf,
+    },
+
+    /// A swap failed, and so did a part of its undoing.
+    #[error("{first}; and what was in force before could NOT be put back: {undo}")]
+    NotUndone {
+        /// Why the swap failed.
+        first: Box<Error>,
+        /// Why the undoing did.
+        undo: Box<Error>,
+    },
+
     /// The pin directory must outlive the process and hold BPF objects.
     #[error(
         "{} is not on a BPF file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or give another --pin-dir", path.display()
@@ -236,7 +257,7 @@ impl Error {
 }
 
 fn is_permission(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EPERM) | Some(libc::EACCES))
+    matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
 }
 
 fn source_is_permission(error: &EbpfError) -> bool {

@@ -1,36 +1,21 @@
 //! The filter in force: attach, swap, detach. At most one process holds it.
 
 use std::{
-    io,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
 
 use super::{
-    Error, Progress, generation,
-    generation::{Generation, Plan},
-    holder,
-    interfaces::{self, Interface},
+    Error, Progress,
+    attach::{ModeChoice, attach, find_interfaces},
+    generation::{self, Generation, Plan},
+    interfaces::Interface,
     object,
     pins::{self, Lock, Pins},
     state::State,
     sys,
 };
 use crate::{compile::Ruleset, snapshot::Mode};
-
-// Values of the kernel's uapi header if_link.h.
-const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
-const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
-
-/// Which hook an interface shall use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ModeChoice {
-    /// The driver's where it has one, else generic.
-    #[default]
-    Auto,
-    /// This one, or an error.
-    Only(Mode),
-}
 
 /// What to put in force.
 #[derive(Debug)]
@@ -41,8 +26,6 @@ pub struct Request<'a> {
     pub mode: ModeChoice,
     /// The ruleset.
     pub ruleset: &'a Ruleset,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    pub now: u64,
     /// Whether the kernel writes every matched packet to the log.
     pub log_packets: bool,
 }
@@ -63,6 +46,8 @@ pub struct Filter {
     state: State,
     /// Open as long as the filter is held, so that others can find who holds it.
     links: Vec<OwnedFd>,
+    /// Nothing was pinned before, and nothing was in force yet.
+    fresh: bool,
     _lock: Lock,
 }
 
@@ -70,6 +55,12 @@ pub struct Filter {
 enum Undo {
     /// It did not exist.
     Detach { interface: String, link: OwnedFd },
+    /// It was removed because its mode was another one.
+    Reattach {
+        interface: Interface,
+        mode: Mode,
+        old: OwnedFd,
+    },
     /// It ran this program.
     Restore {
         interface: String,
@@ -83,11 +74,18 @@ impl Filter {
     /// Takes the pin directory, and makes the counters where there are none.
     pub fn open(pin_dir: &Path) -> Result<Self, Error> {
         let pins = Pins::new(pin_dir);
+        pins::create_directory(pins.root())?;
         let lock = Lock::acquire(&pins)?;
         if pins.has_other_version()? {
             return Err(Error::OtherVersion {
                 path: pins.root().to_owned(),
             });
+        }
+        pins.remove_discarded()?;
+        let fresh = !State::is_whole(&pins.state());
+        if fresh {
+            // Part of it is what an interrupted start left; no filter ran on it.
+            pins.discard_state()?;
         }
         pins::create_directory(&pins.state())?;
         pins::create_directory(&pins.links())?;
@@ -96,8 +94,15 @@ impl Filter {
             pins,
             state,
             links: Vec::new(),
+            fresh,
             _lock: lock,
         })
+    }
+
+    /// The pin directory that is held, without symbolic links.
+    #[must_use]
+    pub fn pin_dir(&self) -> &Path {
+        self.pins.root()
     }
 
     /// Builds a new generation and swaps it in on every interface. Where any of
@@ -107,9 +112,22 @@ impl Filter {
         request: &Request<'_>,
         progress: Progress<'_>,
     ) -> Result<Applied, Error> {
+        let result = self.build_and_swap(request, progress);
+        if result.is_err() && self.fresh {
+            // Nothing was here before, so nothing stays; the first error is the one to tell.
+            let _ = self.pins.remove_all();
+        }
+        self.fresh &= result.is_err();
+        result
+    }
+
+    fn build_and_swap(
+        &mut self,
+        request: &Request<'_>,
+        progress: Progress<'_>,
+    ) -> Result<Applied, Error> {
         let interfaces = find_interfaces(request.interfaces)?;
-        let old = self.pins.generations()?;
-        let number = old.last().map_or(1, |last| last + 1);
+        let number = self.pins.generations()?.last().map_or(1, |last| last + 1);
         let mut built = self.build(number, request, progress)?;
         let mut notes = Vec::new();
         if let Err(error) = self.swap(&interfaces, request.mode, &built, &mut notes) {
@@ -117,7 +135,10 @@ impl Filter {
             let _ = self.pins.remove_generation(number);
             return Err(error);
         }
-        self.retire(&interfaces, &old, &mut notes)?;
+        for error in self.retire(&interfaces, &mut notes) {
+            // The new generation is in force all the same; the next one removes what is left.
+            notes.push(error.to_string());
+        }
         Ok(Applied {
             generation: number,
             notes,
@@ -140,7 +161,6 @@ impl Filter {
             .collect::<Result<Vec<_>, Error>>()?;
         let plan = Plan {
             number,
-            now: request.now,
             ruleset: request.ruleset,
             policy_slots: &policy_slots,
             interfaces: &interfaces,
@@ -161,15 +181,27 @@ impl Filter {
         for interface in interfaces {
             let program = &built.programs[&interface.name];
             if let Err(error) = self.swap_one(interface, mode, program, notes, &mut undo) {
-                for step in undo.into_iter().rev() {
-                    // A failure here has no remedy, and the first error is the one to tell.
-                    let _ = self.undo(step);
-                }
-                return Err(error);
+                return Err(self.undo_all(undo, error));
             }
         }
-        self.links = undo.into_iter().map(Undo::into_link).collect();
+        self.links = undo.into_iter().filter_map(Undo::into_link).collect();
         Ok(())
+    }
+
+    /// Back in reverse order; returns what is to be told.
+    fn undo_all(&mut self, steps: Vec<Undo>, first: Error) -> Error {
+        let failed: Vec<_> = steps
+            .into_iter()
+            .rev()
+            .filter_map(|step| self.undo(step).err())
+            .collect();
+        match Error::collect(failed) {
+            Ok(()) => first,
+            Err(undo) => Error::NotUndone {
+                first: Box::new(first),
+                undo: Box::new(undo),
+            },
+        }
     }
 
     fn swap_one(
@@ -181,7 +213,7 @@ impl Filter {
         undo: &mut Vec<Undo>,
     ) -> Result<(), Error> {
         let name = &interface.name;
-        if let Some(link) = self.live_link(interface, mode, notes)? {
+        if let Some(link) = self.live_link(interface, mode, notes, undo)? {
             let old = self.program_of(name, &link)?;
             let replaced = Undo::Restore {
                 interface: name.clone(),
@@ -196,16 +228,28 @@ impl Filter {
             undo.push(replaced);
             return Ok(());
         }
-        let (link, mode) = attach(interface, mode, program)?;
-        // Not pinned yet: an error from here on closes the link, which detaches it.
-        pins::pin(&link, &self.pins.link(name))?;
+        let link = self.attach_new(interface, mode, program)?;
         undo.push(Undo::Detach {
             interface: name.clone(),
             link,
         });
+        Ok(())
+    }
+
+    /// Attaches, pins and records. An error before the pin closes the link,
+    /// which detaches it.
+    fn attach_new(
+        &mut self,
+        interface: &Interface,
+        mode: ModeChoice,
+        program: &OwnedFd,
+    ) -> Result<OwnedFd, Error> {
+        let name = &interface.name;
         let slot = self.state.assign_interface(name)?;
-        self.state
-            .record_interface(slot, name, interface.index, Some(mode))
+        let (link, mode) = attach(interface, mode, program)?;
+        self.state.record_interface(slot, name, Some(mode))?;
+        pins::pin(&link, &self.pins.link(name))?;
+        Ok(link)
     }
 
     /// The pinned link of an interface where it can be kept. One whose interface
@@ -215,6 +259,7 @@ impl Filter {
         interface: &Interface,
         mode: ModeChoice,
         notes: &mut Vec<String>,
+        undo: &mut Vec<Undo>,
     ) -> Result<Option<OwnedFd>, Error> {
         let name = &interface.name;
         if !self.pins.linked_interfaces()?.contains(name) {
@@ -222,48 +267,62 @@ impl Filter {
         }
         let link = pins::open(&self.pins.link(name))?;
         let info = link_info(name, &link)?;
-        let slots = self.state.interface_slots()?;
-        let attached = slots.iter().find(|slot| slot.name == *name);
-        let attached = attached.and_then(|slot| slot.mode);
-        let same_mode = match (mode, attached) {
-            (ModeChoice::Auto, _) | (_, None) => true,
-            (ModeChoice::Only(wanted), Some(attached)) => wanted == attached,
-        };
-        if info.ifindex == interface.index && same_mode {
-            return Ok(Some(link));
-        }
-        if info.ifindex == interface.index {
-            notes.push(format!(
-                "{name}: the mode changes; nothing is filtered for a moment"
-            ));
-        } else {
+        if info.ifindex == 0 {
             notes.push(format!(
                 "{name}: the interface was deleted and made again; it is attached anew"
             ));
+            self.remove_link(name, &link)?;
+            return Ok(None);
         }
-        self.remove_link(name, &link)?;
-        Ok(None)
+        // An index says nothing without its network namespace; a program id does.
+        if info.ifindex != interface.index || interface.program != Some(info.program) {
+            return Err(Error::AttachedElsewhere {
+                interface: name.clone(),
+                path: self.pins.root().to_owned(),
+            });
+        }
+        let slots = self.state.interface_slots()?;
+        let attached = slots.iter().find(|slot| slot.name == *name);
+        let attached = attached.and_then(|slot| slot.mode);
+        match (mode, attached) {
+            (ModeChoice::Only(wanted), Some(attached)) if wanted != attached => {
+                notes.push(format!(
+                    "{name}: the mode changes from {} to {}; nothing is filtered for a moment",
+                    attached.name(),
+                    wanted.name()
+                ));
+                let old = self.program_of(name, &link)?;
+                undo.push(Undo::Reattach {
+                    interface: interface.clone(),
+                    mode: attached,
+                    old,
+                });
+                self.remove_link(name, &link)?;
+                Ok(None)
+            }
+            (ModeChoice::Auto | ModeChoice::Only(_), _) => Ok(Some(link)),
+        }
     }
 
-    /// The pinned program that a link runs.
+    /// The program that a link runs: pinned, else by its id, which only root may.
     fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
-        let info = link_info(interface, link)?;
-        for number in self.pins.generations()? {
-            let path = self.pins.program(number, interface);
-            if let Ok(program) = pins::open(&path)
-                && program_id(&path)? == info.program
-            {
-                return Ok(program);
-            }
+        let id = link_info(interface, link)?.program;
+        if let Some(generation) = self.pins.generation_of(interface, id)? {
+            return pins::open(&self.pins.program(generation, interface));
         }
-        Err(Error::OtherVersion {
-            path: self.pins.root().to_owned(),
-        })
+        object::program_by_id(id)
     }
 
     fn undo(&mut self, step: Undo) -> Result<(), Error> {
         match step {
             Undo::Detach { interface, link } => self.remove_link(&interface, &link),
+            Undo::Reattach {
+                interface,
+                mode,
+                old,
+            } => self
+                .attach_new(&interface, ModeChoice::Only(mode), &old)
+                .map(drop),
             Undo::Restore {
                 interface,
                 link,
@@ -276,53 +335,64 @@ impl Filter {
 
     /// Detaches interfaces that are no longer asked for, waits until no packet
     /// runs an old program, and removes the old generations.
-    fn retire(
-        &mut self,
-        interfaces: &[Interface],
-        old: &[u64],
-        notes: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        for name in self.pins.linked_interfaces()? {
-            if interfaces.iter().all(|interface| interface.name != name) {
-                self.remove_link(&name, &pins::open(&self.pins.link(&name))?)?;
-                notes.push(format!("{name}: detached, it is no longer asked for"));
+    fn retire(&mut self, interfaces: &[Interface], notes: &mut Vec<String>) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        });
+        let unwanted = |name: &&String| interfaces.iter().all(|wanted| wanted.name != **name);
+        for name in linked.iter().filter(unwanted) {
+            let removed =
+                pins::open(&self.pins.link(name)).and_then(|link| self.remove_link(name, &link));
+            match removed {
+                Ok(()) => notes.push(format!("{name}: detached, it is no longer asked for")),
+                Err(error) => errors.push(error),
             }
         }
         if let Err(source) = sys::grace_period() {
             // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
             notes.push(format!("cannot wait for running programs to end: {source}"));
         }
-        for number in old {
-            self.pins.remove_generation(*number)?;
+        errors.extend(self.remove_unused_generations().err());
+        errors
+    }
+
+    fn remove_unused_generations(&self) -> Result<(), Error> {
+        let mut used = Vec::new();
+        for interface in self.pins.linked_interfaces()? {
+            let link = pins::open(&self.pins.link(&interface))?;
+            let id = link_info(&interface, &link)?.program;
+            used.extend(self.pins.generation_of(&interface, id)?);
         }
-        Ok(())
+        let all = self.pins.generations()?;
+        let unused = all.iter().filter(|number| !used.contains(number));
+        let errors = unused.filter_map(|number| self.pins.remove_generation(*number).err());
+        Error::collect(errors.collect())
     }
 
     fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
         let mut errors = Vec::new();
         errors.extend(remove_link(&self.pins, interface, link).err());
         let slot = self.state.assign_interface(interface)?;
-        errors.extend(self.state.record_interface(slot, interface, 0, None).err());
+        errors.extend(self.state.record_interface(slot, interface, None).err());
         Error::collect(errors)
     }
 
-    /// Detaches everything and removes every pin. Errors do not stop it.
-    pub fn detach(self) -> Result<Vec<String>, Error> {
-        let Self {
-            pins,
-            state,
-            links,
-            _lock,
-        } = self;
-        drop((state, links));
-        detach_all(&pins)
+    /// Detaches everything and removes every pin. Errors do not stop it; after
+    /// one it can be asked again.
+    pub fn detach(&mut self) -> Result<Vec<String>, Error> {
+        self.links.clear();
+        detach_all(&self.pins)
     }
 }
 
 impl Undo {
-    fn into_link(self) -> OwnedFd {
+    fn into_link(self) -> Option<OwnedFd> {
         match self {
-            Self::Detach { link, .. } | Self::Restore { link, .. } => link,
+            Self::Detach { link, .. } | Self::Restore { link, .. } => Some(link),
+            // The link that took its place has a step of its own.
+            Self::Reattach { .. } => None,
         }
     }
 }
@@ -331,12 +401,12 @@ impl Undo {
 /// Returns the interfaces that were detached.
 pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
     let pins = Pins::new(pin_dir);
-    if !pin_dir.exists() {
+    let _lock = Lock::acquire(&pins)?;
+    if !pins.holds_anything()? {
         return Err(Error::NotAttached {
-            path: pin_dir.to_owned(),
+            path: pins.root().to_owned(),
         });
     }
-    let _lock = Lock::acquire(&pins)?;
     detach_all(&pins)
 }
 
@@ -349,7 +419,7 @@ fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
         errors.extend(removed.err());
     }
     if errors.is_empty() {
-        errors.extend(pins::remove_tree(pins.root()).err());
+        errors.extend(pins.remove_all().err());
     }
     Error::collect(errors).map(|()| interfaces)
 }
@@ -368,103 +438,9 @@ fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error
     pins::remove(&pins.link(interface))
 }
 
-fn attach(
-    interface: &Interface,
-    mode: ModeChoice,
-    program: &OwnedFd,
-) -> Result<(OwnedFd, Mode), Error> {
-    let create = |mode| {
-        let flags = match mode {
-            Mode::Native => XDP_FLAGS_DRV_MODE,
-            Mode::Generic => XDP_FLAGS_SKB_MODE,
-        };
-        sys::link_create(program, interface.index, flags).map(|link| (link, mode))
-    };
-    let (result, mode) = match mode {
-        ModeChoice::Only(mode) => (create(mode), mode),
-        ModeChoice::Auto => match create(Mode::Native) {
-            // EOPNOTSUPP: no hook; EINVAL, ERANGE: not with this MTU or these queues.
-            Err(error)
-                if matches!(
-                    error.raw_os_error(),
-                    Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ERANGE)
-                ) =>
-            {
-                (create(Mode::Generic), Mode::Generic)
-            }
-            result => (result, Mode::Native),
-        },
-    };
-    result.map_err(|source| attach_error(interface, mode, source))
-}
-
-fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
-    let name = interface.name.clone();
-    match source.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => holder::occupied(interface),
-        Some(libc::EOPNOTSUPP) if mode == Mode::Native => Error::NoNativeMode {
-            interface: name,
-            source,
-        },
-        Some(libc::EPERM | libc::EACCES) => Error::Permission {
-            operation: format!("attach XDP to {name}"),
-        },
-        _ => Error::Attach {
-            interface: name,
-            mode: mode.name(),
-            source,
-        },
-    }
-}
-
-fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
-    let all =
-        interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
-    let mut found = Vec::new();
-    for name in names {
-        let interface = all.iter().find(|interface| interface.name == *name);
-        let interface = interface.ok_or_else(|| Error::NoInterface {
-            name: name.clone(),
-            existing: all
-                .iter()
-                .map(|interface| interface.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        found.push(interface.clone());
-    }
-    refuse_bridge_and_port(&found)?;
-    Ok(found)
-}
-
-fn refuse_bridge_and_port(interfaces: &[Interface]) -> Result<(), Error> {
-    for port in interfaces {
-        let bridge = interfaces
-            .iter()
-            .find(|bridge| port.controller == Some(bridge.index));
-        if let Some(bridge) = bridge {
-            return Err(Error::BridgeAndPort {
-                port: port.name.clone(),
-                bridge: bridge.name.clone(),
-            });
-        }
-    }
-    Ok(())
-}
-
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {
     sys::link_info(link)
         .map_err(|source| Error::system(format!("examine the link of {interface}"), source))
-}
-
-/// Id of a pinned program.
-pub(super) fn program_id(path: &Path) -> Result<u32, Error> {
-    aya::programs::ProgramInfo::from_pin(path)
-        .map(|info| info.id())
-        .map_err(|source| Error::Program {
-            operation: "examine a pinned program",
-            source,
-        })
 }
 
 fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {

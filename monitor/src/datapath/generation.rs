@@ -36,8 +36,6 @@ const PROGRESS_STEP: usize = 16_384;
 /// What to build.
 pub(super) struct Plan<'a> {
     pub(super) number: u64,
-    /// Seconds since 1970-01-01T00:00:00Z.
-    pub(super) now: u64,
     pub(super) ruleset: &'a Ruleset,
     /// Slot of each policy of the ruleset, in its order.
     pub(super) policy_slots: &'a [PolicySlot],
@@ -205,8 +203,6 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
         object::map_mut(object, ruleset::GENERATION)?;
     let record = GenerationRecord {
         ruleset_hash: plan.ruleset.content_hash(),
-        number: plan.number,
-        built: plan.now,
         policies: plan.ruleset.policies.len() as u64,
     };
     generation

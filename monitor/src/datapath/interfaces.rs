@@ -1,7 +1,7 @@
 //! Network interfaces of this network namespace, as the kernel lists them over
 //! netlink. Not `/sys`, which may show another namespace.
 
-use std::{io, os::fd::AsRawFd as _};
+use std::io;
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
@@ -35,21 +35,27 @@ pub fn list() -> io::Result<Vec<Interface>> {
     loop {
         let (reply, _) = socket.recv_from_full()?;
         let mut rest = reply.as_slice();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
-                .map_err(|error| invalid(&socket, &error))?;
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(interfaces),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    interfaces.push(interface(link));
+        while let Some(length) = message_length(rest) {
+            // What the library cannot read is about some other kind of device.
+            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
+                match message.payload {
+                    NetlinkPayload::Done(_) => return Ok(interfaces),
+                    NetlinkPayload::Error(error) => return Err(error.to_io()),
+                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                        interfaces.push(interface(link));
+                    }
+                    _ => {}
                 }
-                _ => {}
             }
-            let length = (message.header.length as usize).next_multiple_of(4);
             rest = rest.get(length..).unwrap_or_default();
         }
     }
+}
+
+/// Bytes to the next message: the first field of the header (netlink(7)), padded to four.
+fn message_length(rest: &[u8]) -> Option<usize> {
+    let length = u32::from_ne_bytes(*rest.first_chunk()?);
+    (length > 0).then(|| (length as usize).next_multiple_of(4))
 }
 
 fn request() -> Vec<u8> {
@@ -84,11 +90,4 @@ fn interface(link: LinkMessage) -> Interface {
         }
     }
     interface
-}
-
-fn invalid(socket: &Socket, error: &dyn std::error::Error) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        format!("netlink socket {}: {error}", socket.as_raw_fd()),
-    )
 }

@@ -1,5 +1,6 @@
 //! Ruleset → generation → kernel, and counters back. All of aya lives here.
 
+mod attach;
 mod error;
 mod filter;
 mod generation;
@@ -12,8 +13,9 @@ mod sandbox;
 mod state;
 mod sys;
 
+pub use attach::ModeChoice;
 pub use error::Error;
-pub use filter::{Applied, Filter, ModeChoice, Request, detach};
+pub use filter::{Applied, Filter, Request, detach};
 pub use generation::Progress;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;

@@ -8,7 +8,7 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Map, MapData},
-    programs::Xdp,
+    programs::{Xdp, loaded_programs},
     util::KernelVersion,
 };
 use monitor_common::global;
@@ -130,6 +130,28 @@ pub(super) fn program_fd(object: &mut Ebpf) -> Result<OwnedFd, Error> {
     fd.as_fd()
         .try_clone_to_owned()
         .map_err(|source| Error::system("duplicate a descriptor", source))
+}
+
+/// A descriptor for any loaded program. The kernel gives it to root alone.
+pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
+    let failed = |source| Error::Program {
+        operation: "find the program in force",
+        source,
+    };
+    for program in loaded_programs() {
+        let program = program.map_err(failed)?;
+        if program.id() == id {
+            let fd = program.fd().map_err(failed)?;
+            return fd
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|source| Error::system("duplicate a descriptor", source));
+        }
+    }
+    Err(Error::system(
+        "find the program in force",
+        std::io::ErrorKind::NotFound.into(),
+    ))
 }
 
 /// A map of a loaded object, in the type that reads and writes it.

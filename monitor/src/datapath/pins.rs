@@ -13,19 +13,23 @@
 use std::{
     fs, io,
     os::{
-        fd::{AsFd as _, OwnedFd},
-        unix::fs::MetadataExt as _,
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt as _, MetadataExt as _},
     },
     path::{Path, PathBuf},
 };
 
+use aya::programs::ProgramInfo;
 use monitor_common::ABI_HASH;
 use nix::{
     fcntl::{Flock, FlockArg},
-    sys::statfs::{BPF_FS_MAGIC, fstatfs},
+    sys::statfs::BPF_FS_MAGIC,
 };
 
 use super::{Error, sys};
+
+/// How the name of state begins that is on its way out.
+const DISCARDED: &str = "discarded_";
 
 /// Default of `--pin-dir`.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/monitor";
@@ -37,10 +41,23 @@ pub(super) struct Pins {
 }
 
 impl Pins {
+    /// `root` need not exist. A symbolic link on the way is followed now, so that
+    /// what is removed later is what it leads to.
     pub(super) fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
+        let existing = nearest_existing(&absolute);
+        let root = fs::canonicalize(existing)
+            .ok()
+            .zip(absolute.strip_prefix(existing).ok())
+            .map_or_else(|| absolute.clone(), |(real, rest)| real.join(rest));
+        Self { root }
+    }
+
+    /// Whether anything is there; an error where that cannot be known.
+    pub(super) fn exists(&self) -> Result<bool, Error> {
+        self.root
+            .try_exists()
+            .map_err(failed("examine", &self.root))
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -68,11 +85,12 @@ impl Pins {
             .join(format!("prog_{}", hex::encode(interface)))
     }
 
-    /// Interfaces with a pinned link, sorted.
+    /// Interfaces with a pinned link, sorted. Other names are not ours.
     pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, Error> {
         let mut interfaces: Vec<_> = names(&self.links())?
             .iter()
             .filter_map(|name| String::from_utf8(hex::decode(name).ok()?).ok())
+            .filter(|name| name.len() < libc::IFNAMSIZ)
             .collect();
         interfaces.sort();
         Ok(interfaces)
@@ -90,11 +108,77 @@ impl Pins {
 
     /// Whether a version with another ABI left its state here.
     pub(super) fn has_other_version(&self) -> Result<bool, Error> {
-        let own = format!("v{ABI_HASH:016x}");
+        let own = self.state();
         let versions = names(&self.root)?;
         Ok(versions
             .iter()
-            .any(|name| name.starts_with('v') && *name != own))
+            .any(|name| is_state(name) && self.root.join(name) != own))
+    }
+
+    /// Takes the state of this version out of the way in one step, then removes
+    /// it: whoever is interrupted leaves all of the counters or none.
+    pub(super) fn discard_state(&self) -> Result<(), Error> {
+        self.discard(&self.state())?;
+        self.remove_discarded()
+    }
+
+    /// Removes what an interrupted [`Self::discard_state`] left.
+    pub(super) fn remove_discarded(&self) -> Result<(), Error> {
+        for name in names(&self.root)? {
+            if name.starts_with(DISCARDED) {
+                remove_tree(&self.root.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes everything that is ours, of every version, and the directory
+    /// where nothing else is in it.
+    pub(super) fn remove_all(&self) -> Result<(), Error> {
+        for name in names(&self.root)? {
+            if is_state(&name) {
+                self.discard(&self.root.join(name))?;
+            }
+        }
+        self.remove_discarded()?;
+        for directory in [self.links(), self.root.clone()] {
+            match fs::remove_dir(&directory) {
+                Err(source) if !is_kept(&source) => {
+                    return Err(failed("remove", &directory)(source));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&self, state: &Path) -> Result<(), Error> {
+        let name = state.file_name().unwrap_or_default().to_string_lossy();
+        let discarded = self
+            .root
+            .join(format!("{DISCARDED}{name}_{}", std::process::id()));
+        match fs::rename(state, discarded) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(failed("rename", state)(source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The generation whose program for `interface` has this id.
+    pub(super) fn generation_of(&self, interface: &str, id: u32) -> Result<Option<u64>, Error> {
+        let generations = self.generations()?;
+        Ok(generations.into_iter().rev().find(|number| {
+            // A swap may remove the directory meanwhile.
+            ProgramInfo::from_pin(self.program(*number, interface))
+                .is_ok_and(|program| program.id() == id)
+        }))
+    }
+
+    /// Whether a filter or its counters are here, of whatever version.
+    pub(super) fn holds_anything(&self) -> Result<bool, Error> {
+        let ours = |name: &String| is_state(name) || name == "links" || name.starts_with(DISCARDED);
+        Ok(names(&self.root)?.iter().any(ours))
     }
 
     pub(super) fn remove_generation(&self, number: u64) -> Result<(), Error> {
@@ -109,45 +193,53 @@ pub(super) struct Lock(
 );
 
 impl Lock {
-    /// Makes the pin directory where it is missing, and locks it.
+    /// Locks the pin directory, which must exist.
     pub(super) fn acquire(pins: &Pins) -> Result<Self, Error> {
-        create_directory(pins.root())?;
-        let directory = open_directory(pins.root())?;
-        Flock::lock(directory, FlockArg::LockExclusiveNonblock)
-            .map(Self)
-            .map_err(|(directory, _)| Error::Locked {
-                path: pins.root().to_owned(),
-                holder: lock_holder(&directory).unwrap_or_else(|| "another process".to_owned()),
-            })
+        loop {
+            let directory = open_directory(pins.root())?;
+            let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(
+                |(directory, _)| Error::Locked {
+                    path: pins.root().to_owned(),
+                    holder: lock_holder(&directory).unwrap_or_else(|| "another process".to_owned()),
+                },
+            )?;
+            // Whoever held it may have removed the directory, and a third made it anew.
+            if is_same(&lock, pins.root()) {
+                return Ok(Self(lock));
+            }
+        }
     }
 }
 
-/// Makes a directory and those above it, on a BPF file system.
+fn is_same(directory: &OwnedFd, path: &Path) -> bool {
+    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
+    let open = directory.try_clone().map(fs::File::from);
+    let open = open.and_then(|directory| directory.metadata());
+    open.ok().map(identity) == fs::metadata(path).ok().map(identity)
+}
+
+/// Makes a directory and those above it, for root alone, on a BPF file system.
 pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
-    fs::create_dir_all(path).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied => Error::Permission {
-            operation: format!("create directory {}", path.display()),
-        },
-        _ => Error::Pin {
-            operation: "create directory",
-            path: path.to_owned(),
-            source,
-        },
-    })?;
-    let directory = open_directory(path)?;
-    let file_system = fstatfs(directory.as_fd()).map_err(|errno| Error::Pin {
-        operation: "examine the file system of",
-        path: path.to_owned(),
-        source: errno.into(),
-    })?;
+    let existing = nearest_existing(path);
+    let file_system = nix::sys::statfs::statfs(existing)
+        .map_err(|errno| failed("examine the file system of", existing)(errno.into()))?;
     if file_system.filesystem_type() != BPF_FS_MAGIC {
-        // Made above, and of no use: leave no trace. Fails where it was there before and is in use.
-        let _ = fs::remove_dir(path);
         return Err(Error::NotBpffs {
             path: path.to_owned(),
         });
     }
-    Ok(())
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(failed("create directory", path))
+}
+
+/// The path itself, or the nearest directory above it that exists.
+fn nearest_existing(path: &Path) -> &Path {
+    path.ancestors()
+        .find(|ancestor| ancestor.exists())
+        .unwrap_or(Path::new("/"))
 }
 
 /// Unlinks everything under `path`. What is missing already is no error.
@@ -162,57 +254,40 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
 
 fn removed(path: &Path, result: io::Result<()>) -> Result<(), Error> {
     match result {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Pin {
-            operation: "remove",
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(failed("remove", path)(source))
+        }
         _ => Ok(()),
     }
 }
 
+/// Somebody else's things are in it, it is a mount point, or it is gone already.
+fn is_kept(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENOTEMPTY | libc::EBUSY | libc::ENOENT)
+    )
+}
+
 pub(super) fn pin(object: impl std::os::fd::AsFd, path: &Path) -> Result<(), Error> {
-    sys::object_pin(object, path).map_err(|source| Error::Pin {
-        operation: "pin",
-        path: path.to_owned(),
-        source,
-    })
+    sys::object_pin(object, path).map_err(failed("pin", path))
 }
 
 pub(super) fn open(path: &Path) -> Result<OwnedFd, Error> {
-    sys::object_get(path).map_err(|source| match source.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => Error::Permission {
-            operation: format!("open {}", path.display()),
-        },
-        _ => Error::Pin {
-            operation: "open",
-            path: path.to_owned(),
-            source,
-        },
-    })
+    sys::object_get(path).map_err(failed("open", path))
 }
 
 /// Names in a directory; none where it does not exist.
 fn names(path: &Path) -> Result<Vec<String>, Error> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::PermissionDenied => Error::Permission {
-            operation: format!("list {}", path.display()),
-        },
-        _ => Error::Pin {
-            operation: "list",
-            path: path.to_owned(),
-            source,
-        },
-    };
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(failed(source)),
+        Err(source) => return Err(failed("list", path)(source)),
     };
     entries
         .map(|entry| {
             Ok(entry
-                .map_err(failed)?
+                .map_err(failed("list", path))?
                 .file_name()
                 .to_string_lossy()
                 .into_owned())
@@ -221,17 +296,32 @@ fn names(path: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
-    let directory = fs::File::open(path).map_err(|source| match source.kind() {
-        io::ErrorKind::PermissionDenied => Error::Permission {
-            operation: format!("open {}", path.display()),
+    match fs::File::open(path) {
+        Ok(directory) => Ok(directory.into()),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotAttached {
+            path: path.to_owned(),
+        }),
+        Err(source) => Err(failed("open", path)(source)),
+    }
+}
+
+fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => Error::Permission {
+            operation: format!("{operation} {}", path.display()),
         },
         _ => Error::Pin {
-            operation: "open",
+            operation,
             path: path.to_owned(),
             source,
         },
-    })?;
-    Ok(directory.into())
+    }
+}
+
+/// `v` and 16 hexadecimal digits.
+fn is_state(name: &str) -> bool {
+    name.strip_prefix('v')
+        .is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.

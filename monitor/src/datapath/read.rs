@@ -6,7 +6,7 @@ use monitor_common::{GenerationPolicy, InterfaceCounters, Reason};
 
 use super::{
     Error,
-    filter::{link_info, program_id},
+    filter::link_info,
     generation::{self, Description},
     pins::{self, Pins},
     state::{InterfaceSlot, PolicySlot, State},
@@ -25,13 +25,32 @@ pub struct Reader {
     state: State,
 }
 
+/// A link that is attached, and the generation it runs where that is pinned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct InForce {
+    program: u32,
+    generation: Option<u64>,
+}
+
+/// Attached links by interface, and what the newest generation of them says.
+type Found = (HashMap<String, InForce>, Option<Description>);
+
+/// How often a reading is begun again because a swap went on meanwhile.
+const ATTEMPTS: usize = 5;
+
 impl Reader {
     /// Opens the state maps.
     pub fn open(pin_dir: &Path) -> Result<Self, Error> {
         let pins = Pins::new(pin_dir);
-        if !pins.state().exists() {
-            return Err(Error::NotAttached {
-                path: pin_dir.to_owned(),
+        let path = pins.root().to_owned();
+        if !pins.exists()? {
+            return Err(Error::NotAttached { path });
+        }
+        if !State::is_whole(&pins.state()) {
+            return Err(if pins.has_other_version()? {
+                Error::OtherVersion { path }
+            } else {
+                Error::NotAttached { path }
             });
         }
         let state = State::open(&pins.state())?;
@@ -39,45 +58,71 @@ impl Reader {
     }
 
     /// Reads every counter once. The caller adds how the last reload went.
-    pub fn snapshot(&self, reload: ReloadSnapshot) -> Result<Snapshot, Error> {
-        let in_force = self.in_force()?;
-        let newest = in_force.values().max().copied();
-        let description = newest
-            .map(|number| generation::describe(&self.pins, number))
-            .transpose()?;
+    pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
+        let (in_force, description) = self.find()?;
         Ok(Snapshot {
             interfaces: self.interfaces(&in_force)?,
             policies: self.policies(description.as_ref())?,
+            ruleset: description
+                .as_ref()
+                .map(|description| format!("{:016x}", description.record.ruleset_hash)),
             reload,
         })
     }
 
-    /// The generation that each linked interface runs.
-    fn in_force(&self) -> Result<HashMap<String, u64>, Error> {
+    /// A swap moves links and then removes what they ran: what is found belongs
+    /// together only where the links were the same before and after.
+    fn find(&self) -> Result<Found, Error> {
+        let mut last = self.try_find();
+        for _ in 1..ATTEMPTS {
+            if let Ok((in_force, _)) = &last
+                && self.in_force()? == *in_force
+            {
+                break;
+            }
+            last = self.try_find();
+        }
+        last
+    }
+
+    fn try_find(&self) -> Result<Found, Error> {
+        let in_force = self.in_force()?;
+        let newest = in_force.values().filter_map(|link| link.generation).max();
+        let description = newest
+            .map(|number| generation::describe(&self.pins, number))
+            .transpose()?;
+        Ok((in_force, description))
+    }
+
+    fn in_force(&self) -> Result<HashMap<String, InForce>, Error> {
         let mut in_force = HashMap::new();
         for interface in self.pins.linked_interfaces()? {
             let link = pins::open(&self.pins.link(&interface))?;
             let info = link_info(&interface, &link)?;
-            if info.ifindex == 0 {
-                continue;
-            }
-            for number in self.pins.generations()? {
-                // A swap may remove the directory meanwhile.
-                let id = program_id(&self.pins.program(number, &interface));
-                if id.is_ok_and(|id| id == info.program) {
-                    in_force.insert(interface.clone(), number);
-                }
+            if info.ifindex != 0 {
+                let generation = self.pins.generation_of(&interface, info.program)?;
+                let program = info.program;
+                in_force.insert(
+                    interface,
+                    InForce {
+                        program,
+                        generation,
+                    },
+                );
             }
         }
         Ok(in_force)
     }
 
-    fn interfaces(&self, in_force: &HashMap<String, u64>) -> Result<Vec<InterfaceSnapshot>, Error> {
+    fn interfaces(
+        &self,
+        in_force: &HashMap<String, InForce>,
+    ) -> Result<Vec<InterfaceSnapshot>, Error> {
         let mut interfaces = Vec::new();
         for slot in self.state.interface_slots()? {
             let counters = self.state.interface_counters(slot.slot)?;
-            let generation = in_force.get(&slot.name).copied();
-            interfaces.push(interface(slot, generation, &counters));
+            let in_force = in_force.get(&slot.name);
+            interfaces.push(interface(slot, in_force, &counters));
         }
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(interfaces)
@@ -136,13 +181,13 @@ impl Reader {
 
 fn interface(
     slot: InterfaceSlot,
-    generation: Option<u64>,
+    in_force: Option<&InForce>,
     counters: &InterfaceCounters,
 ) -> InterfaceSnapshot {
     InterfaceSnapshot {
         name: slot.name,
-        mode: slot.mode.filter(|_| generation.is_some()),
-        generation,
+        mode: slot.mode.filter(|_| in_force.is_some()),
+        generation: in_force.and_then(|link| link.generation),
         ipv4: Verdicts {
             passed: counters.passed_ipv4.into(),
             dropped: counters.dropped_ipv4.into(),

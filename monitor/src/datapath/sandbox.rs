@@ -16,7 +16,7 @@ use super::{
 use crate::compile::{PolicyIndex, Ruleset};
 
 /// The shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header
-/// (net/bpf/test_run.c).
+/// (`net/bpf/test_run.c`).
 const SHORTEST: usize = 14;
 
 /// The longest linear part of a frame that a program sees in a test run; more
@@ -72,7 +72,6 @@ impl Sandbox {
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
             number: 0,
-            now: 0,
             ruleset,
             policy_slots: &policy_slots,
             interfaces: &[],

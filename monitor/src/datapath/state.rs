@@ -47,6 +47,11 @@ impl State {
         })
     }
 
+    /// Whether every map is pinned.
+    pub(super) fn is_whole(directory: &Path) -> bool {
+        state::ALL.iter().all(|map| directory.join(map).exists())
+    }
+
     /// Opens what is pinned.
     pub(super) fn open(directory: &Path) -> Result<Self, Error> {
         Ok(Self {
@@ -129,7 +134,7 @@ impl State {
                 kind: "interface",
                 capacity,
             })?;
-        self.record_interface(slot, name, 0, None)?;
+        self.record_interface(slot, name, None)?;
         Ok(slot)
     }
 
@@ -138,12 +143,10 @@ impl State {
         &mut self,
         slot: u32,
         name: &str,
-        ifindex: u32,
         mode: Option<Mode>,
     ) -> Result<(), Error> {
         let record = InterfaceRecord {
             name: padded(name),
-            ifindex,
             mode: match mode {
                 None => 0,
                 Some(Mode::Native) => 1,

@@ -24,8 +24,6 @@ use aya_obj::generated::{
 /// What the kernel says about a link to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkInfo {
-    /// Number of the link, unique until the next boot.
-    pub(super) id: u32,
     /// Program that it runs.
     pub(super) program: u32,
     /// Interface index; 0 where the interface was deleted.
@@ -81,7 +79,6 @@ pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
         (info, info.__bindgen_anon_1.xdp.ifindex)
     };
     Ok(LinkInfo {
-        id: info.id,
         program: info.prog_id,
         ifindex,
     })

@@ -32,7 +32,7 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
     }
     Health {
         problems,
-        notes: note(&snapshot.reload).into_iter().collect(),
+        notes: note(snapshot.reload.as_ref()).into_iter().collect(),
     }
 }
 
@@ -52,11 +52,11 @@ fn problem(snapshot: &Snapshot, name: &str) -> Option<String> {
     }
 }
 
-fn note(reload: &ReloadSnapshot) -> Option<String> {
-    let note = match (reload.success, reload.timestamp) {
-        (true, _) => return None,
-        (false, 0) => "the policy files have not been loaded yet",
-        (false, _) => {
+fn note(reload: Option<&ReloadSnapshot>) -> Option<String> {
+    let note = match reload {
+        Some(ReloadSnapshot { success: true, .. }) => return None,
+        None => "the policy files have not been loaded yet",
+        Some(ReloadSnapshot { success: false, .. }) => {
             "the last reload failed: the policy files as they are now are not in force, what was in force before stays"
         }
     };

@@ -36,7 +36,7 @@ pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels
             body {
                 main {
                     (heading(health))
-                    (reload(&snapshot.reload))
+                    (reload(snapshot.reload.as_ref()))
                     (interfaces(&snapshot.interfaces))
                     (policies(&snapshot.policies))
                     (devices(snapshot, labels))
@@ -203,18 +203,18 @@ fn device_rows(policy: &PolicySnapshot, labels: &DeviceLabels) -> Markup {
     }
 }
 
-fn reload(reload: &ReloadSnapshot) -> Markup {
+fn reload(reload: Option<&ReloadSnapshot>) -> Markup {
     html! {
         section {
             h2 { "Last reload" }
             p {
-                @match (reload.success, reload.timestamp) {
-                    (true, at) => { span.state.good { "The policy files are in force" } ", loaded " (time(at)) "." }
-                    (false, 0) => { span.state.warn { "The policy files have not been loaded yet." } }
-                    (false, at) => { span.state.bad { "Failed" } " at " (time(at)) ": what was in force before stays." }
+                @match reload {
+                    Some(ReloadSnapshot { success: true, timestamp, .. }) => { span.state.good { "The policy files are in force" } ", loaded " (time(*timestamp)) "." }
+                    None => { span.state.warn { "The policy files have not been loaded yet." } }
+                    Some(ReloadSnapshot { success: false, timestamp, .. }) => { span.state.bad { "Failed" } " at " (time(*timestamp)) ": what was in force before stays." }
                 }
             }
-            @if let Some(error) = &reload.error { pre { (error) } }
+            @if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) { pre { (error) } }
         }
     }
 }

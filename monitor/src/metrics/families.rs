@@ -19,7 +19,7 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(policies(&snapshot.policies));
     families.extend(devices(&snapshot.policies, labels));
     families.push(lost(&snapshot.policies));
-    families.extend(reload(&snapshot.reload));
+    families.extend(reload(snapshot.reload.as_ref()));
     Families(families)
 }
 
@@ -218,21 +218,24 @@ fn lost(policies: &[PolicySnapshot]) -> Family {
     }
 }
 
-fn reload(reload: &ReloadSnapshot) -> [Family; 2] {
+fn reload(reload: Option<&ReloadSnapshot>) -> [Family; 2] {
     [
         Family {
             name: "monitor_reload_success",
             help: "1 where the policy files as last read are in force, else 0.",
             unit: None,
             kind: Kind::Gauge,
-            samples: vec![(Labels::new(), u64::from(reload.success))],
+            samples: vec![(
+                Labels::new(),
+                u64::from(reload.is_some_and(|reload| reload.success)),
+            )],
         },
         Family {
             name: "monitor_reload_timestamp",
             help: "When the last load of the policy files ended, well or not, as Unix time; 0 before the first.",
             unit: Some(Unit::Seconds),
             kind: Kind::Gauge,
-            samples: vec![(Labels::new(), reload.timestamp)],
+            samples: vec![(Labels::new(), reload.map_or(0, |reload| reload.timestamp))],
         },
     ]
 }

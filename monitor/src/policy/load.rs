@@ -108,8 +108,9 @@ fn in_directory(directory: &Path, files: &dyn Files, out: &mut Diagnostics) -> V
     found
 }
 
-/// Editors keep hidden files beside the one that is edited.
-fn is_policy_file(path: &Path) -> bool {
+/// Whether a directory's file of this name is read. Editors keep hidden files
+/// beside the one that is edited.
+pub(crate) fn is_policy_file(path: &Path) -> bool {
     let hidden = path
         .file_name()
         .is_some_and(|name| name.to_string_lossy().starts_with('.'));

@@ -64,7 +64,7 @@ async fn healthy_is_attached_with_a_generation() {
 #[tokio::test]
 async fn a_failed_reload_is_told_and_healthy() {
     let mut snapshot = gateway();
-    snapshot.reload.success = false;
+    snapshot.reload.as_mut().unwrap().success = false;
     let answer = start(showing(snapshot)).await.get("/healthz").await;
     assert_eq!(answer.status, 200);
     assert!(answer.body.starts_with("ok\n"), "{}", answer.body);
@@ -197,8 +197,9 @@ async fn the_page_escapes_every_value() {
     snapshot.interfaces[0].name = hostile("interface");
     snapshot.interfaces[0].unparsed[0].0 = hostile("reason");
     snapshot.policies[1].name = hostile("policy");
-    snapshot.reload.success = false;
-    snapshot.reload.error = Some(hostile("error"));
+    let reload = snapshot.reload.as_mut().unwrap();
+    reload.success = false;
+    reload.error = Some(hostile("error"));
     let device = hostile("device");
     let mut site = site(
         Arc::new(move || Ok(snapshot.clone())),

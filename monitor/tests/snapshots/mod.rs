@@ -63,11 +63,12 @@ pub(crate) fn gateway() -> Snapshot {
                 devices: vec![device(PHONE, 1, 20)],
             },
         ],
-        reload: ReloadSnapshot {
+        ruleset: Some("0123456789abcdef".to_owned()),
+        reload: Some(ReloadSnapshot {
             success: true,
             timestamp: 1_770_000_000,
             error: None,
-        },
+        }),
     }
 }
 

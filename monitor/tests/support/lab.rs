@@ -319,6 +319,16 @@ impl Lab {
         bound
     }
 
+    /// Sends datagrams from the phone to the discard port of an address.
+    pub(crate) fn send_udp(&self, address: &str, datagrams: u64) {
+        self.phone.run(|| {
+            let socket = UdpSocket::bind((any_like(address), 0)).unwrap();
+            for _ in 0..datagrams {
+                socket.send_to(b"x", (address, 9)).unwrap();
+            }
+        });
+    }
+
     /// A listener on the gateway.
     pub(crate) fn listen_tcp(&self, address: &str) -> TcpListener {
         let ip: IpAddr = address.parse().unwrap();

@@ -2,7 +2,6 @@
 //! frames and rulesets to try it on, captures, the real data, and a lab of
 //! network namespaces.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 pub(crate) mod captures;
@@ -11,4 +10,5 @@ pub(crate) mod generate;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod packets;
+pub(crate) mod raw;
 pub(crate) mod reference;

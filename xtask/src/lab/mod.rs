@@ -172,7 +172,11 @@ impl<'a> Lab<'a> {
             "The phone asks again every {} s. Ctrl-C ends the lab.",
             ROUND_EVERY.as_secs()
         );
+        let mut shown = self.daemon_said()?.len();
         while !waited(stop, ROUND_EVERY) {
+            let said = self.daemon_said()?;
+            print!("{}", said.get(shown..).unwrap_or_default());
+            shown = said.len();
             let outcomes = traffic::round(&self.topology.phone, &TARGETS)?;
             if outcomes != last {
                 self.show(&outcomes)?;
@@ -181,6 +185,13 @@ impl<'a> Lab<'a> {
         }
         println!("\nTaking the lab down.");
         Ok(())
+    }
+
+    /// Everything the daemon wrote so far.
+    fn daemon_said(&self) -> Result<String> {
+        self.daemon
+            .as_ref()
+            .map_or_else(|| Ok(String::new()), Daemon::said)
     }
 
     fn tear_down(&mut self) -> Vec<anyhow::Error> {

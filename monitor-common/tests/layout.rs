@@ -1,0 +1,208 @@
+//! The layout that kernel and user space agree on, number by number. Counters
+//! that are pinned outlive the program that made them, so none of this may
+//! change unnoticed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use core::mem::{align_of, offset_of, size_of};
+use std::ptr;
+
+use monitor_common::{
+    ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
+    InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MatchEntry, MatchSet, NAME_BYTES,
+    PolicyCounters, PolicyRecord, Reason,
+};
+
+/// Types in which every byte belongs to a field and every pattern is a value.
+trait Plain: Copy {}
+
+/// A test named after a type: its size, its alignment, and the offset and type
+/// of every field, which must follow each other without a gap.
+macro_rules! layout {
+    ($test:ident, $type:ident: $size:literal aligned to $align:literal
+     { $($field:ident: $field_type:ty = $offset:literal),+ $(,)? }) => {
+        impl Plain for $type {}
+
+        #[test]
+        fn $test() {
+            assert_eq!(size_of::<$type>(), $size, "size");
+            assert_eq!(align_of::<$type>(), $align, "alignment");
+            let mut end = 0;
+            $(
+                assert_eq!(offset_of!($type, $field), $offset, stringify!($field));
+                assert_eq!(end, $offset, "padding before {}", stringify!($field));
+                end += size_of::<$field_type>();
+            )+
+            assert_eq!(end, $size, "padding at the end");
+            // Does not compile where a field is missing above or has another type.
+            let every_field = |value: $type| {
+                let $type { $($field),+ } = value;
+                $( let _: $field_type = $field; )+
+            };
+            every_field(from_bytes(&pattern($size)));
+        }
+    };
+}
+
+layout!(count, Count: 16 aligned to 8 { packets: u64 = 0, bytes: u64 = 8 });
+
+layout!(interface_counters, InterfaceCounters: 208 aligned to 8 {
+    passed_ipv4: Count = 0,
+    passed_ipv6: Count = 16,
+    dropped_ipv4: Count = 32,
+    dropped_ipv6: Count = 48,
+    unparsed: [Count; 9] = 64,
+});
+
+layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
+    passed: Count = 0,
+    dropped: Count = 16,
+    other_passed: Count = 32,
+    other_dropped: Count = 48,
+});
+
+layout!(device_key, DeviceKey: 8 aligned to 2 { mac: [u8; 6] = 0, policy: u16 = 6 });
+
+layout!(device_counters, DeviceCounters: 32 aligned to 8 {
+    passed: Count = 0,
+    dropped: Count = 16,
+});
+
+layout!(policy_record, PolicyRecord: 64 aligned to 1 { name: [u8; NAME_BYTES] = 0 });
+
+layout!(interface_record, InterfaceRecord: 20 aligned to 4 {
+    name: [u8; 16] = 0,
+    mode: u32 = 16,
+});
+
+layout!(match_entry, MatchEntry: 4 aligned to 2 {
+    policy: u16 = 0,
+    action: u8 = 2,
+    padding: u8 = 3,
+});
+
+layout!(match_set, MatchSet: 132 aligned to 4 {
+    len: u32 = 0,
+    entries: [MatchEntry; MAX_COVERING_POLICIES] = 4,
+});
+
+layout!(generation_record, GenerationRecord: 16 aligned to 8 {
+    ruleset_hash: u64 = 0,
+    policies: u64 = 8,
+});
+
+layout!(generation_policy, GenerationPolicy: 16 aligned to 4 {
+    slot: u32 = 0,
+    action: u32 = 4,
+    prefixes_v4: u32 = 8,
+    prefixes_v6: u32 = 12,
+});
+
+/// What a map holds is what the fields say, and writing it back changes nothing.
+#[test]
+fn bytes_become_fields_and_bytes_again() {
+    let counters: InterfaceCounters = round_trip();
+    assert_eq!(counters.passed_ipv4.packets, u64_at(0));
+    assert_eq!(counters.dropped_ipv6.bytes, u64_at(56));
+    for (index, count) in counters.unparsed.iter().enumerate() {
+        assert_eq!(count.packets, u64_at(64 + 16 * index));
+        assert_eq!(count.bytes, u64_at(72 + 16 * index));
+    }
+    let policy: PolicyCounters = round_trip();
+    assert_eq!(policy.dropped.packets, u64_at(16));
+    assert_eq!(policy.other_passed.packets, u64_at(32));
+    assert_eq!(policy.other_dropped.bytes, u64_at(56));
+    let key: DeviceKey = round_trip();
+    assert_eq!(key.mac, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(key.policy, u16::from_ne_bytes([6, 7]));
+    assert_eq!(round_trip::<DeviceCounters>().dropped.packets, u64_at(16));
+    assert_eq!(round_trip::<PolicyRecord>().name[..], pattern(64));
+    let interface: InterfaceRecord = round_trip();
+    assert_eq!(interface.name[..], pattern(16));
+    assert_eq!(interface.mode, u32_at(16));
+}
+
+#[test]
+fn bytes_become_a_ruleset_and_bytes_again() {
+    let set: MatchSet = round_trip();
+    assert_eq!(set.len, u32_at(0));
+    let last = set.entries[MAX_COVERING_POLICIES - 1];
+    assert_eq!(last.policy, u16::from_ne_bytes([128, 129]));
+    assert_eq!((last.action, last.padding), (130, 131));
+    let record: GenerationRecord = round_trip();
+    assert_eq!(
+        (record.ruleset_hash, record.policies),
+        (u64_at(0), u64_at(8))
+    );
+    let policy: GenerationPolicy = round_trip();
+    assert_eq!((policy.slot, policy.action), (u32_at(0), u32_at(4)));
+    assert_eq!(policy.prefixes_v6, u32_at(12));
+    let entry: MatchEntry = round_trip();
+    assert_eq!(entry.policy, u16::from_ne_bytes([0, 1]));
+}
+
+#[test]
+fn every_reason_has_the_cell_of_its_number() {
+    let cells = InterfaceCounters::default().unparsed;
+    assert_eq!(cells.len(), Reason::ALL.len());
+    for (index, reason) in Reason::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, index, "{reason:?}");
+    }
+    let names = Reason::ALL.map(Reason::name);
+    let expected = [
+        "non_ip",
+        "truncated_ethernet",
+        "vlan_depth",
+        "truncated_vlan",
+        "bad_pppoe",
+        "truncated_ipv4",
+        "bad_ipv4",
+        "truncated_ipv6",
+        "bad_ipv6",
+    ];
+    assert_eq!(names, expected);
+}
+
+/// Where this fails, daemons of the two versions cannot share counters: those
+/// of the old one are left behind at an update. If that is meant, say so in
+/// CHANGELOG.md and pin the new value. If a cell changed its meaning and nothing
+/// failed here, raise `ABI_VERSION`, which changes the hash.
+#[test]
+fn the_hash_of_the_layout_is_known() {
+    assert_eq!(ABI_VERSION, 1);
+    assert_eq!(ABI_HASH, 0x0eeb_698a_a555_d01e, "{ABI_HASH:#018x}");
+}
+
+/// The bytes 0, 1, 2 …
+fn pattern(size: usize) -> Vec<u8> {
+    (0..=u8::MAX).cycle().take(size).collect()
+}
+
+fn u64_at(offset: usize) -> u64 {
+    u64::from_ne_bytes(pattern(offset + 8)[offset..].try_into().unwrap())
+}
+
+fn u32_at(offset: usize) -> u32 {
+    u32::from_ne_bytes(pattern(offset + 4)[offset..].try_into().unwrap())
+}
+
+fn round_trip<T: Plain>() -> T {
+    let bytes = pattern(size_of::<T>());
+    let value: T = from_bytes(&bytes);
+    assert_eq!(to_bytes(&value), bytes);
+    value
+}
+
+fn from_bytes<T: Plain>(bytes: &[u8]) -> T {
+    assert_eq!(bytes.len(), size_of::<T>());
+    // SAFETY: as many bytes as the type has, read without regard to alignment;
+    // `Plain` types are made of integers, for which all bytes are valid.
+    unsafe { ptr::read_unaligned(bytes.as_ptr().cast()) }
+}
+
+fn to_bytes<T: Plain>(value: &T) -> Vec<u8> {
+    let start = ptr::from_ref(value).cast::<u8>();
+    // SAFETY: the bytes of one live value, none of them padding: the tests of
+    // the layouts fail where there is any.
+    unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
+}

@@ -1,0 +1,132 @@
+//! Those who ask on the control socket.
+
+use std::{io, sync::Arc};
+
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::UnixStream,
+    sync::{Semaphore, mpsc},
+    task::spawn_blocking,
+    time::{self, Duration},
+};
+use tracing::{debug, error, info};
+
+use super::{
+    core::{Core, Trigger},
+    serve::reload,
+    sockets::ControlSocket,
+};
+use crate::{
+    control::{Answer, MAX_REQUEST, Request},
+    error_text::error_text,
+};
+
+/// Clients of the control socket that are served at the same time.
+const MAX_CLIENTS: usize = 16;
+
+/// How long a client may take to say what it wants, or to read the answer.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves clients until the task is aborted.
+pub(super) async fn serve(core: Arc<Core>, socket: ControlSocket, detached: mpsc::Sender<()>) {
+    let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return;
+        };
+        let client = match socket.listener.accept().await {
+            Ok((client, _)) => client,
+            Err(error) => {
+                // Out of descriptors, most likely: others may give some back.
+                error!("accept a client of the control socket: {error}");
+                time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (core, detached) = (Arc::clone(&core), detached.clone());
+        tokio::spawn(async move {
+            if let Err(error) = serve_client(&core, client, &detached).await {
+                debug!("a client of the control socket: {error}");
+            }
+            drop(slot);
+        });
+    }
+}
+
+async fn serve_client(
+    core: &Arc<Core>,
+    mut client: UnixStream,
+    detached: &mpsc::Sender<()>,
+) -> io::Result<()> {
+    let root = client.peer_cred()?.uid() == 0;
+    let line = time::timeout(CLIENT_TIMEOUT, read_request(&mut client)).await??;
+    let answer = match parse(&line) {
+        Ok(request) => answer(core, request, root).await,
+        Err(error) => Answer::Refused(format!("no request: {error}")),
+    };
+    let mut bytes = serde_json::to_vec(&answer)?;
+    bytes.push(b'\n');
+    let written = time::timeout(CLIENT_TIMEOUT, client.write_all(&bytes)).await;
+    // Also where the client has hung up: a daemon without a filter must end.
+    if matches!(answer, Answer::Detached(_)) {
+        // Full means that somebody else asked for it as well.
+        let _ = detached.try_send(());
+    }
+    written?
+}
+
+async fn read_request(client: &mut UnixStream) -> io::Result<String> {
+    let mut line = String::new();
+    BufReader::new(client.take(MAX_REQUEST as u64))
+        .read_line(&mut line)
+        .await?;
+    Ok(line)
+}
+
+/// A line without an end was too long or cut short: what arrived of it may look
+/// like a request that nobody made.
+fn parse(line: &str) -> Result<Request, String> {
+    let Some(line) = line.strip_suffix('\n') else {
+        return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
+    };
+    serde_json::from_str(line).map_err(|error| error.to_string())
+}
+
+async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
+    match request {
+        Request::Status {} => status(core).await,
+        Request::Reload {} | Request::Detach {} if !root => {
+            Answer::Refused("only root may change what is in force".to_owned())
+        }
+        Request::Reload {} => {
+            let reloaded = reload(core, Trigger::Request).await;
+            core.tell_reloaded();
+            match reloaded {
+                Some(reloaded) => Answer::Reload(reloaded),
+                None => Answer::Refused("the filter is detached".to_owned()),
+            }
+        }
+        Request::Detach {} => detach(core).await,
+    }
+}
+
+async fn status(core: &Arc<Core>) -> Answer {
+    let core = Arc::clone(core);
+    match spawn_blocking(move || core.status()).await {
+        Ok(Ok(status)) => Answer::Status(Box::new(status)),
+        Ok(Err(error)) => Answer::Refused(error_text(&error)),
+        Err(panic) => Answer::Refused(panic.to_string()),
+    }
+}
+
+async fn detach(core: &Arc<Core>) -> Answer {
+    let core = Arc::clone(core);
+    match spawn_blocking(move || core.detach()).await {
+        Ok(Ok(interfaces)) => {
+            info!("detached from {}", interfaces.join(", "));
+            Answer::Detached(interfaces)
+        }
+        Ok(Err(error)) => Answer::Refused(error_text(&error)),
+        Err(panic) => Answer::Refused(panic.to_string()),
+    }
+}

@@ -1,0 +1,182 @@
+//! The control socket: who may use it, and who cannot break it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::Shutdown,
+    os::unix::{
+        fs::{FileTypeExt as _, PermissionsExt as _},
+        net::UnixStream,
+    },
+    path::Path,
+    process::Output,
+    time::Duration,
+};
+
+use serde_json::Value;
+use support::lab::{Lab, POLICIES, binary, poll, text};
+
+/// One less than the daemon serves at the same time.
+const SILENT_CLIENTS: usize = 15;
+
+#[test]
+fn what_is_no_request_is_refused_and_changes_nothing() {
+    let lab = Lab::new("garbage");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    let oversized = format!("{{\"verb\":\"{}\"}}\n", "x".repeat(1 << 20));
+    // The first 4096 bytes alone would be a request.
+    let padded = format!("{{\"verb\":\"detach\"}}{} x\n", " ".repeat(5000));
+    let requests: [&[u8]; 9] = [
+        b"",
+        b"\n",
+        b"garbage\n",
+        b"\xff\xfe\0\x80\n",
+        b"{\"verb\":\"detach\"\n",
+        b"{\"verb\":\"dance\"}\n",
+        b"{\"verb\":\"detach\"}",
+        oversized.as_bytes(),
+        padded.as_bytes(),
+    ];
+    for request in requests {
+        let answer = exchange(&lab.socket(), request);
+        let shown = text(&request[..request.len().min(80)]);
+        assert!(
+            answer.is_empty() || answer.starts_with("{\"refused\":"),
+            "{shown}: {answer}"
+        );
+        let status = lab.status();
+        assert_eq!(status["daemon"]["pid"], daemon.child.id(), "{shown}");
+        assert_eq!(status["interfaces"][0]["generation"], 1, "{shown}");
+    }
+    assert!(daemon.is_running());
+}
+
+#[test]
+fn a_request_with_an_unknown_key_is_refused() {
+    let lab = Lab::new("unknown-key");
+    let _daemon = lab.start(&["--mode", "generic"]);
+    for verb in ["status", "reload", "detach"] {
+        let request = format!("{{\"verb\":\"{verb}\",\"confirm\":120}}\n");
+        let answer = exchange(&lab.socket(), request.as_bytes());
+        assert!(answer.starts_with("{\"refused\":"), "{verb}: {answer}");
+    }
+    assert_eq!(lab.generation("wlan0"), Some(1));
+}
+
+#[test]
+fn clients_that_say_nothing_keep_nobody_waiting() {
+    let lab = Lab::new("silent");
+    let _daemon = lab.start(&["--mode", "generic"]);
+    let silent: Vec<_> = (0..SILENT_CLIENTS)
+        .map(|_| UnixStream::connect(lab.socket()).unwrap())
+        .collect();
+    (&silent[0]).write_all(b"{\"verb\":").unwrap();
+    assert_eq!(lab.generation("wlan0"), Some(1));
+    assert!(lab.monitor(&["reload"]).status.success());
+    assert_eq!(lab.generation("wlan0"), Some(2));
+    for client in &silent {
+        client.set_nonblocking(true).unwrap();
+        let still_open = (&mut &*client).read(&mut [0]).unwrap_err();
+        assert_eq!(still_open.kind(), std::io::ErrorKind::WouldBlock);
+    }
+}
+
+#[test]
+fn only_who_may_open_the_socket_is_answered_and_only_root_changes_anything() {
+    let lab = Lab::new("access");
+    let daemon = lab.start(&["--mode", "generic"]);
+    let socket = fs::metadata(lab.socket()).unwrap();
+    assert!(socket.file_type().is_socket());
+    assert_eq!(socket.permissions().mode() & 0o777, 0o660);
+
+    open_directory(&lab);
+    for verb in ["status", "reload", "detach"] {
+        let output = as_nobody(&lab, verb);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{verb}: {error}");
+        assert!(output.stdout.is_empty(), "{verb}");
+        let names_it =
+            error.contains("Permission denied") && error.contains(lab.socket().to_str().unwrap());
+        assert!(names_it, "{verb}: {error}");
+    }
+
+    // As an operator may, for a dashboard.
+    fs::set_permissions(lab.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let status = as_nobody(&lab, "status");
+    assert!(status.status.success(), "{}", text(&status.stderr));
+    assert_eq!(json(&status)["daemon"]["pid"], daemon.child.id());
+    for verb in ["reload", "detach"] {
+        let output = as_nobody(&lab, verb);
+        assert_eq!(output.status.code(), Some(1), "{verb}");
+        assert!(text(&output.stderr).contains("only root"), "{verb}");
+        assert_eq!(lab.generation("wlan0"), Some(1), "{verb}");
+    }
+}
+
+#[test]
+fn json_stands_alone_on_standard_output() {
+    let lab = Lab::new("json");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    let status = json(&lab.monitor(&["--json", "status"]));
+    assert_eq!(status["policies"][0]["name"], "blocked");
+
+    let reload = lab.monitor(&["reload", "--json"]);
+    assert!(reload.status.success());
+    assert_eq!(json(&reload)["generation"], 2);
+
+    lab.write_policies(&POLICIES.replace("action: drop", "action: dorp"));
+    let failed = lab.monitor(&["reload", "--json"]);
+    assert_eq!(failed.status.code(), Some(1));
+    assert_eq!(json(&failed)["reload"]["success"], false);
+    assert!(text(&failed.stderr).contains("dorp"));
+
+    let detach = lab.monitor(&["detach", "--json"]);
+    assert!(detach.status.success(), "{}", text(&detach.stderr));
+    assert_eq!(json(&detach), serde_json::json!({"detached": ["wlan0"]}));
+    poll("the daemon ends", || !daemon.is_running());
+}
+
+/// Sends these bytes and nothing more, and reads what comes until the end.
+fn exchange(socket: &Path, request: &[u8]) -> String {
+    let mut stream = UnixStream::connect(socket).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(60)))
+        .unwrap();
+    // The daemon may hang up on a request that is too long before all is sent.
+    let _ = stream.write_all(request);
+    let _ = stream.shutdown(Shutdown::Write);
+    let mut answer = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut answer) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    }
+    text(&answer)
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
+}
+
+/// Lets everybody reach the socket's directory, and puts the binary there: it
+/// may lie where others cannot look.
+fn open_directory(lab: &Lab) {
+    let directory = lab.directory.path();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    fs::copy(binary(), directory.join("monitor")).unwrap();
+}
+
+fn as_nobody(lab: &Lab, verb: &str) -> Output {
+    let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    std::process::Command::new("setpriv")
+        .args(user)
+        .arg(lab.directory.path().join("monitor"))
+        .args([verb, "--json", "--socket"])
+        .arg(lab.socket())
+        .output()
+        .expect("run setpriv (Debian package util-linux)")
+}

@@ -1,0 +1,123 @@
+//! Every routed prefix of the internet in the kernel's tries at once.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+mod data;
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::{collections::HashSet, fs, net::IpAddr};
+
+use monitor::{
+    compile::{Ruleset, compile},
+    datapath::{FrameOutcome, Sandbox},
+    policy::{Disk, load},
+};
+use rand::{Rng, RngExt as _, seq::IndexedRandom as _};
+use support::{
+    generate::generator,
+    packets::Builder,
+    reference::{Block, address, number, width},
+};
+
+const FRAMES: usize = 2_000;
+
+/// The kernel, the ruleset and a search by every length give the same answer.
+#[test]
+fn the_kernel_finds_in_the_whole_table_what_is_in_it() {
+    let Some(ranges) = data::ranges() else {
+        return;
+    };
+    let tables = ["asn-v4-cidr.txt.gz", "asn-v6-cidr.txt.gz"];
+    let list = tables
+        .map(|table| data::prefixes(&ranges.join(table)))
+        .concat();
+    let blocks: Vec<Block> = list.lines().map(|line| line.parse().unwrap()).collect();
+    let table = Table::new(&blocks);
+    let ruleset = ruleset(&list);
+    assert_eq!(ruleset.ipv4.len() + ruleset.ipv6.len(), table.0.len());
+
+    let mut sandbox = Sandbox::new(&ruleset).expect("load the program (this test needs root)");
+    let mut random = generator();
+    let mut found = [[0_usize; 2]; 2];
+    for _ in 0..FRAMES {
+        let destination = destination(&mut random, &blocks);
+        let inside = table.contains(destination);
+        let matched = ruleset.lookup(destination).to_vec();
+        assert_eq!(matched.is_empty(), !inside, "{destination} in the ruleset");
+        let outcome = sandbox.run(&Builder::new(destination).build()).unwrap();
+        let expected = FrameOutcome::Parsed {
+            matched,
+            dropped: false,
+        };
+        assert_eq!(outcome, expected, "{destination} in the kernel");
+        found[usize::from(destination.is_ipv4())][usize::from(inside)] += 1;
+    }
+    let few = found.iter().flatten().any(|&frames| frames < FRAMES / 40);
+    assert!(!few, "too few frames of one kind: {found:?}");
+    assert_counted(&sandbox, found[0][1] + found[1][1]);
+}
+
+/// Every match is in the counters, and nothing else.
+fn assert_counted(sandbox: &Sandbox, matched: usize) {
+    let counters = sandbox.counters().unwrap();
+    assert_eq!(counters.policies[0].passed.packets, matched as u64);
+    assert_eq!(counters.policies[0].dropped.packets, 0);
+    let interface = &counters.interface;
+    let passed = interface.passed_ipv4.packets + interface.passed_ipv6.packets;
+    assert_eq!(passed, FRAMES as u64);
+}
+
+/// One policy that counts all of it.
+fn ruleset(list: &str) -> Ruleset {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("list.txt"), list).unwrap();
+    let policies = "version: 1\npolicies:\n  - name: routed\n    action: count\n    destinations: [{list: list.txt}]\n";
+    let file = directory.path().join("policies.yaml");
+    fs::write(&file, policies).unwrap();
+    let loaded = load(&[file], &Disk);
+    let diagnostics = &loaded.diagnostics;
+    assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
+    compile(&loaded.policies).unwrap()
+}
+
+/// Prefixes as they stand in the file, by first address and length.
+struct Table(HashSet<(bool, u128, u32)>);
+
+impl Table {
+    fn new(blocks: &[Block]) -> Self {
+        Self(blocks.iter().map(|block| key(*block)).collect())
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        (0..=width(address)).any(|length| self.0.contains(&key(Block { address, length })))
+    }
+}
+
+fn key(block: Block) -> (bool, u128, u32) {
+    let first = block.first();
+    (first.is_ipv4(), number(first), block.length)
+}
+
+/// Any address, or one at the edge of a prefix, on either side of it.
+fn destination(random: &mut impl Rng, blocks: &[Block]) -> IpAddr {
+    if random.random_bool(0.3) {
+        return address(random.random(), random.random());
+    }
+    // Three of four prefixes are IPv4.
+    let ipv4 = random.random_bool(0.5);
+    let block = loop {
+        let block = blocks.choose(random).unwrap();
+        if block.address.is_ipv4() == ipv4 {
+            break block;
+        }
+    };
+    let (first, last) = (number(block.first()), number(block.last()));
+    match random.random_range(0..5) {
+        0 => address(ipv4, first),
+        1 => address(ipv4, last),
+        2 => address(ipv4, first.wrapping_sub(1)),
+        3 => address(ipv4, last.wrapping_add(1)),
+        _ => address(ipv4, random.random_range(first..=last)),
+    }
+}
