@@ -17,6 +17,10 @@ pub struct Explanation {
     pub effective: Option<PolicyName>,
     /// Every policy that matches, in order of precedence.
     pub matches: Vec<Match>,
+    /// Policies that would match, had no overlay disabled them or made an
+    /// exception; sorted by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// Who has the address, as far as known.
     pub holder: Holder,
 }
@@ -46,6 +50,33 @@ pub struct Match {
     /// What the match depends on; nothing yet.
     #[serde(rename = "if")]
     pub condition: Option<String>,
+    /// What an overlay changed of this policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<Changed>,
+}
+
+/// What an overlay changed, and where.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Changed {
+    /// `file:line` of the override.
+    pub source: String,
+    /// In words.
+    pub changes: String,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+}
+
+/// A policy that an overlay keeps from matching.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Its name.
+    pub policy: PolicyName,
+    /// The part of it that covers the address: a prefix, or an exception inside one.
+    pub prefix: String,
+    /// `file:line` of the destination.
+    pub source: String,
+    /// What keeps it from matching.
+    pub changed: Changed,
 }
 
 /// Five facts that are often taken for one another; `None` is unknown.
@@ -86,6 +117,10 @@ pub fn explain(policies: &[Policy], address: IpAddr) -> Explanation {
         decision: Decision::of(matches.first()),
         effective: matches.first().map(|first| first.policy.clone()),
         matches,
+        left_out: policies
+            .iter()
+            .filter_map(|policy| left_out(policy, address))
+            .collect(),
         holder: Holder::default(),
     }
 }
@@ -99,8 +134,42 @@ fn matching(policy: &Policy, address: IpAddr) -> Option<(u8, Match)> {
         source: found.source,
         effective: false,
         condition: None,
+        changed: Changed::of(policy),
     };
     Some((found.length, entry))
+}
+
+fn left_out(policy: &Policy, address: IpAddr) -> Option<LeftOut> {
+    let changed = Changed::of(policy)?;
+    let disabled = || policy.longest_match(address).filter(|_| !policy.enabled());
+    let found = policy.left_out(address).or_else(disabled)?;
+    Some(LeftOut {
+        policy: policy.name().clone(),
+        prefix: found.prefix,
+        source: found.source,
+        changed,
+    })
+}
+
+impl Changed {
+    fn of(policy: &Policy) -> Option<Self> {
+        let change = policy.changed()?;
+        Some(Self {
+            source: change.source(),
+            changes: change.changes(policy.action()),
+            reason: change.reason().map(str::to_owned),
+        })
+    }
+}
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.changes, self.source)?;
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Decision {
@@ -143,6 +212,16 @@ impl fmt::Display for Explanation {
             self.decision.meaning()
         )?;
         self.write_matches(f)?;
+        for policy in &self.left_out {
+            let LeftOut {
+                policy,
+                prefix,
+                source,
+                changed,
+            } = policy;
+            writeln!(f, "   left out {policy}  {prefix}  {source}")?;
+            writeln!(f, "          overlay: {changed}")?;
+        }
         if let Some(winner) = &self.effective {
             let without = Decision::of(self.matches.get(1));
             writeln!(
@@ -169,6 +248,9 @@ impl Explanation {
                 "{mark} {:<5}  {:<name$}  {:<prefix$}  {}",
                 found.action, found.policy, found.prefix, found.source
             )?;
+            if let Some(changed) = &found.changed {
+                writeln!(f, "          overlay: {changed}")?;
+            }
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ pub mod datapath;
 pub mod error_text;
 pub mod explain;
 pub mod http;
+pub mod lists;
 pub mod metrics;
 pub mod policy;
 pub mod replay;

@@ -54,14 +54,15 @@ fn policy(name: &str, action: &str, destinations: &str) -> String {
     )
 }
 
-/// Each `bad/NAME.yaml` gives exactly `bad/NAME.expected` on standard error.
+/// Each `bad/NAME.yaml`, and each folder `bad/NAME` of such files, gives exactly
+/// `bad/NAME.expected` on standard error.
 /// `UPDATE_EXPECTED=1` writes them anew, to be read as a reviewer would.
 #[test]
 fn every_bad_file_is_refused_with_the_expected_text() {
     let mut yaml: Vec<PathBuf> = fs::read_dir(corpus().join("bad"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension() == Some(OsStr::new("yaml")))
+        .filter(|path| is_case(path))
         .collect();
     yaml.sort();
     assert!(yaml.len() >= 20, "the corpus is there");
@@ -82,6 +83,12 @@ fn every_bad_file_is_refused_with_the_expected_text() {
         );
         assert!(found.contains("help: "), "{name} says how to mend it");
     }
+}
+
+fn is_case(path: &Path) -> bool {
+    let yaml = |path: &Path| path.extension() == Some(OsStr::new("yaml"));
+    let mut inside = fs::read_dir(path).into_iter().flatten();
+    yaml(path) || inside.any(|entry| yaml(&entry.unwrap().path()))
 }
 
 #[test]
@@ -249,17 +256,6 @@ fn a_directory_without_policies_is_an_error() {
         "{}",
         text(&output.stderr)
     );
-}
-
-#[test]
-fn overlays_are_refused_by_name() {
-    let files = directory(&[
-        ("a.yaml", &policy("a", "count", "192.0.2.0/24")),
-        ("a.local.yaml", "overrides: []"),
-    ]);
-    let output = monitor(files.path(), &["check", "."]);
-    assert_eq!(output.status.code(), Some(3));
-    assert!(text(&output.stderr).contains("overlays (*.local.yaml) are not supported yet"));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! `monitor check`: validates policy files, touches no kernel.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
 
 use clap::Args;
 use monitor::{
     compile::{Compiled, compile_files},
-    policy::{Action, Diagnostics, Disk, Policy},
+    policy::{Action, Diagnostics, Disk, ListSummary, Policy, PolicyName},
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
@@ -28,8 +28,54 @@ struct Report<'a> {
     policies: usize,
     /// Distinct prefixes of the compiled ruleset.
     prefixes: Prefixes,
+    lists: Vec<ListReport<'a>>,
+    /// What overlays changed.
+    overrides: Vec<OverrideReport<'a>>,
     #[serde(flatten)]
     diagnostics: &'a Diagnostics,
+}
+
+/// A list, and how many of its lines were used.
+#[derive(Serialize)]
+struct ListReport<'a> {
+    file: Cow<'a, str>,
+    format: &'static str,
+    destinations: usize,
+    left_out: usize,
+    skipped: usize,
+}
+
+impl<'a> ListReport<'a> {
+    fn new(list: &'a ListSummary) -> Self {
+        Self {
+            file: list.file.to_string_lossy(),
+            format: list.format.name(),
+            destinations: list.destinations,
+            left_out: list.left_out,
+            skipped: list.skipped,
+        }
+    }
+}
+
+/// A policy that an overlay changed.
+#[derive(Serialize)]
+struct OverrideReport<'a> {
+    policy: &'a PolicyName,
+    source: String,
+    changes: String,
+    reason: Option<&'a str>,
+}
+
+impl<'a> OverrideReport<'a> {
+    fn new(policy: &'a Policy) -> Option<Self> {
+        let change = policy.changed()?;
+        Some(Self {
+            policy: policy.name(),
+            source: change.source(),
+            changes: change.changes(policy.action()),
+            reason: change.reason(),
+        })
+    }
 }
 
 impl Check {
@@ -43,6 +89,7 @@ impl Check {
             ruleset,
             policies,
             files,
+            lists,
             diagnostics,
         } = compile_files(&paths, &Disk);
         eprint_diagnostics(&diagnostics);
@@ -52,18 +99,24 @@ impl Check {
                 v4: ruleset.ipv4.len(),
                 v6: ruleset.ipv6.len(),
             });
+        let overrides = policies.iter().filter_map(OverrideReport::new);
         if common.json {
             print_json(&Report {
                 files: files.len(),
                 policies: policies.len(),
                 prefixes,
+                lists: lists.iter().map(ListReport::new).collect(),
+                overrides: overrides.collect(),
                 diagnostics: &diagnostics,
             })?;
         } else if diagnostics.has_errors() {
             eprintln!("{}: the policies cannot be used", counts(&diagnostics));
         } else {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
-            print(&format!("{text}{}\n", counts(&diagnostics)))?;
+            let lists = skipped(&lists);
+            let overrides = overridden(overrides);
+            let counts = counts(&diagnostics);
+            print(&format!("{text}{lists}{overrides}{counts}\n"))?;
         }
         Ok(if diagnostics.has_errors() {
             Outcome::CheckFoundErrors
@@ -81,6 +134,35 @@ fn counts(diagnostics: &Diagnostics) -> String {
         plural(errors),
         plural(warnings)
     )
+}
+
+/// A line for each list of which lines were skipped.
+fn skipped(lists: &[ListSummary]) -> String {
+    let with = lists.iter().filter(|list| list.skipped > 0);
+    let lines = with.map(|list| {
+        format!(
+            "skipped   {} of {} lines of {}\n",
+            list.skipped,
+            list.skipped + list.destinations + list.left_out,
+            list.file.display()
+        )
+    });
+    lines.collect()
+}
+
+/// A line for each policy that an overlay changed.
+fn overridden<'a>(overrides: impl Iterator<Item = OverrideReport<'a>>) -> String {
+    let lines = overrides.map(|change| {
+        let OverrideReport {
+            policy,
+            source,
+            changes,
+            reason,
+        } = change;
+        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        format!("override  {policy}: {changes} ({source}){reason}\n")
+    });
+    lines.collect()
 }
 
 fn summary(files: usize, policies: &[Policy], prefixes: Prefixes, cpus: Option<usize>) -> String {

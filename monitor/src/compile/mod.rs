@@ -13,7 +13,10 @@ pub use shadow::shadowed_drops;
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
-    policy::{Address, Destinations, Diagnostic, Diagnostics, Entry, Files, Loaded, Policy, load},
+    policy::{
+        Address, Destinations, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded, Policy,
+        load,
+    },
     snapshot::Prefixes,
 };
 
@@ -26,6 +29,8 @@ pub struct Compiled {
     pub policies: Vec<Policy>,
     /// Every policy file and list that was read, or tried.
     pub files: Vec<PathBuf>,
+    /// The lists that were read, sorted by path.
+    pub lists: Vec<ListSummary>,
     /// All errors and warnings.
     pub diagnostics: Diagnostics,
 }
@@ -35,6 +40,7 @@ pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
     let Loaded {
         policies,
         files,
+        lists,
         mut diagnostics,
     } = load(paths, files);
     let mut ruleset = None;
@@ -51,6 +57,7 @@ pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
         ruleset,
         policies,
         files,
+        lists,
         diagnostics,
     }
 }

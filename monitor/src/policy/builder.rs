@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::{Ipv4Addr, Ipv6Addr},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
 };
 
@@ -11,92 +11,29 @@ use super::{
     Action,
     destination::Destination,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
-    files::Files,
-    list::List,
+    list::Lists,
     model::{Destinations, Entry, Hole, Policy},
     network::{Address, Interval},
-    source::{SourceDestination, SourcePolicy, Spanned},
+    source::{SourceDestination, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
 
-/// Every list of a load, read once; `None` where it cannot be read.
-pub(super) struct Lists<'a> {
-    files: &'a dyn Files,
-    read: BTreeMap<PathBuf, Option<(SourceFile, List)>>,
-}
-
-impl<'a> Lists<'a> {
-    pub(super) fn new(files: &'a dyn Files) -> Self {
-        Self {
-            files,
-            read: BTreeMap::new(),
-        }
-    }
-
-    /// Every path that was tried, sorted.
-    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.read.keys()
-    }
-
-    fn load(&mut self, path: &Path, named_at: Place, out: &mut Diagnostics) {
-        if self.read.contains_key(path) {
-            return;
-        }
-        let list = self.read_text(path, named_at, out).map(|text| {
-            let file = SourceFile::new(path, text);
-            let list = List::parse(&file, out);
-            (file, list)
-        });
-        self.read.insert(path.to_owned(), list);
-    }
-
-    fn read_text(&self, path: &Path, named_at: Place, out: &mut Diagnostics) -> Option<String> {
-        let error = match self.files.read(path) {
-            Ok(bytes) => match text(bytes) {
-                Ok(text) => return Some(text),
-                Err(offset) => Diagnostic::error(
-                    named_at,
-                    format!(
-                        "the list {} is not UTF-8 text (byte {offset})",
-                        path.display()
-                    ),
-                    "name a text file with one CIDR, address or range per line",
-                ),
-            },
-            Err(error) => Diagnostic::error(
-                named_at,
-                format!("read the list {}: {error}", path.display()),
-                "a list's path is relative to the policy file that names it; mend the path or the file",
-            ),
-        };
-        out.push(error);
-        None
-    }
-
-    fn get(&self, path: &Path) -> Option<&(SourceFile, List)> {
-        self.read.get(path)?.as_ref()
-    }
-}
-
-/// UTF-8 text without its byte order mark, or the offset of the first byte that is none.
-pub(super) fn text(bytes: Vec<u8>) -> Result<String, usize> {
-    let text = String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())?;
-    Ok(text
-        .strip_prefix('\u{feff}')
-        .map_or_else(|| text.clone(), str::to_owned))
-}
-
-/// The policy that `typed` means; `None` where `out` says what is wrong.
+/// The policy that `typed` means, as `change` changes it; `None` where `out`
+/// says what is wrong.
 pub(super) fn policy(
     typed: SourcePolicy,
+    change: Option<&SourceOverride>,
     file: &SourceFile,
     lists: &mut Lists<'_>,
     out: &mut Diagnostics,
 ) -> Option<Policy> {
+    let overriding = change.and_then(|change| change.action.clone());
+    let action = overriding.as_ref().map(|(action, _)| *action);
     let mut builder = Builder {
         file,
         // Without an action, nothing is refused because of it.
-        action: typed.action.unwrap_or(Action::Count),
-        files: vec![Arc::clone(file.path())],
+        action: action.or(typed.action).unwrap_or(Action::Count),
+        overriding: overriding.map(|(_, place)| place),
+        files: vec![(Arc::clone(file.path()), &['#'])],
         ipv4: Destinations::default(),
         ipv6: Destinations::default(),
         valid: true,
@@ -106,7 +43,7 @@ pub(super) fn policy(
     }
     builder.warn_duplicates(lists, out);
     let (name, action) = (typed.name?, typed.action?);
-    builder.valid.then(|| Policy {
+    let policy = builder.valid.then(|| Policy {
         place: file.place(name.span),
         name: name.value,
         action,
@@ -114,16 +51,24 @@ pub(super) fn policy(
         description: typed.description,
         observed: typed.observed,
         references: typed.references,
-        files: builder.files,
+        files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
-    })
+        changed: None,
+    })?;
+    match change {
+        Some(change) => change.apply(policy, out),
+        None => Some(policy),
+    }
 }
 
 struct Builder<'a> {
     file: &'a SourceFile,
     action: Action,
-    files: Vec<Arc<Path>>,
+    /// Where an overlay sets the action.
+    overriding: Option<Place>,
+    /// The policy file first, then its lists; and what begins a comment there.
+    files: Vec<(Arc<Path>, &'static [char])>,
     ipv4: Destinations<Ipv4Addr>,
     ipv6: Destinations<Ipv6Addr>,
     valid: bool,
@@ -139,7 +84,7 @@ impl Builder<'_> {
         match destination {
             SourceDestination::Plain(destination) => self.add_typed(destination, &[], out),
             SourceDestination::Except { cidr, except } => self.add_typed(cidr, except, out),
-            SourceDestination::List(path) => self.add_list(path, lists, out),
+            SourceDestination::List(list) => self.add_list(list, lists, out),
         }
     }
 
@@ -164,30 +109,32 @@ impl Builder<'_> {
             }
         };
         if let Some(refusal) = short {
-            out.push(refusal.at(place()));
+            out.push(self.refuse(refusal, place()));
         }
         self.valid &= short.is_none() && added;
     }
 
-    fn add_list(&mut self, path: &Spanned<PathBuf>, lists: &mut Lists<'_>, out: &mut Diagnostics) {
-        let directory = self.file.path().parent().unwrap_or(Path::new(""));
-        let full = directory.join(&path.value);
-        lists.load(&full, self.file.place(path.span.clone()), out);
-        let Some((source, list)) = lists.get(&full) else {
+    fn add_list(&mut self, typed: &SourceList, lists: &mut Lists<'_>, out: &mut Diagnostics) {
+        let Some((source, list)) = lists.load(typed, self.file, out) else {
             self.valid = false;
             return;
         };
+        let comments = list.format.comments();
         let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        self.files.push(Arc::clone(source.path()));
+        self.files.push((Arc::clone(source.path()), comments));
         let mut refused = Capped::new();
         for (interval, line) in &list.ipv4 {
             if let Some(refusal) = too_short(self.action, self.ipv4.add(*interval, *line, file)) {
-                refused.push(out, || refusal.at(source.place_of_line(*line)));
+                refused.push(out, || {
+                    self.refuse(refusal, source.place_of_line(*line, comments))
+                });
             }
         }
         for (interval, line) in &list.ipv6 {
             if let Some(refusal) = too_short(self.action, self.ipv6.add(*interval, *line, file)) {
-                refused.push(out, || refusal.at(source.place_of_line(*line)));
+                refused.push(out, || {
+                    self.refuse(refusal, source.place_of_line(*line, comments))
+                });
             }
         }
         self.valid &= refused.is_empty();
@@ -199,6 +146,14 @@ impl Builder<'_> {
                 ShortPrefix::HELP,
             )
         });
+    }
+
+    fn refuse(&self, refusal: ShortPrefix, place: Place) -> Diagnostic {
+        let error = refusal.at(place);
+        match &self.overriding {
+            Some(place) => error.with_related(place.clone(), "an overlay sets the action here"),
+            None => error,
+        }
     }
 
     fn warn_duplicates(&self, lists: &Lists<'_>, out: &mut Diagnostics) {
@@ -216,7 +171,7 @@ impl Builder<'_> {
         self.ipv6.duplicates(&mut warn);
         for (file, capped) in capped {
             capped.finish(out, |hidden| {
-                let place = Place::file_only(&self.files[file as usize]);
+                let place = Place::file_only(&self.files[file as usize].0);
                 let message = format!(
                     "and {hidden} more destinations of this file are named twice in one policy"
                 );
@@ -226,10 +181,10 @@ impl Builder<'_> {
     }
 
     fn place(&self, (file, line): (u32, u32), lists: &Lists<'_>) -> Place {
-        let path = &self.files[file as usize];
-        match lists.get(path) {
-            Some((source, _)) if file > 0 => source.place_of_line(line),
-            Some(_) | None => self.file.place_of_line(line),
+        let (path, comments) = &self.files[file as usize];
+        match lists.text(path) {
+            Some(source) if file > 0 => source.place_of_line(line, comments),
+            Some(_) | None => self.file.place_of_line(line, comments),
         }
     }
 }

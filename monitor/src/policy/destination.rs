@@ -180,6 +180,11 @@ impl FromStr for Destination {
 }
 
 impl Destination {
+    /// The addresses from `first` to `last`; an error names `text`.
+    pub(crate) fn range(text: &str, first: &str, last: &str) -> Result<Self, InvalidDestination> {
+        range(text, first.trim(), last.trim())
+    }
+
     /// The one network that it is; `None` for a range that takes several.
     #[must_use]
     pub fn is_one_network(self) -> bool {

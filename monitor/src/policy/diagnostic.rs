@@ -73,13 +73,14 @@ impl SourceFile {
         }
     }
 
-    /// The place of a whole line (from 1), white space and comments around it left out.
+    /// The place of a whole line (from 1) without the white space around it and
+    /// without what follows one of `comments`.
     #[must_use]
-    pub fn place_of_line(&self, line: u32) -> Place {
+    pub fn place_of_line(&self, line: u32, comments: &[char]) -> Place {
         let start = self.lines.get(line as usize - 1).copied();
         let start = start.unwrap_or(self.text.len());
         let text = self.text[start..].lines().next().unwrap_or_default();
-        let content = text.split(['#', ';']).next().unwrap_or_default();
+        let content = text.split(comments).next().unwrap_or_default();
         let indent = content.len() - content.trim_start().len();
         let start = start + indent;
         self.place(start..start + content.trim().len())
@@ -389,6 +390,11 @@ impl Capped {
         } else {
             self.hidden += 1;
         }
+    }
+
+    /// Counts `more` that nobody made a diagnostic of.
+    pub(super) const fn hide(&mut self, more: usize) {
+        self.hidden += more;
     }
 
     /// Whether nothing was pushed.

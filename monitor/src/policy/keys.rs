@@ -16,21 +16,41 @@ pub(super) struct Keys {
     pub(super) known: &'static [&'static str],
     /// Keys that a later release gives a meaning, and what to do until then.
     pub(super) later: &'static [(&'static str, &'static str)],
+    /// Keys of another kind of file, and what to do with them.
+    pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 
 pub(super) const FILE: Keys = Keys {
     what: "a policy file",
     known: &["version", "policies"],
-    later: &[
-        (
-            "devices",
-            "remove `devices`: policies hold for every device for now",
-        ),
-        (
-            "overrides",
-            "remove `overrides` and change the policy itself",
-        ),
-    ],
+    later: &[(
+        "devices",
+        "remove `devices`: policies hold for every device for now",
+    )],
+    elsewhere: &[(
+        "overrides",
+        "write them into a file of their own, whose name ends in `.local.yaml`",
+    )],
+};
+
+pub(super) const OVERLAY: Keys = Keys {
+    what: "an overlay (*.local.yaml)",
+    known: &["version", "overrides"],
+    later: &[],
+    elsewhere: &[(
+        "policies",
+        "write them into a file whose name does not end in `.local.yaml`",
+    )],
+};
+
+pub(super) const OVERRIDE: Keys = Keys {
+    what: "an override",
+    known: &["policy", "action", "except", "enabled", "reason"],
+    later: &[],
+    elsewhere: &[(
+        "destinations",
+        "write a policy of your own: an override takes away with `except`, and adds nothing",
+    )],
 };
 
 pub(super) const POLICY: Keys = Keys {
@@ -75,23 +95,25 @@ pub(super) const POLICY: Keys = Keys {
         ),
         ("reason", "remove it, or write it into `description`"),
     ],
+    elsewhere: &[],
 };
 
 pub(super) const DESTINATION: Keys = Keys {
     what: "a destination",
-    known: &["cidr", "except", "list", "comment"],
+    known: &[
+        "cidr",
+        "except",
+        "list",
+        "format",
+        "min_score",
+        "country",
+        "on_bad_line",
+        "comment",
+    ],
     later: &[
         (
             "asn",
             "write the prefixes that the network announces into a list file: `{list: lists/NAME.txt}`",
-        ),
-        (
-            "country",
-            "write the country's prefixes into a list file: `{list: lists/NAME.txt}`",
-        ),
-        (
-            "format",
-            "write one CIDR, address or range per line, which needs no `format`",
         ),
         (
             "url",
@@ -100,6 +122,7 @@ pub(super) const DESTINATION: Keys = Keys {
         ("address", "write the address itself: `- 192.0.2.7`"),
         ("range", "write the range itself: `- 192.0.2.10-192.0.2.20`"),
     ],
+    elsewhere: &[],
 };
 
 impl Keys {
@@ -124,6 +147,11 @@ impl Keys {
             }
             if let Some((_, help)) = self.later.iter().find(|(later, _)| later == name) {
                 let message = format!("`{name}` in {} is not supported yet", self.what);
+                out.push(Diagnostic::error(place, message, *help));
+                continue;
+            }
+            if let Some((_, help)) = self.elsewhere.iter().find(|(key, _)| key == name) {
+                let message = format!("`{name}` does not belong in {}", self.what);
                 out.push(Diagnostic::error(place, message, *help));
                 continue;
             }

@@ -1,116 +1,340 @@
-//! Lists: one destination per line, `#` and `;` begin a comment.
+//! The lists of a load: each file read once, what is wrong with it told once.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
-use super::{
-    destination::Destination,
-    diagnostic::{Capped, Diagnostic, Diagnostics, SourceFile},
-    network::Interval,
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
-/// What a list holds, each with the number of its line, from 1.
-#[derive(Debug, Default)]
-pub(super) struct List {
-    pub(super) ipv4: Vec<(Interval<Ipv4Addr>, u32)>,
-    pub(super) ipv6: Vec<(Interval<Ipv6Addr>, u32)>,
+use super::{
+    diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+    files::Files,
+    source::SourceList,
+};
+use crate::lists::{Format, InvalidLine, List, Refused, Selection, read, recognise, unpack};
+
+/// Lines shown of those that are skipped.
+const SKIPPED_SHOWN: usize = 3;
+
+/// A list as a policy asked for it, and how much of it was used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListSummary {
+    /// Path as it was read.
+    pub file: Arc<Path>,
+    /// Given or recognised.
+    pub format: Format,
+    /// Lines that name a destination that was asked for.
+    pub destinations: usize,
+    /// Lines that name others: too low a score, another country.
+    pub left_out: usize,
+    /// Lines that were not understood and skipped, as the policy says.
+    pub skipped: usize,
 }
 
-impl List {
-    /// Reads every line; those that name no destination go to `out`.
-    pub(super) fn parse(file: &SourceFile, out: &mut Diagnostics) -> Self {
-        let mut list = Self::default();
-        let mut wrong = Capped::new();
-        for (text, line) in file.text().lines().zip(1_u32..) {
-            let text = content(text);
-            if text.is_empty() {
-                continue;
-            }
-            match text.parse() {
-                Ok(Destination::Ipv4(interval)) => list.ipv4.push((interval, line)),
-                Ok(Destination::Ipv6(interval)) => list.ipv6.push((interval, line)),
-                Err(error) => wrong.push(out, || {
-                    Diagnostic::error(file.place_of_line(line), error.to_string(), error.help())
-                }),
+/// Every list of a load.
+pub(super) struct Lists<'a> {
+    files: &'a dyn Files,
+    /// `None` where it cannot be read.
+    texts: BTreeMap<PathBuf, Option<Text>>,
+    read: BTreeMap<Reading, List>,
+}
+
+struct Text {
+    source: SourceFile,
+    /// Unset until it is asked for.
+    recognised: Option<Result<Format, Refused>>,
+}
+
+/// One way to read one file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reading {
+    path: PathBuf,
+    format: Format,
+    selection: Selection,
+    skip_bad_lines: bool,
+}
+
+impl<'a> Lists<'a> {
+    pub(super) fn new(files: &'a dyn Files) -> Self {
+        Self {
+            files,
+            texts: BTreeMap::new(),
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Every path that was tried, sorted.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.texts.keys()
+    }
+
+    /// What was read, sorted by path.
+    pub(super) fn summaries(&self) -> Vec<ListSummary> {
+        let each = self.read.iter().map(|(reading, list)| ListSummary {
+            file: reading.path.as_path().into(),
+            format: list.format,
+            destinations: list.ipv4.len() + list.ipv6.len(),
+            left_out: list.left_out,
+            skipped: if reading.skip_bad_lines {
+                list.bad.count()
+            } else {
+                0
+            },
+        });
+        each.collect()
+    }
+
+    /// The text of a list that was read.
+    pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
+        Some(&self.texts.get(path)?.as_ref()?.source)
+    }
+
+    /// The list that `typed` in `file` asks for; `None` where `out` says why not.
+    pub(super) fn load(
+        &mut self,
+        typed: &SourceList,
+        file: &SourceFile,
+        out: &mut Diagnostics,
+    ) -> Option<(&SourceFile, &List)> {
+        let directory = file.path().parent().unwrap_or(Path::new(""));
+        let path = directory.join(&typed.path.value);
+        let named_at = file.place(typed.path.span.clone());
+        if !self.texts.contains_key(&path) {
+            let text = self.read_text(&path, &named_at, out);
+            self.texts.insert(path.clone(), text);
+        }
+        let text = self.texts.get_mut(&path)?.as_mut()?;
+        let given = typed.format.as_ref().map(|format| format.value);
+        let format = given.or_else(|| text.recognise(&named_at, out))?;
+        if !options_fit(typed, format, file, out) {
+            return None;
+        }
+        let reading = Reading {
+            path,
+            format,
+            selection: typed.selection(),
+            skip_bad_lines: typed.skip_bad_lines,
+        };
+        let list = self.read.entry(reading).or_insert_with_key(|reading| {
+            let list = read(text.source.text(), format, &reading.selection);
+            report(&list, &text.source, reading, &named_at, out);
+            list
+        });
+        Some((&text.source, list))
+    }
+
+    fn read_text(&self, path: &Path, named_at: &Place, out: &mut Diagnostics) -> Option<Text> {
+        let shown = path.display();
+        let bytes = match self.files.read(path) {
+            Ok(bytes) => unpack(bytes).map_err(|error| {
+                let message = format!("the list {shown}: {error}");
+                (message, "fetch the list again, or unpack it by hand")
+            }),
+            Err(error) => Err((
+                format!("read the list {shown}: {error}"),
+                "a list's path is relative to the policy file that names it; mend the path or the file",
+            )),
+        };
+        let text = bytes.and_then(|bytes| {
+            utf8(bytes).map_err(|offset| {
+                let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
+                (
+                    message,
+                    "name a text file with one CIDR, address or range per line",
+                )
+            })
+        });
+        match text {
+            Ok(text) => Some(Text {
+                source: SourceFile::new(path, text),
+                recognised: None,
+            }),
+            Err((message, help)) => {
+                out.push(Diagnostic::error(named_at.clone(), message, help));
+                None
             }
         }
-        let none = list.ipv4.is_empty() && list.ipv6.is_empty() && wrong.is_empty();
-        wrong.finish(out, |hidden| more_errors(file, hidden));
-        if none {
-            out.push(empty(file));
+    }
+}
+
+/// UTF-8 text without its byte order mark, or the offset of the first byte that is none.
+pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, usize> {
+    const MARK: &str = "\u{feff}";
+    let mut text = String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len());
+    }
+    Ok(text)
+}
+
+impl Text {
+    /// Its format; says only the first time why it cannot be told.
+    fn recognise(&mut self, named_at: &Place, out: &mut Diagnostics) -> Option<Format> {
+        if let Some(known) = self.recognised {
+            return known.ok();
         }
-        list
+        let found = *self.recognised.insert(recognise(self.source.text()));
+        if let Err(Refused { line, why }) = found {
+            let place = self.source.place_of_line(line, &[]);
+            out.push(
+                Diagnostic::error(place, why.to_string(), why.help())
+                    .with_related(named_at.clone(), "the list is named here"),
+            );
+        }
+        found.ok()
     }
 }
 
-fn content(line: &str) -> &str {
-    line.split(['#', ';']).next().unwrap_or_default().trim()
-}
-
-fn empty(file: &SourceFile) -> Diagnostic {
-    Diagnostic::error(
-        file.place(0..0),
-        "the list holds no destination, so that it would protect nothing",
-        "write one CIDR, address or range per line, or remove the `list:` that names this file",
-    )
-}
-
-fn more_errors(file: &SourceFile, hidden: usize) -> Diagnostic {
-    Diagnostic::error(
-        super::diagnostic::Place::file_only(file.path()),
-        format!("and {hidden} more lines of this list are wrong"),
-        "a list holds one CIDR, address or range per line; `#` and `;` begin a comment",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    fn parse(text: &str) -> (List, Diagnostics) {
-        let mut out = Diagnostics::default();
-        let file = SourceFile::new(Path::new("list.txt"), text.to_owned());
-        let list = List::parse(&file, &mut out);
-        (list, out)
-    }
-
-    #[test]
-    fn comments_blank_lines_and_line_ends() {
-        let (list, out) =
-            parse("# head\r\n\r\n10.0.0.0/8 # why\r\n ; x\n2001:db8::/32;y\n1.0.0.1-1.0.0.9");
-        assert_eq!(out, Diagnostics::default());
-        let lines: Vec<u32> = list.ipv4.iter().map(|(_, line)| *line).collect();
-        assert_eq!(lines, [3, 6]);
-        assert_eq!(list.ipv6.first().map(|(_, line)| *line), Some(5));
-    }
-
-    #[test]
-    fn every_wrong_line_is_counted_and_the_first_twenty_are_shown() {
-        let text = "nonsense here\n".repeat(1000) + "10.0.0.0/8\n";
-        let (list, out) = parse(&text);
-        assert_eq!(list.ipv4.len(), 1);
-        assert_eq!(out.errors().count(), 21);
-        assert_eq!(out.error_count(), 1000);
-        let summary = out.errors().last().unwrap();
-        assert_eq!(
-            summary.message(),
-            "and 980 more lines of this list are wrong"
+/// Whether a list of `format` can be asked for what `typed` asks for.
+fn options_fit(
+    typed: &SourceList,
+    format: Format,
+    file: &SourceFile,
+    out: &mut Diagnostics,
+) -> bool {
+    let mut fit = true;
+    let mut refuse = |span: &std::ops::Range<usize>, message, help: String| {
+        fit = false;
+        out.push(Diagnostic::error(file.place(span.clone()), message, help));
+    };
+    if let Some(score) = &typed.min_score
+        && !format.has_scores()
+    {
+        refuse(
+            &score.span,
+            format!("`min_score` belongs to a score list, and this list is `{format}`"),
+            "remove `min_score`, or name a list with a destination and a score per line".to_owned(),
         );
     }
-
-    #[test]
-    fn a_list_without_destinations_is_an_error() {
-        for text in ["", "\n", "# only a comment\n"] {
-            let (_, out) = parse(text);
-            assert_eq!(out.error_count(), 1, "{text:?}");
-        }
+    match &typed.country {
+        Some(country) if !format.has_countries() => refuse(
+            &country.span,
+            format!("`country` belongs to a list that names countries, and this list is `{format}`"),
+            "remove `country`, or name a registry's delegated file or a CSV with a country in its third column"
+                .to_owned(),
+        ),
+        None if format == Format::Rir => refuse(
+            &typed.path.span,
+            "this list is what a registry delegated, to every country: it needs a `country`"
+                .to_owned(),
+            format!("write `{{list: {}, country: CC}}`, as in `country: CN`", typed.path.value.display()),
+        ),
+        Some(_) | None => {}
     }
+    fit
+}
 
-    #[test]
-    fn the_place_is_the_text_without_white_space_and_comment() {
-        let (_, out) = parse("10.0.0.0/8\n   10.0.0.1/8   # both?\n");
-        let error = out.errors().next().unwrap();
-        assert_eq!(error.place().to_string(), "list.txt:2:4");
+fn report(
+    list: &List,
+    source: &SourceFile,
+    reading: &Reading,
+    named_at: &Place,
+    out: &mut Diagnostics,
+) {
+    if reading.skip_bad_lines {
+        report_skipped(list, source, out);
+    } else {
+        report_bad(list, source, out);
     }
+    if list.several_countries {
+        out.push(Diagnostic::warning(
+            named_at.clone(),
+            "this list names several countries, and all of them are taken",
+            "write `country: CC` to take one of them",
+        ));
+    }
+    let unread = list.bad.count() > 0 && !reading.skip_bad_lines;
+    if !list.is_empty() || unread {
+        return;
+    }
+    if list.left_out > 0 {
+        out.push(nothing_selected(list, reading, named_at));
+    } else {
+        out.push(empty(source, list));
+    }
+}
+
+fn report_bad(list: &List, source: &SourceFile, out: &mut Diagnostics) {
+    let comments = list.format.comments();
+    let mut wrong = Capped::new();
+    for (line, error) in list.bad.first() {
+        wrong.push(out, || {
+            let place = source.place_of_line(*line, comments);
+            let help = match error {
+                // It says what to write.
+                InvalidLine::Destination(error) => error.help(),
+                other => format!("{}, or `on_bad_line: skip`", other.help()),
+            };
+            Diagnostic::error(place, error.to_string(), help)
+        });
+    }
+    let hidden = list.bad.count() - list.bad.first().len();
+    wrong.hide(hidden);
+    wrong.finish(out, |hidden| {
+        Diagnostic::error(
+            Place::file_only(source.path()),
+            format!("and {hidden} more lines of this list are wrong"),
+            format!(
+                "the list is read as `{}`; mend the lines, or write `on_bad_line: skip` if it is of use without them",
+                list.format
+            ),
+        )
+    });
+}
+
+fn report_skipped(list: &List, source: &SourceFile, out: &mut Diagnostics) {
+    let comments = list.format.comments();
+    let shown = list.bad.first().iter().take(SKIPPED_SHOWN);
+    for (line, error) in shown.clone() {
+        let place = source.place_of_line(*line, comments);
+        let message = format!("this line is skipped: {error}");
+        out.push(Diagnostic::warning(
+            place,
+            message,
+            InvalidLine::help(error),
+        ));
+    }
+    let hidden = list.bad.count() - shown.len();
+    if hidden > 0 {
+        let message = format!(
+            "and {hidden} more lines of this list are skipped, {} of them in all",
+            list.bad.count()
+        );
+        let help = format!(
+            "the list is read as `{}`; look whether that is what it is",
+            list.format
+        );
+        let place = Place::file_only(source.path());
+        out.push(Diagnostic::warning(place, message, help).standing_for(hidden));
+    }
+}
+
+fn empty(source: &SourceFile, list: &List) -> Diagnostic {
+    let help = if list.format == Format::Plain {
+        "write one CIDR, address or range per line, or remove the `list:` that names this file"
+    } else {
+        "mend the list, or remove the `list:` that names this file"
+    };
+    Diagnostic::error(
+        source.place(0..0),
+        "the list holds no destination, so that it would protect nothing",
+        help,
+    )
+}
+
+fn nothing_selected(list: &List, reading: &Reading, named_at: &Place) -> Diagnostic {
+    let Selection { min_score, country } = reading.selection;
+    let wanted = match (country, min_score) {
+        (Some(country), _) => format!("nothing of `{country}`"),
+        (None, Some(score)) => format!("nothing with a score of {score} or more"),
+        (None, None) => "nothing that eMule blocks".to_owned(),
+    };
+    Diagnostic::error(
+        named_at.clone(),
+        format!(
+            "the list holds {wanted}, so that it would protect nothing; lines left out: {}",
+            list.left_out
+        ),
+        "ask for something that it holds, or remove the `list:`",
+    )
 }

@@ -6,12 +6,13 @@ use std::{
 };
 
 use super::{
-    PolicyName,
-    builder::{self, Lists},
+    PolicyName, builder,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     files::Files,
+    list::{ListSummary, Lists, utf8},
     model::Policy,
-    source,
+    overlay::Overlays,
+    source::{self, SourcePolicy},
 };
 
 /// What the policy files say.
@@ -19,25 +20,33 @@ use super::{
 pub struct Loaded {
     /// Sorted by name; not to be used where `diagnostics` has errors.
     pub policies: Vec<Policy>,
-    /// Every policy file and list that was read or tried, sorted: what to watch.
+    /// Every policy file, overlay and list that was read or tried, sorted: what to watch.
     pub files: Vec<PathBuf>,
+    /// The lists that were read, sorted by path.
+    pub lists: Vec<ListSummary>,
     /// What is wrong, sorted by place.
     pub diagnostics: Diagnostics,
 }
 
 /// Reads the policies at `paths`: a file is that file, a directory its
-/// `*.yaml` and `*.yml` files. List paths are relative to the policy file.
+/// `*.yaml` and `*.yml` files. Those named `*.local.yaml` or `*.local.yml` are
+/// overlays, of all policies that are read. List paths are relative to the
+/// policy file.
 #[must_use]
 pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     let mut out = Diagnostics::default();
     let policy_files = find(paths, files, &mut out);
+    let (overlay_files, own_files): (Vec<_>, Vec<_>) =
+        policy_files.iter().partition(|path| is_overlay(path));
+    let overlays = read_overlays(&overlay_files, files, &mut out);
+    let sources = read_sources(&own_files, files, &mut out);
+    refuse_unknown_names(&overlays, &sources, own_files.len(), &mut out);
     let mut lists = Lists::new(files);
     let mut policies = Vec::new();
-    for path in &policy_files {
-        if let Some(file) = read(path, files, &mut out) {
-            for typed in source::read(&file, &mut out) {
-                policies.extend(builder::policy(typed, &file, &mut lists, &mut out));
-            }
+    for (file, typed) in sources {
+        for typed in typed {
+            let change = overlays.of(typed.name.as_ref().map(|name| &name.value));
+            policies.extend(builder::policy(typed, change, &file, &mut lists, &mut out));
         }
     }
     refuse_equal_names(&policies, &mut out);
@@ -48,6 +57,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     Loaded {
         policies,
         files: all.into_iter().collect(),
+        lists: lists.summaries(),
         diagnostics: out,
     }
 }
@@ -66,7 +76,6 @@ fn find(paths: &[PathBuf], files: &dyn Files, out: &mut Diagnostics) -> Vec<Path
             }
         }
     }
-    found.retain(|path| supported(path, out));
     found
 }
 
@@ -89,7 +98,7 @@ fn in_directory(directory: &Path, files: &dyn Files, out: &mut Diagnostics) -> V
         .filter(|path| is_policy_file(path))
         .collect();
     found.sort();
-    if found.is_empty() {
+    if found.iter().all(|path| is_overlay(path)) {
         out.push(Diagnostic::error(
             place(),
             "the directory holds no policy file (*.yaml, *.yml), so that nothing would be protected",
@@ -111,17 +120,56 @@ pub(crate) fn is_policy_file(path: &Path) -> bool {
     yaml && !hidden
 }
 
-fn supported(path: &Path, out: &mut Diagnostics) -> bool {
+/// `*.local.yaml` changes policies, and holds none.
+fn is_overlay(path: &Path) -> bool {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let overlay = is_policy_file(path) && stem.ends_with(".local");
-    if overlay {
-        out.push(Diagnostic::error(
-            Place::file_only(path),
-            "overlays (*.local.yaml) are not supported yet",
-            "change the policy in its own file, or rename this file if it holds policies",
-        ));
+    is_policy_file(path) && stem.ends_with(".local")
+}
+
+fn read_overlays(paths: &[&PathBuf], files: &dyn Files, out: &mut Diagnostics) -> Overlays {
+    let mut overlays = Overlays::default();
+    for path in paths {
+        if let Some(file) = read(path, files, out) {
+            let overrides = source::read_overlay(&file, out);
+            overlays.add(overrides, out);
+        }
     }
-    !overlay
+    overlays
+}
+
+/// What each file that can be read says.
+fn read_sources(
+    paths: &[&PathBuf],
+    files: &dyn Files,
+    out: &mut Diagnostics,
+) -> Vec<(SourceFile, Vec<SourcePolicy>)> {
+    let mut sources = Vec::new();
+    for path in paths {
+        if let Some(file) = read(path, files, out) {
+            let typed = source::read(&file, out);
+            sources.push((file, typed));
+        }
+    }
+    sources
+}
+
+/// Where a file or a policy of it cannot be read, the name may be there.
+fn refuse_unknown_names(
+    overlays: &Overlays,
+    sources: &[(SourceFile, Vec<SourcePolicy>)],
+    files: usize,
+    out: &mut Diagnostics,
+) {
+    let all_named = |typed: &[SourcePolicy]| {
+        !typed.is_empty() && typed.iter().all(|policy| policy.name.is_some())
+    };
+    let complete = sources.len() == files && sources.iter().all(|(_, typed)| all_named(typed));
+    if !complete {
+        return;
+    }
+    let typed = sources.iter().flat_map(|(_, typed)| typed);
+    let names = typed.filter_map(|policy| Some(policy.name.as_ref()?.value.clone()));
+    overlays.refuse_unknown(&names.collect(), out);
 }
 
 fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceFile> {
@@ -138,7 +186,7 @@ fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceF
             return None;
         }
     };
-    match builder::text(bytes) {
+    match utf8(bytes) {
         Ok(text) => Some(SourceFile::new(path, text)),
         Err(offset) => {
             let message = format!("the policy file is not UTF-8 text (byte {offset})");

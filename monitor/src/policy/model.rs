@@ -12,6 +12,7 @@ use super::{
     Action, PolicyName,
     diagnostic::Place,
     network::{Address, Network},
+    overlay::Override,
 };
 
 /// One policy: at least one destination, its exceptions inside its destinations.
@@ -28,6 +29,7 @@ pub struct Policy {
     pub(super) files: Vec<Arc<Path>>,
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
+    pub(super) changed: Option<Override>,
 }
 
 /// The destinations of one family.
@@ -170,15 +172,30 @@ impl Policy {
     /// The longest prefix that covers `address`, where one does.
     #[must_use]
     pub fn longest_match(&self, address: IpAddr) -> Option<LongestMatch> {
+        self.longest_of(&self.ipv4, &self.ipv6, address)
+    }
+
+    /// What an overlay changed of it.
+    #[must_use]
+    pub fn changed(&self) -> Option<&Override> {
+        self.changed.as_ref()
+    }
+
+    /// What would cover `address`, had an overlay made no exceptions.
+    #[must_use]
+    pub fn left_out(&self, address: IpAddr) -> Option<LongestMatch> {
+        self.changed.as_ref()?.left_out(address, self)
+    }
+
+    pub(super) fn longest_of(
+        &self,
+        ipv4: &Destinations<Ipv4Addr>,
+        ipv6: &Destinations<Ipv6Addr>,
+        address: IpAddr,
+    ) -> Option<LongestMatch> {
         match address {
-            IpAddr::V4(address) => self
-                .ipv4
-                .longest_match(address)
-                .map(|entry| self.show(entry)),
-            IpAddr::V6(address) => self
-                .ipv6
-                .longest_match(address)
-                .map(|entry| self.show(entry)),
+            IpAddr::V4(address) => ipv4.longest_match(address).map(|entry| self.show(entry)),
+            IpAddr::V6(address) => ipv6.longest_match(address).map(|entry| self.show(entry)),
         }
     }
 

@@ -87,15 +87,15 @@ impl<'a> Node<'a> {
 
 impl Document {
     /// Parses `file`. A file with a syntax error has that one error only:
-    /// what comes after it cannot be told.
-    pub(super) fn parse(file: &SourceFile) -> Result<Self, Box<Diagnostic>> {
+    /// what comes after it cannot be told. `key` is what such a file holds.
+    pub(super) fn parse(file: &SourceFile, key: &str) -> Result<Self, Box<Diagnostic>> {
         let positions = Positions::read(file.text());
         let mut documents = serde_yaml::Deserializer::from_str(file.text());
         let empty = || {
             Box::new(Diagnostic::error(
                 file.place(0..0),
                 "the file is empty",
-                "write `version: 1` and `policies:`, or remove the file",
+                format!("write `version: 1` and `{key}:`, or remove the file"),
             ))
         };
         let first = documents.next().ok_or_else(empty)?;

@@ -1,5 +1,7 @@
 //! Real data that is not part of the project.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::{
     fs::File,
     io::Read as _,

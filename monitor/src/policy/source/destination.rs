@@ -1,8 +1,8 @@
 //! One destination, as it was typed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Reader, SourceDestination, Spanned, get};
+use super::{Reader, SourceDestination, Spanned, get, list::OPTIONS};
 use crate::policy::{destination::Destination, keys, yaml::Node};
 
 impl Reader<'_> {
@@ -17,7 +17,7 @@ impl Reader<'_> {
         self.optional_text(node, "comment");
         match (get(node, "cidr"), get(node, "list")) {
             (Some(cidr), None) => self.except(node, &cidr),
-            (None, Some(list)) => self.list(node, &list),
+            (None, Some(list)) => self.list(node, &list).map(SourceDestination::List),
             (Some(_), Some(list)) => {
                 self.error(
                     list.span,
@@ -27,26 +27,32 @@ impl Reader<'_> {
                 None
             }
             (None, None) => {
-                let known = |key: &Node<'_>| {
-                    key.value
-                        .as_str()
-                        .is_some_and(|key| matches!(key, "except" | "comment"))
-                };
-                if node
-                    .entries()
-                    .unwrap_or_default()
-                    .iter()
-                    .all(|(key, _)| known(key))
-                {
-                    self.error(
-                        node.span.clone(),
-                        "this destination has neither `cidr` nor `list`",
-                        "write `{cidr: 192.0.2.0/24, except: […]}` or `{list: lists/NAME.txt}`",
-                    );
-                }
+                self.neither(node);
                 None
             }
         }
+    }
+
+    /// Where a key is unknown or misspelt, that is the error.
+    fn neither(&mut self, node: &Node<'_>) {
+        let entries = node.entries().unwrap_or_default();
+        let known = |(key, _): &(Node<'_>, Node<'_>)| {
+            let key = key.value.as_str().unwrap_or_default();
+            matches!(key, "except" | "comment") || OPTIONS.contains(&key)
+        };
+        if !entries.iter().all(known) {
+            return;
+        }
+        let help = if get(node, "country").is_some() {
+            "name a list that tells countries: `{list: lists/NAME.txt, country: CC}`"
+        } else {
+            "write `{cidr: 192.0.2.0/24, except: […]}` or `{list: lists/NAME.txt}`"
+        };
+        self.error(
+            node.span.clone(),
+            "this destination has neither `cidr` nor `list`",
+            help,
+        );
     }
 
     /// `- fe80::` is a mapping to YAML, because it ends with a colon.
@@ -70,6 +76,12 @@ impl Reader<'_> {
 
     fn except(&mut self, node: &Node<'_>, cidr: &Node<'_>) -> Option<SourceDestination> {
         let outer = self.address(cidr);
+        for option in OPTIONS {
+            if let Some(value) = get(node, option) {
+                let message = format!("`{option}` belongs to a `list`, not to a `cidr`");
+                self.error(value.span, message, format!("remove `{option}`"));
+            }
+        }
         let help = "write `except: [192.0.2.64/26]`";
         let mut except = Vec::new();
         if let Some(holes) = get(node, "except") {
@@ -94,33 +106,7 @@ impl Reader<'_> {
         Some(SourceDestination::Except { cidr, except })
     }
 
-    fn list(&mut self, node: &Node<'_>, list: &Node<'_>) -> Option<SourceDestination> {
-        if let Some(except) = get(node, "except") {
-            self.error(
-                except.span,
-                "`except` belongs to a `cidr`, not to a `list`",
-                "take the addresses out of the list",
-            );
-            return None;
-        }
-        let help = "write a path relative to this file: `{list: lists/NAME.txt}`";
-        let text = self.text(list, "`list`", help)?;
-        if text.contains("://") {
-            self.error(
-                list.span.clone(),
-                "a `list` that is fetched from a URL is not supported yet",
-                "fetch the list into a file, and name that file",
-            );
-            return None;
-        }
-        let span = list.span.clone();
-        Some(SourceDestination::List(Spanned {
-            value: PathBuf::from(text),
-            span,
-        }))
-    }
-
-    fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Destination>> {
+    pub(super) fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Destination>> {
         let help = "write a CIDR, an address or a range, or a mapping with `cidr` or `list`";
         let text = self.text(node, "a destination", help)?;
         match text.parse() {

@@ -2,12 +2,15 @@
 //! their types; what the parts mean together is the model's.
 
 mod destination;
+mod list;
+mod overlay;
 mod policy;
 
-use std::{ops::Range, path::PathBuf};
+use std::ops::Range;
 
 use serde_yaml::Value;
 
+pub(super) use self::{list::SourceList, overlay::SourceOverride};
 use super::{
     Action, PolicyName,
     destination::Destination,
@@ -45,24 +48,29 @@ pub(super) enum SourceDestination {
         cidr: Spanned<Destination>,
         except: Vec<Spanned<Destination>>,
     },
-    List(Spanned<PathBuf>),
+    List(SourceList),
 }
 
 /// Reads every policy of `file`.
 pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourcePolicy> {
-    let document = match Document::parse(file) {
-        Ok(document) => document,
+    match Document::parse(file, "policies") {
+        Ok(document) => Reader::new(file, out).policies(&document.root()),
         Err(error) => {
             out.push(*error);
-            return Vec::new();
+            Vec::new()
         }
-    };
-    Reader {
-        file,
-        out,
-        misspelt: Vec::new(),
     }
-    .policies(&document.root())
+}
+
+/// Reads every override of the overlay `file`.
+pub(super) fn read_overlay(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourceOverride> {
+    match Document::parse(file, "overrides") {
+        Ok(document) => Reader::new(file, out).overrides(&document.root()),
+        Err(error) => {
+            out.push(*error);
+            Vec::new()
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -72,7 +80,15 @@ struct Reader<'a> {
     misspelt: Vec<&'static str>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(file: &'a SourceFile, out: &'a mut Diagnostics) -> Self {
+        Self {
+            file,
+            out,
+            misspelt: Vec::new(),
+        }
+    }
+
     fn policies(&mut self, root: &Node<'_>) -> Vec<SourcePolicy> {
         if root.entries().is_none() {
             self.wrong_type(

@@ -66,18 +66,20 @@ impl Reader<'_> {
     }
 
     fn action(&mut self, policy: &Node<'_>) -> Option<Action> {
-        const ALL: &str =
-            "write `count` to see, `drop` to block, or `allow` to exempt from this filter";
         let Some(node) = get(policy, "action") else {
             self.missing(
                 "action",
                 policy.span.clone(),
                 "this policy has no `action`",
-                ALL,
+                ACTIONS,
             );
             return None;
         };
-        let text = self.text(&node, "`action`", ALL)?;
+        self.action_in(&node)
+    }
+
+    pub(super) fn action_in(&mut self, node: &Node<'_>) -> Option<Action> {
+        let text = self.text(node, "`action`", ACTIONS)?;
         match text.as_str() {
             "allow" => return Some(Action::Allow),
             "drop" => return Some(Action::Drop),
@@ -85,9 +87,13 @@ impl Reader<'_> {
             other => {
                 let help = match meant_action(other) {
                     Some(action) => format!("did you mean `{action}`?"),
-                    None => ALL.to_owned(),
+                    None => ACTIONS.to_owned(),
                 };
-                self.error(node.span, format!("there is no action `{other}`"), help);
+                self.error(
+                    node.span.clone(),
+                    format!("there is no action `{other}`"),
+                    help,
+                );
             }
         }
         None
@@ -124,12 +130,14 @@ impl Reader<'_> {
     }
 
     fn enabled(&mut self, policy: &Node<'_>) -> bool {
-        let Some(node) = get(policy, "enabled") else {
-            return true;
-        };
+        get(policy, "enabled").is_none_or(|node| self.truth(&node))
+    }
+
+    /// The value of `enabled`.
+    pub(super) fn truth(&mut self, node: &Node<'_>) -> bool {
         node.value.as_bool().unwrap_or_else(|| {
             self.wrong_type(
-                &node,
+                node,
                 "`enabled`",
                 "`true` or `false`",
                 "write `enabled: true` or `enabled: false`",
@@ -169,6 +177,9 @@ impl Reader<'_> {
         )
     }
 }
+
+const ACTIONS: &str =
+    "write `count` to see, `drop` to block, or `allow` to exempt from this filter";
 
 /// What other filters call the actions, and their own names.
 const WORDS: [(&str, &str); 17] = [

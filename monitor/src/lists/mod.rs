@@ -1,0 +1,182 @@
+//! Lists that others publish: bytes → text → format → destinations.
+//!
+//! Each format has a module that reads one of its lines; what a wrong line
+//! means for a policy is the caller's. Of `policy` only the values are known
+//! here: destinations and intervals.
+
+mod csv;
+mod emule;
+mod format;
+mod line;
+mod numeric_csv;
+mod peerguardian;
+mod plain;
+mod range_csv;
+mod recognise;
+mod rir;
+mod scores;
+mod spamhaus;
+mod unpack;
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+pub use format::{Country, Format, InvalidCountry, InvalidFormat, Selection};
+pub use line::InvalidLine;
+pub use recognise::{Refused, Why, recognise};
+pub use unpack::{UnpackError, unpack};
+
+use self::{csv::Csv, line::Line};
+use crate::policy::{Destination, Interval};
+
+/// What a list holds, each with the number of its line, from 1.
+#[derive(Debug)]
+pub struct List {
+    /// How it was read.
+    pub format: Format,
+    /// IPv4 destinations, in the order of the lines.
+    pub ipv4: Vec<(Interval<Ipv4Addr>, u32)>,
+    /// IPv6 destinations, in the order of the lines.
+    pub ipv6: Vec<(Interval<Ipv6Addr>, u32)>,
+    /// Lines that were not understood.
+    pub bad: BadLines,
+    /// Lines that were understood, and that the selection leaves out.
+    pub left_out: usize,
+    /// Whether all of it was taken, though its lines name more than one country.
+    pub several_countries: bool,
+}
+
+/// The lines that were not understood: all of them counted, the first kept.
+#[derive(Debug, Default)]
+pub struct BadLines {
+    first: Vec<(u32, InvalidLine)>,
+    count: usize,
+}
+
+impl List {
+    /// Whether it holds no destination.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
+
+    fn add(&mut self, line: Result<Line, InvalidLine>, number: u32) {
+        match line {
+            Ok(Line::Destination(Destination::Ipv4(interval))) => {
+                self.ipv4.push((interval, number));
+            }
+            Ok(Line::Destination(Destination::Ipv6(interval))) => {
+                self.ipv6.push((interval, number));
+            }
+            Ok(Line::LeftOut) => self.left_out += 1,
+            Ok(Line::Nothing) => {}
+            Err(error) => self.bad.push(number, error),
+        }
+    }
+}
+
+impl BadLines {
+    /// Lines that are kept with their error.
+    pub const KEPT: usize = 20;
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Number and error of the first [`Self::KEPT`].
+    #[must_use]
+    pub fn first(&self) -> &[(u32, InvalidLine)] {
+        &self.first
+    }
+
+    fn push(&mut self, number: u32, error: InvalidLine) {
+        self.count += 1;
+        if self.first.len() < Self::KEPT {
+            self.first.push((number, error));
+        }
+    }
+}
+
+/// Reads every line of `text`; of a format without scores or countries the
+/// selection is not asked.
+#[must_use]
+pub fn read(text: &str, format: Format, selection: &Selection) -> List {
+    let mut csv = Csv::new(selection.country);
+    let mut list = List {
+        format,
+        ipv4: Vec::new(),
+        ipv6: Vec::new(),
+        bad: BadLines::default(),
+        left_out: 0,
+        several_countries: false,
+    };
+    for (text, number) in text.lines().zip(1_u32..) {
+        list.add(read_line(text, format, selection, &mut csv), number);
+    }
+    list.several_countries = csv.several_countries();
+    list
+}
+
+fn read_line(
+    text: &str,
+    format: Format,
+    selection: &Selection,
+    csv: &mut Csv,
+) -> Result<Line, InvalidLine> {
+    match format {
+        Format::Plain => plain::line(text),
+        Format::Scores => scores::line(text, selection.min_score),
+        Format::SpamhausJson => spamhaus::line(text),
+        Format::PeerGuardian => peerguardian::line(text),
+        Format::Emule => emule::line(text),
+        Format::RangeCsv => range_csv::line(text, csv),
+        Format::NumericCsv => numeric_csv::line(text, csv),
+        Format::Rir => rir::line(text, selection.country),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_lines_are_all_counted_and_the_first_are_kept() {
+        let text = "nonsense here\n".repeat(1000) + "10.0.0.0/8\n";
+        let list = read(&text, Format::Plain, &Selection::default());
+        assert_eq!(list.ipv4.len(), 1);
+        assert_eq!(list.ipv4[0].1, 1001);
+        assert_eq!(list.bad.count(), 1000);
+        assert_eq!(list.bad.first().len(), BadLines::KEPT);
+        assert_eq!(list.bad.first()[19].0, 20);
+    }
+
+    #[test]
+    fn the_same_networks_in_every_format() {
+        let samples = [
+            (Format::Plain, "10.0.0.0/24\n"),
+            (Format::Scores, "10.0.0.0/24\t3\n"),
+            (Format::SpamhausJson, "{\"cidr\":\"10.0.0.0/24\"}\n"),
+            (Format::PeerGuardian, "some: name:10.0.0.0-10.0.0.255\n"),
+            (
+                Format::Emule,
+                "010.000.000.000 - 010.000.000.255 , 000 , x\n",
+            ),
+            (Format::RangeCsv, "\"10.0.0.0\",\"10.0.0.255\",CN\n"),
+            (Format::NumericCsv, "167772160,167772415,CN\n"),
+            (
+                Format::Rir,
+                "apnic|CN|ipv4|10.0.0.0|256|20110310|allocated\n",
+            ),
+        ];
+        let plain = read(samples[0].1, Format::Plain, &Selection::default());
+        let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();
+        assert_eq!(formats, Format::ALL);
+        for (format, text) in samples {
+            assert_eq!(recognise(text), Ok(format));
+            let list = read(text, format, &Selection::default());
+            assert_eq!(list.ipv4, plain.ipv4, "{format}");
+            assert_eq!(list.bad.count(), 0, "{format}");
+        }
+    }
+}

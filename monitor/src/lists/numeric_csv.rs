@@ -1,0 +1,93 @@
+//! `first,last,…` with addresses as decimal numbers, 128 bits for IPv6.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{
+    csv::{Csv, Row},
+    line::{InvalidLine, Line},
+};
+use crate::policy::{Destination, Interval};
+
+pub(super) fn line(text: &str, csv: &mut Csv) -> Result<Line, InvalidLine> {
+    let Some(Row {
+        first,
+        last,
+        wanted,
+    }) = csv.row(text)?
+    else {
+        return Ok(Line::Nothing);
+    };
+    let destination = range(number(first)?, number(last)?).ok_or(InvalidLine::Backwards)?;
+    Ok(Line::new(destination, wanted))
+}
+
+fn number(text: &str) -> Result<u128, InvalidLine> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let number = text.parse().ok().filter(|_| digits);
+    number.ok_or_else(|| InvalidLine::Number {
+        text: text.to_owned(),
+    })
+}
+
+/// A range whose ends fit in 32 bits is IPv4: the IPv6 addresses with such
+/// numbers are on no network. IPv4-mapped numbers are the IPv4 addresses that
+/// they stand for, for these tables know no other way to write them.
+fn range(first: u128, last: u128) -> Option<Destination> {
+    let ipv4 = |number: u128| {
+        let mapped = || Ipv6Addr::from_bits(number).to_ipv4_mapped();
+        u32::try_from(number)
+            .map(Ipv4Addr::from_bits)
+            .ok()
+            .or_else(mapped)
+    };
+    let one_space = (first > u128::from(u32::MAX)) == (last > u128::from(u32::MAX));
+    match (ipv4(first), ipv4(last)) {
+        (Some(first), Some(last)) if one_space => Interval::new(first, last).map(Destination::Ipv4),
+        _ends => Interval::new(Ipv6Addr::from_bits(first), Ipv6Addr::from_bits(last))
+            .map(Destination::Ipv6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Line, InvalidLine> {
+        line(text, &mut Csv::new(None))
+    }
+
+    #[test]
+    fn both_families() {
+        for (text, range) in [
+            ("16777216,16777471,AU", "1.0.0.0/24"),
+            ("0,4294967295,??", "0.0.0.0/0"),
+            (
+                "42540488161975842760550356425300246528,42540488241204005274814694018844196863,6939,x",
+                "2001::/32",
+            ),
+            ("281470698520576,281470698520831", "1.0.0.0/24"),
+            ("0,281470681743359", "::-::fffe:ffff:ffff"),
+            ("0,340282366920938463463374607431768211455", "::/0"),
+        ] {
+            let range = Line::Destination(range.parse().unwrap());
+            assert_eq!(read(text).unwrap(), range, "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_numbers_are_refused() {
+        for (text, message) in [
+            ("16777471,16777216,AU", "ends before it starts"),
+            ("16777216,,AU", "`` is not the number of an address"),
+            ("+1,2", "`+1` is not the number of an address"),
+            (
+                "0,340282366920938463463374607431768211456",
+                "is not the number of an address",
+            ),
+            ("1.0.0.0,1.0.0.255", "`1.0.0.0` is not the number"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+}

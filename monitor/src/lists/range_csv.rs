@@ -1,0 +1,56 @@
+//! `first,last,…` with addresses as text.
+
+use super::{
+    csv::{Csv, Row},
+    line::{InvalidLine, Line},
+};
+use crate::policy::Destination;
+
+pub(super) fn line(text: &str, csv: &mut Csv) -> Result<Line, InvalidLine> {
+    let Some(Row {
+        first,
+        last,
+        wanted,
+    }) = csv.row(text)?
+    else {
+        return Ok(Line::Nothing);
+    };
+    let destination = Destination::range(text.trim(), first, last)?;
+    Ok(Line::new(destination, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Line, InvalidLine> {
+        line(text, &mut Csv::new(None))
+    }
+
+    #[test]
+    fn both_families_and_quotes() {
+        for (text, range) in [
+            ("1.0.0.0,1.0.0.255,13335,\"Cloudflare, Inc.\"", "1.0.0.0/24"),
+            ("\"1.0.0.0\",\"1.0.0.255\"", "1.0.0.0/24"),
+            ("2001:db8::,2001:db8::ffff,CN", "2001:db8::/112"),
+        ] {
+            let range = Line::Destination(range.parse().unwrap());
+            assert_eq!(read(text).unwrap(), range, "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_ends_are_refused() {
+        for (text, message) in [
+            ("1.0.0.0,2001:db8::,AU", "starts in one family"),
+            ("1.0.0.9,1.0.0.1,AU", "ends before it starts"),
+            ("start,end,country", "`start` is a name"),
+            ("1.0.0.0/24,13335", "a CIDR at one end"),
+            ("001.0.0.0,1.0.0.255,AU", "leading zero"),
+            ("1.0.0.0", "this line is not `first,last,…`"),
+        ] {
+            let error = read(text).unwrap_err().to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! What a regional internet registry delegated:
+//! `registry|country|type|start|value|date|status`. The value is a number of
+//! addresses for IPv4 and a prefix length for IPv6.
+
+use std::net::Ipv4Addr;
+
+use super::{
+    Country,
+    line::{InvalidLine, Line, whole},
+};
+use crate::policy::{Destination, Interval};
+
+const PATTERN: InvalidLine = InvalidLine::Pattern {
+    pattern: "registry|country|ipv4 or ipv6|start|value|date|status",
+};
+
+pub(super) fn line(text: &str, wanted: Option<Country>) -> Result<Line, InvalidLine> {
+    let text = whole(text);
+    if text.is_empty() {
+        return Ok(Line::Nothing);
+    }
+    let fields: Vec<&str> = text.split('|').collect();
+    let destination = match fields[..] {
+        // The first line, and the sums.
+        [version, _, _, _, _, _, _] if version.starts_with(|c: char| c.is_ascii_digit()) => {
+            return Ok(Line::Nothing);
+        }
+        [_, "*", _, "*", _, "summary"] | [_, _, "asn", _, _, _, _, ..] => {
+            return Ok(Line::Nothing);
+        }
+        [_, _, "ipv4", start, count, _, _, ..] => ipv4(start, count)?,
+        [_, _, "ipv6", start, length, _, _, ..] => format!("{start}/{length}").parse()?,
+        [..] => return Err(PATTERN),
+    };
+    let country = fields[1].parse().ok();
+    let delegated = matches!(fields[6], "allocated" | "assigned");
+    let of_country = wanted.is_none_or(|wanted| country == Some(wanted));
+    Ok(Line::new(destination, delegated && of_country))
+}
+
+fn ipv4(start: &str, count: &str) -> Result<Destination, InvalidLine> {
+    let refused = || InvalidLine::Count {
+        text: count.to_owned(),
+    };
+    let Ok(first) = start.parse::<Ipv4Addr>() else {
+        // Says why, as everywhere.
+        return Ok(start.parse()?);
+    };
+    let more = count
+        .parse::<u32>()
+        .ok()
+        .and_then(|count| count.checked_sub(1));
+    let last = more.and_then(|more| first.to_bits().checked_add(more));
+    let last = last.map(Ipv4Addr::from_bits).ok_or_else(refused)?;
+    let interval = Interval::new(first, last).ok_or_else(refused)?;
+    Ok(Destination::Ipv4(interval))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn china(text: &str) -> Result<Line, InvalidLine> {
+        line(text, Some("CN".parse().unwrap()))
+    }
+
+    #[test]
+    fn both_families_of_one_country() {
+        for (text, range) in [
+            (
+                "apnic|CN|ipv4|42.62.0.0|32768|20110310|allocated",
+                "42.62.0.0/17",
+            ),
+            (
+                "apnic|CN|ipv4|42.62.0.0|768|20110310|assigned",
+                "42.62.0.0-42.62.2.255",
+            ),
+            (
+                "apnic|CN|ipv4|255.255.255.0|256|20110310|assigned",
+                "255.255.255.0/24",
+            ),
+            (
+                "apnic|CN|ipv6|2001:250::|35|20000426|allocated|A9194AB3",
+                "2001:250::/35",
+            ),
+        ] {
+            let range = Line::Destination(range.parse().unwrap());
+            assert_eq!(china(text).unwrap(), range, "{text}");
+        }
+    }
+
+    #[test]
+    fn sums_numbers_of_networks_and_comments_say_nothing() {
+        for text in [
+            "2|apnic|20210715|69826|19830613|20210714|+1000",
+            "2.3|ripencc|1|2|3|4|+0000",
+            "apnic|*|ipv4|*|47067|summary",
+            "apnic|CN|asn|4538|1|20000426|allocated",
+            "#comment",
+        ] {
+            assert_eq!(china(text).unwrap(), Line::Nothing, "{text}");
+        }
+    }
+
+    #[test]
+    fn other_countries_and_what_nobody_holds_are_left_out() {
+        for text in [
+            "apnic|AU|ipv4|42.62.192.0|16384|20110322|allocated",
+            "apnic||ipv4|42.62.192.0|16384||available",
+            "apnic|CN|ipv4|42.62.192.0|16384||reserved",
+        ] {
+            assert_eq!(china(text).unwrap(), Line::LeftOut, "{text}");
+        }
+    }
+
+    #[test]
+    fn wrong_lines_are_refused() {
+        for (text, message) in [
+            (
+                "apnic|CN|ipv4|42.62.0.0|0|1|allocated",
+                "`0` is not a number of addresses",
+            ),
+            (
+                "apnic|CN|ipv4|255.255.255.0|257|1|allocated",
+                "`257` is not a number of addresses",
+            ),
+            ("apnic|AU|ipv4|x|256|1|allocated", "is a name"),
+            ("apnic|CN|ipv6|2001:250::1|35|1|allocated", "bits set"),
+            (
+                "apnic|CN|ipv4|42.62.0.0|256",
+                "this line is not `registry|country|",
+            ),
+            ("192.0.2.0/24", "this line is not `registry|country|"),
+        ] {
+            let error = china(text).unwrap_err().to_string();
+            assert!(error.contains(message), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! A destination and a number per line, with white space between (IPsum).
+
+use super::{
+    line::{InvalidLine, Line},
+    plain::content,
+};
+use crate::policy::Destination;
+
+pub(super) fn line(text: &str, min_score: Option<u32>) -> Result<Line, InvalidLine> {
+    let text = content(text);
+    if text.is_empty() {
+        return Ok(Line::Nothing);
+    }
+    let Some((destination, score)) = text.split_once(char::is_whitespace) else {
+        let _: Destination = text.parse()?;
+        let text = text.to_owned();
+        return Err(InvalidLine::NoScore { text });
+    };
+    let destination = destination.parse()?;
+    let score = score.trim();
+    let score: u32 = score.parse().map_err(|_| InvalidLine::Score {
+        text: score.to_owned(),
+    })?;
+    Ok(Line::new(
+        destination,
+        min_score.is_none_or(|least| score >= least),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_score_is_included() {
+        let wanted = "77.90.185.20".parse().unwrap();
+        for (least, expected) in [
+            (None, Line::Destination(wanted)),
+            (Some(9), Line::Destination(wanted)),
+            (Some(10), Line::Destination(wanted)),
+            (Some(11), Line::LeftOut),
+        ] {
+            assert_eq!(line("77.90.185.20\t10", least).unwrap(), expected);
+        }
+        assert_eq!(line("# IP\tnumber", None).unwrap(), Line::Nothing);
+    }
+
+    #[test]
+    fn what_has_no_score_is_refused() {
+        for (text, message) in [
+            (
+                "192.0.2.1",
+                "`192.0.2.1` has no score after its destination",
+            ),
+            ("192.0.2.1 many", "`many` is not a score"),
+            ("192.0.2.1 -3", "`-3` is not a score"),
+            ("192.0.2.1 3 4", "`3 4` is not a score"),
+            ("example.com 3", "`example.com` is a name, not an address"),
+        ] {
+            assert_eq!(line(text, None).unwrap_err().to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Spamhaus' DROP as JSON lines: `{"cidr":"192.0.2.0/24", …}`, and one line
+//! about the list itself.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::line::{InvalidLine, Line, whole};
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    cidr: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "type")]
+    kind: Option<Cow<'a, str>>,
+}
+
+pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
+    let text = whole(text);
+    if text.is_empty() {
+        return Ok(Line::Nothing);
+    }
+    let record: Record<'_> = serde_json::from_str(text).map_err(InvalidLine::Json)?;
+    match record.cidr {
+        Some(cidr) => Ok(Line::Destination(cidr.parse()?)),
+        None if record.kind.as_deref() == Some("metadata") => Ok(Line::Nothing),
+        None => Err(InvalidLine::NoCidr),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_and_metadata() {
+        let record = r#"{"cidr":"1.10.16.0/20","sblid":"SBL256894","rir":"apnic"}"#;
+        let network = "1.10.16.0/20".parse().unwrap();
+        assert_eq!(line(record).unwrap(), Line::Destination(network));
+        let about = r#"{"type":"metadata","timestamp":1744682874,"records":1406}"#;
+        assert_eq!(line(about).unwrap(), Line::Nothing);
+    }
+
+    #[test]
+    fn other_objects_and_broken_ones_are_refused() {
+        let refused = |text| line(text).unwrap_err().to_string();
+        assert_eq!(
+            refused(r#"{"asn":64496}"#),
+            "this JSON object has no `cidr`"
+        );
+        assert!(refused(r#"{"cidr":"1.10.16.0/20""#).starts_with("this line is not a JSON object"));
+        assert!(refused(r#"{"cidr":"1.10.16.1/20"}"#).contains("bits set"));
+    }
+}

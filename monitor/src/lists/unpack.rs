@@ -1,0 +1,89 @@
+//! Gzip, recognised by its first bytes.
+
+use std::io::{self, Read as _};
+
+use flate2::read::MultiGzDecoder;
+
+/// First bytes of a gzip member (RFC 1952, 2.3.1).
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+
+/// Most bytes that are unpacked: every list that is known is far smaller, and
+/// a gateway's memory is small.
+const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
+
+/// Why a list cannot be unpacked.
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    /// Damaged or cut short.
+    #[error("unpack gzip: {0}")]
+    Damaged(#[source] io::Error),
+    /// More than the limit.
+    #[error("unpacked it is larger than {} MiB", limit / (1024 * 1024))]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+}
+
+/// The content of `bytes` where they are gzip, else themselves.
+pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
+    unpack_up_to(bytes, MAX_UNPACKED)
+}
+
+fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
+    if !bytes.starts_with(&MAGIC) {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    MultiGzDecoder::new(bytes.as_slice())
+        .take(limit + 1)
+        .read_to_end(&mut unpacked)
+        .map_err(UnpackError::Damaged)?;
+    if unpacked.len() as u64 > limit {
+        return Err(UnpackError::TooLarge { limit });
+    }
+    Ok(unpacked)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn text_stays_and_gzip_is_unpacked_all_members() {
+        assert_eq!(unpack(b"192.0.2.1\n".to_vec()).unwrap(), b"192.0.2.1\n");
+        assert_eq!(unpack(Vec::new()).unwrap(), b"");
+        let two = [packed(b"192.0.2.1\n"), packed(b"192.0.2.2\n")].concat();
+        assert_eq!(unpack(two).unwrap(), b"192.0.2.1\n192.0.2.2\n");
+    }
+
+    #[test]
+    fn the_limit_is_kept_to_the_byte() {
+        let bytes = packed(&[b'#'; 1000]);
+        assert_eq!(unpack_up_to(bytes.clone(), 1000).unwrap().len(), 1000);
+        let error = unpack_up_to(bytes, 999).unwrap_err();
+        assert!(matches!(error, UnpackError::TooLarge { limit: 999 }));
+        let shown = UnpackError::TooLarge {
+            limit: MAX_UNPACKED,
+        }
+        .to_string();
+        assert_eq!(shown, "unpacked it is larger than 256 MiB");
+    }
+
+    #[test]
+    fn cut_short_is_an_error() {
+        let bytes = packed(b"192.0.2.0/24\n198.51.100.0/24\n");
+        let error = unpack(bytes[..bytes.len() - 6].to_vec()).unwrap_err();
+        assert!(error.to_string().starts_with("unpack gzip: "), "{error}");
+    }
+}

@@ -1,0 +1,176 @@
+//! A list among the destinations, as it was typed.
+
+use std::{path::PathBuf, str::FromStr};
+
+use serde_yaml::Value;
+
+use super::{Reader, Spanned, get};
+use crate::{
+    lists::{Country, Format, Selection},
+    policy::{diagnostic::near_miss, yaml::Node},
+};
+
+/// A list, and how to read it.
+#[derive(Debug)]
+pub(in crate::policy) struct SourceList {
+    pub(in crate::policy) path: Spanned<PathBuf>,
+    pub(in crate::policy) format: Option<Spanned<Format>>,
+    pub(in crate::policy) min_score: Option<Spanned<u32>>,
+    pub(in crate::policy) country: Option<Spanned<Country>>,
+    pub(in crate::policy) skip_bad_lines: bool,
+}
+
+impl SourceList {
+    /// Which of its lines are asked for.
+    pub(in crate::policy) fn selection(&self) -> Selection {
+        Selection {
+            min_score: self.min_score.as_ref().map(|score| score.value),
+            country: self.country.as_ref().map(|country| country.value),
+        }
+    }
+}
+
+/// Keys that say how to read a list.
+pub(super) const OPTIONS: [&str; 4] = ["format", "min_score", "country", "on_bad_line"];
+
+/// What others call a format, or what is none.
+const WORDS: [(&str, Format); 11] = [
+    ("cidr", Format::Plain),
+    ("txt", Format::Plain),
+    ("ipsum", Format::Scores),
+    ("score", Format::Scores),
+    ("jsonl", Format::SpamhausJson),
+    ("json", Format::SpamhausJson),
+    ("p2p", Format::PeerGuardian),
+    ("dat", Format::Emule),
+    ("ipfilter", Format::Emule),
+    ("csv", Format::RangeCsv),
+    ("delegated", Format::Rir),
+];
+
+impl Reader<'_> {
+    pub(super) fn list(&mut self, node: &Node<'_>, list: &Node<'_>) -> Option<SourceList> {
+        if let Some(except) = get(node, "except") {
+            self.error(
+                except.span,
+                "`except` belongs to a `cidr`, not to a `list`",
+                "take the addresses out of the list",
+            );
+            return None;
+        }
+        // Each part is read before any is asked for: all errors at once.
+        let mut valid = true;
+        let path = self.list_path(list);
+        let format = self.option(node, "format", Self::format, &mut valid);
+        let min_score = self.option(node, "min_score", Self::min_score, &mut valid);
+        let country = self.option(node, "country", Self::country, &mut valid);
+        let skip = self.option(node, "on_bad_line", Self::on_bad_line, &mut valid);
+        let path = path.filter(|_| valid)?;
+        Some(SourceList {
+            path,
+            format,
+            min_score,
+            country,
+            skip_bad_lines: skip.is_some_and(|skip| skip.value),
+        })
+    }
+
+    fn list_path(&mut self, list: &Node<'_>) -> Option<Spanned<PathBuf>> {
+        let help = "write a path relative to this file: `{list: lists/NAME.txt}`";
+        let text = self.text(list, "`list`", help)?;
+        if text.contains("://") {
+            self.error(
+                list.span.clone(),
+                "a `list` that is fetched from a URL is not supported yet",
+                "fetch the list into a file, and name that file",
+            );
+            return None;
+        }
+        Some(Spanned {
+            value: PathBuf::from(text),
+            span: list.span.clone(),
+        })
+    }
+
+    /// The value of `key`, where it is there; not `valid` where it is wrong.
+    fn option<T>(
+        &mut self,
+        parent: &Node<'_>,
+        key: &str,
+        read: fn(&mut Self, &Node<'_>) -> Option<T>,
+        valid: &mut bool,
+    ) -> Option<Spanned<T>> {
+        let node = get(parent, key)?;
+        let value = read(self, &node);
+        *valid &= value.is_some();
+        let span = node.span;
+        value.map(|value| Spanned { value, span })
+    }
+
+    fn format(&mut self, node: &Node<'_>) -> Option<Format> {
+        let names = Format::ALL.map(|format| format!("`{format}`")).join(", ");
+        let help = format!("write one of {names}, or no `format` to have it recognised");
+        let text = self.text(node, "`format`", &help)?;
+        if let Ok(format) = Format::from_str(&text) {
+            return Some(format);
+        }
+        let (message, help) = match text.as_str() {
+            "hosts" | "domains" | "adblock" => (
+                format!("a `{text}` list holds names, and this filter matches addresses"),
+                "use it in a DNS filter; here name a list of CIDRs, addresses or ranges".to_owned(),
+            ),
+            other => (
+                format!("there is no list format `{other}`"),
+                meant_format(other).map_or(help, |format| format!("did you mean `{format}`?")),
+            ),
+        };
+        self.error(node.span.clone(), message, help);
+        None
+    }
+
+    fn min_score(&mut self, node: &Node<'_>) -> Option<u32> {
+        let score = node.value.as_u64().and_then(|score| score.try_into().ok());
+        if score.is_none() {
+            let help = "write the least score, such as `min_score: 3`";
+            self.wrong_type(node, "`min_score`", "a whole number from 0", help);
+        }
+        score
+    }
+
+    fn country(&mut self, node: &Node<'_>) -> Option<Country> {
+        let help = "write two letters, such as `country: CN`";
+        let text = self.text(node, "`country`", help)?;
+        let country = text.parse().ok();
+        if country.is_none() {
+            let message = format!("`{text}` is not a country code");
+            self.error(node.span.clone(), message, help);
+        }
+        country
+    }
+
+    fn on_bad_line(&mut self, node: &Node<'_>) -> Option<bool> {
+        let help = "write `on_bad_line: error`, or `skip` to count such lines and use the others";
+        match node.value {
+            Value::String(text) if text == "skip" => Some(true),
+            Value::String(text) if text == "error" => Some(false),
+            Value::String(text) => {
+                let message = format!("`on_bad_line` cannot be `{text}`");
+                self.error(node.span.clone(), message, help);
+                None
+            }
+            _other => {
+                self.wrong_type(node, "`on_bad_line`", "`error` or `skip`", help);
+                None
+            }
+        }
+    }
+}
+
+fn meant_format(word: &str) -> Option<Format> {
+    let names = Format::ALL.map(|format| (format.name(), format));
+    let all: Vec<(&str, Format)> = names.into_iter().chain(WORDS).collect();
+    let words: Vec<&str> = all.iter().map(|(word, _)| *word).collect();
+    let near = near_miss(word, &words)?;
+    let meant = all.iter().find(|(word, _)| *word == near);
+    meant.map(|(_, format)| *format)
+}
