@@ -175,8 +175,8 @@ fn replaced(test: &str, replace: impl Fn(&Path, &str)) {
     let is = |action: &str| lab.status()["policies"][0]["action"] == action;
     poll("the new directory is in force", || is("count"));
     for action in ["allow", "drop"] {
-        let text = POLICIES.replace("action: drop", &format!("action: {action}"));
-        fs::write(policies.join("policies.yaml"), text).unwrap();
+        let edited = POLICIES.replace("action: drop", &format!("action: {action}"));
+        fs::write(policies.join("policies.yaml"), edited).unwrap();
         poll("the edit is in force", || is(action));
     }
 }
