@@ -1,6 +1,7 @@
 //! Ruleset → generation → kernel, and counters back. All of aya lives here.
 
 mod attach;
+mod detach;
 mod error;
 mod filter;
 mod generation;
@@ -14,8 +15,9 @@ mod state;
 mod sys;
 
 pub use attach::ModeChoice;
+pub use detach::detach;
 pub use error::Error;
-pub use filter::{Applied, Filter, Request, detach};
+pub use filter::{Applied, Filter, Request};
 pub use generation::Progress;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;
