@@ -8,6 +8,7 @@
 //! evidence  counters → snapshot → metrics, status
 //! ```
 
+pub mod address;
 pub mod capture;
 pub mod compile;
 pub mod config;

@@ -13,9 +13,9 @@ pub use shadow::shadowed_drops;
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
+    address::Address,
     policy::{
-        Address, Destinations, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded, Policy,
-        load,
+        Destinations, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded, Policy, load,
     },
     snapshot::Prefixes,
 };

@@ -8,7 +8,8 @@ use std::{
 use fnv::FnvHasher;
 
 use crate::{
-    policy::{Action, Address, Network, PolicyName},
+    address::{Address, Network},
+    policy::{Action, PolicyName},
     snapshot::Prefixes,
 };
 

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicyIndex, Prefix, Ruleset};
-use crate::policy::{Action, Address, Diagnostic, Diagnostics, Interval, Network, Policy};
+use crate::{
+    address::{Address, Interval, Network},
+    policy::{Action, Diagnostic, Diagnostics, Policy},
+};
 
 /// Warns of each `drop` of `ruleset` that can never drop, because `allow`
 /// policies match wherever it does. `policies` are those that were compiled.

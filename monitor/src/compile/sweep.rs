@@ -5,7 +5,10 @@ use std::{cmp::Reverse, collections::HashMap};
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS};
 
 use super::{MatchSetId, PolicyIndex, Prefix};
-use crate::policy::{Action, Address, Destinations, Network, Policy};
+use crate::{
+    address::{Address, Network},
+    policy::{Action, Destinations, Policy},
+};
 
 /// What a set of policies cannot be compiled for.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 
 use super::line::{InvalidLine, Line, whole};
-use crate::policy::{Destination, Interval};
+use crate::address::{Destination, Interval};
 
 /// From this level on, eMule lets the range pass.
 const ALLOWED: u8 = 127;

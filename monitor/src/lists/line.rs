@@ -1,7 +1,7 @@
 //! What one line says, in any format.
 
 use super::Country;
-use crate::policy::{Destination, InvalidDestination};
+use crate::address::{Destination, InvalidDestination};
 
 /// A line that was understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

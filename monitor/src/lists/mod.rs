@@ -26,7 +26,7 @@ pub use recognise::{Refused, Why, recognise};
 pub use unpack::{UnpackError, unpack};
 
 use self::{csv::Csv, line::Line};
-use crate::policy::{Destination, Interval};
+use crate::address::{Destination, Interval};
 
 /// What a list holds, each with the number of its line, from 1.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use super::{
     csv::{Csv, Row},
     line::{InvalidLine, Line},
 };
-use crate::policy::{Destination, Interval};
+use crate::address::{Destination, Interval};
 
 pub(super) fn line(text: &str, csv: &mut Csv) -> Result<Line, InvalidLine> {
     let Some(Row {

@@ -1,7 +1,7 @@
 //! PeerGuardian's text form: `name:first-last`; the name may hold anything.
 
 use super::line::{InvalidLine, Line, whole};
-use crate::policy::Destination;
+use crate::address::Destination;
 
 pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
     let text = whole(text);

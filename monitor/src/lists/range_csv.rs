@@ -4,7 +4,7 @@ use super::{
     csv::{Csv, Row},
     line::{InvalidLine, Line},
 };
-use crate::policy::Destination;
+use crate::address::Destination;
 
 pub(super) fn line(text: &str, csv: &mut Csv) -> Result<Line, InvalidLine> {
     let Some(Row {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{Format, Selection, csv::Csv, line::whole, plain::content, read_line};
-use crate::policy::{Destination, InvalidDestination};
+use crate::address::{Destination, InvalidDestination};
 
 /// Lines that are looked at; comments and blank ones do not count.
 const SAMPLE: usize = 64;

@@ -8,7 +8,7 @@ use super::{
     Country,
     line::{InvalidLine, Line, whole},
 };
-use crate::policy::{Destination, Interval};
+use crate::address::{Destination, Interval};
 
 const PATTERN: InvalidLine = InvalidLine::Pattern {
     pattern: "registry|country|ipv4 or ipv6|start|value|date|status",

@@ -4,7 +4,7 @@ use super::{
     line::{InvalidLine, Line},
     plain::content,
 };
-use crate::policy::Destination;
+use crate::address::Destination;
 
 pub(super) fn line(text: &str, min_score: Option<u32>) -> Result<Line, InvalidLine> {
     let text = content(text);

@@ -9,13 +9,12 @@ use std::{
 
 use super::{
     Action,
-    destination::Destination,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     list::Lists,
     model::{Destinations, Entry, Hole, Policy},
-    network::{Address, Interval},
     source::{SourceDestination, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
+use crate::address::{Address, Destination, Interval};
 
 /// The policy that `typed` means, as `change` changes it; `None` where `out`
 /// says what is wrong.

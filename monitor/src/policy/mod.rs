@@ -5,7 +5,6 @@
 //! ```
 
 mod builder;
-mod destination;
 mod diagnostic;
 mod files;
 mod keys;
@@ -13,12 +12,10 @@ mod list;
 mod load;
 mod model;
 mod names;
-mod network;
 mod overlay;
 mod source;
 mod yaml;
 
-pub use destination::{Destination, InvalidDestination};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
 pub use files::{Disk, Files};
 pub use list::ListSummary;
@@ -26,5 +23,4 @@ pub(crate) use load::is_policy_file;
 pub use load::{Loaded, load};
 pub use model::{Destinations, Entry, Hole, InvalidObserved, LongestMatch, Observed, Policy};
 pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
-pub use network::{Address, Interval, Network};
 pub use overlay::Override;

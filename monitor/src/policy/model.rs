@@ -8,12 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use super::{
-    Action, PolicyName,
-    diagnostic::Place,
-    network::{Address, Network},
-    overlay::Override,
-};
+use super::{Action, PolicyName, diagnostic::Place, overlay::Override};
+use crate::address::{Address, Network};
 
 /// One policy: at least one destination, its exceptions inside its destinations.
 #[derive(Clone, Debug, PartialEq, Eq)]

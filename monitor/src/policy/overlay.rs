@@ -7,12 +7,11 @@ use std::{
 
 use super::{
     Action, PolicyName,
-    destination::Destination,
     diagnostic::{Diagnostic, Diagnostics, Place, near_miss},
     model::{Destinations, Entry, Hole, LongestMatch, Policy},
-    network::{Address, Interval, Network},
     source::SourceOverride,
 };
+use crate::address::{Address, Destination, Interval, Network};
 
 /// What an overlay changed of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]

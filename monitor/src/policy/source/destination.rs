@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::{Reader, SourceDestination, Spanned, get, list::OPTIONS};
-use crate::policy::{destination::Destination, keys, yaml::Node};
+use crate::address::Destination;
+use crate::policy::{keys, yaml::Node};
 
 impl Reader<'_> {
     pub(super) fn destination(&mut self, node: &Node<'_>) -> Option<SourceDestination> {

@@ -13,12 +13,12 @@ use serde_yaml::Value;
 pub(super) use self::{list::SourceList, overlay::SourceOverride};
 use super::{
     Action, PolicyName,
-    destination::Destination,
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     keys,
     model::Observed,
     yaml::{Document, Node},
 };
+use crate::address::Destination;
 
 /// A value, and the bytes of the file that say it.
 #[derive(Clone, Debug)]

@@ -3,9 +3,8 @@
 use std::str::FromStr as _;
 
 use super::{Reader, get};
-use crate::policy::{
-    Action, PolicyName, destination::Destination, diagnostic::Place, keys, yaml::Node,
-};
+use crate::address::Destination;
+use crate::policy::{Action, PolicyName, diagnostic::Place, keys, yaml::Node};
 
 /// A change of one policy: at least one of action, exceptions and `enabled`.
 #[derive(Debug)]
