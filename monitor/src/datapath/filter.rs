@@ -282,27 +282,31 @@ impl Filter {
                 path: self.pins.root().to_owned(),
             });
         }
-        let slots = self.state.interface_slots()?;
-        let attached = slots.iter().find(|slot| slot.name == *name);
-        let attached = attached.and_then(|slot| slot.mode);
-        match (mode, attached) {
-            (ModeChoice::Only(wanted), Some(attached)) if wanted != attached => {
-                notes.push(format!(
-                    "{name}: the mode changes from {} to {}; nothing is filtered for a moment",
-                    attached.name(),
-                    wanted.name()
-                ));
-                let old = self.program_of(name, &link)?;
-                undo.push(Undo::Reattach {
-                    interface: interface.clone(),
-                    mode: attached,
-                    old,
-                });
-                self.remove_link(name, &link)?;
-                Ok(None)
-            }
-            (ModeChoice::Auto | ModeChoice::Only(_), _) => Ok(Some(link)),
+        let attached = self.recorded_mode(name)?;
+        let (ModeChoice::Only(wanted), Some(attached)) = (mode, attached) else {
+            return Ok(Some(link));
+        };
+        if wanted == attached {
+            return Ok(Some(link));
         }
+        notes.push(format!(
+            "{name}: the mode changes from {} to {}; nothing is filtered for a moment",
+            attached.name(),
+            wanted.name()
+        ));
+        undo.push(Undo::Reattach {
+            interface: interface.clone(),
+            mode: attached,
+            old: self.program_of(name, &link)?,
+        });
+        self.remove_link(name, &link)?;
+        Ok(None)
+    }
+
+    fn recorded_mode(&self, interface: &str) -> Result<Option<Mode>, Error> {
+        let slots = self.state.interface_slots()?;
+        let slot = slots.into_iter().find(|slot| slot.name == interface);
+        Ok(slot.and_then(|slot| slot.mode))
     }
 
     /// The program that a link runs: pinned, else by its id, which only root may.
