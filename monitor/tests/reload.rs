@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     fs,
+    net::SocketAddr,
     os::unix::fs::symlink,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
@@ -16,7 +17,7 @@ use std::{
 use nix::sys::signal::Signal;
 use support::{
     datagrams::{count_arrivals, send_until},
-    lab::{BLOCKED, Lab, OPEN, POLICIES, poll, text},
+    lab::{BLOCKED, Daemon, Lab, OPEN, POLICIES, poll, text},
 };
 
 #[test]
@@ -25,25 +26,7 @@ fn a_reload_under_traffic_lets_nothing_through_and_loses_nothing() {
     let (open, open_received) = count_arrivals(&lab, OPEN[0]);
     let (blocked, blocked_received) = count_arrivals(&lab, BLOCKED[0]);
     let daemon = lab.start(&["--mode", "generic"]);
-    let stop = AtomicBool::new(false);
-    let sent = thread::scope(|scope| {
-        let sender = scope.spawn(|| send_until(&lab, &stop, &[open, blocked]));
-        for round in 0..20 {
-            let generation = lab.generation("wlan0").unwrap();
-            if round % 2 == 0 {
-                let output = lab.monitor(&["reload"]);
-                assert!(output.status.success(), "{}", text(&output.stderr));
-            } else {
-                daemon.signal(Signal::SIGHUP);
-            }
-            poll("the next generation is in force", || {
-                lab.generation("wlan0") == Some(generation + 1)
-            });
-        }
-        stop.store(true, Ordering::Relaxed);
-        sender.join().unwrap()
-    });
-    assert!(sent > 100, "hardly any traffic: {sent} packets each");
+    let sent = reload_under_traffic(&lab, &daemon, &["wlan0"], &[open, blocked]);
     poll("all innocent packets have arrived", || {
         open_received.load(Ordering::Relaxed) == sent
     });
@@ -121,26 +104,8 @@ fn a_native_reload_under_ipv6_traffic_on_two_interfaces_loses_nothing() {
     let [open, blocked] = [OPEN[1], BLOCKED[1]].map(|address| count_arrivals(&lab, address));
     let [open2, blocked2] = second.map(|address| count_arrivals(&lab, address));
     let daemon = lab.start(&["--mode", "native", "--interface", "wlan1"]);
-    let stop = AtomicBool::new(false);
     let to = [open.0, blocked.0, open2.0, blocked2.0];
-    let sent = thread::scope(|scope| {
-        let sender = scope.spawn(|| send_until(&lab, &stop, &to));
-        for round in 0..10 {
-            let generation = lab.generation("wlan0").unwrap();
-            if round % 2 == 0 {
-                let output = lab.monitor(&["reload"]);
-                assert!(output.status.success(), "{}", text(&output.stderr));
-            } else {
-                daemon.signal(Signal::SIGHUP);
-            }
-            poll("the next generation is in force on both", || {
-                ["wlan0", "wlan1"].map(|name| lab.generation(name)) == [Some(generation + 1); 2]
-            });
-        }
-        stop.store(true, Ordering::Relaxed);
-        sender.join().unwrap()
-    });
-    assert!(sent > 50, "hardly any traffic: {sent} packets each");
+    let sent = reload_under_traffic(&lab, &daemon, &["wlan0", "wlan1"], &to);
     for (_, received) in [open, open2] {
         poll("all innocent packets have arrived", || {
             received.load(Ordering::Relaxed) == sent
@@ -243,4 +208,31 @@ fn a_reload_that_the_kernel_refuses_says_so() {
         assert!(!told.contains("stays in force"), "{told}");
         assert_eq!(told.matches("no network interface").count(), 1, "{told}");
     }
+}
+
+/// Reloads, by command and by SIGHUP in turn, while datagrams go to every
+/// address; returns how many each of them got.
+fn reload_under_traffic(lab: &Lab, daemon: &Daemon, interfaces: &[&str], to: &[SocketAddr]) -> u64 {
+    let stop = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| send_until(lab, &stop, to));
+        for round in 0..20 {
+            let next = lab.generation("wlan0").unwrap() + 1;
+            if round % 2 == 0 {
+                let output = lab.monitor(&["reload"]);
+                assert!(output.status.success(), "{}", text(&output.stderr));
+            } else {
+                daemon.signal(Signal::SIGHUP);
+            }
+            poll("the next generation is in force", || {
+                interfaces
+                    .iter()
+                    .all(|interface| lab.generation(interface) == Some(next))
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+        sender.join().unwrap()
+    });
+    assert!(sent > 100, "hardly any traffic: {sent} packets each");
+    sent
 }
