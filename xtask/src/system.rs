@@ -75,13 +75,6 @@ pub(crate) fn become_root() -> Result<()> {
 
 /// Becomes the daemon on real interfaces.
 pub(crate) fn exec_daemon(tree: &Tree, interfaces: &[String]) -> Result<()> {
-    for interface in interfaces {
-        ensure!(
-            Path::new("/sys/class/net").join(interface).exists(),
-            "there is no interface {interface}; here are: {}",
-            interface_names()?.join(", ")
-        );
-    }
     mount_bpffs()?;
     let mut command = Command::new(&tree.monitor);
     command.arg("run");
@@ -91,18 +84,6 @@ pub(crate) fn exec_daemon(tree: &Tree, interfaces: &[String]) -> Result<()> {
     command.arg("--policies").arg(tree.root.join("policies"));
     println!("{}", display(&command));
     Err(command.exec()).with_context(|| tree.monitor.display().to_string())
-}
-
-fn interface_names() -> Result<Vec<String>> {
-    let mut names = fs::read_dir("/sys/class/net")
-        .and_then(|entries| {
-            entries
-                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-                .collect::<std::io::Result<Vec<_>>>()
-        })
-        .context("/sys/class/net")?;
-    names.sort();
-    Ok(names)
 }
 
 /// Mounts bpffs where no one has: systemd does, smaller systems do not.
