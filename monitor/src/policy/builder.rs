@@ -50,6 +50,7 @@ pub(super) fn policy(
         description: typed.description,
         observed: typed.observed,
         references: typed.references,
+        scope: typed.scope,
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,

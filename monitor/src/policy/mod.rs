@@ -13,6 +13,7 @@ mod load;
 mod model;
 mod names;
 mod overlay;
+mod scope;
 mod source;
 mod yaml;
 
@@ -24,3 +25,4 @@ pub use load::{Loaded, load};
 pub use model::{Destinations, Entry, Hole, InvalidObserved, LongestMatch, Observed, Policy};
 pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
 pub use overlay::Override;
+pub use scope::{Device, InvalidService, MacPrefix, Ports, Scope, Service, Source};

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Action, PolicyName, diagnostic::Place, overlay::Override};
+use super::{Action, PolicyName, diagnostic::Place, overlay::Override, scope::Scope};
 use crate::address::{Address, Network};
 
 /// One policy: at least one destination, its exceptions inside its destinations.
@@ -20,6 +20,7 @@ pub struct Policy {
     pub(super) description: Option<String>,
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
+    pub(super) scope: Scope,
     pub(super) place: Place,
     /// The policy file first, then its lists.
     pub(super) files: Vec<Arc<Path>>,
@@ -145,6 +146,12 @@ impl Policy {
     #[must_use]
     pub fn references(&self) -> &[String] {
         &self.references
+    }
+
+    /// Which packets to its destinations it is about.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     /// Where its name is written.

@@ -16,6 +16,7 @@ use super::{
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     keys,
     model::Observed,
+    scope::Scope,
     yaml::{Document, Node},
 };
 use crate::address::Destination;
@@ -37,6 +38,7 @@ pub(super) struct SourcePolicy {
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
     pub(super) enabled: bool,
+    pub(super) scope: Scope,
     pub(super) destinations: Vec<SourceDestination>,
 }
 

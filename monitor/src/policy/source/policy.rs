@@ -5,7 +5,9 @@ use std::str::FromStr as _;
 use serde_yaml::Value;
 
 use super::{Reader, SourceDestination, SourcePolicy, Spanned, get};
-use crate::policy::{Action, PolicyName, diagnostic::near_miss, keys, model::Observed, yaml::Node};
+use crate::policy::{
+    Action, PolicyName, diagnostic::near_miss, keys, model::Observed, scope::Scope, yaml::Node,
+};
 
 impl Reader<'_> {
     pub(super) fn policy(&mut self, node: &Node<'_>) -> Option<SourcePolicy> {
@@ -34,6 +36,7 @@ impl Reader<'_> {
             observed,
             references,
             enabled,
+            scope: Scope::default(),
             destinations: destinations?,
         })
     }

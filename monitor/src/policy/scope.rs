@@ -1,0 +1,333 @@
+//! Which packets to its destinations a policy is about: devices, interfaces, services.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
+
+use super::MacAddress;
+use crate::address::{Address, Network};
+
+/// The conditions of a policy. A packet meets them where it comes from one of
+/// `devices` and none of `except_devices`, on one of `interfaces`, for one of
+/// `services`; a condition that is empty holds for every packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope {
+    /// Sorted.
+    pub devices: Vec<Device>,
+    /// Sorted.
+    pub except_devices: Vec<Device>,
+    /// Sorted names.
+    pub interfaces: Vec<String>,
+    /// Sorted, apart from each other.
+    pub services: Vec<Service>,
+}
+
+/// How a packet tells that it comes from a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Device {
+    /// The Ethernet source begins with these bits.
+    Mac(MacPrefix),
+    /// The IPv4 source address lies in this network.
+    Ipv4(Network<Ipv4Addr>),
+    /// The IPv6 source address lies in this network.
+    Ipv6(Network<Ipv6Addr>),
+    /// It came in on the interface of this name.
+    Interface(String),
+}
+
+/// A MAC address, or the first bits of one: `64:cc:2e:00:00:00/24`. Host bits are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacPrefix {
+    address: MacAddress,
+    length: u8,
+}
+
+/// Destination ports of a protocol, or a protocol without ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Service {
+    /// ICMP and `ICMPv6`.
+    Icmp,
+    /// TCP to one of these ports.
+    Tcp(Ports),
+    /// UDP, QUIC included, to one of these ports.
+    Udp(Ports),
+}
+
+/// Ports from `first` to `last`, both included; never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ports {
+    first: u16,
+    last: u16,
+}
+
+impl Scope {
+    /// Whether every packet meets it.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether it holds for `service`; a packet without a readable one is `None`.
+    #[must_use]
+    pub fn holds_for_service(&self, service: Option<Service>) -> bool {
+        let asked = |own: &Service| service.is_some_and(|service| own.contains(service));
+        self.services.is_empty() || self.services.iter().any(asked)
+    }
+}
+
+impl MacPrefix {
+    /// Bits of a MAC address.
+    pub const BITS: u8 = 48;
+
+    /// The prefix, or `None` where `length` (bits) is too long or host bits are set.
+    #[must_use]
+    pub fn new(address: MacAddress, length: u8) -> Option<Self> {
+        let prefix = Self::around(address, length);
+        (length <= Self::BITS && prefix.address == address).then_some(prefix)
+    }
+
+    /// The prefix of `length` bits that holds `address`; all of it where
+    /// `length` is longer.
+    #[must_use]
+    pub fn around(address: MacAddress, length: u8) -> Self {
+        let length = length.min(Self::BITS);
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&address.0);
+        let mask = u64::MAX.checked_shl(64 - u32::from(length)).unwrap_or(0);
+        let masked = (u64::from_be_bytes(bytes) & mask).to_be_bytes();
+        let mut address = [0; 6];
+        address.copy_from_slice(&masked[..6]);
+        Self {
+            address: MacAddress(address),
+            length,
+        }
+    }
+
+    /// Its first address.
+    #[must_use]
+    pub fn address(self) -> MacAddress {
+        self.address
+    }
+
+    /// Its length in bits.
+    #[must_use]
+    pub fn length(self) -> u8 {
+        self.length
+    }
+
+    /// Whether `address` begins with it.
+    #[must_use]
+    pub fn contains(self, address: MacAddress) -> bool {
+        Self::around(address, self.length) == self
+    }
+
+    /// Whether only addresses begin with it that their device made up: the
+    /// locally administered ones (IEEE 802, the second bit of the first byte).
+    #[must_use]
+    pub fn is_randomised(self) -> bool {
+        self.length >= 7 && self.address.0[0] & 0b10 != 0
+    }
+}
+
+impl Device {
+    /// Whether a packet that is known so far comes from it; `None` where that
+    /// depends on what is not known.
+    #[must_use]
+    pub fn holds(&self, source: &Source) -> Option<bool> {
+        match self {
+            Self::Mac(prefix) => source.mac.map(|mac| prefix.contains(mac)),
+            Self::Interface(name) => source.interface.as_ref().map(|other| other == name),
+            Self::Ipv4(network) => source.address.map(|address| match address {
+                IpAddr::V4(address) => network.contains(address),
+                IpAddr::V6(_) => false,
+            }),
+            Self::Ipv6(network) => source.address.map(|address| match address {
+                IpAddr::V4(_) => false,
+                IpAddr::V6(address) => network.contains(address),
+            }),
+        }
+    }
+}
+
+/// What is known of where a packet comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Source {
+    /// Ethernet source.
+    pub mac: Option<MacAddress>,
+    /// IP source.
+    pub address: Option<IpAddr>,
+    /// Interface on which it came in.
+    pub interface: Option<String>,
+}
+
+impl Ports {
+    /// The ports, or `None` where `last` comes before `first`.
+    #[must_use]
+    pub fn new(first: u16, last: u16) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
+    /// The lowest port.
+    #[must_use]
+    pub fn first(self) -> u16 {
+        self.first
+    }
+
+    /// The highest port.
+    #[must_use]
+    pub fn last(self) -> u16 {
+        self.last
+    }
+
+    fn contains(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+}
+
+impl Service {
+    /// Whether all of `other` belongs to it.
+    #[must_use]
+    pub fn contains(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Icmp, Self::Icmp) => true,
+            (Self::Tcp(own), Self::Tcp(ports)) | (Self::Udp(own), Self::Udp(ports)) => {
+                own.contains(ports)
+            }
+            (Self::Icmp | Self::Tcp(_) | Self::Udp(_), _) => false,
+        }
+    }
+}
+
+impl From<Network<Ipv4Addr>> for Device {
+    fn from(network: Network<Ipv4Addr>) -> Self {
+        Self::Ipv4(network)
+    }
+}
+
+impl From<Network<Ipv6Addr>> for Device {
+    fn from(network: Network<Ipv6Addr>) -> Self {
+        Self::Ipv6(network)
+    }
+}
+
+impl fmt::Display for MacPrefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.length == Self::BITS {
+            return self.address.fmt(f);
+        }
+        f.pad(&format!("{}/{}", self.address, self.length))
+    }
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mac(prefix) => prefix.fmt(f),
+            Self::Ipv4(network) => fmt_network(*network, f),
+            Self::Ipv6(network) => fmt_network(*network, f),
+            Self::Interface(name) => f.pad(&format!("interface {name}")),
+        }
+    }
+}
+
+/// A network of one address is written as the address.
+fn fmt_network<A: Address>(network: Network<A>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if network.length() == A::BITS {
+        return write!(f, "{}", network.address());
+    }
+    write!(f, "{network}")
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            return write!(f, "{}", self.first);
+        }
+        write!(f, "{}-{}", self.first, self.last)
+    }
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Icmp => f.write_str("icmp"),
+            Self::Tcp(ports) => write!(f, "tcp/{ports}"),
+            Self::Udp(ports) => write!(f, "udp/{ports}"),
+        }
+    }
+}
+
+/// Why a text is no service.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidService {
+    /// Another protocol than those that can be told apart.
+    #[error("`{0}` is no protocol of a service: those are tcp, udp and icmp")]
+    Protocol(String),
+    /// A protocol with ports, and none written.
+    #[error("`{0}` has no port")]
+    NoPort(String),
+    /// ICMP has no ports.
+    #[error("icmp has no ports")]
+    PortOfIcmp,
+    /// What stands for a port is none.
+    #[error("`{0}` is no port: ports are 0 to 65535")]
+    Port(String),
+    /// A range that ends before it begins.
+    #[error("the ports `{0}` end before they begin")]
+    Backwards(String),
+}
+
+impl FromStr for Service {
+    type Err = InvalidService;
+
+    /// Parses `tcp/443`, `udp/8000-9000` or `icmp`.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (protocol, ports) = match text.split_once('/') {
+            Some((protocol, ports)) => (protocol, Some(ports)),
+            None => (text, None),
+        };
+        let with_ports = |service: fn(Ports) -> Self| match ports {
+            Some(ports) => parse_ports(ports).map(service),
+            None => Err(InvalidService::NoPort(protocol.to_owned())),
+        };
+        match protocol {
+            "tcp" => with_ports(Self::Tcp),
+            "udp" => with_ports(Self::Udp),
+            "icmp" if ports.is_none() => Ok(Self::Icmp),
+            "icmp" => Err(InvalidService::PortOfIcmp),
+            other => Err(InvalidService::Protocol(other.to_owned())),
+        }
+    }
+}
+
+fn parse_ports(text: &str) -> Result<Ports, InvalidService> {
+    let port = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = text.parse().ok().filter(|_| digits);
+        number.ok_or_else(|| InvalidService::Port(text.to_owned()))
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Ports::new(port(first)?, port(last)?).ok_or_else(|| InvalidService::Backwards(text.to_owned()))
+}
+
+/// Sorts `services`, and joins those that overlap or touch.
+#[must_use]
+pub(super) fn join(mut services: Vec<Service>) -> Vec<Service> {
+    services.sort_unstable();
+    let mut joined: Vec<Service> = Vec::new();
+    for service in services {
+        match (joined.last_mut(), service) {
+            (Some(Service::Icmp), Service::Icmp) => {}
+            (Some(Service::Tcp(before)), Service::Tcp(ports))
+            | (Some(Service::Udp(before)), Service::Udp(ports))
+                if ports.first <= before.last.saturating_add(1) =>
+            {
+                before.last = before.last.max(ports.last);
+            }
+            (_, service) => joined.push(service),
+        }
+    }
+    joined
+}
