@@ -19,5 +19,7 @@ pub use counters::{
 pub use names::{InterfaceRecord, MAX_INTERFACES, NAME_BYTES, PolicyRecord};
 pub use ruleset::{
     ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord,
-    MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES, MatchEntry, MatchSet, NO_MATCH, global,
+    MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES, MatchEntry, MatchSet, NEEDS_MAC,
+    NEEDS_SCOPES, NEEDS_SERVICE, NEEDS_SOURCE, NO_CLASS, NO_MATCH, SERVICE_KEY_BYTES, ScopeWord,
+    global,
 };

@@ -12,12 +12,12 @@ pub const MAX_COVERING_POLICIES: usize = 32;
 /// The match set of an address that no policy covers.
 pub const NO_MATCH: u32 = 0;
 
-/// An `allow` that matches always wins.
-pub const ACTION_ALLOW: u8 = 0;
-/// Else any `drop` drops.
-pub const ACTION_DROP: u8 = 1;
-/// Else the packet is counted.
-pub const ACTION_COUNT: u8 = 2;
+/// Action of a policy: exempt from this filter.
+pub const ACTION_ALLOW: u32 = 0;
+/// Action of a policy: drop, unless an `allow` applies.
+pub const ACTION_DROP: u32 = 1;
+/// Action of a policy: count and let pass.
+pub const ACTION_COUNT: u32 = 2;
 
 /// One policy of a match set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,22 +25,59 @@ pub const ACTION_COUNT: u8 = 2;
 pub struct MatchEntry {
     /// Policy slot, host order.
     pub policy: u16,
-    /// One of the `ACTION_*` constants; lower is stronger.
-    pub action: u8,
-    /// Always zero.
-    pub padding: u8,
+    /// Which packets to the prefix it is about: a scope of the generation, host order.
+    pub scope: u16,
 }
 
-/// The policies that cover a prefix, strongest action first: the first entry
-/// that applies to a packet decides, every entry that applies counts.
+/// The policies that cover a prefix. Bit `n` of a mask stands for entry `n`.
+///
+/// The entries that apply to a packet are those of `unscoped` and those whose
+/// scope the packet meets. An `allow` among them lets the packet pass, else a
+/// `drop` among them drops it; every one of them counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct MatchSet {
     /// Used entries, at most [`MAX_COVERING_POLICIES`], host order.
     pub len: u32,
+    /// What has to be known of a packet: any of the `NEEDS_*` constants.
+    pub needs: u32,
+    /// Entries that apply to every packet.
+    pub unscoped: u32,
+    /// Entries whose action is `allow`.
+    pub allows: u32,
+    /// Entries whose action is `drop`.
+    pub drops: u32,
     /// Entries from 0 to `len`; the rest is zero.
     pub entries: [MatchEntry; MAX_COVERING_POLICIES],
 }
+
+/// Some entry has a scope.
+pub const NEEDS_SCOPES: u32 = 1 << 0;
+/// Some scope names MACs.
+pub const NEEDS_MAC: u32 = 1 << 1;
+/// Some scope names source addresses.
+pub const NEEDS_SOURCE: u32 = 1 << 2;
+/// Some scope names services.
+pub const NEEDS_SERVICE: u32 = 1 << 3;
+
+/// What one class of MACs, sources, services or interfaces says of 32 scopes,
+/// a bit for each. A packet meets a scope where one of its four classes says
+/// `within` and none says `except`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct ScopeWord {
+    /// The packet comes from one of the scope's devices.
+    pub within: u32,
+    /// Whatever else it is, the scope does not hold for it.
+    pub except: u32,
+}
+
+/// The class of MACs and sources that no scope names: it says nothing.
+pub const NO_CLASS: u32 = 0;
+
+/// Length of a service's key in the trie of services: a zero byte, the
+/// protocol, and the destination port in network order.
+pub const SERVICE_KEY_BYTES: usize = 4;
 
 /// What a generation is, for whoever finds it pinned. The kernel never reads it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +114,15 @@ pub mod global {
     pub const HAS_IPV4: &str = "HAS_IPV4";
     /// 1 where the ruleset has IPv6 prefixes.
     pub const HAS_IPV6: &str = "HAS_IPV6";
+    /// The `NEEDS_*` that any match set has.
+    pub const NEEDS: &str = "NEEDS";
+    /// Words of each class; scope `s` has bit `s % 32` of word `s / 32`.
+    pub const CLASS_WORDS: &str = "CLASS_WORDS";
+    /// Class of this program's interface.
+    pub const INTERFACE_CLASS: &str = "INTERFACE_CLASS";
+    /// Class of packets whose service cannot be read, and of services that no
+    /// scope names.
+    pub const NO_SERVICE_CLASS: &str = "NO_SERVICE_CLASS";
     /// 1 to write every matched packet to the log.
     pub const LOG_PACKETS: &str = "LOG_PACKETS";
 }
@@ -86,6 +132,8 @@ mod user {
     // SAFETY: `repr(C)`, integers only, no implicit padding (checked in
     // `tests/layout.rs`), valid for every bit pattern.
     unsafe impl aya::Pod for super::MatchSet {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::ScopeWord {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::GenerationRecord {}
     // SAFETY: as above.

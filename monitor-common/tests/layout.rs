@@ -10,7 +10,7 @@ use std::ptr;
 use monitor_common::{
     ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
     InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MatchEntry, MatchSet, NAME_BYTES,
-    PolicyCounters, PolicyRecord, Reason,
+    PolicyCounters, PolicyRecord, Reason, ScopeWord,
 };
 
 /// Types in which every byte belongs to a field and every pattern is a value.
@@ -75,16 +75,18 @@ layout!(interface_record, InterfaceRecord: 20 aligned to 4 {
     mode: u32 = 16,
 });
 
-layout!(match_entry, MatchEntry: 4 aligned to 2 {
-    policy: u16 = 0,
-    action: u8 = 2,
-    padding: u8 = 3,
+layout!(match_entry, MatchEntry: 4 aligned to 2 { policy: u16 = 0, scope: u16 = 2 });
+
+layout!(match_set, MatchSet: 148 aligned to 4 {
+    len: u32 = 0,
+    needs: u32 = 4,
+    unscoped: u32 = 8,
+    allows: u32 = 12,
+    drops: u32 = 16,
+    entries: [MatchEntry; MAX_COVERING_POLICIES] = 20,
 });
 
-layout!(match_set, MatchSet: 132 aligned to 4 {
-    len: u32 = 0,
-    entries: [MatchEntry; MAX_COVERING_POLICIES] = 4,
-});
+layout!(scope_word, ScopeWord: 8 aligned to 4 { within: u32 = 0, except: u32 = 4 });
 
 layout!(generation_record, GenerationRecord: 16 aligned to 8 {
     ruleset_hash: u64 = 0,
@@ -125,10 +127,14 @@ fn bytes_become_fields_and_bytes_again() {
 #[test]
 fn bytes_become_a_ruleset_and_bytes_again() {
     let set: MatchSet = round_trip();
-    assert_eq!(set.len, u32_at(0));
+    assert_eq!((set.len, set.needs), (u32_at(0), u32_at(4)));
+    assert_eq!(set.unscoped, u32_at(8));
+    assert_eq!((set.allows, set.drops), (u32_at(12), u32_at(16)));
     let last = set.entries[MAX_COVERING_POLICIES - 1];
-    assert_eq!(last.policy, u16::from_ne_bytes([128, 129]));
-    assert_eq!((last.action, last.padding), (130, 131));
+    assert_eq!(last.policy, u16::from_ne_bytes([144, 145]));
+    assert_eq!(last.scope, u16::from_ne_bytes([146, 147]));
+    let word: ScopeWord = round_trip();
+    assert_eq!((word.within, word.except), (u32_at(0), u32_at(4)));
     let record: GenerationRecord = round_trip();
     assert_eq!(
         (record.ruleset_hash, record.policies),

@@ -3,12 +3,12 @@
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use monitor_common::{
-    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, MatchSet,
-    PolicyCounters, Reason,
+    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, PolicyCounters,
+    Reason,
 };
 
 use crate::{
-    decide::Verdict,
+    decide::{Matched, Verdict},
     frame::Frame,
     maps::{DEVICES, INTERFACE_SLOT, INTERFACES, POLICIES},
     parse::{Family, Packet},
@@ -38,13 +38,17 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
     cell.add_packet(frame.len());
 }
 
-/// Adds the packet to every policy of its match set, whichever of them decided.
+/// Adds the packet to every policy that applies to it, whichever of them decided.
 #[inline(always)]
-pub(crate) fn policies(frame: &Frame, packet: &Packet, set: &MatchSet, verdict: Verdict) {
+pub(crate) fn policies(frame: &Frame, packet: &Packet, matched: &Matched, verdict: Verdict) {
+    let Matched { set, mask } = matched;
     let bytes = frame.len();
     for index in 0..MAX_COVERING_POLICIES {
         if index >= set.len as usize {
             break;
+        }
+        if mask >> index & 1 == 0 {
+            continue;
         }
         let slot = set.entries[index].policy;
         let Some(policy) = policy_counters(slot) else {

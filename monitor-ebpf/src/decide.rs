@@ -1,18 +1,26 @@
 //! Match set → verdict.
 
-use monitor_common::{ACTION_DROP, MatchSet, Reason};
+use monitor_common::{MatchSet, Reason};
 
 use crate::{
     frame::Frame,
     lookup::lookup,
     parse::{Packet, parse},
+    scope::applying,
 };
 
 /// What the program knows of a frame when it has looked at all of it.
 pub(crate) enum Outcome {
     Unparsed(Reason),
     Unmatched(Packet),
-    Matched(Packet, &'static MatchSet, Verdict),
+    Matched(Packet, Matched, Verdict),
+}
+
+/// The policies that apply to a packet; there may be none.
+pub(crate) struct Matched {
+    pub(crate) set: &'static MatchSet,
+    /// Bit `n` stands for entry `n` of the set.
+    pub(crate) mask: u32,
 }
 
 /// What becomes of a packet.
@@ -29,16 +37,21 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
         Err(reason) => return Outcome::Unparsed(reason),
     };
     match lookup(&packet.destination) {
-        Some(set) => Outcome::Matched(packet, set, verdict(set)),
+        Some(set) => {
+            let mask = applying(frame, &packet, set);
+            let matched = Matched { set, mask };
+            let verdict = verdict(&matched);
+            Outcome::Matched(packet, matched, verdict)
+        }
         None => Outcome::Unmatched(packet),
     }
 }
 
-/// An `allow` wins, else any `drop` drops, else the packet passes. The entries
-/// are sorted that way, so the first one decides.
+/// An `allow` wins, else any `drop` drops, else the packet passes.
 #[inline(always)]
-fn verdict(set: &MatchSet) -> Verdict {
-    if set.entries[0].action == ACTION_DROP {
+fn verdict(matched: &Matched) -> Verdict {
+    let Matched { set, mask } = matched;
+    if mask & set.allows == 0 && mask & set.drops != 0 {
         Verdict::Dropped
     } else {
         Verdict::Passed

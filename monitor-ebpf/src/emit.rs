@@ -4,21 +4,23 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
-use monitor_common::MatchSet;
+use monitor_common::MAX_COVERING_POLICIES;
 
 use crate::{
-    decide::Verdict,
+    decide::{Matched, Verdict},
     maps::LOG_PACKETS,
     parse::{Destination, Packet},
 };
 
 /// Writes a matched packet to the log where `run --log-packets` asks for it.
 #[inline(always)]
-pub(crate) fn matched(ctx: &XdpContext, packet: &Packet, set: &MatchSet, verdict: Verdict) {
+pub(crate) fn matched(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict: Verdict) {
     if LOG_PACKETS.load() == 0 {
         return;
     }
-    let slot = set.entries[0].policy;
+    let Some(slot) = strongest(matched) else {
+        return;
+    };
     let verdict = match verdict {
         Verdict::Passed => "passed",
         Verdict::Dropped => "dropped",
@@ -41,4 +43,15 @@ pub(crate) fn matched(ctx: &XdpContext, packet: &Packet, set: &MatchSet, verdict
             slot
         ),
     }
+}
+
+/// The policy slot of the first entry that applies: the effective one.
+#[inline(always)]
+fn strongest(matched: &Matched) -> Option<u16> {
+    for index in 0..MAX_COVERING_POLICIES {
+        if matched.mask >> index & 1 != 0 {
+            return Some(matched.set.entries[index].policy);
+        }
+    }
+    None
 }

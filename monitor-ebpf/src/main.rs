@@ -10,6 +10,8 @@ mod frame;
 mod lookup;
 mod maps;
 mod parse;
+mod scope;
+mod service;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
@@ -33,10 +35,10 @@ fn monitor(ctx: XdpContext) -> u32 {
             account::interface(&frame, packet.family(), Verdict::Passed);
             Verdict::Passed
         }
-        Outcome::Matched(packet, set, verdict) => {
+        Outcome::Matched(packet, matched, verdict) => {
             account::interface(&frame, packet.family(), verdict);
-            account::policies(&frame, &packet, set, verdict);
-            emit::matched(&ctx, &packet, set, verdict);
+            account::policies(&frame, &packet, &matched, verdict);
+            emit::matched(&ctx, &packet, &matched, verdict);
             verdict
         }
     };

@@ -10,7 +10,7 @@ use aya_ebpf::{
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
     InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, PolicyCounters,
-    PolicyRecord,
+    PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
 };
 
 // State.
@@ -49,6 +49,24 @@ pub(crate) static PREFIXES_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entrie
 #[map(name = "MATCH_SETS")]
 pub(crate) static MATCH_SETS: Array<MatchSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
+// Classes of what a packet comes from and is for; the keys of services are a
+// zero byte, the protocol and the port.
+
+#[map(name = "MACS")]
+pub(crate) static MACS: LpmTrie<[u8; 6], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "SOURCES_V4")]
+pub(crate) static SOURCES_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "SOURCES_V6")]
+pub(crate) static SOURCES_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "SERVICES")]
+pub(crate) static SERVICES: LpmTrie<[u8; SERVICE_KEY_BYTES], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "CLASSES")]
+pub(crate) static CLASSES: Array<ScopeWord> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
 // Only user space reads and writes these two: they tell a later daemon what the
 // generation is that it finds in force.
 
@@ -69,6 +87,18 @@ pub(crate) static HAS_IPV4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static HAS_IPV6: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static NEEDS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static CLASS_WORDS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static INTERFACE_CLASS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static NO_SERVICE_CLASS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static LOG_PACKETS: Global<u32> = Global::new(0);

@@ -34,6 +34,8 @@ pub(crate) struct Packet {
     /// Source MAC, network order.
     pub(crate) source_mac: [u8; 6],
     pub(crate) destination: Destination,
+    /// Offset of the IP header in the frame, bytes.
+    pub(crate) network: usize,
 }
 
 /// Destination address of the outermost IP header, network order.
@@ -67,15 +69,16 @@ pub(crate) fn parse(frame: &Frame) -> Result<Packet, Reason> {
         return Err(Reason::TruncatedEthernet);
     };
     let (ether_type, offset) = skip_vlan_tags(frame, u16::from_be_bytes(ether_type))?;
-    let destination = match ether_type {
-        IPV4 => ipv4(frame, offset)?,
-        IPV6 => ipv6(frame, offset)?,
+    let (destination, network) = match ether_type {
+        IPV4 => (ipv4(frame, offset)?, offset),
+        IPV6 => (ipv6(frame, offset)?, offset),
         PPPOE_SESSION => pppoe(frame, offset)?,
         _ => return Err(Reason::NonIp),
     };
     Ok(Packet {
         source_mac,
         destination,
+        network,
     })
 }
 
@@ -108,7 +111,7 @@ fn is_vlan_tag(ether_type: u16) -> bool {
 }
 
 #[inline(always)]
-fn pppoe(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
+fn pppoe(frame: &Frame, offset: usize) -> Result<(Destination, usize), Reason> {
     let Some(header) = frame.bytes::<PPPOE_HEADER>(offset) else {
         return Err(Reason::BadPppoe);
     };
@@ -120,8 +123,8 @@ fn pppoe(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     };
     let offset = offset + PPPOE_HEADER + protocol.len();
     match u16::from_be_bytes(protocol) {
-        PPP_IPV4 => ipv4(frame, offset),
-        PPP_IPV6 => ipv6(frame, offset),
+        PPP_IPV4 => Ok((ipv4(frame, offset)?, offset)),
+        PPP_IPV6 => Ok((ipv6(frame, offset)?, offset)),
         _ => Err(Reason::NonIp),
     }
 }

@@ -51,7 +51,7 @@ fn table() {
         .into_iter()
         .flatten()
         .collect();
-    let mut sandbox = Sandbox::new(&compiled(RULESET)).expect("load the program as root");
+    let mut sandbox = Sandbox::new(&compiled(RULESET), "wlan0").expect("load the program as root");
     for (description, frame, expect) in cases {
         let expected = match expect {
             Passed(matched) => parsed(matched, false),
@@ -321,7 +321,7 @@ fn the_longest_match_set_is_walked_to_its_end() {
 fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
     let ruleset =
         compiled("version: 1\npolicies: [{name: p, action: drop, destinations: [10.0.0.0/8]}]\n");
-    let mut sandbox = Sandbox::new(&ruleset).unwrap();
+    let mut sandbox = Sandbox::new(&ruleset, "wlan0").unwrap();
     let devices = monitor_common::MAX_DEVICE_CELLS + 100;
     for number in 0..devices {
         let [a, b, c, d] = number.to_be_bytes();
@@ -347,7 +347,7 @@ fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
 /// Older verifiers prune less: keep a distance from their limit of a million.
 #[test]
 fn the_verifier_has_room_to_spare() {
-    let mut sandbox = Sandbox::new(&compiled(RULESET)).unwrap();
+    let mut sandbox = Sandbox::new(&compiled(RULESET), "wlan0").unwrap();
     let walked = sandbox.verified_instructions().unwrap().unwrap();
     println!("the verifier walked through {walked} instructions");
     assert!(walked < 250_000, "{walked} instructions");

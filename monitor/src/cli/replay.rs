@@ -18,6 +18,9 @@ pub(crate) struct ReplayArgs {
     /// pcap or pcapng files of Ethernet frames; `-` is standard input
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
+    /// The interface that policies with `interfaces` take the frames to come from
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    interface: String,
 }
 
 /// Replays every capture and prints their sum.
@@ -27,7 +30,7 @@ pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");
     };
-    let mut sandbox = Sandbox::new(&ruleset)?;
+    let mut sandbox = Sandbox::new(&ruleset, &args.interface)?;
     let mut report = ReplayReport::new(&ruleset);
     for path in &args.captures {
         for frame in Capture::open(path)? {

@@ -1,6 +1,7 @@
 //! Model → ruleset.
 
 mod ruleset;
+mod scopes;
 mod shadow;
 mod sweep;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
+pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::shadowed_drops;
 
 use self::sweep::{Limit, MatchSets, sweep};
@@ -78,9 +80,11 @@ pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
     let refuse = |limit| diagnostics(limit, &enabled);
     let ipv4 = sweep(&enabled, Policy::ipv4, &mut sets).map_err(refuse)?;
     let ipv6 = sweep(&enabled, Policy::ipv6, &mut sets).map_err(refuse)?;
+    let scopes = Scopes::new(enabled.iter().map(|policy| policy.scope()));
     let summaries = enabled.iter().map(|policy| RulesetPolicy {
         name: policy.name().clone(),
         action: policy.action(),
+        scope: scopes.index_of(policy.scope()),
         prefixes: Prefixes {
             v4: distinct(policy.ipv4()),
             v6: distinct(policy.ipv6()),
@@ -91,6 +95,7 @@ pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
         ipv4,
         ipv6,
         match_sets: sets.into_sets(),
+        scopes,
     })
 }
 

@@ -7,9 +7,10 @@ use std::{
 
 use fnv::FnvHasher;
 
+use super::{ScopeIndex, Scopes};
 use crate::{
     address::{Address, Network},
-    policy::{Action, PolicyName},
+    policy::{Action, Device, PolicyName, Scope, Service},
     snapshot::Prefixes,
 };
 
@@ -32,6 +33,8 @@ pub struct Ruleset {
     /// For each set the policies that cover a prefix, strongest action first,
     /// then the longer prefix, then the name. Element 0 is the empty set.
     pub match_sets: Vec<Vec<PolicyIndex>>,
+    /// What the policies ask of a packet beside its destination.
+    pub scopes: Scopes,
 }
 
 /// A policy of a ruleset.
@@ -41,6 +44,8 @@ pub struct RulesetPolicy {
     pub name: PolicyName,
     /// What it asks for.
     pub action: Action,
+    /// Which packets to its destinations it is about: an index into the scopes.
+    pub scope: ScopeIndex,
     /// Distinct prefixes it gave to the ruleset, exceptions not counted.
     pub prefixes: Prefixes,
 }
@@ -78,6 +83,8 @@ impl Ruleset {
             write_length(&mut hash, policy.name.as_str().len());
             hash.write(policy.name.as_str().as_bytes());
             hash.write(policy.action.name().as_bytes());
+            let scope = &self.scopes.scopes[usize::from(policy.scope)];
+            write_scope(&mut hash, scope);
         }
         write_prefixes(&mut hash, &self.ipv4);
         write_prefixes(&mut hash, &self.ipv6);
@@ -108,6 +115,29 @@ fn write_prefixes<A: Address>(hash: &mut FnvHasher, prefixes: &[Prefix<A>]) {
         hash.write(&prefix.address.to_number().to_le_bytes());
         hash.write(&[prefix.length]);
         hash.write(&prefix.match_set.to_le_bytes());
+    }
+}
+
+/// In the words of a policy file, which do not change from release to release.
+fn write_scope(hash: &mut FnvHasher, scope: &Scope) {
+    let Scope {
+        devices,
+        except_devices,
+        interfaces,
+        services,
+    } = scope;
+    let parts = [
+        devices.iter().map(Device::to_string).collect::<Vec<_>>(),
+        except_devices.iter().map(Device::to_string).collect(),
+        interfaces.clone(),
+        services.iter().map(Service::to_string).collect(),
+    ];
+    for part in parts {
+        write_length(hash, part.len());
+        for text in part {
+            write_length(hash, text.len());
+            hash.write(text.as_bytes());
+        }
     }
 }
 

@@ -10,15 +10,13 @@ use aya::{
     Ebpf, Pod,
     maps::{Array, MapData, lpm_trie},
 };
-use monitor_common::{
-    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord, MatchEntry,
-    MatchSet,
-};
+use monitor_common::{ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord};
 
 use super::{
     Error,
-    object::{self, Constants, PinPaths, Sizes, ruleset},
+    object::{self, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
+    scopes,
     state::PolicySlot,
     sys,
 };
@@ -84,12 +82,7 @@ fn build_in(
         loggers: Vec::new(),
     };
     for (interface, slot) in plan.interfaces {
-        let constants = Constants {
-            interface_slot: *slot,
-            has_ipv4: !plan.ruleset.ipv4.is_empty(),
-            has_ipv6: !plan.ruleset.ipv6.is_empty(),
-            log_packets: plan.log_packets,
-        };
+        let constants = scopes::constants(plan.ruleset, (interface, *slot), plan.log_packets);
         let mut object = object::load_program(sizes(plan.ruleset), constants, Some(&paths))?;
         if generation.programs.is_empty() {
             // The maps are the same for every interface.
@@ -113,6 +106,7 @@ pub(super) fn sizes(ruleset: &Ruleset) -> Sizes {
         prefixes_v6: entries(ruleset.ipv6.len()),
         match_sets: entries(ruleset.match_sets.len()),
         policies: entries(ruleset.policies.len()),
+        scopes: scopes::sizes(&ruleset.scopes),
     }
 }
 
@@ -124,6 +118,7 @@ pub(super) fn fill(
 ) -> Result<(), Error> {
     fill_records(object, plan)?;
     fill_match_sets(object, plan)?;
+    scopes::fill(object, &plan.ruleset.scopes)?;
     let total = plan.ruleset.ipv4.len() + plan.ruleset.ipv6.len();
     let mut done = 0;
     let mut step = || {
@@ -159,28 +154,11 @@ fn fill_trie<K: Pod>(
 
 fn fill_match_sets(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     let sets: Vec<_> = (0..plan.ruleset.match_sets.len())
-        .map(|id| match_set(plan, id))
+        .map(|id| scopes::match_set(plan.ruleset, id, plan.policy_slots))
         .collect();
     sys::array_fill(object::map_fd(object, ruleset::MATCH_SETS), &sets)
         .map_err(|source| Error::system("fill map MATCH_SETS", source))?;
     freeze(object, ruleset::MATCH_SETS)
-}
-
-fn match_set(plan: &Plan<'_>, id: usize) -> MatchSet {
-    let policies = &plan.ruleset.match_sets[id];
-    let mut set = MatchSet {
-        len: u32::try_from(policies.len()).expect("the compiler limits a match set"),
-        ..MatchSet::default()
-    };
-    for (entry, index) in set.entries.iter_mut().zip(policies) {
-        let index = usize::from(*index);
-        *entry = MatchEntry {
-            policy: plan.policy_slots[index],
-            action: action_code(plan.ruleset.policies[index].action),
-            padding: 0,
-        };
-    }
-    set
 }
 
 fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
@@ -190,7 +168,7 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
         let prefixes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let record = GenerationPolicy {
             slot: u32::from(*slot),
-            action: u32::from(action_code(policy.action)),
+            action: action_code(policy.action),
             prefixes_v4: prefixes(policy.prefixes.v4),
             prefixes_v6: prefixes(policy.prefixes.v6),
         };
@@ -239,10 +217,10 @@ pub(super) fn describe(pins: &Pins, number: u64) -> Result<Description, Error> {
 pub(super) fn action(code: u32) -> Option<Action> {
     [Action::Allow, Action::Drop, Action::Count]
         .into_iter()
-        .find(|action| u32::from(action_code(*action)) == code)
+        .find(|action| action_code(*action) == code)
 }
 
-const fn action_code(action: Action) -> u8 {
+const fn action_code(action: Action) -> u32 {
     match action {
         Action::Allow => ACTION_ALLOW,
         Action::Drop => ACTION_DROP,
@@ -250,12 +228,12 @@ const fn action_code(action: Action) -> u8 {
     }
 }
 
-fn freeze(object: &Ebpf, map: &'static str) -> Result<(), Error> {
+pub(super) fn freeze(object: &Ebpf, map: &'static str) -> Result<(), Error> {
     sys::map_freeze(object::map_fd(object, map))
         .map_err(|source| Error::system(format!("freeze map {map}"), source))
 }
 
-fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
+pub(super) fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
     move |source| Error::Map {
         operation: "write",
         map,

@@ -11,6 +11,7 @@ mod object;
 mod pins;
 mod read;
 mod sandbox;
+mod scopes;
 mod state;
 mod sys;
 

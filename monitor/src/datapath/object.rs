@@ -37,10 +37,25 @@ pub(super) mod ruleset {
     pub(in super::super) const PREFIXES_V4: &str = "PREFIXES_V4";
     pub(in super::super) const PREFIXES_V6: &str = "PREFIXES_V6";
     pub(in super::super) const MATCH_SETS: &str = "MATCH_SETS";
+    pub(in super::super) const MACS: &str = "MACS";
+    pub(in super::super) const SOURCES_V4: &str = "SOURCES_V4";
+    pub(in super::super) const SOURCES_V6: &str = "SOURCES_V6";
+    pub(in super::super) const SERVICES: &str = "SERVICES";
+    pub(in super::super) const CLASSES: &str = "CLASSES";
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
-    pub(in super::super) const ALL: [&str; 5] =
-        [PREFIXES_V4, PREFIXES_V6, MATCH_SETS, GENERATION, POLICIES];
+    pub(in super::super) const ALL: [&str; 10] = [
+        PREFIXES_V4,
+        PREFIXES_V6,
+        MATCH_SETS,
+        MACS,
+        SOURCES_V4,
+        SOURCES_V6,
+        SERVICES,
+        CLASSES,
+        GENERATION,
+        POLICIES,
+    ];
 }
 
 /// Entries of the ruleset maps. No map may have none, so empty ones have one.
@@ -50,6 +65,8 @@ pub(super) struct Sizes {
     pub(super) prefixes_v6: u32,
     pub(super) match_sets: u32,
     pub(super) policies: u32,
+    /// By map.
+    pub(super) scopes: [(&'static str, u32); 5],
 }
 
 /// What the program of one interface is told before the verifier sees it.
@@ -58,6 +75,10 @@ pub(super) struct Constants {
     pub(super) interface_slot: u32,
     pub(super) has_ipv4: bool,
     pub(super) has_ipv6: bool,
+    pub(super) needs: u32,
+    pub(super) class_words: u32,
+    pub(super) interface_class: u32,
+    pub(super) no_service_class: u32,
     pub(super) log_packets: bool,
 }
 
@@ -84,19 +105,25 @@ pub(super) fn load_program(
     pins: Option<&PinPaths<'_>>,
 ) -> Result<Ebpf, Error> {
     require_kernel()?;
-    let (slot, has_ipv4) = (constants.interface_slot, u32::from(constants.has_ipv4));
-    let has_ipv6 = u32::from(constants.has_ipv6);
+    let (has_ipv4, has_ipv6) = (u32::from(constants.has_ipv4), u32::from(constants.has_ipv6));
     let log_packets = u32::from(constants.log_packets);
     let mut loader = EbpfLoader::new();
     loader
-        .override_global(global::INTERFACE_SLOT, &slot, true)
+        .override_global(global::INTERFACE_SLOT, &constants.interface_slot, true)
         .override_global(global::HAS_IPV4, &has_ipv4, true)
         .override_global(global::HAS_IPV6, &has_ipv6, true)
+        .override_global(global::NEEDS, &constants.needs, true)
+        .override_global(global::CLASS_WORDS, &constants.class_words, true)
+        .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)
+        .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
         .override_global(global::LOG_PACKETS, &log_packets, true)
         .map_max_entries(ruleset::PREFIXES_V4, sizes.prefixes_v4)
         .map_max_entries(ruleset::PREFIXES_V6, sizes.prefixes_v6)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies);
+    for (map, entries) in sizes.scopes {
+        loader.map_max_entries(map, entries);
+    }
     if let Some(pins) = pins {
         for map in state::ALL {
             loader.map_pin_path(map, pins.state.join(map));

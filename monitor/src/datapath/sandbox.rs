@@ -10,7 +10,7 @@ use monitor_common::{DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounter
 use super::{
     Error,
     generation::{self, Plan},
-    object::{self, Constants},
+    object, scopes,
     state::{PolicySlot, State},
 };
 use crate::compile::{PolicyIndex, Ruleset};
@@ -60,14 +60,9 @@ pub struct SandboxCounters {
 }
 
 impl Sandbox {
-    /// Loads the program with `ruleset`.
-    pub fn new(ruleset: &Ruleset) -> Result<Self, Error> {
-        let constants = Constants {
-            interface_slot: INTERFACE_SLOT,
-            has_ipv4: !ruleset.ipv4.is_empty(),
-            has_ipv6: !ruleset.ipv6.is_empty(),
-            log_packets: false,
-        };
+    /// Loads the program with `ruleset`, as that of the interface `name`.
+    pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
+        let constants = scopes::constants(ruleset, (name, INTERFACE_SLOT), false);
         let mut object = object::load_program(generation::sizes(ruleset), constants, None)?;
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {

@@ -1,0 +1,110 @@
+//! Match set and packet → the policies of the set that apply to the packet.
+
+use aya_ebpf::maps::{LpmTrie, lpm_trie::Key};
+use monitor_common::{
+    MAX_COVERING_POLICIES, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SERVICE, NEEDS_SOURCE,
+    NO_CLASS, ScopeWord,
+};
+
+use crate::{
+    frame::Frame,
+    maps::{
+        CLASS_WORDS, CLASSES, INTERFACE_CLASS, MACS, NEEDS, NO_SERVICE_CLASS, SERVICES, SOURCES_V4,
+        SOURCES_V6,
+    },
+    parse::{Destination, Packet},
+    service::service_key,
+};
+
+/// The four classes of a packet.
+struct Classes {
+    mac: u32,
+    source: u32,
+    service: u32,
+    interface: u32,
+}
+
+/// A mask of the entries of `set` that apply to `packet`.
+#[inline(always)]
+pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
+    // What no match set needs is known to the verifier, and pruned.
+    let needs = set.needs & NEEDS.load();
+    let mut mask = set.unscoped;
+    if needs & NEEDS_SCOPES == 0 {
+        return mask;
+    }
+    let classes = classes(frame, packet, needs);
+    for index in 0..MAX_COVERING_POLICIES {
+        if index >= set.len as usize {
+            break;
+        }
+        let scope = set.entries[index].scope;
+        // Without a branch on the outcome: the verifier would follow each
+        // combination of outcomes by itself.
+        mask |= meets(&classes, scope) << index;
+    }
+    mask
+}
+
+/// 1 where the packet meets the scope.
+#[inline(always)]
+fn meets(classes: &Classes, scope: u16) -> u32 {
+    let mac = word(classes.mac, scope);
+    let source = word(classes.source, scope);
+    let service = word(classes.service, scope);
+    let interface = word(classes.interface, scope);
+    let within = mac.within | source.within | interface.within;
+    let except = mac.except | source.except | service.except | interface.except;
+    (within & !except) >> (scope % 32) & 1
+}
+
+#[inline(always)]
+fn word(class: u32, scope: u16) -> ScopeWord {
+    let index = class * CLASS_WORDS.load() + u32::from(scope / 32);
+    match CLASSES.get(index) {
+        Some(word) => *word,
+        None => ScopeWord {
+            within: 0,
+            except: 0,
+        },
+    }
+}
+
+/// A class that no entry needs is one that says nothing of the scopes at hand.
+#[inline(always)]
+fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
+    let mut classes = Classes {
+        mac: NO_CLASS,
+        source: NO_CLASS,
+        service: NO_SERVICE_CLASS.load(),
+        interface: INTERFACE_CLASS.load(),
+    };
+    if needs & NEEDS_MAC != 0 {
+        classes.mac = class(&MACS, packet.source_mac).unwrap_or(NO_CLASS);
+    }
+    if needs & NEEDS_SOURCE != 0 {
+        classes.source = source_class(frame, packet).unwrap_or(NO_CLASS);
+    }
+    if needs & NEEDS_SERVICE != 0 {
+        let key = service_key(frame, packet);
+        if let Some(class) = key.and_then(|key| class(&SERVICES, key)) {
+            classes.service = class;
+        }
+    }
+    classes
+}
+
+#[inline(always)]
+fn source_class(frame: &Frame, packet: &Packet) -> Option<u32> {
+    const IPV4_OFFSET: usize = 12;
+    const IPV6_OFFSET: usize = 8;
+    match packet.destination {
+        Destination::Ipv4(_) => class(&SOURCES_V4, frame.bytes(packet.network + IPV4_OFFSET)?),
+        Destination::Ipv6(_) => class(&SOURCES_V6, frame.bytes(packet.network + IPV6_OFFSET)?),
+    }
+}
+
+#[inline(always)]
+fn class<const N: usize>(trie: &LpmTrie<[u8; N], u32>, key: [u8; N]) -> Option<u32> {
+    trie.get(&Key::new(N as u32 * u8::BITS, key)).copied()
+}

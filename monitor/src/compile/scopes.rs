@@ -1,0 +1,346 @@
+//! The conditions of all policies → tables in which the kernel finds, for each
+//! part of a packet's origin and service, which conditions that part decides.
+//!
+//! Values of one part (MAC, source address, service, interface) that no
+//! condition tells apart form a *class*. A class has two bits for each scope:
+//! `within` (the part alone makes the packet one of the devices) and `except`
+//! (it alone excludes the packet). A packet meets a scope where one of its
+//! classes says `within` and none says `except`.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use monitor_common::ScopeWord;
+
+use crate::{
+    address::{Address, Interval, Network},
+    policy::{Device, MacPrefix, Scope, Service},
+};
+
+/// Index into the scopes of a ruleset.
+pub type ScopeIndex = u16;
+
+/// Index of a class.
+pub type ClassId = u32;
+
+/// Scopes in a word.
+const WORD: usize = 32;
+
+/// The scopes of a ruleset, and the classes that decide them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Scopes {
+    /// Distinct; element 0 is every packet. Sorted.
+    pub scopes: Vec<Scope>,
+    /// Class of the MACs that begin with a prefix; those of no prefix have class 0.
+    pub macs: Vec<Classified<MacPrefix>>,
+    /// Class of IPv4 sources; those of no prefix have class 0.
+    pub ipv4: Vec<Classified<Network<Ipv4Addr>>>,
+    /// Class of IPv6 sources; those of no prefix have class 0.
+    pub ipv6: Vec<Classified<Network<Ipv6Addr>>>,
+    /// Class of protocol and port, as the address `0.PROTOCOL.PORT` (the port
+    /// in two bytes); those of no prefix have class `no_service`.
+    pub services: Vec<Classified<Network<Ipv4Addr>>>,
+    /// Class of packets without a readable service, and of other services.
+    pub no_service: ClassId,
+    /// Class of the interfaces that a scope names.
+    pub interfaces: BTreeMap<String, ClassId>,
+    /// Class of all other interfaces.
+    pub other_interface: ClassId,
+    /// For each class [`Scopes::words`] words, bit `s % 32` of word `s / 32` for scope `s`.
+    pub classes: Vec<Vec<ScopeWord>>,
+}
+
+/// A prefix of one part of a packet, and the class of what begins with it but
+/// does not begin with a longer prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Classified<K> {
+    /// First bits.
+    pub prefix: K,
+    /// Their class.
+    pub class: ClassId,
+}
+
+impl Default for Scopes {
+    fn default() -> Self {
+        Self::new(&[])
+    }
+}
+
+impl Scopes {
+    /// Compiles distinct, sorted `scopes`, of which the first is every packet.
+    pub(super) fn new<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> Self {
+        let mut scopes: Vec<Scope> = scopes.into_iter().cloned().collect();
+        scopes.push(Scope::default());
+        scopes.sort_unstable();
+        scopes.dedup();
+        let mut classes = Classes::new(&scopes);
+        let devices = Items::of_devices(&scopes);
+        let macs = classes.of_keys(devices.macs, |row| row);
+        let ipv4 = classes.of_keys(devices.ipv4, |row| row);
+        let ipv6 = classes.of_keys(devices.ipv6, |row| row);
+        let wanting = classes.row_where(|scope| !scope.services.is_empty());
+        let excluded = |row: Row| Row {
+            within: vec![false; row.within.len()],
+            except: wanting
+                .iter()
+                .zip(row.within)
+                .map(|(wanting, within)| *wanting && !within)
+                .collect(),
+        };
+        let no_service = classes.intern(&excluded(classes.nothing()));
+        let services = classes.of_keys(services(&scopes), excluded);
+        let (interfaces, other_interface) = classes.of_interfaces();
+        Self {
+            macs,
+            ipv4,
+            ipv6,
+            services,
+            no_service,
+            interfaces,
+            other_interface,
+            classes: classes.rows,
+            scopes,
+        }
+    }
+
+    /// The index of a scope that was compiled.
+    pub(super) fn index_of(&self, scope: &Scope) -> ScopeIndex {
+        let index = self.scopes.binary_search(scope);
+        let index = index.expect("every scope of the ruleset was compiled");
+        ScopeIndex::try_from(index).expect("there are fewer scopes than policies")
+    }
+
+    /// Words of a class; 0 where no scope asks for anything.
+    #[must_use]
+    pub fn words(&self) -> usize {
+        self.classes.first().map_or(0, Vec::len)
+    }
+
+    /// The class of an interface.
+    #[must_use]
+    pub fn interface_class(&self, name: &str) -> ClassId {
+        let named = self.interfaces.get(name);
+        named.copied().unwrap_or(self.other_interface)
+    }
+}
+
+/// Which scopes a part of a packet makes it one of the devices of, and which exclude it.
+#[derive(Clone)]
+struct Row {
+    within: Vec<bool>,
+    except: Vec<bool>,
+}
+
+/// Rows that were met so far; equal ones have one id.
+struct Classes<'a> {
+    scopes: &'a [Scope],
+    rows: Vec<Vec<ScopeWord>>,
+    ids: HashMap<Vec<ScopeWord>, ClassId>,
+}
+
+impl<'a> Classes<'a> {
+    /// Class 0 decides nothing.
+    fn new(scopes: &'a [Scope]) -> Self {
+        let mut classes = Self {
+            scopes,
+            rows: Vec::new(),
+            ids: HashMap::new(),
+        };
+        classes.intern(&classes.nothing());
+        classes
+    }
+
+    fn row_where(&self, holds: impl Fn(&Scope) -> bool) -> Vec<bool> {
+        self.scopes.iter().map(holds).collect()
+    }
+
+    fn nothing(&self) -> Row {
+        Row {
+            within: vec![false; self.scopes.len()],
+            except: vec![false; self.scopes.len()],
+        }
+    }
+
+    fn intern(&mut self, row: &Row) -> ClassId {
+        // A ruleset whose only scope is every packet needs no words at all.
+        let scopes = if self.scopes.len() > 1 {
+            row.within.len()
+        } else {
+            0
+        };
+        let mut words = vec![ScopeWord::default(); scopes.div_ceil(WORD)];
+        for scope in 0..scopes {
+            let word = &mut words[scope / WORD];
+            word.within |= u32::from(row.within[scope]) << (scope % WORD);
+            word.except |= u32::from(row.except[scope]) << (scope % WORD);
+        }
+        if let Some(id) = self.ids.get(&words) {
+            return *id;
+        }
+        let id = ClassId::try_from(self.rows.len()).expect("there are fewer classes than keys");
+        self.rows.push(words.clone());
+        self.ids.insert(words, id);
+        id
+    }
+
+    /// The class of each key: that of all keys that hold it, as `finish` says.
+    fn of_keys<K: KeyPrefix>(
+        &mut self,
+        mut items: Vec<Item<K>>,
+        finish: impl Fn(Row) -> Row,
+    ) -> Vec<Classified<K>> {
+        items.sort_unstable_by_key(|item| item.key);
+        let mut open: Vec<(K, Row)> = Vec::new();
+        let mut keys = Vec::new();
+        for group in items.chunk_by(|a, b| a.key == b.key) {
+            let key = group[0].key;
+            while open.pop_if(|(outer, _)| !outer.holds(key)).is_some() {}
+            let mut row = open
+                .last()
+                .map_or_else(|| self.nothing(), |(_, row)| row.clone());
+            for item in group {
+                let side = if item.except {
+                    &mut row.except
+                } else {
+                    &mut row.within
+                };
+                side[item.scope] = true;
+            }
+            let class = self.intern(&finish(row.clone()));
+            open.push((key, row));
+            keys.push(Classified { prefix: key, class });
+        }
+        keys
+    }
+
+    /// The class of each interface that a scope names, and of all others.
+    fn of_interfaces(&mut self) -> (BTreeMap<String, ClassId>, ClassId) {
+        let named = self.scopes.iter().flat_map(|scope| {
+            let devices = scope.devices.iter().chain(&scope.except_devices);
+            let groups = devices.filter_map(|device| match device {
+                Device::Interface(name) => Some(name),
+                Device::Mac(_) | Device::Ipv4(_) | Device::Ipv6(_) => None,
+            });
+            scope.interfaces.iter().chain(groups)
+        });
+        let mut classes = BTreeMap::new();
+        for name in named.collect::<Vec<_>>() {
+            classes.insert(name.clone(), self.of_interface(Some(name)));
+        }
+        (classes, self.of_interface(None))
+    }
+
+    fn of_interface(&mut self, name: Option<&str>) -> ClassId {
+        let here = |device: &Device| match device {
+            Device::Interface(other) => Some(other.as_str()) == name,
+            Device::Mac(_) | Device::Ipv4(_) | Device::Ipv6(_) => false,
+        };
+        let elsewhere = |scope: &Scope| {
+            let mut interfaces = scope.interfaces.iter();
+            !scope.interfaces.is_empty() && !interfaces.any(|other| Some(other.as_str()) == name)
+        };
+        let row = Row {
+            within: self
+                .row_where(|scope| scope.devices.is_empty() || scope.devices.iter().any(here)),
+            except: self
+                .row_where(|scope| elsewhere(scope) || scope.except_devices.iter().any(here)),
+        };
+        self.intern(&row)
+    }
+}
+
+/// A prefix that a scope names.
+struct Item<K> {
+    key: K,
+    scope: usize,
+    except: bool,
+}
+
+/// Sorts before those that it holds.
+trait KeyPrefix: Copy + Ord {
+    fn holds(self, other: Self) -> bool;
+}
+
+impl<A: Address> KeyPrefix for Network<A> {
+    fn holds(self, other: Self) -> bool {
+        self.contains_network(other)
+    }
+}
+
+impl KeyPrefix for MacPrefix {
+    fn holds(self, other: Self) -> bool {
+        self.length() <= other.length() && self.contains(other.address())
+    }
+}
+
+/// What the scopes name of the devices, by part.
+#[derive(Default)]
+struct Items {
+    macs: Vec<Item<MacPrefix>>,
+    ipv4: Vec<Item<Network<Ipv4Addr>>>,
+    ipv6: Vec<Item<Network<Ipv6Addr>>>,
+}
+
+impl Items {
+    fn of_devices(scopes: &[Scope]) -> Self {
+        let mut items = Self::default();
+        for (scope, conditions) in scopes.iter().enumerate() {
+            for device in &conditions.devices {
+                items.add(device, scope, false);
+            }
+            for device in &conditions.except_devices {
+                items.add(device, scope, true);
+            }
+        }
+        items
+    }
+
+    fn add(&mut self, device: &Device, scope: usize, except: bool) {
+        match device {
+            Device::Mac(key) => self.macs.push(item(*key, scope, except)),
+            Device::Ipv4(key) => self.ipv4.push(item(*key, scope, except)),
+            Device::Ipv6(key) => self.ipv6.push(item(*key, scope, except)),
+            // There are few of them, and each program knows its own.
+            Device::Interface(_) => {}
+        }
+    }
+}
+
+fn item<K>(key: K, scope: usize, except: bool) -> Item<K> {
+    Item { key, scope, except }
+}
+
+fn services(scopes: &[Scope]) -> Vec<Item<Network<Ipv4Addr>>> {
+    let mut items = Vec::new();
+    for (scope, conditions) in scopes.iter().enumerate() {
+        let keys = conditions
+            .services
+            .iter()
+            .flat_map(|service| keys(*service));
+        let networks = keys.flat_map(Interval::networks);
+        items.extend(networks.map(|key| item(key, scope, false)));
+    }
+    items
+}
+
+/// The pairs of protocol (IANA number) and destination port of a service, in
+/// the form of addresses so that ranges become prefixes as those of addresses
+/// do; protocols without ports have all ports.
+fn keys(service: Service) -> Vec<Interval<Ipv4Addr>> {
+    const ICMP: u32 = 1;
+    const TCP: u32 = 6;
+    const UDP: u32 = 17;
+    const ICMPV6: u32 = 58;
+    let keys = |protocol: u32, first: u16, last: u16| {
+        let key = |port: u16| Ipv4Addr::from_bits(protocol << 16 | u32::from(port));
+        Interval::new(key(first), key(last))
+    };
+    let keys = match service {
+        Service::Icmp => [keys(ICMP, 0, u16::MAX), keys(ICMPV6, 0, u16::MAX)],
+        Service::Tcp(ports) => [keys(TCP, ports.first(), ports.last()), None],
+        Service::Udp(ports) => [keys(UDP, ports.first(), ports.last()), None],
+    };
+    keys.into_iter().flatten().collect()
+}

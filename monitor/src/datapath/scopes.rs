@@ -1,0 +1,155 @@
+//! The conditions of a ruleset → maps and constants of a generation.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use aya::{
+    Ebpf, Pod,
+    maps::{MapData, lpm_trie},
+};
+use monitor_common::{
+    MatchEntry, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SERVICE, NEEDS_SOURCE, SERVICE_KEY_BYTES,
+};
+
+use super::{
+    Error,
+    generation::{freeze, write},
+    object::{self, Constants, ruleset},
+    state::PolicySlot,
+    sys,
+};
+use crate::{
+    address::{Address, Network},
+    compile::{ClassId, Classified, Ruleset, Scopes},
+    policy::{Action, Device, MacAddress, Scope},
+};
+
+/// A match set as the kernel reads it.
+pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> MatchSet {
+    let policies = &ruleset.match_sets[id];
+    let mut set = MatchSet {
+        len: u32::try_from(policies.len()).expect("the compiler limits a match set"),
+        ..MatchSet::default()
+    };
+    for (entry, index) in policies.iter().enumerate() {
+        let policy = &ruleset.policies[usize::from(*index)];
+        set.entries[entry] = MatchEntry {
+            policy: slots[usize::from(*index)],
+            scope: policy.scope,
+        };
+        let bit = 1 << entry;
+        match policy.action {
+            Action::Allow => set.allows |= bit,
+            Action::Drop => set.drops |= bit,
+            Action::Count => {}
+        }
+        if policy.scope == 0 {
+            set.unscoped |= bit;
+        }
+        set.needs |= needs(&ruleset.scopes.scopes[usize::from(policy.scope)]);
+    }
+    set
+}
+
+/// What has to be known of a packet to say whether it meets `scope`.
+fn needs(scope: &Scope) -> u32 {
+    let mut needs = 0;
+    for device in scope.devices.iter().chain(&scope.except_devices) {
+        needs |= match device {
+            Device::Mac(_) => NEEDS_MAC,
+            Device::Ipv4(_) | Device::Ipv6(_) => NEEDS_SOURCE,
+            // Constant for each program.
+            Device::Interface(_) => 0,
+        };
+    }
+    if !scope.services.is_empty() {
+        needs |= NEEDS_SERVICE;
+    }
+    if scope.is_everything() {
+        return 0;
+    }
+    needs | NEEDS_SCOPES
+}
+
+/// The constants of the program of one interface.
+pub(super) fn constants(
+    ruleset: &Ruleset,
+    (interface, slot): (&str, u32),
+    log_packets: bool,
+) -> Constants {
+    let scopes = &ruleset.scopes;
+    Constants {
+        interface_slot: slot,
+        has_ipv4: !ruleset.ipv4.is_empty(),
+        has_ipv6: !ruleset.ipv6.is_empty(),
+        needs: scopes
+            .scopes
+            .iter()
+            .map(needs)
+            .fold(0, |all, one| all | one),
+        class_words: u32::try_from(scopes.words()).expect("there are fewer scopes than policies"),
+        interface_class: scopes.interface_class(interface),
+        no_service_class: scopes.no_service,
+        log_packets,
+    }
+}
+
+/// Entries of the maps of `scopes`. No map may have none, so empty ones have one.
+pub(super) fn sizes(scopes: &Scopes) -> [(&'static str, u32); 5] {
+    let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the scopes");
+    [
+        (ruleset::MACS, entries(scopes.macs.len())),
+        (ruleset::SOURCES_V4, entries(scopes.ipv4.len())),
+        (ruleset::SOURCES_V6, entries(scopes.ipv6.len())),
+        (ruleset::SERVICES, entries(scopes.services.len())),
+        (
+            ruleset::CLASSES,
+            entries(scopes.classes.len() * scopes.words()),
+        ),
+    ]
+}
+
+/// Writes and freezes the maps of `scopes`.
+pub(super) fn fill(object: &mut Ebpf, scopes: &Scopes) -> Result<(), Error> {
+    let macs = scopes.macs.iter().map(|mac| {
+        let MacAddress(octets) = mac.prefix.address();
+        (u32::from(mac.prefix.length()), octets, mac.class)
+    });
+    fill_trie(object, ruleset::MACS, macs)?;
+    let ipv4 = networks(&scopes.ipv4, Ipv4Addr::octets);
+    fill_trie(object, ruleset::SOURCES_V4, ipv4)?;
+    let ipv6 = networks(&scopes.ipv6, Ipv6Addr::octets);
+    fill_trie(object, ruleset::SOURCES_V6, ipv6)?;
+    let services = networks(&scopes.services, Ipv4Addr::octets);
+    fill_trie::<[u8; SERVICE_KEY_BYTES]>(object, ruleset::SERVICES, services)?;
+    let words: Vec<_> = scopes.classes.iter().flatten().copied().collect();
+    if !words.is_empty() {
+        sys::array_fill(object::map_fd(object, ruleset::CLASSES), &words)
+            .map_err(|source| Error::system("fill map CLASSES", source))?;
+    }
+    freeze(object, ruleset::CLASSES)
+}
+
+/// Length in bits, octets and class of each network.
+fn networks<A: Address, K>(
+    networks: &[Classified<Network<A>>],
+    octets: impl Fn(&A) -> K,
+) -> impl Iterator<Item = (u32, K, ClassId)> {
+    networks.iter().map(move |source| {
+        let network = source.prefix;
+        let octets = octets(&network.address());
+        (u32::from(network.length()), octets, source.class)
+    })
+}
+
+fn fill_trie<K: Pod>(
+    object: &mut Ebpf,
+    name: &'static str,
+    prefixes: impl Iterator<Item = (u32, K, ClassId)>,
+) -> Result<(), Error> {
+    let mut trie: lpm_trie::LpmTrie<&mut MapData, K, u32> = object::map_mut(object, name)?;
+    for (length, octets, class) in prefixes {
+        let key = lpm_trie::Key::new(length, octets);
+        trie.insert(&key, &class, 0).map_err(write(name))?;
+    }
+    freeze(object, name)
+}
