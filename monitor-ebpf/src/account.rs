@@ -10,8 +10,8 @@ use monitor_common::{
 use crate::{
     decide::{Matched, Verdict},
     frame::Frame,
-    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, POLICIES},
-    parse::{Family, Packet},
+    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, MATCH_SETS, POLICIES},
+    parse::Family,
 };
 
 #[inline(always)]
@@ -40,11 +40,28 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
 
 /// Adds the packet to every policy that applies to it, whichever of them decided.
 #[inline(always)]
-pub(crate) fn policies(frame: &Frame, packet: &Packet, matched: &Matched, verdict: Verdict) {
-    let Matched { set, mask } = matched;
-    let bytes = frame.len();
+pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict) {
+    let mac = u64::from_ne_bytes(frame.source_mac());
+    let dropped = match verdict {
+        Verdict::Passed => 0,
+        Verdict::Dropped => 1,
+    };
+    add_to_policies(matched.set_id, matched.mask, mac, frame.len(), dropped);
+}
+
+/// A function that the verifier examines by itself, once, and not again for
+/// every way that leads to a verdict: it is global (kernel commit 51c39bb1d5d1),
+/// and takes and returns numbers only. `mac` is in network order, followed by
+/// two zero bytes.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, dropped: u32) -> u32 {
+    let Some(set) = MATCH_SETS.get(set_id) else {
+        return 0;
+    };
+    let [a, b, c, d, e, f, ..] = mac.to_ne_bytes();
     for index in 0..MAX_COVERING_POLICIES {
-        if index >= set.len as usize {
+        if mask >> index == 0 {
             break;
         }
         if mask >> index & 1 == 0 {
@@ -54,16 +71,22 @@ pub(crate) fn policies(frame: &Frame, packet: &Packet, matched: &Matched, verdic
         let Some(policy) = policy_counters(slot) else {
             continue;
         };
+        let verdict = if dropped == 0 {
+            Verdict::Passed
+        } else {
+            Verdict::Dropped
+        };
         match verdict {
             Verdict::Passed => policy.passed.add_packet(bytes),
             Verdict::Dropped => policy.dropped.add_packet(bytes),
         }
         let device = DeviceKey {
-            mac: packet.source_mac,
+            mac: [a, b, c, d, e, f],
             policy: slot,
         };
         device_cell(&device, verdict, policy).add_packet(bytes);
     }
+    0
 }
 
 /// The cell of a device, or the policy's `other` cell where the table is full.

@@ -18,6 +18,7 @@ pub(crate) enum Outcome {
 
 /// The policies that apply to a packet; there may be none.
 pub(crate) struct Matched {
+    pub(crate) set_id: u32,
     pub(crate) set: &'static MatchSet,
     /// Bit `n` stands for entry `n` of the set.
     pub(crate) mask: u32,
@@ -37,9 +38,9 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
         Err(reason) => return Outcome::Unparsed(reason),
     };
     match lookup(&packet.destination) {
-        Some(set) => {
+        Some((set_id, set)) => {
             let mask = applying(frame, &packet, set);
-            let matched = Matched { set, mask };
+            let matched = Matched { set_id, set, mask };
             let verdict = verdict(&matched);
             Outcome::Matched(packet, matched, verdict)
         }
@@ -50,7 +51,7 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
 /// An `allow` wins, else any `drop` drops, else the packet passes.
 #[inline(always)]
 fn verdict(matched: &Matched) -> Verdict {
-    let Matched { set, mask } = matched;
+    let Matched { set, mask, .. } = matched;
     if mask & set.allows == 0 && mask & set.drops != 0 {
         Verdict::Dropped
     } else {

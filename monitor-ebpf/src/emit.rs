@@ -8,19 +8,28 @@ use monitor_common::MAX_COVERING_POLICIES;
 
 use crate::{
     decide::{Matched, Verdict},
+    frame::Frame,
     maps::LOG_PACKETS,
     parse::{Destination, Packet},
 };
 
 /// Writes a matched packet to the log where `run --log-packets` asks for it.
 #[inline(always)]
-pub(crate) fn matched(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict: Verdict) {
+pub(crate) fn matched(
+    ctx: &XdpContext,
+    frame: &Frame,
+    packet: &Packet,
+    matched: &Matched,
+    verdict: Verdict,
+) {
     if LOG_PACKETS.load() == 0 {
         return;
     }
     let Some(slot) = strongest(matched) else {
         return;
     };
+    let [a, b, c, d, e, f, ..] = frame.source_mac();
+    let source_mac = [a, b, c, d, e, f];
     let verdict = match verdict {
         Verdict::Passed => "passed",
         Verdict::Dropped => "dropped",
@@ -30,7 +39,7 @@ pub(crate) fn matched(ctx: &XdpContext, packet: &Packet, matched: &Matched, verd
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
-            packet.source_mac,
+            source_mac,
             Ipv4Addr::from(address),
             slot
         ),
@@ -38,7 +47,7 @@ pub(crate) fn matched(ctx: &XdpContext, packet: &Packet, matched: &Matched, verd
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
-            packet.source_mac,
+            source_mac,
             Ipv6Addr::from(address),
             slot
         ),

@@ -8,10 +8,10 @@ use crate::{
     parse::Destination,
 };
 
-/// The match set of the longest prefix that covers `destination`. A family
+/// Id and match set of the longest prefix that covers `destination`. A family
 /// without prefixes costs no look-up.
 #[inline(always)]
-pub(crate) fn lookup(destination: &Destination) -> Option<&'static MatchSet> {
+pub(crate) fn lookup(destination: &Destination) -> Option<(u32, &'static MatchSet)> {
     let id = match destination {
         Destination::Ipv4(address) if HAS_IPV4.load() != 0 => {
             PREFIXES_V4.get(&Key::new(u32::BITS, *address))
@@ -24,5 +24,5 @@ pub(crate) fn lookup(destination: &Destination) -> Option<&'static MatchSet> {
     if *id == NO_MATCH {
         return None;
     }
-    MATCH_SETS.get(*id)
+    Some((*id, MATCH_SETS.get(*id)?))
 }

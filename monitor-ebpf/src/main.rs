@@ -37,8 +37,8 @@ fn monitor(ctx: XdpContext) -> u32 {
         }
         Outcome::Matched(packet, matched, verdict) => {
             account::interface(&frame, packet.family(), verdict);
-            account::policies(&frame, &packet, &matched, verdict);
-            emit::matched(&ctx, &packet, &matched, verdict);
+            account::policies(&frame, &matched, verdict);
+            emit::matched(&ctx, &frame, &packet, &matched, verdict);
             verdict
         }
     };

@@ -6,7 +6,6 @@ use crate::frame::Frame;
 
 const ETHERNET_HEADER: usize = 14;
 const ETHER_TYPE_OFFSET: usize = 12;
-const SOURCE_MAC_OFFSET: usize = 6;
 
 // EtherTypes: IEEE 802 numbers (IANA), tags of IEEE 802.1Q and two that
 // older switches use for the outer tag.
@@ -31,8 +30,6 @@ const PPP_IPV6: u16 = 0x0057;
 
 /// What matching needs to know of a frame.
 pub(crate) struct Packet {
-    /// Source MAC, network order.
-    pub(crate) source_mac: [u8; 6],
     pub(crate) destination: Destination,
     /// Offset of the IP header in the frame, bytes.
     pub(crate) network: usize,
@@ -65,9 +62,6 @@ pub(crate) fn parse(frame: &Frame) -> Result<Packet, Reason> {
     let Some(ether_type) = frame.bytes::<2>(ETHER_TYPE_OFFSET) else {
         return Err(Reason::TruncatedEthernet);
     };
-    let Some(source_mac) = frame.bytes::<6>(SOURCE_MAC_OFFSET) else {
-        return Err(Reason::TruncatedEthernet);
-    };
     let (ether_type, offset) = skip_vlan_tags(frame, u16::from_be_bytes(ether_type))?;
     let (destination, network) = match ether_type {
         IPV4 => (ipv4(frame, offset)?, offset),
@@ -76,7 +70,6 @@ pub(crate) fn parse(frame: &Frame) -> Result<Packet, Reason> {
         _ => return Err(Reason::NonIp),
     };
     Ok(Packet {
-        source_mac,
         destination,
         network,
     })

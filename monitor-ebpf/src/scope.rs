@@ -80,7 +80,8 @@ fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
         interface: INTERFACE_CLASS.load(),
     };
     if needs & NEEDS_MAC != 0 {
-        classes.mac = class(&MACS, packet.source_mac).unwrap_or(NO_CLASS);
+        let [a, b, c, d, e, f, ..] = frame.source_mac();
+        classes.mac = class(&MACS, [a, b, c, d, e, f]).unwrap_or(NO_CLASS);
     }
     if needs & NEEDS_SOURCE != 0 {
         classes.source = source_class(frame, packet).unwrap_or(NO_CLASS);

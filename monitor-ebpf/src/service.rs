@@ -29,7 +29,7 @@ const MAX_EXTENSIONS: usize = 8;
 const IPV6_HEADER: usize = 40;
 const FRAGMENT_HEADER: usize = 8;
 
-/// The key of the packet's service; `None` where it cannot be read: a later
+/// The key of the service of a packet; `None` where it cannot be read: a later
 /// fragment, a packet cut short, too many extension headers, another protocol.
 #[inline(always)]
 pub(crate) fn service_key(frame: &Frame, packet: &Packet) -> Option<[u8; SERVICE_KEY_BYTES]> {
@@ -52,40 +52,46 @@ pub(crate) fn service_key(frame: &Frame, packet: &Packet) -> Option<[u8; SERVICE
 #[inline(always)]
 fn ipv4(frame: &Frame, network: usize) -> Option<(u8, usize)> {
     const FRAGMENT_OFFSET: u16 = 0x1fff;
-    let [first] = frame.bytes::<1>(network)?;
-    let fragment = u16::from_be_bytes(frame.bytes::<2>(network + 6)?);
-    let [protocol] = frame.bytes::<1>(network + 9)?;
-    let header = usize::from(first & 0x0f) * 4;
-    (fragment & FRAGMENT_OFFSET == 0).then_some((protocol, network + header))
+    let fixed = frame.bytes::<10>(network)?;
+    let header = usize::from(fixed[0] & 0x0f) * 4;
+    let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
+    (fragment & FRAGMENT_OFFSET == 0).then_some((fixed[9], network + header))
 }
 
 /// The same behind extension headers (RFC 8200, section 4).
 #[inline(always)]
 fn ipv6(frame: &Frame, network: usize) -> Option<(u8, usize)> {
-    let [mut next] = frame.bytes::<1>(network + 6)?;
+    let mut next = frame.bytes::<8>(network)?[6];
     let mut offset = network + IPV6_HEADER;
     for _ in 0..MAX_EXTENSIONS {
-        let length = match next {
-            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS | MOBILITY | HOST_IDENTITY | SHIM6 => {
-                let [_, units] = frame.bytes::<2>(offset)?;
-                (usize::from(units) + 1) * 8
-            }
+        if !is_extension(next) {
+            return Some((next, offset));
+        }
+        let [following, length, high, low] = frame.bytes::<4>(offset)?;
+        offset += match next {
+            FRAGMENT if u16::from_be_bytes([high, low]) >> 3 != 0 => return None,
+            FRAGMENT => FRAGMENT_HEADER,
             // RFC 4302, section 2.2.
-            AUTHENTICATION => {
-                let [_, words] = frame.bytes::<2>(offset)?;
-                (usize::from(words) + 2) * 4
-            }
-            FRAGMENT => {
-                let place = u16::from_be_bytes(frame.bytes::<2>(offset + 2)?);
-                if place >> 3 != 0 {
-                    return None;
-                }
-                FRAGMENT_HEADER
-            }
-            protocol => return Some((protocol, offset)),
+            AUTHENTICATION => (usize::from(length) + 2) * 4,
+            _ => (usize::from(length) + 1) * 8,
         };
-        [next] = frame.bytes::<1>(offset)?;
-        offset += length;
+        next = following;
     }
-    None
+    // The last one may lead to a protocol as well.
+    (!is_extension(next)).then_some((next, offset))
+}
+
+#[inline(always)]
+fn is_extension(header: u8) -> bool {
+    matches!(
+        header,
+        HOP_BY_HOP
+            | ROUTING
+            | FRAGMENT
+            | AUTHENTICATION
+            | DESTINATION_OPTIONS
+            | MOBILITY
+            | HOST_IDENTITY
+            | SHIM6
+    )
 }

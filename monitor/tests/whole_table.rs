@@ -37,7 +37,8 @@ fn the_kernel_finds_in_the_whole_table_what_is_in_it() {
     let ruleset = ruleset(&list);
     assert_eq!(ruleset.ipv4.len() + ruleset.ipv6.len(), table.0.len());
 
-    let mut sandbox = Sandbox::new(&ruleset, "wlan0").expect("load the program (this test needs root)");
+    let mut sandbox =
+        Sandbox::new(&ruleset, "wlan0").expect("load the program (this test needs root)");
     let mut random = generator();
     let mut found = [[0_usize; 2]; 2];
     for _ in 0..FRAMES {

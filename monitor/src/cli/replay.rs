@@ -19,7 +19,12 @@ pub(crate) struct ReplayArgs {
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
     /// The interface that policies with `interfaces` take the frames to come from
-    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "",
+        hide_default_value = true
+    )]
     interface: String,
 }
 

@@ -32,7 +32,8 @@ impl Pair {
     /// Through the real reader and compiler on one side, as they are on the other.
     pub(crate) fn new(policies: Vec<Policy>) -> Self {
         let ruleset = compiled(&to_yaml(&policies));
-        let sandbox = Sandbox::new(&ruleset, "wlan0").expect("load the program (this test needs root)");
+        let sandbox =
+            Sandbox::new(&ruleset, "wlan0").expect("load the program (this test needs root)");
         Self {
             model: Model::new(policies.clone()),
             policies,
