@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Serialize, Serializer};
 
-use crate::policy::{Action, Policy, PolicyName};
+use crate::policy::{Action, Met, Packet, Policy, PolicyName};
 
 /// The answer for one destination address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +32,8 @@ pub enum Decision {
     Action(Action),
     /// No policy matches: the packet passes.
     None,
+    /// What is not known of the packet decides.
+    Depends,
 }
 
 /// A policy that matches.
@@ -47,7 +49,7 @@ pub struct Match {
     pub source: String,
     /// Whether this policy decides.
     pub effective: bool,
-    /// What the match depends on; nothing yet.
+    /// Where it matches only some packets, as far as they are known: which.
     #[serde(rename = "if")]
     pub condition: Option<String>,
     /// What an overlay changed of this policy.
@@ -94,12 +96,13 @@ pub struct Holder {
     pub list_author: Option<String>,
 }
 
-/// What the enabled policies of `policies` decide about `address`.
+/// What the enabled policies of `policies` decide about packets to `address`
+/// of which `packet` is known.
 #[must_use]
-pub fn explain(policies: &[Policy], address: IpAddr) -> Explanation {
+pub fn explain(policies: &[Policy], address: IpAddr, packet: &Packet) -> Explanation {
     let mut found: Vec<(u8, Match)> = policies
         .iter()
-        .filter_map(|policy| matching(policy, address))
+        .filter_map(|policy| matching(policy, address, packet))
         .collect();
     found.sort_by(|(a_length, a), (b_length, b)| {
         let longer_first = b_length.cmp(a_length);
@@ -109,13 +112,20 @@ pub fn explain(policies: &[Policy], address: IpAddr) -> Explanation {
             .then_with(|| a.policy.cmp(&b.policy))
     });
     let mut matches: Vec<Match> = found.into_iter().map(|(_, found)| found).collect();
-    if let Some(first) = matches.first_mut() {
-        first.effective = true;
-    }
+    let decision = Decision::of(&matches);
+    let certain = |found: &&mut Match| found.condition.is_none();
+    let winner = match decision {
+        Decision::Depends | Decision::None => None,
+        Decision::Action(_) => matches.iter_mut().find(certain),
+    };
+    let effective = winner.map(|winner| {
+        winner.effective = true;
+        winner.policy.clone()
+    });
     Explanation {
         address,
-        decision: Decision::of(matches.first()),
-        effective: matches.first().map(|first| first.policy.clone()),
+        decision,
+        effective,
         matches,
         left_out: policies
             .iter()
@@ -125,15 +135,20 @@ pub fn explain(policies: &[Policy], address: IpAddr) -> Explanation {
     }
 }
 
-fn matching(policy: &Policy, address: IpAddr) -> Option<(u8, Match)> {
+fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Match)> {
     let found = policy.longest_match(address).filter(|_| policy.enabled())?;
+    let condition = match policy.scope().met_by(packet) {
+        Met::Yes => None,
+        Met::No => return None,
+        Met::If(condition) => Some(condition),
+    };
     let entry = Match {
         policy: policy.name().clone(),
         action: policy.action(),
         prefix: found.prefix,
         source: found.source,
         effective: false,
-        condition: None,
+        condition,
         changed: Changed::of(policy),
     };
     Some((found.length, entry))
@@ -173,16 +188,26 @@ impl fmt::Display for Changed {
 }
 
 impl Decision {
-    fn of(strongest: Option<&Match>) -> Self {
-        strongest.map_or(Self::None, |strongest| Self::Action(strongest.action))
+    /// Of `matches` in order of precedence: the first that is certain decides,
+    /// unless one before it may and has another action.
+    fn of(matches: &[Match]) -> Self {
+        let certain = matches.iter().find(|found| found.condition.is_none());
+        let decision = certain.map_or(Self::None, |found| Self::Action(found.action));
+        let before = matches.iter().take_while(|found| found.condition.is_some());
+        let mut others = before.map(|found| Self::Action(found.action));
+        if others.any(|other| other != decision) {
+            return Self::Depends;
+        }
+        decision
     }
 
-    /// `allow`, `drop`, `count` or `none`.
+    /// `allow`, `drop`, `count`, `none` or `depends`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Action(action) => action.name(),
             Self::None => "none",
+            Self::Depends => "depends",
         }
     }
 
@@ -192,6 +217,7 @@ impl Decision {
             Self::Action(Action::Drop) => "its packets are dropped",
             Self::Action(Action::Count) => "its packets are counted and pass",
             Self::None => "no policy matches; its packets pass and no policy counts them",
+            Self::Depends => "on what is not known of the packet, see below",
         }
     }
 }
@@ -223,7 +249,8 @@ impl fmt::Display for Explanation {
             writeln!(f, "          overlay: {changed}")?;
         }
         if let Some(winner) = &self.effective {
-            let without = Decision::of(self.matches.get(1));
+            let others = self.matches.iter().filter(|found| !found.effective);
+            let without = Decision::of(&others.cloned().collect::<Vec<_>>());
             writeln!(
                 f,
                 "\nwithout {winner}: {} ({})",
@@ -248,6 +275,9 @@ impl Explanation {
                 "{mark} {:<5}  {:<name$}  {:<prefix$}  {}",
                 found.action, found.policy, found.prefix, found.source
             )?;
+            if let Some(condition) = &found.condition {
+                writeln!(f, "          if {condition}")?;
+            }
             if let Some(changed) = &found.changed {
                 writeln!(f, "          overlay: {changed}")?;
             }

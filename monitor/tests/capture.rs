@@ -55,7 +55,7 @@ fn assert_destinations(expected: &Expected, frames: &[Frame], policies: &[Policy
     let mut in_lists = (0, 0);
     let mut devices: BTreeMap<_, ExpectedDevice> = BTreeMap::new();
     for frame in frames {
-        let (packet, matched) = match judge(policies, &frame.data) {
+        let (packet, matched) = match judge(policies, "", &frame.data) {
             Outcome::Unparsed(_) => {
                 other += 1;
                 continue;

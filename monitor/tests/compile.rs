@@ -16,7 +16,7 @@ use std::{
 use monitor::{
     compile::{Ruleset, compile, shadowed_drops},
     explain::{Decision, explain},
-    policy::{Action, Files, Loaded, load},
+    policy::{Action, Files, Loaded, Packet, load},
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -189,7 +189,7 @@ proptest! {
                 .map(|policy| ruleset.policies[usize::from(*policy)].name.to_string())
                 .collect();
             prop_assert_eq!(&found, &expected, "lookup of {}", ip);
-            let explained = explain(&loaded.policies, ip).matches;
+            let explained = explain(&loaded.policies, ip, &Packet::default()).matches;
             let explained: Vec<String> = explained.iter().map(|found| found.policy.to_string()).collect();
             prop_assert_eq!(&explained, &expected, "explain of {}", ip);
         }
@@ -359,7 +359,7 @@ fn nothing_matches_an_empty_ruleset() {
     let ruleset = Ruleset::default();
     assert!(ruleset.lookup(IpAddr::from([192, 0, 2, 1])).is_empty());
     assert_eq!(
-        explain(&[], IpAddr::from([192, 0, 2, 1])).decision,
+        explain(&[], IpAddr::from([192, 0, 2, 1]), &Packet::default()).decision,
         Decision::None
     );
 }

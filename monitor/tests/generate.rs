@@ -53,6 +53,7 @@ fn built_packets_are_whole() {
 const SIZE: Size = Size {
     policies: 12,
     entries: 12,
+    scopes: true,
 };
 
 #[test]

@@ -374,6 +374,7 @@ fn compare_random(mut random: StdRng) {
         let size = Size {
             policies: 1 + number % 32,
             entries: 1 + number % 24,
+            scopes: number % 4 != 0,
         };
         let policies = acceptable(generate::ruleset(&mut random, size));
         let mut pair = Pair::new(policies.clone());

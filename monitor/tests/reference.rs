@@ -257,7 +257,7 @@ fn blocks_contain_their_first_and_last_address_and_no_more() {
 }
 
 fn names(policies: &[Policy], destination: &str) -> (Vec<String>, Verdict) {
-    match judge(policies, &to(destination).build()) {
+    match judge(policies, "br-lan", &to(destination).build()) {
         Outcome::Parsed {
             matched, verdict, ..
         } => (

@@ -91,6 +91,7 @@ impl Check {
             files,
             lists,
             diagnostics,
+            ..
         } = compile_files(&paths, &Disk);
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
@@ -129,8 +130,12 @@ impl Check {
 fn counts(diagnostics: &Diagnostics) -> String {
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let (errors, warnings) = (diagnostics.error_count(), diagnostics.warning_count());
+    let notes = match diagnostics.notes().count() {
+        0 => String::new(),
+        notes => format!(", {notes} note{}", plural(notes)),
+    };
     format!(
-        "{errors} error{}, {warnings} warning{}",
+        "{errors} error{}, {warnings} warning{}{notes}",
         plural(errors),
         plural(warnings)
     )

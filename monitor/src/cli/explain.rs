@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use monitor::{
     explain::explain,
-    policy::{Disk, load},
+    policy::{Disk, InvalidService, MacAddress, Packet, Service, load},
 };
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json};
@@ -17,6 +17,22 @@ pub(crate) struct Explain {
     /// The destination address.
     #[arg(value_parser = address)]
     address: IpAddr,
+    /// The device that sends: its MAC or address, or one of each (repeatable)
+    #[arg(long, value_name = "MAC|IP", value_parser = device)]
+    device: Vec<Known>,
+    /// What the packets are for: tcp/443, udp/53, icmp
+    #[arg(long, value_parser = service)]
+    service: Option<Service>,
+    /// The interface on which they come in
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
+}
+
+/// One thing that is known of a device.
+#[derive(Clone, Copy, Debug)]
+enum Known {
+    Mac(MacAddress),
+    Address(IpAddr),
 }
 
 impl Explain {
@@ -26,13 +42,49 @@ impl Explain {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: mend the errors above");
         }
-        let explanation = explain(&loaded.policies, self.address);
+        let explanation = explain(&loaded.policies, self.address, &self.packet());
         if common.json {
             print_json(&explanation)?;
         } else {
             print(&explanation.to_string())?;
         }
         Ok(Outcome::Fine)
+    }
+
+    fn packet(&self) -> Packet {
+        let mut packet = Packet {
+            service: self.service,
+            interface: self.interface.clone(),
+            ..Packet::default()
+        };
+        for known in &self.device {
+            match known {
+                Known::Mac(mac) => packet.mac = Some(*mac),
+                Known::Address(address) => packet.address = Some(*address),
+            }
+        }
+        packet
+    }
+}
+
+fn device(text: &str) -> Result<Known, String> {
+    if let Ok(mac) = text.parse() {
+        return Ok(Known::Mac(mac));
+    }
+    let address = text.parse().map(Known::Address);
+    address.map_err(|_| "write a MAC such as 64:cc:2e:11:22:33, or an address".to_owned())
+}
+
+/// One port, because packets have one.
+fn service(text: &str) -> Result<Service, String> {
+    let service: Service = text
+        .parse()
+        .map_err(|error: InvalidService| format!("{error}; write tcp/443, udp/53 or icmp"))?;
+    match service {
+        Service::Tcp(ports) | Service::Udp(ports) if ports.first() != ports.last() => {
+            Err("packets are for one port; write one such as tcp/443".to_owned())
+        }
+        Service::Tcp(_) | Service::Udp(_) | Service::Icmp => Ok(service),
     }
 }
 

@@ -17,7 +17,8 @@ use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
     address::Address,
     policy::{
-        Destinations, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded, Policy, load,
+        Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded,
+        Policy, load,
     },
     snapshot::Prefixes,
 };
@@ -33,6 +34,8 @@ pub struct Compiled {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
+    /// Devices with names.
+    pub devices: DeviceNames,
     /// All errors and warnings.
     pub diagnostics: Diagnostics,
 }
@@ -43,6 +46,7 @@ pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
         policies,
         files,
         lists,
+        devices,
         mut diagnostics,
     } = load(paths, files);
     let mut ruleset = None;
@@ -60,6 +64,7 @@ pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
         policies,
         files,
         lists,
+        devices,
         diagnostics,
     }
 }

@@ -259,7 +259,7 @@ fn reason(error: &LoadError) -> String {
 
 fn load(settings: &Settings) -> Loaded {
     let compiled = compile_files(&settings.policies, &Disk);
-    let rendered = compiled.diagnostics.render(false);
+    let rendered = compiled.diagnostics.without_notes().render(false);
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
         Some(ruleset) => (Ok(ruleset), rendered),

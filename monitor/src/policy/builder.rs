@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Action,
+    Action, DeviceNames, conditions,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     list::Lists,
     model::{Destinations, Entry, Hole, Policy},
@@ -22,6 +22,7 @@ pub(super) fn policy(
     typed: SourcePolicy,
     change: Option<&SourceOverride>,
     file: &SourceFile,
+    devices: &DeviceNames,
     lists: &mut Lists<'_>,
     out: &mut Diagnostics,
 ) -> Option<Policy> {
@@ -41,7 +42,12 @@ pub(super) fn policy(
         builder.add(destination, lists, out);
     }
     builder.warn_duplicates(lists, out);
-    let (name, action) = (typed.name?, typed.action?);
+    let scope = conditions::scope(&typed.scope, devices, file, out);
+    if let Some(scope) = &scope {
+        let span = typed.scope.services.as_ref().map(|services| &services.span);
+        conditions::note_services(builder.action, &scope.services, span, file, out);
+    }
+    let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let policy = builder.valid.then(|| Policy {
         place: file.place(name.span),
         name: name.value,
@@ -50,7 +56,7 @@ pub(super) fn policy(
         description: typed.description,
         observed: typed.observed,
         references: typed.references,
-        scope: typed.scope,
+        scope,
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,

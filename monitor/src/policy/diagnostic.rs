@@ -179,6 +179,8 @@ pub enum Severity {
     Error,
     /// The policies can be used, and may not mean what was meant.
     Warning,
+    /// They mean what was meant, and something about it is worth knowing.
+    Note,
 }
 
 /// One thing that is wrong.
@@ -211,6 +213,15 @@ impl Diagnostic {
     pub fn warning(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
+            ..Self::error(place, message, help)
+        }
+    }
+
+    /// A note, in the same words.
+    #[must_use]
+    pub fn note(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            severity: Severity::Note,
             ..Self::error(place, message, help)
         }
     }
@@ -257,6 +268,7 @@ impl Diagnostic {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let title = level.primary_title(self.message.as_str());
         let mut report = vec![self.place.draw(Group::with_title(title), None)];
@@ -283,7 +295,7 @@ impl Serialize for Diagnostic {
 }
 
 /// Everything that is wrong, in the order of the files. Serialises as
-/// `{"errors": […], "warnings": […]}`.
+/// `{"errors": […], "warnings": […], "notes": […]}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics(Vec<Diagnostic>);
 
@@ -315,6 +327,19 @@ impl Diagnostics {
     /// The warnings that are shown.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.of(Severity::Warning)
+    }
+
+    /// The notes.
+    pub fn notes(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.of(Severity::Note)
+    }
+
+    /// Leaves the notes out: they are for who writes the files.
+    #[must_use]
+    pub fn without_notes(mut self) -> Self {
+        self.0
+            .retain(|diagnostic| diagnostic.severity != Severity::Note);
+        self
     }
 
     /// Whether the policies cannot be used.
@@ -358,9 +383,10 @@ impl Diagnostics {
 
 impl Serialize for Diagnostics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Diagnostics", 2)?;
+        let mut fields = serializer.serialize_struct("Diagnostics", 3)?;
         fields.serialize_field("errors", &self.errors().collect::<Vec<_>>())?;
         fields.serialize_field("warnings", &self.warnings().collect::<Vec<_>>())?;
+        fields.serialize_field("notes", &self.notes().collect::<Vec<_>>())?;
         fields.end()
     }
 }

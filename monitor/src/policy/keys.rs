@@ -22,11 +22,8 @@ pub(super) struct Keys {
 
 pub(super) const FILE: Keys = Keys {
     what: "a policy file",
-    known: &["version", "policies"],
-    later: &[(
-        "devices",
-        "remove `devices`: policies hold for every device for now",
-    )],
+    known: &["version", "policies", "devices"],
+    later: &[],
     elsewhere: &[(
         "overrides",
         "write them into a file of their own, whose name ends in `.local.yaml`",
@@ -62,25 +59,13 @@ pub(super) const POLICY: Keys = Keys {
         "observed",
         "references",
         "destinations",
+        "devices",
+        "except_devices",
+        "interfaces",
+        "services",
         "enabled",
     ],
     later: &[
-        (
-            "devices",
-            "remove it if the policy may hold for every device; `action: count` is the safe choice",
-        ),
-        (
-            "except_devices",
-            "remove it if the policy may hold for every device; `action: count` is the safe choice",
-        ),
-        (
-            "interfaces",
-            "remove it: the policy holds on every interface with the filter",
-        ),
-        (
-            "services",
-            "remove it if the policy may hold for every service; `action: count` is the safe choice",
-        ),
         (
             "schedule",
             "remove it, and write `enabled: false` while the policy should not hold",
@@ -96,6 +81,13 @@ pub(super) const POLICY: Keys = Keys {
         ("reason", "remove it, or write it into `description`"),
     ],
     elsewhere: &[],
+};
+
+pub(super) const GROUP: Keys = Keys {
+    what: "a group of devices",
+    known: &["interface"],
+    later: &[],
+    elsewhere: &[("mac", "write the MAC itself: `NAME: \"64:cc:2e:11:22:33\"`")],
 };
 
 pub(super) const DESTINATION: Keys = Keys {

@@ -6,13 +6,14 @@ use std::{
 };
 
 use super::{
-    PolicyName, builder,
+    DeviceNames, PolicyName, builder,
+    devices::Definitions,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     files::Files,
     list::{ListSummary, Lists, utf8},
     model::Policy,
     overlay::Overlays,
-    source::{self, SourcePolicy},
+    source::{self, Contents},
 };
 
 /// What the policy files say.
@@ -24,6 +25,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
+    /// Devices with names.
+    pub devices: DeviceNames,
     /// What is wrong, sorted by place.
     pub diagnostics: Diagnostics,
 }
@@ -39,14 +42,21 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     let (overlay_files, own_files): (Vec<_>, Vec<_>) =
         policy_files.iter().partition(|path| is_overlay(path));
     let overlays = read_overlays(&overlay_files, files, &mut out);
-    let sources = read_sources(&own_files, files, &mut out);
+    let mut sources = read_sources(&own_files, files, &mut out);
     refuse_unknown_names(&overlays, &sources, own_files.len(), &mut out);
+    let mut definitions = Definitions::default();
+    for (file, contents) in &mut sources {
+        definitions.add(std::mem::take(&mut contents.devices), file, &mut out);
+    }
+    let devices = definitions.resolve(&mut out);
     let mut lists = Lists::new(files);
     let mut policies = Vec::new();
-    for (file, typed) in sources {
-        for typed in typed {
+    for (file, contents) in sources {
+        for typed in contents.policies {
             let change = overlays.of(typed.name.as_ref().map(|name| &name.value));
-            policies.extend(builder::policy(typed, change, &file, &mut lists, &mut out));
+            policies.extend(builder::policy(
+                typed, change, &file, &devices, &mut lists, &mut out,
+            ));
         }
     }
     refuse_equal_names(&policies, &mut out);
@@ -58,6 +68,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
         policies,
         files: all.into_iter().collect(),
         lists: lists.summaries(),
+        devices,
         diagnostics: out,
     }
 }
@@ -142,7 +153,7 @@ fn read_sources(
     paths: &[&PathBuf],
     files: &dyn Files,
     out: &mut Diagnostics,
-) -> Vec<(SourceFile, Vec<SourcePolicy>)> {
+) -> Vec<(SourceFile, Contents)> {
     let mut sources = Vec::new();
     for path in paths {
         if let Some(file) = read(path, files, out) {
@@ -156,18 +167,19 @@ fn read_sources(
 /// Where a file or a policy of it cannot be read, the name may be there.
 fn refuse_unknown_names(
     overlays: &Overlays,
-    sources: &[(SourceFile, Vec<SourcePolicy>)],
+    sources: &[(SourceFile, Contents)],
     files: usize,
     out: &mut Diagnostics,
 ) {
-    let all_named = |typed: &[SourcePolicy]| {
-        !typed.is_empty() && typed.iter().all(|policy| policy.name.is_some())
+    let all_named = |contents: &Contents| {
+        let empty = contents.policies.is_empty() && contents.devices.is_empty();
+        !empty && contents.policies.iter().all(|policy| policy.name.is_some())
     };
-    let complete = sources.len() == files && sources.iter().all(|(_, typed)| all_named(typed));
+    let complete = sources.len() == files && sources.iter().all(|(_, all)| all_named(all));
     if !complete {
         return;
     }
-    let typed = sources.iter().flat_map(|(_, typed)| typed);
+    let typed = sources.iter().flat_map(|(_, contents)| &contents.policies);
     let names = typed.filter_map(|policy| Some(policy.name.as_ref()?.value.clone()));
     overlays.refuse_unknown(&names.collect(), out);
 }

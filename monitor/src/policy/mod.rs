@@ -5,6 +5,9 @@
 //! ```
 
 mod builder;
+mod conditions;
+mod device_text;
+mod devices;
 mod diagnostic;
 mod files;
 mod keys;
@@ -17,6 +20,7 @@ mod scope;
 mod source;
 mod yaml;
 
+pub use devices::DeviceNames;
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
 pub use files::{Disk, Files};
 pub use list::ListSummary;
@@ -25,4 +29,4 @@ pub use load::{Loaded, load};
 pub use model::{Destinations, Entry, Hole, InvalidObserved, LongestMatch, Observed, Policy};
 pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
 pub use overlay::Override;
-pub use scope::{Device, InvalidService, MacPrefix, Ports, Scope, Service, Source};
+pub use scope::{Device, InvalidService, MacPrefix, Met, Packet, Ports, Scope, Service};

@@ -11,6 +11,7 @@ use monitor::policy::{Action, MacAddress};
 use serde::Deserialize;
 
 use super::reference::{Entry, Policy};
+use super::scope::Scope;
 
 /// The folder of the data: `MONITOR_TEST_DATA`, else beside the workspace. Where
 /// it is missing a test is skipped, but not under continuous integration.
@@ -105,6 +106,7 @@ pub(crate) fn cn_policy(folder: &Path, action: Action) -> Policy {
         name: "cn".to_owned(),
         action,
         entries: entries.collect(),
+        scope: Scope::default(),
     }
 }
 

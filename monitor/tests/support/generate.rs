@@ -3,12 +3,13 @@
 
 use std::{env, fmt::Write as _};
 
-use monitor::policy::Action;
+use monitor::policy::{Action, MacAddress};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
     packets::{self, Builder, EXTENSIONS, Fragment, TPIDS, Transport},
     reference::{Block, Entry, Policy, address, number, width},
+    scope::{Device, Scope, Service},
 };
 
 /// Where `MONITOR_TEST_SEED` is not set: the same run everywhere.
@@ -32,6 +33,8 @@ pub(crate) struct Size {
     pub(crate) policies: usize,
     /// Most entries of one policy.
     pub(crate) entries: usize,
+    /// Whether policies are about some devices, interfaces or services only.
+    pub(crate) scopes: bool,
 }
 
 /// Policies whose prefixes nest, repeat and touch each other, within one policy
@@ -47,8 +50,84 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
             entries: (0..random.random_range(1..=size.entries))
                 .map(|_| entry(random, &mut blocks))
                 .collect(),
+            scope: if size.scopes {
+                scope(random)
+            } else {
+                Scope::default()
+            },
         })
         .collect()
+}
+
+/// Conditions on the few hosts, interfaces and ports that frames have.
+fn scope(random: &mut StdRng) -> Scope {
+    fn some<T>(random: &mut StdRng, share: f64, one: fn(&mut StdRng) -> T) -> Vec<T> {
+        if !random.random_bool(share) {
+            return Vec::new();
+        }
+        (0..random.random_range(1..=4))
+            .map(|_| one(random))
+            .collect()
+    }
+    Scope {
+        devices: some(random, 0.4, device),
+        except_devices: some(random, 0.3, device),
+        interfaces: some(random, 0.2, |random| {
+            INTERFACES.choose(random).unwrap().to_string()
+        }),
+        services: some(random, 0.4, service),
+    }
+}
+
+const INTERFACES: [&str; 3] = ["wlan0", "wlan1", "br-lan"];
+const PORTS: [u16; 6] = [0, 53, 443, 8000, 8003, 65535];
+
+fn device(random: &mut StdRng) -> Device {
+    let mut mac = [2, 0, 0, 0, 0, random.random_range(0..4)];
+    match random.random_range(0..6) {
+        0 | 1 => Device::Mac(MacAddress(mac), 48),
+        2 => {
+            let length = random.random_range(1..48);
+            mac[5] &= u8::MAX.checked_shl(48 - length).unwrap_or(0);
+            // Bits beyond the last byte are zero, but for the first byte's.
+            if length < 7 {
+                mac[0] = 0;
+            }
+            Device::Mac(MacAddress(mac), length)
+        }
+        3 => Device::Interface(INTERFACES.choose(random).unwrap().to_string()),
+        _ => {
+            let hosts = 4_u128;
+            let ipv4 = random.random_bool(0.5);
+            let host = random.random_range(0..hosts);
+            let base: std::net::IpAddr = if ipv4 {
+                "192.168.50.0".parse().unwrap()
+            } else {
+                "2001:db8:50::".parse().unwrap()
+            };
+            let short = random.random_range(0..=3);
+            block_of_device(address(ipv4, number(base) + host), width(base) - short)
+        }
+    }
+}
+
+fn block_of_device(address: std::net::IpAddr, length: u32) -> Device {
+    Device::Address(block_of(address, length))
+}
+
+fn service(random: &mut StdRng) -> Service {
+    let (a, b) = (
+        *PORTS.choose(random).unwrap(),
+        *PORTS.choose(random).unwrap(),
+    );
+    let (first, last) = (a.min(b), a.max(b));
+    match random.random_range(0..5) {
+        0 => Service::Icmp,
+        1 => Service::Tcp(a, a),
+        2 => Service::Udp(a, a),
+        3 => Service::Tcp(first, last),
+        _ => Service::Udp(first, last),
+    }
 }
 
 fn entry(random: &mut StdRng, blocks: &mut Vec<Block>) -> Entry {
@@ -131,7 +210,11 @@ fn address_inside(random: &mut StdRng, block: Block) -> std::net::IpAddr {
 
 /// The policies as a policy file has them.
 pub(crate) fn to_yaml(policies: &[Policy]) -> String {
-    let mut yaml = "version: 1\npolicies:\n".to_owned();
+    let mut yaml = "version: 1\ndevices:\n".to_owned();
+    for name in INTERFACES {
+        writeln!(yaml, "  on-{name}: {{interface: {name}}}").unwrap();
+    }
+    yaml.push_str("policies:\n");
     for policy in policies {
         let (name, action) = (&policy.name, policy.action);
         write!(
@@ -144,8 +227,24 @@ pub(crate) fn to_yaml(policies: &[Policy]) -> String {
             let except = except.join(", ");
             writeln!(yaml, "      - {{cidr: \"{block}\", except: [{except}]}}").unwrap();
         }
+        let scope = &policy.scope;
+        write_sequence(&mut yaml, "devices", &scope.devices);
+        write_sequence(&mut yaml, "except_devices", &scope.except_devices);
+        write_sequence(&mut yaml, "interfaces", &scope.interfaces);
+        write_sequence(&mut yaml, "services", &scope.services);
     }
     yaml
+}
+
+fn write_sequence(yaml: &mut String, key: &str, items: &[impl ToString]) {
+    if items.is_empty() {
+        return;
+    }
+    let items: Vec<String> = items
+        .iter()
+        .map(|item| format!("\"{}\"", item.to_string()))
+        .collect();
+    writeln!(yaml, "    {key}: [{}]", items.join(", ")).unwrap();
 }
 
 /// An address that is likely to be on one side or the other of an edge.
@@ -176,6 +275,7 @@ pub(crate) fn frame(random: &mut StdRng, policies: &[Policy]) -> Vec<u8> {
     let destination = destination(random, policies);
     let packet = Builder::new(destination)
         .source([2, 0, 0, 0, 0, random.random_range(0..4)])
+        .host(random.random_range(0..4))
         .transport(transport(random))
         .payload(&vec![0x5a; random.random_range(0..64)]);
     if random.random_bool(0.5) {
@@ -192,11 +292,17 @@ pub(crate) fn frame(random: &mut StdRng, policies: &[Policy]) -> Vec<u8> {
 
 fn transport(random: &mut StdRng) -> Transport {
     match random.random_range(0..4) {
-        0 => Transport::Tcp(443),
-        1 => Transport::Udp(443),
+        0 => Transport::Tcp(port(random)),
+        1 => Transport::Udp(port(random)),
         2 => Transport::EchoRequest,
         _ => Transport::Other(random.random()),
     }
+}
+
+/// A port that policies name, or one beside it.
+fn port(random: &mut StdRng) -> u16 {
+    let port: u16 = *PORTS.choose(random).unwrap();
+    port.wrapping_add(random.random_range(0..3)).wrapping_sub(1)
 }
 
 fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
@@ -210,7 +316,8 @@ fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
         packet = packet.pppoe();
     }
     if random.random_bool(0.3) {
-        let extensions: Vec<u8> = (0..random.random_range(1..=4))
+        let most = if random.random_bool(0.2) { 10 } else { 4 };
+        let extensions: Vec<u8> = (0..random.random_range(1..=most))
             .map(|_| *EXTENSIONS.choose(random).unwrap())
             .collect();
         packet = packet

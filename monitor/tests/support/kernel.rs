@@ -17,8 +17,8 @@ use super::{
     reference::{Cells, Family, Model, Outcome, Policy, Total, Verdict, judge},
 };
 
-/// What the model calls the only interface of a sandbox.
-const INTERFACE: &str = "sandbox";
+/// The only interface of a sandbox.
+pub(crate) const INTERFACE: &str = "wlan0";
 
 /// One ruleset in the kernel and in the model.
 pub(crate) struct Pair {
@@ -33,7 +33,7 @@ impl Pair {
     pub(crate) fn new(policies: Vec<Policy>) -> Self {
         let ruleset = compiled(&to_yaml(&policies));
         let sandbox =
-            Sandbox::new(&ruleset, "wlan0").expect("load the program (this test needs root)");
+            Sandbox::new(&ruleset, INTERFACE).expect("load the program (this test needs root)");
         Self {
             model: Model::new(policies.clone()),
             policies,
@@ -45,7 +45,7 @@ impl Pair {
     /// Runs a frame through both, which must agree.
     pub(crate) fn check(&mut self, frame: &[u8]) -> FrameOutcome {
         let found = self.sandbox.run(frame).unwrap();
-        let expected = self.expected(&judge(&self.policies, frame));
+        let expected = self.expected(&judge(&self.policies, INTERFACE, frame));
         assert_eq!(
             found,
             expected,

@@ -13,4 +13,5 @@ pub(crate) mod lab;
 pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;
+pub(crate) mod scope;
 pub(crate) mod verbs;

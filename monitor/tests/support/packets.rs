@@ -43,9 +43,9 @@ pub(crate) enum Fragment {
     Later(u16),
 }
 
-/// IPv6 extension headers by number: 0 hop-by-hop, 43 routing, 60 destination
-/// options. A fragment header comes with [`Fragment`].
-pub(crate) const EXTENSIONS: [u8; 3] = [0, 43, 60];
+/// IPv6 extension headers by number: 0 hop-by-hop, 43 routing, 51
+/// authentication, 60 destination options, 135 mobility. A fragment header comes with [`Fragment`].
+pub(crate) const EXTENSIONS: [u8; 5] = [0, 43, 51, 60, 135];
 
 /// A frame in the making. What is not set is a UDP packet of the phone, whole,
 /// with four bytes of payload.
@@ -60,6 +60,7 @@ pub(crate) struct Builder {
     fragment: Fragment,
     transport: Transport,
     payload: Vec<u8>,
+    host: u8,
 }
 
 /// A packet to `destination`, which chooses the family.
@@ -84,11 +85,18 @@ impl Builder {
             fragment: Fragment::Whole,
             transport: Transport::Udp(53),
             payload: vec![0xa5; 4],
+            host: 10,
         }
     }
 
     pub(crate) fn source(mut self, mac: [u8; 6]) -> Self {
         self.source = mac;
+        self
+    }
+
+    /// Last byte of the source address.
+    pub(crate) fn host(mut self, host: u8) -> Self {
+        self.host = host;
         self
     }
 
@@ -171,7 +179,7 @@ impl Builder {
             0,
             64,
             self.protocol(true),
-            SOURCE_IPV4,
+            self.source_ipv4(),
             destination.octets(),
         )
         .unwrap();
@@ -201,7 +209,7 @@ impl Builder {
             payload_length: u16::try_from(body.len()).unwrap(),
             next_header: IpNumber(numbers[0]),
             hop_limit: 64,
-            source: SOURCE_IPV6,
+            source: self.source_ipv6(),
             destination: destination.octets(),
         };
         [header.to_bytes().to_vec(), body].concat()
@@ -226,6 +234,18 @@ impl Builder {
             Fragment::First => (true, 0),
             Fragment::Later(offset) => (false, offset),
         }
+    }
+
+    fn source_ipv4(&self) -> [u8; 4] {
+        [192, 168, 50, self.host]
+    }
+
+    fn source_ipv6(&self) -> [u8; 16] {
+        let prefix = [0x20, 0x01, 0x0d, 0xb8, 0, 0x50, 0, 0];
+        let mut address = [0; 16];
+        address[..8].copy_from_slice(&prefix);
+        address[15] = self.host;
+        address
     }
 
     fn protocol(&self, ipv4: bool) -> IpNumber {
@@ -256,10 +276,10 @@ impl Builder {
         header.syn = true;
         header.checksum = match destination {
             IpAddr::V4(to) => {
-                header.calc_checksum_ipv4_raw(SOURCE_IPV4, to.octets(), &self.payload)
+                header.calc_checksum_ipv4_raw(self.source_ipv4(), to.octets(), &self.payload)
             }
             IpAddr::V6(to) => {
-                header.calc_checksum_ipv6_raw(SOURCE_IPV6, to.octets(), &self.payload)
+                header.calc_checksum_ipv6_raw(self.source_ipv6(), to.octets(), &self.payload)
             }
         }
         .unwrap();
@@ -276,21 +296,16 @@ impl Builder {
         };
         header.checksum = match destination {
             IpAddr::V4(to) => {
-                header.calc_checksum_ipv4_raw(SOURCE_IPV4, to.octets(), &self.payload)
+                header.calc_checksum_ipv4_raw(self.source_ipv4(), to.octets(), &self.payload)
             }
             IpAddr::V6(to) => {
-                header.calc_checksum_ipv6_raw(SOURCE_IPV6, to.octets(), &self.payload)
+                header.calc_checksum_ipv6_raw(self.source_ipv6(), to.octets(), &self.payload)
             }
         }
         .unwrap();
         header.to_bytes().to_vec()
     }
 }
-
-const SOURCE_IPV4: [u8; 4] = [192, 168, 50, 10];
-const SOURCE_IPV6: [u8; 16] = [
-    0x20, 0x01, 0x0d, 0xb8, 0, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
-];
 
 fn pppoe_session(version_type: u8, code: u8, protocol: u16, packet: &[u8]) -> Vec<u8> {
     let length = u16::try_from(packet.len() + 2).unwrap();

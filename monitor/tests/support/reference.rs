@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 use monitor::policy::{Action, MacAddress};
 use monitor_common::Reason;
 
+use super::scope::{self, Scope};
+
 /// Addresses whose first `length` bits are those of `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Block {
@@ -26,13 +28,17 @@ pub(crate) struct Policy {
     pub(crate) name: String,
     pub(crate) action: Action,
     pub(crate) entries: Vec<Entry>,
+    pub(crate) scope: Scope,
 }
 
 /// What is read from a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) source: MacAddress,
+    pub(crate) sender: IpAddr,
     pub(crate) destination: IpAddr,
+    /// Protocol and destination port, where they can be read.
+    pub(crate) service: Option<(u8, u16)>,
 }
 
 /// What the kernel does with a packet.
@@ -122,6 +128,7 @@ impl Policy {
             name: name.to_owned(),
             action,
             entries: blocks.iter().map(entry).collect(),
+            scope: Scope::default(),
         }
     }
 
@@ -179,15 +186,17 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
         ether_type = number_at(rest, 2);
         rest = &rest[4..];
     }
-    let destination = match ether_type {
-        0x0800 => ipv4_destination(rest)?,
-        0x86dd => ipv6_destination(rest)?,
-        0x8864 => pppoe_destination(rest)?,
+    let (destination, packet) = match ether_type {
+        0x0800 => (ipv4_destination(rest)?, rest),
+        0x86dd => (ipv6_destination(rest)?, rest),
+        0x8864 => (pppoe_destination(rest)?, &rest[8..]),
         _ => return Err(Reason::NonIp),
     };
     Ok(Packet {
         source,
+        sender: scope::sender(packet),
         destination,
+        service: scope::service(packet),
     })
 }
 
@@ -232,13 +241,14 @@ fn number_at(bytes: &[u8], offset: usize) -> u16 {
 
 /// Parses, tries every policy, and decides: an `allow` that matches wins, else
 /// any `drop` drops.
-pub(crate) fn judge(policies: &[Policy], frame: &[u8]) -> Outcome {
+pub(crate) fn judge(policies: &[Policy], interface: &str, frame: &[u8]) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
         Err(reason) => return Outcome::Unparsed(reason),
     };
     let matched: Vec<usize> = (0..policies.len())
         .filter(|&index| policies[index].contains(packet.destination))
+        .filter(|&index| policies[index].scope.holds(&packet, interface))
         .collect();
     let asked = |action| {
         matched
@@ -305,7 +315,7 @@ impl Model {
 
     /// A frame of `bytes` bytes, of which `frame` is what the program sees.
     pub(crate) fn receive(&mut self, interface: &str, frame: &[u8], bytes: u64) -> Verdict {
-        let outcome = judge(&self.policies, frame);
+        let outcome = judge(&self.policies, interface, frame);
         let (family, verdict) = match &outcome {
             Outcome::Unparsed(reason) => (Family::Other(*reason), Verdict::Passed),
             Outcome::Parsed {

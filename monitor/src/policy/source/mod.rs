@@ -5,18 +5,22 @@ mod destination;
 mod list;
 mod overlay;
 mod policy;
+mod scope;
 
 use std::ops::Range;
 
 use serde_yaml::Value;
 
-pub(super) use self::{list::SourceList, overlay::SourceOverride};
+pub(super) use self::{
+    list::SourceList,
+    overlay::SourceOverride,
+    scope::{SourceDevices, SourceScope},
+};
 use super::{
     Action, PolicyName,
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     keys,
     model::Observed,
-    scope::Scope,
     yaml::{Document, Node},
 };
 use crate::address::Destination;
@@ -38,7 +42,7 @@ pub(super) struct SourcePolicy {
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
     pub(super) enabled: bool,
-    pub(super) scope: Scope,
+    pub(super) scope: SourceScope,
     pub(super) destinations: Vec<SourceDestination>,
 }
 
@@ -53,13 +57,20 @@ pub(super) enum SourceDestination {
     List(SourceList),
 }
 
-/// Reads every policy of `file`.
-pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourcePolicy> {
+/// What a policy file says.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) policies: Vec<SourcePolicy>,
+    pub(super) devices: Vec<SourceDevices>,
+}
+
+/// Reads every policy and every name of `file`.
+pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Contents {
     match Document::parse(file, "policies") {
-        Ok(document) => Reader::new(file, out).policies(&document.root()),
+        Ok(document) => Reader::new(file, out).contents(&document.root()),
         Err(error) => {
             out.push(*error);
-            Vec::new()
+            Contents::default()
         }
     }
 }
@@ -91,7 +102,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn policies(&mut self, root: &Node<'_>) -> Vec<SourcePolicy> {
+    fn contents(&mut self, root: &Node<'_>) -> Contents {
         if root.entries().is_none() {
             self.wrong_type(
                 root,
@@ -99,13 +110,24 @@ impl<'a> Reader<'a> {
                 "a mapping",
                 "write `version: 1` and `policies:`",
             );
-            return Vec::new();
+            return Contents::default();
         }
         self.misspelt = keys::FILE.check(root, self.file, self.out);
         self.version(root);
+        let devices = self.named_devices(root);
+        Contents {
+            policies: self.policies(root, !devices.is_empty()),
+            devices,
+        }
+    }
+
+    /// A file that names devices need not have policies.
+    fn policies(&mut self, root: &Node<'_>, has_devices: bool) -> Vec<SourcePolicy> {
         let help = "write `policies:` and below it one `- name: …` for each policy";
         let Some(policies) = get(root, "policies") else {
-            self.missing("policies", 0..0, "the file has no `policies`", help);
+            if !has_devices {
+                self.missing("policies", 0..0, "the file has no `policies`", help);
+            }
             return Vec::new();
         };
         match policies.elements() {

@@ -5,9 +5,7 @@ use std::str::FromStr as _;
 use serde_yaml::Value;
 
 use super::{Reader, SourceDestination, SourcePolicy, Spanned, get};
-use crate::policy::{
-    Action, PolicyName, diagnostic::near_miss, keys, model::Observed, scope::Scope, yaml::Node,
-};
+use crate::policy::{Action, PolicyName, diagnostic::near_miss, keys, model::Observed, yaml::Node};
 
 impl Reader<'_> {
     pub(super) fn policy(&mut self, node: &Node<'_>) -> Option<SourcePolicy> {
@@ -28,6 +26,7 @@ impl Reader<'_> {
         let observed = self.observed(node);
         let references = self.references(node);
         let enabled = self.enabled(node);
+        let scope = self.scope(node);
         let destinations = self.destinations(node);
         Some(SourcePolicy {
             name,
@@ -36,7 +35,7 @@ impl Reader<'_> {
             observed,
             references,
             enabled,
-            scope: Scope::default(),
+            scope,
             destinations: destinations?,
         })
     }

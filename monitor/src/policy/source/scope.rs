@@ -1,0 +1,286 @@
+//! Devices, interfaces and services, as they were typed.
+
+use std::str::FromStr as _;
+
+use serde_yaml::Value;
+
+use super::{Reader, Spanned, get};
+use crate::policy::{
+    Device, InvalidService, Ports, Service,
+    device_text::{self, DeviceText},
+    diagnostic::{Diagnostic, near_miss},
+    keys,
+    yaml::Node,
+};
+
+/// The conditions of a policy; `None` is a key that is not there.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct SourceScope {
+    pub(in crate::policy) devices: Option<Vec<Spanned<DeviceText>>>,
+    pub(in crate::policy) except_devices: Option<Vec<Spanned<DeviceText>>>,
+    pub(in crate::policy) interfaces: Option<Vec<String>>,
+    pub(in crate::policy) services: Option<Spanned<Vec<Service>>>,
+    /// Something of it was wrong, and is not here.
+    pub(in crate::policy) incomplete: bool,
+}
+
+/// A name for devices, and what it stands for.
+#[derive(Debug)]
+pub(in crate::policy) struct SourceDevices {
+    pub(in crate::policy) name: Spanned<String>,
+    pub(in crate::policy) members: Vec<Spanned<DeviceText>>,
+}
+
+const DEVICE_HELP: &str =
+    "write a MAC in quotes (\"64:cc:2e:11:22:33\"), an address, or a name of `devices:`";
+
+/// The longest interface name, bytes (`IFNAMSIZ` without its zero).
+const MAX_INTERFACE_NAME: usize = 15;
+
+impl Reader<'_> {
+    pub(super) fn scope(&mut self, policy: &Node<'_>) -> SourceScope {
+        let mut scope = SourceScope::default();
+        let mut incomplete = false;
+        scope.devices = self.devices_of(policy, "devices", &mut incomplete);
+        scope.except_devices = self.devices_of(policy, "except_devices", &mut incomplete);
+        scope.interfaces = self.interfaces(policy, &mut incomplete);
+        scope.services = self.services(policy, &mut incomplete);
+        scope.incomplete = incomplete;
+        scope
+    }
+
+    /// The top-level `devices:` of a file.
+    pub(super) fn named_devices(&mut self, root: &Node<'_>) -> Vec<SourceDevices> {
+        let help = "write `devices:` and below it one `NAME: \"64:cc:2e:11:22:33\"` for each";
+        let Some(node) = get(root, "devices") else {
+            return Vec::new();
+        };
+        let Some(entries) = node.entries() else {
+            self.wrong_type(&node, "`devices` of a file", "a mapping", help);
+            return Vec::new();
+        };
+        let each = entries.iter();
+        each.filter_map(|(name, members)| self.named(name, members))
+            .collect()
+    }
+
+    fn named(&mut self, name: &Node<'_>, members: &Node<'_>) -> Option<SourceDevices> {
+        let help = "write a name of letters, digits, `.`, `_` and `-`, such as `kids-tablet`";
+        let text = self.text(name, "the name of a device", help)?;
+        let members = if members.entries().is_some() {
+            vec![self.group(members)?]
+        } else {
+            let mut incomplete = false;
+            self.device_list(members, "a device", &mut incomplete)
+        };
+        if !device_text::is_name(&text) {
+            let message = format!("`{text}` cannot be the name of a device");
+            self.error(name.span.clone(), message, help);
+            return None;
+        }
+        Some(SourceDevices {
+            name: Spanned {
+                value: text,
+                span: name.span.clone(),
+            },
+            members,
+        })
+    }
+
+    /// `{interface: NAME}`: the devices on an interface.
+    fn group(&mut self, node: &Node<'_>) -> Option<Spanned<DeviceText>> {
+        keys::GROUP.check(node, self.file, self.out);
+        let interface = get(node, "interface")?;
+        let name = self.interface(&interface)?;
+        Some(Spanned {
+            value: DeviceText::Device(Device::Interface(name)),
+            span: interface.span,
+        })
+    }
+
+    fn devices_of(
+        &mut self,
+        policy: &Node<'_>,
+        key: &'static str,
+        incomplete: &mut bool,
+    ) -> Option<Vec<Spanned<DeviceText>>> {
+        let node = get(policy, key)?;
+        Some(self.device_list(&node, &format!("`{key}`"), incomplete))
+    }
+
+    fn device_list(
+        &mut self,
+        node: &Node<'_>,
+        what: &str,
+        incomplete: &mut bool,
+    ) -> Vec<Spanned<DeviceText>> {
+        let elements = self.one_or_many(node, what);
+        let devices: Vec<_> = elements
+            .iter()
+            .filter_map(|element| self.device(element))
+            .collect();
+        *incomplete |= elements.is_empty() || devices.len() < elements.len();
+        devices
+    }
+
+    fn device(&mut self, node: &Node<'_>) -> Option<Spanned<DeviceText>> {
+        let text = self.text(node, "a device", DEVICE_HELP)?;
+        let value = match device_text::parse(&text) {
+            Ok(device) => device,
+            Err(error) => {
+                self.error(node.span.clone(), error.to_string(), error.help());
+                return None;
+            }
+        };
+        if let DeviceText::Device(device) = &value {
+            self.warn_of_device(node, device);
+        }
+        Some(Spanned {
+            value,
+            span: node.span.clone(),
+        })
+    }
+
+    fn warn_of_device(&mut self, node: &Node<'_>, device: &Device) {
+        let (message, help) = match device {
+            Device::Mac(prefix) if prefix.is_shared() && !prefix.is_randomised() => (
+                format!("`{prefix}` matches no randomised MAC, as phones use on WiFi by default"),
+                "switch randomised MACs off on the devices, or name the MAC that they use here",
+            ),
+            Device::Ipv4(_) | Device::Ipv6(_) => (
+                format!(
+                    "`{device}` matches packets from this address only: the device's other addresses, IPv6 included, are not covered"
+                ),
+                "name the device by its MAC, or name all of its addresses",
+            ),
+            Device::Mac(_) | Device::Interface(_) => return,
+        };
+        let place = self.file.place(node.span.clone());
+        self.out.push(Diagnostic::warning(place, message, help));
+    }
+
+    fn interfaces(&mut self, policy: &Node<'_>, incomplete: &mut bool) -> Option<Vec<String>> {
+        let node = get(policy, "interfaces")?;
+        let elements = self.one_or_many(&node, "`interfaces`");
+        let names: Vec<_> = elements
+            .iter()
+            .filter_map(|element| self.interface(element))
+            .collect();
+        *incomplete |= elements.is_empty() || names.len() < elements.len();
+        Some(names)
+    }
+
+    fn interface(&mut self, node: &Node<'_>) -> Option<String> {
+        let help = "write the name that `ip link` shows, such as `wlan0-guest`";
+        let name = self.text(node, "an interface", help)?;
+        // dev_valid_name in net/core/dev.c.
+        let valid = !name.is_empty()
+            && name.len() <= MAX_INTERFACE_NAME
+            && !matches!(name.as_str(), "." | "..")
+            && !name.contains(|c: char| c == '/' || c == ':' || c.is_whitespace());
+        if !valid {
+            let message = format!("`{name}` cannot be the name of an interface");
+            self.error(node.span.clone(), message, help);
+        }
+        valid.then_some(name)
+    }
+
+    fn services(
+        &mut self,
+        policy: &Node<'_>,
+        incomplete: &mut bool,
+    ) -> Option<Spanned<Vec<Service>>> {
+        let node = get(policy, "services")?;
+        let elements = self.one_or_many(&node, "`services`");
+        let read: Vec<_> = elements
+            .iter()
+            .filter_map(|element| self.service(element))
+            .collect();
+        *incomplete |= elements.is_empty() || read.len() < elements.len();
+        Some(Spanned {
+            value: read.into_iter().flatten().collect(),
+            span: node.span,
+        })
+    }
+
+    fn service(&mut self, node: &Node<'_>) -> Option<Vec<Service>> {
+        let help = "write a service such as `tcp/443`, `udp/8000-9000`, `https` or `icmp`";
+        if let Value::Number(number) = node.value {
+            let message = format!("`{number}` is a port without a protocol");
+            let help = format!("write `tcp/{number}`, `udp/{number}`, or both");
+            self.error(node.span.clone(), message, help);
+            return None;
+        }
+        let text = self.text(node, "a service", help)?;
+        if text == "https" {
+            let port = Ports::new(443, 443)?;
+            return Some(vec![Service::Tcp(port), Service::Udp(port)]);
+        }
+        match Service::from_str(&text) {
+            Ok(service) => Some(vec![service]),
+            Err(error) => {
+                let help = meant_service(&text, &error).unwrap_or_else(|| help.to_owned());
+                self.error(node.span.clone(), error.to_string(), help);
+                None
+            }
+        }
+    }
+
+    /// The elements of a sequence, or the one value in place of one; an empty
+    /// sequence is an error.
+    fn one_or_many<'a>(&mut self, node: &Node<'a>, what: &str) -> Vec<Node<'a>> {
+        let Some(elements) = node.elements() else {
+            return vec![node.clone()];
+        };
+        if elements.is_empty() {
+            let message = format!("{what} is an empty sequence, which would match no packet");
+            let help = "write what it should match, or remove the key to match every packet";
+            self.error(node.span.clone(), message, help);
+        }
+        elements
+    }
+}
+
+/// Services that have a name elsewhere.
+const NAMES: [(&str, &str); 12] = [
+    ("http", "`tcp/80`"),
+    ("https", "`https`, which is tcp/443 and udp/443"),
+    ("quic", "`udp/443`"),
+    ("dns", "`udp/53` and `tcp/53`"),
+    ("dot", "`tcp/853`"),
+    ("doh", "`https`"),
+    ("ntp", "`udp/123`"),
+    ("ssh", "`tcp/22`"),
+    ("mqtt", "`tcp/1883` and `tcp/8883`"),
+    ("ping", "`icmp`"),
+    ("icmpv6", "`icmp`, which is ICMP and ICMPv6"),
+    ("any", "no `services` at all"),
+];
+
+fn meant_service(text: &str, error: &InvalidService) -> Option<String> {
+    let named = |word: &str| {
+        let words = NAMES.map(|(name, _)| name);
+        let near = near_miss(word, &words)?;
+        let (_, meant) = NAMES.iter().find(|(name, _)| *name == near)?;
+        Some(format!("write {meant}"))
+    };
+    match error {
+        InvalidService::Protocol(word) => match near_miss(word, &["tcp", "udp", "icmp"]) {
+            Some(near) if text.contains('/') => {
+                let ports = text.split_once('/').map_or("", |(_, ports)| ports);
+                Some(format!("write `{near}/{ports}`"))
+            }
+            Some(_) | None => named(word),
+        },
+        InvalidService::NoPort(protocol) => Some(format!(
+            "write a port as in `{protocol}/443`, or `{protocol}/0-65535` for all of them"
+        )),
+        InvalidService::PortOfIcmp => Some("write `icmp`".to_owned()),
+        InvalidService::Port(word) => named(word),
+        InvalidService::Backwards(ports) => {
+            let (first, last) = ports.split_once('-')?;
+            let protocol = text.split('/').next()?;
+            Some(format!("write `{protocol}/{last}-{first}`"))
+        }
+    }
+}
