@@ -73,6 +73,20 @@ pub struct DaemonStatus {
     pub pin_dir: PathBuf,
     /// Policy files and directories that it was given.
     pub policies: Vec<PathBuf>,
+    /// Enabled policies that do nothing now, sorted by name.
+    #[serde(default)]
+    pub resting: Vec<Resting>,
+}
+
+/// A policy that is enabled and does nothing now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resting {
+    /// Its name.
+    pub policy: String,
+    /// Why, in words.
+    pub reason: String,
+    /// When that changes by itself (RFC 3339).
+    pub until: Option<String>,
 }
 
 /// How a reload went.

@@ -21,8 +21,26 @@ pub struct Explanation {
     /// exception; sorted by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Policies that would match, and rest now; sorted by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resting: Vec<Resting>,
     /// Who has the address, as far as known.
     pub holder: Holder,
+}
+
+/// A policy that would match and rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Resting {
+    /// Its name.
+    pub policy: PolicyName,
+    /// Its longest prefix that covers the address.
+    pub prefix: String,
+    /// `file:line` where that prefix is written.
+    pub source: String,
+    /// Why it does nothing.
+    pub reason: &'static str,
+    /// When that changes by itself (RFC 3339).
+    pub until: Option<String>,
 }
 
 /// What happens to a packet.
@@ -131,12 +149,33 @@ pub fn explain(policies: &[Policy], address: IpAddr, packet: &Packet) -> Explana
             .iter()
             .filter_map(|policy| left_out(policy, address))
             .collect(),
+        resting: policies
+            .iter()
+            .filter_map(|policy| resting(policy, address, packet))
+            .collect(),
         holder: Holder::default(),
     }
 }
 
+fn resting(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<Resting> {
+    let rest = policy.rest()?;
+    let found = policy.longest_match(address)?;
+    if policy.scope().met_by(packet) == Met::No {
+        return None;
+    }
+    Some(Resting {
+        policy: policy.name().clone(),
+        prefix: found.prefix,
+        source: found.source,
+        reason: rest.reason(),
+        until: policy.rests_until().map(|until| until.to_string()),
+    })
+}
+
 fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Match)> {
-    let found = policy.longest_match(address).filter(|_| policy.enabled())?;
+    let found = policy
+        .longest_match(address)
+        .filter(|_| policy.is_active())?;
     let condition = match policy.scope().met_by(packet) {
         Met::Yes => None,
         Met::No => return None,
@@ -247,6 +286,21 @@ impl fmt::Display for Explanation {
             } = policy;
             writeln!(f, "   left out {policy}  {prefix}  {source}")?;
             writeln!(f, "          overlay: {changed}")?;
+        }
+        for resting in &self.resting {
+            let Resting {
+                policy,
+                prefix,
+                source,
+                reason,
+                until,
+            } = resting;
+            writeln!(f, "   resting  {policy}  {prefix}  {source}")?;
+            write!(f, "          {reason}")?;
+            match until {
+                Some(until) => writeln!(f, ", until {until}")?,
+                None => writeln!(f)?,
+            }
         }
         if let Some(winner) = &self.effective {
             let others = self.matches.iter().filter(|found| !found.effective);

@@ -10,6 +10,7 @@
 
 pub mod address;
 pub mod capture;
+pub mod clock;
 pub mod compile;
 pub mod config;
 pub mod control;

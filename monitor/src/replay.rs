@@ -243,6 +243,7 @@ mod tests {
 
     fn ruleset() -> Ruleset {
         let policy = |name: &str, action| RulesetPolicy {
+            scope: 0,
             name: name.parse().unwrap(),
             action,
             prefixes: crate::snapshot::Prefixes::default(),

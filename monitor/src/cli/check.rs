@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, fs, path::PathBuf
 
 use clap::Args;
 use monitor::{
+    clock::now,
     compile::{Compiled, compile_files},
     policy::{Action, Diagnostics, Disk, ListSummary, Policy, PolicyName},
     snapshot::Prefixes,
@@ -92,7 +93,7 @@ impl Check {
             lists,
             diagnostics,
             ..
-        } = compile_files(&paths, &Disk);
+        } = compile_files(&paths, &Disk, &now());
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
             .as_ref()

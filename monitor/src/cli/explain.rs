@@ -4,9 +4,11 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use anyhow::bail;
 use clap::Args;
+use jiff::{Timestamp, Zoned};
 use monitor::{
+    clock::now,
     explain::explain,
-    policy::{Disk, InvalidService, MacAddress, Packet, Service, load},
+    policy::{Disk, InvalidService, MacAddress, Moment, Packet, Service, load},
 };
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json};
@@ -26,6 +28,17 @@ pub(crate) struct Explain {
     /// The interface on which they come in
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
+    /// The moment to explain, such as 2026-12-24T22:30:00+01:00 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    at: Option<Moment>,
+}
+
+fn moment(text: &str) -> Result<Moment, String> {
+    let zoned = text.parse::<Zoned>().map(|zoned| zoned.timestamp());
+    let at = zoned.or_else(|_| text.parse::<Timestamp>());
+    at.map(Moment::given).map_err(|error| {
+        format!("{error}; write an offset or a place: 2026-12-24T22:30:00Z, or 2026-12-24T22:30[Europe/Madrid]")
+    })
 }
 
 /// One thing that is known of a device.
@@ -37,10 +50,14 @@ enum Known {
 
 impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
-        let loaded = load(&common.policies()?, &Disk);
+        let mut loaded = load(&common.policies()?, &Disk);
         if loaded.diagnostics.has_errors() {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: mend the errors above");
+        }
+        let moment = self.at.unwrap_or_else(now);
+        for policy in &mut loaded.policies {
+            policy.set_now(&moment);
         }
         let explanation = explain(&loaded.policies, self.address, &self.packet());
         if common.json {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Common, ReachArgs, print, print_json, table};
 use monitor::{
-    control::{DaemonStatus, Status},
+    control::{DaemonStatus, Resting, Status},
     snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts},
 };
 
@@ -33,6 +33,7 @@ fn head(text: &mut String, status: &Status) {
             pid,
             version,
             listen,
+            resting,
             ..
         }) => {
             let _ = writeln!(
@@ -47,6 +48,17 @@ fn head(text: &mut String, status: &Status) {
                 );
             } else {
                 let _ = writeln!(text, "policies   loaded, as the files are now");
+            }
+            for Resting {
+                policy,
+                reason,
+                until,
+            } in resting
+            {
+                let until = until
+                    .as_ref()
+                    .map_or_else(String::new, |at| format!(", until {at}"));
+                let _ = writeln!(text, "resting    {policy}: {reason}{until}");
             }
         }
         None => {

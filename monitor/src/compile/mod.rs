@@ -18,7 +18,7 @@ use crate::{
     address::Address,
     policy::{
         Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded,
-        Policy, load,
+        Moment, Policy, load,
     },
     snapshot::Prefixes,
 };
@@ -40,15 +40,18 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
-/// Reads the policies under `paths` and compiles them.
-pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
+/// Reads the policies under `paths` and compiles them as they are at `moment`.
+pub fn compile_files(paths: &[PathBuf], files: &dyn Files, moment: &Moment) -> Compiled {
     let Loaded {
-        policies,
+        mut policies,
         files,
         lists,
         devices,
         mut diagnostics,
     } = load(paths, files);
+    for policy in &mut policies {
+        policy.set_now(moment);
+    }
     let mut ruleset = None;
     if !diagnostics.has_errors() {
         match compile(&policies) {
@@ -69,14 +72,17 @@ pub fn compile_files(paths: &[PathBuf], files: &dyn Files) -> Compiled {
     }
 }
 
-/// Compiles the enabled policies. Names must be unique, as in what
+/// Compiles the active policies. Names must be unique, as in what
 /// [`crate::policy::load`] returns without errors.
 ///
 /// # Errors
 ///
 /// One of the kernel's limits is exceeded; the diagnostic names the policies.
 pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
-    let mut enabled: Vec<&Policy> = policies.iter().filter(|policy| policy.enabled()).collect();
+    let mut enabled: Vec<&Policy> = policies
+        .iter()
+        .filter(|policy| policy.is_active())
+        .collect();
     enabled.sort_by_key(|policy| policy.name());
     if enabled.len() > MAX_POLICIES as usize {
         return Err(too_many_policies(&enabled));

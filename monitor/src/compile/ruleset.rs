@@ -84,7 +84,9 @@ impl Ruleset {
             hash.write(policy.name.as_str().as_bytes());
             hash.write(policy.action.name().as_bytes());
             let scope = &self.scopes.scopes[usize::from(policy.scope)];
-            write_scope(&mut hash, scope);
+            if !scope.is_everything() {
+                write_scope(&mut hash, scope);
+            }
         }
         write_prefixes(&mut hash, &self.ipv4);
         write_prefixes(&mut hash, &self.ipv6);

@@ -7,15 +7,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use crate::{
-    compile::{Ruleset, compile_files},
+    clock,
+    compile::{Ruleset, compile, compile_files},
     config::Settings,
-    control::{DaemonStatus, Reloaded, Status},
+    control::{DaemonStatus, Reloaded, Resting, Status},
     datapath::{self, Applied, Filter, Reader, Request},
     error_text::error_text,
-    policy::Disk,
+    policy::{Diagnostics, Disk, Moment, Policy},
     snapshot::{ReloadSnapshot, Snapshot},
 };
 
@@ -58,6 +60,10 @@ pub struct Core {
 #[derive(Default)]
 struct Current {
     ruleset: Option<Ruleset>,
+    /// What the ruleset was made from.
+    policies: Vec<Policy>,
+    /// An edge has passed, and the kernel did not take what it asks for.
+    behind: bool,
     reload: Option<ReloadSnapshot>,
     /// Every file the policies were read from.
     files: BTreeSet<PathBuf>,
@@ -65,10 +71,14 @@ struct Current {
 
 /// Policies that were read and compiled, or why not.
 struct Loaded {
-    result: Result<Ruleset, LoadError>,
+    result: Result<(Ruleset, Vec<Policy>), LoadError>,
     files: BTreeSet<PathBuf>,
     warnings: String,
 }
+
+/// How soon to look again at a clock that is not synchronised yet, or to try
+/// again what the kernel did not take.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// When a new generation is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +98,7 @@ impl Core {
     ) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
         let loaded = load(&settings);
-        let ruleset = loaded.result?;
+        let (ruleset, policies) = loaded.result?;
         let mut filter = Filter::open(&settings.pin_dir)?;
         filter.pin_dir().clone_into(&mut settings.pin_dir);
         let applied = filter.apply(&request(&settings, &ruleset), progress)?;
@@ -98,6 +108,8 @@ impl Core {
         }
         let current = Current {
             ruleset: Some(ruleset),
+            policies,
+            behind: false,
             reload: Some(ReloadSnapshot {
                 success: true,
                 timestamp: now(),
@@ -156,19 +168,26 @@ impl Core {
         current.files = loaded.files;
         let in_force = current.reload.as_ref().is_some_and(|reload| reload.success);
         let unchanged = in_force
-            && loaded.result.as_ref().ok() == current.ruleset.as_ref()
+            && loaded.result.as_ref().ok().map(|(ruleset, _)| ruleset) == current.ruleset.as_ref()
             && trigger == Trigger::File;
         if unchanged {
+            if let Ok((_, policies)) = loaded.result {
+                // The same now, and perhaps not at the next edge.
+                current.policies = policies;
+            }
             return None;
         }
         drop(current);
-        let result = loaded
-            .result
-            .and_then(|ruleset| self.apply(filter, ruleset));
+        let result = loaded.result.and_then(|(ruleset, policies)| {
+            let (ruleset, applied) = self.apply(filter, ruleset)?;
+            Ok((ruleset, policies, applied))
+        });
         let mut current = lock(&self.current);
         let (error, mut notes) = match result {
-            Ok((ruleset, applied)) => {
+            Ok((ruleset, policies, applied)) => {
                 current.ruleset = Some(ruleset);
+                current.policies = policies;
+                current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
                 (None, applied.notes)
             }
@@ -189,6 +208,46 @@ impl Core {
             reload,
             notes,
         })
+    }
+
+    /// Puts in force what the policies in force say of `moment`. The files are
+    /// not read: they may be broken meanwhile, and time goes on. Returns what
+    /// changed, in words; nothing where nothing did.
+    pub(super) fn pass_edge(&self, moment: &Moment) -> Result<Vec<String>, LoadError> {
+        let mut filter = lock(&self.filter);
+        let Some(filter) = filter.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let (ruleset, changes) = {
+            let mut current = lock(&self.current);
+            let changes = changes(&mut current.policies, moment);
+            let compiled = compile(&current.policies);
+            let errors = |errors: Diagnostics| LoadError::Policies(errors.render(false));
+            let ruleset = compiled.map_err(errors)?;
+            current.behind = current.ruleset.as_ref() != Some(&ruleset);
+            if !current.behind {
+                return Ok(changes);
+            }
+            (ruleset, changes)
+        };
+        let (ruleset, applied) = self.apply(filter, ruleset)?;
+        let mut current = lock(&self.current);
+        current.ruleset = Some(ruleset);
+        current.behind = false;
+        *lock(&self.loggers) = applied.loggers;
+        Ok(changes)
+    }
+
+    /// When to look at the clock next.
+    pub(super) fn next_look(&self, moment: &Moment) -> Option<Timestamp> {
+        let current = lock(&self.current);
+        let policies = current.policies.iter();
+        let waits = policies.clone().any(Policy::waits_for_clock) || current.behind;
+        let soon = waits.then(|| moment.at + LOOK_AGAIN);
+        policies
+            .filter_map(|policy| policy.next_edge(moment.at))
+            .chain(soon)
+            .min()
     }
 
     fn apply(
@@ -230,6 +289,19 @@ impl Core {
         self.reader.snapshot(reload)
     }
 
+    /// The enabled policies that do nothing now.
+    fn resting(&self) -> Vec<Resting> {
+        let current = lock(&self.current);
+        let each = current.policies.iter().filter_map(|policy| {
+            Some(Resting {
+                policy: policy.name().to_string(),
+                reason: policy.rest()?.reason().to_owned(),
+                until: policy.rests_until().map(|edge| edge.to_string()),
+            })
+        });
+        each.collect()
+    }
+
     /// The same, and who says so.
     pub(super) fn status(&self) -> Result<Status, datapath::Error> {
         Ok(Status {
@@ -240,10 +312,28 @@ impl Core {
                 listen: format!("http://{}/", self.settings.listen),
                 pin_dir: self.settings.pin_dir.clone(),
                 policies: self.settings.policies.clone(),
+                resting: self.resting(),
             }),
             snapshot: self.snapshot()?,
         })
     }
+}
+
+/// Tells `policies` what time it is; returns what that changes.
+fn changes(policies: &mut [Policy], moment: &Moment) -> Vec<String> {
+    let mut changes = Vec::new();
+    for policy in policies {
+        let before = (policy.rest(), policy.action());
+        policy.set_now(moment);
+        if (policy.rest(), policy.action()) != before {
+            let now = match policy.rest() {
+                Some(rest) => rest.reason().to_owned(),
+                None => format!("in force ({})", policy.action()),
+            };
+            changes.push(format!("{}: {now}", policy.name()));
+        }
+    }
+    changes
 }
 
 /// Why a reload failed: mending the files helps in one case only.
@@ -258,11 +348,11 @@ fn reason(error: &LoadError) -> String {
 }
 
 fn load(settings: &Settings) -> Loaded {
-    let compiled = compile_files(&settings.policies, &Disk);
+    let compiled = compile_files(&settings.policies, &Disk, &clock::now());
     let rendered = compiled.diagnostics.without_notes().render(false);
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
-        Some(ruleset) => (Ok(ruleset), rendered),
+        Some(ruleset) => (Ok((ruleset, compiled.policies)), rendered),
         None => (Err(LoadError::Policies(rendered)), String::new()),
     };
     Loaded {

@@ -1,7 +1,8 @@
 //! The daemon's tasks: signals, changed files, clients.
 
-use std::sync::Arc;
+use std::{io, sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
@@ -18,10 +19,14 @@ use super::{
     watch::FileWatch,
 };
 use crate::{
+    clock::{self, Alarm, Woke},
     control::Reloaded,
     error_text::error_text,
     http::{self, Site},
 };
+
+/// How long after a failure it tries again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Why the daemon cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +34,9 @@ pub enum ServeError {
     /// Files.
     #[error("watch the policy files: {0}")]
     Watch(notify::Error),
+    /// Time.
+    #[error("make a timer: {0}")]
+    Alarm(io::Error),
 }
 
 /// How the daemon ended.
@@ -69,7 +77,9 @@ async fn supervise(
 ) -> Result<End, ServeError> {
     let mut files = FileWatch::new().map_err(ServeError::Watch)?;
     let mut log_readers = Vec::new();
+    let alarm = Alarm::new().map_err(ServeError::Alarm)?;
     loop {
+        let next_look = core.next_look(&clock::now());
         watch_files(&mut files, core);
         read_logs(&mut log_readers, core);
         tokio::select! {
@@ -80,8 +90,44 @@ async fn supervise(
             },
             Some(()) = when_detached.recv() => return Ok(End::Detached),
             () = core.reloaded() => {}
+            () = look_at_clock(&alarm, next_look) => pass_edge(core).await,
             () = files.changed() => drop(reload(core, Trigger::File).await),
         }
+    }
+}
+
+/// Waits until the clock has to be looked at.
+async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
+    let Some(at) = at else {
+        return std::future::pending().await;
+    };
+    match alarm.wait_until(at).await {
+        Ok(Woke::Time) => {}
+        Ok(Woke::ClockSet) => info!("the clock was set"),
+        Err(error) => {
+            error!("wait for the next edge of a schedule: {error}");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Makes the generation that the time asks for.
+async fn pass_edge(core: &Arc<Core>) {
+    let passing = Arc::clone(core);
+    let passed = spawn_blocking(move || passing.pass_edge(&clock::now())).await;
+    match passed {
+        Ok(Ok(changes)) => {
+            for change in changes {
+                info!("{change}");
+            }
+        }
+        Ok(Err(error)) => {
+            error!(
+                "a schedule's edge could not be put in force: {}",
+                error_text(&error)
+            );
+        }
+        Err(panic) => error!("a schedule's edge ended unexpectedly: {panic}"),
     }
 }
 

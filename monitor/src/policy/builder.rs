@@ -11,7 +11,7 @@ use super::{
     Action, DeviceNames, conditions,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     list::Lists,
-    model::{Destinations, Entry, Hole, Policy},
+    model::{Destinations, Entry, Hole, Now, Policy},
     source::{SourceDestination, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
 use crate::address::{Address, Destination, Interval};
@@ -48,7 +48,8 @@ pub(super) fn policy(
         conditions::note_services(builder.action, &scope.services, span, file, out);
     }
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
-    let policy = builder.valid.then(|| Policy {
+    let valid = builder.valid && typed.times_valid;
+    let policy = valid.then(|| Policy {
         place: file.place(name.span),
         name: name.value,
         action,
@@ -57,6 +58,9 @@ pub(super) fn policy(
         observed: typed.observed,
         references: typed.references,
         scope,
+        schedule: typed.schedule,
+        expires: typed.expires,
+        now: Now::default(),
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,

@@ -84,15 +84,19 @@ pub(super) fn note_services(
         let help = "write `https` for both, unless QUIC should pass";
         out.push(Diagnostic::note(place.clone(), message, help));
     }
-    let message = match action {
-        Action::Drop => {
-            "a drop of services stops first fragments only: later fragments have no port"
-        }
-        Action::Allow => {
-            "an allow of services does not save later fragments from a wider drop: they have no port"
-        }
-        Action::Count => "services are counted without later fragments, which have no port",
+    let (message, help) = match action {
+        Action::Drop => (
+            "a drop of services stops first fragments only: later fragments have no port",
+            "nothing to mend where the first fragment is what makes a datagram of use",
+        ),
+        Action::Allow => (
+            "an allow of services does not save later fragments from a wider drop: they have no port",
+            "where that matters, allow all services, or leave the address out of the drop with `except`",
+        ),
+        Action::Count => (
+            "services are counted without later fragments, which have no port",
+            "count all services where every packet has to be in the count",
+        ),
     };
-    let help = "nothing to mend: a datagram is of no use without its first fragment, and large answers over UDP are what comes in fragments";
     out.push(Diagnostic::note(place, message, help));
 }

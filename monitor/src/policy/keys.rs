@@ -63,17 +63,11 @@ pub(super) const POLICY: Keys = Keys {
         "except_devices",
         "interfaces",
         "services",
+        "schedule",
+        "expires",
         "enabled",
     ],
     later: &[
-        (
-            "schedule",
-            "remove it, and write `enabled: false` while the policy should not hold",
-        ),
-        (
-            "expires",
-            "remove it, and take the policy out of the file when its time is over",
-        ),
         (
             "accept_risk",
             "remove it: what needs it can be `action: count`",
@@ -88,6 +82,13 @@ pub(super) const GROUP: Keys = Keys {
     known: &["interface"],
     later: &[],
     elsewhere: &[("mac", "write the MAC itself: `NAME: \"64:cc:2e:11:22:33\"`")],
+};
+
+pub(super) const SCHEDULE: Keys = Keys {
+    what: "a schedule",
+    known: &["days", "from", "to", "timezone", "outside"],
+    later: &[],
+    elsewhere: &[],
 };
 
 pub(super) const DESTINATION: Keys = Keys {

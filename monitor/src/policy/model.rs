@@ -8,7 +8,15 @@ use std::{
     sync::Arc,
 };
 
-use super::{Action, PolicyName, diagnostic::Place, overlay::Override, scope::Scope};
+use jiff::Timestamp;
+
+use super::{
+    Action, PolicyName,
+    diagnostic::Place,
+    overlay::Override,
+    schedule::{Moment, Outside, Rest, Schedule},
+    scope::Scope,
+};
 use crate::address::{Address, Network};
 
 /// One policy: at least one destination, its exceptions inside its destinations.
@@ -21,12 +29,27 @@ pub struct Policy {
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
     pub(super) scope: Scope,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) now: Now,
     pub(super) place: Place,
     /// The policy file first, then its lists.
     pub(super) files: Vec<Arc<Path>>,
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
     pub(super) changed: Option<Override>,
+}
+
+/// What a policy does at the moment that it was told last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Now {
+    /// What its action says.
+    #[default]
+    AsWritten,
+    /// Count only.
+    Counts,
+    /// Nothing, until then.
+    Rests(Rest, Option<Timestamp>),
 }
 
 /// The destinations of one family.
@@ -118,16 +141,78 @@ impl Policy {
         &self.name
     }
 
-    /// What it asks for.
+    /// What it asks for now: outside its schedule that may be less than its
+    /// file says.
     #[must_use]
     pub fn action(&self) -> Action {
-        self.action
+        match self.now {
+            Now::Counts => Action::Count,
+            Now::AsWritten | Now::Rests(..) => self.action,
+        }
+    }
+
+    /// Whether its files want it.
+    #[must_use]
+    pub fn enabled(&self) -> bool {
+        self.enabled
     }
 
     /// Whether it is part of the ruleset.
     #[must_use]
-    pub fn enabled(&self) -> bool {
-        self.enabled
+    pub fn is_active(&self) -> bool {
+        self.enabled && self.rest().is_none()
+    }
+
+    /// Why it does nothing now, though it is enabled.
+    #[must_use]
+    pub fn rest(&self) -> Option<Rest> {
+        match self.now {
+            Now::Rests(rest, _) if self.enabled => Some(rest),
+            Now::Rests(..) | Now::AsWritten | Now::Counts => None,
+        }
+    }
+
+    /// When its rest ends by itself.
+    #[must_use]
+    pub fn rests_until(&self) -> Option<Timestamp> {
+        match self.now {
+            Now::Rests(_, until) => until,
+            Now::AsWritten | Now::Counts => None,
+        }
+    }
+
+    /// Sets what it does at `moment`.
+    pub fn set_now(&mut self, moment: &Moment) {
+        let outside = || {
+            let schedule = self.schedule.as_ref()?;
+            (!schedule.is_open(moment.at)).then_some(schedule.outside())
+        };
+        let unsure = self.action == Action::Allow && !moment.clock_synchronised;
+        let until = self.next_edge(moment.at);
+        self.now = match (self.expires, outside()) {
+            (Some(end), _) if end <= moment.at => Now::Rests(Rest::Expired, None),
+            (Some(_), _) if unsure => Now::Rests(Rest::Clock, None),
+            (_, None) => Now::AsWritten,
+            (_, Some(Outside::Off)) => Now::Rests(Rest::Schedule, until),
+            (_, Some(Outside::Count)) => Now::Counts,
+        };
+    }
+
+    /// When that changes next by itself.
+    #[must_use]
+    pub fn next_edge(&self, after: Timestamp) -> Option<Timestamp> {
+        if !self.enabled || self.expires.is_some_and(|end| end <= after) {
+            return None;
+        }
+        let schedule = self.schedule.as_ref();
+        let edge = schedule.and_then(|schedule| schedule.next_edge(after));
+        edge.into_iter().chain(self.expires).min()
+    }
+
+    /// Whether it waits for a synchronised clock.
+    #[must_use]
+    pub fn waits_for_clock(&self) -> bool {
+        self.rest() == Some(Rest::Clock)
     }
 
     /// What it is about, in the author's words.

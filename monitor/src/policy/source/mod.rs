@@ -5,10 +5,12 @@ mod destination;
 mod list;
 mod overlay;
 mod policy;
+mod schedule;
 mod scope;
 
 use std::ops::Range;
 
+use jiff::Timestamp;
 use serde_yaml::Value;
 
 pub(super) use self::{
@@ -21,6 +23,7 @@ use super::{
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     keys,
     model::Observed,
+    schedule::Schedule,
     yaml::{Document, Node},
 };
 use crate::address::Destination;
@@ -43,6 +46,10 @@ pub(super) struct SourcePolicy {
     pub(super) references: Vec<String>,
     pub(super) enabled: bool,
     pub(super) scope: SourceScope,
+    pub(super) schedule: Option<Schedule>,
+    pub(super) expires: Option<Timestamp>,
+    /// Neither of the two is wrong.
+    pub(super) times_valid: bool,
     pub(super) destinations: Vec<SourceDestination>,
 }
 

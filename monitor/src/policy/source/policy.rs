@@ -27,6 +27,9 @@ impl Reader<'_> {
         let references = self.references(node);
         let enabled = self.enabled(node);
         let scope = self.scope(node);
+        let mut times_valid = true;
+        let schedule = self.schedule(node, &mut times_valid);
+        let expires = self.expires(node, &mut times_valid);
         let destinations = self.destinations(node);
         Some(SourcePolicy {
             name,
@@ -36,6 +39,9 @@ impl Reader<'_> {
             references,
             enabled,
             scope,
+            schedule,
+            expires,
+            times_valid,
             destinations: destinations?,
         })
     }

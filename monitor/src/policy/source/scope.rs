@@ -228,12 +228,13 @@ impl Reader<'_> {
 
     /// The elements of a sequence, or the one value in place of one; an empty
     /// sequence is an error.
-    fn one_or_many<'a>(&mut self, node: &Node<'a>, what: &str) -> Vec<Node<'a>> {
+    pub(super) fn one_or_many<'a>(&mut self, node: &Node<'a>, what: &str) -> Vec<Node<'a>> {
         let Some(elements) = node.elements() else {
             return vec![node.clone()];
         };
         if elements.is_empty() {
-            let message = format!("{what} is an empty sequence, which would match no packet");
+            let message =
+                format!("{what} is an empty sequence, which reads as nothing and as everything");
             let help = "write what it should match, or remove the key to match every packet";
             self.error(node.span.clone(), message, help);
         }

@@ -1,0 +1,89 @@
+//! The machine's clock: what time it is, how sure that is, and waiting for a time.
+
+use std::{
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+};
+
+use jiff::Timestamp;
+use nix::{
+    errno::Errno,
+    sys::{
+        time::TimeSpec,
+        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+    },
+};
+use tokio::io::unix::AsyncFd;
+
+use crate::policy::Moment;
+
+/// What the clock says.
+#[must_use]
+pub fn now() -> Moment {
+    Moment {
+        at: Timestamp::now(),
+        clock_synchronised: is_synchronised(),
+    }
+}
+
+/// Whether something keeps the clock right, as the kernel was told (`adjtimex(2)`).
+fn is_synchronised() -> bool {
+    // SAFETY: all fields are integers, for which zero is a value; with no mode
+    // set the call only fills them.
+    let state = unsafe {
+        let mut answer: libc::timex = std::mem::zeroed();
+        libc::adjtimex(&raw mut answer)
+    };
+    (0..libc::TIME_ERROR).contains(&state)
+}
+
+/// Waits for times of day rather than for durations: it wakes at the time also
+/// where the machine slept meanwhile, and early where the clock is set.
+#[derive(Debug)]
+pub struct Alarm {
+    timer: TimerFd,
+    /// The same descriptor, as the runtime waits for it.
+    fired: AsyncFd<OwnedFd>,
+}
+
+/// Why an [`Alarm`] woke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woke {
+    /// The time has come.
+    Time,
+    /// The clock was set: what comes when has to be worked out anew.
+    ClockSet,
+}
+
+impl Alarm {
+    /// Errors: the kernel gives no timer, or this is not inside a tokio runtime.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
+        let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags)?;
+        let descriptor = timer.as_fd().try_clone_to_owned()?;
+        // SAFETY: the descriptor is owned, so it stays open and the same for as
+        // long as it is registered.
+        let fired = unsafe { AsyncFd::register(descriptor)? };
+        Ok(Self { timer, fired })
+    }
+
+    /// Waits until the clock says `at` or is set.
+    pub async fn wait_until(&self, at: Timestamp) -> io::Result<Woke> {
+        // A timer at zero is none: the past is reached at once at any time.
+        let (seconds, nanoseconds) = (at.as_second().max(1), at.subsec_nanosecond().max(0));
+        let flags =
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        let time = TimeSpec::new(seconds, nanoseconds.into());
+        self.timer.set(Expiration::OneShot(time), flags)?;
+        loop {
+            let mut ready = self.fired.readable().await?;
+            let mut count = [0; size_of::<u64>()];
+            match nix::unistd::read(self.fired.get_ref(), &mut count) {
+                Ok(_) => return Ok(Woke::Time),
+                Err(Errno::ECANCELED) => return Ok(Woke::ClockSet),
+                Err(Errno::EAGAIN) => ready.clear_ready(),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
