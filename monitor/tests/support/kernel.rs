@@ -8,7 +8,8 @@ use std::{
 use monitor::{
     compile::{Ruleset, compile},
     datapath::{FrameOutcome, Sandbox, SandboxCounters},
-    policy::{Files, MacAddress, load},
+    explain::{Decision, explain},
+    policy::{Action, Files, MacAddress, Packet, Ports, Service, load},
 };
 use monitor_common::{Count, Reason};
 
@@ -23,6 +24,8 @@ pub(crate) const INTERFACE: &str = "wlan0";
 /// One ruleset in the kernel and in the model.
 pub(crate) struct Pair {
     policies: Vec<Policy>,
+    /// What `explain` is given.
+    read: Vec<monitor::policy::Policy>,
     ruleset: Ruleset,
     sandbox: Sandbox,
     model: Model,
@@ -31,12 +34,14 @@ pub(crate) struct Pair {
 impl Pair {
     /// Through the real reader and compiler on one side, as they are on the other.
     pub(crate) fn new(policies: Vec<Policy>) -> Self {
-        let ruleset = compiled(&to_yaml(&policies));
+        let read = read(&to_yaml(&policies));
+        let ruleset = compile(&read).unwrap();
         let sandbox =
             Sandbox::new(&ruleset, INTERFACE).expect("load the program (this test needs root)");
         Self {
             model: Model::new(policies.clone()),
             policies,
+            read,
             ruleset,
             sandbox,
         }
@@ -45,7 +50,9 @@ impl Pair {
     /// Runs a frame through both, which must agree.
     pub(crate) fn check(&mut self, frame: &[u8]) -> FrameOutcome {
         let found = self.sandbox.run(frame).unwrap();
-        let expected = self.expected(&judge(&self.policies, INTERFACE, frame));
+        let outcome = judge(&self.policies, INTERFACE, frame);
+        self.check_explanations(&outcome);
+        let expected = self.expected(&outcome);
         assert_eq!(
             found,
             expected,
@@ -58,6 +65,61 @@ impl Pair {
             self.model.receive(INTERFACE, frame, frame.len() as u64);
         }
         found
+    }
+
+    /// What `explain` says of the packet, known in full and in part.
+    fn check_explanations(&self, outcome: &Outcome) {
+        let Outcome::Parsed {
+            packet,
+            matched,
+            verdict,
+        } = outcome
+        else {
+            return;
+        };
+        let mut names: Vec<&str> = matched
+            .iter()
+            .map(|index| self.policies[*index].name.as_str())
+            .collect();
+        names.sort_unstable();
+        for known in 0..16_u8 {
+            let has = |bit: u8| known >> bit & 1 == 1;
+            let asked = Packet {
+                mac: has(0).then_some(packet.source),
+                address: has(1).then_some(packet.sender),
+                interface: has(2).then(|| INTERFACE.to_owned()),
+                service: packet.service.and_then(service).filter(|_| has(3)),
+            };
+            let whole = known == 15 && asked.service.is_some();
+            let answer = explain(&self.read, packet.destination, &asked);
+            let certain = answer
+                .matches
+                .iter()
+                .filter(|found| found.condition.is_none());
+            let mut certain: Vec<&str> = certain.map(|found| found.policy.as_str()).collect();
+            certain.sort_unstable();
+            let possible = answer.matches.iter().map(|found| found.policy.as_str());
+            let possible: Vec<&str> = possible.collect();
+            assert!(
+                names.iter().all(|name| possible.contains(name)),
+                "{asked:?} {answer}"
+            );
+            assert!(
+                certain.iter().all(|name| names.contains(name)),
+                "{asked:?} {answer}"
+            );
+            match answer.decision {
+                Decision::Depends => assert!(!whole, "{answer}"),
+                decision => assert_eq!(
+                    decision == Decision::Action(Action::Drop),
+                    *verdict == Verdict::Dropped,
+                    "{asked:?} {answer}"
+                ),
+            }
+            if whole {
+                assert_eq!(certain, names, "{asked:?} {answer}");
+            }
+        }
     }
 
     /// Every cell of both, which must agree.
@@ -138,15 +200,28 @@ impl Pair {
     }
 }
 
+/// A service that a policy can name.
+fn service((protocol, port): (u8, u16)) -> Option<Service> {
+    match protocol {
+        6 => Ports::new(port, port).map(Service::Tcp),
+        17 => Ports::new(port, port).map(Service::Udp),
+        _ => Some(Service::Icmp),
+    }
+}
+
 /// The ruleset of a policy file's text, which must be valid.
 pub(crate) fn compiled(yaml: &str) -> Ruleset {
+    compile(&read(yaml)).unwrap()
+}
+
+fn read(yaml: &str) -> Vec<monitor::policy::Policy> {
     let loaded = load(&[PathBuf::from("test.yaml")], &OneFile(yaml));
     assert!(
         !loaded.diagnostics.has_errors(),
         "{}\n{yaml}",
         loaded.diagnostics.render(false)
     );
-    compile(&loaded.policies).unwrap()
+    loaded.policies
 }
 
 struct OneFile<'a>(&'a str);
