@@ -106,6 +106,52 @@ fn what_ships_is_fine_and_only_counts() {
 }
 
 #[test]
+fn the_examples_say_what_their_comments_say() {
+    let directory = shipped().join("examples");
+    let output = monitor(&directory, &["check", ".", "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report = json_of(&output);
+    let warnings = report["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("randomised")
+    );
+    let decision = |arguments: &[&str]| {
+        let start = ["explain", "--policies", ".", "--json"];
+        let output = monitor(&directory, &[&start[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        json_of(&output)["decision"].as_str().unwrap().to_owned()
+    };
+    let tablet = ["198.51.100.80", "--device", "02:00:00:00:00:01"];
+    let day = ["--at", "2026-11-23T12:00[Europe/Madrid]"];
+    let with = |more: &[&str]| decision(&[&tablet[..], &day, more].concat());
+    assert_eq!(with(&["--service", "tcp/443"]), "allow");
+    assert_eq!(with(&["--service", "tcp/80"]), "drop");
+    assert_eq!(with(&[]), "depends");
+    let other = |at: &str| {
+        let device = ["--device", "02:00:00:00:00:09", "--service", "tcp/80"];
+        decision(&[&["198.51.100.7", "--at", at][..], &device].concat())
+    };
+    assert_eq!(other("2026-11-23T12:00[Europe/Madrid]"), "count");
+    assert_eq!(other("2026-11-23T23:00[Europe/Madrid]"), "drop");
+    assert_eq!(
+        other("2026-11-28T05:59[Europe/Madrid]"),
+        "count",
+        "Saturday"
+    );
+    let phone = ["42.62.48.9", "--device", "64:cc:2e:11:22:33"];
+    assert_eq!(decision(&phone), "count");
+    assert_eq!(
+        decision(&["42.62.48.9", "--device", "02:00:00:00:00:01"]),
+        "none"
+    );
+    assert_eq!(decision(&["42.62.48.9"]), "depends");
+}
+
+#[test]
 fn explain_names_the_range_of_2014() {
     let output = monitor(
         &shipped(),
