@@ -105,6 +105,76 @@ fn what_ships_is_fine_and_only_counts() {
     assert!(text(&human.stdout).contains("0 errors, 0 warnings"));
 }
 
+/// The addresses of a network's prefixes in a CSV of ranges and in a list of its
+/// prefixes, which another program took out of the same table, are the same.
+#[test]
+fn a_table_gives_what_its_networks_announce() {
+    let Some(ranges) = data::ranges() else { return };
+    let path = |name: &str| ranges.join(name).display().to_string();
+    let text = format!(
+        "version: 1
+policies:
+  - name: selected
+    action: count
+    destinations:
+      - {{asn: [24406, AS24409], table: {}}}
+      - {{asn: 24409, table: {}}}
+  - name: prefixes
+    action: count
+    destinations: [{{asn: [24406, 24409], table: {}}}]
+  - name: expected
+    action: count
+    destinations: [{{list: {}}}, {{list: {}}}]
+  - name: country
+    action: count
+    destinations: [{{country: [cn], table: {}}}]
+",
+        path("asn-ipv4.csv.gz"),
+        path("asn-ipv6.csv.gz"),
+        path("asn-v4-cidr.txt.gz"),
+        path("asn-select-AS24406-v4.txt"),
+        path("asn-select-AS24409-v4.txt"),
+        path("asn-country-ipv4.csv.gz"),
+    );
+    let folder = directory(&[("p.yaml", &text)]);
+    let check = monitor(folder.path(), &["check", "p.yaml", "--json"]);
+    assert_eq!(check.status.code(), Some(0), "{}", text_of(&check));
+    let mut seen = 0;
+    let list = |name: &str| fs::read_to_string(ranges.join(name)).unwrap();
+    let both = list("asn-select-AS24406-v4.txt") + &list("asn-select-AS24409-v4.txt");
+    for line in both.lines().filter(|line| !line.starts_with('#')) {
+        let address = line.split('/').next().unwrap();
+        let explain = ["explain", address, "--policies", "p.yaml", "--json"];
+        let answer = json_of(&monitor(folder.path(), &explain));
+        let matches = answer["matches"].as_array().unwrap().iter();
+        let names: Vec<&str> = matches
+            .map(|found| found["policy"].as_str().unwrap())
+            .collect();
+        for name in ["selected", "prefixes", "expected"] {
+            assert!(names.contains(&name), "{line}: {answer}");
+        }
+        seen += 1;
+    }
+    assert!(seen > 10, "{seen}");
+    let report = json_of(&check);
+    let lists = report["lists"].as_array().unwrap();
+    let of = |name: &str| {
+        let named = lists
+            .iter()
+            .filter(|list| list["file"].as_str().unwrap().ends_with(name));
+        named
+            .map(|list| list["destinations"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let expected = of("asn-select-AS24406-v4.txt") + of("asn-select-AS24409-v4.txt");
+    assert_eq!(of("asn-v4-cidr.txt.gz"), expected);
+    assert!(of("asn-ipv6.csv.gz") > 0 && of("asn-country-ipv4.csv.gz") > 1000);
+}
+
+fn text_of(output: &Output) -> &str {
+    text(&output.stderr)
+}
+
 #[test]
 fn the_examples_say_what_their_comments_say() {
     let directory = shipped().join("examples");

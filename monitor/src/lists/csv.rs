@@ -1,9 +1,10 @@
-//! Rows with two ends of a range and, in the third column, perhaps a country.
+//! Rows with two ends of a range and, in the third column, perhaps a country
+//! or the number of an autonomous system.
 
 use csv_core::{ReadRecordResult, Reader};
 
 use super::{
-    Country,
+    Country, Selection,
     line::{InvalidLine, whole},
 };
 
@@ -16,7 +17,7 @@ const COLUMNS: usize = 3;
 pub(super) struct Csv {
     reader: Reader,
     fields: Vec<u8>,
-    wanted: Option<Country>,
+    wanted: Selection,
     first_country: Option<Country>,
     several_countries: bool,
 }
@@ -26,12 +27,12 @@ pub(super) struct Csv {
 pub(super) struct Row<'a> {
     pub(super) first: &'a str,
     pub(super) last: &'a str,
-    /// Whether its country is the one that was asked for.
+    /// Whether its country or number is the one that was asked for.
     pub(super) wanted: bool,
 }
 
 impl Csv {
-    pub(super) fn new(wanted: Option<Country>) -> Self {
+    pub(super) fn new(wanted: Selection) -> Self {
         Self {
             reader: Reader::new(),
             fields: Vec::new(),
@@ -97,8 +98,19 @@ impl Csv {
 
     fn is_wanted(&mut self, column: Option<(usize, usize)>) -> Result<bool, InvalidLine> {
         let text = self.field(column).unwrap_or_default();
+        if let Some(asn) = self.wanted.asn {
+            return match text.parse::<u32>() {
+                Ok(found) => Ok(found == asn),
+                // What such tables write where nobody announces a range.
+                Err(_) if matches!(text, "" | "-") => Ok(false),
+                Err(_) => Err(InvalidLine::Asn {
+                    text: text.to_owned(),
+                    asn,
+                }),
+            };
+        }
         let country = text.parse::<Country>().ok();
-        match self.wanted {
+        match self.wanted.country {
             None => {
                 let differs = country.is_some_and(|new| {
                     let first = *self.first_country.get_or_insert(new);
@@ -123,7 +135,7 @@ mod tests {
     use super::*;
 
     fn row(line: &str) -> Option<(String, String)> {
-        let mut csv = Csv::new(None);
+        let mut csv = Csv::new(Selection::default());
         let row = csv.row(line).ok().flatten()?;
         Some((row.first.to_owned(), row.last.to_owned()))
     }
@@ -147,7 +159,10 @@ mod tests {
 
     #[test]
     fn one_country_is_taken_and_unknown_ones_are_left_out() {
-        let mut csv = Csv::new(Some("CN".parse().unwrap()));
+        let mut csv = Csv::new(Selection {
+            country: Some("CN".parse().unwrap()),
+            ..Selection::default()
+        });
         let mut wanted = |line| csv.row(line).map(|row| row.unwrap().wanted);
         assert!(wanted("a,b,CN").unwrap());
         assert!(wanted("a,b,\"cn\",China").unwrap());
@@ -160,7 +175,7 @@ mod tests {
 
     #[test]
     fn several_countries_are_noticed_where_none_was_asked_for() {
-        let mut csv = Csv::new(None);
+        let mut csv = Csv::new(Selection::default());
         for (line, several) in [("a,b,CN", false), ("a,b,13335", false), ("a,b,US", true)] {
             csv.row(line).unwrap();
             assert_eq!(csv.several_countries(), several, "{line}");

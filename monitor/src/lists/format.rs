@@ -84,6 +84,17 @@ impl Format {
         }
     }
 
+    /// Whether `asn` means something.
+    #[must_use]
+    pub const fn has_asns(self) -> bool {
+        match self {
+            Self::RangeCsv | Self::NumericCsv | Self::Scores => true,
+            Self::Plain | Self::SpamhausJson | Self::PeerGuardian | Self::Emule | Self::Rir => {
+                false
+            }
+        }
+    }
+
     /// What begins a comment within a line.
     #[must_use]
     pub const fn comments(self) -> &'static [char] {
@@ -155,6 +166,8 @@ pub struct Selection {
     pub min_score: Option<u32>,
     /// The country to which a range is delegated.
     pub country: Option<Country>,
+    /// The number of the autonomous system that announces a prefix.
+    pub asn: Option<u32>,
 }
 
 #[cfg(test)]

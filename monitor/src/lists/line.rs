@@ -78,6 +78,16 @@ pub enum InvalidLine {
         /// The country that was asked for.
         country: Country,
     },
+    /// Something else where the number of an autonomous system belongs.
+    #[error(
+        "`{text}` is not the number of an autonomous system, so that AS{asn} cannot be told from others"
+    )]
+    Asn {
+        /// What was written.
+        text: String,
+        /// The number that was asked for.
+        asn: u32,
+    },
     /// More addresses than there are.
     #[error("`{text}` is not a number of addresses that fits after the first")]
     Count {
@@ -94,6 +104,10 @@ impl InvalidLine {
             Self::Destination(error) => error.help(),
             Self::Country { .. } => {
                 "name a list whose third column is a country code, or remove `country`".to_owned()
+            }
+            Self::Asn { .. } => {
+                "name a table of ranges or prefixes with the number of their autonomous system"
+                    .to_owned()
             }
             Self::NoScore { .. }
             | Self::Score { .. }

@@ -102,7 +102,7 @@ impl BadLines {
 /// selection is not asked.
 #[must_use]
 pub fn read(text: &str, format: Format, selection: &Selection) -> List {
-    let mut csv = Csv::new(selection.country);
+    let mut csv = Csv::new(*selection);
     let mut list = List {
         format,
         ipv4: Vec::new(),
@@ -126,7 +126,7 @@ fn read_line(
 ) -> Result<Line, InvalidLine> {
     match format {
         Format::Plain => plain::line(text),
-        Format::Scores => scores::line(text, selection.min_score),
+        Format::Scores => scores::line(text, selection),
         Format::SpamhausJson => spamhaus::line(text),
         Format::PeerGuardian => peerguardian::line(text),
         Format::Emule => emule::line(text),

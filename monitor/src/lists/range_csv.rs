@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Line, InvalidLine> {
-        line(text, &mut Csv::new(None))
+        line(text, &mut Csv::new(crate::lists::Selection::default()))
     }
 
     #[test]

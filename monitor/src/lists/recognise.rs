@@ -142,7 +142,7 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
 /// The one format whose reader understands `line`.
 fn format_of(line: &str) -> Option<Format> {
     let all = Selection::default();
-    let understood = |format: &Format| read_line(line, *format, &all, &mut Csv::new(None)).is_ok();
+    let understood = |format: &Format| read_line(line, *format, &all, &mut Csv::new(all)).is_ok();
     Format::ALL.into_iter().find(understood)
 }
 

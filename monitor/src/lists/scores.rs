@@ -1,12 +1,13 @@
 //! A destination and a number per line, with white space between (IPsum).
 
 use super::{
+    Selection,
     line::{InvalidLine, Line},
     plain::content,
 };
 use crate::address::Destination;
 
-pub(super) fn line(text: &str, min_score: Option<u32>) -> Result<Line, InvalidLine> {
+pub(super) fn line(text: &str, selection: &Selection) -> Result<Line, InvalidLine> {
     let text = content(text);
     if text.is_empty() {
         return Ok(Line::Nothing);
@@ -21,10 +22,10 @@ pub(super) fn line(text: &str, min_score: Option<u32>) -> Result<Line, InvalidLi
     let score: u32 = score.parse().map_err(|_| InvalidLine::Score {
         text: score.to_owned(),
     })?;
-    Ok(Line::new(
-        destination,
-        min_score.is_none_or(|least| score >= least),
-    ))
+    let enough = selection.min_score.is_none_or(|least| score >= least);
+    // A table of prefixes looks the same: there the number is an origin.
+    let announced = selection.asn.is_none_or(|asn| score == asn);
+    Ok(Line::new(destination, enough && announced))
 }
 
 #[cfg(test)]
@@ -40,9 +41,16 @@ mod tests {
             (Some(10), Line::Destination(wanted)),
             (Some(11), Line::LeftOut),
         ] {
-            assert_eq!(line("77.90.185.20\t10", least).unwrap(), expected);
+            let selection = Selection {
+                min_score: least,
+                ..Selection::default()
+            };
+            assert_eq!(line("77.90.185.20\t10", &selection).unwrap(), expected);
         }
-        assert_eq!(line("# IP\tnumber", None).unwrap(), Line::Nothing);
+        assert_eq!(
+            line("# IP\tnumber", &Selection::default()).unwrap(),
+            Line::Nothing
+        );
     }
 
     #[test]
@@ -57,7 +65,10 @@ mod tests {
             ("192.0.2.1 3 4", "`3 4` is not a score"),
             ("example.com 3", "`example.com` is a name, not an address"),
         ] {
-            assert_eq!(line(text, None).unwrap_err().to_string(), message);
+            assert_eq!(
+                line(text, &Selection::default()).unwrap_err().to_string(),
+                message
+            );
         }
     }
 }

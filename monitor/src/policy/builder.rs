@@ -95,6 +95,11 @@ impl Builder<'_> {
             SourceDestination::Plain(destination) => self.add_typed(destination, &[], out),
             SourceDestination::Except { cidr, except } => self.add_typed(cidr, except, out),
             SourceDestination::List(list) => self.add_list(list, lists, out),
+            SourceDestination::Table(selections) => {
+                for selection in selections {
+                    self.add_list(selection, lists, out);
+                }
+            }
         }
     }
 

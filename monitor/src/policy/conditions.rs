@@ -32,13 +32,13 @@ pub(super) fn scope(
     let mut interfaces = typed.interfaces.clone().unwrap_or_default();
     interfaces.sort_unstable();
     interfaces.dedup();
-    Some(Scope {
+    let scope = Scope {
         devices: devices?,
         except_devices: except_devices?,
         interfaces,
         services: services?,
-    })
-    .filter(|_| !typed.incomplete)
+    };
+    (!typed.incomplete).then_some(scope)
 }
 
 fn ranges(

@@ -162,14 +162,15 @@ impl DeviceNames {
         for device in typed {
             match &device.value {
                 DeviceText::Device(device) => devices.push(device.clone()),
-                DeviceText::Name(name) => match self.devices(name) {
-                    Some(members) => devices.extend(members.iter().cloned()),
-                    None => {
-                        known = false;
-                        let names: Vec<&str> = self.names().collect();
-                        out.push(unknown(name, file.place(device.span.clone()), &names));
+                DeviceText::Name(name) => {
+                    if let Some(members) = self.devices(name) {
+                        devices.extend(members.iter().cloned());
+                        continue;
                     }
-                },
+                    known = false;
+                    let names: Vec<&str> = self.names().collect();
+                    out.push(unknown(name, file.place(device.span.clone()), &names));
+                }
             }
         }
         devices.sort_unstable();

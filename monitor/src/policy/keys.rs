@@ -101,13 +101,11 @@ pub(super) const DESTINATION: Keys = Keys {
         "min_score",
         "country",
         "on_bad_line",
+        "asn",
+        "table",
         "comment",
     ],
     later: &[
-        (
-            "asn",
-            "write the prefixes that the network announces into a list file: `{list: lists/NAME.txt}`",
-        ),
         (
             "url",
             "fetch the list into a file: `{list: lists/NAME.txt}`",

@@ -206,6 +206,17 @@ fn options_fit(
             "remove `min_score`, or name a list with a destination and a score per line".to_owned(),
         );
     }
+    if let Some(asn) = &typed.asn
+        && !format.has_asns()
+    {
+        refuse(
+            &asn.span,
+            format!(
+                "`asn` belongs to a table that names autonomous systems, and this is `{format}`"
+            ),
+            "name a CSV of first, last and number, or prefixes with a number each".to_owned(),
+        );
+    }
     match &typed.country {
         Some(country) if !format.has_countries() => refuse(
             &country.span,
@@ -323,11 +334,16 @@ fn empty(source: &SourceFile, list: &List) -> Diagnostic {
 }
 
 fn nothing_selected(list: &List, reading: &Reading, named_at: &Place) -> Diagnostic {
-    let Selection { min_score, country } = reading.selection;
-    let wanted = match (country, min_score) {
-        (Some(country), _) => format!("nothing of `{country}`"),
-        (None, Some(score)) => format!("nothing with a score of {score} or more"),
-        (None, None) => "nothing that eMule blocks".to_owned(),
+    let Selection {
+        min_score,
+        country,
+        asn,
+    } = reading.selection;
+    let wanted = match (country, asn, min_score) {
+        (Some(country), _, _) => format!("nothing of `{country}`"),
+        (None, Some(asn), _) => format!("nothing of AS{asn}"),
+        (None, None, Some(score)) => format!("nothing with a score of {score} or more"),
+        (None, None, None) => "nothing that eMule blocks".to_owned(),
     };
     Diagnostic::error(
         named_at.clone(),

@@ -116,7 +116,7 @@ pub(crate) fn service(packet: &[u8]) -> Option<(u8, u16)> {
 }
 
 fn ipv4(packet: &[u8]) -> Option<(u8, &[u8])> {
-    let later = packet[6] % 32 != 0 || packet[7] != 0;
+    let later = packet[6] & 0x1f != 0 || packet[7] != 0;
     let header = usize::from(packet[0] % 16) * 4;
     let rest = packet.get(header..).unwrap_or_default();
     (!later).then_some((packet[9], rest))

@@ -16,6 +16,28 @@ impl Reader<'_> {
         }
         keys::DESTINATION.check(node, self.file, self.out);
         self.optional_text(node, "comment");
+        if let Some(table) = get(node, "table") {
+            for key in [
+                "cidr",
+                "list",
+                "except",
+                "format",
+                "min_score",
+                "on_bad_line",
+            ] {
+                if let Some(value) = get(node, key) {
+                    let message = format!("`{key}` does not belong to a `table`");
+                    self.error(value.span, message, format!("remove `{key}`"));
+                    return None;
+                }
+            }
+            return self.table(node, &table).map(SourceDestination::Table);
+        }
+        if let Some(asn) = get(node, "asn") {
+            let help = "write `{asn: [24406], table: tables/NAME.csv}`: the filter knows no routes of its own";
+            self.error(asn.span, "an `asn` needs a `table` to look it up in", help);
+            return None;
+        }
         match (get(node, "cidr"), get(node, "list")) {
             (Some(cidr), None) => self.except(node, &cidr),
             (None, Some(list)) => self.list(node, &list).map(SourceDestination::List),

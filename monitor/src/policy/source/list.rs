@@ -1,6 +1,6 @@
 //! A list among the destinations, as it was typed.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{ops::Range, path::PathBuf, str::FromStr};
 
 use serde_yaml::Value;
 
@@ -17,6 +17,7 @@ pub(in crate::policy) struct SourceList {
     pub(in crate::policy) format: Option<Spanned<Format>>,
     pub(in crate::policy) min_score: Option<Spanned<u32>>,
     pub(in crate::policy) country: Option<Spanned<Country>>,
+    pub(in crate::policy) asn: Option<Spanned<u32>>,
     pub(in crate::policy) skip_bad_lines: bool,
 }
 
@@ -26,6 +27,7 @@ impl SourceList {
         Selection {
             min_score: self.min_score.as_ref().map(|score| score.value),
             country: self.country.as_ref().map(|country| country.value),
+            asn: self.asn.as_ref().map(|asn| asn.value),
         }
     }
 }
@@ -71,8 +73,83 @@ impl Reader<'_> {
             format,
             min_score,
             country,
+            asn: None,
             skip_bad_lines: skip.is_some_and(|skip| skip.value),
         })
+    }
+
+    /// `{asn: […], table: …}` or `{country: […], table: …}`: the same table
+    /// once for each of them.
+    pub(super) fn table(&mut self, node: &Node<'_>, table: &Node<'_>) -> Option<Vec<SourceList>> {
+        let path = self.list_path(table);
+        let (asns, countries) = (get(node, "asn"), get(node, "country"));
+        let mut lists = Vec::new();
+        let mut valid = true;
+        let mut add = |span: Range<usize>, asn: Option<u32>, country: Option<Country>| {
+            valid &= asn.is_some() || country.is_some();
+            let spanned = |span: &Range<usize>| span.clone();
+            lists.extend(path.clone().map(|path| SourceList {
+                path,
+                format: None,
+                min_score: None,
+                country: country.map(|value| Spanned {
+                    value,
+                    span: spanned(&span),
+                }),
+                asn: asn.map(|value| Spanned {
+                    value,
+                    span: spanned(&span),
+                }),
+                skip_bad_lines: false,
+            }));
+        };
+        match (asns, countries) {
+            (Some(asns), None) => {
+                for element in self.one_or_many(&asns, "`asn`") {
+                    add(element.span.clone(), self.asn(&element), None);
+                }
+            }
+            (None, Some(countries)) => {
+                for element in self.one_or_many(&countries, "`country`") {
+                    add(element.span.clone(), None, self.country(&element));
+                }
+            }
+            (Some(_), Some(country)) => {
+                let help = "write two destinations";
+                self.error(
+                    country.span,
+                    "this table has both `asn` and `country`",
+                    help,
+                );
+                return None;
+            }
+            (None, None) => {
+                let help = "write `{asn: [24406], table: …}` or `{country: [CN], table: …}`";
+                self.error(table.span.clone(), "nothing is asked of this table", help);
+                return None;
+            }
+        }
+        (valid && !lists.is_empty()).then_some(lists)
+    }
+
+    /// By number, never by name: names are not unique, and change.
+    fn asn(&mut self, node: &Node<'_>) -> Option<u32> {
+        let help = "write the number, such as `24406` or `AS24406`";
+        if let Some(number) = node.value.as_u64() {
+            let asn = u32::try_from(number).ok();
+            if asn.is_none() {
+                self.error(node.span.clone(), format!("`{number}` is too large"), help);
+            }
+            return asn;
+        }
+        let text = self.text(node, "an autonomous system", help)?;
+        let digits = text.strip_prefix("AS").unwrap_or(&text);
+        let asn = digits.parse().ok();
+        if asn.is_none() {
+            let message = format!("`{text}` is not the number of an autonomous system");
+            self.error(node.span.clone(), message, help);
+        }
+        asn
     }
 
     fn list_path(&mut self, list: &Node<'_>) -> Option<Spanned<PathBuf>> {

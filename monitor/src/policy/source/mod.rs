@@ -62,6 +62,8 @@ pub(super) enum SourceDestination {
         except: Vec<Spanned<Destination>>,
     },
     List(SourceList),
+    /// A table, once for each selection.
+    Table(Vec<SourceList>),
 }
 
 /// What a policy file says.

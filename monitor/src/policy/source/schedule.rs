@@ -42,19 +42,13 @@ impl Reader<'_> {
         let days = self.days(node);
         let times = self.times(node);
         let outside = self.outside(node);
-        let zone = match get(node, "timezone") {
-            Some(zone) => self.zone(&zone),
-            None => {
-                if !misspelt.contains(&"timezone") {
-                    let message =
-                        "the schedule has no `timezone`, and a gateway's own is often UTC";
-                    let help =
-                        "write the place whose clock is meant, such as `timezone: Europe/Madrid`";
-                    self.error(node.span.clone(), message, help);
-                }
-                None
-            }
-        };
+        let zone = get(node, "timezone");
+        if zone.is_none() && !misspelt.contains(&"timezone") {
+            let message = "the schedule has no `timezone`, and a gateway's own is often UTC";
+            let help = "write the place whose clock is meant, such as `timezone: Europe/Madrid`";
+            self.error(node.span.clone(), message, help);
+        }
+        let zone = zone.and_then(|zone| self.zone(&zone));
         let (from, to) = times?;
         Some(Schedule {
             days: days?,
