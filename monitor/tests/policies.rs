@@ -201,6 +201,19 @@ fn the_examples_say_what_their_comments_say() {
     assert_eq!(with(&["--service", "tcp/443"]), "allow");
     assert_eq!(with(&["--service", "tcp/80"]), "drop");
     assert_eq!(with(&[]), "depends");
+    let named = ["198.51.100.7", "--device", "tablet"];
+    assert_eq!(decision(&[&named[..], &day].concat()), "drop");
+    let unknown = [
+        "explain",
+        "198.51.100.7",
+        "--policies",
+        ".",
+        "--device",
+        "nobody",
+    ];
+    let output = monitor(&directory, &unknown);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("--device nobody: write a MAC"));
     let other = |at: &str| {
         let device = ["--device", "02:00:00:00:00:09", "--service", "tcp/80"];
         decision(&[&["198.51.100.7", "--at", at][..], &device].concat())

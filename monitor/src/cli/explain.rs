@@ -8,7 +8,7 @@ use jiff::{Timestamp, Zoned};
 use monitor::{
     clock::now,
     explain::explain,
-    policy::{Disk, InvalidService, MacAddress, Moment, Packet, Service, load},
+    policy::{DeviceNames, Disk, InvalidService, Moment, Packet, Service, load},
 };
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json};
@@ -19,9 +19,9 @@ pub(crate) struct Explain {
     /// The destination address.
     #[arg(value_parser = address)]
     address: IpAddr,
-    /// The device that sends: its MAC or address, or one of each (repeatable)
-    #[arg(long, value_name = "MAC|IP", value_parser = device)]
-    device: Vec<Known>,
+    /// The device that sends: its MAC, address or name, or one of each (repeatable)
+    #[arg(long, value_name = "MAC|IP|NAME")]
+    device: Vec<String>,
     /// What the packets are for: tcp/443, udp/53, icmp
     #[arg(long, value_parser = service)]
     service: Option<Service>,
@@ -41,13 +41,6 @@ fn moment(text: &str) -> Result<Moment, String> {
     })
 }
 
-/// One thing that is known of a device.
-#[derive(Clone, Copy, Debug)]
-enum Known {
-    Mac(MacAddress),
-    Address(IpAddr),
-}
-
 impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let mut loaded = load(&common.policies()?, &Disk);
@@ -59,7 +52,8 @@ impl Explain {
         for policy in &mut loaded.policies {
             policy.set_now(&moment);
         }
-        let explanation = explain(&loaded.policies, self.address, &self.packet());
+        let packet = self.packet(&loaded.devices)?;
+        let explanation = explain(&loaded.policies, self.address, &packet);
         if common.json {
             print_json(&explanation)?;
         } else {
@@ -68,28 +62,27 @@ impl Explain {
         Ok(Outcome::Fine)
     }
 
-    fn packet(&self) -> Packet {
+    fn packet(&self, names: &DeviceNames) -> anyhow::Result<Packet> {
         let mut packet = Packet {
             service: self.service,
             interface: self.interface.clone(),
             ..Packet::default()
         };
-        for known in &self.device {
-            match known {
-                Known::Mac(mac) => packet.mac = Some(*mac),
-                Known::Address(address) => packet.address = Some(*address),
+        for text in &self.device {
+            let of_name = names.macs().find(|(name, _)| name == text);
+            let mac = of_name.map(|(_, mac)| mac).or_else(|| text.parse().ok());
+            if mac.is_some() {
+                packet.mac = mac;
+            } else if let Ok(address) = text.parse() {
+                packet.address = Some(address);
+            } else {
+                bail!(
+                    "--device {text}: write a MAC such as 64:cc:2e:11:22:33, an address, or a name that `devices:` gives to one MAC"
+                );
             }
         }
-        packet
+        Ok(packet)
     }
-}
-
-fn device(text: &str) -> Result<Known, String> {
-    if let Ok(mac) = text.parse() {
-        return Ok(Known::Mac(mac));
-    }
-    let address = text.parse().map(Known::Address);
-    address.map_err(|_| "write a MAC such as 64:cc:2e:11:22:33, or an address".to_owned())
 }
 
 /// One port, because packets have one.
