@@ -221,6 +221,10 @@ fn count_cpus(ranges: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use monitor::policy::{Diagnostic, Place};
+
     use super::*;
 
     #[test]
@@ -230,5 +234,24 @@ mod tests {
         assert_eq!(count_cpus("0-3,8,10-11\n"), Some(7));
         assert_eq!(count_cpus("3-0"), None);
         assert_eq!(count_cpus(""), None);
+    }
+
+    #[test]
+    fn notes_are_counted_and_told_apart() {
+        let place = || Place::file_only(Path::new("web.yaml"));
+        let mut diagnostics = Diagnostics::default();
+        diagnostics.push(Diagnostic::warning(place(), "may not be meant", "look"));
+        assert_eq!(counts(&diagnostics), "0 errors, 1 warning");
+        diagnostics.push(Diagnostic::note(place(), "worth knowing", "nothing"));
+        diagnostics.push(Diagnostic::note(place(), "this too", "nothing"));
+        assert_eq!(counts(&diagnostics), "0 errors, 1 warning, 2 notes");
+        assert!(!diagnostics.has_errors());
+        let json = serde_json::to_value(&diagnostics).unwrap();
+        assert_eq!(json["errors"].as_array().unwrap().len(), 0);
+        assert_eq!(json["warnings"][0]["message"], "may not be meant");
+        assert_eq!(json["notes"][1]["message"], "this too");
+        let logged = diagnostics.without_notes().render(false);
+        assert!(logged.starts_with("warning: may not be meant"), "{logged}");
+        assert!(!logged.contains("note: "), "{logged}");
     }
 }
