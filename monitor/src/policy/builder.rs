@@ -42,10 +42,10 @@ pub(super) fn policy(
         builder.add(destination, lists, out);
     }
     builder.warn_duplicates(lists, out);
-    let scope = conditions::scope(&typed.scope, devices, file, out);
+    let scope = conditions::scope(&typed, devices, file, out);
     if let Some(scope) = &scope {
         let span = typed.scope.services.as_ref().map(|services| &services.span);
-        conditions::note_services(builder.action, &scope.services, span, file, out);
+        conditions::note_quic(builder.action, &scope.services, span, file, out);
     }
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let valid = builder.valid && typed.times_valid;

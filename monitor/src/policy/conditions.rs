@@ -1,24 +1,25 @@
 //! What was typed of devices, interfaces and services → [`Scope`].
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use super::{
-    Action, DeviceNames, Ports, Scope, Service,
-    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    Action, DeviceNames, Policy, Ports, Scope, Service,
+    diagnostic::{Diagnostic, Diagnostics, SourceFile},
     scope::join,
-    source::{SourceScope, Spanned},
+    source::{SourcePolicy, Spanned},
 };
 
 /// Port ranges that one policy may have.
 const MAX_PORT_RANGES: usize = 16;
 
-/// The scope that `typed` means; `None` where `out` says what is wrong.
+/// The scope that was typed for `policy`; `None` where `out` says what is wrong.
 pub(super) fn scope(
-    typed: &SourceScope,
+    policy: &SourcePolicy,
     names: &DeviceNames,
     file: &SourceFile,
     out: &mut Diagnostics,
 ) -> Option<Scope> {
+    let typed = &policy.scope;
     let mut expand = |typed: &Option<Vec<_>>| match typed {
         Some(typed) => names.expand(typed, file, out),
         None => Some(Vec::new()),
@@ -26,7 +27,7 @@ pub(super) fn scope(
     let devices = expand(&typed.devices);
     let except_devices = expand(&typed.except_devices);
     let services = match &typed.services {
-        Some(services) => Some(ranges(services, file, out)?),
+        Some(services) => Some(ranges(policy, services, file, out)?),
         None => Some(Vec::new()),
     };
     let mut interfaces = typed.interfaces.clone().unwrap_or_default();
@@ -42,29 +43,33 @@ pub(super) fn scope(
 }
 
 fn ranges(
+    policy: &SourcePolicy,
     services: &Spanned<Vec<Service>>,
     file: &SourceFile,
     out: &mut Diagnostics,
 ) -> Option<Vec<Service>> {
     let joined = join(services.value.clone());
-    if joined.len() > MAX_PORT_RANGES {
+    let with_ports = joined.iter().filter(|service| match service {
+        Service::Tcp(_) | Service::Udp(_) => true,
+        Service::Icmp => false,
+    });
+    let count = with_ports.count();
+    if count > MAX_PORT_RANGES {
+        let name = policy.name.as_ref();
+        let name = name.map_or_else(String::new, |name| format!(" `{}`", name.value));
         let message = format!(
-            "the services of this policy are {} port ranges, and it may have {MAX_PORT_RANGES}",
-            joined.len()
+            "the policy{name} has {count} port ranges: there are at most {MAX_PORT_RANGES} port ranges per policy"
         );
         let help = "join ranges, or write a second policy with the others";
-        out.push(Diagnostic::error(
-            file.place(services.span.clone()),
-            message,
-            help,
-        ));
+        let place = file.place(services.span.clone());
+        out.push(Diagnostic::error(place, message, help));
         return None;
     }
     Some(joined)
 }
 
-/// Notes on what `services` do not do.
-pub(super) fn note_services(
+/// Notes where HTTP/3 gets past a drop of HTTPS.
+pub(super) fn note_quic(
     action: Action,
     services: &[Service],
     span: Option<&Range<usize>>,
@@ -72,7 +77,6 @@ pub(super) fn note_services(
     out: &mut Diagnostics,
 ) {
     let Some(span) = span else { return };
-    let place: Place = file.place(span.clone());
     let has = |service: fn(Ports) -> Service| {
         let port = Ports::new(443, 443).map(service);
         services
@@ -82,9 +86,35 @@ pub(super) fn note_services(
     if action == Action::Drop && has(Service::Tcp) && !has(Service::Udp) {
         let message = "tcp/443 is dropped and udp/443 is not: QUIC (HTTP/3) still gets through";
         let help = "write `https` for both, unless QUIC should pass";
-        out.push(Diagnostic::note(place.clone(), message, help));
+        out.push(Diagnostic::note(file.place(span.clone()), message, help));
     }
-    let (message, help) = match action {
+}
+
+/// Notes what services do not do, once for each action in each file.
+pub(super) fn note_fragments(policies: &[Policy], out: &mut Diagnostics) {
+    let mut alike: BTreeMap<(&Path, Action), Vec<&Policy>> = BTreeMap::new();
+    for policy in policies {
+        if policy.enabled() && !policy.scope().services.is_empty() {
+            let key = (policy.place().file(), policy.action());
+            alike.entry(key).or_default().push(policy);
+        }
+    }
+    for ((_, action), policies) in alike {
+        let [first, more @ ..] = policies.as_slice() else {
+            continue;
+        };
+        let (message, help) = fragments(action);
+        let message = match more.len() {
+            0 => message.to_owned(),
+            1 => format!("{message} (also 1 further policy of this file)"),
+            more => format!("{message} (also {more} further policies of this file)"),
+        };
+        out.push(Diagnostic::note(first.place().clone(), message, help));
+    }
+}
+
+const fn fragments(action: Action) -> (&'static str, &'static str) {
+    match action {
         Action::Drop => (
             "a drop of services stops first fragments only: later fragments have no port",
             "nothing to mend where the first fragment is what makes a datagram of use",
@@ -97,6 +127,5 @@ pub(super) fn note_services(
             "services are counted without later fragments, which have no port",
             "count all services where every packet has to be in the count",
         ),
-    };
-    out.push(Diagnostic::note(place, message, help));
+    }
 }

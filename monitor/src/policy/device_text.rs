@@ -18,6 +18,12 @@ pub(super) enum InvalidDevice {
     /// Half of a MAC.
     #[error("`{text}` is the first half of a MAC")]
     HalfMac { text: String, whole: String },
+    /// A MAC in another notation, or too short or long for one.
+    #[error("`{text}` is not a MAC: that is six pairs of hexadecimal digits")]
+    Mac {
+        text: String,
+        meant: Option<MacAddress>,
+    },
     /// A prefix and a MAC at once.
     #[error("`{text}` has bits set after its first {length}: it reads as a prefix or as a MAC")]
     HostBits {
@@ -32,7 +38,10 @@ pub(super) enum InvalidDevice {
     /// Several networks.
     #[error("`{0}` is a range, and a device is an address or a CIDR")]
     Range(String),
-    /// Neither.
+    /// Nothing that devices are known by.
+    #[error("`{0}` is no MAC, no address, and cannot be a name of devices")]
+    Nothing(String),
+    /// Nearly an address.
     #[error(transparent)]
     Address(InvalidDestination),
 }
@@ -42,28 +51,95 @@ impl InvalidDevice {
     pub(super) fn help(&self) -> String {
         match self {
             Self::HalfMac { whole, .. } => format!("write \"{whole}\" for all MACs that begin so"),
+            Self::Mac {
+                meant: Some(mac), ..
+            } => format!("write \"{mac}\""),
+            Self::Mac { meant: None, .. } => {
+                "write all of it: \"64:cc:2e:11:22:33\", or \"64:cc:2e:00:00:00/24\" for those \
+                 that begin alike"
+                    .to_owned()
+            }
             Self::HostBits { prefix, mac, .. } => {
                 format!("write \"{prefix}\" for the prefix or \"{mac}\" for the MAC")
             }
             Self::Length(_) => "write a length from /1 to /48".to_owned(),
             Self::Range(_) => "write its addresses or CIDRs one by one".to_owned(),
+            Self::Nothing(_) => "write a MAC (\"64:cc:2e:11:22:33\"), an address \
+                 (192.168.50.10), or a name that `devices:` of a policy file defines"
+                .to_owned(),
             Self::Address(error) => error.help(),
+        }
+    }
+
+    /// Of a text that is no destination either.
+    fn of(text: &str, error: InvalidDestination) -> Self {
+        let text = text.to_owned();
+        match error {
+            InvalidDestination::Empty
+            | InvalidDestination::Name { .. }
+            | InvalidDestination::Address { .. } => Self::Nothing(text),
+            InvalidDestination::Backwards { .. }
+            | InvalidDestination::MixedFamilies { .. }
+            | InvalidDestination::CidrInRange { .. } => Self::Range(text),
+            InvalidDestination::HostBits { .. }
+            | InvalidDestination::LeadingZero { .. }
+            | InvalidDestination::Mapped { .. }
+            | InvalidDestination::Zone { .. }
+            | InvalidDestination::TooLong { .. }
+            | InvalidDestination::Length { .. } => Self::Address(error),
+        }
+    }
+}
+
+/// Why a text cannot be a name of devices.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidDeviceName {
+    /// Metrics have it for devices without a label of their own.
+    #[error("`{OTHER}` cannot be the name of a device: metrics call the devices without a name so")]
+    Reserved,
+    /// It would not be known which of the two is meant.
+    #[error("`{0}` is a device itself, and cannot be the name of one")]
+    Device(String),
+    /// A character or length that metrics, files or shells would trip over.
+    #[error("`{0}` cannot be the name of a device")]
+    Text(String),
+}
+
+const OTHER: &str = "other";
+
+impl InvalidDeviceName {
+    /// How to mend it.
+    pub(super) const fn help(&self) -> &'static str {
+        match self {
+            Self::Reserved => "write a name that says more, such as `other-phones`",
+            Self::Device(_) => {
+                "write a name before the colon and the device behind it: `NAME: \"64:cc:2e:11:22:33\"`"
+            }
+            Self::Text(_) => {
+                "write 1 to 63 letters, digits, `.`, `_` and `-`, beginning with a letter or \
+                 digit and with a letter among them, such as `kids-tablet`"
+            }
         }
     }
 }
 
 /// Whether `text` can be the name of devices: 1 to 63 letters, digits, `.`,
 /// `_` and `-`, at least one letter, and neither a MAC nor an address.
-/// `other` is taken: metrics have it for devices without a label of their own.
-pub(super) fn is_name(text: &str) -> bool {
+pub(super) fn check_name(text: &str) -> Result<(), InvalidDeviceName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    (1..=63).contains(&text.len())
+    let well_formed = (1..=63).contains(&text.len())
         && text.chars().all(allowed)
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.contains(|c: char| c.is_ascii_alphabetic())
-        && text != "other"
-        && mac_bytes(text).is_none()
-        && text.parse::<Destination>().is_err()
+        && text.contains(|c: char| c.is_ascii_alphabetic());
+    if text == OTHER {
+        Err(InvalidDeviceName::Reserved)
+    } else if mac_bytes(text).is_some() || text.parse::<Destination>().is_ok() {
+        Err(InvalidDeviceName::Device(text.to_owned()))
+    } else if well_formed {
+        Ok(())
+    } else {
+        Err(InvalidDeviceName::Text(text.to_owned()))
+    }
 }
 
 /// Reads a device.
@@ -81,15 +157,50 @@ pub(super) fn parse(text: &str) -> Result<DeviceText, InvalidDevice> {
         }
         None => {}
     }
-    if is_name(text) {
+    if check_name(text).is_ok() {
         return Ok(DeviceText::Name(text.to_owned()));
     }
-    let device = match text.parse().map_err(InvalidDevice::Address)? {
-        Destination::Ipv4(interval) => network(interval).map(Device::Ipv4),
-        Destination::Ipv6(interval) => network(interval).map(Device::Ipv6),
+    let device = match text.parse() {
+        Ok(Destination::Ipv4(interval)) => network(interval).map(Device::Ipv4),
+        Ok(Destination::Ipv6(interval)) => network(interval).map(Device::Ipv6),
+        Err(_) if is_like_a_mac(address) => {
+            return Err(InvalidDevice::Mac {
+                text: text.to_owned(),
+                meant: meant_mac(text),
+            });
+        }
+        Err(error) => return Err(InvalidDevice::of(text, error)),
     };
     let device = device.ok_or_else(|| InvalidDevice::Range(text.to_owned()))?;
     Ok(DeviceText::Device(device))
+}
+
+/// The MAC that `text` is in another notation: `64cc.2e11.2233`,
+/// `64cc2e112233`, `0:c:29:1:2:3`.
+pub(super) fn meant_mac(text: &str) -> Option<MacAddress> {
+    let parts: Vec<&str> = text.split([':', '-', '.']).collect();
+    let digits: String = match parts.as_slice() {
+        [_] | [_, _, _] => parts.concat(),
+        [_, _, _, _, _, _] => {
+            let pairs = parts.iter().map(|part| format!("{part:0>2}"));
+            pairs.collect::<Vec<_>>().concat()
+        }
+        _ => return None,
+    };
+    let hexadecimal = digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let number = u64::from_str_radix(&digits, 16).ok();
+    let [_, _, bytes @ ..] = number.filter(|_| hexadecimal)?.to_be_bytes();
+    Some(MacAddress(bytes))
+}
+
+/// Whether somebody who wrote `text` thought of a MAC.
+fn is_like_a_mac(text: &str) -> bool {
+    let pairs = |separator| {
+        let parts: Vec<&str> = text.split(separator).collect();
+        let short = |part: &&str| (1..=2).contains(&part.len());
+        parts.len() >= 4 && parts.iter().all(short)
+    };
+    meant_mac(text).is_some() || pairs(':') || pairs('-')
 }
 
 fn network<A: Address>(interval: Interval<A>) -> Option<Network<A>> {
@@ -139,7 +250,10 @@ fn mac(text: &str, mac: MacAddress, length: Option<&str>) -> Result<DeviceText, 
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::policy::{Ports, Service};
 
     fn read(text: &str) -> String {
         match parse(text) {
@@ -178,12 +292,75 @@ mod tests {
             ("64:cc:2e:00:00:00/49", "/1 to /48"),
             ("10.0.0.1-10.0.0.9", "one by one"),
             ("10.0.0.1/24", "10.0.0.0/24"),
-            ("10.0.0.300", "write a CIDR"),
-            ("", "write a CIDR"),
-            ("other", "a name's change"),
+            ("10.0.0.300", "or a name that"),
+            ("", "or a name that"),
+            ("other", "or a name that"),
+            ("kids tablet", "or a name that"),
+            ("10.0.0.9-10.0.0.1", "one by one"),
+            ("1122.3344.5566", "write \"11:22:33:44:55:66\""),
+            ("112233445566", "write \"11:22:33:44:55:66\""),
+            ("0:c:29:1:2:3", "write \"00:0c:29:01:02:03\""),
+            ("64:CC:2E:11:22:3g", "write all of it"),
+            ("64-cc-2e-11-22", "name 64-cc-2e-11-22"),
+            ("64:cc:2e:11:22", "write all of it"),
         ] {
             let found = read(text);
             assert!(found.contains(expected), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn names_are_told_from_devices() {
+        for name in [
+            "a",
+            "kids-tablet",
+            "7up",
+            "192.168.50.10.x",
+            "fe80",
+            "Other",
+        ] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        let long = "a".repeat(64);
+        for (text, expected) in [
+            (OTHER, InvalidDeviceName::Reserved),
+            (
+                "64-cc-2e-11-22-33",
+                InvalidDeviceName::Device(String::new()),
+            ),
+            ("10.0.0.1", InvalidDeviceName::Device(String::new())),
+            ("2001:db8::/32", InvalidDeviceName::Device(String::new())),
+            ("", InvalidDeviceName::Text(String::new())),
+            ("12345", InvalidDeviceName::Text(String::new())),
+            ("-a", InvalidDeviceName::Text(String::new())),
+            ("kids tablet", InvalidDeviceName::Text(String::new())),
+            (&long, InvalidDeviceName::Text(String::new())),
+        ] {
+            let found = check_name(text).unwrap_err();
+            assert_eq!(found.help(), expected.help(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_displayed_reads_back(mac: [u8; 6], ipv4: u32, ipv6: u128, bits in 0_u8..=128) {
+            let (length, short) = (bits.clamp(1, MacPrefix::BITS), bits.min(32));
+            for device in [
+                Device::Mac(MacPrefix::around(MacAddress(mac), length)),
+                Device::Ipv4(Network::around(ipv4.into(), short)),
+                Device::Ipv6(Network::around(ipv6.into(), bits)),
+            ] {
+                let read = parse(&device.to_string());
+                prop_assert_eq!(read, Ok(DeviceText::Device(device)));
+            }
+        }
+
+        #[test]
+        fn services_read_back(first: u16, last: u16) {
+            let ports = Ports::new(first.min(last), first.max(last)).unwrap();
+            for service in [Service::Icmp, Service::Tcp(ports), Service::Udp(ports)] {
+                prop_assert_eq!(service.to_string().parse(), Ok(service));
+            }
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Names of devices: what each stands for, over all files of a load.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Device, MacAddress, MacPrefix,
-    device_text::DeviceText,
+    device_text::{self, DeviceText},
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile, near_miss},
     source::{SourceDevices, Spanned},
 };
@@ -13,6 +13,8 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceNames {
     by_name: BTreeMap<String, Vec<Device>>,
+    /// Every name of every file is here.
+    complete: bool,
 }
 
 impl DeviceNames {
@@ -81,67 +83,79 @@ impl Definitions {
         }
     }
 
-    /// What every name stands for in the end.
-    pub(super) fn resolve(&self, out: &mut Diagnostics) -> DeviceNames {
-        let mut names = DeviceNames::default();
-        for (name, definition) in &self.by_name {
-            let mut devices = Vec::new();
-            let mut path = vec![name.as_str()];
-            self.collect(definition, &mut path, &mut devices, out);
-            devices.sort_unstable();
-            devices.dedup();
-            names.by_name.insert(name.clone(), devices);
+    /// What every name stands for in the end. Where not all files could be
+    /// read (`complete`), a name that is not there may be in one of those.
+    pub(super) fn resolve(&self, complete: bool, out: &mut Diagnostics) -> DeviceNames {
+        let each = self.by_name.iter();
+        let by_name =
+            each.map(|(name, group)| (name.clone(), self.members(name, group, complete, out)));
+        DeviceNames {
+            by_name: by_name.collect(),
+            complete,
         }
-        names
     }
 
-    fn collect<'a>(
-        &'a self,
-        definition: &'a Definition,
-        path: &mut Vec<&'a str>,
-        devices: &mut Vec<Device>,
+    /// All devices of a group and of those inside it, sorted. Every name is
+    /// gone into once, however many groups hold it.
+    fn members(
+        &self,
+        name: &str,
+        group: &Definition,
+        complete: bool,
         out: &mut Diagnostics,
-    ) {
-        for (member, place) in &definition.members {
-            let name = match member {
+    ) -> Vec<Device> {
+        let mut devices = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut path = vec![(name, group.members.iter())];
+        while let Some((_, members)) = path.last_mut() {
+            let Some((member, place)) = members.next() else {
+                path.pop();
+                continue;
+            };
+            let inner = match member {
                 DeviceText::Device(device) => {
-                    devices.push(device.clone());
+                    devices.insert(device.clone());
                     continue;
                 }
-                DeviceText::Name(name) => name,
+                DeviceText::Name(inner) => inner,
             };
-            if path.contains(&name.as_str()) {
-                // Told once, where the name at hand closes the circle.
-                if path.first() == Some(&name.as_str()) {
-                    let message = format!("the devices `{name}` hold themselves");
-                    let help = "remove the name from one of the groups";
-                    out.push(Diagnostic::error(place.clone(), message, help));
+            if inner == name {
+                // A circle is told of once: by the first of its names.
+                if path.iter().all(|(other, _)| name <= *other) {
+                    let through = path[1..].iter().map(|(name, _)| *name);
+                    out.push(circle(name, through, place.clone()));
                 }
-                continue;
-            }
-            match self.by_name.get(name) {
-                Some(inner) => {
-                    path.push(name);
-                    self.collect(inner, path, devices, out);
-                    path.pop();
+            } else if let Some(group) = self.by_name.get(inner) {
+                if seen.insert(inner) {
+                    path.push((inner, group.members.iter()));
                 }
-                // A group inside others is told of where it is looked at by itself.
-                None if path.len() == 1 => out.push(self.unknown(name, place.clone())),
-                None => {}
+            } else if complete && path.len() == 1 {
+                let names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
+                out.push(unknown(inner, place.clone(), &names));
             }
         }
-    }
-
-    fn unknown(&self, name: &str, place: Place) -> Diagnostic {
-        let names: Vec<&str> = self.by_name.keys().map(String::as_str).collect();
-        unknown(name, place, &names)
+        devices.into_iter().collect()
     }
 }
 
+fn circle<'a>(name: &str, through: impl Iterator<Item = &'a str>, place: Place) -> Diagnostic {
+    let through: Vec<String> = through.map(|name| format!("`{name}`")).collect();
+    let message = match through.as_slice() {
+        [] => format!("the devices `{name}` hold themselves"),
+        _ => format!(
+            "the devices `{name}` hold themselves, through {}",
+            through.join(", ")
+        ),
+    };
+    let help = "remove one of the names from the group that holds it";
+    Diagnostic::error(place, message, help)
+}
+
 fn unknown(name: &str, place: Place, names: &[&str]) -> Diagnostic {
-    let help = match near_miss(name, names) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!(
+    let help = match (near_miss(name, names), device_text::meant_mac(name)) {
+        (Some(near), _) => format!("did you mean `{near}`?"),
+        (None, Some(mac)) => format!("write \"{mac}\" if it is a MAC"),
+        (None, None) => format!(
             "write a MAC or an address, or name it at the top of a policy file: \
              `devices: {{{name}: \"64:cc:2e:11:22:33\"}}`"
         ),
@@ -150,31 +164,119 @@ fn unknown(name: &str, place: Place, names: &[&str]) -> Diagnostic {
 }
 
 impl DeviceNames {
-    /// The devices of a sequence, sorted; `None` where a name has none.
+    /// The devices of a sequence, sorted; `None` where `out` says of one of
+    /// them, here or where it is defined, what is wrong.
     pub(super) fn expand(
         &self,
         typed: &[Spanned<DeviceText>],
         file: &SourceFile,
         out: &mut Diagnostics,
     ) -> Option<Vec<Device>> {
-        let mut devices = Vec::new();
+        let mut devices = BTreeSet::new();
         let mut known = true;
         for device in typed {
             match &device.value {
-                DeviceText::Device(device) => devices.push(device.clone()),
+                DeviceText::Device(device) => {
+                    devices.insert(device.clone());
+                }
                 DeviceText::Name(name) => {
-                    if let Some(members) = self.devices(name) {
-                        devices.extend(members.iter().cloned());
-                        continue;
+                    let members = self.devices(name).unwrap_or_default();
+                    known &= !members.is_empty();
+                    devices.extend(members.iter().cloned());
+                    if self.complete && !self.by_name.contains_key(name) {
+                        let names: Vec<&str> = self.names().collect();
+                        out.push(unknown(name, file.place(device.span.clone()), &names));
                     }
-                    known = false;
-                    let names: Vec<&str> = self.names().collect();
-                    out.push(unknown(name, file.place(device.span.clone()), &names));
                 }
             }
         }
-        devices.sort_unstable();
-        devices.dedup();
-        known.then_some(devices)
+        known.then(|| devices.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fmt::Write as _, path::Path};
+
+    use super::*;
+    use crate::policy::source;
+
+    fn resolve(devices: &str) -> (DeviceNames, Diagnostics) {
+        let mut out = Diagnostics::default();
+        let text = format!("version: 1\ndevices:\n{devices}");
+        let file = SourceFile::new(Path::new("devices.yaml"), text);
+        let mut definitions = Definitions::default();
+        let typed = source::read(&file, &mut out).devices;
+        definitions.add(typed.unwrap_or_default(), &file, &mut out);
+        let names = definitions.resolve(true, &mut out);
+        (names, out)
+    }
+
+    fn shown(names: &DeviceNames, name: &str) -> Vec<String> {
+        let devices = names.devices(name).unwrap_or_default();
+        devices.iter().map(Device::to_string).collect()
+    }
+
+    #[test]
+    fn a_name_stands_for_all_that_its_groups_hold() {
+        let (names, out) = resolve(
+            "  kids: [tablet, phones, 02-00-00-00-00-09]
+  phones: [phone, tablet]
+  phone: 02:00:00:00:00:01
+  tablet: \"64:CC:2E:11:22:33\"
+  made: 06:00:00:00:00:00/8
+  guests: {interface: wlan0-guest}
+",
+        );
+        assert_eq!(out, Diagnostics::default());
+        assert_eq!(
+            shown(&names, "kids"),
+            [
+                "02:00:00:00:00:01",
+                "02:00:00:00:00:09",
+                "64:cc:2e:11:22:33"
+            ]
+        );
+        assert_eq!(shown(&names, "guests"), ["interface wlan0-guest"]);
+        assert_eq!(names.devices("none"), None);
+        let macs: Vec<String> = names
+            .macs()
+            .map(|(name, mac)| format!("{name} {mac}"))
+            .collect();
+        assert_eq!(
+            macs,
+            ["phone 02:00:00:00:00:01", "tablet 64:cc:2e:11:22:33"]
+        );
+    }
+
+    #[test]
+    fn groups_that_hold_others_twice_stay_small() {
+        let mut groups = "  g0: 02:00:00:00:00:01\n".to_owned();
+        for group in 1..=200 {
+            let inner = group - 1;
+            writeln!(groups, "  g{group}: [g{inner}, g{inner}]").unwrap();
+        }
+        let (names, out) = resolve(&groups);
+        assert_eq!(out, Diagnostics::default());
+        assert_eq!(shown(&names, "g200"), ["02:00:00:00:00:01"]);
+    }
+
+    #[test]
+    fn every_circle_is_told_of_once() {
+        let (_, out) = resolve(
+            "  a: [b, c, a]
+  b: [c]
+  c: [d]
+  d: [b]
+",
+        );
+        let told: Vec<&str> = out.errors().map(Diagnostic::message).collect();
+        assert_eq!(
+            told,
+            [
+                "the devices `a` hold themselves",
+                "the devices `b` hold themselves, through `c`, `d`"
+            ]
+        );
     }
 }

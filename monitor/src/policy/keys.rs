@@ -34,10 +34,16 @@ pub(super) const OVERLAY: Keys = Keys {
     what: "an overlay (*.local.yaml)",
     known: &["version", "overrides"],
     later: &[],
-    elsewhere: &[(
-        "policies",
-        "write them into a file whose name does not end in `.local.yaml`",
-    )],
+    elsewhere: &[
+        (
+            "policies",
+            "write them into a file whose name does not end in `.local.yaml`",
+        ),
+        (
+            "devices",
+            "write them into a file whose name does not end in `.local.yaml`",
+        ),
+    ],
 };
 
 pub(super) const OVERRIDE: Keys = Keys {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    DeviceNames, PolicyName, builder,
+    DeviceNames, PolicyName, builder, conditions,
     devices::Definitions,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     files::Files,
@@ -45,10 +45,14 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     let mut sources = read_sources(&own_files, files, &mut out);
     refuse_unknown_names(&overlays, &sources, own_files.len(), &mut out);
     let mut definitions = Definitions::default();
+    let mut complete = sources.len() == own_files.len();
     for (file, contents) in &mut sources {
-        definitions.add(std::mem::take(&mut contents.devices), file, &mut out);
+        let devices = contents.devices.take();
+        complete &= devices.is_some();
+        definitions.add(devices.unwrap_or_default(), file, &mut out);
     }
-    let devices = definitions.resolve(&mut out);
+    let devices = definitions.resolve(complete, &mut out);
+    refuse_no_policy(&sources, &mut out);
     let mut lists = Lists::new(files);
     let mut policies = Vec::new();
     for (file, contents) in sources {
@@ -61,6 +65,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     }
     refuse_equal_names(&policies, &mut out);
     warn_if_none_is_enabled(&policies, &mut out);
+    conditions::note_fragments(&policies, &mut out);
     out.sort();
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
@@ -172,7 +177,8 @@ fn refuse_unknown_names(
     out: &mut Diagnostics,
 ) {
     let all_named = |contents: &Contents| {
-        let empty = contents.policies.is_empty() && contents.devices.is_empty();
+        let devices = contents.devices.as_ref();
+        let empty = contents.policies.is_empty() && devices.is_none_or(Vec::is_empty);
         !empty && contents.policies.iter().all(|policy| policy.name.is_some())
     };
     let complete = sources.len() == files && sources.iter().all(|(_, all)| all_named(all));
@@ -225,6 +231,19 @@ fn refuse_equal_names(policies: &[Policy], out: &mut Diagnostics) {
             Diagnostic::error(policy.place().clone(), message, help)
                 .with_related((*other).clone(), "the first one is here"),
         );
+    }
+}
+
+/// Each file may leave the policies to others, and not all of them.
+fn refuse_no_policy(sources: &[(SourceFile, Contents)], out: &mut Diagnostics) {
+    let [(first, _), ..] = sources else { return };
+    let none = sources.iter().all(|(_, all)| all.policies.is_empty());
+    if none && !out.has_errors() {
+        out.push(Diagnostic::error(
+            Place::file_only(first.path()),
+            "there are names for devices and no policy, so that nothing would be protected",
+            "give the files with the policies too, or add `policies:`",
+        ));
     }
 }
 

@@ -214,11 +214,11 @@ impl MacPrefix {
         self.length < Self::BITS
     }
 
-    /// Whether only addresses begin with it that their device made up: the
-    /// locally administered ones (IEEE 802, the second bit of the first byte).
+    /// Whether addresses begin with it that their device made up: the locally
+    /// administered ones (IEEE 802, the second bit of the first byte).
     #[must_use]
-    pub fn is_randomised(self) -> bool {
-        self.length >= 7 && self.address.0[0] & 0b10 != 0
+    pub fn holds_randomised(self) -> bool {
+        self.length < 7 || self.address.0[0] & 0b10 != 0
     }
 }
 
@@ -344,6 +344,9 @@ pub enum InvalidService {
     /// Another protocol than those that can be told apart.
     #[error("`{0}` is no protocol of a service: those are tcp, udp and icmp")]
     Protocol(String),
+    /// Ports, and no protocol written.
+    #[error("`{0}` is a port without a protocol")]
+    NoProtocol(String),
     /// A protocol with ports, and none written.
     #[error("`{0}` has no port")]
     NoPort(String),
@@ -368,24 +371,26 @@ impl FromStr for Service {
             None => (text, None),
         };
         let with_ports = |service: fn(Ports) -> Self| match ports {
-            Some(ports) => parse_ports(ports).map(service),
-            None => Err(InvalidService::NoPort(protocol.to_owned())),
+            Some(ports) if !ports.is_empty() => parse_ports(ports).map(service),
+            Some(_) | None => Err(InvalidService::NoPort(protocol.to_owned())),
         };
         match protocol {
             "tcp" => with_ports(Self::Tcp),
             "udp" => with_ports(Self::Udp),
             "icmp" if ports.is_none() => Ok(Self::Icmp),
             "icmp" => Err(InvalidService::PortOfIcmp),
+            _ if parse_ports(text).is_ok() => Err(InvalidService::NoProtocol(text.to_owned())),
             other => Err(InvalidService::Protocol(other.to_owned())),
         }
     }
 }
 
 fn parse_ports(text: &str) -> Result<Ports, InvalidService> {
-    let port = |text: &str| {
-        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = text.parse().ok().filter(|_| digits);
-        number.ok_or_else(|| InvalidService::Port(text.to_owned()))
+    let port = |part: &str| {
+        let digits = part.bytes().all(|byte| byte.is_ascii_digit());
+        let number = part.parse().ok().filter(|_| digits);
+        let wrong = if part.is_empty() { text } else { part };
+        number.ok_or_else(|| InvalidService::Port(wrong.to_owned()))
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Ports::new(port(first)?, port(last)?).ok_or_else(|| InvalidService::Backwards(text.to_owned()))

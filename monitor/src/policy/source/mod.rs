@@ -7,6 +7,7 @@ mod overlay;
 mod policy;
 mod schedule;
 mod scope;
+mod service;
 
 use std::ops::Range;
 
@@ -70,7 +71,8 @@ pub(super) enum SourceDestination {
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) policies: Vec<SourcePolicy>,
-    pub(super) devices: Vec<SourceDevices>,
+    /// `None` where they cannot be read.
+    pub(super) devices: Option<Vec<SourceDevices>>,
 }
 
 /// Reads every policy and every name of `file`.
@@ -125,7 +127,7 @@ impl<'a> Reader<'a> {
         self.version(root);
         let devices = self.named_devices(root);
         Contents {
-            policies: self.policies(root, !devices.is_empty()),
+            policies: self.policies(root, get(root, "devices").is_some()),
             devices,
         }
     }

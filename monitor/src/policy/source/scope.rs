@@ -4,11 +4,11 @@ use std::str::FromStr as _;
 
 use serde_yaml::Value;
 
-use super::{Reader, Spanned, get};
+use super::{Reader, Spanned, get, service::meant};
 use crate::policy::{
-    Device, InvalidService, Ports, Service,
+    Device, Ports, Service,
     device_text::{self, DeviceText},
-    diagnostic::{Diagnostic, near_miss},
+    diagnostic::Diagnostic,
     keys,
     yaml::Node,
 };
@@ -49,33 +49,39 @@ impl Reader<'_> {
         scope
     }
 
-    /// The top-level `devices:` of a file.
-    pub(super) fn named_devices(&mut self, root: &Node<'_>) -> Vec<SourceDevices> {
+    /// The top-level `devices:` of a file; `None` where it cannot be read.
+    pub(super) fn named_devices(&mut self, root: &Node<'_>) -> Option<Vec<SourceDevices>> {
         let help = "write `devices:` and below it one `NAME: \"64:cc:2e:11:22:33\"` for each";
         let Some(node) = get(root, "devices") else {
-            return Vec::new();
+            return (!self.misspelt.contains(&"devices")).then(Vec::new);
         };
         let Some(entries) = node.entries() else {
             self.wrong_type(&node, "`devices` of a file", "a mapping", help);
-            return Vec::new();
+            return None;
         };
         let each = entries.iter();
-        each.filter_map(|(name, members)| self.named(name, members))
-            .collect()
+        let named = each.filter_map(|(name, members)| self.named(name, members));
+        Some(named.collect())
     }
 
+    /// A name whose members are wrong is there all the same: policies that
+    /// use it are not wrong.
     fn named(&mut self, name: &Node<'_>, members: &Node<'_>) -> Option<SourceDevices> {
-        let help = "write a name of letters, digits, `.`, `_` and `-`, such as `kids-tablet`";
-        let text = self.text(name, "the name of a device", help)?;
+        let help = "write a name with a letter in it, such as `kids-tablet`";
+        let text = self.text(name, "the name of a device", help);
         let members = if members.entries().is_some() {
-            vec![self.group(members)?]
+            self.group(members).into_iter().collect()
+        } else if members.elements().is_some_and(|each| each.is_empty()) {
+            let help = "write its devices, or remove the name";
+            self.error(members.span.clone(), "this group holds no device", help);
+            Vec::new()
         } else {
             let mut incomplete = false;
             self.device_list(members, "a device", &mut incomplete)
         };
-        if !device_text::is_name(&text) {
-            let message = format!("`{text}` cannot be the name of a device");
-            self.error(name.span.clone(), message, help);
+        let text = text?;
+        if let Err(error) = device_text::check_name(&text) {
+            self.error(name.span.clone(), error.to_string(), error.help());
             return None;
         }
         Some(SourceDevices {
@@ -90,6 +96,11 @@ impl Reader<'_> {
     /// `{interface: NAME}`: the devices on an interface.
     fn group(&mut self, node: &Node<'_>) -> Option<Spanned<DeviceText>> {
         keys::GROUP.check(node, self.file, self.out);
+        if node.entries().is_some_and(|entries| entries.is_empty()) {
+            let message = "this group of devices has no `interface`";
+            let help = "write `{interface: wlan0-guest}`, or a sequence of devices and names";
+            self.error(node.span.clone(), message, help);
+        }
         let interface = get(node, "interface")?;
         let name = self.interface(&interface)?;
         Some(Spanned {
@@ -124,7 +135,12 @@ impl Reader<'_> {
     }
 
     fn device(&mut self, node: &Node<'_>) -> Option<Spanned<DeviceText>> {
-        let text = self.text(node, "a device", DEVICE_HELP)?;
+        let help = if node.entries().is_some() {
+            "give the group a name under `devices:` of the file, and write that name here"
+        } else {
+            DEVICE_HELP
+        };
+        let text = self.text(node, "a device", help)?;
         let value = match device_text::parse(&text) {
             Ok(device) => device,
             Err(error) => {
@@ -143,7 +159,7 @@ impl Reader<'_> {
 
     fn warn_of_device(&mut self, node: &Node<'_>, device: &Device) {
         let (message, help) = match device {
-            Device::Mac(prefix) if prefix.is_shared() && !prefix.is_randomised() => (
+            Device::Mac(prefix) if prefix.is_shared() && !prefix.holds_randomised() => (
                 format!("`{prefix}` matches no randomised MAC, as phones use on WiFi by default"),
                 "switch randomised MACs off on the devices, or name the MAC that they use here",
             ),
@@ -205,13 +221,11 @@ impl Reader<'_> {
 
     fn service(&mut self, node: &Node<'_>) -> Option<Vec<Service>> {
         let help = "write a service such as `tcp/443`, `udp/8000-9000`, `https` or `icmp`";
-        if let Value::Number(number) = node.value {
-            let message = format!("`{number}` is a port without a protocol");
-            let help = format!("write `tcp/{number}`, `udp/{number}`, or both");
-            self.error(node.span.clone(), message, help);
-            return None;
-        }
-        let text = self.text(node, "a service", help)?;
+        // A port alone is a number in YAML.
+        let text = match node.value {
+            Value::Number(number) => number.to_string(),
+            _other => self.text(node, "a service", help)?,
+        };
         if text == "https" {
             let port = Ports::new(443, 443)?;
             return Some(vec![Service::Tcp(port), Service::Udp(port)]);
@@ -219,7 +233,7 @@ impl Reader<'_> {
         match Service::from_str(&text) {
             Ok(service) => Some(vec![service]),
             Err(error) => {
-                let help = meant_service(&text, &error).unwrap_or_else(|| help.to_owned());
+                let help = meant(&text, &error).unwrap_or_else(|| help.to_owned());
                 self.error(node.span.clone(), error.to_string(), help);
                 None
             }
@@ -239,49 +253,5 @@ impl Reader<'_> {
             self.error(node.span.clone(), message, help);
         }
         elements
-    }
-}
-
-/// Services that have a name elsewhere.
-const NAMES: [(&str, &str); 12] = [
-    ("http", "`tcp/80`"),
-    ("https", "`https`, which is tcp/443 and udp/443"),
-    ("quic", "`udp/443`"),
-    ("dns", "`udp/53` and `tcp/53`"),
-    ("dot", "`tcp/853`"),
-    ("doh", "`https`"),
-    ("ntp", "`udp/123`"),
-    ("ssh", "`tcp/22`"),
-    ("mqtt", "`tcp/1883` and `tcp/8883`"),
-    ("ping", "`icmp`"),
-    ("icmpv6", "`icmp`, which is ICMP and ICMPv6"),
-    ("any", "no `services` at all"),
-];
-
-fn meant_service(text: &str, error: &InvalidService) -> Option<String> {
-    let named = |word: &str| {
-        let words = NAMES.map(|(name, _)| name);
-        let near = near_miss(word, &words)?;
-        let (_, meant) = NAMES.iter().find(|(name, _)| *name == near)?;
-        Some(format!("write {meant}"))
-    };
-    match error {
-        InvalidService::Protocol(word) => match near_miss(word, &["tcp", "udp", "icmp"]) {
-            Some(near) if text.contains('/') => {
-                let ports = text.split_once('/').map_or("", |(_, ports)| ports);
-                Some(format!("write `{near}/{ports}`"))
-            }
-            Some(_) | None => named(word),
-        },
-        InvalidService::NoPort(protocol) => Some(format!(
-            "write a port as in `{protocol}/443`, or `{protocol}/0-65535` for all of them"
-        )),
-        InvalidService::PortOfIcmp => Some("write `icmp`".to_owned()),
-        InvalidService::Port(word) => named(word),
-        InvalidService::Backwards(ports) => {
-            let (first, last) = ports.split_once('-')?;
-            let protocol = text.split('/').next()?;
-            Some(format!("write `{protocol}/{last}-{first}`"))
-        }
     }
 }
