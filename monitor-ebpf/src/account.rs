@@ -41,12 +41,17 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
 /// Adds the packet to every policy that applies to it, whichever of them decided.
 #[inline(always)]
 pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict) {
-    let mac = u64::from_ne_bytes(frame.source_mac());
     let dropped = match verdict {
         Verdict::Passed => 0,
         Verdict::Dropped => 1,
     };
-    add_to_policies(matched.set_id, matched.mask, mac, frame.len(), dropped);
+    add_to_policies(
+        matched.set_id,
+        matched.mask,
+        frame.source_mac(),
+        frame.len(),
+        dropped,
+    );
 }
 
 /// A function that the verifier examines by itself, once, and not again for
@@ -59,7 +64,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
     let Some(set) = MATCH_SETS.get(set_id) else {
         return 0;
     };
-    let [a, b, c, d, e, f, ..] = mac.to_ne_bytes();
+    let [mac @ .., _, _] = mac.to_ne_bytes();
     for index in 0..MAX_COVERING_POLICIES {
         if mask >> index == 0 {
             break;
@@ -80,10 +85,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
             Verdict::Passed => policy.passed.add_packet(bytes),
             Verdict::Dropped => policy.dropped.add_packet(bytes),
         }
-        let device = DeviceKey {
-            mac: [a, b, c, d, e, f],
-            policy: slot,
-        };
+        let device = DeviceKey { mac, policy: slot };
         device_cell(&device, verdict, policy).add_packet(bytes);
     }
     0

@@ -28,8 +28,7 @@ pub(crate) fn matched(
     let Some(slot) = strongest(matched) else {
         return;
     };
-    let [a, b, c, d, e, f, ..] = frame.source_mac();
-    let source_mac = [a, b, c, d, e, f];
+    let [source_mac @ .., _, _] = frame.source_mac().to_ne_bytes();
     let verdict = match verdict {
         Verdict::Passed => "passed",
         Verdict::Dropped => "dropped",

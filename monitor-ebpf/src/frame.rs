@@ -23,14 +23,16 @@ impl Frame {
         (self.end - self.start) as u64
     }
 
-    /// Source MAC, network order, and two zero bytes; all zero for a frame
-    /// without one, which is never matched.
+    /// Source MAC in network order, followed by two zero bytes; all zero for a
+    /// frame without one, which is never matched.
     #[inline(always)]
-    pub(crate) fn source_mac(&self) -> [u8; 8] {
+    pub(crate) fn source_mac(&self) -> u64 {
         const OFFSET: usize = 6;
+        const MAC: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0]);
+        // Eight bytes: the type behind the MAC is always there as well.
         match self.bytes(OFFSET) {
-            Some([a, b, c, d, e, f]) => [a, b, c, d, e, f, 0, 0],
-            None => [0; 8],
+            Some(bytes) => u64::from_ne_bytes(bytes) & MAC,
+            None => 0,
         }
     }
 

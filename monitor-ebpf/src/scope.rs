@@ -80,8 +80,8 @@ fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
         interface: INTERFACE_CLASS.load(),
     };
     if needs & NEEDS_MAC != 0 {
-        let [a, b, c, d, e, f, ..] = frame.source_mac();
-        classes.mac = class(&MACS, [a, b, c, d, e, f]).unwrap_or(NO_CLASS);
+        let [mac @ .., _, _] = frame.source_mac().to_ne_bytes();
+        classes.mac = class(&MACS, mac).unwrap_or(NO_CLASS);
     }
     if needs & NEEDS_SOURCE != 0 {
         classes.source = source_class(frame, packet).unwrap_or(NO_CLASS);
@@ -106,6 +106,10 @@ fn source_class(frame: &Frame, packet: &Packet) -> Option<u32> {
 }
 
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a key has at most 16 bytes"
+)]
 fn class<const N: usize>(trie: &LpmTrie<[u8; N], u32>, key: [u8; N]) -> Option<u32> {
     trie.get(&Key::new(N as u32 * u8::BITS, key)).copied()
 }

@@ -168,6 +168,30 @@ fn brute_force(cases: &[Case], address: u8) -> Vec<String> {
     found.into_iter().map(|(.., name)| name).collect()
 }
 
+#[test]
+fn an_allow_of_fewer_packets_shadows_no_drop() {
+    let warned = |allow: &str, drop: &str| {
+        let loaded = load_text(&format!(
+            "  - {{name: a, action: allow, destinations: [192.0.2.0/24]{allow}}}
+  - {{name: d, action: drop, destinations: [192.0.2.0/24]{drop}}}
+"
+        ));
+        let ruleset = compile(&loaded.policies).unwrap();
+        shadowed_drops(&loaded.policies, &ruleset)
+            .warnings()
+            .count()
+            == 1
+    };
+    assert!(warned("", ""));
+    assert!(warned("", ", services: [https]"));
+    assert!(!warned(", services: [https]", ""));
+    assert!(warned(
+        ", services: [https]",
+        ", services: [tcp/443, udp/443]"
+    ));
+    assert!(!warned(", services: [https]", ", services: [icmp]"));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

@@ -61,8 +61,9 @@ fn a_changed_file_is_loaded_and_a_broken_one_is_not() {
 
     lab.write_policies(&POLICIES.replace("action: drop", "action: count"));
     poll("the mended file is in force", || {
-        lab.generation("wlan0") == Some(2)
+        lab.status()["reload"]["success"] == true
     });
+    assert_eq!(lab.generation("wlan0"), Some(2));
     let status = lab.status();
     assert_eq!(status["reload"]["success"], true);
     assert_eq!(status["policies"][0]["action"], "count");

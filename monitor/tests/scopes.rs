@@ -63,3 +63,21 @@ fn a_policy_is_about_the_packets_that_meet_its_conditions() {
         assert_eq!(drops(&lab, conditions), expected, "{conditions}");
     }
 }
+
+#[test]
+fn an_interface_that_the_filter_is_not_on_is_told() {
+    let lab = Lab::new("elsewhere");
+    lab.write_policies(
+        "version: 1
+policies:
+  - {name: guests, action: drop, destinations: [203.0.113.0/24], interfaces: [wlan0, wlan0-guest]}
+",
+    );
+    let daemon = lab.start(&["--mode", "generic"]);
+    let log = daemon.log();
+    assert!(
+        log.contains("the interface wlan0-guest, and the filter is not on it"),
+        "{log}"
+    );
+    assert!(!log.contains("the interface wlan0,"), "{log}");
+}

@@ -63,7 +63,9 @@ fn an_expiry_makes_a_generation_by_itself_also_while_the_files_are_broken() {
         "its counters live on"
     );
     assert!(status["policies"][0]["action"].is_null());
-    assert!(daemon.log().contains("brief: expired"), "{}", daemon.log());
+    poll("the log says why", || {
+        daemon.log().contains("brief: expired")
+    });
     let human = text(&lab.monitor(&["status"]).stdout);
     assert!(human.contains("resting    brief: expired"), "{human}");
 }

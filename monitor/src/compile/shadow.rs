@@ -23,13 +23,24 @@ pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
         .zip(live)
         .filter(|(_, live)| *live);
     for (set, _) in sets {
-        let action = |policy: PolicyIndex| ruleset.policies[usize::from(policy)].action;
-        let Some(first) = set.first() else { continue };
-        for drop in set.iter().filter(|policy| action(**policy) == Action::Drop) {
-            if action(*first) == Action::Allow {
-                shadows.entry(*drop).or_default().insert(*first);
-            } else {
-                effective.insert(*drop);
+        let of = |policy: &PolicyIndex| &ruleset.policies[usize::from(*policy)];
+        for drop in set
+            .iter()
+            .filter(|policy| of(policy).action == Action::Drop)
+        {
+            // An allow of fewer packets leaves some of the drop.
+            let shadow = set.iter().find(|policy| {
+                let allow = of(policy);
+                let wide = allow.scope == 0 || allow.scope == of(drop).scope;
+                allow.action == Action::Allow && wide
+            });
+            match shadow {
+                Some(allow) => {
+                    shadows.entry(*drop).or_default().insert(*allow);
+                }
+                None => {
+                    effective.insert(*drop);
+                }
             }
         }
     }

@@ -367,7 +367,10 @@ fn load(settings: &Settings) -> Loaded {
         }
     };
     let compiled = compile_files(&settings.policies, &Disk, &clock::now(), &gateway);
-    let rendered = compiled.diagnostics.without_notes().render(false);
+    let mut rendered = compiled.diagnostics.without_notes().render(false);
+    if let Some(ruleset) = &compiled.ruleset {
+        rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
+    }
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
         Some(ruleset) => (Ok((ruleset, compiled.policies)), rendered),
@@ -378,6 +381,17 @@ fn load(settings: &Settings) -> Loaded {
         files: compiled.files.into_iter().collect(),
         warnings,
     }
+}
+
+/// A line for each interface that policies name and the filter is not on: most
+/// likely a slip, and without it nobody would see that they never match.
+fn elsewhere(ruleset: &Ruleset, attached: &[String]) -> String {
+    let named = ruleset.scopes.interfaces.keys();
+    let missing = named.filter(|name| !attached.contains(name));
+    let lines = missing.map(|name| {
+        format!("warning: policies name the interface {name}, and the filter is not on it\n")
+    });
+    lines.collect()
 }
 
 fn request<'a>(settings: &'a Settings, ruleset: &'a Ruleset) -> Request<'a> {
