@@ -293,7 +293,7 @@ fn what_a_help_says_mends_what_it_is_said_of() {
             let help = error.help();
             if help.starts_with("exempt it") {
                 let allow = yaml(help, "- {").replace("name: ", &format!("name: s{step}-"));
-                allows += &format!("  {allow}\n");
+                allows = format!("{allows}  {allow}\n");
             } else if help.starts_with("leave it out") {
                 destinations = yaml(help, "{cidr");
             } else {

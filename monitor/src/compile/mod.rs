@@ -66,7 +66,7 @@ pub fn compile_files(
         match compile(&policies) {
             Ok(compiled) => {
                 diagnostics.append(shadowed_drops(&policies, &compiled));
-                ruleset = Some(compiled).filter(|_| !diagnostics.has_errors());
+                ruleset = (!diagnostics.has_errors()).then_some(compiled);
             }
             Err(errors) => diagnostics.append(errors),
         }

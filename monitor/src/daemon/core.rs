@@ -320,7 +320,7 @@ impl Core {
                 pin_dir: self.settings.pin_dir.clone(),
                 policies: self.settings.policies.clone(),
                 resting: self.resting(),
-                risks: lock(&self.current).risks.clone(),
+                risks: self.risks(),
             }),
             snapshot: self.snapshot()?,
         })

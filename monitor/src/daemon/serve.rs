@@ -96,7 +96,7 @@ async fn supervise(
             Some(()) = when_detached.recv() => return Ok(End::Detached),
             () = core.reloaded() => {}
             () = look_at_clock(&alarm, next_look) => pass_edge(core).await,
-            changed = addresses.changed() => look_at_addresses(core, changed).await,
+            waited = addresses.changed() => look_at_addresses(core, waited).await,
             () = files.changed() => drop(reload(core, Trigger::File).await),
         }
     }
@@ -139,8 +139,8 @@ async fn pass_edge(core: &Arc<Core>) {
 
 /// Judges what is in force for the addresses that the gateway has now. Warns,
 /// and changes nothing of it.
-async fn look_at_addresses(core: &Arc<Core>, changed: io::Result<()>) {
-    if let Err(error) = changed {
+async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
+    if let Err(error) = waited {
         error!("watch the addresses of this machine: {error}");
         tokio::time::sleep(RETRY).await;
     }

@@ -157,70 +157,86 @@ pub(super) fn targets<'a, A: Family>(
     gateway: &'a Gateway,
     on: &[Option<&'a str>],
 ) -> Vec<Target<'a, A>> {
-    let fixed = || {
-        A::fixed()
-            .into_iter()
-            .filter_map(|(what, network)| Some((what, network?)))
-    };
-    let is_own = |address, name: &str| {
-        let mut interfaces = gateway.interfaces.iter();
-        interfaces.any(|other| other.name == name && other.addresses.contains(&address))
-    };
-    let mut targets = Vec::new();
-    let mut add = |what, address: IpAddr, services: &[Service], on: Vec<Option<&'a str>>| {
-        targets.extend(
-            A::of(address)
-                .filter(|_| !on.is_empty())
-                .map(|address| Target {
-                    what,
-                    network: Network::around(address, A::BITS),
-                    services: services.to_vec(),
-                    on,
-                }),
-        );
-    };
-    let own = gateway
-        .interfaces
-        .iter()
-        .flat_map(|interface| &interface.addresses);
-    for address in sorted(own) {
-        // The networks below hold the others.
-        let local = |(what, network): (What, Network<A>)| {
-            let local = matches!(what, What::LinkLocal | What::Loopback);
-            local && A::of(address).is_some_and(|address| network.contains(address))
-        };
-        if !fixed().any(local) {
-            let here = on
-                .iter()
-                .copied()
-                .filter(|on| on.is_some_and(|name| is_own(address, name)));
-            add(What::OwnAddress, address, &[], here.collect());
-        }
-    }
-    let dns = [Service::Tcp(Ports::only(53)), Service::Udp(Ports::only(53))];
-    let dhcp = [Service::Udp(Ports::only(A::DHCP))];
-    let servers = [
-        (What::Resolver, &gateway.resolvers, dns.as_slice()),
-        (What::DhcpServer, &gateway.dhcp, dhcp.as_slice()),
-    ];
-    for (what, addresses, services) in servers {
-        for address in sorted(addresses) {
-            let elsewhere = |on: &Option<&str>| !on.is_some_and(|name| is_own(address, name));
-            add(
-                what,
-                address,
-                services,
-                on.iter().copied().filter(elsewhere).collect(),
-            );
-        }
-    }
-    targets.extend(fixed().map(|(what, network)| Target {
+    let fixed = fixed::<A>().map(|(what, network)| Target {
         what,
         network,
         services: Vec::new(),
         on: on.to_vec(),
-    }));
+    });
+    let mut targets = own_addresses(gateway, on);
+    targets.extend(servers(gateway, on));
+    targets.extend(fixed);
     targets
+}
+
+fn fixed<A: Family>() -> impl Iterator<Item = (What, Network<A>)> {
+    let each = A::fixed().into_iter();
+    each.filter_map(|(what, network)| Some((what, network?)))
+}
+
+fn own_addresses<'a, A: Family>(
+    gateway: &'a Gateway,
+    on: &[Option<&'a str>],
+) -> Vec<Target<'a, A>> {
+    let all = gateway.interfaces.iter();
+    let addresses = sorted(all.flat_map(|interface| &interface.addresses));
+    // The fixed networks hold the others.
+    let is_local = |address: &A| {
+        fixed::<A>().any(|(what, network)| {
+            matches!(what, What::LinkLocal | What::Loopback) && network.contains(*address)
+        })
+    };
+    let mut targets = Vec::new();
+    for address in addresses {
+        let here = on
+            .iter()
+            .copied()
+            .filter(|on| is_own(gateway, address, *on));
+        let own = A::of(address).filter(|address| !is_local(address));
+        targets.extend(own.map(|own| at(What::OwnAddress, own, Vec::new(), here.collect())));
+    }
+    targets
+}
+
+/// Servers elsewhere than on the gateway itself.
+fn servers<'a, A: Family>(gateway: &'a Gateway, on: &[Option<&'a str>]) -> Vec<Target<'a, A>> {
+    let port = Ports::only(53);
+    let dns = vec![Service::Tcp(port), Service::Udp(port)];
+    let dhcp = vec![Service::Udp(Ports::only(A::DHCP))];
+    let resolvers = (What::Resolver, &gateway.resolvers, dns);
+    let mut targets = Vec::new();
+    for (what, addresses, services) in [resolvers, (What::DhcpServer, &gateway.dhcp, dhcp)] {
+        for address in sorted(addresses) {
+            let elsewhere = on
+                .iter()
+                .copied()
+                .filter(|on| !is_own(gateway, address, *on));
+            let server = A::of(address);
+            targets.extend(
+                server.map(|server| at(what, server, services.clone(), elsewhere.collect())),
+            );
+        }
+    }
+    targets
+}
+
+fn at<A: Family>(
+    what: What,
+    address: A,
+    services: Vec<Service>,
+    on: Vec<Option<&str>>,
+) -> Target<'_, A> {
+    Target {
+        what,
+        network: Network::around(address, A::BITS),
+        services,
+        on,
+    }
+}
+
+fn is_own(gateway: &Gateway, address: IpAddr, on: Option<&str>) -> bool {
+    let mut interfaces = gateway.interfaces.iter();
+    interfaces.any(|own| Some(own.name.as_str()) == on && own.addresses.contains(&address))
 }
 
 fn sorted<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> Vec<IpAddr> {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     address::Destination,
-    policy::{Diagnostic, Diagnostics, Place, Policy, Risk, Service, Texts},
+    policy::{Acceptance, Diagnostic, Diagnostics, Override, Place, Policy, Risk, Service, Texts},
 };
 
 /// Cuts that one message names.
@@ -16,41 +16,16 @@ const SHOWN: usize = 3;
 
 /// Refuses `cuts`, which are all that `policy` runs of `risk`, and not none.
 pub(super) fn refusal(policy: &Policy, risk: Risk, cuts: &[&Cut], texts: &Texts) -> Diagnostic {
-    let first = &cuts[0].entry;
-    let mut shown: Vec<String> = cuts
-        .iter()
-        .take(SHOWN)
-        .map(|cut| {
-            let written = &cut.entry;
-            let elsewhere = (&written.file, written.line) != (&first.file, first.line);
-            let place = format!(" ({}:{})", written.file.display(), written.line);
-            describe(cut) + if elsewhere { &place } else { "" }
-        })
-        .collect();
-    let hidden = cuts.len() - shown.len();
-    shown.extend((hidden > 0).then(|| format!("and {hidden} more")));
-    let scope = policy.scope();
-    let everybody = scope.devices.is_empty() && scope.except_devices.is_empty();
-    let message = format!(
-        "`{}` would cut {} off from {}{}",
-        policy.name(),
-        if everybody {
-            "every device"
-        } else {
-            "its devices"
-        },
-        match risk {
-            Risk::Lan | Risk::Private => "",
-            Risk::ShortPrefix => "very wide networks: ",
-        },
-        shown.join("; ")
-    );
-    let place = texts.place(&first.file, first.line, |word| {
-        holds(word, first.destination)
+    let Cut {
+        entry, narrower, ..
+    } = cuts[0];
+    let place = texts.place(&entry.file, entry.line, |word| {
+        holds(word, entry.destination)
     });
+    let message = message(policy, risk, cuts);
     let error = Diagnostic::error(place, message, help(policy, risk, cuts));
-    let action_place = policy.changed().and_then(|change| change.action_place());
-    match (action_place, &cuts[0].narrower) {
+    let action_place = policy.changed().and_then(Override::action_place);
+    match (action_place, narrower) {
         (Some(place), _) => error.with_related(place.clone(), "an overlay sets the action here"),
         (None, Some(allow)) => error.with_related(
             allow.clone(),
@@ -60,12 +35,36 @@ pub(super) fn refusal(policy: &Policy, risk: Risk, cuts: &[&Cut], texts: &Texts)
     }
 }
 
+fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
+    let line = |cut: &Cut| (cut.entry.file.clone(), cut.entry.line);
+    let first = line(cuts[0]);
+    let shown = cuts.iter().take(SHOWN).map(|cut| {
+        let (file, number) = line(cut);
+        if (&file, number) == (&first.0, first.1) {
+            return describe(cut);
+        }
+        format!("{} ({}:{number})", describe(cut), file.display())
+    });
+    let mut shown: Vec<String> = shown.collect();
+    let hidden = cuts.len() - shown.len();
+    shown.extend((hidden > 0).then(|| format!("and {hidden} more")));
+    let scope = policy.scope();
+    let whom = if scope.devices.is_empty() && scope.except_devices.is_empty() {
+        "every device"
+    } else {
+        "its devices"
+    };
+    let what = match risk {
+        Risk::Lan | Risk::Private => "",
+        Risk::ShortPrefix => "very wide networks: ",
+    };
+    let cuts = shown.join("; ");
+    format!("`{}` would cut {whom} off from {what}{cuts}", policy.name())
+}
+
 /// Warns where `policy` accepts `risk`, which it does not run.
 pub(super) fn warn_unneeded(policy: &Policy, risk: Risk, out: &mut Diagnostics) {
-    let accepted = policy
-        .accepted()
-        .iter()
-        .flat_map(|accepted| accepted.risks());
+    let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
     let places: Vec<&Place> = accepted
         .filter(|(accepted, _)| *accepted == risk)
         .map(|(_, place)| place)
@@ -115,10 +114,7 @@ fn describe(cut: &Cut) -> String {
 }
 
 fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
-    let accepted = policy
-        .accepted()
-        .iter()
-        .flat_map(|accepted| accepted.risks());
+    let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
     let risks: BTreeSet<Risk> = accepted.map(|(risk, _)| risk).chain([risk]).collect();
     let risks: Vec<&str> = risks.into_iter().map(Risk::name).collect();
     format!(

@@ -34,6 +34,11 @@ impl Core {
             gone,
         })
     }
+
+    /// What the policies in force were found to cut off.
+    pub(super) fn risks(&self) -> Vec<RiskInForce> {
+        lock(&self.current).risks.clone()
+    }
 }
 
 fn in_force(error: &Diagnostic) -> RiskInForce {
