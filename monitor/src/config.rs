@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::{
     datapath::{self, ModeChoice},
+    guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
     snapshot::Mode,
 };
@@ -47,6 +48,19 @@ pub struct Options {
     pub log_packets: Option<bool>,
     /// What metrics say about devices.
     pub metrics: MetricsOptions,
+    /// What the gateway hands out.
+    pub lan: LanOptions,
+}
+
+/// The `lan` section of the config file: what the policies must not cut off,
+/// beside the gateway's own addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LanOptions {
+    /// Resolvers that devices are told to use.
+    pub resolvers: Vec<IpAddr>,
+    /// DHCP servers, where they are not the gateway itself.
+    pub dhcp: Vec<IpAddr>,
 }
 
 /// The `metrics` section of the config file.
@@ -127,6 +141,8 @@ pub struct Settings {
     pub device: DeviceOption,
     /// Devices with a label of their own.
     pub max_devices: usize,
+    /// What the gateway hands out.
+    pub lan: LanOptions,
 }
 
 /// A config file that cannot be used.
@@ -202,6 +218,7 @@ impl Options {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
             },
+            lan: self.lan.or(below.lan),
         }
     }
 
@@ -238,6 +255,7 @@ impl Options {
                 .metrics
                 .max_devices
                 .unwrap_or(DeviceLabels::DEFAULT_CAPACITY),
+            lan: self.lan,
         }
     }
 }
@@ -250,6 +268,15 @@ fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
 }
 
 impl Settings {
+    /// The gateway as it is now, with the addresses that its interfaces have.
+    pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
+        Ok(Gateway {
+            interfaces: datapath::lan_interfaces(&self.interfaces)?,
+            resolvers: self.lan.resolvers.clone(),
+            dhcp: self.lan.dhcp.clone(),
+        })
+    }
+
     /// How metrics label devices.
     #[must_use]
     pub fn device_label(&self) -> DeviceLabel {
@@ -257,6 +284,12 @@ impl Settings {
             DeviceOption::Pseudonym => DeviceLabel::Pseudonym,
             DeviceOption::Mac => DeviceLabel::Mac,
         }
+    }
+}
+
+impl LanOptions {
+    fn or(self, other: Self) -> Self {
+        if self == Self::default() { other } else { self }
     }
 }
 
@@ -308,6 +341,15 @@ mod tests {
         assert_eq!(settings.socket, here.join("s"));
         assert_eq!(settings.state_dir, here.join("d"));
         assert_eq!(settings.pin_dir, here.join("p"));
+    }
+
+    #[test]
+    fn what_the_gateway_hands_out() {
+        let options = Options::parse("lan: {resolvers: [192.0.2.53, '::1'], dhcp: []}\n").unwrap();
+        let settings = Options::default().over(options).settle();
+        assert_eq!(settings.lan.resolvers.len(), 2);
+        assert!(settings.lan.dhcp.is_empty());
+        assert!(Options::parse("lan: {resolver: [192.0.2.53]}\n").is_err());
     }
 
     #[test]

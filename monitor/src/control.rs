@@ -76,6 +76,21 @@ pub struct DaemonStatus {
     /// Enabled policies that do nothing now, sorted by name.
     #[serde(default)]
     pub resting: Vec<Resting>,
+    /// What the policies in force cut off since addresses changed, and a
+    /// reload would refuse.
+    #[serde(default)]
+    pub risks: Vec<RiskInForce>,
+}
+
+/// A risk that a policy in force runs and does not accept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RiskInForce {
+    /// What is cut off.
+    pub message: String,
+    /// `file:line` of what does it.
+    pub source: String,
+    /// How to mend it.
+    pub help: String,
 }
 
 /// A policy that is enabled and does nothing now.

@@ -74,6 +74,22 @@ fn an_action_is_changed_and_both_commands_say_by_what() {
 }
 
 #[test]
+fn accepted_risks_are_told_with_their_reason() {
+    let overlay = "  - {policy: reported, action: drop, accept_risk: [lan], reason: a test}\n";
+    let folder = folder(&[("mine.local.yaml", overlay)]);
+    let report: Value = serde_json::from_str(&run(&folder, &["check", ".", "--json"])).unwrap();
+    let expected = json!([{"policy": "reported", "risks": ["lan"], "reason": "a test"}]);
+    assert_eq!(report["accepted_risks"], expected);
+    let changes = "action drop, was count, accepts the risk lan";
+    assert_eq!(report["overrides"][0]["changes"], changes);
+    let human = run(&folder, &["check", "."]);
+    assert!(
+        human.contains("accepts   reported: lan: a test\n"),
+        "{human}"
+    );
+}
+
+#[test]
 fn a_disabled_policy_does_not_match_and_is_named() {
     let folder = folder(&[("mine.local.yml", "  - {policy: other, enabled: false}\n")]);
     let answer = explain(&folder, "203.0.113.9");

@@ -32,6 +32,7 @@ struct Report<'a> {
     lists: Vec<ListReport<'a>>,
     /// What overlays changed.
     overrides: Vec<OverrideReport<'a>>,
+    accepted_risks: Vec<AcceptedReport<'a>>,
     #[serde(flatten)]
     diagnostics: &'a Diagnostics,
 }
@@ -79,10 +80,32 @@ impl<'a> OverrideReport<'a> {
     }
 }
 
+/// Risks that a policy accepts, with the same reason.
+#[derive(Serialize)]
+struct AcceptedReport<'a> {
+    policy: &'a PolicyName,
+    risks: Vec<&'static str>,
+    reason: &'a str,
+}
+
+impl<'a> AcceptedReport<'a> {
+    fn all(policies: &'a [Policy]) -> impl Iterator<Item = Self> {
+        policies.iter().flat_map(|policy| {
+            policy.accepted().iter().map(|accepted| Self {
+                policy: policy.name(),
+                risks: accepted.risks().map(|(risk, _)| risk.name()).collect(),
+                reason: accepted.reason(),
+            })
+        })
+    }
+}
+
 impl Check {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
+        let settings = common.settings()?;
+        let gateway = settings.gateway()?;
         let paths = if self.paths.is_empty() {
-            common.policies()?
+            settings.policies
         } else {
             self.paths
         };
@@ -93,7 +116,7 @@ impl Check {
             lists,
             diagnostics,
             ..
-        } = compile_files(&paths, &Disk, &now());
+        } = compile_files(&paths, &Disk, &now(), &gateway);
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
             .as_ref()
@@ -109,6 +132,7 @@ impl Check {
                 prefixes,
                 lists: lists.iter().map(ListReport::new).collect(),
                 overrides: overrides.collect(),
+                accepted_risks: AcceptedReport::all(&policies).collect(),
                 diagnostics: &diagnostics,
             })?;
         } else if diagnostics.has_errors() {
@@ -117,8 +141,9 @@ impl Check {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
             let lists = skipped(&lists);
             let overrides = overridden(overrides);
+            let accepted = accepted(AcceptedReport::all(&policies));
             let counts = counts(&diagnostics);
-            print(&format!("{text}{lists}{overrides}{counts}\n"))?;
+            print(&format!("{text}{lists}{overrides}{accepted}{counts}\n"))?;
         }
         Ok(if diagnostics.has_errors() {
             Outcome::CheckFoundErrors
@@ -167,6 +192,19 @@ fn overridden<'a>(overrides: impl Iterator<Item = OverrideReport<'a>>) -> String
         } = change;
         let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
         format!("override  {policy}: {changes} ({source}){reason}\n")
+    });
+    lines.collect()
+}
+
+/// A line for each policy that accepts risks.
+fn accepted<'a>(accepted: impl Iterator<Item = AcceptedReport<'a>>) -> String {
+    let lines = accepted.map(|accepted| {
+        let AcceptedReport {
+            policy,
+            risks,
+            reason,
+        } = accepted;
+        format!("accepts   {policy}: {}: {reason}\n", risks.join(", "))
     });
     lines.collect()
 }

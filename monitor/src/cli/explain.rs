@@ -8,6 +8,7 @@ use jiff::{Timestamp, Zoned};
 use monitor::{
     clock::now,
     explain::explain,
+    guard::guard,
     policy::{DeviceNames, Disk, InvalidService, Moment, Packet, Service, load},
 };
 
@@ -43,7 +44,13 @@ fn moment(text: &str) -> Result<Moment, String> {
 
 impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
-        let mut loaded = load(&common.policies()?, &Disk);
+        let settings = common.settings()?;
+        let mut loaded = load(&settings.policies, &Disk);
+        if !loaded.diagnostics.has_errors() {
+            let gateway = settings.gateway()?;
+            let risks = guard(&loaded.policies, &gateway, &loaded.texts);
+            loaded.diagnostics.append(risks);
+        }
         if loaded.diagnostics.has_errors() {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: mend the errors above");

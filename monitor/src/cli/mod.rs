@@ -18,7 +18,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use comfy_table::{Table, presets};
 use monitor::{
-    config::{OneOrMany, Options},
+    config::{OneOrMany, Options, Settings},
     policy::Diagnostics,
 };
 use reach::ReachArgs;
@@ -77,9 +77,14 @@ impl Common {
         Ok(arguments.over(file))
     }
 
+    /// What `run` would run with, as far as these say.
+    fn settings(&self) -> anyhow::Result<Settings> {
+        Ok(self.options()?.settle())
+    }
+
     /// The policy files and directories to read.
     fn policies(&self) -> anyhow::Result<Vec<PathBuf>> {
-        Ok(self.options()?.settle().policies)
+        Ok(self.settings()?.policies)
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, policy::Disk,
-    replay::ReplayReport,
+    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, guard::Gateway,
+    policy::Disk, replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};
@@ -31,7 +31,9 @@ pub(crate) struct ReplayArgs {
 
 /// Replays every capture and prints their sum.
 pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
-    let compiled = compile_files(&common.policies()?, &Disk, &now());
+    // A capture may come from any gateway.
+    let gateway = Gateway::default();
+    let compiled = compile_files(&common.policies()?, &Disk, &now(), &gateway);
     eprint_diagnostics(&compiled.diagnostics);
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");

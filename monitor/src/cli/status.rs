@@ -34,6 +34,7 @@ fn head(text: &mut String, status: &Status) {
             version,
             listen,
             resting,
+            risks,
             ..
         }) => {
             let _ = writeln!(
@@ -59,6 +60,13 @@ fn head(text: &mut String, status: &Status) {
                     .as_ref()
                     .map_or_else(String::new, |at| format!(", until {at}"));
                 let _ = writeln!(text, "resting    {policy}: {reason}{until}");
+            }
+            for risk in risks {
+                let _ = writeln!(
+                    text,
+                    "RISK       {} ({}): it stays in force, and a reload would be refused\n           {}",
+                    risk.message, risk.source, risk.help
+                );
             }
         }
         None => {

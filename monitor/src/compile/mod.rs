@@ -16,6 +16,7 @@ pub use shadow::shadowed_drops;
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
     address::Address,
+    guard::{Gateway, guard},
     policy::{
         Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded,
         Moment, Policy, load,
@@ -40,13 +41,20 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
-/// Reads the policies under `paths` and compiles them as they are at `moment`.
-pub fn compile_files(paths: &[PathBuf], files: &dyn Files, moment: &Moment) -> Compiled {
+/// Reads the policies under `paths` and compiles them as they are at `moment`,
+/// for `gateway`: what would cut it off is an error.
+pub fn compile_files(
+    paths: &[PathBuf],
+    files: &dyn Files,
+    moment: &Moment,
+    gateway: &Gateway,
+) -> Compiled {
     let Loaded {
         mut policies,
         files,
         lists,
         devices,
+        texts,
         mut diagnostics,
     } = load(paths, files);
     for policy in &mut policies {
@@ -54,10 +62,11 @@ pub fn compile_files(paths: &[PathBuf], files: &dyn Files, moment: &Moment) -> C
     }
     let mut ruleset = None;
     if !diagnostics.has_errors() {
+        diagnostics.append(guard(&policies, gateway, &texts));
         match compile(&policies) {
             Ok(compiled) => {
                 diagnostics.append(shadowed_drops(&policies, &compiled));
-                ruleset = Some(compiled);
+                ruleset = (!diagnostics.has_errors()).then_some(compiled);
             }
             Err(errors) => diagnostics.append(errors),
         }

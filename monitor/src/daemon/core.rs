@@ -1,5 +1,7 @@
 //! The daemon without its tasks: every call blocks until it is done.
 
+mod risks;
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -14,7 +16,7 @@ use crate::{
     clock,
     compile::{Ruleset, compile, compile_files},
     config::Settings,
-    control::{DaemonStatus, Reloaded, Resting, Status},
+    control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
     error_text::error_text,
     policy::{Diagnostics, Disk, Moment, Policy},
@@ -62,6 +64,8 @@ struct Current {
     ruleset: Option<Ruleset>,
     /// What the ruleset was made from.
     policies: Vec<Policy>,
+    /// What they cut off that nobody accepted.
+    risks: Vec<RiskInForce>,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     reload: Option<ReloadSnapshot>,
@@ -109,6 +113,7 @@ impl Core {
         let current = Current {
             ruleset: Some(ruleset),
             policies,
+            risks: Vec::new(),
             behind: false,
             reload: Some(ReloadSnapshot {
                 success: true,
@@ -174,6 +179,7 @@ impl Core {
             if let Ok((_, policies)) = loaded.result {
                 // The same now, and perhaps not at the next edge.
                 current.policies = policies;
+                current.risks.clear();
             }
             return None;
         }
@@ -187,6 +193,7 @@ impl Core {
             Ok((ruleset, policies, applied)) => {
                 current.ruleset = Some(ruleset);
                 current.policies = policies;
+                current.risks.clear();
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
                 (None, applied.notes)
@@ -313,6 +320,7 @@ impl Core {
                 pin_dir: self.settings.pin_dir.clone(),
                 policies: self.settings.policies.clone(),
                 resting: self.resting(),
+                risks: self.risks(),
             }),
             snapshot: self.snapshot()?,
         })
@@ -348,7 +356,17 @@ fn reason(error: &LoadError) -> String {
 }
 
 fn load(settings: &Settings) -> Loaded {
-    let compiled = compile_files(&settings.policies, &Disk, &clock::now());
+    let gateway = match settings.gateway() {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            return Loaded {
+                result: Err(error.into()),
+                files: BTreeSet::new(),
+                warnings: String::new(),
+            };
+        }
+    };
+    let compiled = compile_files(&settings.policies, &Disk, &clock::now(), &gateway);
     let mut rendered = compiled.diagnostics.without_notes().render(false);
     if let Some(ruleset) = &compiled.ruleset {
         rendered.push_str(&elsewhere(ruleset, &settings.interfaces));

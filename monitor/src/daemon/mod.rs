@@ -1,6 +1,7 @@
 //! Wires the tasks: policies → generation, signals, file watching, control
 //! socket, HTTP.
 
+mod addresses;
 mod clients;
 mod core;
 mod log_reader;

@@ -11,6 +11,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use super::{
+    addresses::AddressWatch,
     clients,
     core::{Core, Trigger},
     log_reader,
@@ -37,6 +38,9 @@ pub enum ServeError {
     /// Time.
     #[error("make a timer: {0}")]
     Alarm(io::Error),
+    /// Addresses.
+    #[error("watch the addresses of this machine: {0}")]
+    Addresses(io::Error),
 }
 
 /// How the daemon ended.
@@ -78,6 +82,7 @@ async fn supervise(
     let mut files = FileWatch::new().map_err(ServeError::Watch)?;
     let mut log_readers = Vec::new();
     let alarm = Alarm::new().map_err(ServeError::Alarm)?;
+    let mut addresses = AddressWatch::new().map_err(ServeError::Addresses)?;
     loop {
         let next_look = core.next_look(&clock::now());
         watch_files(&mut files, core);
@@ -91,6 +96,7 @@ async fn supervise(
             Some(()) = when_detached.recv() => return Ok(End::Detached),
             () = core.reloaded() => {}
             () = look_at_clock(&alarm, next_look) => pass_edge(core).await,
+            waited = addresses.changed() => look_at_addresses(core, waited).await,
             () = files.changed() => drop(reload(core, Trigger::File).await),
         }
     }
@@ -128,6 +134,34 @@ async fn pass_edge(core: &Arc<Core>) {
             );
         }
         Err(panic) => error!("a schedule's edge ended unexpectedly: {panic}"),
+    }
+}
+
+/// Judges what is in force for the addresses that the gateway has now. Warns,
+/// and changes nothing of it.
+async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
+    if let Err(error) = waited {
+        error!("watch the addresses of this machine: {error}");
+        tokio::time::sleep(RETRY).await;
+    }
+    let judging = Arc::clone(core);
+    match spawn_blocking(move || judging.recheck()).await {
+        Ok(Ok(changes)) => {
+            for risk in changes.new {
+                warn!(
+                    "{} ({}): it stays in force, and a reload would be refused; {}",
+                    risk.message, risk.source, risk.help
+                );
+            }
+            if changes.gone > 0 {
+                info!(
+                    "risks that are gone since addresses changed: {}",
+                    changes.gone
+                );
+            }
+        }
+        Ok(Err(error)) => error!("look at the changed addresses: {}", error_text(&error)),
+        Err(panic) => error!("a look at the addresses ended unexpectedly: {panic}"),
     }
 }
 

@@ -1,14 +1,15 @@
 //! Network interfaces of this network namespace, as the kernel lists them over
 //! netlink. Not `/sys`, which may show another namespace.
 
-use std::io;
+use std::{io, net::IpAddr};
 
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
-    link::{LinkAttribute, LinkMessage, LinkXdp},
+    address::{AddressAttribute, AddressMessage},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -21,17 +22,54 @@ pub struct Interface {
     pub index: u32,
     /// Index of the bridge (or bond) that it is a port of.
     pub controller: Option<u32>,
+    /// Index of the interface that carries it as a VLAN.
+    pub carrier: Option<u32>,
     /// Id of the XDP program that it runs, whoever attached it.
     pub program: Option<u32>,
 }
 
+/// An address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OwnAddress {
+    /// Index of the interface.
+    pub(super) interface: u32,
+    /// Address.
+    pub(super) address: IpAddr,
+}
+
 /// Every interface, in the kernel's order.
 pub fn list() -> io::Result<Vec<Interface>> {
+    let mut interfaces = Vec::new();
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    dump(request, |message| {
+        if let RouteNetlinkMessage::NewLink(link) = message {
+            interfaces.push(interface(link));
+        }
+    })?;
+    Ok(interfaces)
+}
+
+/// Every address of every interface, in the kernel's order.
+pub(super) fn addresses() -> io::Result<Vec<OwnAddress>> {
+    let mut addresses = Vec::new();
+    let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
+    dump(request, |message| {
+        if let RouteNetlinkMessage::NewAddress(message) = message {
+            addresses.extend(own_address(&message));
+        }
+    })?;
+    Ok(addresses)
+}
+
+/// Asks the kernel for a list, and hands out what is in it.
+fn dump(
+    request: RouteNetlinkMessage,
+    mut found: impl FnMut(RouteNetlinkMessage),
+) -> io::Result<()> {
     let mut socket = Socket::new(NETLINK_ROUTE)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&request(), 0)?;
-    let mut interfaces = Vec::new();
+    socket.send(&serialized(request), 0)?;
     loop {
         let (reply, _) = socket.recv_from_full()?;
         let mut rest = reply.as_slice();
@@ -39,11 +77,9 @@ pub fn list() -> io::Result<Vec<Interface>> {
             // What the library cannot read is about some other kind of device.
             if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
                 match message.payload {
-                    NetlinkPayload::Done(_) => return Ok(interfaces),
+                    NetlinkPayload::Done(_) => return Ok(()),
                     NetlinkPayload::Error(error) => return Err(error.to_io()),
-                    NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                        interfaces.push(interface(link));
-                    }
+                    NetlinkPayload::InnerMessage(message) => found(message),
                     _ => {}
                 }
             }
@@ -58,10 +94,9 @@ fn message_length(rest: &[u8]) -> Option<usize> {
     (length > 0).then(|| (length as usize).next_multiple_of(4))
 }
 
-fn request() -> Vec<u8> {
+fn serialized(message: RouteNetlinkMessage) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
     let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
     request.finalize();
     let mut bytes = vec![0; request.buffer_len()];
@@ -74,11 +109,17 @@ fn interface(link: LinkMessage) -> Interface {
         name: String::new(),
         index: link.header.index,
         controller: None,
+        carrier: None,
         program: None,
     };
+    let (mut lower, mut is_vlan) = (None, false);
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
+            LinkAttribute::Link(index) => lower = Some(index),
+            LinkAttribute::LinkInfo(info) => {
+                is_vlan = info.contains(&LinkInfo::Kind(InfoKind::Vlan));
+            }
             LinkAttribute::Controller(index) => interface.controller = Some(index),
             LinkAttribute::Xdp(attributes) => {
                 interface.program = attributes.into_iter().find_map(|xdp| match xdp {
@@ -89,5 +130,24 @@ fn interface(link: LinkMessage) -> Interface {
             _ => {}
         }
     }
+    // Of other kinds it may be a peer, also one in another namespace.
+    interface.carrier = lower.filter(|_| is_vlan);
     interface
+}
+
+fn own_address(message: &AddressMessage) -> Option<OwnAddress> {
+    let attributes = || message.attributes.iter();
+    // Where there is a peer, `Address` is the peer's.
+    let local = attributes().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
+        _ => None,
+    });
+    let address = attributes().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address) => Some(*address),
+        _ => None,
+    });
+    Some(OwnAddress {
+        interface: message.header.index,
+        address: local.or(address)?,
+    })
 }

@@ -26,13 +26,8 @@ pub(super) fn policy(
     lists: &mut Lists<'_>,
     out: &mut Diagnostics,
 ) -> Option<Policy> {
-    let overriding = change.and_then(|change| change.action.clone());
-    let action = overriding.as_ref().map(|(action, _)| *action);
     let mut builder = Builder {
         file,
-        // Without an action, nothing is refused because of it.
-        action: action.or(typed.action).unwrap_or(Action::Count),
-        overriding: overriding.map(|(_, place)| place),
         files: vec![(Arc::clone(file.path()), &['#'])],
         ipv4: Destinations::default(),
         ipv6: Destinations::default(),
@@ -45,7 +40,10 @@ pub(super) fn policy(
     let scope = conditions::scope(&typed, devices, file, out);
     if let Some(scope) = &scope {
         let span = typed.scope.services.as_ref().map(|services| &services.span);
-        conditions::note_quic(builder.action, &scope.services, span, file, out);
+        let overriding = change.and_then(SourceOverride::action);
+        // Without an action, nothing is noted because of it.
+        let action = overriding.or(typed.action).unwrap_or(Action::Count);
+        conditions::note_quic(action, &scope.services, span, file, out);
     }
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let valid = builder.valid && typed.times_valid;
@@ -65,6 +63,7 @@ pub(super) fn policy(
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
         changed: None,
+        accepted: typed.accepted.into_iter().collect(),
     })?;
     match change {
         Some(change) => change.apply(policy, out),
@@ -74,9 +73,6 @@ pub(super) fn policy(
 
 struct Builder<'a> {
     file: &'a SourceFile,
-    action: Action,
-    /// Where an overlay sets the action.
-    overriding: Option<Place>,
     /// The policy file first, then its lists; and what begins a comment there.
     files: Vec<(Arc<Path>, &'static [char])>,
     ipv4: Destinations<Ipv4Addr>,
@@ -109,24 +105,20 @@ impl Builder<'_> {
         except: &[Spanned<Destination>],
         out: &mut Diagnostics,
     ) {
-        let place = || self.file.place(destination.span.clone());
         let line = self.file.line_of(destination.span.start);
-        let (short, added) = match destination.value {
+        let added = match destination.value {
             Destination::Ipv4(interval) => {
-                let added = self.ipv4.add(interval, line, 0);
+                self.ipv4.add(interval, line, 0);
                 let holes = holes(self.file, interval, except, ipv4, out);
-                (too_short(self.action, added), self.ipv4.carve(holes))
+                self.ipv4.carve(holes)
             }
             Destination::Ipv6(interval) => {
-                let added = self.ipv6.add(interval, line, 0);
+                self.ipv6.add(interval, line, 0);
                 let holes = holes(self.file, interval, except, ipv6, out);
-                (too_short(self.action, added), self.ipv6.carve(holes))
+                self.ipv6.carve(holes)
             }
         };
-        if let Some(refusal) = short {
-            out.push(self.refuse(refusal, place()));
-        }
-        self.valid &= short.is_none() && added;
+        self.valid &= added;
     }
 
     fn add_list(&mut self, typed: &SourceList, lists: &mut Lists<'_>, out: &mut Diagnostics) {
@@ -137,37 +129,11 @@ impl Builder<'_> {
         let comments = list.format.comments();
         let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.files.push((Arc::clone(source.path()), comments));
-        let mut refused = Capped::new();
         for (interval, line) in &list.ipv4 {
-            if let Some(refusal) = too_short(self.action, self.ipv4.add(*interval, *line, file)) {
-                refused.push(out, || {
-                    self.refuse(refusal, source.place_of_line(*line, comments))
-                });
-            }
+            self.ipv4.add(*interval, *line, file);
         }
         for (interval, line) in &list.ipv6 {
-            if let Some(refusal) = too_short(self.action, self.ipv6.add(*interval, *line, file)) {
-                refused.push(out, || {
-                    self.refuse(refusal, source.place_of_line(*line, comments))
-                });
-            }
-        }
-        self.valid &= refused.is_empty();
-        refused.finish(out, |hidden| {
-            let place = Place::file_only(source.path());
-            Diagnostic::error(
-                place,
-                format!("and {hidden} more lines of this list are too wide to drop"),
-                ShortPrefix::HELP,
-            )
-        });
-    }
-
-    fn refuse(&self, refusal: ShortPrefix, place: Place) -> Diagnostic {
-        let error = refusal.at(place);
-        match &self.overriding {
-            Some(place) => error.with_related(place.clone(), "an overlay sets the action here"),
-            None => error,
+            self.ipv6.add(*interval, *line, file);
         }
     }
 
@@ -205,11 +171,10 @@ impl Builder<'_> {
 }
 
 impl<A: Address> Destinations<A> {
-    /// Adds the networks of `interval`; returns the length of the widest.
-    fn add(&mut self, interval: Interval<A>, line: u32, file: u32) -> Width {
+    /// Adds the networks of `interval`.
+    fn add(&mut self, interval: Interval<A>, line: u32, file: u32) {
         let networks = interval.networks();
         let part_of_range = networks.len() > 1;
-        let shortest = networks.iter().map(|network| network.length()).min();
         self.entries
             .extend(networks.into_iter().map(|network| Entry {
                 network,
@@ -217,10 +182,6 @@ impl<A: Address> Destinations<A> {
                 line,
                 file,
             }));
-        Width {
-            shortest: shortest.unwrap_or(A::BITS),
-            bits: A::BITS,
-        }
     }
 
     /// Takes `holes` out of the entry that was added last.
@@ -300,46 +261,5 @@ fn ipv6(destination: Destination) -> Option<Interval<Ipv6Addr>> {
     match destination {
         Destination::Ipv4(_) => None,
         Destination::Ipv6(interval) => Some(interval),
-    }
-}
-
-/// The shortest prefix of a destination, and the bits of its family.
-#[derive(Clone, Copy)]
-struct Width {
-    shortest: u8,
-    bits: u8,
-}
-
-/// A prefix so short that dropping it would cut off much of the internet.
-#[derive(Clone, Copy)]
-struct ShortPrefix {
-    length: u8,
-    limit: u8,
-}
-
-fn too_short(action: Action, width: Width) -> Option<ShortPrefix> {
-    let limit = if width.bits == <Ipv4Addr as Address>::BITS {
-        8
-    } else {
-        16
-    };
-    let short = action == Action::Drop && width.shortest < limit;
-    short.then_some(ShortPrefix {
-        length: width.shortest,
-        limit,
-    })
-}
-
-impl ShortPrefix {
-    const HELP: &str =
-        "write longer prefixes, or make the policy `action: count`, which only counts";
-
-    fn at(self, place: Place) -> Diagnostic {
-        let Self { length, limit } = self;
-        let family = if limit == 8 { "IPv4" } else { "IPv6" };
-        let message = format!(
-            "`drop` of a /{length}: a prefix shorter than /{limit} ({family}) would cut off much of the internet"
-        );
-        Diagnostic::error(place, message, Self::HELP)
     }
 }

@@ -1,176 +1,9 @@
 //! What is wrong with the policy files, where, and how to mend it.
 
-use std::{fmt, ops::Range, path::Path, sync::Arc};
-
-use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
+use annotate_snippets::{Group, Level, Renderer};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-/// Longest excerpt of a line, in bytes; list lines have no limit of their own.
-const MAX_EXCERPT: usize = 400;
-
-/// The text of one file.
-#[derive(Debug)]
-pub struct SourceFile {
-    path: Arc<Path>,
-    text: String,
-    /// Byte offset of the start of each line.
-    lines: Vec<usize>,
-}
-
-impl SourceFile {
-    /// Keeps `text` with the path that messages name.
-    #[must_use]
-    pub fn new(path: &Path, text: String) -> Self {
-        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self {
-            path: path.into(),
-            lines: std::iter::once(0).chain(breaks).collect(),
-            text,
-        }
-    }
-
-    /// Path as it was given.
-    #[must_use]
-    pub fn path(&self) -> &Arc<Path> {
-        &self.path
-    }
-
-    /// The whole text.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Number of the line (from 1) that holds the byte at `offset`.
-    #[must_use]
-    pub fn line_of(&self, offset: usize) -> u32 {
-        let line = self.lines.partition_point(|start| *start <= offset);
-        u32::try_from(line).unwrap_or(u32::MAX)
-    }
-
-    /// Byte offset of a line and column, both from 1, the column in characters.
-    #[must_use]
-    pub fn offset_of(&self, line: usize, column: usize) -> usize {
-        let Some(start) = self.lines.get(line.saturating_sub(1)) else {
-            return self.text.len();
-        };
-        let rest = &self.text[*start..];
-        let offset = rest.char_indices().nth(column.saturating_sub(1));
-        offset.map_or(self.text.len(), |(offset, _)| start + offset)
-    }
-
-    /// The place of the bytes in `span`; what goes beyond its first line is left out.
-    #[must_use]
-    pub fn place(&self, span: Range<usize>) -> Place {
-        let line = self.line_of(span.start);
-        let start = self.lines[line as usize - 1];
-        let text = self.text[start..].lines().next().unwrap_or_default();
-        let clip =
-            |offset: usize| text.floor_char_boundary(offset.saturating_sub(start).min(text.len()));
-        Place {
-            file: Arc::clone(&self.path),
-            excerpt: Some(Excerpt::new(line, text, clip(span.start)..clip(span.end))),
-        }
-    }
-
-    /// The place of a whole line (from 1) without the white space around it and
-    /// without what follows one of `comments`.
-    #[must_use]
-    pub fn place_of_line(&self, line: u32, comments: &[char]) -> Place {
-        let start = self.lines.get(line as usize - 1).copied();
-        let start = start.unwrap_or(self.text.len());
-        let text = self.text[start..].lines().next().unwrap_or_default();
-        let content = text.split(comments).next().unwrap_or_default();
-        let indent = content.len() - content.trim_start().len();
-        let start = start + indent;
-        self.place(start..start + content.trim().len())
-    }
-}
-
-/// Where in which file.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    file: Arc<Path>,
-    excerpt: Option<Excerpt>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Excerpt {
-    line: u32,
-    column: u32,
-    text: String,
-    span: Range<usize>,
-}
-
-impl Excerpt {
-    fn new(line: u32, text: &str, span: Range<usize>) -> Self {
-        let column = text[..span.start].chars().count() + 1;
-        let cut = text.floor_char_boundary(MAX_EXCERPT);
-        let text = if span.start < cut { &text[..cut] } else { "" };
-        let end = text.len();
-        Self {
-            line,
-            column: u32::try_from(column).unwrap_or(u32::MAX),
-            text: text.to_owned(),
-            span: span.start.min(end)..span.end.min(end),
-        }
-    }
-}
-
-impl Place {
-    /// A file as a whole.
-    #[must_use]
-    pub fn file_only(file: &Path) -> Self {
-        Self {
-            file: file.into(),
-            excerpt: None,
-        }
-    }
-
-    /// The file.
-    #[must_use]
-    pub fn file(&self) -> &Path {
-        &self.file
-    }
-
-    /// Number of the line, from 1.
-    #[must_use]
-    pub fn line(&self) -> Option<u32> {
-        self.excerpt.as_ref().map(|excerpt| excerpt.line)
-    }
-
-    /// Number of the character in its line, from 1.
-    #[must_use]
-    pub fn column(&self) -> Option<u32> {
-        self.excerpt.as_ref().map(|excerpt| excerpt.column)
-    }
-
-    fn draw<'a>(&'a self, group: Group<'a>, label: Option<&'a str>) -> Group<'a> {
-        let path = self.file.to_string_lossy();
-        let Some(excerpt) = &self.excerpt else {
-            return group.element(Origin::path(path));
-        };
-        let annotation = AnnotationKind::Primary
-            .span(excerpt.span.clone())
-            .label(label);
-        let snippet = Snippet::source(&excerpt.text)
-            .line_start(excerpt.line as usize)
-            .path(path)
-            .annotation(annotation);
-        group.element(snippet)
-    }
-}
-
-impl fmt::Display for Place {
-    /// `file:line:column`, as far as known.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
-        if let Some(excerpt) = &self.excerpt {
-            write!(f, ":{}:{}", excerpt.line, excerpt.column)?;
-        }
-        Ok(())
-    }
-}
+pub use super::place::{Place, SourceFile};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -285,7 +118,7 @@ impl Diagnostic {
 impl Serialize for Diagnostic {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Diagnostic", 5)?;
-        fields.serialize_field("file", &self.place.file.to_string_lossy())?;
+        fields.serialize_field("file", &self.place.file().to_string_lossy())?;
         fields.serialize_field("line", &self.place.line())?;
         fields.serialize_field("column", &self.place.column())?;
         fields.serialize_field("message", &self.message)?;
@@ -421,11 +254,6 @@ impl Capped {
     /// Counts `more` that nobody made a diagnostic of.
     pub(super) const fn hide(&mut self, more: usize) {
         self.hidden += more;
-    }
-
-    /// Whether nothing was pushed.
-    pub(super) const fn is_empty(&self) -> bool {
-        self.shown == 0
     }
 
     /// Adds what stands for the rest; `summary` is given their number.

@@ -48,7 +48,14 @@ pub(super) const OVERLAY: Keys = Keys {
 
 pub(super) const OVERRIDE: Keys = Keys {
     what: "an override",
-    known: &["policy", "action", "except", "enabled", "reason"],
+    known: &[
+        "policy",
+        "action",
+        "except",
+        "enabled",
+        "accept_risk",
+        "reason",
+    ],
     later: &[],
     elsewhere: &[(
         "destinations",
@@ -72,14 +79,10 @@ pub(super) const POLICY: Keys = Keys {
         "schedule",
         "expires",
         "enabled",
+        "accept_risk",
+        "reason",
     ],
-    later: &[
-        (
-            "accept_risk",
-            "remove it: what needs it can be `action: count`",
-        ),
-        ("reason", "remove it, or write it into `description`"),
-    ],
+    later: &[],
     elsewhere: &[],
 };
 

@@ -9,6 +9,7 @@ use std::{
 use super::{
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     files::Files,
+    place::Texts,
     source::SourceList,
 };
 use crate::lists::{Format, InvalidLine, List, Refused, Selection, read, recognise, unpack};
@@ -87,6 +88,13 @@ impl<'a> Lists<'a> {
     /// The text of a list that was read.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
         Some(&self.texts.get(path)?.as_ref()?.source)
+    }
+
+    /// Moves the texts of all lists that were read.
+    pub(super) fn into_texts(self, texts: &mut Texts) {
+        for text in self.texts.into_values().flatten() {
+            texts.add(text.source);
+        }
     }
 
     /// The list that `typed` in `file` asks for; `None` where `out` says why not.

@@ -13,6 +13,7 @@ use super::{
     list::{ListSummary, Lists, utf8},
     model::Policy,
     overlay::Overlays,
+    place::Texts,
     source::{self, Contents},
 };
 
@@ -27,6 +28,8 @@ pub struct Loaded {
     pub lists: Vec<ListSummary>,
     /// Devices with names.
     pub devices: DeviceNames,
+    /// What the policies were read from.
+    pub texts: Texts,
     /// What is wrong, sorted by place.
     pub diagnostics: Diagnostics,
 }
@@ -55,6 +58,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     refuse_no_policy(&sources, &mut out);
     let mut lists = Lists::new(files);
     let mut policies = Vec::new();
+    let mut texts = Texts::default();
     for (file, contents) in sources {
         for typed in contents.policies {
             let change = overlays.of(typed.name.as_ref().map(|name| &name.value));
@@ -62,6 +66,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
                 typed, change, &file, &devices, &mut lists, &mut out,
             ));
         }
+        texts.add(file);
     }
     refuse_equal_names(&policies, &mut out);
     warn_if_none_is_enabled(&policies, &mut out);
@@ -69,11 +74,14 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     out.sort();
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
+    let summaries = lists.summaries();
+    lists.into_texts(&mut texts);
     Loaded {
         policies,
         files: all.into_iter().collect(),
-        lists: lists.summaries(),
+        lists: summaries,
         devices,
+        texts,
         diagnostics: out,
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Action, PolicyName,
+    Acceptance, Action, PolicyName, Risk,
     diagnostic::Place,
     overlay::Override,
     schedule::{Moment, Outside, Rest, Schedule},
@@ -38,6 +38,8 @@ pub struct Policy {
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
     pub(super) changed: Option<Override>,
+    /// Of its file first, then of an overlay.
+    pub(super) accepted: Vec<Acceptance>,
 }
 
 /// What a policy does at the moment that it was told last.
@@ -127,6 +129,18 @@ impl<A: Address> Entry<A> {
         self.network
     }
 
+    /// Whether it is one of several networks that make up a range.
+    #[must_use]
+    pub fn is_part_of_range(&self) -> bool {
+        self.part_of_range
+    }
+
+    /// Whether it is written in a list, and not in the policy file itself.
+    #[must_use]
+    pub fn is_in_list(&self) -> bool {
+        self.file > 0
+    }
+
     /// Line of the policy file or list, from 1.
     #[must_use]
     pub fn line(&self) -> u32 {
@@ -151,6 +165,12 @@ impl Policy {
         }
     }
 
+    /// What it asks for when it does not rest.
+    #[must_use]
+    pub fn written_action(&self) -> Action {
+        self.action
+    }
+
     /// Whether its files want it.
     #[must_use]
     pub fn enabled(&self) -> bool {
@@ -161,6 +181,12 @@ impl Policy {
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.enabled && self.rest().is_none()
+    }
+
+    /// Whether it is part of the ruleset at every time from now on.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.enabled && self.schedule.is_none() && self.expires.is_none()
     }
 
     /// Why it does nothing now, though it is enabled.
@@ -269,6 +295,25 @@ impl Policy {
         self.changed.as_ref()
     }
 
+    /// The risks that it accepts: in its file, and in an overlay.
+    #[must_use]
+    pub fn accepted(&self) -> &[Acceptance] {
+        &self.accepted
+    }
+
+    /// Whether it accepts `risk`.
+    #[must_use]
+    pub fn accepts(&self, risk: Risk) -> bool {
+        let mut accepted = self.accepted.iter();
+        accepted.any(|accepted| accepted.risks.contains_key(&risk))
+    }
+
+    /// The file that `entry` is written in.
+    #[must_use]
+    pub fn file_of<A: Address>(&self, entry: &Entry<A>) -> &Path {
+        &self.files[entry.file as usize]
+    }
+
     /// What would cover `address`, had an overlay made no exceptions.
     #[must_use]
     pub fn left_out(&self, address: IpAddr) -> Option<LongestMatch> {
@@ -288,7 +333,7 @@ impl Policy {
     }
 
     fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
-        let file = self.files[entry.file as usize].display();
+        let file = self.file_of(entry).display();
         LongestMatch {
             length: entry.network.length(),
             prefix: entry.network.to_string(),

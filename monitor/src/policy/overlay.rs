@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Action, PolicyName,
+    Acceptance, Action, PolicyName, Risk,
     diagnostic::{Diagnostic, Diagnostics, Place, near_miss},
     model::{Destinations, Entry, Hole, LongestMatch, Policy},
     source::SourceOverride,
@@ -21,6 +21,10 @@ pub struct Override {
     previous_action: Option<Action>,
     enabled: Option<bool>,
     exceptions: usize,
+    /// Where the action is set.
+    action_place: Option<Place>,
+    /// Risks that it accepts.
+    accepted: Vec<Risk>,
     reason: Option<String>,
     ipv4: Destinations<Ipv4Addr>,
     ipv6: Destinations<Ipv6Addr>,
@@ -41,6 +45,12 @@ impl Override {
             Some(line) => format!("{file}:{line}"),
             None => file.to_string(),
         }
+    }
+
+    /// Where it sets the action, where it does.
+    #[must_use]
+    pub fn action_place(&self) -> Option<&Place> {
+        self.action_place.as_ref()
     }
 
     /// Why, in the operator's words.
@@ -65,6 +75,10 @@ impl Override {
             0 => {}
             1 => parts.push("1 exception".to_owned()),
             count => parts.push(format!("{count} exceptions")),
+        }
+        if !self.accepted.is_empty() {
+            let names: Vec<&str> = self.accepted.iter().map(|risk| risk.name()).collect();
+            parts.push(format!("accepts the risk {}", names.join(", ")));
         }
         if parts.is_empty() {
             return "nothing that was not so before".to_owned();
@@ -139,6 +153,7 @@ impl SourceOverride {
             return None;
         }
         let action = self.action();
+        let risks = self.accepted.iter().flat_map(Acceptance::risks);
         (policy.ipv4, policy.ipv6) = (kept4, kept6);
         policy.changed = Some(Override {
             place: self.place.clone(),
@@ -147,12 +162,15 @@ impl SourceOverride {
                 .map(|_| policy.action),
             enabled: self.enabled.filter(|new| *new != policy.enabled),
             exceptions: self.except.len(),
+            action_place: self.action.as_ref().map(|(_, place)| place.clone()),
+            accepted: risks.map(|(risk, _)| risk).collect(),
             reason: self.reason.clone(),
             ipv4: left_out4,
             ipv6: left_out6,
         });
         policy.action = action.unwrap_or(policy.action);
         policy.enabled = self.enabled.unwrap_or(policy.enabled);
+        policy.accepted.extend(self.accepted.clone());
         Some(policy)
     }
 

@@ -248,6 +248,15 @@ impl Ports {
         (first <= last).then_some(Self { first, last })
     }
 
+    /// One port.
+    #[must_use]
+    pub const fn only(port: u16) -> Self {
+        Self {
+            first: port,
+            last: port,
+        }
+    }
+
     /// The lowest port.
     #[must_use]
     pub fn first(self) -> u16 {

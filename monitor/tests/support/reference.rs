@@ -239,32 +239,42 @@ fn number_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
 }
 
-/// Parses, tries every policy, and decides: an `allow` that matches wins, else
-/// any `drop` drops.
+/// Parses, tries every policy, and decides.
 pub(crate) fn judge(policies: &[Policy], interface: &str, frame: &[u8]) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
         Err(reason) => return Outcome::Unparsed(reason),
     };
+    let (matched, verdict) = decide(policies, interface, &packet);
+    Outcome::Parsed {
+        packet,
+        matched,
+        verdict,
+    }
+}
+
+/// The policies that match, ascending, and what they do: an `allow` that
+/// matches wins, else any `drop` drops.
+pub(crate) fn decide(
+    policies: &[Policy],
+    interface: &str,
+    packet: &Packet,
+) -> (Vec<usize>, Verdict) {
     let matched: Vec<usize> = (0..policies.len())
         .filter(|&index| policies[index].contains(packet.destination))
-        .filter(|&index| policies[index].scope.holds(&packet, interface))
+        .filter(|&index| policies[index].scope.holds(packet, interface))
         .collect();
     let asked = |action| {
         matched
             .iter()
             .any(|&index| policies[index].action == action)
     };
-    let dropped = asked(Action::Drop) && !asked(Action::Allow);
-    Outcome::Parsed {
-        packet,
-        matched,
-        verdict: if dropped {
-            Verdict::Dropped
-        } else {
-            Verdict::Passed
-        },
-    }
+    let verdict = if asked(Action::Drop) && !asked(Action::Allow) {
+        Verdict::Dropped
+    } else {
+        Verdict::Passed
+    };
+    (matched, verdict)
 }
 
 /// Packets and bytes.

@@ -5,6 +5,7 @@ mod destination;
 mod list;
 mod overlay;
 mod policy;
+mod risk;
 mod schedule;
 mod scope;
 mod service;
@@ -24,6 +25,7 @@ use super::{
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     keys,
     model::Observed,
+    risk::Acceptance,
     schedule::Schedule,
     yaml::{Document, Node},
 };
@@ -46,6 +48,7 @@ pub(super) struct SourcePolicy {
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
     pub(super) enabled: bool,
+    pub(super) accepted: Option<Acceptance>,
     pub(super) scope: SourceScope,
     pub(super) schedule: Option<Schedule>,
     pub(super) expires: Option<Timestamp>,

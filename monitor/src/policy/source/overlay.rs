@@ -4,9 +4,10 @@ use std::str::FromStr as _;
 
 use super::{Reader, get};
 use crate::address::Destination;
-use crate::policy::{Action, PolicyName, diagnostic::Place, keys, yaml::Node};
+use crate::policy::{Action, PolicyName, diagnostic::Place, keys, risk::Acceptance, yaml::Node};
 
-/// A change of one policy: at least one of action, exceptions and `enabled`.
+/// A change of one policy: at least one of action, exceptions, `enabled` and
+/// accepted risks.
 #[derive(Debug)]
 pub(in crate::policy) struct SourceOverride {
     pub(in crate::policy) policy: PolicyName,
@@ -16,6 +17,7 @@ pub(in crate::policy) struct SourceOverride {
     pub(in crate::policy) except: Vec<(Destination, Place)>,
     pub(in crate::policy) enabled: Option<bool>,
     pub(in crate::policy) reason: Option<String>,
+    pub(in crate::policy) accepted: Option<Acceptance>,
 }
 
 impl Reader<'_> {
@@ -55,14 +57,15 @@ impl Reader<'_> {
         let except = self.exceptions(node);
         let enabled = get(node, "enabled").map(|enabled| self.truth(&enabled));
         let reason = self.optional_text(node, "reason");
-        let changes = ["action", "except", "enabled"];
+        let accepted = self.acceptance(node);
+        let changes = ["action", "except", "enabled", "accept_risk"];
         if changes.iter().all(|key| get(node, key).is_none())
             && !changes.iter().any(|key| self.misspelt.contains(key))
         {
             self.error(
                 node.span.clone(),
                 "this override changes nothing",
-                "write an `action`, `except` or `enabled`, or remove the override",
+                "write an `action`, `except`, `enabled` or `accept_risk`, or remove the override",
             );
         }
         let (policy, place) = policy?;
@@ -73,6 +76,7 @@ impl Reader<'_> {
             except,
             enabled,
             reason,
+            accepted,
         })
     }
 

@@ -5,7 +5,9 @@ use std::str::FromStr as _;
 use serde_yaml::Value;
 
 use super::{Reader, SourceDestination, SourcePolicy, Spanned, get};
-use crate::policy::{Action, PolicyName, diagnostic::near_miss, keys, model::Observed, yaml::Node};
+use crate::policy::{
+    Action, PolicyName, diagnostic::near_miss, keys, model::Observed, risk::Acceptance, yaml::Node,
+};
 
 impl Reader<'_> {
     pub(super) fn policy(&mut self, node: &Node<'_>) -> Option<SourcePolicy> {
@@ -26,6 +28,7 @@ impl Reader<'_> {
         let observed = self.observed(node);
         let references = self.references(node);
         let enabled = self.enabled(node);
+        let accepted = self.accepted(node);
         let scope = self.scope(node);
         let mut times_valid = true;
         let schedule = self.schedule(node, &mut times_valid);
@@ -38,6 +41,7 @@ impl Reader<'_> {
             observed,
             references,
             enabled,
+            accepted,
             scope,
             schedule,
             expires,
@@ -139,6 +143,20 @@ impl Reader<'_> {
 
     fn enabled(&mut self, policy: &Node<'_>) -> bool {
         get(policy, "enabled").is_none_or(|node| self.truth(&node))
+    }
+
+    /// In a policy, a reason is one for accepting a risk.
+    fn accepted(&mut self, policy: &Node<'_>) -> Option<Acceptance> {
+        self.optional_text(policy, "reason");
+        if let (Some(reason), None) = (get(policy, "reason"), get(policy, "accept_risk")) {
+            self.missing(
+                "accept_risk",
+                reason.span,
+                "this policy gives a `reason` for accepting a risk, and accepts none",
+                "write it into `description`, or write `accept_risk` beside it",
+            );
+        }
+        self.acceptance(policy)
     }
 
     /// The value of `enabled`.

@@ -1,0 +1,95 @@
+//! What this machine is to the devices behind some of its interfaces.
+
+use std::net::IpAddr;
+
+use super::{
+    Error,
+    interfaces::{Interface, OwnAddress, addresses, list},
+};
+use crate::guard::LanInterface;
+
+/// The interfaces of these names, with the addresses that devices reach
+/// through them; none for one that is not there.
+pub fn lan_interfaces(names: &[String]) -> Result<Vec<LanInterface>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let interfaces = list().map_err(|source| Error::system("list network interfaces", source))?;
+    let addresses =
+        addresses().map_err(|source| Error::system("list network addresses", source))?;
+    let each = names.iter().map(|name| LanInterface {
+        name: name.clone(),
+        addresses: reached_through(name, &interfaces, &addresses),
+    });
+    Ok(each.collect())
+}
+
+/// Addresses of an interface, of the bridge that it is a port of, and of the
+/// VLANs on either: the filter sees the packets to all of them. Sorted.
+fn reached_through(name: &str, interfaces: &[Interface], addresses: &[OwnAddress]) -> Vec<IpAddr> {
+    let mut reached: Vec<u32> = Vec::new();
+    let start = interfaces.iter().find(|interface| interface.name == name);
+    let mut next: Vec<u32> = start.map(|interface| interface.index).into_iter().collect();
+    while let Some(index) = next.pop() {
+        if reached.contains(&index) {
+            continue;
+        }
+        reached.push(index);
+        for interface in interfaces {
+            if interface.index == index {
+                next.extend(interface.controller);
+            }
+            if interface.carrier == Some(index) {
+                next.push(interface.index);
+            }
+        }
+    }
+    let own = addresses
+        .iter()
+        .filter(|own| reached.contains(&own.interface));
+    let mut found: Vec<IpAddr> = own.map(|own| own.address).collect();
+    found.sort_unstable();
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interface(index: u32, name: &str, controller: u32, carrier: u32) -> Interface {
+        let some = |index| (index > 0).then_some(index);
+        Interface {
+            name: name.to_owned(),
+            index,
+            controller: some(controller),
+            carrier: some(carrier),
+            program: None,
+        }
+    }
+
+    #[test]
+    fn a_port_reaches_the_bridge_and_the_vlans_on_it() {
+        let interfaces = [
+            interface(1, "wlan0", 2, 0),
+            interface(2, "br-lan", 0, 0),
+            interface(3, "br-lan.7", 0, 2),
+            interface(4, "wan", 0, 0),
+            interface(5, "wlan0.9", 0, 1),
+        ];
+        let addresses = [1, 2, 3, 4, 5].map(|index| OwnAddress {
+            interface: index,
+            address: IpAddr::from([192, 0, 2, u8::try_from(index).unwrap()]),
+        });
+        let last = |name| -> Vec<String> {
+            let reached = reached_through(name, &interfaces, &addresses);
+            reached.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            last("wlan0"),
+            ["192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.5"]
+        );
+        assert_eq!(last("br-lan"), ["192.0.2.2", "192.0.2.3"]);
+        assert_eq!(last("wan"), ["192.0.2.4"]);
+        assert!(last("none").is_empty());
+    }
+}

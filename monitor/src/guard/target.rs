@@ -1,0 +1,247 @@
+//! What must not be cut off.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::Gateway;
+use crate::{
+    address::{Address, Destination, Interval, Network},
+    policy::{Destinations, Device, Policy, Ports, Risk, Service},
+};
+
+/// What a network is to a gateway, in the order of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    OwnAddress,
+    Resolver,
+    DhcpServer,
+    /// 255.255.255.255, which devices without an address send to.
+    Broadcast,
+    Multicast,
+    LinkLocal,
+    Loopback,
+    /// Private networks, RFC 1918.
+    Private,
+    /// Networks between a provider and its customers, RFC 6598.
+    Shared,
+    /// Unique local addresses, RFC 4193.
+    UniqueLocal,
+    Internet,
+}
+
+impl What {
+    /// The risk of cutting it off.
+    pub(super) const fn risk(self) -> Risk {
+        match self {
+            Self::OwnAddress
+            | Self::Resolver
+            | Self::DhcpServer
+            | Self::Broadcast
+            | Self::Multicast
+            | Self::LinkLocal
+            | Self::Loopback => Risk::Lan,
+            Self::Private | Self::Shared | Self::UniqueLocal => Risk::Private,
+            Self::Internet => Risk::ShortPrefix,
+        }
+    }
+}
+
+/// A part of the address space that must not be cut off.
+#[derive(Clone, Debug)]
+pub(super) struct Target<'a, A> {
+    pub(super) what: What,
+    pub(super) network: Network<A>,
+    /// Only packets for one of these; empty: every packet.
+    pub(super) services: Vec<Service>,
+    /// Where; `None` is any interface that no policy names.
+    pub(super) on: Vec<Option<&'a str>>,
+}
+
+/// An address family.
+pub(super) trait Family: Address {
+    /// Where DHCP servers listen.
+    const DHCP: u16;
+    /// A network with a shorter prefix holds much of the internet.
+    const SHORTEST: u8;
+
+    fn of(address: IpAddr) -> Option<Self>;
+    fn fixed() -> Vec<(What, Option<Network<Self>>)>;
+    fn destinations(policy: &Policy) -> &Destinations<Self>;
+    fn sender(device: &Device) -> Option<Network<Self>>;
+    fn destination(interval: Interval<Self>) -> Destination;
+}
+
+impl Family for Ipv4Addr {
+    const DHCP: u16 = 67;
+    const SHORTEST: u8 = 8;
+
+    fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        }
+    }
+
+    fn fixed() -> Vec<(What, Option<Network<Self>>)> {
+        let network =
+            |first: [u8; 2], length| Network::new([first[0], first[1], 0, 0].into(), length);
+        vec![
+            (What::Broadcast, Network::new(Self::BROADCAST, 32)),
+            (What::Multicast, network([224, 0], 4)),
+            (What::LinkLocal, network([169, 254], 16)),
+            (What::Loopback, network([127, 0], 8)),
+            (What::Private, network([10, 0], 8)),
+            (What::Private, network([172, 16], 12)),
+            (What::Private, network([192, 168], 16)),
+            (What::Shared, network([100, 64], 10)),
+            (What::Internet, network([0, 0], 0)),
+        ]
+    }
+
+    fn destinations(policy: &Policy) -> &Destinations<Self> {
+        policy.ipv4()
+    }
+
+    fn sender(device: &Device) -> Option<Network<Self>> {
+        match device {
+            Device::Ipv4(network) => Some(*network),
+            Device::Mac(_) | Device::Ipv6(_) | Device::Interface(_) => None,
+        }
+    }
+
+    fn destination(interval: Interval<Self>) -> Destination {
+        Destination::Ipv4(interval)
+    }
+}
+
+impl Family for Ipv6Addr {
+    const DHCP: u16 = 547;
+    const SHORTEST: u8 = 16;
+
+    fn of(address: IpAddr) -> Option<Self> {
+        match address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(address),
+        }
+    }
+
+    fn fixed() -> Vec<(What, Option<Network<Self>>)> {
+        let network = |first, length| Network::new([first, 0, 0, 0, 0, 0, 0, 0].into(), length);
+        vec![
+            (What::Multicast, network(0xff00, 8)),
+            (What::LinkLocal, network(0xfe80, 10)),
+            (What::Loopback, Network::new(Self::LOCALHOST, 128)),
+            (What::UniqueLocal, network(0xfc00, 7)),
+            (What::Internet, network(0, 0)),
+        ]
+    }
+
+    fn destinations(policy: &Policy) -> &Destinations<Self> {
+        policy.ipv6()
+    }
+
+    fn sender(device: &Device) -> Option<Network<Self>> {
+        match device {
+            Device::Ipv6(network) => Some(*network),
+            Device::Mac(_) | Device::Ipv4(_) | Device::Interface(_) => None,
+        }
+    }
+
+    fn destination(interval: Interval<Self>) -> Destination {
+        Destination::Ipv6(interval)
+    }
+}
+
+/// What `gateway` must not be cut off from, where the filter is attached `on`
+/// these interfaces; in the order of messages.
+pub(super) fn targets<'a, A: Family>(
+    gateway: &'a Gateway,
+    on: &[Option<&'a str>],
+) -> Vec<Target<'a, A>> {
+    let fixed = fixed::<A>().map(|(what, network)| Target {
+        what,
+        network,
+        services: Vec::new(),
+        on: on.to_vec(),
+    });
+    let mut targets = own_addresses(gateway, on);
+    targets.extend(servers(gateway, on));
+    targets.extend(fixed);
+    targets
+}
+
+fn fixed<A: Family>() -> impl Iterator<Item = (What, Network<A>)> {
+    let each = A::fixed().into_iter();
+    each.filter_map(|(what, network)| Some((what, network?)))
+}
+
+fn own_addresses<'a, A: Family>(
+    gateway: &'a Gateway,
+    on: &[Option<&'a str>],
+) -> Vec<Target<'a, A>> {
+    let all = gateway.interfaces.iter();
+    let addresses = sorted(all.flat_map(|interface| &interface.addresses));
+    // The fixed networks hold the others.
+    let is_local = |address: &A| {
+        fixed::<A>().any(|(what, network)| {
+            matches!(what, What::LinkLocal | What::Loopback) && network.contains(*address)
+        })
+    };
+    let mut targets = Vec::new();
+    for address in addresses {
+        let here = on
+            .iter()
+            .copied()
+            .filter(|on| is_own(gateway, address, *on));
+        let own = A::of(address).filter(|address| !is_local(address));
+        targets.extend(own.map(|own| at(What::OwnAddress, own, Vec::new(), here.collect())));
+    }
+    targets
+}
+
+/// Servers elsewhere than on the gateway itself.
+fn servers<'a, A: Family>(gateway: &'a Gateway, on: &[Option<&'a str>]) -> Vec<Target<'a, A>> {
+    let port = Ports::only(53);
+    let dns = vec![Service::Tcp(port), Service::Udp(port)];
+    let dhcp = vec![Service::Udp(Ports::only(A::DHCP))];
+    let resolvers = (What::Resolver, &gateway.resolvers, dns);
+    let mut targets = Vec::new();
+    for (what, addresses, services) in [resolvers, (What::DhcpServer, &gateway.dhcp, dhcp)] {
+        for address in sorted(addresses) {
+            let elsewhere = on
+                .iter()
+                .copied()
+                .filter(|on| !is_own(gateway, address, *on));
+            let server = A::of(address);
+            targets.extend(
+                server.map(|server| at(what, server, services.clone(), elsewhere.collect())),
+            );
+        }
+    }
+    targets
+}
+
+fn at<A: Family>(
+    what: What,
+    address: A,
+    services: Vec<Service>,
+    on: Vec<Option<&str>>,
+) -> Target<'_, A> {
+    Target {
+        what,
+        network: Network::around(address, A::BITS),
+        services,
+        on,
+    }
+}
+
+fn is_own(gateway: &Gateway, address: IpAddr, on: Option<&str>) -> bool {
+    let mut interfaces = gateway.interfaces.iter();
+    interfaces.any(|own| Some(own.name.as_str()) == on && own.addresses.contains(&address))
+}
+
+fn sorted<'a>(addresses: impl IntoIterator<Item = &'a IpAddr>) -> Vec<IpAddr> {
+    let mut sorted: Vec<IpAddr> = addresses.into_iter().copied().collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    sorted
+}

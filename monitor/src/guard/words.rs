@@ -1,0 +1,216 @@
+//! What would be cut off → diagnostics.
+
+use std::collections::BTreeSet;
+
+use super::{
+    cut::{Cut, Written},
+    target::What,
+};
+use crate::{
+    address::Destination,
+    policy::{Acceptance, Diagnostic, Diagnostics, Override, Place, Policy, Risk, Service, Texts},
+};
+
+/// Cuts that one message names.
+const SHOWN: usize = 3;
+
+/// Refuses `cuts`, which are all that `policy` runs of `risk`, and not none.
+pub(super) fn refusal(policy: &Policy, risk: Risk, cuts: &[&Cut], texts: &Texts) -> Diagnostic {
+    let Cut {
+        entry, narrower, ..
+    } = cuts[0];
+    let place = texts.place(&entry.file, entry.line, |word| {
+        holds(word, entry.destination)
+    });
+    let message = message(policy, risk, cuts);
+    let error = Diagnostic::error(place, message, help(policy, risk, cuts));
+    let action_place = policy.changed().and_then(Override::action_place);
+    match (action_place, narrower) {
+        (Some(place), _) => error.with_related(place.clone(), "an overlay sets the action here"),
+        (None, Some(allow)) => error.with_related(
+            allow.clone(),
+            "this `allow` does not save it: it does not hold for all of these packets at all times",
+        ),
+        (None, None) => error,
+    }
+}
+
+fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
+    let line = |cut: &Cut| (cut.entry.file.clone(), cut.entry.line);
+    let first = line(cuts[0]);
+    let shown = cuts.iter().take(SHOWN).map(|cut| {
+        let (file, number) = line(cut);
+        if (&file, number) == (&first.0, first.1) {
+            return describe(cut);
+        }
+        format!("{} ({}:{number})", describe(cut), file.display())
+    });
+    let mut shown: Vec<String> = shown.collect();
+    let hidden = cuts.len() - shown.len();
+    shown.extend((hidden > 0).then(|| format!("and {hidden} more")));
+    let scope = policy.scope();
+    let whom = if scope.devices.is_empty() && scope.except_devices.is_empty() {
+        "every device"
+    } else {
+        "its devices"
+    };
+    let what = match risk {
+        Risk::Lan | Risk::Private => "",
+        Risk::ShortPrefix => "very wide networks: ",
+    };
+    let cuts = shown.join("; ");
+    format!("`{}` would cut {whom} off from {what}{cuts}", policy.name())
+}
+
+/// Warns where `policy` accepts `risk`, which it does not run.
+pub(super) fn warn_unneeded(policy: &Policy, risk: Risk, out: &mut Diagnostics) {
+    let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
+    let places: Vec<&Place> = accepted
+        .filter(|(accepted, _)| *accepted == risk)
+        .map(|(_, place)| place)
+        .collect();
+    for place in places {
+        let message = format!(
+            "`{}` accepts the risk `{risk}`, and does not run it",
+            policy.name()
+        );
+        let help = "remove it: accepted beforehand, a later mistake would not be seen";
+        out.push(Diagnostic::warning(place.clone(), message, help));
+    }
+}
+
+fn holds(outer: Destination, inner: Destination) -> bool {
+    match (outer, inner) {
+        (Destination::Ipv4(outer), Destination::Ipv4(inner)) => outer.contains(inner),
+        (Destination::Ipv6(outer), Destination::Ipv6(inner)) => outer.contains(inner),
+        (Destination::Ipv4(_) | Destination::Ipv6(_), _) => false,
+    }
+}
+
+fn describe(cut: &Cut) -> String {
+    let network = &cut.network;
+    let names: Vec<&str> = cut.on.iter().map(String::as_str).collect();
+    let on = if names.is_empty() {
+        String::new()
+    } else {
+        format!(" on {}", names.join(" and "))
+    };
+    let services: Vec<String> = cut.services.iter().map(ToString::to_string).collect();
+    let services = services.join(" and ");
+    match cut.what {
+        What::OwnAddress => format!("the gateway's own address {network}{on}"),
+        What::Resolver => format!("the resolver {network}, {services}{on}"),
+        What::DhcpServer => format!("the DHCP server {network}, {services}{on}"),
+        What::Broadcast => format!("the limited broadcast {network}{on}"),
+        What::Multicast => format!("multicast {network}{on}"),
+        What::LinkLocal => format!("link-local {network}{on}"),
+        What::Loopback => format!("loopback {network}{on}"),
+        What::Private => format!("private {network} (RFC 1918){on}"),
+        What::Shared => format!("shared {network} (RFC 6598){on}"),
+        What::UniqueLocal => format!("unique local {network} (RFC 4193){on}"),
+        What::Internet if network.contains(':') => format!("{network}, shorter than /16{on}"),
+        What::Internet => format!("{network}, shorter than /8{on}"),
+    }
+}
+
+fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
+    let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
+    let risks: BTreeSet<Risk> = accepted.map(|(risk, _)| risk).chain([risk]).collect();
+    let risks: Vec<&str> = risks.into_iter().map(Risk::name).collect();
+    format!(
+        "{}; or, where it is meant, write `accept_risk: [{}]` and a `reason` in {}`{}`",
+        mend(policy, cuts),
+        risks.join(", "),
+        if policy.changed().is_some() {
+            "the override of "
+        } else {
+            ""
+        },
+        policy.name()
+    )
+}
+
+/// What to write so that the first of `cuts`, and those like it, are none.
+fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
+    let Cut { what, entry, .. } = cuts[0];
+    match what {
+        What::Internet => {
+            "write longer prefixes, or make the policy `action: count`, which only counts"
+                .to_owned()
+        }
+        What::Resolver => allow("resolvers", cuts),
+        What::DhcpServer => allow("dhcp-servers", cuts),
+        What::OwnAddress
+        | What::Broadcast
+        | What::Multicast
+        | What::LinkLocal
+        | What::Loopback
+        | What::Private
+        | What::Shared
+        | What::UniqueLocal => leave_out(policy, cuts, entry),
+    }
+}
+
+fn leave_out(policy: &Policy, cuts: &[&Cut], entry: &Written) -> String {
+    let all = cuts.iter().filter(|cut| !is_server(cut));
+    if policy.changed().is_some() {
+        let except = networks(all.map(|cut| &cut.target));
+        return format!("leave it out in the override: `except: [{except}]`");
+    }
+    if entry.inside && entry.in_list {
+        return "take this line out of the list".to_owned();
+    }
+    if entry.inside {
+        return "remove this destination".to_owned();
+    }
+    if !entry.is_cidr {
+        return allow("local", cuts);
+    }
+    let same = all.filter(|cut| cut.entry.destination == entry.destination);
+    let except = networks(entry.except.iter().chain(same.map(|cut| &cut.target)));
+    let cidr = quoted(&entry.network);
+    format!("leave it out: `{{cidr: {cidr}, except: [{except}]}}`")
+}
+
+fn is_server(cut: &Cut) -> bool {
+    matches!(cut.what, What::Resolver | What::DhcpServer)
+}
+
+/// An `allow` of the targets of those cuts that are like the first.
+fn allow(name: &str, cuts: &[&Cut]) -> String {
+    let alike = |cut: &&&Cut| cut.what == cuts[0].what || !is_server(cut) && !is_server(cuts[0]);
+    let same = cuts.iter().filter(alike);
+    let services: BTreeSet<Service> = same
+        .clone()
+        .flat_map(|cut| &cut.services)
+        .copied()
+        .collect();
+    let destinations = networks(same.map(|cut| &cut.target));
+    let services = if services.is_empty() {
+        String::new()
+    } else {
+        let services: Vec<String> = services.iter().map(Service::to_string).collect();
+        format!(", services: [{}]", services.join(", "))
+    };
+    format!(
+        "exempt it with a policy: `- {{name: {name}, action: allow, destinations: [{destinations}]{services}}}`"
+    )
+}
+
+/// Each once, in the order of the cuts.
+fn networks<'a>(targets: impl Iterator<Item = &'a String>) -> String {
+    let mut seen = BTreeSet::new();
+    let each = targets.filter(|target| seen.insert(*target));
+    each.map(|target| quoted(target))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// In quotes where YAML would read it as something else.
+fn quoted(network: &str) -> String {
+    if network.starts_with(':') || network.ends_with(':') {
+        format!("\"{network}\"")
+    } else {
+        network.to_owned()
+    }
+}

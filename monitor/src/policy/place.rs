@@ -1,0 +1,220 @@
+//! Where in which file something is written.
+
+use std::{collections::BTreeMap, fmt, ops::Range, path::Path, sync::Arc};
+
+use annotate_snippets::{AnnotationKind, Group, Origin, Snippet};
+
+use crate::address::Destination;
+
+/// Longest excerpt of a line, in bytes; list lines have no limit of their own.
+const MAX_EXCERPT: usize = 400;
+
+/// The text of one file.
+#[derive(Debug)]
+pub struct SourceFile {
+    path: Arc<Path>,
+    text: String,
+    /// Byte offset of the start of each line.
+    lines: Vec<usize>,
+}
+
+impl SourceFile {
+    /// Keeps `text` with the path that messages name.
+    #[must_use]
+    pub fn new(path: &Path, text: String) -> Self {
+        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
+        Self {
+            path: path.into(),
+            lines: std::iter::once(0).chain(breaks).collect(),
+            text,
+        }
+    }
+
+    /// Path as it was given.
+    #[must_use]
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    /// The whole text.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Number of the line (from 1) that holds the byte at `offset`.
+    #[must_use]
+    pub fn line_of(&self, offset: usize) -> u32 {
+        let line = self.lines.partition_point(|start| *start <= offset);
+        u32::try_from(line).unwrap_or(u32::MAX)
+    }
+
+    /// Byte offset of a line and column, both from 1, the column in characters.
+    #[must_use]
+    pub fn offset_of(&self, line: usize, column: usize) -> usize {
+        let Some(start) = self.lines.get(line.saturating_sub(1)) else {
+            return self.text.len();
+        };
+        let rest = &self.text[*start..];
+        let offset = rest.char_indices().nth(column.saturating_sub(1));
+        offset.map_or(self.text.len(), |(offset, _)| start + offset)
+    }
+
+    /// The place of the bytes in `span`; what goes beyond its first line is left out.
+    #[must_use]
+    pub fn place(&self, span: Range<usize>) -> Place {
+        let line = self.line_of(span.start);
+        let start = self.lines[line as usize - 1];
+        let text = self.text[start..].lines().next().unwrap_or_default();
+        let clip =
+            |offset: usize| text.floor_char_boundary(offset.saturating_sub(start).min(text.len()));
+        Place {
+            file: Arc::clone(&self.path),
+            excerpt: Some(Excerpt::new(line, text, clip(span.start)..clip(span.end))),
+        }
+    }
+
+    /// The place of a whole line (from 1) without the white space around it and
+    /// without what follows one of `comments`.
+    #[must_use]
+    pub fn place_of_line(&self, line: u32, comments: &[char]) -> Place {
+        let start = self.lines.get(line as usize - 1).copied();
+        let start = start.unwrap_or(self.text.len());
+        let text = self.text[start..].lines().next().unwrap_or_default();
+        let content = text.split(comments).next().unwrap_or_default();
+        let indent = content.len() - content.trim_start().len();
+        let start = start + indent;
+        self.place(start..start + content.trim().len())
+    }
+}
+
+/// Where in which file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    file: Arc<Path>,
+    excerpt: Option<Excerpt>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Excerpt {
+    line: u32,
+    column: u32,
+    text: String,
+    span: Range<usize>,
+}
+
+impl Excerpt {
+    fn new(line: u32, text: &str, span: Range<usize>) -> Self {
+        let column = text[..span.start].chars().count() + 1;
+        let cut = text.floor_char_boundary(MAX_EXCERPT);
+        let text = if span.start < cut { &text[..cut] } else { "" };
+        let end = text.len();
+        Self {
+            line,
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            text: text.to_owned(),
+            span: span.start.min(end)..span.end.min(end),
+        }
+    }
+}
+
+impl Place {
+    /// A file as a whole.
+    #[must_use]
+    pub fn file_only(file: &Path) -> Self {
+        Self {
+            file: file.into(),
+            excerpt: None,
+        }
+    }
+
+    /// A line (from 1) whose text is not at hand.
+    fn of_line(file: &Path, line: u32) -> Self {
+        Self {
+            file: file.into(),
+            excerpt: Some(Excerpt {
+                line,
+                column: 1,
+                text: String::new(),
+                span: 0..0,
+            }),
+        }
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Number of the line, from 1.
+    #[must_use]
+    pub fn line(&self) -> Option<u32> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.line)
+    }
+
+    /// Number of the character in its line, from 1.
+    #[must_use]
+    pub fn column(&self) -> Option<u32> {
+        self.excerpt.as_ref().map(|excerpt| excerpt.column)
+    }
+
+    pub(super) fn draw<'a>(&'a self, group: Group<'a>, label: Option<&'a str>) -> Group<'a> {
+        let path = self.file.to_string_lossy();
+        let Some(excerpt) = &self.excerpt else {
+            return group.element(Origin::path(path));
+        };
+        let annotation = AnnotationKind::Primary
+            .span(excerpt.span.clone())
+            .label(label);
+        let snippet = Snippet::source(&excerpt.text)
+            .line_start(excerpt.line as usize)
+            .path(path)
+            .annotation(annotation);
+        group.element(snippet)
+    }
+}
+
+impl fmt::Display for Place {
+    /// `file:line:column`, as far as known.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(excerpt) = &self.excerpt {
+            write!(f, ":{}:{}", excerpt.line, excerpt.column)?;
+        }
+        Ok(())
+    }
+}
+
+/// The texts that policies were read from, by path.
+#[derive(Debug, Default)]
+pub struct Texts(BTreeMap<Arc<Path>, SourceFile>);
+
+impl Texts {
+    pub(super) fn add(&mut self, file: SourceFile) {
+        self.0.insert(Arc::clone(file.path()), file);
+    }
+
+    /// The first destination on a line (from 1) that `is_meant`, or else the
+    /// whole line; without an excerpt where the text is not at hand.
+    #[must_use]
+    pub fn place(&self, file: &Path, line: u32, is_meant: impl Fn(Destination) -> bool) -> Place {
+        const AROUND: &[char] = &[' ', '\t', ',', '[', ']', '{', '}', '"', '\'', ';', '#'];
+        let Some(source) = self.0.get(file) else {
+            return Place::of_line(file, line);
+        };
+        let whole = source.place_of_line(line, &[]);
+        let start = source.offset_of(line as usize, 1);
+        let text = source.text()[start..].lines().next().unwrap_or_default();
+        let mut at = start;
+        let mut words = text.split(AROUND).map(|word| {
+            let span = at..at + word.len();
+            at = span.end + 1;
+            (word, span)
+        });
+        match words.find(|(word, _)| word.parse().is_ok_and(&is_meant)) {
+            Some((_, span)) => source.place(span),
+            None => whole,
+        }
+    }
+}
