@@ -2,57 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
-mod data;
+mod command;
 
 use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
+use command::{corpus, directory, json_of, monitor, policy, shipped, text};
 use serde_json::{Value, json};
-
-fn monitor(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_monitor"))
-        .args(arguments)
-        .current_dir(directory)
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn json_of(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-fn corpus() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/policies")
-}
-
-fn shipped() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies")
-}
-
-/// A directory with the given files.
-fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
-    let directory = tempfile::tempdir().unwrap();
-    for (name, text) in files {
-        let path = directory.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-    directory
-}
-
-fn policy(name: &str, action: &str, destinations: &str) -> String {
-    format!(
-        "version: 1\npolicies:\n  - {{name: {name}, action: {action}, destinations: [{destinations}]}}\n"
-    )
-}
 
 /// Each `bad/NAME.yaml`, and each folder `bad/NAME` of such files, gives exactly
 /// `bad/NAME.expected` on standard error.
@@ -103,76 +63,6 @@ fn what_ships_is_fine_and_only_counts() {
     let human = monitor(&shipped(), &["check", "."]);
     assert!(text(&human.stdout).contains("policies  2 (2 count)"));
     assert!(text(&human.stdout).contains("0 errors, 0 warnings"));
-}
-
-/// The addresses of a network's prefixes in a CSV of ranges and in a list of its
-/// prefixes, which another program took out of the same table, are the same.
-#[test]
-fn a_table_gives_what_its_networks_announce() {
-    let Some(ranges) = data::ranges() else { return };
-    let path = |name: &str| ranges.join(name).display().to_string();
-    let text = format!(
-        "version: 1
-policies:
-  - name: selected
-    action: count
-    destinations:
-      - {{asn: [24406, AS24409], table: {}}}
-      - {{asn: 24409, table: {}}}
-  - name: prefixes
-    action: count
-    destinations: [{{asn: [24406, 24409], table: {}}}]
-  - name: expected
-    action: count
-    destinations: [{{list: {}}}, {{list: {}}}]
-  - name: country
-    action: count
-    destinations: [{{country: [cn], table: {}}}]
-",
-        path("asn-ipv4.csv.gz"),
-        path("asn-ipv6.csv.gz"),
-        path("asn-v4-cidr.txt.gz"),
-        path("asn-select-AS24406-v4.txt"),
-        path("asn-select-AS24409-v4.txt"),
-        path("asn-country-ipv4.csv.gz"),
-    );
-    let folder = directory(&[("p.yaml", &text)]);
-    let check = monitor(folder.path(), &["check", "p.yaml", "--json"]);
-    assert_eq!(check.status.code(), Some(0), "{}", text_of(&check));
-    let mut seen = 0;
-    let list = |name: &str| fs::read_to_string(ranges.join(name)).unwrap();
-    let both = list("asn-select-AS24406-v4.txt") + &list("asn-select-AS24409-v4.txt");
-    for line in both.lines().filter(|line| !line.starts_with('#')) {
-        let address = line.split('/').next().unwrap();
-        let explain = ["explain", address, "--policies", "p.yaml", "--json"];
-        let answer = json_of(&monitor(folder.path(), &explain));
-        let matches = answer["matches"].as_array().unwrap().iter();
-        let names: Vec<&str> = matches
-            .map(|found| found["policy"].as_str().unwrap())
-            .collect();
-        for name in ["selected", "prefixes", "expected"] {
-            assert!(names.contains(&name), "{line}: {answer}");
-        }
-        seen += 1;
-    }
-    assert!(seen > 10, "{seen}");
-    let report = json_of(&check);
-    let lists = report["lists"].as_array().unwrap();
-    let of = |name: &str| {
-        let named = lists
-            .iter()
-            .filter(|list| list["file"].as_str().unwrap().ends_with(name));
-        named
-            .map(|list| list["destinations"].as_u64().unwrap())
-            .sum::<u64>()
-    };
-    let expected = of("asn-select-AS24406-v4.txt") + of("asn-select-AS24409-v4.txt");
-    assert_eq!(of("asn-v4-cidr.txt.gz"), expected);
-    assert!(of("asn-ipv6.csv.gz") > 0 && of("asn-country-ipv4.csv.gz") > 1000);
-}
-
-fn text_of(output: &Output) -> &str {
-    text(&output.stderr)
 }
 
 #[test]
@@ -437,45 +327,5 @@ fn line_ends_of_windows_and_a_byte_order_mark() {
         text(&output.stderr).contains("a.yaml:3:23"),
         "{}",
         text(&output.stderr)
-    );
-}
-
-#[test]
-fn the_real_chinese_prefixes() {
-    let Some(ranges) = data::ranges() else { return };
-    let v4 = ranges.join("cn-v4.rir-ip.txt");
-    let v6 = ranges.join("cn-v6.rir-ip.txt");
-    let lists = format!("{{list: {}}}, {{list: {}}}", v4.display(), v6.display());
-    let files = directory(&[("cn.yaml", &policy("cn", "drop", &lists))]);
-    let output = monitor(files.path(), &["check", "cn.yaml", "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let report = json_of(&output);
-    assert_eq!(report["prefixes"], json!({"v4": 5501, "v6": 2024}));
-    assert_eq!(report["warnings"], json!([]));
-}
-
-#[test]
-fn the_whole_table() {
-    let Some(ranges) = data::ranges() else { return };
-    let files = directory(&[(
-        "all.yaml",
-        &policy("all", "count", "{list: v4.txt}, {list: v6.txt}"),
-    )]);
-    for family in ["v4", "v6"] {
-        let table = data::prefixes(&ranges.join(format!("asn-{family}-cidr.txt.gz")));
-        fs::write(files.path().join(format!("{family}.txt")), table).unwrap();
-    }
-    let output = monitor(files.path(), &["check", "all.yaml", "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
-    let report = json_of(&output);
-    // 564,580 lines, of which one names a prefix a second time.
-    assert_eq!(report["prefixes"], json!({"v4": 564_579, "v6": 167_903}));
-    let warnings = report["warnings"].as_array().unwrap();
-    assert_eq!(warnings.len(), 1);
-    assert!(
-        warnings[0]["message"]
-            .as_str()
-            .unwrap()
-            .ends_with("is named twice in one policy")
     );
 }

@@ -23,13 +23,19 @@ pub(crate) fn ranges() -> Option<PathBuf> {
     None
 }
 
-/// The prefixes of a gzipped `prefix<TAB>asn` table, one per line.
-pub(crate) fn prefixes(table: &Path) -> String {
+/// The text of a gzipped file.
+pub(crate) fn unpacked(file: &Path) -> String {
     let mut text = String::new();
-    let file = File::open(table).unwrap();
+    let file = File::open(file).unwrap();
     flate2::read::GzDecoder::new(file)
         .read_to_string(&mut text)
         .unwrap();
+    text
+}
+
+/// The prefixes of a gzipped `prefix<TAB>asn` table, one per line.
+pub(crate) fn prefixes(table: &Path) -> String {
+    let text = unpacked(table);
     let prefixes = text.lines().filter(|line| !line.starts_with('#'));
     prefixes
         .filter_map(|line| line.split('\t').next())
