@@ -24,6 +24,7 @@ packages=(
   "util-linux: enters them (nsenter)"
   "mount: mounts bpffs"
   "ethtool: turns off what would merge packets in the lab"
+  "iputils-ping: tells when the neighbours of a test know each other"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
 # crate version command [option]; taplo without its language server and HTTP client
