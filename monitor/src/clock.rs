@@ -1,8 +1,9 @@
 //! The machine's clock: what time it is, how sure that is, and waiting for a time.
 
 use std::{
-    io,
+    fs, io,
     os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
 };
 
 use jiff::Timestamp;
@@ -10,12 +11,13 @@ use nix::{
     errno::Errno,
     sys::{
         time::TimeSpec,
-        timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
+        timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags},
     },
+    time::{ClockId, clock_gettime},
 };
 use tokio::io::unix::AsyncFd;
 
-use crate::policy::Moment;
+use crate::policy::{Moment, SinceBoot};
 
 /// What the clock says.
 #[must_use]
@@ -23,7 +25,19 @@ pub fn now() -> Moment {
     Moment {
         at: Timestamp::now(),
         clock_synchronised: is_synchronised(),
+        since_boot: since_boot(),
     }
+}
+
+/// `None` where the kernel does not tell.
+fn since_boot() -> Option<SinceBoot> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let boot = hex::decode(id.trim().replace('-', "")).ok()?;
+    let elapsed = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
+    Some(SinceBoot {
+        boot: boot.try_into().ok()?,
+        milliseconds: elapsed.as_millis().try_into().ok()?,
+    })
 }
 
 /// Whether something keeps the clock right, as the kernel was told (`adjtimex(2)`).
@@ -59,7 +73,7 @@ impl Alarm {
     /// Errors: the kernel gives no timer, or this is not inside a tokio runtime.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
-        let timer = TimerFd::new(ClockId::CLOCK_REALTIME, flags)?;
+        let timer = TimerFd::new(timerfd::ClockId::CLOCK_REALTIME, flags)?;
         let descriptor = timer.as_fd().try_clone_to_owned()?;
         // SAFETY: the descriptor is owned, so it stays open and the same for as
         // long as it is registered.

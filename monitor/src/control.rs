@@ -1,16 +1,22 @@
-//! What `status`, `reload` and `detach` say to a running daemon: over a Unix
-//! socket one line of JSON there, one line of JSON back.
+//! What the verbs say to a running daemon: over a Unix socket one line of JSON
+//! there, one line of JSON back.
 
 use std::{
+    fmt,
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::{ReloadSnapshot, Snapshot};
+use crate::{
+    policy::{Effect, Moment, RuntimeChange},
+    snapshot::{ReloadSnapshot, Snapshot},
+    state_dir::Edge,
+};
 
 /// The longest request that a daemon reads, in bytes.
 pub const MAX_REQUEST: usize = 4096;
@@ -23,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A request. The variants have braces because serde refuses unknown keys of
 /// these and ignores those of unit variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// Who are you, and what have you seen?
@@ -32,6 +38,25 @@ pub enum Request {
     Reload {},
     /// Remove the filter and all pins, and end.
     Detach {},
+    /// Pause a policy, block or allow a destination, or undo that.
+    Change(ChangeRequest),
+}
+
+/// A change that a command asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRequest {
+    /// What it does.
+    pub effect: Effect,
+    /// For whom: a MAC, the first bits of one, an address, a CIDR, or a name
+    /// of the policy files; `None`: for every device.
+    pub device: Option<String>,
+    /// How long; `None`: until it is undone.
+    pub seconds: Option<u64>,
+    /// Undo it, and not make it.
+    pub undo: bool,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
 }
 
 /// An answer.
@@ -44,6 +69,8 @@ pub enum Answer {
     Reload(Reloaded),
     /// To [`Request::Detach`]: the interfaces that were detached.
     Detached(Vec<String>),
+    /// To [`Request::Change`].
+    Changed(Box<Changed>),
     /// The request was not carried out.
     Refused(String),
 }
@@ -53,6 +80,9 @@ pub enum Answer {
 pub struct Status {
     /// `None`: no daemon runs, and this was read from the pins.
     pub daemon: Option<DaemonStatus>,
+    /// What time would have changed, had a daemon been there; sorted by time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missed_edges: Vec<Edge>,
     /// What the filter has seen and done.
     #[serde(flatten)]
     pub snapshot: Snapshot,
@@ -80,6 +110,86 @@ pub struct DaemonStatus {
     /// reload would refuse.
     #[serde(default)]
     pub risks: Vec<RiskInForce>,
+    /// What commands changed, in the order in which they asked.
+    #[serde(default)]
+    pub changes: Vec<StandingChange>,
+}
+
+/// A change that a command made, and that stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StandingChange {
+    /// The verb and its object: `block 198.51.100.7`.
+    pub command: String,
+    /// The policy that it pauses or makes.
+    pub policy: String,
+    /// For whom, as the operator named them; `None`: for every device.
+    pub device: Option<String>,
+    /// When it was asked for (RFC 3339).
+    pub since: String,
+    /// When it ends by itself (RFC 3339).
+    pub until: Option<String>,
+    /// It waits for a synchronised clock: when it ends is not known well enough.
+    pub waits_for_clock: bool,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+}
+
+impl StandingChange {
+    /// `change`, as it stands at `moment`.
+    #[must_use]
+    pub fn new(change: &RuntimeChange, moment: &Moment) -> Self {
+        let opens = !matches!(change.effect, Effect::Block(_));
+        Self {
+            command: change.effect.command(),
+            policy: change.policy().to_string(),
+            device: change.device.clone(),
+            since: seconds(change.since),
+            until: change.ends.map(|end| seconds(end.by_clock(moment))),
+            waits_for_clock: opens && !change.end_is_known(moment),
+            reason: change.reason.clone(),
+        }
+    }
+}
+
+/// Nobody reads fractions of a second.
+fn seconds(time: Timestamp) -> String {
+    let rounded = time.round(Unit::Second).unwrap_or(time);
+    rounded.to_string()
+}
+
+impl fmt::Display for StandingChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.command)?;
+        if let Some(device) = &self.device {
+            write!(f, " for {device}")?;
+        }
+        match &self.until {
+            Some(until) => write!(f, ", until {until}")?,
+            None => f.write_str(", until it is undone")?,
+        }
+        if self.waits_for_clock {
+            f.write_str(", off until the clock is synchronised")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, ": {reason}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How a change went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The change.
+    #[serde(flatten)]
+    pub change: StandingChange,
+    /// It was undone, and stands no more.
+    pub undone: bool,
+    /// The generation that every interface runs after it; `None` where they
+    /// differ or could not be read.
+    pub generation: Option<u64>,
+    /// Things an operator should know.
+    pub notes: Vec<String>,
 }
 
 /// A risk that a policy in force runs and does not accept.
@@ -176,14 +286,14 @@ pub enum ControlError {
 }
 
 /// Asks the daemon on `socket`, and waits for its answer.
-pub fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
+pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
     ask_within(socket, request, TIMEOUT)
 }
 
 /// The same, for at most `timeout`.
 pub(crate) fn ask_within(
     socket: &Path,
-    request: Request,
+    request: &Request,
     timeout: Duration,
 ) -> Result<Answer, ControlError> {
     let line =
@@ -212,11 +322,11 @@ fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError 
     }
 }
 
-fn exchange(socket: &Path, request: Request, timeout: Duration) -> io::Result<String> {
+fn exchange(socket: &Path, request: &Request, timeout: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    let mut line = serde_json::to_string(&request)?;
+    let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();

@@ -73,6 +73,9 @@ pub struct Match {
     /// What an overlay changed of this policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Changed>,
+    /// What commands changed of this policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by_command: Vec<Changed>,
 }
 
 /// What an overlay changed, and where.
@@ -189,8 +192,21 @@ fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Ma
         effective: false,
         condition,
         changed: Changed::of(policy),
+        by_command: by_command(policy),
     };
     Some((found.length, entry))
+}
+
+fn by_command(policy: &Policy) -> Vec<Changed> {
+    let pauses = policy.pauses().iter().map(|pause| Changed {
+        source: pause.source.clone(),
+        changes: match &pause.device {
+            Some(device) => format!("paused for {device} until {}", pause.until),
+            None => format!("paused until {}", pause.until),
+        },
+        reason: pause.reason.clone(),
+    });
+    pauses.collect()
 }
 
 fn left_out(policy: &Policy, address: IpAddr) -> Option<LeftOut> {
@@ -334,6 +350,9 @@ impl Explanation {
             }
             if let Some(changed) = &found.changed {
                 writeln!(f, "          overlay: {changed}")?;
+            }
+            for changed in &found.by_command {
+                writeln!(f, "          by command: {changed}")?;
             }
         }
         Ok(())

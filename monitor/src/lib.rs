@@ -25,3 +25,4 @@ pub mod metrics;
 pub mod policy;
 pub mod replay;
 pub mod snapshot;
+pub mod state_dir;

@@ -2,14 +2,18 @@
 //! address or a range.
 
 use std::{
+    fmt,
     net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::network::{Address, Interval, Network};
 
 /// The addresses that a text names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Destination {
     /// IPv4 addresses.
     Ipv4(Interval<Ipv4Addr>),
@@ -195,6 +199,39 @@ impl Destination {
     }
 }
 
+impl TryFrom<String> for Destination {
+    type Error = InvalidDestination;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Destination> for String {
+    fn from(destination: Destination) -> Self {
+        destination.to_string()
+    }
+}
+
+/// As an address, a CIDR or a range, whichever says it.
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ipv4(interval) => write_interval(*interval, f),
+            Self::Ipv6(interval) => write_interval(*interval, f),
+        }
+    }
+}
+
+fn write_interval<A: Address>(interval: Interval<A>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (first, last) = (interval.first(), interval.last());
+    match interval.networks().as_slice() {
+        _ if first == last => write!(f, "{first}"),
+        [network] => write!(f, "{network}"),
+        _ => write!(f, "{first}-{last}"),
+    }
+}
+
 fn single<A: Address>(address: A) -> Interval<A> {
     Interval::new(address, address)
         .unwrap_or_else(|| unreachable!("an address is not after itself"))
@@ -369,6 +406,21 @@ mod tests {
         assert!("2001:db8::1-2001:db8::ff".parse::<Destination>().is_ok());
         assert!("::ffff:0:0/95".parse::<Destination>().is_err());
         assert!("::/64".parse::<Destination>().is_ok());
+    }
+
+    #[test]
+    fn what_is_printed_reads_as_the_same() {
+        for text in [
+            "198.51.100.7",
+            "198.51.100.0/24",
+            "198.51.100.7-198.51.100.9",
+            "2001:db8::/48",
+            "2001:db8::1",
+            "::-::2",
+        ] {
+            let destination: Destination = text.parse().unwrap();
+            assert_eq!(destination.to_string(), text);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use clap::Args;
 use monitor::{
     clock::now,
     compile::{Compiled, compile_files},
-    policy::{Action, Diagnostics, Disk, ListSummary, Policy, PolicyName},
+    policy::{Action, Diagnostics, Disk, ListSummary, Policy, PolicyName, RuntimeOverlay},
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
@@ -116,7 +116,7 @@ impl Check {
             lists,
             diagnostics,
             ..
-        } = compile_files(&paths, &Disk, &now(), &gateway);
+        } = compile_files(&paths, &Disk, &RuntimeOverlay::default(), &now(), &gateway);
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
             .as_ref()

@@ -1,15 +1,20 @@
 //! `monitor explain`: what the policies decide about an address, and why.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr},
+};
 
 use anyhow::bail;
 use clap::Args;
 use jiff::{Timestamp, Zoned};
 use monitor::{
     clock::now,
+    config::Settings,
     explain::explain,
     guard::guard,
-    policy::{DeviceNames, Disk, InvalidService, Moment, Packet, Service, load},
+    policy::{DeviceNames, Disk, InvalidService, Moment, Packet, RuntimeOverlay, Service, load},
+    state_dir::{StateDirError, read_runtime},
 };
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json};
@@ -46,6 +51,10 @@ impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
         let mut loaded = load(&settings.policies, &Disk);
+        let now = now();
+        let runtime = runtime_overlay(&settings)?;
+        let pauses = runtime.put_on(&mut loaded.policies, &now);
+        loaded.diagnostics.append(pauses);
         if !loaded.diagnostics.has_errors() {
             let gateway = settings.gateway()?;
             let risks = guard(&loaded.policies, &gateway, &loaded.texts);
@@ -55,7 +64,7 @@ impl Explain {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: mend the errors above");
         }
-        let moment = self.at.unwrap_or_else(now);
+        let moment = self.at.unwrap_or(now);
         for policy in &mut loaded.policies {
             policy.set_now(&moment);
         }
@@ -89,6 +98,22 @@ impl Explain {
             }
         }
         Ok(packet)
+    }
+}
+
+/// What commands changed: of the daemon's filter, not of files elsewhere.
+fn runtime_overlay(settings: &Settings) -> anyhow::Result<RuntimeOverlay> {
+    match read_runtime(&settings.state_dir) {
+        Err(StateDirError::Io { source, .. })
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            eprintln!(
+                "note: what `pause`, `block` and `allow` changed is not taken into account: {} is for root only",
+                settings.state_dir.display()
+            );
+            Ok(RuntimeOverlay::default())
+        }
+        read => Ok(read?),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: one thin file per verb.
 
+mod change;
 mod check;
 mod detach;
 mod explain;
@@ -58,6 +59,12 @@ enum Verb {
     Status(ReachArgs),
     /// Read the policies again and put them in force; on an error the old ones stay
     Reload(ReachArgs),
+    /// Pause a policy for a while, for every device or some
+    Pause(change::Pause),
+    /// Drop what goes to an address or network, for a while or until undone
+    Block(change::ForDestination),
+    /// Let pass what goes to an address or network, for a while or until undone
+    Allow(change::ForDestination),
     /// Remove the filter, its counters and its pins, and end the daemon
     Detach(ReachArgs),
 }
@@ -120,6 +127,9 @@ impl Cli {
             Verb::Replay(arguments) => replay::run(&self.common, &arguments)?,
             Verb::Status(arguments) => status::run(&self.common, &arguments)?,
             Verb::Reload(arguments) => reload::run(&self.common, &arguments)?,
+            Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
+            Verb::Block(arguments) => change::block(&self.common, arguments)?,
+            Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
         Ok(Outcome::Fine)

@@ -6,12 +6,14 @@ use clap::Args;
 
 use super::Common;
 use monitor::{
+    clock::now,
     config::{Options, Settings},
     control::{Answer, ControlError, Request, Status, ask},
     datapath::Reader,
+    state_dir::{Edge, Edges},
 };
 
-/// Shared by `status`, `reload` and `detach`.
+/// Shared by the verbs that are about a filter in force.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReachArgs {
     /// Where the daemon listens [default: /run/monitor/monitor.sock]
@@ -21,6 +23,10 @@ pub(crate) struct ReachArgs {
     /// Where the filter is pinned [default: /sys/fs/bpf/monitor]
     #[arg(long, value_name = "DIR")]
     pin_dir: Option<PathBuf>,
+
+    /// Where a daemon keeps when schedules change [default: /var/lib/monitor]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
 }
 
 /// Where a filter is, and who holds it.
@@ -39,12 +45,13 @@ impl ReachArgs {
         let options = Options {
             socket: self.socket.clone(),
             pin_dir: self.pin_dir.clone(),
+            state_dir: self.state_dir.clone(),
             ..Options::default()
         };
         let options = options.over(common.options()?);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
-        let daemon = match ask(&settings.socket, Request::Status {}) {
+        let daemon = match ask(&settings.socket, &Request::Status {}) {
             Ok(Answer::Status(status)) => Some(status),
             Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
             Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
@@ -73,8 +80,33 @@ impl Reach {
         let reader = Reader::open(&self.settings.pin_dir)?;
         Ok(Status {
             daemon: None,
+            missed_edges: self.missed_edges(),
             snapshot: reader.snapshot(None)?,
         })
+    }
+
+    /// What time would have changed, had a daemon been there.
+    fn missed_edges(&self) -> Vec<Edge> {
+        let Settings {
+            state_dir, pin_dir, ..
+        } = &self.settings;
+        match Edges::read(state_dir, pin_dir) {
+            Ok(edges) => edges.missed(now().at).cloned().collect(),
+            Err(error) => {
+                eprintln!("note: whether schedules were missed is not known: {error}");
+                Vec::new()
+            }
+        }
+    }
+
+    /// For verbs that a daemon carries out.
+    pub(super) fn require_daemon(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.daemon.is_some(),
+            "{}; start one with `monitor run`, or name its --socket",
+            self.why_no_daemon()
+        );
+        Ok(())
     }
 
     /// Why there is no daemon to ask.

@@ -6,13 +6,8 @@ use monitor::control::{Answer, Request, ask};
 /// Asks the daemon to read the policies again. Fails where they have errors.
 pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
-    if reach.daemon.is_none() {
-        anyhow::bail!(
-            "{}; start one with `monitor run`, or name its --socket",
-            reach.why_no_daemon()
-        );
-    }
-    let reloaded = match ask(&reach.settings.socket, Request::Reload {})? {
+    reach.require_daemon()?;
+    let reloaded = match ask(&reach.settings.socket, &Request::Reload {})? {
         Answer::Reload(reloaded) => reloaded,
         Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
         other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),

@@ -4,8 +4,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, guard::Gateway,
-    policy::Disk, replay::ReplayReport,
+    capture::Capture,
+    clock::now,
+    compile::compile_files,
+    datapath::Sandbox,
+    guard::Gateway,
+    policy::{Disk, RuntimeOverlay},
+    replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};
@@ -33,7 +38,13 @@ pub(crate) struct ReplayArgs {
 pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
     // A capture may come from any gateway.
     let gateway = Gateway::default();
-    let compiled = compile_files(&common.policies()?, &Disk, &now(), &gateway);
+    let compiled = compile_files(
+        &common.policies()?,
+        &Disk,
+        &RuntimeOverlay::default(),
+        &now(),
+        &gateway,
+    );
     eprint_diagnostics(&compiled.diagnostics);
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::{Common, ReachArgs, print, print_json, table};
 use monitor::{
     control::{DaemonStatus, Resting, Status},
-    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts},
+    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
+    state_dir::Edge,
 };
 
 /// Prints what the filter has seen and done.
@@ -29,52 +30,66 @@ fn render(status: &Status) -> String {
 
 fn head(text: &mut String, status: &Status) {
     match &status.daemon {
-        Some(DaemonStatus {
-            pid,
-            version,
-            listen,
-            resting,
-            risks,
-            ..
-        }) => {
-            let _ = writeln!(
-                text,
-                "daemon     process {pid}, version {version}, {listen}"
-            );
-            let reload = status.snapshot.reload.as_ref();
-            if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) {
-                let _ = writeln!(
-                    text,
-                    "policies   NOT LOADED, what stands below is in force:\n{error}"
-                );
-            } else {
-                let _ = writeln!(text, "policies   loaded, as the files are now");
-            }
-            for Resting {
-                policy,
-                reason,
-                until,
-            } in resting
-            {
-                let until = until
-                    .as_ref()
-                    .map_or_else(String::new, |at| format!(", until {at}"));
-                let _ = writeln!(text, "resting    {policy}: {reason}{until}");
-            }
-            for risk in risks {
-                let _ = writeln!(
-                    text,
-                    "RISK       {} ({}): it stays in force, and a reload would be refused\n           {}",
-                    risk.message, risk.source, risk.help
-                );
-            }
-        }
-        None => {
-            let _ = writeln!(
-                text,
-                "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
-            );
-        }
+        Some(daemon) => daemon_lines(text, daemon, status.snapshot.reload.as_ref()),
+        None => no_daemon_lines(text, &status.missed_edges),
+    }
+}
+
+fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&ReloadSnapshot>) {
+    let DaemonStatus {
+        pid,
+        version,
+        listen,
+        resting,
+        risks,
+        changes,
+        ..
+    } = daemon;
+    let _ = writeln!(
+        text,
+        "daemon     process {pid}, version {version}, {listen}"
+    );
+    if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) {
+        let _ = writeln!(
+            text,
+            "policies   NOT LOADED, what stands below is in force:\n{error}"
+        );
+    } else {
+        let _ = writeln!(text, "policies   loaded, as the files are now");
+    }
+    for change in changes {
+        let _ = writeln!(text, "by command {change} (policy {})", change.policy);
+    }
+    for Resting {
+        policy,
+        reason,
+        until,
+    } in resting
+    {
+        let until = until
+            .as_ref()
+            .map_or_else(String::new, |at| format!(", until {at}"));
+        let _ = writeln!(text, "resting    {policy}: {reason}{until}");
+    }
+    for risk in risks {
+        let _ = writeln!(
+            text,
+            "RISK       {} ({}): it stays in force, and a reload would be refused\n           {}",
+            risk.message, risk.source, risk.help
+        );
+    }
+}
+
+fn no_daemon_lines(text: &mut String, missed: &[Edge]) {
+    let _ = writeln!(
+        text,
+        "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
+    );
+    for Edge { at, policy, until } in missed {
+        let _ = writeln!(
+            text,
+            "MISSED     {policy}: due to change at {at}, and still as it was then: {until}"
+        );
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     guard::{Gateway, guard},
     policy::{
         Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded,
-        Moment, Policy, load,
+        Moment, Policy, RuntimeOverlay, load,
     },
     snapshot::Prefixes,
 };
@@ -41,11 +41,12 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
-/// Reads the policies under `paths` and compiles them as they are at `moment`,
-/// for `gateway`: what would cut it off is an error.
+/// Reads the policies under `paths`, changed as `runtime` says, and compiles
+/// them as they are at `moment`, for `gateway`: what would cut it off is an error.
 pub fn compile_files(
     paths: &[PathBuf],
     files: &dyn Files,
+    runtime: &RuntimeOverlay,
     moment: &Moment,
     gateway: &Gateway,
 ) -> Compiled {
@@ -57,9 +58,7 @@ pub fn compile_files(
         texts,
         mut diagnostics,
     } = load(paths, files);
-    for policy in &mut policies {
-        policy.set_now(moment);
-    }
+    diagnostics.append(runtime.put_on(&mut policies, moment));
     let mut ruleset = None;
     if !diagnostics.has_errors() {
         diagnostics.append(guard(&policies, gateway, &texts));

@@ -17,7 +17,7 @@ use super::{
     sockets::ControlSocket,
 };
 use crate::{
-    control::{Answer, MAX_REQUEST, Request},
+    control::{Answer, ChangeRequest, Changed, MAX_REQUEST, Request},
     error_text::error_text,
 };
 
@@ -95,7 +95,7 @@ fn parse(line: &str) -> Result<Request, String> {
 async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
     match request {
         Request::Status {} => status(core).await,
-        Request::Reload {} | Request::Detach {} if !root => {
+        Request::Reload {} | Request::Detach {} | Request::Change(_) if !root => {
             Answer::Refused("only root may change what is in force".to_owned())
         }
         Request::Reload {} => {
@@ -107,6 +107,41 @@ async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
             }
         }
         Request::Detach {} => detach(core).await,
+        Request::Change(request) => {
+            let answer = change(core, request).await;
+            core.tell_reloaded();
+            answer
+        }
+    }
+}
+
+async fn change(core: &Arc<Core>, request: ChangeRequest) -> Answer {
+    let core = Arc::clone(core);
+    match spawn_blocking(move || core.change(&request)).await {
+        Ok(Ok(changed)) => {
+            log_change(&changed);
+            Answer::Changed(Box::new(changed))
+        }
+        Ok(Err(error)) => Answer::Refused(error_text(&error)),
+        Err(panic) => Answer::Refused(panic.to_string()),
+    }
+}
+
+/// A device is private, and so is named at the level of debugging alone.
+fn log_change(changed: &Changed) {
+    let Changed { change, undone, .. } = changed;
+    let done = if *undone { "undone" } else { "in force" };
+    let whom = match &change.device {
+        Some(_) => " for some devices",
+        None => "",
+    };
+    let until = change
+        .until
+        .as_ref()
+        .map_or_else(String::new, |until| format!(", until {until}"));
+    info!("by command: `{}`{whom} is {done}{until}", change.command);
+    if let Some(device) = &change.device {
+        debug!("by command: `{}` is for {device}", change.command);
     }
 }
 

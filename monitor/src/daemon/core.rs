@@ -1,5 +1,6 @@
 //! The daemon without its tasks: every call blocks until it is done.
 
+mod changes;
 mod risks;
 
 use std::{
@@ -19,8 +20,9 @@ use crate::{
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
     error_text::error_text,
-    policy::{Diagnostics, Disk, Moment, Policy},
+    policy::{DeviceNames, Diagnostics, Disk, Moment, Policy, RuntimeOverlay},
     snapshot::{ReloadSnapshot, Snapshot},
+    state_dir::{RUNTIME_FILE, read_runtime, set_runtime_aside},
 };
 
 /// Why policies are not put in force.
@@ -62,8 +64,12 @@ pub struct Core {
 #[derive(Default)]
 struct Current {
     ruleset: Option<Ruleset>,
-    /// What the ruleset was made from.
+    /// What the ruleset was made from: the files, and what commands changed.
     policies: Vec<Policy>,
+    /// Devices with names, as the files were read last without errors.
+    devices: DeviceNames,
+    /// What commands changed.
+    runtime: RuntimeOverlay,
     /// What they cut off that nobody accepted.
     risks: Vec<RiskInForce>,
     /// An edge has passed, and the kernel did not take what it asks for.
@@ -75,9 +81,16 @@ struct Current {
 
 /// Policies that were read and compiled, or why not.
 struct Loaded {
-    result: Result<(Ruleset, Vec<Policy>), LoadError>,
+    result: Result<Usable, LoadError>,
     files: BTreeSet<PathBuf>,
     warnings: String,
+}
+
+/// Policies without errors.
+struct Usable {
+    ruleset: Ruleset,
+    policies: Vec<Policy>,
+    devices: DeviceNames,
 }
 
 /// How soon to look again at a clock that is not synchronised yet, or to try
@@ -101,18 +114,27 @@ impl Core {
         progress: datapath::Progress<'_>,
     ) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
-        let loaded = load(&settings);
-        let (ruleset, policies) = loaded.result?;
+        let mut notes = Vec::new();
+        let moment = clock::now();
+        let mut runtime = kept_changes(&settings, &mut notes);
+        let ended = runtime.remove_ended(&moment);
+        notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
+        let loaded = load(&settings, &runtime, &moment);
+        let Usable {
+            ruleset,
+            policies,
+            devices,
+        } = loaded.result?;
         let mut filter = Filter::open(&settings.pin_dir)?;
         filter.pin_dir().clone_into(&mut settings.pin_dir);
         let applied = filter.apply(&request(&settings, &ruleset), progress)?;
-        let mut notes = applied.notes;
-        if !loaded.warnings.is_empty() {
-            notes.insert(0, loaded.warnings);
-        }
+        notes.extend(Some(loaded.warnings).filter(|warnings| !warnings.is_empty()));
+        notes.extend(applied.notes);
         let current = Current {
             ruleset: Some(ruleset),
             policies,
+            devices,
+            runtime,
             risks: Vec::new(),
             behind: false,
             reload: Some(ReloadSnapshot {
@@ -131,6 +153,7 @@ impl Core {
             settings,
             started,
         };
+        core.keep_edges(&lock(&core.current), &moment);
         Ok((core, notes))
     }
 
@@ -168,34 +191,36 @@ impl Core {
         let mut filter = lock(&self.filter);
         // Detached meanwhile: there is nothing to reload.
         let filter = filter.as_mut()?;
-        let loaded = load(&self.settings);
+        let moment = clock::now();
+        let runtime = lock(&self.current).runtime.clone();
+        let loaded = load(&self.settings, &runtime, &moment);
         let mut current = lock(&self.current);
         current.files = loaded.files;
         let in_force = current.reload.as_ref().is_some_and(|reload| reload.success);
         let unchanged = in_force
-            && loaded.result.as_ref().ok().map(|(ruleset, _)| ruleset) == current.ruleset.as_ref()
+            && loaded.result.as_ref().ok().map(|usable| &usable.ruleset)
+                == current.ruleset.as_ref()
             && trigger == Trigger::File;
         if unchanged {
-            if let Ok((_, policies)) = loaded.result {
+            if let Ok(usable) = loaded.result {
                 // The same now, and perhaps not at the next edge.
-                current.policies = policies;
-                current.risks.clear();
+                current.take(usable);
+                self.keep_edges(&current, &moment);
             }
             return None;
         }
         drop(current);
-        let result = loaded.result.and_then(|(ruleset, policies)| {
-            let (ruleset, applied) = self.apply(filter, ruleset)?;
-            Ok((ruleset, policies, applied))
+        let result = loaded.result.and_then(|usable| {
+            let applied = self.apply(filter, &usable.ruleset)?;
+            Ok((usable, applied))
         });
         let mut current = lock(&self.current);
         let (error, mut notes) = match result {
-            Ok((ruleset, policies, applied)) => {
-                current.ruleset = Some(ruleset);
-                current.policies = policies;
-                current.risks.clear();
+            Ok((usable, applied)) => {
+                current.take(usable);
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
+                self.keep_edges(&current, &moment);
                 (None, applied.notes)
             }
             Err(error) => (Some(reason(&error)), Vec::new()),
@@ -227,7 +252,8 @@ impl Core {
         };
         let (ruleset, changes) = {
             let mut current = lock(&self.current);
-            let changes = changes(&mut current.policies, moment);
+            let changes = current.pass_to(moment);
+            self.keep_edges(&current, moment);
             let compiled = compile(&current.policies);
             let errors = |errors: Diagnostics| LoadError::Policies(errors.render(false));
             let ruleset = compiled.map_err(errors)?;
@@ -237,7 +263,7 @@ impl Core {
             }
             (ruleset, changes)
         };
-        let (ruleset, applied) = self.apply(filter, ruleset)?;
+        let applied = self.apply(filter, &ruleset)?;
         let mut current = lock(&self.current);
         current.ruleset = Some(ruleset);
         current.behind = false;
@@ -249,7 +275,9 @@ impl Core {
     pub(super) fn next_look(&self, moment: &Moment) -> Option<Timestamp> {
         let current = lock(&self.current);
         let policies = current.policies.iter();
-        let waits = policies.clone().any(Policy::waits_for_clock) || current.behind;
+        let waits = policies.clone().any(Policy::waits_for_clock)
+            || current.runtime.waits_for_clock(moment)
+            || current.behind;
         let soon = waits.then(|| moment.at + LOOK_AGAIN);
         policies
             .filter_map(|policy| policy.next_edge(moment.at))
@@ -257,13 +285,9 @@ impl Core {
             .min()
     }
 
-    fn apply(
-        &self,
-        filter: &mut Filter,
-        ruleset: Ruleset,
-    ) -> Result<(Ruleset, Applied), LoadError> {
-        let applied = filter.apply(&request(&self.settings, &ruleset), &mut |_, _| ())?;
-        Ok((ruleset, applied))
+    fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, LoadError> {
+        let request = request(&self.settings, ruleset);
+        Ok(filter.apply(&request, &mut |_, _| ())?)
     }
 
     /// The generation that every interface runs, as the kernel says; `None`
@@ -321,27 +345,26 @@ impl Core {
                 policies: self.settings.policies.clone(),
                 resting: self.resting(),
                 risks: self.risks(),
+                changes: self.standing(),
             }),
+            missed_edges: Vec::new(),
             snapshot: self.snapshot()?,
         })
     }
 }
 
-/// Tells `policies` what time it is; returns what that changes.
-fn changes(policies: &mut [Policy], moment: &Moment) -> Vec<String> {
-    let mut changes = Vec::new();
-    for policy in policies {
-        let before = (policy.rest(), policy.action());
-        policy.set_now(moment);
-        if (policy.rest(), policy.action()) != before {
-            let now = match policy.rest() {
-                Some(rest) => rest.reason().to_owned(),
-                None => format!("in force ({})", policy.action()),
-            };
-            changes.push(format!("{}: {now}", policy.name()));
-        }
+impl Current {
+    fn take(&mut self, usable: Usable) {
+        let Usable {
+            ruleset,
+            policies,
+            devices,
+        } = usable;
+        self.ruleset = Some(ruleset);
+        self.policies = policies;
+        self.devices = devices;
+        self.risks.clear();
     }
-    changes
 }
 
 /// Why a reload failed: mending the files helps in one case only.
@@ -355,7 +378,25 @@ fn reason(error: &LoadError) -> String {
     }
 }
 
-fn load(settings: &Settings) -> Loaded {
+/// What commands changed before the last daemon ended. What cannot be read is
+/// set aside: the files must be in force all the same.
+fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> RuntimeOverlay {
+    read_runtime(&settings.state_dir).unwrap_or_else(|error| {
+        let kept = match set_runtime_aside(&settings.state_dir) {
+            Ok(aside) => format!("it is kept as {}", aside.display()),
+            Err(error) => format!("it cannot be set aside: {error}"),
+        };
+        notes.push(format!(
+            "what `pause`, `block` and `allow` had changed cannot be read and is NOT in force: {error}; {kept}"
+        ));
+        RuntimeOverlay {
+            file: settings.state_dir.join(RUNTIME_FILE),
+            ..RuntimeOverlay::default()
+        }
+    })
+}
+
+fn load(settings: &Settings, runtime: &RuntimeOverlay, moment: &Moment) -> Loaded {
     let gateway = match settings.gateway() {
         Ok(gateway) => gateway,
         Err(error) => {
@@ -366,14 +407,21 @@ fn load(settings: &Settings) -> Loaded {
             };
         }
     };
-    let compiled = compile_files(&settings.policies, &Disk, &clock::now(), &gateway);
+    let compiled = compile_files(&settings.policies, &Disk, runtime, moment, &gateway);
     let mut rendered = compiled.diagnostics.without_notes().render(false);
     if let Some(ruleset) = &compiled.ruleset {
         rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
     }
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
-        Some(ruleset) => (Ok((ruleset, compiled.policies)), rendered),
+        Some(ruleset) => {
+            let usable = Usable {
+                ruleset,
+                policies: compiled.policies,
+                devices: compiled.devices,
+            };
+            (Ok(usable), rendered)
+        }
         None => (Err(LoadError::Policies(rendered)), String::new()),
     };
     Loaded {

@@ -131,7 +131,7 @@ async fn refuse_second_daemon(socket: &Path) -> Result<(), BindError> {
 /// Finds who listens there, if anybody does.
 fn find_listener(socket: &Path) -> io::Result<Option<String>> {
     let other = || Some("another process".to_owned());
-    Ok(match ask_within(socket, Request::Status {}, WHO_TIMEOUT) {
+    Ok(match ask_within(socket, &Request::Status {}, WHO_TIMEOUT) {
         // Who hangs up without an answer was killed just now, or is no monitor.
         Err(ControlError::NoDaemon { .. }) => {
             let listens = unix::net::UnixStream::connect(socket).is_ok();
@@ -145,7 +145,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             Some(daemon) => Some(format!("another daemon (process {})", daemon.pid)),
             None => other(),
         },
-        Ok(Answer::Reload(_) | Answer::Detached(_) | Answer::Refused(_))
+        Ok(Answer::Reload(_) | Answer::Detached(_) | Answer::Changed(_) | Answer::Refused(_))
         | Err(ControlError::Foreign { .. }) => other(),
     })
 }

@@ -59,7 +59,8 @@ fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
         Risk::ShortPrefix => "very wide networks: ",
     };
     let cuts = shown.join("; ");
-    format!("`{}` would cut {whom} off from {what}{cuts}", policy.name())
+    let name = policy.command().unwrap_or(policy.name().as_str());
+    format!("`{name}` would cut {whom} off from {what}{cuts}")
 }
 
 /// Warns where `policy` accepts `risk`, which it does not run.
@@ -114,6 +115,11 @@ fn describe(cut: &Cut) -> String {
 }
 
 fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
+    if policy.command().is_some() {
+        return format!(
+            "where it is meant, write a policy with `accept_risk: [{risk}]` and a `reason` instead"
+        );
+    }
     let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
     let risks: BTreeSet<Risk> = accepted.map(|(risk, _)| risk).chain([risk]).collect();
     let risks: Vec<&str> = risks.into_iter().map(Risk::name).collect();

@@ -12,6 +12,7 @@ use super::{
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     list::Lists,
     model::{Destinations, Entry, Hole, Now, Policy},
+    runtime::ByCommand,
     source::{SourceDestination, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
 use crate::address::{Address, Destination, Interval};
@@ -58,7 +59,9 @@ pub(super) fn policy(
         scope,
         schedule: typed.schedule,
         expires: typed.expires,
+        by_command: ByCommand::default(),
         now: Now::default(),
+        scope_now: None,
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
@@ -172,7 +175,7 @@ impl Builder<'_> {
 
 impl<A: Address> Destinations<A> {
     /// Adds the networks of `interval`.
-    fn add(&mut self, interval: Interval<A>, line: u32, file: u32) {
+    pub(super) fn add(&mut self, interval: Interval<A>, line: u32, file: u32) {
         let networks = interval.networks();
         let part_of_range = networks.len() > 1;
         self.entries

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Device, MacAddress, MacPrefix,
-    device_text::{self, DeviceText},
+    device_text::{self, DeviceText, InvalidDevice},
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile, near_miss},
     source::{SourceDevices, Spanned},
 };
@@ -37,9 +37,56 @@ impl DeviceNames {
             })
     }
 
+    /// The devices that an operator means by `text`, sorted: a MAC, the first
+    /// bits of one, an address, a CIDR, or a name.
+    pub fn named(&self, text: &str) -> Result<Vec<Device>, UnknownDevice> {
+        let name = match device_text::parse(text)? {
+            DeviceText::Device(device) => return Ok(vec![device]),
+            DeviceText::Name(name) => name,
+        };
+        if let Some(devices) = self.devices(&name).filter(|devices| !devices.is_empty()) {
+            return Ok(devices.to_vec());
+        }
+        let names: Vec<&str> = self.names().collect();
+        Err(UnknownDevice::Name {
+            help: help_for_unknown(&name, &names),
+            name,
+        })
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
+    }
+}
+
+/// Why a text means no devices.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownDevice {
+    /// It is none of the names of the policy files.
+    #[error("there is no device named `{name}`; {help}")]
+    Name {
+        /// What was written.
+        name: String,
+        /// How to mend it.
+        help: String,
+    },
+    /// It cannot be a device.
+    #[error("{message}; {help}")]
+    Text {
+        /// Why.
+        message: String,
+        /// How to mend it.
+        help: String,
+    },
+}
+
+impl From<InvalidDevice> for UnknownDevice {
+    fn from(error: InvalidDevice) -> Self {
+        Self::Text {
+            message: error.to_string(),
+            help: error.help(),
+        }
     }
 }
 
@@ -152,15 +199,19 @@ fn circle<'a>(name: &str, through: impl Iterator<Item = &'a str>, place: Place) 
 }
 
 fn unknown(name: &str, place: Place, names: &[&str]) -> Diagnostic {
-    let help = match (near_miss(name, names), device_text::meant_mac(name)) {
+    let message = format!("there is no device named `{name}`");
+    Diagnostic::error(place, message, help_for_unknown(name, names))
+}
+
+fn help_for_unknown(name: &str, names: &[&str]) -> String {
+    match (near_miss(name, names), device_text::meant_mac(name)) {
         (Some(near), _) => format!("did you mean `{near}`?"),
         (None, Some(mac)) => format!("write \"{mac}\" if it is a MAC"),
         (None, None) => format!(
             "write a MAC or an address, or name it at the top of a policy file: \
              `devices: {{{name}: \"64:cc:2e:11:22:33\"}}`"
         ),
-    };
-    Diagnostic::error(place, format!("there is no device named `{name}`"), help)
+    }
 }
 
 impl DeviceNames {

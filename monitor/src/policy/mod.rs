@@ -18,12 +18,13 @@ mod names;
 mod overlay;
 mod place;
 mod risk;
+mod runtime;
 mod schedule;
 mod scope;
 mod source;
 mod yaml;
 
-pub use devices::DeviceNames;
+pub use devices::{DeviceNames, UnknownDevice};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
 pub use files::{Disk, Files};
 pub use list::ListSummary;
@@ -34,5 +35,6 @@ pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, Policy
 pub use overlay::Override;
 pub use place::Texts;
 pub use risk::{Acceptance, Risk};
-pub use schedule::{Moment, Outside, Rest, Schedule};
+pub use runtime::{Effect, End, Pause, RuntimeChange, RuntimeOverlay, closest_policy};
+pub use schedule::{Moment, Outside, Rest, Schedule, SinceBoot};
 pub use scope::{Device, InvalidService, MacPrefix, Met, Packet, Ports, Scope, Service};

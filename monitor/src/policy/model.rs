@@ -14,6 +14,7 @@ use super::{
     Acceptance, Action, PolicyName, Risk,
     diagnostic::Place,
     overlay::Override,
+    runtime::{ByCommand, Pause},
     schedule::{Moment, Outside, Rest, Schedule},
     scope::Scope,
 };
@@ -31,7 +32,11 @@ pub struct Policy {
     pub(super) scope: Scope,
     pub(super) schedule: Option<Schedule>,
     pub(super) expires: Option<Timestamp>,
+    /// What commands ask of it.
+    pub(super) by_command: ByCommand,
     pub(super) now: Now,
+    /// The scope that it has now, where that is not the written one.
+    pub(super) scope_now: Option<Scope>,
     pub(super) place: Place,
     /// The policy file first, then its lists.
     pub(super) files: Vec<Arc<Path>>,
@@ -186,7 +191,8 @@ impl Policy {
     /// Whether it is part of the ruleset at every time from now on.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.enabled && self.schedule.is_none() && self.expires.is_none()
+        let timed = self.schedule.is_some() || self.expires.is_some();
+        self.enabled && !timed && self.by_command.pauses.is_empty()
     }
 
     /// Why it does nothing now, though it is enabled.
@@ -213,15 +219,19 @@ impl Policy {
             let schedule = self.schedule.as_ref()?;
             (!schedule.is_open(moment.at)).then_some(schedule.outside())
         };
-        let unsure = self.action == Action::Allow && !moment.clock_synchronised;
+        let sure = moment.clock_synchronised || self.by_command.end_is_measured;
+        let unsure = self.action == Action::Allow && !sure;
         let until = self.next_edge(moment.at);
+        let paused_until = self.by_command.paused_until(moment.at);
         self.now = match (self.expires, outside()) {
             (Some(end), _) if end <= moment.at => Now::Rests(Rest::Expired, None),
+            _ if paused_until.is_some() => Now::Rests(Rest::Paused, paused_until),
             (Some(_), _) if unsure => Now::Rests(Rest::Clock, None),
             (_, None) => Now::AsWritten,
             (_, Some(Outside::Off)) => Now::Rests(Rest::Schedule, until),
             (_, Some(Outside::Count)) => Now::Counts,
         };
+        self.scope_now = self.by_command.narrowed(&self.scope, moment.at);
     }
 
     /// When that changes next by itself.
@@ -232,7 +242,27 @@ impl Policy {
         }
         let schedule = self.schedule.as_ref();
         let edge = schedule.and_then(|schedule| schedule.next_edge(after));
-        edge.into_iter().chain(self.expires).min()
+        let pauses = self.by_command.pauses.iter().map(|pause| pause.until);
+        let pauses = pauses.filter(|until| *until > after);
+        edge.into_iter().chain(self.expires).chain(pauses).min()
+    }
+
+    /// The command that wrote it, where no file did.
+    #[must_use]
+    pub fn command(&self) -> Option<&str> {
+        self.by_command.made_by.as_deref()
+    }
+
+    /// The pauses that commands asked for, of all of it or for some devices.
+    #[must_use]
+    pub fn pauses(&self) -> &[Pause] {
+        &self.by_command.pauses
+    }
+
+    /// When it ends, where it does.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
     }
 
     /// Whether it waits for a synchronised clock.
@@ -259,10 +289,10 @@ impl Policy {
         &self.references
     }
 
-    /// Which packets to its destinations it is about.
+    /// Which packets to its destinations it is about now.
     #[must_use]
     pub fn scope(&self) -> &Scope {
-        &self.scope
+        self.scope_now.as_ref().unwrap_or(&self.scope)
     }
 
     /// Where its name is written.

@@ -5,6 +5,7 @@ use jiff::{
     civil::{Date, Time, Weekday},
     tz::TimeZone,
 };
+use serde::{Deserialize, Serialize};
 
 /// Windows of local time, each of which belongs to the day on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +99,20 @@ pub struct Moment {
     pub at: Timestamp,
     /// Whether something keeps the clock right.
     pub clock_synchronised: bool,
+    /// The same by a clock that nobody sets.
+    pub since_boot: Option<SinceBoot>,
+}
+
+/// Time since the machine started, sleep included: nobody sets that clock, and
+/// it means nothing after the next start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinceBoot {
+    /// Which start: `/proc/sys/kernel/random/boot_id`.
+    #[serde(with = "hex::serde")]
+    pub boot: [u8; 16],
+    /// Milliseconds (`CLOCK_BOOTTIME`).
+    pub milliseconds: i64,
 }
 
 impl Moment {
@@ -107,6 +122,7 @@ impl Moment {
         Self {
             at,
             clock_synchronised: true,
+            since_boot: None,
         }
     }
 }
@@ -120,6 +136,8 @@ pub enum Rest {
     Expired,
     /// It ends at some time, and the time is not known well enough.
     Clock,
+    /// A command paused it.
+    Paused,
 }
 
 impl Rest {
@@ -129,6 +147,7 @@ impl Rest {
         match self {
             Self::Schedule => "outside its schedule",
             Self::Expired => "expired",
+            Self::Paused => "paused by a command",
             Self::Clock => "off until the clock is synchronised, because it expires",
         }
     }

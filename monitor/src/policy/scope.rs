@@ -6,7 +6,12 @@ use std::{
     str::FromStr,
 };
 
-use super::MacAddress;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    MacAddress, UnknownDevice,
+    device_text::{self, DeviceText, InvalidDevice},
+};
 use crate::address::{Address, Network};
 
 /// The conditions of a policy. A packet meets them where it comes from one of
@@ -25,7 +30,8 @@ pub struct Scope {
 }
 
 /// How a packet tells that it comes from a device.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Device {
     /// The Ethernet source begins with these bits.
     Mac(MacPrefix),
@@ -317,6 +323,27 @@ impl fmt::Display for Device {
             Self::Ipv6(network) => fmt_network(*network, f),
             Self::Interface(name) => f.pad(&format!("interface {name}")),
         }
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = UnknownDevice;
+
+    /// Reads what [`Device`] displays.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Some(name) = text.strip_prefix("interface ") {
+            return Ok(Self::Interface(name.to_owned()));
+        }
+        match device_text::parse(&text)? {
+            DeviceText::Device(device) => Ok(device),
+            DeviceText::Name(name) => Err(InvalidDevice::Nothing(name).into()),
+        }
+    }
+}
+
+impl From<Device> for String {
+    fn from(device: Device) -> Self {
+        device.to_string()
     }
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 
 use monitor::{
     compile::compile_files,
-    policy::{Disk, Moment},
+    policy::{Disk, Moment, RuntimeOverlay},
 };
 
 use super::{compiled, file, gateway, refused, yaml};
@@ -100,7 +100,13 @@ fn a_resolver_inside_the_real_list_of_a_country() {
     fs::write(directory.path().join("cn.yaml"), text).unwrap();
     let moment = Moment::given("2026-11-20T12:00:00Z".parse().unwrap());
     let paths = [directory.path().to_owned()];
-    let compiled = compile_files(&paths, &Disk, &moment, &gateway());
+    let compiled = compile_files(
+        &paths,
+        &Disk,
+        &RuntimeOverlay::default(),
+        &moment,
+        &gateway(),
+    );
     let errors: Vec<_> = compiled.diagnostics.errors().collect();
     assert_eq!(errors.len(), 1, "{}", compiled.diagnostics.render(false));
     assert!(

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use monitor::{
     compile::{Compiled, compile_files},
     guard::{Gateway, LanInterface},
-    policy::{Files, Moment},
+    policy::{Files, Moment, RuntimeOverlay},
 };
 
 /// Policy files and lists in memory.
@@ -61,7 +61,13 @@ fn compiled(files: &[(&str, &str)], gateway: &Gateway) -> Compiled {
         .map(|(name, text)| (Path::new("p").join(name), (*text).to_owned()));
     let noon: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
     let moment = Moment::given(noon);
-    compile_files(&["p".into()], &Memory(files.collect()), &moment, gateway)
+    compile_files(
+        &["p".into()],
+        &Memory(files.collect()),
+        &RuntimeOverlay::default(),
+        &moment,
+        gateway,
+    )
 }
 
 fn file(policies: &str) -> String {

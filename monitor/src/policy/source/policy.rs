@@ -6,7 +6,8 @@ use serde_yaml::Value;
 
 use super::{Reader, SourceDestination, SourcePolicy, Spanned, get};
 use crate::policy::{
-    Action, PolicyName, diagnostic::near_miss, keys, model::Observed, risk::Acceptance, yaml::Node,
+    Action, PolicyName, diagnostic::near_miss, keys, model::Observed, risk::Acceptance,
+    runtime::RESERVED, yaml::Node,
 };
 
 impl Reader<'_> {
@@ -64,6 +65,11 @@ impl Reader<'_> {
         };
         let text = self.text(&node, "`name`", help)?;
         match PolicyName::from_str(&text) {
+            Ok(name) if name.as_str().starts_with(RESERVED) => {
+                let message = format!("names that begin with `{RESERVED}` are those of commands");
+                self.error(node.span, message, help);
+                None
+            }
             Ok(value) => Some(Spanned {
                 value,
                 span: node.span,

@@ -1,0 +1,161 @@
+//! `monitor pause`, `block` and `allow`: changes for a while, on top of the files.
+
+use std::time::Duration;
+
+use clap::Args;
+use monitor::{
+    address::Destination,
+    control::{Answer, ChangeRequest, Changed, Request, ask},
+    policy::{Effect, PolicyName},
+};
+
+use super::{Common, ReachArgs, print, print_json};
+
+/// The longest that a change stands by itself: a year, leap or not.
+const LONGEST: Duration = Duration::from_hours(366 * 24);
+
+/// A policy does nothing for a while: it neither drops, counts nor allows.
+///
+/// Root only. In force at once, kept over a restart, gone at its time.
+#[derive(Args, Debug)]
+pub(crate) struct Pause {
+    /// Name of the policy
+    policy: PolicyName,
+    #[command(flatten)]
+    whom: Whom,
+    /// How long, such as 10m or `2h 30m`
+    #[arg(long = "for", value_name = "TIME", value_parser = length, required_unless_present = "undo", conflicts_with = "undo")]
+    length: Option<Duration>,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+/// Packets to an address or network are dropped, or pass whatever policies say.
+///
+/// Root only. In force at once, kept over a restart, gone at its time.
+#[derive(Args, Debug)]
+pub(crate) struct ForDestination {
+    /// An address or a CIDR
+    #[arg(value_name = "ADDRESS", value_parser = destination)]
+    destination: Destination,
+    #[command(flatten)]
+    whom: Whom,
+    /// How long, such as 10m or `2h 30m` [default: until it is undone]
+    #[arg(long = "for", value_name = "TIME", value_parser = length, conflicts_with = "undo")]
+    length: Option<Duration>,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+#[derive(Args, Debug)]
+struct Whom {
+    /// For one device or group: a MAC, the first bits of one, an address, a CIDR or a name
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// Why; `status` shows it
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: Option<String>,
+    /// Undo it before its time
+    #[arg(long)]
+    undo: bool,
+}
+
+/// Asks the daemon to pause a policy.
+pub(super) fn pause(common: &Common, args: Pause) -> anyhow::Result<()> {
+    let effect = Effect::Pause(args.policy);
+    change(common, &args.reach, args.whom, effect, args.length)
+}
+
+/// Asks the daemon to drop what goes to a destination.
+pub(super) fn block(common: &Common, args: ForDestination) -> anyhow::Result<()> {
+    let effect = Effect::Block(args.destination);
+    change(common, &args.reach, args.whom, effect, args.length)
+}
+
+/// Asks the daemon to let pass what goes to a destination.
+pub(super) fn allow(common: &Common, args: ForDestination) -> anyhow::Result<()> {
+    let effect = Effect::Allow(args.destination);
+    change(common, &args.reach, args.whom, effect, args.length)
+}
+
+fn change(
+    common: &Common,
+    reach: &ReachArgs,
+    whom: Whom,
+    effect: Effect,
+    length: Option<Duration>,
+) -> anyhow::Result<()> {
+    let reach = reach.reach(common)?;
+    reach.require_daemon()?;
+    let request = Request::Change(ChangeRequest {
+        effect,
+        device: whom.device,
+        seconds: length.map(|length| length.as_secs()),
+        undo: whom.undo,
+        reason: whom.reason,
+    });
+    let changed = match ask(&reach.settings.socket, &request)? {
+        Answer::Changed(changed) => changed,
+        Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
+        other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
+    };
+    for note in &changed.notes {
+        eprintln!("{note}");
+    }
+    if common.json {
+        print_json(&changed)
+    } else {
+        print(&render(&changed))
+    }
+}
+
+fn render(changed: &Changed) -> String {
+    let Changed {
+        change,
+        undone,
+        generation,
+        ..
+    } = changed;
+    let generation = generation.map_or_else(String::new, |number| format!(", generation {number}"));
+    if *undone {
+        let whom = change
+            .device
+            .as_ref()
+            .map_or_else(String::new, |device| format!(" for {device}"));
+        return format!("undone: {}{whom}{generation}\n", change.command);
+    }
+    format!(
+        "in force: {change} (policy {}){generation}\n",
+        change.policy
+    )
+}
+
+fn length(text: &str) -> Result<Duration, String> {
+    let length = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write it as 10m, 1h or `2h 30m`"))?;
+    if length < Duration::from_secs(1) || length > LONGEST {
+        return Err("write a time from 1s to 366d".to_owned());
+    }
+    Ok(length)
+}
+
+fn destination(text: &str) -> Result<Destination, String> {
+    let destination: Destination =
+        text.parse()
+            .map_err(|error: monitor::address::InvalidDestination| {
+                format!("{error}; {}", error.help())
+            })?;
+    if !destination.is_one_network() {
+        return Err("write one address or one CIDR; a range belongs in a policy file".to_owned());
+    }
+    Ok(destination)
+}
+
+/// What a request has room for.
+fn reason(text: &str) -> Result<String, String> {
+    const LONGEST: usize = 500;
+    if text.len() > LONGEST || text.contains(char::is_control) {
+        return Err(format!("write one line of at most {LONGEST} bytes"));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,71 @@
+//! The state directory: what outlives the daemon and the machine's restarts.
+//! Each file is replaced whole or not at all.
+
+mod edges;
+mod runtime;
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+pub use edges::{Edge, Edges};
+pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
+
+/// A file of the state directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// The system does not let it be read or written.
+    #[error("{operation} {}: {source}", path.display())]
+    Io {
+        /// `read` or `write`.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It says something that this version does not write.
+    #[error("{}:{line}: {source}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// The parser's answer.
+        source: serde_json::Error,
+    },
+}
+
+/// Text of a file; `None` where there is none.
+fn read(path: &Path) -> Result<Option<String>, StateDirError> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(StateDirError::Io {
+            operation: "read",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Puts `text` in the place of what a file holds, for the owner's eyes only.
+fn write(path: &Path, text: serde_json::Result<String>) -> Result<(), StateDirError> {
+    let directory = path.parent().unwrap_or(Path::new(""));
+    let replace = || {
+        let text = text?;
+        // Temporary files are made with mode 0600.
+        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(directory)?.sync_all()
+    };
+    replace().map_err(|source| StateDirError::Io {
+        operation: "write",
+        path: path.to_owned(),
+        source,
+    })
+}
