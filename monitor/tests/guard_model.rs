@@ -12,7 +12,7 @@ use monitor::{
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 use support::{
     generate::{generator, to_yaml},
-    reference::{Block, Entry, Packet, Policy, Verdict, address, decide, number},
+    reference::{Block, Change, Entry, Packet, Policy, Verdict, address, decide, number},
     scope::{Device, Scope, Service},
 };
 
@@ -258,6 +258,7 @@ fn ruleset(random: &mut StdRng) -> Vec<Policy> {
             .map(|_| entry(random))
             .collect(),
         scope: scope(random),
+        change: Change::default(),
     });
     policies.collect()
 }

@@ -384,7 +384,10 @@ fn compare_random(mut random: StdRng) {
             entries: 1 + number % 24,
             scopes: number % 4 != 0,
         };
-        let policies = acceptable(generate::ruleset(&mut random, size));
+        let mut policies = acceptable(generate::ruleset(&mut random, size));
+        if number % 3 != 0 {
+            generate::change(&mut random, &mut policies);
+        }
         let mut pair = Pair::new(policies.clone());
         for _ in 0..FRAMES {
             pair.check(&generate::frame(&mut random, &policies));

@@ -10,7 +10,7 @@ use std::{
 use monitor::policy::{Action, MacAddress};
 use serde::Deserialize;
 
-use super::reference::{Entry, Policy};
+use super::reference::{Change, Entry, Policy};
 use super::scope::Scope;
 
 /// The folder of the data: `MONITOR_TEST_DATA`, else beside the workspace. Where
@@ -107,6 +107,7 @@ pub(crate) fn cn_policy(folder: &Path, action: Action) -> Policy {
         action,
         entries: entries.collect(),
         scope: Scope::default(),
+        change: Change::default(),
     }
 }
 

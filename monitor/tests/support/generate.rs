@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 
 use super::{
     packets::{self, Builder, EXTENSIONS, Fragment, TPIDS, Transport},
-    reference::{Block, Entry, Policy, address, number, width},
+    reference::{Block, Change, Entry, Policy, address, number, width},
     scope::{Device, Scope, Service},
 };
 
@@ -55,8 +55,40 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
             } else {
                 Scope::default()
             },
+            change: Change::default(),
         })
         .collect()
+}
+
+/// What an overlay and commands change of a third of the policies.
+pub(crate) fn change(random: &mut StdRng, policies: &mut [Policy]) {
+    const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
+    for policy in policies {
+        if random.random_bool(0.67) {
+            continue;
+        }
+        policy.change = Change {
+            disabled: random.random_bool(0.2),
+            action: ACTIONS.choose(random).copied().filter(|_| random.random()),
+            except: (0..random.random_range(0..=2))
+                .filter_map(|_| {
+                    let block = policy.entries.choose(random)?.block;
+                    small_part(random, block)
+                })
+                .collect(),
+            paused: random.random_bool(0.4).then(|| {
+                let devices = random.random_range(0..=2);
+                (0..devices).map(|_| device(random)).collect()
+            }),
+        };
+    }
+}
+
+/// At most a 32nd of a block, so that two of them and the holes leave some of it.
+fn small_part(random: &mut StdRng, block: Block) -> Option<Block> {
+    let width = width(block.address);
+    let length = random.random_range((block.length + 5).min(width)..=width);
+    (length >= block.length + 5).then(|| block_of(address_inside(random, block), length))
 }
 
 /// Conditions on the few hosts, interfaces and ports that frames have.
@@ -236,6 +268,34 @@ pub(crate) fn to_yaml(policies: &[Policy]) -> String {
     yaml
 }
 
+/// What an overlay changes of the policies; `None` where it changes nothing.
+pub(crate) fn to_overlay(policies: &[Policy]) -> Option<String> {
+    let mut yaml = "version: 1\noverrides:\n".to_owned();
+    let changed = policies.iter().filter(|policy| {
+        let Change {
+            paused: _,
+            ref disabled,
+            action,
+            ref except,
+        } = policy.change;
+        *disabled || action.is_some() || !except.is_empty()
+    });
+    let mut any = false;
+    for policy in changed {
+        let change = &policy.change;
+        writeln!(yaml, "  - policy: {}", policy.name).unwrap();
+        if change.disabled {
+            yaml.push_str("    enabled: false\n");
+        }
+        if let Some(action) = change.action {
+            writeln!(yaml, "    action: {action}").unwrap();
+        }
+        write_sequence(&mut yaml, "except", &change.except);
+        any = true;
+    }
+    any.then_some(yaml)
+}
+
 fn write_sequence(yaml: &mut String, key: &str, items: &[impl ToString]) {
     if items.is_empty() {
         return;
@@ -250,8 +310,10 @@ fn write_sequence(yaml: &mut String, key: &str, items: &[impl ToString]) {
 /// An address that is likely to be on one side or the other of an edge.
 pub(crate) fn destination(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
     let entries = policies.iter().flat_map(|policy| &policy.entries);
+    let excepted = policies.iter().flat_map(|policy| &policy.change.except);
     let blocks: Vec<Block> = entries
         .flat_map(|entry| entry.except.iter().chain([&entry.block]))
+        .chain(excepted)
         .copied()
         .collect();
     let Some(&block) = blocks.choose(random) else {

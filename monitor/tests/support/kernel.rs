@@ -5,16 +5,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use jiff::Timestamp;
 use monitor::{
     compile::{Ruleset, compile},
     datapath::{FrameOutcome, Sandbox, SandboxCounters},
     explain::{Decision, explain},
-    policy::{Action, Files, MacAddress, Packet, Ports, Service, load},
+    policy::{
+        Action, DeviceNames, Diagnostics, Effect, Files, Loaded, MacAddress, Moment, Packet, Ports,
+        RuntimeChange, RuntimeOverlay, Service, load,
+    },
 };
 use monitor_common::{Count, Reason};
 
 use super::{
-    generate::to_yaml,
+    generate::{to_overlay, to_yaml},
     reference::{Cells, Family, Model, Outcome, Policy, Total, Verdict, judge},
 };
 
@@ -34,7 +38,11 @@ pub(crate) struct Pair {
 impl Pair {
     /// Through the real reader and compiler on one side, as they are on the other.
     pub(crate) fn new(policies: Vec<Policy>) -> Self {
-        let read = read(&to_yaml(&policies));
+        let loaded = read(&to_yaml(&policies), to_overlay(&policies).as_deref());
+        let mut read = loaded.policies;
+        let pauses = pauses(&policies, &loaded.devices);
+        let warnings = pauses.put_on(&mut read, &Moment::given(Timestamp::UNIX_EPOCH));
+        assert_eq!(warnings, Diagnostics::default());
         let ruleset = compile(&read).unwrap();
         let sandbox =
             Sandbox::new(&ruleset, INTERFACE).expect("load the program (this test needs root)");
@@ -56,9 +64,9 @@ impl Pair {
         assert_eq!(
             found,
             expected,
-            "frame {}\npolicies\n{}",
+            "frame {}\npolicies\n{:#?}",
             hex::encode(frame),
-            to_yaml(&self.policies)
+            self.policies
         );
         if frame.len() >= 14 {
             // Shorter ones never reach the kernel.
@@ -125,7 +133,7 @@ impl Pair {
     /// Every cell of both, which must agree.
     pub(crate) fn check_cells(&self) {
         let found = self.cells(&self.sandbox.counters().unwrap());
-        assert_eq!(found, self.model.cells, "{}", to_yaml(&self.policies));
+        assert_eq!(found, self.model.cells, "{:#?}", self.policies);
     }
 
     /// The model's answer in the kernel's words.
@@ -211,20 +219,52 @@ fn service((protocol, port): (u8, u16)) -> Option<Service> {
 
 /// The ruleset of a policy file's text, which must be valid.
 pub(crate) fn compiled(yaml: &str) -> Ruleset {
-    compile(&read(yaml)).unwrap()
+    compile(&read(yaml, None).policies).unwrap()
 }
 
-fn read(yaml: &str) -> Vec<monitor::policy::Policy> {
-    let loaded = load(&[PathBuf::from("test.yaml")], &OneFile(yaml));
+/// What commands would ask for, so that the policies are paused as their
+/// changes say.
+fn pauses(policies: &[Policy], names: &DeviceNames) -> RuntimeOverlay {
+    let each = policies.iter().filter_map(|policy| {
+        let paused = policy.change.paused.as_ref()?;
+        let devices = paused.iter();
+        let devices = devices.flat_map(|device| names.named(&device.to_string()).unwrap());
+        Some(RuntimeChange {
+            effect: Effect::Pause(policy.name.parse().unwrap()),
+            devices: devices.collect(),
+            device: None,
+            since: Timestamp::UNIX_EPOCH,
+            ends: None,
+            reason: None,
+        })
+    });
+    RuntimeOverlay {
+        changes: each.collect(),
+        ..RuntimeOverlay::default()
+    }
+}
+
+const FILE: &str = "test.yaml";
+const OVERLAY: &str = "test.local.yaml";
+
+fn read(yaml: &str, overlay: Option<&str>) -> Loaded {
+    let texts = Texts { yaml, overlay };
+    let mut paths = vec![PathBuf::from(FILE)];
+    paths.extend(overlay.map(|_| PathBuf::from(OVERLAY)));
+    let loaded = load(&paths, &texts);
     assert!(
         !loaded.diagnostics.has_errors(),
         "{}\n{yaml}",
         loaded.diagnostics.render(false)
     );
-    loaded.policies
+    loaded
 }
 
-struct OneFile<'a>(&'a str);
+/// A policy file and perhaps an overlay.
+struct Texts<'a> {
+    yaml: &'a str,
+    overlay: Option<&'a str>,
+}
 
 fn insert<K: Ord>(cells: &mut BTreeMap<K, Total>, key: K, count: Count) {
     if count != Count::default() {
@@ -236,9 +276,10 @@ fn insert<K: Ord>(cells: &mut BTreeMap<K, Total>, key: K, count: Count) {
     }
 }
 
-impl Files for OneFile<'_> {
-    fn read(&self, _: &Path) -> std::io::Result<Vec<u8>> {
-        Ok(self.0.as_bytes().to_vec())
+impl Files for Texts<'_> {
+    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        let overlay = self.overlay.filter(|_| path == Path::new(OVERLAY));
+        Ok(overlay.unwrap_or(self.yaml).as_bytes().to_vec())
     }
 
     fn is_directory(&self, _: &Path) -> bool {

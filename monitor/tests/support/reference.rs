@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 use monitor::policy::{Action, MacAddress};
 use monitor_common::Reason;
 
-use super::scope::{self, Scope};
+use super::scope::{self, Device, Scope};
 
 /// Addresses whose first `length` bits are those of `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +29,17 @@ pub(crate) struct Policy {
     pub(crate) action: Action,
     pub(crate) entries: Vec<Entry>,
     pub(crate) scope: Scope,
+    pub(crate) change: Change,
+}
+
+/// What an overlay and a command change of a policy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) disabled: bool,
+    pub(crate) action: Option<Action>,
+    pub(crate) except: Vec<Block>,
+    /// Paused for these devices; where there are none, for all.
+    pub(crate) paused: Option<Vec<Device>>,
 }
 
 /// What is read from a frame.
@@ -129,11 +140,29 @@ impl Policy {
             action,
             entries: blocks.iter().map(entry).collect(),
             scope: Scope::default(),
+            change: Change::default(),
         }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
-        self.entries.iter().any(|entry| entry.contains(address))
+    fn matches(&self, packet: &Packet, interface: &str) -> bool {
+        let destination = packet.destination;
+        let named = self.entries.iter().any(|entry| entry.contains(destination));
+        named && self.scope.holds(packet, interface) && !self.change.stops(packet, interface)
+    }
+
+    fn action(&self) -> Action {
+        self.change.action.unwrap_or(self.action)
+    }
+}
+
+impl Change {
+    fn stops(&self, packet: &Packet, interface: &str) -> bool {
+        let excepted = |block: &Block| block.contains(packet.destination);
+        let paused = self.paused.as_ref().is_some_and(|devices| {
+            let mut each = devices.iter();
+            devices.is_empty() || each.any(|device| device.holds(packet, interface))
+        });
+        self.disabled || paused || self.except.iter().any(excepted)
     }
 }
 
@@ -261,13 +290,12 @@ pub(crate) fn decide(
     packet: &Packet,
 ) -> (Vec<usize>, Verdict) {
     let matched: Vec<usize> = (0..policies.len())
-        .filter(|&index| policies[index].contains(packet.destination))
-        .filter(|&index| policies[index].scope.holds(packet, interface))
+        .filter(|&index| policies[index].matches(packet, interface))
         .collect();
     let asked = |action| {
         matched
             .iter()
-            .any(|&index| policies[index].action == action)
+            .any(|&index| policies[index].action() == action)
     };
     let verdict = if asked(Action::Drop) && !asked(Action::Allow) {
         Verdict::Dropped

@@ -44,7 +44,7 @@ impl Scope {
 }
 
 impl Device {
-    fn holds(&self, packet: &Packet, interface: &str) -> bool {
+    pub(super) fn holds(&self, packet: &Packet, interface: &str) -> bool {
         match self {
             Self::Mac(mac, length) => {
                 bits(*mac)[..*length as usize] == bits(packet.source)[..*length as usize]
