@@ -14,9 +14,7 @@ use super::{Common, ReachArgs, print, print_json};
 /// The longest that a change stands by itself: a year, leap or not.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
-/// A policy does nothing for a while: it neither drops, counts nor allows.
-///
-/// Root only. In force at once, kept over a restart, gone at its time.
+/// Arguments of `pause`.
 #[derive(Args, Debug)]
 pub(crate) struct Pause {
     /// Name of the policy
@@ -30,9 +28,7 @@ pub(crate) struct Pause {
     reach: ReachArgs,
 }
 
-/// Packets to an address or network are dropped, or pass whatever policies say.
-///
-/// Root only. In force at once, kept over a restart, gone at its time.
+/// Arguments of `block` and `allow`.
 #[derive(Args, Debug)]
 pub(crate) struct ForDestination {
     /// An address or a CIDR

@@ -59,11 +59,20 @@ enum Verb {
     Status(ReachArgs),
     /// Read the policies again and put them in force; on an error the old ones stay
     Reload(ReachArgs),
-    /// Pause a policy for a while, for every device or some
+    /// Pause a policy for a while: it neither drops, counts nor allows
+    ///
+    /// Root only. In force when the command returns, kept over a restart, gone
+    /// at its time. `monitor status` lists what stands.
     Pause(change::Pause),
     /// Drop what goes to an address or network, for a while or until undone
+    ///
+    /// Root only. In force when the command returns, kept over a restart, gone
+    /// at its time. An `allow` wins over it.
     Block(change::ForDestination),
     /// Let pass what goes to an address or network, for a while or until undone
+    ///
+    /// Root only. In force when the command returns, kept over a restart, gone
+    /// at its time. It wins over every `drop`, of this filter alone.
     Allow(change::ForDestination),
     /// Remove the filter, its counters and its pins, and end the daemon
     Detach(ReachArgs),
