@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use nix::{
     errno::Errno,
     sys::{
@@ -27,6 +27,12 @@ pub fn now() -> Moment {
         clock_synchronised: is_synchronised(),
         since_boot: since_boot(),
     }
+}
+
+/// RFC 3339; nobody reads fractions of a second.
+#[must_use]
+pub fn to_the_second(time: Timestamp) -> String {
+    time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
 /// `None` where the kernel does not tell.

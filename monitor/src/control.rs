@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, Unit};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    clock::to_the_second,
     policy::{Effect, Moment, RuntimeChange},
     snapshot::{ReloadSnapshot, Snapshot},
     state_dir::Edge,
@@ -143,18 +143,12 @@ impl StandingChange {
             command: change.effect.command(),
             policy: change.policy().to_string(),
             device: change.device.clone(),
-            since: seconds(change.since),
-            until: change.ends.map(|end| seconds(end.by_clock(moment))),
+            since: to_the_second(change.since),
+            until: change.ends.map(|end| to_the_second(end.by_clock(moment))),
             waits_for_clock: opens && !change.end_is_known(moment),
             reason: change.reason.clone(),
         }
     }
-}
-
-/// Nobody reads fractions of a second.
-fn seconds(time: Timestamp) -> String {
-    let rounded = time.round(Unit::Second).unwrap_or(time);
-    rounded.to_string()
 }
 
 impl fmt::Display for StandingChange {
@@ -169,6 +163,9 @@ impl fmt::Display for StandingChange {
         }
         if self.waits_for_clock {
             f.write_str(", off until the clock is synchronised")?;
+        }
+        if !self.command.ends_with(&self.policy) {
+            write!(f, ", policy {}", self.policy)?;
         }
         match &self.reason {
             Some(reason) => write!(f, ": {reason}"),

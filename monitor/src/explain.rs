@@ -4,7 +4,10 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Serialize, Serializer};
 
-use crate::policy::{Action, Met, Packet, Policy, PolicyName};
+use crate::{
+    clock::to_the_second,
+    policy::{Action, Met, Packet, Policy, PolicyName},
+};
 
 /// The answer for one destination address.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -171,7 +174,7 @@ fn resting(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<Resting>
         prefix: found.prefix,
         source: found.source,
         reason: rest.reason(),
-        until: policy.rests_until().map(|until| until.to_string()),
+        until: policy.rests_until().map(to_the_second),
     })
 }
 
@@ -197,16 +200,27 @@ fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Ma
     Some((found.length, entry))
 }
 
+/// The command that made a policy, and those that paused it.
 fn by_command(policy: &Policy) -> Vec<Changed> {
+    let made = policy.command().map(|command| Changed {
+        source: policy.place().file().display().to_string(),
+        changes: match policy.expires() {
+            Some(end) => format!("{command} until {}", to_the_second(end)),
+            None => format!("{command} until it is undone"),
+        },
+        reason: policy.description().map(str::to_owned),
+    });
     let pauses = policy.pauses().iter().map(|pause| Changed {
         source: pause.source.clone(),
         changes: match &pause.device {
-            Some(device) => format!("paused for {device} until {}", pause.until),
-            None => format!("paused until {}", pause.until),
+            Some(device) => {
+                format!("paused for {device} until {}", to_the_second(pause.until))
+            }
+            None => format!("paused until {}", to_the_second(pause.until)),
         },
         reason: pause.reason.clone(),
     });
-    pauses.collect()
+    made.into_iter().chain(pauses).collect()
 }
 
 fn left_out(policy: &Policy, address: IpAddr) -> Option<LeftOut> {

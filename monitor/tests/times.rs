@@ -70,6 +70,28 @@ fn an_expiry_makes_a_generation_by_itself_also_while_the_files_are_broken() {
     assert!(human.contains("resting    brief: expired"), "{human}");
 }
 
+#[test]
+fn an_expiry_that_no_daemon_saw_is_told_and_made_good_by_the_next() {
+    let lab = Lab::new("missed-expiry");
+    lab.write_policies(&policies(&from_now(3)));
+    let daemon = lab.start(&["--mode", "generic"]);
+    daemon.kill();
+    let state = lab.directory.path().join("state");
+    let status = || {
+        let output = lab.monitor(&["status", "--state-dir", state.to_str().unwrap()]);
+        text(&output.stdout)
+    };
+    assert!(!status().contains("MISSED"));
+    poll("the expiry has passed", || {
+        status().contains("MISSED     brief: due to change at ")
+    });
+    assert!(status().contains("still as it was then: drop"));
+    assert_eq!(lab.status()["policies"][0]["action"], "drop");
+    let _daemon = lab.start(&["--mode", "generic"]);
+    assert!(lab.status()["policies"][0]["action"].is_null());
+    assert!(!status().contains("MISSED"));
+}
+
 /// What the kernel says of this machine's clock is taken as it is.
 #[test]
 fn an_allow_that_expires_needs_a_synchronised_clock() {

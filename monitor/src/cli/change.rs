@@ -120,10 +120,7 @@ fn render(changed: &Changed) -> String {
             .map_or_else(String::new, |device| format!(" for {device}"));
         return format!("undone: {}{whom}{generation}\n", change.command);
     }
-    format!(
-        "in force: {change} (policy {}){generation}\n",
-        change.policy
-    )
+    format!("in force: {change}{generation}\n")
 }
 
 fn length(text: &str) -> Result<Duration, String> {

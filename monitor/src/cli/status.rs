@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::{Common, ReachArgs, print, print_json, table};
 use monitor::{
+    clock::to_the_second,
     control::{DaemonStatus, Resting, Status},
     snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
     state_dir::Edge,
@@ -58,7 +59,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
         let _ = writeln!(text, "policies   loaded, as the files are now");
     }
     for change in changes {
-        let _ = writeln!(text, "by command {change} (policy {})", change.policy);
+        let _ = writeln!(text, "by command {change}");
     }
     for Resting {
         policy,
@@ -86,6 +87,7 @@ fn no_daemon_lines(text: &mut String, missed: &[Edge]) {
         "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
     );
     for Edge { at, policy, until } in missed {
+        let at = to_the_second(*at);
         let _ = writeln!(
             text,
             "MISSED     {policy}: due to change at {at}, and still as it was then: {until}"

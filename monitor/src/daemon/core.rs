@@ -327,7 +327,7 @@ impl Core {
             Some(Resting {
                 policy: policy.name().to_string(),
                 reason: policy.rest()?.reason().to_owned(),
-                until: policy.rests_until().map(|edge| edge.to_string()),
+                until: policy.rests_until().map(clock::to_the_second),
             })
         });
         each.collect()

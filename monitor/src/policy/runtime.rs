@@ -416,7 +416,7 @@ mod tests {
             assert!(!overlay.put_on(&mut policies, moment).has_errors());
             let active = policies.iter().filter(|policy| policy.is_active());
             active
-                .map(|policy| policy.action())
+                .map(Policy::action)
                 .collect::<Vec<Action>>()
         };
         let started_anew = moment("2026-01-01T00:01:00Z", [8; 16], 5);
