@@ -113,6 +113,18 @@ pub struct DaemonStatus {
     /// What commands changed, in the order in which they asked.
     #[serde(default)]
     pub changes: Vec<StandingChange>,
+    /// Interfaces that were asked for and are not filtered, sorted by name.
+    #[serde(default)]
+    pub waiting: Vec<WaitingInterface>,
+}
+
+/// An interface that was asked for and is not filtered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingInterface {
+    /// Its name.
+    pub interface: String,
+    /// Why, in words that begin with the name.
+    pub why: String,
 }
 
 /// A change that a command made, and that stands.

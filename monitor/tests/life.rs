@@ -214,13 +214,6 @@ fn a_mode_change_is_announced_and_undone_where_a_later_interface_fails() {
 #[test]
 fn a_start_that_fails_attaches_nothing() {
     let lab = Lab::new("fails");
-    let missing = refused(&lab, &["--interface", "wlan7"]);
-    assert!(
-        missing.contains("wlan7") && missing.contains("wlan0"),
-        "{missing}"
-    );
-    assert!(!lab.pin_dir.exists(), "no pins without a filter");
-
     let none = refused(&lab, &[]);
     assert!(none.contains("--interface"), "{none}");
 

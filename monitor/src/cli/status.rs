@@ -44,6 +44,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
         resting,
         risks,
         changes,
+        waiting,
         ..
     } = daemon;
     let _ = writeln!(
@@ -57,6 +58,9 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
         );
     } else {
         let _ = writeln!(text, "policies   loaded, as the files are now");
+    }
+    for interface in waiting {
+        let _ = writeln!(text, "WAITING    {}", interface.why);
     }
     for change in changes {
         let _ = writeln!(text, "by command {change}");

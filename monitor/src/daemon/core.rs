@@ -1,6 +1,7 @@
 //! The daemon without its tasks: every call blocks until it is done.
 
 mod changes;
+mod interfaces;
 mod risks;
 
 use std::{
@@ -10,6 +11,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use interfaces::Waiting;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
@@ -72,6 +74,8 @@ struct Current {
     runtime: RuntimeOverlay,
     /// What they cut off that nobody accepted.
     risks: Vec<RiskInForce>,
+    /// Interfaces that were asked for and are not filtered.
+    waiting: Waiting,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     reload: Option<ReloadSnapshot>,
@@ -136,6 +140,7 @@ impl Core {
             devices,
             runtime,
             risks: Vec::new(),
+            waiting: Waiting::new(),
             behind: false,
             reload: Some(ReloadSnapshot {
                 success: true,
@@ -154,6 +159,10 @@ impl Core {
             started,
         };
         core.keep_edges(&lock(&core.current), &moment);
+        if let Some(filter) = &*lock(&core.filter) {
+            let waiting = core.waiting(filter, None)?;
+            lock(&core.current).waiting = waiting;
+        }
         Ok((core, notes))
     }
 
@@ -346,6 +355,7 @@ impl Core {
                 resting: self.resting(),
                 risks: self.risks(),
                 changes: self.standing(),
+                waiting: self.waiting_interfaces(),
             }),
             missed_edges: Vec::new(),
             snapshot: self.snapshot()?,

@@ -137,13 +137,14 @@ async fn pass_edge(core: &Arc<Core>) {
     }
 }
 
-/// Judges what is in force for the addresses that the gateway has now. Warns,
-/// and changes nothing of it.
+/// Attaches to interfaces that appeared, then judges what is in force for the
+/// addresses that the gateway has now: that warns, and changes nothing of it.
 async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
     if let Err(error) = waited {
         error!("watch the addresses of this machine: {error}");
         tokio::time::sleep(RETRY).await;
     }
+    attach_to_new(core).await;
     let judging = Arc::clone(core);
     match spawn_blocking(move || judging.recheck()).await {
         Ok(Ok(changes)) => {
@@ -162,6 +163,20 @@ async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
         }
         Ok(Err(error)) => error!("look at the changed addresses: {}", error_text(&error)),
         Err(panic) => error!("a look at the addresses ended unexpectedly: {panic}"),
+    }
+}
+
+/// Attaches to interfaces that appeared since.
+async fn attach_to_new(core: &Arc<Core>) {
+    let looking = Arc::clone(core);
+    match spawn_blocking(move || looking.look_at_interfaces()).await {
+        Ok(Ok(changes)) => {
+            for change in changes {
+                warn!("{change}");
+            }
+        }
+        Ok(Err(error)) => error!("look at the changed interfaces: {}", error_text(&error)),
+        Err(panic) => error!("a look at the interfaces ended unexpectedly: {panic}"),
     }
 }
 

@@ -74,24 +74,33 @@ fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
     }
 }
 
+/// The interfaces of some names.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    /// Those that are there, in the order of the names.
+    pub(super) present: Vec<Interface>,
+    /// Names of which there is none.
+    pub(super) absent: Vec<String>,
+    /// Every interface of this network namespace.
+    pub(super) all: Vec<Interface>,
+}
+
 /// Looks up every name, before anything is changed.
-pub(super) fn find_interfaces(names: &[String]) -> Result<Vec<Interface>, Error> {
+pub(super) fn find_interfaces(names: &[String]) -> Result<Found, Error> {
     let all =
         interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
-    let mut found = Vec::new();
+    let mut found = Found {
+        present: Vec::new(),
+        absent: Vec::new(),
+        all,
+    };
     for name in names {
-        let interface = all.iter().find(|interface| interface.name == *name);
-        let interface = interface.ok_or_else(|| Error::NoInterface {
-            name: name.clone(),
-            existing: all
-                .iter()
-                .map(|interface| interface.name.as_str())
-                .collect::<Vec<_>>()
-                .join(", "),
-        })?;
-        found.push(interface.clone());
+        match found.all.iter().find(|interface| interface.name == *name) {
+            Some(interface) => found.present.push(interface.clone()),
+            None => found.absent.push(name.clone()),
+        }
     }
-    refuse_bridge_and_port(&found)?;
+    refuse_bridge_and_port(&found.present)?;
     Ok(found)
 }
 

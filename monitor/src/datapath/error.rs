@@ -27,17 +27,6 @@ pub enum Error {
         found: String,
     },
 
-    /// No such interface in this network namespace.
-    #[error(
-        "no network interface {name:?} here; there are: {existing}; give another with --interface"
-    )]
-    NoInterface {
-        /// As given.
-        name: String,
-        /// Names of those that exist.
-        existing: String,
-    },
-
     /// The same packets would be seen twice.
     #[error(
         "interface {port} is a port of the bridge {bridge}, and both were given: packets would be counted twice; give one of them"

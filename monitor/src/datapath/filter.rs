@@ -43,7 +43,7 @@ pub struct Applied {
 
 /// The right and the means to change what is in force.
 pub struct Filter {
-    pins: Pins,
+    pub(super) pins: Pins,
     state: State,
     /// Open as long as the filter is held, so that others can find who holds it.
     links: Vec<OwnedFd>,
@@ -127,16 +127,16 @@ impl Filter {
         request: &Request<'_>,
         progress: Progress<'_>,
     ) -> Result<Applied, Error> {
-        let interfaces = find_interfaces(request.interfaces)?;
+        let found = find_interfaces(request.interfaces)?;
+        let (interfaces, mut notes) = self.with_renamed(found)?;
         let number = self.pins.generations()?.last().map_or(1, |last| last + 1);
-        let mut built = self.build(number, request, progress)?;
-        let mut notes = Vec::new();
+        let mut built = self.build(number, request, &interfaces, progress)?;
         if let Err(error) = self.swap(&interfaces, request.mode, &built, &mut notes) {
             // The first error is the one to tell.
             let _ = self.pins.remove_generation(number);
             return Err(error);
         }
-        for error in self.retire(&interfaces, &mut notes) {
+        for error in self.retire(request.interfaces, &mut notes) {
             // The new generation is in force all the same; the next one removes what is left.
             notes.push(error.to_string());
         }
@@ -151,13 +151,13 @@ impl Filter {
         &mut self,
         number: u64,
         request: &Request<'_>,
+        interfaces: &[Interface],
         progress: Progress<'_>,
     ) -> Result<Generation, Error> {
         let names = request.ruleset.policies.iter().map(|policy| &policy.name);
         let policy_slots = self.state.assign_policies(names)?;
-        let interfaces = request
-            .interfaces
-            .iter()
+        let names = interfaces.iter().map(|interface| &interface.name);
+        let interfaces = names
             .map(|name| Ok((name.clone(), self.state.assign_interface(name)?)))
             .collect::<Result<Vec<_>, Error>>()?;
         let plan = Plan {
@@ -338,20 +338,18 @@ impl Filter {
         }
     }
 
-    /// Detaches interfaces that are no longer asked for, waits until no packet
-    /// runs an old program, and removes the old generations.
-    fn retire(&mut self, interfaces: &[Interface], notes: &mut Vec<String>) -> Vec<Error> {
+    /// Detaches interfaces that are no longer asked for or no longer there, waits
+    /// until no packet runs an old program, and removes the old generations.
+    fn retire(&mut self, wanted: &[String], notes: &mut Vec<String>) -> Vec<Error> {
         let mut errors = Vec::new();
         let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
         });
-        let unwanted = |name: &&String| interfaces.iter().all(|wanted| wanted.name != **name);
-        for name in linked.iter().filter(unwanted) {
-            let removed =
-                pins::open(&self.pins.link(name)).and_then(|link| self.remove_link(name, &link));
-            match removed {
-                Ok(()) => notes.push(format!("{name}: detached, it is no longer asked for")),
+        for name in &linked {
+            match self.retire_link(name, wanted.contains(name)) {
+                Ok(Some(note)) => notes.push(note),
+                Ok(None) => {}
                 Err(error) => errors.push(error),
             }
         }
@@ -361,6 +359,16 @@ impl Filter {
         }
         errors.extend(self.remove_unused_generations().err());
         errors
+    }
+
+    /// Removes a link where it is not wanted or its interface was deleted.
+    fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {
+        let link = pins::open(&self.pins.link(name))?;
+        if wanted && link_info(name, &link)?.ifindex != 0 {
+            return Ok(None);
+        }
+        self.remove_link(name, &link)?;
+        Ok((!wanted).then(|| format!("{name}: detached, it is no longer asked for")))
     }
 
     fn remove_unused_generations(&self) -> Result<(), Error> {

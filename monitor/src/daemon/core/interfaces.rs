@@ -1,0 +1,72 @@
+//! Interfaces that come and go.
+
+use std::collections::BTreeMap;
+
+use super::{Core, LoadError, lock};
+use crate::{
+    control::WaitingInterface,
+    datapath::{Filter, InterfaceState},
+    error_text::error_text,
+};
+
+/// Why each interface that was asked for is not filtered; not those that are.
+pub(super) type Waiting = BTreeMap<String, String>;
+
+impl Core {
+    /// Attaches to interfaces that appeared, with the ruleset in force. Returns
+    /// what changed, in words.
+    pub(in crate::daemon) fn look_at_interfaces(&self) -> Result<Vec<String>, LoadError> {
+        let mut filter = lock(&self.filter);
+        let Some(filter) = filter.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let states = filter.states(&self.settings.interfaces)?;
+        let mut refused = None;
+        if states.contains(&InterfaceState::Unfiltered) {
+            let ruleset = lock(&self.current).ruleset.clone();
+            match self.apply(filter, &ruleset.unwrap_or_default()) {
+                Ok(applied) => *lock(&self.loggers) = applied.loggers,
+                Err(error) => refused = Some(error_text(&error)),
+            }
+        }
+        let now = self.waiting(filter, refused.as_deref())?;
+        let before = std::mem::replace(&mut lock(&self.current).waiting, now.clone());
+        let came = before.keys().filter(|name| !now.contains_key(*name));
+        let came = came.map(|name| format!("{name}: is there, and filtered"));
+        let differs = |(name, why): &(&String, &String)| before.get(*name) != Some(*why);
+        let others = now.iter().filter(differs).map(|(_, why)| why.clone());
+        Ok(came.chain(others).collect())
+    }
+
+    /// `refused` is why the kernel did not take what is there.
+    pub(super) fn waiting(
+        &self,
+        filter: &Filter,
+        refused: Option<&str>,
+    ) -> Result<Waiting, LoadError> {
+        let names = &self.settings.interfaces;
+        let states = filter.states(names)?;
+        let each = names.iter().zip(states).filter_map(|(name, state)| {
+            let why = match state {
+                InterfaceState::Filtered => return None,
+                InterfaceState::Absent(why) => why,
+                InterfaceState::Unfiltered => match refused {
+                    Some(why) => format!("{name}: is NOT filtered: {why}"),
+                    None => format!("{name}: is NOT filtered"),
+                },
+            };
+            Some((name.clone(), why))
+        });
+        Ok(each.collect())
+    }
+
+    /// For `status`.
+    pub(super) fn waiting_interfaces(&self) -> Vec<WaitingInterface> {
+        let current = lock(&self.current);
+        let each = current.waiting.iter().map(|(name, why)| WaitingInterface {
+            interface: name.clone(),
+            why: why.clone(),
+        });
+        each.collect()
+    }
+}
