@@ -2,6 +2,7 @@
 
 mod changes;
 mod interfaces;
+mod load;
 mod risks;
 
 use std::{
@@ -13,30 +14,20 @@ use std::{
 
 use interfaces::Waiting;
 use jiff::{SignedDuration, Timestamp};
+pub use load::LoadError;
+use load::{FELL_BACK, Usable, kept_changes, last_good, load, reason};
 use tokio::sync::Notify;
 
 use crate::{
     clock,
-    compile::{Ruleset, compile, compile_files},
+    compile::{Ruleset, compile},
     config::Settings,
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
-    error_text::error_text,
     policy::{DeviceNames, Diagnostics, Disk, Moment, Policy, RuntimeOverlay},
     snapshot::{ReloadSnapshot, Snapshot},
-    state_dir::{RUNTIME_FILE, read_runtime, set_runtime_aside},
+    state_dir::{LastGood, StateDirError},
 };
-
-/// Why policies are not put in force.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// The policies cannot be used.
-    #[error("the policies have errors:\n{0}")]
-    Policies(String),
-    /// The policies are fine, and the kernel did not take the filter.
-    #[error(transparent)]
-    Datapath(#[from] datapath::Error),
-}
 
 /// Why a filter is not detached.
 #[derive(Debug, thiserror::Error)]
@@ -78,23 +69,11 @@ struct Current {
     waiting: Waiting,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
+    /// What the policies were read from, until it is kept.
+    to_keep: Option<LastGood>,
     reload: Option<ReloadSnapshot>,
     /// Every file the policies were read from.
     files: BTreeSet<PathBuf>,
-}
-
-/// Policies that were read and compiled, or why not.
-struct Loaded {
-    result: Result<Usable, LoadError>,
-    files: BTreeSet<PathBuf>,
-    warnings: String,
-}
-
-/// Policies without errors.
-struct Usable {
-    ruleset: Ruleset,
-    policies: Vec<Policy>,
-    devices: DeviceNames,
 }
 
 /// How soon to look again at a clock that is not synchronised yet, or to try
@@ -123,11 +102,18 @@ impl Core {
         let mut runtime = kept_changes(&settings, &mut notes);
         let ended = runtime.remove_ended(&moment);
         notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
-        let loaded = load(&settings, &runtime, &moment);
+        let mut loaded = load(&settings, &Disk, &runtime, &moment);
+        let mut error = None;
+        if let Err(LoadError::Policies(errors)) = loaded.result {
+            loaded.result = Ok(last_good(&errors, &settings, &runtime, &moment)?);
+            notes.insert(0, format!("{FELL_BACK}\n{errors}"));
+            error = Some(errors);
+        }
         let Usable {
             ruleset,
             policies,
             devices,
+            read,
         } = loaded.result?;
         let mut filter = Filter::open(&settings.pin_dir)?;
         filter.pin_dir().clone_into(&mut settings.pin_dir);
@@ -142,10 +128,11 @@ impl Core {
             risks: Vec::new(),
             waiting: Waiting::new(),
             behind: false,
+            to_keep: error.is_none().then_some(read),
             reload: Some(ReloadSnapshot {
-                success: true,
+                success: error.is_none(),
                 timestamp: now(),
-                error: None,
+                error,
             }),
             files: loaded.files,
         };
@@ -179,6 +166,14 @@ impl Core {
         paths
     }
 
+    /// Keeps what the policies in force were read from, where that is new.
+    pub(super) fn keep_last_good(&self) -> Result<(), StateDirError> {
+        let Some(read) = lock(&self.current).to_keep.take() else {
+            return Ok(());
+        };
+        read.write(&self.settings.state_dir)
+    }
+
     /// Waits until a reload has ended that a client asked for.
     pub(super) async fn reloaded(&self) {
         self.reloaded.notified().await;
@@ -202,7 +197,7 @@ impl Core {
         let filter = filter.as_mut()?;
         let moment = clock::now();
         let runtime = lock(&self.current).runtime.clone();
-        let loaded = load(&self.settings, &runtime, &moment);
+        let loaded = load(&self.settings, &Disk, &runtime, &moment);
         let mut current = lock(&self.current);
         current.files = loaded.files;
         let in_force = current.reload.as_ref().is_some_and(|reload| reload.success);
@@ -369,87 +364,14 @@ impl Current {
             ruleset,
             policies,
             devices,
+            read,
         } = usable;
+        self.to_keep = Some(read);
         self.ruleset = Some(ruleset);
         self.policies = policies;
         self.devices = devices;
         self.risks.clear();
     }
-}
-
-/// Why a reload failed: mending the files helps in one case only.
-fn reason(error: &LoadError) -> String {
-    let text = error_text(error);
-    match error {
-        LoadError::Policies(_) => text,
-        LoadError::Datapath(_) => {
-            format!("the policies are fine, but the kernel did not take them: {text}")
-        }
-    }
-}
-
-/// What commands changed before the last daemon ended. What cannot be read is
-/// set aside: the files must be in force all the same.
-fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> RuntimeOverlay {
-    read_runtime(&settings.state_dir).unwrap_or_else(|error| {
-        let kept = match set_runtime_aside(&settings.state_dir) {
-            Ok(aside) => format!("it is kept as {}", aside.display()),
-            Err(error) => format!("it cannot be set aside: {error}"),
-        };
-        notes.push(format!(
-            "what `pause`, `block` and `allow` had changed cannot be read and is NOT in force: {error}; {kept}"
-        ));
-        RuntimeOverlay {
-            file: settings.state_dir.join(RUNTIME_FILE),
-            ..RuntimeOverlay::default()
-        }
-    })
-}
-
-fn load(settings: &Settings, runtime: &RuntimeOverlay, moment: &Moment) -> Loaded {
-    let gateway = match settings.gateway() {
-        Ok(gateway) => gateway,
-        Err(error) => {
-            return Loaded {
-                result: Err(error.into()),
-                files: BTreeSet::new(),
-                warnings: String::new(),
-            };
-        }
-    };
-    let compiled = compile_files(&settings.policies, &Disk, runtime, moment, &gateway);
-    let mut rendered = compiled.diagnostics.without_notes().render(false);
-    if let Some(ruleset) = &compiled.ruleset {
-        rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
-    }
-    let (result, warnings) = match compiled.ruleset {
-        // Without errors, warnings are all there is.
-        Some(ruleset) => {
-            let usable = Usable {
-                ruleset,
-                policies: compiled.policies,
-                devices: compiled.devices,
-            };
-            (Ok(usable), rendered)
-        }
-        None => (Err(LoadError::Policies(rendered)), String::new()),
-    };
-    Loaded {
-        result,
-        files: compiled.files.into_iter().collect(),
-        warnings,
-    }
-}
-
-/// A line for each interface that policies name and the filter is not on: most
-/// likely a slip, and without it nobody would see that they never match.
-fn elsewhere(ruleset: &Ruleset, attached: &[String]) -> String {
-    let named = ruleset.scopes.interfaces.keys();
-    let missing = named.filter(|name| !attached.contains(name));
-    let lines = missing.map(|name| {
-        format!("warning: policies name the interface {name}, and the filter is not on it\n")
-    });
-    lines.collect()
 }
 
 fn request<'a>(settings: &'a Settings, ruleset: &'a Ruleset) -> Request<'a> {

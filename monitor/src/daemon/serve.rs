@@ -86,6 +86,7 @@ async fn supervise(
     loop {
         let next_look = core.next_look(&clock::now());
         watch_files(&mut files, core);
+        keep_last_good(core).await;
         read_logs(&mut log_readers, core);
         tokio::select! {
             biased;
@@ -212,6 +213,16 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Option<Reloade
         Some(error) => error!("the reload failed, {in_force}:\n{}", error.trim_end()),
     }
     Some(reloaded)
+}
+
+/// After it is in force: nobody waits for the disk.
+async fn keep_last_good(core: &Arc<Core>) {
+    let keeping = Arc::clone(core);
+    match spawn_blocking(move || keeping.keep_last_good()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!("keep the policies for the next start: {error}"),
+        Err(panic) => error!("keeping the policies ended unexpectedly: {panic}"),
+    }
 }
 
 fn watch_files(files: &mut FileWatch, core: &Core) {

@@ -2,6 +2,7 @@
 //! Each file is replaced whole or not at all.
 
 mod edges;
+mod last_good;
 mod runtime;
 
 use std::{
@@ -11,6 +12,7 @@ use std::{
 };
 
 pub use edges::{Edge, Edges};
+pub use last_good::{LastGood, Recorder};
 pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
 
 /// A file of the state directory that cannot be used.
@@ -51,14 +53,18 @@ fn read(path: &Path) -> Result<Option<String>, StateDirError> {
     }
 }
 
-/// Puts `text` in the place of what a file holds, for the owner's eyes only.
-fn write(path: &Path, text: serde_json::Result<String>) -> Result<(), StateDirError> {
+/// Puts `content` in the place of what a file holds, for the owner's eyes only.
+fn write<T, E>(path: &Path, content: Result<T, E>) -> Result<(), StateDirError>
+where
+    T: AsRef<[u8]>,
+    io::Error: From<E>,
+{
     let directory = path.parent().unwrap_or(Path::new(""));
     let replace = || {
-        let text = text?;
+        let content = content?;
         // Temporary files are made with mode 0600.
         let mut file = tempfile::NamedTempFile::new_in(directory)?;
-        file.write_all(text.as_bytes())?;
+        file.write_all(content.as_ref())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
         File::open(directory)?.sync_all()

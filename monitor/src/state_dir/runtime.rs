@@ -35,7 +35,7 @@ pub fn write_runtime(overlay: &RuntimeOverlay) -> Result<(), StateDirError> {
         let line = serde_json::to_string(change)?;
         Ok(line + "\n")
     });
-    write(&overlay.file, lines.collect())
+    write(&overlay.file, lines.collect::<serde_json::Result<String>>())
 }
 
 /// Moves a file that cannot be read out of the way, and returns where to.

@@ -1,0 +1,140 @@
+//! Policy files → what can be put in force, or why not.
+
+use std::{collections::BTreeSet, path::PathBuf};
+
+use crate::{
+    compile::{Ruleset, compile_files},
+    config::Settings,
+    datapath,
+    error_text::error_text,
+    policy::{DeviceNames, Files, Moment, Policy, RuntimeOverlay},
+    state_dir::{LastGood, RUNTIME_FILE, Recorder, read_runtime, set_runtime_aside},
+};
+
+/// Why policies are not put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The policies cannot be used.
+    #[error("the policies have errors:\n{0}")]
+    Policies(String),
+    /// The policies are fine, and the kernel did not take the filter.
+    #[error(transparent)]
+    Datapath(#[from] datapath::Error),
+}
+
+/// Policies that were read and compiled, or why not.
+pub(super) struct Loaded {
+    pub(super) result: Result<Usable, LoadError>,
+    pub(super) files: BTreeSet<PathBuf>,
+    pub(super) warnings: String,
+}
+
+/// Policies without errors.
+pub(super) struct Usable {
+    pub(super) ruleset: Ruleset,
+    pub(super) policies: Vec<Policy>,
+    pub(super) devices: DeviceNames,
+    /// What they were read from.
+    pub(super) read: LastGood,
+}
+
+/// Why a reload failed: mending the files helps in one case only.
+pub(super) fn reason(error: &LoadError) -> String {
+    let text = error_text(error);
+    match error {
+        LoadError::Policies(_) => text,
+        LoadError::Datapath(_) => {
+            format!("the policies are fine, but the kernel did not take them: {text}")
+        }
+    }
+}
+
+/// What commands changed before the last daemon ended. What cannot be read is
+/// set aside: the files must be in force all the same.
+pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> RuntimeOverlay {
+    read_runtime(&settings.state_dir).unwrap_or_else(|error| {
+        let kept = match set_runtime_aside(&settings.state_dir) {
+            Ok(aside) => format!("it is kept as {}", aside.display()),
+            Err(error) => format!("it cannot be set aside: {error}"),
+        };
+        notes.push(format!(
+            "what `pause`, `block` and `allow` had changed cannot be read and is NOT in force: {error}; {kept}"
+        ));
+        RuntimeOverlay {
+            file: settings.state_dir.join(RUNTIME_FILE),
+            ..RuntimeOverlay::default()
+        }
+    })
+}
+
+/// What to say where the files are broken and those of the last time are not.
+pub(super) const FELL_BACK: &str = "THE POLICY FILES CANNOT BE USED. What was in force last is loaded instead, until they are mended:";
+
+/// The policies that were in force last, where a daemon kept them and they can
+/// still be used; else `errors`, which are those of the files now.
+pub(super) fn last_good(
+    errors: &str,
+    settings: &Settings,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+) -> Result<Usable, LoadError> {
+    let refuse = |why: String| LoadError::Policies(format!("{errors}{why}"));
+    let kept = LastGood::read(&settings.state_dir)
+        .map_err(|error| refuse(format!("\nwhat was in force last cannot be used: {error}")))?;
+    let loaded = load(settings, &kept, runtime, moment);
+    loaded.result.map_err(|_| refuse(String::new()))
+}
+
+/// Reads the policies from `files` and compiles them.
+pub(super) fn load(
+    settings: &Settings,
+    files: &dyn Files,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+) -> Loaded {
+    let gateway = match settings.gateway() {
+        Ok(gateway) => gateway,
+        Err(error) => {
+            return Loaded {
+                result: Err(error.into()),
+                files: BTreeSet::new(),
+                warnings: String::new(),
+            };
+        }
+    };
+    let recorder = Recorder::new(files);
+    let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
+    let mut rendered = compiled.diagnostics.without_notes().render(false);
+    if let Some(ruleset) = &compiled.ruleset {
+        rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
+    }
+    let (result, warnings) = match compiled.ruleset {
+        // Without errors, warnings are all there is.
+        Some(ruleset) => {
+            let usable = Usable {
+                ruleset,
+                policies: compiled.policies,
+                devices: compiled.devices,
+                read: recorder.into_last_good(),
+            };
+            (Ok(usable), rendered)
+        }
+        None => (Err(LoadError::Policies(rendered)), String::new()),
+    };
+    Loaded {
+        result,
+        files: compiled.files.into_iter().collect(),
+        warnings,
+    }
+}
+
+/// A line for each interface that policies name and the filter is not on: most
+/// likely a slip, and without it nobody would see that they never match.
+fn elsewhere(ruleset: &Ruleset, attached: &[String]) -> String {
+    let named = ruleset.scopes.interfaces.keys();
+    let missing = named.filter(|name| !attached.contains(name));
+    let lines = missing.map(|name| {
+        format!("warning: policies name the interface {name}, and the filter is not on it\n")
+    });
+    lines.collect()
+}
