@@ -11,6 +11,7 @@ mod abi;
 mod counters;
 mod names;
 mod ruleset;
+pub mod trie;
 
 pub use abi::{ABI_HASH, ABI_VERSION};
 pub use counters::{

@@ -103,7 +103,8 @@ pub struct GenerationPolicy {
     pub prefixes_v6: u32,
 }
 
-/// Names of the read-only constants that a load sets; `u32`, host order.
+/// Names of the read-only constants that a load sets; `u32` where nothing else
+/// is said, host order.
 ///
 /// A `u32` rather than a `bool`, because the loader writes raw bytes and a
 /// `bool` other than 0 or 1 is undefined behaviour.
@@ -114,6 +115,22 @@ pub mod global {
     pub const HAS_IPV4: &str = "HAS_IPV4";
     /// 1 where the ruleset has IPv6 prefixes.
     pub const HAS_IPV6: &str = "HAS_IPV6";
+    /// Bits that all prefixes of the IPv4 trie share.
+    pub const SKIP_V4: &str = "SKIP_V4";
+    /// Those bits, left aligned in a `u64`.
+    pub const COMMON_V4: &str = "COMMON_V4";
+    /// Match set of IPv4 addresses that begin otherwise.
+    pub const OUTSIDE_V4: &str = "OUTSIDE_V4";
+    /// Bits that index the first nodes of the IPv4 trie.
+    pub const DIRECT_V4: &str = "DIRECT_V4";
+    /// Bits that all prefixes of the IPv6 trie share.
+    pub const SKIP_V6: &str = "SKIP_V6";
+    /// Those bits, left aligned in a `u64`.
+    pub const COMMON_V6: &str = "COMMON_V6";
+    /// Match set of IPv6 addresses that begin otherwise.
+    pub const OUTSIDE_V6: &str = "OUTSIDE_V6";
+    /// Bits that index the first nodes of the IPv6 trie.
+    pub const DIRECT_V6: &str = "DIRECT_V6";
     /// The `NEEDS_*` that any match set has.
     pub const NEEDS: &str = "NEEDS";
     /// Words of each class; scope `s` has bit `s % 32` of word `s / 32`.

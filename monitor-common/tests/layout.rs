@@ -10,7 +10,7 @@ use std::ptr;
 use monitor_common::{
     ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
     InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MatchEntry, MatchSet, NAME_BYTES,
-    PolicyCounters, PolicyRecord, Reason, ScopeWord,
+    PolicyCounters, PolicyRecord, Reason, ScopeWord, trie::Node,
 };
 
 /// Types in which every byte belongs to a field and every pattern is a value.
@@ -43,6 +43,8 @@ macro_rules! layout {
         }
     };
 }
+
+layout!(node, Node: 16 aligned to 8 { bits: u64 = 0, a: u32 = 8, b: u32 = 12 });
 
 layout!(count, Count: 16 aligned to 8 { packets: u64 = 0, bytes: u64 = 8 });
 

@@ -1,11 +1,11 @@
 //! Longest prefix match: destination → match set.
 
-use aya_ebpf::maps::lpm_trie::Key;
 use monitor_common::{MatchSet, NO_MATCH};
 
 use crate::{
-    maps::{HAS_IPV4, HAS_IPV6, MATCH_SETS, PREFIXES_V4, PREFIXES_V6},
+    maps::{HAS_IPV4, HAS_IPV6, MATCH_SETS},
     parse::Destination,
+    trie,
 };
 
 /// Id and match set of the longest prefix that covers `destination`. A family
@@ -13,16 +13,22 @@ use crate::{
 #[inline(always)]
 pub(crate) fn lookup(destination: &Destination) -> Option<(u32, &'static MatchSet)> {
     let id = match destination {
-        Destination::Ipv4(address) if HAS_IPV4.load() != 0 => {
-            PREFIXES_V4.get(&Key::new(u32::BITS, *address))
-        }
+        Destination::Ipv4(address) if HAS_IPV4.load() != 0 => trie::ipv4(*address),
         Destination::Ipv6(address) if HAS_IPV6.load() != 0 => {
-            PREFIXES_V6.get(&Key::new(u128::BITS, *address))
+            let [high, low] = halves(*address);
+            trie::trie_ipv6(high, low)
         }
-        Destination::Ipv4(_) | Destination::Ipv6(_) => None,
-    }?;
-    if *id == NO_MATCH {
+        Destination::Ipv4(_) | Destination::Ipv6(_) => NO_MATCH,
+    };
+    if id == NO_MATCH {
         return None;
     }
-    Some((*id, MATCH_SETS.get(*id)?))
+    Some((id, MATCH_SETS.get(id)?))
+}
+
+/// Both in host order.
+#[inline(always)]
+fn halves(address: [u8; 16]) -> [u64; 2] {
+    let number = u128::from_be_bytes(address);
+    [(number >> u64::BITS) as u64, number as u64]
 }

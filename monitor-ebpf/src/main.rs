@@ -12,6 +12,7 @@ mod maps;
 mod parse;
 mod scope;
 mod service;
+mod trie;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};

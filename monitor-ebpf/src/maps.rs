@@ -10,7 +10,7 @@ use aya_ebpf::{
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
     InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, PolicyCounters,
-    PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
+    PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Node,
 };
 
 // State.
@@ -40,11 +40,20 @@ static IFACE_NAMES: Array<InterfaceRecord> = Array::with_max_entries(MAX_INTERFA
 
 // Ruleset of one generation.
 
-#[map(name = "PREFIXES_V4")]
-pub(crate) static PREFIXES_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+// The trie of each family; only arrays that can be mapped begin on a page, so
+// that no node lies across two cache lines.
 
-#[map(name = "PREFIXES_V6")]
-pub(crate) static PREFIXES_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+#[map(name = "NODES_V4")]
+pub(crate) static NODES_V4: Array<Node> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "VALUES_V4")]
+pub(crate) static VALUES_V4: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "NODES_V6")]
+pub(crate) static NODES_V6: Array<Node> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "VALUES_V6")]
+pub(crate) static VALUES_V6: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map(name = "MATCH_SETS")]
 pub(crate) static MATCH_SETS: Array<MatchSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -87,6 +96,30 @@ pub(crate) static HAS_IPV4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static HAS_IPV6: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static SKIP_V4: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static COMMON_V4: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static OUTSIDE_V4: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static DIRECT_V4: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static SKIP_V6: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static COMMON_V6: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static OUTSIDE_V6: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static DIRECT_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static NEEDS: Global<u32> = Global::new(0);

@@ -12,7 +12,6 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -24,9 +23,6 @@ use monitor::{
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
 };
-
-/// Loads less than this are over before a bar could be read.
-const PROGRESS_FROM: usize = 50_000;
 
 /// The daemon, in the foreground: loads the policies, attaches the filter,
 /// watches the files, serves metrics.
@@ -106,7 +102,7 @@ async fn serve(mut settings: Settings) -> anyhow::Result<End> {
     let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
     let address = sockets.http_address().context("read the bound address")?;
     settings.listen = address;
-    let load = tokio::task::spawn_blocking(move || start(settings));
+    let load = tokio::task::spawn_blocking(move || Core::start(settings));
     let (started, stop) = signals.during(load).await;
     let (core, notes) = started.context("start the filter")??;
     for note in notes {
@@ -145,25 +141,6 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
                 path.display()
             )
         })
-}
-
-fn start(settings: Settings) -> Result<(Core, Vec<String>), daemon::LoadError> {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
-    bar.set_style(
-        ProgressStyle::with_template(
-            "loading {bar:40} {human_pos}/{human_len} prefixes, {eta} left",
-        )
-        .expect("the template is valid"),
-    );
-    let started = Core::start(settings, &mut |done, total| {
-        if total >= PROGRESS_FROM && bar.is_hidden() && io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        bar.set_length(total as u64);
-        bar.set_position(done as u64);
-    });
-    bar.finish_and_clear();
-    started
 }
 
 /// What is in force, what is recorded, where to look.

@@ -4,6 +4,7 @@ mod ruleset;
 mod scopes;
 mod shadow;
 mod sweep;
+mod trie;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
 pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::shadowed_drops;
+pub use trie::Trie;
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{

@@ -92,10 +92,7 @@ pub(super) enum Trigger {
 impl Core {
     /// Reads the policies and puts them in force. Where it fails, what was in
     /// force before is in force after.
-    pub fn start(
-        mut settings: Settings,
-        progress: datapath::Progress<'_>,
-    ) -> Result<(Self, Vec<String>), LoadError> {
+    pub fn start(mut settings: Settings) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
         let mut notes = Vec::new();
         let moment = clock::now();
@@ -117,7 +114,7 @@ impl Core {
         } = loaded.result?;
         let mut filter = Filter::open(&settings.pin_dir)?;
         filter.pin_dir().clone_into(&mut settings.pin_dir);
-        let applied = filter.apply(&request(&settings, &ruleset), progress)?;
+        let applied = filter.apply(&request(&settings, &ruleset))?;
         notes.extend(Some(loaded.warnings).filter(|warnings| !warnings.is_empty()));
         notes.extend(applied.notes);
         let current = Current {
@@ -291,7 +288,7 @@ impl Core {
 
     fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, LoadError> {
         let request = request(&self.settings, ruleset);
-        Ok(filter.apply(&request, &mut |_, _| ())?)
+        Ok(filter.apply(&request)?)
     }
 
     /// The generation that every interface runs, as the kernel says; `None`

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Error, Progress,
+    Error,
     attach::{ModeChoice, attach, find_interfaces},
     detach::{detach_all, remove_link},
     generation::{self, Generation, Plan},
@@ -108,12 +108,8 @@ impl Filter {
 
     /// Builds a new generation and swaps it in on every interface. Where any of
     /// it fails, what was in force before is in force after.
-    pub fn apply(
-        &mut self,
-        request: &Request<'_>,
-        progress: Progress<'_>,
-    ) -> Result<Applied, Error> {
-        let result = self.build_and_swap(request, progress);
+    pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
+        let result = self.build_and_swap(request);
         if result.is_err() && self.fresh {
             // Nothing was here before, so nothing stays; the first error is the one to tell.
             let _ = self.pins.remove_all();
@@ -122,15 +118,11 @@ impl Filter {
         result
     }
 
-    fn build_and_swap(
-        &mut self,
-        request: &Request<'_>,
-        progress: Progress<'_>,
-    ) -> Result<Applied, Error> {
+    fn build_and_swap(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let found = find_interfaces(request.interfaces)?;
         let (interfaces, mut notes) = self.with_renamed(found)?;
         let number = self.pins.generations()?.last().map_or(1, |last| last + 1);
-        let mut built = self.build(number, request, &interfaces, progress)?;
+        let mut built = self.build(number, request, &interfaces)?;
         if let Err(error) = self.swap(&interfaces, request.mode, &built, &mut notes) {
             // The first error is the one to tell.
             let _ = self.pins.remove_generation(number);
@@ -152,7 +144,6 @@ impl Filter {
         number: u64,
         request: &Request<'_>,
         interfaces: &[Interface],
-        progress: Progress<'_>,
     ) -> Result<Generation, Error> {
         let names = request.ruleset.policies.iter().map(|policy| &policy.name);
         let policy_slots = self.state.assign_policies(names)?;
@@ -167,7 +158,7 @@ impl Filter {
             interfaces: &interfaces,
             log_packets: request.log_packets,
         };
-        generation::build(&self.pins, &plan, progress)
+        generation::build(&self.pins, &plan)
     }
 
     /// One interface after another; on an error, back in reverse order.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use aya::{
-    Ebpf, Pod,
-    maps::{Array, MapData, lpm_trie},
+    Ebpf,
+    maps::{Array, MapData},
 };
 use monitor_common::{ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord};
 
@@ -19,17 +19,9 @@ use super::{
     scopes,
     state::PolicySlot,
     sys,
+    tries::{self, Tries},
 };
-use crate::{
-    compile::{Prefix, Ruleset},
-    policy::Action,
-};
-
-/// Called with the prefixes loaded so far, and all of them.
-pub type Progress<'a> = &'a mut dyn FnMut(usize, usize);
-
-/// How often [`Progress`] is called.
-const PROGRESS_STEP: usize = 16_384;
+use crate::{compile::Ruleset, policy::Action};
 
 /// What to build.
 pub(super) struct Plan<'a> {
@@ -51,14 +43,10 @@ pub(super) struct Generation {
 }
 
 /// Builds and pins a generation; leaves nothing where it fails.
-pub(super) fn build(
-    pins: &Pins,
-    plan: &Plan<'_>,
-    progress: Progress<'_>,
-) -> Result<Generation, Error> {
+pub(super) fn build(pins: &Pins, plan: &Plan<'_>) -> Result<Generation, Error> {
     let directory = pins.generation(plan.number);
     pins::create_directory(&directory)?;
-    let built = build_in(pins, &directory, plan, progress);
+    let built = build_in(pins, &directory, plan);
     if built.is_err() {
         // The first error is the one to tell; what it left goes.
         let _ = pins::remove_tree(&directory);
@@ -66,12 +54,7 @@ pub(super) fn build(
     built
 }
 
-fn build_in(
-    pins: &Pins,
-    directory: &Path,
-    plan: &Plan<'_>,
-    progress: Progress<'_>,
-) -> Result<Generation, Error> {
+fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation, Error> {
     let state = pins.state();
     let paths = PinPaths {
         state: &state,
@@ -81,12 +64,15 @@ fn build_in(
         programs: BTreeMap::new(),
         loggers: Vec::new(),
     };
+    let tries = Tries::new(plan.ruleset);
+    let sizes = sizes(plan.ruleset, &tries);
     for (interface, slot) in plan.interfaces {
-        let constants = scopes::constants(plan.ruleset, (interface, *slot), plan.log_packets);
-        let mut object = object::load_program(sizes(plan.ruleset), constants, Some(&paths))?;
+        let constants =
+            scopes::constants(plan.ruleset, &tries, (interface, *slot), plan.log_packets);
+        let mut object = object::load_program(sizes, constants, Some(&paths))?;
         if generation.programs.is_empty() {
             // The maps are the same for every interface.
-            fill(&mut object, plan, progress)?;
+            fill(&mut object, plan, &tries)?;
         }
         let program = object::program_fd(&mut object)?;
         pins::pin(program.as_fd(), &pins.program(plan.number, interface))?;
@@ -99,66 +85,25 @@ fn build_in(
 }
 
 /// Entries of the ruleset maps for this ruleset.
-pub(super) fn sizes(ruleset: &Ruleset) -> Sizes {
+pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries) -> Sizes {
     let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the ruleset");
     Sizes {
-        prefixes_v4: entries(ruleset.ipv4.len()),
-        prefixes_v6: entries(ruleset.ipv6.len()),
         match_sets: entries(ruleset.match_sets.len()),
         policies: entries(ruleset.policies.len()),
+        tries: tries.sizes(),
         scopes: scopes::sizes(&ruleset.scopes),
     }
 }
 
 /// Writes the whole ruleset into the maps of `object`, and freezes them.
-pub(super) fn fill(
-    object: &mut Ebpf,
-    plan: &Plan<'_>,
-    progress: Progress<'_>,
-) -> Result<(), Error> {
+pub(super) fn fill(object: &mut Ebpf, plan: &Plan<'_>, tries: &Tries) -> Result<(), Error> {
     fill_records(object, plan)?;
-    fill_match_sets(object, plan)?;
     scopes::fill(object, &plan.ruleset.scopes)?;
-    let total = plan.ruleset.ipv4.len() + plan.ruleset.ipv6.len();
-    let mut done = 0;
-    let mut step = || {
-        done += 1;
-        if done % PROGRESS_STEP == 0 || done == total {
-            progress(done, total);
-        }
-    };
-    let ipv4 = plan.ruleset.ipv4.iter().map(|p| key(p, p.address.octets()));
-    fill_trie(object, ruleset::PREFIXES_V4, ipv4, &mut step)?;
-    let ipv6 = plan.ruleset.ipv6.iter().map(|p| key(p, p.address.octets()));
-    fill_trie(object, ruleset::PREFIXES_V6, ipv6, &mut step)
-}
-
-fn key<A, K: Pod>(prefix: &Prefix<A>, octets: K) -> (lpm_trie::Key<K>, u32) {
-    let key = lpm_trie::Key::new(u32::from(prefix.length), octets);
-    (key, prefix.match_set)
-}
-
-fn fill_trie<K: Pod>(
-    object: &mut Ebpf,
-    name: &'static str,
-    prefixes: impl Iterator<Item = (lpm_trie::Key<K>, u32)>,
-    step: &mut dyn FnMut(),
-) -> Result<(), Error> {
-    let mut trie: lpm_trie::LpmTrie<&mut MapData, K, u32> = object::map_mut(object, name)?;
-    for (key, match_set) in prefixes {
-        trie.insert(&key, &match_set, 0).map_err(write(name))?;
-        step();
-    }
-    freeze(object, name)
-}
-
-fn fill_match_sets(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     let sets: Vec<_> = (0..plan.ruleset.match_sets.len())
         .map(|id| scopes::match_set(plan.ruleset, id, plan.policy_slots))
         .collect();
-    sys::array_fill(object::map_fd(object, ruleset::MATCH_SETS), &sets)
-        .map_err(|source| Error::system("fill map MATCH_SETS", source))?;
-    freeze(object, ruleset::MATCH_SETS)
+    tries::fill(object, ruleset::MATCH_SETS, &sets)?;
+    tries.fill(object)
 }
 
 fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {

@@ -16,13 +16,13 @@ mod sandbox;
 mod scopes;
 mod state;
 mod sys;
+mod tries;
 
 pub use attach::ModeChoice;
 pub use detach::detach;
 pub use error::Error;
 pub use filter::{Applied, Filter, Request};
 pub use gateway::lan_interfaces;
-pub use generation::Progress;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;
 pub use presence::InterfaceState;

@@ -34,8 +34,10 @@ pub(super) mod state {
 
 /// Maps of one generation.
 pub(super) mod ruleset {
-    pub(in super::super) const PREFIXES_V4: &str = "PREFIXES_V4";
-    pub(in super::super) const PREFIXES_V6: &str = "PREFIXES_V6";
+    pub(in super::super) const NODES_V4: &str = "NODES_V4";
+    pub(in super::super) const VALUES_V4: &str = "VALUES_V4";
+    pub(in super::super) const NODES_V6: &str = "NODES_V6";
+    pub(in super::super) const VALUES_V6: &str = "VALUES_V6";
     pub(in super::super) const MATCH_SETS: &str = "MATCH_SETS";
     pub(in super::super) const MACS: &str = "MACS";
     pub(in super::super) const SOURCES_V4: &str = "SOURCES_V4";
@@ -44,29 +46,30 @@ pub(super) mod ruleset {
     pub(in super::super) const CLASSES: &str = "CLASSES";
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
-    pub(in super::super) const ALL: [&str; 10] = [
-        PREFIXES_V4,
-        PREFIXES_V6,
-        MATCH_SETS,
-        MACS,
-        SOURCES_V4,
-        SOURCES_V6,
-        SERVICES,
-        CLASSES,
-        GENERATION,
-        POLICIES,
+    pub(in super::super) const ALL: [&str; 12] = [
+        NODES_V4, VALUES_V4, NODES_V6, VALUES_V6, MATCH_SETS, MACS, SOURCES_V4, SOURCES_V6,
+        SERVICES, CLASSES, GENERATION, POLICIES,
     ];
 }
 
 /// Entries of the ruleset maps. No map may have none, so empty ones have one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
-    pub(super) prefixes_v4: u32,
-    pub(super) prefixes_v6: u32,
     pub(super) match_sets: u32,
     pub(super) policies: u32,
     /// By map.
+    pub(super) tries: [(&'static str, u32); 4],
+    /// By map.
     pub(super) scopes: [(&'static str, u32); 5],
+}
+
+/// Where the walk through a trie begins.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Root {
+    pub(super) skip: u32,
+    pub(super) common: u64,
+    pub(super) outside: u32,
+    pub(super) direct: u32,
 }
 
 /// What the program of one interface is told before the verifier sees it.
@@ -75,6 +78,8 @@ pub(super) struct Constants {
     pub(super) interface_slot: u32,
     pub(super) has_ipv4: bool,
     pub(super) has_ipv6: bool,
+    pub(super) ipv4: Root,
+    pub(super) ipv6: Root,
     pub(super) needs: u32,
     pub(super) class_words: u32,
     pub(super) interface_class: u32,
@@ -112,16 +117,22 @@ pub(super) fn load_program(
         .override_global(global::INTERFACE_SLOT, &constants.interface_slot, true)
         .override_global(global::HAS_IPV4, &has_ipv4, true)
         .override_global(global::HAS_IPV6, &has_ipv6, true)
+        .override_global(global::SKIP_V4, &constants.ipv4.skip, true)
+        .override_global(global::COMMON_V4, &constants.ipv4.common, true)
+        .override_global(global::OUTSIDE_V4, &constants.ipv4.outside, true)
+        .override_global(global::DIRECT_V4, &constants.ipv4.direct, true)
+        .override_global(global::SKIP_V6, &constants.ipv6.skip, true)
+        .override_global(global::COMMON_V6, &constants.ipv6.common, true)
+        .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
+        .override_global(global::DIRECT_V6, &constants.ipv6.direct, true)
         .override_global(global::NEEDS, &constants.needs, true)
         .override_global(global::CLASS_WORDS, &constants.class_words, true)
         .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)
         .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
         .override_global(global::LOG_PACKETS, &log_packets, true)
-        .map_max_entries(ruleset::PREFIXES_V4, sizes.prefixes_v4)
-        .map_max_entries(ruleset::PREFIXES_V6, sizes.prefixes_v6)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies);
-    for (map, entries) in sizes.scopes {
+    for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
     if let Some(pins) = pins {

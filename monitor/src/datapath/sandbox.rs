@@ -12,6 +12,7 @@ use super::{
     generation::{self, Plan},
     object, scopes,
     state::{PolicySlot, State},
+    tries::Tries,
 };
 use crate::compile::{PolicyIndex, Ruleset};
 
@@ -62,8 +63,10 @@ pub struct SandboxCounters {
 impl Sandbox {
     /// Loads the program with `ruleset`, as that of the interface `name`.
     pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
-        let constants = scopes::constants(ruleset, (name, INTERFACE_SLOT), false);
-        let mut object = object::load_program(generation::sizes(ruleset), constants, None)?;
+        let tries = Tries::new(ruleset);
+        let constants = scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false);
+        let sizes = generation::sizes(ruleset, &tries);
+        let mut object = object::load_program(sizes, constants, None)?;
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
             number: 0,
@@ -72,7 +75,7 @@ impl Sandbox {
             interfaces: &[],
             log_packets: false,
         };
-        generation::fill(&mut object, &plan, &mut |_, _| ())?;
+        generation::fill(&mut object, &plan, &tries)?;
         let state = State::take(&mut object)?;
         Ok(Self {
             object,

@@ -16,6 +16,7 @@ use super::{
     object::{self, Constants, ruleset},
     state::PolicySlot,
     sys,
+    tries::{Tries, root},
 };
 use crate::{
     address::{Address, Network},
@@ -73,6 +74,7 @@ fn needs(scope: &Scope) -> u32 {
 /// The constants of the program of one interface.
 pub(super) fn constants(
     ruleset: &Ruleset,
+    tries: &Tries,
     (interface, slot): (&str, u32),
     log_packets: bool,
 ) -> Constants {
@@ -81,6 +83,8 @@ pub(super) fn constants(
         interface_slot: slot,
         has_ipv4: !ruleset.ipv4.is_empty(),
         has_ipv6: !ruleset.ipv6.is_empty(),
+        ipv4: root(&tries.ipv4),
+        ipv6: root(&tries.ipv6),
         needs: scopes
             .scopes
             .iter()

@@ -100,8 +100,7 @@ impl Core {
             ruleset,
         } = planned;
         write_runtime(&overlay)?;
-        let applied = match filter.apply(&super::request(&self.settings, &ruleset), &mut |_, _| ())
-        {
+        let applied = match filter.apply(&super::request(&self.settings, &ruleset)) {
             Ok(applied) => applied,
             Err(error) => {
                 // It is not in force, so it must not come back.
