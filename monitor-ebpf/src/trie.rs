@@ -125,8 +125,10 @@ fn step(node: &Node, key: &impl Key, values: &Array<u64>) -> (u32, u32) {
     let part = key.next(STRIDE) as u32;
     match node.b >> KIND_SHIFT {
         PAIR => {
-            let one = node.bits >> part & 1 == 1;
-            (if one { node.a } else { node.b }, STRIDE)
+            // Random destinations would make a branch on this bit a wrong guess
+            // half of the time.
+            let one = 0_u32.wrapping_sub((node.bits >> part) as u32 & 1);
+            (node.b ^ (node.a ^ node.b) & one, STRIDE)
         }
         RUNS => {
             let begun = (node.bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();

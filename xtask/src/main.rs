@@ -1,6 +1,7 @@
 //! What `make` calls once Rust is there: the lab, and the daemon on a real
 //! interface. Both are for trying monitor from its source tree.
 
+mod bench;
 mod lab;
 mod system;
 
@@ -26,6 +27,8 @@ enum Verb {
     /// A phone, the gateway and the internet as network namespaces of this
     /// machine, with the real daemon on the gateway.
     Lab,
+    /// Nanoseconds for each look-up, of the trie and of the kernel's.
+    BenchLookup,
     /// The daemon on a real interface, with the policies that ship.
     Run {
         /// The interface that the devices are on; may be given again.
@@ -49,6 +52,7 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
     system::become_root()?;
     match arguments.verb {
         Verb::Lab => lab::run(&tree),
+        Verb::BenchLookup => bench::lookup::run(&tree),
         Verb::Run { interface } => system::exec_daemon(&tree, &interface),
     }
 }

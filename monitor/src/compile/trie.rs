@@ -90,7 +90,10 @@ fn high_half(number: u128) -> u64 {
 /// Wide enough that few addresses need a second node, as far as the caches hold
 /// it: 2^18 nodes are 4 MiB.
 fn direct_bits(runs: usize) -> u32 {
-    (runs.ilog2() + 3).clamp(MIN_DIRECT, 18)
+    match runs {
+        0..4096 => (runs.ilog2() + 3).max(MIN_DIRECT),
+        _ => 18,
+    }
 }
 
 /// Sorted, the first from address 0, no two neighbours with the same match set.

@@ -1,0 +1,154 @@
+//! For the benchmark alone: looks up many destinations in one run, by the same
+//! trie as the filter and by the kernel's.
+
+#![no_std]
+#![no_main]
+
+#[path = "../maps.rs"]
+#[expect(dead_code, reason = "only the trie's are used")]
+mod maps;
+#[path = "../trie.rs"]
+mod trie;
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    Global,
+    bindings::{BPF_F_MMAPABLE, xdp_action},
+    helpers::generated::bpf_loop,
+    macros::{map, xdp},
+    maps::{Array, LpmTrie, lpm_trie::Key},
+    programs::XdpContext,
+};
+
+/// Destinations, left aligned: IPv4 in the upper half of the first number.
+#[map(name = "DESTINATIONS")]
+static DESTINATIONS: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The same for IPv4 alone, so that they take less of the caches.
+#[map(name = "DESTINATIONS_V4")]
+static DESTINATIONS_V4: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "LPM_V4")]
+static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+
+#[map(name = "LPM_V6")]
+static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+
+/// What became of all look-ups, so that none is left out.
+#[map(name = "SUM")]
+static SUM: Array<u64> = Array::with_max_entries(1, 0);
+
+/// What is done with a destination: nothing, the trie, the kernel's trie.
+#[unsafe(no_mangle)]
+static METHOD: Global<u32> = Global::new(0);
+
+/// 1: IPv6.
+#[unsafe(no_mangle)]
+static IPV6: Global<u32> = Global::new(0);
+
+/// 1: which destination is next depends on the last answer.
+#[unsafe(no_mangle)]
+static CHAINED: Global<u32> = Global::new(0);
+
+/// Zero, which nobody knows who compiles this.
+#[unsafe(no_mangle)]
+static NO_BITS: Global<u32> = Global::new(0);
+
+/// Destinations, a power of two.
+#[unsafe(no_mangle)]
+static COUNT: Global<u32> = Global::new(0);
+
+const NOTHING: u32 = 0;
+const TRIE: u32 = 1;
+
+struct State {
+    next: u32,
+    sum: u64,
+}
+
+#[xdp]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the `xdp` macro hands it over by value"
+)]
+fn lookup(_ctx: XdpContext) -> u32 {
+    let mut state = State { next: 0, sum: 0 };
+    // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
+    // and the state lives longer than the call.
+    unsafe {
+        bpf_loop(
+            COUNT.load(),
+            one as *mut c_void,
+            (&raw mut state).cast(),
+            0,
+        );
+    }
+    if let Some(sum) = SUM.get_ptr_mut(0) {
+        // SAFETY: one run at a time.
+        unsafe { *sum = state.sum };
+    }
+    xdp_action::XDP_PASS
+}
+
+extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
+    // SAFETY: it is the state of `lookup`.
+    let state = unsafe { &mut *state.cast::<State>() };
+    let at = state.next & (COUNT.load() - 1);
+    let answer = if IPV6.load() == 0 {
+        let Some(destination) = DESTINATIONS_V4.get(at) else {
+            return 1;
+        };
+        ipv4(*destination as u32)
+    } else {
+        let Some(destination) = DESTINATIONS.get(at) else {
+            return 1;
+        };
+        ipv6(destination)
+    };
+    state.sum += u64::from(answer);
+    let chain = if CHAINED.load() == 0 {
+        0
+    } else {
+        answer & NO_BITS.load()
+    };
+    state.next += 1 + chain;
+    0
+}
+
+#[inline(always)]
+fn ipv4(address: u32) -> u32 {
+    match METHOD.load() {
+        NOTHING => address >> 31,
+        TRIE => trie::ipv4(address.to_be_bytes()),
+        _lpm => LPM_V4
+            .get(&Key::new(u32::BITS, address.to_be_bytes()))
+            .copied()
+            .unwrap_or(0),
+    }
+}
+
+#[inline(always)]
+fn ipv6(address: &[u64; 2]) -> u32 {
+    match METHOD.load() {
+        NOTHING => (address[0] >> 63) as u32,
+        TRIE => trie::trie_ipv6(address[0], address[1]),
+        _lpm => {
+            let number = u128::from(address[0]) << u64::BITS | u128::from(address[1]);
+            LPM_V6
+                .get(&Key::new(u128::BITS, number.to_be_bytes()))
+                .copied()
+                .unwrap_or(0)
+        }
+    }
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program that can come here.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,4 @@
+//! Measurements.
+
+pub(crate) mod lookup;
+mod sets;

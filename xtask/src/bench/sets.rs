@@ -1,0 +1,127 @@
+//! Prefixes to look up: real tables and random ones, and destinations among them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use flate2::read::GzDecoder;
+use monitor::address::{Address, Network};
+use monitor::compile::Prefix;
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Destinations of a set; a power of two.
+pub(crate) const DESTINATIONS: usize = 1 << 16;
+
+/// A set of prefixes of one family, and destinations.
+pub(crate) struct Set<A> {
+    pub(crate) name: String,
+    pub(crate) prefixes: Vec<Prefix<A>>,
+    /// Random, inside prefixes.
+    pub(crate) hits: Vec<A>,
+    /// Random, from all addresses.
+    pub(crate) anywhere: Vec<A>,
+}
+
+impl<A: Address> Set<A> {
+    fn new(name: &str, networks: BTreeMap<(A, u8), u32>) -> Self {
+        let prefixes: Vec<_> = networks
+            .into_iter()
+            .map(|((address, length), match_set)| Prefix {
+                address,
+                length,
+                match_set,
+            })
+            .collect();
+        let mut random = StdRng::seed_from_u64(prefixes.len() as u64);
+        let mut inside = || {
+            let prefix = prefixes[random.random_range(0..prefixes.len())];
+            let host = u32::from(A::BITS - prefix.length);
+            let low = u128::MAX.checked_shr(128 - host).unwrap_or(0);
+            A::from_number(prefix.address.to_number() | random.random::<u128>() & low)
+        };
+        let hits = (0..DESTINATIONS).map(|_| inside()).collect();
+        let anywhere = (0..DESTINATIONS).map(|_| A::from_number(random.random()));
+        Self {
+            name: format!("{name} ({})", prefixes.len()),
+            anywhere: anywhere.collect(),
+            hits,
+            prefixes,
+        }
+    }
+}
+
+/// Distinct random /24, of one match set.
+pub(crate) fn random(count: usize) -> Set<Ipv4Addr> {
+    let mut random = StdRng::seed_from_u64(42);
+    let mut networks = BTreeMap::new();
+    while networks.len() < count {
+        let address = Network::around(Ipv4Addr::from_bits(random.random()), 24).address();
+        networks.insert((address, 24), 1);
+    }
+    Set::new("random /24", networks)
+}
+
+/// The prefixes of a file, a line each, by match set; what follows a tab tells
+/// which, of `match_sets`.
+pub(crate) fn file<A>(name: &str, path: &Path, match_sets: u32) -> Result<Set<A>>
+where
+    A: Address + std::str::FromStr,
+{
+    let mut networks = BTreeMap::new();
+    for line in text(path)?.lines() {
+        let mut columns = line.split(['\t', ' ']);
+        let prefix = columns.next().unwrap_or_default();
+        let (address, length) = prefix.split_once('/').unwrap_or((prefix, ""));
+        let Ok(address) = address.parse::<A>() else {
+            continue;
+        };
+        let length = if length.is_empty() {
+            A::BITS
+        } else {
+            length
+                .parse()
+                .with_context(|| format!("{}: {line}", path.display()))?
+        };
+        let column = columns.next().and_then(|column| column.parse().ok());
+        let match_set = 1 + column.unwrap_or(0_u32) % match_sets;
+        networks.insert((address, length), match_set);
+    }
+    ensure!(!networks.is_empty(), "{}: no prefixes", path.display());
+    Ok(Set::new(name, networks))
+}
+
+fn text(path: &Path) -> Result<String> {
+    let mut file = File::open(path).with_context(|| path.display().to_string())?;
+    let mut text = String::new();
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        GzDecoder::new(file).read_to_string(&mut text)
+    } else {
+        file.read_to_string(&mut text)
+    }
+    .with_context(|| path.display().to_string())?;
+    Ok(text)
+}
+
+/// The folder of range files, as the tests find it.
+pub(crate) fn ranges(root: &Path) -> PathBuf {
+    let default = root.join("../shared/data");
+    let data = std::env::var_os("MONITOR_TEST_DATA").map_or(default, PathBuf::from);
+    data.join("ranges")
+}
+
+/// A family, for the destinations of a program.
+pub(crate) trait Family: Address {
+    const IPV6: bool;
+}
+
+impl Family for Ipv4Addr {
+    const IPV6: bool = false;
+}
+
+impl Family for Ipv6Addr {
+    const IPV6: bool = true;
+}
