@@ -272,6 +272,7 @@ impl Settings {
     pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
         Ok(Gateway {
             interfaces: datapath::lan_interfaces(&self.interfaces)?,
+            networks: datapath::lan_networks(&self.interfaces)?,
             resolvers: self.lan.resolvers.clone(),
             dhcp: self.lan.dhcp.clone(),
         })

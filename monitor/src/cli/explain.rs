@@ -8,8 +8,9 @@ use jiff::{Timestamp, Zoned};
 use monitor::{
     clock::now,
     explain::explain,
+    feeds::DiskAndFeeds,
     guard::guard,
-    policy::{DeviceNames, Disk, InvalidService, Moment, Packet, Service, load},
+    policy::{DeviceNames, InvalidService, Moment, Packet, Service, load_for},
 };
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json};
@@ -45,9 +46,9 @@ fn moment(text: &str) -> Result<Moment, String> {
 impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
-        let mut loaded = load(&settings.policies, &Disk);
+        let gateway = settings.gateway()?;
+        let mut loaded = load_for(&settings.policies, &DiskAndFeeds::new(&settings.state_dir), &gateway.networks);
         if !loaded.diagnostics.has_errors() {
-            let gateway = settings.gateway()?;
             let risks = guard(&loaded.policies, &gateway, &loaded.texts);
             loaded.diagnostics.append(risks);
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use monitor::{
     capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, guard::Gateway,
-    policy::Disk, replay::ReplayReport,
+    feeds::DiskAndFeeds, replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};
@@ -33,7 +33,8 @@ pub(crate) struct ReplayArgs {
 pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
     // A capture may come from any gateway.
     let gateway = Gateway::default();
-    let compiled = compile_files(&common.policies()?, &Disk, &now(), &gateway);
+    let settings = common.settings()?;
+    let compiled = compile_files(&settings.policies, &DiskAndFeeds::new(&settings.state_dir), &now(), &gateway);
     eprint_diagnostics(&compiled.diagnostics);
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");

@@ -18,8 +18,8 @@ use crate::{
     address::Address,
     guard::{Gateway, guard},
     policy::{
-        Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded,
-        Moment, Policy, load,
+        Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Feed, Files, ListSummary,
+        Loaded, Moment, Policy, load_for,
     },
     snapshot::Prefixes,
 };
@@ -35,6 +35,8 @@ pub struct Compiled {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
+    /// The lists to fetch for enabled policies, sorted by URL.
+    pub feeds: Vec<Feed>,
     /// Devices with names.
     pub devices: DeviceNames,
     /// All errors and warnings.
@@ -53,10 +55,11 @@ pub fn compile_files(
         mut policies,
         files,
         lists,
+        feeds,
         devices,
         texts,
         mut diagnostics,
-    } = load(paths, files);
+    } = load_for(paths, files, &gateway.networks);
     for policy in &mut policies {
         policy.set_now(moment);
     }
@@ -76,6 +79,7 @@ pub fn compile_files(
         policies,
         files,
         lists,
+        feeds,
         devices,
         diagnostics,
     }
