@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::{ReloadSnapshot, Snapshot};
+use crate::snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot};
 
 /// The longest request that a daemon reads, in bytes.
 pub const MAX_REQUEST: usize = 4096;
@@ -23,7 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A request. The variants have braces because serde refuses unknown keys of
 /// these and ignores those of unit variants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
     /// Who are you, and what have you seen?
@@ -32,6 +32,20 @@ pub enum Request {
     Reload {},
     /// Remove the filter and all pins, and end.
     Detach {},
+    /// Fetch a feed now, or all.
+    #[serde(rename = "feed-fetch")]
+    FeedFetch {
+        /// Name of a policy, label or URL.
+        feed: Option<String>,
+    },
+    /// Take an update that was refused.
+    #[serde(rename = "feed-accept")]
+    FeedAccept {
+        /// Name of a policy, label or URL.
+        feed: String,
+        /// Of the update that was looked at, hexadecimal.
+        sha256: String,
+    },
 }
 
 /// An answer.
@@ -44,6 +58,8 @@ pub enum Answer {
     Reload(Reloaded),
     /// To [`Request::Detach`]: the interfaces that were detached.
     Detached(Vec<String>),
+    /// To [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
+    Feeds(Vec<FeedSnapshot>),
     /// The request was not carried out.
     Refused(String),
 }
@@ -71,6 +87,9 @@ pub struct DaemonStatus {
     pub listen: String,
     /// Pin directory that it holds.
     pub pin_dir: PathBuf,
+    /// State directory, with what is stored of feeds.
+    #[serde(default)]
+    pub state_dir: PathBuf,
     /// Policy files and directories that it was given.
     pub policies: Vec<PathBuf>,
     /// Enabled policies that do nothing now, sorted by name.
@@ -181,7 +200,7 @@ pub fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
 }
 
 /// The same, for at most `timeout`.
-pub(crate) fn ask_within(
+pub fn ask_within(
     socket: &Path,
     request: Request,
     timeout: Duration,

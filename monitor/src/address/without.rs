@@ -47,9 +47,7 @@ pub fn united_size<A: Address>(mut intervals: Vec<Interval<A>>) -> u128 {
     for interval in intervals {
         let first = match counted {
             Some(counted) if counted >= interval.last() => continue,
-            Some(counted) if counted >= interval.first() => {
-                A::from_number(counted.to_number() + 1)
-            }
+            Some(counted) if counted >= interval.first() => A::from_number(counted.to_number() + 1),
             Some(_) | None => interval.first(),
         };
         let uncounted = Interval::new(first, interval.last());

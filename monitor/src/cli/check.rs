@@ -90,7 +90,9 @@ impl<'a> FeedReport<'a> {
             fetched: in_force.is_some(),
             destinations: in_force.map_or(0, |in_force| in_force.destinations),
             cut: cut.map_or(0, |cut| cut.destinations),
-            cut_by: by.map(|(network, count)| (network.as_str(), *count)).collect(),
+            cut_by: by
+                .map(|(network, count)| (network.as_str(), *count))
+                .collect(),
         }
     }
 }
@@ -153,7 +155,12 @@ impl Check {
             feeds,
             diagnostics,
             ..
-        } = compile_files(&paths, &DiskAndFeeds::new(&settings.state_dir), &now(), &gateway);
+        } = compile_files(
+            &paths,
+            &DiskAndFeeds::new(&settings.state_dir),
+            &now(),
+            &gateway,
+        );
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
             .as_ref()
@@ -182,7 +189,9 @@ impl Check {
             let overrides = overridden(overrides);
             let accepted = accepted(AcceptedReport::all(&policies));
             let counts = counts(&diagnostics);
-            print(&format!("{text}{lists}{cut}{overrides}{accepted}{counts}\n"))?;
+            print(&format!(
+                "{text}{lists}{cut}{overrides}{accepted}{counts}\n"
+            ))?;
         }
         Ok(if diagnostics.has_errors() {
             Outcome::CheckFoundErrors
@@ -226,7 +235,12 @@ fn cut(feeds: &[Feed]) -> String {
         let in_force = feed.in_force.as_ref()?;
         let count = in_force.cut.destinations;
         let networks = in_force.cut.networks();
-        (count > 0).then(|| format!("cut       {count} destinations of {}: {networks}\n", feed.url))
+        (count > 0).then(|| {
+            format!(
+                "cut       {count} destinations of {}: {networks}\n",
+                feed.url
+            )
+        })
     });
     each.collect()
 }

@@ -47,7 +47,11 @@ impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
         let gateway = settings.gateway()?;
-        let mut loaded = load_for(&settings.policies, &DiskAndFeeds::new(&settings.state_dir), &gateway.networks);
+        let mut loaded = load_for(
+            &settings.policies,
+            &DiskAndFeeds::new(&settings.state_dir),
+            &gateway.networks,
+        );
         if !loaded.diagnostics.has_errors() {
             let risks = guard(&loaded.policies, &gateway, &loaded.texts);
             loaded.diagnostics.append(risks);

@@ -3,6 +3,7 @@
 mod check;
 mod detach;
 mod explain;
+mod feed;
 mod reach;
 mod reload;
 mod replay;
@@ -58,6 +59,9 @@ enum Verb {
     Status(ReachArgs),
     /// Read the policies again and put them in force; on an error the old ones stay
     Reload(ReachArgs),
+    /// The lists that the daemon fetches: their state, and updates that wait for a look
+    #[command(subcommand)]
+    Feed(feed::FeedVerb),
     /// Remove the filter, its counters and its pins, and end the daemon
     Detach(ReachArgs),
 }
@@ -120,6 +124,7 @@ impl Cli {
             Verb::Replay(arguments) => replay::run(&self.common, &arguments)?,
             Verb::Status(arguments) => status::run(&self.common, &arguments)?,
             Verb::Reload(arguments) => reload::run(&self.common, &arguments)?,
+            Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
         Ok(Outcome::Fine)

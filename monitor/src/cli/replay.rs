@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, guard::Gateway,
-    feeds::DiskAndFeeds, replay::ReplayReport,
+    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, feeds::DiskAndFeeds,
+    guard::Gateway, replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};
@@ -34,7 +34,12 @@ pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
     // A capture may come from any gateway.
     let gateway = Gateway::default();
     let settings = common.settings()?;
-    let compiled = compile_files(&settings.policies, &DiskAndFeeds::new(&settings.state_dir), &now(), &gateway);
+    let compiled = compile_files(
+        &settings.policies,
+        &DiskAndFeeds::new(&settings.state_dir),
+        &now(),
+        &gateway,
+    );
     eprint_diagnostics(&compiled.diagnostics);
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");

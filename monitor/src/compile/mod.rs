@@ -35,7 +35,7 @@ pub struct Compiled {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
-    /// The lists to fetch for enabled policies, sorted by URL.
+    /// The lists that are fetched, sorted by URL.
     pub feeds: Vec<Feed>,
     /// Devices with names.
     pub devices: DeviceNames,

@@ -13,6 +13,7 @@ use tracing::{debug, error, info};
 
 use super::{
     core::{Core, Trigger},
+    feeds,
     serve::reload,
     sockets::ControlSocket,
 };
@@ -95,7 +96,12 @@ fn parse(line: &str) -> Result<Request, String> {
 async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
     match request {
         Request::Status {} => status(core).await,
-        Request::Reload {} | Request::Detach {} if !root => {
+        Request::Reload {}
+        | Request::Detach {}
+        | Request::FeedFetch { .. }
+        | Request::FeedAccept { .. }
+            if !root =>
+        {
             Answer::Refused("only root may change what is in force".to_owned())
         }
         Request::Reload {} => {
@@ -107,6 +113,8 @@ async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
             }
         }
         Request::Detach {} => detach(core).await,
+        Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
+        Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
     }
 }
 

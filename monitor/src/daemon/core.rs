@@ -1,5 +1,6 @@
 //! The daemon without its tasks: every call blocks until it is done.
 
+mod feeds;
 mod risks;
 
 use std::{
@@ -12,6 +13,8 @@ use std::{
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
+pub use feeds::shown_feeds;
+
 use crate::{
     clock,
     compile::{Ruleset, compile, compile_files},
@@ -19,7 +22,8 @@ use crate::{
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
     error_text::error_text,
-    policy::{Diagnostics, Disk, Moment, Policy},
+    feeds::DiskAndFeeds,
+    policy::{Diagnostics, Feed, Moment, Policy},
     snapshot::{ReloadSnapshot, Snapshot},
 };
 
@@ -56,6 +60,7 @@ pub struct Core {
     loggers: Mutex<Vec<aya::Ebpf>>,
     /// Told after every reload that a client asked for.
     reloaded: Notify,
+    feeds: feeds::Feeds,
 }
 
 /// What changes with every load of the policies.
@@ -66,6 +71,8 @@ struct Current {
     policies: Vec<Policy>,
     /// What they cut off that nobody accepted.
     risks: Vec<RiskInForce>,
+    /// The lists to fetch for them.
+    feeds: Vec<Feed>,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     reload: Option<ReloadSnapshot>,
@@ -76,6 +83,8 @@ struct Current {
 /// Policies that were read and compiled, or why not.
 struct Loaded {
     result: Result<(Ruleset, Vec<Policy>), LoadError>,
+    /// The lists to fetch.
+    feeds: Vec<Feed>,
     files: BTreeSet<PathBuf>,
     warnings: String,
 }
@@ -114,6 +123,7 @@ impl Core {
             ruleset: Some(ruleset),
             policies,
             risks: Vec::new(),
+            feeds: loaded.feeds.clone(),
             behind: false,
             reload: Some(ReloadSnapshot {
                 success: true,
@@ -128,9 +138,11 @@ impl Core {
             current: Mutex::new(current),
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
+            feeds: feeds::Feeds::default(),
             settings,
             started,
         };
+        core.note_feeds(&loaded.feeds);
         Ok((core, notes))
     }
 
@@ -180,6 +192,9 @@ impl Core {
                 // The same now, and perhaps not at the next edge.
                 current.policies = policies;
                 current.risks.clear();
+                current.feeds.clone_from(&loaded.feeds);
+                drop(current);
+                self.note_feeds(&loaded.feeds);
             }
             return None;
         }
@@ -194,6 +209,7 @@ impl Core {
                 current.ruleset = Some(ruleset);
                 current.policies = policies;
                 current.risks.clear();
+                current.feeds.clone_from(&loaded.feeds);
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
                 (None, applied.notes)
@@ -210,6 +226,9 @@ impl Core {
         };
         current.reload = Some(reload.clone());
         drop(current);
+        if reload.success {
+            self.note_feeds(&loaded.feeds);
+        }
         Some(Reloaded {
             generation: self.generation(),
             reload,
@@ -293,7 +312,9 @@ impl Core {
     /// What the filter has seen and done.
     pub fn snapshot(&self) -> Result<Snapshot, datapath::Error> {
         let reload = lock(&self.current).reload.clone();
-        self.reader.snapshot(reload)
+        let mut snapshot = self.reader.snapshot(reload)?;
+        snapshot.feeds = self.feed_snapshots();
+        Ok(snapshot)
     }
 
     /// The enabled policies that do nothing now.
@@ -318,6 +339,7 @@ impl Core {
                 started: self.started,
                 listen: format!("http://{}/", self.settings.listen),
                 pin_dir: self.settings.pin_dir.clone(),
+                state_dir: self.settings.state_dir.clone(),
                 policies: self.settings.policies.clone(),
                 resting: self.resting(),
                 risks: self.risks(),
@@ -361,12 +383,14 @@ fn load(settings: &Settings) -> Loaded {
         Err(error) => {
             return Loaded {
                 result: Err(error.into()),
+                feeds: Vec::new(),
                 files: BTreeSet::new(),
                 warnings: String::new(),
             };
         }
     };
-    let compiled = compile_files(&settings.policies, &Disk, &clock::now(), &gateway);
+    let files = DiskAndFeeds::new(&settings.state_dir);
+    let compiled = compile_files(&settings.policies, &files, &clock::now(), &gateway);
     let mut rendered = compiled.diagnostics.without_notes().render(false);
     if let Some(ruleset) = &compiled.ruleset {
         rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
@@ -378,6 +402,7 @@ fn load(settings: &Settings) -> Loaded {
     };
     Loaded {
         result,
+        feeds: compiled.feeds,
         files: compiled.files.into_iter().collect(),
         warnings,
     }

@@ -185,7 +185,11 @@ impl Fetcher {
             .root_certs(self.roots.clone())
             .unversioned_rustls_crypto_provider(provider)
             .build();
-        let proxy = if loopback { None } else { Proxy::try_from_env() };
+        let proxy = if loopback {
+            None
+        } else {
+            Proxy::try_from_env()
+        };
         Agent::config_builder()
             .tls_config(tls)
             .proxy(proxy)
@@ -257,7 +261,10 @@ impl Fetcher {
             ureq::Error::Rustls(error) => {
                 FetchError::Tls(format!("no trusted connection to the server: {error}"))
             }
-            ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            ureq::Error::Io(error) => match error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
                 Some(tls) => FetchError::Tls(format!("no trusted connection to the server: {tls}")),
                 None => ureq::Error::Io(error).into(),
             },
@@ -294,7 +301,9 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustErro
 /// Where a redirect leads.
 fn next(uri: &Uri, response: &Response<Body>) -> Result<Uri, FetchError> {
     let location = response.headers().get(header::LOCATION);
-    let location = location.and_then(|location| location.to_str().ok()).unwrap_or_default();
+    let location = location
+        .and_then(|location| location.to_str().ok())
+        .unwrap_or_default();
     let nowhere = || FetchError::Location {
         location: location.to_owned(),
     };

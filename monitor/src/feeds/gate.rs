@@ -38,7 +38,9 @@ pub enum Refusal {
         networks: String,
     },
     /// `reserved: refuse`.
-    #[error("destinations with reserved addresses: {destinations} ({networks}), and the policy says `reserved: refuse`")]
+    #[error(
+        "destinations with reserved addresses: {destinations} ({networks}), and the policy says `reserved: refuse`"
+    )]
     Reserved {
         /// How many.
         destinations: usize,
@@ -46,7 +48,9 @@ pub enum Refusal {
         networks: String,
     },
     /// More than half.
-    #[error("destinations with reserved addresses: {destinations} of {all} ({networks}), more than {MAX_CUT}")]
+    #[error(
+        "destinations with reserved addresses: {destinations} of {all} ({networks}), more than {MAX_CUT}"
+    )]
     MuchReserved {
         /// How many.
         destinations: usize,
@@ -148,7 +152,9 @@ pub fn judge(
     }
     for (reading, (list, cut)) in lists {
         refuse_much_reserved(&cut)?;
-        let before = before.as_ref().and_then(|text| read_feed(text, reading).ok());
+        let before = before
+            .as_ref()
+            .and_then(|text| read_feed(text, reading).ok());
         if let Some(before) = before {
             let (before, _) = reserved.cut(before);
             refuse_changes(&sizes(&before), &sizes(&list), feed.max_change)?;
@@ -219,8 +225,8 @@ fn refuse_changes(before: &Sizes, after: &Sizes, limit: Share) -> Result<(), Ref
 /// Whether `part` is more than this share of `whole`; of nothing, everything is.
 fn exceeds(part: u128, whole: u128, share: Share) -> bool {
     // All of IPv6 times a thousand is more than a number holds.
-    let limit = whole / 100 * u128::from(share.percent())
-        + whole % 100 * u128::from(share.percent()) / 100;
+    let limit =
+        whole / 100 * u128::from(share.percent()) + whole % 100 * u128::from(share.percent()) / 100;
     part > limit
 }
 
@@ -295,8 +301,18 @@ pub fn difference(
     let (before4, before6) = before.as_ref().map(prefixes).unwrap_or_default();
     let (after4, after6) = prefixes(&after);
     for (more, less, shown, count) in [
-        ((&after4, &after6), (&before4, &before6), &mut difference.added, &mut difference.added_count),
-        ((&before4, &before6), (&after4, &after6), &mut difference.removed, &mut difference.removed_count),
+        (
+            (&after4, &after6),
+            (&before4, &before6),
+            &mut difference.added,
+            &mut difference.added_count,
+        ),
+        (
+            (&before4, &before6),
+            (&after4, &after6),
+            &mut difference.removed,
+            &mut difference.removed_count,
+        ),
     ] {
         let ipv4 = missing(more.0, less.0);
         let ipv6 = missing(more.1, less.1);
@@ -319,7 +335,9 @@ type Prefixes = (Vec<Network<Ipv4Addr>>, Vec<Network<Ipv6Addr>>);
 /// Sorted, none twice.
 fn prefixes(list: &List) -> Prefixes {
     fn of<A: crate::address::Address>(intervals: &[(Interval<A>, u32)]) -> Vec<Network<A>> {
-        let each = intervals.iter().flat_map(|(interval, _)| interval.networks());
+        let each = intervals
+            .iter()
+            .flat_map(|(interval, _)| interval.networks());
         let mut networks: Vec<_> = each.collect();
         networks.sort_unstable();
         networks.dedup();
@@ -329,7 +347,10 @@ fn prefixes(list: &List) -> Prefixes {
 }
 
 /// What is in `more` and not in `less`; both sorted.
-fn missing<A: crate::address::Address>(more: &[Network<A>], less: &[Network<A>]) -> Vec<Network<A>> {
+fn missing<A: crate::address::Address>(
+    more: &[Network<A>],
+    less: &[Network<A>],
+) -> Vec<Network<A>> {
     let is_new = |network: &&Network<A>| less.binary_search(network).is_err();
     more.iter().filter(is_new).copied().collect()
 }

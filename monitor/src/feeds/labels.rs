@@ -14,7 +14,11 @@ pub fn labels<'a>(urls: impl IntoIterator<Item = &'a FeedUrl>) -> BTreeMap<FeedU
         let label = url.label();
         let count = used.entry(label.clone()).or_default();
         *count += 1;
-        let label = if *count == 1 { label } else { format!("{label} ({count})") };
+        let label = if *count == 1 {
+            label
+        } else {
+            format!("{label} ({count})")
+        };
         labels.insert(url.clone(), label);
     }
     labels
@@ -26,7 +30,11 @@ mod tests {
 
     #[test]
     fn what_only_the_query_tells_apart_has_a_number_and_no_secret() {
-        let urls = ["https://a.example/l?key=1", "https://a.example/l?key=2", "https://b.example/"];
+        let urls = [
+            "https://a.example/l?key=1",
+            "https://a.example/l?key=2",
+            "https://b.example/",
+        ];
         let urls = urls.map(|url| url.parse::<FeedUrl>().unwrap());
         let labels: Vec<String> = labels(&urls).into_values().collect();
         assert_eq!(labels, ["a.example/l", "a.example/l (2)", "b.example/"]);

@@ -14,7 +14,7 @@ mod store;
 
 pub use fetch::{Answer, FetchError, Fetched, Fetcher, Limits, TrustError};
 pub use files::{DiskAndFeeds, WithUpdate};
-pub use gate::{Difference, Refusal, Sizes, difference, judge};
+pub use gate::{Difference, Refusal, Sizes, SizesText, difference, judge};
 pub use labels::labels;
 pub use names::{UnknownFeed, find};
 pub use store::{Attempt, Candidate, Entry, Good, Outcome, Store, StoreError};

@@ -324,12 +324,18 @@ mod tests {
             assert_eq!(read, content);
         }
         let directory = store.directory_of(&url());
-        let files: Vec<_> = fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap()).collect();
+        let files: Vec<_> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .collect();
         assert_eq!(files.len(), 2, "{files:?}");
         for file in files {
             assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         }
-        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&directory).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
         store.keep_only(&[url()]).unwrap();
         assert!(store.good(&url()).unwrap().is_some());
         store.keep_only(&[]).unwrap();
@@ -347,11 +353,17 @@ mod tests {
             store.save(&url(), &good(content), Some(content)).unwrap();
             fs::write(file(name), damage).unwrap();
             let error = store.good(&url()).unwrap_err();
-            assert!(error.to_string().contains("counts as never fetched"), "{error}");
+            assert!(
+                error.to_string().contains("counts as never fetched"),
+                "{error}"
+            );
         }
         store.save(&url(), &good(content), Some(content)).unwrap();
         fs::remove_file(file(&hash)).unwrap();
-        assert!(matches!(store.good(&url()), Err(StoreError::Damaged { .. })));
+        assert!(matches!(
+            store.good(&url()),
+            Err(StoreError::Damaged { .. })
+        ));
         // A content that nothing names yet is what an interrupted save leaves.
         store.save(&url(), &good(content), Some(content)).unwrap();
         fs::write(file("0123"), b"half").unwrap();

@@ -61,7 +61,10 @@ impl FeedUrl {
         let uri = self.uri();
         let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
         let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        host == "localhost"
+            || address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
     }
 
     /// Host, port and path: without the query, which may hold a secret.
@@ -113,8 +116,13 @@ mod tests {
 
     #[test]
     fn what_a_url_says() {
-        let url: FeedUrl = "HTTPS://Lists.Example.net:8443/Drop.txt?key=s#x".parse().unwrap();
-        assert_eq!(url.as_str(), "https://lists.example.net:8443/Drop.txt?key=s");
+        let url: FeedUrl = "HTTPS://Lists.Example.net:8443/Drop.txt?key=s#x"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://lists.example.net:8443/Drop.txt?key=s"
+        );
         assert_eq!(url.label(), "lists.example.net:8443/Drop.txt");
         assert!(!url.is_exposed());
         for (text, exposed) in [
@@ -124,7 +132,11 @@ mod tests {
             ("http://localhost", false),
             ("http://localhost.example.net/x", true),
         ] {
-            assert_eq!(text.parse::<FeedUrl>().unwrap().is_exposed(), exposed, "{text}");
+            assert_eq!(
+                text.parse::<FeedUrl>().unwrap().is_exposed(),
+                exposed,
+                "{text}"
+            );
         }
     }
 
@@ -134,7 +146,10 @@ mod tests {
             ("ftp://example.net/x", InvalidFeedUrl::Scheme),
             ("https://", InvalidFeedUrl::Unreadable),
             ("https://exa mple.net/", InvalidFeedUrl::Unreadable),
-            ("https://me:secret@example.net/", InvalidFeedUrl::Credentials),
+            (
+                "https://me:secret@example.net/",
+                InvalidFeedUrl::Credentials,
+            ),
             ("https://me@example.net/", InvalidFeedUrl::Credentials),
             ("://x", InvalidFeedUrl::Unreadable),
         ] {

@@ -24,9 +24,7 @@ mod unpack;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-pub use feed::{
-    FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed,
-};
+pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
 pub use feed_url::{FeedUrl, InvalidFeedUrl};
 pub use format::{Country, Format, InvalidCountry, InvalidFormat, Selection};
 pub use line::InvalidLine;

@@ -8,41 +8,41 @@ use crate::address::{Address, Interval, Network};
 
 /// IANA IPv4 Special-Purpose Address Registry, and multicast.
 const IPV4: [([u8; 4], u8); 15] = [
-    ([0, 0, 0, 0], 8),        // this network, RFC 791
-    ([10, 0, 0, 0], 8),       // private, RFC 1918
-    ([100, 64, 0, 0], 10),    // shared between providers and customers, RFC 6598
-    ([127, 0, 0, 0], 8),      // loopback, RFC 1122
-    ([169, 254, 0, 0], 16),   // link-local, RFC 3927
-    ([172, 16, 0, 0], 12),    // private, RFC 1918
-    ([192, 0, 0, 0], 24),     // IETF protocol assignments, RFC 6890
-    ([192, 0, 2, 0], 24),     // documentation, RFC 5737
-    ([192, 88, 99, 0], 24),   // 6to4 relays, no longer in use, RFC 7526
-    ([192, 168, 0, 0], 16),   // private, RFC 1918
-    ([198, 18, 0, 0], 15),    // benchmarks, RFC 2544
-    ([198, 51, 100, 0], 24),  // documentation, RFC 5737
-    ([203, 0, 113, 0], 24),   // documentation, RFC 5737
-    ([224, 0, 0, 0], 4),      // multicast, RFC 5771
-    ([240, 0, 0, 0], 4),      // reserved, and broadcast, RFC 1112
+    ([0, 0, 0, 0], 8),       // this network, RFC 791
+    ([10, 0, 0, 0], 8),      // private, RFC 1918
+    ([100, 64, 0, 0], 10),   // shared between providers and customers, RFC 6598
+    ([127, 0, 0, 0], 8),     // loopback, RFC 1122
+    ([169, 254, 0, 0], 16),  // link-local, RFC 3927
+    ([172, 16, 0, 0], 12),   // private, RFC 1918
+    ([192, 0, 0, 0], 24),    // IETF protocol assignments, RFC 6890
+    ([192, 0, 2, 0], 24),    // documentation, RFC 5737
+    ([192, 88, 99, 0], 24),  // 6to4 relays, no longer in use, RFC 7526
+    ([192, 168, 0, 0], 16),  // private, RFC 1918
+    ([198, 18, 0, 0], 15),   // benchmarks, RFC 2544
+    ([198, 51, 100, 0], 24), // documentation, RFC 5737
+    ([203, 0, 113, 0], 24),  // documentation, RFC 5737
+    ([224, 0, 0, 0], 4),     // multicast, RFC 5771
+    ([240, 0, 0, 0], 4),     // reserved, and broadcast, RFC 1112
 ];
 
 /// IANA IPv6 Special-Purpose Address Registry, and multicast. Of 2001::/23 (RFC
 /// 2928) only the parts that are not reachable: others of it are, and a Teredo
 /// address (2001::/32) is somebody's.
 const IPV6: [([u16; 8], u8); 14] = [
-    ([0, 0, 0, 0, 0, 0, 0, 0], 128),           // unspecified, RFC 4291
-    ([0, 0, 0, 0, 0, 0, 0, 1], 128),           // loopback, RFC 4291
-    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),       // IPv4-mapped, RFC 4291
-    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),    // local translation to IPv4, RFC 8215
-    ([0x100, 0, 0, 0, 0, 0, 0, 0], 64),        // discarded, RFC 6666
-    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),       // benchmarks, RFC 5180
-    ([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28),    // ORCHID, no longer in use, RFC 4843
-    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32),   // documentation, RFC 3849
-    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),       // 6to4, RFC 3056
-    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),       // documentation, RFC 9637
-    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),       // segment routing, RFC 9602
-    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),        // unique local, RFC 4193
-    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),       // link-local, RFC 4291
-    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),        // multicast, RFC 4291
+    ([0, 0, 0, 0, 0, 0, 0, 0], 128),         // unspecified, RFC 4291
+    ([0, 0, 0, 0, 0, 0, 0, 1], 128),         // loopback, RFC 4291
+    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),     // IPv4-mapped, RFC 4291
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),  // local translation to IPv4, RFC 8215
+    ([0x100, 0, 0, 0, 0, 0, 0, 0], 64),      // discarded, RFC 6666
+    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),     // benchmarks, RFC 5180
+    ([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28),  // ORCHID, no longer in use, RFC 4843
+    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation, RFC 3849
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),     // 6to4, RFC 3056
+    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),     // documentation, RFC 9637
+    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),     // segment routing, RFC 9602
+    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),      // unique local, RFC 4193
+    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),     // link-local, RFC 4291
+    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),      // multicast, RFC 4291
 ];
 
 /// Networks that a message names.
@@ -96,8 +96,12 @@ impl Reserved {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(Network::around(address, own.length)),
         });
-        let fixed_ipv4 = IPV4.iter().map(|(first, length)| Network::around((*first).into(), *length));
-        let fixed_ipv6 = IPV6.iter().map(|(first, length)| Network::around((*first).into(), *length));
+        let fixed_ipv4 = IPV4
+            .iter()
+            .map(|(first, length)| Network::around((*first).into(), *length));
+        let fixed_ipv6 = IPV6
+            .iter()
+            .map(|(first, length)| Network::around((*first).into(), *length));
         Self {
             ipv4: Holes::new(fixed_ipv4.chain(ipv4)),
             ipv6: Holes::new(fixed_ipv6.chain(ipv6)),
@@ -165,7 +169,8 @@ impl<A: Address> Holes<A> {
             left.extend(parts.into_iter().map(|part| (part, line)));
         }
         let told = self.networks.iter().zip(by).filter(|(_, count)| *count > 0);
-        cut.by.extend(told.map(|(network, count)| (network.to_string(), count)));
+        cut.by
+            .extend(told.map(|(network, count)| (network.to_string(), count)));
         left
     }
 }
@@ -183,7 +188,8 @@ mod tests {
         let ipv4 = list.ipv4.iter().flat_map(|(part, _)| part.networks());
         let ipv6 = list.ipv6.iter().flat_map(|(part, _)| part.networks());
         let ipv4 = ipv4.map(|network| network.to_string());
-        ipv4.chain(ipv6.map(|network| network.to_string())).collect()
+        ipv4.chain(ipv6.map(|network| network.to_string()))
+            .collect()
     }
 
     #[test]
@@ -194,7 +200,10 @@ mod tests {
         assert_eq!(list.ipv4[1].1, 3, "the line stays");
         assert_eq!(cut.destinations, 4);
         let by: Vec<_> = cut.by.iter().map(|(network, _)| network.as_str()).collect();
-        assert_eq!(by, ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"]);
+        assert_eq!(
+            by,
+            ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"]
+        );
     }
 
     #[test]
@@ -206,7 +215,13 @@ mod tests {
         });
         let (list, cut) = cut("45.9.8.0/23\n2a00:1:2::7\n2a00:1:3::/48\n", &own);
         assert_eq!(told(&list), ["45.9.9.0/24", "2a00:1:3::/48"]);
-        assert_eq!(cut.by, [("45.9.8.0/24".to_owned(), 1), ("2a00:1:2::/64".to_owned(), 1)]);
+        assert_eq!(
+            cut.by,
+            [
+                ("45.9.8.0/24".to_owned(), 1),
+                ("2a00:1:2::/64".to_owned(), 1)
+            ]
+        );
     }
 
     #[test]
@@ -214,13 +229,34 @@ mod tests {
         let (list, cut) = cut("0.0.0.0/0\n::/0\n", &[]);
         assert_eq!(cut.destinations, 2);
         let holds = |text: &str| match text.parse().unwrap() {
-            IpAddr::V4(a) => list.ipv4.iter().any(|(part, _)| part.first() <= a && a <= part.last()),
-            IpAddr::V6(a) => list.ipv6.iter().any(|(part, _)| part.first() <= a && a <= part.last()),
+            IpAddr::V4(a) => list
+                .ipv4
+                .iter()
+                .any(|(part, _)| part.first() <= a && a <= part.last()),
+            IpAddr::V6(a) => list
+                .ipv6
+                .iter()
+                .any(|(part, _)| part.first() <= a && a <= part.last()),
         };
-        for public in ["1.0.0.0", "9.255.255.255", "223.255.255.255", "2001::1", "2600::1", "64:ff9b::1"] {
+        for public in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "223.255.255.255",
+            "2001::1",
+            "2600::1",
+            "64:ff9b::1",
+        ] {
             assert!(holds(public), "{public}");
         }
-        for reserved in ["0.1.2.3", "10.0.0.0", "255.255.255.255", "::1", "2002::1", "fe80::1", "ff02::1"] {
+        for reserved in [
+            "0.1.2.3",
+            "10.0.0.0",
+            "255.255.255.255",
+            "::1",
+            "2002::1",
+            "fe80::1",
+            "ff02::1",
+        ] {
             assert!(!holds(reserved), "{reserved}");
         }
     }
@@ -228,10 +264,16 @@ mod tests {
     #[test]
     fn each_fixed_network_is_one() {
         for (first, length) in IPV4 {
-            assert!(Network::new(Ipv4Addr::from(first), length).is_some(), "{first:?}");
+            assert!(
+                Network::new(Ipv4Addr::from(first), length).is_some(),
+                "{first:?}"
+            );
         }
         for (first, length) in IPV6 {
-            assert!(Network::new(Ipv6Addr::from(first), length).is_some(), "{first:?}");
+            assert!(
+                Network::new(Ipv6Addr::from(first), length).is_some(),
+                "{first:?}"
+            );
         }
     }
 }

@@ -51,7 +51,9 @@ impl FromStr for Share {
         let digits = text.strip_suffix('%').ok_or(InvalidShare)?.trim_end();
         let percent = digits.parse().map_err(|_| InvalidShare)?;
         let plain = digits.bytes().all(|byte| byte.is_ascii_digit());
-        (plain && percent <= 1000).then_some(Self(percent)).ok_or(InvalidShare)
+        (plain && percent <= 1000)
+            .then_some(Self(percent))
+            .ok_or(InvalidShare)
     }
 }
 
@@ -70,7 +72,7 @@ pub enum ReservedRule {
 pub struct Feed {
     /// Where from.
     pub url: FeedUrl,
-    /// Who uses it, sorted.
+    /// The enabled policies that use it, sorted; where there is none, it is not fetched.
     pub policies: BTreeSet<PolicyName>,
     /// How often; the smallest that a policy asks for.
     pub refresh: Duration,
@@ -146,7 +148,10 @@ impl<'a> Feeds<'a> {
             skip_bad_lines: typed.skip_bad_lines,
         };
         let place = |span: &std::ops::Range<usize>| file.place(span.clone());
-        let sha256 = feed.sha256.as_ref().map(|hash| (hash.value, place(&hash.span)));
+        let sha256 = feed
+            .sha256
+            .as_ref()
+            .map(|hash| (hash.value, place(&hash.span)));
         let max_change = feed.max_change.as_ref();
         self.uses.push(Use {
             policy: policy.cloned(),
@@ -191,14 +196,20 @@ impl<'a> Feeds<'a> {
         const FETCHES: &str = "the daemon fetches it; until then it protects nothing";
         let content = match self.files.feed(url) {
             Ok(Some(content)) => content,
-            Ok(None) => return Err(("this list is not fetched yet".to_owned(), FETCHES.to_owned())),
+            Ok(None) => {
+                return Err((
+                    "this list is not fetched yet".to_owned(),
+                    FETCHES.to_owned(),
+                ));
+            }
             Err(error) => {
                 let message = format!("what was fetched of this list cannot be read: {error}");
                 return Err((message, FETCHES.to_owned()));
             }
         };
         if pinned.is_some_and(|pinned| pinned != Sha256::of(&content)) {
-            let message = "what was fetched of this list has another SHA-256 than `sha256`, and is not used";
+            let message =
+                "what was fetched of this list has another SHA-256 than `sha256`, and is not used";
             return Err((message.to_owned(), FETCHES.to_owned()));
         }
         let read = feed_text(content).and_then(|text| {
@@ -206,8 +217,13 @@ impl<'a> Feeds<'a> {
             Ok((text, list))
         });
         let (text, list) = read.map_err(|problem| {
-            let message = format!("what was fetched of this list cannot be used as it is asked for here: {problem}");
-            (message, format!("{}; until it can, it protects nothing", problem.help()))
+            let message = format!(
+                "what was fetched of this list cannot be used as it is asked for here: {problem}"
+            );
+            (
+                message,
+                format!("{}; until it can, it protects nothing", problem.help()),
+            )
         })?;
         let (list, cut) = self.reserved.cut(list);
         let source = SourceFile::new(Path::new(url.as_str()), text);
@@ -217,12 +233,15 @@ impl<'a> Feeds<'a> {
 
     /// The text of a feed that was read.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
-        let mut all = self.fetched.iter().filter_map(|fetched| fetched.content.as_ref());
+        let mut all = self
+            .fetched
+            .iter()
+            .filter_map(|fetched| fetched.content.as_ref());
         all.find(|(source, ..)| source.path().as_os_str() == path.as_os_str())
             .map(|(source, ..)| source)
     }
 
-    /// The feeds of enabled policies, sorted by URL, and their texts. Says where
+    /// The feeds, sorted by URL, and their texts. Says where
     /// policies contradict one another.
     pub(super) fn finish(
         self,
@@ -236,25 +255,35 @@ impl<'a> Feeds<'a> {
             let sha256 = agreed(&uses, "sha256", |used| used.sha256.as_ref(), out);
             let max_change = agreed(&uses, "max_change", |used| used.max_change.as_ref(), out);
             let enabled = |name: &&PolicyName| {
-                policies.iter().any(|policy| policy.name() == *name && policy.enabled())
+                policies
+                    .iter()
+                    .any(|policy| policy.name() == *name && policy.enabled())
             };
             let names = uses.iter().filter_map(|used| used.policy.as_ref());
             let policies: BTreeSet<PolicyName> = names.filter(enabled).cloned().collect();
-            if policies.is_empty() {
-                continue;
-            }
             feeds.push(Feed {
                 policies,
-                refresh: uses.iter().map(|used| used.refresh).min().unwrap_or(DEFAULT_REFRESH),
+                refresh: uses
+                    .iter()
+                    .map(|used| used.refresh)
+                    .min()
+                    .unwrap_or(DEFAULT_REFRESH),
                 sha256,
                 max_change: max_change.unwrap_or(Share::DEFAULT_CHANGE),
-                reserved: uses.iter().map(|used| used.reserved).max().unwrap_or_default(),
+                reserved: uses
+                    .iter()
+                    .map(|used| used.reserved)
+                    .max()
+                    .unwrap_or_default(),
                 readings: uses.iter().map(|used| used.reading).collect(),
                 in_force: self.in_force(url),
                 url: url.clone(),
             });
         }
-        let contents = self.fetched.into_iter().filter_map(|fetched| fetched.content);
+        let contents = self
+            .fetched
+            .into_iter()
+            .filter_map(|fetched| fetched.content);
         (feeds, contents.map(|(source, ..)| source).collect())
     }
 
@@ -278,7 +307,9 @@ fn agreed<T: Copy + PartialEq>(
     let (first, first_place) = named.next()?;
     for (_, place) in named.filter(|(value, _)| value != first) {
         let message = format!("another policy names the same URL with another `{key}`");
-        let help = format!("a URL is fetched once for all policies: write the same `{key}`, or leave it out in one of them");
+        let help = format!(
+            "a URL is fetched once for all policies: write the same `{key}`, or leave it out in one of them"
+        );
         out.push(
             Diagnostic::error(place.clone(), message, help)
                 .with_related(first_place.clone(), "the other one is here"),

@@ -15,7 +15,9 @@ use super::{
     place::Texts,
     source::{SourceFeed, SourceList},
 };
-use crate::lists::{Format, InvalidLine, List, OwnNetwork, Refused, Selection, read, recognise, unpack};
+use crate::lists::{
+    Format, InvalidLine, List, OwnNetwork, Refused, Selection, read, recognise, unpack,
+};
 
 /// Lines shown of those that are skipped.
 const SKIPPED_SHOWN: usize = 3;

@@ -9,8 +9,8 @@ use super::{
     DeviceNames, PolicyName, builder, conditions,
     devices::Definitions,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
-    files::Files,
     feed::Feed,
+    files::Files,
     list::{ListSummary, Lists, utf8},
     model::Policy,
     overlay::Overlays,
@@ -28,7 +28,7 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
-    /// The lists to fetch for enabled policies, sorted by URL.
+    /// The lists that are fetched, sorted by URL.
     pub feeds: Vec<Feed>,
     /// Devices with names.
     pub devices: DeviceNames,

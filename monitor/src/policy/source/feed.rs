@@ -37,7 +37,8 @@ impl Reader<'_> {
         let max_change = self.option(node, "max_change", Self::max_change, &mut valid);
         let url = url.filter(|_| valid)?;
         if url.is_exposed() && sha256.is_none() {
-            let message = "this list is fetched without encryption: whoever is on the way can change it";
+            let message =
+                "this list is fetched without encryption: whoever is on the way can change it";
             let help = "write `https://`, or `sha256:` with the hash of the one content to take";
             self.warning(list.span.clone(), message, help);
         }
@@ -56,8 +57,11 @@ impl Reader<'_> {
         for key in KEYS {
             if let Some(value) = get(node, key) {
                 fine = false;
-                let message = format!("`{key}` belongs to a `list` that is fetched from a URL, and this is a file");
-                let help = format!("remove `{key}`, or name a URL: `{{list: https://…, {key}: …}}`");
+                let message = format!(
+                    "`{key}` belongs to a `list` that is fetched from a URL, and this is a file"
+                );
+                let help =
+                    format!("remove `{key}`, or name a URL: `{{list: https://…, {key}: …}}`");
                 self.error(value.span, message, help);
             }
         }
