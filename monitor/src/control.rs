@@ -200,13 +200,17 @@ pub fn ask(socket: &Path, request: Request) -> Result<Answer, ControlError> {
 }
 
 /// The same, for at most `timeout`.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a request is made where it is sent"
+)]
 pub fn ask_within(
     socket: &Path,
     request: Request,
     timeout: Duration,
 ) -> Result<Answer, ControlError> {
     let line =
-        exchange(socket, request, timeout).map_err(|source| failure(socket, timeout, source))?;
+        exchange(socket, &request, timeout).map_err(|source| failure(socket, timeout, source))?;
     serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
         path: socket.to_owned(),
         source,
@@ -231,11 +235,11 @@ fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError 
     }
 }
 
-fn exchange(socket: &Path, request: Request, timeout: Duration) -> io::Result<String> {
+fn exchange(socket: &Path, request: &Request, timeout: Duration) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
-    let mut line = serde_json::to_string(&request)?;
+    let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();

@@ -85,11 +85,6 @@ impl Common {
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(self.options()?.settle())
     }
-
-    /// The policy files and directories to read.
-    fn policies(&self) -> anyhow::Result<Vec<PathBuf>> {
-        Ok(self.settings()?.policies)
-    }
 }
 
 /// How a verb ended.

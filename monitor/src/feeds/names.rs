@@ -28,8 +28,7 @@ fn listed(urls: &[String]) -> String {
     if urls.is_empty() {
         return "; the policies name no URL".to_owned();
     }
-    let lines: String = urls.iter().map(|url| format!("\n  {url}")).collect();
-    format!(":{lines}")
+    format!(":\n  {}", urls.join("\n  "))
 }
 
 /// The feed with this URL or label, or the one feed of the policy of this name.

@@ -112,7 +112,11 @@ pub fn feed_text(bytes: Vec<u8>) -> Result<String, FeedProblem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(FeedProblem::Empty);
     }
-    if bytes.iter().filter(|byte| **byte == b'\n').count() > MAX_FEED_LINES {
+    if bytes
+        .split(|byte| *byte == b'\n')
+        .nth(MAX_FEED_LINES + 1)
+        .is_some()
+    {
         return Err(FeedProblem::TooManyLines {
             limit: MAX_FEED_LINES,
         });

@@ -25,9 +25,9 @@ const IPV4: [([u8; 4], u8); 15] = [
     ([240, 0, 0, 0], 4),     // reserved, and broadcast, RFC 1112
 ];
 
-/// IANA IPv6 Special-Purpose Address Registry, and multicast. Of 2001::/23 (RFC
+/// IANA IPv6 Special-Purpose Address Registry, and multicast. Of `2001::/23` (RFC
 /// 2928) only the parts that are not reachable: others of it are, and a Teredo
-/// address (2001::/32) is somebody's.
+/// address (`2001::/32`) is somebody's.
 const IPV6: [([u16; 8], u8); 14] = [
     ([0, 0, 0, 0, 0, 0, 0, 0], 128),         // unspecified, RFC 4291
     ([0, 0, 0, 0, 0, 0, 0, 1], 128),         // loopback, RFC 4291

@@ -2,22 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
+mod bad;
 mod fetch;
 mod server;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{io::Write as _, process::Output};
+use std::process::Output;
 
-use flate2::{Compression, write::GzEncoder};
+use bad::{contents, endings, networks, packed};
 use serde_json::Value;
-use server::{Server, Stream, answer};
+use server::{Server, answer};
 use support::lab::{Daemon, Lab, poll, text};
 
 /// 100 destinations; the phone sends to the first.
 fn list() -> String {
-    (0..100).map(|last| format!("45.9.{last}.0/24\n")).collect()
+    networks("45.9", 100)
 }
 
 const HELD: &str = "45.9.0.9";
@@ -102,7 +103,7 @@ fn a_feed_is_fetched_and_stays_in_force_without_its_server() {
         human.contains(&label) && human.contains("current"),
         "{human}"
     );
-    for told in [&metrics, &human, &daemon.log()] {
+    for told in [&metrics, &human] {
         assert!(!told.contains("secret"), "the query is not told: {told}");
     }
 
@@ -150,171 +151,12 @@ fn an_unchanged_list_makes_no_generation_and_a_changed_one_does() {
     assert!(gateway.is_dropped("45.10.0.1"));
 }
 
-type Bad = (
-    &'static str,
-    &'static str,
-    Box<dyn Fn(&mut dyn Stream) -> std::io::Result<()> + Send>,
-);
-
-fn gives(
-    status: &'static str,
-    body: impl Into<Vec<u8>>,
-) -> Box<dyn Fn(&mut dyn Stream) -> std::io::Result<()> + Send> {
-    let body = body.into();
-    Box::new(move |client| answer(client, status, "", &body))
-}
-
-fn packed(text: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(text).unwrap();
-    encoder.finish().unwrap()
-}
-
-/// What the server does, what the state is then, and a part of the reason.
-fn misbehaviours() -> Vec<Bad> {
-    let ok = "200 OK";
-    let half = list()[..list().len() / 3].to_owned();
-    let grown: String = (0..200).map(|last| format!("45.9.{last}.0/24\n")).collect();
-    let wide = list().replacen("45.9.1.0/24", "64.0.0.0/9", 1);
-    let ipv6 = format!("{}2a00:1:2::/48\n", list());
-    let reserved: String = (0..101).map(|last| format!("10.1.{last}.0/24\n")).collect();
-    let short = list().replacen("45.9.1.0/24", "45.9.0.0/16", 1);
-    vec![
-        ("failed", "404", gives("404 Not Found", "no")),
-        ("failed", "500", gives("500 Internal Server Error", list())),
-        ("failed", "204", gives("204 No Content", "")),
-        ("refused", "it is empty", gives(ok, "")),
-        ("refused", "it is empty", gives(ok, "\n\n")),
-        (
-            "refused",
-            "names no destination",
-            gives(ok, "# nothing today\n"),
-        ),
-        (
-            "refused",
-            "web page",
-            gives(ok, "<!DOCTYPE html><html>Sorry</html>\n"),
-        ),
-        (
-            "refused",
-            "hosts file",
-            gives(ok, "0.0.0.0 a.example.com\n0.0.0.0 b.example.com\n"),
-        ),
-        (
-            "refused",
-            "list of domains",
-            gives(ok, "a.example.com\nb.example.com\n"),
-        ),
-        (
-            "refused",
-            "not understood",
-            gives(ok, format!("{}nonsense here\n", list())),
-        ),
-        (
-            "refused",
-            "not UTF-8",
-            gives(
-                ok,
-                [b"45.9.1.0/24 # caf\xe9\n".as_slice(), list().as_bytes()].concat(),
-            ),
-        ),
-        (
-            "refused",
-            "more than 1000000 lines",
-            gives(ok, "1.1.1.1\n".repeat(1_000_002)),
-        ),
-        (
-            "refused",
-            "unpack gzip",
-            gives(ok, &packed(list().as_bytes())[..60]),
-        ),
-        (
-            "refused",
-            "larger than 64 MiB",
-            gives(ok, packed(&vec![b'#'; 65 << 20])),
-        ),
-        (
-            "refused",
-            "shrinks from 100 to 33 destinations",
-            gives(ok, half),
-        ),
-        (
-            "refused",
-            "grows from 100 to 200 destinations",
-            gives(ok, grown),
-        ),
-        (
-            "refused",
-            "grows from 25600 to 8413952 IPv4 addresses",
-            gives(ok, wide),
-        ),
-        (
-            "refused",
-            "grows from 0 to 1208925819614629174706176 IPv6 addresses",
-            gives(ok, ipv6),
-        ),
-        (
-            "refused",
-            "10.0.0.0/8), more than 50%",
-            gives(ok, format!("{}{reserved}", list())),
-        ),
-        (
-            "refused",
-            "all of its destinations are reserved",
-            gives(ok, reserved),
-        ),
-        ("refused", "grows from 25600 to 65536", gives(ok, short)),
-        (
-            "failed",
-            "larger than 64 MiB",
-            Box::new(|client| {
-                write!(
-                    client,
-                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
-                    65 << 20
-                )
-            }),
-        ),
-        (
-            "failed",
-            "larger than 64 MiB",
-            Box::new(|client| {
-                write!(
-                    client,
-                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-                )?;
-                loop {
-                    write!(client, "10000\r\n{}\r\n", "#".repeat(0x10000))?;
-                }
-            }),
-        ),
-        (
-            "failed",
-            "read the answer",
-            Box::new(|client| {
-                let length = list().len() + 1;
-                write!(
-                    client,
-                    "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{}",
-                    list()
-                )
-            }),
-        ),
-        (
-            "failed",
-            "redirects more than 5 times",
-            Box::new(|client| answer(client, "302 Found", "Location: /list\r\n", b"")),
-        ),
-        ("failed", "", Box::new(|_| Ok(()))),
-    ]
-}
-
 #[test]
 fn whatever_a_server_does_the_last_good_list_stays_in_force() {
     let gateway = Gateway::new("bad");
     let daemon = gateway.start();
     let generation = gateway.lab.generation("wlan0");
-    for (state, reason, does) in misbehaviours() {
+    for (state, reason, does) in contents().into_iter().chain(endings()) {
         gateway.server.behaves(move |_, client| does(client));
         let feed = gateway.fetch();
         assert_eq!(feed["state"], state, "{reason}: {feed:#}");
@@ -441,4 +283,83 @@ fn reserved_ranges_and_own_networks_are_cut_out_and_shown() {
         feed["reason"].as_str().unwrap().contains("takes only 0000"),
         "{feed:#}"
     );
+}
+
+#[test]
+fn what_the_guard_refuses_does_not_come_in_by_a_feed() {
+    let gateway = Gateway::new("guard");
+    gateway.server.gives("45.9.0.0/24\n128.0.0.0/3\n");
+    let _daemon = gateway.lab.start(&[]);
+    poll("it is refused", || gateway.status()["state"] == "refused");
+    let feed = gateway.status();
+    let reason = feed["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("the policies cannot be used with it"),
+        "{reason}"
+    );
+    assert!(reason.contains("128.0.0.0/3"), "{reason}");
+    assert_eq!(feed["destinations"], 0);
+    assert_eq!(feed["candidate"], Value::Null, "nobody can accept it");
+    gateway.server.gives(list());
+    assert_eq!(gateway.fetch()["state"], "current");
+    assert!(gateway.is_dropped(HELD));
+}
+
+#[test]
+fn without_a_daemon_the_store_tells_and_damage_is_told_too() {
+    let gateway = Gateway::new("store");
+    let daemon = gateway.start();
+    daemon.kill();
+    let state = gateway.lab.directory.path().join("state");
+    let (state_dir, policies) = (state.to_str().unwrap().to_owned(), gateway.lab.policies());
+    let list = |arguments: &[&str]| {
+        let policies = policies.to_str().unwrap();
+        let own = [
+            "feed",
+            "list",
+            "--state-dir",
+            &state_dir,
+            "--policies",
+            policies,
+        ];
+        gateway.lab.monitor(&[&own[..], arguments].concat())
+    };
+    let output = list(&["--json"]);
+    let feeds: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(feeds[0]["state"], "current", "{feeds:#}");
+    assert_eq!(feeds[0]["destinations"], 100);
+    for entry in walk(&state.join("feeds")) {
+        std::fs::write(entry, "damage").unwrap();
+    }
+    let output = list(&[]);
+    assert!(
+        text(&output.stdout).contains("never fetched"),
+        "{}",
+        text(&output.stdout)
+    );
+    gateway.server.behaves(|_, _| Ok(()));
+    let daemon = gateway.lab.start(&[]);
+    assert!(
+        daemon.log().contains("counts as never fetched"),
+        "{}",
+        daemon.log()
+    );
+    assert!(!gateway.is_dropped(HELD));
+    gateway.server.gives(self::list());
+    assert_eq!(gateway.fetch()["state"], "current");
+    assert!(gateway.is_dropped(HELD));
+}
+
+/// Every file in the folders of a folder.
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = |folder: &std::path::Path| -> Vec<_> {
+        std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect()
+    };
+    entries(folder)
+        .iter()
+        .flat_map(|folder| entries(folder))
+        .collect()
 }

@@ -248,29 +248,25 @@ impl Core {
             entry.good = Some(Good { fetched_at, ..new });
             return (found_current(entry), None);
         }
-        match judge(&fetched.content, before, feed, &self.reserved()) {
-            Ok(()) => match self.refused_by_policies(feed, &fetched.content) {
-                Some(reason) => (ended(entry, Outcome::Refused, Some(reason)), None),
-                None => {
-                    entry.good = Some(new);
-                    (found_current(entry), Some(fetched.content))
-                }
-            },
-            Err(refusal) => {
-                let reason = format!("{refusal}; {}", refusal.help());
-                if !refusal.is_acceptable() {
-                    return (ended(entry, Outcome::Refused, Some(reason)), None);
-                }
-                entry.candidate = Some(Candidate {
-                    content: new,
-                    reason: refusal.to_string(),
-                });
-                let mut entry = ended(entry, Outcome::Refused, Some(reason));
-                // It waits for somebody to look at it, not for the server.
-                entry.failures = 0;
-                (entry, Some(fetched.content))
+        let Err(refusal) = judge(&fetched.content, before, feed, &self.reserved()) else {
+            if let Some(reason) = self.refused_by_policies(feed, &fetched.content) {
+                return (ended(entry, Outcome::Refused, Some(reason)), None);
             }
+            entry.good = Some(new);
+            return (found_current(entry), Some(fetched.content));
+        };
+        let reason = format!("{refusal}; {}", refusal.help());
+        if !refusal.is_acceptable() {
+            return (ended(entry, Outcome::Refused, Some(reason)), None);
         }
+        entry.candidate = Some(Candidate {
+            content: new,
+            reason: refusal.to_string(),
+        });
+        let mut entry = ended(entry, Outcome::Refused, Some(reason));
+        // It waits for somebody to look at it, not for the server.
+        entry.failures = 0;
+        (entry, Some(fetched.content))
     }
 
     fn reserved(&self) -> Reserved {

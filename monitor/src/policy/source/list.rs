@@ -15,7 +15,7 @@ use crate::{
 pub(in crate::policy) struct SourceList {
     pub(in crate::policy) path: Spanned<PathBuf>,
     /// Set where `path` is a URL.
-    pub(in crate::policy) feed: Option<SourceFeed>,
+    pub(in crate::policy) feed: Option<Box<SourceFeed>>,
     pub(in crate::policy) format: Option<Spanned<Format>>,
     pub(in crate::policy) min_score: Option<Spanned<u32>>,
     pub(in crate::policy) country: Option<Spanned<Country>>,
@@ -191,7 +191,7 @@ impl Reader<'_> {
         node: &Node<'_>,
         list: &Node<'_>,
         valid: &mut bool,
-    ) -> Option<SourceFeed> {
+    ) -> Option<Box<SourceFeed>> {
         // What is no text is told already.
         let text = list.value.as_str()?;
         if !FeedUrl::is_meant_by(text) {
@@ -200,7 +200,7 @@ impl Reader<'_> {
         }
         let feed = self.feed(node, list);
         *valid &= feed.is_some();
-        feed
+        feed.map(Box::new)
     }
 
     /// The value of `key`, where it is there; not `valid` where it is wrong.
