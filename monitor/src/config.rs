@@ -50,6 +50,16 @@ pub struct Options {
     pub metrics: MetricsOptions,
     /// What the gateway hands out.
     pub lan: LanOptions,
+    /// How lists are fetched.
+    pub feeds: FeedsOptions,
+}
+
+/// The `feeds` section of the config file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeedsOptions {
+    /// Certificates to trust (PEM), in place of the system's.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// The `lan` section of the config file: what the policies must not cut off,
@@ -143,6 +153,8 @@ pub struct Settings {
     pub max_devices: usize,
     /// What the gateway hands out.
     pub lan: LanOptions,
+    /// How lists are fetched.
+    pub feeds: FeedsOptions,
 }
 
 /// A config file that cannot be used.
@@ -194,7 +206,13 @@ impl Options {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
-        for path in [&mut self.state_dir, &mut self.pin_dir, &mut self.socket] {
+        let ca_file = &mut self.feeds.ca_file;
+        for path in [
+            &mut self.state_dir,
+            &mut self.pin_dir,
+            &mut self.socket,
+            ca_file,
+        ] {
             *path = path.take().map(|path| base.join(path));
         }
         for path in &mut self.policies.0 {
@@ -219,6 +237,9 @@ impl Options {
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
             },
             lan: self.lan.or(below.lan),
+            feeds: FeedsOptions {
+                ca_file: self.feeds.ca_file.or(below.feeds.ca_file),
+            },
         }
     }
 
@@ -256,6 +277,7 @@ impl Options {
                 .max_devices
                 .unwrap_or(DeviceLabels::DEFAULT_CAPACITY),
             lan: self.lan,
+            feeds: self.feeds,
         }
     }
 }
@@ -272,6 +294,7 @@ impl Settings {
     pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
         Ok(Gateway {
             interfaces: datapath::lan_interfaces(&self.interfaces)?,
+            networks: datapath::lan_networks(&self.interfaces)?,
             resolvers: self.lan.resolvers.clone(),
             dhcp: self.lan.dhcp.clone(),
         })

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::to_the_second,
     policy::{Effect, Moment, RuntimeChange},
-    snapshot::{ReloadSnapshot, Snapshot},
+    snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot},
     state_dir::Edge,
 };
 
@@ -40,6 +40,20 @@ pub enum Request {
     Detach {},
     /// Pause a policy, block or allow a destination, or undo that.
     Change(ChangeRequest),
+    /// Fetch a feed now, or all.
+    #[serde(rename = "feed-fetch")]
+    FeedFetch {
+        /// Name of a policy, label or URL.
+        feed: Option<String>,
+    },
+    /// Take an update that was refused.
+    #[serde(rename = "feed-accept")]
+    FeedAccept {
+        /// Name of a policy, label or URL.
+        feed: String,
+        /// Of the update that was looked at, hexadecimal.
+        sha256: String,
+    },
 }
 
 /// A change that a command asks for.
@@ -71,6 +85,8 @@ pub enum Answer {
     Detached(Vec<String>),
     /// To [`Request::Change`].
     Changed(Box<Changed>),
+    /// To [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
+    Feeds(Vec<FeedSnapshot>),
     /// The request was not carried out.
     Refused(String),
 }
@@ -101,6 +117,9 @@ pub struct DaemonStatus {
     pub listen: String,
     /// Pin directory that it holds.
     pub pin_dir: PathBuf,
+    /// State directory, with what is stored of feeds.
+    #[serde(default)]
+    pub state_dir: PathBuf,
     /// Policy files and directories that it was given.
     pub policies: Vec<PathBuf>,
     /// Enabled policies that do nothing now, sorted by name.
@@ -300,7 +319,7 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
 }
 
 /// The same, for at most `timeout`.
-pub(crate) fn ask_within(
+pub fn ask_within(
     socket: &Path,
     request: &Request,
     timeout: Duration,

@@ -18,6 +18,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod error_text;
 pub mod explain;
+pub mod feeds;
 pub mod guard;
 pub mod http;
 pub mod lists;

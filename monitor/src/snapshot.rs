@@ -53,6 +53,10 @@ pub struct Snapshot {
     pub ruleset: Option<String>,
     /// How the last load of the policies went; `None` where no daemon says so.
     pub reload: Option<ReloadSnapshot>,
+    /// The lists that the policies in force have fetched, sorted by URL; empty
+    /// where no daemon says so.
+    #[serde(default)]
+    pub feeds: Vec<FeedSnapshot>,
 }
 
 /// How the filter is attached.
@@ -138,6 +142,65 @@ pub struct ReloadSnapshot {
     pub timestamp: u64,
     /// Why the files are not in force: rendered diagnostics, or the kernel's answer.
     pub error: Option<String>,
+}
+
+/// A list that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedSnapshot {
+    /// Host and path of its URL, and a number where that is not unique.
+    pub feed: String,
+    /// The enabled policies that use it, sorted.
+    pub policies: Vec<String>,
+    /// How the last attempt to fetch it ended.
+    pub state: FeedState,
+    /// Why it was refused or failed, and what to do.
+    pub reason: Option<String>,
+    /// Seconds since the list in force was last found to be what the URL gives;
+    /// `None`: nothing of it is in force.
+    pub age: Option<u64>,
+    /// When the list in force was fetched, in seconds since 1970-01-01T00:00:00Z.
+    pub fetched_at: Option<u64>,
+    /// When it was last found to be what the URL gives.
+    pub checked_at: Option<u64>,
+    /// When it was last tried to fetch it.
+    pub last_attempt: Option<u64>,
+    /// When that is tried again; `None` where no daemon says so.
+    pub next_attempt: Option<u64>,
+    /// Lines whose destinations are in force, all or in part.
+    pub destinations: usize,
+    /// Destinations of which all or a part is cut out, because it is reserved.
+    pub cut: usize,
+    /// The reserved networks that were in it.
+    pub cut_networks: Vec<String>,
+    /// SHA-256 of the update that was refused and can be accepted.
+    pub candidate: Option<String>,
+}
+
+/// How the last attempt to fetch a feed ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeedState {
+    /// The list in force is what the URL gave.
+    Current,
+    /// What the URL gave was not taken; the last good list stays in force.
+    Refused,
+    /// The URL gave nothing; the last good list stays in force.
+    Failed,
+    /// It was not tried yet, or nothing that can be used is stored.
+    NeverFetched,
+}
+
+impl FeedState {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::NeverFetched => "never fetched",
+        }
+    }
 }
 
 /// Pairs ⇄ a map that keeps their order.

@@ -124,6 +124,7 @@ fn found(yaml: &str) -> BTreeSet<Refused> {
             .to_vec(),
         resolvers: RESOLVERS.map(ip).to_vec(),
         dhcp: DHCP.map(|(text, _)| ip(text)).to_vec(),
+        networks: Vec::new(),
     };
     let diagnostics = guard(&loaded.policies, &gateway, &loaded.texts);
     let each = diagnostics.errors().filter_map(|error| {

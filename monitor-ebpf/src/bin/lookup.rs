@@ -77,12 +77,7 @@ fn lookup(_ctx: XdpContext) -> u32 {
     // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
     // and the state lives longer than the call.
     unsafe {
-        bpf_loop(
-            COUNT.load(),
-            one as *mut c_void,
-            (&raw mut state).cast(),
-            0,
-        );
+        bpf_loop(COUNT.load(), one as *mut c_void, (&raw mut state).cast(), 0);
     }
     if let Some(sum) = SUM.get_ptr_mut(0) {
         // SAFETY: one run at a time.

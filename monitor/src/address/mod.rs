@@ -2,6 +2,8 @@
 
 mod destination;
 mod network;
+mod without;
 
 pub use destination::{Destination, InvalidDestination};
 pub use network::{Address, Interval, Network};
+pub use without::united_size;

@@ -6,7 +6,8 @@ use clap::Args;
 use monitor::{
     clock::now,
     compile::{Compiled, compile_files},
-    policy::{Action, Diagnostics, Disk, ListSummary, Policy, PolicyName, RuntimeOverlay},
+    feeds::DiskAndFeeds,
+    policy::{Action, Diagnostics, Feed, ListSummary, Policy, PolicyName, RuntimeOverlay},
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
@@ -30,6 +31,8 @@ struct Report<'a> {
     /// Distinct prefixes of the compiled ruleset.
     prefixes: Prefixes,
     lists: Vec<ListReport<'a>>,
+    /// Lists that are fetched.
+    feeds: Vec<FeedReport<'a>>,
     /// What overlays changed.
     overrides: Vec<OverrideReport<'a>>,
     accepted_risks: Vec<AcceptedReport<'a>>,
@@ -55,6 +58,41 @@ impl<'a> ListReport<'a> {
             destinations: list.destinations,
             left_out: list.left_out,
             skipped: list.skipped,
+        }
+    }
+}
+
+/// A list that is fetched, and what of it is in force.
+#[derive(Serialize)]
+struct FeedReport<'a> {
+    url: &'a str,
+    policies: Vec<&'a PolicyName>,
+    refresh_seconds: u64,
+    max_change_percent: u32,
+    /// Whether something that can be used is stored.
+    fetched: bool,
+    destinations: usize,
+    cut: usize,
+    /// Networks that were cut out, and of how many destinations.
+    cut_by: BTreeMap<&'a str, usize>,
+}
+
+impl<'a> FeedReport<'a> {
+    fn new(feed: &'a Feed) -> Self {
+        let in_force = feed.in_force.as_ref();
+        let cut = in_force.map(|in_force| &in_force.cut);
+        let by = cut.into_iter().flat_map(|cut| &cut.by);
+        Self {
+            url: feed.url.as_str(),
+            policies: feed.policies.iter().collect(),
+            refresh_seconds: feed.refresh.as_secs(),
+            max_change_percent: feed.max_change.percent(),
+            fetched: in_force.is_some(),
+            destinations: in_force.map_or(0, |in_force| in_force.destinations),
+            cut: cut.map_or(0, |cut| cut.destinations),
+            cut_by: by
+                .map(|(network, count)| (network.as_str(), *count))
+                .collect(),
         }
     }
 }
@@ -114,9 +152,16 @@ impl Check {
             policies,
             files,
             lists,
+            feeds,
             diagnostics,
             ..
-        } = compile_files(&paths, &Disk, &RuntimeOverlay::default(), &now(), &gateway);
+        } = compile_files(
+            &paths,
+            &DiskAndFeeds::new(&settings.state_dir),
+            &RuntimeOverlay::default(),
+            &now(),
+            &gateway,
+        );
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
             .as_ref()
@@ -131,6 +176,7 @@ impl Check {
                 policies: policies.len(),
                 prefixes,
                 lists: lists.iter().map(ListReport::new).collect(),
+                feeds: feeds.iter().map(FeedReport::new).collect(),
                 overrides: overrides.collect(),
                 accepted_risks: AcceptedReport::all(&policies).collect(),
                 diagnostics: &diagnostics,
@@ -140,10 +186,13 @@ impl Check {
         } else {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
             let lists = skipped(&lists);
+            let cut = cut(&feeds);
             let overrides = overridden(overrides);
             let accepted = accepted(AcceptedReport::all(&policies));
             let counts = counts(&diagnostics);
-            print(&format!("{text}{lists}{overrides}{accepted}{counts}\n"))?;
+            print(&format!(
+                "{text}{lists}{cut}{overrides}{accepted}{counts}\n"
+            ))?;
         }
         Ok(if diagnostics.has_errors() {
             Outcome::CheckFoundErrors
@@ -179,6 +228,22 @@ fn skipped(lists: &[ListSummary]) -> String {
         )
     });
     lines.collect()
+}
+
+/// A line for each list that was fetched and of which something is cut out.
+fn cut(feeds: &[Feed]) -> String {
+    let each = feeds.iter().filter_map(|feed| {
+        let in_force = feed.in_force.as_ref()?;
+        let count = in_force.cut.destinations;
+        let networks = in_force.cut.networks();
+        (count > 0).then(|| {
+            format!(
+                "cut       {count} destinations of {}: {networks}\n",
+                feed.url
+            )
+        })
+    });
+    each.collect()
 }
 
 /// A line for each policy that an overlay changed.

@@ -12,8 +12,9 @@ use monitor::{
     clock::now,
     config::Settings,
     explain::explain,
+    feeds::DiskAndFeeds,
     guard::guard,
-    policy::{DeviceNames, Disk, InvalidService, Moment, Packet, RuntimeOverlay, Service, load},
+    policy::{DeviceNames, InvalidService, Moment, Packet, RuntimeOverlay, Service, load_for},
     state_dir::{StateDirError, read_runtime},
 };
 
@@ -50,13 +51,17 @@ fn moment(text: &str) -> Result<Moment, String> {
 impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
-        let mut loaded = load(&settings.policies, &Disk);
+        let gateway = settings.gateway()?;
+        let mut loaded = load_for(
+            &settings.policies,
+            &DiskAndFeeds::new(&settings.state_dir),
+            &gateway.networks,
+        );
         let now = now();
         let runtime = runtime_overlay(&settings)?;
         let pauses = runtime.put_on(&mut loaded.policies, &now);
         loaded.diagnostics.append(pauses);
         if !loaded.diagnostics.has_errors() {
-            let gateway = settings.gateway()?;
             let risks = guard(&loaded.policies, &gateway, &loaded.texts);
             loaded.diagnostics.append(risks);
         }

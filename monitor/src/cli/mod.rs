@@ -4,6 +4,7 @@ mod change;
 mod check;
 mod detach;
 mod explain;
+mod feed;
 mod reach;
 mod reload;
 mod replay;
@@ -74,6 +75,9 @@ enum Verb {
     /// Root only. In force when the command returns, kept over a restart, gone
     /// at its time. It wins over every `drop`, of this filter alone.
     Allow(change::ForDestination),
+    /// The lists that the daemon fetches: their state, and updates that wait for a look
+    #[command(subcommand)]
+    Feed(feed::FeedVerb),
     /// Remove the filter, its counters and its pins, and end the daemon
     Detach(ReachArgs),
 }
@@ -96,11 +100,6 @@ impl Common {
     /// What `run` would run with, as far as these say.
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(self.options()?.settle())
-    }
-
-    /// The policy files and directories to read.
-    fn policies(&self) -> anyhow::Result<Vec<PathBuf>> {
-        Ok(self.settings()?.policies)
     }
 }
 
@@ -139,6 +138,7 @@ impl Cli {
             Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
+            Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
         Ok(Outcome::Fine)

@@ -4,13 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture,
-    clock::now,
-    compile::compile_files,
-    datapath::Sandbox,
-    guard::Gateway,
-    policy::{Disk, RuntimeOverlay},
-    replay::ReplayReport,
+    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, feeds::DiskAndFeeds,
+    guard::Gateway, policy::RuntimeOverlay, replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};
@@ -38,9 +33,10 @@ pub(crate) struct ReplayArgs {
 pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
     // A capture may come from any gateway.
     let gateway = Gateway::default();
+    let settings = common.settings()?;
     let compiled = compile_files(
-        &common.policies()?,
-        &Disk,
+        &settings.policies,
+        &DiskAndFeeds::new(&settings.state_dir),
         &RuntimeOverlay::default(),
         &now(),
         &gateway,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Common, ReachArgs, print, print_json, table};
+use super::{Common, ReachArgs, feed, print, print_json, table};
 use monitor::{
     clock::to_the_second,
     control::{DaemonStatus, Resting, Status},
@@ -25,6 +25,13 @@ fn render(status: &Status) -> String {
     head(&mut text, status);
     interfaces(&mut text, &status.snapshot);
     policies(&mut text, &status.snapshot);
+    if !status.snapshot.feeds.is_empty() {
+        let _ = writeln!(
+            text,
+            "\n{}",
+            feed::render(&status.snapshot.feeds).trim_end()
+        );
+    }
     devices(&mut text, &status.snapshot);
     text
 }

@@ -20,8 +20,8 @@ use crate::{
     address::Address,
     guard::{Gateway, guard},
     policy::{
-        Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Files, ListSummary, Loaded,
-        Moment, Policy, RuntimeOverlay, load,
+        Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Feed, Files, ListSummary,
+        Loaded, Moment, Policy, RuntimeOverlay, load_for,
     },
     snapshot::Prefixes,
 };
@@ -37,6 +37,8 @@ pub struct Compiled {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
+    /// The lists that are fetched, sorted by URL.
+    pub feeds: Vec<Feed>,
     /// Devices with names.
     pub devices: DeviceNames,
     /// All errors and warnings.
@@ -56,10 +58,11 @@ pub fn compile_files(
         mut policies,
         files,
         lists,
+        feeds,
         devices,
         texts,
         mut diagnostics,
-    } = load(paths, files);
+    } = load_for(paths, files, &gateway.networks);
     diagnostics.append(runtime.put_on(&mut policies, moment));
     let mut ruleset = None;
     if !diagnostics.has_errors() {
@@ -77,6 +80,7 @@ pub fn compile_files(
         policies,
         files,
         lists,
+        feeds,
         devices,
         diagnostics,
     }

@@ -160,7 +160,7 @@ struct Block<'a> {
     runs: &'a [Run],
 }
 
-impl<'a> Block<'a> {
+impl Block<'_> {
     /// The part of it that begins with these bits, right aligned.
     fn part(self, bits: u128, length: u32) -> Self {
         let depth = self.depth + length;
@@ -257,11 +257,10 @@ impl Builder {
     /// Where these values stand one after the other.
     fn run_values(&mut self, values: Vec<u32>) -> u32 {
         let next = u32::try_from(self.values.len()).expect("fewer values than addresses");
-        let index = *self.known_values.entry(values).or_insert_with_key(|new| {
+        *self.known_values.entry(values).or_insert_with_key(|new| {
             self.values.extend(new);
             next
-        });
-        index
+        })
     }
 }
 
@@ -285,6 +284,10 @@ mod tests {
     use crate::{address::Network, compile::Ruleset};
 
     /// As the kernel does it, in words of 128 bits.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the higher bits are zero, or not asked for"
+    )]
     fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
         let mut key = address.to_number() << (128 - u32::from(A::BITS));
         let differs = u128::from(trie.common) << 64 ^ key;

@@ -13,6 +13,7 @@ use tracing::{debug, error, info};
 
 use super::{
     core::{Core, Trigger},
+    feeds,
     serve::reload,
     sockets::ControlSocket,
 };
@@ -95,7 +96,13 @@ fn parse(line: &str) -> Result<Request, String> {
 async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
     match request {
         Request::Status {} => status(core).await,
-        Request::Reload {} | Request::Detach {} | Request::Change(_) if !root => {
+        Request::Reload {}
+        | Request::Detach {}
+        | Request::Change(_)
+        | Request::FeedFetch { .. }
+        | Request::FeedAccept { .. }
+            if !root =>
+        {
             Answer::Refused("only root may change what is in force".to_owned())
         }
         Request::Reload {} => {
@@ -112,6 +119,8 @@ async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
             core.tell_reloaded();
             answer
         }
+        Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
+        Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The daemon without its tasks: every call blocks until it is done.
 
 mod changes;
+mod feeds;
 mod interfaces;
 mod load;
 mod risks;
@@ -18,13 +19,16 @@ pub use load::LoadError;
 use load::{FELL_BACK, Usable, kept_changes, last_good, load, reason};
 use tokio::sync::Notify;
 
+pub use feeds::shown_feeds;
+
 use crate::{
     clock,
     compile::{Ruleset, compile},
     config::Settings,
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
-    policy::{DeviceNames, Diagnostics, Disk, Moment, Policy, RuntimeOverlay},
+    feeds::DiskAndFeeds,
+    policy::{DeviceNames, Diagnostics, Feed, Moment, Policy, RuntimeOverlay},
     snapshot::{ReloadSnapshot, Snapshot},
     state_dir::{LastGood, StateDirError},
 };
@@ -51,6 +55,7 @@ pub struct Core {
     loggers: Mutex<Vec<aya::Ebpf>>,
     /// Told after every reload that a client asked for.
     reloaded: Notify,
+    feeds: feeds::Feeds,
 }
 
 /// What changes with every load of the policies.
@@ -67,6 +72,8 @@ struct Current {
     risks: Vec<RiskInForce>,
     /// Interfaces that were asked for and are not filtered.
     waiting: Waiting,
+    /// The lists to fetch for them.
+    feeds: Vec<Feed>,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     /// What the policies were read from, until it is kept.
@@ -99,7 +106,8 @@ impl Core {
         let mut runtime = kept_changes(&settings, &mut notes);
         let ended = runtime.remove_ended(&moment);
         notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
-        let mut loaded = load(&settings, &Disk, &runtime, &moment);
+        let files = DiskAndFeeds::new(&settings.state_dir);
+        let mut loaded = load(&settings, &files, &runtime, &moment);
         let mut error = None;
         if let Err(LoadError::Policies(errors)) = loaded.result {
             loaded.result = Ok(last_good(&errors, &settings, &runtime, &moment)?);
@@ -124,6 +132,7 @@ impl Core {
             runtime,
             risks: Vec::new(),
             waiting: Waiting::new(),
+            feeds: loaded.feeds.clone(),
             behind: false,
             to_keep: error.is_none().then_some(read),
             reload: Some(ReloadSnapshot {
@@ -139,9 +148,11 @@ impl Core {
             current: Mutex::new(current),
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
+            feeds: feeds::Feeds::default(),
             settings,
             started,
         };
+        core.note_feeds(&loaded.feeds);
         core.keep_edges(&lock(&core.current), &moment);
         if let Some(filter) = &*lock(&core.filter) {
             let waiting = core.waiting(filter, None)?;
@@ -194,7 +205,8 @@ impl Core {
         let filter = filter.as_mut()?;
         let moment = clock::now();
         let runtime = lock(&self.current).runtime.clone();
-        let loaded = load(&self.settings, &Disk, &runtime, &moment);
+        let files = DiskAndFeeds::new(&self.settings.state_dir);
+        let loaded = load(&self.settings, &files, &runtime, &moment);
         let mut current = lock(&self.current);
         current.files = loaded.files;
         let in_force = current.reload.as_ref().is_some_and(|reload| reload.success);
@@ -206,7 +218,10 @@ impl Core {
             if let Ok(usable) = loaded.result {
                 // The same now, and perhaps not at the next edge.
                 current.take(usable);
+                current.feeds.clone_from(&loaded.feeds);
                 self.keep_edges(&current, &moment);
+                drop(current);
+                self.note_feeds(&loaded.feeds);
             }
             return None;
         }
@@ -219,6 +234,7 @@ impl Core {
         let (error, mut notes) = match result {
             Ok((usable, applied)) => {
                 current.take(usable);
+                current.feeds.clone_from(&loaded.feeds);
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
                 self.keep_edges(&current, &moment);
@@ -236,6 +252,9 @@ impl Core {
         };
         current.reload = Some(reload.clone());
         drop(current);
+        if reload.success {
+            self.note_feeds(&loaded.feeds);
+        }
         Some(Reloaded {
             generation: self.generation(),
             reload,
@@ -318,7 +337,9 @@ impl Core {
     /// What the filter has seen and done.
     pub fn snapshot(&self) -> Result<Snapshot, datapath::Error> {
         let reload = lock(&self.current).reload.clone();
-        self.reader.snapshot(reload)
+        let mut snapshot = self.reader.snapshot(reload)?;
+        snapshot.feeds = self.feed_snapshots();
+        Ok(snapshot)
     }
 
     /// The enabled policies that do nothing now.
@@ -343,6 +364,7 @@ impl Core {
                 started: self.started,
                 listen: format!("http://{}/", self.settings.listen),
                 pin_dir: self.settings.pin_dir.clone(),
+                state_dir: self.settings.state_dir.clone(),
                 policies: self.settings.policies.clone(),
                 resting: self.resting(),
                 risks: self.risks(),

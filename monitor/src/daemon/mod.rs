@@ -4,13 +4,14 @@
 mod addresses;
 mod clients;
 mod core;
+mod feeds;
 mod log_reader;
 mod serve;
 mod signals;
 mod sockets;
 mod watch;
 
-pub use self::core::{Core, LoadError};
+pub use self::core::{Core, LoadError, shown_feeds};
 pub use serve::{End, ServeError, run};
 pub use signals::{SignalError, Signals};
 pub use sockets::{BindError, Sockets};

@@ -14,7 +14,7 @@ use super::{
     addresses::AddressWatch,
     clients,
     core::{Core, Trigger},
-    log_reader,
+    feeds, log_reader,
     signals::{Asked, Signals},
     sockets::Sockets,
     watch::FileWatch,
@@ -64,6 +64,7 @@ pub async fn run(
     let tasks = [
         tokio::spawn(serve_http(site, sockets.http, stopped)),
         tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
+        tokio::spawn(feeds::run(Arc::clone(&core))),
     ];
     let end = supervise(&core, signals, &mut when_detached).await;
     // The HTTP task waits for it, unless it failed already.

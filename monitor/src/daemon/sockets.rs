@@ -145,7 +145,13 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             Some(daemon) => Some(format!("another daemon (process {})", daemon.pid)),
             None => other(),
         },
-        Ok(Answer::Reload(_) | Answer::Detached(_) | Answer::Changed(_) | Answer::Refused(_))
+        Ok(
+            Answer::Reload(_)
+            | Answer::Detached(_)
+            | Answer::Changed(_)
+            | Answer::Feeds(_)
+            | Answer::Refused(_),
+        )
         | Err(ControlError::Foreign { .. }) => other(),
     })
 }

@@ -1,12 +1,10 @@
 //! What this machine is to the devices behind some of its interfaces.
 
-use std::net::IpAddr;
-
 use super::{
     Error,
     interfaces::{Interface, OwnAddress, addresses, list},
 };
-use crate::guard::LanInterface;
+use crate::{guard::LanInterface, lists::OwnNetwork};
 
 /// The interfaces of these names, with the addresses that devices reach
 /// through them; none for one that is not there.
@@ -14,19 +12,51 @@ pub fn lan_interfaces(names: &[String]) -> Result<Vec<LanInterface>, Error> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let interfaces = list().map_err(|source| Error::system("list network interfaces", source))?;
-    let addresses =
-        addresses().map_err(|source| Error::system("list network addresses", source))?;
-    let each = names.iter().map(|name| LanInterface {
-        name: name.clone(),
-        addresses: reached_through(name, &interfaces, &addresses),
+    let (interfaces, addresses) = listed()?;
+    let each = names.iter().map(|name| {
+        let reached = reached_through(name, &interfaces, &addresses);
+        LanInterface {
+            name: name.clone(),
+            addresses: reached.iter().map(|own| own.address).collect(),
+        }
     });
     Ok(each.collect())
 }
 
+/// The networks that these addresses are in; sorted, none twice.
+pub fn lan_networks(names: &[String]) -> Result<Vec<OwnNetwork>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (interfaces, addresses) = listed()?;
+    let reached = names
+        .iter()
+        .flat_map(|name| reached_through(name, &interfaces, &addresses));
+    let mut networks: Vec<OwnNetwork> = reached
+        .map(|own| OwnNetwork {
+            address: own.address,
+            length: own.length,
+        })
+        .collect();
+    networks.sort_unstable();
+    networks.dedup();
+    Ok(networks)
+}
+
+fn listed() -> Result<(Vec<Interface>, Vec<OwnAddress>), Error> {
+    let interfaces = list().map_err(|source| Error::system("list network interfaces", source))?;
+    let addresses =
+        addresses().map_err(|source| Error::system("list network addresses", source))?;
+    Ok((interfaces, addresses))
+}
+
 /// Addresses of an interface, of the bridge that it is a port of, and of the
-/// VLANs on either: the filter sees the packets to all of them. Sorted.
-fn reached_through(name: &str, interfaces: &[Interface], addresses: &[OwnAddress]) -> Vec<IpAddr> {
+/// VLANs on either: the filter sees the packets to all of them. Sorted by address.
+fn reached_through(
+    name: &str,
+    interfaces: &[Interface],
+    addresses: &[OwnAddress],
+) -> Vec<OwnAddress> {
     let mut reached: Vec<u32> = Vec::new();
     let start = interfaces.iter().find(|interface| interface.name == name);
     let mut next: Vec<u32> = start.map(|interface| interface.index).into_iter().collect();
@@ -47,13 +77,15 @@ fn reached_through(name: &str, interfaces: &[Interface], addresses: &[OwnAddress
     let own = addresses
         .iter()
         .filter(|own| reached.contains(&own.interface));
-    let mut found: Vec<IpAddr> = own.map(|own| own.address).collect();
-    found.sort_unstable();
+    let mut found: Vec<OwnAddress> = own.copied().collect();
+    found.sort_unstable_by_key(|own| own.address);
     found
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+
     use super::*;
 
     fn interface(index: u32, name: &str, controller: u32, carrier: u32) -> Interface {
@@ -79,10 +111,11 @@ mod tests {
         let addresses = [1, 2, 3, 4, 5].map(|index| OwnAddress {
             interface: index,
             address: IpAddr::from([192, 0, 2, u8::try_from(index).unwrap()]),
+            length: 24,
         });
         let last = |name| -> Vec<String> {
             let reached = reached_through(name, &interfaces, &addresses);
-            reached.iter().map(ToString::to_string).collect()
+            reached.iter().map(|own| own.address.to_string()).collect()
         };
         assert_eq!(
             last("wlan0"),

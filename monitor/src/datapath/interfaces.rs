@@ -35,6 +35,8 @@ pub(super) struct OwnAddress {
     pub(super) interface: u32,
     /// Address.
     pub(super) address: IpAddr,
+    /// Length of its network's prefix in bits.
+    pub(super) length: u8,
 }
 
 /// Every interface, in the kernel's order.
@@ -149,5 +151,6 @@ fn own_address(message: &AddressMessage) -> Option<OwnAddress> {
     Some(OwnAddress {
         interface: message.header.index,
         address: local.or(address)?,
+        length: message.header.prefix_len,
     })
 }

@@ -22,7 +22,7 @@ pub use attach::ModeChoice;
 pub use detach::detach;
 pub use error::Error;
 pub use filter::{Applied, Filter, Request};
-pub use gateway::lan_interfaces;
+pub use gateway::{lan_interfaces, lan_networks};
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;
 pub use presence::InterfaceState;

@@ -67,6 +67,7 @@ impl Reader {
                 .as_ref()
                 .map(|description| format!("{:016x}", description.record.ruleset_hash)),
             reload,
+            feeds: Vec::new(),
         })
     }
 

@@ -14,7 +14,10 @@ mod words;
 
 use std::net::IpAddr;
 
-use crate::policy::{Action, Diagnostics, Policy, Rest, Risk, Texts};
+use crate::{
+    lists::OwnNetwork,
+    policy::{Action, Diagnostics, Policy, Rest, Risk, Texts},
+};
 
 /// What a gateway has and hands out on the side of its devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +28,8 @@ pub struct Gateway {
     pub resolvers: Vec<IpAddr>,
     /// DHCP servers of its networks.
     pub dhcp: Vec<IpAddr>,
+    /// Networks that those interfaces are in.
+    pub networks: Vec<OwnNetwork>,
 }
 
 /// An interface that the filter is attached to.

@@ -12,7 +12,10 @@ use super::Health;
 use crate::{
     metrics::{DeviceLabels, OTHER_DEVICES},
     policy::Action,
-    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
+    snapshot::{
+        Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
+        Snapshot, Verdicts,
+    },
 };
 
 /// How often a browser asks for the page again, in seconds.
@@ -39,6 +42,7 @@ pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels
                     (reload(snapshot.reload.as_ref()))
                     (interfaces(&snapshot.interfaces))
                     (policies(&snapshot.policies))
+                    (feeds(&snapshot.feeds))
                     (devices(snapshot, labels))
                     (meanings())
                 }
@@ -149,6 +153,46 @@ fn policy_row(policy: &PolicySnapshot) -> Markup {
                 td {}
             }
             (verdicts(&policy.matched))
+        }
+    }
+}
+
+fn feeds(feeds: &[FeedSnapshot]) -> Markup {
+    html! {
+        @if !feeds.is_empty() {
+            section {
+                h2 { "Feeds" }
+                (table(&["Feed", "Policies", "State", "Last found current", "Next try", "Destinations", "Cut out"], 5, &html! {
+                    @for feed in feeds { (feed_row(feed)) }
+                }))
+            }
+        }
+    }
+}
+
+fn feed_row(feed: &FeedSnapshot) -> Markup {
+    let class = match feed.state {
+        FeedState::Current => "good",
+        FeedState::NeverFetched => "warn",
+        FeedState::Refused | FeedState::Failed => "bad",
+    };
+    html! {
+        tr {
+            th scope="row" { (feed.feed) }
+            td { (feed.policies.join(", ")) }
+            td {
+                span.state.(class) { (feed.state.name()) }
+                @if let Some(reason) = &feed.reason { small { (reason) } }
+            }
+            td {
+                @match (feed.age, feed.checked_at) {
+                    (Some(age), Some(at)) => { (humantime::format_duration(Duration::from_secs(age))) " ago" small { (time(at)) } }
+                    _ => { span.bad { "nothing of it is in force" } }
+                }
+            }
+            td { @if let Some(at) = feed.next_attempt { (time(at)) } }
+            td.number { (thousands(feed.destinations as u64)) }
+            td.number.zero[feed.cut == 0] { (thousands(feed.cut as u64)) }
         }
     }
 }

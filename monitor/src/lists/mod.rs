@@ -6,6 +6,8 @@
 
 mod csv;
 mod emule;
+mod feed;
+mod feed_url;
 mod format;
 mod line;
 mod numeric_csv;
@@ -13,19 +15,25 @@ mod peerguardian;
 mod plain;
 mod range_csv;
 mod recognise;
+mod reserved;
 mod rir;
 mod scores;
+mod sha256;
 mod spamhaus;
 mod unpack;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
+pub use feed_url::{FeedUrl, InvalidFeedUrl};
 pub use format::{Country, Format, InvalidCountry, InvalidFormat, Selection};
 pub use line::InvalidLine;
 pub use recognise::{Refused, Why, recognise};
+pub use reserved::{Cut, OwnNetwork, Reserved};
+pub use sha256::{InvalidSha256, Sha256};
 pub use unpack::{UnpackError, unpack};
 
-use self::{csv::Csv, line::Line};
+use self::{csv::Csv, line::Line, unpack::unpack_up_to};
 use crate::address::{Destination, Interval};
 
 /// What a list holds, each with the number of its line, from 1.
@@ -57,6 +65,13 @@ impl List {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ipv4.is_empty() && self.ipv6.is_empty()
+    }
+
+    /// How many lines name a destination: what was cut into parts is one.
+    #[must_use]
+    pub fn lines(&self) -> usize {
+        let ipv4 = self.ipv4.chunk_by(|a, b| a.1 == b.1).count();
+        ipv4 + self.ipv6.chunk_by(|a, b| a.1 == b.1).count()
     }
 
     fn add(&mut self, line: Result<Line, InvalidLine>, number: u32) {

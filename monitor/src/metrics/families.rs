@@ -8,7 +8,10 @@ use super::{
 };
 use crate::{
     policy::Action,
-    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
+    snapshot::{
+        Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
+        Snapshot, Verdicts,
+    },
 };
 
 /// Every family, in a fixed order.
@@ -20,6 +23,7 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(devices(&snapshot.policies, labels));
     families.push(lost(&snapshot.policies));
     families.extend(reload(snapshot.reload.as_ref()));
+    families.extend(feeds(&snapshot.feeds));
     Families(families)
 }
 
@@ -237,6 +241,48 @@ fn reload(reload: Option<&ReloadSnapshot>) -> [Family; 2] {
             kind: Kind::Gauge,
             samples: vec![(Labels::new(), reload.map_or(0, |reload| reload.timestamp))],
         },
+    ]
+}
+
+fn feeds(feeds: &[FeedSnapshot]) -> [Family; 4] {
+    let gauge = |name, help, unit, value: fn(&FeedSnapshot) -> Option<u64>| Family {
+        name,
+        help,
+        unit,
+        kind: Kind::Gauge,
+        samples: feeds
+            .iter()
+            .filter_map(|feed| Some((vec![("feed", feed.feed.clone())], value(feed)?)))
+            .collect(),
+    };
+    [
+        gauge(
+            "monitor_feed_age",
+            "Time since the list in force was last found to be what its URL gives; no series where nothing of it is in force.",
+            Some(Unit::Seconds),
+            |feed| feed.age,
+        ),
+        gauge(
+            "monitor_feed_destinations",
+            "Destinations of the list that are in force, all or in part.",
+            None,
+            |feed| Some(feed.destinations as u64),
+        ),
+        gauge(
+            "monitor_feed_cut_destinations",
+            "Destinations of the list of which all or a part is cut out, because it is reserved or the gateway's own.",
+            None,
+            |feed| Some(feed.cut as u64),
+        ),
+        gauge(
+            "monitor_feed_success",
+            "1 where the last attempt to fetch the list ended well, else 0; no series before the first.",
+            None,
+            |feed| {
+                feed.last_attempt
+                    .map(|_| u64::from(feed.state == FeedState::Current))
+            },
+        ),
     ]
 }
 

@@ -8,14 +8,17 @@ use std::{
 };
 
 use super::{
-    Action, DeviceNames, conditions,
+    Action, DeviceNames, PolicyName, conditions,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     list::Lists,
     model::{Destinations, Entry, Hole, Now, Policy},
     runtime::ByCommand,
-    source::{SourceDestination, SourceList, SourceOverride, SourcePolicy, Spanned},
+    source::{SourceDestination, SourceFeed, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
-use crate::address::{Address, Destination, Interval};
+use crate::{
+    address::{Address, Destination, Interval},
+    lists::List,
+};
 
 /// The policy that `typed` means, as `change` changes it; `None` where `out`
 /// says what is wrong.
@@ -32,10 +35,11 @@ pub(super) fn policy(
         files: vec![(Arc::clone(file.path()), &['#'])],
         ipv4: Destinations::default(),
         ipv6: Destinations::default(),
+        feeds: BTreeSet::new(),
         valid: true,
     };
     for destination in &typed.destinations {
-        builder.add(destination, lists, out);
+        builder.add(destination, typed.name.as_ref(), lists, out);
     }
     builder.warn_duplicates(lists, out);
     let scope = conditions::scope(&typed, devices, file, out);
@@ -80,6 +84,8 @@ struct Builder<'a> {
     files: Vec<(Arc<Path>, &'static [char])>,
     ipv4: Destinations<Ipv4Addr>,
     ipv6: Destinations<Ipv6Addr>,
+    /// Which of the files were fetched: nobody here can mend them.
+    feeds: BTreeSet<u32>,
     valid: bool,
 }
 
@@ -87,13 +93,17 @@ impl Builder<'_> {
     fn add(
         &mut self,
         destination: &SourceDestination,
+        policy: Option<&Spanned<PolicyName>>,
         lists: &mut Lists<'_>,
         out: &mut Diagnostics,
     ) {
         match destination {
             SourceDestination::Plain(destination) => self.add_typed(destination, &[], out),
             SourceDestination::Except { cidr, except } => self.add_typed(cidr, except, out),
-            SourceDestination::List(list) => self.add_list(list, lists, out),
+            SourceDestination::List(list) => match &list.feed {
+                Some(feed) => self.add_feed((list, feed), policy, lists, out),
+                None => self.add_list(list, lists, out),
+            },
             SourceDestination::Table(selections) => {
                 for selection in selections {
                     self.add_list(selection, lists, out);
@@ -129,8 +139,31 @@ impl Builder<'_> {
             self.valid = false;
             return;
         };
+        self.add_lines(source, list);
+    }
+
+    /// What is not fetched yet is missing without being wrong.
+    fn add_feed(
+        &mut self,
+        feed: (&SourceList, &SourceFeed),
+        policy: Option<&Spanned<PolicyName>>,
+        lists: &mut Lists<'_>,
+        out: &mut Diagnostics,
+    ) {
+        let policy = policy.map(|name| &name.value);
+        if let Some((source, list)) = lists.load_feed(feed, policy, self.file, out) {
+            self.feeds.insert(self.next_file());
+            self.add_lines(source, list);
+        }
+    }
+
+    fn next_file(&self) -> u32 {
+        u32::try_from(self.files.len()).unwrap_or(u32::MAX)
+    }
+
+    fn add_lines(&mut self, source: &SourceFile, list: &List) {
+        let file = self.next_file();
         let comments = list.format.comments();
-        let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
         self.files.push((Arc::clone(source.path()), comments));
         for (interval, line) in &list.ipv4 {
             self.ipv4.add(*interval, *line, file);
@@ -143,6 +176,9 @@ impl Builder<'_> {
     fn warn_duplicates(&self, lists: &Lists<'_>, out: &mut Diagnostics) {
         let mut capped: BTreeMap<u32, Capped> = BTreeMap::new();
         let mut warn = |network: String, first: (u32, u32), second: (u32, u32)| {
+            if self.feeds.contains(&second.0) {
+                return;
+            }
             let capped = capped.entry(second.0).or_insert_with(Capped::new);
             capped.push(out, || {
                 let message = format!("`{network}` is named twice in one policy");

@@ -5,7 +5,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A file system to read policies from.
+use crate::lists::FeedUrl;
+
+/// What policies are read from: a file system, and what was fetched.
 pub trait Files {
     /// The whole of a file.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
@@ -15,9 +17,15 @@ pub trait Files {
 
     /// Paths of what lies in a directory, in any order.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// The last good content of a list that is fetched; `None` where there is none yet.
+    fn feed(&self, url: &FeedUrl) -> io::Result<Option<Vec<u8>>> {
+        let _ = url;
+        Ok(None)
+    }
 }
 
-/// The file system of this machine.
+/// The file system of this machine; of lists that are fetched it knows none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 

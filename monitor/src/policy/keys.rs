@@ -110,19 +110,19 @@ pub(super) const DESTINATION: Keys = Keys {
         "min_score",
         "country",
         "on_bad_line",
+        "refresh",
+        "sha256",
+        "reserved",
+        "max_change",
         "asn",
         "table",
         "comment",
     ],
     later: &[
-        (
-            "url",
-            "fetch the list into a file: `{list: lists/NAME.txt}`",
-        ),
         ("address", "write the address itself: `- 192.0.2.7`"),
         ("range", "write the range itself: `- 192.0.2.10-192.0.2.20`"),
     ],
-    elsewhere: &[],
+    elsewhere: &[("url", "write it as a list: `{list: https://…}`")],
 };
 
 impl Keys {

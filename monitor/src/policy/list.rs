@@ -7,12 +7,17 @@ use std::{
 };
 
 use super::{
+    PolicyName,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+    feed::{Feed, Feeds},
     files::Files,
+    model::Policy,
     place::Texts,
-    source::SourceList,
+    source::{SourceFeed, SourceList},
 };
-use crate::lists::{Format, InvalidLine, List, Refused, Selection, read, recognise, unpack};
+use crate::lists::{
+    Format, InvalidLine, List, OwnNetwork, Refused, Selection, read, recognise, unpack,
+};
 
 /// Lines shown of those that are skipped.
 const SKIPPED_SHOWN: usize = 3;
@@ -38,6 +43,7 @@ pub(super) struct Lists<'a> {
     /// `None` where it cannot be read.
     texts: BTreeMap<PathBuf, Option<Text>>,
     read: BTreeMap<Reading, List>,
+    feeds: Feeds<'a>,
 }
 
 struct Text {
@@ -56,11 +62,12 @@ struct Reading {
 }
 
 impl<'a> Lists<'a> {
-    pub(super) fn new(files: &'a dyn Files) -> Self {
+    pub(super) fn new(files: &'a dyn Files, own: &[OwnNetwork]) -> Self {
         Self {
             files,
             texts: BTreeMap::new(),
             read: BTreeMap::new(),
+            feeds: Feeds::new(files, own),
         }
     }
 
@@ -87,14 +94,37 @@ impl<'a> Lists<'a> {
 
     /// The text of a list that was read.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
-        Some(&self.texts.get(path)?.as_ref()?.source)
+        let file = self.texts.get(path).and_then(Option::as_ref);
+        let file = file.map(|text| &text.source);
+        file.or_else(|| self.feeds.text(path))
     }
 
     /// Moves the texts of all lists that were read.
-    pub(super) fn into_texts(self, texts: &mut Texts) {
+    pub(super) fn into_texts(
+        self,
+        texts: &mut Texts,
+        policies: &[Policy],
+        out: &mut Diagnostics,
+    ) -> Vec<Feed> {
         for text in self.texts.into_values().flatten() {
             texts.add(text.source);
         }
+        let (feeds, fetched) = self.feeds.finish(policies, out);
+        for text in fetched {
+            texts.add(text);
+        }
+        feeds
+    }
+
+    /// The feed that `typed` asks for, as far as it is there.
+    pub(super) fn load_feed(
+        &mut self,
+        feed: (&SourceList, &SourceFeed),
+        policy: Option<&PolicyName>,
+        file: &SourceFile,
+        out: &mut Diagnostics,
+    ) -> Option<(&SourceFile, &List)> {
+        self.feeds.load(feed, policy, file, out)
     }
 
     /// The list that `typed` in `file` asks for; `None` where `out` says why not.

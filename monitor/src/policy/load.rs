@@ -9,6 +9,7 @@ use super::{
     DeviceNames, PolicyName, builder, conditions,
     devices::Definitions,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    feed::Feed,
     files::Files,
     list::{ListSummary, Lists, utf8},
     model::Policy,
@@ -16,6 +17,7 @@ use super::{
     place::Texts,
     source::{self, Contents},
 };
+use crate::lists::OwnNetwork;
 
 /// What the policy files say.
 #[derive(Debug, Default)]
@@ -26,6 +28,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
+    /// The lists that are fetched, sorted by URL.
+    pub feeds: Vec<Feed>,
     /// Devices with names.
     pub devices: DeviceNames,
     /// What the policies were read from.
@@ -40,6 +44,13 @@ pub struct Loaded {
 /// policy file.
 #[must_use]
 pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
+    load_for(paths, files, &[])
+}
+
+/// The same, for a gateway with these networks: they are cut out of lists that
+/// are fetched.
+#[must_use]
+pub fn load_for(paths: &[PathBuf], files: &dyn Files, own: &[OwnNetwork]) -> Loaded {
     let mut out = Diagnostics::default();
     let policy_files = find(paths, files, &mut out);
     let (overlay_files, own_files): (Vec<_>, Vec<_>) =
@@ -56,7 +67,7 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     }
     let devices = definitions.resolve(complete, &mut out);
     refuse_no_policy(&sources, &mut out);
-    let mut lists = Lists::new(files);
+    let mut lists = Lists::new(files, own);
     let mut policies = Vec::new();
     let mut texts = Texts::default();
     for (file, contents) in sources {
@@ -71,15 +82,16 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     refuse_equal_names(&policies, &mut out);
     warn_if_none_is_enabled(&policies, &mut out);
     conditions::note_fragments(&policies, &mut out);
-    out.sort();
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
     let summaries = lists.summaries();
-    lists.into_texts(&mut texts);
+    let feeds = lists.into_texts(&mut texts, &policies, &mut out);
+    out.sort();
     Loaded {
         policies,
         files: all.into_iter().collect(),
         lists: summaries,
+        feeds,
         devices,
         texts,
         diagnostics: out,

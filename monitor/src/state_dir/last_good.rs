@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{StateDirError, write};
-use crate::policy::Files;
+use crate::{lists::FeedUrl, policy::Files};
 
 /// Name of the file in the state directory.
 const FILE: &str = "last-good.tar";
@@ -59,6 +59,11 @@ impl Files for Recorder<'_> {
 
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
         self.inner.list(directory)
+    }
+
+    /// Not kept: what was fetched has a store of its own.
+    fn feed(&self, url: &FeedUrl) -> io::Result<Option<Vec<u8>>> {
+        self.inner.feed(url)
     }
 }
 

@@ -51,6 +51,7 @@ fn gateway() -> Gateway {
             .map(|text| text.parse().unwrap())
             .to_vec(),
         dhcp: vec!["198.51.100.67".parse().unwrap()],
+        networks: Vec::new(),
     }
 }
 

@@ -69,6 +69,7 @@ pub(crate) fn gateway() -> Snapshot {
             timestamp: 1_770_000_000,
             error: None,
         }),
+        feeds: Vec::new(),
     }
 }
 

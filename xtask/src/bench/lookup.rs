@@ -50,7 +50,11 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         ("CN", "cn-v4.rir-ip.txt", 1),
         ("ipsum", "ipsum.txt.gz", 1),
         ("whole IPv4 table", "asn-v4-cidr.txt.gz", 1),
-        ("whole IPv4 table, 1000 match sets", "asn-v4-cidr.txt.gz", 1000),
+        (
+            "whole IPv4 table, 1000 match sets",
+            "asn-v4-cidr.txt.gz",
+            1000,
+        ),
     ] {
         let set = sets::file::<Ipv4Addr>(name, &ranges.join(file), match_sets)?;
         add(&mut cases, &object, &set)?;
@@ -58,7 +62,11 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
     for (name, file, match_sets) in [
         ("CN IPv6", "cn-v6.rir-ip.txt", 1),
         ("whole IPv6 table", "asn-v6-cidr.txt.gz", 1),
-        ("whole IPv6 table, 1000 match sets", "asn-v6-cidr.txt.gz", 1000),
+        (
+            "whole IPv6 table, 1000 match sets",
+            "asn-v6-cidr.txt.gz",
+            1000,
+        ),
     ] {
         let set = sets::file::<Ipv6Addr>(name, &ranges.join(file), match_sets)?;
         add(&mut cases, &object, &set)?;
@@ -89,7 +97,10 @@ fn build(root: &Path) -> Result<PathBuf> {
         .current_dir(root)
         .status()
         .context("cargo build")?;
-    ensure!(built.success(), "cargo build of the look-up program: {built}");
+    ensure!(
+        built.success(),
+        "cargo build of the look-up program: {built}"
+    );
     Ok(target.join("bpfel-unknown-none/release/lookup"))
 }
 
@@ -134,8 +145,7 @@ fn load<A: Family>(
     let family = if A::IPV6 { "V6" } else { "V4" };
     let name = |prefix: &str| format!("{prefix}_{family}");
     let mut loader = EbpfLoader::new();
-    let (method_number, ipv6, chained) =
-        (method as u32, u32::from(A::IPV6), u32::from(chained));
+    let (method_number, ipv6, chained) = (method as u32, u32::from(A::IPV6), u32::from(chained));
     let count = number(destinations.len());
     let constants = [
         ("METHOD".to_owned(), method_number),
@@ -159,7 +169,11 @@ fn load<A: Family>(
     if method == Method::LpmTrie {
         loader.map_max_entries(&lpm, number(set.prefixes.len()));
     }
-    let list = if A::IPV6 { "DESTINATIONS" } else { "DESTINATIONS_V4" };
+    let list = if A::IPV6 {
+        "DESTINATIONS"
+    } else {
+        "DESTINATIONS_V4"
+    };
     loader.map_max_entries(list, count);
     let mut object = loader.load_file(path)?;
     match method {
@@ -199,13 +213,21 @@ fn fill_lpm<A: Family>(object: &mut Ebpf, name: &str, set: &Set<A>) -> Result<()
         let mut map: LpmTrie<_, [u8; 16], u32> = map(object, name)?;
         for prefix in each {
             let octets = prefix.address.to_number().to_be_bytes();
-            map.insert(&Key::new(prefix.length.into(), octets), &prefix.match_set, 0)?;
+            map.insert(
+                &Key::new(prefix.length.into(), octets),
+                &prefix.match_set,
+                0,
+            )?;
         }
     } else {
         let mut map: LpmTrie<_, [u8; 4], u32> = map(object, name)?;
         for prefix in each {
             let octets = (prefix.address.to_number() as u32).to_be_bytes();
-            map.insert(&Key::new(prefix.length.into(), octets), &prefix.match_set, 0)?;
+            map.insert(
+                &Key::new(prefix.length.into(), octets),
+                &prefix.match_set,
+                0,
+            )?;
         }
     }
     Ok(())
@@ -258,7 +280,9 @@ fn print(cases: &[Case]) {
         "prefixes", "looked up", "", "trie", "LPM_TRIE", "ratio"
     );
     for three in cases.chunks(3) {
-        let [nothing, trie, lpm] = three else { continue };
+        let [nothing, trie, lpm] = three else {
+            continue;
+        };
         let base = nothing.median();
         let net = |case: &Case| case.median() - base;
         println!(

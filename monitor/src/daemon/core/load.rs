@@ -1,13 +1,19 @@
 //! Policy files → what can be put in force, or why not.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    io,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     compile::{Ruleset, compile_files},
     config::Settings,
     datapath,
     error_text::error_text,
-    policy::{DeviceNames, Files, Moment, Policy, RuntimeOverlay},
+    feeds::DiskAndFeeds,
+    lists::FeedUrl,
+    policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
     state_dir::{LastGood, RUNTIME_FILE, Recorder, read_runtime, set_runtime_aside},
 };
 
@@ -25,6 +31,8 @@ pub enum LoadError {
 /// Policies that were read and compiled, or why not.
 pub(super) struct Loaded {
     pub(super) result: Result<Usable, LoadError>,
+    /// The lists to fetch.
+    pub(super) feeds: Vec<Feed>,
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) warnings: String,
 }
@@ -81,8 +89,36 @@ pub(super) fn last_good(
     let refuse = |why: String| LoadError::Policies(format!("{errors}{why}"));
     let kept = LastGood::read(&settings.state_dir)
         .map_err(|error| refuse(format!("\nwhat was in force last cannot be used: {error}")))?;
-    let loaded = load(settings, &kept, runtime, moment);
+    let files = KeptAndFeeds {
+        kept,
+        feeds: DiskAndFeeds::new(&settings.state_dir),
+    };
+    let loaded = load(settings, &files, runtime, moment);
     loaded.result.map_err(|_| refuse(String::new()))
+}
+
+/// The files of the last time; what was fetched is kept by itself.
+struct KeptAndFeeds {
+    kept: LastGood,
+    feeds: DiskAndFeeds,
+}
+
+impl Files for KeptAndFeeds {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        Files::read(&self.kept, path)
+    }
+
+    fn is_directory(&self, path: &Path) -> bool {
+        self.kept.is_directory(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>> {
+        self.kept.list(directory)
+    }
+
+    fn feed(&self, url: &FeedUrl) -> io::Result<Option<Vec<u8>>> {
+        self.feeds.feed(url)
+    }
 }
 
 /// Reads the policies from `files` and compiles them.
@@ -97,6 +133,7 @@ pub(super) fn load(
         Err(error) => {
             return Loaded {
                 result: Err(error.into()),
+                feeds: Vec::new(),
                 files: BTreeSet::new(),
                 warnings: String::new(),
             };
@@ -123,6 +160,7 @@ pub(super) fn load(
     };
     Loaded {
         result,
+        feeds: compiled.feeds,
         files: compiled.files.into_iter().collect(),
         warnings,
     }

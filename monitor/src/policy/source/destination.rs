@@ -24,6 +24,10 @@ impl Reader<'_> {
                 "format",
                 "min_score",
                 "on_bad_line",
+                "refresh",
+                "sha256",
+                "reserved",
+                "max_change",
             ] {
                 if let Some(value) = get(node, key) {
                     let message = format!("`{key}` does not belong to a `table`");

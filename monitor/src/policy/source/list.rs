@@ -4,9 +4,9 @@ use std::{ops::Range, path::PathBuf, str::FromStr};
 
 use serde_yaml::Value;
 
-use super::{Reader, Spanned, get};
+use super::{Reader, SourceFeed, Spanned, feed::KEYS, get};
 use crate::{
-    lists::{Country, Format, Selection},
+    lists::{Country, FeedUrl, Format, Selection},
     policy::{diagnostic::near_miss, yaml::Node},
 };
 
@@ -14,6 +14,8 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::policy) struct SourceList {
     pub(in crate::policy) path: Spanned<PathBuf>,
+    /// Set where `path` is a URL.
+    pub(in crate::policy) feed: Option<Box<SourceFeed>>,
     pub(in crate::policy) format: Option<Spanned<Format>>,
     pub(in crate::policy) min_score: Option<Spanned<u32>>,
     pub(in crate::policy) country: Option<Spanned<Country>>,
@@ -33,7 +35,16 @@ impl SourceList {
 }
 
 /// Keys that say how to read a list.
-pub(super) const OPTIONS: [&str; 4] = ["format", "min_score", "country", "on_bad_line"];
+pub(super) const OPTIONS: [&str; 8] = [
+    "format",
+    "min_score",
+    "country",
+    "on_bad_line",
+    KEYS[0],
+    KEYS[1],
+    KEYS[2],
+    KEYS[3],
+];
 
 /// What others call a format, or what is none.
 const WORDS: [(&str, Format); 11] = [
@@ -63,6 +74,7 @@ impl Reader<'_> {
         // Each part is read before any is asked for: all errors at once.
         let mut valid = true;
         let path = self.list_path(list);
+        let feed = self.feed_of(node, list, &mut valid);
         let format = self.option(node, "format", Self::format, &mut valid);
         let min_score = self.option(node, "min_score", Self::min_score, &mut valid);
         let country = self.option(node, "country", Self::country, &mut valid);
@@ -70,6 +82,7 @@ impl Reader<'_> {
         let path = path.filter(|_| valid)?;
         Some(SourceList {
             path,
+            feed,
             format,
             min_score,
             country,
@@ -81,7 +94,7 @@ impl Reader<'_> {
     /// `{asn: […], table: …}` or `{country: […], table: …}`: the same table
     /// once for each of them.
     pub(super) fn table(&mut self, node: &Node<'_>, table: &Node<'_>) -> Option<Vec<SourceList>> {
-        let path = self.list_path(table);
+        let path = self.table_path(table);
         let (asns, countries) = (get(node, "asn"), get(node, "country"));
         let mut lists = Vec::new();
         let mut valid = true;
@@ -90,6 +103,7 @@ impl Reader<'_> {
             let spanned = |span: &Range<usize>| span.clone();
             lists.extend(path.clone().map(|path| SourceList {
                 path,
+                feed: None,
                 format: None,
                 min_score: None,
                 country: country.map(|value| Spanned {
@@ -155,22 +169,42 @@ impl Reader<'_> {
     fn list_path(&mut self, list: &Node<'_>) -> Option<Spanned<PathBuf>> {
         let help = "write a path relative to this file: `{list: lists/NAME.txt}`";
         let text = self.text(list, "`list`", help)?;
-        if text.contains("://") {
-            self.error(
-                list.span.clone(),
-                "a `list` that is fetched from a URL is not supported yet",
-                "fetch the list into a file, and name that file",
-            );
-            return None;
-        }
         Some(Spanned {
             value: PathBuf::from(text),
             span: list.span.clone(),
         })
     }
 
+    fn table_path(&mut self, table: &Node<'_>) -> Option<Spanned<PathBuf>> {
+        let path = self.list_path(table)?;
+        if FeedUrl::is_meant_by(&path.value.to_string_lossy()) {
+            let help = "fetch the table into a file, and name that file";
+            self.error(path.span, "a `table` is not fetched from a URL", help);
+            return None;
+        }
+        Some(path)
+    }
+
+    /// Where `list` is a URL, what the policy says about fetching it.
+    fn feed_of(
+        &mut self,
+        node: &Node<'_>,
+        list: &Node<'_>,
+        valid: &mut bool,
+    ) -> Option<Box<SourceFeed>> {
+        // What is no text is told already.
+        let text = list.value.as_str()?;
+        if !FeedUrl::is_meant_by(text) {
+            *valid &= self.refuse_feed_keys(node);
+            return None;
+        }
+        let feed = self.feed(node, list);
+        *valid &= feed.is_some();
+        feed.map(Box::new)
+    }
+
     /// The value of `key`, where it is there; not `valid` where it is wrong.
-    fn option<T>(
+    pub(super) fn option<T>(
         &mut self,
         parent: &Node<'_>,
         key: &str,

@@ -2,6 +2,7 @@
 //! their types; what the parts mean together is the model's.
 
 mod destination;
+mod feed;
 mod list;
 mod overlay;
 mod policy;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use serde_yaml::Value;
 
 pub(super) use self::{
+    feed::SourceFeed,
     list::SourceList,
     overlay::SourceOverride,
     scope::{SourceDevices, SourceScope},
@@ -224,6 +226,11 @@ impl<'a> Reader<'a> {
     fn error(&mut self, span: Range<usize>, message: impl Into<String>, help: impl Into<String>) {
         self.out
             .push(Diagnostic::error(self.file.place(span), message, help));
+    }
+
+    fn warning(&mut self, span: Range<usize>, message: &str, help: &str) {
+        self.out
+            .push(Diagnostic::warning(self.file.place(span), message, help));
     }
 }
 

@@ -1,0 +1,340 @@
+//! `monitor feed`: the lists that are fetched.
+
+use std::{
+    fmt::Write as _,
+    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use monitor::{
+    control::{Answer, Request, ask_within},
+    daemon::shown_feeds,
+    feeds::{Candidate, Difference, DiskAndFeeds, SizesText, Store, difference, find},
+    lists::{OwnNetwork, Reserved},
+    policy::{Feed, load_for},
+    snapshot::{FeedSnapshot, FeedState},
+};
+use serde::Serialize;
+
+use super::{Common, ReachArgs, print, print_json, reach::Reach, table};
+
+/// A fetch takes a minute at most, and there may be many.
+const PATIENCE: Duration = Duration::from_mins(30);
+
+/// The lists that the daemon fetches: what became of them, and updates that wait for a look.
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeedVerb {
+    /// Every feed, with its state and age
+    List(Where),
+    /// What the update that was refused would change
+    Diff {
+        /// A policy with one feed, or a URL
+        name: String,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Take the update that was refused, after a look at what it changes
+    Accept {
+        /// A policy with one feed, or a URL
+        name: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Try now to fetch a feed, or all of them
+    Fetch {
+        /// A policy with one feed, or a URL
+        name: Option<String>,
+        #[command(flatten)]
+        place: Where,
+    },
+}
+
+/// The daemon, and what it has stored.
+#[derive(Args, Debug)]
+pub(crate) struct Where {
+    #[command(flatten)]
+    reach: ReachArgs,
+    /// Where fetched lists are stored, where no daemon says so [default: /var/lib/monitor]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// An update that was refused, and what it changes.
+#[derive(Serialize)]
+struct Pending<'a> {
+    url: &'a str,
+    policies: Vec<String>,
+    sha256: &'a str,
+    fetched_at: u64,
+    reason: &'a str,
+    #[serde(flatten)]
+    difference: Difference,
+}
+
+/// What the policies say of feeds, and what is stored of them.
+struct Known {
+    feeds: Vec<Feed>,
+    own: Vec<OwnNetwork>,
+    store: Store,
+}
+
+/// Does what was asked for.
+pub(super) fn run(common: &Common, verb: &FeedVerb) -> anyhow::Result<()> {
+    match verb {
+        FeedVerb::List(place) => list(common, place),
+        FeedVerb::Diff { name, place } => diff(common, place, name),
+        FeedVerb::Accept { name, yes, place } => accept(common, place, name, *yes),
+        FeedVerb::Fetch { name, place } => {
+            let request = Request::FeedFetch { feed: name.clone() };
+            show(common, &asked(&place.reach.reach(common)?, request)?)
+        }
+    }
+}
+
+fn list(common: &Common, place: &Where) -> anyhow::Result<()> {
+    let reach = place.reach.reach(common)?;
+    if let Some(status) = &reach.daemon {
+        return show(common, &status.snapshot.feeds);
+    }
+    let known = Known::read(place, &reach)?;
+    let now = monitor::clock::now().at.as_second();
+    let now = u64::try_from(now).unwrap_or_default();
+    show(common, &shown_feeds(&known.feeds, &known.store, now))
+}
+
+fn diff(common: &Common, place: &Where, name: &str) -> anyhow::Result<()> {
+    let known = Known::read(place, &place.reach.reach(common)?)?;
+    let feed = find(name, &known.feeds)?;
+    let (candidate, content) = known.candidate(feed)?;
+    let pending = known.pending(feed, &candidate, &content)?;
+    if common.json {
+        print_json(&pending)
+    } else {
+        print(&pending.to_text())
+    }
+}
+
+fn accept(common: &Common, place: &Where, name: &str, yes: bool) -> anyhow::Result<()> {
+    let reach = place.reach.reach(common)?;
+    let known = Known::read(place, &reach)?;
+    let feed = find(name, &known.feeds)?;
+    let (candidate, content) = known.candidate(feed)?;
+    if !common.json {
+        print(&known.pending(feed, &candidate, &content)?.to_text())?;
+    }
+    if !yes && !confirmed(common)? {
+        bail!("nothing is changed");
+    }
+    let request = Request::FeedAccept {
+        feed: feed.url.to_string(),
+        sha256: candidate.content.sha256.clone(),
+    };
+    show(common, &asked(&reach, request)?)
+}
+
+/// Asks on the terminal.
+fn confirmed(common: &Common) -> anyhow::Result<bool> {
+    if common.json || !io::stdin().is_terminal() {
+        bail!(
+            "nobody is there to ask: look at what the update changes with `monitor feed diff`, and give --yes"
+        );
+    }
+    eprint!("take this update? [y/N] ");
+    io::stderr().flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn asked(reach: &Reach, request: &Request) -> anyhow::Result<Vec<FeedSnapshot>> {
+    if reach.daemon.is_none() {
+        bail!(
+            "{}; start one with `monitor run`, or name its --socket",
+            reach.why_no_daemon()
+        );
+    }
+    match ask_within(&reach.settings.socket, request, PATIENCE)? {
+        Answer::Feeds(feeds) => Ok(feeds),
+        Answer::Refused(why) => bail!("the daemon refused: {why}"),
+        other => bail!("the daemon gave an unexpected answer: {other:?}"),
+    }
+}
+
+impl Known {
+    /// With the policies and the state directory of the daemon, where one runs.
+    fn read(place: &Where, reach: &Reach) -> anyhow::Result<Self> {
+        let daemon = reach
+            .daemon
+            .as_ref()
+            .and_then(|status| status.daemon.as_ref());
+        let settings = &reach.settings;
+        let (policies, state_dir) = match daemon {
+            Some(daemon) => (&daemon.policies, &daemon.state_dir),
+            None => (
+                &settings.policies,
+                place.state_dir.as_ref().unwrap_or(&settings.state_dir),
+            ),
+        };
+        let interfaces = match &reach.daemon {
+            Some(status) => status
+                .snapshot
+                .interfaces
+                .iter()
+                .map(|i| i.name.clone())
+                .collect(),
+            None => settings.interfaces.clone(),
+        };
+        let own = monitor::datapath::lan_networks(&interfaces)?;
+        let loaded = load_for(policies, &DiskAndFeeds::new(state_dir), &own);
+        if loaded.diagnostics.has_errors() {
+            eprintln!(
+                "note: the policies have errors, see `monitor check`; feeds of those that can be read follow"
+            );
+        }
+        Ok(Self {
+            feeds: loaded.feeds,
+            own,
+            store: Store::new(state_dir),
+        })
+    }
+
+    fn candidate(&self, feed: &Feed) -> anyhow::Result<(Candidate, Vec<u8>)> {
+        let candidate = self.store.candidate(&feed.url)?;
+        candidate.with_context(|| format!("there is no refused update of {} to accept", feed.url))
+    }
+
+    fn pending<'a>(
+        &self,
+        feed: &'a Feed,
+        candidate: &'a Candidate,
+        content: &[u8],
+    ) -> anyhow::Result<Pending<'a>> {
+        let before = self.store.good(&feed.url)?.map(|(_, content)| content);
+        let reserved = Reserved::new(&self.own);
+        Ok(Pending {
+            url: feed.url.as_str(),
+            policies: feed.policies.iter().map(ToString::to_string).collect(),
+            sha256: &candidate.content.sha256,
+            fetched_at: candidate.content.fetched_at,
+            reason: &candidate.reason,
+            difference: difference(content, before.as_deref(), feed, &reserved)?,
+        })
+    }
+}
+
+impl Pending<'_> {
+    fn to_text(&self) -> String {
+        let mut text = String::new();
+        let Difference { before, after, .. } = &self.difference;
+        let line = |name: &str, of: fn(&SizesText) -> String| {
+            format!("{name:<16}  {} -> {}\n", of(before), of(after))
+        };
+        let _ = writeln!(text, "feed              {}", self.url);
+        let _ = writeln!(text, "policies          {}", self.policies.join(", "));
+        let _ = writeln!(text, "refused because   {}", self.reason);
+        text.push_str(&line("destinations", |sizes| {
+            sizes.destinations.to_string()
+        }));
+        text.push_str(&line("IPv4 addresses", |sizes| {
+            sizes.ipv4_addresses.clone()
+        }));
+        text.push_str(&line("IPv6 addresses", |sizes| {
+            sizes.ipv6_addresses.clone()
+        }));
+        let difference = &self.difference;
+        prefixes(
+            &mut text,
+            "added",
+            &difference.added,
+            difference.added_count,
+        );
+        prefixes(
+            &mut text,
+            "removed",
+            &difference.removed,
+            difference.removed_count,
+        );
+        text
+    }
+}
+
+fn prefixes(text: &mut String, what: &str, shown: &[String], count: usize) {
+    let _ = writeln!(text, "{what:<16}  {count} prefixes");
+    for prefix in shown {
+        let _ = writeln!(text, "  {prefix}");
+    }
+    if count > shown.len() {
+        let _ = writeln!(text, "  and {} more", count - shown.len());
+    }
+}
+
+fn show(common: &Common, feeds: &[FeedSnapshot]) -> anyhow::Result<()> {
+    if common.json {
+        print_json(&feeds)
+    } else if feeds.is_empty() {
+        print("no policy names a list that is fetched\n")
+    } else {
+        print(&render(feeds))
+    }
+}
+
+/// A table of feeds, and below it what is wrong with them.
+pub(super) fn render(feeds: &[FeedSnapshot]) -> String {
+    let mut rows = table(&[
+        "feed",
+        "policies",
+        "state",
+        "age",
+        "destinations",
+        "cut",
+        "last try",
+        "next try",
+    ]);
+    for feed in feeds {
+        rows.add_row([
+            feed.feed.clone(),
+            feed.policies.join(", "),
+            feed.state.name().to_owned(),
+            feed.age.map_or_else(|| "-".to_owned(), duration),
+            feed.destinations.to_string(),
+            feed.cut.to_string(),
+            feed.last_attempt.map_or_else(|| "-".to_owned(), time),
+            feed.next_attempt.map_or_else(|| "-".to_owned(), time),
+        ]);
+    }
+    let mut text = format!("{rows}\n");
+    for feed in feeds {
+        if let Some(reason) = &feed.reason {
+            let _ = writeln!(text, "{} {}: {reason}", feed.feed, feed.state.name());
+        }
+        if feed.state != FeedState::Current && feed.age.is_none() {
+            let _ = writeln!(text, "{}: nothing of it is in force", feed.feed);
+        }
+        if feed.cut > 0 {
+            let _ = writeln!(
+                text,
+                "{}: reserved, and cut out: {}",
+                feed.feed,
+                feed.cut_networks.join(", ")
+            );
+        }
+    }
+    text
+}
+
+fn duration(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// In UTC.
+fn time(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).ok();
+    let at = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map_or_else(|| "-".to_owned(), |at| at.to_string())
+}

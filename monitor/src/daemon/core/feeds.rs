@@ -1,0 +1,473 @@
+//! The feeds of the policies in force: fetched, judged, stored.
+
+use std::{
+    collections::BTreeMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::{Core, lock, now};
+use crate::{
+    clock,
+    compile::compile_files,
+    error_text::error_text,
+    feeds::{
+        self, Answer, Attempt, Candidate, DiskAndFeeds, Entry, Fetched, Fetcher, Good, Limits,
+        Outcome, Store, WithUpdate, judge, labels,
+    },
+    lists::{FeedUrl, Reserved, Sha256},
+    policy::Feed,
+    snapshot::{FeedSnapshot, FeedState},
+};
+
+/// How soon to try again after the first failure; doubled after each.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// What is known of the feeds while the daemon runs.
+#[derive(Default)]
+pub(super) struct Feeds {
+    known: Mutex<BTreeMap<FeedUrl, Known>>,
+    /// Held for the length of a fetch.
+    fetching: Mutex<()>,
+    /// Told when there may be something to fetch.
+    changed: Notify,
+}
+
+/// One of them.
+#[derive(Default)]
+struct Known {
+    entry: Entry,
+    /// When the last attempt was, by both clocks; `None`: the next is due.
+    attempted: Option<(Instant, u64)>,
+}
+
+impl Known {
+    /// As it is stored. What was attempted in the future, a clock said that
+    /// was wrong.
+    fn stored(entry: Entry) -> Self {
+        let at = entry.last.as_ref().map(|last| last.at);
+        let attempted = at.filter(|at| *at <= now()).map(|at| (Instant::now(), at));
+        Self { entry, attempted }
+    }
+
+    /// How long to wait until the next attempt. Time has passed where one of
+    /// the clocks says so: one stands still in suspend, the other can be set back.
+    fn wait(&self, refresh: Duration) -> Duration {
+        let Some((instant, at)) = self.attempted else {
+            return Duration::ZERO;
+        };
+        let by_wall_clock = Duration::from_secs(now().saturating_sub(at));
+        let passed = instant.elapsed().max(by_wall_clock);
+        self.interval(refresh).saturating_sub(passed)
+    }
+
+    fn interval(&self, refresh: Duration) -> Duration {
+        match self.entry.failures {
+            0 => refresh,
+            failures => {
+                let doubled = RETRY.saturating_mul(1 << (failures - 1).min(20));
+                doubled.min(refresh)
+            }
+        }
+    }
+}
+
+/// Why somebody's wish about a feed is not met.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::daemon) enum FeedError {
+    /// Which one?
+    #[error(transparent)]
+    Unknown(#[from] feeds::UnknownFeed),
+    /// Nothing to accept.
+    #[error("there is no refused update of {0} to accept")]
+    NoCandidate(String),
+    /// Another one came since.
+    #[error("the update of {0} is not the one that was looked at: another came since; look again")]
+    OtherCandidate(String),
+    /// It has no meaning as a list, with the policies as they are now.
+    #[error("the update cannot be accepted: {0}")]
+    Useless(String),
+    /// Files.
+    #[error(transparent)]
+    Store(#[from] feeds::StoreError),
+}
+
+impl Core {
+    /// Takes notice of the feeds that the policies in force name.
+    pub(super) fn note_feeds(&self, feeds: &[Feed]) {
+        let store = self.store();
+        let mut known = lock(&self.feeds.known);
+        let mut before = std::mem::take(&mut *known);
+        for feed in feeds {
+            let mut entry = before.remove(&feed.url).unwrap_or_else(|| {
+                Known::stored(store.entry(&feed.url).unwrap_or_else(|error| {
+                    warn!("{}", error_text(&error));
+                    new_entry(&feed.url)
+                }))
+            });
+            // Stored, and of no use as the policies are now.
+            if feed.in_force.is_none() && entry.entry.failures == 0 {
+                entry.attempted = None;
+            }
+            known.insert(feed.url.clone(), entry);
+        }
+        drop(known);
+        let urls: Vec<FeedUrl> = feeds.iter().map(|feed| feed.url.clone()).collect();
+        if let Err(error) = store.keep_only(&urls) {
+            warn!("tidy the stored feeds: {}", error_text(&error));
+        }
+        self.feeds.changed.notify_one();
+    }
+
+    /// Waits until there may be something to fetch.
+    pub(in crate::daemon) async fn feeds_changed(&self) {
+        self.feeds.changed.notified().await;
+    }
+
+    /// The feed that is due next, and in how long.
+    pub(in crate::daemon) fn next_feed(&self) -> Option<(Duration, FeedUrl)> {
+        let known = lock(&self.feeds.known);
+        let feeds = self.feeds_in_force();
+        let waits = feeds.iter().filter_map(|feed| {
+            let wait = known.get(&feed.url)?.wait(feed.refresh);
+            Some((wait, feed.url.clone()))
+        });
+        waits.min()
+    }
+
+    /// The URLs of the feed that is called so, or of all.
+    pub(in crate::daemon) fn named_feeds(
+        &self,
+        name: Option<&str>,
+    ) -> Result<Vec<FeedUrl>, FeedError> {
+        let feeds = self.feeds_in_force();
+        Ok(match name {
+            Some(name) => vec![feeds::find(name, &feeds)?.url.clone()],
+            None => feeds.into_iter().map(|feed| feed.url).collect(),
+        })
+    }
+
+    /// Those that an enabled policy uses.
+    fn feeds_in_force(&self) -> Vec<Feed> {
+        let current = lock(&self.current);
+        let used = current
+            .feeds
+            .iter()
+            .filter(|feed| !feed.policies.is_empty());
+        used.cloned().collect()
+    }
+
+    fn store(&self) -> Store {
+        Store::new(&self.settings.state_dir)
+    }
+
+    /// Fetches a feed and judges what came. Whether something new is stored,
+    /// so that a reload puts it in force.
+    pub(in crate::daemon) fn fetch_feed(&self, url: &FeedUrl) -> bool {
+        let _one_at_a_time = lock(&self.feeds.fetching);
+        let feeds = self.feeds_in_force();
+        let Some(feed) = feeds.iter().find(|feed| feed.url == *url) else {
+            return false;
+        };
+        let (entry, update) = self.attempt(feed);
+        let saved = self.store().save(url, &entry, update.as_deref());
+        let mut entry = entry;
+        if let Err(error) = &saved {
+            let before = self.store().entry(url).unwrap_or_else(|_| new_entry(url));
+            let reason = error_text(error);
+            entry = ended(before, Outcome::Failed, Some(reason));
+        }
+        tell(&feed.url, &entry);
+        let at = now();
+        let known = Known {
+            entry,
+            attempted: Some((Instant::now(), at)),
+        };
+        let is_new = saved.is_ok()
+            && update.is_some()
+            && known
+                .entry
+                .last
+                .as_ref()
+                .is_some_and(|last| last.outcome == Outcome::Current);
+        lock(&self.feeds.known).insert(url.clone(), known);
+        is_new
+    }
+
+    /// One attempt: what is known after it, and a content that is to be stored.
+    fn attempt(&self, feed: &Feed) -> (Entry, Option<Vec<u8>>) {
+        let store = self.store();
+        let mut entry = store
+            .entry(&feed.url)
+            .unwrap_or_else(|_| new_entry(&feed.url));
+        let good = match store.good(&feed.url) {
+            Ok(good) => good,
+            Err(error) => {
+                warn!("{}", error_text(&error));
+                entry.good = None;
+                None
+            }
+        };
+        let usable = good.as_ref().filter(|_| feed.in_force.is_some());
+        let known = usable.map_or((None, None), |(good, _)| {
+            (good.etag.as_deref(), good.last_modified.as_deref())
+        });
+        let answer = Fetcher::new(self.settings.feeds.ca_file.as_deref(), Limits::default())
+            .map_err(|error| error_text(&error))
+            .and_then(|fetcher| {
+                fetcher
+                    .fetch(&feed.url, known)
+                    .map_err(|error| error_text(&error))
+            });
+        match answer {
+            Err(reason) => (ended(entry, Outcome::Failed, Some(reason)), None),
+            Ok(Answer::NotModified) => (found_current(entry), None),
+            Ok(Answer::Content(fetched)) => {
+                let before = usable.map(|(_, content)| content.as_slice());
+                self.judged(feed, entry, before, fetched)
+            }
+        }
+    }
+
+    fn judged(
+        &self,
+        feed: &Feed,
+        mut entry: Entry,
+        before: Option<&[u8]>,
+        fetched: Fetched,
+    ) -> (Entry, Option<Vec<u8>>) {
+        let new = good(&fetched);
+        if before == Some(fetched.content.as_slice()) {
+            let fetched_at = entry
+                .good
+                .as_ref()
+                .map_or(new.fetched_at, |good| good.fetched_at);
+            entry.good = Some(Good { fetched_at, ..new });
+            return (found_current(entry), None);
+        }
+        let Err(refusal) = judge(&fetched.content, before, feed, &self.reserved()) else {
+            if let Some(reason) = self.refused_by_policies(feed, &fetched.content) {
+                return (ended(entry, Outcome::Refused, Some(reason)), None);
+            }
+            entry.good = Some(new);
+            return (found_current(entry), Some(fetched.content));
+        };
+        let reason = format!("{refusal}; {}", refusal.help());
+        if !refusal.is_acceptable() {
+            return (ended(entry, Outcome::Refused, Some(reason)), None);
+        }
+        entry.candidate = Some(Candidate {
+            content: new,
+            reason: refusal.to_string(),
+        });
+        let mut entry = ended(entry, Outcome::Refused, Some(reason));
+        // It waits for somebody to look at it, not for the server.
+        entry.failures = 0;
+        (entry, Some(fetched.content))
+    }
+
+    fn reserved(&self) -> Reserved {
+        let gateway = self.settings.gateway().unwrap_or_default();
+        Reserved::new(&gateway.networks)
+    }
+
+    /// What the policies, which are fine without this update, have against it.
+    fn refused_by_policies(&self, feed: &Feed, update: &[u8]) -> Option<String> {
+        let stored = DiskAndFeeds::new(&self.settings.state_dir);
+        let with_update = WithUpdate {
+            files: &stored,
+            url: &feed.url,
+            content: update,
+        };
+        let gateway = self.settings.gateway().unwrap_or_default();
+        let paths = &self.settings.policies;
+        let runtime = lock(&self.current).runtime.clone();
+        let moment = clock::now();
+        let with = compile_files(paths, &with_update, &runtime, &moment, &gateway).diagnostics;
+        let error = with.errors().next()?;
+        let without = compile_files(paths, &stored, &runtime, &moment, &gateway).diagnostics;
+        let text = format!(
+            "the policies cannot be used with it: {}; {}",
+            error.message(),
+            error.help()
+        );
+        (!without.has_errors()).then_some(text)
+    }
+
+    /// Stores an update as good that was refused, where it still is the one with
+    /// this SHA-256.
+    pub(in crate::daemon) fn accept_feed(
+        &self,
+        url: &FeedUrl,
+        sha256: &str,
+    ) -> Result<(), FeedError> {
+        let _one_at_a_time = lock(&self.feeds.fetching);
+        let feeds = self.feeds_in_force();
+        let feed = feeds.iter().find(|feed| feed.url == *url);
+        let store = self.store();
+        let (Some(feed), Some((candidate, content))) = (feed, store.candidate(url)?) else {
+            return Err(FeedError::NoCandidate(url.label()));
+        };
+        if candidate.content.sha256 != sha256 {
+            return Err(FeedError::OtherCandidate(url.label()));
+        }
+        if let Err(refusal) = judge(&content, None, feed, &self.reserved())
+            && !refusal.is_acceptable()
+        {
+            return Err(FeedError::Useless(refusal.to_string()));
+        }
+        if let Some(reason) = self.refused_by_policies(feed, &content) {
+            return Err(FeedError::Useless(reason));
+        }
+        let mut entry = store.entry(url)?;
+        entry.good = Some(candidate.content);
+        entry.candidate = None;
+        entry.failures = 0;
+        if let Some(last) = &mut entry.last {
+            last.outcome = Outcome::Current;
+            last.reason = None;
+        }
+        store.save(url, &entry, None)?;
+        info!(
+            "feed {}: the update that was refused is accepted",
+            url.label()
+        );
+        lock(&self.feeds.known)
+            .entry(url.clone())
+            .or_default()
+            .entry = entry;
+        Ok(())
+    }
+
+    /// What there is to know of each feed of the policies in force.
+    pub(in crate::daemon) fn feed_snapshots(&self) -> Vec<FeedSnapshot> {
+        let feeds = self.feeds_in_force();
+        let labels = labels(feeds.iter().map(|feed| &feed.url));
+        let known = lock(&self.feeds.known);
+        let each = feeds.iter().map(|feed| {
+            let entry = known.get(&feed.url).map(|known| &known.entry);
+            let mut shown = shown(feed, entry.unwrap_or(&Entry::default()), now());
+            let wait = known.get(&feed.url).map(|known| known.wait(feed.refresh));
+            shown.next_attempt = wait.map(|wait| now() + wait.as_secs());
+            shown.feed = labels.get(&feed.url).cloned().unwrap_or_default();
+            shown
+        });
+        each.collect()
+    }
+}
+
+/// What is stored of `feeds`, where no daemon runs.
+#[must_use]
+pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot> {
+    let labels = labels(feeds.iter().map(|feed| &feed.url));
+    let each = feeds
+        .iter()
+        .filter(|feed| !feed.policies.is_empty())
+        .map(|feed| {
+            let entry = store.entry(&feed.url).unwrap_or_else(|error| {
+                warn!("{}", error_text(&error));
+                new_entry(&feed.url)
+            });
+            let mut shown = shown(feed, &entry, now);
+            shown.feed = labels.get(&feed.url).cloned().unwrap_or_default();
+            shown
+        });
+    each.collect()
+}
+
+/// What is known of a feed, in the words of a snapshot; without label and next attempt.
+fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
+    let last = entry.last.as_ref();
+    let checked = entry.good.as_ref().filter(|_| feed.in_force.is_some());
+    let in_force = feed.in_force.clone().unwrap_or_default();
+    FeedSnapshot {
+        feed: feed.url.label(),
+        policies: feed.policies.iter().map(ToString::to_string).collect(),
+        state: match last.map(|last| last.outcome) {
+            Some(Outcome::Refused) => FeedState::Refused,
+            Some(Outcome::Failed) => FeedState::Failed,
+            Some(Outcome::Current) if checked.is_some() => FeedState::Current,
+            Some(Outcome::Current) | None => FeedState::NeverFetched,
+        },
+        reason: last.and_then(|last| last.reason.clone()),
+        age: checked.map(|good| now.saturating_sub(good.checked_at)),
+        fetched_at: checked.map(|good| good.fetched_at),
+        checked_at: checked.map(|good| good.checked_at),
+        last_attempt: last.map(|last| last.at),
+        next_attempt: None,
+        destinations: in_force.destinations,
+        cut: in_force.cut.destinations,
+        cut_networks: in_force
+            .cut
+            .by
+            .into_iter()
+            .map(|(network, _)| network)
+            .collect(),
+        candidate: entry
+            .candidate
+            .as_ref()
+            .map(|candidate| candidate.content.sha256.clone()),
+    }
+}
+
+fn new_entry(url: &FeedUrl) -> Entry {
+    Entry {
+        url: url.to_string(),
+        ..Entry::default()
+    }
+}
+
+fn good(fetched: &Fetched) -> Good {
+    Good {
+        sha256: Sha256::of(&fetched.content).to_string(),
+        size: fetched.content.len() as u64,
+        fetched_at: now(),
+        checked_at: now(),
+        etag: fetched.etag.clone(),
+        last_modified: fetched.last_modified.clone(),
+    }
+}
+
+fn found_current(mut entry: Entry) -> Entry {
+    if let Some(good) = &mut entry.good {
+        good.checked_at = now();
+    }
+    entry.candidate = None;
+    entry = ended(entry, Outcome::Current, None);
+    entry.failures = 0;
+    entry
+}
+
+fn ended(mut entry: Entry, outcome: Outcome, reason: Option<String>) -> Entry {
+    entry.failures = entry.failures.saturating_add(1);
+    entry.last = Some(Attempt {
+        at: now(),
+        outcome,
+        reason,
+    });
+    entry
+}
+
+fn tell(url: &FeedUrl, entry: &Entry) {
+    let Some(Attempt {
+        outcome, reason, ..
+    }) = &entry.last
+    else {
+        return;
+    };
+    let label = url.label();
+    let reason = reason.as_deref().unwrap_or_default();
+    let stays = if entry.good.is_some() {
+        "the last good list stays in force"
+    } else {
+        "nothing of it is in force"
+    };
+    match outcome {
+        Outcome::Current => info!("feed {label}: current"),
+        Outcome::Refused => warn!("feed {label}: refused: {reason}; {stays}"),
+        Outcome::Failed => warn!("feed {label}: failed: {reason}; {stays}"),
+    }
+}

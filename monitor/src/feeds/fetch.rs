@@ -1,0 +1,339 @@
+//! A URL → bytes, over HTTP, within limits. Blocks.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::{Response, StatusCode, Uri, header};
+use ureq::{
+    Agent, Body, Proxy,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
+
+use crate::lists::{FeedUrl, MAX_FEED_BYTES};
+
+/// What one fetch may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For all of it, redirects included.
+    pub time: Duration,
+    /// For making a connection.
+    pub connect: Duration,
+    /// Of a body, in bytes.
+    pub size: u64,
+    /// How many are followed.
+    pub redirects: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_mins(1),
+            connect: Duration::from_secs(10),
+            size: MAX_FEED_BYTES,
+            redirects: 5,
+        }
+    }
+}
+
+/// Fetches, one after another.
+#[derive(Clone, Debug)]
+pub struct Fetcher {
+    limits: Limits,
+    roots: RootCerts,
+}
+
+/// What a server gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// What it gave before is what it would give now.
+    NotModified,
+    /// A content.
+    Content(Fetched),
+}
+
+/// A content, and what the server says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// As it came.
+    pub content: Vec<u8>,
+    /// What the server calls it.
+    pub etag: Option<String>,
+    /// When the server says that it was changed.
+    pub last_modified: Option<String>,
+}
+
+/// Why there is no content.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No answer, or a broken one.
+    #[error("{0}")]
+    Http(#[from] ureq::Error),
+    /// Certificates.
+    #[error("{0}")]
+    Tls(String),
+    /// The body ended early, or never.
+    #[error("read the answer: {0}")]
+    Body(#[source] io::Error),
+    /// Not 200.
+    #[error("the server answers {0}")]
+    Status(StatusCode),
+    /// The body is larger than the limit.
+    #[error("it is larger than {} MiB", limit.div_ceil(1024 * 1024))]
+    TooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// Not within the time.
+    #[error("it did not come within {} s", limit.as_secs())]
+    TooSlow {
+        /// For all of it.
+        limit: Duration,
+    },
+    /// A redirect that names no URL.
+    #[error("the server redirects to nowhere: {location}")]
+    Location {
+        /// What it names.
+        location: String,
+    },
+    /// From an encrypted connection to another.
+    #[error("the server redirects from https to {to}, which anybody on the way can change")]
+    Downgrade {
+        /// Where to, without its query.
+        to: String,
+    },
+    /// A circle, most likely.
+    #[error("the server redirects more than {limit} times")]
+    Redirects {
+        /// How many are followed.
+        limit: usize,
+    },
+}
+
+/// The certificates to trust cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// It cannot be read.
+    #[error("read the certificates to trust, {}: {source}", path.display())]
+    Read {
+        /// As given.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It holds none.
+    #[error("{} holds no certificate in PEM form", path.display())]
+    None {
+        /// As given.
+        path: PathBuf,
+    },
+}
+
+impl Fetcher {
+    /// One that trusts the certificates in `ca_file`, or else those of the
+    /// system (`SSL_CERT_FILE` and `SSL_CERT_DIR` say where others are).
+    pub fn new(ca_file: Option<&Path>, limits: Limits) -> Result<Self, TrustError> {
+        let certificates = match ca_file {
+            Some(path) => read_certificates(path)?,
+            None => rustls_native_certs::load_native_certs()
+                .certs
+                .iter()
+                .map(|der| Certificate::from_der(der).to_owned())
+                .collect(),
+        };
+        let roots = RootCerts::from(certificates);
+        Ok(Self { limits, roots })
+    }
+
+    /// Fetches `url`; `known` are the names that the server gave to what is
+    /// there already: `ETag` and `Last-Modified`.
+    pub fn fetch(
+        &self,
+        url: &FeedUrl,
+        known: (Option<&str>, Option<&str>),
+    ) -> Result<Answer, FetchError> {
+        let end = Instant::now() + self.limits.time;
+        let mut uri: Uri = url.as_str().parse().map_err(|_| FetchError::Location {
+            location: url.to_string(),
+        })?;
+        let agent = self.agent(url.is_loopback());
+        for _ in 0..=self.limits.redirects {
+            let left = end.saturating_duration_since(Instant::now());
+            let response = self.get(&agent, &uri, known, left)?;
+            let status = response.status();
+            match status {
+                StatusCode::OK => return self.content(response).map(Answer::Content),
+                StatusCode::NOT_MODIFIED if known != (None, None) => {
+                    return Ok(Answer::NotModified);
+                }
+                _ if status.is_redirection() => uri = next(&uri, &response)?,
+                _ => return Err(FetchError::Status(status)),
+            }
+        }
+        Err(FetchError::Redirects {
+            limit: self.limits.redirects,
+        })
+    }
+
+    fn agent(&self, loopback: bool) -> Agent {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(self.roots.clone())
+            .unversioned_rustls_crypto_provider(provider)
+            .build();
+        let proxy = if loopback {
+            None
+        } else {
+            Proxy::try_from_env()
+        };
+        Agent::config_builder()
+            .tls_config(tls)
+            .proxy(proxy)
+            .user_agent(concat!("monitor/", env!("CARGO_PKG_VERSION")))
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .http_status_as_error(false)
+            .timeout_connect(Some(self.limits.connect))
+            .build()
+            .new_agent()
+    }
+
+    fn get(
+        &self,
+        agent: &Agent,
+        uri: &Uri,
+        (etag, last_modified): (Option<&str>, Option<&str>),
+        left: Duration,
+    ) -> Result<Response<Body>, FetchError> {
+        let mut request = agent.get(uri);
+        for (name, value) in [
+            (header::IF_NONE_MATCH, etag),
+            (header::IF_MODIFIED_SINCE, last_modified),
+        ] {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        let request = request.config().timeout_global(Some(left)).build();
+        request.call().map_err(|error| self.explain(error))
+    }
+
+    fn content(&self, response: Response<Body>) -> Result<Fetched, FetchError> {
+        let limit = self.limits.size;
+        let text = |name| {
+            let value = response.headers().get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let (etag, last_modified) = (text(header::ETAG), text(header::LAST_MODIFIED));
+        let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
+        if length.is_some_and(|length| length > limit) {
+            return Err(FetchError::TooLarge { limit });
+        }
+        let mut content = Vec::new();
+        let mut reader = response.into_body().into_reader().take(limit + 1);
+        reader.read_to_end(&mut content).map_err(|error| {
+            let timed_out = error.kind() == io::ErrorKind::TimedOut
+                || error.get_ref().is_some_and(|inner| {
+                    matches!(inner.downcast_ref(), Some(ureq::Error::Timeout(_)))
+                });
+            if timed_out {
+                return self.too_slow();
+            }
+            FetchError::Body(error)
+        })?;
+        if content.len() as u64 > limit {
+            return Err(FetchError::TooLarge { limit });
+        }
+        Ok(Fetched {
+            content,
+            etag,
+            last_modified,
+        })
+    }
+
+    fn explain(&self, error: ureq::Error) -> FetchError {
+        match error {
+            ureq::Error::Timeout(_) => self.too_slow(),
+            ureq::Error::Rustls(error) => {
+                FetchError::Tls(format!("no trusted connection to the server: {error}"))
+            }
+            ureq::Error::Io(error) => match error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+            {
+                Some(tls) => FetchError::Tls(format!("no trusted connection to the server: {tls}")),
+                None => ureq::Error::Io(error).into(),
+            },
+            other => other.into(),
+        }
+    }
+
+    const fn too_slow(&self) -> FetchError {
+        FetchError::TooSlow {
+            limit: self.limits.time,
+        }
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustError> {
+    let pem = fs::read(path).map_err(|source| TrustError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let certificates: Vec<_> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            Ok(_) | Err(_) => None,
+        })
+        .collect();
+    if certificates.is_empty() {
+        return Err(TrustError::None {
+            path: path.to_owned(),
+        });
+    }
+    Ok(certificates)
+}
+
+/// Where a redirect leads.
+fn next(uri: &Uri, response: &Response<Body>) -> Result<Uri, FetchError> {
+    let location = response.headers().get(header::LOCATION);
+    let location = location
+        .and_then(|location| location.to_str().ok())
+        .unwrap_or_default();
+    let nowhere = || FetchError::Location {
+        location: location.to_owned(),
+    };
+    let absolute = if location.contains("://") {
+        location.to_owned()
+    } else {
+        relative(uri, location).ok_or_else(nowhere)?
+    };
+    let url: FeedUrl = absolute.parse().map_err(|_| nowhere())?;
+    let next: Uri = url.as_str().parse().map_err(|_| nowhere())?;
+    if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
+        return Err(FetchError::Downgrade {
+            to: format!("http://{}", url.label()),
+        });
+    }
+    Ok(next)
+}
+
+/// `location` as it stands to `uri` (RFC 3986, 5.2), without `..`.
+fn relative(uri: &Uri, location: &str) -> Option<String> {
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+    if let Some(rest) = location.strip_prefix("//") {
+        return Some(format!("{scheme}://{rest}"));
+    }
+    if location.starts_with('/') {
+        return Some(format!("{scheme}://{authority}{location}"));
+    }
+    if location.is_empty() {
+        return None;
+    }
+    let (folder, _) = uri.path().rsplit_once('/')?;
+    Some(format!("{scheme}://{authority}{folder}/{location}"))
+}

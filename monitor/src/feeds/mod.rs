@@ -1,0 +1,20 @@
+//! Lists that are fetched: what is stored of them, whether an update is taken,
+//! and fetching.
+//!
+//! ```text
+//! policy (what is asked for) → fetch → gate → store → policy (what is in force)
+//! ```
+
+mod fetch;
+mod files;
+mod gate;
+mod labels;
+mod names;
+mod store;
+
+pub use fetch::{Answer, FetchError, Fetched, Fetcher, Limits, TrustError};
+pub use files::{DiskAndFeeds, WithUpdate};
+pub use gate::{Difference, Refusal, Sizes, SizesText, difference, judge};
+pub use labels::labels;
+pub use names::{UnknownFeed, find};
+pub use store::{Attempt, Candidate, Entry, Good, Outcome, Store, StoreError};

@@ -1,0 +1,159 @@
+//! Where a feed is fetched from.
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use http::{Uri, uri::Scheme};
+
+/// A URL with http or https; scheme and host in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FeedUrl(String);
+
+/// Why a text is no such URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidFeedUrl {
+    /// No URL at all, or one without a host.
+    #[error("this is not a URL that can be fetched")]
+    Unreadable,
+    /// Another scheme.
+    #[error("a list is fetched with `https` or `http` only")]
+    Scheme,
+    /// A user or a password.
+    #[error("this URL holds a user name or a password, which files, logs and the store would show")]
+    Credentials,
+}
+
+impl InvalidFeedUrl {
+    /// How to mend it.
+    #[must_use]
+    pub const fn help(self) -> &'static str {
+        match self {
+            Self::Unreadable => "write it as in `{list: https://lists.example.net/drop.txt}`",
+            Self::Scheme => "fetch the list into a file by other means, and name that file",
+            Self::Credentials => {
+                "remove what stands before the `@`; a list behind a password can be fetched into a file by other means"
+            }
+        }
+    }
+}
+
+impl FeedUrl {
+    /// The URL.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether a text is meant as a URL.
+    #[must_use]
+    pub fn is_meant_by(text: &str) -> bool {
+        text.contains("://")
+    }
+
+    /// Whether whoever carries the answer can change it.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        self.0.starts_with("http:") && !self.is_loopback()
+    }
+
+    /// Whether it names this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let uri = self.uri();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        host == "localhost"
+            || address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Host, port and path: without the query, which may hold a secret.
+    #[must_use]
+    pub fn label(&self) -> String {
+        let Some(uri) = self.uri() else {
+            return String::new();
+        };
+        let authority = uri.authority().map_or("", |authority| authority.as_str());
+        format!("{authority}{}", uri.path())
+    }
+
+    fn uri(&self) -> Option<Uri> {
+        self.0.parse().ok()
+    }
+}
+
+impl fmt::Display for FeedUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl FromStr for FeedUrl {
+    type Err = InvalidFeedUrl;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let uri: Uri = text.parse().map_err(|_| InvalidFeedUrl::Unreadable)?;
+        let scheme = uri.scheme().ok_or(InvalidFeedUrl::Unreadable)?;
+        if *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS {
+            return Err(InvalidFeedUrl::Scheme);
+        }
+        let authority = uri.authority().ok_or(InvalidFeedUrl::Unreadable)?;
+        if authority.as_str().contains('@') {
+            return Err(InvalidFeedUrl::Credentials);
+        }
+        if authority.host().is_empty() {
+            return Err(InvalidFeedUrl::Unreadable);
+        }
+        let authority = authority.as_str().to_ascii_lowercase();
+        let rest = uri.path_and_query().map_or("/", |rest| rest.as_str());
+        Ok(Self(format!("{scheme}://{authority}{rest}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_url_says() {
+        let url: FeedUrl = "HTTPS://Lists.Example.net:8443/Drop.txt?key=s#x"
+            .parse()
+            .unwrap();
+        assert_eq!(
+            url.as_str(),
+            "https://lists.example.net:8443/Drop.txt?key=s"
+        );
+        assert_eq!(url.label(), "lists.example.net:8443/Drop.txt");
+        assert!(!url.is_exposed());
+        for (text, exposed) in [
+            ("http://example.net/x", true),
+            ("http://127.0.0.1:80/x", false),
+            ("http://[::1]/x", false),
+            ("http://localhost", false),
+            ("http://localhost.example.net/x", true),
+        ] {
+            assert_eq!(
+                text.parse::<FeedUrl>().unwrap().is_exposed(),
+                exposed,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_none() {
+        for (text, why) in [
+            ("ftp://example.net/x", InvalidFeedUrl::Scheme),
+            ("https://", InvalidFeedUrl::Unreadable),
+            ("https://exa mple.net/", InvalidFeedUrl::Unreadable),
+            (
+                "https://me:secret@example.net/",
+                InvalidFeedUrl::Credentials,
+            ),
+            ("https://me@example.net/", InvalidFeedUrl::Credentials),
+            ("://x", InvalidFeedUrl::Unreadable),
+        ] {
+            assert_eq!(text.parse::<FeedUrl>(), Err(why), "{text}");
+        }
+    }
+}

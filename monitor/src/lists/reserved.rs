@@ -1,0 +1,279 @@
+//! What no list of others may block: addresses for special purposes, and the
+//! gateway's own networks.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::List;
+use crate::address::{Address, Interval, Network};
+
+/// IANA IPv4 Special-Purpose Address Registry, and multicast.
+const IPV4: [([u8; 4], u8); 15] = [
+    ([0, 0, 0, 0], 8),       // this network, RFC 791
+    ([10, 0, 0, 0], 8),      // private, RFC 1918
+    ([100, 64, 0, 0], 10),   // shared between providers and customers, RFC 6598
+    ([127, 0, 0, 0], 8),     // loopback, RFC 1122
+    ([169, 254, 0, 0], 16),  // link-local, RFC 3927
+    ([172, 16, 0, 0], 12),   // private, RFC 1918
+    ([192, 0, 0, 0], 24),    // IETF protocol assignments, RFC 6890
+    ([192, 0, 2, 0], 24),    // documentation, RFC 5737
+    ([192, 88, 99, 0], 24),  // 6to4 relays, no longer in use, RFC 7526
+    ([192, 168, 0, 0], 16),  // private, RFC 1918
+    ([198, 18, 0, 0], 15),   // benchmarks, RFC 2544
+    ([198, 51, 100, 0], 24), // documentation, RFC 5737
+    ([203, 0, 113, 0], 24),  // documentation, RFC 5737
+    ([224, 0, 0, 0], 4),     // multicast, RFC 5771
+    ([240, 0, 0, 0], 4),     // reserved, and broadcast, RFC 1112
+];
+
+/// IANA IPv6 Special-Purpose Address Registry, and multicast. Of `2001::/23` (RFC
+/// 2928) only the parts that are not reachable: others of it are, and a Teredo
+/// address (`2001::/32`) is somebody's.
+const IPV6: [([u16; 8], u8); 14] = [
+    ([0, 0, 0, 0, 0, 0, 0, 0], 128),         // unspecified, RFC 4291
+    ([0, 0, 0, 0, 0, 0, 0, 1], 128),         // loopback, RFC 4291
+    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),     // IPv4-mapped, RFC 4291
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),  // local translation to IPv4, RFC 8215
+    ([0x100, 0, 0, 0, 0, 0, 0, 0], 64),      // discarded, RFC 6666
+    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),     // benchmarks, RFC 5180
+    ([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28),  // ORCHID, no longer in use, RFC 4843
+    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation, RFC 3849
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),     // 6to4, RFC 3056
+    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),     // documentation, RFC 9637
+    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),     // segment routing, RFC 9602
+    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),      // unique local, RFC 4193
+    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),     // link-local, RFC 4291
+    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),      // multicast, RFC 4291
+];
+
+/// Networks that a message names.
+const SHOWN: usize = 4;
+
+/// A network that the gateway has an address in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OwnNetwork {
+    /// The gateway's address.
+    pub address: IpAddr,
+    /// Length of the network's prefix in bits.
+    pub length: u8,
+}
+
+/// What was taken out of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Destinations of which all or a part was taken out.
+    pub destinations: usize,
+    /// How many there were.
+    pub of: usize,
+    /// Which networks did it, and for how many destinations: those for special
+    /// purposes first, none twice.
+    pub by: Vec<(String, usize)>,
+}
+
+/// Everything that is taken out.
+#[derive(Clone, Debug)]
+pub struct Reserved {
+    ipv4: Holes<Ipv4Addr>,
+    ipv6: Holes<Ipv6Addr>,
+}
+
+#[derive(Clone, Debug)]
+struct Holes<A> {
+    /// In the order in which they are told.
+    networks: Vec<Network<A>>,
+    /// The same, sorted.
+    intervals: Vec<Interval<A>>,
+}
+
+impl Reserved {
+    /// What is reserved for everybody, and `own`.
+    #[must_use]
+    pub fn new(own: &[OwnNetwork]) -> Self {
+        let ipv4 = own.iter().filter_map(|own| match own.address {
+            IpAddr::V4(address) => Some(Network::around(address, own.length)),
+            IpAddr::V6(_) => None,
+        });
+        let ipv6 = own.iter().filter_map(|own| match own.address {
+            IpAddr::V4(_) => None,
+            IpAddr::V6(address) => Some(Network::around(address, own.length)),
+        });
+        let fixed_ipv4 = IPV4
+            .iter()
+            .map(|(first, length)| Network::around((*first).into(), *length));
+        let fixed_ipv6 = IPV6
+            .iter()
+            .map(|(first, length)| Network::around((*first).into(), *length));
+        Self {
+            ipv4: Holes::new(fixed_ipv4.chain(ipv4)),
+            ipv6: Holes::new(fixed_ipv6.chain(ipv6)),
+        }
+    }
+
+    /// Takes it out of `list`. What overlaps in part is cut to what is left.
+    #[must_use]
+    pub fn cut(&self, list: List) -> (List, Cut) {
+        let mut cut = Cut {
+            of: list.ipv4.len() + list.ipv6.len(),
+            ..Cut::default()
+        };
+        let ipv4 = self.ipv4.cut(list.ipv4, &mut cut);
+        let ipv6 = self.ipv6.cut(list.ipv6, &mut cut);
+        (List { ipv4, ipv6, ..list }, cut)
+    }
+}
+
+impl Cut {
+    /// The networks that did it, the first of them.
+    #[must_use]
+    pub fn networks(&self) -> String {
+        let names = self.by.iter().map(|(name, _)| name.as_str());
+        let mut shown: Vec<&str> = names.take(SHOWN).collect();
+        if self.by.len() > SHOWN {
+            shown.push("…");
+        }
+        shown.join(", ")
+    }
+}
+
+impl<A: Address> Holes<A> {
+    fn new(networks: impl Iterator<Item = Network<A>>) -> Self {
+        let mut told: Vec<Network<A>> = Vec::new();
+        for network in networks {
+            // Most own networks are private.
+            if !told.iter().any(|other| other.contains_network(network)) {
+                told.push(network);
+            }
+        }
+        let mut intervals: Vec<_> = told.iter().map(|network| network.interval()).collect();
+        intervals.sort_unstable();
+        Self {
+            networks: told,
+            intervals,
+        }
+    }
+
+    fn cut(&self, list: Vec<(Interval<A>, u32)>, cut: &mut Cut) -> Vec<(Interval<A>, u32)> {
+        let mut by = vec![0; self.networks.len()];
+        let mut left = Vec::with_capacity(list.len());
+        for (interval, line) in list {
+            let overlaps = |network: &Network<A>| {
+                let hole = network.interval();
+                hole.first() <= interval.last() && interval.first() <= hole.last()
+            };
+            let Some(first) = self.networks.iter().position(overlaps) else {
+                left.push((interval, line));
+                continue;
+            };
+            cut.destinations += 1;
+            by[first] += 1;
+            let parts = interval.without(&self.intervals);
+            left.extend(parts.into_iter().map(|part| (part, line)));
+        }
+        let told = self.networks.iter().zip(by).filter(|(_, count)| *count > 0);
+        cut.by
+            .extend(told.map(|(network, count)| (network.to_string(), count)));
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lists::{Format, Selection, read};
+
+    fn cut(text: &str, own: &[OwnNetwork]) -> (List, Cut) {
+        Reserved::new(own).cut(read(text, Format::Plain, &Selection::default()))
+    }
+
+    fn told(list: &List) -> Vec<String> {
+        let ipv4 = list.ipv4.iter().flat_map(|(part, _)| part.networks());
+        let ipv6 = list.ipv6.iter().flat_map(|(part, _)| part.networks());
+        let ipv4 = ipv4.map(|network| network.to_string());
+        ipv4.chain(ipv6.map(|network| network.to_string()))
+            .collect()
+    }
+
+    #[test]
+    fn what_lies_inside_goes_and_what_overlaps_is_cut_to_what_is_left() {
+        let text = "0.0.0.0/8\n1.10.16.0/20\n192.168.0.0/15\n10.1.2.3\n100.64.0.0/10\n";
+        let (list, cut) = cut(text, &[]);
+        assert_eq!(told(&list), ["1.10.16.0/20", "192.169.0.0/16"]);
+        assert_eq!(list.ipv4[1].1, 3, "the line stays");
+        assert_eq!(cut.destinations, 4);
+        let by: Vec<_> = cut.by.iter().map(|(network, _)| network.as_str()).collect();
+        assert_eq!(
+            by,
+            ["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "192.168.0.0/16"]
+        );
+    }
+
+    #[test]
+    fn own_networks_go_too_also_in_ipv6() {
+        let own = [("45.9.8.1", 24), ("2a00:1:2::1", 64), ("192.168.1.1", 24)];
+        let own = own.map(|(address, length)| OwnNetwork {
+            address: address.parse().unwrap(),
+            length,
+        });
+        let (list, cut) = cut("45.9.8.0/23\n2a00:1:2::7\n2a00:1:3::/48\n", &own);
+        assert_eq!(told(&list), ["45.9.9.0/24", "2a00:1:3::/48"]);
+        assert_eq!(
+            cut.by,
+            [
+                ("45.9.8.0/24".to_owned(), 1),
+                ("2a00:1:2::/64".to_owned(), 1)
+            ]
+        );
+    }
+
+    #[test]
+    fn the_whole_of_both_families_leaves_what_is_public() {
+        let (list, cut) = cut("0.0.0.0/0\n::/0\n", &[]);
+        assert_eq!(cut.destinations, 2);
+        let holds = |text: &str| match text.parse().unwrap() {
+            IpAddr::V4(a) => list
+                .ipv4
+                .iter()
+                .any(|(part, _)| part.first() <= a && a <= part.last()),
+            IpAddr::V6(a) => list
+                .ipv6
+                .iter()
+                .any(|(part, _)| part.first() <= a && a <= part.last()),
+        };
+        for public in [
+            "1.0.0.0",
+            "9.255.255.255",
+            "223.255.255.255",
+            "2001::1",
+            "2600::1",
+            "64:ff9b::1",
+        ] {
+            assert!(holds(public), "{public}");
+        }
+        for reserved in [
+            "0.1.2.3",
+            "10.0.0.0",
+            "255.255.255.255",
+            "::1",
+            "2002::1",
+            "fe80::1",
+            "ff02::1",
+        ] {
+            assert!(!holds(reserved), "{reserved}");
+        }
+    }
+
+    #[test]
+    fn each_fixed_network_is_one() {
+        for (first, length) in IPV4 {
+            assert!(
+                Network::new(Ipv4Addr::from(first), length).is_some(),
+                "{first:?}"
+            );
+        }
+        for (first, length) in IPV6 {
+            assert!(
+                Network::new(Ipv6Addr::from(first), length).is_some(),
+                "{first:?}"
+            );
+        }
+    }
+}
