@@ -1,13 +1,15 @@
-//! Lists that others publish: bytes → text → format → destinations.
+//! Lists that others publish: bytes → text → format → destinations, or bytes →
+//! database → destinations.
 //!
-//! Each format has a module that reads one of its lines; what a wrong line
-//! means for a policy is the caller's. Of `policy` only the values are known
+//! Each format of text has a module that reads one of its lines; what a wrong
+//! line means for a policy is the caller's. Of `policy` only the values are known
 //! here: destinations and intervals.
 
 mod csv;
 mod emule;
 mod format;
 mod line;
+mod mmdb;
 mod numeric_csv;
 mod peerguardian;
 mod plain;
@@ -15,32 +17,38 @@ mod range_csv;
 mod recognise;
 mod rir;
 mod scores;
+mod selection;
 mod spamhaus;
 mod unpack;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-pub use format::{Country, Format, InvalidCountry, InvalidFormat, Selection};
+pub use format::{Country, Format, InvalidCountry, InvalidFormat, Kind};
 pub use line::InvalidLine;
+pub use mmdb::{DatabaseError, is_database, read_database};
 pub use recognise::{Refused, Why, recognise};
+pub use selection::{Key, Selection};
 pub use unpack::{UnpackError, unpack};
 
-use self::{csv::Csv, line::Line};
+use self::{csv::Csv, line::Line, selection::Chooser};
 use crate::address::{Destination, Interval};
 
-/// What a list holds, each with the number of its line, from 1.
+/// What a list holds, each with the number of its line, from 1; 0 in a
+/// database, which has no lines.
 #[derive(Debug)]
 pub struct List {
     /// How it was read.
-    pub format: Format,
-    /// IPv4 destinations, in the order of the lines.
+    pub kind: Kind,
+    /// IPv4 destinations, in the order of the list.
     pub ipv4: Vec<(Interval<Ipv4Addr>, u32)>,
-    /// IPv6 destinations, in the order of the lines.
+    /// IPv6 destinations, in the order of the list.
     pub ipv6: Vec<(Interval<Ipv6Addr>, u32)>,
     /// Lines that were not understood.
     pub bad: BadLines,
-    /// Lines that were understood, and that the selection leaves out.
+    /// Entries that were understood, and that the selection leaves out.
     pub left_out: usize,
+    /// What was selected, and nothing has.
+    pub missing: Vec<Key>,
     /// Whether all of it was taken, though its lines name more than one country.
     pub several_countries: bool,
 }
@@ -53,6 +61,18 @@ pub struct BadLines {
 }
 
 impl List {
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            ipv4: Vec::new(),
+            ipv6: Vec::new(),
+            bad: BadLines::default(),
+            left_out: 0,
+            missing: Vec::new(),
+            several_countries: false,
+        }
+    }
+
     /// Whether it holds no destination.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -102,18 +122,13 @@ impl BadLines {
 /// selection is not asked.
 #[must_use]
 pub fn read(text: &str, format: Format, selection: &Selection) -> List {
-    let mut csv = Csv::new(*selection);
-    let mut list = List {
-        format,
-        ipv4: Vec::new(),
-        ipv6: Vec::new(),
-        bad: BadLines::default(),
-        left_out: 0,
-        several_countries: false,
-    };
+    let mut csv = Csv::new();
+    let mut chooser = Chooser::new(selection);
+    let mut list = List::new(Kind::Lines(format));
     for (text, number) in text.lines().zip(1_u32..) {
-        list.add(read_line(text, format, selection, &mut csv), number);
+        list.add(read_line(text, format, &mut chooser, &mut csv), number);
     }
+    list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
     list
 }
@@ -121,18 +136,18 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
 fn read_line(
     text: &str,
     format: Format,
-    selection: &Selection,
+    chooser: &mut Chooser<'_>,
     csv: &mut Csv,
 ) -> Result<Line, InvalidLine> {
     match format {
         Format::Plain => plain::line(text),
-        Format::Scores => scores::line(text, selection),
+        Format::Scores => scores::line(text, chooser),
         Format::SpamhausJson => spamhaus::line(text),
         Format::PeerGuardian => peerguardian::line(text),
         Format::Emule => emule::line(text),
-        Format::RangeCsv => range_csv::line(text, csv),
-        Format::NumericCsv => numeric_csv::line(text, csv),
-        Format::Rir => rir::line(text, selection.country),
+        Format::RangeCsv => range_csv::line(text, csv, chooser),
+        Format::NumericCsv => numeric_csv::line(text, csv, chooser),
+        Format::Rir => rir::line(text, chooser),
     }
 }
 

@@ -90,11 +90,8 @@ impl Builder<'_> {
         match destination {
             SourceDestination::Plain(destination) => self.add_typed(destination, &[], out),
             SourceDestination::Except { cidr, except } => self.add_typed(cidr, except, out),
-            SourceDestination::List(list) => self.add_list(list, lists, out),
-            SourceDestination::Table(selections) => {
-                for selection in selections {
-                    self.add_list(selection, lists, out);
-                }
+            SourceDestination::List(list) | SourceDestination::Table(list) => {
+                self.add_list(list, lists, out);
             }
         }
     }
@@ -122,13 +119,13 @@ impl Builder<'_> {
     }
 
     fn add_list(&mut self, typed: &SourceList, lists: &mut Lists<'_>, out: &mut Diagnostics) {
-        let Some((source, list)) = lists.load(typed, self.file, out) else {
+        let Some((path, list)) = lists.load(typed, self.file, out) else {
             self.valid = false;
             return;
         };
-        let comments = list.format.comments();
+        let comments = list.kind.comments();
         let file = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
-        self.files.push((Arc::clone(source.path()), comments));
+        self.files.push((path, comments));
         for (interval, line) in &list.ipv4 {
             self.ipv4.add(*interval, *line, file);
         }
@@ -165,6 +162,7 @@ impl Builder<'_> {
         let (path, comments) = &self.files[file as usize];
         match lists.text(path) {
             Some(source) if file > 0 => source.place_of_line(line, comments),
+            None if file > 0 => Place::file_only(path),
             Some(_) | None => self.file.place_of_line(line, comments),
         }
     }
