@@ -38,7 +38,7 @@ pub struct Resting {
     pub policy: PolicyName,
     /// Its longest prefix that covers the address.
     pub prefix: String,
-    /// `file:line` where that prefix is written.
+    /// `file:line` where that prefix is written; `file` alone where that is a database.
     pub source: String,
     /// Why it does nothing.
     pub reason: &'static str,
@@ -66,7 +66,7 @@ pub struct Match {
     pub action: Action,
     /// Its longest prefix that covers the address.
     pub prefix: String,
-    /// `file:line` where that prefix is written.
+    /// `file:line` where that prefix is written; `file` alone where that is a database.
     pub source: String,
     /// Whether this policy decides.
     pub effective: bool,

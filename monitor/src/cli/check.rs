@@ -54,7 +54,7 @@ impl<'a> ListReport<'a> {
     fn new(list: &'a ListSummary) -> Self {
         Self {
             file: list.file.to_string_lossy(),
-            format: list.format.name(),
+            format: list.kind.name(),
             destinations: list.destinations,
             left_out: list.left_out,
             skipped: list.skipped,

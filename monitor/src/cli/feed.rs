@@ -92,7 +92,7 @@ pub(super) fn run(common: &Common, verb: &FeedVerb) -> anyhow::Result<()> {
         FeedVerb::Accept { name, yes, place } => accept(common, place, name, *yes),
         FeedVerb::Fetch { name, place } => {
             let request = Request::FeedFetch { feed: name.clone() };
-            show(common, &asked(&place.reach.reach(common)?, request)?)
+            show(common, &asked(&place.reach.reach(common)?, &request)?)
         }
     }
 }
@@ -135,7 +135,7 @@ fn accept(common: &Common, place: &Where, name: &str, yes: bool) -> anyhow::Resu
         feed: feed.url.to_string(),
         sha256: candidate.content.sha256.clone(),
     };
-    show(common, &asked(&reach, request)?)
+    show(common, &asked(&reach, &request)?)
 }
 
 /// Asks on the terminal.

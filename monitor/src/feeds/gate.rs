@@ -286,7 +286,7 @@ pub fn difference(
     feed: &Feed,
     reserved: &Reserved,
 ) -> Result<Difference, FeedProblem> {
-    let reading = feed.readings.first().copied().unwrap_or_default();
+    let reading = feed.readings.first().cloned().unwrap_or_default();
     let after = content(update, &reading, reserved)?;
     let before = match before {
         // It may have become unreadable in the way that is asked for now.

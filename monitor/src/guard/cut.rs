@@ -40,8 +40,8 @@ pub(super) struct Cut {
 #[derive(Clone, Debug)]
 pub(super) struct Written {
     pub(super) file: PathBuf,
-    /// From 1.
-    pub(super) line: u32,
+    /// From 1, where the file has lines.
+    pub(super) line: Option<u32>,
     pub(super) network: String,
     pub(super) destination: Destination,
     /// What it leaves out already.

@@ -43,7 +43,11 @@ fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
         if (&file, number) == (&first.0, first.1) {
             return describe(cut);
         }
-        format!("{} ({}:{number})", describe(cut), file.display())
+        let file = file.display();
+        match number {
+            Some(number) => format!("{} ({file}:{number})", describe(cut)),
+            None => format!("{} ({file})", describe(cut)),
+        }
     });
     let mut shown: Vec<String> = shown.collect();
     let hidden = cuts.len() - shown.len();
@@ -163,11 +167,13 @@ fn leave_out(policy: &Policy, cuts: &[&Cut], entry: &Written) -> String {
         let except = networks(all.map(|cut| &cut.target));
         return format!("leave it out in the override: `except: [{except}]`");
     }
-    if entry.inside && entry.in_list {
-        return "take this line out of the list".to_owned();
-    }
-    if entry.inside {
-        return "remove this destination".to_owned();
+    // Nothing can be taken out of a database, which has no lines.
+    if entry.inside && entry.line.is_some() {
+        return if entry.in_list {
+            "take this line out of the list".to_owned()
+        } else {
+            "remove this destination".to_owned()
+        };
     }
     if !entry.is_cidr {
         return allow("local", cuts);

@@ -4,8 +4,9 @@
 use csv_core::{ReadRecordResult, Reader};
 
 use super::{
-    Country, Selection,
+    Country, Key,
     line::{InvalidLine, whole},
+    selection::Chooser,
 };
 
 /// Columns that mean something here.
@@ -17,7 +18,6 @@ const COLUMNS: usize = 3;
 pub(super) struct Csv {
     reader: Reader,
     fields: Vec<u8>,
-    wanted: Selection,
     first_country: Option<Country>,
     several_countries: bool,
 }
@@ -32,11 +32,10 @@ pub(super) struct Row<'a> {
 }
 
 impl Csv {
-    pub(super) fn new(wanted: Selection) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             reader: Reader::new(),
             fields: Vec::new(),
-            wanted,
             first_country: None,
             several_countries: false,
         }
@@ -48,13 +47,17 @@ impl Csv {
     }
 
     /// The row in `line`; `None` where it is blank or a comment.
-    pub(super) fn row(&mut self, line: &str) -> Result<Option<Row<'_>>, InvalidLine> {
+    pub(super) fn row(
+        &mut self,
+        line: &str,
+        chooser: &mut Chooser<'_>,
+    ) -> Result<Option<Row<'_>>, InvalidLine> {
         let line = whole(line);
         if line.is_empty() {
             return Ok(None);
         }
         let [first, last, third] = self.split(line);
-        let wanted = self.is_wanted(third)?;
+        let wanted = self.is_wanted(third, chooser)?;
         let [Some(first), Some(last)] = [self.field(first), self.field(last)] else {
             let pattern = "first,last,…";
             return Err(InvalidLine::Pattern { pattern });
@@ -96,11 +99,15 @@ impl Csv {
             .map(str::trim)
     }
 
-    fn is_wanted(&mut self, column: Option<(usize, usize)>) -> Result<bool, InvalidLine> {
+    fn is_wanted(
+        &mut self,
+        column: Option<(usize, usize)>,
+        chooser: &mut Chooser<'_>,
+    ) -> Result<bool, InvalidLine> {
         let text = self.field(column).unwrap_or_default();
-        if let Some(asn) = self.wanted.asn {
-            return match text.parse::<u32>() {
-                Ok(found) => Ok(found == asn),
+        if let Some(asn) = chooser.selection.asn() {
+            return match text.parse() {
+                Ok(found) => Ok(chooser.takes(Some(Key::Asn(found)))),
                 // What such tables write where nobody announces a range.
                 Err(_) if matches!(text, "" | "-") => Ok(false),
                 Err(_) => Err(InvalidLine::Asn {
@@ -109,17 +116,17 @@ impl Csv {
                 }),
             };
         }
-        let country = text.parse::<Country>().ok();
-        match self.wanted.country {
+        let found = text.parse::<Country>().ok();
+        match chooser.selection.country() {
             None => {
-                let differs = country.is_some_and(|new| {
+                let differs = found.is_some_and(|new| {
                     let first = *self.first_country.get_or_insert(new);
                     first != new
                 });
                 self.several_countries |= differs;
                 Ok(true)
             }
-            Some(wanted) if country.is_some() => Ok(country == Some(wanted)),
+            Some(_) if found.is_some() => Ok(chooser.takes(found.map(Key::Country))),
             // What such tables write where no country is known.
             Some(_) if matches!(text, "" | "-" | "??") => Ok(false),
             Some(country) => Err(InvalidLine::Country {
@@ -133,10 +140,12 @@ impl Csv {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::Selection;
 
     fn row(line: &str) -> Option<(String, String)> {
-        let mut csv = Csv::new(Selection::default());
-        let row = csv.row(line).ok().flatten()?;
+        let all = Selection::default();
+        let mut csv = Csv::new();
+        let row = csv.row(line, &mut Chooser::new(&all)).ok().flatten()?;
         Some((row.first.to_owned(), row.last.to_owned()))
     }
 
@@ -159,11 +168,13 @@ mod tests {
 
     #[test]
     fn one_country_is_taken_and_unknown_ones_are_left_out() {
-        let mut csv = Csv::new(Selection {
-            country: Some("CN".parse().unwrap()),
+        let china = Selection {
+            keys: [Key::Country("CN".parse().unwrap())].into(),
             ..Selection::default()
-        });
-        let mut wanted = |line| csv.row(line).map(|row| row.unwrap().wanted);
+        };
+        let mut csv = Csv::new();
+        let mut chooser = Chooser::new(&china);
+        let mut wanted = |line| csv.row(line, &mut chooser).map(|row| row.unwrap().wanted);
         assert!(wanted("a,b,CN").unwrap());
         assert!(wanted("a,b,\"cn\",China").unwrap());
         for line in ["a,b,US", "a,b,??", "a,b,-", "a,b,", "a,b"] {
@@ -175,9 +186,10 @@ mod tests {
 
     #[test]
     fn several_countries_are_noticed_where_none_was_asked_for() {
-        let mut csv = Csv::new(Selection::default());
+        let all = Selection::default();
+        let (mut csv, mut chooser) = (Csv::new(), Chooser::new(&all));
         for (line, several) in [("a,b,CN", false), ("a,b,13335", false), ("a,b,US", true)] {
-            csv.row(line).unwrap();
+            csv.row(line, &mut chooser).unwrap();
             assert_eq!(csv.several_countries(), several, "{line}");
         }
     }

@@ -3,7 +3,7 @@
 use super::{Format, List, Refused, Selection, UnpackError, Why, read, recognise, unpack_up_to};
 
 /// One way to read a feed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedReading {
     /// `None`: it is recognised.
     pub format: Option<Format>,
@@ -162,9 +162,8 @@ pub fn read_feed(text: &str, reading: &FeedReading) -> Result<List, FeedProblem>
 }
 
 fn options_fit(reading: &FeedReading, format: Format) -> Result<(), FeedProblem> {
-    let Selection {
-        min_score, country, ..
-    } = reading.selection;
+    let Selection { min_score, .. } = reading.selection;
+    let country = reading.selection.country();
     if min_score.is_some() && !format.has_scores() {
         let key = "`min_score`";
         return Err(FeedProblem::Option { key, format });

@@ -1,4 +1,4 @@
-//! The formats by name, and what can be selected from a list.
+//! The formats by name.
 
 use std::{fmt, str::FromStr};
 
@@ -116,6 +116,41 @@ impl fmt::Display for Format {
     }
 }
 
+/// What a list is: text in some format, or a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// Text.
+    Lines(Format),
+    /// An MMDB database.
+    Database,
+}
+
+impl Kind {
+    /// A format's name, or `mmdb`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lines(format) => format.name(),
+            Self::Database => "mmdb",
+        }
+    }
+
+    /// What begins a comment within a line.
+    #[must_use]
+    pub const fn comments(self) -> &'static [char] {
+        match self {
+            Self::Lines(format) => format.comments(),
+            Self::Database => &[],
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// A text that names no format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no list format of this name")]
@@ -157,17 +192,6 @@ impl fmt::Display for Country {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&String::from_utf8_lossy(&self.0))
     }
-}
-
-/// Which of a list's lines are asked for; all of them by default.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Selection {
-    /// The least score, itself included.
-    pub min_score: Option<u32>,
-    /// The country to which a range is delegated.
-    pub country: Option<Country>,
-    /// The number of the autonomous system that announces a prefix.
-    pub asn: Option<u32>,
 }
 
 #[cfg(test)]

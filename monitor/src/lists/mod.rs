@@ -1,7 +1,8 @@
-//! Lists that others publish: bytes → text → format → destinations.
+//! Lists that others publish: bytes → text → format → destinations, or bytes →
+//! database → destinations.
 //!
-//! Each format has a module that reads one of its lines; what a wrong line
-//! means for a policy is the caller's. Of `policy` only the values are known
+//! Each format of text has a module that reads one of its lines; what a wrong
+//! line means for a policy is the caller's. Of `policy` only the values are known
 //! here: destinations and intervals.
 
 mod csv;
@@ -10,6 +11,7 @@ mod feed;
 mod feed_url;
 mod format;
 mod line;
+mod mmdb;
 mod numeric_csv;
 mod peerguardian;
 mod plain;
@@ -18,6 +20,7 @@ mod recognise;
 mod reserved;
 mod rir;
 mod scores;
+mod selection;
 mod sha256;
 mod spamhaus;
 mod unpack;
@@ -26,29 +29,34 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
 pub use feed_url::{FeedUrl, InvalidFeedUrl};
-pub use format::{Country, Format, InvalidCountry, InvalidFormat, Selection};
+pub use format::{Country, Format, InvalidCountry, InvalidFormat, Kind};
 pub use line::InvalidLine;
+pub use mmdb::{DatabaseError, is_database, read_database};
 pub use recognise::{Refused, Why, recognise};
 pub use reserved::{Cut, OwnNetwork, Reserved};
+pub use selection::{Key, Selection};
 pub use sha256::{InvalidSha256, Sha256};
 pub use unpack::{UnpackError, unpack};
 
-use self::{csv::Csv, line::Line, unpack::unpack_up_to};
+use self::{csv::Csv, line::Line, selection::Chooser, unpack::unpack_up_to};
 use crate::address::{Destination, Interval};
 
-/// What a list holds, each with the number of its line, from 1.
+/// What a list holds, each with the number of its line, from 1; 0 in a
+/// database, which has no lines.
 #[derive(Debug)]
 pub struct List {
     /// How it was read.
-    pub format: Format,
-    /// IPv4 destinations, in the order of the lines.
+    pub kind: Kind,
+    /// IPv4 destinations, in the order of the list.
     pub ipv4: Vec<(Interval<Ipv4Addr>, u32)>,
-    /// IPv6 destinations, in the order of the lines.
+    /// IPv6 destinations, in the order of the list.
     pub ipv6: Vec<(Interval<Ipv6Addr>, u32)>,
     /// Lines that were not understood.
     pub bad: BadLines,
-    /// Lines that were understood, and that the selection leaves out.
+    /// Entries that were understood, and that the selection leaves out.
     pub left_out: usize,
+    /// What was selected, and nothing has.
+    pub missing: Vec<Key>,
     /// Whether all of it was taken, though its lines name more than one country.
     pub several_countries: bool,
 }
@@ -61,6 +69,18 @@ pub struct BadLines {
 }
 
 impl List {
+    fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            ipv4: Vec::new(),
+            ipv6: Vec::new(),
+            bad: BadLines::default(),
+            left_out: 0,
+            missing: Vec::new(),
+            several_countries: false,
+        }
+    }
+
     /// Whether it holds no destination.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -117,18 +137,13 @@ impl BadLines {
 /// selection is not asked.
 #[must_use]
 pub fn read(text: &str, format: Format, selection: &Selection) -> List {
-    let mut csv = Csv::new(*selection);
-    let mut list = List {
-        format,
-        ipv4: Vec::new(),
-        ipv6: Vec::new(),
-        bad: BadLines::default(),
-        left_out: 0,
-        several_countries: false,
-    };
+    let mut csv = Csv::new();
+    let mut chooser = Chooser::new(selection);
+    let mut list = List::new(Kind::Lines(format));
     for (text, number) in text.lines().zip(1_u32..) {
-        list.add(read_line(text, format, selection, &mut csv), number);
+        list.add(read_line(text, format, &mut chooser, &mut csv), number);
     }
+    list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
     list
 }
@@ -136,18 +151,18 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
 fn read_line(
     text: &str,
     format: Format,
-    selection: &Selection,
+    chooser: &mut Chooser<'_>,
     csv: &mut Csv,
 ) -> Result<Line, InvalidLine> {
     match format {
         Format::Plain => plain::line(text),
-        Format::Scores => scores::line(text, selection),
+        Format::Scores => scores::line(text, chooser),
         Format::SpamhausJson => spamhaus::line(text),
         Format::PeerGuardian => peerguardian::line(text),
         Format::Emule => emule::line(text),
-        Format::RangeCsv => range_csv::line(text, csv),
-        Format::NumericCsv => numeric_csv::line(text, csv),
-        Format::Rir => rir::line(text, selection.country),
+        Format::RangeCsv => range_csv::line(text, csv, chooser),
+        Format::NumericCsv => numeric_csv::line(text, csv, chooser),
+        Format::Rir => rir::line(text, chooser),
     }
 }
 

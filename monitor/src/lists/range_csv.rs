@@ -3,15 +3,20 @@
 use super::{
     csv::{Csv, Row},
     line::{InvalidLine, Line},
+    selection::Chooser,
 };
 use crate::address::Destination;
 
-pub(super) fn line(text: &str, csv: &mut Csv) -> Result<Line, InvalidLine> {
+pub(super) fn line(
+    text: &str,
+    csv: &mut Csv,
+    chooser: &mut Chooser<'_>,
+) -> Result<Line, InvalidLine> {
     let Some(Row {
         first,
         last,
         wanted,
-    }) = csv.row(text)?
+    }) = csv.row(text, chooser)?
     else {
         return Ok(Line::Nothing);
     };
@@ -24,7 +29,8 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Line, InvalidLine> {
-        line(text, &mut Csv::new(crate::lists::Selection::default()))
+        let all = crate::lists::Selection::default();
+        line(text, &mut Csv::new(), &mut Chooser::new(&all))
     }
 
     #[test]

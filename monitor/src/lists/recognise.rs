@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
-use super::{Format, Selection, csv::Csv, line::whole, plain::content, read_line};
+use super::{
+    Format, Selection, csv::Csv, line::whole, plain::content, read_line, selection::Chooser,
+};
 use crate::address::{Destination, InvalidDestination};
 
 /// Lines that are looked at; comments and blank ones do not count.
@@ -142,7 +144,9 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
 /// The one format whose reader understands `line`.
 fn format_of(line: &str) -> Option<Format> {
     let all = Selection::default();
-    let understood = |format: &Format| read_line(line, *format, &all, &mut Csv::new(all)).is_ok();
+    let understood = |format: &Format| {
+        read_line(line, *format, &mut Chooser::new(&all), &mut Csv::new()).is_ok()
+    };
     Format::ALL.into_iter().find(understood)
 }
 

@@ -5,8 +5,9 @@
 use std::net::Ipv4Addr;
 
 use super::{
-    Country,
+    Key,
     line::{InvalidLine, Line, whole},
+    selection::Chooser,
 };
 use crate::address::{Destination, Interval};
 
@@ -14,7 +15,7 @@ const PATTERN: InvalidLine = InvalidLine::Pattern {
     pattern: "registry|country|ipv4 or ipv6|start|value|date|status",
 };
 
-pub(super) fn line(text: &str, wanted: Option<Country>) -> Result<Line, InvalidLine> {
+pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
     let text = whole(text);
     if text.is_empty() {
         return Ok(Line::Nothing);
@@ -34,8 +35,8 @@ pub(super) fn line(text: &str, wanted: Option<Country>) -> Result<Line, InvalidL
     };
     let country = fields[1].parse().ok();
     let delegated = matches!(fields[6], "allocated" | "assigned");
-    let of_country = wanted.is_none_or(|wanted| country == Some(wanted));
-    Ok(Line::new(destination, delegated && of_country))
+    let wanted = delegated && chooser.takes(country.map(Key::Country));
+    Ok(Line::new(destination, wanted))
 }
 
 fn ipv4(start: &str, count: &str) -> Result<Destination, InvalidLine> {
@@ -59,9 +60,14 @@ fn ipv4(start: &str, count: &str) -> Result<Destination, InvalidLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::Selection;
 
     fn china(text: &str) -> Result<Line, InvalidLine> {
-        line(text, Some("CN".parse().unwrap()))
+        let china = Selection {
+            keys: [Key::Country("CN".parse().unwrap())].into(),
+            ..Selection::default()
+        };
+        line(text, &mut Chooser::new(&china))
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A destination and a number per line, with white space between (IPsum).
 
 use super::{
-    Selection,
+    Key,
     line::{InvalidLine, Line},
     plain::content,
+    selection::Chooser,
 };
 use crate::address::Destination;
 
-pub(super) fn line(text: &str, selection: &Selection) -> Result<Line, InvalidLine> {
+pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
     let text = content(text);
     if text.is_empty() {
         return Ok(Line::Nothing);
@@ -22,15 +23,15 @@ pub(super) fn line(text: &str, selection: &Selection) -> Result<Line, InvalidLin
     let score: u32 = score.parse().map_err(|_| InvalidLine::Score {
         text: score.to_owned(),
     })?;
-    let enough = selection.min_score.is_none_or(|least| score >= least);
     // A table of prefixes looks the same: there the number is an origin.
-    let announced = selection.asn.is_none_or(|asn| score == asn);
-    Ok(Line::new(destination, enough && announced))
+    let wanted = chooser.takes_score(score) && chooser.takes(Some(Key::Asn(score)));
+    Ok(Line::new(destination, wanted))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::Selection;
 
     #[test]
     fn the_least_score_is_included() {
@@ -45,12 +46,12 @@ mod tests {
                 min_score: least,
                 ..Selection::default()
             };
-            assert_eq!(line("77.90.185.20\t10", &selection).unwrap(), expected);
+            let mut chooser = Chooser::new(&selection);
+            assert_eq!(line("77.90.185.20\t10", &mut chooser).unwrap(), expected);
         }
-        assert_eq!(
-            line("# IP\tnumber", &Selection::default()).unwrap(),
-            Line::Nothing
-        );
+        let all = Selection::default();
+        let header = line("# IP\tnumber", &mut Chooser::new(&all));
+        assert_eq!(header.unwrap(), Line::Nothing);
     }
 
     #[test]
@@ -65,10 +66,9 @@ mod tests {
             ("192.0.2.1 3 4", "`3 4` is not a score"),
             ("example.com 3", "`example.com` is a name, not an address"),
         ] {
-            assert_eq!(
-                line(text, &Selection::default()).unwrap_err().to_string(),
-                message
-            );
+            let all = Selection::default();
+            let error = line(text, &mut Chooser::new(&all)).unwrap_err();
+            assert_eq!(error.to_string(), message);
         }
     }
 }

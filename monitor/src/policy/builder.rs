@@ -100,15 +100,10 @@ impl Builder<'_> {
         match destination {
             SourceDestination::Plain(destination) => self.add_typed(destination, &[], out),
             SourceDestination::Except { cidr, except } => self.add_typed(cidr, except, out),
-            SourceDestination::List(list) => match &list.feed {
+            SourceDestination::List(list) | SourceDestination::Table(list) => match &list.feed {
                 Some(feed) => self.add_feed((list, feed), policy, lists, out),
                 None => self.add_list(list, lists, out),
             },
-            SourceDestination::Table(selections) => {
-                for selection in selections {
-                    self.add_list(selection, lists, out);
-                }
-            }
         }
     }
 
@@ -135,11 +130,11 @@ impl Builder<'_> {
     }
 
     fn add_list(&mut self, typed: &SourceList, lists: &mut Lists<'_>, out: &mut Diagnostics) {
-        let Some((source, list)) = lists.load(typed, self.file, out) else {
+        let Some((path, list)) = lists.load(typed, self.file, out) else {
             self.valid = false;
             return;
         };
-        self.add_lines(source, list);
+        self.add_lines(path, list);
     }
 
     /// What is not fetched yet is missing without being wrong.
@@ -153,7 +148,7 @@ impl Builder<'_> {
         let policy = policy.map(|name| &name.value);
         if let Some((source, list)) = lists.load_feed(feed, policy, self.file, out) {
             self.feeds.insert(self.next_file());
-            self.add_lines(source, list);
+            self.add_lines(Arc::clone(source.path()), list);
         }
     }
 
@@ -161,10 +156,9 @@ impl Builder<'_> {
         u32::try_from(self.files.len()).unwrap_or(u32::MAX)
     }
 
-    fn add_lines(&mut self, source: &SourceFile, list: &List) {
+    fn add_lines(&mut self, path: Arc<Path>, list: &List) {
         let file = self.next_file();
-        let comments = list.format.comments();
-        self.files.push((Arc::clone(source.path()), comments));
+        self.files.push((path, list.kind.comments()));
         for (interval, line) in &list.ipv4 {
             self.ipv4.add(*interval, *line, file);
         }
@@ -204,6 +198,7 @@ impl Builder<'_> {
         let (path, comments) = &self.files[file as usize];
         match lists.text(path) {
             Some(source) if file > 0 => source.place_of_line(line, comments),
+            None if file > 0 => Place::file_only(path),
             Some(_) | None => self.file.place_of_line(line, comments),
         }
     }

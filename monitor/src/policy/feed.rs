@@ -160,7 +160,7 @@ impl<'a> Feeds<'a> {
             sha256: sha256.clone(),
             max_change: max_change.map(|share| (share.value, place(&share.span))),
             reserved: feed.reserved,
-            reading,
+            reading: reading.clone(),
         });
         let is_it = |fetched: &Fetched| fetched.url == feed.url && fetched.reading == reading;
         let index = self.fetched.iter().position(is_it);
@@ -275,7 +275,7 @@ impl<'a> Feeds<'a> {
                     .map(|used| used.reserved)
                     .max()
                     .unwrap_or_default(),
-                readings: uses.iter().map(|used| used.reading).collect(),
+                readings: uses.iter().map(|used| used.reading.clone()).collect(),
                 in_force: self.in_force(url),
                 url: url.clone(),
             });

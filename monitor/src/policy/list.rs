@@ -1,14 +1,17 @@
 //! The lists of a load: each file read once, what is wrong with it told once.
 
+mod report;
+
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use self::report::report;
 use super::{
     PolicyName,
-    diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
     feed::{Feed, Feeds},
     files::Files,
     model::Policy,
@@ -16,11 +19,9 @@ use super::{
     source::{SourceFeed, SourceList},
 };
 use crate::lists::{
-    Format, InvalidLine, List, OwnNetwork, Refused, Selection, read, recognise, unpack,
+    Format, Kind, List, OwnNetwork, Refused, Selection, is_database, read, read_database,
+    recognise, unpack,
 };
-
-/// Lines shown of those that are skipped.
-const SKIPPED_SHOWN: usize = 3;
 
 /// A list as a policy asked for it, and how much of it was used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +29,10 @@ pub struct ListSummary {
     /// Path as it was read.
     pub file: Arc<Path>,
     /// Given or recognised.
-    pub format: Format,
-    /// Lines that name a destination that was asked for.
+    pub kind: Kind,
+    /// Lines, or networks of a database, that were asked for.
     pub destinations: usize,
-    /// Lines that name others: too low a score, another country.
+    /// Those that were not: too low a score, another country.
     pub left_out: usize,
     /// Lines that were not understood and skipped, as the policy says.
     pub skipped: usize,
@@ -41,9 +42,15 @@ pub struct ListSummary {
 pub(super) struct Lists<'a> {
     files: &'a dyn Files,
     /// `None` where it cannot be read.
-    texts: BTreeMap<PathBuf, Option<Text>>,
-    read: BTreeMap<Reading, List>,
+    contents: BTreeMap<PathBuf, Option<Content>>,
+    /// `None` where it cannot be used.
+    read: BTreeMap<Reading, Option<List>>,
     feeds: Feeds<'a>,
+}
+
+enum Content {
+    Text(Text),
+    Database(Vec<u8>),
 }
 
 struct Text {
@@ -56,7 +63,7 @@ struct Text {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Reading {
     path: PathBuf,
-    format: Format,
+    kind: Kind,
     selection: Selection,
     skip_bad_lines: bool,
 }
@@ -65,7 +72,7 @@ impl<'a> Lists<'a> {
     pub(super) fn new(files: &'a dyn Files, own: &[OwnNetwork]) -> Self {
         Self {
             files,
-            texts: BTreeMap::new(),
+            contents: BTreeMap::new(),
             read: BTreeMap::new(),
             feeds: Feeds::new(files, own),
         }
@@ -73,29 +80,34 @@ impl<'a> Lists<'a> {
 
     /// Every path that was tried, sorted.
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
-        self.texts.keys()
+        self.contents.keys()
     }
 
     /// What was read, sorted by path.
     pub(super) fn summaries(&self) -> Vec<ListSummary> {
-        let each = self.read.iter().map(|(reading, list)| ListSummary {
-            file: reading.path.as_path().into(),
-            format: list.format,
-            destinations: list.ipv4.len() + list.ipv6.len(),
-            left_out: list.left_out,
-            skipped: if reading.skip_bad_lines {
-                list.bad.count()
-            } else {
-                0
-            },
+        let each = self.read.iter().filter_map(|(reading, list)| {
+            let list = list.as_ref()?;
+            Some(ListSummary {
+                file: reading.path.as_path().into(),
+                kind: list.kind,
+                destinations: list.ipv4.len() + list.ipv6.len(),
+                left_out: list.left_out,
+                skipped: if reading.skip_bad_lines {
+                    list.bad.count()
+                } else {
+                    0
+                },
+            })
         });
         each.collect()
     }
 
-    /// The text of a list that was read.
+    /// The text of a list that was read; `None` where it is a database.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
-        let file = self.texts.get(path).and_then(Option::as_ref);
-        let file = file.map(|text| &text.source);
+        let file = match self.contents.get(path) {
+            Some(Some(Content::Text(text))) => Some(&text.source),
+            Some(Some(Content::Database(_)) | None) | None => None,
+        };
         file.or_else(|| self.feeds.text(path))
     }
 
@@ -106,8 +118,11 @@ impl<'a> Lists<'a> {
         policies: &[Policy],
         out: &mut Diagnostics,
     ) -> Vec<Feed> {
-        for text in self.texts.into_values().flatten() {
-            texts.add(text.source);
+        for content in self.contents.into_values().flatten() {
+            match content {
+                Content::Text(text) => texts.add(text.source),
+                Content::Database(_) => {}
+            }
         }
         let (feeds, fetched) = self.feeds.finish(policies, out);
         for text in fetched {
@@ -127,41 +142,53 @@ impl<'a> Lists<'a> {
         self.feeds.load(feed, policy, file, out)
     }
 
-    /// The list that `typed` in `file` asks for; `None` where `out` says why not.
+    /// The list that `typed` in `file` asks for, and its path; `None` where
+    /// `out` says why not.
     pub(super) fn load(
         &mut self,
         typed: &SourceList,
         file: &SourceFile,
         out: &mut Diagnostics,
-    ) -> Option<(&SourceFile, &List)> {
+    ) -> Option<(Arc<Path>, &List)> {
         let directory = file.path().parent().unwrap_or(Path::new(""));
         let path = directory.join(&typed.path.value);
         let named_at = file.place(typed.path.span.clone());
-        if !self.texts.contains_key(&path) {
-            let text = self.read_text(&path, &named_at, out);
-            self.texts.insert(path.clone(), text);
+        if !self.contents.contains_key(&path) {
+            let content = self.read_content(&path, typed.is_table, &named_at, out);
+            self.contents.insert(path.clone(), content);
         }
-        let text = self.texts.get_mut(&path)?.as_mut()?;
-        let given = typed.format.as_ref().map(|format| format.value);
-        let format = given.or_else(|| text.recognise(&named_at, out))?;
-        if !options_fit(typed, format, file, out) {
+        let content = self.contents.get_mut(&path)?.as_mut()?;
+        let readable = content.readable(typed, &named_at, out)?;
+        let asked = Asked {
+            typed,
+            file,
+            named_at,
+        };
+        if !asked.fits(readable.kind(), out) {
             return None;
         }
+        let shared: Arc<Path> = path.as_path().into();
         let reading = Reading {
             path,
-            format,
+            kind: readable.kind(),
             selection: typed.selection(),
             skip_bad_lines: typed.skip_bad_lines,
         };
         let list = self.read.entry(reading).or_insert_with_key(|reading| {
-            let list = read(text.source.text(), format, &reading.selection);
-            report(&list, &text.source, reading, &named_at, out);
-            list
+            let list = readable.read(reading, &asked, out)?;
+            report(&list, &readable, reading, &asked, out);
+            Some(list)
         });
-        Some((&text.source, list))
+        Some((shared, list.as_ref()?))
     }
 
-    fn read_text(&self, path: &Path, named_at: &Place, out: &mut Diagnostics) -> Option<Text> {
+    fn read_content(
+        &self,
+        path: &Path,
+        is_table: bool,
+        named_at: &Place,
+        out: &mut Diagnostics,
+    ) -> Option<Content> {
         let shown = path.display();
         let bytes = match self.files.read(path) {
             Ok(bytes) => unpack(bytes).map_err(|error| {
@@ -173,24 +200,87 @@ impl<'a> Lists<'a> {
                 "a list's path is relative to the policy file that names it; mend the path or the file",
             )),
         };
-        let text = bytes.and_then(|bytes| {
-            utf8(bytes).map_err(|offset| {
+        let content = bytes.and_then(|bytes| {
+            if is_database(&bytes) {
+                return Ok(Content::Database(bytes));
+            }
+            let text = utf8(bytes).map_err(|offset| {
                 let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
-                (
-                    message,
-                    "name a text file with one CIDR, address or range per line",
-                )
-            })
-        });
-        match text {
-            Ok(text) => Some(Text {
+                let help = if is_table {
+                    "name a table of text, or an MMDB database; of one that is cut short the end is missing, by which it is known"
+                } else {
+                    "name a text file with one CIDR, address or range per line"
+                };
+                (message, help)
+            })?;
+            Ok(Content::Text(Text {
                 source: SourceFile::new(path, text),
                 recognised: None,
-            }),
+            }))
+        });
+        match content {
+            Ok(content) => Some(content),
             Err((message, help)) => {
                 out.push(Diagnostic::error(named_at.clone(), message, help));
                 None
             }
+        }
+    }
+}
+
+/// What a policy asks for, and where.
+struct Asked<'a> {
+    typed: &'a SourceList,
+    file: &'a SourceFile,
+    named_at: Place,
+}
+
+/// A content that is known how to read.
+enum Readable<'a> {
+    Lines(&'a SourceFile, Format),
+    Database(&'a [u8]),
+}
+
+impl Content {
+    /// `None` where `out` says why its format cannot be told.
+    fn readable(
+        &mut self,
+        typed: &SourceList,
+        named_at: &Place,
+        out: &mut Diagnostics,
+    ) -> Option<Readable<'_>> {
+        match self {
+            Self::Database(bytes) => Some(Readable::Database(bytes)),
+            Self::Text(text) => {
+                let given = typed.format.as_ref().map(|format| format.value);
+                let format = given.or_else(|| text.recognise(named_at, out))?;
+                Some(Readable::Lines(&text.source, format))
+            }
+        }
+    }
+}
+
+impl Readable<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Lines(_, format) => Kind::Lines(*format),
+            Self::Database(_) => Kind::Database,
+        }
+    }
+
+    /// What `reading` takes of it; `None` where `out` says why it cannot be used.
+    fn read(&self, reading: &Reading, asked: &Asked<'_>, out: &mut Diagnostics) -> Option<List> {
+        match self {
+            Self::Lines(source, format) => Some(read(source.text(), *format, &reading.selection)),
+            Self::Database(bytes) => match read_database(bytes, &reading.selection) {
+                Ok(list) => Some(list),
+                Err(error) => {
+                    let message = format!("the table {}: {error}", reading.path.display());
+                    let place = asked.named_at.clone();
+                    out.push(Diagnostic::error(place, message, error.help()));
+                    None
+                }
+            },
         }
     }
 }
@@ -221,174 +311,4 @@ impl Text {
         }
         found.ok()
     }
-}
-
-/// Whether a list of `format` can be asked for what `typed` asks for.
-fn options_fit(
-    typed: &SourceList,
-    format: Format,
-    file: &SourceFile,
-    out: &mut Diagnostics,
-) -> bool {
-    let mut fit = true;
-    let mut refuse = |span: &std::ops::Range<usize>, message, help: String| {
-        fit = false;
-        out.push(Diagnostic::error(file.place(span.clone()), message, help));
-    };
-    if let Some(score) = &typed.min_score
-        && !format.has_scores()
-    {
-        refuse(
-            &score.span,
-            format!("`min_score` belongs to a score list, and this list is `{format}`"),
-            "remove `min_score`, or name a list with a destination and a score per line".to_owned(),
-        );
-    }
-    if let Some(asn) = &typed.asn
-        && !format.has_asns()
-    {
-        refuse(
-            &asn.span,
-            format!(
-                "`asn` belongs to a table that names autonomous systems, and this is `{format}`"
-            ),
-            "name a CSV of first, last and number, or prefixes with a number each".to_owned(),
-        );
-    }
-    match &typed.country {
-        Some(country) if !format.has_countries() => refuse(
-            &country.span,
-            format!("`country` belongs to a list that names countries, and this list is `{format}`"),
-            "remove `country`, or name a registry's delegated file or a CSV with a country in its third column"
-                .to_owned(),
-        ),
-        None if format == Format::Rir => refuse(
-            &typed.path.span,
-            "this list is what a registry delegated, to every country: it needs a `country`"
-                .to_owned(),
-            format!("write `{{list: {}, country: CC}}`, as in `country: CN`", typed.path.value.display()),
-        ),
-        Some(_) | None => {}
-    }
-    fit
-}
-
-fn report(
-    list: &List,
-    source: &SourceFile,
-    reading: &Reading,
-    named_at: &Place,
-    out: &mut Diagnostics,
-) {
-    if reading.skip_bad_lines {
-        report_skipped(list, source, out);
-    } else {
-        report_bad(list, source, out);
-    }
-    if list.several_countries {
-        out.push(Diagnostic::warning(
-            named_at.clone(),
-            "this list names several countries, and all of them are taken",
-            "write `country: CC` to take one of them",
-        ));
-    }
-    let unread = list.bad.count() > 0 && !reading.skip_bad_lines;
-    if !list.is_empty() || unread {
-        return;
-    }
-    if list.left_out > 0 {
-        out.push(nothing_selected(list, reading, named_at));
-    } else {
-        out.push(empty(source, list));
-    }
-}
-
-fn report_bad(list: &List, source: &SourceFile, out: &mut Diagnostics) {
-    let comments = list.format.comments();
-    let mut wrong = Capped::new();
-    for (line, error) in list.bad.first() {
-        wrong.push(out, || {
-            let place = source.place_of_line(*line, comments);
-            let help = match error {
-                // It says what to write.
-                InvalidLine::Destination(error) => error.help(),
-                other => format!("{}, or `on_bad_line: skip`", other.help()),
-            };
-            Diagnostic::error(place, error.to_string(), help)
-        });
-    }
-    let hidden = list.bad.count() - list.bad.first().len();
-    wrong.hide(hidden);
-    wrong.finish(out, |hidden| {
-        Diagnostic::error(
-            Place::file_only(source.path()),
-            format!("and {hidden} more lines of this list are wrong"),
-            format!(
-                "the list is read as `{}`; mend the lines, or write `on_bad_line: skip` if it is of use without them",
-                list.format
-            ),
-        )
-    });
-}
-
-fn report_skipped(list: &List, source: &SourceFile, out: &mut Diagnostics) {
-    let comments = list.format.comments();
-    let shown = list.bad.first().iter().take(SKIPPED_SHOWN);
-    for (line, error) in shown.clone() {
-        let place = source.place_of_line(*line, comments);
-        let message = format!("this line is skipped: {error}");
-        out.push(Diagnostic::warning(
-            place,
-            message,
-            InvalidLine::help(error),
-        ));
-    }
-    let hidden = list.bad.count() - shown.len();
-    if hidden > 0 {
-        let message = format!(
-            "and {hidden} more lines of this list are skipped, {} of them in all",
-            list.bad.count()
-        );
-        let help = format!(
-            "the list is read as `{}`; look whether that is what it is",
-            list.format
-        );
-        let place = Place::file_only(source.path());
-        out.push(Diagnostic::warning(place, message, help).standing_for(hidden));
-    }
-}
-
-fn empty(source: &SourceFile, list: &List) -> Diagnostic {
-    let help = if list.format == Format::Plain {
-        "write one CIDR, address or range per line, or remove the `list:` that names this file"
-    } else {
-        "mend the list, or remove the `list:` that names this file"
-    };
-    Diagnostic::error(
-        source.place(0..0),
-        "the list holds no destination, so that it would protect nothing",
-        help,
-    )
-}
-
-fn nothing_selected(list: &List, reading: &Reading, named_at: &Place) -> Diagnostic {
-    let Selection {
-        min_score,
-        country,
-        asn,
-    } = reading.selection;
-    let wanted = match (country, asn, min_score) {
-        (Some(country), _, _) => format!("nothing of `{country}`"),
-        (None, Some(asn), _) => format!("nothing of AS{asn}"),
-        (None, None, Some(score)) => format!("nothing with a score of {score} or more"),
-        (None, None, None) => "nothing that eMule blocks".to_owned(),
-    };
-    Diagnostic::error(
-        named_at.clone(),
-        format!(
-            "the list holds {wanted}, so that it would protect nothing; lines left out: {}",
-            list.left_out
-        ),
-        "ask for something that it holds, or remove the `list:`",
-    )
 }

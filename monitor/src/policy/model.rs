@@ -73,6 +73,7 @@ pub struct Entry<A> {
     pub(super) network: Network<A>,
     /// One of several networks that make up a range.
     pub(super) part_of_range: bool,
+    /// 0 where its file has no lines.
     pub(super) line: u32,
     pub(super) file: u32,
 }
@@ -146,10 +147,11 @@ impl<A: Address> Entry<A> {
         self.file > 0
     }
 
-    /// Line of the policy file or list, from 1.
+    /// Line of the policy file or list, from 1; `None` where it is a database,
+    /// which has no lines.
     #[must_use]
-    pub fn line(&self) -> u32 {
-        self.line
+    pub fn line(&self) -> Option<u32> {
+        (self.line > 0).then_some(self.line)
     }
 }
 
@@ -367,7 +369,9 @@ impl Policy {
         LongestMatch {
             length: entry.network.length(),
             prefix: entry.network.to_string(),
-            source: format!("{file}:{}", entry.line),
+            source: entry
+                .line()
+                .map_or_else(|| file.to_string(), |line| format!("{file}:{line}")),
         }
     }
 }
@@ -379,7 +383,7 @@ pub struct LongestMatch {
     pub length: u8,
     /// The prefix.
     pub prefix: String,
-    /// `file:line` where it is written.
+    /// `file:line` where it is written; `file` alone where that has no lines.
     pub source: String,
 }
 

@@ -196,10 +196,19 @@ impl Texts {
     }
 
     /// The first destination on a line (from 1) that `is_meant`, or else the
-    /// whole line; without an excerpt where the text is not at hand.
+    /// whole line; without an excerpt where the text is not at hand, and the
+    /// file alone where it has no lines.
     #[must_use]
-    pub fn place(&self, file: &Path, line: u32, is_meant: impl Fn(Destination) -> bool) -> Place {
+    pub fn place(
+        &self,
+        file: &Path,
+        line: Option<u32>,
+        is_meant: impl Fn(Destination) -> bool,
+    ) -> Place {
         const AROUND: &[char] = &[' ', '\t', ',', '[', ']', '{', '}', '"', '\'', ';', '#'];
+        let Some(line) = line else {
+            return Place::file_only(file);
+        };
         let Some(source) = self.0.get(file) else {
             return Place::of_line(file, line);
         };

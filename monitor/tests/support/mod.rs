@@ -10,6 +10,7 @@ pub(crate) mod datagrams;
 pub(crate) mod generate;
 pub(crate) mod kernel;
 pub(crate) mod lab;
+pub(crate) mod mmdb;
 pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;

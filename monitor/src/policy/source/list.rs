@@ -1,13 +1,16 @@
 //! A list among the destinations, as it was typed.
 
-use std::{ops::Range, path::PathBuf, str::FromStr};
+use std::{path::PathBuf, str::FromStr};
 
 use serde_yaml::Value;
 
 use super::{Reader, SourceFeed, Spanned, feed::KEYS, get};
 use crate::{
-    lists::{Country, FeedUrl, Format, Selection},
-    policy::{diagnostic::near_miss, yaml::Node},
+    lists::{Country, FeedUrl, Format, Key, Selection},
+    policy::{
+        diagnostic::{Diagnostic, near_miss},
+        yaml::Node,
+    },
 };
 
 /// A list, and how to read it.
@@ -18,9 +21,11 @@ pub(in crate::policy) struct SourceList {
     pub(in crate::policy) feed: Option<Box<SourceFeed>>,
     pub(in crate::policy) format: Option<Spanned<Format>>,
     pub(in crate::policy) min_score: Option<Spanned<u32>>,
-    pub(in crate::policy) country: Option<Spanned<Country>>,
-    pub(in crate::policy) asn: Option<Spanned<u32>>,
+    /// None: all of it.
+    pub(in crate::policy) keys: Vec<Spanned<Key>>,
     pub(in crate::policy) skip_bad_lines: bool,
+    /// Written as `table`, and not as `list`.
+    pub(in crate::policy) is_table: bool,
 }
 
 impl SourceList {
@@ -28,8 +33,7 @@ impl SourceList {
     pub(in crate::policy) fn selection(&self) -> Selection {
         Selection {
             min_score: self.min_score.as_ref().map(|score| score.value),
-            country: self.country.as_ref().map(|country| country.value),
-            asn: self.asn.as_ref().map(|asn| asn.value),
+            keys: self.keys.iter().map(|key| key.value).collect(),
         }
     }
 }
@@ -77,7 +81,7 @@ impl Reader<'_> {
         let feed = self.feed_of(node, list, &mut valid);
         let format = self.option(node, "format", Self::format, &mut valid);
         let min_score = self.option(node, "min_score", Self::min_score, &mut valid);
-        let country = self.option(node, "country", Self::country, &mut valid);
+        let country = self.option(node, "country", Self::country_key, &mut valid);
         let skip = self.option(node, "on_bad_line", Self::on_bad_line, &mut valid);
         let path = path.filter(|_| valid)?;
         Some(SourceList {
@@ -85,56 +89,22 @@ impl Reader<'_> {
             feed,
             format,
             min_score,
-            country,
-            asn: None,
+            keys: country.into_iter().collect(),
             skip_bad_lines: skip.is_some_and(|skip| skip.value),
+            is_table: false,
         })
     }
 
-    /// `{asn: […], table: …}` or `{country: […], table: …}`: the same table
-    /// once for each of them.
-    pub(super) fn table(&mut self, node: &Node<'_>, table: &Node<'_>) -> Option<Vec<SourceList>> {
+    /// `{asn: […], table: …}` or `{country: […], table: …}`.
+    pub(super) fn table(&mut self, node: &Node<'_>, table: &Node<'_>) -> Option<SourceList> {
         let path = self.table_path(table);
         let (asns, countries) = (get(node, "asn"), get(node, "country"));
-        let mut lists = Vec::new();
-        let mut valid = true;
-        let mut add = |span: Range<usize>, asn: Option<u32>, country: Option<Country>| {
-            valid &= asn.is_some() || country.is_some();
-            let spanned = |span: &Range<usize>| span.clone();
-            lists.extend(path.clone().map(|path| SourceList {
-                path,
-                feed: None,
-                format: None,
-                min_score: None,
-                country: country.map(|value| Spanned {
-                    value,
-                    span: spanned(&span),
-                }),
-                asn: asn.map(|value| Spanned {
-                    value,
-                    span: spanned(&span),
-                }),
-                skip_bad_lines: false,
-            }));
-        };
-        match (asns, countries) {
-            (Some(asns), None) => {
-                for element in self.one_or_many(&asns, "`asn`") {
-                    add(element.span.clone(), self.asn(&element), None);
-                }
-            }
-            (None, Some(countries)) => {
-                for element in self.one_or_many(&countries, "`country`") {
-                    add(element.span.clone(), None, self.country(&element));
-                }
-            }
+        let keys = match (asns, countries) {
+            (Some(asns), None) => self.keys(&asns, "`asn`", Self::asn_key),
+            (None, Some(countries)) => self.keys(&countries, "`country`", Self::country_key),
             (Some(_), Some(country)) => {
-                let help = "write two destinations";
-                self.error(
-                    country.span,
-                    "this table has both `asn` and `country`",
-                    help,
-                );
+                let message = "this table has both `asn` and `country`";
+                self.error(country.span, message, "write two destinations");
                 return None;
             }
             (None, None) => {
@@ -142,19 +112,56 @@ impl Reader<'_> {
                 self.error(table.span.clone(), "nothing is asked of this table", help);
                 return None;
             }
+        };
+        let (path, keys) = (path?, keys?);
+        Some(SourceList {
+            path,
+            feed: None,
+            format: None,
+            min_score: None,
+            keys,
+            skip_bad_lines: false,
+            is_table: true,
+        })
+    }
+
+    /// The keys in a value or a sequence of them; `None` where one is wrong.
+    fn keys(
+        &mut self,
+        node: &Node<'_>,
+        what: &str,
+        read: fn(&mut Self, &Node<'_>) -> Option<Key>,
+    ) -> Option<Vec<Spanned<Key>>> {
+        let elements = self.one_or_many(node, what);
+        let mut keys: Vec<Spanned<Key>> = Vec::new();
+        let mut valid = !elements.is_empty();
+        for element in &elements {
+            let Some(value) = read(self, element) else {
+                valid = false;
+                continue;
+            };
+            let span = element.span.clone();
+            if keys.iter().any(|key| key.value == value) {
+                let message = format!("`{value}` is named twice");
+                let help = "remove one of the two; it counts once";
+                self.out
+                    .push(Diagnostic::warning(self.file.place(span), message, help));
+                continue;
+            }
+            keys.push(Spanned { value, span });
         }
-        (valid && !lists.is_empty()).then_some(lists)
+        valid.then_some(keys)
     }
 
     /// By number, never by name: names are not unique, and change.
-    fn asn(&mut self, node: &Node<'_>) -> Option<u32> {
+    fn asn_key(&mut self, node: &Node<'_>) -> Option<Key> {
         let help = "write the number, such as `24406` or `AS24406`";
         if let Some(number) = node.value.as_u64() {
             let asn = u32::try_from(number).ok();
             if asn.is_none() {
                 self.error(node.span.clone(), format!("`{number}` is too large"), help);
             }
-            return asn;
+            return asn.map(Key::Asn);
         }
         let text = self.text(node, "an autonomous system", help)?;
         let digits = text.strip_prefix("AS").unwrap_or(&text);
@@ -163,7 +170,7 @@ impl Reader<'_> {
             let message = format!("`{text}` is not the number of an autonomous system");
             self.error(node.span.clone(), message, help);
         }
-        asn
+        asn.map(Key::Asn)
     }
 
     fn list_path(&mut self, list: &Node<'_>) -> Option<Spanned<PathBuf>> {
@@ -230,6 +237,10 @@ impl Reader<'_> {
                 format!("a `{text}` list holds names, and this filter matches addresses"),
                 "use it in a DNS filter; here name a list of CIDRs, addresses or ranges".to_owned(),
             ),
+            "mmdb" | "maxmind" => (
+                format!("`{text}` is a database, not the format of a `list`"),
+                "write `{asn: [24406], table: …}` or `{country: [CN], table: …}`: a database is recognised".to_owned(),
+            ),
             other => (
                 format!("there is no list format `{other}`"),
                 meant_format(other).map_or(help, |format| format!("did you mean `{format}`?")),
@@ -248,15 +259,15 @@ impl Reader<'_> {
         score
     }
 
-    fn country(&mut self, node: &Node<'_>) -> Option<Country> {
+    fn country_key(&mut self, node: &Node<'_>) -> Option<Key> {
         let help = "write two letters, such as `country: CN`";
         let text = self.text(node, "`country`", help)?;
-        let country = text.parse().ok();
+        let country = text.parse::<Country>().ok();
         if country.is_none() {
             let message = format!("`{text}` is not a country code");
             self.error(node.span.clone(), message, help);
         }
-        country
+        country.map(Key::Country)
     }
 
     fn on_bad_line(&mut self, node: &Node<'_>) -> Option<bool> {

@@ -69,7 +69,7 @@ pub(super) enum SourceDestination {
     },
     List(SourceList),
     /// A table, once for each selection.
-    Table(Vec<SourceList>),
+    Table(SourceList),
 }
 
 /// What a policy file says.

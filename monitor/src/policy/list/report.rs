@@ -1,0 +1,256 @@
+//! What is wrong with a list, or with what is asked of it.
+
+use std::ops::Range;
+
+use super::{Asked, Readable, Reading};
+use crate::{
+    lists::{Format, InvalidLine, Key, Kind, List},
+    policy::{
+        diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+        source::Spanned,
+    },
+};
+
+/// Lines shown of those that are skipped.
+const SKIPPED_SHOWN: usize = 3;
+
+impl Asked<'_> {
+    /// Whether a list of `kind` can be asked for this.
+    pub(super) fn fits(&self, kind: Kind, out: &mut Diagnostics) -> bool {
+        let mut refusals = Vec::new();
+        match kind {
+            Kind::Database => refusals.extend(self.refuse_database()),
+            Kind::Lines(format) => {
+                refusals.extend(self.refuse_score(format));
+                refusals.extend(self.refuse_keys(format));
+            }
+        }
+        let fits = refusals.is_empty();
+        for (span, message, help) in refusals {
+            out.push(Diagnostic::error(self.file.place(span), message, help));
+        }
+        fits
+    }
+
+    fn refuse_database(&self) -> Option<Refusal> {
+        if self.typed.is_table {
+            return None;
+        }
+        let path = self.typed.path.value.display();
+        Some((
+            self.typed.path.span.clone(),
+            "this is an MMDB database of many networks: a `list` is taken whole".to_owned(),
+            format!(
+                "write `{{asn: [24406], table: {path}}}` or `{{country: [CN], table: {path}}}`"
+            ),
+        ))
+    }
+
+    fn refuse_score(&self, format: Format) -> Option<Refusal> {
+        let score = self.typed.min_score.as_ref()?;
+        let refused = !format.has_scores();
+        refused.then(|| {
+            (
+                score.span.clone(),
+                format!("`min_score` belongs to a score list, and this list is `{format}`"),
+                "remove `min_score`, or name a list with a destination and a score per line"
+                    .to_owned(),
+            )
+        })
+    }
+
+    fn refuse_keys(&self, format: Format) -> Option<Refusal> {
+        let typed = self.typed;
+        let Some(first) = typed.keys.first() else {
+            let path = typed.path.value.display();
+            return (format == Format::Rir).then(|| {
+                (
+                typed.path.span.clone(),
+                "this list is what a registry delegated, to every country: it needs a `country`"
+                    .to_owned(),
+                format!("write `{{list: {path}, country: CC}}`, as in `country: CN`"),
+            )
+            });
+        };
+        let (message, help) = match first.value {
+            Key::Asn(_) if !format.has_asns() => (
+                format!(
+                    "`asn` belongs to a table that names autonomous systems, and this is `{format}`"
+                ),
+                "name a CSV of first, last and number, prefixes with a number each, or an MMDB database",
+            ),
+            Key::Country(_) if !format.has_countries() => (
+                format!(
+                    "`country` belongs to a list that names countries, and this list is `{format}`"
+                ),
+                "remove `country`, or name a registry's delegated file or a CSV with a country in its third column",
+            ),
+            Key::Asn(_) | Key::Country(_) => return None,
+        };
+        Some((first.span.clone(), message, help.to_owned()))
+    }
+}
+
+/// Where, why, and how to mend it.
+type Refusal = (Range<usize>, String, String);
+
+/// Tells of a list that was read for `asked`.
+pub(super) fn report(
+    list: &List,
+    readable: &Readable<'_>,
+    reading: &Reading,
+    asked: &Asked<'_>,
+    out: &mut Diagnostics,
+) {
+    if let Readable::Lines(source, format) = readable {
+        let lines = Lines {
+            list,
+            source,
+            format: *format,
+        };
+        if reading.skip_bad_lines {
+            lines.report_skipped(out);
+        } else {
+            lines.report_bad(asked.typed.is_table, out);
+        }
+        if list.bad.count() > 0 && !reading.skip_bad_lines {
+            return;
+        }
+        if list.is_empty() && list.left_out == 0 {
+            out.push(lines.empty());
+            return;
+        }
+    }
+    if list.several_countries {
+        out.push(Diagnostic::warning(
+            asked.named_at.clone(),
+            "this list names several countries, and all of them are taken",
+            "write `country: CC` to take one of them",
+        ));
+    }
+    for key in &asked.typed.keys {
+        if list.missing.contains(&key.value) {
+            out.push(asked.nothing_of(key, list, reading));
+        }
+    }
+    if list.is_empty() && list.missing.is_empty() {
+        out.push(asked.nothing_selected(list));
+    }
+}
+
+/// A list of text that was read.
+struct Lines<'a> {
+    list: &'a List,
+    source: &'a SourceFile,
+    format: Format,
+}
+
+impl Lines<'_> {
+    fn report_bad(&self, is_table: bool, out: &mut Diagnostics) {
+        let mut wrong = Capped::new();
+        for (line, error) in self.list.bad.first() {
+            wrong.push(out, || {
+                let place = self.source.place_of_line(*line, self.format.comments());
+                let help = match error {
+                    // It says what to write.
+                    InvalidLine::Destination(error) => error.help(),
+                    other if is_table => other.help(),
+                    other => format!("{}, or `on_bad_line: skip`", other.help()),
+                };
+                Diagnostic::error(place, error.to_string(), help)
+            });
+        }
+        let hidden = self.list.bad.count() - self.list.bad.first().len();
+        wrong.hide(hidden);
+        wrong.finish(out, |hidden| {
+            let skip = if is_table {
+                ""
+            } else {
+                ", or write `on_bad_line: skip` if it is of use without them"
+            };
+            Diagnostic::error(
+                Place::file_only(self.source.path()),
+                format!("and {hidden} more lines of this list are wrong"),
+                format!(
+                    "the list is read as `{}`; mend the lines{skip}",
+                    self.format
+                ),
+            )
+        });
+    }
+
+    fn report_skipped(&self, out: &mut Diagnostics) {
+        let bad = &self.list.bad;
+        let shown = bad.first().iter().take(SKIPPED_SHOWN);
+        for (line, error) in shown.clone() {
+            let place = self.source.place_of_line(*line, self.format.comments());
+            let message = format!("this line is skipped: {error}");
+            out.push(Diagnostic::warning(
+                place,
+                message,
+                InvalidLine::help(error),
+            ));
+        }
+        let hidden = bad.count() - shown.len();
+        if hidden > 0 {
+            let message = format!(
+                "and {hidden} more lines of this list are skipped, {} of them in all",
+                bad.count()
+            );
+            let help = format!(
+                "the list is read as `{}`; look whether that is what it is",
+                self.format
+            );
+            let place = Place::file_only(self.source.path());
+            out.push(Diagnostic::warning(place, message, help).standing_for(hidden));
+        }
+    }
+
+    fn empty(&self) -> Diagnostic {
+        let help = if self.format == Format::Plain {
+            "write one CIDR, address or range per line, or remove the `list:` that names this file"
+        } else {
+            "mend the list, or remove the `list:` that names this file"
+        };
+        Diagnostic::error(
+            self.source.place(0..0),
+            "the list holds no destination, so that it would protect nothing",
+            help,
+        )
+    }
+}
+
+impl Asked<'_> {
+    fn nothing_of(&self, key: &Spanned<Key>, list: &List, reading: &Reading) -> Diagnostic {
+        let (what, entries) = match list.kind {
+            Kind::Lines(_) if self.typed.is_table => ("table", "lines"),
+            Kind::Lines(_) => ("list", "lines"),
+            Kind::Database => ("database", "networks"),
+        };
+        Diagnostic::error(
+            self.file.place(key.span.clone()),
+            format!(
+                "the {what} {} holds nothing of `{}`, so that it would protect nothing; {entries} left out: {}",
+                reading.path.display(),
+                key.value,
+                list.left_out
+            ),
+            format!("ask for something that it holds, or remove `{}`", key.value),
+        )
+    }
+
+    fn nothing_selected(&self, list: &List) -> Diagnostic {
+        let wanted = match &self.typed.min_score {
+            Some(score) => format!("nothing with a score of {} or more", score.value),
+            None => "nothing that eMule blocks".to_owned(),
+        };
+        Diagnostic::error(
+            self.named_at.clone(),
+            format!(
+                "the list holds {wanted}, so that it would protect nothing; lines left out: {}",
+                list.left_out
+            ),
+            "ask for something that it holds, or remove the `list:`",
+        )
+    }
+}
