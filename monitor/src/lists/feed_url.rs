@@ -151,7 +151,7 @@ mod tests {
                 InvalidFeedUrl::Credentials,
             ),
             ("https://me@example.net/", InvalidFeedUrl::Credentials),
-            ("://x", InvalidFeedUrl::Unreadable),
+            ("://x", InvalidFeedUrl::Scheme),
         ] {
             assert_eq!(text.parse::<FeedUrl>(), Err(why), "{text}");
         }

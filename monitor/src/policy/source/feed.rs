@@ -141,7 +141,7 @@ impl Reader<'_> {
         let text = self.text(node, "`max_change`", help)?;
         let share = text.parse().ok();
         if share.is_none() {
-            let message = format!("`{text}` is not such a share");
+            let message = format!("`{text}` is not a share from 0% to 1000%");
             self.error(node.span.clone(), message, help);
         }
         share
