@@ -3,7 +3,7 @@
 mod risks;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
@@ -19,7 +19,7 @@ use crate::{
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
     error_text::error_text,
-    policy::{Diagnostics, Disk, Moment, Policy},
+    policy::{Diagnostics, Disk, MacAddress, Moment, Policy},
     snapshot::{ReloadSnapshot, Snapshot},
 };
 
@@ -64,6 +64,8 @@ struct Current {
     ruleset: Option<Ruleset>,
     /// What the ruleset was made from.
     policies: Vec<Policy>,
+    /// Of devices, as those files say.
+    names: BTreeMap<MacAddress, String>,
     /// What they cut off that nobody accepted.
     risks: Vec<RiskInForce>,
     /// An edge has passed, and the kernel did not take what it asks for.
@@ -76,6 +78,8 @@ struct Current {
 /// Policies that were read and compiled, or why not.
 struct Loaded {
     result: Result<(Ruleset, Vec<Policy>), LoadError>,
+    /// Names of devices.
+    names: BTreeMap<MacAddress, String>,
     files: BTreeSet<PathBuf>,
     warnings: String,
 }
@@ -113,6 +117,7 @@ impl Core {
         let current = Current {
             ruleset: Some(ruleset),
             policies,
+            names: loaded.names,
             risks: Vec::new(),
             behind: false,
             reload: Some(ReloadSnapshot {
@@ -179,6 +184,7 @@ impl Core {
             if let Ok((_, policies)) = loaded.result {
                 // The same now, and perhaps not at the next edge.
                 current.policies = policies;
+                current.names = loaded.names;
                 current.risks.clear();
             }
             return None;
@@ -193,6 +199,7 @@ impl Core {
             Ok((ruleset, policies, applied)) => {
                 current.ruleset = Some(ruleset);
                 current.policies = policies;
+                current.names = loaded.names;
                 current.risks.clear();
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
@@ -292,8 +299,13 @@ impl Core {
 
     /// What the filter has seen and done.
     pub fn snapshot(&self) -> Result<Snapshot, datapath::Error> {
-        let reload = lock(&self.current).reload.clone();
-        self.reader.snapshot(reload)
+        let (reload, names) = {
+            let current = lock(&self.current);
+            (current.reload.clone(), current.names.clone())
+        };
+        let mut snapshot = self.reader.snapshot(reload)?;
+        snapshot.name_devices(&names);
+        Ok(snapshot)
     }
 
     /// The enabled policies that do nothing now.
@@ -361,6 +373,7 @@ fn load(settings: &Settings) -> Loaded {
         Err(error) => {
             return Loaded {
                 result: Err(error.into()),
+                names: BTreeMap::new(),
                 files: BTreeSet::new(),
                 warnings: String::new(),
             };
@@ -378,6 +391,7 @@ fn load(settings: &Settings) -> Loaded {
     };
     Loaded {
         result,
+        names: compiled.devices.by_mac(),
         files: compiled.files.into_iter().collect(),
         warnings,
     }
