@@ -2,6 +2,8 @@
 //! metrics, status and reports receive. Counts are totals since the counters
 //! were created, over every generation.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::policy::{Action, MacAddress};
@@ -57,6 +59,16 @@ pub struct Snapshot {
     /// where no daemon says so.
     #[serde(default)]
     pub feeds: Vec<FeedSnapshot>,
+}
+
+impl Snapshot {
+    /// Gives the devices the names that the operator gave their MACs.
+    pub fn name_devices(&mut self, names: &BTreeMap<MacAddress, String>) {
+        let policies = self.policies.iter_mut();
+        for device in policies.flat_map(|policy| &mut policy.devices) {
+            device.name = names.get(&device.mac).cloned();
+        }
+    }
 }
 
 /// How the filter is attached.
@@ -129,6 +141,9 @@ pub struct Prefixes {
 pub struct DeviceSnapshot {
     /// Source MAC: the last hop, which may hide several devices.
     pub mac: MacAddress,
+    /// What the operator calls it; nobody knows where no daemon runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Packets of it that the policy matched.
     pub matched: Verdicts,
 }

@@ -18,7 +18,7 @@ use openmetrics_parser::{
     MetricNumber, OpenMetricsType, OpenMetricsValue, openmetrics::parse_openmetrics,
 };
 use proptest::prelude::*;
-use snapshots::{PHONE, TELEVISION, gateway, packets, verdicts};
+use snapshots::{PHONE, TELEVISION, gateway, named, packets, verdicts};
 
 /// Labels of a series, by name.
 type Labels = BTreeMap<String, String>;
@@ -30,12 +30,8 @@ fn key() -> DeviceKey {
     DeviceKey::new([7; DeviceKey::LEN])
 }
 
-fn labels(names: &[(MacAddress, &str)], capacity: usize) -> DeviceLabels {
-    let names = names
-        .iter()
-        .map(|(mac, name)| (*mac, (*name).to_owned()))
-        .collect();
-    DeviceLabels::new(DeviceLabel::Pseudonym, key(), names, capacity)
+fn labels(capacity: usize) -> DeviceLabels {
+    DeviceLabels::new(DeviceLabel::Pseudonym, key(), capacity)
 }
 
 fn encoded(snapshot: &Snapshot, labels: &mut DeviceLabels) -> String {
@@ -89,7 +85,7 @@ fn sum(series: &Series, family: &str, wanted: &[(&str, &str)]) -> i64 {
 
 #[test]
 fn every_family_has_its_type_and_unit() {
-    let text = encoded(&gateway(), &mut labels(&[], 10));
+    let text = encoded(&gateway(), &mut labels(10));
     let exposition = parse_openmetrics(&text).unwrap();
     let families: BTreeMap<_, _> = exposition
         .families
@@ -143,7 +139,7 @@ fn every_family_has_its_type_and_unit() {
 
 #[test]
 fn samples_are_written_to_the_letter() {
-    let text = encoded(&gateway(), &mut labels(&[(PHONE, "phone")], 10));
+    let text = encoded(&named(gateway(), &[(PHONE, "phone")]), &mut labels(10));
     let samples: Vec<_> = text.lines().filter(|line| !line.starts_with('#')).collect();
     let packets: Vec<_> = samples
         .into_iter()
@@ -162,7 +158,7 @@ fn samples_are_written_to_the_letter() {
 
 #[test]
 fn bytes_have_the_series_of_packets() {
-    let series = parse(&encoded(&gateway(), &mut labels(&[], 1)));
+    let series = parse(&encoded(&gateway(), &mut labels(1)));
     for subject in ["interface", "policy", "device"] {
         let of = |unit: &str| -> BTreeMap<_, _> {
             let family = format!("monitor_{subject}_{unit}");
@@ -183,15 +179,15 @@ fn bytes_have_the_series_of_packets() {
 
 #[test]
 fn the_text_ends_once_and_is_always_the_same() {
-    let text = encoded(&gateway(), &mut labels(&[], 10));
+    let text = encoded(&gateway(), &mut labels(10));
     assert!(text.ends_with("\n# EOF\n"));
     assert_eq!(text.matches("# EOF").count(), 1);
-    assert_eq!(text, encoded(&gateway(), &mut labels(&[], 10)));
+    assert_eq!(text, encoded(&gateway(), &mut labels(10)));
 }
 
 #[test]
 fn an_empty_snapshot_is_valid() {
-    let series = parse(&encoded(&Snapshot::default(), &mut labels(&[], 10)));
+    let series = parse(&encoded(&Snapshot::default(), &mut labels(10)));
     let names: BTreeSet<_> = series.keys().map(|(name, _)| name.as_str()).collect();
     let expected = [
         "monitor_build",
@@ -207,7 +203,8 @@ fn hostile_names_come_back_unchanged() {
     let hostile = "a\"b\\c\nd} 1\n# EOF\n{é";
     let mut snapshot = gateway();
     hostile.clone_into(&mut snapshot.interfaces[0].name);
-    let series = parse(&encoded(&snapshot, &mut labels(&[(PHONE, hostile)], 10)));
+    let snapshot = named(snapshot, &[(PHONE, hostile)]);
+    let series = parse(&encoded(&snapshot, &mut labels(10)));
     let interface = [
         ("interface", hostile),
         ("verdict", "dropped"),
@@ -227,10 +224,10 @@ fn hostile_names_come_back_unchanged() {
 #[test]
 fn a_mac_is_a_label_only_where_asked_for() {
     let macs = [PHONE, TELEVISION].map(|mac| mac.to_string());
-    let pseudonyms = encoded(&gateway(), &mut labels(&[], 10));
+    let pseudonyms = encoded(&gateway(), &mut labels(10));
     assert!(macs.iter().all(|mac| !pseudonyms.contains(mac)));
 
-    let mut labels = DeviceLabels::new(DeviceLabel::Mac, key(), BTreeMap::new(), 10);
+    let mut labels = DeviceLabels::new(DeviceLabel::Mac, key(), 10);
     let series = parse(&encoded(&gateway(), &mut labels));
     assert_eq!(
         sum(&series, "monitor_device_packets", &[("device", &macs[0])]),
@@ -242,40 +239,74 @@ fn a_mac_is_a_label_only_where_asked_for() {
     );
 }
 
+/// What the labels of phone and television are when they have these names.
+fn labels_of(labels: &mut DeviceLabels, names: &[(MacAddress, &str)]) -> [Option<String>; 2] {
+    labels.admit(&named(gateway(), names));
+    [PHONE, TELEVISION].map(|mac| labels.label(mac))
+}
+
 #[test]
-fn devices_of_one_name_are_one_series() {
+fn no_two_devices_share_a_label() {
     let names = [(PHONE, "Ana"), (TELEVISION, "Ana")];
-    let series = parse(&encoded(&gateway(), &mut labels(&names, 10)));
+    // The television's MAC is the lower one.
     assert_eq!(
-        sum(
-            &series,
-            "monitor_device_packets",
-            &[("device", "Ana"), ("policy", "range-42.62.48.0-24")]
-        ),
-        15
+        labels_of(&mut labels(10), &names),
+        [Some(key().pseudonym(PHONE)), Some("Ana".to_owned())]
     );
 }
 
 #[test]
-fn no_device_is_called_other_or_nothing() {
-    let names = [(PHONE, "other"), (TELEVISION, "")];
-    let mut labels = labels(&names, 10);
-    labels.admit(&gateway());
-    assert_eq!(labels.label(PHONE), Some(key().pseudonym(PHONE)));
-    assert_eq!(labels.label(TELEVISION), Some(key().pseudonym(TELEVISION)));
+fn what_others_are_labelled_is_no_name() {
+    let pseudonym = key().pseudonym(TELEVISION);
+    let mac = TELEVISION.to_string();
+    for reserved in ["other", "", &pseudonym, &mac] {
+        let found = labels_of(&mut labels(10), &[(PHONE, reserved)]);
+        assert_eq!(found[0], Some(key().pseudonym(PHONE)), "{reserved}");
+    }
+    let names = [(PHONE, "device-phone")];
+    assert_eq!(
+        labels_of(&mut labels(10), &names)[0].as_deref(),
+        Some("device-phone")
+    );
 }
 
 #[test]
-fn named_devices_come_first_and_stay() {
-    let mut labels = labels(&[(PHONE, "phone")], 1);
-    labels.admit(&gateway());
-    assert_eq!(labels.label(PHONE).as_deref(), Some("phone"));
-    assert_eq!(labels.label(TELEVISION), None);
+fn a_name_that_was_a_label_stays_with_its_mac() {
+    let mut labels = labels(10);
+    let [phone, television] = [PHONE, TELEVISION].map(|mac| Some(key().pseudonym(mac)));
+    let name = |name: &str| Some(name.to_owned());
+    for (names, expected) in [
+        (&[][..], [phone.clone(), television.clone()]),
+        (&[(PHONE, "a")], [name("a"), television.clone()]),
+        (&[(PHONE, "b")], [name("b"), television.clone()]),
+        // Given to another device, and given back.
+        (&[(TELEVISION, "a")], [phone.clone(), television.clone()]),
+        (&[(TELEVISION, "c"), (PHONE, "a")], [name("a"), name("c")]),
+        (&[], [phone.clone(), television.clone()]),
+    ] {
+        assert_eq!(labels_of(&mut labels, names), expected, "{names:?}");
+    }
+}
 
-    labels.set_names(BTreeMap::from([(TELEVISION, "television".to_owned())]));
-    labels.admit(&gateway());
-    assert_eq!(labels.label(PHONE), Some(key().pseudonym(PHONE)));
-    assert_eq!(labels.label(TELEVISION), None);
+#[test]
+fn a_series_that_gets_a_name_begins_with_the_whole_count() {
+    let mut labels = labels(10);
+    let pseudonym = key().pseudonym(PHONE);
+    let before = parse(&encoded(&gateway(), &mut labels));
+    let after = named(gateway(), &[(PHONE, "phone")]);
+    let after = parse(&encoded(&after, &mut labels));
+    let of = |series, device| sum(series, "monitor_device_packets", &[("device", device)]);
+    assert_eq!([of(&before, &pseudonym), of(&before, "phone")], [32, 0]);
+    assert_eq!([of(&after, &pseudonym), of(&after, "phone")], [0, 32]);
+}
+
+#[test]
+fn named_devices_come_first_and_who_has_a_label_keeps_one() {
+    let mut labels = labels(1);
+    let found = labels_of(&mut labels, &[(PHONE, "phone")]);
+    assert_eq!(found, [Some("phone".to_owned()), None]);
+    let found = labels_of(&mut labels, &[(TELEVISION, "television")]);
+    assert_eq!(found, [Some(key().pseudonym(PHONE)), None]);
 }
 
 /// Packets that a policy matched: which policy, which device (`None`: lost),
@@ -337,6 +368,7 @@ fn cell(policy: &mut PolicySnapshot, mac: MacAddress) -> &mut DeviceSnapshot {
                 place,
                 DeviceSnapshot {
                     mac,
+                    name: None,
                     matched: Verdicts::default(),
                 },
             );
@@ -365,11 +397,19 @@ fn assert_devices_add_up(series: &Series, policy: &str) {
     }
 }
 
+/// Names change, and with them which series there are; none falls, also not
+/// where it ended and is there again.
 fn assert_nothing_falls(before: &Series, now: &Series) {
-    for (name, value) in before {
-        let later = now.get(name).unwrap_or_else(|| panic!("{name:?} is gone"));
+    for (name, later) in now {
+        let value = before.get(name).unwrap_or(later);
         assert!(later >= value, "{name:?} fell from {value} to {later}");
     }
+}
+
+/// Names for some of the devices, as policy files may give them.
+fn names() -> impl Strategy<Value = Vec<(MacAddress, &'static str)>> {
+    let name = prop::sample::select(vec!["tv", "tablet", "phone", "other", ""]);
+    prop::collection::vec(((0..9_u8).prop_map(device), name), 0..6)
 }
 
 proptest! {
@@ -378,29 +418,31 @@ proptest! {
     #[test]
     fn devices_add_up_and_no_series_falls(
         capacity in 0..12_usize,
-        steps in prop::collection::vec(prop::collection::vec(arrival(), 0..12), 1..6),
+        steps in prop::collection::vec((prop::collection::vec(arrival(), 0..12), names()), 1..6),
     ) {
-        let names = [(device(3), "tv"), (device(5), "tv"), (device(6), "other")];
-        let mut labels = labels(&names, capacity);
+        let mut labels = labels(capacity);
         let mut arrivals = vec![];
         let mut before = Series::new();
-        for step in steps {
+        for (step, names) in steps {
             arrivals.extend(step);
-            let series = parse(&encoded(&after(&arrivals), &mut labels));
+            let snapshot = named(after(&arrivals), &names);
+            let series = parse(&encoded(&snapshot, &mut labels));
             for policy in 0..POLICIES {
                 assert_devices_add_up(&series, &format!("p{policy}"));
             }
             assert_nothing_falls(&before, &series);
             let labelled: BTreeSet<_> = series.keys().filter_map(|(_, labels)| labels.get("device")).collect();
             prop_assert!(labelled.len() <= capacity + 1, "{labelled:?}");
-            before = series;
+            let own: Vec<_> = (0..9).filter_map(|number| labels.label(device(number))).collect();
+            prop_assert_eq!(own.iter().collect::<BTreeSet<_>>().len(), own.len(), "{:?}", own);
+            before.extend(series);
         }
     }
 
     #[test]
     fn what_found_no_room_is_lost(arrivals in prop::collection::vec(arrival(), 0..40)) {
         let lost: u64 = arrivals.iter().filter(|(_, device, _, _)| device.is_none()).map(|(_, _, _, n)| n).sum();
-        let series = parse(&encoded(&after(&arrivals), &mut labels(&[], 4)));
+        let series = parse(&encoded(&after(&arrivals), &mut labels(4)));
         prop_assert_eq!(sum(&series, "monitor_lost", &[("reason", "device_table")]), i64::try_from(lost).unwrap());
     }
 
@@ -409,7 +451,7 @@ proptest! {
         let mut snapshot = gateway();
         let total: u64 = counts.iter().sum();
         snapshot.interfaces[0].unparsed = counts.iter().enumerate().map(|(i, n)| (format!("r{i}"), packets(*n))).collect();
-        let series = parse(&encoded(&snapshot, &mut labels(&[], 4)));
+        let series = parse(&encoded(&snapshot, &mut labels(4)));
         let other = [("interface", "br-lan"), ("family", "other")];
         let total = i64::try_from(total).unwrap();
         prop_assert_eq!(sum(&series, "monitor_interface_packets", &other), total);

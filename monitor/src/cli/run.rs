@@ -114,7 +114,6 @@ async fn serve(mut settings: Settings) -> anyhow::Result<End> {
     let labels = DeviceLabels::new(
         core.settings().device_label(),
         key,
-        std::collections::BTreeMap::new(),
         core.settings().max_devices,
     );
     announce(&core, address)?;

@@ -205,7 +205,12 @@ fn devices(text: &mut String, snapshot: &Snapshot) {
     let mut any = false;
     for policy in &snapshot.policies {
         for device in &policy.devices {
-            rows.add_row(device_row(&device.mac.to_string(), policy, device.matched));
+            let mac = device.mac;
+            let shown = match &device.name {
+                Some(name) => format!("{mac} ({name})"),
+                None => mac.to_string(),
+            };
+            rows.add_row(device_row(&shown, policy, device.matched));
             any = true;
         }
         if policy.other != Verdicts::default() {

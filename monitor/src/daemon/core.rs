@@ -336,9 +336,13 @@ impl Core {
 
     /// What the filter has seen and done.
     pub fn snapshot(&self) -> Result<Snapshot, datapath::Error> {
-        let reload = lock(&self.current).reload.clone();
+        let (reload, names) = {
+            let current = lock(&self.current);
+            (current.reload.clone(), current.devices.by_mac())
+        };
         let mut snapshot = self.reader.snapshot(reload)?;
         snapshot.feeds = self.feed_snapshots();
+        snapshot.name_devices(&names);
         Ok(snapshot)
     }
 

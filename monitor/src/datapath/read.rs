@@ -167,6 +167,7 @@ impl Reader {
         for (key, counters) in self.state.device_counters()? {
             devices.entry(key.policy).or_default().push(DeviceSnapshot {
                 mac: MacAddress(key.mac),
+                name: None,
                 matched: Verdicts {
                     passed: counters.passed.into(),
                     dropped: counters.dropped.into(),

@@ -236,7 +236,13 @@ fn device_rows(policy: &PolicySnapshot, labels: &DeviceLabels) -> Markup {
     let (shown, rest) = devices.split_at(devices.len().min(DEVICES_SHOWN));
     html! {
         @for (label, counts) in shown {
-            tr { th scope="row" { (label) } (verdicts(counts)) }
+            tr {
+                th scope="row" {
+                    (label)
+                    @if let Some(mac) = labels.mac_beside(label) { small { (mac) } }
+                }
+                (verdicts(counts))
+            }
         }
         @if !rest.is_empty() {
             tr { td.soft colspan="3" { (thousands(rest.len() as u64)) " more with fewer packets: see the " a href="/metrics" { "metrics" } } }

@@ -9,6 +9,12 @@ use std::{
 
 use crate::policy::MacAddress;
 
+/// Begins every pseudonym.
+const PREFIX: &str = "device-";
+
+/// Hexadecimal digits of a pseudonym.
+const DIGITS: usize = 12;
+
 /// Makes pseudonyms; who lacks it cannot find a MAC by hashing all of them.
 #[derive(Clone)]
 pub struct DeviceKey([u8; DeviceKey::LEN]);
@@ -90,7 +96,16 @@ impl DeviceKey {
     #[must_use]
     pub fn pseudonym(&self, mac: MacAddress) -> String {
         let hash = blake3::keyed_hash(&self.0, &mac.0);
-        format!("device-{}", &hash.to_hex()[..12])
+        format!("{PREFIX}{}", &hash.to_hex()[..DIGITS])
+    }
+
+    /// Whether `text` is written as pseudonyms are.
+    #[must_use]
+    pub fn is_pseudonym(text: &str) -> bool {
+        let digits = text.strip_prefix(PREFIX).map(str::as_bytes);
+        digits.is_some_and(|digits| {
+            digits.len() == DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
+        })
     }
 
     fn load(path: &Path) -> Result<Self, DeviceKeyError> {

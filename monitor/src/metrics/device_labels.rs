@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::device_key::DeviceKey;
 use crate::{
     policy::MacAddress,
-    snapshot::{PolicySnapshot, Snapshot, Verdicts},
+    snapshot::{DeviceSnapshot, PolicySnapshot, Snapshot, Verdicts},
 };
 
 /// Label of all devices that have none of their own; no device is called so.
@@ -26,23 +26,31 @@ pub enum DeviceLabel {
 
 /// Gives labels to the devices that came first, and never takes one back: a
 /// count that moved from a label to [`OTHER_DEVICES`] or back would make a
-/// series fall, which a reader of counters takes for a restart.
+/// series fall, which a reader of counters takes for a restart. For the same
+/// reason a label that was shown stays with its MAC, also when the operator
+/// gives the name to another one: that has its pseudonym meanwhile.
 ///
-/// The order of arrival lives as long as this value. Where there are more
-/// devices than labels, a new value may choose others.
+/// A device that gets a name, or another one, has a new series: it begins with
+/// the whole count, and the old series ends.
+///
+/// All of this lives as long as this value. A new one may choose other devices
+/// where there are more than labels, and lets a name move.
 #[derive(Debug)]
 pub struct DeviceLabels {
     form: DeviceLabel,
     key: DeviceKey,
-    names: BTreeMap<MacAddress, String>,
     capacity: usize,
     admitted: BTreeSet<MacAddress>,
+    /// Of admitted devices, the operator's names for them now.
+    names: BTreeMap<MacAddress, String>,
+    /// Every name that was a label, with the only MAC that it is a label of.
+    bound: BTreeMap<String, MacAddress>,
 }
 
 /// The packets that one policy matched, by device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceCounts {
-    /// By label; devices with the same name are added up.
+    /// By label, which no two devices share.
     pub labelled: BTreeMap<String, Verdicts>,
     /// Devices without a label, and those that found no room in the device table.
     pub other: Verdicts,
@@ -52,41 +60,40 @@ impl DeviceLabels {
     /// Labels that are enough for a household and bearable for a time series database.
     pub const DEFAULT_CAPACITY: usize = 1000;
 
-    /// Labels at most `capacity` devices. `names` are the operator's.
+    /// Labels at most `capacity` devices.
     #[must_use]
-    pub fn new(
-        form: DeviceLabel,
-        key: DeviceKey,
-        names: BTreeMap<MacAddress, String>,
-        capacity: usize,
-    ) -> Self {
+    pub fn new(form: DeviceLabel, key: DeviceKey, capacity: usize) -> Self {
         Self {
             form,
             key,
-            names,
             capacity,
             admitted: BTreeSet::new(),
+            names: BTreeMap::new(),
+            bound: BTreeMap::new(),
         }
     }
 
-    /// Takes the names of newly loaded policy files; who is admitted stays.
-    pub fn set_names(&mut self, names: BTreeMap<MacAddress, String>) {
-        self.names = names;
-    }
-
     /// Gives labels to the devices of `snapshot` that have none, as long as
-    /// there are any: named devices first, then by MAC.
+    /// there are any: named devices first, then by MAC. Takes their names.
     pub fn admit(&mut self, snapshot: &Snapshot) {
-        let new: BTreeSet<_> = snapshot
-            .policies
-            .iter()
-            .flat_map(|policy| &policy.devices)
+        let devices = snapshot.policies.iter().flat_map(|policy| &policy.devices);
+        let new: BTreeSet<_> = devices
+            .clone()
             .filter(|device| !self.admitted.contains(&device.mac))
-            .map(|device| (self.name(device.mac).is_none(), device.mac))
+            .map(|device| (usable(device).is_none(), device.mac))
             .collect();
         let room = self.capacity.saturating_sub(self.admitted.len());
         self.admitted
             .extend(new.into_iter().take(room).map(|(_, mac)| mac));
+        self.names.clear();
+        let admitted = devices.filter(|device| self.admitted.contains(&device.mac));
+        for device in admitted {
+            let Some(name) = usable(device) else { continue };
+            let bound = self.bound.entry(name.to_owned()).or_insert(device.mac);
+            if *bound == device.mac {
+                self.names.insert(device.mac, name.to_owned());
+            }
+        }
     }
 
     /// The label of an admitted device, else nothing.
@@ -95,13 +102,18 @@ impl DeviceLabels {
         if !self.admitted.contains(&mac) {
             return None;
         }
-        if let Some(name) = self.name(mac) {
-            return Some(name.to_owned());
-        }
-        Some(match self.form {
+        let name = self.names.get(&mac).cloned();
+        Some(name.unwrap_or_else(|| match self.form {
             DeviceLabel::Pseudonym => self.key.pseudonym(mac),
             DeviceLabel::Mac => mac.to_string(),
-        })
+        }))
+    }
+
+    /// The MAC to show beside a name that is a label; none where MACs are not shown.
+    #[must_use]
+    pub fn mac_beside(&self, label: &str) -> Option<MacAddress> {
+        let mac = *self.bound.get(label)?;
+        (self.form == DeviceLabel::Mac).then_some(mac)
     }
 
     /// Splits the devices of `policy` by label: `labelled + other` are the
@@ -122,11 +134,12 @@ impl DeviceLabels {
         }
         counts
     }
+}
 
-    /// The operator's name, unless it would be taken for [`OTHER_DEVICES`] or
-    /// for no label at all.
-    fn name(&self, mac: MacAddress) -> Option<&str> {
-        let name = self.names.get(&mac)?;
-        (name != OTHER_DEVICES && !name.is_empty()).then_some(name)
-    }
+/// The operator's name, unless it would be taken for [`OTHER_DEVICES`], for no
+/// label at all, or for what a device without a name has.
+fn usable(device: &DeviceSnapshot) -> Option<&str> {
+    let name = device.name.as_deref()?;
+    let reserved = name == OTHER_DEVICES || name.is_empty() || name.parse::<MacAddress>().is_ok();
+    (!reserved && !DeviceKey::is_pseudonym(name)).then_some(name)
 }

@@ -54,6 +54,16 @@ impl DeviceNames {
         })
     }
 
+    /// The name of each MAC that has one of its own; of several the first.
+    #[must_use]
+    pub fn by_mac(&self) -> BTreeMap<MacAddress, String> {
+        let mut names = BTreeMap::new();
+        for (name, mac) in self.macs() {
+            names.entry(mac).or_insert_with(|| name.to_owned());
+        }
+        names
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
@@ -298,6 +308,18 @@ mod tests {
             macs,
             ["phone 02:00:00:00:00:01", "tablet 64:cc:2e:11:22:33"]
         );
+    }
+
+    #[test]
+    fn of_two_names_for_one_mac_the_first_is_shown() {
+        let (names, _) = resolve(
+            "  phone: 02:00:00:00:00:01
+  ana: 02:00:00:00:00:01
+  group: [02:00:00:00:00:01, 02:00:00:00:00:02]
+",
+        );
+        let mac = MacAddress([2, 0, 0, 0, 0, 1]);
+        assert_eq!(names.by_mac(), BTreeMap::from([(mac, "ana".to_owned())]));
     }
 
     #[test]

@@ -137,7 +137,7 @@ async fn shutdown_ends_what_is_under_way_and_accepts_no_more() {
         address,
         stop,
         task,
-    } = start(site(blocking, &[], limits)).await;
+    } = start(site(blocking, limits)).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream
         .write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")

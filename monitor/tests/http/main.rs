@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use monitor::{http::Limits, metrics};
 use server::{showing, site, start};
-use snapshots::{PHONE, gateway};
+use snapshots::{PHONE, gateway, named};
 
 #[tokio::test]
 async fn metrics_are_served_as_openmetrics() {
@@ -98,7 +98,6 @@ async fn unhealthy_says_which_interface_and_why() {
 async fn a_failed_snapshot_is_an_error_with_its_reason() {
     let failing = site(
         Arc::new(|| Err("read map DEVICES: <denied>".to_owned())),
-        &[],
         Limits::default(),
     );
     let server = start(failing).await;
@@ -121,7 +120,6 @@ async fn a_failed_snapshot_is_an_error_with_its_reason() {
 async fn a_panic_in_a_snapshot_is_one_failed_answer() {
     let server = start(site(
         Arc::new(|| panic!("for this test")),
-        &[],
         Limits::default(),
     ))
     .await;
@@ -201,11 +199,8 @@ async fn the_page_escapes_every_value() {
     reload.success = false;
     reload.error = Some(hostile("error"));
     let device = hostile("device");
-    let mut site = site(
-        Arc::new(move || Ok(snapshot.clone())),
-        &[(PHONE, &device)],
-        Limits::default(),
-    );
+    let snapshot = named(snapshot, &[(PHONE, &device)]);
+    let mut site = site(Arc::new(move || Ok(snapshot.clone())), Limits::default());
     site.interfaces = vec![hostile("expected")];
     let answer = start(site).await.get("/").await;
     assert!(

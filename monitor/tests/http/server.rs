@@ -1,7 +1,6 @@
 //! A server on the loopback interface, and a client that sends what it likes.
 
 use std::{
-    collections::BTreeMap,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::Arc,
@@ -11,7 +10,6 @@ use std::{
 use monitor::{
     http::{Limits, ReadSnapshot, Site, serve},
     metrics::{DeviceKey, DeviceLabel, DeviceLabels},
-    policy::MacAddress,
     snapshot::Snapshot,
 };
 use tokio::{
@@ -21,7 +19,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::snapshots::PHONE;
+use crate::snapshots::{PHONE, named};
 
 /// A test that hangs longer has failed; nothing is measured.
 pub(crate) const HANGS: Duration = Duration::from_secs(60);
@@ -38,17 +36,9 @@ pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-pub(crate) fn site(
-    read_snapshot: ReadSnapshot,
-    names: &[(MacAddress, &str)],
-    limits: Limits,
-) -> Site {
-    let names: BTreeMap<_, _> = names
-        .iter()
-        .map(|(mac, name)| (*mac, (*name).to_owned()))
-        .collect();
+pub(crate) fn site(read_snapshot: ReadSnapshot, limits: Limits) -> Site {
     let key = DeviceKey::new([7; DeviceKey::LEN]);
-    let labels = DeviceLabels::new(DeviceLabel::Pseudonym, key, names, 100_000);
+    let labels = DeviceLabels::new(DeviceLabel::Pseudonym, key, 100_000);
     Site {
         read_snapshot,
         interfaces: vec!["br-lan".to_owned()],
@@ -58,11 +48,8 @@ pub(crate) fn site(
 }
 
 pub(crate) fn showing(snapshot: Snapshot) -> Site {
-    site(
-        Arc::new(move || Ok(snapshot.clone())),
-        &[(PHONE, "phone")],
-        Limits::default(),
-    )
+    let snapshot = named(snapshot, &[(PHONE, "phone")]);
+    site(Arc::new(move || Ok(snapshot.clone())), Limits::default())
 }
 
 pub(crate) async fn start(site: Site) -> Server {

@@ -73,6 +73,13 @@ pub(crate) fn gateway() -> Snapshot {
     }
 }
 
+/// The same gateway with these names for devices.
+pub(crate) fn named(mut snapshot: Snapshot, names: &[(MacAddress, &str)]) -> Snapshot {
+    let names = names.iter().map(|(mac, name)| (*mac, (*name).to_owned()));
+    snapshot.name_devices(&names.collect());
+    snapshot
+}
+
 fn interface(
     name: &str,
     mode: Option<Mode>,
@@ -95,6 +102,7 @@ fn interface(
 fn device(mac: MacAddress, passed: u64, dropped: u64) -> DeviceSnapshot {
     DeviceSnapshot {
         mac,
+        name: None,
         matched: verdicts(passed, dropped),
     }
 }

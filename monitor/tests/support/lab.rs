@@ -291,14 +291,23 @@ impl Lab {
         interface["generation"].as_u64()
     }
 
-    /// The metrics page.
+    /// The metrics.
     pub(crate) fn metrics(&self) -> String {
+        self.get("/metrics")
+    }
+
+    /// The page for people.
+    pub(crate) fn page(&self) -> String {
+        self.get("/")
+    }
+
+    fn get(&self, path: &str) -> String {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         self.gateway.run(|| {
             use std::io::{Read as _, Write as _};
             let mut stream = TcpStream::connect("127.0.0.1:9641").expect("connect to metrics");
-            stream
-                .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                .unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
             let mut page = String::new();
             stream.read_to_string(&mut page).unwrap();
             page
