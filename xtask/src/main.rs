@@ -65,6 +65,6 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
             system::exec_daemon(&tree, &interface)
         }
         Verb::Vm(arguments) => vm::run(&tree, &arguments),
-        Verb::InVm(arguments) => vm::guest::run(tree, arguments),
+        Verb::InVm(arguments) => vm::guest::run(&tree, arguments),
     }
 }

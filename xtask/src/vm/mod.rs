@@ -50,8 +50,10 @@ enum Choice {
     Wifi,
     /// Tagged frames, and the filter on a VLAN device.
     Vlan,
-    /// The clock is set, and the machine sleeps, across edges of schedules.
+    /// The clock is set across edges of schedules.
     Clock,
+    /// The machine sleeps across them.
+    Sleep,
 }
 
 /// One scenario.
@@ -63,8 +65,10 @@ pub(crate) enum Scenario {
     Wifi,
     /// Tags.
     Vlan,
-    /// Time.
+    /// Time that jumps.
     Clock,
+    /// Time slept; the last one, because the host's files are gone after it.
+    Sleep,
 }
 
 impl Scenario {
@@ -74,6 +78,7 @@ impl Scenario {
             Self::Wifi => "wifi",
             Self::Vlan => "vlan",
             Self::Clock => "clock",
+            Self::Sleep => "sleep",
         }
     }
 }
@@ -92,6 +97,7 @@ impl Choice {
             Self::Wifi => vec![Scenario::Wifi],
             Self::Vlan => vec![Scenario::Vlan],
             Self::Clock => vec![Scenario::Clock],
+            Self::Sleep => vec![Scenario::Sleep],
         }
     }
 }

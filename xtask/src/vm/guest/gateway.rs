@@ -81,6 +81,14 @@ impl<'a> Gateway<'a> {
         fs::read_to_string(self.log()).with_context(|| self.log().display().to_string())
     }
 
+    /// Checks that the daemon had nothing to complain of.
+    pub(super) fn must_have_no_errors(&self) -> Result<()> {
+        let said = self.said()?;
+        let errors: Vec<&str> = said.lines().filter(|line| line.contains("ERROR")).collect();
+        ensure!(errors.is_empty(), "the daemon said: {}", errors.join("\n"));
+        Ok(())
+    }
+
     /// A command to the daemon, or to what it left; its JSON.
     pub(super) fn ask(&self, verb: &str, arguments: &[&str]) -> Result<Value> {
         let mut command = self.verb(verb);
@@ -124,6 +132,14 @@ impl<'a> Gateway<'a> {
             .with_context(|| format!("{mac} is not in {policy}"))?;
         let matched = &device["matched"];
         Ok((packets(&matched["passed"])?, packets(&matched["dropped"])?))
+    }
+
+    /// Checks all counters after one round of this device, the first one.
+    pub(super) fn must_have_counted_a_round(&self, interface: &str, mac: &str) -> Result<()> {
+        let (each, of) = (rounds(1), |policy| self.device(policy, mac));
+        must_be("dropped", &self.dropped(interface)?, &each)?;
+        must_be("blocked, of the device", &of("blocked")?, &(0, each))?;
+        must_be("looked at, of the device", &of("looked-at")?, &(each, 0))
     }
 
     /// Ends the daemon; the filter stays.
@@ -201,6 +217,13 @@ fn named(list: &Value, name: &str) -> Result<Value> {
 
 fn packets(count: &Value) -> Result<u64> {
     count["packets"]
+        .as_u64()
+        .with_context(|| format!("no count: {count}"))
+}
+
+/// On the wire, Ethernet header included.
+pub(super) fn bytes(count: &Value) -> Result<u64> {
+    count["bytes"]
         .as_u64()
         .with_context(|| format!("no count: {count}"))
 }

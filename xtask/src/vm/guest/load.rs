@@ -46,17 +46,7 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
     gateway.start("lan0", &["--mode", mode, "--log-packets"])?;
     gateway.must_be_in_mode("lan0", mode)?;
     must_be("filtered", &servers.round(&phone.namespace)?, &FILTERED)?;
-    must_be("dropped", &gateway.dropped("lan0")?, &rounds(1))?;
-    must_be(
-        "of the device",
-        &gateway.device("blocked", MAC)?,
-        &(0, rounds(1)),
-    )?;
-    must_be(
-        "looked at",
-        &gateway.device("looked-at", MAC)?,
-        &(rounds(1), 0),
-    )?;
+    gateway.must_have_counted_a_round("lan0", MAC)?;
     seen(format!(
         "{mode}: the verifier took a ruleset with every condition; 10 of 10 to {BLOCKED} dropped and counted for {MAC}, 10 of 10 to {OPEN} passed"
     ));

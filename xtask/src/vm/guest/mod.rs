@@ -5,6 +5,8 @@ mod clock;
 mod gateway;
 mod load;
 mod phone;
+mod sleep;
+mod time;
 mod vlan;
 mod wifi;
 
@@ -28,19 +30,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The machine, from inside.
 pub(crate) struct Guest {
-    monitor: PathBuf,
+    /// The program, and what stands before it where it is not run by itself.
+    monitor: Vec<String>,
     tools: Tools,
     kernel: PathBuf,
 }
 
 /// Runs the scenarios, says how each went, and turns the machine off.
-pub(crate) fn run(tree: Tree, arguments: GuestArguments) -> Result<()> {
+pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
     ensure!(
         process::id() == 1,
         "this is for inside the emulated machine"
     );
     let guest = Guest {
-        monitor: tree.monitor,
+        monitor: vec![tree.monitor.display().to_string()],
         tools: Tools::at(arguments.tools),
         kernel: arguments.kernel,
     };
@@ -79,6 +82,7 @@ impl Guest {
             Scenario::Wifi => wifi::play(self),
             Scenario::Vlan => vlan::play(self),
             Scenario::Clock => clock::play(self),
+            Scenario::Sleep => sleep::play(self),
         }
     }
 
@@ -94,7 +98,9 @@ impl Guest {
     }
 
     fn monitor(&self) -> Command {
-        Command::new(&self.monitor)
+        let mut command = Command::new(&self.monitor[0]);
+        command.args(&self.monitor[1..]);
+        command
     }
 }
 

@@ -3,9 +3,10 @@
 
 use anyhow::{Context as _, Result};
 
-use super::gateway::{Gateway, POLICIES, rounds};
-use super::phone::{ALL, BLOCKED, FILTERED, MAC, Servers, WiredPhone};
+use super::gateway::{Gateway, POLICIES, bytes, rounds};
+use super::phone::{ALL, FILTERED, MAC, Servers, WiredPhone};
 use super::{Guest, ip, must_be, seen};
+use crate::netns::Namespace;
 use crate::system::call;
 
 pub(super) fn play(guest: &Guest) -> Result<()> {
@@ -14,19 +15,32 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     tag(&phone)?;
     let servers = Servers::start()?;
     must_be("without a filter", &servers.round(&phone.namespace)?, &ALL)?;
+    let trial = Trial {
+        guest,
+        phone: &phone.namespace,
+        servers: &servers,
+    };
     for mode in ["generic", "native"] {
         let case = format!("trunk0 in {mode} mode");
-        filter(guest, "trunk0", mode, mode, &phone, &servers).context(case)?;
+        let bytes = trial.filter("trunk0", mode, mode).context(case)?;
+        must_be("bytes dropped", &bytes, &rounds(TAGGED))?;
         seen(format!(
-            "the tagged frames on trunk0 were matched through their tag, in {mode} mode"
+            "trunk0, {mode} mode: the tagged frames, of {TAGGED} bytes each, were matched through their tag"
         ));
     }
-    filter(guest, "trunk0.7", "auto", "generic", &phone, &servers).context("trunk0.7")?;
-    seen(
-        "the filter on the VLAN device trunk0.7 itself: auto chose generic, and it dropped the same",
-    );
+    let bytes = trial
+        .filter("trunk0.7", "auto", "generic")
+        .context("trunk0.7")?;
+    must_be("bytes dropped", &bytes, &rounds(FRAME))?;
+    seen(format!(
+        "trunk0.7, the VLAN device itself: auto chose generic; the frames had {FRAME} bytes each, and were dropped"
+    ));
     Ok(())
 }
+
+/// One datagram in an Ethernet frame, and with a tag in it.
+const FRAME: u64 = 14 + 20 + 8 + 8;
+const TAGGED: u64 = FRAME + 4;
 
 /// Moves the phone's traffic to VLAN 7 on both ends.
 fn tag(phone: &WiredPhone) -> Result<()> {
@@ -45,34 +59,24 @@ fn tag(phone: &WiredPhone) -> Result<()> {
     inside.ip("route replace default via 10.77.7.1")
 }
 
-fn filter(
-    guest: &Guest,
-    interface: &str,
-    mode: &str,
-    expected: &str,
-    phone: &WiredPhone,
-    servers: &Servers,
-) -> Result<()> {
-    let name = format!("vlan-{}-{mode}", interface.replace('.', "-"));
-    let mut gateway = Gateway::new(guest, &name, POLICIES)?;
-    gateway.start(interface, &["--mode", mode])?;
-    gateway.must_be_in_mode(interface, expected)?;
-    must_be("filtered", &servers.round(&phone.namespace)?, &FILTERED)?;
-    must_be(
-        &format!("dropped to {BLOCKED}"),
-        &gateway.dropped(interface)?,
-        &rounds(1),
-    )?;
-    must_be(
-        "of the device",
-        &gateway.device("blocked", MAC)?,
-        &(0, rounds(1)),
-    )?;
-    must_be(
-        "looked at",
-        &gateway.device("looked-at", MAC)?,
-        &(rounds(1), 0),
-    )?;
-    gateway.detach(interface)?;
-    must_be("detached", &servers.round(&phone.namespace)?, &ALL)
+struct Trial<'a> {
+    guest: &'a Guest,
+    phone: &'a Namespace,
+    servers: &'a Servers,
+}
+
+impl Trial<'_> {
+    /// From attaching to detaching; the bytes that were dropped.
+    fn filter(&self, interface: &str, mode: &str, expected: &str) -> Result<u64> {
+        let name = format!("vlan-{}-{mode}", interface.replace('.', "-"));
+        let mut gateway = Gateway::new(self.guest, &name, POLICIES)?;
+        gateway.start(interface, &["--mode", mode])?;
+        gateway.must_be_in_mode(interface, expected)?;
+        must_be("filtered", &self.servers.round(self.phone)?, &FILTERED)?;
+        gateway.must_have_counted_a_round(interface, MAC)?;
+        let bytes = bytes(&gateway.interface(interface)?["ipv4"]["dropped"])?;
+        gateway.detach(interface)?;
+        must_be("detached", &self.servers.round(self.phone)?, &ALL)?;
+        Ok(bytes)
+    }
 }
