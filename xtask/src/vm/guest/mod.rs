@@ -30,8 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The machine, from inside.
 pub(crate) struct Guest {
-    /// The program, and what stands before it where it is not run by itself.
-    monitor: Vec<String>,
+    monitor: PathBuf,
     tools: Tools,
     kernel: PathBuf,
 }
@@ -43,7 +42,7 @@ pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
         "this is for inside the emulated machine"
     );
     let guest = Guest {
-        monitor: vec![tree.monitor.display().to_string()],
+        monitor: tree.monitor.clone(),
         tools: Tools::at(arguments.tools),
         kernel: arguments.kernel,
     };
@@ -98,9 +97,7 @@ impl Guest {
     }
 
     fn monitor(&self) -> Command {
-        let mut command = Command::new(&self.monitor[0]);
-        command.args(&self.monitor[1..]);
-        command
+        Command::new(&self.monitor)
     }
 }
 

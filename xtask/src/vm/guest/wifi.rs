@@ -61,7 +61,7 @@ struct Air {
 impl Air {
     fn make(guest: &Guest) -> Result<Self> {
         // Modules that others ask for by name only.
-        let ciphers = ["ccm", "ctr", "cmac", "gcm"];
+        let ciphers = ["aes_generic", "ccm", "ctr", "cmac", "gcm"];
         guest.load_modules(&ciphers)?;
         guest.load_modules(&["mac80211_hwsim"])?;
         let mut air = Self {
@@ -78,14 +78,8 @@ impl Air {
         let settings = Path::new("/run/hostapd.conf");
         write(settings, ACCESS_POINT)?;
         let mut command = guest.tools.command("sbin/hostapd");
-        let log = fs::File::create("/run/hostapd.log").context("hostapd's log")?;
-        command.arg(settings).stdin(Stdio::null()).stdout(log);
-        self.daemons.push(command.spawn().context("hostapd")?);
-        wait_for("the access point is up", || {
-            let said = fs::read_to_string("/run/hostapd.log").context("hostapd's log")?;
-            Ok(said.contains("AP-ENABLED"))
-        })?;
-        Ok(())
+        command.arg(settings);
+        self.start(command, "/run/hostapd.log", "AP-ENABLED")
     }
 
     fn station(&mut self, guest: &Guest) -> Result<()> {
@@ -102,17 +96,22 @@ impl Air {
         command
             .args(program.get_args())
             .args(["-D", "nl80211", "-i", "wlan1", "-c"])
-            .arg(settings)
-            .stdin(Stdio::null())
-            .stdout(fs::File::create("/run/station.log").context("the station's log")?);
-        self.daemons
-            .push(command.spawn().context("wpa_supplicant")?);
-        wait_for("the phone is associated", || {
-            let said = fs::read_to_string("/run/station.log").context("the station's log")?;
-            Ok(said.contains("CTRL-EVENT-CONNECTED"))
-        })?;
+            .arg(settings);
+        self.start(command, "/run/station.log", "CTRL-EVENT-CONNECTED")?;
         self.phone.ip("address add 10.77.9.2/24 dev wlan1")?;
         self.phone.ip("route add default via 10.77.9.1")
+    }
+
+    /// Starts a program and waits until its log says that it is there.
+    fn start(&mut self, mut command: Command, log: &str, there: &str) -> Result<()> {
+        command
+            .stdin(Stdio::null())
+            .stdout(fs::File::create(log).context("a log")?);
+        self.daemons.push(command.spawn().context("start")?);
+        let said = || fs::read_to_string(log).context("a log");
+        wait_for(there, || Ok(said()?.contains(there)))
+            .with_context(|| format!("{log} says: {}", said().unwrap_or_default()))
+            .map(drop)
     }
 }
 
