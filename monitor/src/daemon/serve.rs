@@ -101,11 +101,10 @@ async fn supervise(
     }
 }
 
-/// Waits until the clock has to be looked at.
+/// Waits until the clock has to be looked at. Without an edge ahead too: a clock
+/// that is set back has again before it what had passed.
 async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
-    let Some(at) = at else {
-        return std::future::pending().await;
-    };
+    let at = at.unwrap_or(Timestamp::MAX);
     match alarm.wait_until(at).await {
         Ok(Woke::Time) => {}
         Ok(Woke::ClockSet) => info!("the clock was set"),
