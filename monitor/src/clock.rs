@@ -76,6 +76,9 @@ pub enum Woke {
 }
 
 impl Alarm {
+    /// From here on it is noted that the clock is set, whether or not anybody
+    /// waits: the next wait tells.
+    ///
     /// Errors: the kernel gives no timer, or this is not inside a tokio runtime.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
@@ -84,17 +87,17 @@ impl Alarm {
         // SAFETY: the descriptor is owned, so it stays open and the same for as
         // long as it is registered.
         let fired = unsafe { AsyncFd::register(descriptor)? };
-        Ok(Self { timer, fired })
+        let alarm = Self { timer, fired };
+        alarm.set(Timestamp::MAX)?;
+        Ok(alarm)
     }
 
-    /// Waits until the clock says `at` or is set.
+    /// Waits until the clock says `at` or is set. Tells at once where it was set
+    /// since the last wait: what comes at `at` may be worked out from an old time.
     pub async fn wait_until(&self, at: Timestamp) -> io::Result<Woke> {
-        // A timer at zero is none: the past is reached at once at any time.
-        let (seconds, nanoseconds) = (at.as_second().max(1), at.subsec_nanosecond().max(0));
-        let flags =
-            TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        let time = TimeSpec::new(seconds, nanoseconds.into());
-        self.timer.set(Expiration::OneShot(time), flags)?;
+        if let Some(woke) = self.set(at)? {
+            return Ok(woke);
+        }
         loop {
             let mut ready = self.fired.readable().await?;
             let mut count = [0; size_of::<u64>()];
@@ -104,6 +107,20 @@ impl Alarm {
                 Err(Errno::EAGAIN) => ready.clear_ready(),
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// `None` where it is set; else why not to wait for it.
+    fn set(&self, at: Timestamp) -> io::Result<Option<Woke>> {
+        // A timer at zero is none: the past is reached at once at any time.
+        let (seconds, nanoseconds) = (at.as_second().max(1), at.subsec_nanosecond().max(0));
+        let flags =
+            TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        let time = Expiration::OneShot(TimeSpec::new(seconds, nanoseconds.into()));
+        match self.timer.set(time, flags) {
+            Ok(()) => Ok(None),
+            Err(Errno::ECANCELED) => Ok(Some(Woke::ClockSet)),
+            Err(error) => Err(error.into()),
         }
     }
 }

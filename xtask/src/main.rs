@@ -1,9 +1,12 @@
 //! What `make` calls once Rust is there: the lab, and the daemon on a real
-//! interface. Both are for trying monitor from its source tree.
+//! interface. Both are for trying monitor from its source tree. And the
+//! emulated machine, for kernels and radios that this machine has not.
 
 mod bench;
 mod lab;
+mod netns;
 mod system;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +38,12 @@ enum Verb {
         #[arg(long, value_name = "NAME", required = true)]
         interface: Vec<String>,
     },
+    /// The real filter on another kernel and its WiFi stack, in an emulated
+    /// machine; takes packages from Debian, installs none, needs no root.
+    Vm(vm::VmArguments),
+    /// Inside that machine.
+    #[command(hide = true)]
+    InVm(vm::GuestArguments),
 }
 
 fn main() -> ExitCode {
@@ -49,10 +58,20 @@ fn main() -> ExitCode {
 
 fn perform(arguments: Arguments) -> anyhow::Result<()> {
     let tree = Tree::with_monitor(arguments.monitor)?;
-    system::become_root()?;
     match arguments.verb {
-        Verb::Lab => lab::run(&tree),
-        Verb::BenchLookup => bench::lookup::run(&tree),
-        Verb::Run { interface } => system::exec_daemon(&tree, &interface),
+        Verb::Lab => {
+            system::become_root()?;
+            lab::run(&tree)
+        }
+        Verb::BenchLookup => {
+            system::become_root()?;
+            bench::lookup::run(&tree)
+        }
+        Verb::Run { interface } => {
+            system::become_root()?;
+            system::exec_daemon(&tree, &interface)
+        }
+        Verb::Vm(arguments) => vm::run(&tree, &arguments),
+        Verb::InVm(arguments) => vm::guest::run(&tree, arguments),
     }
 }

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Common;
 use monitor::{
+    clock::Alarm,
     config::{ModeOption, OneOrMany, Options, Settings},
     daemon::{self, Core, End, Signals, Sockets},
     error_text::error_text,
@@ -96,6 +97,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
 
 async fn serve(mut settings: Settings) -> anyhow::Result<End> {
     let mut signals = Signals::install()?;
+    let alarm = Alarm::new().context("make a timer")?;
     warn_if_public(settings.listen);
     make_state_dir(&settings.state_dir)?;
     let key = DeviceKey::load_or_create(&settings.state_dir)?;
@@ -125,7 +127,7 @@ async fn serve(mut settings: Settings) -> anyhow::Result<End> {
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
         limits: monitor::http::Limits::default(),
     };
-    Ok(daemon::run(core, sockets, site, &mut signals).await?)
+    Ok(daemon::run(core, sockets, site, &mut signals, &alarm).await?)
 }
 
 /// For its owner only, whatever the umask.

@@ -35,9 +35,6 @@ pub enum ServeError {
     /// Files.
     #[error("watch the policy files: {0}")]
     Watch(notify::Error),
-    /// Time.
-    #[error("make a timer: {0}")]
-    Alarm(io::Error),
     /// Addresses.
     #[error("watch the addresses of this machine: {0}")]
     Addresses(io::Error),
@@ -52,12 +49,14 @@ pub enum End {
     Detached,
 }
 
-/// Serves until a signal or a `detach`.
+/// Serves until a signal or a `detach`. `alarm` must be older than `core`: a
+/// clock that is set while the policies are loaded is noticed then.
 pub async fn run(
     core: Arc<Core>,
     sockets: Sockets,
     site: Site,
     signals: &mut Signals,
+    alarm: &Alarm,
 ) -> Result<End, ServeError> {
     let (detached, mut when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
@@ -66,7 +65,7 @@ pub async fn run(
         tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
         tokio::spawn(feeds::run(Arc::clone(&core))),
     ];
-    let end = supervise(&core, signals, &mut when_detached).await;
+    let end = supervise(&core, signals, alarm, &mut when_detached).await;
     // The HTTP task waits for it, unless it failed already.
     let _ = stop.send(true);
     for task in &tasks {
@@ -78,11 +77,11 @@ pub async fn run(
 async fn supervise(
     core: &Arc<Core>,
     signals: &mut Signals,
+    alarm: &Alarm,
     when_detached: &mut mpsc::Receiver<()>,
 ) -> Result<End, ServeError> {
     let mut files = FileWatch::new().map_err(ServeError::Watch)?;
     let mut log_readers = Vec::new();
-    let alarm = Alarm::new().map_err(ServeError::Alarm)?;
     let mut addresses = AddressWatch::new().map_err(ServeError::Addresses)?;
     loop {
         let next_look = core.next_look(&clock::now());
@@ -97,18 +96,17 @@ async fn supervise(
             },
             Some(()) = when_detached.recv() => return Ok(End::Detached),
             () = core.reloaded() => {}
-            () = look_at_clock(&alarm, next_look) => pass_edge(core).await,
+            () = look_at_clock(alarm, next_look) => pass_edge(core).await,
             waited = addresses.changed() => look_at_addresses(core, waited).await,
             () = files.changed() => drop(reload(core, Trigger::File).await),
         }
     }
 }
 
-/// Waits until the clock has to be looked at.
+/// Waits until the clock has to be looked at. Without an edge ahead too: a clock
+/// that is set back has again before it what had passed.
 async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
-    let Some(at) = at else {
-        return std::future::pending().await;
-    };
+    let at = at.unwrap_or(Timestamp::MAX);
     match alarm.wait_until(at).await {
         Ok(Woke::Time) => {}
         Ok(Woke::ClockSet) => info!("the clock was set"),

@@ -7,7 +7,7 @@ use std::thread;
 use anyhow::{Context as _, Result};
 
 use crate::lab::daemon::PAGE;
-use crate::lab::netns::Namespace;
+use crate::netns::Namespace;
 
 /// Forwards connections from the machine's loopback to the page; returns where
 /// from. The thread lives as long as the process.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::lab::daemon::PAGE;
-use crate::lab::netns::Namespace;
 use crate::lab::topology::TARGETS;
 use crate::lab::traffic::DATAGRAMS;
+use crate::netns::Namespace;
 
 /// The policy of `xtask/lab/lab.yaml`.
 const LAB_POLICY: &str = "lab-suspect";

@@ -4,7 +4,6 @@
 mod daemon;
 mod forward;
 mod metrics;
-mod netns;
 mod show;
 mod teardown;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
-use crate::lab::netns::Namespace;
+use crate::netns::Namespace;
 use crate::system::{BPFFS, output};
 
 /// The phone's MAC address, of a block that the vendor of the case holds.

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::lab::netns::Namespace;
 use crate::lab::topology::{Expected, Target};
+use crate::netns::Namespace;
 
 /// Datagrams in one round to one target.
 pub(crate) const DATAGRAMS: usize = 10;

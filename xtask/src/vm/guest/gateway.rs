@@ -1,0 +1,234 @@
+//! The real daemon, on the emulated machine.
+
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use super::{Guest, must_be, phone, wait_for, write};
+use crate::system::{BPFFS, output};
+
+/// Drops what goes to the blocked address, and looks at the other one.
+pub(super) const POLICIES: &str = "version: 1
+policies:
+  - {name: blocked, action: drop, destinations: [198.51.100.0/24]}
+  - {name: looked-at, action: count, destinations: [192.0.2.0/24]}
+";
+
+/// A daemon with pins, state and policies of its own; it ends, and its filter
+/// goes, with this value.
+pub(super) struct Gateway<'a> {
+    guest: &'a Guest,
+    name: String,
+    daemon: Option<Child>,
+}
+
+impl<'a> Gateway<'a> {
+    /// Not started yet. `name` must be used once only.
+    pub(super) fn new(guest: &'a Guest, name: &str, policies: &str) -> Result<Self> {
+        let gateway = Self {
+            guest,
+            name: name.to_owned(),
+            daemon: None,
+        };
+        let folder = gateway.folder().join("policies");
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        gateway.write_policies(policies)?;
+        Ok(gateway)
+    }
+
+    /// Replaces the policies in one step, as editors do.
+    pub(super) fn write_policies(&self, text: &str) -> Result<()> {
+        let new = self.folder().join("new");
+        write(&new, text)?;
+        fs::rename(&new, self.folder().join("policies/policies.yaml")).context("the policies")
+    }
+
+    /// Starts the daemon and waits until it answers.
+    pub(super) fn start(&mut self, interface: &str, arguments: &[&str]) -> Result<()> {
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.log())
+            .with_context(|| self.log().display().to_string())?;
+        let mut command = self.verb("run");
+        command
+            .args(["--interface", interface, "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .arg("--policies")
+            .arg(self.folder().join("policies"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("the daemon's log")?)
+            .stderr(log);
+        let mut daemon = command.spawn().context("monitor run")?;
+        let ready = wait_for("the daemon is ready", || {
+            if let Some(status) = daemon.try_wait().context("the daemon")? {
+                bail!("the daemon ended ({status}): {}", self.said()?);
+            }
+            Ok(self.said()?.contains("ready: "))
+        });
+        self.daemon = Some(daemon);
+        ready.with_context(|| format!("it said: {}", self.said().unwrap_or_default()))?;
+        Ok(())
+    }
+
+    /// What the daemon has written.
+    pub(super) fn said(&self) -> Result<String> {
+        fs::read_to_string(self.log()).with_context(|| self.log().display().to_string())
+    }
+
+    /// Checks that the daemon had nothing to complain of.
+    pub(super) fn must_have_no_errors(&self) -> Result<()> {
+        let said = self.said()?;
+        let errors: Vec<&str> = said.lines().filter(|line| line.contains("ERROR")).collect();
+        ensure!(errors.is_empty(), "the daemon said: {}", errors.join("\n"));
+        Ok(())
+    }
+
+    /// A command to the daemon, or to what it left; its JSON.
+    pub(super) fn ask(&self, verb: &str, arguments: &[&str]) -> Result<Value> {
+        let mut command = self.verb(verb);
+        let answer = output(command.args(arguments).arg("--json"))?;
+        serde_json::from_str(&answer).with_context(|| format!("monitor {verb}: {answer}"))
+    }
+
+    /// `monitor status`, of this interface.
+    pub(super) fn interface(&self, name: &str) -> Result<Value> {
+        let status = self.ask("status", &[])?;
+        named(&status["interfaces"], name)
+    }
+
+    /// The generation in force.
+    pub(super) fn generation(&self, interface: &str) -> Result<u64> {
+        let interface = self.interface(interface)?;
+        interface["generation"]
+            .as_u64()
+            .with_context(|| format!("no generation: {interface}"))
+    }
+
+    /// Checks how the filter is attached.
+    pub(super) fn must_be_in_mode(&self, interface: &str, mode: &str) -> Result<()> {
+        let found = self.interface(interface)?;
+        must_be("mode", &found["mode"].as_str(), &Some(mode))
+    }
+
+    /// IPv4 packets that the interface dropped.
+    pub(super) fn dropped(&self, interface: &str) -> Result<u64> {
+        packets(&self.interface(interface)?["ipv4"]["dropped"])
+    }
+
+    /// Packets of a device that a policy matched, passed and dropped.
+    pub(super) fn device(&self, policy: &str, mac: &str) -> Result<(u64, u64)> {
+        let status = self.ask("status", &[])?;
+        let policy = named(&status["policies"], policy)?;
+        let devices = policy["devices"].as_array().context("devices")?;
+        let device = devices
+            .iter()
+            .find(|device| device["mac"] == mac)
+            .with_context(|| format!("{mac} is not in {policy}"))?;
+        let matched = &device["matched"];
+        Ok((packets(&matched["passed"])?, packets(&matched["dropped"])?))
+    }
+
+    /// Checks all counters after one round of this device, the first one.
+    pub(super) fn must_have_counted_a_round(&self, interface: &str, mac: &str) -> Result<()> {
+        let (each, of) = (rounds(1), |policy| self.device(policy, mac));
+        must_be("dropped", &self.dropped(interface)?, &each)?;
+        must_be("blocked, of the device", &of("blocked")?, &(0, each))?;
+        must_be("looked at, of the device", &of("looked-at")?, &(each, 0))
+    }
+
+    /// Ends the daemon; the filter stays.
+    pub(super) fn stop(&mut self) -> Result<()> {
+        let Some(mut daemon) = self.daemon.take() else {
+            return Ok(());
+        };
+        let id = Pid::from_raw(i32::try_from(daemon.id()).context("process id")?);
+        kill(id, Signal::SIGTERM).context("end the daemon")?;
+        let status = daemon.wait().context("the daemon")?;
+        ensure!(status.success(), "the daemon: {status}: {}", self.said()?);
+        Ok(())
+    }
+
+    /// Removes the filter, and checks that nothing is left of it.
+    pub(super) fn detach(&mut self, interface: &str) -> Result<()> {
+        output(&mut self.verb("detach"))?;
+        if let Some(mut daemon) = self.daemon.take() {
+            let status = daemon.wait().context("the daemon")?;
+            ensure!(status.success(), "the daemon: {status}: {}", self.said()?);
+        }
+        ensure!(!self.pins().exists(), "pins are left");
+        let link = output(Command::new("ip").args(["link", "show", interface]))?;
+        ensure!(!link.contains("xdp"), "a filter is left: {link}");
+        Ok(())
+    }
+
+    fn verb(&self, verb: &str) -> Command {
+        let mut command = self.guest.monitor();
+        command
+            .arg(verb)
+            .arg("--socket")
+            .arg(self.folder().join("monitor.sock"))
+            .arg("--pin-dir")
+            .arg(self.pins())
+            .arg("--state-dir")
+            .arg(self.folder().join("state"));
+        command
+    }
+
+    fn folder(&self) -> PathBuf {
+        PathBuf::from("/run").join(&self.name)
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder().join("daemon.log")
+    }
+
+    fn pins(&self) -> PathBuf {
+        PathBuf::from(BPFFS).join(&self.name)
+    }
+}
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        // Where the scenario went well, nothing is left to do.
+        let Some(mut daemon) = self.daemon.take() else {
+            return;
+        };
+        println!("the daemon said: {}", self.said().unwrap_or_default());
+        let _detached = output(&mut self.verb("detach"));
+        let _killed = daemon.kill();
+        let _ended = daemon.wait();
+    }
+}
+
+/// Of a list of objects, the one with this name.
+fn named(list: &Value, name: &str) -> Result<Value> {
+    let list = list.as_array().context("a list")?;
+    list.iter()
+        .find(|entry| entry["name"] == name)
+        .cloned()
+        .with_context(|| format!("no {name} in {list:?}"))
+}
+
+fn packets(count: &Value) -> Result<u64> {
+    count["packets"]
+        .as_u64()
+        .with_context(|| format!("no count: {count}"))
+}
+
+/// On the wire, Ethernet header included.
+pub(super) fn bytes(count: &Value) -> Result<u64> {
+    count["bytes"]
+        .as_u64()
+        .with_context(|| format!("no count: {count}"))
+}
+
+/// A round's datagrams, as counters have them.
+pub(super) fn rounds(number: u64) -> u64 {
+    number * u64::try_from(phone::EACH).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,143 @@
+//! The verifier takes the program, and the filter does its work: on a veth
+//! pair, in both modes, with a ruleset that uses everything.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::gateway::{Gateway, POLICIES, rounds};
+use super::phone::{ALL, BLOCKED, FILTERED, MAC, OPEN, Servers, WiredPhone};
+use super::{Guest, must_be, seen, wait_for, write};
+
+/// Every kind of condition, so that the verifier removes nothing.
+const EVERYTHING: &str = "version: 1
+policies:
+  - name: blocked
+    action: drop
+    destinations: [198.51.100.0/24, 2001:db8:bad::/48]
+    devices: [\"64:cc:2e:00:00:00/24\", 10.77.0.0/16, 2001:db8:77::/48]
+    services: [https, tcp/80, udp/8000-9000, icmp]
+    interfaces: [lan0]
+  - name: looked-at
+    action: count
+    destinations: [192.0.2.0/24, 2001:db8:1::/48]
+    except_devices: [\"02:00:00:00:00:01\"]
+    services: [udp/443]
+  - name: spared
+    action: allow
+    destinations: [198.51.100.99]
+    schedule: {from: \"00:00\", to: \"24:00\", timezone: UTC}
+";
+
+pub(super) fn play(guest: &Guest) -> Result<()> {
+    guest.load_modules(&["veth"])?;
+    let phone = WiredPhone::connect("lan0", 1)?;
+    let servers = Servers::start()?;
+    must_be("without a filter", &servers.round(&phone.namespace)?, &ALL)?;
+    for mode in ["generic", "native"] {
+        filter(guest, mode, &phone, &servers).with_context(|| format!("{mode} mode"))?;
+    }
+    replay(guest).context("replay")
+}
+
+/// From the first load to the last trace.
+fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> Result<()> {
+    let mut gateway = Gateway::new(guest, &format!("load-{mode}"), EVERYTHING)?;
+    gateway.start("lan0", &["--mode", mode, "--log-packets"])?;
+    gateway.must_be_in_mode("lan0", mode)?;
+    must_be("filtered", &servers.round(&phone.namespace)?, &FILTERED)?;
+    gateway.must_have_counted_a_round("lan0", MAC)?;
+    seen(format!(
+        "{mode}: the verifier took a ruleset with every condition; 10 of 10 to {BLOCKED} dropped and counted for {MAC}, 10 of 10 to {OPEN} passed"
+    ));
+    wait_for("the log names the blocked address", || {
+        Ok(gateway.said()?.contains(&BLOCKED.to_string()))
+    })?;
+
+    let generation = gateway.generation("lan0")?;
+    gateway.write_policies(POLICIES)?;
+    wait_for("the changed file is in force", || {
+        Ok(gateway.generation("lan0")? > generation)
+    })?;
+    must_be(
+        "after a reload",
+        &servers.round(&phone.namespace)?,
+        &FILTERED,
+    )?;
+    must_be("counters go on", &gateway.dropped("lan0")?, &rounds(2))?;
+    gateway.stop()?;
+    must_be(
+        "without a daemon",
+        &servers.round(&phone.namespace)?,
+        &FILTERED,
+    )?;
+    must_be("and counted", &gateway.dropped("lan0")?, &rounds(3))?;
+    seen(format!(
+        "{mode}: generation {generation} was replaced when the file changed, the counters went on, and filter and `status` worked without a daemon"
+    ));
+
+    gateway.start("lan0", &["--mode", mode])?;
+    must_be("a new daemon", &gateway.dropped("lan0")?, &rounds(3))?;
+    gateway.detach("lan0")?;
+    must_be("detached", &servers.round(&phone.namespace)?, &ALL)?;
+    seen(format!(
+        "{mode}: a new daemon took over, and `detach` left no program and no pins"
+    ));
+    Ok(())
+}
+
+/// The same program, run by `BPF_PROG_TEST_RUN`.
+fn replay(guest: &Guest) -> Result<()> {
+    let policies = Path::new("/run/replay.yaml");
+    write(policies, POLICIES)?;
+    let capture = Path::new("/run/replay.pcap");
+    std::fs::write(capture, capture_of(&[BLOCKED, OPEN, BLOCKED])).context("a capture")?;
+    let mut command = guest.monitor();
+    command
+        .arg("replay")
+        .arg(capture)
+        .arg("--policies")
+        .arg(policies)
+        .arg("--json");
+    let report = crate::system::output(&mut command)?;
+    let report: serde_json::Value = serde_json::from_str(&report).context(report)?;
+    let blocked = &report["policies"]["blocked"];
+    ensure!(
+        report["packets"] == 3
+            && report["parsed"] == 3
+            && blocked["dropped"] == 2
+            && report["policies"]["looked-at"]["packets"] == 1,
+        "{report}"
+    );
+    seen("replay: of 3 frames of a capture 2 would be dropped");
+    Ok(())
+}
+
+/// A pcap file with one UDP datagram to each address.
+fn capture_of(destinations: &[std::net::Ipv4Addr]) -> Vec<u8> {
+    const ETHERNET: u32 = 1;
+    let mut file = Vec::new();
+    file.extend_from_slice(&0xa1b2_c3d4_u32.to_le_bytes());
+    file.extend_from_slice(&[2, 0, 4, 0]);
+    for field in [0, 0, 65_535, ETHERNET] {
+        file.extend_from_slice(&u32::to_le_bytes(field));
+    }
+    for destination in destinations {
+        let frame = frame_to(*destination);
+        let length = u32::try_from(frame.len()).unwrap_or(u32::MAX);
+        for field in [0, 0, length, length] {
+            file.extend_from_slice(&u32::to_le_bytes(field));
+        }
+        file.extend_from_slice(&frame);
+    }
+    file
+}
+
+fn frame_to(destination: std::net::Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![2, 0, 0, 0, 0, 1, 0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33, 8, 0];
+    // Twenty bytes of header, eight of UDP; checksums are not looked at.
+    frame.extend_from_slice(&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 1, 2]);
+    frame.extend_from_slice(&destination.octets());
+    frame.extend_from_slice(&[0xc0, 0, 1, 0xbb, 0, 8, 0, 0]);
+    frame
+}

@@ -1,0 +1,107 @@
+//! Debian's kernels, unpacked and made ready for `modprobe`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
+
+use crate::system::output;
+use crate::vm::packages::Suite;
+use crate::vm::tools::Tools;
+
+/// A kernel that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Version {
+    /// Debian 11.
+    #[value(name = "5.10")]
+    V5_10,
+    /// Debian 12.
+    #[value(name = "6.1")]
+    V6_1,
+    /// Debian 13.
+    #[value(name = "6.12")]
+    V6_12,
+}
+
+impl Version {
+    /// The suite that has it.
+    pub(crate) const fn suite(self) -> &'static str {
+        match self {
+            Self::V5_10 => "bullseye",
+            Self::V6_1 => "bookworm",
+            Self::V6_12 => "trixie",
+        }
+    }
+}
+
+/// A kernel and its modules.
+pub(crate) struct Kernel {
+    /// As `uname -r` says it.
+    pub(crate) release: String,
+    /// Where `boot` and `lib/modules` are.
+    pub(crate) root: PathBuf,
+}
+
+impl Kernel {
+    /// Fetches and unpacks it, where it is not there yet.
+    pub(crate) fn fetch(suite: &Suite, tools: &Tools) -> Result<Self> {
+        let package = suite.stands_for("linux-image-amd64")?;
+        let release = package
+            .strip_prefix("linux-image-")
+            .with_context(|| format!("a kernel package named {package}"))?
+            .to_owned();
+        let root = suite.unpack_alone(&package, &package)?;
+        let kernel = Self { release, root };
+        kernel.index_modules(tools)?;
+        Ok(kernel)
+    }
+
+    /// The compressed kernel.
+    pub(crate) fn image(&self) -> PathBuf {
+        self.root.join(format!("boot/vmlinuz-{}", self.release))
+    }
+
+    /// The files of modules and of what they need, in the order to load them.
+    pub(crate) fn modules(&self, names: &[&str], tools: &Tools) -> Result<Vec<PathBuf>> {
+        let mut command = tools.command("sbin/modprobe");
+        command
+            .arg("--dirname")
+            .arg(&self.root)
+            .args(["--set-version", &self.release, "--show-depends", "--all"])
+            .args(names);
+        let listed = output(&mut command)?;
+        let mut files: Vec<PathBuf> = Vec::new();
+        for file in listed
+            .lines()
+            .filter_map(|line| line.strip_prefix("insmod "))
+        {
+            let file = PathBuf::from(file.trim());
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        ensure!(!files.is_empty(), "modprobe lists no modules:\n{listed}");
+        Ok(files)
+    }
+
+    /// What the package does when it is installed.
+    fn index_modules(&self, tools: &Tools) -> Result<()> {
+        let modules = self.root.join("lib/modules").join(&self.release);
+        if modules.join("modules.dep").exists() {
+            return Ok(());
+        }
+        link_where_absent(&self.root.join("lib"), Path::new("usr/lib"))?;
+        let mut command = tools.command("sbin/depmod");
+        command.arg("--basedir").arg(&self.root).arg(&self.release);
+        output(&mut command).map(drop)
+    }
+}
+
+fn link_where_absent(link: &Path, target: &Path) -> Result<()> {
+    if fs::symlink_metadata(link).is_ok() {
+        return Ok(());
+    }
+    symlink(target, link).with_context(|| link.display().to_string())
+}

@@ -1,0 +1,113 @@
+//! The emulated machine: one qemu process, without a network card, that reads
+//! the host's files and writes none.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::vm::initramfs::MOUNT_TAG;
+use crate::vm::kernel::Kernel;
+use crate::vm::tools::Tools;
+
+const MEMORY_MIB: &str = "1024";
+const PROCESSORS: &str = "2";
+/// A panic ends the machine, as qemu is told not to start it again.
+const KERNEL_ARGUMENTS: &str =
+    "console=ttyS0 quiet loglevel=4 panic=-1 no_console_suspend random.trust_cpu=on";
+
+/// A machine that runs; it ends with this value.
+pub(crate) struct Machine {
+    qemu: Child,
+    lines: Receiver<String>,
+    deadline: Instant,
+    log: File,
+}
+
+impl Machine {
+    /// Starts it. What it says is also written to `log`.
+    pub(crate) fn start(
+        tools: &Tools,
+        kernel: &Kernel,
+        initramfs: &Path,
+        log: &Path,
+        within: Duration,
+    ) -> Result<Self> {
+        let mut command = tools.command("bin/qemu-system-x86_64");
+        for folder in tools.firmware() {
+            command.arg("-L").arg(folder);
+        }
+        command
+            .args([
+                "-machine",
+                "q35",
+                "-accel",
+                "tcg,thread=multi",
+                "-cpu",
+                "max",
+            ])
+            .args(["-m", MEMORY_MIB, "-smp", PROCESSORS])
+            .args(["-nodefaults", "-nic", "none", "-display", "none"])
+            .args(["-monitor", "none", "-serial", "stdio", "-no-reboot"])
+            .arg("-virtfs")
+            .arg(format!(
+                "local,path=/,mount_tag={MOUNT_TAG},security_model=none,readonly=on,multidevs=remap"
+            ))
+            .arg("-kernel")
+            .arg(kernel.image())
+            .arg("-initrd")
+            .arg(initramfs)
+            .args(["-append", KERNEL_ARGUMENTS])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut qemu = command.spawn().context("qemu")?;
+        let output = qemu.stdout.take().context("the machine's console")?;
+        Ok(Self {
+            qemu,
+            lines: read_lines(output),
+            deadline: Instant::now() + within,
+            log: File::create(log).with_context(|| log.display().to_string())?,
+        })
+    }
+
+    /// What it says next; `None` where it has ended. An error where its time is over.
+    pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => {
+                writeln!(self.log, "{line}").context("the machine's log")?;
+                Ok(Some(line))
+            }
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => bail!("the machine hangs: its time is over"),
+        }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // One that has ended by itself cannot be killed any more.
+        let _ended = self.qemu.kill();
+        if let Err(error) = self.qemu.wait() {
+            eprintln!("xtask: qemu: {error}");
+        }
+    }
+}
+
+fn read_lines(output: ChildStdout) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}

@@ -1,0 +1,147 @@
+//! Debian packages, fetched by apt with sources and lists of our own and
+//! unpacked below target: nothing is installed, no service is started.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::system::output;
+
+const MIRROR: &str = "http://deb.debian.org/debian";
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// What one Debian suite offers.
+pub(crate) struct Suite {
+    name: &'static str,
+    directory: PathBuf,
+}
+
+impl Suite {
+    /// Fetches the lists of packages, where they are not there yet.
+    pub(crate) fn open(name: &'static str, directory: PathBuf) -> Result<Self> {
+        ensure!(
+            Path::new(KEYRING).exists(),
+            "{KEYRING} is not there: this needs Debian's keys (package debian-archive-keyring)"
+        );
+        let suite = Self { name, directory };
+        for part in ["lists/partial", "archives/partial"] {
+            let part = suite.apt_directory().join(part);
+            fs::create_dir_all(&part).with_context(|| part.display().to_string())?;
+        }
+        let lists = suite.apt_directory().join("updated");
+        if !lists.exists() {
+            println!("Debian {name}: fetching its list of packages");
+            let source = format!("deb [signed-by={KEYRING}] {MIRROR} {name} main\n");
+            suite.write("sources.list", &source)?;
+            // With no package installed, dependencies are complete.
+            suite.write("status", "")?;
+            output(suite.apt("apt-get").args(["--error-on=any", "update"]))
+                .with_context(|| format!("Debian {name} cannot be reached at {MIRROR}"))?;
+            suite.write("updated", "")?;
+        }
+        Ok(suite)
+    }
+
+    /// The package that `name`, which is empty, stands for.
+    pub(crate) fn stands_for(&self, name: &str) -> Result<String> {
+        let depends = output(self.apt("apt-cache").args(["--important", "depends", name]))?;
+        let first = depends
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Depends: "));
+        first
+            .map(str::to_owned)
+            .with_context(|| format!("Debian {}: no package {name}", self.name))
+    }
+
+    /// Unpacks one package into `folder` below this suite's directory.
+    pub(crate) fn unpack_alone(&self, name: &str, folder: &str) -> Result<PathBuf> {
+        self.unpack(folder, |archives| {
+            let mut command = self.apt("apt-get");
+            command.args(["download", name]).current_dir(archives);
+            output(&mut command).map(drop)
+        })
+    }
+
+    /// Unpacks packages with all that they need.
+    pub(crate) fn unpack_whole(&self, names: &[&str], folder: &str) -> Result<PathBuf> {
+        self.unpack(folder, |archives| {
+            let mut command = self.apt("apt-get");
+            command
+                .arg("-o")
+                .arg(format!("Dir::Cache::archives={}", archives.display()))
+                .args(["--no-install-recommends", "--download-only", "--yes"])
+                .arg("install")
+                .args(names);
+            output(&mut command).map(drop)
+        })
+    }
+
+    /// A folder is there whole or not at all.
+    fn unpack(&self, folder: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
+        let whole = self.directory.join(folder);
+        if whole.exists() {
+            return Ok(whole);
+        }
+        println!("Debian {}: fetching {folder}", self.name);
+        let [new, archives] = ["new", "archives"].map(|kind| self.directory.join(kind));
+        for directory in [&new, &archives] {
+            let _absent = fs::remove_dir_all(directory);
+            fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
+        }
+        fs::create_dir(archives.join("partial")).context("a place for archives")?;
+        fetch(&archives).with_context(|| format!("Debian {}: fetch {folder}", self.name))?;
+        for archive in files(&archives, "deb")? {
+            output(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&new))?;
+        }
+        fs::remove_dir_all(&archives).context("remove the archives")?;
+        fs::rename(&new, &whole).with_context(|| whole.display().to_string())?;
+        Ok(whole)
+    }
+
+    /// An apt command that neither reads nor writes the machine's own lists.
+    fn apt(&self, program: &str) -> Command {
+        let apt = self.apt_directory();
+        let mut command = Command::new(program);
+        for (option, value) in [
+            ("Dir::Etc::sourcelist", "sources.list"),
+            ("Dir::State::status", "status"),
+            ("Dir::State", ""),
+            ("Dir::Cache", ""),
+        ] {
+            command
+                .arg("-o")
+                .arg(format!("{option}={}", apt.join(value).display()));
+        }
+        for option in [
+            "Dir::Etc::sourceparts=/dev/null",
+            "Dir::Etc::preferencesparts=/dev/null",
+            "APT::Sandbox::User=",
+            "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
+        ] {
+            command.args(["-o", option]);
+        }
+        command
+    }
+
+    fn apt_directory(&self) -> PathBuf {
+        self.directory.join("apt")
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        let file = self.apt_directory().join(name);
+        fs::write(&file, text).with_context(|| file.display().to_string())
+    }
+}
+
+/// The files of a folder with this extension, sorted.
+fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut files = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Result<Vec<_>>>()?;
+    files.retain(|file| file.extension().is_some_and(|found| found == extension));
+    files.sort();
+    Ok(files)
+}
