@@ -1,6 +1,7 @@
 //! What `make` calls once Rust is there: the lab, and the daemon on a real
 //! interface. Both are for trying monitor from its source tree.
 
+mod bench;
 mod lab;
 mod system;
 
@@ -32,6 +33,9 @@ enum Verb {
         #[arg(long, value_name = "NAME", required = true)]
         interface: Vec<String>,
     },
+    /// What a gateway drops and forwards under a flood, with monitor and with
+    /// what one would use instead, in network namespaces of this machine.
+    BenchFlood(bench::flood::Plan),
 }
 
 fn main() -> ExitCode {
@@ -49,6 +53,7 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
     system::become_root()?;
     match arguments.verb {
         Verb::Lab => lab::run(&tree),
+        Verb::BenchFlood(plan) => bench::flood::run(&tree, &plan),
         Verb::Run { interface } => system::exec_daemon(&tree, &interface),
     }
 }

@@ -415,9 +415,7 @@ mod tests {
             let mut policies = Vec::new();
             assert!(!overlay.put_on(&mut policies, moment).has_errors());
             let active = policies.iter().filter(|policy| policy.is_active());
-            active
-                .map(Policy::action)
-                .collect::<Vec<Action>>()
+            active.map(Policy::action).collect::<Vec<Action>>()
         };
         let started_anew = moment("2026-01-01T00:01:00Z", [8; 16], 5);
         assert_eq!(active(&asked), [Action::Allow, Action::Drop]);

@@ -4,7 +4,7 @@
 mod daemon;
 mod forward;
 mod metrics;
-mod netns;
+pub(crate) mod netns;
 mod show;
 mod teardown;
 #[cfg(test)]
@@ -48,7 +48,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 }
 
 /// Becomes true at Ctrl-C and its kin.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;

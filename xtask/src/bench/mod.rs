@@ -1,0 +1,3 @@
+//! Benchmarks.
+
+pub(crate) mod flood;
