@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::{Args, ValueEnum};
+use nix::unistd::Pid;
 
 use self::daemon::Daemon;
 use self::filters::{Blocked, Filter, Hook, Kind};
@@ -83,6 +84,7 @@ impl Plan {
 /// a filter did not do as claimed is an error in its row.
 pub(crate) fn measure(tree: &Tree, plan: &Plan, stop: &AtomicBool) -> Result<Vec<Row>> {
     system::mount_bpffs()?;
+    generator::prefer(Pid::this())?;
     let object = Object::build(tree)?;
     let sets = Sets::make(MANY, table(tree).as_deref())?;
     let network = Network::make(tree)?;

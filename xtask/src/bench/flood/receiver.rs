@@ -16,6 +16,10 @@ use super::object::{self, Object};
 const RECEIVER_CPU: usize = 1;
 /// Until the rings are full and the caches warm.
 const WARM_UP: Duration = Duration::from_millis(60);
+/// The part of a measurement for which other processes may keep the receiving
+/// thread waiting, and how often it is measured again where they do.
+const WAITING: f64 = 0.05;
+const TRIES: u32 = 10;
 /// Until what is under way has arrived.
 const DRAIN: Duration = Duration::from_millis(30);
 
@@ -28,12 +32,14 @@ pub(crate) struct Flood {
     pub(crate) forwarded: f64,
     /// Nanoseconds of the receiving thread per packet taken in.
     pub(crate) nanoseconds: f64,
+    /// Share of the time for which the receiving thread waited for its processor.
+    waited: f64,
     /// From before the flood to after the last packet.
     pub(crate) total: Total,
 }
 
 /// Packets, all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) taken: u64,
     pub(crate) forwarded: u64,
@@ -53,6 +59,7 @@ struct Sample {
     taken: u64,
     forwarded: u64,
     ran: u64,
+    waited: u64,
 }
 
 impl<'a> Receiver<'a> {
@@ -63,6 +70,7 @@ impl<'a> Receiver<'a> {
         let threads = [napi_thread(Lan::First)?, napi_thread(Lan::Second)?];
         for thread in threads {
             generator::pin(thread, RECEIVER_CPU)?;
+            generator::prefer(thread)?;
         }
         Ok(Self {
             network,
@@ -71,8 +79,23 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    /// Floods one of the gateway's interfaces, and measures for a time.
+    /// Floods one of the gateway's interfaces, and measures for a time; again
+    /// where something else ran on the gateway's processor meanwhile.
     pub(crate) fn flood(&self, generator: &Generator, lan: Lan, time: Duration) -> Result<Flood> {
+        let mut total = Total::default();
+        for _ in 0..TRIES {
+            let mut flood = self.flood_once(generator, lan, time)?;
+            total.taken += flood.total.taken;
+            total.forwarded += flood.total.forwarded;
+            if flood.waited <= WAITING {
+                flood.total = total;
+                return Ok(flood);
+            }
+        }
+        bail!("other processes kept the gateway's processor busy in each of {TRIES} tries")
+    }
+
+    fn flood_once(&self, generator: &Generator, lan: Lan, time: Duration) -> Result<Flood> {
         let before = self.sample(lan)?;
         let (start, end) = thread::scope(|scope| {
             let whole = WARM_UP + time + WARM_UP;
@@ -109,13 +132,15 @@ impl<'a> Receiver<'a> {
             Lan::First => self.threads[0],
             Lan::Second => self.threads[1],
         };
+        let (ran, waited) = times(thread)?;
         let forwarded = object::received(&self.sink)?;
         let taken = self.network.counters()?.received(lan)?;
         Ok(Sample {
             at: Instant::now(),
             taken,
             forwarded,
-            ran: run_time(thread)?,
+            ran,
+            waited,
         })
     }
 }
@@ -138,16 +163,21 @@ fn rates(start: Sample, end: Sample, total: Total) -> Result<Flood> {
         taken: between.taken as f64 / seconds,
         forwarded: between.forwarded as f64 / seconds,
         nanoseconds: (end.ran - start.ran) as f64 / between.taken as f64,
+        waited: (end.waited - start.waited) as f64 / 1e9 / seconds,
         total,
     })
 }
 
-/// Nanoseconds that a thread has run (Documentation/scheduler/sched-stats.rst).
-fn run_time(thread: Pid) -> Result<u64> {
+/// Nanoseconds that a thread has run, and that it was ready to and did not
+/// (Documentation/scheduler/sched-stats.rst).
+fn times(thread: Pid) -> Result<(u64, u64)> {
     let path = format!("/proc/{thread}/schedstat");
     let text = fs::read_to_string(&path).with_context(|| path.clone())?;
-    let first = text.split_whitespace().next().unwrap_or_default();
-    first.parse().with_context(|| format!("{path}: {text}"))
+    let mut numbers = text.split_whitespace().map_while(|word| word.parse().ok());
+    numbers
+        .next()
+        .zip(numbers.next())
+        .with_context(|| format!("{path}: {text}"))
 }
 
 /// The kernel's thread that receives for an interface (`napi/NAME-ID`).
