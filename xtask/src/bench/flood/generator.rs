@@ -2,6 +2,7 @@
 //! of a test run by sending it out, instead of a process that writes them.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,13 +24,19 @@ const FRAME: usize = 60;
 /// What the kernel sends at once, at most (`TEST_XDP_MAX_BATCH` in
 /// `net/bpf/test_run.c`); more than a veth's ring of 256 takes is lost anyway.
 const BATCH: u32 = 64;
-/// Frames of one test run: between two of them the time is looked at.
-const REPEAT: u32 = 32_768;
+/// Frames of one test run, at most.
+const MOST: u64 = 20_000_000;
+/// What it is taken to make in a second before it was seen to.
+const FIRST_GUESS: u64 = 1_000_000;
 /// Frames that a receiver takes without loss, in one go.
 const SPARE: u32 = 128;
 
 /// Sends frames to destinations of one set.
-pub(crate) struct Generator(Ebpf);
+pub(crate) struct Generator {
+    ebpf: Ebpf,
+    /// As it was the last time.
+    frames_per_second: AtomicU64,
+}
 
 impl Generator {
     /// Sends to these, used again and again where they are fewer than its map holds.
@@ -44,21 +51,32 @@ impl Generator {
         object::fill_array(&mut ebpf, "DESTINATIONS", &cells)?;
         object::fill_array(&mut ebpf, "TEMPLATE", &[template()])?;
         object::xdp(&mut ebpf, "generate")?;
-        Ok(Self(ebpf))
+        Ok(Self {
+            ebpf,
+            frames_per_second: AtomicU64::new(FIRST_GUESS),
+        })
     }
 
-    /// As fast as it can, for a time; returns how many frames it made, of which
-    /// the receiver may have had no room for many.
-    pub(crate) fn flood(&self, network: &Network<'_>, lan: Lan, time: Duration) -> Result<u64> {
+    /// As fast as it can, for about a time; returns for how long it sent without
+    /// a pause. To begin and to end a test run takes milliseconds in which nothing
+    /// is sent, so one run is made as long as the time, by the last run's speed.
+    pub(crate) fn flood(
+        &self,
+        network: &Network<'_>,
+        lan: Lan,
+        time: Duration,
+    ) -> Result<Duration> {
         network.generator.enter(|| {
             pin(Pid::from_raw(0), SENDER_CPU)?;
-            let end = Instant::now() + time;
-            let mut sent = 0;
-            while Instant::now() < end {
-                self.send(lan, REPEAT)?;
-                sent += u64::from(REPEAT);
-            }
-            Ok(sent)
+            let speed = self.frames_per_second.load(Ordering::Relaxed);
+            let milliseconds = u64::try_from(time.as_millis())?;
+            let frames = (speed * milliseconds / 1000).clamp(BATCH.into(), MOST);
+            let start = Instant::now();
+            self.send(lan, u32::try_from(frames)?)?;
+            let lasted = start.elapsed();
+            let speed = frames * 1_000_000 / u64::try_from(lasted.as_micros())?.max(1);
+            self.frames_per_second.store(speed, Ordering::Relaxed);
+            Ok(lasted)
         })
     }
 
@@ -76,7 +94,7 @@ impl Generator {
 
     fn send(&self, lan: Lan, frames: u32) -> Result<()> {
         let program: &Xdp = self
-            .0
+            .ebpf
             .program("generate")
             .context("no program generate")?
             .try_into()?;
