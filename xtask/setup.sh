@@ -4,6 +4,7 @@
 #
 #   xtask/setup.sh          what `make build`, `make run` and `make test` need
 #   xtask/setup.sh --lint   also what `make lint` needs
+#   xtask/setup.sh --bench  also what the benchmark compares with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,6 +28,12 @@ packages=(
   "iputils-ping: tells when the neighbours of a test know each other"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
+bench_packages=(
+  "nftables: a filter to compare with"
+  "iptables: uses the sets of ipset"
+  "ipset: a filter to compare with"
+  "xdp-tools: a filter to compare with (xdp-filter)"
+)
 # crate version command [option]; taplo without its language server and HTTP client
 lint_tools=(
   "taplo-cli 0.10.0 taplo --no-default-features"
@@ -234,16 +241,22 @@ install_lint_tools() {
 }
 
 lint=
+bench=
 case "${1:-}" in
   "") ;;
   --lint) lint=yes ;;
-  *) fail "unknown argument $1; --lint is the only one" ;;
+  --bench) bench=yes ;;
+  *) fail "unknown argument $1; there are --lint and --bench" ;;
 esac
 if command -v apt-get >/dev/null; then
   [ -z "$lint" ] || packages+=("${lint_packages[@]}")
+  [ -z "$bench" ] || packages+=("${bench_packages[@]}")
   debian_packages "${packages[@]}"
 else
-  if [ -n "$lint" ]; then other_packages shellcheck git; else other_packages; fi
+  commands=()
+  [ -z "$lint" ] || commands+=(shellcheck git)
+  [ -z "$bench" ] || commands+=(nft iptables ipset xdp-filter)
+  other_packages "${commands[@]}"
 fi
 install_rustup
 install_toolchain

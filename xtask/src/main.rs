@@ -44,6 +44,9 @@ enum Verb {
     /// Inside that machine.
     #[command(hide = true)]
     InVm(vm::GuestArguments),
+    /// What a gateway drops and forwards under a flood, with monitor and with
+    /// what one would use instead, in network namespaces of this machine.
+    BenchFlood(bench::flood::Plan),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,10 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
         Verb::BenchLookup => {
             system::become_root()?;
             bench::lookup::run(&tree)
+        }
+        Verb::BenchFlood(plan) => {
+            system::become_root()?;
+            bench::flood::run(&tree, &plan)
         }
         Verb::Run { interface } => {
             system::become_root()?;

@@ -1,4 +1,5 @@
-//! Measurements.
+//! Benchmarks.
 
+pub(crate) mod flood;
 pub(crate) mod lookup;
 mod sets;

@@ -47,7 +47,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 }
 
 /// Becomes true at Ctrl-C and its kin.
-fn stop_flag() -> Result<Arc<AtomicBool>> {
+pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).context("signal handler")?;

@@ -1,0 +1,168 @@
+//! What the benchmark sends with, counts with and compares with; never part of
+//! the daemon's object. Frames are Ethernet and IPv4 without options, as
+//! `generate` makes them: whatever else comes by is passed on.
+
+#![no_std]
+#![no_main]
+
+use core::ptr;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
+    helpers::bpf_get_prandom_u32,
+    macros::{classifier, map, xdp},
+    maps::{Array, LpmTrie, PerCpuArray, lpm_trie::Key},
+    programs::{TcContext, XdpContext},
+};
+
+const DESTINATIONS_COUNT: u32 = 65_536;
+const ETHER_TYPE: usize = 12;
+const PROTOCOL: usize = 23;
+const CHECKSUM: usize = 24;
+const DESTINATION: usize = 30;
+const HEADERS: usize = 34;
+const UDP: u8 = 17;
+
+/// The bytes before the payload, with destination and checksum zero, and the
+/// sum of the IPv4 header's words (RFC 1071).
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Template {
+    headers: [u8; HEADERS],
+    padding: [u8; 2],
+    sum: u32,
+}
+
+#[map(name = "TEMPLATE")]
+static TEMPLATE: Array<Template> = Array::with_max_entries(1, 0);
+
+#[map(name = "DESTINATIONS")]
+static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(DESTINATIONS_COUNT, 0);
+
+#[map(name = "RECEIVED")]
+static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+#[map(name = "PREFIXES")]
+static PREFIXES: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
+
+/// Sends a frame to a destination chosen at random. The kernel uses a page again
+/// after the gateway changed it, so all headers are written each time.
+#[xdp]
+fn generate(ctx: XdpContext) -> u32 {
+    // SAFETY: takes nothing and touches no memory.
+    let index = unsafe { bpf_get_prandom_u32() } % DESTINATIONS_COUNT;
+    let (Some(template), Some(destination)) = (TEMPLATE.get(0), DESTINATIONS.get(index)) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let start = ctx.data();
+    if start + HEADERS > ctx.data_end() {
+        return xdp_action::XDP_ABORTED;
+    }
+    let checksum = checksum(template.sum, *destination);
+    // SAFETY: `start..start + HEADERS` was just checked to lie inside the frame,
+    // and byte arrays have no alignment.
+    unsafe {
+        ptr::write(start as *mut [u8; HEADERS], template.headers);
+        ptr::write((start + CHECKSUM) as *mut [u8; 2], checksum);
+        ptr::write((start + DESTINATION) as *mut [u8; 4], *destination);
+    }
+    xdp_action::XDP_TX
+}
+
+#[inline(always)]
+fn checksum(sum: u32, [a, b, c, d]: [u8; 4]) -> [u8; 2] {
+    let sum = sum + u32::from(u16::from_be_bytes([a, b])) + u32::from(u16::from_be_bytes([c, d]));
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let [_, _, high, low] = (!(sum + (sum >> 16))).to_be_bytes();
+    [high, low]
+}
+
+/// Counts and drops UDP; everything else, a ping for one, goes on.
+#[xdp]
+fn sink(ctx: XdpContext) -> u32 {
+    if ipv4_header(ctx.data(), ctx.data_end()).is_none_or(|header| header.protocol != UDP) {
+        return xdp_action::XDP_PASS;
+    }
+    if let Some(received) = RECEIVED.get_ptr_mut(0) {
+        // SAFETY: the cell is this CPU's own, and XDP runs with bottom halves off.
+        unsafe { *received += 1 };
+    }
+    xdp_action::XDP_DROP
+}
+
+/// The limit: what any filter does at least.
+#[xdp]
+fn drop_all(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// The limit of a filter for packets that it lets through.
+#[xdp]
+fn pass_all(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The kernel's own longest prefix match, and nothing else: no counters.
+#[xdp]
+fn lpm_xdp(ctx: XdpContext) -> u32 {
+    if is_blocked(ctx.data(), ctx.data_end()) {
+        xdp_action::XDP_DROP
+    } else {
+        xdp_action::XDP_PASS
+    }
+}
+
+/// The same, later in the stack.
+#[classifier]
+fn lpm_tc(ctx: TcContext) -> i32 {
+    if is_blocked(ctx.data(), ctx.data_end()) {
+        TC_ACT_SHOT
+    } else {
+        TC_ACT_OK
+    }
+}
+
+#[inline(always)]
+fn is_blocked(start: usize, end: usize) -> bool {
+    ipv4_header(start, end).is_some_and(|header| {
+        PREFIXES
+            .get(&Key::new(u32::BITS, header.destination))
+            .is_some()
+    })
+}
+
+struct Header {
+    protocol: u8,
+    destination: [u8; 4],
+}
+
+#[inline(always)]
+fn ipv4_header(start: usize, end: usize) -> Option<Header> {
+    if start + HEADERS > end {
+        return None;
+    }
+    // SAFETY: `start..start + HEADERS` was just checked to lie inside the frame,
+    // and byte arrays have no alignment.
+    let (ether_type, protocol, destination) = unsafe {
+        (
+            ptr::read((start + ETHER_TYPE) as *const [u8; 2]),
+            ptr::read((start + PROTOCOL) as *const u8),
+            ptr::read((start + DESTINATION) as *const [u8; 4]),
+        )
+    };
+    (ether_type == [0x08, 0x00]).then_some(Header {
+        protocol,
+        destination,
+    })
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses a program that can come here.
+    loop {}
+}
+
+// The kernel reads this section and lets GPL-compatible programs use all helpers.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

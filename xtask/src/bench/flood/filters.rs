@@ -1,0 +1,259 @@
+//! What filters in the gateway: ours, and what a user would pick instead, set
+//! up as its users do.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::Ipv4Addr;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use aya::Ebpf;
+
+use super::daemon::Daemon;
+use super::network::{Lan, Network};
+use super::object::{self, Object};
+use super::sets::Prefix;
+use crate::system::{call, output};
+
+/// Where an XDP program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Native,
+    Generic,
+}
+
+impl Hook {
+    /// As `monitor run --mode` takes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+
+    fn as_xdp_filter_has_it(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "skb",
+        }
+    }
+}
+
+/// A way to filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Nothing,
+    DropAll(Hook),
+    PassAll(Hook),
+    Ours(Hook),
+    LpmTrie(Hook),
+    /// clsact or TCX with the kernel's trie.
+    Tc,
+    Nftables,
+    Ipset,
+    XdpFilter(Hook),
+}
+
+impl Kind {
+    /// As a row of the table has it.
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Nothing => "no filter".to_owned(),
+            Self::DropAll(hook) => format!("{} XDP that drops everything", hook.name()),
+            Self::PassAll(hook) => format!("{} XDP that passes everything", hook.name()),
+            Self::Ours(hook) => format!("{} monitor", hook.name()),
+            Self::LpmTrie(hook) => format!("{} XDP with LPM_TRIE", hook.name()),
+            Self::Tc => "tc-bpf with LPM_TRIE".to_owned(),
+            Self::Nftables => "nftables interval set".to_owned(),
+            Self::Ipset => "ipset hash:net".to_owned(),
+            Self::XdpFilter(hook) => format!("{} xdp-filter, exact addresses", hook.name()),
+        }
+    }
+}
+
+/// What is blocked.
+#[derive(Clone, Copy)]
+pub(crate) struct Blocked<'a> {
+    pub(crate) prefixes: &'a [Prefix],
+    /// For xdp-filter, which knows no prefixes.
+    pub(crate) addresses: &'a [Ipv4Addr],
+}
+
+/// A filter that is in force.
+pub(crate) enum Filter {
+    Nothing,
+    /// Detached when it is closed.
+    Programs {
+        _held: Ebpf,
+    },
+    Daemon(Daemon),
+    /// Undone by these.
+    Commands(Vec<Command>),
+}
+
+impl Filter {
+    /// Puts it in force on one of the gateway's interfaces.
+    pub(crate) fn install(
+        kind: Kind,
+        blocked: Blocked<'_>,
+        lan: Lan,
+        network: &Network<'_>,
+        object: &Object,
+    ) -> Result<Self> {
+        let to = (&network.gateway, lan.interface());
+        let ebpf = || object.load(blocked.prefixes.len());
+        Ok(match kind {
+            Kind::Nothing => Self::Nothing,
+            Kind::DropAll(hook) => programs(ebpf()?, |ebpf| {
+                object::attach_xdp(ebpf, "drop_all", to, hook)
+            })?,
+            Kind::PassAll(hook) => programs(ebpf()?, |ebpf| {
+                object::attach_xdp(ebpf, "pass_all", to, hook)
+            })?,
+            Kind::LpmTrie(hook) => programs(ebpf()?, |ebpf| {
+                object::fill_trie(ebpf, blocked.prefixes)?;
+                object::attach_xdp(ebpf, "lpm_xdp", to, hook)
+            })?,
+            Kind::Tc => programs(ebpf()?, |ebpf| {
+                object::fill_trie(ebpf, blocked.prefixes)?;
+                object::attach_tc(ebpf, "lpm_tc", to)
+            })?,
+            Kind::Ours(hook) => Self::Daemon(ours(blocked.prefixes, lan, hook, network)?),
+            Kind::Nftables => nftables(blocked.prefixes, network)?,
+            Kind::Ipset => ipset(blocked.prefixes, network)?,
+            Kind::XdpFilter(hook) => xdp_filter(blocked.addresses, lan, hook, network)?,
+        })
+    }
+
+    /// Takes it out of force.
+    pub(crate) fn remove(self, network: &Network<'_>) -> Result<()> {
+        match self {
+            Self::Nothing | Self::Programs { .. } => Ok(()),
+            Self::Daemon(daemon) => daemon.remove(network),
+            Self::Commands(commands) => commands
+                .into_iter()
+                .map(|mut command| output(&mut command).map(drop))
+                // All of them, whatever becomes of the first.
+                .fold(Ok(()), Result::and),
+        }
+    }
+}
+
+fn programs(mut ebpf: Ebpf, attach: impl FnOnce(&mut Ebpf) -> Result<()>) -> Result<Filter> {
+    attach(&mut ebpf)?;
+    Ok(Filter::Programs { _held: ebpf })
+}
+
+fn ours(prefixes: &[Prefix], lan: Lan, hook: Hook, network: &Network<'_>) -> Result<Daemon> {
+    let folder = Network::runtime_dir().join("policies");
+    fs::create_dir_all(&folder).context("the policies' folder")?;
+    // A policy without a prefix is refused; one of the other family costs nothing.
+    let list = if prefixes.is_empty() {
+        "2001:db8:bad::/48\n".to_owned()
+    } else {
+        lines(prefixes)
+    };
+    fs::write(folder.join("blocked.txt"), list).context("the list")?;
+    fs::write(
+        folder.join("blocked.yaml"),
+        "version: 1\npolicies:\n  - name: blocked\n    action: drop\n    destinations: [{list: blocked.txt}]\n",
+    )
+    .context("the policy")?;
+    Daemon::start(network, lan, hook, &folder)
+}
+
+fn lines(prefixes: &[Prefix]) -> String {
+    prefixes.iter().fold(String::new(), |mut text, prefix| {
+        let _ = writeln!(text, "{prefix}");
+        text
+    })
+}
+
+fn nftables(prefixes: &[Prefix], network: &Network<'_>) -> Result<Filter> {
+    let mut elements = String::new();
+    for prefix in prefixes {
+        let _ = write!(elements, "{prefix},");
+    }
+    let set = if prefixes.is_empty() {
+        String::new()
+    } else {
+        format!("elements = {{ {elements} }}")
+    };
+    let file = Network::runtime_dir().join("blocked.nft");
+    let rules = format!(
+        "table ip flood {{
+  set blocked {{ type ipv4_addr; flags interval; {set} }}
+  chain pre {{ type filter hook prerouting priority raw; ip daddr @blocked drop; }}
+}}
+"
+    );
+    fs::write(&file, rules).with_context(|| file.display().to_string())?;
+    output(network.gateway.command("nft").arg("-f").arg(&file))?;
+    let mut undo = network.gateway.command("nft");
+    undo.args(["delete", "table", "ip", "flood"]);
+    Ok(Filter::Commands(vec![undo]))
+}
+
+fn ipset(prefixes: &[Prefix], network: &Network<'_>) -> Result<Filter> {
+    let mut text = "create blocked hash:net maxelem 1048576\n".to_owned();
+    for prefix in prefixes {
+        let _ = writeln!(text, "add blocked {prefix}");
+    }
+    let file = Network::runtime_dir().join("blocked.ipset");
+    fs::write(&file, text).with_context(|| file.display().to_string())?;
+    output(
+        network
+            .gateway
+            .command("ipset")
+            .arg("restore")
+            .arg("-file")
+            .arg(&file),
+    )?;
+    let rule = [
+        "PREROUTING",
+        "-m",
+        "set",
+        "--match-set",
+        "blocked",
+        "dst",
+        "-j",
+        "DROP",
+    ];
+    output(
+        network
+            .gateway
+            .command("iptables")
+            .args(["-t", "raw", "-A"])
+            .args(rule),
+    )?;
+    let mut rules = network.gateway.command("iptables");
+    rules.args(["-t", "raw", "-F"]);
+    let mut set = network.gateway.command("ipset");
+    set.args(["destroy", "blocked"]);
+    Ok(Filter::Commands(vec![rules, set]))
+}
+
+fn xdp_filter(
+    addresses: &[Ipv4Addr],
+    lan: Lan,
+    hook: Hook,
+    network: &Network<'_>,
+) -> Result<Filter> {
+    let mut load = network.gateway.command("xdp-filter");
+    load.args([
+        "load",
+        lan.interface(),
+        "--mode",
+        hook.as_xdp_filter_has_it(),
+    ]);
+    output(load.args(["--policy", "allow", "--features", "ipv4"]))?;
+    let mut undo = network.gateway.command("xdp-filter");
+    undo.args(["unload", lan.interface()]);
+    for address in addresses {
+        let added = call("xdp-filter", ["ip", &address.to_string(), "--mode", "dst"]);
+        if let Err(error) = added {
+            return Err(output(&mut undo).err().unwrap_or(error));
+        }
+    }
+    Ok(Filter::Commands(vec![undo]))
+}

@@ -1,0 +1,261 @@
+//! Three network namespaces: a generator, the gateway, a sink.
+
+use std::collections::HashMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::daemon;
+use crate::netns::Namespace;
+use crate::system::{BPFFS, Tree, output};
+
+/// The generator's source: a phone's MAC.
+pub(crate) const PHONE_MAC: [u8; 6] = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
+/// Of each interface of the gateway that the generator sends to.
+pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
+/// Of the sink.
+const SINK_MAC: &str = "02:00:00:00:00:03";
+/// The generator's source address.
+pub(crate) const PHONE: [u8; 4] = [192, 168, 50, 10];
+/// An address of the sink that a ping is answered from.
+pub(crate) const PINGED: &str = "10.77.0.2";
+
+const PREFIX: &str = "monitor-flood";
+
+/// A way into the gateway. There are two, so that two filters can be compared
+/// in turns without taking either down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lan {
+    First,
+    Second,
+}
+
+impl Lan {
+    /// The interface's name, the same in the generator's and the gateway's namespace.
+    pub(crate) fn interface(self) -> &'static str {
+        match self {
+            Self::First => "flood0",
+            Self::Second => "flood1",
+        }
+    }
+}
+
+/// Packets that a gateway's interface took in.
+#[derive(Clone, Debug)]
+pub(crate) struct Counters(HashMap<String, u64>);
+
+impl Counters {
+    pub(crate) fn received(&self, lan: Lan) -> Result<u64> {
+        self.0
+            .get(lan.interface())
+            .copied()
+            .with_context(|| format!("/proc/net/dev has no {}", lan.interface()))
+    }
+}
+
+/// The namespaces; they are removed with this value.
+pub(crate) struct Network<'a> {
+    pub(crate) tree: &'a Tree,
+    pub(crate) generator: Namespace,
+    pub(crate) gateway: Namespace,
+    pub(crate) sink: Namespace,
+    _lock: File,
+}
+
+impl<'a> Network<'a> {
+    /// Removes what an earlier run left, and makes everything.
+    pub(crate) fn make(tree: &'a Tree) -> Result<Self> {
+        let namespace = |role: &str| Namespace::new(format!("{PREFIX}-{role}"));
+        let network = Self {
+            tree,
+            generator: namespace("gen"),
+            gateway: namespace("gw"),
+            sink: namespace("sink"),
+            _lock: lock()?,
+        };
+        if let Some(error) = network.sweep().into_iter().next() {
+            return Err(error.context("the leftovers of an earlier run"));
+        }
+        fs::create_dir(Self::runtime_dir()).context("the run's folder")?;
+        network.build().context("the benchmark's network")?;
+        Ok(network)
+    }
+
+    /// Policies, rules, sockets and logs of the run.
+    pub(crate) fn runtime_dir() -> PathBuf {
+        PathBuf::from("/run").join(PREFIX)
+    }
+
+    /// The pins of the daemon.
+    pub(crate) fn pin_dir() -> PathBuf {
+        PathBuf::from(BPFFS).join(PREFIX)
+    }
+
+    /// Of the gateway, read at once.
+    pub(crate) fn counters(&self) -> Result<Counters> {
+        let text = self.gateway.enter(|| {
+            fs::read_to_string("/proc/thread-self/net/dev").context("/proc/thread-self/net/dev")
+        })?;
+        Ok(Counters(text.lines().filter_map(received).collect()))
+    }
+
+    fn build(&self) -> Result<()> {
+        for namespace in self.namespaces() {
+            namespace.add()?;
+            namespace.ip("link set lo up")?;
+            namespace.enter(|| {
+                // Nothing but the benchmark's own packets may be counted.
+                set("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
+                set("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
+                set("/proc/sys/net/ipv4/conf/all/rp_filter", "0")?;
+                set("/proc/sys/net/ipv4/conf/default/rp_filter", "0")
+            })?;
+        }
+        self.gateway
+            .enter(|| set("/proc/sys/net/ipv4/ip_forward", "1"))?;
+        for (lan, subnet) in [(Lan::First, 50), (Lan::Second, 51)] {
+            self.make_lan(lan, subnet)?;
+        }
+        self.make_wan()
+    }
+
+    fn make_lan(&self, lan: Lan, subnet: u8) -> Result<()> {
+        let (name, gateway) = (lan.interface(), self.gateway.name());
+        let (phone, own) = (mac(PHONE_MAC), mac(GATEWAY_MAC));
+        self.generator.ip(&format!(
+            "link add {name} address {phone} type veth peer name {name} address {own} netns {gateway}"
+        ))?;
+        // Without GRO or XDP on the receiver's side a veth takes no XDP frames.
+        output(
+            self.gateway
+                .command("ethtool")
+                .args(["-K", name, "gro", "on"]),
+        )?;
+        for (namespace, last) in [(&self.gateway, 1), (&self.generator, 10)] {
+            namespace.ip(&format!("addr add 192.168.{subnet}.{last}/24 dev {name}"))?;
+            namespace.ip(&format!("link set {name} up"))?;
+        }
+        // `ip netns exec` mounts the namespace's own /sys.
+        output(
+            Command::new("ip")
+                .args(["netns", "exec", gateway, "sh", "-c"])
+                .arg(format!("echo 1 > /sys/class/net/{name}/threaded")),
+        )?;
+        self.gateway.ip(&format!(
+            "neigh add 192.168.{subnet}.10 lladdr {phone} dev {name} nud permanent"
+        ))?;
+        self.generator.ip(&format!(
+            "neigh add 192.168.{subnet}.1 lladdr {own} dev {name} nud permanent"
+        ))
+    }
+
+    fn make_wan(&self) -> Result<()> {
+        let own = mac(GATEWAY_MAC);
+        self.sink.ip(&format!(
+            "link add eth0 address {SINK_MAC} type veth peer name wan0 address {own} netns {}",
+            self.gateway.name()
+        ))?;
+        self.gateway.ip("addr add 10.77.0.1/24 dev wan0")?;
+        self.sink.ip(&format!("addr add {PINGED}/24 dev eth0"))?;
+        self.gateway.ip("link set wan0 up")?;
+        self.sink.ip("link set eth0 up")?;
+        self.gateway.ip(&format!(
+            "neigh add {PINGED} lladdr {SINK_MAC} dev wan0 nud permanent"
+        ))?;
+        self.sink.ip(&format!(
+            "neigh add 10.77.0.1 lladdr {own} dev eth0 nud permanent"
+        ))?;
+        self.gateway
+            .ip(&format!("route add default via {PINGED}"))?;
+        self.sink.ip("route add default via 10.77.0.1")?;
+        self.generator.ip("route add default via 192.168.50.1")
+    }
+
+    fn namespaces(&self) -> [&Namespace; 3] {
+        [&self.generator, &self.gateway, &self.sink]
+    }
+
+    /// Goes on after an error, and returns all of them.
+    fn sweep(&self) -> Vec<anyhow::Error> {
+        let mut errors = Vec::new();
+        let mut note = |done: Result<()>| errors.extend(done.err());
+        if self.gateway.exists() {
+            note(daemon::kill_leftover(self));
+        }
+        if Self::pin_dir().exists() {
+            note(daemon::detach(self));
+        }
+        note(remove_dir(&Self::pin_dir()));
+        for namespace in self.namespaces() {
+            if namespace.exists() {
+                note(namespace.delete());
+            }
+        }
+        note(remove_dir(&Self::runtime_dir()));
+        errors
+    }
+}
+
+impl Drop for Network<'_> {
+    fn drop(&mut self) {
+        for error in self.sweep() {
+            eprintln!("xtask: taking down: {error:#}");
+        }
+    }
+}
+
+/// One run at a time: the next would take this one down as a leftover.
+fn lock() -> Result<File> {
+    let path = format!("/run/{PREFIX}.lock");
+    let file = File::create(&path).with_context(|| path.clone())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another benchmark is running ({path} is locked)"),
+        Err(TryLockError::Error(error)) => Err(error).context(path),
+    }
+}
+
+fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", path.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// /proc/sys/net is that of the namespace of the thread that opens it.
+fn set(sysctl: &str, value: &str) -> Result<()> {
+    fs::write(sysctl, value).with_context(|| sysctl.to_owned())
+}
+
+fn mac(address: [u8; 6]) -> String {
+    address.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// Interface and received packets of a line of /proc/net/dev.
+fn received(line: &str) -> Option<(String, u64)> {
+    let (name, numbers) = line.split_once(':')?;
+    let packets = numbers.split_whitespace().nth(1)?.parse().ok()?;
+    Some((name.trim().to_owned(), packets))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_are_the_second_number_of_an_interface() {
+        let line = "flood0: 600 10 0 3 0 0 0 0 1200 20 0 0 0 0 0 0";
+        assert_eq!(received(line), Some(("flood0".to_owned(), 10)));
+        assert_eq!(received("Inter-|   Receive  |  Transmit"), None);
+    }
+
+    #[test]
+    fn macs_are_written_as_ip_reads_them() {
+        assert_eq!(mac(PHONE_MAC), "64:cc:2e:11:22:33");
+    }
+}

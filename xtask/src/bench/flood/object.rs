@@ -1,0 +1,151 @@
+//! The kernel programs of this benchmark: compiled when it is asked for.
+
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, PerCpuArray};
+use aya::programs::tc::{SchedClassifier, TcAttachType};
+use aya::programs::{Xdp, XdpMode};
+use aya::{Ebpf, EbpfLoader, Pod};
+
+use super::filters::Hook;
+use super::sets::Prefix;
+use crate::netns::Namespace;
+use crate::system::Tree;
+
+/// The bytes of the compiled programs.
+pub(crate) struct Object(Vec<u8>);
+
+/// As `monitor-ebpf/src/bin/flood.rs` has it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Template {
+    pub(crate) headers: [u8; 34],
+    pub(crate) padding: [u8; 2],
+    pub(crate) sum: u32,
+}
+
+// SAFETY: integers without gaps, `repr(C)`.
+unsafe impl Pod for Template {}
+
+impl Object {
+    /// Compiles them, as the build script of `monitor` does the daemon's.
+    pub(crate) fn build(tree: &Tree) -> Result<Self> {
+        let target =
+            env::var_os("CARGO_TARGET_DIR").map_or(tree.root.join("target"), PathBuf::from);
+        let file = target.join("bpfel-unknown-none/release/flood");
+        if let Some(cargo) = env::var_os("CARGO") {
+            let flags = format!(
+                "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_arch=\"{}\"']",
+                env::consts::ARCH
+            );
+            let built = Command::new(cargo)
+                .args(["build", "--release", "--quiet", "--package", "monitor-ebpf"])
+                .args(["--bin", "flood", "--features", "bench"])
+                .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
+                .args(["--config", &flags])
+                .env("RUSTC_BOOTSTRAP", "1")
+                .current_dir(&tree.root)
+                .status()
+                .context("cargo build")?;
+            ensure!(built.success(), "cargo build --bin flood: {built}");
+        }
+        let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
+        Ok(Self(bytes))
+    }
+
+    /// Makes its maps; the one of prefixes has room for so many.
+    pub(crate) fn load(&self, prefixes: usize) -> Result<Ebpf> {
+        let room = u32::try_from(prefixes.max(1)).context("prefixes")?;
+        EbpfLoader::new()
+            .map_max_entries("PREFIXES", room)
+            .load(&self.0)
+            .context("load the benchmark's programs")
+    }
+}
+
+/// Loads and attaches an XDP program to an interface of a namespace.
+pub(crate) fn attach_xdp(
+    ebpf: &mut Ebpf,
+    name: &str,
+    to: (&Namespace, &str),
+    hook: Hook,
+) -> Result<()> {
+    let (namespace, interface) = to;
+    let device = CString::new(interface)?;
+    let mode = match hook {
+        Hook::Native => XdpMode::Driver,
+        Hook::Generic => XdpMode::Skb,
+    };
+    let program = xdp(ebpf, name)?;
+    namespace.enter(|| {
+        program
+            .attach(device.as_c_str(), mode)
+            .with_context(|| format!("attach {name} to {interface}"))
+            .map(drop)
+    })
+}
+
+/// Loads an XDP program.
+pub(crate) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("no program {name}"))?;
+    let program: &mut Xdp = program.try_into()?;
+    program.load().with_context(|| format!("load {name}"))?;
+    Ok(program)
+}
+
+/// Loads and attaches the program for tc.
+pub(crate) fn attach_tc(ebpf: &mut Ebpf, name: &str, to: (&Namespace, &str)) -> Result<()> {
+    let (namespace, interface) = to;
+    let device = CString::new(interface)?;
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("no program {name}"))?;
+    let program: &mut SchedClassifier = program.try_into()?;
+    program.load().with_context(|| format!("load {name}"))?;
+    namespace.enter(|| {
+        program
+            .attach(device.as_c_str(), TcAttachType::Ingress)
+            .with_context(|| format!("attach {name} to {interface}"))
+            .map(drop)
+    })
+}
+
+/// Fills the kernel's trie.
+pub(crate) fn fill_trie(ebpf: &mut Ebpf, prefixes: &[Prefix]) -> Result<()> {
+    let mut trie: LpmTrie<_, [u8; 4], u32> =
+        LpmTrie::try_from(ebpf.map_mut("PREFIXES").context("no map PREFIXES")?)?;
+    for prefix in prefixes {
+        let key = Key::new(u32::from(prefix.length), prefix.address.octets());
+        trie.insert(&key, &1, 0)
+            .with_context(|| format!("insert {prefix}"))?;
+    }
+    Ok(())
+}
+
+/// Writes the first elements of an array map.
+pub(crate) fn fill_array<T: Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) -> Result<()> {
+    let map = ebpf
+        .map_mut(name)
+        .with_context(|| format!("no map {name}"))?;
+    let mut array: Array<_, T> = Array::try_from(map)?;
+    for (index, value) in (0..).zip(values) {
+        array
+            .set(index, value, 0)
+            .with_context(|| format!("{name}[{index}]"))?;
+    }
+    Ok(())
+}
+
+/// What the sink counted.
+pub(crate) fn received(ebpf: &Ebpf) -> Result<u64> {
+    let map = ebpf.map("RECEIVED").context("no map RECEIVED")?;
+    let cells: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;
+    Ok(cells.get(&0, 0).context("RECEIVED")?.iter().sum())
+}

@@ -1,0 +1,213 @@
+//! What is blocked and what is sent to: the same in every run.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+/// Destinations that a generator chooses from, as many as its map holds.
+pub(crate) const DESTINATIONS: usize = 65_536;
+
+/// An IPv4 prefix; host bits are zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Prefix {
+    pub(crate) address: Ipv4Addr,
+    /// 0 to 32.
+    pub(crate) length: u8,
+}
+
+impl Prefix {
+    fn slash_24(address: u32) -> Self {
+        Self {
+            address: (address & 0xffff_ff00).into(),
+            length: 24,
+        }
+    }
+
+    fn first(self) -> u32 {
+        self.address.into()
+    }
+
+    fn last(self) -> u32 {
+        self.first() | u32::MAX.checked_shr(self.length.into()).unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}/{}", self.address, self.length)
+    }
+}
+
+/// Prefixes and destinations of one run.
+pub(crate) struct Sets {
+    /// Random /24, none of which holds an innocent destination.
+    pub(crate) random: Vec<Prefix>,
+    /// The whole IPv4 table, where the file is there.
+    pub(crate) table: Vec<Prefix>,
+    /// Inside `random`.
+    pub(crate) blocked: Vec<Ipv4Addr>,
+    /// Outside `random` and `table`.
+    pub(crate) innocent: Vec<Ipv4Addr>,
+}
+
+impl Sets {
+    /// `count` random /24, and the table of `file`, one prefix a line before a tab.
+    pub(crate) fn make(count: usize, file: Option<&Path>) -> Result<Self> {
+        let mut random = StdRng::seed_from_u64(4);
+        let table = file.map_or_else(|| Ok(Vec::new()), read_table)?;
+        let ranges = merged(&table);
+        let innocent: Vec<Ipv4Addr> = std::iter::repeat_with(|| public(&mut random))
+            .filter(|&address| !holds(&ranges, address))
+            .take(DESTINATIONS)
+            .map(Ipv4Addr::from)
+            .collect();
+        let mut kept: Vec<u32> = innocent
+            .iter()
+            .map(|&address| u32::from(address) >> 8)
+            .collect();
+        kept.sort_unstable();
+        let prefixes = slash_24s(&mut random, count, &kept);
+        let blocked = std::iter::repeat_with(|| {
+            let prefix = prefixes[random.random_range(0..prefixes.len())];
+            Ipv4Addr::from(prefix.first() | random.random_range(0..256))
+        });
+        Ok(Self {
+            blocked: blocked.take(DESTINATIONS).collect(),
+            random: prefixes.clone(),
+            table,
+            innocent,
+        })
+    }
+}
+
+/// Sorted and each once, in an order that is the same every time.
+fn slash_24s(random: &mut StdRng, count: usize, without: &[u32]) -> Vec<Prefix> {
+    let mut seen = std::collections::HashSet::new();
+    std::iter::repeat_with(|| public(random))
+        .filter(|address| {
+            without.binary_search(&(address >> 8)).is_err() && seen.insert(address >> 8)
+        })
+        .take(count)
+        .map(Prefix::slash_24)
+        .collect()
+}
+
+/// A unicast address outside the reserved ranges that lie below 224.0.0.0.
+fn public(random: &mut StdRng) -> u32 {
+    loop {
+        let address: u32 = random.random_range(0x0100_0000..0xe000_0000);
+        let [a, b, ..] = address.to_be_bytes();
+        let reserved = matches!(
+            (a, b),
+            (10 | 127, _)
+                | (100, 64..=127)
+                | (169, 254)
+                | (172, 16..=31)
+                | (192, 0 | 88 | 168)
+                | (198, 18 | 19 | 51)
+                | (203, 0)
+        );
+        if !reserved {
+            return address;
+        }
+    }
+}
+
+fn read_table(file: &Path) -> Result<Vec<Prefix>> {
+    let mut text = String::new();
+    let packed = File::open(file).with_context(|| file.display().to_string())?;
+    flate2::read::GzDecoder::new(packed)
+        .read_to_string(&mut text)
+        .with_context(|| file.display().to_string())?;
+    let prefixes = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| prefix(line).with_context(|| format!("{}: {line}", file.display())))
+        .collect::<Result<Vec<_>>>()?;
+    ensure!(!prefixes.is_empty(), "{} is empty", file.display());
+    Ok(prefixes)
+}
+
+fn prefix(line: &str) -> Option<Prefix> {
+    let (address, length) = line.split_whitespace().next()?.split_once('/')?;
+    Some(Prefix {
+        address: address.parse().ok()?,
+        length: length.parse().ok()?,
+    })
+}
+
+/// Ranges that do not touch, ascending.
+fn merged(prefixes: &[Prefix]) -> Vec<(u32, u32)> {
+    let mut sorted = prefixes.to_vec();
+    sorted.sort_unstable();
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for prefix in sorted {
+        match ranges.last_mut() {
+            Some((_, last)) if prefix.first() <= last.saturating_add(1) => {
+                *last = (*last).max(prefix.last());
+            }
+            _ => ranges.push((prefix.first(), prefix.last())),
+        }
+    }
+    ranges
+}
+
+fn holds(ranges: &[(u32, u32)], address: u32) -> bool {
+    let after = ranges.partition_point(|&(first, _)| first <= address);
+    after > 0 && address <= ranges[after - 1].1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocked_destinations_are_inside_and_innocent_ones_outside() {
+        let sets = Sets::make(1000, None).unwrap();
+        let ranges = merged(&sets.random);
+        assert_eq!(sets.random.len(), 1000);
+        assert!(
+            sets.blocked
+                .iter()
+                .all(|&address| holds(&ranges, address.into()))
+        );
+        assert!(
+            !sets
+                .innocent
+                .iter()
+                .any(|&address| holds(&ranges, address.into()))
+        );
+        assert_eq!(
+            (sets.blocked.len(), sets.innocent.len()),
+            (DESTINATIONS, DESTINATIONS)
+        );
+    }
+
+    #[test]
+    fn ranges_hold_their_edges() {
+        let all = [
+            prefix("8.0.0.0/9\t1").unwrap(),
+            prefix("8.128.0.0/9").unwrap(),
+            prefix("1.1.1.1/32").unwrap(),
+        ];
+        let ranges = merged(&all);
+        assert_eq!(
+            ranges,
+            [(0x0101_0101, 0x0101_0101), (0x0800_0000, 0x08ff_ffff)]
+        );
+        for (address, inside) in [
+            (0x07ff_ffff, false),
+            (0x0800_0000, true),
+            (0x08ff_ffff, true),
+            (0x0900_0000, false),
+        ] {
+            assert_eq!(holds(&ranges, address), inside, "{address:x}");
+        }
+    }
+}
