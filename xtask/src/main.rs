@@ -30,6 +30,8 @@ enum Verb {
     /// A phone, the gateway and the internet as network namespaces of this
     /// machine, with the real daemon on the gateway.
     Lab,
+    /// What the control plane takes: check, start, reload, commands, memory.
+    BenchControl,
     /// Nanoseconds for each look-up, of the trie and of the kernel's.
     BenchLookup,
     /// The daemon on a real interface, with the policies that ship.
@@ -65,6 +67,10 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Lab => {
             system::become_root()?;
             lab::run(&tree)
+        }
+        Verb::BenchControl => {
+            system::become_root()?;
+            bench::control::run(&tree)
         }
         Verb::BenchLookup => {
             system::become_root()?;

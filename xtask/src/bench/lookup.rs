@@ -30,7 +30,6 @@ enum Method {
 /// One loaded program, and the time that it took in each round.
 struct Case {
     set: String,
-    method: Method,
     chained: bool,
     hits: bool,
     object: Ebpf,
@@ -107,13 +106,13 @@ fn build(root: &Path) -> Result<PathBuf> {
 fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<()> {
     let trie = Trie::new(&set.prefixes);
     println!(
-        "{}: skip {}, direct {}, {} nodes, {} values, {:.2} MiB",
+        "{}: skip {}, direct {}, {} nodes, {} values, {} KiB",
         set.name,
         trie.skip,
         trie.direct,
         trie.nodes.len(),
         trie.values.len() * 2,
-        (trie.nodes.len() * 16 + trie.values.len() * 8) as f64 / f64::from(1 << 20)
+        (trie.nodes.len() * 16 + trie.values.len() * 8) / 1024
     );
     for chained in [false, true] {
         for hits in [true, false] {
@@ -121,7 +120,6 @@ fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<
                 let destinations = if hits { &set.hits } else { &set.anywhere };
                 cases.push(Case {
                     set: set.name.clone(),
-                    method,
                     chained,
                     hits,
                     object: load(object, set, &trie, destinations, method, chained)?,
@@ -190,17 +188,24 @@ fn load<A: Family>(
         }
         Method::LpmTrie => fill_lpm(&mut object, &lpm, set)?,
     }
-    let number = |address: &A| address.to_number() << (128 - u32::from(A::BITS));
+    let halves = |address: &A| {
+        let bytes = (address.to_number() << (128 - u32::from(A::BITS))).to_be_bytes();
+        let half = |at: usize| {
+            bytes[at..at + 8]
+                .iter()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+        };
+        [half(0), half(8)]
+    };
     if A::IPV6 {
         let mut map: Array<_, [u64; 2]> = map(&mut object, list)?;
         for (index, address) in (0..).zip(destinations) {
-            let number = number(address);
-            map.set(index, &[(number >> 64) as u64, number as u64], 0)?;
+            map.set(index, &halves(address), 0)?;
         }
     } else {
         let mut map: Array<_, u64> = map(&mut object, list)?;
         for (index, address) in (0..).zip(destinations) {
-            map.set(index, &((number(address) >> 96) as u64), 0)?;
+            map.set(index, &(halves(address)[0] >> 32), 0)?;
         }
     }
     program(&mut object)?.load()?;
@@ -222,7 +227,7 @@ fn fill_lpm<A: Family>(object: &mut Ebpf, name: &str, set: &Set<A>) -> Result<()
     } else {
         let mut map: LpmTrie<_, [u8; 4], u32> = map(object, name)?;
         for prefix in each {
-            let octets = (prefix.address.to_number() as u32).to_be_bytes();
+            let octets = u32::try_from(prefix.address.to_number())?.to_be_bytes();
             map.insert(
                 &Key::new(prefix.length.into(), octets),
                 &prefix.match_set,
@@ -256,8 +261,9 @@ impl Case {
         options.repeat = RUNS;
         let result = program(&mut self.object)?.test_run(options)?;
         let duration: Duration = result.duration;
-        self.rounds
-            .push(duration.as_nanos() as f64 / DESTINATIONS as f64);
+        #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+        let each = DESTINATIONS as f64;
+        self.rounds.push(duration.as_secs_f64() * 1e9 / each);
         Ok(())
     }
 

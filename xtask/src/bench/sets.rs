@@ -94,6 +94,14 @@ where
     Ok(Set::new(name, networks))
 }
 
+/// The prefixes of a table as they are written.
+pub(crate) fn lines(path: &Path) -> Result<Vec<String>> {
+    let text = text(path)?;
+    let columns = text.lines().filter_map(|line| line.split('\t').next());
+    let prefixes = columns.filter(|prefix| prefix.contains('/'));
+    Ok(prefixes.map(str::to_owned).collect())
+}
+
 fn text(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| path.display().to_string())?;
     let mut text = String::new();

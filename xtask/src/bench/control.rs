@@ -1,0 +1,340 @@
+//! What the control plane costs: checking, starting, reloading, commands, and
+//! the kernel's memory, over the size of the ruleset.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::MapData;
+use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, SysconfVar, sysconf};
+use tempfile::TempDir;
+
+use super::report::{Report, Row};
+use super::sets;
+use crate::netns::Namespace;
+use crate::system::{BPFFS, Tree, call, mount_bpffs};
+
+const ROUNDS: usize = 7;
+/// How long an idle daemon is watched.
+const IDLE: Duration = Duration::from_secs(10);
+/// How long a daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Measures and prints.
+pub(crate) fn run(tree: &Tree) -> Result<()> {
+    mount_bpffs()?;
+    let ranges = sets::ranges(&tree.root);
+    let table = |file: &str| sets::lines(&ranges.join(file));
+    let (ipv4, ipv6) = (table("asn-v4-cidr.txt.gz")?, table("asn-v6-cidr.txt.gz")?);
+    let mut report = Report::default();
+    for count in [1_000, 10_000, 100_000] {
+        let prefixes = sets::random(count).prefixes.into_iter();
+        let lines = prefixes.map(|prefix| format!("{}/{}", prefix.address, prefix.length));
+        measure(
+            tree,
+            &format!("{count} random /24"),
+            &lines.collect::<Vec<_>>(),
+            1,
+            &mut report,
+        )?;
+    }
+    let whole: Vec<String> = ipv4.into_iter().chain(ipv6).collect();
+    let name = format!("whole tables ({})", whole.len());
+    measure(tree, &name, &whole, 1, &mut report)?;
+    measure(
+        tree,
+        &format!("{name}, 1000 policies"),
+        &whole,
+        1000,
+        &mut report,
+    )?;
+    report.print();
+    report.write(&tree.root, "control")
+}
+
+fn measure(
+    tree: &Tree,
+    name: &str,
+    prefixes: &[String],
+    policies: usize,
+    report: &mut Report,
+) -> Result<()> {
+    println!("{name} …");
+    let bench = Bench::new(tree, prefixes, policies)?;
+    let mut add = |what: &str, unit, values| report.add(Row::new(name, what, unit, values));
+    let (mut seconds, mut memory) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let (second, mebibytes) = bench.check()?;
+        seconds.push(second);
+        memory.push(mebibytes);
+    }
+    add("check, whole process", "s", seconds);
+    add("check, peak memory", "MiB", memory);
+    let mut starts = Vec::new();
+    for _ in 1..ROUNDS {
+        let (daemon, second) = bench.start()?;
+        starts.push(second);
+        daemon.end(&bench)?;
+    }
+    add("start until ready", "s", starts);
+    let (daemon, _) = bench.start()?;
+    add(
+        "maps of the generation",
+        "MiB",
+        vec![bench.kernel_memory()?],
+    );
+    let (mut reloads, mut blocks) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        bench.write_small(round)?;
+        reloads.push(bench.ask(r#"{"verb":"reload"}"#)?);
+        let block = r#"{"verb":"change","effect":{"block":"203.0.113.77"},"device":null,"seconds":60,"undo":false,"reason":null}"#;
+        blocks.push(bench.ask(block)?);
+    }
+    add("reload, one policy changed", "s", reloads);
+    add("`block`, until it is in force", "s", blocks);
+    let (cpu, resident) = daemon.idle()?;
+    add("daemon, idle", "% of a CPU", vec![cpu]);
+    add("daemon, resident", "MiB", vec![resident]);
+    daemon.end(&bench)
+}
+
+/// Policies, a namespace and a place for pins; all of it goes with the value.
+struct Bench<'a> {
+    tree: &'a Tree,
+    directory: TempDir,
+    namespace: Namespace,
+    pins: PathBuf,
+}
+
+struct Daemon(Child);
+
+impl<'a> Bench<'a> {
+    fn new(tree: &'a Tree, prefixes: &[String], policies: usize) -> Result<Self> {
+        let name = format!("monitor-bench-{}", std::process::id());
+        let bench = Self {
+            tree,
+            directory: TempDir::new()?,
+            namespace: Namespace::new(name.clone()),
+            pins: Path::new(BPFFS).join(name),
+        };
+        bench.namespace.add()?;
+        bench
+            .namespace
+            .ip("link add wlan0 type veth peer name phone0")?;
+        bench.namespace.ip("link set wlan0 up")?;
+        bench.write(prefixes, policies)?;
+        bench.write_small(0)?;
+        Ok(bench)
+    }
+
+    fn policies(&self) -> PathBuf {
+        self.directory.path().join("policies")
+    }
+
+    /// Every policy has a list, and each of them some of the prefixes.
+    fn write(&self, prefixes: &[String], policies: usize) -> Result<()> {
+        let folder = self.policies();
+        fs::create_dir(&folder)?;
+        let mut yaml = "version: 1\npolicies:\n".to_owned();
+        for policy in 0..policies {
+            let list = prefixes.iter().skip(policy).step_by(policies);
+            let list: Vec<&str> = list.map(String::as_str).collect();
+            fs::write(folder.join(format!("{policy}.txt")), list.join("\n"))?;
+            writeln!(
+                yaml,
+                "  - {{name: p{policy}, action: count, destinations: [{{list: {policy}.txt}}]}}"
+            )?;
+        }
+        fs::write(folder.join("large.yaml"), yaml)?;
+        Ok(())
+    }
+
+    /// The policy that changes from round to round; by renaming, as editors do,
+    /// in a folder that the daemon does not watch.
+    fn write_small(&self, round: usize) -> Result<()> {
+        let yaml = format!(
+            "version: 1\npolicies:\n  - {{name: small, action: count, destinations: [203.0.113.{}]}}\n",
+            round + 1
+        );
+        fs::write(self.policies().join("small.yaml"), yaml)?;
+        Ok(())
+    }
+
+    /// Seconds and peak memory in MiB.
+    fn check(&self) -> Result<(f64, f64)> {
+        let start = Instant::now();
+        let child = Command::new(&self.tree.monitor)
+            .arg("check")
+            .arg(self.policies())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let pid = i32::try_from(child.id())?;
+        let mut status = 0;
+        // SAFETY: all fields are integers, for which zero is a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        // SAFETY: both pointers are to values of this function.
+        let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
+        ensure!(
+            waited == pid && status == 0,
+            "monitor check: status {status}"
+        );
+        #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+        let mebibytes = usage.ru_maxrss as f64 / 1024.0;
+        Ok((start.elapsed().as_secs_f64(), mebibytes))
+    }
+
+    /// The daemon, and the seconds until it answered.
+    fn start(&self) -> Result<(Daemon, f64)> {
+        let start = Instant::now();
+        let path = |name: &str| self.directory.path().join(name);
+        let child = self
+            .namespace
+            .command(&self.tree.monitor)
+            .args(["run", "--interface", "wlan0", "--listen", "127.0.0.1:0"])
+            .arg("--policies")
+            .arg(self.policies())
+            .arg("--state-dir")
+            .arg(path("state"))
+            .arg("--pin-dir")
+            .arg(&self.pins)
+            .arg("--socket")
+            .arg(path("socket"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(path("log"))?)
+            .spawn()?;
+        let daemon = Daemon(child);
+        while self.ask(r#"{"verb":"status"}"#).is_err() {
+            ensure!(start.elapsed() < PATIENCE, "the daemon does not answer");
+            thread::sleep(Duration::from_millis(2));
+        }
+        Ok((daemon, start.elapsed().as_secs_f64()))
+    }
+
+    /// Seconds until the daemon has done what one line asks for.
+    fn ask(&self, line: &str) -> Result<f64> {
+        let start = Instant::now();
+        let mut stream = UnixStream::connect(self.directory.path().join("socket"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.write_all(format!("{line}\n").as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        ensure!(!answer.is_empty(), "the daemon hung up");
+        ensure!(!answer.starts_with(r#"{"refused""#), "{answer}");
+        ensure!(!answer.contains(r#""success":false"#), "{answer}");
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// What the kernel counts for the maps of the generation in force, in MiB.
+    fn kernel_memory(&self) -> Result<f64> {
+        let mut bytes = 0_u64;
+        for version in fs::read_dir(&self.pins)? {
+            let version = version?.path();
+            for generation in fs::read_dir(&version)? {
+                let generation = generation?.path();
+                let is_one = generation
+                    .file_name()
+                    .is_some_and(|name| name.to_string_lossy().starts_with("gen-"));
+                if !is_one {
+                    continue;
+                }
+                for pin in fs::read_dir(&generation)? {
+                    bytes += map_memory(&pin?.path())?;
+                }
+            }
+        }
+        ensure!(bytes > 0, "no generation under {}", self.pins.display());
+        #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
+        Ok(bytes as f64 / f64::from(1 << 20))
+    }
+}
+
+/// 0 for what is no map: a program is pinned there too.
+fn map_memory(pin: &Path) -> Result<u64> {
+    let Ok(map) = MapData::from_pin(pin) else {
+        return Ok(0);
+    };
+    let fd = std::os::fd::AsFd::as_fd(map.fd()).as_raw_fd();
+    let info = fs::read_to_string(format!("/proc/self/fdinfo/{fd}"))?;
+    let memory = info.lines().find_map(|line| line.strip_prefix("memlock:"));
+    memory
+        .and_then(|bytes| bytes.trim().parse().ok())
+        .with_context(|| format!("{}: no memlock in fdinfo", pin.display()))
+}
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        let detach = ["detach", "--pin-dir"].map(std::ffi::OsString::from);
+        let arguments = detach.into_iter().chain([self.pins.clone().into()]);
+        // The namespace goes last: it holds what is attached. Errors are told, not raised.
+        for done in [
+            call(&self.tree.monitor.to_string_lossy(), arguments),
+            self.namespace.delete(),
+        ] {
+            if let Err(error) = done {
+                eprintln!("bench: {error:#}");
+            }
+        }
+    }
+}
+
+impl Daemon {
+    /// Ends it; the filter is detached, so that the next start is a first one.
+    fn end(mut self, bench: &Bench<'_>) -> Result<()> {
+        self.kill();
+        let pins = bench.pins.clone();
+        call(
+            &bench.tree.monitor.to_string_lossy(),
+            ["detach".into(), "--pin-dir".into(), pins.into_os_string()],
+        )?;
+        fs::remove_dir_all(bench.directory.path().join("state"))?;
+        Ok(())
+    }
+
+    fn kill(&mut self) {
+        // It may have ended by itself.
+        let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
+        let _ = self.0.wait();
+    }
+
+    /// Percent of a processor while nothing is asked of it, and resident MiB.
+    fn idle(&self) -> Result<(f64, f64)> {
+        let process = format!("/proc/{}", self.0.id());
+        let ticks = || -> Result<f64> {
+            let stat = fs::read_to_string(format!("{process}/stat"))?;
+            // After the name, which may hold spaces: utime and stime are 12th and 13th.
+            let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
+            let fields = rest.split_whitespace().skip(11).take(2);
+            fields.map(|field| Ok(field.parse::<f64>()?)).sum()
+        };
+        let before = ticks()?;
+        thread::sleep(IDLE);
+        let used = ticks()? - before;
+        #[expect(clippy::cast_precision_loss, reason = "it is a hundred")]
+        let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")? as f64;
+        let status = fs::read_to_string(format!("{process}/status"))?;
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes = resident.and_then(|text| text.trim().strip_suffix(" kB"));
+        let kibibytes: f64 = kibibytes.context("no VmRSS")?.trim().parse()?;
+        Ok((
+            100.0 * used / per_second / IDLE.as_secs_f64(),
+            kibibytes / 1024.0,
+        ))
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
