@@ -137,13 +137,13 @@ impl Clock<'_> {
         Ok(())
     }
 
+    /// Not told by the generation: one for the time may still be under way.
     fn change_policies(&self, text: &str, then: Arrived) -> Result<()> {
-        let before = self.gateway.generation("lan8")?;
         self.gateway.write_policies(text)?;
         wait_for("the changed file is in force", || {
-            Ok(self.gateway.generation("lan8")? != before)
-        })?;
-        must_be("the changed file", &self.bench.round()?, &then)
+            Ok(self.bench.round()? == then)
+        })
+        .map(drop)
     }
 }
 
