@@ -72,6 +72,8 @@ struct Current {
     runtime: RuntimeOverlay,
     /// What they cut off that nobody accepted.
     risks: Vec<RiskInForce>,
+    /// The time for which it was worked out what the policies do.
+    as_of: Timestamp,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     reload: Option<ReloadSnapshot>,
@@ -136,6 +138,7 @@ impl Core {
             devices,
             runtime,
             risks: Vec::new(),
+            as_of: moment.at,
             behind: false,
             reload: Some(ReloadSnapshot {
                 success: true,
@@ -204,7 +207,7 @@ impl Core {
         if unchanged {
             if let Ok(usable) = loaded.result {
                 // The same now, and perhaps not at the next edge.
-                current.take(usable);
+                current.take(usable, &moment);
                 self.keep_edges(&current, &moment);
             }
             return None;
@@ -217,7 +220,7 @@ impl Core {
         let mut current = lock(&self.current);
         let (error, mut notes) = match result {
             Ok((usable, applied)) => {
-                current.take(usable);
+                current.take(usable, &moment);
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
                 self.keep_edges(&current, &moment);
@@ -271,7 +274,8 @@ impl Core {
         Ok(changes)
     }
 
-    /// When to look at the clock next.
+    /// When to look at the clock next; it may be past, where an edge came while
+    /// a generation was made.
     pub(super) fn next_look(&self, moment: &Moment) -> Option<Timestamp> {
         let current = lock(&self.current);
         let policies = current.policies.iter();
@@ -280,7 +284,7 @@ impl Core {
             || current.behind;
         let soon = waits.then(|| moment.at + LOOK_AGAIN);
         policies
-            .filter_map(|policy| policy.next_edge(moment.at))
+            .filter_map(|policy| policy.next_edge(current.as_of))
             .chain(soon)
             .min()
     }
@@ -354,7 +358,7 @@ impl Core {
 }
 
 impl Current {
-    fn take(&mut self, usable: Usable) {
+    fn take(&mut self, usable: Usable, moment: &Moment) {
         let Usable {
             ruleset,
             policies,
@@ -362,6 +366,7 @@ impl Current {
         } = usable;
         self.ruleset = Some(ruleset);
         self.policies = policies;
+        self.as_of = moment.at;
         self.devices = devices;
         self.risks.clear();
     }
