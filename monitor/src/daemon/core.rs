@@ -74,6 +74,8 @@ struct Current {
     waiting: Waiting,
     /// The lists to fetch for them.
     feeds: Vec<Feed>,
+    /// The time for which it was worked out what the policies do.
+    as_of: Timestamp,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     /// What the policies were read from, until it is kept.
@@ -133,6 +135,7 @@ impl Core {
             risks: Vec::new(),
             waiting: Waiting::new(),
             feeds: loaded.feeds.clone(),
+            as_of: moment.at,
             behind: false,
             to_keep: error.is_none().then_some(read),
             reload: Some(ReloadSnapshot {
@@ -217,7 +220,7 @@ impl Core {
         if unchanged {
             if let Ok(usable) = loaded.result {
                 // The same now, and perhaps not at the next edge.
-                current.take(usable);
+                current.take(usable, &moment);
                 current.feeds.clone_from(&loaded.feeds);
                 self.keep_edges(&current, &moment);
                 drop(current);
@@ -233,7 +236,7 @@ impl Core {
         let mut current = lock(&self.current);
         let (error, mut notes) = match result {
             Ok((usable, applied)) => {
-                current.take(usable);
+                current.take(usable, &moment);
                 current.feeds.clone_from(&loaded.feeds);
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
@@ -291,7 +294,8 @@ impl Core {
         Ok(changes)
     }
 
-    /// When to look at the clock next.
+    /// When to look at the clock next; it may be past, where an edge came while
+    /// a generation was made.
     pub(super) fn next_look(&self, moment: &Moment) -> Option<Timestamp> {
         let current = lock(&self.current);
         let policies = current.policies.iter();
@@ -300,7 +304,7 @@ impl Core {
             || current.behind;
         let soon = waits.then(|| moment.at + LOOK_AGAIN);
         policies
-            .filter_map(|policy| policy.next_edge(moment.at))
+            .filter_map(|policy| policy.next_edge(current.as_of))
             .chain(soon)
             .min()
     }
@@ -382,7 +386,7 @@ impl Core {
 }
 
 impl Current {
-    fn take(&mut self, usable: Usable) {
+    fn take(&mut self, usable: Usable, moment: &Moment) {
         let Usable {
             ruleset,
             policies,
@@ -392,6 +396,7 @@ impl Current {
         self.to_keep = Some(read);
         self.ruleset = Some(ruleset);
         self.policies = policies;
+        self.as_of = moment.at;
         self.devices = devices;
         self.risks.clear();
     }

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::MapData;
-use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use tempfile::TempDir;
@@ -21,7 +20,7 @@ use tempfile::TempDir;
 use super::report::{Report, Row};
 use super::sets;
 use crate::netns::Namespace;
-use crate::system::{BPFFS, Tree, call, mount_bpffs};
+use crate::system::{BPFFS, Tree, mount_bpffs, output};
 
 const ROUNDS: usize = 7;
 /// How long an idle daemon is watched.
@@ -172,25 +171,23 @@ impl<'a> Bench<'a> {
     /// Seconds and peak memory in MiB.
     fn check(&self) -> Result<(f64, f64)> {
         let start = Instant::now();
-        let child = Command::new(&self.tree.monitor)
+        let mut child = Command::new(&self.tree.monitor)
             .arg("check")
             .arg(self.policies())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let pid = i32::try_from(child.id())?;
-        let mut status = 0;
-        // SAFETY: all fields are integers, for which zero is a value.
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: both pointers are to values of this function.
-        let waited = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut usage) };
-        ensure!(
-            waited == pid && status == 0,
-            "monitor check: status {status}"
-        );
-        #[expect(clippy::cast_precision_loss, reason = "shown with three digits")]
-        let mebibytes = usage.ru_maxrss as f64 / 1024.0;
-        Ok((start.elapsed().as_secs_f64(), mebibytes))
+        // Not from wait4(2): what that says begins with the memory of who started it.
+        let mut peak = 0.0_f64;
+        let status = loop {
+            if let Some(status) = child.try_wait()? {
+                break status;
+            }
+            peak = peak.max(mebibytes(child.id(), "VmHWM:").unwrap_or(0.0));
+            thread::sleep(Duration::from_millis(1));
+        };
+        ensure!(status.success(), "monitor check: {status}");
+        Ok((start.elapsed().as_secs_f64(), peak))
     }
 
     /// The daemon, and the seconds until it answered.
@@ -235,6 +232,11 @@ impl<'a> Bench<'a> {
         Ok(start.elapsed().as_secs_f64())
     }
 
+    fn detach(&self) -> Result<()> {
+        let mut command = Command::new(&self.tree.monitor);
+        output(command.args(["detach", "--pin-dir"]).arg(&self.pins)).map(drop)
+    }
+
     /// What the kernel counts for the maps of the generation in force, in MiB.
     fn kernel_memory(&self) -> Result<f64> {
         let mut bytes = 0_u64;
@@ -259,6 +261,18 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// A line of a process's `status`.
+fn mebibytes(process: u32, name: &str) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kibibytes = line.and_then(|text| text.trim().strip_suffix(" kB"));
+    let kibibytes: f64 = kibibytes
+        .with_context(|| format!("no {name}"))?
+        .trim()
+        .parse()?;
+    Ok(kibibytes / 1024.0)
+}
+
 /// 0 for what is no map: a program is pinned there too.
 fn map_memory(pin: &Path) -> Result<u64> {
     let Ok(map) = MapData::from_pin(pin) else {
@@ -274,16 +288,14 @@ fn map_memory(pin: &Path) -> Result<u64> {
 
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
-        let detach = ["detach", "--pin-dir"].map(std::ffi::OsString::from);
-        let arguments = detach.into_iter().chain([self.pins.clone().into()]);
-        // The namespace goes last: it holds what is attached. Errors are told, not raised.
-        for done in [
-            call(&self.tree.monitor.to_string_lossy(), arguments),
-            self.namespace.delete(),
-        ] {
-            if let Err(error) = done {
-                eprintln!("bench: {error:#}");
-            }
+        // What an error left; the namespace goes last. Errors are told, not raised.
+        if self.pins.exists()
+            && let Err(error) = self.detach()
+        {
+            eprintln!("bench: {error:#}");
+        }
+        if let Err(error) = self.namespace.delete() {
+            eprintln!("bench: {error:#}");
         }
     }
 }
@@ -292,11 +304,7 @@ impl Daemon {
     /// Ends it; the filter is detached, so that the next start is a first one.
     fn end(mut self, bench: &Bench<'_>) -> Result<()> {
         self.kill();
-        let pins = bench.pins.clone();
-        call(
-            &bench.tree.monitor.to_string_lossy(),
-            ["detach".into(), "--pin-dir".into(), pins.into_os_string()],
-        )?;
+        bench.detach()?;
         fs::remove_dir_all(bench.directory.path().join("state"))?;
         Ok(())
     }
@@ -322,14 +330,8 @@ impl Daemon {
         let used = ticks()? - before;
         #[expect(clippy::cast_precision_loss, reason = "it is a hundred")]
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")? as f64;
-        let status = fs::read_to_string(format!("{process}/status"))?;
-        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kibibytes = resident.and_then(|text| text.trim().strip_suffix(" kB"));
-        let kibibytes: f64 = kibibytes.context("no VmRSS")?.trim().parse()?;
-        Ok((
-            100.0 * used / per_second / IDLE.as_secs_f64(),
-            kibibytes / 1024.0,
-        ))
+        let share = 100.0 * used / per_second / IDLE.as_secs_f64();
+        Ok((share, mebibytes(self.0.id(), "VmRSS:")?))
     }
 }
 

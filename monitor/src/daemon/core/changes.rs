@@ -111,6 +111,7 @@ impl Core {
         let mut current = lock(&self.current);
         current.runtime = overlay;
         current.policies = policies;
+        current.as_of = moment.at;
         current.ruleset = Some(ruleset);
         current.behind = false;
         *lock(&self.loggers) = applied.loggers;
@@ -213,6 +214,7 @@ impl Current {
         }
         let before: BTreeMap<PolicyName, _> = self.policies.iter().map(doing).collect();
         let _ = self.runtime.put_on(&mut self.policies, moment);
+        self.as_of = moment.at;
         for (name, now) in self.policies.iter().map(doing) {
             if before.get(&name).is_some_and(|before| *before != now) {
                 let (rest, action) = now;

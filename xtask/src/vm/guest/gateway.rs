@@ -110,6 +110,13 @@ impl<'a> Gateway<'a> {
             .with_context(|| format!("no generation: {interface}"))
     }
 
+    /// Whether the generation in force has this policy.
+    pub(super) fn is_in_force(&self, policy: &str) -> Result<bool> {
+        let status = self.ask("status", &[])?;
+        let found = named(&status["policies"], policy);
+        Ok(found.is_ok_and(|policy| !policy["action"].is_null()))
+    }
+
     /// Checks how the filter is attached.
     pub(super) fn must_be_in_mode(&self, interface: &str, mode: &str) -> Result<()> {
         let found = self.interface(interface)?;
