@@ -47,7 +47,7 @@ enum Verb {
     #[command(hide = true)]
     InVm(vm::GuestArguments),
     /// What a gateway drops and forwards under a flood, with monitor and with
-    /// what one would use instead, in network namespaces of this machine.
+    /// what one would use instead. Not finished: its figures are not to be quoted.
     BenchFlood(bench::flood::Plan),
 }
 

@@ -87,13 +87,11 @@ fn high_half(number: u128) -> u64 {
     u64::try_from(number >> 64).expect("the lower half is shifted out")
 }
 
-/// Wide enough that few addresses need a second node, as far as the caches hold
-/// it: 2^18 nodes are 4 MiB.
+/// Wide enough that few addresses need a second node, and no wider: most packets
+/// are for addresses that no policy names, anywhere in these nodes, and the
+/// caches must hold them. 2^18 are 4 MiB.
 fn direct_bits(runs: usize) -> u32 {
-    match runs {
-        0..4096 => (runs.ilog2() + 3).max(MIN_DIRECT),
-        _ => 18,
-    }
+    (runs.ilog2() + 3).clamp(MIN_DIRECT, 18)
 }
 
 /// Sorted, the first from address 0, no two neighbours with the same match set.
