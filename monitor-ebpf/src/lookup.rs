@@ -28,6 +28,7 @@ pub(crate) fn lookup(destination: &Destination) -> Option<(u32, &'static MatchSe
 
 /// Both in host order.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "each half is what is left")]
 fn halves(address: [u8; 16]) -> [u64; 2] {
     let number = u128::from_be_bytes(address);
     [(number >> u64::BITS) as u64, number as u64]

@@ -90,6 +90,10 @@ pub(crate) extern "C" fn trie_ipv6(high: u64, low: u64) -> u32 {
 }
 
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most 18 bits are direct"
+)]
 fn walk<const STEPS: usize>(
     root: &Root,
     differs: u64,
@@ -121,6 +125,10 @@ fn walk<const STEPS: usize>(
 
 /// The value that a node gives, and the bits that it uses up.
 #[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is cut off is zero, or the other half"
+)]
 fn step(node: &Node, key: &impl Key, values: &Array<u64>) -> (u32, u32) {
     let part = key.next(STRIDE) as u32;
     match node.b >> KIND_SHIFT {
