@@ -40,7 +40,7 @@ fn refused(reason: &'static str, body: impl Into<Vec<u8>>) -> Bad {
 /// Contents that are no good list.
 pub(crate) fn contents() -> Vec<Bad> {
     let good = list();
-    let latin = [b"45.9.1.0/24 # caf\xe9\n".as_slice(), good.as_bytes()].concat();
+    let latin = [b"45.9.1.0/24 # \xe9t\xe9\n".as_slice(), good.as_bytes()].concat();
     let reserved = networks("10.1", 101);
     let replaced = |by: &str| good.replacen("45.9.1.0/24", by, 1);
     vec![
