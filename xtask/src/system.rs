@@ -42,11 +42,11 @@ fn build_daemon(root: &Path) -> Result<PathBuf> {
     // Cargo sets CARGO; the copy that sudo starts has none, and the user's copy built already.
     if let Some(cargo) = env::var_os("CARGO") {
         let built = Command::new(cargo)
-            .args(["build", "--release", "--quiet", "--package", "monitor"])
+            .args(["build", "--release", "--quiet", "--bin", "monitor"])
             .current_dir(root)
             .status()
             .context("cargo build")?;
-        ensure!(built.success(), "cargo build --package monitor: {built}");
+        ensure!(built.success(), "cargo build --bin monitor: {built}");
     }
     let monitor = env::current_exe()
         .context("where xtask lies")?

@@ -4,7 +4,7 @@
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
@@ -57,9 +57,9 @@ impl Generator {
         })
     }
 
-    /// As fast as it can, for about a time; returns for how long it sent without
-    /// a pause. To begin and to end a test run takes milliseconds in which nothing
-    /// is sent, so one run is made as long as the time, by the last run's speed.
+    /// As fast as it can, for about a time; returns for how long it sent. The
+    /// kernel measures that: to begin and to end a test run takes milliseconds
+    /// more, in which nothing is sent.
     pub(crate) fn flood(
         &self,
         network: &Network<'_>,
@@ -71,9 +71,7 @@ impl Generator {
             let speed = self.frames_per_second.load(Ordering::Relaxed);
             let milliseconds = u64::try_from(time.as_millis())?;
             let frames = (speed * milliseconds / 1000).clamp(BATCH.into(), MOST);
-            let start = Instant::now();
-            self.send(lan, u32::try_from(frames)?)?;
-            let lasted = start.elapsed();
+            let lasted = self.send(lan, u32::try_from(frames)?)?;
             let speed = frames * 1_000_000 / u64::try_from(lasted.as_micros())?.max(1);
             self.frames_per_second.store(speed, Ordering::Relaxed);
             Ok(lasted)
@@ -92,14 +90,14 @@ impl Generator {
         })
     }
 
-    fn send(&self, lan: Lan, frames: u32) -> Result<()> {
+    fn send(&self, lan: Lan, frames: u32) -> Result<Duration> {
         let program: &Xdp = self
             .ebpf
             .program("generate")
             .context("no program generate")?
             .try_into()?;
         let interface = if_nametoindex(lan.interface()).context(lan.interface())?;
-        program
+        let result = program
             .test_run(TestRunOptions {
                 data_in: Some(&[0; FRAME]),
                 ctx_in: Some(&context(interface)),
@@ -107,8 +105,9 @@ impl Generator {
                 attrs: TestRunAttrs::new().xdp_live_frames(BATCH),
                 ..TestRunOptions::new()
             })
-            .context("send")
-            .map(drop)
+            .context("send")?;
+        // For each frame, in whole nanoseconds.
+        Ok(result.duration * frames)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gateway's receiving thread and the sink: what arrived, and at what cost.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,32 +14,26 @@ use super::object::{self, Object};
 
 /// The gateway's processor; the sink's work is done on it as well.
 const RECEIVER_CPU: usize = 1;
-/// Until the rings are full and the caches warm.
-const WARM_UP: Duration = Duration::from_millis(60);
-/// The part of a measurement for which other processes may keep the receiving
-/// thread waiting, and how often it is measured again where they do.
+/// The part of a flood for which other processes may keep the receiving thread
+/// waiting, and how often it is measured again where they do.
 const WAITING: f64 = 0.05;
 const TRIES: u32 = 12;
-/// Counters that were read within this time belong together.
-const AT_ONCE: Duration = Duration::from_millis(1);
-const SAMPLES: u32 = 100;
+/// More would be a mistake of the measurement: what is in the rings is worked off
+/// after the flood, and is little.
+const MOST_BUSY: f64 = 1.02;
 /// Until what is under way has arrived.
-const DRAIN: Duration = Duration::from_millis(30);
+const DRAIN: Duration = Duration::from_millis(20);
 
 /// What happened in one flood.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flood {
-    /// While it was measured: packets a second taken in by the gateway.
+    /// Packets a second taken in by the gateway.
     pub(crate) taken: f64,
-    /// While it was measured: packets a second that reached the sink.
+    /// Packets a second that reached the sink.
     pub(crate) forwarded: f64,
     /// Nanoseconds of the receiving thread per packet taken in.
     pub(crate) nanoseconds: f64,
-    /// Share of the time for which the receiving thread waited for its processor.
-    waited: f64,
-    /// Whether the flood lasted as long as the measurement.
-    whole: bool,
-    /// From before the flood to after the last packet.
+    /// All packets of it, and of those that were measured again.
     pub(crate) total: Total,
 }
 
@@ -58,9 +52,10 @@ pub(crate) struct Receiver<'a> {
     threads: [Pid; 2],
 }
 
+/// Counters while nothing is under way: the kernel brings a thread's times up to
+/// date when it sleeps.
 #[derive(Clone, Copy)]
 struct Sample {
-    at: Instant,
     taken: u64,
     forwarded: u64,
     ran: u64,
@@ -84,43 +79,22 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    /// Floods one of the gateway's interfaces, and measures for a time; again
-    /// where something else ran on the gateway's processor meanwhile.
+    /// Floods one of the gateway's interfaces for about a time; again where
+    /// something else ran on the gateway's processor meanwhile.
     pub(crate) fn flood(&self, generator: &Generator, lan: Lan, time: Duration) -> Result<Flood> {
         let mut total = Total::default();
         for _ in 0..TRIES {
-            let mut flood = self.flood_once(generator, lan, time)?;
-            total.taken += flood.total.taken;
-            total.forwarded += flood.total.forwarded;
-            if flood.whole && flood.waited <= WAITING {
-                flood.total = total;
-                return Ok(flood);
+            let before = self.sample(lan)?;
+            let sent = generator.flood(self.network, lan, time)?;
+            thread::sleep(DRAIN);
+            let after = self.sample(lan)?;
+            total = total.plus(after.since(before));
+            let waited = Duration::from_nanos(after.waited - before.waited);
+            if waited <= sent.mul_f64(WAITING) {
+                return rates(before, after, sent, total);
             }
         }
-        bail!(
-            "in {TRIES} tries the flood was too short or other processes kept the gateway's processor busy"
-        )
-    }
-
-    fn flood_once(&self, generator: &Generator, lan: Lan, time: Duration) -> Result<Flood> {
-        let before = self.sample(lan)?;
-        let (start, end, lasted) = thread::scope(|scope| {
-            // A quarter more: the speed is that of the last time.
-            let whole = (WARM_UP + time) * 5 / 4;
-            let sender = scope.spawn(move || generator.flood(self.network, lan, whole));
-            thread::sleep(WARM_UP);
-            let start = self.sample(lan);
-            thread::sleep(time);
-            let end = self.sample(lan);
-            let sent = sender
-                .join()
-                .unwrap_or_else(|payload| std::panic::resume_unwind(payload));
-            Ok::<_, anyhow::Error>((start?, end?, sent?))
-        })?;
-        thread::sleep(DRAIN);
-        let mut flood = rates(start, end, self.sample(lan)?.since(before))?;
-        flood.whole = lasted >= end.at - before.at;
-        Ok(flood)
+        bail!("in {TRIES} tries other processes kept the gateway's processor busy")
     }
 
     /// Sends some frames slowly, and tells what became of them.
@@ -142,24 +116,23 @@ impl<'a> Receiver<'a> {
             Lan::First => self.threads[0],
             Lan::Second => self.threads[1],
         };
-        self.network.gateway.enter(|| {
-            for _ in 0..SAMPLES {
-                let at = Instant::now();
-                let taken = Network::counters()?.received(lan)?;
-                let (ran, waited) = times(thread)?;
-                let forwarded = object::received(&self.sink)?;
-                if at.elapsed() < AT_ONCE {
-                    return Ok(Sample {
-                        at,
-                        taken,
-                        forwarded,
-                        ran,
-                        waited,
-                    });
-                }
-            }
-            bail!("the counters could not be read within {AT_ONCE:?}, {SAMPLES} times")
+        let taken = self.network.gateway.enter(Network::counters)?;
+        let (ran, waited) = times(thread)?;
+        Ok(Sample {
+            taken: taken.received(lan)?,
+            forwarded: object::received(&self.sink)?,
+            ran,
+            waited,
         })
+    }
+}
+
+impl Total {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            taken: self.taken + other.taken,
+            forwarded: self.forwarded + other.forwarded,
+        }
     }
 }
 
@@ -173,18 +146,22 @@ impl Sample {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-fn rates(start: Sample, end: Sample, total: Total) -> Result<Flood> {
-    let seconds = (end.at - start.at).as_secs_f64();
-    let between = end.since(start);
+fn rates(before: Sample, after: Sample, sent: Duration, total: Total) -> Result<Flood> {
+    let between = after.since(before);
     ensure!(between.taken > 0, "no packet came to the gateway");
-    Ok(Flood {
-        taken: between.taken as f64 / seconds,
-        forwarded: between.forwarded as f64 / seconds,
-        nanoseconds: (end.ran - start.ran) as f64 / between.taken as f64,
-        whole: true,
-        waited: (end.waited - start.waited) as f64 / 1e9 / seconds,
+    let taken = between.taken as f64;
+    let flood = Flood {
+        taken: taken / sent.as_secs_f64(),
+        forwarded: between.forwarded as f64 / sent.as_secs_f64(),
+        nanoseconds: (after.ran - before.ran) as f64 / taken,
         total,
-    })
+    };
+    let busy = flood.taken * flood.nanoseconds / 1e9;
+    ensure!(
+        busy <= MOST_BUSY,
+        "one processor cannot be busy for {busy:.2} of the time: {flood:?}"
+    );
+    Ok(flood)
 }
 
 /// Nanoseconds that a thread has run, and that it was ready to and did not
