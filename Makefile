@@ -13,7 +13,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(TARGET)/tools/bin
 IFACE ?=
 
-.PHONY: help build run test lint
+.PHONY: help build run test lint bench
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile
@@ -30,11 +30,15 @@ test: ## every test; those of the kernel run as root, in namespaces of their own
 	@xtask/setup.sh
 	cargo test --release --no-fail-fast $(AS_ROOT)
 
+bench: build ## what it costs, beside what one would use instead; some twenty minutes
+	@xtask/setup.sh --bench
+	@cargo xtask bench
+
 lint: ## formatting, clippy on both targets, scripts, spelling, licences, advisories
 	@xtask/setup.sh --lint
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	RUSTC_BOOTSTRAP=1 cargo clippy --release --package monitor-ebpf --target bpfel-unknown-none -Z build-std=core $(BPF_CFG) -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy --release --package monitor-ebpf --features bench --target bpfel-unknown-none -Z build-std=core $(BPF_CFG) -- -D warnings
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	RUST_LOG=warn $(TOOLS)/taplo fmt --check --diff
 	$(TOOLS)/typos

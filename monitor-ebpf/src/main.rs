@@ -10,6 +10,7 @@ mod frame;
 mod lookup;
 mod maps;
 mod parse;
+mod runtime;
 mod scope;
 mod service;
 mod trie;
@@ -48,14 +49,3 @@ fn monitor(ctx: XdpContext) -> u32 {
         Verdict::Dropped => xdp_action::XDP_DROP,
     }
 }
-
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier refuses a program that can come here.
-    loop {}
-}
-
-// The kernel reads this section and lets GPL-compatible programs use all helpers.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -30,10 +30,9 @@ enum Verb {
     /// A phone, the gateway and the internet as network namespaces of this
     /// machine, with the real daemon on the gateway.
     Lab,
-    /// What the control plane takes: check, start, reload, commands, memory.
-    BenchControl,
-    /// Nanoseconds for each look-up, of the trie and of the kernel's.
-    BenchLookup,
+    /// What packets, look-ups and the control plane cost, beside what one would
+    /// use instead; in network namespaces of its own.
+    Bench(bench::Plan),
     /// The daemon on a real interface, with the policies that ship.
     Run {
         /// The interface that the devices are on; may be given again.
@@ -46,9 +45,6 @@ enum Verb {
     /// Inside that machine.
     #[command(hide = true)]
     InVm(vm::GuestArguments),
-    /// What a gateway drops and forwards under a flood, with monitor and with
-    /// what one would use instead. Not finished: its figures are not to be quoted.
-    BenchFlood(bench::flood::Plan),
 }
 
 fn main() -> ExitCode {
@@ -68,18 +64,7 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
             system::become_root()?;
             lab::run(&tree)
         }
-        Verb::BenchControl => {
-            system::become_root()?;
-            bench::control::run(&tree)
-        }
-        Verb::BenchLookup => {
-            system::become_root()?;
-            bench::lookup::run(&tree)
-        }
-        Verb::BenchFlood(plan) => {
-            system::become_root()?;
-            bench::flood::run(&tree, &plan)
-        }
+        Verb::Bench(plan) => bench::run(&tree, &plan),
         Verb::Run { interface } => {
             system::become_root()?;
             system::exec_daemon(&tree, &interface)

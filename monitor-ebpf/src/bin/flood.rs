@@ -4,6 +4,13 @@
 
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the macros hand the context over by value"
+)]
+
+#[path = "../runtime.rs"]
+mod runtime;
 
 use core::ptr;
 
@@ -155,14 +162,3 @@ fn ipv4_header(start: usize, end: usize) -> Option<Header> {
         destination,
     })
 }
-
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier refuses a program that can come here.
-    loop {}
-}
-
-// The kernel reads this section and lets GPL-compatible programs use all helpers.
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -7,6 +7,8 @@
 #[path = "../maps.rs"]
 #[expect(dead_code, reason = "only the trie's are used")]
 mod maps;
+#[path = "../runtime.rs"]
+mod runtime;
 #[path = "../trie.rs"]
 mod trie;
 
@@ -21,19 +23,33 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 
-/// Destinations, left aligned: IPv4 in the upper half of the first number.
+/// IPv6 destinations as their halves, host order.
 #[map(name = "DESTINATIONS")]
 static DESTINATIONS: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The same for IPv4 alone, so that they take less of the caches.
+/// IPv4 destinations, host order.
 #[map(name = "DESTINATIONS_V4")]
-static DESTINATIONS_V4: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+static DESTINATIONS_V4: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map(name = "LPM_V4")]
 static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 
 #[map(name = "LPM_V6")]
 static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
+
+/// What one run does. The verifier knows nothing of it, and so does not follow
+/// every single round of the loop.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Run {
+    /// The first destination.
+    first: u32,
+    /// 1: which destination is next depends on what became of the last.
+    chained: u32,
+}
+
+#[map(name = "RUN")]
+static RUN: Array<Run> = Array::with_max_entries(1, 0);
 
 /// What became of all look-ups, so that none is left out.
 #[map(name = "SUM")]
@@ -47,15 +63,11 @@ static METHOD: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static IPV6: Global<u32> = Global::new(0);
 
-/// 1: which destination is next depends on the last answer.
-#[unsafe(no_mangle)]
-static CHAINED: Global<u32> = Global::new(0);
-
 /// Zero, which nobody knows who compiles this.
 #[unsafe(no_mangle)]
 static NO_BITS: Global<u32> = Global::new(0);
 
-/// Destinations, a power of two.
+/// Destinations of one run, a power of two.
 #[unsafe(no_mangle)]
 static COUNT: Global<u32> = Global::new(0);
 
@@ -63,17 +75,21 @@ const NOTHING: u32 = 0;
 const TRIE: u32 = 1;
 
 struct State {
+    run: Run,
     next: u32,
     sum: u64,
 }
 
 #[xdp]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the `xdp` macro hands it over by value"
-)]
 fn lookup(_ctx: XdpContext) -> u32 {
-    let mut state = State { next: 0, sum: 0 };
+    let Some(run) = RUN.get(0) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let mut state = State {
+        run: *run,
+        next: run.first,
+        sum: 0,
+    };
     // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
     // and the state lives longer than the call.
     unsafe {
@@ -89,12 +105,12 @@ fn lookup(_ctx: XdpContext) -> u32 {
 extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
     // SAFETY: it is the state of `lookup`.
     let state = unsafe { &mut *state.cast::<State>() };
-    let at = state.next & (COUNT.load() - 1);
+    let at = state.run.first + (state.next & (COUNT.load() - 1));
     let answer = if IPV6.load() == 0 {
         let Some(destination) = DESTINATIONS_V4.get(at) else {
             return 1;
         };
-        ipv4(*destination as u32)
+        ipv4(*destination)
     } else {
         let Some(destination) = DESTINATIONS.get(at) else {
             return 1;
@@ -102,7 +118,7 @@ extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
         ipv6(destination)
     };
     state.sum += u64::from(answer);
-    let chain = if CHAINED.load() == 0 {
+    let chain = if state.run.chained == 0 {
         0
     } else {
         answer & NO_BITS.load()
@@ -137,13 +153,3 @@ fn ipv6(address: &[u64; 2]) -> u32 {
         }
     }
 }
-
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier refuses a program that can come here.
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

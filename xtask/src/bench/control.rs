@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,92 +18,79 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use tempfile::TempDir;
 
-use super::report::{Report, Row};
+use super::report::Report;
 use super::sets;
 use crate::netns::Namespace;
-use crate::system::{BPFFS, Tree, mount_bpffs, output};
+use crate::system::{BPFFS, Tree, output};
 
-const ROUNDS: usize = 7;
 /// How long an idle daemon is watched.
 const IDLE: Duration = Duration::from_secs(10);
 /// How long a daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Measures and prints.
-pub(crate) fn run(tree: &Tree) -> Result<()> {
-    mount_bpffs()?;
+/// Measures a daemon, over sets of prefixes.
+pub(crate) fn measure(
+    tree: &Tree,
+    rounds: usize,
+    stop: &AtomicBool,
+    report: &mut Report,
+) -> Result<()> {
     let ranges = sets::ranges(&tree.root);
     let table = |file: &str| sets::lines(&ranges.join(file));
     let (ipv4, ipv6) = (table("asn-v4-cidr.txt.gz")?, table("asn-v6-cidr.txt.gz")?);
-    let mut report = Report::default();
+    let mut measure = |name: &str, prefixes: &[String], policies| {
+        ensure!(!stop.load(Ordering::Relaxed), "interrupted");
+        measure_one(tree, rounds, (name, prefixes, policies), report)
+    };
     for count in [1_000, 10_000, 100_000] {
         let prefixes = sets::random(count).prefixes.into_iter();
         let lines = prefixes.map(|prefix| format!("{}/{}", prefix.address, prefix.length));
         measure(
-            tree,
-            &format!("{count} random /24"),
+            &format!("random /24 ({count})"),
             &lines.collect::<Vec<_>>(),
             1,
-            &mut report,
         )?;
     }
     let whole: Vec<String> = ipv4.into_iter().chain(ipv6).collect();
     let name = format!("whole tables ({})", whole.len());
-    measure(tree, &name, &whole, 1, &mut report)?;
-    measure(
-        tree,
-        &format!("{name}, 1000 policies"),
-        &whole,
-        1000,
-        &mut report,
-    )?;
-    report.print();
-    report.write(&tree.root, "control")
+    measure(&name, &whole, 1)?;
+    measure(&format!("{name}, 1000 policies"), &whole, 1000)
 }
 
-fn measure(
+fn measure_one(
     tree: &Tree,
-    name: &str,
-    prefixes: &[String],
-    policies: usize,
+    rounds: usize,
+    (name, prefixes, policies): (&str, &[String], usize),
     report: &mut Report,
 ) -> Result<()> {
-    println!("{name} …");
+    eprintln!("control: {name}");
     let bench = Bench::new(tree, prefixes, policies)?;
-    let mut add = |what: &str, unit, values| report.add(Row::new(name, what, unit, values));
-    let (mut seconds, mut memory) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let (second, mebibytes) = bench.check()?;
-        seconds.push(second);
-        memory.push(mebibytes);
+    let mut add = |what: &str, unit, value| {
+        report.add("control", name, [(what, unit)], Ok([value]));
+    };
+    for _ in 0..rounds {
+        let (seconds, mebibytes) = bench.check()?;
+        add("check, whole process", "s", seconds);
+        add("check, peak memory", "MiB", mebibytes);
     }
-    add("check, whole process", "s", seconds);
-    add("check, peak memory", "MiB", memory);
-    let mut starts = Vec::new();
-    for _ in 1..ROUNDS {
-        let (daemon, second) = bench.start()?;
-        starts.push(second);
+    for _ in 1..rounds {
+        let (daemon, seconds) = bench.start()?;
+        add("start until ready", "s", seconds);
         daemon.end(&bench)?;
     }
-    add("start until ready", "s", starts);
-    let (daemon, _) = bench.start()?;
-    add(
-        "maps of the generation",
-        "MiB",
-        vec![bench.kernel_memory()?],
-    );
-    let (mut reloads, mut blocks) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
+    let (daemon, seconds) = bench.start()?;
+    add("start until ready", "s", seconds);
+    add("maps of the generation", "MiB", bench.kernel_memory()?);
+    for round in 0..rounds {
         bench.write_small(round)?;
-        reloads.push(bench.ask(r#"{"verb":"reload"}"#)?);
+        let reload = bench.ask(r#"{"verb":"reload"}"#)?;
+        add("reload, one policy changed", "s", reload);
         let block = r#"{"verb":"change","effect":{"block":"203.0.113.77"},"device":null,"seconds":60,"undo":false,"reason":null}"#;
-        blocks.push(bench.ask(block)?);
+        add("`block`, until it is in force", "s", bench.ask(block)?);
     }
-    add("reload, one policy changed", "s", reloads);
-    add("`block`, until it is in force", "s", blocks);
     let (cpu, resident) = daemon.idle()?;
-    add("daemon, idle", "% of a CPU", vec![cpu]);
-    add("daemon, resident", "MiB", vec![resident]);
+    add("daemon, idle", "% of a CPU", cpu);
+    add("daemon, resident", "MiB", resident);
     daemon.end(&bench)
 }
 

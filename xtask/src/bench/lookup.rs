@@ -2,9 +2,7 @@
 //! and by the kernel's, beside each other.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, LpmTrie, lpm_trie::Key};
@@ -12,10 +10,11 @@ use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::Trie;
 
-use crate::bench::sets::{self, DESTINATIONS, Family, Set};
+use super::object::{self, Run};
+use super::report::Report;
+use super::sets::{self, DESTINATIONS, Family, Set};
 use crate::system::Tree;
 
-const ROUNDS: usize = 9;
 /// Runs of all destinations in one round.
 const RUNS: u32 = 3;
 
@@ -27,23 +26,37 @@ enum Method {
     LpmTrie,
 }
 
-/// One loaded program, and the time that it took in each round.
+/// The destinations of a set, and what is done with them.
 struct Case {
     set: String,
-    chained: bool,
-    hits: bool,
-    object: Ebpf,
-    /// Nanoseconds for each destination.
-    rounds: Vec<f64>,
+    /// Nothing, the trie, the kernel's trie.
+    programs: [Ebpf; 3],
 }
 
-/// Measures and prints.
-pub(crate) fn run(tree: &Tree) -> Result<()> {
-    let object = build(&tree.root)?;
+/// Which of the destinations, in what order.
+#[derive(Clone, Copy)]
+struct How {
+    inside: bool,
+    chained: bool,
+}
+
+/// Measures one look-up, over the sets of prefixes.
+pub(crate) fn measure(tree: &Tree, rounds: usize, report: &mut Report) -> Result<()> {
+    let object = object::path(tree, "lookup");
+    let mut cases = cases(tree, &object)?;
+    for _ in 0..rounds {
+        for case in &mut cases {
+            case.measure(report)?;
+        }
+    }
+    Ok(())
+}
+
+fn cases(tree: &Tree, object: &Path) -> Result<Vec<Case>> {
     let ranges = sets::ranges(&tree.root);
     let mut cases = Vec::new();
-    for count in [1_000, 10_000, 100_000] {
-        add::<Ipv4Addr>(&mut cases, &object, &sets::random(count))?;
+    for count in sets::SIZES {
+        add::<Ipv4Addr>(&mut cases, object, &sets::random(count))?;
     }
     for (name, file, match_sets) in [
         ("CN", "cn-v4.rir-ip.txt", 1),
@@ -56,7 +69,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         ),
     ] {
         let set = sets::file::<Ipv4Addr>(name, &ranges.join(file), match_sets)?;
-        add(&mut cases, &object, &set)?;
+        add(&mut cases, object, &set)?;
     }
     for (name, file, match_sets) in [
         ("CN IPv6", "cn-v6.rir-ip.txt", 1),
@@ -68,87 +81,36 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         ),
     ] {
         let set = sets::file::<Ipv6Addr>(name, &ranges.join(file), match_sets)?;
-        add(&mut cases, &object, &set)?;
+        add(&mut cases, object, &set)?;
     }
-    for _ in 0..ROUNDS {
-        for case in &mut cases {
-            case.measure()?;
-        }
-    }
-    print(&cases);
-    Ok(())
-}
-
-/// Builds the benchmark's own program; it is in no other object.
-fn build(root: &Path) -> Result<PathBuf> {
-    let target = root.join("target/bench");
-    let arch = std::env::consts::ARCH;
-    let flags = format!(
-        "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_arch=\"{arch}\"', '-Clink-arg=--btf', '-Cdebuginfo=2']"
-    );
-    let built = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "--package", "monitor-ebpf"])
-        .args(["--features", "bench", "--bin", "lookup"])
-        .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
-        .args(["--config", &flags, "--target-dir"])
-        .arg(&target)
-        .env("RUSTC_BOOTSTRAP", "1")
-        .current_dir(root)
-        .status()
-        .context("cargo build")?;
-    ensure!(
-        built.success(),
-        "cargo build of the look-up program: {built}"
-    );
-    Ok(target.join("bpfel-unknown-none/release/lookup"))
+    Ok(cases)
 }
 
 fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<()> {
     let trie = Trie::new(&set.prefixes);
-    println!(
-        "{}: skip {}, direct {}, {} nodes, {} values, {} KiB",
-        set.name,
-        trie.skip,
-        trie.direct,
-        trie.nodes.len(),
-        trie.values.len() * 2,
-        (trie.nodes.len() * 16 + trie.values.len() * 8) / 1024
-    );
-    for chained in [false, true] {
-        for hits in [true, false] {
-            for method in [Method::Nothing, Method::Trie, Method::LpmTrie] {
-                let destinations = if hits { &set.hits } else { &set.anywhere };
-                cases.push(Case {
-                    set: set.name.clone(),
-                    chained,
-                    hits,
-                    object: load(object, set, &trie, destinations, method, chained)?,
-                    rounds: Vec::new(),
-                });
-            }
-        }
-    }
+    let load = |method| load(object, set, &trie, method);
+    cases.push(Case {
+        set: set.name.clone(),
+        programs: [
+            load(Method::Nothing)?,
+            load(Method::Trie)?,
+            load(Method::LpmTrie)?,
+        ],
+    });
     Ok(())
 }
 
-fn load<A: Family>(
-    path: &Path,
-    set: &Set<A>,
-    trie: &Trie,
-    destinations: &[A],
-    method: Method,
-    chained: bool,
-) -> Result<Ebpf> {
+fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Result<Ebpf> {
+    let destinations = || set.hits.iter().chain(&set.anywhere);
     let number = |n: usize| u32::try_from(n.max(1)).expect("sets are small");
     let family = if A::IPV6 { "V6" } else { "V4" };
     let name = |prefix: &str| format!("{prefix}_{family}");
     let mut loader = EbpfLoader::new();
-    let (method_number, ipv6, chained) = (method as u32, u32::from(A::IPV6), u32::from(chained));
-    let count = number(destinations.len());
+    let (method_number, ipv6) = (method as u32, u32::from(A::IPV6));
+    let count = number(DESTINATIONS);
     let constants = [
         ("METHOD".to_owned(), method_number),
         ("IPV6".to_owned(), ipv6),
-        ("CHAINED".to_owned(), chained),
         ("COUNT".to_owned(), count),
         (name("SKIP"), trie.skip),
         (name("OUTSIDE"), trie.outside),
@@ -172,19 +134,13 @@ fn load<A: Family>(
     } else {
         "DESTINATIONS_V4"
     };
-    loader.map_max_entries(list, count);
+    loader.map_max_entries(list, count * 2);
     let mut object = loader.load_file(path)?;
     match method {
         Method::Nothing => {}
         Method::Trie => {
-            let mut map: Array<_, monitor_common::trie::Node> = map(&mut object, &nodes)?;
-            for (index, node) in (0..).zip(&trie.nodes) {
-                map.set(index, node, 0)?;
-            }
-            let mut map: Array<_, u64> = self::map(&mut object, &values)?;
-            for (index, value) in (0..).zip(&trie.values) {
-                map.set(index, value, 0)?;
-            }
+            object::fill_mapped(&object, &nodes, &trie.nodes)?;
+            object::fill_mapped(&object, &values, &trie.values)?;
         }
         Method::LpmTrie => fill_lpm(&mut object, &lpm, set)?,
     }
@@ -199,13 +155,13 @@ fn load<A: Family>(
     };
     if A::IPV6 {
         let mut map: Array<_, [u64; 2]> = map(&mut object, list)?;
-        for (index, address) in (0..).zip(destinations) {
+        for (index, address) in (0..).zip(destinations()) {
             map.set(index, &halves(address), 0)?;
         }
     } else {
-        let mut map: Array<_, u64> = map(&mut object, list)?;
-        for (index, address) in (0..).zip(destinations) {
-            map.set(index, &(halves(address)[0] >> 32), 0)?;
+        let mut map: Array<_, u32> = map(&mut object, list)?;
+        for (index, address) in (0..).zip(destinations()) {
+            map.set(index, &u32::try_from(address.to_number())?, 0)?;
         }
     }
     program(&mut object)?.load()?;
@@ -254,53 +210,70 @@ fn program(object: &mut Ebpf) -> Result<&mut Xdp> {
 }
 
 impl Case {
-    fn measure(&mut self) -> Result<()> {
-        let mut options = TestRunOptions::new();
-        let frame = [0; 64];
-        options.data_in = Some(&frame);
-        options.repeat = RUNS;
-        let result = program(&mut self.object)?.test_run(options)?;
-        let duration: Duration = result.duration;
-        #[expect(clippy::cast_precision_loss, reason = "a power of two")]
-        let each = DESTINATIONS as f64;
-        self.rounds.push(duration.as_secs_f64() * 1e9 / each);
+    fn measure(&mut self, report: &mut Report) -> Result<()> {
+        for inside in [true, false] {
+            for chained in [false, true] {
+                let how = How { inside, chained };
+                let [nothing, ours, lpm] = self.programs.each_mut().map(|it| run(it, how));
+                let base = nothing?;
+                let values = [ours? - base, lpm? - base];
+                self.ensure_same_answers(how)?;
+                let name = how.name();
+                let names = [&*format!("{name}: trie"), &*format!("{name}: LPM_TRIE")];
+                let names = names.map(|name| (name, "ns"));
+                report.add("look-up", &self.set, names, Ok(values));
+            }
+        }
         Ok(())
     }
 
-    fn median(&self) -> f64 {
-        let mut rounds = self.rounds.clone();
-        rounds.sort_by(f64::total_cmp);
-        rounds[rounds.len() / 2]
-    }
-
-    fn spread(&self, base: f64) -> String {
-        let least = self.rounds.iter().copied().fold(f64::MAX, f64::min) - base;
-        let most = self.rounds.iter().copied().fold(0.0, f64::max) - base;
-        format!("{least:.1}–{most:.1}")
+    /// That both tries gave all destinations the same match sets, by their sum.
+    fn ensure_same_answers(&self, how: How) -> Result<()> {
+        let [_, ours, theirs] = self.programs.each_ref().map(|object| -> Result<u64> {
+            let map = object.map("SUM").context("no map SUM")?;
+            Ok(Array::<_, u64>::try_from(map)?.get(&0, 0)?)
+        });
+        let (ours, theirs) = (ours?, theirs?);
+        ensure!(
+            ours == theirs && (ours > 0 || !how.inside),
+            "{}, {}: the tries do not agree",
+            self.set,
+            how.name()
+        );
+        Ok(())
     }
 }
 
-fn print(cases: &[Case]) {
-    println!(
-        "\nns for each look-up, net of the loop; {ROUNDS} rounds: median (least–most)\n{:<44} {:<10} {:<9} {:>22} {:>24} {:>7}",
-        "prefixes", "looked up", "", "trie", "LPM_TRIE", "ratio"
-    );
-    for three in cases.chunks(3) {
-        let [nothing, trie, lpm] = three else {
-            continue;
+impl How {
+    fn name(self) -> String {
+        let to = if self.inside { "inside" } else { "anywhere" };
+        let order = if self.chained {
+            "chained"
+        } else {
+            "overlapped"
         };
-        let base = nothing.median();
-        let net = |case: &Case| case.median() - base;
-        println!(
-            "{:<44} {:<10} {:<9} {:>6.1} {:>15} {:>8.1} {:>15} {:>7.1}",
-            trie.set,
-            if trie.hits { "inside" } else { "anywhere" },
-            if trie.chained { "chained" } else { "overlap" },
-            net(trie),
-            trie.spread(base),
-            net(lpm),
-            lpm.spread(base),
-            net(lpm) / net(trie)
-        );
+        format!("{to}, {order}")
     }
+}
+
+/// Nanoseconds for each destination.
+fn run(object: &mut Ebpf, how: How) -> Result<f64> {
+    let run = Run {
+        first: if how.inside {
+            0
+        } else {
+            u32::try_from(DESTINATIONS)?
+        },
+        chained: how.chained.into(),
+    };
+    object::fill_array(object, "RUN", &[run])?;
+    let options = TestRunOptions {
+        data_in: Some(&[0; 64]),
+        repeat: RUNS,
+        ..TestRunOptions::new()
+    };
+    let duration = program(object)?.test_run(options)?.duration;
+    #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+    let each = DESTINATIONS as f64;
+    Ok(duration.as_secs_f64() * 1e9 / each)
 }

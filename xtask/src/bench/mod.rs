@@ -1,8 +1,102 @@
-//! Benchmarks.
+//! Benchmarks: what a packet, a look-up and the control plane cost, beside what
+//! one would use instead. One run, one table, one file.
 
-pub(crate) mod control;
-pub(crate) mod flood;
-pub(crate) mod lookup;
+mod control;
+mod flood;
+mod lookup;
 mod machine;
+mod object;
+mod packet;
+mod plot;
 mod report;
 mod sets;
+mod statistics;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Args, ValueEnum};
+
+use self::report::Report;
+use crate::system::{self, Tree};
+
+/// What to measure, and how long.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Plan {
+    /// A part of the benchmark (repeatable; without it, all of them).
+    #[arg(long, value_enum)]
+    part: Vec<Part>,
+    /// How often each thing is measured, in turns.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
+    rounds: u8,
+    /// Rounds of the comparison in pairs.
+    #[arg(long, default_value_t = 24)]
+    pairs: u32,
+    /// Milliseconds of one flood.
+    #[arg(long, default_value_t = 300)]
+    milliseconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One look-up, beside the kernel's `LPM_TRIE`.
+    LookUp,
+    /// One packet, by the stages of the program.
+    Packet,
+    /// A flood to blocked destinations, beside other filters.
+    Drop,
+    /// A flood to innocent destinations, beside other filters.
+    Forward,
+    /// The same, ours against a program that passes everything, in turns.
+    Paired,
+    /// An innocent ping during a flood to blocked destinations.
+    Ping,
+    /// Checking, starting, reloading, memory.
+    Control,
+}
+
+impl Plan {
+    fn has(&self, part: Part) -> bool {
+        self.part.is_empty() || self.part.contains(&part)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.milliseconds)
+    }
+}
+
+/// Measures, prints, and writes `bench/results/`.
+pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
+    object::build(tree)?;
+    system::become_root()?;
+    system::mount_bpffs()?;
+    let stop = crate::lab::stop_flag().context("Ctrl-C")?;
+    let mut report = Report::default();
+    let rounds = plan.rounds.into();
+    if plan.has(Part::LookUp) {
+        lookup::measure(tree, rounds, &mut report)?;
+    }
+    if plan.has(Part::Packet) {
+        packet::measure(tree, rounds, &mut report)?;
+    }
+    let floods = [Part::Drop, Part::Forward, Part::Paired, Part::Ping];
+    if floods.into_iter().any(|part| plan.has(part)) {
+        flood::measure(tree, plan, &stop, &mut report)?;
+    }
+    if plan.has(Part::Control) {
+        control::measure(tree, rounds, &stop, &mut report)?;
+    }
+    report.print();
+    let folder = tree.root.join("bench/results");
+    fs::create_dir_all(&folder)?;
+    report.write(&folder.join("bench.json"))?;
+    plot::draw(report.rows(), &folder)?;
+    println!("\nwritten to {}", folder.display());
+    ensure!(
+        report.failed() == 0,
+        "{} rows have no values to be trusted",
+        report.failed()
+    );
+    Ok(())
+}

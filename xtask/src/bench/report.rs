@@ -7,78 +7,152 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::machine;
+use super::statistics::{median, median_interval, sorted};
 
-/// One quantity, measured some times.
+/// One quantity, with its value in each round.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    set: String,
-    what: String,
-    unit: &'static str,
-    values: Vec<f64>,
+    /// What part of the benchmark it is of.
+    pub(crate) part: &'static str,
+    /// What was measured.
+    pub(crate) set: String,
+    pub(crate) what: String,
+    pub(crate) unit: &'static str,
+    pub(crate) values: Vec<f64>,
+    /// Why the values cannot be trusted; they are not shown then.
+    pub(crate) error: Option<String>,
 }
 
-impl Row {
-    pub(crate) fn new(set: &str, what: &str, unit: &'static str, mut values: Vec<f64>) -> Self {
-        values.sort_by(f64::total_cmp);
-        Self {
-            set: set.to_owned(),
-            what: what.to_owned(),
-            unit,
-            values,
-        }
-    }
-
-    fn median(&self) -> f64 {
-        self.values[self.values.len() / 2]
-    }
-
-    fn ends(&self) -> [f64; 2] {
-        [self.values[0], self.values[self.values.len() - 1]]
-    }
-}
-
-/// All rows of a run.
+/// Rows in the order in which they first came.
 #[derive(Default)]
 pub(crate) struct Report(Vec<Row>);
 
 impl Report {
-    pub(crate) fn add(&mut self, row: Row) {
-        self.0.push(row);
-    }
-
-    /// Median, least and most of each row.
-    pub(crate) fn print(&self) {
-        let mut set = "";
-        for row in &self.0 {
-            if row.set != set {
-                println!("\n{}", row.set);
-                set = &row.set;
+    /// Adds the values of one round, or the reason why there are none.
+    pub(crate) fn add<const N: usize>(
+        &mut self,
+        part: &'static str,
+        set: &str,
+        quantities: [(&str, &'static str); N],
+        values: Result<[f64; N]>,
+    ) {
+        let (values, error) = match values {
+            Ok(values) => (values.map(Some), None),
+            Err(error) => ([None; N], Some(format!("{error:#}"))),
+        };
+        for ((what, unit), value) in quantities.into_iter().zip(values) {
+            let row = self.row(part, set, what, unit);
+            row.values.extend(value);
+            if row.error.is_none() {
+                row.error.clone_from(&error);
             }
-            let [least, most] = row.ends();
-            println!(
-                "  {:<32} {:>9.3} {:<11} ({least:.3} – {most:.3}, {} times)",
-                row.what,
-                row.median(),
-                row.unit,
-                row.values.len()
-            );
         }
     }
 
-    /// `bench/results/NAME.json`.
-    pub(crate) fn write(&self, root: &Path, name: &str) -> Result<()> {
-        let rows = self.0.iter().map(|row| {
-            json!({
-                "set": row.set, "what": row.what, "unit": row.unit,
-                "median": row.median(), "values": row.values,
-            })
-        });
-        let document =
-            json!({"machine": machine::describe(), "rows": rows.collect::<Vec<Value>>()});
-        let folder = root.join("bench/results");
-        fs::create_dir_all(&folder)?;
-        let file = folder.join(format!("{name}.json"));
-        fs::write(&file, serde_json::to_string_pretty(&document)? + "\n")?;
-        println!("\nwritten to {}", file.display());
+    pub(crate) fn rows(&self) -> &[Row] {
+        &self.0
+    }
+
+    /// How many rows have no values to be trusted.
+    pub(crate) fn failed(&self) -> usize {
+        self.0.iter().filter(|row| row.error.is_some()).count()
+    }
+
+    /// Median, least and most of each row, by part and set.
+    pub(crate) fn print(&self) {
+        let mut shown = ("", "");
+        for row in &self.0 {
+            if (row.part, row.set.as_str()) != shown {
+                println!("\n{}: {}", row.part, row.set);
+                shown = (row.part, &row.set);
+            }
+            println!("  {}", row.describe());
+        }
+    }
+
+    /// All values, with the machine that they are of.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let rows: Vec<Value> = self.0.iter().map(Row::to_json).collect();
+        let document = json!({"machine": machine::describe(), "rows": rows});
+        fs::write(file, serde_json::to_string_pretty(&document)? + "\n")?;
         Ok(())
+    }
+
+    fn row(&mut self, part: &'static str, set: &str, what: &str, unit: &'static str) -> &mut Row {
+        let at = self
+            .0
+            .iter()
+            .position(|row| (row.part, &*row.set, &*row.what) == (part, set, what));
+        let at = at.unwrap_or_else(|| {
+            self.0.push(Row {
+                part,
+                set: set.to_owned(),
+                what: what.to_owned(),
+                unit,
+                values: Vec::new(),
+                error: None,
+            });
+            self.0.len() - 1
+        });
+        &mut self.0[at]
+    }
+}
+
+impl Row {
+    pub(crate) fn median(&self) -> f64 {
+        median(&sorted(&self.values))
+    }
+
+    fn describe(&self) -> String {
+        let Self { what, unit, .. } = self;
+        if let Some(error) = &self.error {
+            return format!("{what:40} ERROR {error}");
+        }
+        let sorted = sorted(&self.values);
+        let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
+            return format!("{what:40} no value");
+        };
+        let interval = median_interval(&sorted).map_or_else(String::new, |(low, high)| {
+            format!("; the median with 95 %: {low:.3} – {high:.3}")
+        });
+        format!(
+            "{what:40} {:>9.3} {unit:11} ({least:.3} – {most:.3}, {} times{interval})",
+            median(&sorted),
+            sorted.len()
+        )
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "part": self.part, "set": self.set, "what": self.what, "unit": self.unit,
+            "median": self.error.is_none().then(|| self.median()),
+            "interval": median_interval(&sorted(&self.values)),
+            "values": self.values, "error": self.error,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_that_failed_makes_the_row_an_error() {
+        let mut report = Report::default();
+        let what = [("rate", "Mpps")];
+        report.add("drop", "a", what, Ok([1.0]));
+        report.add(
+            "drop",
+            "a",
+            what,
+            Err(anyhow::anyhow!("the sink took in 3")),
+        );
+        report.add("drop", "a", what, Ok([2.0]));
+        let [row] = report.rows() else {
+            panic!("one row");
+        };
+        assert!(row.describe().ends_with("ERROR the sink took in 3"));
+        assert_eq!(report.failed(), 1);
+        assert_eq!(row.to_json()["median"], Value::Null);
     }
 }

@@ -16,6 +16,9 @@ use rand::{RngExt as _, SeedableRng as _};
 /// Destinations of a set; a power of two.
 pub(crate) const DESTINATIONS: usize = 1 << 16;
 
+/// Random prefixes that costs are shown over.
+pub(crate) const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
+
 /// A set of prefixes of one family, and destinations.
 pub(crate) struct Set<A> {
     pub(crate) name: String,

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 
 use super::network::{GATEWAY_MAC, Lan, Network, PHONE, PHONE_MAC};
 use super::object::{self, Object, Template};
+use crate::bench::object::fill_array;
 use crate::system::call;
 
 /// The generator's processor.
@@ -48,8 +49,8 @@ impl Generator {
             .take(super::sets::DESTINATIONS)
             .map(Ipv4Addr::octets)
             .collect();
-        object::fill_array(&mut ebpf, "DESTINATIONS", &cells)?;
-        object::fill_array(&mut ebpf, "TEMPLATE", &[template()])?;
+        fill_array(&mut ebpf, "DESTINATIONS", &cells)?;
+        fill_array(&mut ebpf, "TEMPLATE", &[template()])?;
         object::xdp(&mut ebpf, "generate")?;
         Ok(Self {
             ebpf,

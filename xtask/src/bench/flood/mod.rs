@@ -8,16 +8,12 @@ mod network;
 mod object;
 mod ping;
 mod receiver;
-mod rows;
-mod sets;
+pub(crate) mod sets;
 
-use std::env;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::{Args, ValueEnum};
+use anyhow::{Result, bail, ensure};
 use nix::unistd::Pid;
 
 use self::daemon::Daemon;
@@ -26,10 +22,10 @@ use self::generator::Generator;
 use self::network::{Lan, Network};
 use self::object::Object;
 use self::receiver::{Flood, Receiver};
-pub(crate) use self::rows::Row;
-use self::rows::Rows;
 use self::sets::{Prefix, Sets};
-use crate::system::{self, Tree};
+use super::report::Report;
+use super::{Part, Plan};
+use crate::system::Tree;
 
 /// Prefixes of the sets that most of it is about.
 const MANY: usize = 100_000;
@@ -41,52 +37,26 @@ const PROOF: u32 = 1_024;
 /// Of what the gateway took in, the part that must reach the sink.
 const FORWARDED: f64 = 0.99;
 
-/// What to measure, and how long.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Plan {
-    /// A part of the benchmark (repeatable; without it, all of them).
-    #[arg(long, value_enum)]
-    part: Vec<Part>,
-    /// How often each filter is set up and measured.
-    #[arg(long, default_value_t = 3)]
-    rounds: u32,
-    /// Rounds of the comparison in pairs.
-    #[arg(long, default_value_t = 24)]
-    pairs: u32,
-    /// Milliseconds of one measurement.
-    #[arg(long, default_value_t = 400)]
-    milliseconds: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Packets to blocked destinations.
-    Drop,
-    /// Packets to innocent destinations.
-    Forward,
-    /// The same, ours against a program that passes everything, in turns.
-    Paired,
-    /// An innocent ping during a flood to blocked destinations.
-    Latency,
-}
-
-impl Plan {
-    fn has(&self, part: Part) -> bool {
-        self.part.is_empty() || self.part.contains(&part)
-    }
-
-    fn time(&self) -> Duration {
-        Duration::from_millis(self.milliseconds)
-    }
-}
+const RATE: [(&str, &str); 2] = [("rate", "Mpps"), ("CPU per packet", "ns")];
+const PAIRED: [(&str, &str); 1] = [("rate, of a program that passes all", "ratio")];
+const PINGS: [(&str, &str); 3] = [("half below", "µs"), ("99 % below", "µs"), ("lost", "%")];
 
 /// Makes the network, measures, and takes all of it down whatever happens. What
 /// a filter did not do as claimed is an error in its row.
-pub(crate) fn measure(tree: &Tree, plan: &Plan, stop: &AtomicBool) -> Result<Vec<Row>> {
-    system::mount_bpffs()?;
+pub(crate) fn measure(
+    tree: &Tree,
+    plan: &Plan,
+    stop: &AtomicBool,
+    report: &mut Report,
+) -> Result<()> {
     generator::prefer(Pid::this())?;
-    let object = Object::build(tree)?;
-    let sets = Sets::make(MANY, table(tree).as_deref())?;
+    let object = Object::read(tree)?;
+    let sets = Sets::make(
+        MANY,
+        Some(&sets::table(tree))
+            .filter(|file| file.exists())
+            .map(PathBuf::as_path),
+    )?;
     let network = Network::make(tree)?;
     let mut bench = Bench {
         plan,
@@ -98,8 +68,9 @@ pub(crate) fn measure(tree: &Tree, plan: &Plan, stop: &AtomicBool) -> Result<Vec
         exact: Generator::new(&object, &sets.blocked[..EXACT])?,
         sets: &sets,
         object: &object,
-        rows: Rows::default(),
+        report,
     };
+    bench.warm_up()?;
     if plan.has(Part::Drop) {
         bench.dropped()?;
     }
@@ -109,17 +80,10 @@ pub(crate) fn measure(tree: &Tree, plan: &Plan, stop: &AtomicBool) -> Result<Vec
     if plan.has(Part::Paired) {
         bench.paired()?;
     }
-    if plan.has(Part::Latency) {
+    if plan.has(Part::Ping) {
         bench.latency()?;
     }
-    Ok(bench.rows.into_rows())
-}
-
-/// The whole IPv4 table, where the data lies that the tests use.
-fn table(tree: &Tree) -> Option<PathBuf> {
-    let data =
-        env::var_os("MONITOR_TEST_DATA").map_or(tree.root.join("../shared/data"), PathBuf::from);
-    Some(data.join("ranges/asn-v4-cidr.txt.gz")).filter(|file| file.exists())
+    Ok(())
 }
 
 struct Bench<'a> {
@@ -132,7 +96,7 @@ struct Bench<'a> {
     blocked: Generator,
     innocent: Generator,
     exact: Generator,
-    rows: Rows,
+    report: &'a mut Report,
 }
 
 impl<'a> Bench<'a> {
@@ -154,15 +118,10 @@ impl<'a> Bench<'a> {
         for _ in 0..self.plan.rounds {
             for kind in kinds {
                 self.go_on()?;
-                let name = kind.name();
-                let names = [
-                    (format!("drop, {name}"), "Mpps"),
-                    (format!("drop, CPU per packet, {name}"), "ns"),
-                ];
                 let values = self
                     .drop_once(kind)
                     .map(|flood| [flood.taken / 1e6, flood.nanoseconds]);
-                self.add(names, values);
+                self.add("drop", &kind.name(), RATE, values);
             }
         }
         Ok(())
@@ -230,13 +189,9 @@ impl<'a> Bench<'a> {
             ] {
                 self.go_on()?;
                 let name = with_count(kind, count);
-                let names = [
-                    (format!("forward, {name}"), "Mpps"),
-                    (format!("forward, CPU per packet, {name}"), "ns"),
-                ];
                 let values = self.forward_once(kind, count);
                 let values = values.map(|flood| [flood.forwarded / 1e6, flood.nanoseconds]);
-                self.add(names, values);
+                self.add("forward", &name, RATE, values);
             }
         }
         Ok(())
@@ -285,15 +240,14 @@ impl<'a> Bench<'a> {
             (Kind::Ours(Hook::Native), usize::MAX),
         ] {
             self.go_on()?;
-            let name = format!(
-                "forward, pairs with a program that passes, {}",
-                with_count(kind, count)
-            );
+            let name = with_count(kind, count);
             match self.pairs(kind, count) {
-                Ok(ratios) => ratios.into_iter().for_each(|ratio| {
-                    self.rows.add([(name.clone(), "ratio")], Ok([ratio]));
-                }),
-                Err(error) => self.rows.add([(name, "ratio")], Err(error)),
+                Ok(ratios) => {
+                    for ratio in ratios {
+                        self.add("paired", &name, PAIRED, Ok([ratio]));
+                    }
+                }
+                Err(error) => self.add("paired", &name, PAIRED, Err(error)),
             }
         }
         Ok(())
@@ -338,20 +292,13 @@ impl<'a> Bench<'a> {
                 (Kind::Nftables, true),
             ] {
                 self.go_on()?;
-                let when = if flooded { "flood" } else { "no flood" };
-                let name = |what: &str| format!("ping, {when}, {}, {what}", kind.name());
-                let names = [
-                    (name("half below"), "µs"),
-                    (name("99 % below"), "µs"),
-                    (name("lost"), "%"),
-                ];
+                let when = if flooded { "a flood" } else { "no flood" };
+                let name = format!("{}, {when}", kind.name());
                 let values = self.with(kind, self.random(), Lan::First, || {
                     ping::measure(self.network, flooded.then_some(&self.blocked))
                 });
-                self.add(
-                    names,
-                    values.map(|pings| [pings.half, pings.nearly_all, pings.lost]),
-                );
+                let values = values.map(|pings| [pings.half, pings.nearly_all, pings.lost]);
+                self.add("ping", &name, PINGS, values);
             }
         }
         Ok(())
@@ -394,18 +341,32 @@ impl<'a> Bench<'a> {
         }
     }
 
+    /// The first flood finds cold caches and a sender of unknown speed.
+    fn warm_up(&self) -> Result<()> {
+        self.with(
+            Kind::DropAll(Hook::Native),
+            self.random(),
+            Lan::First,
+            || {
+                let flood = |time| self.receiver.flood(&self.blocked, Lan::First, time);
+                (0..3).try_for_each(|_| flood(self.plan.time()).map(drop))
+            },
+        )
+    }
+
     /// Notes a round, and says so.
     fn add<const N: usize>(
         &mut self,
-        names: [(String, &'static str); N],
+        part: &'static str,
+        name: &str,
+        quantities: [(&str, &'static str); N],
         values: Result<[f64; N]>,
     ) {
-        let (name, unit) = &names[0];
         match &values {
-            Ok(values) => eprintln!("{name}: {:.3} {unit}", values[0]),
-            Err(error) => eprintln!("{name}: {error:#}"),
+            Ok(values) => eprintln!("{part}: {name}: {:.3} {}", values[0], quantities[0].1),
+            Err(error) => eprintln!("{part}: {name}: {error:#}"),
         }
-        self.rows.add(names, values);
+        self.report.add(part, name, quantities, values);
     }
 
     fn go_on(&self) -> Result<()> {
@@ -431,14 +392,4 @@ fn nearly_all(flood: Flood) -> Result<Flood> {
         share * 100.0
     );
     Ok(flood)
-}
-
-/// Measures and prints.
-pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
-    let stop = crate::lab::stop_flag().context("Ctrl-C")?;
-    let rows = measure(tree, plan, &stop)?;
-    for row in &rows {
-        println!("{row}");
-    }
-    Ok(())
 }

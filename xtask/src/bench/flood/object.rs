@@ -1,13 +1,11 @@
-//! The kernel programs of this benchmark: compiled when it is asked for.
+//! The kernel programs of this benchmark.
 
 use std::ffi::CString;
-use std::path::PathBuf;
-use std::process::Command;
-use std::{env, fs};
+use std::fs;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use aya::maps::PerCpuArray;
 use aya::maps::lpm_trie::{Key, LpmTrie};
-use aya::maps::{Array, PerCpuArray};
 use aya::programs::tc::{SchedClassifier, TcAttachType};
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader, Pod};
@@ -33,27 +31,8 @@ pub(crate) struct Template {
 unsafe impl Pod for Template {}
 
 impl Object {
-    /// Compiles them, as the build script of `monitor` does the daemon's.
-    pub(crate) fn build(tree: &Tree) -> Result<Self> {
-        let target =
-            env::var_os("CARGO_TARGET_DIR").map_or(tree.root.join("target"), PathBuf::from);
-        let file = target.join("bpfel-unknown-none/release/flood");
-        if let Some(cargo) = env::var_os("CARGO") {
-            let flags = format!(
-                "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_arch=\"{}\"']",
-                env::consts::ARCH
-            );
-            let built = Command::new(cargo)
-                .args(["build", "--release", "--quiet", "--package", "monitor-ebpf"])
-                .args(["--bin", "flood", "--features", "bench"])
-                .args(["--target", "bpfel-unknown-none", "-Z", "build-std=core"])
-                .args(["--config", &flags])
-                .env("RUSTC_BOOTSTRAP", "1")
-                .current_dir(&tree.root)
-                .status()
-                .context("cargo build")?;
-            ensure!(built.success(), "cargo build --bin flood: {built}");
-        }
+    pub(crate) fn read(tree: &Tree) -> Result<Self> {
+        let file = crate::bench::object::path(tree, "flood");
         let bytes = fs::read(&file).with_context(|| file.display().to_string())?;
         Ok(Self(bytes))
     }
@@ -125,20 +104,6 @@ pub(crate) fn fill_trie(ebpf: &mut Ebpf, prefixes: &[Prefix]) -> Result<()> {
         let key = Key::new(u32::from(prefix.length), prefix.address.octets());
         trie.insert(&key, &1, 0)
             .with_context(|| format!("insert {prefix}"))?;
-    }
-    Ok(())
-}
-
-/// Writes the first elements of an array map.
-pub(crate) fn fill_array<T: Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) -> Result<()> {
-    let map = ebpf
-        .map_mut(name)
-        .with_context(|| format!("no map {name}"))?;
-    let mut array: Array<_, T> = Array::try_from(map)?;
-    for (index, value) in (0..).zip(values) {
-        array
-            .set(index, value, 0)
-            .with_context(|| format!("{name}[{index}]"))?;
     }
     Ok(())
 }

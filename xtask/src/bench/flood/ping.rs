@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::generator::Generator;
 use super::network::{Lan, Network, PINGED};
-use super::rows::{quantile, sorted};
+use crate::bench::statistics::{quantile, sorted};
 
 const PINGS: u32 = 150;
 /// Longer than the pings take at their interval, with their patience.

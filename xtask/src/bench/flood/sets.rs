@@ -4,11 +4,13 @@ use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
+
+use crate::system::Tree;
 
 /// Destinations that a generator chooses from, as many as its map holds.
 pub(crate) const DESTINATIONS: usize = 65_536;
@@ -44,6 +46,22 @@ impl fmt::Display for Prefix {
     }
 }
 
+/// Where the whole IPv4 table lies, if the data is there that the tests use.
+pub(crate) fn table(tree: &Tree) -> PathBuf {
+    super::super::sets::ranges(&tree.root).join("asn-v4-cidr.txt.gz")
+}
+
+/// Random addresses, each in a random one of `prefixes`; none of no prefixes.
+pub(crate) fn inside(prefixes: &[Prefix]) -> Vec<Ipv4Addr> {
+    let mut random = StdRng::seed_from_u64(5);
+    let mut one = || {
+        let prefix = prefixes[random.random_range(0..prefixes.len())];
+        Ipv4Addr::from(random.random_range(prefix.first()..=prefix.last()))
+    };
+    let count = if prefixes.is_empty() { 0 } else { DESTINATIONS };
+    (0..count).map(|_| one()).collect()
+}
+
 /// Prefixes and destinations of one run.
 pub(crate) struct Sets {
     /// Random /24, none of which holds an innocent destination.
@@ -73,13 +91,9 @@ impl Sets {
             .collect();
         kept.sort_unstable();
         let prefixes = slash_24s(&mut random, count, &kept);
-        let blocked = std::iter::repeat_with(|| {
-            let prefix = prefixes[random.random_range(0..prefixes.len())];
-            Ipv4Addr::from(prefix.first() | random.random_range(0..256))
-        });
         Ok(Self {
-            blocked: blocked.take(DESTINATIONS).collect(),
-            random: prefixes.clone(),
+            blocked: inside(&prefixes),
+            random: prefixes,
             table,
             innocent,
         })

@@ -1,0 +1,195 @@
+//! For the benchmark alone: takes frames to many destinations through the
+//! filter's own modules in one run, and stops after a stage.
+
+#![no_std]
+#![no_main]
+
+#[path = "../account.rs"]
+mod account;
+#[path = "../decide.rs"]
+mod decide;
+#[path = "../frame.rs"]
+mod frame;
+#[path = "../lookup.rs"]
+mod lookup;
+#[path = "../maps.rs"]
+#[expect(dead_code, reason = "the log is not measured")]
+mod maps;
+#[path = "../parse.rs"]
+mod parse;
+#[path = "../runtime.rs"]
+mod runtime;
+#[path = "../scope.rs"]
+mod scope;
+#[path = "../service.rs"]
+mod service;
+#[path = "../trie.rs"]
+mod trie;
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    EbpfContext as _, Global,
+    bindings::xdp_action,
+    helpers::generated::bpf_loop,
+    macros::{map, xdp},
+    maps::Array,
+    programs::XdpContext,
+};
+use decide::{Outcome, Verdict, decide};
+use frame::Frame;
+use parse::Destination;
+
+const HEADERS: usize = 34;
+/// The last byte of the source's MAC.
+const DEVICE: usize = 11;
+const DESTINATION: usize = 30;
+
+/// IPv4 addresses, network order.
+#[map(name = "DESTINATIONS")]
+static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(1, 0);
+
+/// What one run does. The verifier knows nothing of it, and so does not follow
+/// every single round of the loop.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Run {
+    /// The first destination.
+    first: u32,
+    /// 1: which destination is next depends on what became of the last.
+    chained: u32,
+}
+
+#[map(name = "RUN")]
+static RUN: Array<Run> = Array::with_max_entries(1, 0);
+
+/// What became of all frames, so that nothing is left out.
+#[map(name = "SUM")]
+static SUM: Array<u64> = Array::with_max_entries(1, 0);
+
+/// After which stage a frame is left.
+#[unsafe(no_mangle)]
+static STAGE: Global<u32> = Global::new(0);
+
+/// Zero, which nobody knows who compiles this.
+#[unsafe(no_mangle)]
+static NO_BITS: Global<u32> = Global::new(0);
+
+/// Destinations of one run, a power of two.
+#[unsafe(no_mangle)]
+static COUNT: Global<u32> = Global::new(0);
+
+/// The frame is written, and nothing more.
+const WRITE: u32 = 0;
+const PARSE: u32 = 1;
+const DECIDE: u32 = 2;
+const INTERFACE: u32 = 3;
+
+struct State {
+    context: *mut c_void,
+    run: Run,
+    next: u32,
+    sum: u64,
+}
+
+#[xdp]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the `xdp` macro hands it over by value"
+)]
+fn packet(ctx: XdpContext) -> u32 {
+    let Some(run) = RUN.get(0) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let mut state = State {
+        context: ctx.as_ptr(),
+        run: *run,
+        next: run.first,
+        sum: 0,
+    };
+    // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
+    // and the state lives longer than the call.
+    unsafe {
+        bpf_loop(COUNT.load(), one as *mut c_void, (&raw mut state).cast(), 0);
+    }
+    if let Some(sum) = SUM.get_ptr_mut(0) {
+        // SAFETY: one run at a time.
+        unsafe { *sum = state.sum };
+    }
+    xdp_action::XDP_PASS
+}
+
+extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
+    // SAFETY: it is the state of `packet`.
+    let state = unsafe { &mut *state.cast::<State>() };
+    let at = state.run.first + (state.next & (COUNT.load() - 1));
+    let ctx = XdpContext::new(state.context.cast());
+    if !write(&ctx, at) {
+        return 1;
+    }
+    let answer = stages(&Frame::new(&ctx));
+    state.sum += u64::from(answer);
+    let chain = if state.run.chained == 0 {
+        0
+    } else {
+        answer & NO_BITS.load()
+    };
+    state.next += 1 + chain;
+    0
+}
+
+/// Makes the frame one of 32 devices, to the destination at an index.
+#[inline(always)]
+fn write(ctx: &XdpContext, at: u32) -> bool {
+    let start = ctx.data();
+    let Some(destination) = DESTINATIONS.get(at) else {
+        return false;
+    };
+    if start + HEADERS > ctx.data_end() {
+        return false;
+    }
+    // SAFETY: `start..start + HEADERS` was just checked to lie inside the frame,
+    // and byte arrays have no alignment.
+    unsafe {
+        *((start + DEVICE) as *mut u8) = (at % 32) as u8;
+        *((start + DESTINATION) as *mut [u8; 4]) = *destination;
+    }
+    true
+}
+
+#[inline(always)]
+fn stages(frame: &Frame) -> u32 {
+    let stage = STAGE.load();
+    if stage == WRITE {
+        return 0;
+    }
+    if stage == PARSE {
+        return parse::parse(frame).map_or(0, |packet| match packet.destination {
+            Destination::Ipv4(address) => u32::from_be_bytes(address),
+            Destination::Ipv6(_) => 0,
+        });
+    }
+    match decide(frame) {
+        Outcome::Unparsed(reason) => {
+            if stage > DECIDE {
+                account::unparsed(frame, reason);
+            }
+            0
+        }
+        Outcome::Unmatched(packet) => {
+            if stage > DECIDE {
+                account::interface(frame, packet.family(), Verdict::Passed);
+            }
+            1
+        }
+        Outcome::Matched(packet, matched, verdict) => {
+            if stage > DECIDE {
+                account::interface(frame, packet.family(), verdict);
+            }
+            if stage > INTERFACE {
+                account::policies(frame, &matched, verdict);
+            }
+            2 + verdict as u32
+        }
+    }
+}
