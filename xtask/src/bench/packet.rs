@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::Array;
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::{Prefix, Trie};
-use monitor_common::{MatchEntry, MatchSet, NO_MATCH};
+use monitor_common::{MatchEntry, MatchSet};
 
 use super::flood::sets::{self, DESTINATIONS, Sets};
 use super::object::{self, Run};
@@ -34,6 +35,7 @@ enum Fate {
 
 struct Case {
     set: String,
+    fate: Fate,
     /// One for each stage.
     stages: Vec<Ebpf>,
 }
@@ -84,6 +86,7 @@ fn add(
             .map(|(stage, _)| load(object, (stage, drops), &trie, destinations));
         cases.push(Case {
             set: format!("{name}, {}", fate.name()),
+            fate,
             stages: stages.collect::<Result<_>>()?,
         });
     }
@@ -112,10 +115,7 @@ fn load(
     let constants = [
         ("STAGE", stage),
         ("COUNT", count),
-        (
-            "HAS_IPV4",
-            (trie.outside != NO_MATCH || trie.nodes.len() > 1 << trie.direct).into(),
-        ),
+        ("HAS_IPV4", 1),
         ("SKIP_V4", trie.skip),
         ("OUTSIDE_V4", trie.outside),
         ("DIRECT_V4", trie.direct),
@@ -187,12 +187,32 @@ impl Case {
                     base = each;
                     continue;
                 }
+                if *stage != STAGES[1] {
+                    ensure_fate(object, self.fate)?;
+                }
                 let what = format!("{order}, up to {stage}");
                 report.add("packet", &self.set, [(&what, "ns")], Ok([each - base]));
             }
         }
         Ok(())
     }
+}
+
+/// That every packet of the last run met its fate.
+fn ensure_fate(object: &Ebpf, fate: Fate) -> Result<()> {
+    let map = object.map("SUM").context("no map SUM")?;
+    let sum = Array::<_, u64>::try_from(map)?.get(&0, 0)?;
+    let of_each = match fate {
+        Fate::Innocent => 1,
+        Fate::Counted => 2,
+        Fate::Dropped => 3,
+    };
+    ensure!(
+        sum == of_each * u64::try_from(DESTINATIONS)?,
+        "not every packet was {}: {sum}",
+        fate.name()
+    );
+    Ok(())
 }
 
 /// Nanoseconds for each frame.

@@ -38,7 +38,6 @@ const PROOF: u32 = 1_024;
 const FORWARDED: f64 = 0.99;
 
 const RATE: [(&str, &str); 2] = [("rate", "Mpps"), ("CPU per packet", "ns")];
-const PAIRED: [(&str, &str); 1] = [("rate, of a program that passes all", "ratio")];
 const PINGS: [(&str, &str); 3] = [("half below", "µs"), ("99 % below", "µs"), ("lost", "%")];
 
 /// Makes the network, measures, and takes all of it down whatever happens. What
@@ -97,6 +96,15 @@ struct Bench<'a> {
     innocent: Generator,
     exact: Generator,
     report: &'a mut Report,
+}
+
+/// Two filters that are compared in turns.
+struct Pair<'a, 'b> {
+    ours: Kind,
+    blocked: Result<Blocked<'a>>,
+    other: Kind,
+    sent: &'b Generator,
+    what: fn(Flood) -> f64,
 }
 
 impl<'a> Bench<'a> {
@@ -229,55 +237,96 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Ours on one interface, a program that passes everything on another, the
-    /// flood now on this one, now on that.
+    /// Ours on one interface, something else on another, the flood now on this
+    /// one, now on that: the machine's speed changes more from one second to the
+    /// next than some of these differ.
     fn paired(&mut self) -> Result<()> {
-        for (kind, count) in [
-            (Kind::PassAll(Hook::Native), 0),
-            (Kind::Ours(Hook::Native), 0),
-            (Kind::Ours(Hook::Native), FEW),
-            (Kind::Ours(Hook::Native), MANY),
-            (Kind::Ours(Hook::Native), usize::MAX),
+        use Hook::{Generic, Native};
+        for (ours, count) in [
+            (Kind::PassAll(Native), 0),
+            (Kind::Ours(Native), 0),
+            (Kind::Ours(Native), FEW),
+            (Kind::Ours(Native), MANY),
+            (Kind::Ours(Native), usize::MAX),
         ] {
-            self.go_on()?;
-            let name = with_count(kind, count);
-            match self.pairs(kind, count) {
-                Ok(ratios) => {
-                    for ratio in ratios {
-                        self.add("paired", &name, PAIRED, Ok([ratio]));
-                    }
-                }
-                Err(error) => self.add("paired", &name, PAIRED, Err(error)),
-            }
+            let name = with_count(ours, count);
+            self.pairs("forward, paired", &name, |bench| Pair {
+                ours,
+                blocked: bench.prefixes(count),
+                other: Kind::PassAll(Native),
+                sent: &bench.innocent,
+                what: |flood| flood.forwarded,
+            })?;
+        }
+        for (ours, other) in [
+            (Kind::DropAll(Native), Kind::DropAll(Native)),
+            (Kind::Ours(Native), Kind::DropAll(Native)),
+            (Kind::Ours(Generic), Kind::DropAll(Generic)),
+            (Kind::Ours(Native), Kind::LpmTrie(Native)),
+            (Kind::Ours(Generic), Kind::LpmTrie(Generic)),
+            (Kind::Ours(Native), Kind::Ipset),
+            (Kind::Ours(Generic), Kind::Ipset),
+            (Kind::Ours(Native), Kind::Nftables),
+            (Kind::Ours(Generic), Kind::Nftables),
+        ] {
+            self.pairs("drop, paired", &ours.name(), |bench| Pair {
+                ours,
+                blocked: Ok(bench.random()),
+                other,
+                sent: &bench.blocked,
+                what: |flood| flood.taken,
+            })?;
         }
         Ok(())
     }
 
-    fn pairs(&self, kind: Kind, count: usize) -> Result<Vec<f64>> {
-        let blocked = self.prefixes(count)?;
-        let pass = Kind::PassAll(Hook::Native);
-        self.with(pass, self.random(), Lan::Second, || {
-            self.with(kind, blocked, Lan::First, || {
-                self.prove_blocked(Lan::First, count)?;
-                self.prove_blocked(Lan::Second, 0)?;
-                (0..self.plan.pairs).map(|round| self.pair(round)).collect()
+    /// Notes a ratio for each pair of floods, and then the reason where some fail.
+    fn pairs(
+        &mut self,
+        part: &'static str,
+        name: &str,
+        pair: impl for<'b> FnOnce(&'b Self) -> Pair<'a, 'b>,
+    ) -> Result<()> {
+        self.go_on()?;
+        let pair = pair(self);
+        let quantity = format!("rate, of that of {}", pair.other.name());
+        match self.ratios(pair) {
+            Ok(ratios) => {
+                for ratio in ratios {
+                    self.report
+                        .add(part, name, [(&quantity, "ratio")], Ok([ratio]));
+                }
+                eprintln!("{part}: {name}: {quantity}");
+            }
+            Err(error) => self.add(part, name, [(&quantity, "ratio")], Err(error)),
+        }
+        Ok(())
+    }
+
+    fn ratios(&self, pair: Pair<'a, '_>) -> Result<Vec<f64>> {
+        let blocked = pair.blocked?;
+        self.with(pair.other, self.random(), Lan::Second, || {
+            self.with(pair.ours, blocked, Lan::First, || {
+                let once = |lan| {
+                    let flood = self.receiver.flood(pair.sent, lan, self.plan.time())?;
+                    Ok::<_, anyhow::Error>((pair.what)(flood))
+                };
+                (0..self.plan.pairs)
+                    .map(|round| self.in_turn(round, once))
+                    .collect()
             })
         })
     }
 
     /// First one first, then the other, so that a drift favours neither.
-    fn pair(&self, round: u32) -> Result<f64> {
+    fn in_turn(&self, round: u32, once: impl Fn(Lan) -> Result<f64>) -> Result<f64> {
         self.go_on()?;
-        let once = |lan| {
-            let flood = self.receiver.flood(&self.innocent, lan, self.plan.time())?;
-            nearly_all(flood).map(|flood| flood.forwarded)
-        };
         if round.is_multiple_of(2) {
             let ours = once(Lan::First)?;
             Ok(ours / once(Lan::Second)?)
         } else {
-            let pass = once(Lan::Second)?;
-            Ok(once(Lan::First)? / pass)
+            let other = once(Lan::Second)?;
+            Ok(once(Lan::First)? / other)
         }
     }
 
