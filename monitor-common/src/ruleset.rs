@@ -131,6 +131,8 @@ pub mod global {
     pub const OUTSIDE_V6: &str = "OUTSIDE_V6";
     /// Bits that index the first nodes of the IPv6 trie.
     pub const DIRECT_V6: &str = "DIRECT_V6";
+    /// Entries of the longest match set: the verifier follows no loop further.
+    pub const LONGEST_SET: &str = "LONGEST_SET";
     /// The `NEEDS_*` that any match set has.
     pub const NEEDS: &str = "NEEDS";
     /// Words of each class; scope `s` has bit `s % 32` of word `s / 32`.

@@ -10,7 +10,7 @@ use monitor_common::{
 use crate::{
     decide::{Matched, Verdict},
     frame::Frame,
-    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, MATCH_SETS, POLICIES},
+    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, POLICIES},
     parse::Family,
 };
 
@@ -66,7 +66,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
     };
     let [mac @ .., _, _] = mac.to_ne_bytes();
     for index in 0..MAX_COVERING_POLICIES {
-        if mask >> index == 0 {
+        if index >= LONGEST_SET.load() as usize || mask >> index == 0 {
             break;
         }
         if mask >> index & 1 == 0 {

@@ -122,6 +122,9 @@ pub(crate) static OUTSIDE_V6: Global<u32> = Global::new(0);
 pub(crate) static DIRECT_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
+pub(crate) static LONGEST_SET: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
 pub(crate) static NEEDS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]

@@ -9,8 +9,8 @@ use monitor_common::{
 use crate::{
     frame::Frame,
     maps::{
-        CLASS_WORDS, CLASSES, INTERFACE_CLASS, MACS, NEEDS, NO_SERVICE_CLASS, SERVICES, SOURCES_V4,
-        SOURCES_V6,
+        CLASS_WORDS, CLASSES, INTERFACE_CLASS, LONGEST_SET, MACS, NEEDS, NO_SERVICE_CLASS,
+        SERVICES, SOURCES_V4, SOURCES_V6,
     },
     parse::{Destination, Packet},
     service::service_key,
@@ -35,7 +35,7 @@ pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
     }
     let classes = classes(frame, packet, needs);
     for index in 0..MAX_COVERING_POLICIES {
-        if index >= set.len as usize {
+        if index >= LONGEST_SET.load() as usize || index >= set.len as usize {
             break;
         }
         let scope = set.entries[index].scope;

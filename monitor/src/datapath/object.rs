@@ -80,6 +80,7 @@ pub(super) struct Constants {
     pub(super) has_ipv6: bool,
     pub(super) ipv4: Root,
     pub(super) ipv6: Root,
+    pub(super) longest_set: u32,
     pub(super) needs: u32,
     pub(super) class_words: u32,
     pub(super) interface_class: u32,
@@ -125,6 +126,7 @@ pub(super) fn load_program(
         .override_global(global::COMMON_V6, &constants.ipv6.common, true)
         .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
         .override_global(global::DIRECT_V6, &constants.ipv6.direct, true)
+        .override_global(global::LONGEST_SET, &constants.longest_set, true)
         .override_global(global::NEEDS, &constants.needs, true)
         .override_global(global::CLASS_WORDS, &constants.class_words, true)
         .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)

@@ -85,6 +85,7 @@ pub(super) fn constants(
         has_ipv6: !ruleset.ipv6.is_empty(),
         ipv4: root(&tries.ipv4),
         ipv6: root(&tries.ipv6),
+        longest_set: longest_set(ruleset),
         needs: scopes
             .scopes
             .iter()
@@ -95,6 +96,11 @@ pub(super) fn constants(
         no_service_class: scopes.no_service,
         log_packets,
     }
+}
+
+fn longest_set(ruleset: &Ruleset) -> u32 {
+    let longest = ruleset.match_sets.iter().map(Vec::len).max();
+    u32::try_from(longest.unwrap_or(0)).expect("the compiler limits the match sets")
 }
 
 /// Entries of the maps of `scopes`. No map may have none, so empty ones have one.

@@ -116,6 +116,7 @@ fn load(
         ("STAGE", stage),
         ("COUNT", count),
         ("HAS_IPV4", 1),
+        ("LONGEST_SET", 1),
         ("SKIP_V4", trie.skip),
         ("OUTSIDE_V4", trie.outside),
         ("DIRECT_V4", trie.direct),
