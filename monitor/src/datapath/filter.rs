@@ -1,6 +1,7 @@
 //! The filter in force: attach, swap, detach. At most one process holds it.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
@@ -8,6 +9,7 @@ use std::{
 use super::{
     Error,
     attach::{ModeChoice, attach, find_interfaces},
+    confirm::{Deadline, in_force},
     detach::{detach_all, remove_link},
     generation::{self, Generation, Plan},
     interfaces::Interface,
@@ -29,6 +31,9 @@ pub struct Request<'a> {
     pub ruleset: &'a Ruleset,
     /// Whether the kernel writes every matched packet to the log.
     pub log_packets: bool,
+    /// Until when it is to be confirmed, else the generation before decides
+    /// again; `None`: it is in force for good.
+    pub deadline: Option<Deadline>,
 }
 
 /// What was put in force.
@@ -37,6 +42,8 @@ pub struct Applied {
     pub generation: u64,
     /// Things an operator should know, in order.
     pub notes: Vec<String>,
+    /// Whether something was in force before on one of the interfaces.
+    pub has_previous: bool,
     /// The loaded objects whose programs write to the log; empty where none does.
     pub loggers: Vec<aya::Ebpf>,
 }
@@ -128,13 +135,14 @@ impl Filter {
             let _ = self.pins.remove_generation(number);
             return Err(error);
         }
-        for error in self.retire(request.interfaces, &mut notes) {
+        for error in self.retire(request.interfaces, request.deadline, &mut notes) {
             // The new generation is in force all the same; the next one removes what is left.
             notes.push(error.to_string());
         }
         Ok(Applied {
             generation: number,
             notes,
+            has_previous: built.has_previous,
             loggers: std::mem::take(&mut built.loggers),
         })
     }
@@ -151,12 +159,18 @@ impl Filter {
         let interfaces = names
             .map(|name| Ok((name.clone(), self.state.assign_interface(name)?)))
             .collect::<Result<Vec<_>, Error>>()?;
+        let previous = match request.deadline {
+            Some(_) => self.previous_programs(interfaces.iter().map(|(name, _)| name))?,
+            None => BTreeMap::new(),
+        };
         let plan = Plan {
             number,
             ruleset: request.ruleset,
             policy_slots: &policy_slots,
             interfaces: &interfaces,
             log_packets: request.log_packets,
+            deadline: request.deadline,
+            previous: &previous,
         };
         generation::build(&self.pins, &plan)
     }
@@ -301,7 +315,7 @@ impl Filter {
     }
 
     /// The program that a link runs: pinned, else by its id, which only root may.
-    fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
+    pub(super) fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
         let id = link_info(interface, link)?.program;
         if let Some(generation) = self.pins.generation_of(interface, id)? {
             return pins::open(&self.pins.program(generation, interface));
@@ -330,25 +344,34 @@ impl Filter {
     }
 
     /// Detaches interfaces that are no longer asked for or no longer there, waits
-    /// until no packet runs an old program, and removes the old generations.
-    fn retire(&mut self, wanted: &[String], notes: &mut Vec<String>) -> Vec<Error> {
+    /// until no packet runs an old program, and removes the old generations. What
+    /// may come back, because the new one is not confirmed, stays.
+    pub(super) fn retire(
+        &mut self,
+        wanted: &[String],
+        deadline: Option<Deadline>,
+        notes: &mut Vec<String>,
+    ) -> Vec<Error> {
         let mut errors = Vec::new();
         let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
         });
         for name in &linked {
+            if deadline.is_some() && !wanted.contains(name) {
+                notes.push(format!(
+                    "{name}: is no longer asked for; it is detached when that is confirmed"
+                ));
+                continue;
+            }
             match self.retire_link(name, wanted.contains(name)) {
                 Ok(Some(note)) => notes.push(note),
                 Ok(None) => {}
                 Err(error) => errors.push(error),
             }
         }
-        if let Err(source) = sys::grace_period() {
-            // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
-            notes.push(format!("cannot wait for running programs to end: {source}"));
-        }
-        errors.extend(self.remove_unused_generations().err());
+        notes.extend(wait_for_running_programs());
+        errors.extend(remove_unused_generations(&self.pins).err());
         errors
     }
 
@@ -360,19 +383,6 @@ impl Filter {
         }
         self.remove_link(name, &link)?;
         Ok((!wanted).then(|| format!("{name}: detached, it is no longer asked for")))
-    }
-
-    fn remove_unused_generations(&self) -> Result<(), Error> {
-        let mut used = Vec::new();
-        for interface in self.pins.linked_interfaces()? {
-            let link = pins::open(&self.pins.link(&interface))?;
-            let id = link_info(&interface, &link)?.program;
-            used.extend(self.pins.generation_of(&interface, id)?);
-        }
-        let all = self.pins.generations()?;
-        let unused = all.iter().filter(|number| !used.contains(number));
-        let errors = unused.filter_map(|number| self.pins.remove_generation(*number).err());
-        Error::collect(errors.collect())
     }
 
     fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
@@ -399,6 +409,29 @@ impl Undo {
             Self::Reattach { .. } => None,
         }
     }
+}
+
+/// Waits until every run of a program that was replaced has ended. Returns what
+/// to tell where that cannot be waited for.
+pub(super) fn wait_for_running_programs() -> Option<String> {
+    // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
+    let source = sys::grace_period().err()?;
+    Some(format!("cannot wait for running programs to end: {source}"))
+}
+
+/// Removes the generations that neither decide nor may decide again.
+pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
+    let mut used = Vec::new();
+    for interface in pins.linked_interfaces()? {
+        let link = pins::open(&pins.link(&interface))?;
+        let found = in_force(pins, &interface, link_info(&interface, &link)?.program)?;
+        used.extend(found.generation);
+        used.extend(found.previous);
+    }
+    let all = pins.generations()?;
+    let unused = all.iter().filter(|number| !used.contains(number));
+    let errors = unused.filter_map(|number| pins.remove_generation(*number).err());
+    Error::collect(errors.collect())
 }
 
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {

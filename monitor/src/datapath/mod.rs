@@ -1,6 +1,7 @@
 //! Ruleset → generation → kernel, and counters back. All of aya lives here.
 
 mod attach;
+mod confirm;
 mod detach;
 mod error;
 mod filter;
@@ -19,6 +20,7 @@ mod sys;
 mod tries;
 
 pub use attach::ModeChoice;
+pub use confirm::{Deadline, Tried, confirm, tried};
 pub use detach::detach;
 pub use error::Error;
 pub use filter::{Applied, Filter, Request};

@@ -3,7 +3,7 @@
 //! ```text
 //! PIN_DIR/links/<interface>                the attachments
 //! PIN_DIR/v<ABI hash>/<STATE MAP>          counters and names
-//! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>
+//! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>, prev_<interface>
 //! ```
 //!
 //! bpffs refuses dots in names, so interfaces are written in hexadecimal. The
@@ -83,6 +83,12 @@ impl Pins {
     pub(super) fn program(&self, generation: u64, interface: &str) -> PathBuf {
         self.generation(generation)
             .join(format!("prog_{}", hex::encode(interface)))
+    }
+
+    /// The program that decides where a generation is not confirmed.
+    pub(super) fn previous(&self, generation: u64, interface: &str) -> PathBuf {
+        self.generation(generation)
+            .join(format!("prev_{}", hex::encode(interface)))
     }
 
     /// Interfaces with a pinned link, sorted. Other names are not ours.

@@ -6,6 +6,7 @@ use monitor_common::{GenerationPolicy, InterfaceCounters, Reason};
 
 use super::{
     Error,
+    confirm::{self, InForce},
     filter::link_info,
     generation::{self, Description},
     pins::{self, Pins},
@@ -15,7 +16,7 @@ use crate::{
     policy::MacAddress,
     snapshot::{
         DeviceSnapshot, InterfaceSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot,
-        Verdicts,
+        Unconfirmed, Verdicts,
     },
 };
 
@@ -23,13 +24,6 @@ use crate::{
 pub struct Reader {
     pins: Pins,
     state: State,
-}
-
-/// A link that is attached, and the generation it runs where that is pinned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct InForce {
-    program: u32,
-    generation: Option<u64>,
 }
 
 /// Attached links by interface, and what the newest generation of them says.
@@ -67,6 +61,7 @@ impl Reader {
                 .as_ref()
                 .map(|description| format!("{:016x}", description.record.ruleset_hash)),
             reload,
+            unconfirmed: unconfirmed(&in_force),
             feeds: Vec::new(),
         })
     }
@@ -88,7 +83,7 @@ impl Reader {
 
     fn try_find(&self) -> Result<Found, Error> {
         let in_force = self.in_force()?;
-        let newest = in_force.values().filter_map(|link| link.generation).max();
+        let newest = in_force.values().filter_map(InForce::deciding).max();
         let description = newest
             .map(|number| generation::describe(&self.pins, number))
             .transpose()?;
@@ -101,15 +96,8 @@ impl Reader {
             let link = pins::open(&self.pins.link(&interface))?;
             let info = link_info(&interface, &link)?;
             if info.ifindex != 0 {
-                let generation = self.pins.generation_of(&interface, info.program)?;
-                let program = info.program;
-                in_force.insert(
-                    interface,
-                    InForce {
-                        program,
-                        generation,
-                    },
-                );
+                let found = confirm::in_force(&self.pins, &interface, info.program)?;
+                in_force.insert(interface, found);
             }
         }
         Ok(in_force)
@@ -181,6 +169,20 @@ impl Reader {
     }
 }
 
+/// The newest generation that waits, or has waited in vain.
+fn unconfirmed(in_force: &HashMap<String, InForce>) -> Option<Unconfirmed> {
+    let waiting = in_force.values().filter(|link| link.deadline.is_some());
+    let newest = waiting.max_by_key(|link| (link.generation, link.previous))?;
+    let deadline = newest.deadline?;
+    Some(Unconfirmed {
+        generation: newest.generation,
+        previous: newest.previous,
+        within_seconds: deadline.within().as_secs(),
+        seconds_left: deadline.left().as_secs_f64().ceil() as u64,
+        rolled_back: deadline.has_passed(),
+    })
+}
+
 fn interface(
     slot: InterfaceSlot,
     in_force: Option<&InForce>,
@@ -189,7 +191,7 @@ fn interface(
     InterfaceSnapshot {
         name: slot.name,
         mode: slot.mode.filter(|_| in_force.is_some()),
-        generation: in_force.and_then(|link| link.generation),
+        generation: in_force.and_then(InForce::deciding),
         ipv4: Verdicts {
             passed: counters.passed_ipv4.into(),
             dropped: counters.dropped_ipv4.into(),
@@ -203,5 +205,6 @@ fn interface(
             .zip(counters.unparsed)
             .map(|(reason, count)| (reason.name().to_owned(), count.into()))
             .collect(),
+        undecided: counters.undecided.into(),
     }
 }

@@ -3,6 +3,7 @@
 
 mod edges;
 mod last_good;
+mod not_confirmed;
 mod runtime;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 
 pub use edges::{Edge, Edges};
 pub use last_good::{LastGood, Recorder};
+pub use not_confirmed::NotConfirmed;
 pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
 
 /// A file of the state directory that cannot be used.
@@ -21,7 +23,7 @@ pub enum StateDirError {
     /// The system does not let it be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write` or `remove`.
         operation: &'static str,
         /// The file.
         path: PathBuf,
