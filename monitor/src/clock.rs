@@ -36,6 +36,10 @@ pub fn to_the_second(time: Timestamp) -> String {
 }
 
 /// Since the machine started, the time that it slept included; nobody sets it.
+///
+/// # Panics
+///
+/// On a kernel before 2.6.39, which has no such clock.
 #[must_use]
 pub fn boot_time() -> Duration {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME);

@@ -61,6 +61,11 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "TIME", value_parser = confirm::within)]
     confirm: Option<Duration>,
 
+    /// Take over the filter of another version whose counters this one cannot
+    /// read: they are saved as JSON in the state directory, and begin anew
+    #[arg(long, conflicts_with = "confirm")]
+    reset_state: bool,
+
     /// Load changed policy files by `reload` or SIGHUP alone
     #[arg(long)]
     no_watch: bool,
@@ -90,6 +95,7 @@ impl RunArgs {
 pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let start = Start {
         confirm: args.confirm,
+        reset_state: args.reset_state,
     };
     let settings = args.options().over(common.options()?).settle();
     if settings.interfaces.is_empty() {

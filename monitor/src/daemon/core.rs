@@ -5,6 +5,7 @@ mod confirm;
 mod feeds;
 mod interfaces;
 mod load;
+mod reset;
 mod risks;
 mod start;
 

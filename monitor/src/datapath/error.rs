@@ -123,7 +123,7 @@ pub enum Error {
 
     /// Pins that another version left, with another layout.
     #[error(
-        "{} holds the state of another version of monitor; remove its filter and counters with `monitor detach --pin-dir {}` first", path.display(), path.display()
+        "{} holds the filter and the counters of another version of monitor; `monitor run --reset-state` saves the counters as a file and takes the filter over without a gap, `monitor detach --pin-dir {}` removes both", path.display(), path.display()
     )]
     OtherVersion {
         /// Pin directory.

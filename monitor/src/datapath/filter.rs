@@ -11,6 +11,7 @@ use super::{
     attach::{ModeChoice, attach, find_interfaces},
     confirm::{Deadline, in_force},
     detach::{detach_all, remove_link},
+    dump::{Dump, dump},
     generation::{self, Generation, Plan},
     interfaces::Interface,
     object,
@@ -48,6 +49,15 @@ pub struct Applied {
     pub loggers: Vec<aya::Ebpf>,
 }
 
+/// What to do where a version with another ABI left its filter and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherVersions {
+    /// Refuse to go on.
+    Refuse,
+    /// Put this one's filter in the place of its.
+    TakeOver,
+}
+
 /// The right and the means to change what is in force.
 pub struct Filter {
     pub(super) pins: Pins,
@@ -80,11 +90,11 @@ enum Undo {
 
 impl Filter {
     /// Takes the pin directory, and makes the counters where there are none.
-    pub fn open(pin_dir: &Path) -> Result<Self, Error> {
+    pub fn open(pin_dir: &Path, others: OtherVersions) -> Result<Self, Error> {
         let pins = Pins::new(pin_dir);
         pins::create_directory(pins.root())?;
         let lock = Lock::acquire(&pins)?;
-        if pins.has_other_version()? {
+        if others == OtherVersions::Refuse && !pins.other_versions()?.is_empty() {
             return Err(Error::OtherVersion {
                 path: pins.root().to_owned(),
             });
@@ -118,11 +128,32 @@ impl Filter {
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let result = self.build_and_swap(request);
         if result.is_err() && self.fresh {
-            // Nothing was here before, so nothing stays; the first error is the one to tell.
-            let _ = self.pins.remove_all();
+            self.remove_what_is_new();
         }
         self.fresh &= result.is_err();
         result
+    }
+
+    /// Nothing of this version was here before, so nothing stays. The error that
+    /// led here is the one to tell.
+    fn remove_what_is_new(&self) {
+        let others = self.pins.other_versions();
+        let _ = match others.as_deref() {
+            Ok([]) => self.pins.remove_all(),
+            _ => self.pins.discard_state(),
+        };
+    }
+
+    /// What other versions counted until now, sorted by their names.
+    pub fn dump_others(&self) -> Result<Vec<Dump>, Error> {
+        let others = self.pins.other_versions()?;
+        others.iter().map(|version| dump(version)).collect()
+    }
+
+    /// Removes what other versions left. Their filter must not be in force any
+    /// more.
+    pub fn discard_others(&mut self) -> Result<(), Error> {
+        self.pins.discard_others()
     }
 
     fn build_and_swap(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
@@ -232,7 +263,7 @@ impl Filter {
                 source,
             })?;
             undo.push(replaced);
-            return Ok(());
+            return self.record_mode(interface);
         }
         let link = self.attach_new(interface, mode, program)?;
         undo.push(Undo::Detach {
@@ -240,6 +271,16 @@ impl Filter {
             link,
         });
         Ok(())
+    }
+
+    /// Of a link that another version made, whose records this one cannot read.
+    fn record_mode(&mut self, interface: &Interface) -> Result<(), Error> {
+        let name = &interface.name;
+        if self.recorded_mode(name)?.is_some() {
+            return Ok(());
+        }
+        let slot = self.state.assign_interface(name)?;
+        self.state.record_interface(slot, name, interface.mode)
     }
 
     /// Attaches, pins and records. An error before the pin closes the link,
@@ -287,7 +328,7 @@ impl Filter {
                 path: self.pins.root().to_owned(),
             });
         }
-        let attached = self.recorded_mode(name)?;
+        let attached = self.recorded_mode(name)?.or(interface.mode);
         let (ModeChoice::Only(wanted), Some(attached)) = (mode, attached) else {
             return Ok(Some(link));
         };
@@ -319,6 +360,9 @@ impl Filter {
         let id = link_info(interface, link)?.program;
         if let Some(generation) = self.pins.generation_of(interface, id)? {
             return pins::open(&self.pins.program(generation, interface));
+        }
+        if let Some(program) = self.pins.other_program(interface, id)? {
+            return pins::open(&program);
         }
         object::program_by_id(id)
     }

@@ -3,6 +3,7 @@
 mod attach;
 mod confirm;
 mod detach;
+mod dump;
 mod error;
 mod filter;
 mod gateway;
@@ -22,8 +23,9 @@ mod tries;
 pub use attach::ModeChoice;
 pub use confirm::{Deadline, Tried, confirm, tried};
 pub use detach::detach;
+pub use dump::{Cell, Counted, Dump, EntryDump, MapDump};
 pub use error::Error;
-pub use filter::{Applied, Filter, Request};
+pub use filter::{Applied, Filter, OtherVersions, Request};
 pub use gateway::{lan_interfaces, lan_networks};
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;

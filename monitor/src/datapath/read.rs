@@ -41,10 +41,10 @@ impl Reader {
             return Err(Error::NotAttached { path });
         }
         if !State::is_whole(&pins.state()) {
-            return Err(if pins.has_other_version()? {
-                Error::OtherVersion { path }
-            } else {
+            return Err(if pins.other_versions()?.is_empty() {
                 Error::NotAttached { path }
+            } else {
+                Error::OtherVersion { path }
             });
         }
         let state = State::open(&pins.state())?;
@@ -174,12 +174,13 @@ fn unconfirmed(in_force: &HashMap<String, InForce>) -> Option<Unconfirmed> {
     let waiting = in_force.values().filter(|link| link.deadline.is_some());
     let newest = waiting.max_by_key(|link| (link.generation, link.previous))?;
     let deadline = newest.deadline?;
+    let left = deadline.left();
     Some(Unconfirmed {
         generation: newest.generation,
         previous: newest.previous,
         within_seconds: deadline.within().as_secs(),
-        seconds_left: deadline.left().as_secs_f64().ceil() as u64,
-        rolled_back: deadline.has_passed(),
+        seconds_left: left.as_secs() + u64::from(left.subsec_nanos() > 0),
+        rolled_back: left.is_zero(),
     })
 }
 

@@ -257,17 +257,14 @@ impl Current {
         let before = self.trial.take().and_then(|trial| trial.before);
         // Until it is worked out what they say now.
         self.behind = before.is_some();
-        match before {
-            Some(before) => {
-                self.policies = before.policies;
-                self.devices = before.devices;
-                self.feeds = before.feeds;
-            }
-            None => {
-                self.ruleset = None;
-                self.policies = Vec::new();
-                self.feeds = Vec::new();
-            }
+        if let Some(before) = before {
+            self.policies = before.policies;
+            self.devices = before.devices;
+            self.feeds = before.feeds;
+        } else {
+            self.ruleset = None;
+            self.policies = Vec::new();
+            self.feeds = Vec::new();
         }
         self.risks.clear();
         self.to_keep = None;

@@ -61,11 +61,10 @@ pub(super) struct Usable {
 pub(super) fn reason(error: &LoadError) -> String {
     let text = error_text(error);
     match error {
-        LoadError::Policies(_) => text,
         LoadError::Datapath(_) => {
             format!("the policies are fine, but the kernel did not take them: {text}")
         }
-        LoadError::Keep(_) | LoadError::NeverConfirmed { .. } => text,
+        LoadError::Policies(_) | LoadError::Keep(_) | LoadError::NeverConfirmed { .. } => text,
     }
 }
 
@@ -101,7 +100,7 @@ pub(super) fn last_good(
     let refuse = |why: String| LoadError::Policies(format!("{errors}{why}"));
     let loaded = confirmed(settings, runtime, moment)
         .map_err(|error| refuse(format!("\nwhat was in force last cannot be used: {error}")))?;
-    let result = loaded.map(|loaded| loaded.result.ok()).flatten();
+    let result = loaded.and_then(|loaded| loaded.result.ok());
     result.ok_or_else(|| refuse(String::new()))
 }
 

@@ -10,11 +10,12 @@ use super::{
     feeds,
     load::{FELL_BACK, Loaded, confirmed, kept_changes, last_good, load},
     lock, now, request,
+    reset::Saved,
 };
 use crate::{
     clock,
     config::Settings,
-    datapath::{Deadline, Filter, Reader},
+    datapath::{Deadline, Filter, OtherVersions, Reader},
     feeds::DiskAndFeeds,
     policy::{Moment, RuntimeOverlay},
     snapshot::ReloadSnapshot,
@@ -27,6 +28,8 @@ pub struct Start {
     /// How long what it puts in force waits to be confirmed; `None`: it need
     /// not be.
     pub confirm: Option<Duration>,
+    /// Save what another version counted, and take its filter over.
+    pub reset_state: bool,
 }
 
 /// What to put in force.
@@ -67,7 +70,12 @@ impl Core {
             not_confirmed,
         } = begin;
         let usable = loaded.result?;
-        let mut filter = Filter::open(&settings.pin_dir)?;
+        let others = if how.reset_state {
+            OtherVersions::TakeOver
+        } else {
+            OtherVersions::Refuse
+        };
+        let mut filter = Filter::open(&settings.pin_dir, others)?;
         filter.pin_dir().clone_into(&mut settings.pin_dir);
         let deadline = wait.map(Wait::deadline);
         let before = deadline
@@ -75,6 +83,7 @@ impl Core {
             .transpose()?
             .flatten();
         keep_deadline(&settings, deadline)?;
+        let saved = Saved::new(&filter, &settings, &moment)?;
         let applied = filter.apply(&request(&settings, &usable.ruleset, deadline));
         if applied.is_err() && matches!(wait, Some(Wait::For(_))) {
             NotConfirmed::remove(&settings.state_dir)?;
@@ -82,6 +91,7 @@ impl Core {
         let applied = applied?;
         notes.extend(Some(loaded.warnings).filter(|warnings| !warnings.is_empty()));
         notes.extend(applied.notes);
+        notes.extend(saved.finish(&mut filter));
         let mut current = Current {
             runtime,
             trial: deadline.map(|deadline| Trial {
