@@ -13,10 +13,11 @@ use monitor_common::{GenerationRecord, MAX_INTERFACES};
 
 use super::{
     Error, Filter,
-    filter::{link_info, remove_unused_generations, wait_for_running_programs},
+    filter::link_info,
     generation::{self, read, write},
     object::{self, ruleset},
     pins::{self, Lock, Pins},
+    retire::{remove_unused_generations, wait_for_running_programs},
     sys,
 };
 use crate::clock::boot_time;

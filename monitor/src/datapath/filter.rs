@@ -9,7 +9,7 @@ use std::{
 use super::{
     Error,
     attach::{ModeChoice, attach, find_interfaces},
-    confirm::{Deadline, in_force},
+    confirm::Deadline,
     detach::{detach_all, remove_link},
     dump::{Dump, dump},
     generation::{self, Generation, Plan},
@@ -127,16 +127,19 @@ impl Filter {
     /// it fails, what was in force before is in force after.
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let result = self.build_and_swap(request);
-        if result.is_err() && self.fresh {
-            self.remove_what_is_new();
+        if result.is_err() {
+            self.give_up();
         }
         self.fresh &= result.is_err();
         result
     }
 
-    /// Nothing of this version was here before, so nothing stays. The error that
-    /// led here is the one to tell.
-    fn remove_what_is_new(&self) {
+    /// Leaves nothing of this version where nothing of it was, and nothing is in
+    /// force. The error that led here is the one to tell.
+    pub fn give_up(&self) {
+        if !self.fresh {
+            return;
+        }
         let others = self.pins.other_versions();
         let _ = match others.as_deref() {
             Ok([]) => self.pins.remove_all(),
@@ -387,49 +390,7 @@ impl Filter {
         }
     }
 
-    /// Detaches interfaces that are no longer asked for or no longer there, waits
-    /// until no packet runs an old program, and removes the old generations. What
-    /// may come back, because the new one is not confirmed, stays.
-    pub(super) fn retire(
-        &mut self,
-        wanted: &[String],
-        deadline: Option<Deadline>,
-        notes: &mut Vec<String>,
-    ) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
-            errors.push(error);
-            Vec::new()
-        });
-        for name in &linked {
-            if deadline.is_some() && !wanted.contains(name) {
-                notes.push(format!(
-                    "{name}: is no longer asked for; it is detached when that is confirmed"
-                ));
-                continue;
-            }
-            match self.retire_link(name, wanted.contains(name)) {
-                Ok(Some(note)) => notes.push(note),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
-            }
-        }
-        notes.extend(wait_for_running_programs());
-        errors.extend(remove_unused_generations(&self.pins).err());
-        errors
-    }
-
-    /// Removes a link where it is not wanted or its interface was deleted.
-    fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {
-        let link = pins::open(&self.pins.link(name))?;
-        if wanted && link_info(name, &link)?.ifindex != 0 {
-            return Ok(None);
-        }
-        self.remove_link(name, &link)?;
-        Ok((!wanted).then(|| format!("{name}: detached, it is no longer asked for")))
-    }
-
-    fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
+    pub(super) fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
         let mut errors = Vec::new();
         errors.extend(remove_link(&self.pins, interface, link).err());
         let slot = self.state.assign_interface(interface)?;
@@ -453,29 +414,6 @@ impl Undo {
             Self::Reattach { .. } => None,
         }
     }
-}
-
-/// Waits until every run of a program that was replaced has ended. Returns what
-/// to tell where that cannot be waited for.
-pub(super) fn wait_for_running_programs() -> Option<String> {
-    // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
-    let source = sys::grace_period().err()?;
-    Some(format!("cannot wait for running programs to end: {source}"))
-}
-
-/// Removes the generations that neither decide nor may decide again.
-pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
-    let mut used = Vec::new();
-    for interface in pins.linked_interfaces()? {
-        let link = pins::open(&pins.link(&interface))?;
-        let found = in_force(pins, &interface, link_info(&interface, &link)?.program)?;
-        used.extend(found.generation);
-        used.extend(found.previous);
-    }
-    let all = pins.generations()?;
-    let unused = all.iter().filter(|number| !used.contains(number));
-    let errors = unused.filter_map(|number| pins.remove_generation(*number).err());
-    Error::collect(errors.collect())
 }
 
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {

@@ -14,6 +14,7 @@ mod object;
 mod pins;
 mod presence;
 mod read;
+mod retire;
 mod sandbox;
 mod scopes;
 mod state;

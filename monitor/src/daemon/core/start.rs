@@ -82,8 +82,9 @@ impl Core {
             .map(|_| confirmed(&settings, &runtime, &moment))
             .transpose()?
             .flatten();
-        keep_deadline(&settings, deadline)?;
-        let saved = Saved::new(&filter, &settings, &moment)?;
+        let saved = keep_deadline(&settings, deadline)
+            .and_then(|()| Saved::new(&filter, &settings, &moment))
+            .inspect_err(|_| filter.give_up())?;
         let applied = filter.apply(&request(&settings, &usable.ruleset, deadline));
         if applied.is_err() && matches!(wait, Some(Wait::For(_))) {
             NotConfirmed::remove(&settings.state_dir)?;
