@@ -19,7 +19,7 @@ use super::{Common, confirm};
 use monitor::{
     clock::Alarm,
     config::{ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, Core, End, Signals, Sockets, Start},
+    daemon::{self, Core, End, How, Signals, Sockets},
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
@@ -93,7 +93,7 @@ impl RunArgs {
 
 /// Runs until it is told to end.
 pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
-    let start = Start {
+    let how = How {
         confirm: args.confirm,
         reset_state: args.reset_state,
     };
@@ -105,7 +105,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     }
     init_log(settings.log_packets);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    let ended = runtime.block_on(serve(settings, start));
+    let ended = runtime.block_on(serve(settings, how));
     // Whatever still blocks must not keep the process: the filter is in the kernel.
     runtime.shutdown_timeout(Duration::from_secs(2));
     if ended? == End::Stopped {
@@ -114,7 +114,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut settings: Settings, start: Start) -> anyhow::Result<End> {
+async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
     let mut signals = Signals::install()?;
     let alarm = Alarm::new().context("make a timer")?;
     warn_if_public(settings.listen);
@@ -123,7 +123,7 @@ async fn serve(mut settings: Settings, start: Start) -> anyhow::Result<End> {
     let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
     let address = sockets.http_address().context("read the bound address")?;
     settings.listen = address;
-    let load = tokio::task::spawn_blocking(move || Core::start(settings, start));
+    let load = tokio::task::spawn_blocking(move || Core::start(settings, how));
     let (started, stop) = signals.during(load).await;
     let (core, notes) = started.context("start the filter")??;
     for note in notes {

@@ -24,7 +24,7 @@ use load::{Usable, confirmed, load, reason};
 use tokio::sync::Notify;
 
 pub use feeds::shown_feeds;
-pub use start::Start;
+pub use start::How;
 
 use crate::{
     clock,

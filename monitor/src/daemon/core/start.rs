@@ -1,6 +1,6 @@
 //! From nothing to policies in force.
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
 
 use tokio::sync::Notify;
 
@@ -8,23 +8,23 @@ use super::{
     Core, Current, LoadError,
     confirm::{Before, Found, Trial, not_confirmed, rolled_back},
     feeds,
-    load::{FELL_BACK, Loaded, confirmed, kept_changes, last_good, load},
+    load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
     lock, now, request,
     reset::Saved,
 };
 use crate::{
     clock,
     config::Settings,
-    datapath::{Deadline, Filter, OtherVersions, Reader},
+    datapath::{Applied, Deadline, Filter, OtherVersions, Reader},
     feeds::DiskAndFeeds,
-    policy::{Moment, RuntimeOverlay},
+    policy::{Feed, Moment, RuntimeOverlay},
     snapshot::ReloadSnapshot,
     state_dir::NotConfirmed,
 };
 
 /// What a start is asked for beside the settings.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Start {
+pub struct How {
     /// How long what it puts in force waits to be confirmed; `None`: it need
     /// not be.
     pub confirm: Option<Duration>,
@@ -34,8 +34,10 @@ pub struct Start {
 
 /// What to put in force.
 struct Begin {
-    /// Can be used.
-    loaded: Loaded,
+    usable: Usable,
+    feeds: Vec<Feed>,
+    files: BTreeSet<PathBuf>,
+    warnings: String,
     /// Why these are not the files as they are now.
     error: Option<String>,
     wait: Option<Wait>,
@@ -51,92 +53,213 @@ enum Wait {
     Until(Deadline),
 }
 
+/// What a start is about.
+struct Start<'a> {
+    settings: &'a Settings,
+    runtime: &'a RuntimeOverlay,
+    moment: &'a Moment,
+}
+
 impl Core {
     /// Reads the policies and puts them in force. Where it fails, what was in
     /// force before is in force after.
-    pub fn start(mut settings: Settings, how: Start) -> Result<(Self, Vec<String>), LoadError> {
+    pub fn start(mut settings: Settings, how: How) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
         let mut notes = Vec::new();
         let moment = clock::now();
-        let mut runtime = kept_changes(&settings, &mut notes);
-        let ended = runtime.remove_ended(&moment);
-        notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
-        let begin = begin(&settings, how, &runtime, &moment)?;
+        let runtime = standing_changes(&settings, &moment, &mut notes);
+        let start = Start {
+            settings: &settings,
+            runtime: &runtime,
+            moment: &moment,
+        };
+        let begin = start.begin(how.confirm)?;
         notes.splice(0..0, begin.error.clone());
-        let Begin {
-            loaded,
-            error,
-            wait,
-            not_confirmed,
-        } = begin;
-        let usable = loaded.result?;
-        let others = if how.reset_state {
-            OtherVersions::TakeOver
-        } else {
-            OtherVersions::Refuse
-        };
-        let mut filter = Filter::open(&settings.pin_dir, others)?;
-        filter.pin_dir().clone_into(&mut settings.pin_dir);
-        let deadline = wait.map(Wait::deadline);
-        let before = deadline
-            .map(|_| confirmed(&settings, &runtime, &moment))
-            .transpose()?
-            .flatten();
-        let saved = keep_deadline(&settings, deadline)
-            .and_then(|()| Saved::new(&filter, &settings, &moment))
-            .inspect_err(|_| filter.give_up())?;
-        let applied = filter.apply(&request(&settings, &usable.ruleset, deadline));
-        if applied.is_err() && matches!(wait, Some(Wait::For(_))) {
-            NotConfirmed::remove(&settings.state_dir)?;
-        }
-        let applied = applied?;
-        notes.extend(Some(loaded.warnings).filter(|warnings| !warnings.is_empty()));
+        let mut filter = Filter::open(&settings.pin_dir, how.others())?;
+        let (applied, trial) = start.put_in_force(&begin, &mut filter)?;
+        notes.extend(
+            Some(&begin.warnings)
+                .filter(|text| !text.is_empty())
+                .cloned(),
+        );
         notes.extend(applied.notes);
-        notes.extend(saved.finish(&mut filter));
-        let mut current = Current {
-            runtime,
-            trial: deadline.map(|deadline| Trial {
-                deadline,
-                before: before
-                    .filter(|_| applied.has_previous)
-                    .and_then(Before::loaded),
-            }),
-            not_confirmed,
-            feeds: loaded.feeds.clone(),
-            reload: Some(ReloadSnapshot {
-                success: error.is_none(),
-                timestamp: now(),
-                error,
-            }),
-            files: loaded.files,
-            ..Current::default()
-        };
-        current.take(usable, &moment);
-        if current
-            .reload
-            .as_ref()
-            .is_some_and(|reload| !reload.success)
-        {
-            // They are kept already.
-            current.to_keep = None;
-        }
+        filter.pin_dir().clone_into(&mut settings.pin_dir);
         let core = Self {
             reader: Reader::open(&settings.pin_dir)?,
             filter: Mutex::new(Some(filter)),
-            current: Mutex::new(current),
+            current: Mutex::new(begin.into_current(runtime, trial, &moment)),
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
             settings,
             started,
         };
-        core.note_feeds(&loaded.feeds);
-        core.keep_edges(&lock(&core.current), &moment);
-        if let Some(filter) = &*lock(&core.filter) {
-            let waiting = core.waiting(filter, None)?;
-            lock(&core.current).waiting = waiting;
-        }
+        core.look_around(&moment)?;
         Ok((core, notes))
+    }
+
+    /// What belongs to policies that are in force.
+    fn look_around(&self, moment: &Moment) -> Result<(), LoadError> {
+        let feeds = lock(&self.current).feeds.clone();
+        self.note_feeds(&feeds);
+        self.keep_edges(&lock(&self.current), moment);
+        if let Some(filter) = &*lock(&self.filter) {
+            let waiting = self.waiting(filter, None)?;
+            lock(&self.current).waiting = waiting;
+        }
+        Ok(())
+    }
+}
+
+impl How {
+    const fn others(self) -> OtherVersions {
+        if self.reset_state {
+            OtherVersions::TakeOver
+        } else {
+            OtherVersions::Refuse
+        }
+    }
+}
+
+/// What commands changed, and still stands.
+fn standing_changes(
+    settings: &Settings,
+    moment: &Moment,
+    notes: &mut Vec<String>,
+) -> RuntimeOverlay {
+    let mut runtime = kept_changes(settings, notes);
+    let ended = runtime.remove_ended(moment);
+    notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
+    runtime
+}
+
+impl Start<'_> {
+    /// Reads what can be put in force: the files, and where those cannot be used
+    /// or were not confirmed, what was in force for good.
+    fn begin(&self, confirm: Option<Duration>) -> Result<Begin, LoadError> {
+        let Self {
+            settings,
+            runtime,
+            moment,
+        } = self;
+        let found = Found::look(settings)?;
+        let wait = match (confirm, found) {
+            (Some(within), _) => Some(Wait::For(within)),
+            (None, Found::Waiting(deadline)) => Some(Wait::Until(deadline)),
+            (None, Found::InVain(kept)) => return self.begin_without_files(kept),
+            (None, Found::Nothing) => None,
+        };
+        let files = DiskAndFeeds::new(&settings.state_dir);
+        let mut loaded = load(settings, &files, runtime, moment);
+        if let Err(LoadError::Policies(errors)) = loaded.result {
+            loaded.result = Ok(last_good(&errors, settings, runtime, moment)?);
+            return Ok(Begin {
+                error: Some(format!("{FELL_BACK}\n{errors}")),
+                not_confirmed: found.not_confirmed(),
+                ..Begin::new(loaded)?
+            });
+        }
+        Ok(Begin {
+            wait,
+            ..Begin::new(loaded)?
+        })
+    }
+
+    /// The files were not confirmed: what was before them.
+    fn begin_without_files(&self, kept: NotConfirmed) -> Result<Begin, LoadError> {
+        let loaded = confirmed(self.settings, self.runtime, self.moment)?;
+        let loaded = loaded.ok_or_else(|| LoadError::NeverConfirmed {
+            path: NotConfirmed::path(&self.settings.state_dir),
+        })?;
+        Ok(Begin {
+            error: Some(rolled_back(&kept)),
+            not_confirmed: Some(kept),
+            ..Begin::new(loaded)?
+        })
+    }
+
+    /// Returns also what waits to be confirmed.
+    fn put_in_force(
+        &self,
+        begin: &Begin,
+        filter: &mut Filter,
+    ) -> Result<(Applied, Option<Trial>), LoadError> {
+        let deadline = begin.wait.map(Wait::deadline);
+        let before = match deadline {
+            Some(_) => confirmed(self.settings, self.runtime, self.moment)?,
+            None => None,
+        };
+        let saved = self
+            .keep(deadline, filter)
+            .inspect_err(|_| filter.give_up())?;
+        let request = request(self.settings, &begin.usable.ruleset, deadline);
+        let mut applied = match filter.apply(&request) {
+            Ok(applied) => applied,
+            Err(error) => {
+                if matches!(begin.wait, Some(Wait::For(_))) {
+                    NotConfirmed::remove(&self.settings.state_dir)?;
+                }
+                return Err(error.into());
+            }
+        };
+        applied.notes.extend(saved.finish(filter));
+        // Nothing comes back where nothing was, whatever was good long ago.
+        let before = before.filter(|_| applied.has_previous);
+        let trial = deadline.map(|deadline| Trial {
+            deadline,
+            before: before.and_then(Before::loaded),
+        });
+        Ok((applied, trial))
+    }
+
+    /// Before the kernel is told: whoever is interrupted has neither taken the
+    /// files for good nor lost a count.
+    fn keep(&self, deadline: Option<Deadline>, filter: &Filter) -> Result<Saved, LoadError> {
+        if let Some(deadline) = deadline {
+            not_confirmed(deadline).write(&self.settings.state_dir)?;
+        }
+        Saved::new(filter, self.settings, self.moment)
+    }
+}
+
+impl Begin {
+    /// Nothing but what was loaded.
+    fn new(loaded: Loaded) -> Result<Self, LoadError> {
+        Ok(Self {
+            usable: loaded.result?,
+            feeds: loaded.feeds,
+            files: loaded.files,
+            warnings: loaded.warnings,
+            error: None,
+            wait: None,
+            not_confirmed: None,
+        })
+    }
+
+    fn into_current(
+        self,
+        runtime: RuntimeOverlay,
+        trial: Option<Trial>,
+        moment: &Moment,
+    ) -> Current {
+        let is_from_files = self.error.is_none();
+        let mut current = Current {
+            runtime,
+            trial,
+            not_confirmed: self.not_confirmed,
+            feeds: self.feeds,
+            files: self.files,
+            reload: Some(ReloadSnapshot {
+                success: is_from_files,
+                timestamp: now(),
+                error: self.error,
+            }),
+            ..Current::default()
+        };
+        current.take(self.usable, moment);
+        // What is not from the files is kept already.
+        current.to_keep = current.to_keep.filter(|_| is_from_files);
+        current
     }
 }
 
@@ -147,66 +270,4 @@ impl Wait {
             Self::Until(deadline) => deadline,
         }
     }
-}
-
-/// Reads what can be put in force: the files, and where those cannot be used or
-/// were not confirmed, what was in force for good.
-fn begin(
-    settings: &Settings,
-    how: Start,
-    runtime: &RuntimeOverlay,
-    moment: &Moment,
-) -> Result<Begin, LoadError> {
-    let found = Found::look(settings)?;
-    let wait = match (how.confirm, found) {
-        (Some(within), _) => Some(Wait::For(within)),
-        (None, Found::Waiting(deadline)) => Some(Wait::Until(deadline)),
-        (None, Found::InVain(kept)) => return begin_without_files(settings, kept, runtime, moment),
-        (None, Found::Nothing) => None,
-    };
-    let files = DiskAndFeeds::new(&settings.state_dir);
-    let mut loaded = load(settings, &files, runtime, moment);
-    let Err(LoadError::Policies(errors)) = loaded.result else {
-        return Ok(Begin {
-            loaded,
-            error: None,
-            wait,
-            not_confirmed: None,
-        });
-    };
-    loaded.result = Ok(last_good(&errors, settings, runtime, moment)?);
-    Ok(Begin {
-        loaded,
-        error: Some(format!("{FELL_BACK}\n{errors}")),
-        wait: None,
-        not_confirmed: found.not_confirmed(),
-    })
-}
-
-/// The files were not confirmed: what was before them.
-fn begin_without_files(
-    settings: &Settings,
-    kept: NotConfirmed,
-    runtime: &RuntimeOverlay,
-    moment: &Moment,
-) -> Result<Begin, LoadError> {
-    let never = || LoadError::NeverConfirmed {
-        path: NotConfirmed::path(&settings.state_dir),
-    };
-    let loaded = confirmed(settings, runtime, moment)?.ok_or_else(never)?;
-    Ok(Begin {
-        loaded,
-        error: Some(rolled_back(&kept)),
-        wait: None,
-        not_confirmed: Some(kept),
-    })
-}
-
-/// Before the kernel is told: whoever is interrupted has not taken the files
-/// for good.
-fn keep_deadline(settings: &Settings, deadline: Option<Deadline>) -> Result<(), LoadError> {
-    if let Some(deadline) = deadline {
-        not_confirmed(deadline).write(&settings.state_dir)?;
-    }
-    Ok(())
 }

@@ -78,7 +78,10 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
 
     gateway.start("lan0", &["--mode", mode])?;
     must_be("a new daemon", &gateway.dropped("lan0")?, &rounds(3))?;
-    goes_back(&mut gateway, mode, phone, servers).context("what nobody confirms")?;
+    // The program is the same in both modes, and waiting takes its time.
+    if mode == "generic" {
+        goes_back(&mut gateway, phone, servers).context("what nobody confirms")?;
+    }
     gateway.detach("lan0")?;
     must_be("detached", &servers.round(&phone.namespace)?, &ALL)?;
     seen(format!(
@@ -88,13 +91,8 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
 }
 
 /// What nobody confirms goes back in the kernel, where no daemon runs.
-fn goes_back(
-    gateway: &mut Gateway<'_>,
-    mode: &str,
-    phone: &WiredPhone,
-    servers: &Servers,
-) -> Result<()> {
-    gateway.ask("reload", &["--confirm", "40s"])?;
+fn goes_back(gateway: &mut Gateway<'_>, phone: &WiredPhone, servers: &Servers) -> Result<()> {
+    gateway.ask("reload", &["--confirm", "30s"])?;
     let tried = gateway.generation("lan0")?;
     gateway.write_policies(&POLICIES.replace("action: drop", "action: count"))?;
     wait_for("the changed file is in force", || {
@@ -112,9 +110,7 @@ fn goes_back(
         gateway.generation("lan0")? < tried,
         "it is not the one before"
     );
-    seen(format!(
-        "{mode}: a reload that nobody confirmed went back by itself after its time, without a daemon"
-    ));
+    seen("a reload that nobody confirmed went back by itself after its time, without a daemon");
     Ok(())
 }
 
