@@ -176,7 +176,7 @@ fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
         }
     }
     if let Some(unconfirmed) = &snapshot.unconfirmed {
-        warn!("what is in force: {unconfirmed}");
+        warn!("{unconfirmed}");
     }
     info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
     info!("ready: metrics at http://{address}/metrics, page at http://{address}/");

@@ -24,7 +24,7 @@ fn render(status: &Status) -> String {
     let mut text = String::new();
     head(&mut text, status);
     if let Some(unconfirmed) = &status.snapshot.unconfirmed {
-        let _ = writeln!(text, "to confirm {unconfirmed}");
+        let _ = writeln!(text, "in force   {unconfirmed}");
     }
     interfaces(&mut text, &status.snapshot);
     policies(&mut text, &status.snapshot);

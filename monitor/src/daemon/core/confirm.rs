@@ -180,6 +180,8 @@ impl Core {
                 error_text(&error)
             )
         }));
+        let feeds = lock(&self.current).feeds.clone();
+        self.note_feeds(&feeds);
         Ok(Confirmed { generation, notes })
     }
 
