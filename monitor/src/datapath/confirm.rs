@@ -111,11 +111,10 @@ pub(super) fn in_force(pins: &Pins, interface: &str, program: u32) -> Result<InF
         return Ok(found);
     };
     found.deadline = deadline_of(pins, generation)?;
-    let previous = pins.previous(generation, interface);
-    if found.deadline.is_some() && previous.exists() {
-        let program = ProgramInfo::from_pin(previous)
-            .map_err(|source| Error::program("examine the previous program", source))?;
-        found.previous = pins.generation_of(interface, program.id())?;
+    if found.deadline.is_some()
+        && let Ok(previous) = ProgramInfo::from_pin(pins.previous(generation, interface))
+    {
+        found.previous = pins.generation_of(interface, previous.id())?;
     }
     Ok(found)
 }
@@ -230,16 +229,13 @@ pub fn tried(pin_dir: &Path) -> Result<Option<Tried>, Error> {
         let program = link_info(&interface, &link)?.program;
         newest = newest.max(pins.generation_of(&interface, program)?);
     }
-    let Some(number) = newest else {
-        return Ok(None);
-    };
-    let Some(deadline) = Deadline::of(generation::record(&pins, number)?) else {
-        return Ok(None);
-    };
-    let confirmed = is_confirmed(&pins, number)?;
-    Ok(Some(Tried {
-        deadline,
-        confirmed,
+    // Pins that are lost in part must not keep a daemon from starting.
+    Ok(newest.and_then(|number| {
+        let record = generation::record(&pins, number).ok()?;
+        Some(Tried {
+            deadline: Deadline::of(record)?,
+            confirmed: is_confirmed(&pins, number).ok()?,
+        })
     }))
 }
 

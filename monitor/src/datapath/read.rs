@@ -72,7 +72,7 @@ impl Reader {
         let mut last = self.try_find();
         for _ in 1..ATTEMPTS {
             if let Ok((in_force, _)) = &last
-                && self.in_force()? == *in_force
+                && self.in_force().is_ok_and(|again| again == *in_force)
             {
                 break;
             }
