@@ -60,8 +60,8 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
 fn a_request_with_an_unknown_key_is_refused() {
     let lab = Lab::new("unknown-key");
     let _daemon = lab.start(&["--mode", "generic"]);
-    for verb in ["status", "reload", "detach"] {
-        let request = format!("{{\"verb\":\"{verb}\",\"confirm\":120}}\n");
+    for verb in ["status", "reload", "confirm", "detach"] {
+        let request = format!("{{\"verb\":\"{verb}\",\"confirmed\":120}}\n");
         let answer = exchange(&lab.socket(), request.as_bytes());
         assert!(answer.starts_with("{\"refused\":"), "{verb}: {answer}");
     }

@@ -240,6 +240,8 @@ fn an_empty_snapshot_is_valid() {
         "monitor_lost",
         "monitor_reload_success",
         "monitor_reload_timestamp_seconds",
+        "monitor_rolled_back",
+        "monitor_unconfirmed",
     ];
     assert_eq!(names, BTreeSet::from(expected));
 }
