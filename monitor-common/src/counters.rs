@@ -96,6 +96,9 @@ pub struct InterfaceCounters {
     pub dropped_ipv6: Count,
     /// Frames that passed unmatched, by [`Reason`]; their family is `other`.
     pub unparsed: [Count; Reason::ALL.len()],
+    /// Frames that passed without being looked at: their generation was not
+    /// confirmed in time, and there was none before it. Their family is `other`.
+    pub undecided: Count,
 }
 
 /// Cells of one policy slot, disjoint as well: `passed` and `dropped` hold the

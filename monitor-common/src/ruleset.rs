@@ -87,6 +87,11 @@ pub struct GenerationRecord {
     pub ruleset_hash: u64,
     /// Elements in use of the array of [`GenerationPolicy`].
     pub policies: u64,
+    /// Until when it is to be confirmed, in nanoseconds since boot, suspend
+    /// included (`CLOCK_BOOTTIME`); 0 where it need not be.
+    pub deadline: u64,
+    /// How long that was when it was made, in seconds.
+    pub within: u64,
 }
 
 /// One policy of a generation. The kernel never reads it.
@@ -142,6 +147,9 @@ pub mod global {
     /// Class of packets whose service cannot be read, and of services that no
     /// scope names.
     pub const NO_SERVICE_CLASS: &str = "NO_SERVICE_CLASS";
+    /// `u64`: from when on the generation before decides, unless this one is
+    /// confirmed, in nanoseconds since boot, suspend included; 0 for never.
+    pub const DEADLINE: &str = "DEADLINE";
     /// 1 to write every matched packet to the log.
     pub const LOG_PACKETS: &str = "LOG_PACKETS";
 }

@@ -48,12 +48,13 @@ layout!(node, Node: 16 aligned to 8 { bits: u64 = 0, a: u32 = 8, b: u32 = 12 });
 
 layout!(count, Count: 16 aligned to 8 { packets: u64 = 0, bytes: u64 = 8 });
 
-layout!(interface_counters, InterfaceCounters: 208 aligned to 8 {
+layout!(interface_counters, InterfaceCounters: 224 aligned to 8 {
     passed_ipv4: Count = 0,
     passed_ipv6: Count = 16,
     dropped_ipv4: Count = 32,
     dropped_ipv6: Count = 48,
     unparsed: [Count; 9] = 64,
+    undecided: Count = 208,
 });
 
 layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
@@ -90,9 +91,11 @@ layout!(match_set, MatchSet: 148 aligned to 4 {
 
 layout!(scope_word, ScopeWord: 8 aligned to 4 { within: u32 = 0, except: u32 = 4 });
 
-layout!(generation_record, GenerationRecord: 16 aligned to 8 {
+layout!(generation_record, GenerationRecord: 32 aligned to 8 {
     ruleset_hash: u64 = 0,
     policies: u64 = 8,
+    deadline: u64 = 16,
+    within: u64 = 24,
 });
 
 layout!(generation_policy, GenerationPolicy: 16 aligned to 4 {
@@ -112,6 +115,7 @@ fn bytes_become_fields_and_bytes_again() {
         assert_eq!(count.packets, u64_at(64 + 16 * index));
         assert_eq!(count.bytes, u64_at(72 + 16 * index));
     }
+    assert_eq!(counters.undecided.packets, u64_at(208));
     let policy: PolicyCounters = round_trip();
     assert_eq!(policy.dropped.packets, u64_at(16));
     assert_eq!(policy.other_passed.packets, u64_at(32));
@@ -142,6 +146,7 @@ fn bytes_become_a_ruleset_and_bytes_again() {
         (record.ruleset_hash, record.policies),
         (u64_at(0), u64_at(8))
     );
+    assert_eq!((record.deadline, record.within), (u64_at(16), u64_at(24)));
     let policy: GenerationPolicy = round_trip();
     assert_eq!((policy.slot, policy.action), (u32_at(0), u32_at(4)));
     assert_eq!(policy.prefixes_v6, u32_at(12));
@@ -178,7 +183,7 @@ fn every_reason_has_the_cell_of_its_number() {
 #[test]
 fn the_hash_of_the_layout_is_known() {
     assert_eq!(ABI_VERSION, 1);
-    assert_eq!(ABI_HASH, 0x0eeb_698a_a555_d01e, "{ABI_HASH:#018x}");
+    assert_eq!(ABI_HASH, 0x9401_9cb5_2a15_a3be, "{ABI_HASH:#018x}");
 }
 
 /// The bytes 0, 1, 2 …

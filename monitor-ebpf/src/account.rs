@@ -25,6 +25,13 @@ pub(crate) fn unparsed(frame: &Frame, reason: Reason) {
 }
 
 #[inline(always)]
+pub(crate) fn undecided(frame: &Frame) {
+    if let Some(interface) = interface_counters() {
+        interface.undecided.add_packet(frame.len());
+    }
+}
+
+#[inline(always)]
 pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
         return;

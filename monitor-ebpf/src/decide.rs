@@ -11,6 +11,8 @@ use crate::{
 
 /// What the program knows of a frame when it has looked at all of it.
 pub(crate) enum Outcome {
+    /// Neither this generation nor one before it decides.
+    Undecided,
     Unparsed(Reason),
     Unmatched(Packet),
     Matched(Packet, Matched, Verdict),

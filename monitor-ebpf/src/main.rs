@@ -4,6 +4,7 @@
 #![no_main]
 
 mod account;
+mod confirm;
 mod decide;
 mod emit;
 mod frame;
@@ -28,7 +29,11 @@ use frame::Frame;
 )]
 fn monitor(ctx: XdpContext) -> u32 {
     let frame = Frame::new(&ctx);
-    let verdict = match decide(&frame) {
+    let verdict = match decide_in_time(&ctx, &frame) {
+        Outcome::Undecided => {
+            account::undecided(&frame);
+            Verdict::Passed
+        }
         Outcome::Unparsed(reason) => {
             account::unparsed(&frame, reason);
             Verdict::Passed
@@ -48,4 +53,14 @@ fn monitor(ctx: XdpContext) -> u32 {
         Verdict::Passed => xdp_action::XDP_PASS,
         Verdict::Dropped => xdp_action::XDP_DROP,
     }
+}
+
+/// Does not return where the generation before this one decides.
+#[inline(always)]
+fn decide_in_time(ctx: &XdpContext, frame: &Frame) -> Outcome {
+    if confirm::decides() {
+        return decide(frame);
+    }
+    confirm::leave_to_previous(ctx);
+    Outcome::Undecided
 }

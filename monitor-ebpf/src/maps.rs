@@ -5,7 +5,7 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, LpmTrie, PerCpuArray, PerCpuHashMap},
+    maps::{Array, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray},
 };
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
@@ -76,6 +76,15 @@ pub(crate) static SERVICES: LpmTrie<[u8; SERVICE_KEY_BYTES], u32> = LpmTrie::wit
 #[map(name = "CLASSES")]
 pub(crate) static CLASSES: Array<ScopeWord> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
+// Where the generation has a deadline: whether it is confirmed, and by slot of
+// the interface the program that decides where it is not.
+
+#[map(name = "CONFIRMED")]
+pub(crate) static CONFIRMED: Array<u32> = Array::with_max_entries(1, 0);
+
+#[map(name = "PREVIOUS")]
+pub(crate) static PREVIOUS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
 // Only user space reads and writes these two: they tell a later daemon what the
 // generation is that it finds in force.
 
@@ -135,6 +144,9 @@ pub(crate) static INTERFACE_CLASS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static NO_SERVICE_CLASS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static DEADLINE: Global<u64> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static LOG_PACKETS: Global<u32> = Global::new(0);

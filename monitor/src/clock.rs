@@ -35,14 +35,24 @@ pub fn to_the_second(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
+/// Since the machine started, the time that it slept included; nobody sets it.
+///
+/// # Panics
+///
+/// On a kernel before 2.6.39, which has no such clock.
+#[must_use]
+pub fn boot_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_BOOTTIME);
+    time.expect("Linux has this clock").into()
+}
+
 /// `None` where the kernel does not tell.
 fn since_boot() -> Option<SinceBoot> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let boot = hex::decode(id.trim().replace('-', "")).ok()?;
-    let elapsed = Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?);
     Some(SinceBoot {
         boot: boot.try_into().ok()?,
-        milliseconds: elapsed.as_millis().try_into().ok()?,
+        milliseconds: boot_time().as_millis().try_into().ok()?,
     })
 }
 

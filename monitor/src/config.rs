@@ -46,6 +46,8 @@ pub struct Options {
     pub policies: OneOrMany,
     /// Whether the kernel writes every matched packet to the log.
     pub log_packets: Option<bool>,
+    /// Whether changed policy files are loaded by themselves.
+    pub watch: Option<bool>,
     /// What metrics say about devices.
     pub metrics: MetricsOptions,
     /// What the gateway hands out.
@@ -147,6 +149,8 @@ pub struct Settings {
     pub policies: Vec<PathBuf>,
     /// Whether the kernel writes every matched packet to the log.
     pub log_packets: bool,
+    /// Whether changed policy files are loaded by themselves.
+    pub watch: bool,
     /// How a device is labelled in metrics.
     pub device: DeviceOption,
     /// Devices with a label of their own.
@@ -232,6 +236,7 @@ impl Options {
             socket: self.socket.or(below.socket),
             policies: self.policies.or(below.policies),
             log_packets: self.log_packets.or(below.log_packets),
+            watch: self.watch.or(below.watch),
             metrics: MetricsOptions {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
@@ -271,6 +276,7 @@ impl Options {
                 .map(PathBuf::from)
                 .collect(),
             log_packets: self.log_packets.unwrap_or(false),
+            watch: self.watch.unwrap_or(true),
             device: self.metrics.device.unwrap_or_default(),
             max_devices: self
                 .metrics

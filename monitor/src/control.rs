@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::to_the_second,
     policy::{Effect, Moment, RuntimeChange},
-    snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot},
+    snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
     state_dir::Edge,
 };
 
@@ -23,6 +23,10 @@ pub const MAX_REQUEST: usize = 4096;
 
 /// The longest answer that a client reads, in bytes; a full device table fits.
 const MAX_ANSWER: u64 = 64 << 20;
+
+/// The longest that something may wait to be confirmed: as long it takes the
+/// memory of two rulesets.
+pub const LONGEST_CONFIRM: Duration = Duration::from_hours(24);
 
 /// How long a client waits; a reload of a whole routing table fits.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -35,7 +39,13 @@ pub enum Request {
     /// Who are you, and what have you seen?
     Status {},
     /// Read the policies again and make a new generation.
-    Reload {},
+    Reload {
+        /// How long it waits to be confirmed, in seconds; `None`: it need not be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<u64>,
+    },
+    /// Keep what waits to be confirmed.
+    Confirm {},
     /// Remove the filter and all pins, and end.
     Detach {},
     /// Pause a policy, block or allow a destination, or undo that.
@@ -81,6 +91,8 @@ pub enum Answer {
     Status(Box<Status>),
     /// To [`Request::Reload`].
     Reload(Reloaded),
+    /// To [`Request::Confirm`].
+    Confirmed(Confirmed),
     /// To [`Request::Detach`]: the interfaces that were detached.
     Detached(Vec<String>),
     /// To [`Request::Change`].
@@ -250,6 +262,9 @@ pub struct Reloaded {
     pub generation: Option<u64>,
     /// Whether the files are in force, and why not.
     pub reload: ReloadSnapshot,
+    /// What waits to be confirmed after it.
+    #[serde(default)]
+    pub unconfirmed: Option<Unconfirmed>,
     /// Things an operator should know.
     pub notes: Vec<String>,
 }
@@ -258,12 +273,25 @@ impl Reloaded {
     /// What is in force after it, as the middle of a sentence.
     #[must_use]
     pub fn in_force(&self) -> String {
-        match (self.generation, self.reload.success) {
+        let in_force = match (self.generation, self.reload.success) {
             (Some(generation), true) => format!("generation {generation} is in force"),
             (Some(generation), false) => format!("generation {generation} stays in force"),
             (None, _) => "`monitor status` shows what each interface has in force".to_owned(),
+        };
+        match &self.unconfirmed {
+            Some(unconfirmed) => format!("{in_force}; {unconfirmed}"),
+            None => in_force,
         }
     }
+}
+
+/// What was confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// The generation that is in force for good now.
+    pub generation: u64,
+    /// Things an operator should know.
+    pub notes: Vec<String>,
 }
 
 /// Why a daemon gave no answer.

@@ -2,7 +2,7 @@
 //! metrics, status and reports receive. Counts are totals since the counters
 //! were created, over every generation.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,9 @@ pub struct Snapshot {
     pub ruleset: Option<String>,
     /// How the last load of the policies went; `None` where no daemon says so.
     pub reload: Option<ReloadSnapshot>,
+    /// What is to be confirmed, or was not in time.
+    #[serde(default)]
+    pub unconfirmed: Option<Unconfirmed>,
     /// The lists that the policies in force have fetched, sorted by URL; empty
     /// where no daemon says so.
     #[serde(default)]
@@ -108,6 +111,9 @@ pub struct InterfaceSnapshot {
     /// Frames that passed unmatched, by reason, in a fixed order, zeros included.
     #[serde(with = "by_reason")]
     pub unparsed: Vec<(String, Count)>,
+    /// Frames that passed without being looked at: what was in force was not
+    /// confirmed in time, and there was nothing before it.
+    pub undecided: Count,
 }
 
 /// One policy.
@@ -157,6 +163,48 @@ pub struct ReloadSnapshot {
     pub timestamp: u64,
     /// Why the files are not in force: rendered diagnostics, or the kernel's answer.
     pub error: Option<String>,
+}
+
+/// A generation that is to be confirmed, or was not in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unconfirmed {
+    /// Its number; `None` where it is gone.
+    pub generation: Option<u64>,
+    /// The generation that decides where it is not confirmed; `None`: packets
+    /// pass, and are counted as undecided.
+    pub previous: Option<u64>,
+    /// How long it could be confirmed.
+    pub within_seconds: u64,
+    /// How long it still can.
+    pub seconds_left: u64,
+    /// It was not confirmed in time, and does not decide any more.
+    pub rolled_back: bool,
+}
+
+/// What it means and what to do, as the end of a sentence.
+impl fmt::Display for Unconfirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let within = self.within_seconds;
+        match (self.rolled_back, self.generation) {
+            (true, Some(generation)) => write!(
+                f,
+                "rolled back: generation {generation} was not confirmed within {within} s"
+            )?,
+            (true, None) => write!(f, "rolled back: not confirmed within {within} s")?,
+            (false, _) => write!(
+                f,
+                "it is NOT CONFIRMED: keep it with `monitor confirm`, else in {} s",
+                self.seconds_left
+            )?,
+        }
+        match (self.rolled_back, self.previous) {
+            (true, None) if self.generation.is_none() => Ok(()),
+            (true, Some(previous)) => write!(f, ", generation {previous} decides again"),
+            (true, None) => f.write_str(", and every packet passes: there was nothing before it"),
+            (false, Some(previous)) => write!(f, " generation {previous} decides again"),
+            (false, None) => f.write_str(" every packet passes: there is nothing before it"),
+        }
+    }
 }
 
 /// A list that is fetched.

@@ -60,8 +60,8 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
 fn a_request_with_an_unknown_key_is_refused() {
     let lab = Lab::new("unknown-key");
     let _daemon = lab.start(&["--mode", "generic"]);
-    for verb in ["status", "reload", "detach"] {
-        let request = format!("{{\"verb\":\"{verb}\",\"confirm\":120}}\n");
+    for verb in ["status", "reload", "confirm", "detach"] {
+        let request = format!("{{\"verb\":\"{verb}\",\"confirmed\":120}}\n");
         let answer = exchange(&lab.socket(), request.as_bytes());
         assert!(answer.starts_with("{\"refused\":"), "{verb}: {answer}");
     }
@@ -95,7 +95,7 @@ fn only_who_may_open_the_socket_is_answered_and_only_root_changes_anything() {
     assert_eq!(socket.permissions().mode() & 0o777, 0o660);
 
     open_directory(&lab);
-    for verb in ["status", "reload", "detach"] {
+    for verb in ["status", "reload", "confirm", "detach"] {
         let output = as_nobody(&lab, verb);
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{verb}: {error}");
@@ -111,7 +111,7 @@ fn only_who_may_open_the_socket_is_answered_and_only_root_changes_anything() {
     let status = as_nobody(&lab, "status");
     assert!(status.status.success(), "{}", text(&status.stderr));
     assert_eq!(json(&status)["daemon"]["pid"], daemon.child.id());
-    for verb in ["reload", "detach"] {
+    for verb in ["reload", "confirm", "detach"] {
         let output = as_nobody(&lab, verb);
         assert_eq!(output.status.code(), Some(1), "{verb}");
         assert!(text(&output.stderr).contains("only root"), "{verb}");

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use monitor::{
     metrics::{DeviceKey, DeviceLabel, DeviceLabels, encode},
     policy::{Action, MacAddress},
-    snapshot::{DeviceSnapshot, PolicySnapshot, Prefixes, Snapshot, Verdicts},
+    snapshot::{DeviceSnapshot, PolicySnapshot, Prefixes, Snapshot, Unconfirmed, Verdicts},
 };
 use openmetrics_parser::{
     MetricNumber, OpenMetricsType, OpenMetricsValue, openmetrics::parse_openmetrics,
@@ -122,6 +122,8 @@ fn every_family_has_its_type_and_unit() {
             "monitor_reload_timestamp_seconds",
             (OpenMetricsType::Gauge, "seconds"),
         ),
+        ("monitor_rolled_back", (OpenMetricsType::Gauge, "")),
+        ("monitor_unconfirmed", (OpenMetricsType::Gauge, "")),
         (
             "monitor_unparsed_packets",
             (OpenMetricsType::Counter, "packets"),
@@ -154,6 +156,50 @@ fn samples_are_written_to_the_letter() {
     let mut expected = vec![version];
     expected.extend(include_str!("snapshots/gateway.txt").lines().map(pseudonym));
     assert_eq!(packets, expected);
+}
+
+#[test]
+fn what_is_to_be_confirmed_and_what_was_not_are_told_apart() {
+    let mut snapshot = gateway();
+    let waiting = Unconfirmed {
+        generation: Some(8),
+        previous: Some(7),
+        within_seconds: 60,
+        seconds_left: 43,
+        rolled_back: false,
+    };
+    let mut values = |unconfirmed| {
+        snapshot.unconfirmed = Some(unconfirmed);
+        let series = parse(&encoded(&snapshot, &mut labels(1)));
+        ["unconfirmed", "unconfirmed_left_seconds", "rolled_back"].map(|name| {
+            let family = (format!("monitor_{name}"), Labels::new());
+            series.get(&family).copied()
+        })
+    };
+    let (yes, no) = (Some(1), Some(0));
+    assert_eq!(values(waiting.clone()), [yes, Some(43), no]);
+    let rolled_back = Unconfirmed {
+        seconds_left: 0,
+        rolled_back: true,
+        ..waiting
+    };
+    assert_eq!(values(rolled_back), [no, None, yes]);
+}
+
+#[test]
+fn an_undecided_packet_is_lost_and_in_one_cell_of_its_interface() {
+    let mut snapshot = gateway();
+    let before = parse(&encoded(&snapshot, &mut labels(1)));
+    snapshot.interfaces[0].undecided = packets(5);
+    snapshot.interfaces[1].undecided = packets(2);
+    let after = parse(&encoded(&snapshot, &mut labels(1)));
+    let added = |family, labels: &[_]| sum(&after, family, labels) - sum(&before, family, labels);
+    let other = [("verdict", "passed"), ("family", "other")];
+    assert_eq!(added("monitor_interface_packets", &other), 7);
+    assert_eq!(added("monitor_interface_packets", &[]), 7);
+    assert_eq!(added("monitor_interface_bytes", &other), 700);
+    assert_eq!(added("monitor_lost", &[("reason", "not_confirmed")]), 7);
+    assert_eq!(added("monitor_lost", &[]), 7);
 }
 
 #[test]
@@ -194,6 +240,8 @@ fn an_empty_snapshot_is_valid() {
         "monitor_lost",
         "monitor_reload_success",
         "monitor_reload_timestamp_seconds",
+        "monitor_rolled_back",
+        "monitor_unconfirmed",
     ];
     assert_eq!(names, BTreeSet::from(expected));
 }

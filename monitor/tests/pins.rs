@@ -6,10 +6,22 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use monitor_common::ABI_HASH;
-use support::lab::{BLOCKED, Lab, POLICIES, text};
+use serde_json::Value;
+use support::{
+    datagrams::{count_arrivals, send, send_until},
+    lab::{BLOCKED, Lab, OPEN, PHONE_MAC, POLICIES, poll, text},
+    verbs::refused,
+};
 
 #[test]
 fn detach_removes_nothing_that_is_not_ours() {
@@ -86,13 +98,107 @@ fn the_state_of_another_version_is_not_touched() {
         assert_eq!(output.status.code(), Some(1));
         let error = text(&output.stderr);
         assert!(
-            error.contains("another version") && error.contains("monitor detach"),
+            error.contains("another version")
+                && error.contains("monitor run --reset-state")
+                && error.contains("monitor detach"),
             "{error}"
         );
     }
     assert!(other.exists());
     assert!(lab.monitor(&["detach"]).status.success());
     assert!(!lab.pin_dir.exists());
+}
+
+/// Its filter counts until the moment in which it is replaced: what is saved and
+/// what is counted from then on are all packets, each once.
+#[test]
+fn reset_state_saves_every_count_and_replaces_the_filter_without_a_gap() {
+    let lab = Lab::new("reset");
+    let [open, blocked] = [OPEN[0], BLOCKED[0]].map(|address| count_arrivals(&lab, address));
+    lab.start(&["--mode", "generic"]).kill();
+    let stop = AtomicBool::new(false);
+    let (sent, daemon) = thread::scope(|scope| {
+        let sender = scope.spawn(|| send_until(&lab, &stop, &[open.0, blocked.0]));
+        let arrived = || open.1.load(Ordering::Relaxed);
+        poll("the old filter counts", || arrived() > 100);
+        become_another_version(&lab);
+        let error = refused(&lab, &["--interface", "wlan0"]);
+        assert!(error.contains("run --reset-state"), "{error}");
+        let daemon = lab.start(&["--mode", "generic", "--reset-state"]);
+        let then = arrived();
+        poll("the new filter counts", || arrived() > then + 100);
+        stop.store(true, Ordering::Relaxed);
+        (sender.join().unwrap(), daemon)
+    });
+    poll("all innocent packets have arrived", || {
+        open.1.load(Ordering::Relaxed) == sent
+    });
+    assert_eq!(blocked.1.load(Ordering::Relaxed), 0, "none passed");
+
+    let saved = saved(&lab);
+    let dropped = |counted: &Value| counted["cells"]["dropped"]["packets"].as_u64().unwrap();
+    let policy = named(&saved["policies"], "blocked");
+    let (before, (passed, after)) = (dropped(policy), lab.policy("blocked"));
+    assert!(before > 0 && after > 0, "{before} before, {after} after");
+    assert_eq!((passed, before + after), (0, sent));
+    let device = named(&saved["devices"], "blocked");
+    assert_eq!(device["mac"], PHONE_MAC);
+    assert_eq!(dropped(device), before);
+    let interface = &named(&saved["interfaces"], "wlan0")["cells"];
+    assert_eq!(interface["dropped_ipv4"]["packets"], before);
+    assert_eq!(saved["version"], OTHER_VERSION);
+    let map = named(&saved["maps"], "DEVICES");
+    assert_eq!(map["key_size"], 8);
+    let mac = PHONE_MAC.replace(':', "");
+    let key = map["entries"][0]["key"].as_str().unwrap();
+    assert!(key.starts_with(&mac), "{key}");
+
+    assert!(daemon.log().contains("are saved in "), "{}", daemon.log());
+    let own = format!("v{ABI_HASH:016x}");
+    assert_eq!(names(&lab.pin_dir), ["links", &own]);
+    assert_eq!(lab.status()["interfaces"][0]["mode"], "generic");
+    daemon.kill();
+    let _next = lab.start(&["--mode", "generic"]);
+    assert_eq!(lab.policy("blocked"), (0, after), "the counters go on");
+}
+
+#[test]
+fn a_reset_that_fails_leaves_the_other_version_as_it_was() {
+    let lab = Lab::new("no-reset");
+    let (blocked, received) = count_arrivals(&lab, BLOCKED[0]);
+    lab.start(&["--mode", "generic"]).kill();
+    become_another_version(&lab);
+    let reset = ["--interface", "wlan0", "--reset-state"];
+
+    let not_saved = lab.directory.path().join("state/saved");
+    fs::write(&not_saved, "").unwrap();
+    let error = refused(&lab, &reset);
+    assert!(error.contains("state/saved"), "{error}");
+    fs::remove_file(&not_saved).unwrap();
+
+    lab.gateway.ip("link add br0 type bridge");
+    lab.gateway.ip("link set wlan0 master br0");
+    let error = refused(&lab, &[&reset[..], &["--interface", "br0"]].concat());
+    assert!(error.contains("bridge"), "{error}");
+    lab.gateway.ip("link set wlan0 nomaster");
+
+    assert_eq!(names(&lab.pin_dir), ["links", OTHER_VERSION]);
+    send(&lab, blocked, 5);
+    let _daemon = lab.start(&["--mode", "generic", "--reset-state"]);
+    assert_eq!(received.load(Ordering::Relaxed), 0);
+    let policies = fs::read_dir(lab.directory.path().join("state/saved")).unwrap();
+    assert!(policies.count() > 0);
+    assert_eq!(lab.policy("blocked"), (0, 0));
+}
+
+#[test]
+fn a_reset_without_another_version_resets_nothing() {
+    let lab = Lab::new("nothing-to-reset");
+    lab.start(&["--mode", "generic"]).kill();
+    lab.send_udp(BLOCKED[0], 5);
+    let _daemon = lab.start(&["--mode", "generic", "--reset-state"]);
+    assert_eq!(lab.policy("blocked"), (0, 5));
+    assert!(!lab.directory.path().join("state/saved").exists());
 }
 
 #[test]
@@ -159,6 +265,30 @@ fn the_pins_of_another_network_namespace_are_refused() {
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(error.contains("network namespace"), "{error}");
     assert_eq!(lab.generation("wlan0"), Some(1));
+}
+
+const OTHER_VERSION: &str = "v0123456789abcdef";
+
+/// What is pinned becomes that of a version with another layout.
+fn become_another_version(lab: &Lab) {
+    let own = lab.pin_dir.join(format!("v{ABI_HASH:016x}"));
+    fs::rename(own, lab.pin_dir.join(OTHER_VERSION)).unwrap();
+}
+
+/// The only file of saved counters.
+fn saved(lab: &Lab) -> Value {
+    let directory = lab.directory.path().join("state/saved");
+    let files = names(&directory);
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert!(files[0].starts_with(OTHER_VERSION), "{files:?}");
+    serde_json::from_slice(&fs::read(directory.join(&files[0])).unwrap()).unwrap()
+}
+
+/// The first of them that has this name.
+fn named<'a>(values: &'a Value, name: &str) -> &'a Value {
+    let found = values.as_array().unwrap().iter();
+    let mut found = found.filter(|value| value["name"] == name);
+    found.next().unwrap_or_else(|| panic!("{name}: {values:#}"))
 }
 
 fn remove_links(pin_dir: &Path) {

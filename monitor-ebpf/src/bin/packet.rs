@@ -6,6 +6,9 @@
 
 #[path = "../account.rs"]
 mod account;
+#[path = "../confirm.rs"]
+#[expect(dead_code, reason = "there is no program before this one")]
+mod confirm;
 #[path = "../decide.rs"]
 mod decide;
 #[path = "../frame.rs"]
@@ -169,7 +172,16 @@ fn stages(frame: &Frame) -> u32 {
             Destination::Ipv6(_) => 0,
         });
     }
-    match decide(frame) {
+    let outcome = if confirm::decides() {
+        decide(frame)
+    } else {
+        Outcome::Undecided
+    };
+    match outcome {
+        Outcome::Undecided => {
+            account::undecided(frame);
+            0
+        }
         Outcome::Unparsed(reason) => {
             if stage > DECIDE {
                 account::unparsed(frame, reason);

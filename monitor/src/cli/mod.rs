@@ -2,6 +2,7 @@
 
 mod change;
 mod check;
+mod confirm;
 mod detach;
 mod explain;
 mod feed;
@@ -59,7 +60,15 @@ enum Verb {
     /// What the filter has seen and done, from the daemon or from the kernel
     Status(ReachArgs),
     /// Read the policies again and put them in force; on an error the old ones stay
-    Reload(ReachArgs),
+    ///
+    /// With `--confirm`, what was in force before decides again after that time,
+    /// unless `monitor confirm` was called by then: also where this connection,
+    /// or the daemon, is gone. What comes into force meanwhile waits with it.
+    Reload(reload::Reload),
+    /// Keep what `reload --confirm` or `run --confirm` put in force for a while
+    ///
+    /// Root only. Without a daemon too.
+    Confirm(ReachArgs),
     /// Pause a policy for a while: it neither drops, counts nor allows
     ///
     /// Root only. In force when the command returns, kept over a restart, gone
@@ -135,6 +144,7 @@ impl Cli {
             Verb::Replay(arguments) => replay::run(&self.common, &arguments)?,
             Verb::Status(arguments) => status::run(&self.common, &arguments)?,
             Verb::Reload(arguments) => reload::run(&self.common, &arguments)?,
+            Verb::Confirm(arguments) => confirm::run(&self.common, &arguments)?,
             Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,

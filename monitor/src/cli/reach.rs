@@ -10,7 +10,8 @@ use monitor::{
     config::{Options, Settings},
     control::{Answer, ControlError, Request, Status, ask},
     datapath::Reader,
-    state_dir::{Edge, Edges},
+    snapshot::Unconfirmed,
+    state_dir::{Edge, Edges, NotConfirmed},
 };
 
 /// Shared by the verbs that are about a filter in force.
@@ -78,11 +79,22 @@ impl Reach {
             return Ok(*status);
         }
         let reader = Reader::open(&self.settings.pin_dir)?;
+        let mut snapshot = reader.snapshot(None)?;
+        snapshot.unconfirmed = snapshot.unconfirmed.or_else(|| self.not_confirmed());
         Ok(Status {
             daemon: None,
             missed_edges: self.missed_edges(),
-            snapshot: reader.snapshot(None)?,
+            snapshot,
         })
+    }
+
+    /// What a daemon kept that went back. Of another gateway's it says nothing.
+    fn not_confirmed(&self) -> Option<Unconfirmed> {
+        let kept = NotConfirmed::read(&self.settings.state_dir).unwrap_or_else(|error| {
+            eprintln!("note: whether the policy files were confirmed is not known: {error}");
+            None
+        });
+        kept.map(|kept| kept.shown())
     }
 
     /// What time would have changed, had a daemon been there.

@@ -1,13 +1,30 @@
 //! `monitor reload`: a new generation from the files as they are now.
 
-use super::{Common, ReachArgs, print, print_json};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{Common, ReachArgs, confirm, print, print_json};
 use monitor::control::{Answer, Request, ask};
 
+/// Arguments of `reload`.
+#[derive(Args, Debug)]
+pub(crate) struct Reload {
+    /// Go back by itself after that time, such as 60s, unless it is confirmed
+    #[arg(long, value_name = "TIME", value_parser = confirm::within)]
+    confirm: Option<Duration>,
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
 /// Asks the daemon to read the policies again. Fails where they have errors.
-pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
-    let reach = args.reach(common)?;
+pub(super) fn run(common: &Common, args: &Reload) -> anyhow::Result<()> {
+    let reach = args.reach.reach(common)?;
     reach.require_daemon()?;
-    let reloaded = match ask(&reach.settings.socket, &Request::Reload {})? {
+    let request = Request::Reload {
+        confirm: args.confirm.map(|within| within.as_secs()),
+    };
+    let reloaded = match ask(&reach.settings.socket, &request)? {
         Answer::Reload(reloaded) => reloaded,
         Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
         other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),

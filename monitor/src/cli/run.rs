@@ -15,11 +15,11 @@ use clap::Args;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::Common;
+use super::{Common, confirm};
 use monitor::{
     clock::Alarm,
     config::{ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, Core, End, Signals, Sockets},
+    daemon::{self, Core, End, How, Signals, Sockets},
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
@@ -56,6 +56,20 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 
+    /// Go back by itself to what was in force before after that time, such as
+    /// 60s, unless it is confirmed; where nothing was, packets pass
+    #[arg(long, value_name = "TIME", value_parser = confirm::within)]
+    confirm: Option<Duration>,
+
+    /// Take over the filter of another version whose counters this one cannot
+    /// read: they are saved as JSON in the state directory, and begin anew
+    #[arg(long, conflicts_with = "confirm")]
+    reset_state: bool,
+
+    /// Load changed policy files by `reload` or SIGHUP alone
+    #[arg(long)]
+    no_watch: bool,
+
     /// Write every matched packet to the log, addresses and MACs included
     #[arg(long)]
     log_packets: bool,
@@ -71,6 +85,7 @@ impl RunArgs {
             pin_dir: self.pin_dir,
             socket: self.socket,
             log_packets: self.log_packets.then_some(true),
+            watch: self.no_watch.then_some(false),
             ..Options::default()
         }
     }
@@ -78,6 +93,10 @@ impl RunArgs {
 
 /// Runs until it is told to end.
 pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
+    let how = How {
+        confirm: args.confirm,
+        reset_state: args.reset_state,
+    };
     let settings = args.options().over(common.options()?).settle();
     if settings.interfaces.is_empty() {
         anyhow::bail!(
@@ -86,7 +105,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     }
     init_log(settings.log_packets);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    let ended = runtime.block_on(serve(settings));
+    let ended = runtime.block_on(serve(settings, how));
     // Whatever still blocks must not keep the process: the filter is in the kernel.
     runtime.shutdown_timeout(Duration::from_secs(2));
     if ended? == End::Stopped {
@@ -95,7 +114,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut settings: Settings) -> anyhow::Result<End> {
+async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
     let mut signals = Signals::install()?;
     let alarm = Alarm::new().context("make a timer")?;
     warn_if_public(settings.listen);
@@ -104,7 +123,7 @@ async fn serve(mut settings: Settings) -> anyhow::Result<End> {
     let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
     let address = sockets.http_address().context("read the bound address")?;
     settings.listen = address;
-    let load = tokio::task::spawn_blocking(move || Core::start(settings));
+    let load = tokio::task::spawn_blocking(move || Core::start(settings, how));
     let (started, stop) = signals.during(load).await;
     let (core, notes) = started.context("start the filter")??;
     for note in notes {
@@ -155,6 +174,9 @@ fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
                 mode.name()
             );
         }
+    }
+    if let Some(unconfirmed) = &snapshot.unconfirmed {
+        warn!("{unconfirmed}");
     }
     info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
     info!("ready: metrics at http://{address}/metrics, page at http://{address}/");

@@ -23,6 +23,9 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
 fn render(status: &Status) -> String {
     let mut text = String::new();
     head(&mut text, status);
+    if let Some(unconfirmed) = &status.snapshot.unconfirmed {
+        let _ = writeln!(text, "in force   {unconfirmed}");
+    }
     interfaces(&mut text, &status.snapshot);
     policies(&mut text, &status.snapshot);
     if !status.snapshot.feeds.is_empty() {
@@ -122,6 +125,13 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
     }
     let _ = writeln!(text, "\n{rows}");
     for interface in &snapshot.interfaces {
+        if interface.undecided.packets > 0 {
+            let _ = writeln!(
+                text,
+                "undecided on {}: {} passed, because what was in force was not confirmed and there was nothing before it",
+                interface.name, interface.undecided.packets
+            );
+        }
         let reasons: Vec<_> = interface
             .unparsed
             .iter()

@@ -18,7 +18,7 @@ use super::{
     sockets::ControlSocket,
 };
 use crate::{
-    control::{Answer, ChangeRequest, Changed, MAX_REQUEST, Request},
+    control::{Answer, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_REQUEST, Request},
     error_text::error_text,
 };
 
@@ -96,7 +96,8 @@ fn parse(line: &str) -> Result<Request, String> {
 async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
     match request {
         Request::Status {} => status(core).await,
-        Request::Reload {}
+        Request::Reload { .. }
+        | Request::Confirm {}
         | Request::Detach {}
         | Request::Change(_)
         | Request::FeedFetch { .. }
@@ -105,13 +106,21 @@ async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
         {
             Answer::Refused("only root may change what is in force".to_owned())
         }
-        Request::Reload {} => {
-            let reloaded = reload(core, Trigger::Request).await;
+        Request::Reload { confirm } => {
+            let trigger = confirm.map_or(Trigger::Request, |seconds| {
+                Trigger::Confirm(Duration::from_secs(seconds.min(LONGEST_CONFIRM.as_secs())))
+            });
+            let reloaded = reload(core, trigger).await;
             core.tell_reloaded();
             match reloaded {
                 Some(reloaded) => Answer::Reload(reloaded),
                 None => Answer::Refused("the filter is detached".to_owned()),
             }
+        }
+        Request::Confirm {} => {
+            let answer = confirm(core).await;
+            core.tell_reloaded();
+            answer
         }
         Request::Detach {} => detach(core).await,
         Request::Change(request) => {
@@ -121,6 +130,18 @@ async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
         }
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
+    }
+}
+
+async fn confirm(core: &Arc<Core>) -> Answer {
+    let core = Arc::clone(core);
+    match spawn_blocking(move || core.confirm()).await {
+        Ok(Ok(confirmed)) => {
+            info!("generation {} is confirmed", confirmed.generation);
+            Answer::Confirmed(confirmed)
+        }
+        Ok(Err(error)) => Answer::Refused(error_text(&error)),
+        Err(panic) => Answer::Refused(panic.to_string()),
     }
 }
 

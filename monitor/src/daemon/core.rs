@@ -1,36 +1,41 @@
 //! The daemon without its tasks: every call blocks until it is done.
 
 mod changes;
+mod confirm;
 mod feeds;
 mod interfaces;
 mod load;
+mod reset;
 mod risks;
+mod start;
 
 use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use confirm::Trial;
 use interfaces::Waiting;
 use jiff::{SignedDuration, Timestamp};
 pub use load::LoadError;
-use load::{FELL_BACK, Usable, kept_changes, last_good, load, reason};
+use load::{Usable, confirmed, load, reason};
 use tokio::sync::Notify;
 
 pub use feeds::shown_feeds;
+pub use start::How;
 
 use crate::{
     clock,
     compile::{Ruleset, compile},
     config::Settings,
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
-    datapath::{self, Applied, Filter, Reader, Request},
+    datapath::{self, Applied, Deadline, Filter, Reader, Request},
     feeds::DiskAndFeeds,
     policy::{DeviceNames, Diagnostics, Feed, Moment, Policy, RuntimeOverlay},
     snapshot::{ReloadSnapshot, Snapshot},
-    state_dir::{LastGood, StateDirError},
+    state_dir::{LastGood, NotConfirmed, StateDirError},
 };
 
 /// Why a filter is not detached.
@@ -76,6 +81,11 @@ struct Current {
     feeds: Vec<Feed>,
     /// The time for which it was worked out what the policies do.
     as_of: Timestamp,
+    /// What waits to be confirmed.
+    trial: Option<Trial>,
+    /// The files were not confirmed, and are not loaded unasked: what is in
+    /// force is what was before them.
+    not_confirmed: Option<NotConfirmed>,
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     /// What the policies were read from, until it is kept.
@@ -96,74 +106,11 @@ pub(super) enum Trigger {
     File,
     /// Somebody asked for it: always.
     Request,
+    /// Somebody asked for it, and will confirm it within that time.
+    Confirm(Duration),
 }
 
 impl Core {
-    /// Reads the policies and puts them in force. Where it fails, what was in
-    /// force before is in force after.
-    pub fn start(mut settings: Settings) -> Result<(Self, Vec<String>), LoadError> {
-        let started = now();
-        let mut notes = Vec::new();
-        let moment = clock::now();
-        let mut runtime = kept_changes(&settings, &mut notes);
-        let ended = runtime.remove_ended(&moment);
-        notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
-        let files = DiskAndFeeds::new(&settings.state_dir);
-        let mut loaded = load(&settings, &files, &runtime, &moment);
-        let mut error = None;
-        if let Err(LoadError::Policies(errors)) = loaded.result {
-            loaded.result = Ok(last_good(&errors, &settings, &runtime, &moment)?);
-            notes.insert(0, format!("{FELL_BACK}\n{errors}"));
-            error = Some(errors);
-        }
-        let Usable {
-            ruleset,
-            policies,
-            devices,
-            read,
-        } = loaded.result?;
-        let mut filter = Filter::open(&settings.pin_dir)?;
-        filter.pin_dir().clone_into(&mut settings.pin_dir);
-        let applied = filter.apply(&request(&settings, &ruleset))?;
-        notes.extend(Some(loaded.warnings).filter(|warnings| !warnings.is_empty()));
-        notes.extend(applied.notes);
-        let current = Current {
-            ruleset: Some(ruleset),
-            policies,
-            devices,
-            runtime,
-            risks: Vec::new(),
-            waiting: Waiting::new(),
-            feeds: loaded.feeds.clone(),
-            as_of: moment.at,
-            behind: false,
-            to_keep: error.is_none().then_some(read),
-            reload: Some(ReloadSnapshot {
-                success: error.is_none(),
-                timestamp: now(),
-                error,
-            }),
-            files: loaded.files,
-        };
-        let core = Self {
-            reader: Reader::open(&settings.pin_dir)?,
-            filter: Mutex::new(Some(filter)),
-            current: Mutex::new(current),
-            loggers: Mutex::new(applied.loggers),
-            reloaded: Notify::new(),
-            feeds: feeds::Feeds::default(),
-            settings,
-            started,
-        };
-        core.note_feeds(&loaded.feeds);
-        core.keep_edges(&lock(&core.current), &moment);
-        if let Some(filter) = &*lock(&core.filter) {
-            let waiting = core.waiting(filter, None)?;
-            lock(&core.current).waiting = waiting;
-        }
-        Ok((core, notes))
-    }
-
     /// The settings that it runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -177,12 +124,17 @@ impl Core {
         paths
     }
 
-    /// Keeps what the policies in force were read from, where that is new.
+    /// Keeps what the policies in force were read from, where that is new and
+    /// they are in force for good.
     pub(super) fn keep_last_good(&self) -> Result<(), StateDirError> {
-        let Some(read) = lock(&self.current).to_keep.take() else {
-            return Ok(());
+        let read = {
+            let mut current = lock(&self.current);
+            if current.trial.is_some() {
+                return Ok(());
+            }
+            current.to_keep.take()
         };
-        read.write(&self.settings.state_dir)
+        read.map_or(Ok(()), |read| read.write(&self.settings.state_dir))
     }
 
     /// Waits until a reload has ended that a client asked for.
@@ -208,11 +160,19 @@ impl Core {
         let filter = filter.as_mut()?;
         let moment = clock::now();
         let runtime = lock(&self.current).runtime.clone();
-        let files = DiskAndFeeds::new(&self.settings.state_dir);
-        let loaded = load(&self.settings, &files, &runtime, &moment);
+        // Files that were not confirmed are not loaded unasked; feeds go on.
+        let rolled_back = self.is_rolled_back() && trigger == Trigger::File;
+        let loaded = if rolled_back {
+            confirmed(&self.settings, &runtime, &moment)
+                .ok()
+                .flatten()?
+        } else {
+            let files = DiskAndFeeds::new(&self.settings.state_dir);
+            load(&self.settings, &files, &runtime, &moment)
+        };
         let mut current = lock(&self.current);
         current.files = loaded.files;
-        let in_force = current.reload.as_ref().is_some_and(|reload| reload.success);
+        let in_force = current.reload.as_ref().is_some_and(|reload| reload.success) || rolled_back;
         let unchanged = in_force
             && loaded.result.as_ref().ok().map(|usable| &usable.ruleset)
                 == current.ruleset.as_ref()
@@ -230,7 +190,10 @@ impl Core {
         }
         drop(current);
         let result = loaded.result.and_then(|usable| {
-            let applied = self.apply(filter, &usable.ruleset)?;
+            let applied = match trigger {
+                Trigger::Confirm(within) => self.try_out(filter, &usable.ruleset, within)?,
+                Trigger::File | Trigger::Request => self.apply(filter, &usable.ruleset)?,
+            };
             Ok((usable, applied))
         });
         let mut current = lock(&self.current);
@@ -241,7 +204,11 @@ impl Core {
                 current.behind = false;
                 *lock(&self.loggers) = applied.loggers;
                 self.keep_edges(&current, &moment);
-                (None, applied.notes)
+                let mut notes = applied.notes;
+                if !rolled_back {
+                    notes.extend(current.loaded_files(&self.settings.state_dir));
+                }
+                (None, notes)
             }
             Err(error) => (Some(reason(&error)), Vec::new()),
         };
@@ -253,7 +220,9 @@ impl Core {
             timestamp: now(),
             error,
         };
-        current.reload = Some(reload.clone());
+        if !rolled_back {
+            current.reload = Some(reload.clone());
+        }
         drop(current);
         if reload.success {
             self.note_feeds(&loaded.feeds);
@@ -261,6 +230,10 @@ impl Core {
         Some(Reloaded {
             generation: self.generation(),
             reload,
+            unconfirmed: self
+                .snapshot()
+                .ok()
+                .and_then(|snapshot| snapshot.unconfirmed),
             notes,
         })
     }
@@ -275,6 +248,9 @@ impl Core {
         };
         let (ruleset, changes) = {
             let mut current = lock(&self.current);
+            if current.ruleset.is_none() {
+                return Ok(Vec::new());
+            }
             let changes = current.pass_to(moment);
             self.keep_edges(&current, moment);
             let compiled = compile(&current.policies);
@@ -309,9 +285,9 @@ impl Core {
             .min()
     }
 
-    fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, LoadError> {
-        let request = request(&self.settings, ruleset);
-        Ok(filter.apply(&request)?)
+    /// Where something waits to be confirmed, this waits with it.
+    fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, datapath::Error> {
+        filter.apply(&request(&self.settings, ruleset, self.deadline()))
     }
 
     /// The generation that every interface runs, as the kernel says; `None`
@@ -345,6 +321,10 @@ impl Core {
             (current.reload.clone(), current.devices.by_mac())
         };
         let mut snapshot = self.reader.snapshot(reload)?;
+        let rolled_back = lock(&self.current).not_confirmed;
+        snapshot.unconfirmed = snapshot
+            .unconfirmed
+            .or_else(|| rolled_back.as_ref().map(NotConfirmed::shown));
         snapshot.feeds = self.feed_snapshots();
         snapshot.name_devices(&names);
         Ok(snapshot)
@@ -402,12 +382,17 @@ impl Current {
     }
 }
 
-fn request<'a>(settings: &'a Settings, ruleset: &'a Ruleset) -> Request<'a> {
+fn request<'a>(
+    settings: &'a Settings,
+    ruleset: &'a Ruleset,
+    deadline: Option<Deadline>,
+) -> Request<'a> {
     Request {
         interfaces: &settings.interfaces,
         mode: settings.mode,
         ruleset,
         log_packets: settings.log_packets,
+        deadline,
     }
 }
 

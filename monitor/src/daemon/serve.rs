@@ -85,7 +85,9 @@ async fn supervise(
     let mut addresses = AddressWatch::new().map_err(ServeError::Addresses)?;
     loop {
         let next_look = core.next_look(&clock::now());
-        watch_files(&mut files, core);
+        if core.settings().watch {
+            watch_files(&mut files, core);
+        }
         keep_last_good(core).await;
         read_logs(&mut log_readers, core);
         tokio::select! {
@@ -97,8 +99,9 @@ async fn supervise(
             Some(()) = when_detached.recv() => return Ok(End::Detached),
             () = core.reloaded() => {}
             () = look_at_clock(alarm, next_look) => pass_edge(core).await,
+            () = deadline_passed(core) => roll_back(core).await,
             waited = addresses.changed() => look_at_addresses(core, waited).await,
-            () = files.changed() => drop(reload(core, Trigger::File).await),
+            () = files.changed() => files_changed(core).await,
         }
     }
 }
@@ -115,6 +118,47 @@ async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
             tokio::time::sleep(RETRY).await;
         }
     }
+}
+
+/// Waits for as long as something waits to be confirmed. A timer stands still
+/// where the machine sleeps, so it is looked at again and again.
+async fn deadline_passed(core: &Core) {
+    loop {
+        match core.deadline() {
+            None => std::future::pending().await,
+            Some(deadline) if deadline.has_passed() => return,
+            Some(deadline) => tokio::time::sleep(deadline.left().min(RETRY)).await,
+        }
+    }
+}
+
+/// Makes permanent what the kernel did when nobody confirmed it.
+async fn roll_back(core: &Arc<Core>) {
+    let rolling = Arc::clone(core);
+    match spawn_blocking(move || rolling.roll_back()).await {
+        Ok(Ok(told)) => {
+            if let Some(told) = told {
+                error!("{told}");
+            }
+        }
+        Ok(Err(error)) => {
+            error!(
+                "what was not confirmed does not decide any more, and could not be removed: {}",
+                error_text(&error)
+            );
+            tokio::time::sleep(RETRY).await;
+        }
+        Err(panic) => error!("going back ended unexpectedly: {panic}"),
+    }
+}
+
+async fn files_changed(core: &Arc<Core>) {
+    if core.is_rolled_back() {
+        info!(
+            "the policy files changed; they were not confirmed, so `monitor reload` alone loads them"
+        );
+    }
+    reload(core, Trigger::File).await;
 }
 
 /// Makes the generation that the time asks for.

@@ -147,6 +147,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
         },
         Ok(
             Answer::Reload(_)
+            | Answer::Confirmed(_)
             | Answer::Detached(_)
             | Answer::Changed(_)
             | Answer::Feeds(_)

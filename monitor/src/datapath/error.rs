@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use aya::{EbpfError, maps::MapError, programs::ProgramError};
+use aya::{EbpfError, maps::MapError, programs::ProgramError, util::KernelVersion};
 
 /// An operation on the kernel that failed, what it was about, and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -123,7 +123,7 @@ pub enum Error {
 
     /// Pins that another version left, with another layout.
     #[error(
-        "{} holds the state of another version of monitor; remove its filter and counters with `monitor detach --pin-dir {}` first", path.display(), path.display()
+        "{} holds the filter and the counters of another version of monitor; `monitor run --reset-state` saves the counters as a file and takes the filter over without a gap, `monitor detach --pin-dir {}` removes both", path.display(), path.display()
     )]
     OtherVersion {
         /// Pin directory.
@@ -139,6 +139,21 @@ pub enum Error {
         kind: &'static str,
         /// How many there are.
         capacity: u32,
+    },
+
+    /// What is in force does not wait for it.
+    #[error("nothing waits to be confirmed: what is in force is so for good")]
+    NothingToConfirm,
+
+    /// The kernel went back already.
+    #[error(
+        "generation {generation} was not confirmed within {within} s, and what was in force before it decides again; put it in force once more with `monitor reload --confirm 60s`"
+    )]
+    NotConfirmedInTime {
+        /// Its number.
+        generation: u64,
+        /// In seconds.
+        within: u64,
     },
 
     /// Nothing is pinned.
@@ -239,10 +254,22 @@ impl Error {
                     operation: operation.to_owned(),
                 };
             }
-            return Self::Verifier(format!("{io_error}\n{verifier_log}"));
+            let log = verifier_log.to_string();
+            if log.contains("tail_calls are not allowed") {
+                return Self::KernelTooOld {
+                    feature: "a generation that is to be confirmed",
+                    needs: "5.10 on x86-64, 6.0 on arm64",
+                    found: kernel_version(),
+                };
+            }
+            return Self::Verifier(format!("{io_error}\n{log}"));
         }
         Self::Program { operation, source }
     }
+}
+
+fn kernel_version() -> String {
+    KernelVersion::current().map_or_else(|_| "unknown".to_owned(), |version| version.to_string())
 }
 
 fn is_permission(error: &io::Error) -> bool {

@@ -1,6 +1,7 @@
 //! The filter in force: attach, swap, detach. At most one process holds it.
 
 use std::{
+    collections::BTreeMap,
     os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
@@ -8,7 +9,9 @@ use std::{
 use super::{
     Error,
     attach::{ModeChoice, attach, find_interfaces},
+    confirm::Deadline,
     detach::{detach_all, remove_link},
+    dump::{Dump, dump},
     generation::{self, Generation, Plan},
     interfaces::Interface,
     object,
@@ -29,6 +32,9 @@ pub struct Request<'a> {
     pub ruleset: &'a Ruleset,
     /// Whether the kernel writes every matched packet to the log.
     pub log_packets: bool,
+    /// Until when it is to be confirmed, else the generation before decides
+    /// again; `None`: it is in force for good.
+    pub deadline: Option<Deadline>,
 }
 
 /// What was put in force.
@@ -37,8 +43,19 @@ pub struct Applied {
     pub generation: u64,
     /// Things an operator should know, in order.
     pub notes: Vec<String>,
+    /// Whether something was in force before on one of the interfaces.
+    pub has_previous: bool,
     /// The loaded objects whose programs write to the log; empty where none does.
     pub loggers: Vec<aya::Ebpf>,
+}
+
+/// What to do where a version with another ABI left its filter and counters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherVersions {
+    /// Refuse to go on.
+    Refuse,
+    /// Put this one's filter in the place of its.
+    TakeOver,
 }
 
 /// The right and the means to change what is in force.
@@ -73,11 +90,11 @@ enum Undo {
 
 impl Filter {
     /// Takes the pin directory, and makes the counters where there are none.
-    pub fn open(pin_dir: &Path) -> Result<Self, Error> {
+    pub fn open(pin_dir: &Path, others: OtherVersions) -> Result<Self, Error> {
         let pins = Pins::new(pin_dir);
         pins::create_directory(pins.root())?;
         let lock = Lock::acquire(&pins)?;
-        if pins.has_other_version()? {
+        if others == OtherVersions::Refuse && !pins.other_versions()?.is_empty() {
             return Err(Error::OtherVersion {
                 path: pins.root().to_owned(),
             });
@@ -110,12 +127,36 @@ impl Filter {
     /// it fails, what was in force before is in force after.
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let result = self.build_and_swap(request);
-        if result.is_err() && self.fresh {
-            // Nothing was here before, so nothing stays; the first error is the one to tell.
-            let _ = self.pins.remove_all();
+        if result.is_err() {
+            self.give_up();
         }
         self.fresh &= result.is_err();
         result
+    }
+
+    /// Leaves nothing of this version where nothing of it was, and nothing is in
+    /// force. The error that led here is the one to tell.
+    pub fn give_up(&self) {
+        if !self.fresh {
+            return;
+        }
+        let others = self.pins.other_versions();
+        let _ = match others.as_deref() {
+            Ok([]) => self.pins.remove_all(),
+            _ => self.pins.discard_state(),
+        };
+    }
+
+    /// What other versions counted until now, sorted by their names.
+    pub fn dump_others(&self) -> Result<Vec<Dump>, Error> {
+        let others = self.pins.other_versions()?;
+        others.iter().map(|version| dump(version)).collect()
+    }
+
+    /// Removes what other versions left. Their filter must not be in force any
+    /// more.
+    pub fn discard_others(&mut self) -> Result<(), Error> {
+        self.pins.discard_others()
     }
 
     fn build_and_swap(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
@@ -128,13 +169,14 @@ impl Filter {
             let _ = self.pins.remove_generation(number);
             return Err(error);
         }
-        for error in self.retire(request.interfaces, &mut notes) {
+        for error in self.retire(request.interfaces, request.deadline, &mut notes) {
             // The new generation is in force all the same; the next one removes what is left.
             notes.push(error.to_string());
         }
         Ok(Applied {
             generation: number,
             notes,
+            has_previous: built.has_previous,
             loggers: std::mem::take(&mut built.loggers),
         })
     }
@@ -151,12 +193,18 @@ impl Filter {
         let interfaces = names
             .map(|name| Ok((name.clone(), self.state.assign_interface(name)?)))
             .collect::<Result<Vec<_>, Error>>()?;
+        let previous = match request.deadline {
+            Some(_) => self.previous_programs(interfaces.iter().map(|(name, _)| name))?,
+            None => BTreeMap::new(),
+        };
         let plan = Plan {
             number,
             ruleset: request.ruleset,
             policy_slots: &policy_slots,
             interfaces: &interfaces,
             log_packets: request.log_packets,
+            deadline: request.deadline,
+            previous: &previous,
         };
         generation::build(&self.pins, &plan)
     }
@@ -218,7 +266,7 @@ impl Filter {
                 source,
             })?;
             undo.push(replaced);
-            return Ok(());
+            return self.record_mode(interface);
         }
         let link = self.attach_new(interface, mode, program)?;
         undo.push(Undo::Detach {
@@ -226,6 +274,16 @@ impl Filter {
             link,
         });
         Ok(())
+    }
+
+    /// Of a link that another version made, whose records this one cannot read.
+    fn record_mode(&mut self, interface: &Interface) -> Result<(), Error> {
+        let name = &interface.name;
+        if self.recorded_mode(name)?.is_some() {
+            return Ok(());
+        }
+        let slot = self.state.assign_interface(name)?;
+        self.state.record_interface(slot, name, interface.mode)
     }
 
     /// Attaches, pins and records. An error before the pin closes the link,
@@ -273,7 +331,7 @@ impl Filter {
                 path: self.pins.root().to_owned(),
             });
         }
-        let attached = self.recorded_mode(name)?;
+        let attached = self.recorded_mode(name)?.or(interface.mode);
         let (ModeChoice::Only(wanted), Some(attached)) = (mode, attached) else {
             return Ok(Some(link));
         };
@@ -301,10 +359,13 @@ impl Filter {
     }
 
     /// The program that a link runs: pinned, else by its id, which only root may.
-    fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
+    pub(super) fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
         let id = link_info(interface, link)?.program;
         if let Some(generation) = self.pins.generation_of(interface, id)? {
             return pins::open(&self.pins.program(generation, interface));
+        }
+        if let Some(program) = self.pins.other_program(interface, id)? {
+            return pins::open(&program);
         }
         object::program_by_id(id)
     }
@@ -329,53 +390,7 @@ impl Filter {
         }
     }
 
-    /// Detaches interfaces that are no longer asked for or no longer there, waits
-    /// until no packet runs an old program, and removes the old generations.
-    fn retire(&mut self, wanted: &[String], notes: &mut Vec<String>) -> Vec<Error> {
-        let mut errors = Vec::new();
-        let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
-            errors.push(error);
-            Vec::new()
-        });
-        for name in &linked {
-            match self.retire_link(name, wanted.contains(name)) {
-                Ok(Some(note)) => notes.push(note),
-                Ok(None) => {}
-                Err(error) => errors.push(error),
-            }
-        }
-        if let Err(source) = sys::grace_period() {
-            // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
-            notes.push(format!("cannot wait for running programs to end: {source}"));
-        }
-        errors.extend(self.remove_unused_generations().err());
-        errors
-    }
-
-    /// Removes a link where it is not wanted or its interface was deleted.
-    fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {
-        let link = pins::open(&self.pins.link(name))?;
-        if wanted && link_info(name, &link)?.ifindex != 0 {
-            return Ok(None);
-        }
-        self.remove_link(name, &link)?;
-        Ok((!wanted).then(|| format!("{name}: detached, it is no longer asked for")))
-    }
-
-    fn remove_unused_generations(&self) -> Result<(), Error> {
-        let mut used = Vec::new();
-        for interface in self.pins.linked_interfaces()? {
-            let link = pins::open(&self.pins.link(&interface))?;
-            let id = link_info(&interface, &link)?.program;
-            used.extend(self.pins.generation_of(&interface, id)?);
-        }
-        let all = self.pins.generations()?;
-        let unused = all.iter().filter(|number| !used.contains(number));
-        let errors = unused.filter_map(|number| self.pins.remove_generation(*number).err());
-        Error::collect(errors.collect())
-    }
-
-    fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
+    pub(super) fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
         let mut errors = Vec::new();
         errors.extend(remove_link(&self.pins, interface, link).err());
         let slot = self.state.assign_interface(interface)?;

@@ -96,6 +96,7 @@ mod tests {
             controller: some(controller),
             carrier: some(carrier),
             program: None,
+            mode: None,
         }
     }
 

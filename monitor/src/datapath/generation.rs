@@ -10,11 +10,14 @@ use aya::{
     Ebpf,
     maps::{Array, MapData},
 };
-use monitor_common::{ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord};
+use monitor_common::{
+    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord, MAX_INTERFACES,
+};
 
 use super::{
     Error,
-    object::{self, PinPaths, Sizes, ruleset},
+    confirm::{self, Deadline},
+    object::{self, Constants, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
     scopes,
     state::PolicySlot,
@@ -32,6 +35,10 @@ pub(super) struct Plan<'a> {
     /// Name and slot.
     pub(super) interfaces: &'a [(String, u32)],
     pub(super) log_packets: bool,
+    /// Until when it is to be confirmed; `None`: it need not be.
+    pub(super) deadline: Option<Deadline>,
+    /// By interface, the program that decides where it is not confirmed.
+    pub(super) previous: &'a BTreeMap<String, OwnedFd>,
 }
 
 /// A generation that is loaded and pinned, in force nowhere.
@@ -40,6 +47,8 @@ pub(super) struct Generation {
     pub(super) programs: BTreeMap<String, OwnedFd>,
     /// The loaded objects whose programs write to the log; empty where none does.
     pub(super) loggers: Vec<Ebpf>,
+    /// Whether a program decides on some interface where it is not confirmed.
+    pub(super) has_previous: bool,
 }
 
 /// Builds and pins a generation; leaves nothing where it fails.
@@ -63,12 +72,15 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     let mut generation = Generation {
         programs: BTreeMap::new(),
         loggers: Vec::new(),
+        has_previous: !plan.previous.is_empty(),
     };
     let tries = Tries::new(plan.ruleset);
-    let sizes = sizes(plan.ruleset, &tries);
+    let sizes = sizes(plan.ruleset, &tries, plan.deadline);
     for (interface, slot) in plan.interfaces {
-        let constants =
-            scopes::constants(plan.ruleset, &tries, (interface, *slot), plan.log_packets);
+        let constants = Constants {
+            deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
+            ..scopes::constants(plan.ruleset, &tries, (interface, *slot), plan.log_packets)
+        };
         let mut object = object::load_program(sizes, constants, Some(&paths))?;
         if generation.programs.is_empty() {
             // The maps are the same for every interface.
@@ -76,6 +88,10 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         }
         let program = object::program_fd(&mut object)?;
         pins::pin(program.as_fd(), &pins.program(plan.number, interface))?;
+        if let Some(previous) = plan.previous.get(interface) {
+            let pin = pins.previous(plan.number, interface);
+            confirm::set_previous(&mut object, *slot, previous, &pin)?;
+        }
         generation.programs.insert(interface.clone(), program);
         if plan.log_packets {
             generation.loggers.push(object);
@@ -85,11 +101,12 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
 }
 
 /// Entries of the ruleset maps for this ruleset.
-pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries) -> Sizes {
+pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries, deadline: Option<Deadline>) -> Sizes {
     let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the ruleset");
     Sizes {
         match_sets: entries(ruleset.match_sets.len()),
         policies: entries(ruleset.policies.len()),
+        previous: deadline.map_or(1, |_| MAX_INTERFACES),
         tries: tries.sizes(),
         scopes: scopes::sizes(&ruleset.scopes),
     }
@@ -127,6 +144,10 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     let record = GenerationRecord {
         ruleset_hash: plan.ruleset.content_hash(),
         policies: plan.ruleset.policies.len() as u64,
+        deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
+        within: plan
+            .deadline
+            .map_or(0, |deadline| deadline.within().as_secs()),
     };
     generation
         .set(0, &record, 0)
@@ -144,9 +165,7 @@ pub(super) struct Description {
 /// Reads the records of a pinned generation.
 pub(super) fn describe(pins: &Pins, number: u64) -> Result<Description, Error> {
     let directory = pins.generation(number);
-    let generation: Array<MapData, GenerationRecord> =
-        object::open_map(&directory, ruleset::GENERATION)?;
-    let record = generation.get(&0, 0).map_err(read(ruleset::GENERATION))?;
+    let record = record(pins, number)?;
     let policies: Array<MapData, GenerationPolicy> =
         object::open_map(&directory, ruleset::POLICIES)?;
     let count = usize::try_from(record.policies).unwrap_or(usize::MAX);
@@ -156,6 +175,13 @@ pub(super) fn describe(pins: &Pins, number: u64) -> Result<Description, Error> {
         .collect::<Result<_, _>>()
         .map_err(read(ruleset::POLICIES))?;
     Ok(Description { record, policies })
+}
+
+/// Reads the record of a pinned generation.
+pub(super) fn record(pins: &Pins, number: u64) -> Result<GenerationRecord, Error> {
+    let generation: Array<MapData, GenerationRecord> =
+        object::open_map(&pins.generation(number), ruleset::GENERATION)?;
+    generation.get(&0, 0).map_err(read(ruleset::GENERATION))
 }
 
 /// The action of a record.
@@ -186,7 +212,7 @@ pub(super) fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error 
     }
 }
 
-fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
+pub(super) fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
     move |source| Error::Map {
         operation: "read",
         map,

@@ -3,13 +3,14 @@
 
 use std::{io, net::IpAddr};
 
+use crate::snapshot::Mode;
 use netlink_packet_core::{
     NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -26,6 +27,8 @@ pub struct Interface {
     pub carrier: Option<u32>,
     /// Id of the XDP program that it runs, whoever attached it.
     pub program: Option<u32>,
+    /// How that is attached, where it is at one of the two hooks.
+    pub mode: Option<Mode>,
 }
 
 /// An address of an interface.
@@ -113,6 +116,7 @@ fn interface(link: LinkMessage) -> Interface {
         controller: None,
         carrier: None,
         program: None,
+        mode: None,
     };
     let (mut lower, mut is_vlan) = (None, false);
     for attribute in link.attributes {
@@ -124,10 +128,13 @@ fn interface(link: LinkMessage) -> Interface {
             }
             LinkAttribute::Controller(index) => interface.controller = Some(index),
             LinkAttribute::Xdp(attributes) => {
-                interface.program = attributes.into_iter().find_map(|xdp| match xdp {
-                    LinkXdp::ProgId(id) => Some(id),
-                    _ => None,
-                });
+                for attribute in attributes {
+                    match attribute {
+                        LinkXdp::ProgId(id) => interface.program = Some(id),
+                        LinkXdp::Attached(hook) => interface.mode = mode(hook),
+                        _ => {}
+                    }
+                }
             }
             _ => {}
         }
@@ -135,6 +142,14 @@ fn interface(link: LinkMessage) -> Interface {
     // Of other kinds it may be a peer, also one in another namespace.
     interface.carrier = lower.filter(|_| is_vlan);
     interface
+}
+
+const fn mode(hook: XdpAttached) -> Option<Mode> {
+    match hook {
+        XdpAttached::Driver => Some(Mode::Native),
+        XdpAttached::SocketBuffer => Some(Mode::Generic),
+        _ => None,
+    }
 }
 
 fn own_address(message: &AddressMessage) -> Option<OwnAddress> {

@@ -1,7 +1,9 @@
 //! Ruleset → generation → kernel, and counters back. All of aya lives here.
 
 mod attach;
+mod confirm;
 mod detach;
+mod dump;
 mod error;
 mod filter;
 mod gateway;
@@ -12,6 +14,7 @@ mod object;
 mod pins;
 mod presence;
 mod read;
+mod retire;
 mod sandbox;
 mod scopes;
 mod state;
@@ -19,9 +22,11 @@ mod sys;
 mod tries;
 
 pub use attach::ModeChoice;
+pub use confirm::{Deadline, Tried, confirm, tried};
 pub use detach::detach;
+pub use dump::{Cell, Counted, Dump, EntryDump, MapDump};
 pub use error::Error;
-pub use filter::{Applied, Filter, Request};
+pub use filter::{Applied, Filter, OtherVersions, Request};
 pub use gateway::{lan_interfaces, lan_networks};
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::DEFAULT_PIN_DIR;

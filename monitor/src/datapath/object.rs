@@ -44,11 +44,13 @@ pub(super) mod ruleset {
     pub(in super::super) const SOURCES_V6: &str = "SOURCES_V6";
     pub(in super::super) const SERVICES: &str = "SERVICES";
     pub(in super::super) const CLASSES: &str = "CLASSES";
+    pub(in super::super) const CONFIRMED: &str = "CONFIRMED";
+    pub(in super::super) const PREVIOUS: &str = "PREVIOUS";
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
-    pub(in super::super) const ALL: [&str; 12] = [
+    pub(in super::super) const ALL: [&str; 14] = [
         NODES_V4, VALUES_V4, NODES_V6, VALUES_V6, MATCH_SETS, MACS, SOURCES_V4, SOURCES_V6,
-        SERVICES, CLASSES, GENERATION, POLICIES,
+        SERVICES, CLASSES, CONFIRMED, PREVIOUS, GENERATION, POLICIES,
     ];
 }
 
@@ -57,6 +59,8 @@ pub(super) mod ruleset {
 pub(super) struct Sizes {
     pub(super) match_sets: u32,
     pub(super) policies: u32,
+    /// Programs to fall back on, by interface slot.
+    pub(super) previous: u32,
     /// By map.
     pub(super) tries: [(&'static str, u32); 4],
     /// By map.
@@ -85,6 +89,8 @@ pub(super) struct Constants {
     pub(super) class_words: u32,
     pub(super) interface_class: u32,
     pub(super) no_service_class: u32,
+    /// In nanoseconds since boot; 0 for none.
+    pub(super) deadline: u64,
     pub(super) log_packets: bool,
 }
 
@@ -131,9 +137,11 @@ pub(super) fn load_program(
         .override_global(global::CLASS_WORDS, &constants.class_words, true)
         .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)
         .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
+        .override_global(global::DEADLINE, &constants.deadline, true)
         .override_global(global::LOG_PACKETS, &log_packets, true)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
-        .map_max_entries(ruleset::POLICIES, sizes.policies);
+        .map_max_entries(ruleset::POLICIES, sizes.policies)
+        .map_max_entries(ruleset::PREVIOUS, sizes.previous);
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }

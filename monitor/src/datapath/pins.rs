@@ -3,7 +3,7 @@
 //! ```text
 //! PIN_DIR/links/<interface>                the attachments
 //! PIN_DIR/v<ABI hash>/<STATE MAP>          counters and names
-//! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>
+//! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>, prev_<interface>
 //! ```
 //!
 //! bpffs refuses dots in names, so interfaces are written in hexadecimal. The
@@ -85,6 +85,12 @@ impl Pins {
             .join(format!("prog_{}", hex::encode(interface)))
     }
 
+    /// The program that decides where a generation is not confirmed.
+    pub(super) fn previous(&self, generation: u64, interface: &str) -> PathBuf {
+        self.generation(generation)
+            .join(format!("prev_{}", hex::encode(interface)))
+    }
+
     /// Interfaces with a pinned link, sorted. Other names are not ours.
     pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, Error> {
         let mut interfaces: Vec<_> = names(&self.links())?
@@ -106,19 +112,46 @@ impl Pins {
         Ok(numbers)
     }
 
-    /// Whether a version with another ABI left its state here.
-    pub(super) fn has_other_version(&self) -> Result<bool, Error> {
+    /// The state that versions with another ABI left here, sorted.
+    pub(super) fn other_versions(&self) -> Result<Vec<PathBuf>, Error> {
         let own = self.state();
-        let versions = names(&self.root)?;
-        Ok(versions
-            .iter()
-            .any(|name| is_state(name) && self.root.join(name) != own))
+        let versions = names(&self.root)?.into_iter();
+        let versions = versions.filter(|name| is_state(name));
+        let mut others: Vec<_> = versions
+            .map(|name| self.root.join(name))
+            .filter(|version| *version != own)
+            .collect();
+        others.sort();
+        Ok(others)
+    }
+
+    /// Where another version pinned the program of `interface` that has this id,
+    /// if it does so as this one does.
+    pub(super) fn other_program(&self, interface: &str, id: u32) -> Result<Option<PathBuf>, Error> {
+        let program = format!("prog_{}", hex::encode(interface));
+        for version in self.other_versions()? {
+            for generation in names(&version)? {
+                let path = version.join(generation).join(&program);
+                if ProgramInfo::from_pin(&path).is_ok_and(|program| program.id() == id) {
+                    return Ok(Some(path));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Takes the state of this version out of the way in one step, then removes
     /// it: whoever is interrupted leaves all of the counters or none.
     pub(super) fn discard_state(&self) -> Result<(), Error> {
         self.discard(&self.state())?;
+        self.remove_discarded()
+    }
+
+    /// The same for the state of other versions.
+    pub(super) fn discard_others(&self) -> Result<(), Error> {
+        for version in self.other_versions()? {
+            self.discard(&version)?;
+        }
         self.remove_discarded()
     }
 

@@ -6,6 +6,7 @@ use monitor_common::{GenerationPolicy, InterfaceCounters, Reason};
 
 use super::{
     Error,
+    confirm::{self, InForce},
     filter::link_info,
     generation::{self, Description},
     pins::{self, Pins},
@@ -15,7 +16,7 @@ use crate::{
     policy::MacAddress,
     snapshot::{
         DeviceSnapshot, InterfaceSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot,
-        Verdicts,
+        Unconfirmed, Verdicts,
     },
 };
 
@@ -23,13 +24,6 @@ use crate::{
 pub struct Reader {
     pins: Pins,
     state: State,
-}
-
-/// A link that is attached, and the generation it runs where that is pinned.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct InForce {
-    program: u32,
-    generation: Option<u64>,
 }
 
 /// Attached links by interface, and what the newest generation of them says.
@@ -47,10 +41,10 @@ impl Reader {
             return Err(Error::NotAttached { path });
         }
         if !State::is_whole(&pins.state()) {
-            return Err(if pins.has_other_version()? {
-                Error::OtherVersion { path }
-            } else {
+            return Err(if pins.other_versions()?.is_empty() {
                 Error::NotAttached { path }
+            } else {
+                Error::OtherVersion { path }
             });
         }
         let state = State::open(&pins.state())?;
@@ -67,6 +61,7 @@ impl Reader {
                 .as_ref()
                 .map(|description| format!("{:016x}", description.record.ruleset_hash)),
             reload,
+            unconfirmed: unconfirmed(&in_force),
             feeds: Vec::new(),
         })
     }
@@ -77,7 +72,7 @@ impl Reader {
         let mut last = self.try_find();
         for _ in 1..ATTEMPTS {
             if let Ok((in_force, _)) = &last
-                && self.in_force()? == *in_force
+                && self.in_force().is_ok_and(|again| again == *in_force)
             {
                 break;
             }
@@ -88,7 +83,7 @@ impl Reader {
 
     fn try_find(&self) -> Result<Found, Error> {
         let in_force = self.in_force()?;
-        let newest = in_force.values().filter_map(|link| link.generation).max();
+        let newest = in_force.values().filter_map(InForce::deciding).max();
         let description = newest
             .map(|number| generation::describe(&self.pins, number))
             .transpose()?;
@@ -101,15 +96,8 @@ impl Reader {
             let link = pins::open(&self.pins.link(&interface))?;
             let info = link_info(&interface, &link)?;
             if info.ifindex != 0 {
-                let generation = self.pins.generation_of(&interface, info.program)?;
-                let program = info.program;
-                in_force.insert(
-                    interface,
-                    InForce {
-                        program,
-                        generation,
-                    },
-                );
+                let found = confirm::in_force(&self.pins, &interface, info.program)?;
+                in_force.insert(interface, found);
             }
         }
         Ok(in_force)
@@ -181,6 +169,21 @@ impl Reader {
     }
 }
 
+/// The newest generation that waits, or has waited in vain.
+fn unconfirmed(in_force: &HashMap<String, InForce>) -> Option<Unconfirmed> {
+    let waiting = in_force.values().filter(|link| link.deadline.is_some());
+    let newest = waiting.max_by_key(|link| (link.generation, link.previous))?;
+    let deadline = newest.deadline?;
+    let left = deadline.left();
+    Some(Unconfirmed {
+        generation: newest.generation,
+        previous: newest.previous,
+        within_seconds: deadline.within().as_secs(),
+        seconds_left: left.as_secs() + u64::from(left.subsec_nanos() > 0),
+        rolled_back: left.is_zero(),
+    })
+}
+
 fn interface(
     slot: InterfaceSlot,
     in_force: Option<&InForce>,
@@ -189,7 +192,7 @@ fn interface(
     InterfaceSnapshot {
         name: slot.name,
         mode: slot.mode.filter(|_| in_force.is_some()),
-        generation: in_force.and_then(|link| link.generation),
+        generation: in_force.and_then(InForce::deciding),
         ipv4: Verdicts {
             passed: counters.passed_ipv4.into(),
             dropped: counters.dropped_ipv4.into(),
@@ -203,5 +206,6 @@ fn interface(
             .zip(counters.unparsed)
             .map(|(reason, count)| (reason.name().to_owned(), count.into()))
             .collect(),
+        undecided: counters.undecided.into(),
     }
 }

@@ -1,6 +1,8 @@
 //! The same program on maps of its own, run by `BPF_PROG_TEST_RUN`: for replay
 //! and for tests. Attached nowhere, pinned nowhere.
 
+use std::collections::BTreeMap;
+
 use aya::{
     Ebpf,
     programs::{TestRun as _, TestRunOptions},
@@ -65,7 +67,7 @@ impl Sandbox {
     pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
         let tries = Tries::new(ruleset);
         let constants = scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false);
-        let sizes = generation::sizes(ruleset, &tries);
+        let sizes = generation::sizes(ruleset, &tries, None);
         let mut object = object::load_program(sizes, constants, None)?;
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
@@ -74,6 +76,8 @@ impl Sandbox {
             policy_slots: &policy_slots,
             interfaces: &[],
             log_packets: false,
+            deadline: None,
+            previous: &BTreeMap::new(),
         };
         generation::fill(&mut object, &plan, &tries)?;
         let state = State::take(&mut object)?;

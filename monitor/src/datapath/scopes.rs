@@ -94,6 +94,7 @@ pub(super) fn constants(
         class_words: u32::try_from(scopes.words()).expect("there are fewer scopes than policies"),
         interface_class: scopes.interface_class(interface),
         no_service_class: scopes.no_service,
+        deadline: 0,
         log_packets,
     }
 }

@@ -191,6 +191,7 @@ impl State {
             for (total, cpu) in total.unparsed.iter_mut().zip(cpu.unparsed) {
                 *total += cpu;
             }
+            total.undecided += cpu.undecided;
         }))
     }
 

@@ -101,6 +101,43 @@ pub(super) fn object_pin(object: impl AsFd, path: &Path) -> io::Result<()> {
     bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr).map(drop)
 }
 
+/// Every key of a map, each of `size` bytes. One that is deleted meanwhile may
+/// be among them, and one that is added may not.
+pub(super) fn map_keys(map: impl AsFd, size: usize) -> io::Result<Vec<Vec<u8>>> {
+    let mut keys: Vec<Vec<u8>> = Vec::new();
+    loop {
+        let mut next = vec![0; size];
+        let mut attr = zeroed();
+        // SAFETY: writing to a union field; plain integers. `next` has the size
+        // of a key, as the caller says, and so has the key before it.
+        let element = unsafe { &mut attr.__bindgen_anon_2 };
+        element.map_fd = raw(map.as_fd());
+        element.key = keys.last().map_or(0, |key| key.as_ptr() as u64);
+        element.__bindgen_anon_1.next_key = next.as_mut_ptr() as u64;
+        match bpf(bpf_cmd::BPF_MAP_GET_NEXT_KEY, &mut attr) {
+            Ok(_) => keys.push(next),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(keys),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reads an entry; `false` where there is none. `value` must have room for it,
+/// on every processor where the map has one for each.
+pub(super) fn map_lookup(map: impl AsFd, key: &[u8], value: &mut [u8]) -> io::Result<bool> {
+    let mut attr = zeroed();
+    // SAFETY: writing to a union field; plain integers.
+    let element = unsafe { &mut attr.__bindgen_anon_2 };
+    element.map_fd = raw(map.as_fd());
+    element.key = key.as_ptr() as u64;
+    element.__bindgen_anon_1.value = value.as_mut_ptr() as u64;
+    match bpf(bpf_cmd::BPF_MAP_LOOKUP_ELEM, &mut attr) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Makes a map read-only for user space, for good (Linux 5.2, commit 87df15de441b).
 pub(super) fn map_freeze(map: impl AsFd) -> io::Result<()> {
     let mut attr = zeroed();

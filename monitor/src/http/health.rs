@@ -32,7 +32,10 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
     }
     Health {
         problems,
-        notes: note(snapshot.reload.as_ref()).into_iter().collect(),
+        notes: note(snapshot.reload.as_ref())
+            .into_iter()
+            .chain(snapshot.unconfirmed.as_ref().map(ToString::to_string))
+            .collect(),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{
     policy::Action,
     snapshot::{
         Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
-        Snapshot, Verdicts,
+        Snapshot, Unconfirmed, Verdicts,
     },
 };
 
@@ -40,6 +40,7 @@ pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels
                 main {
                     (heading(health))
                     (reload(snapshot.reload.as_ref()))
+                    (unconfirmed(snapshot.unconfirmed.as_ref()))
                     (interfaces(&snapshot.interfaces))
                     (policies(&snapshot.policies))
                     (feeds(&snapshot.feeds))
@@ -93,6 +94,7 @@ fn interface_row(interface: &InterfaceSnapshot) -> Markup {
                     Some(mode) => { "attached, " (mode.name()) }
                     None => { span.bad { "not attached" } }
                 }
+                @if interface.undecided.packets > 0 { small.bad { (thousands(interface.undecided.packets)) " passed undecided" } }
                 small {
                     @match interface.generation {
                         Some(generation) => { "generation " (generation) }
@@ -224,6 +226,7 @@ fn packets_seen(interfaces: &[InterfaceSnapshot]) -> u64 {
                     .iter()
                     .map(|(_, count)| count.packets)
                     .sum::<u64>()
+                + i.undecided.packets
         })
         .sum()
 }
@@ -265,6 +268,17 @@ fn reload(reload: Option<&ReloadSnapshot>) -> Markup {
                 }
             }
             @if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) { pre { (error) } }
+        }
+    }
+}
+
+fn unconfirmed(unconfirmed: Option<&Unconfirmed>) -> Markup {
+    html! {
+        @if let Some(unconfirmed) = unconfirmed {
+            section {
+                h2 { "To be confirmed" }
+                p { span.state.(if unconfirmed.rolled_back { "bad" } else { "warn" }) { (unconfirmed) } }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     policy::Action,
     snapshot::{
         Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
-        Snapshot, Verdicts,
+        Snapshot, Unconfirmed, Verdicts,
     },
 };
 
@@ -21,8 +21,9 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(interfaces(&snapshot.interfaces));
     families.extend(policies(&snapshot.policies));
     families.extend(devices(&snapshot.policies, labels));
-    families.push(lost(&snapshot.policies));
+    families.push(lost(snapshot));
     families.extend(reload(snapshot.reload.as_ref()));
+    families.extend(unconfirmed(snapshot.unconfirmed.as_ref()));
     families.extend(feeds(&snapshot.feeds));
     Families(families)
 }
@@ -41,7 +42,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
     let mut families = Vec::from(packets_and_bytes(
         "monitor_interface",
         "Packets that the filter saw on the interface, by verdict and family; in generic mode a GRO aggregate is one packet. \
-         Family other: frames that passed unmatched, see monitor_unparsed_packets.",
+         Family other: frames that passed unmatched, see monitor_unparsed_packets, or undecided, see monitor_lost.",
         "Bytes of the packets that the filter saw on the interface, layer 2 included, by verdict and family.",
         &interfaces
             .iter()
@@ -64,15 +65,15 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
 }
 
 fn interface_counts(interface: &InterfaceSnapshot) -> Vec<(Labels, Count)> {
-    let mut unparsed = Count::default();
+    let mut other = interface.undecided;
     for (_, count) in &interface.unparsed {
-        unparsed += *count;
+        other += *count;
     }
     // Only what was matched can be dropped: there is no dropped/other.
     [
         ("passed", "ipv4", interface.ipv4.passed),
         ("passed", "ipv6", interface.ipv6.passed),
-        ("passed", "other", unparsed),
+        ("passed", "other", other),
         ("dropped", "ipv4", interface.ipv4.dropped),
         ("dropped", "ipv6", interface.ipv6.dropped),
     ]
@@ -207,18 +208,28 @@ fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> [Family; 2] {
     )
 }
 
-fn lost(policies: &[PolicySnapshot]) -> Family {
-    let device_table = policies
+fn lost(snapshot: &Snapshot) -> Family {
+    let device_table = snapshot
+        .policies
         .iter()
         .map(|p| p.other.passed.packets + p.other.dropped.packets)
         .sum();
+    let interfaces = snapshot.interfaces.iter();
+    let not_confirmed = interfaces
+        .map(|interface| interface.undecided.packets)
+        .sum();
+    let reason = |reason: &str, packets| (vec![("reason", reason.to_owned())], packets);
     Family {
         name: "monitor_lost",
         help: "Packets about which something could not be recorded. Reason device_table: the policy counted the packet, \
-               its device found no room in the device table; once for each policy that matched.",
+               its device found no room in the device table; once for each policy that matched. Reason not_confirmed: it passed \
+               without being looked at, because what was in force was not confirmed in time and there was nothing before it.",
         unit: None,
         kind: Kind::Counter,
-        samples: vec![(vec![("reason", "device_table".to_owned())], device_table)],
+        samples: vec![
+            reason("device_table", device_table),
+            reason("not_confirmed", not_confirmed),
+        ],
     }
 }
 
@@ -241,6 +252,41 @@ fn reload(reload: Option<&ReloadSnapshot>) -> [Family; 2] {
             kind: Kind::Gauge,
             samples: vec![(Labels::new(), reload.map_or(0, |reload| reload.timestamp))],
         },
+    ]
+}
+
+fn unconfirmed(unconfirmed: Option<&Unconfirmed>) -> [Family; 3] {
+    let gauge = |name, help, unit, value: Option<u64>| Family {
+        name,
+        help,
+        unit,
+        kind: Kind::Gauge,
+        samples: value
+            .map(|value| (Labels::new(), value))
+            .into_iter()
+            .collect(),
+    };
+    let waiting = unconfirmed.filter(|unconfirmed| !unconfirmed.rolled_back);
+    let rolled_back = unconfirmed.is_some_and(|unconfirmed| unconfirmed.rolled_back);
+    [
+        gauge(
+            "monitor_unconfirmed",
+            "1 where what is in force is to be confirmed, else 0.",
+            None,
+            Some(u64::from(waiting.is_some())),
+        ),
+        gauge(
+            "monitor_unconfirmed_left",
+            "How long it can still be confirmed; no series where nothing is to be.",
+            Some(Unit::Seconds),
+            waiting.map(|unconfirmed| unconfirmed.seconds_left),
+        ),
+        gauge(
+            "monitor_rolled_back",
+            "1 where the policy files were not confirmed in time, and what was in force before them is again, else 0.",
+            None,
+            Some(u64::from(rolled_back)),
+        ),
     ]
 }
 

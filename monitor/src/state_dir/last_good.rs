@@ -113,6 +113,12 @@ impl LastGood {
         }
     }
 
+    /// Whether nothing was kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Keeps it in `state_dir`.
     pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
         write(&state_dir.join(FILE), self.packed())

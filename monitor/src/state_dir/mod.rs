@@ -3,7 +3,9 @@
 
 mod edges;
 mod last_good;
+mod not_confirmed;
 mod runtime;
+mod saved;
 
 use std::{
     fs::File,
@@ -13,7 +15,9 @@ use std::{
 
 pub use edges::{Edge, Edges};
 pub use last_good::{LastGood, Recorder};
+pub use not_confirmed::NotConfirmed;
 pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
+pub use saved::{save, saved_path};
 
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -21,7 +25,7 @@ pub enum StateDirError {
     /// The system does not let it be read or written.
     #[error("{operation} {}: {source}", path.display())]
     Io {
-        /// `read` or `write`.
+        /// `read`, `write`, `make` or `remove`.
         operation: &'static str,
         /// The file.
         path: PathBuf,

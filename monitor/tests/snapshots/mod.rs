@@ -69,6 +69,7 @@ pub(crate) fn gateway() -> Snapshot {
             timestamp: 1_770_000_000,
             error: None,
         }),
+        unconfirmed: None,
         feeds: Vec::new(),
     }
 }
@@ -96,6 +97,7 @@ fn interface(
             ("non_ip".to_owned(), packets(9)),
             ("bad_ipv4".to_owned(), packets(1)),
         ],
+        undecided: packets(0),
     }
 }
 

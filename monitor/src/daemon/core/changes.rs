@@ -24,6 +24,11 @@ pub(in crate::daemon) enum ChangeError {
     /// There is nothing to change.
     #[error("the filter is detached")]
     Detached,
+    /// A generation made from nothing would take away what may be in force.
+    #[error(
+        "which policies are in force is not known, because the files were not confirmed: load them with `monitor reload` first"
+    )]
+    Unknown,
     /// To pause.
     #[error("there is no policy `{name}`{}", suggestion(near.as_ref()))]
     NoPolicy {
@@ -88,6 +93,9 @@ impl Core {
         let moment = clock::now();
         let (change, before, planned) = {
             let current = lock(&self.current);
+            if current.ruleset.is_none() {
+                return Err(ChangeError::Unknown);
+            }
             let change = current.change(request, &moment)?;
             let overlay = current.overlay_with(&change, request.undo)?;
             let planned = plan(&current.policies, overlay, &moment)?;
@@ -100,7 +108,7 @@ impl Core {
             ruleset,
         } = planned;
         write_runtime(&overlay)?;
-        let applied = match filter.apply(&super::request(&self.settings, &ruleset)) {
+        let applied = match self.apply(filter, &ruleset) {
             Ok(applied) => applied,
             Err(error) => {
                 // It is not in force, so it must not come back.

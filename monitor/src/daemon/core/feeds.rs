@@ -115,9 +115,12 @@ impl Core {
             known.insert(feed.url.clone(), entry);
         }
         drop(known);
-        let urls: Vec<FeedUrl> = feeds.iter().map(|feed| feed.url.clone()).collect();
-        if let Err(error) = store.keep_only(&urls) {
-            warn!("tidy the stored feeds: {}", error_text(&error));
+        // Those of what may come back are kept.
+        if self.deadline().is_none() {
+            let urls: Vec<FeedUrl> = feeds.iter().map(|feed| feed.url.clone()).collect();
+            if let Err(error) = store.keep_only(&urls) {
+                warn!("tidy the stored feeds: {}", error_text(&error));
+            }
         }
         self.feeds.changed.notify_one();
     }

@@ -24,9 +24,10 @@ impl Core {
         let mut refused = None;
         if states.contains(&InterfaceState::Unfiltered) {
             let ruleset = lock(&self.current).ruleset.clone();
-            match self.apply(filter, &ruleset.unwrap_or_default()) {
-                Ok(applied) => *lock(&self.loggers) = applied.loggers,
-                Err(error) => refused = Some(error_text(&error)),
+            match ruleset.map(|ruleset| self.apply(filter, &ruleset)) {
+                Some(Ok(applied)) => *lock(&self.loggers) = applied.loggers,
+                Some(Err(error)) => refused = Some(error_text(&error)),
+                None => refused = Some("no policies are in force".to_owned()),
             }
         }
         let now = self.waiting(filter, refused.as_deref())?;

@@ -14,7 +14,7 @@ use crate::{
     feeds::DiskAndFeeds,
     lists::FeedUrl,
     policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
-    state_dir::{LastGood, RUNTIME_FILE, Recorder, read_runtime, set_runtime_aside},
+    state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
 };
 
 /// Why policies are not put in force.
@@ -26,6 +26,17 @@ pub enum LoadError {
     /// The policies are fine, and the kernel did not take the filter.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
+    /// What has to outlive the daemon cannot be read or written.
+    #[error(transparent)]
+    Keep(#[from] StateDirError),
+    /// The files must not come into force unasked, and there are no others.
+    #[error(
+        "the policy files were put in force with --confirm and never confirmed, and there are none that were in force before them; start with `--confirm 60s` and confirm them with `monitor confirm`, or remove {} where they are right", path.display()
+    )]
+    NeverConfirmed {
+        /// What says so.
+        path: PathBuf,
+    },
 }
 
 /// Policies that were read and compiled, or why not.
@@ -50,10 +61,10 @@ pub(super) struct Usable {
 pub(super) fn reason(error: &LoadError) -> String {
     let text = error_text(error);
     match error {
-        LoadError::Policies(_) => text,
         LoadError::Datapath(_) => {
             format!("the policies are fine, but the kernel did not take them: {text}")
         }
+        LoadError::Policies(_) | LoadError::Keep(_) | LoadError::NeverConfirmed { .. } => text,
     }
 }
 
@@ -87,14 +98,28 @@ pub(super) fn last_good(
     moment: &Moment,
 ) -> Result<Usable, LoadError> {
     let refuse = |why: String| LoadError::Policies(format!("{errors}{why}"));
-    let kept = LastGood::read(&settings.state_dir)
+    let loaded = confirmed(settings, runtime, moment)
         .map_err(|error| refuse(format!("\nwhat was in force last cannot be used: {error}")))?;
+    let result = loaded.and_then(|loaded| loaded.result.ok());
+    result.ok_or_else(|| refuse(String::new()))
+}
+
+/// What was in force for good last, compiled for now; `None` where a daemon
+/// kept nothing.
+pub(super) fn confirmed(
+    settings: &Settings,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+) -> Result<Option<Loaded>, StateDirError> {
+    let kept = LastGood::read(&settings.state_dir)?;
+    if kept.is_empty() {
+        return Ok(None);
+    }
     let files = KeptAndFeeds {
         kept,
         feeds: DiskAndFeeds::new(&settings.state_dir),
     };
-    let loaded = load(settings, &files, runtime, moment);
-    loaded.result.map_err(|_| refuse(String::new()))
+    Ok(Some(load(settings, &files, runtime, moment)))
 }
 
 /// The files of the last time; what was fetched is kept by itself.

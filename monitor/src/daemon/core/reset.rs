@@ -1,0 +1,92 @@
+//! What another version counted: saved for people to read, then let go.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::LoadError;
+use crate::{
+    clock::to_the_second,
+    config::Settings,
+    datapath::{Dump, Filter},
+    error_text::error_text,
+    policy::Moment,
+    state_dir::{save, saved_path},
+};
+
+/// Other versions' counters, and where they are saved.
+pub(super) struct Saved {
+    paths: Vec<PathBuf>,
+    moment: Moment,
+}
+
+/// What a file holds.
+#[derive(Serialize)]
+struct Content<'a> {
+    saved_at: String,
+    pin_dir: &'a Path,
+    #[serde(flatten)]
+    dump: &'a Dump,
+}
+
+impl Saved {
+    /// Saves them before anything is changed.
+    pub(super) fn new(
+        filter: &Filter,
+        settings: &Settings,
+        moment: &Moment,
+    ) -> Result<Self, LoadError> {
+        let time = moment.at.strftime("%Y%m%dT%H%M%SZ");
+        let dumps = filter.dump_others()?;
+        let paths = dumps
+            .iter()
+            .map(|dump| saved_path(&settings.state_dir, &format!("{}-{time}", dump.version)));
+        let saved = Self {
+            paths: paths.collect(),
+            moment: *moment,
+        };
+        saved.write(filter, &dumps)?;
+        Ok(saved)
+    }
+
+    fn write(&self, filter: &Filter, dumps: &[Dump]) -> Result<(), LoadError> {
+        for (path, dump) in self.paths.iter().zip(dumps) {
+            let content = Content {
+                saved_at: to_the_second(self.moment.at),
+                pin_dir: filter.pin_dir(),
+                dump,
+            };
+            save(path, &content)?;
+        }
+        Ok(())
+    }
+
+    /// Saves them once more, because their filter counted until it was replaced,
+    /// and removes them. Returns what to tell.
+    pub(super) fn finish(&self, filter: &mut Filter) -> Vec<String> {
+        if self.paths.is_empty() {
+            return Vec::new();
+        }
+        let paths: Vec<_> = self
+            .paths
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect();
+        let paths = paths.join(", ");
+        match self.save_and_discard(filter) {
+            Ok(()) => vec![format!(
+                "the counters of another version are saved in {paths}, and begin anew; its filter is replaced"
+            )],
+            Err(error) => vec![format!(
+                "the filter of another version is replaced, but its counters could not be saved once more, so they stay for the next `run --reset-state`; what it had counted before is in {paths}: {}",
+                error_text(&error)
+            )],
+        }
+    }
+
+    fn save_and_discard(&self, filter: &mut Filter) -> Result<(), LoadError> {
+        let dumps = filter.dump_others()?;
+        self.write(filter, &dumps)?;
+        Ok(filter.discard_others()?)
+    }
+}

@@ -1,0 +1,273 @@
+//! From nothing to policies in force.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
+
+use tokio::sync::Notify;
+
+use super::{
+    Core, Current, LoadError,
+    confirm::{Before, Found, Trial, not_confirmed, rolled_back},
+    feeds,
+    load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
+    lock, now, request,
+    reset::Saved,
+};
+use crate::{
+    clock,
+    config::Settings,
+    datapath::{Applied, Deadline, Filter, OtherVersions, Reader},
+    feeds::DiskAndFeeds,
+    policy::{Feed, Moment, RuntimeOverlay},
+    snapshot::ReloadSnapshot,
+    state_dir::NotConfirmed,
+};
+
+/// What a start is asked for beside the settings.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    /// How long what it puts in force waits to be confirmed; `None`: it need
+    /// not be.
+    pub confirm: Option<Duration>,
+    /// Save what another version counted, and take its filter over.
+    pub reset_state: bool,
+}
+
+/// What to put in force.
+struct Begin {
+    usable: Usable,
+    feeds: Vec<Feed>,
+    files: BTreeSet<PathBuf>,
+    warnings: String,
+    /// Why these are not the files as they are now.
+    error: Option<String>,
+    wait: Option<Wait>,
+    not_confirmed: Option<NotConfirmed>,
+}
+
+/// Until when it is to be confirmed.
+#[derive(Clone, Copy)]
+enum Wait {
+    /// So long from the time at which it is in force.
+    For(Duration),
+    /// As long as what an earlier daemon put in force.
+    Until(Deadline),
+}
+
+/// What a start is about.
+struct Start<'a> {
+    settings: &'a Settings,
+    runtime: &'a RuntimeOverlay,
+    moment: &'a Moment,
+}
+
+impl Core {
+    /// Reads the policies and puts them in force. Where it fails, what was in
+    /// force before is in force after.
+    pub fn start(mut settings: Settings, how: How) -> Result<(Self, Vec<String>), LoadError> {
+        let started = now();
+        let mut notes = Vec::new();
+        let moment = clock::now();
+        let runtime = standing_changes(&settings, &moment, &mut notes);
+        let start = Start {
+            settings: &settings,
+            runtime: &runtime,
+            moment: &moment,
+        };
+        let begin = start.begin(how.confirm)?;
+        notes.splice(0..0, begin.error.clone());
+        let mut filter = Filter::open(&settings.pin_dir, how.others())?;
+        let (applied, trial) = start.put_in_force(&begin, &mut filter)?;
+        notes.extend(
+            Some(&begin.warnings)
+                .filter(|text| !text.is_empty())
+                .cloned(),
+        );
+        notes.extend(applied.notes);
+        filter.pin_dir().clone_into(&mut settings.pin_dir);
+        let core = Self {
+            reader: Reader::open(&settings.pin_dir)?,
+            filter: Mutex::new(Some(filter)),
+            current: Mutex::new(begin.into_current(runtime, trial, &moment)),
+            loggers: Mutex::new(applied.loggers),
+            reloaded: Notify::new(),
+            feeds: feeds::Feeds::default(),
+            settings,
+            started,
+        };
+        core.look_around(&moment)?;
+        Ok((core, notes))
+    }
+
+    /// What belongs to policies that are in force.
+    fn look_around(&self, moment: &Moment) -> Result<(), LoadError> {
+        let feeds = lock(&self.current).feeds.clone();
+        self.note_feeds(&feeds);
+        self.keep_edges(&lock(&self.current), moment);
+        if let Some(filter) = &*lock(&self.filter) {
+            let waiting = self.waiting(filter, None)?;
+            lock(&self.current).waiting = waiting;
+        }
+        Ok(())
+    }
+}
+
+impl How {
+    const fn others(self) -> OtherVersions {
+        if self.reset_state {
+            OtherVersions::TakeOver
+        } else {
+            OtherVersions::Refuse
+        }
+    }
+}
+
+/// What commands changed, and still stands.
+fn standing_changes(
+    settings: &Settings,
+    moment: &Moment,
+    notes: &mut Vec<String>,
+) -> RuntimeOverlay {
+    let mut runtime = kept_changes(settings, notes);
+    let ended = runtime.remove_ended(moment);
+    notes.extend(ended.iter().map(|change| format!("`{change}` has ended")));
+    runtime
+}
+
+impl Start<'_> {
+    /// Reads what can be put in force: the files, and where those cannot be used
+    /// or were not confirmed, what was in force for good.
+    fn begin(&self, confirm: Option<Duration>) -> Result<Begin, LoadError> {
+        let Self {
+            settings,
+            runtime,
+            moment,
+        } = self;
+        let found = Found::look(settings)?;
+        let wait = match (confirm, found) {
+            (Some(within), _) => Some(Wait::For(within)),
+            (None, Found::Waiting(deadline)) => Some(Wait::Until(deadline)),
+            (None, Found::InVain(kept)) => return self.begin_without_files(kept),
+            (None, Found::Nothing) => None,
+        };
+        let files = DiskAndFeeds::new(&settings.state_dir);
+        let mut loaded = load(settings, &files, runtime, moment);
+        if let Err(LoadError::Policies(errors)) = loaded.result {
+            loaded.result = Ok(last_good(&errors, settings, runtime, moment)?);
+            return Ok(Begin {
+                error: Some(format!("{FELL_BACK}\n{errors}")),
+                not_confirmed: found.not_confirmed(),
+                ..Begin::new(loaded)?
+            });
+        }
+        Ok(Begin {
+            wait,
+            ..Begin::new(loaded)?
+        })
+    }
+
+    /// The files were not confirmed: what was before them.
+    fn begin_without_files(&self, kept: NotConfirmed) -> Result<Begin, LoadError> {
+        let loaded = confirmed(self.settings, self.runtime, self.moment)?;
+        let loaded = loaded.ok_or_else(|| LoadError::NeverConfirmed {
+            path: NotConfirmed::path(&self.settings.state_dir),
+        })?;
+        Ok(Begin {
+            error: Some(rolled_back(&kept)),
+            not_confirmed: Some(kept),
+            ..Begin::new(loaded)?
+        })
+    }
+
+    /// Returns also what waits to be confirmed.
+    fn put_in_force(
+        &self,
+        begin: &Begin,
+        filter: &mut Filter,
+    ) -> Result<(Applied, Option<Trial>), LoadError> {
+        let deadline = begin.wait.map(Wait::deadline);
+        let before = match deadline {
+            Some(_) => confirmed(self.settings, self.runtime, self.moment)?,
+            None => None,
+        };
+        let saved = self
+            .keep(deadline, filter)
+            .inspect_err(|_| filter.give_up())?;
+        let request = request(self.settings, &begin.usable.ruleset, deadline);
+        let mut applied = match filter.apply(&request) {
+            Ok(applied) => applied,
+            Err(error) => {
+                if matches!(begin.wait, Some(Wait::For(_))) {
+                    NotConfirmed::remove(&self.settings.state_dir)?;
+                }
+                return Err(error.into());
+            }
+        };
+        applied.notes.extend(saved.finish(filter));
+        // Nothing comes back where nothing was, whatever was good long ago.
+        let before = before.filter(|_| applied.has_previous);
+        let trial = deadline.map(|deadline| Trial {
+            deadline,
+            before: before.and_then(Before::loaded),
+        });
+        Ok((applied, trial))
+    }
+
+    /// Before the kernel is told: whoever is interrupted has neither taken the
+    /// files for good nor lost a count.
+    fn keep(&self, deadline: Option<Deadline>, filter: &Filter) -> Result<Saved, LoadError> {
+        if let Some(deadline) = deadline {
+            not_confirmed(deadline).write(&self.settings.state_dir)?;
+        }
+        Saved::new(filter, self.settings, self.moment)
+    }
+}
+
+impl Begin {
+    /// Nothing but what was loaded.
+    fn new(loaded: Loaded) -> Result<Self, LoadError> {
+        Ok(Self {
+            usable: loaded.result?,
+            feeds: loaded.feeds,
+            files: loaded.files,
+            warnings: loaded.warnings,
+            error: None,
+            wait: None,
+            not_confirmed: None,
+        })
+    }
+
+    fn into_current(
+        self,
+        runtime: RuntimeOverlay,
+        trial: Option<Trial>,
+        moment: &Moment,
+    ) -> Current {
+        let is_from_files = self.error.is_none();
+        let mut current = Current {
+            runtime,
+            trial,
+            not_confirmed: self.not_confirmed,
+            feeds: self.feeds,
+            files: self.files,
+            reload: Some(ReloadSnapshot {
+                success: is_from_files,
+                timestamp: now(),
+                error: self.error,
+            }),
+            ..Current::default()
+        };
+        current.take(self.usable, moment);
+        // What is not from the files is kept already.
+        current.to_keep = current.to_keep.filter(|_| is_from_files);
+        current
+    }
+}
+
+impl Wait {
+    fn deadline(self) -> Deadline {
+        match self {
+            Self::For(within) => Deadline::after(within),
+            Self::Until(deadline) => deadline,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The state of another version → what a person can read: every map as bytes,
+//! and what can be understood of it.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use aya::{
+    maps::{MapInfo, MapType},
+    util::nr_cpus,
+};
+use serde::Serialize;
+
+use super::{
+    Error,
+    object::state::{DEVICES, INTERFACE_NAMES, INTERFACES, POLICIES, POLICY_NAMES},
+    pins, sys,
+};
+
+/// The cells of an interface, a policy and a device, in the order in which every
+/// version so far has them; the first ones may be all that a version has.
+const INTERFACE_CELLS: [&str; 14] = [
+    "passed_ipv4",
+    "passed_ipv6",
+    "dropped_ipv4",
+    "dropped_ipv6",
+    "non_ip",
+    "truncated_ethernet",
+    "vlan_depth",
+    "truncated_vlan",
+    "bad_pppoe",
+    "truncated_ipv4",
+    "bad_ipv4",
+    "truncated_ipv6",
+    "bad_ipv6",
+    "undecided",
+];
+const POLICY_CELLS: [&str; 4] = ["passed", "dropped", "other_passed", "other_dropped"];
+const DEVICE_CELLS: [&str; 2] = ["passed", "dropped"];
+
+/// A number of 8 bytes as the kernel keeps it.
+const WORD: usize = 8;
+
+/// Everything that another version counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Dump {
+    /// The name of its directory.
+    pub version: String,
+    /// By slot, as far as they are understood.
+    pub interfaces: Vec<Counted>,
+    /// By slot, as far as they are understood.
+    pub policies: Vec<Counted>,
+    /// By MAC and policy, as far as they are understood.
+    pub devices: Vec<Counted>,
+    /// By name, each with everything in it that is not zero.
+    pub maps: Vec<MapDump>,
+}
+
+/// The cells of an interface, a policy or a device, summed over all processors.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Counted {
+    /// Of the interface or the policy; of a device the policy.
+    pub slot: u64,
+    /// Of the interface or the policy; of a device the policy.
+    pub name: Option<String>,
+    /// Of a device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mac: Option<String>,
+    /// By name of the cell, or by its number where it has no name.
+    pub cells: BTreeMap<String, Cell>,
+}
+
+/// Packets, and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Cell {
+    /// How many.
+    pub packets: u64,
+    /// Of all of them.
+    pub bytes: u64,
+}
+
+/// A map, byte by byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MapDump {
+    /// As it is pinned.
+    pub name: String,
+    /// In bytes.
+    pub key_size: u32,
+    /// In bytes.
+    pub value_size: u32,
+    /// Most entries.
+    pub max_entries: u32,
+    /// In the kernel's order, without those that are all zero.
+    pub entries: Vec<EntryDump>,
+}
+
+/// One entry of a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EntryDump {
+    /// Hexadecimal.
+    #[serde(with = "hex::serde")]
+    pub key: Vec<u8>,
+    /// Hexadecimal; one for each processor where the map has that.
+    #[serde(serialize_with = "as_hex")]
+    pub values: Vec<Vec<u8>>,
+}
+
+fn as_hex<S: serde::Serializer>(values: &[Vec<u8>], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(values.iter().map(hex::encode))
+}
+
+/// Reads every map that is pinned in `directory`, not those of generations.
+pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
+    let failed = |source| Error::system(format!("list {}", directory.display()), source);
+    let mut maps = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if !entry.file_type().map_err(failed)?.is_dir() {
+            maps.push(map(&entry.path())?);
+        }
+    }
+    maps.sort_by(|a, b| a.name.cmp(&b.name));
+    let version = directory.file_name().unwrap_or_default();
+    Ok(Dump {
+        version: version.to_string_lossy().into_owned(),
+        interfaces: counted(&maps, INTERFACES, INTERFACE_NAMES, &INTERFACE_CELLS),
+        policies: counted(&maps, POLICIES, POLICY_NAMES, &POLICY_CELLS),
+        devices: devices(&maps),
+        maps,
+    })
+}
+
+fn map(path: &Path) -> Result<MapDump, Error> {
+    let failed = |source| Error::system(format!("read map {}", path.display()), source);
+    let info = MapInfo::from_pin(path).map_err(|source| Error::Map {
+        operation: "examine",
+        map: "of another version",
+        source,
+    })?;
+    let per_cpu = matches!(
+        info.map_type(),
+        Ok(MapType::PerCpuArray | MapType::PerCpuHash | MapType::LruPerCpuHash)
+    );
+    let size = info.value_size() as usize;
+    // The kernel rounds the value of each processor up to 8 bytes.
+    let (stride, copies) = if per_cpu {
+        let processors = nr_cpus().map_err(|(_, source)| failed(source))?;
+        (size.next_multiple_of(WORD), processors.get() as usize)
+    } else {
+        (size, 1)
+    };
+    let fd = pins::open(path)?;
+    let mut entries = Vec::new();
+    let mut value = vec![0; stride * copies];
+    for key in sys::map_keys(&fd, info.key_size() as usize).map_err(failed)? {
+        // An entry may be deleted meanwhile.
+        if !sys::map_lookup(&fd, &key, &mut value).map_err(failed)? {
+            continue;
+        }
+        let values = value.chunks(stride.max(1));
+        let values: Vec<_> = values.map(|value| value[..size].to_vec()).collect();
+        if values.iter().flatten().any(|byte| *byte != 0) {
+            entries.push(EntryDump { key, values });
+        }
+    }
+    let name = path.file_name().unwrap_or_default();
+    Ok(MapDump {
+        name: name.to_string_lossy().into_owned(),
+        key_size: info.key_size(),
+        value_size: info.value_size(),
+        max_entries: info.max_entries(),
+        entries,
+    })
+}
+
+fn named<'a>(maps: &'a [MapDump], name: &str) -> &'a [EntryDump] {
+    let found = maps.iter().find(|map| map.name == name);
+    found.map_or(&[], |map| &map.entries)
+}
+
+/// Slot → name, from a map of records that begin with a name.
+fn names(maps: &[MapDump], map: &str) -> BTreeMap<u64, String> {
+    let entries = named(maps, map).iter();
+    let each = entries.filter_map(|entry| {
+        let record = entry.values.first()?;
+        let end = record.iter().position(|byte| *byte == 0)?;
+        let name = String::from_utf8(record[..end].to_vec()).ok()?;
+        Some((number(&entry.key), name))
+    });
+    each.collect()
+}
+
+/// Every slot that has a name or a count.
+fn counted(maps: &[MapDump], counters: &str, map: &str, cells: &[&str]) -> Vec<Counted> {
+    let names = names(maps, map);
+    let mut counts: BTreeMap<u64, BTreeMap<String, Cell>> =
+        names.keys().map(|slot| (*slot, BTreeMap::new())).collect();
+    for entry in named(maps, counters) {
+        counts.insert(number(&entry.key), sums(&entry.values, cells));
+    }
+    let each = counts.into_iter().map(|(slot, cells)| Counted {
+        slot,
+        name: names.get(&slot).cloned(),
+        mac: None,
+        cells,
+    });
+    each.collect()
+}
+
+/// A key is a MAC, then the slot of a policy.
+fn devices(maps: &[MapDump]) -> Vec<Counted> {
+    let names = names(maps, POLICY_NAMES);
+    let entries = named(maps, DEVICES).iter();
+    let each = entries.filter_map(|entry| {
+        let (mac, slot) = entry.key.split_first_chunk::<6>()?;
+        let slot = number(slot);
+        let mut text = String::new();
+        for (index, byte) in mac.iter().enumerate() {
+            let colon = if index == 0 { "" } else { ":" };
+            let _ = write!(text, "{colon}{byte:02x}");
+        }
+        Some(Counted {
+            slot,
+            name: names.get(&slot).cloned(),
+            mac: Some(text),
+            cells: sums(&entry.values, &DEVICE_CELLS),
+        })
+    });
+    let mut devices: Vec<_> = each.collect();
+    devices.sort_by(|a, b| (&a.mac, a.slot).cmp(&(&b.mac, b.slot)));
+    devices
+}
+
+/// Pairs of packets and bytes, summed over all processors.
+fn sums(values: &[Vec<u8>], names: &[&str]) -> BTreeMap<String, Cell> {
+    let mut cells = BTreeMap::new();
+    for value in values {
+        let (words, _) = value.as_chunks::<WORD>();
+        for (index, pair) in words.chunks(2).enumerate() {
+            let name = names.get(index);
+            let name = name.map_or_else(|| index.to_string(), |name| (*name).to_owned());
+            let cell: &mut Cell = cells.entry(name).or_default();
+            let word = |index| pair.get(index).map_or(0, |word| u64::from_ne_bytes(*word));
+            cell.packets = cell.packets.wrapping_add(word(0));
+            cell.bytes = cell.bytes.wrapping_add(word(1));
+        }
+    }
+    cells
+}
+
+/// Up to 8 bytes in host order.
+fn number(bytes: &[u8]) -> u64 {
+    let mut word = [0; WORD];
+    let length = bytes.len().min(WORD);
+    if cfg!(target_endian = "little") {
+        word[..length].copy_from_slice(&bytes[..length]);
+    } else {
+        word[WORD - length..].copy_from_slice(&bytes[..length]);
+    }
+    u64::from_ne_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(name: &str, entries: Vec<(Vec<u8>, Vec<Vec<u8>>)>) -> MapDump {
+        let entries = entries.into_iter();
+        MapDump {
+            name: name.to_owned(),
+            key_size: 4,
+            value_size: 16,
+            max_entries: 9,
+            entries: entries
+                .map(|(key, values)| EntryDump { key, values })
+                .collect(),
+        }
+    }
+
+    fn words(words: &[u64]) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+    }
+
+    #[test]
+    fn cells_are_summed_and_those_without_a_name_have_a_number() {
+        let names = vec![(vec![1, 0, 0, 0], vec![b"lan\0\xff".to_vec()])];
+        let values = vec![words(&[1, 10, 2, 20, 3, 30]), words(&[4, 40, 0, 0, 0, 0])];
+        let maps = [
+            map("POLICIES", vec![(1_u32.to_ne_bytes().to_vec(), values)]),
+            map("POLICY_NAMES", names),
+        ];
+        let counted = counted(&maps, POLICIES, POLICY_NAMES, &["passed", "dropped"]);
+        assert_eq!(counted.len(), 1);
+        let Counted { name, cells, .. } = &counted[0];
+        assert_eq!(name.as_deref(), Some("lan"));
+        let cell = |name: &str| (cells[name].packets, cells[name].bytes);
+        assert_eq!(cell("passed"), (5, 50));
+        assert_eq!(cell("dropped"), (2, 20));
+        assert_eq!(cell("2"), (3, 30));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_left_to_the_bytes() {
+        let maps = [map("DEVICES", vec![(vec![1, 2], vec![vec![9; 3]])])];
+        assert_eq!(devices(&maps), []);
+        assert_eq!(counted(&[], POLICIES, POLICY_NAMES, &POLICY_CELLS), []);
+        let json = serde_json::to_value(&maps[0]).unwrap();
+        assert_eq!(json["entries"][0]["key"], "0102");
+        assert_eq!(json["entries"][0]["values"][0], "090909");
+    }
+}

@@ -1,0 +1,76 @@
+//! What a new generation leaves behind: links, running programs, old generations.
+
+use super::{
+    Error, Filter,
+    confirm::{Deadline, in_force},
+    filter::link_info,
+    pins::{self, Pins},
+    sys,
+};
+
+impl Filter {
+    /// Detaches interfaces that are no longer asked for or no longer there, waits
+    /// until no packet runs an old program, and removes the old generations. What
+    /// may come back, because the new one is not confirmed, stays.
+    pub(super) fn retire(
+        &mut self,
+        wanted: &[String],
+        deadline: Option<Deadline>,
+        notes: &mut Vec<String>,
+    ) -> Vec<Error> {
+        let mut errors = Vec::new();
+        let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        });
+        for name in &linked {
+            if deadline.is_some() && !wanted.contains(name) {
+                notes.push(format!(
+                    "{name}: is no longer asked for; it is detached when that is confirmed"
+                ));
+                continue;
+            }
+            match self.retire_link(name, wanted.contains(name)) {
+                Ok(Some(note)) => notes.push(note),
+                Ok(None) => {}
+                Err(error) => errors.push(error),
+            }
+        }
+        notes.extend(wait_for_running_programs());
+        errors.extend(remove_unused_generations(&self.pins).err());
+        errors
+    }
+
+    /// Removes a link where it is not wanted or its interface was deleted.
+    fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {
+        let link = pins::open(&self.pins.link(name))?;
+        if wanted && link_info(name, &link)?.ifindex != 0 {
+            return Ok(None);
+        }
+        self.remove_link(name, &link)?;
+        Ok((!wanted).then(|| format!("{name}: detached, it is no longer asked for")))
+    }
+}
+
+/// Waits until every run of a program that was replaced has ended. Returns what
+/// to tell where that cannot be waited for.
+pub(super) fn wait_for_running_programs() -> Option<String> {
+    // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
+    let source = sys::grace_period().err()?;
+    Some(format!("cannot wait for running programs to end: {source}"))
+}
+
+/// Removes the generations that neither decide nor may decide again.
+pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
+    let mut used = Vec::new();
+    for interface in pins.linked_interfaces()? {
+        let link = pins::open(&pins.link(&interface))?;
+        let found = in_force(pins, &interface, link_info(&interface, &link)?.program)?;
+        used.extend(found.generation);
+        used.extend(found.previous);
+    }
+    let all = pins.generations()?;
+    let unused = all.iter().filter(|number| !used.contains(number));
+    let errors = unused.filter_map(|number| pins.remove_generation(*number).err());
+    Error::collect(errors.collect())
+}
