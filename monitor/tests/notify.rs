@@ -139,7 +139,10 @@ impl Manager {
         let child = self
             .lab
             .daemon_command(&["--interface", "wlan0", "--mode", "generic"])
-            .env("NOTIFY_SOCKET", self.lab.directory.path().join("notify.sock"))
+            .env(
+                "NOTIFY_SOCKET",
+                self.lab.directory.path().join("notify.sock"),
+            )
             .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
