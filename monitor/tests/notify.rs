@@ -129,7 +129,9 @@ struct Manager {
 impl Manager {
     fn new(test: &str) -> Self {
         let lab = Lab::new(test);
-        let socket = UnixDatagram::bind(lab.directory.path().join("notify.sock")).unwrap();
+        let path = lab.directory.path().join("notify.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        lab.give(&path);
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket, lab }
     }

@@ -362,6 +362,7 @@ fn what_was_kept_and_cannot_be_read_is_set_aside_and_said() {
     let lab = Lab::new("unread");
     let state = lab.directory.path().join("state");
     fs::create_dir(&state).unwrap();
+    lab.give(&state);
     fs::write(state.join("runtime.jsonl"), "{\"effect\": 7}\n").unwrap();
     let daemon = lab.start(&["--mode", "generic"]);
     let log = daemon.log();
