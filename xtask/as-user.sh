@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs a test, started by root, as an ordinary user with exactly the capabilities
-# that the daemon needs. cargo calls it as a runner.
+# Runs a test as the user MONITOR_TEST_USER with exactly the capabilities that
+# the daemon needs. cargo calls it as a runner.
 set -eu
+[ "$(id -u)" -eq 0 ] || exec sudo --preserve-env -- "$0" "$@"
 program=$1
 shift
 capabilities=-all,+bpf,+net_admin,+perfmon

@@ -19,6 +19,7 @@ fn while_the_disk_is_full_reloads_work_and_commands_that_must_be_kept_are_refuse
     let disk = Disk::mount(&lab);
     let (blocked, received) = count_arrivals(&lab, BLOCKED[0]);
     let daemon = lab.start(&["--mode", "generic"]);
+    poll("the policies are kept", || disk.holds("last-good.tar"));
     disk.fill();
 
     // Larger than what is kept of the policies, so that it finds no room.
@@ -96,6 +97,10 @@ impl Disk {
             path.display()
         ));
         Self { path }
+    }
+
+    fn holds(&self, name: &str) -> bool {
+        self.path.join(name).exists()
     }
 
     /// Takes all of the room that is left.

@@ -1,7 +1,7 @@
 //! What the service manager is told, by the protocol of sd_notify(3). Where none
 //! started the daemon, nothing is said.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use sd_notify::NotifyState;
 use tokio::{
@@ -13,15 +13,29 @@ use tracing::warn;
 use super::core::Core;
 
 /// The filter is attached, or awaits its interfaces, and clients are answered.
-pub(super) fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+pub(super) fn ready(core: &Core) {
+    tell(&[NotifyState::Ready, NotifyState::Status(core.summary())]);
 }
 
-/// A reload has begun; [`ready`] says that it has ended, however it went.
-pub(super) fn reloading() {
+/// Does a reload, between its begin and its end, which is told however it goes.
+/// Blocks while there is another: a second begin would hide the first one's end.
+pub(super) fn reloading<T>(core: &Core, reload: impl FnOnce() -> T) -> T {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     match NotifyState::monotonic_usec_now() {
         Ok(since) => tell(&[NotifyState::Reloading, since]),
         Err(error) => warn!("read the clock for the service manager: {error}"),
+    }
+    let _ended = Ended(core);
+    reload()
+}
+
+/// Tells that a reload has ended, also where it panicked.
+struct Ended<'a>(&'a Core);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        ready(self.0);
     }
 }
 

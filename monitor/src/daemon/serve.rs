@@ -66,7 +66,7 @@ pub async fn run(
         tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
         tokio::spawn(feeds::run(Arc::clone(&core))),
     ];
-    manager::ready(core.summary());
+    manager::ready(&core);
     let end = supervise(&core, signals, alarm, &mut when_detached).await;
     manager::stopping(match &end {
         Ok(End::Detached) => "detached",
@@ -204,16 +204,12 @@ async fn serve_http(site: Site, listener: TcpListener, mut stopped: watch::Recei
 
 /// Reloads, and says how it went; `None` where nothing had changed.
 pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Option<Reloaded> {
-    manager::reloading();
-    let reloading = Arc::clone(core);
-    let reloaded = spawn_blocking(move || reloading.reload(trigger))
-        .await
-        .unwrap_or_else(|panic| {
-            error!("a reload ended unexpectedly, see `monitor status`: {panic}");
-            None
-        });
-    manager::ready(core.summary());
-    let reloaded = reloaded?;
+    let core = Arc::clone(core);
+    let reload = move || manager::reloading(&core, || core.reload(trigger));
+    let reloaded = spawn_blocking(reload).await.unwrap_or_else(|panic| {
+        error!("a reload ended unexpectedly, see `monitor status`: {panic}");
+        None
+    })?;
     for note in &reloaded.notes {
         warn!("{}", note.trim_end());
     }

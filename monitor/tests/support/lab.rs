@@ -124,10 +124,8 @@ impl Lab {
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let name = format!("monitor-{test}-{}-{number}", std::process::id());
         let directory = TempDir::new().expect("make a directory");
-        let user = User::asked_for(directory.path());
-        let bpffs = user
-            .as_ref()
-            .map_or(Path::new("/sys/fs/bpf"), |user| user.bpffs());
+        let user = User::asked_for();
+        let bpffs = user.as_ref().map_or("/sys/fs/bpf".into(), User::bpffs);
         let lab = Self {
             phone: Namespace::new(format!("{name}-p")),
             gateway: Namespace::new(format!("{name}-g")),
@@ -136,6 +134,7 @@ impl Lab {
             name,
             user,
         };
+        lab.give(lab.directory.path());
         lab.connect();
         lab.write_policies(POLICIES);
         lab

@@ -4,9 +4,11 @@
 use std::{
     env,
     os::unix::fs::chown,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitStatus},
 };
+
+use tempfile::TempDir;
 
 use super::lab::{binary, sh};
 
@@ -16,33 +18,34 @@ const VARIABLE: &str = "MONITOR_TEST_USER";
 /// What a service is given, as setpriv(1) wants it.
 const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
 
-/// A user, and what is mounted for it below a lab's directory; unmounted with
-/// this value.
+/// A user, with a BPF file system and the binary, which may lie where others
+/// cannot look; unmounted with this value.
 pub(crate) struct User {
     number: u32,
-    mounted: [PathBuf; 2],
+    directory: TempDir,
 }
 
 impl User {
-    /// The one that is asked for. Gives it the directory, with a BPF file system
-    /// and the binary, which may lie where others cannot look.
-    pub(crate) fn asked_for(directory: &Path) -> Option<Self> {
+    /// The one that is asked for.
+    pub(crate) fn asked_for() -> Option<Self> {
         let number = env::var(VARIABLE).ok()?;
         let number: u32 = number.parse().expect("MONITOR_TEST_USER is a number");
         assert_ne!(number, 0, "MONITOR_TEST_USER is not root");
         let user = Self {
             number,
-            mounted: [directory.join("bpf"), directory.join("program")],
+            directory: TempDir::new().expect("make a directory"),
         };
-        let [pins, program] = user.mounted.each_ref().map(|path| path.display());
+        let (bpffs, program) = (user.bpffs(), user.program());
+        let (pins, path) = (bpffs.display(), program.display());
         sh(&format!(
             "mkdir {pins} && mount -t bpf -o mode=0700 bpf {pins}"
         ));
+        // Read-only: what a test writes there would reach the real one.
         sh(&format!(
-            ": >{program} && mount --bind {} {program} && mount -o remount,bind,ro {program}",
+            ": >{path} && mount --bind {} {path} && mount -o remount,bind,ro {path}",
             binary().display()
         ));
-        for path in [directory, &user.mounted[0]] {
+        for path in [user.directory.path(), &bpffs] {
             chown(path, Some(number), Some(number)).expect("give the directory away");
         }
         Some(user)
@@ -54,8 +57,12 @@ impl User {
     }
 
     /// Where a BPF file system of its own is.
-    pub(crate) fn bpffs(&self) -> &Path {
-        &self.mounted[0]
+    pub(crate) fn bpffs(&self) -> PathBuf {
+        self.directory.path().join("bpf")
+    }
+
+    fn program(&self) -> PathBuf {
+        self.directory.path().join("monitor")
     }
 
     /// The words that start the binary as this user.
@@ -70,16 +77,16 @@ impl User {
             format!("--ambient-caps={CAPABILITIES}"),
             format!("--bounding-set={CAPABILITIES}"),
             "--no-new-privs".to_owned(),
-            self.mounted[1].display().to_string(),
+            self.program().display().to_string(),
         ]
     }
 }
 
 impl Drop for User {
     fn drop(&mut self) {
-        for path in &self.mounted {
+        for path in [self.bpffs(), self.program()] {
             // Reported, not raised: the test may be failing already.
-            let unmounted = Command::new("umount").arg("--lazy").arg(path).status();
+            let unmounted = Command::new("umount").arg("--lazy").arg(&path).status();
             if !unmounted.as_ref().is_ok_and(ExitStatus::success) {
                 eprintln!("could not unmount {}: {unmounted:?}", path.display());
             }
