@@ -331,9 +331,10 @@ fn what_cannot_be_meant_is_refused_with_the_mend() {
 fn only_root_changes_what_is_in_force() {
     let lab = Lab::new("root-only");
     let _daemon = lab.start(&["--mode", "generic"]);
+    let group = format!("--regid={}", lab.daemon_user());
     let nobody = |arguments: &[&str]| -> Output {
         Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=0", "--clear-groups"])
+            .args(["--reuid=65534", &group, "--clear-groups"])
             .arg(binary())
             .args(arguments)
             .arg("--socket")
