@@ -1,4 +1,4 @@
-//! What the service manager is told, by the protocol of sd_notify(3). Where none
+//! What the service manager is told, by the protocol of `sd_notify(3)`. Where none
 //! started the daemon, nothing is said.
 
 use std::sync::{Arc, Mutex, PoisonError};

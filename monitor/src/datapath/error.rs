@@ -103,7 +103,7 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// Without its pin a program is found by its id, which takes CAP_SYS_ADMIN.
+    /// Without its pin a program is found by its id, which takes `CAP_SYS_ADMIN`.
     #[error(
         "the program in force is not pinned any more, and only root may find it: start once as root, or remove it with `monitor detach`"
     )]

@@ -37,7 +37,7 @@ pub(super) fn occupied(interface: &Interface) -> Error {
     }
 }
 
-/// `None` also without CAP_SYS_ADMIN, which listing programs takes.
+/// `None` also without `CAP_SYS_ADMIN`, which listing programs takes.
 fn program_name(id: u32) -> Option<String> {
     loaded_programs()
         .filter_map(Result::ok)

@@ -17,7 +17,7 @@ use support::{
     lab::{BLOCKED, OPEN, POLICIES, binary, poll, text},
 };
 
-/// CAP_NET_ADMIN is 12, CAP_PERFMON 38, CAP_BPF 39 (linux/capability.h).
+/// `CAP_NET_ADMIN` is 12, `CAP_PERFMON` 38, `CAP_BPF` 39 (linux/capability.h).
 const CAPABILITIES: u64 = 1 << 12 | 1 << 38 | 1 << 39;
 
 /// Where a system without systemd is told what is missing.
