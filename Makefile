@@ -9,6 +9,14 @@ ifneq ($(shell id -u),0)
 endif
 # As the build script of `monitor` sets it.
 BPF_CFG = --config "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_arch=\"$(shell uname -m)\"']"
+# A user without a name, as which tests of the daemon and of the kernel program run
+# once more, with the capabilities of the service and no others.
+ORDINARY = 64999
+AS_USER = --config "target.'cfg(unix)'.runner = ['xtask/as-user.sh']"
+# All that start the daemon in a lab; those left out are listed in docs/reliability.md.
+NOT_AS_USER = service
+IN_A_LAB = $(shell grep --recursive --files-with-matches Lab::new monitor/tests | sed 's,^monitor/tests/,,; s,[./].*,,' | sort --unique)
+LAB_TESTS = $(addprefix --test ,$(filter-out support $(NOT_AS_USER),$(IN_A_LAB)))
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(TARGET)/tools/bin
 IFACE ?=
@@ -26,9 +34,12 @@ build: ## the binary, target/release/monitor
 run: build ## a lab on this machine: a phone, the gateway, the internet
 	@cargo xtask $(if $(IFACE),run --interface $(IFACE),lab)
 
-test: ## every test; those of the kernel run as root, in namespaces of their own
+test: ## every test; those of the kernel as root, in namespaces of their own, then as an ordinary user
 	@xtask/setup.sh
 	cargo test --release --no-fail-fast $(AS_ROOT)
+	MONITOR_TEST_USER=$(ORDINARY) cargo test --release --no-fail-fast $(AS_ROOT) --package monitor $(LAB_TESTS) -- \
+	  --skip lost_its_pins
+	MONITOR_TEST_USER=$(ORDINARY) cargo test --release $(AS_USER) --package monitor --test kernel -- --skip random_rulesets
 
 bench: build ## what it costs, beside what one would use instead; some twenty minutes
 	@xtask/setup.sh --bench

@@ -83,6 +83,7 @@ fn what_is_kept_and_cannot_be_read_is_said() {
     let lab = Lab::new("last-unread");
     let state = lab.directory.path().join("state");
     fs::create_dir(&state).unwrap();
+    lab.give(&state);
     fs::write(state.join("last-good.tar"), [7; 700]).unwrap();
     let daemon = lab.start(&["--mode", "generic"]);
     assert!(!daemon.log().contains("last-good"), "it is not needed");

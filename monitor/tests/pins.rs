@@ -28,6 +28,7 @@ fn detach_removes_nothing_that_is_not_ours() {
     let lab = Lab::new("foreign");
     let foreign = lab.pin_dir.join("cilium");
     fs::create_dir_all(&foreign).unwrap();
+    lab.give(&lab.pin_dir);
     lab.start(&["--mode", "generic"]).kill();
     let output = lab.monitor(&["detach"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -47,6 +48,7 @@ fn a_symbolic_link_to_the_pin_directory_is_followed() {
     let lab = Lab::new("symlink");
     let link = lab.directory.path().join("pins");
     fs::create_dir(&lab.pin_dir).unwrap();
+    lab.give(&lab.pin_dir);
     symlink(&lab.pin_dir, &link).unwrap();
     let mut daemon = lab.start(&["--mode", "generic", "--pin-dir", link.to_str().unwrap()]);
     assert_eq!(lab.generation("wlan0"), Some(1));
@@ -81,6 +83,7 @@ fn what_an_interrupted_detach_left_is_removed_at_the_next_start() {
     let lab = Lab::new("discarded");
     let left = lab.pin_dir.join("discarded_v0000000000000001_4711");
     fs::create_dir_all(&left).unwrap();
+    lab.give(&lab.pin_dir);
     let _daemon = lab.start(&["--mode", "generic"]);
     assert!(!left.exists());
 }
@@ -90,6 +93,7 @@ fn the_state_of_another_version_is_not_touched() {
     let lab = Lab::new("version");
     let other = lab.pin_dir.join("v0123456789abcdef");
     fs::create_dir_all(&other).unwrap();
+    lab.give(&lab.pin_dir);
     let run = lab
         .daemon_command(&["--interface", "wlan0"])
         .output()

@@ -24,6 +24,7 @@ const RUN: [&str; 4] = ["--interface", "wlan0", "--listen", "127.0.0.1:0"];
 fn a_file_that_is_no_socket_is_left_alone() {
     let lab = Lab::new("no-socket");
     fs::write(lab.socket(), "precious").unwrap();
+    lab.give(&lab.socket());
     let error = refused(&lab, &RUN);
     assert!(error.contains("something else than a socket"), "{error}");
     assert_eq!(fs::read_to_string(lab.socket()).unwrap(), "precious");
@@ -34,6 +35,7 @@ fn a_file_that_is_no_socket_is_left_alone() {
 fn the_socket_of_another_program_is_left_alone() {
     let lab = Lab::new("foreign");
     let listener = UnixListener::bind(lab.socket()).unwrap();
+    lab.give(&lab.socket());
     thread::spawn(move || listener.incoming().for_each(drop));
     let error = refused(&lab, &RUN);
     assert!(error.contains("another process listens"), "{error}");

@@ -331,9 +331,10 @@ fn what_cannot_be_meant_is_refused_with_the_mend() {
 fn only_root_changes_what_is_in_force() {
     let lab = Lab::new("root-only");
     let _daemon = lab.start(&["--mode", "generic"]);
+    let group = format!("--regid={}", lab.daemon_user());
     let nobody = |arguments: &[&str]| -> Output {
         Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=0", "--clear-groups"])
+            .args(["--reuid=65534", &group, "--clear-groups"])
             .arg(binary())
             .args(arguments)
             .arg("--socket")
@@ -362,6 +363,7 @@ fn what_was_kept_and_cannot_be_read_is_set_aside_and_said() {
     let lab = Lab::new("unread");
     let state = lab.directory.path().join("state");
     fs::create_dir(&state).unwrap();
+    lab.give(&state);
     fs::write(state.join("runtime.jsonl"), "{\"effect\": 7}\n").unwrap();
     let daemon = lab.start(&["--mode", "generic"]);
     let log = daemon.log();

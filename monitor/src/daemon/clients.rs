@@ -59,10 +59,10 @@ async fn serve_client(
     mut client: UnixStream,
     detached: &mpsc::Sender<()>,
 ) -> io::Result<()> {
-    let root = client.peer_cred()?.uid() == 0;
+    let may_change = may_change(client.peer_cred()?.uid());
     let line = time::timeout(CLIENT_TIMEOUT, read_request(&mut client)).await??;
     let answer = match parse(&line) {
-        Ok(request) => answer(core, request, root).await,
+        Ok(request) => answer(core, request, may_change).await,
         Err(error) => Answer::Refused(format!("no request: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
@@ -74,6 +74,12 @@ async fn serve_client(
         let _ = detached.try_send(());
     }
     written?
+}
+
+/// Root, and the user that the daemon runs as: a service that reloads itself is
+/// asked by that user, who could do to the daemon what it likes in any case.
+fn may_change(user: u32) -> bool {
+    user == 0 || user == nix::unistd::geteuid().as_raw()
 }
 
 async fn read_request(client: &mut UnixStream) -> io::Result<String> {
@@ -93,7 +99,7 @@ fn parse(line: &str) -> Result<Request, String> {
     serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
-async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
+async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {
     match request {
         Request::Status {} => status(core).await,
         Request::Reload { .. }
@@ -102,7 +108,7 @@ async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {
         | Request::Change(_)
         | Request::FeedFetch { .. }
         | Request::FeedAccept { .. }
-            if !root =>
+            if !may_change =>
         {
             Answer::Refused("only root may change what is in force".to_owned())
         }

@@ -304,6 +304,22 @@ impl Core {
             .then_some(first)
     }
 
+    /// Waits until nobody works on the filter or on what is known about it.
+    pub(super) fn wait_until_free(&self) {
+        drop(lock(&self.filter));
+        drop(lock(&self.current));
+    }
+
+    /// Whether the policy files are in force as they were read last, in a line.
+    pub(super) fn summary(&self) -> &'static str {
+        let current = lock(&self.current);
+        if current.reload.as_ref().is_some_and(|reload| reload.success) {
+            "the policy files are in force"
+        } else {
+            "the policy files are not in force, something older is: `monitor status` says why"
+        }
+    }
+
     /// Removes the filter and every pin. The daemon has nothing left to do then;
     /// after an error it may be asked again.
     pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {

@@ -6,6 +6,7 @@ mod clients;
 mod core;
 mod feeds;
 mod log_reader;
+mod manager;
 mod serve;
 mod signals;
 mod sockets;

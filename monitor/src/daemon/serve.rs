@@ -15,6 +15,7 @@ use super::{
     clients,
     core::{Core, Trigger},
     feeds, log_reader,
+    manager::{self, Heartbeat},
     signals::{Asked, Signals},
     sockets::Sockets,
     watch::FileWatch,
@@ -65,7 +66,12 @@ pub async fn run(
         tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
         tokio::spawn(feeds::run(Arc::clone(&core))),
     ];
+    manager::ready(&core);
     let end = supervise(&core, signals, alarm, &mut when_detached).await;
+    manager::stopping(match &end {
+        Ok(End::Detached) => "detached",
+        Ok(End::Stopped) | Err(_) => "the filter and its counters stay in force",
+    });
     // The HTTP task waits for it, unless it failed already.
     let _ = stop.send(true);
     for task in &tasks {
@@ -83,6 +89,7 @@ async fn supervise(
     let mut files = FileWatch::new().map_err(ServeError::Watch)?;
     let mut log_readers = Vec::new();
     let mut addresses = AddressWatch::new().map_err(ServeError::Addresses)?;
+    let mut heartbeat = Heartbeat::new();
     loop {
         let next_look = core.next_look(&clock::now());
         if core.settings().watch {
@@ -96,6 +103,7 @@ async fn supervise(
                 Asked::Stop => return Ok(End::Stopped),
                 Asked::Reload => drop(reload(core, Trigger::Request).await),
             },
+            () = heartbeat.due() => heartbeat.beat(core),
             Some(()) = when_detached.recv() => return Ok(End::Detached),
             () = core.reloaded() => {}
             () = look_at_clock(alarm, next_look) => pass_edge(core).await,
@@ -241,12 +249,11 @@ async fn serve_http(site: Site, listener: TcpListener, mut stopped: watch::Recei
 /// Reloads, and says how it went; `None` where nothing had changed.
 pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Option<Reloaded> {
     let core = Arc::clone(core);
-    let reloaded = spawn_blocking(move || core.reload(trigger))
-        .await
-        .unwrap_or_else(|panic| {
-            error!("a reload ended unexpectedly, see `monitor status`: {panic}");
-            None
-        })?;
+    let reload = move || manager::reloading(&core, || core.reload(trigger));
+    let reloaded = spawn_blocking(reload).await.unwrap_or_else(|panic| {
+        error!("a reload ended unexpectedly, see `monitor status`: {panic}");
+        None
+    })?;
     for note in &reloaded.notes {
         warn!("{}", note.trim_end());
     }

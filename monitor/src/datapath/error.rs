@@ -103,6 +103,12 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Without its pin a program is found by its id, which takes `CAP_SYS_ADMIN`.
+    #[error(
+        "the program in force is not pinned any more, and only root may find it: start once as root, or remove it with `monitor detach`"
+    )]
+    OnlyRootFinds,
+
     /// A swap failed, and so did a part of its undoing.
     #[error("{first}; and what was in force before could NOT be put back: {undo}")]
     NotUndone {
@@ -234,6 +240,16 @@ impl Error {
         Self::System { operation, source }
     }
 
+    pub(super) fn find(source: ProgramError) -> Self {
+        if source_is_permission(&source) {
+            return Self::OnlyRootFinds;
+        }
+        Self::Program {
+            operation: "find the program in force",
+            source,
+        }
+    }
+
     pub(super) fn load(source: EbpfError) -> Self {
         if source_is_permission(&source) {
             return Self::Permission {
@@ -276,8 +292,8 @@ fn is_permission(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EPERM | libc::EACCES))
 }
 
-fn source_is_permission(error: &EbpfError) -> bool {
-    let mut source: Option<&dyn std::error::Error> = Some(error);
+fn source_is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut source = Some(error);
     while let Some(error) = source {
         if error.downcast_ref().is_some_and(is_permission) {
             return true;

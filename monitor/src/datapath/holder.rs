@@ -18,12 +18,14 @@ pub(super) fn occupied(interface: &Interface) -> Error {
         };
     };
     let program = program_name(id);
-    let process = process_with_program(id);
-    let holder = match &process {
-        Some(process) => format!("XDP program {program:?} (id {id}) of {process}"),
-        None => format!("XDP program {program:?} (id {id})"),
+    let mut holder = match &program {
+        Some(program) => format!("XDP program {program:?} (id {id})"),
+        None => format!("XDP program with id {id}, whose name root may see,"),
     };
-    let mend = if program == object::PROGRAM {
+    if let Some(process) = process_with_program(id) {
+        holder = format!("{holder} of {process}");
+    }
+    let mend = if program.as_deref() == Some(object::PROGRAM) {
         "it is a filter of monitor under another --pin-dir: stop that daemon and run `monitor detach` for its pins first".to_owned()
     } else {
         format!("remove it first, for example with `ip link set dev {name} xdp off`")
@@ -35,12 +37,12 @@ pub(super) fn occupied(interface: &Interface) -> Error {
     }
 }
 
-fn program_name(id: u32) -> String {
+/// `None` also without `CAP_SYS_ADMIN`, which listing programs takes.
+fn program_name(id: u32) -> Option<String> {
     loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
         .and_then(|program| program.name_as_str().map(str::to_owned))
-        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Looks for a descriptor of the program, or of a link that runs it

@@ -182,14 +182,10 @@ pub(super) fn program_fd(object: &mut Ebpf) -> Result<OwnedFd, Error> {
 
 /// A descriptor for any loaded program. The kernel gives it to root alone.
 pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
-    let failed = |source| Error::Program {
-        operation: "find the program in force",
-        source,
-    };
     for program in loaded_programs() {
-        let program = program.map_err(failed)?;
+        let program = program.map_err(Error::find)?;
         if program.id() == id {
-            let fd = program.fd().map_err(failed)?;
+            let fd = program.fd().map_err(Error::find)?;
             return fd
                 .as_fd()
                 .try_clone_to_owned()

@@ -16,6 +16,8 @@ use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::user::User;
+
 /// MAC of the phone.
 pub(crate) const PHONE_MAC: &str = "64:cc:2e:11:22:33";
 /// Addresses behind the gateway that the test policy leaves alone.
@@ -107,6 +109,8 @@ pub(crate) struct Lab {
     pub(crate) directory: TempDir,
     pub(crate) pin_dir: PathBuf,
     name: String,
+    /// Who its daemons run as, where that is not root.
+    user: Option<User>,
 }
 
 impl Lab {
@@ -119,13 +123,18 @@ impl Lab {
         mount_bpffs();
         let number = LABS.fetch_add(1, Ordering::Relaxed);
         let name = format!("monitor-{test}-{}-{number}", std::process::id());
+        let directory = TempDir::new().expect("make a directory");
+        let user = User::asked_for();
+        let bpffs = user.as_ref().map_or("/sys/fs/bpf".into(), User::bpffs);
         let lab = Self {
             phone: Namespace::new(format!("{name}-p")),
             gateway: Namespace::new(format!("{name}-g")),
-            directory: TempDir::new().expect("make a directory"),
-            pin_dir: Path::new("/sys/fs/bpf").join(&name),
+            pin_dir: bpffs.join(&name),
+            directory,
             name,
+            user,
         };
+        lab.give(lab.directory.path());
         lab.connect();
         lab.write_policies(POLICIES);
         lab
@@ -179,6 +188,17 @@ impl Lab {
         self.gateway.ip(&format!("link set {name} up"));
     }
 
+    /// The number of the user that its daemons run as.
+    pub(crate) fn daemon_user(&self) -> u32 {
+        self.user.as_ref().map_or(0, User::number)
+    }
+
+    /// Gives a file or directory that the test made to the user of its daemons.
+    pub(crate) fn give(&self, path: &Path) {
+        let owner = Some(self.daemon_user());
+        std::os::unix::fs::chown(path, owner, owner).expect("give it to the daemon");
+    }
+
     /// Directory of the policies.
     pub(crate) fn policies(&self) -> PathBuf {
         self.directory.path().join("policies")
@@ -200,7 +220,10 @@ impl Lab {
     /// `monitor run` inside the gateway, not started yet. What `arguments` do not
     /// set is the lab's own.
     pub(crate) fn daemon_command(&self, arguments: &[&str]) -> Command {
-        let mut command = self.gateway.command(binary());
+        let binary = vec![binary().display().to_string()];
+        let words = self.user.as_ref().map_or(binary, User::words);
+        let mut command = self.gateway.command(&words[0]);
+        command.args(&words[1..]);
         command.arg("run").args(arguments).stdin(Stdio::null());
         let own = [
             ("--listen", "127.0.0.1:9641".into()),
@@ -442,7 +465,7 @@ fn mount_bpffs() {
     }
 }
 
-fn sh(command: &str) {
+pub(crate) fn sh(command: &str) {
     let output = Command::new("sh").args(["-c", command]).output().unwrap();
     assert!(
         output.status.success(),

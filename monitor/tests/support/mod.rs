@@ -15,4 +15,5 @@ pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;
 pub(crate) mod scope;
+pub(crate) mod user;
 pub(crate) mod verbs;
