@@ -23,6 +23,7 @@ use monitor::{
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
+    state_dir::remove_unfinished,
 };
 
 /// The daemon, in the foreground: loads the policies, attaches the filter,
@@ -130,7 +131,7 @@ async fn serve(mut settings: Settings) -> anyhow::Result<End> {
     Ok(daemon::run(core, sockets, site, &mut signals, &alarm).await?)
 }
 
-/// For its owner only, whatever the umask.
+/// For its owner only, whatever the umask; without what a killed daemon began.
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -141,7 +142,8 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
                 "make the state directory {}; give another with --state-dir",
                 path.display()
             )
-        })
+        })?;
+    remove_unfinished(path).with_context(|| format!("tidy {}", path.display()))
 }
 
 /// What is in force, what is recorded, where to look.

@@ -4,6 +4,7 @@
 mod edges;
 mod last_good;
 mod runtime;
+mod unfinished;
 
 use std::{
     fs::File,
@@ -14,6 +15,7 @@ use std::{
 pub use edges::{Edge, Edges};
 pub use last_good::{LastGood, Recorder};
 pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
+pub use unfinished::{new_file, remove_unfinished};
 
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +64,7 @@ where
     let directory = path.parent().unwrap_or(Path::new(""));
     let replace = || {
         let content = content?;
-        // Temporary files are made with mode 0600.
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        let mut file = new_file(directory)?;
         file.write_all(content.as_ref())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
