@@ -96,6 +96,8 @@ pub struct InterfaceCounters {
     pub dropped_ipv6: Count,
     /// Frames that passed unmatched, by [`Reason`]; their family is `other`.
     pub unparsed: [Count; Reason::ALL.len()],
+    /// Matched packets that are counted above and for which the log had no room.
+    pub unlogged: u64,
 }
 
 /// Cells of one policy slot, disjoint as well: `passed` and `dropped` hold the

@@ -108,6 +108,10 @@ pub struct InterfaceSnapshot {
     /// Frames that passed unmatched, by reason, in a fixed order, zeros included.
     #[serde(with = "by_reason")]
     pub unparsed: Vec<(String, Count)>,
+    /// Matched packets, counted, that `run --log-packets` did not write: nobody
+    /// read its log fast enough.
+    #[serde(default)]
+    pub unlogged: u64,
 }
 
 /// One policy.

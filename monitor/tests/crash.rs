@@ -11,7 +11,7 @@
 mod support;
 
 use std::{
-    fs::{self, File},
+    fs::File,
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -20,7 +20,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use support::{
-    books::{BOTH, Books, FIRST, InForce, quiet_lab, wait_for_pid},
+    books::{BOTH, Books, FIRST, InForce, quiet_lab, wait_for_pid, wait_until_kept},
     lab::{Daemon, Lab, binary, poll},
     objects::{self, Objects, assert_gone, assert_like},
     strace::{Attached, Call, Fault, Plan, calls, chosen, traced},
@@ -110,7 +110,10 @@ impl Trial {
             // strace ends as its process did.
             Some(status) if status.signal() == Some(9) => self.kills += 1,
             Some(status) => panic!("it ended by itself ({status}): {plan:?}"),
-            None => self.missed += 1,
+            None => {
+                println!("not reached: {plan:?}");
+                self.missed += 1;
+            }
         }
     }
 
@@ -306,18 +309,6 @@ fn waits_for(child: &mut Child, mut is_up: impl FnMut() -> bool) -> Option<ExitS
         ended = child.try_wait().unwrap();
     }
     ended
-}
-
-/// Waits until the daemon has written what it keeps of the policies.
-fn wait_until_kept(lab: &Lab) {
-    let kept = lab.directory.path().join("state/last-good.tar");
-    let policies = fs::read_to_string(lab.policies().join("policies.yaml")).unwrap();
-    poll("the policies are kept", || {
-        fs::read(&kept).is_ok_and(|tar| {
-            let text = String::from_utf8_lossy(&tar).into_owned();
-            text.contains(&policies)
-        })
-    });
 }
 
 fn kill(pid: u32) {

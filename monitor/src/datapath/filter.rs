@@ -84,13 +84,12 @@ impl Filter {
         }
         pins.remove_discarded()?;
         let fresh = !State::is_whole(&pins.state());
-        if fresh {
-            // Part of it is what an interrupted start left; no filter ran on it.
-            pins.discard_state()?;
+        let state = open_state(&pins, fresh);
+        if state.is_err() && fresh {
+            // The first error is the one to tell; what it left goes.
+            let _ = pins.remove_all();
         }
-        pins::create_directory(&pins.state())?;
-        pins::create_directory(&pins.links())?;
-        let state = State::take(&mut object::load_state(&pins.state())?)?;
+        let state = state?;
         Ok(Self {
             pins,
             state,
@@ -399,6 +398,16 @@ impl Undo {
             Self::Reattach { .. } => None,
         }
     }
+}
+
+fn open_state(pins: &Pins, fresh: bool) -> Result<State, Error> {
+    if fresh {
+        // Part of it is what an interrupted start left; no filter ran on it.
+        pins.discard_state()?;
+    }
+    pins::create_directory(&pins.state())?;
+    pins::create_directory(&pins.links())?;
+    State::take(&mut object::load_state(&pins.state())?)
 }
 
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {

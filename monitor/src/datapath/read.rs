@@ -203,5 +203,6 @@ fn interface(
             .zip(counters.unparsed)
             .map(|(reason, count)| (reason.name().to_owned(), count.into()))
             .collect(),
+        unlogged: counters.unlogged,
     }
 }

@@ -1,5 +1,6 @@
 //! Snapshot → metric families: which numbers are shown under which names.
 
+use monitor_common::MAX_POLICIES;
 use prometheus_client::registry::Unit;
 
 use super::{
@@ -21,7 +22,8 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(interfaces(&snapshot.interfaces));
     families.extend(policies(&snapshot.policies));
     families.extend(devices(&snapshot.policies, labels));
-    families.push(lost(&snapshot.policies));
+    families.push(policy_slots(snapshot.policies.len() as u64));
+    families.push(lost(snapshot));
     families.extend(reload(snapshot.reload.as_ref()));
     families.extend(feeds(&snapshot.feeds));
     Families(families)
@@ -207,18 +209,37 @@ fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> [Family; 2] {
     )
 }
 
-fn lost(policies: &[PolicySnapshot]) -> Family {
-    let device_table = policies
+fn policy_slots(used: u64) -> Family {
+    let free = u64::from(MAX_POLICIES).saturating_sub(used);
+    Family {
+        name: "monitor_policy_slots",
+        help: "Places for the counters of policies. Used: by every policy that was ever in force, until `monitor detach`; \
+               where none is free, a policy with a new name is refused.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples: [("used", used), ("free", free)]
+            .map(|(state, slots)| (vec![("state", state.to_owned())], slots))
+            .into(),
+    }
+}
+
+fn lost(snapshot: &Snapshot) -> Family {
+    let device_table = snapshot
+        .policies
         .iter()
         .map(|p| p.other.passed.packets + p.other.dropped.packets)
         .sum();
+    let log = snapshot.interfaces.iter().map(|i| i.unlogged).sum();
     Family {
         name: "monitor_lost",
         help: "Packets about which something could not be recorded. Reason device_table: the policy counted the packet, \
-               its device found no room in the device table; once for each policy that matched.",
+               its device found no room in the device table; once for each policy that matched. Reason log: `run --log-packets` did not write the packet, its log was not \
+               read fast enough.",
         unit: None,
         kind: Kind::Counter,
-        samples: vec![(vec![("reason", "device_table".to_owned())], device_table)],
+        samples: [("device_table", device_table), ("log", log)]
+            .map(|(reason, packets)| (vec![("reason", reason.to_owned())], packets))
+            .into(),
     }
 }
 

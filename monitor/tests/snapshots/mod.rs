@@ -96,6 +96,7 @@ fn interface(
             ("non_ip".to_owned(), packets(9)),
             ("bad_ipv4".to_owned(), packets(1)),
         ],
+        unlogged: 3,
     }
 }
 

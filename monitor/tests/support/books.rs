@@ -1,7 +1,7 @@
 //! Frames to two interfaces that tell which ruleset is in force on each, and
 //! what the counters must say of them.
 
-use std::{collections::BTreeMap, thread};
+use std::{collections::BTreeMap, fs, thread};
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -91,7 +91,7 @@ pub(crate) fn quiet_lab(test: &str) -> (Lab, Books) {
     for (phone, gateway) in INTERFACES {
         for (namespace, interface) in [(&lab.phone, phone), (&lab.gateway, gateway)] {
             let switch = format!("/proc/sys/net/ipv6/conf/{interface}/disable_ipv6");
-            namespace.run(|| std::fs::write(switch, "1").unwrap());
+            namespace.run(|| fs::write(switch, "1").unwrap());
             namespace.ip(&format!("link set {interface} arp off"));
         }
     }
@@ -270,4 +270,16 @@ pub(crate) fn wait_for_pid(lab: &Lab) -> u32 {
         pid.is_some()
     });
     u32::try_from(pid.unwrap()).unwrap()
+}
+
+/// Waits until the daemon has written what it keeps of the policies.
+pub(crate) fn wait_until_kept(lab: &Lab) {
+    let kept = lab.directory.path().join("state/last-good.tar");
+    let policies = fs::read_to_string(lab.policies().join("policies.yaml")).unwrap();
+    poll("the policies are kept", || {
+        fs::read(&kept).is_ok_and(|tar| {
+            let text = String::from_utf8_lossy(&tar).into_owned();
+            text.contains(&policies)
+        })
+    });
 }
