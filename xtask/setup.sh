@@ -26,6 +26,7 @@ packages=(
   "mount: mounts bpffs"
   "ethtool: turns off what would merge packets in the lab"
   "iputils-ping: tells when the neighbours of a test know each other"
+  "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
 bench_packages=(
@@ -152,7 +153,7 @@ where_it_is() {
 # Other distributions name their packages otherwise: says what has to be there.
 other_packages() {
   local command absent=()
-  for command in gcc curl ip nsenter mount ethtool "$@"; do
+  for command in gcc curl ip nsenter mount ethtool strace "$@"; do
     command -v "$command" >/dev/null || absent+=("$command")
   done
   [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \

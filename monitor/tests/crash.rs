@@ -120,7 +120,11 @@ impl Trial {
     /// After a kill while `new` was to take the place of what was in force.
     fn assert_old_or_new(&mut self, old: InForce, new: InForce, call: &Call) {
         for found in self.books.probe() {
-            assert!(found == old || found == new, "{found:?} after {}", call.text);
+            assert!(
+                found == old || found == new,
+                "{found:?} after {}",
+                call.text
+            );
         }
     }
 
@@ -219,11 +223,17 @@ fn killed_at_any_call_of_a_detach() {
     let (mut trial, daemon) = Trial::new("kill-detach");
     daemon.kill();
     let mut detach = Command::new(binary());
-    detach.arg("detach").arg("--pin-dir").arg(&trial.lab.pin_dir);
+    detach
+        .arg("detach")
+        .arg("--pin-dir")
+        .arg(&trial.lab.pin_dir);
     detach.arg("--socket").arg(trial.lab.socket());
     let output = trial.output();
     let run = |plan| {
-        let mut child = traced(&detach, plan, &output).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = traced(&detach, plan, &output)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         child.wait().unwrap()
     };
     assert!(run(Plan::Record).success());
@@ -259,7 +269,11 @@ fn killed_at_any_call_of_a_stop_or_a_detach_by_the_daemon() {
         let recorder = Attached::to(&daemon, Plan::Record, &output);
         act(&trial.lab, &daemon);
         poll("the daemon ends", || !daemon.is_running());
-        let after = if stop { InForce::First } else { InForce::Nothing };
+        let after = if stop {
+            InForce::First
+        } else {
+            InForce::Nothing
+        };
         for call in &chosen(recorder.calls()) {
             if !objects::state(&trial.lab).exists() {
                 trial.books.forget();

@@ -70,7 +70,10 @@ fn swap_under_load(mode: &str) {
     let made = lab.generation("wlan0").unwrap() - first;
     assert!(made >= swaps().div_ceil(2), "only {made} generations");
     check_counters(&lab, sent);
-    println!("{mode}: {made} swaps on two interfaces, {} packets", 4 * sent);
+    println!(
+        "{mode}: {made} swaps on two interfaces, {} packets",
+        4 * sent
+    );
     daemon.kill();
 }
 
@@ -80,13 +83,21 @@ fn lab(mode: &str) -> Lab {
     for (namespace, last) in [(&lab.phone, 2), (&lab.gateway, 1)] {
         namespace.ip(&format!("address add 10.78.0.{last}/24 dev wlan1"));
         namespace.ip(&format!("address add fd78::{last}/64 dev wlan1 nodad"));
-        let off = namespace.command("ethtool").args(["-K", "wlan1"]).args(OFF).output();
+        let off = namespace
+            .command("ethtool")
+            .args(["-K", "wlan1"])
+            .args(OFF)
+            .output();
         assert!(off.unwrap().status.success(), "ethtool");
     }
-    lab.gateway.ip(&format!("address add {}/32 dev lo", SECOND[0]));
-    lab.gateway.ip(&format!("address add {}/128 nodad dev lo", SECOND[1]));
-    lab.phone.ip(&format!("route add {}/32 via 10.78.0.1", SECOND[0]));
-    lab.phone.ip(&format!("-6 route add {}/128 via fd78::1", SECOND[1]));
+    lab.gateway
+        .ip(&format!("address add {}/32 dev lo", SECOND[0]));
+    lab.gateway
+        .ip(&format!("address add {}/128 nodad dev lo", SECOND[1]));
+    lab.phone
+        .ip(&format!("route add {}/32 via 10.78.0.1", SECOND[0]));
+    lab.phone
+        .ip(&format!("-6 route add {}/128 via fd78::1", SECOND[1]));
     lab.write_policies(&policies(1));
     lab
 }
@@ -98,7 +109,9 @@ const OFF: [&str; 6] = ["gro", "off", "gso", "off", "tso", "off"];
 fn policies(round: u64) -> String {
     let mut text = POLICIES.replace("192.0.2.0/24,", "192.0.2.0/24, 2001:db8:1::/48,");
     match round % 3 {
-        0 => text.push_str("  - {name: web, action: drop, destinations: [120.0.0.0/8], services: [tcp/80]}\n"),
+        0 => text.push_str(
+            "  - {name: web, action: drop, destinations: [120.0.0.0/8], services: [tcp/80]}\n",
+        ),
         1 => {}
         _ => {
             text.push_str("  - name: many\n    action: drop\n    destinations:\n");
@@ -135,7 +148,11 @@ fn check_counters(lab: &Lab, sent: u64) {
 fn losses(lab: &Lab) -> String {
     let mut found = String::new();
     for namespace in [&lab.phone, &lab.gateway] {
-        let links = namespace.command("ip").args(["-s", "link"]).output().unwrap();
+        let links = namespace
+            .command("ip")
+            .args(["-s", "link"])
+            .output()
+            .unwrap();
         found += &text(&links.stdout);
         let sockets = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/snmp"));
         found += &sockets.unwrap();

@@ -119,7 +119,7 @@ async fn serve(mut settings: Settings) -> anyhow::Result<End> {
         key,
         core.settings().max_devices,
     );
-    announce(&core, address)?;
+    announce(&core, address);
     let core = Arc::new(core);
     let reader = Arc::clone(&core);
     let site = Site {
@@ -147,9 +147,16 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
 }
 
 /// What is in force, what is recorded, where to look.
-fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
-    let snapshot = core.snapshot()?;
-    for interface in &snapshot.interfaces {
+fn announce(core: &Core, address: SocketAddr) {
+    let interfaces = match core.snapshot() {
+        Ok(snapshot) => snapshot.interfaces,
+        // The filter is in force all the same.
+        Err(error) => {
+            warn!("{}", error_text(&error));
+            Vec::new()
+        }
+    };
+    for interface in &interfaces {
         if let (Some(mode), Some(generation)) = (interface.mode, interface.generation) {
             info!(
                 "generation {generation} is in force on {} ({} mode)",
@@ -160,7 +167,6 @@ fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
     }
     info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
     info!("ready: metrics at http://{address}/metrics, page at http://{address}/");
-    Ok(())
 }
 
 fn warn_if_public(listen: SocketAddr) {

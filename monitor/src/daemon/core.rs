@@ -27,6 +27,7 @@ use crate::{
     config::Settings,
     control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
     datapath::{self, Applied, Filter, Reader, Request},
+    error_text::error_text,
     feeds::DiskAndFeeds,
     policy::{DeviceNames, Diagnostics, Feed, Moment, Policy, RuntimeOverlay},
     snapshot::{ReloadSnapshot, Snapshot},
@@ -124,6 +125,8 @@ impl Core {
         } = loaded.result?;
         let mut filter = Filter::open(&settings.pin_dir)?;
         filter.pin_dir().clone_into(&mut settings.pin_dir);
+        // Whatever may fail comes before the swap.
+        let reader = Reader::open(&settings.pin_dir)?;
         let applied = filter.apply(&request(&settings, &ruleset))?;
         notes.extend(Some(loaded.warnings).filter(|warnings| !warnings.is_empty()));
         notes.extend(applied.notes);
@@ -146,7 +149,7 @@ impl Core {
             files: loaded.files,
         };
         let core = Self {
-            reader: Reader::open(&settings.pin_dir)?,
+            reader,
             filter: Mutex::new(Some(filter)),
             current: Mutex::new(current),
             loggers: Mutex::new(applied.loggers),
@@ -158,8 +161,11 @@ impl Core {
         core.note_feeds(&loaded.feeds);
         core.keep_edges(&lock(&core.current), &moment);
         if let Some(filter) = &*lock(&core.filter) {
-            let waiting = core.waiting(filter, None)?;
-            lock(&core.current).waiting = waiting;
+            match core.waiting(filter, None) {
+                Ok(waiting) => lock(&core.current).waiting = waiting,
+                // The filter is in force all the same.
+                Err(error) => notes.push(error_text(&error)),
+            }
         }
         Ok((core, notes))
     }

@@ -109,10 +109,6 @@ impl Filter {
     /// it fails, what was in force before is in force after.
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let result = self.build_and_swap(request);
-        if result.is_err() && self.fresh {
-            // Nothing was here before, so nothing stays; the first error is the one to tell.
-            let _ = self.pins.remove_all();
-        }
         self.fresh &= result.is_err();
         result
     }
@@ -387,6 +383,15 @@ impl Filter {
     pub fn detach(&mut self) -> Result<Vec<String>, Error> {
         self.links.clear();
         detach_all(&self.pins)
+    }
+}
+
+impl Drop for Filter {
+    fn drop(&mut self) {
+        if self.fresh {
+            // Nothing was here before, so nothing stays; another error is told already.
+            let _ = self.pins.remove_all();
+        }
     }
 }
 

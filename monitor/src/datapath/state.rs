@@ -74,7 +74,9 @@ impl State {
             .map(|(slot, name)| (name, slot))
             .collect();
         let names: Vec<_> = names.collect();
-        let new = names.iter().filter(|name| !used.contains_key(name.as_str()));
+        let new = names
+            .iter()
+            .filter(|name| !used.contains_key(name.as_str()));
         let capacity = self.policy_names.len();
         if used.len() + new.count() > capacity as usize {
             // Before any is taken: none is ever given back, and what asks for

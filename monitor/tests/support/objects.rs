@@ -97,7 +97,9 @@ pub(crate) fn assert_gone(objects: &Objects) {
     poll("the kernel has freed every program and map", || {
         let programs = loaded_programs().flatten();
         let maps = loaded_maps().flatten();
-        !programs.map(|p| p.id()).any(|id| objects.programs.contains(&id))
+        !programs
+            .map(|p| p.id())
+            .any(|id| objects.programs.contains(&id))
             && !maps.map(|m| m.id()).any(|id| objects.maps.contains(&id))
     });
 }

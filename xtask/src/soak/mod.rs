@@ -116,7 +116,10 @@ fn soak(
         tallies.push(stream.tally());
     }
     let mut rows = verdict::counts(&network.status()?, &tallies)?;
-    rows.extend(verdict::holdings(&start, &Holding::settled(network, &start)?));
+    rows.extend(verdict::holdings(
+        &start,
+        &Holding::settled(network, &start)?,
+    ));
     let held = Holding::of(network)?;
     network.detach()?;
     rows.push(verdict::left(&held));
@@ -172,7 +175,10 @@ fn disturb(
             _ => {}
         }
         let page = metrics::fetch(&network.gateway)?;
-        ensure!(page.ends_with("# EOF\n"), "the page of metrics is cut short");
+        ensure!(
+            page.ends_with("# EOF\n"),
+            "the page of metrics is cut short"
+        );
         done.scrapes += 1;
         if round == WARM_UP {
             start = Some(Holding::of(network)?);

@@ -143,7 +143,9 @@ impl Network {
         let waiting = &status["daemon"]["waiting"];
         let interfaces = status["interfaces"].as_array();
         let mut interfaces = interfaces.into_iter().flatten();
-        waiting.as_object().is_none_or(|waiting| !waiting.contains_key(link))
+        waiting
+            .as_object()
+            .is_none_or(|waiting| !waiting.contains_key(link))
             && interfaces.any(|i| i["name"] == link && i["generation"].is_u64())
     }
 
@@ -169,7 +171,10 @@ impl Network {
         let mut daemon = self.daemon.take().context("no daemon")?;
         let ended = daemon.wait().context("the daemon")?;
         if !ended.success() || self.pin_dir.exists() {
-            bail!("detach left something: {ended}, pins: {}", self.pin_dir.exists());
+            bail!(
+                "detach left something: {ended}, pins: {}",
+                self.pin_dir.exists()
+            );
         }
         Ok(())
     }

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
-    sockopt,
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
+    socket, sockopt,
 };
 
 use crate::netns::Namespace;
@@ -67,9 +67,24 @@ pub(crate) const KINDS: [Kind; 9] = [
     kind("IPv6 counted", Fate::Counted, v6(0x5ee), None),
     kind("IPv4 innocent", Fate::Innocent, v4(203, 0, 113, 7), None),
     kind("IPv6 innocent", Fate::Innocent, v6(1), None),
-    kind("802.1Q IPv4 dropped", Fate::Dropped, v4(198, 51, 100, 8), Some(0x8100)),
-    kind("802.1ad IPv6 counted", Fate::Counted, v6(0x5ee), Some(0x88a8)),
-    kind("IPv4 blocked at times", Fate::AtTimes, v4(203, 0, 113, 77), None),
+    kind(
+        "802.1Q IPv4 dropped",
+        Fate::Dropped,
+        v4(198, 51, 100, 8),
+        Some(0x8100),
+    ),
+    kind(
+        "802.1ad IPv6 counted",
+        Fate::Counted,
+        v6(0x5ee),
+        Some(0x88a8),
+    ),
+    kind(
+        "IPv4 blocked at times",
+        Fate::AtTimes,
+        v4(203, 0, 113, 77),
+        None,
+    ),
 ];
 
 /// How many were sent and came out, by kind.
@@ -112,7 +127,11 @@ impl Link {
     fn take_in(&mut self) -> Result<()> {
         let mut buffer = [0; 256];
         loop {
-            match recv(self.receiver.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            match recv(
+                self.receiver.as_raw_fd(),
+                &mut buffer,
+                MsgFlags::MSG_DONTWAIT,
+            ) {
                 Ok(length) => {
                     let number = buffer[..length].last().copied().map(usize::from);
                     let kind = number.and_then(|number| self.tally.get_mut(number));

@@ -56,7 +56,11 @@ pub(crate) fn table(rows: &[Row]) -> String {
         let mark = if row.is_right() { "" } else { "  WRONG" };
         let limit = if row.more > 0 { "about " } else { "" };
         let expected = format!("{limit}{}", row.expected);
-        let _ = writeln!(text, "{:<44} {expected:>12} {:>12}{mark}", row.what, row.found);
+        let _ = writeln!(
+            text,
+            "{:<44} {expected:>12} {:>12}{mark}",
+            row.what, row.found
+        );
     }
     text
 }
@@ -73,7 +77,11 @@ pub(crate) fn counts(status: &Value, tallies: &[Tally]) -> Result<Vec<Row>> {
             // As many as the filter let pass, which the cells below are held to.
             Fate::AtTimes => came,
         };
-        rows.push(Row::exactly(format!("{}: {sent} sent, came out", kind.name), expected, came));
+        rows.push(Row::exactly(
+            format!("{}: {sent} sent, came out", kind.name),
+            expected,
+            came,
+        ));
     }
     for (name, tally) in LINKS.iter().zip(tallies) {
         rows.extend(interface(status, name, tally)?);
@@ -85,11 +93,21 @@ pub(crate) fn counts(status: &Value, tallies: &[Tally]) -> Result<Vec<Row>> {
             .sum()
     };
     let blocked = sum(Fate::AtTimes, |(sent, came)| sent - came);
-    rows.extend(policy(status, "suspect", [0, sum(Fate::Dropped, |(sent, _)| *sent)])?);
-    rows.extend(policy(status, "seen", [sum(Fate::Counted, |(sent, _)| *sent), 0])?);
+    rows.extend(policy(
+        status,
+        "suspect",
+        [0, sum(Fate::Dropped, |(sent, _)| *sent)],
+    )?);
+    rows.extend(policy(
+        status,
+        "seen",
+        [sum(Fate::Counted, |(sent, _)| *sent), 0],
+    )?);
     let policies = status["policies"].as_array().context("policies")?;
     let runtime = policies.iter().filter_map(|policy| policy["name"].as_str());
-    let runtime: Vec<&str> = runtime.filter(|name| name.starts_with("runtime.")).collect();
+    let runtime: Vec<&str> = runtime
+        .filter(|name| name.starts_with("runtime."))
+        .collect();
     let [name] = runtime[..] else {
         anyhow::bail!("{} runtime policies", runtime.len());
     };
@@ -103,15 +121,27 @@ fn interface(status: &Value, name: &str, tally: &Tally) -> Result<Vec<Row>> {
     let found = found.with_context(|| format!("no interface {name}"))?;
     let mut rows = Vec::new();
     for family in ["ipv4", "ipv6"] {
-        let of = KINDS.iter().zip(tally).filter(|(kind, _)| kind.family == family);
-        let (sent, came) = of.fold((0, 0), |sum, (_, counts)| (sum.0 + counts.0, sum.1 + counts.1));
+        let of = KINDS
+            .iter()
+            .zip(tally)
+            .filter(|(kind, _)| kind.family == family);
+        let (sent, came) = of.fold((0, 0), |sum, (_, counts)| {
+            (sum.0 + counts.0, sum.1 + counts.1)
+        });
         for (verdict, expected) in [("passed", came), ("dropped", sent - came)] {
             let found = packets(&found[family][verdict])?;
-            rows.push(Row::exactly(format!("{name} {family} {verdict}"), expected, found));
+            rows.push(Row::exactly(
+                format!("{name} {family} {verdict}"),
+                expected,
+                found,
+            ));
         }
     }
     let unparsed = found["unparsed"].as_object().context("unparsed")?;
-    let unparsed: u64 = unparsed.values().filter_map(|count| packets(count).ok()).sum();
+    let unparsed: u64 = unparsed
+        .values()
+        .filter_map(|count| packets(count).ok())
+        .sum();
     rows.push(Row::exactly(format!("{name} unparsed"), 0, unparsed));
     Ok(rows)
 }
@@ -129,7 +159,11 @@ fn policy(status: &Value, name: &str, [passed, dropped]: [u64; 2]) -> Result<Vec
         for device in devices {
             sum += packets(&device["matched"][verdict])?;
         }
-        rows.push(Row::exactly(format!("{name} {verdict}, devices and other"), matched, sum));
+        rows.push(Row::exactly(
+            format!("{name} {verdict}, devices and other"),
+            matched,
+            sum,
+        ));
     }
     Ok(rows)
 }
@@ -200,7 +234,9 @@ impl Holding {
 }
 
 fn count(directory: &str) -> Result<u64> {
-    Ok(fs::read_dir(directory).with_context(|| directory.to_owned())?.count() as u64)
+    Ok(fs::read_dir(directory)
+        .with_context(|| directory.to_owned())?
+        .count() as u64)
 }
 
 /// The end beside the beginning.
@@ -226,7 +262,9 @@ pub(crate) fn holdings(start: &Holding, end: &Holding) -> Vec<Row> {
 pub(crate) fn left(held: &Holding) -> Row {
     let mut left = u64::MAX;
     for _ in 0..LOOKS {
-        let programs = loaded_programs().flatten().map(|program: ProgramInfo| program.id());
+        let programs = loaded_programs()
+            .flatten()
+            .map(|program: ProgramInfo| program.id());
         let maps = loaded_maps().flatten().map(|map| map.id());
         let programs = programs.filter(|id| held.programs.contains(id)).count();
         left = (programs + maps.filter(|id| held.maps.contains(id)).count()) as u64;
