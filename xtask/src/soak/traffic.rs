@@ -102,6 +102,8 @@ impl Link {
     pub(crate) fn open(phone: &Namespace, gateway: &Namespace, name: &str) -> Result<Self> {
         let receiver = packet_socket(gateway, name, Some(SockProtocol::EthAll))?;
         setsockopt(&receiver, sockopt::RcvBufForce, &(16 << 20)).context("receive buffer")?;
+        // Until it was bound, it heard the other link as well. Nothing was sent here yet.
+        discard(&receiver)?;
         let mut number = 0;
         Ok(Self {
             sender: packet_socket(phone, name, None)?,
@@ -156,6 +158,16 @@ impl Link {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn discard(receiver: &OwnedFd) -> Result<()> {
+    loop {
+        match recv(receiver.as_raw_fd(), &mut [0; 256], MsgFlags::MSG_DONTWAIT) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN) => return Ok(()),
+            Err(error) => return Err(error).context("receive"),
         }
     }
 }
