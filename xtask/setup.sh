@@ -27,6 +27,7 @@ packages=(
   "ethtool: turns off what would merge packets in the lab"
   "iputils-ping: tells when the neighbours of a test know each other"
   "systemd: checks the units, and runs them in namespaces of their own in a test"
+  "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
 bench_packages=(
@@ -153,7 +154,7 @@ where_it_is() {
 # Other distributions name their packages otherwise: says what has to be there.
 other_packages() {
   local command absent=()
-  for command in gcc curl ip nsenter mount ethtool systemd-analyze "$@"; do
+  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace "$@"; do
     command -v "$command" >/dev/null || absent+=("$command")
   done
   [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \

@@ -20,6 +20,7 @@ pub const ABI_HASH: u64 = fnv1a(&[
     offset_of!(InterfaceCounters, dropped_ipv6),
     offset_of!(InterfaceCounters, unparsed),
     offset_of!(InterfaceCounters, undecided),
+    offset_of!(InterfaceCounters, unlogged),
     size_of::<PolicyCounters>(),
     offset_of!(PolicyCounters, dropped),
     offset_of!(PolicyCounters, other_passed),

@@ -99,6 +99,8 @@ pub struct InterfaceCounters {
     /// Frames that passed without being looked at: their generation was not
     /// confirmed in time, and there was none before it. Their family is `other`.
     pub undecided: Count,
+    /// Matched packets that are counted above and for which the log had no room.
+    pub unlogged: u64,
 }
 
 /// Cells of one policy slot, disjoint as well: `passed` and `dropped` hold the

@@ -48,13 +48,14 @@ layout!(node, Node: 16 aligned to 8 { bits: u64 = 0, a: u32 = 8, b: u32 = 12 });
 
 layout!(count, Count: 16 aligned to 8 { packets: u64 = 0, bytes: u64 = 8 });
 
-layout!(interface_counters, InterfaceCounters: 224 aligned to 8 {
+layout!(interface_counters, InterfaceCounters: 232 aligned to 8 {
     passed_ipv4: Count = 0,
     passed_ipv6: Count = 16,
     dropped_ipv4: Count = 32,
     dropped_ipv6: Count = 48,
     unparsed: [Count; 9] = 64,
     undecided: Count = 208,
+    unlogged: u64 = 224,
 });
 
 layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
@@ -116,6 +117,7 @@ fn bytes_become_fields_and_bytes_again() {
         assert_eq!(count.bytes, u64_at(72 + 16 * index));
     }
     assert_eq!(counters.undecided.packets, u64_at(208));
+    assert_eq!(counters.unlogged, u64_at(224));
     let policy: PolicyCounters = round_trip();
     assert_eq!(policy.dropped.packets, u64_at(16));
     assert_eq!(policy.other_passed.packets, u64_at(32));

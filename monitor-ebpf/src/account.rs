@@ -45,6 +45,14 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
     cell.add_packet(frame.len());
 }
 
+/// A matched packet for which the log has no room.
+#[inline(always)]
+pub(crate) fn unlogged() {
+    if let Some(interface) = interface_counters() {
+        interface.unlogged = interface.unlogged.wrapping_add(1);
+    }
+}
+
 /// Adds the packet to every policy that applies to it, whichever of them decided.
 #[inline(always)]
 pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict) {

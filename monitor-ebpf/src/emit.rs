@@ -2,16 +2,21 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use aya_ebpf::programs::XdpContext;
-use aya_log_ebpf::debug;
+use aya_ebpf::{bindings::BPF_RB_AVAIL_DATA, programs::XdpContext};
+use aya_log_ebpf::{debug, macro_support::AYA_LOGS};
 use monitor_common::MAX_COVERING_POLICIES;
 
 use crate::{
+    account,
     decide::{Matched, Verdict},
     frame::Frame,
     maps::LOG_PACKETS,
     parse::{Destination, Packet},
 };
+
+/// Most that the log may hold unread. It has 128 KiB, and a record takes less
+/// than 512 bytes: whoever finds room here has it, also where 32 CPUs write at once.
+const LOG_BYTES: u64 = (128 - 16) << 10;
 
 /// Writes a matched packet to the log where `run --log-packets` asks for it.
 #[inline(always)]
@@ -28,6 +33,11 @@ pub(crate) fn matched(
     let Some(slot) = strongest(matched) else {
         return;
     };
+    // The macro below loses a record without a word.
+    if AYA_LOGS.query(u64::from(BPF_RB_AVAIL_DATA)) > LOG_BYTES {
+        account::unlogged();
+        return;
+    }
     let [source_mac @ .., _, _] = frame.source_mac().to_ne_bytes();
     let verdict = match verdict {
         Verdict::Passed => "passed",

@@ -114,6 +114,10 @@ pub struct InterfaceSnapshot {
     /// Frames that passed without being looked at: what was in force was not
     /// confirmed in time, and there was nothing before it.
     pub undecided: Count,
+    /// Matched packets, counted, that `run --log-packets` did not write: nobody
+    /// read its log fast enough.
+    #[serde(default)]
+    pub unlogged: u64,
 }
 
 /// One policy.

@@ -5,8 +5,16 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
+use std::fmt::Write as _;
+
+use monitor_common::{MAX_DEVICE_CELLS, MAX_POLICIES};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, POLICIES, poll, text};
+use support::{
+    lab::{BLOCKED, Lab, OPEN, PHONE_MAC, POLICIES, poll, text},
+    packets,
+    raw::RawSocket,
+};
 
 const SEEN_ONLY: &str = "version: 1
 policies:
@@ -56,6 +64,132 @@ fn a_policy_that_goes_and_comes_back_keeps_its_counters() {
     counted(&lab, "blocked", (0, 8));
     assert_eq!(lab.policy("seen"), (7, 8));
     assert_eq!(lab.policy("another"), (0, 4));
+}
+
+/// Two policies match, so that each device takes two places.
+#[test]
+fn what_finds_no_room_in_the_device_table_is_counted_and_told() {
+    const DEVICES: u32 = MAX_DEVICE_CELLS / 2 + 1000;
+    let lab = Lab::new("flood");
+    let _daemon = lab.start(&["--mode", "generic"]);
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    for device in 0..DEVICES {
+        let [a, b, c, d] = device.to_be_bytes();
+        let frame = packets::to(BLOCKED[0]).source([2, 0, a, b, c, d]);
+        phone.send(&frame.build());
+    }
+    counted(&lab, "blocked", (0, u64::from(DEVICES)));
+    counted(&lab, "seen", (0, u64::from(DEVICES)));
+    let mut lost = 0;
+    for name in ["blocked", "seen"] {
+        let policy = policy(&lab, name).unwrap();
+        let dropped = |counts: &Value| counts["dropped"]["packets"].as_u64().unwrap();
+        let devices = policy["devices"].as_array().unwrap().iter();
+        let devices: u64 = devices.map(|device| dropped(&device["matched"])).sum();
+        assert_eq!(devices + dropped(&policy["other"]), u64::from(DEVICES));
+        lost += dropped(&policy["other"]);
+    }
+    let full = u64::from(2 * DEVICES - MAX_DEVICE_CELLS);
+    assert!(lost >= full, "{lost}: more places than there are");
+    assert_line(
+        &lab,
+        &format!("monitor_lost_total{{reason=\"device_table\"}} {lost}"),
+    );
+}
+
+/// Every line that is not written is counted, also over a reload.
+#[test]
+fn what_the_log_has_no_room_for_is_counted_and_told() {
+    const PACKETS: usize = 3000;
+    let lab = Lab::new("log");
+    let daemon = lab.start(&["--mode", "generic", "--log-packets"]);
+    // Nobody reads meanwhile.
+    daemon.signal(Signal::SIGSTOP);
+    lab.send_udp(BLOCKED[0], PACKETS as u64);
+    daemon.signal(Signal::SIGCONT);
+    counted(&lab, "blocked", (0, PACKETS as u64));
+    lab.send_udp(BLOCKED[1], 100);
+    assert!(lab.monitor(&["reload"]).status.success());
+    lab.send_udp(BLOCKED[1], 100);
+    counted(&lab, "blocked", (0, PACKETS as u64 + 200));
+    let unlogged = || lab.status()["interfaces"][0]["unlogged"].as_u64().unwrap();
+    let lines = |address: &str| {
+        let to = format!("-> {address} ");
+        daemon
+            .log()
+            .lines()
+            .filter(|line| line.contains(&to))
+            .count()
+    };
+    poll("every packet is written or counted as not written", || {
+        let all = [0, 1]
+            .map(|family| lines(BLOCKED[family]))
+            .iter()
+            .sum::<usize>();
+        all as u64 + unlogged() == PACKETS as u64 + 200
+    });
+    assert!(lines(BLOCKED[0]) > 0 && unlogged() > 0);
+    let lost = format!("monitor_lost_total{{reason=\"log\"}} {}", unlogged());
+    assert_line(&lab, &lost);
+}
+
+/// What was refused must not take the room of what is asked for next.
+#[test]
+fn policies_for_which_there_is_no_slot_take_none() {
+    const FREE: u32 = 96;
+    let lab = Lab::new("slots");
+    lab.write_policies(&many("old", MAX_POLICIES - FREE));
+    let _daemon = lab.start(&["--mode", "generic"]);
+    assert_line(
+        &lab,
+        &format!("monitor_policy_slots{{state=\"free\"}} {FREE}"),
+    );
+
+    lab.write_policies(&many("new", FREE + 1));
+    let refused = lab.monitor(&["reload"]);
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused.stderr);
+    assert!(
+        error.contains("all 4096 policy slots are in use"),
+        "{error}"
+    );
+    assert_line(&lab, "monitor_reload_success 0");
+    assert_line(
+        &lab,
+        &format!("monitor_policy_slots{{state=\"free\"}} {FREE}"),
+    );
+    assert_eq!(policy(&lab, "old-7").unwrap()["action"], "drop");
+
+    lab.write_policies(&many("new", FREE));
+    let taken = lab.monitor(&["reload"]);
+    assert!(taken.status.success(), "{}", text(&taken.stderr));
+    assert_line(&lab, "monitor_policy_slots{state=\"free\"} 0");
+    assert_eq!(policy(&lab, "new-7").unwrap()["action"], "drop");
+}
+
+/// As many policies, of one address each.
+fn many(name: &str, policies: u32) -> String {
+    let mut file = "version: 1\npolicies:\n".to_owned();
+    for number in 0..policies {
+        let [_, _, c, d] = number.to_be_bytes();
+        let destinations = format!("[11.0.{c}.{d}]");
+        writeln!(
+            file,
+            "  - {{name: {name}-{number}, action: drop, destinations: {destinations}}}"
+        )
+        .unwrap();
+    }
+    file
+}
+
+fn assert_line(lab: &Lab, line: &str) {
+    let page = lab.metrics();
+    let name = line.split_once(['{', ' ']).unwrap().0;
+    let found: Vec<_> = page
+        .lines()
+        .filter(|found| found.starts_with(name))
+        .collect();
+    assert!(found.contains(&line), "no {line} in {found:#?}");
 }
 
 /// Waits until what was sent has come to the filter.

@@ -117,6 +117,7 @@ fn every_family_has_its_type_and_unit() {
             (OpenMetricsType::Counter, "packets"),
         ),
         ("monitor_policy_prefixes", (OpenMetricsType::Gauge, "")),
+        ("monitor_policy_slots", (OpenMetricsType::Gauge, "")),
         ("monitor_reload_success", (OpenMetricsType::Gauge, "")),
         (
             "monitor_reload_timestamp_seconds",
@@ -238,6 +239,7 @@ fn an_empty_snapshot_is_valid() {
     let expected = [
         "monitor_build",
         "monitor_lost",
+        "monitor_policy_slots",
         "monitor_reload_success",
         "monitor_reload_timestamp_seconds",
         "monitor_rolled_back",

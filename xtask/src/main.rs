@@ -5,6 +5,7 @@
 mod bench;
 mod lab;
 mod netns;
+mod soak;
 mod system;
 mod vm;
 
@@ -39,6 +40,13 @@ enum Verb {
         #[arg(long, value_name = "NAME", required = true)]
         interface: Vec<String>,
     },
+    /// A filter in use for a while: traffic, reloads, links that come and go,
+    /// scrapes, blocks; then memory, descriptors, maps and counters added up.
+    Soak {
+        /// How long.
+        #[arg(long, value_name = "N", default_value_t = 10)]
+        minutes: u64,
+    },
     /// The real filter on another kernel and its WiFi stack, in an emulated
     /// machine; takes packages from Debian, installs none, needs no root.
     Vm(vm::VmArguments),
@@ -65,6 +73,10 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
             lab::run(&tree)
         }
         Verb::Bench(plan) => bench::run(&tree, &plan),
+        Verb::Soak { minutes } => {
+            system::become_root()?;
+            soak::run(&tree, minutes)
+        }
         Verb::Run { interface } => {
             system::become_root()?;
             system::exec_daemon(&tree, &interface)

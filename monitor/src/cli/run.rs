@@ -23,6 +23,8 @@ use monitor::{
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
+    snapshot::Snapshot,
+    state_dir::remove_unfinished,
 };
 
 /// The daemon, in the foreground: loads the policies, attaches the filter,
@@ -137,7 +139,7 @@ async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
         key,
         core.settings().max_devices,
     );
-    announce(&core, address)?;
+    announce(&core, address);
     let core = Arc::new(core);
     let reader = Arc::clone(&core);
     let site = Site {
@@ -149,7 +151,7 @@ async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
     Ok(daemon::run(core, sockets, site, &mut signals, &alarm).await?)
 }
 
-/// For its owner only, whatever the umask.
+/// For its owner only, whatever the umask; without what a killed daemon began.
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -160,12 +162,22 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
                 "make the state directory {}; give another with --state-dir",
                 path.display()
             )
-        })
+        })?;
+    remove_unfinished(path).with_context(|| format!("tidy {}", path.display()))
 }
 
 /// What is in force, what is recorded, where to look.
-fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
-    let snapshot = core.snapshot()?;
+fn announce(core: &Core, address: SocketAddr) {
+    match core.snapshot() {
+        Ok(snapshot) => announce_in_force(&snapshot),
+        // The filter is in force all the same.
+        Err(error) => warn!("{}", error_text(&error)),
+    }
+    info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
+    info!("ready: metrics at http://{address}/metrics, page at http://{address}/");
+}
+
+fn announce_in_force(snapshot: &Snapshot) {
     for interface in &snapshot.interfaces {
         if let (Some(mode), Some(generation)) = (interface.mode, interface.generation) {
             info!(
@@ -178,9 +190,6 @@ fn announce(core: &Core, address: SocketAddr) -> anyhow::Result<()> {
     if let Some(unconfirmed) = &snapshot.unconfirmed {
         warn!("{unconfirmed}");
     }
-    info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
-    info!("ready: metrics at http://{address}/metrics, page at http://{address}/");
-    Ok(())
 }
 
 fn warn_if_public(listen: SocketAddr) {

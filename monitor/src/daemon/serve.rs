@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
-    task::{JoinHandle, spawn_blocking},
+    task::spawn_blocking,
 };
 use tracing::{error, info, warn};
 
@@ -14,7 +14,8 @@ use super::{
     addresses::AddressWatch,
     clients,
     core::{Core, Trigger},
-    feeds, log_reader,
+    feeds,
+    log_reader::LogReader,
     manager::{self, Heartbeat},
     signals::{Asked, Signals},
     sockets::Sockets,
@@ -283,13 +284,11 @@ fn watch_files(files: &mut FileWatch, core: &Core) {
 }
 
 /// Reads the logs of the newest generation; the readers of older ones end.
-fn read_logs(readers: &mut Vec<JoinHandle<()>>, core: &Core) {
+fn read_logs(readers: &mut Vec<LogReader>, core: &Core) {
     let loggers = core.take_loggers();
     if loggers.is_empty() {
         return;
     }
-    for reader in readers.drain(..) {
-        reader.abort();
-    }
-    readers.extend(loggers.into_iter().map(log_reader::spawn));
+    readers.clear();
+    readers.extend(loggers.into_iter().map(LogReader::spawn));
 }

@@ -101,13 +101,11 @@ impl Filter {
         }
         pins.remove_discarded()?;
         let fresh = !State::is_whole(&pins.state());
-        if fresh {
-            // Part of it is what an interrupted start left; no filter ran on it.
-            pins.discard_state()?;
+        let state = open_state(&pins, fresh);
+        if state.is_err() && fresh {
+            leave_nothing(&pins);
         }
-        pins::create_directory(&pins.state())?;
-        pins::create_directory(&pins.links())?;
-        let state = State::take(&mut object::load_state(&pins.state())?)?;
+        let state = state?;
         Ok(Self {
             pins,
             state,
@@ -127,24 +125,8 @@ impl Filter {
     /// it fails, what was in force before is in force after.
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let result = self.build_and_swap(request);
-        if result.is_err() {
-            self.give_up();
-        }
         self.fresh &= result.is_err();
         result
-    }
-
-    /// Leaves nothing of this version where nothing of it was, and nothing is in
-    /// force. The error that led here is the one to tell.
-    pub fn give_up(&self) {
-        if !self.fresh {
-            return;
-        }
-        let others = self.pins.other_versions();
-        let _ = match others.as_deref() {
-            Ok([]) => self.pins.remove_all(),
-            _ => self.pins.discard_state(),
-        };
     }
 
     /// What other versions counted until now, sorted by their names.
@@ -406,6 +388,24 @@ impl Filter {
     }
 }
 
+impl Drop for Filter {
+    fn drop(&mut self) {
+        if self.fresh {
+            leave_nothing(&self.pins);
+        }
+    }
+}
+
+/// Leaves nothing of this version where nothing of it was, and nothing is in
+/// force. The error that led here is the one to tell.
+fn leave_nothing(pins: &Pins) {
+    let others = pins.other_versions();
+    let _ = match others.as_deref() {
+        Ok([]) => pins.remove_all(),
+        _ => pins.discard_state(),
+    };
+}
+
 impl Undo {
     fn into_link(self) -> Option<OwnedFd> {
         match self {
@@ -414,6 +414,16 @@ impl Undo {
             Self::Reattach { .. } => None,
         }
     }
+}
+
+fn open_state(pins: &Pins, fresh: bool) -> Result<State, Error> {
+    if fresh {
+        // Part of it is what an interrupted start left; no filter ran on it.
+        pins.discard_state()?;
+    }
+    pins::create_directory(&pins.state())?;
+    pins::create_directory(&pins.links())?;
+    State::take(&mut object::load_state(&pins.state())?)
 }
 
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {

@@ -22,6 +22,7 @@ use std::{
 use aya::programs::ProgramInfo;
 use monitor_common::ABI_HASH;
 use nix::{
+    errno::Errno,
     fcntl::{Flock, FlockArg},
     sys::statfs::BPF_FS_MAGIC,
 };
@@ -230,17 +231,23 @@ impl Lock {
     pub(super) fn acquire(pins: &Pins) -> Result<Self, Error> {
         loop {
             let directory = open_directory(pins.root())?;
-            let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock).map_err(
-                |(directory, _)| Error::Locked {
-                    path: pins.root().to_owned(),
-                    holder: lock_holder(&directory).unwrap_or_else(|| "another process".to_owned()),
-                },
-            )?;
+            let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock)
+                .map_err(|(directory, errno)| not_locked(pins.root(), &directory, errno))?;
             // Whoever held it may have removed the directory, and a third made it anew.
             if is_same(&lock, pins.root()) {
                 return Ok(Self(lock));
             }
         }
+    }
+}
+
+fn not_locked(path: &Path, directory: &OwnedFd, errno: Errno) -> Error {
+    if errno != Errno::EWOULDBLOCK {
+        return failed("lock", path)(errno.into());
+    }
+    Error::Locked {
+        path: path.to_owned(),
+        holder: lock_holder(directory).unwrap_or_else(|| "another process".to_owned()),
     }
 }
 

@@ -207,5 +207,6 @@ fn interface(
             .map(|(reason, count)| (reason.name().to_owned(), count.into()))
             .collect(),
         undecided: counters.undecided.into(),
+        unlogged: counters.unlogged,
     }
 }

@@ -73,7 +73,20 @@ impl State {
             .into_iter()
             .map(|(slot, name)| (name, slot))
             .collect();
-        // Slots are never given back while the maps live, so the used ones are the first ones.
+        let names: Vec<_> = names.collect();
+        let new = names
+            .iter()
+            .filter(|name| !used.contains_key(name.as_str()));
+        let capacity = self.policy_names.len();
+        if used.len() + new.count() > capacity as usize {
+            // Before any is taken: none is ever given back, and what asks for
+            // fewer must find room.
+            return Err(Error::NoSlot {
+                kind: "policy",
+                capacity,
+            });
+        }
+        // So the used ones are the first ones.
         let mut slots = Vec::new();
         for name in names {
             let next = used.len();
@@ -88,15 +101,8 @@ impl State {
         Ok(slots)
     }
 
-    fn take_policy_slot(&mut self, next: usize, name: &PolicyName) -> Result<PolicySlot, Error> {
-        let capacity = self.policy_names.len();
-        let slot = PolicySlot::try_from(next)
-            .ok()
-            .filter(|slot| u32::from(*slot) < capacity)
-            .ok_or(Error::NoSlot {
-                kind: "policy",
-                capacity,
-            })?;
+    fn take_policy_slot(&mut self, slot: usize, name: &PolicyName) -> Result<PolicySlot, Error> {
+        let slot = PolicySlot::try_from(slot).expect("as many slots as its type has values");
         let record = PolicyRecord {
             name: padded(name.as_str()),
         };
@@ -192,6 +198,7 @@ impl State {
                 *total += cpu;
             }
             total.undecided += cpu.undecided;
+            total.unlogged += cpu.unlogged;
         }))
     }
 

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::policy::MacAddress;
+use crate::{policy::MacAddress, state_dir::new_file};
 
 /// Begins every pseudonym.
 const PREFIX: &str = "device-";
@@ -127,8 +127,7 @@ impl DeviceKey {
     }
 
     fn create(&self, state_dir: &Path, path: &Path) -> io::Result<()> {
-        // Temporary files are made with mode 0600.
-        let mut file = tempfile::NamedTempFile::new_in(state_dir)?;
+        let mut file = new_file(state_dir)?;
         file.write_all(&self.0)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;

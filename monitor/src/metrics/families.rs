@@ -1,5 +1,6 @@
 //! Snapshot → metric families: which numbers are shown under which names.
 
+use monitor_common::MAX_POLICIES;
 use prometheus_client::registry::Unit;
 
 use super::{
@@ -21,6 +22,7 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(interfaces(&snapshot.interfaces));
     families.extend(policies(&snapshot.policies));
     families.extend(devices(&snapshot.policies, labels));
+    families.push(policy_slots(snapshot.policies.len() as u64));
     families.push(lost(snapshot));
     families.extend(reload(snapshot.reload.as_ref()));
     families.extend(unconfirmed(snapshot.unconfirmed.as_ref()));
@@ -208,27 +210,42 @@ fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> [Family; 2] {
     )
 }
 
+fn policy_slots(used: u64) -> Family {
+    let free = u64::from(MAX_POLICIES).saturating_sub(used);
+    Family {
+        name: "monitor_policy_slots",
+        help: "Places for the counters of policies. Used: by every policy that was ever in force, until `monitor detach`; \
+               where none is free, a policy with a new name is refused.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples: [("used", used), ("free", free)]
+            .map(|(state, slots)| (vec![("state", state.to_owned())], slots))
+            .into(),
+    }
+}
+
 fn lost(snapshot: &Snapshot) -> Family {
     let device_table = snapshot
         .policies
         .iter()
         .map(|p| p.other.passed.packets + p.other.dropped.packets)
         .sum();
-    let interfaces = snapshot.interfaces.iter();
-    let not_confirmed = interfaces
-        .map(|interface| interface.undecided.packets)
-        .sum();
+    let interfaces = || snapshot.interfaces.iter();
+    let not_confirmed = interfaces().map(|i| i.undecided.packets).sum();
+    let log = interfaces().map(|i| i.unlogged).sum();
     let reason = |reason: &str, packets| (vec![("reason", reason.to_owned())], packets);
     Family {
         name: "monitor_lost",
         help: "Packets about which something could not be recorded. Reason device_table: the policy counted the packet, \
                its device found no room in the device table; once for each policy that matched. Reason not_confirmed: it passed \
-               without being looked at, because what was in force was not confirmed in time and there was nothing before it.",
+               without being looked at, because what was in force was not confirmed in time and there was nothing before it. \
+               Reason log: `run --log-packets` did not write the packet, its log was not read fast enough.",
         unit: None,
         kind: Kind::Counter,
         samples: vec![
             reason("device_table", device_table),
             reason("not_confirmed", not_confirmed),
+            reason("log", log),
         ],
     }
 }

@@ -6,6 +6,7 @@ mod last_good;
 mod not_confirmed;
 mod runtime;
 mod saved;
+mod unfinished;
 
 use std::{
     fs::File,
@@ -18,6 +19,7 @@ pub use last_good::{LastGood, Recorder};
 pub use not_confirmed::NotConfirmed;
 pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
 pub use saved::{save, saved_path};
+pub use unfinished::{new_file, remove_unfinished};
 
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +68,7 @@ where
     let directory = path.parent().unwrap_or(Path::new(""));
     let replace = || {
         let content = content?;
-        // Temporary files are made with mode 0600.
-        let mut file = tempfile::NamedTempFile::new_in(directory)?;
+        let mut file = new_file(directory)?;
         file.write_all(content.as_ref())?;
         file.as_file().sync_all()?;
         file.persist(path)?;

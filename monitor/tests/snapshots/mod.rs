@@ -98,6 +98,7 @@ fn interface(
             ("bad_ipv4".to_owned(), packets(1)),
         ],
         undecided: packets(0),
+        unlogged: 3,
     }
 }
 

@@ -7,11 +7,17 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::socket::{setsockopt, sockopt};
+
 use super::lab::{Lab, any_like, bind_udp};
+
+/// Room for what comes while a busy machine lets nobody read.
+const RECEIVE_BUFFER: usize = 64 << 20;
 
 /// Counts the datagrams that reach an address of the gateway.
 pub(crate) fn count_arrivals(lab: &Lab, address: &str) -> (SocketAddr, &'static AtomicU64) {
     let socket = lab.gateway.run(|| bind_udp(address));
+    setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).unwrap();
     let bound = socket.local_addr().unwrap();
     // Lives as long as the thread, which waits for datagrams until the process ends.
     let arrived: &'static AtomicU64 = Box::leak(Box::default());

@@ -425,8 +425,17 @@ impl Drop for Daemon {
 }
 
 /// Waits until `done`, and fails with `what` where it never is.
-pub(crate) fn poll(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..POLLS {
+pub(crate) fn poll(what: &str, done: impl FnMut() -> bool) {
+    poll_times(POLLS, what, done);
+}
+
+/// The same for what takes some seconds by itself.
+pub(crate) fn poll_long(what: &str, done: impl FnMut() -> bool) {
+    poll_times(6 * POLLS, what, done);
+}
+
+fn poll_times(times: u32, what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..times {
         if done() {
             return;
         }

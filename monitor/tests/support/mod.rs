@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+pub(crate) mod books;
 pub(crate) mod captures;
 pub(crate) mod data;
 pub(crate) mod datagrams;
@@ -11,9 +12,11 @@ pub(crate) mod generate;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod mmdb;
+pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;
 pub(crate) mod scope;
+pub(crate) mod strace;
 pub(crate) mod user;
 pub(crate) mod verbs;

@@ -3,7 +3,7 @@
 
 mod daemon;
 mod forward;
-mod metrics;
+pub(crate) mod metrics;
 mod show;
 mod teardown;
 #[cfg(test)]

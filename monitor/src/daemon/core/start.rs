@@ -16,6 +16,7 @@ use crate::{
     clock,
     config::Settings,
     datapath::{Applied, Deadline, Filter, OtherVersions, Reader},
+    error_text::error_text,
     feeds::DiskAndFeeds,
     policy::{Feed, Moment, RuntimeOverlay},
     snapshot::ReloadSnapshot,
@@ -76,6 +77,8 @@ impl Core {
         let begin = start.begin(how.confirm)?;
         notes.splice(0..0, begin.error.clone());
         let mut filter = Filter::open(&settings.pin_dir, how.others())?;
+        // Whatever may fail comes before the swap.
+        let reader = Reader::open(filter.pin_dir())?;
         let (applied, trial) = start.put_in_force(&begin, &mut filter)?;
         notes.extend(
             Some(&begin.warnings)
@@ -85,7 +88,7 @@ impl Core {
         notes.extend(applied.notes);
         filter.pin_dir().clone_into(&mut settings.pin_dir);
         let core = Self {
-            reader: Reader::open(&settings.pin_dir)?,
+            reader,
             filter: Mutex::new(Some(filter)),
             current: Mutex::new(begin.into_current(runtime, trial, &moment)),
             loggers: Mutex::new(applied.loggers),
@@ -94,20 +97,27 @@ impl Core {
             settings,
             started,
         };
-        core.look_around(&moment)?;
+        notes.extend(core.look_around(&moment));
         Ok((core, notes))
     }
 
-    /// What belongs to policies that are in force.
-    fn look_around(&self, moment: &Moment) -> Result<(), LoadError> {
+    /// What belongs to policies that are in force; returns what went wrong: they
+    /// are in force all the same.
+    fn look_around(&self, moment: &Moment) -> Option<String> {
         let feeds = lock(&self.current).feeds.clone();
         self.note_feeds(&feeds);
         self.keep_edges(&lock(&self.current), moment);
-        if let Some(filter) = &*lock(&self.filter) {
-            let waiting = self.waiting(filter, None)?;
-            lock(&self.current).waiting = waiting;
+        let waiting = match &*lock(&self.filter) {
+            Some(filter) => self.waiting(filter, None),
+            None => return None,
+        };
+        match waiting {
+            Ok(waiting) => {
+                lock(&self.current).waiting = waiting;
+                None
+            }
+            Err(error) => Some(error_text(&error)),
         }
-        Ok(())
     }
 }
 
@@ -189,9 +199,7 @@ impl Start<'_> {
             Some(_) => confirmed(self.settings, self.runtime, self.moment)?,
             None => None,
         };
-        let saved = self
-            .keep(deadline, filter)
-            .inspect_err(|_| filter.give_up())?;
+        let saved = self.keep(deadline, filter)?;
         let request = request(self.settings, &begin.usable.ruleset, deadline);
         let mut applied = match filter.apply(&request) {
             Ok(applied) => applied,

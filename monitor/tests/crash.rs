@@ -1,0 +1,331 @@
+//! `kill -9` before every call that changes something: each interface runs the
+//! old ruleset or the new one wholly, every packet is counted, and the next
+//! `run` leaves nothing of the interrupted one.
+//!
+//! strace kills, at the kernel's boundary. What is tried in every run is chosen
+//! in `support/strace.rs`; `MONITOR_FAULTS=all` tries every call.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::{
+    fs::File,
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::Duration,
+};
+
+use nix::sys::signal::Signal;
+use support::{
+    books::{BOTH, Books, FIRST, InForce, quiet_lab, wait_for_pid, wait_until_kept},
+    lab::{Daemon, Lab, binary, poll},
+    objects::{self, Objects, assert_gone, assert_like},
+    strace::{Attached, Call, Fault, Plan, calls, chosen, traced},
+};
+
+/// How long something that was not killed is given to be killed yet: 20 × 50 ms.
+const GRACE: (u32, Duration) = (20, Duration::from_millis(50));
+
+/// One kind of interruption, over and over.
+struct Trial {
+    lab: Lab,
+    books: Books,
+    /// What the files say that the last daemon took.
+    in_force: InForce,
+    /// What a start that nobody interrupts leaves.
+    reference: Objects,
+    /// Everything that was ever seen.
+    all: Objects,
+    kills: usize,
+    /// Calls that were not made this time.
+    missed: usize,
+}
+
+impl Trial {
+    /// With the first ruleset in force, and the daemon that put it there.
+    fn new(test: &str) -> (Self, Daemon) {
+        let (lab, mut books) = quiet_lab(test);
+        lab.write_policies(FIRST);
+        let daemon = lab.start(&BOTH);
+        assert_eq!(books.probe(), [InForce::First; 2]);
+        wait_until_kept(&lab);
+        let reference = Objects::of(&lab);
+        assert_eq!(reference.programs.len(), 2, "{reference:#?}");
+        let trial = Self {
+            lab,
+            books,
+            in_force: InForce::First,
+            all: reference.clone(),
+            reference,
+            kills: 0,
+            missed: 0,
+        };
+        (trial, daemon)
+    }
+
+    fn output(&self) -> PathBuf {
+        self.lab.directory.path().join("strace")
+    }
+
+    /// `monitor run` under strace, until it is killed. One that is not is
+    /// killed when it is up.
+    fn run_until_killed(&mut self, plan: Plan<'_>) {
+        let mut child = self.spawn_traced(plan);
+        let ended = waits_for(&mut child, || {
+            let status = self.lab.monitor(&["status", "--json"]).stdout;
+            serde_json::from_slice::<serde_json::Value>(&status)
+                .is_ok_and(|status| status["daemon"]["pid"].is_u64())
+        });
+        self.note(ended, plan);
+        if ended.is_none() {
+            kill(wait_for_pid(&self.lab));
+            child.wait().unwrap();
+        }
+    }
+
+    fn spawn_traced(&self, plan: Plan<'_>) -> Child {
+        let mut command = self.lab.daemon_command(&BOTH);
+        command.args(["--interface", "wlan0"]);
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(self.lab.directory.path().join("killed.log"))
+            .unwrap();
+        traced(&command, plan, &self.output())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("run strace (Debian package strace)")
+    }
+
+    fn note(&mut self, ended: Option<ExitStatus>, plan: Plan<'_>) {
+        use std::os::unix::process::ExitStatusExt as _;
+        if matches!(plan, Plan::Record) {
+            return;
+        }
+        match ended {
+            // strace ends as its process did.
+            Some(status) if status.signal() == Some(9) => self.kills += 1,
+            Some(status) => panic!("it ended by itself ({status}): {plan:?}"),
+            None => {
+                println!("not reached: {plan:?}");
+                self.missed += 1;
+            }
+        }
+    }
+
+    /// After a kill while `new` was to take the place of what was in force.
+    fn assert_old_or_new(&mut self, old: InForce, new: InForce, call: &Call) {
+        for found in self.books.probe() {
+            assert!(
+                found == old || found == new,
+                "{found:?} after {}",
+                call.text
+            );
+        }
+    }
+
+    /// The next `run` puts everything in order.
+    fn recover(&mut self, new: InForce, call: &Call) -> Daemon {
+        let daemon = self.lab.start(&BOTH);
+        assert_eq!(self.books.probe(), [new; 2], "after {}", call.text);
+        self.books.check(&self.lab, &call.text);
+        wait_until_kept(&self.lab);
+        let found = assert_like(&self.lab, &self.reference, &call.text);
+        self.all.programs.extend(found.programs);
+        self.all.maps.extend(found.maps);
+        self.in_force = new;
+        daemon
+    }
+
+    fn detach(&mut self) {
+        let output = self.lab.monitor(&["detach"]);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(self.books.probe(), [InForce::Nothing; 2]);
+        self.books.forget();
+    }
+
+    /// Nothing is left, and hardly a call was missed.
+    fn end(mut self, what: &str) {
+        self.detach();
+        assert!(!self.lab.pin_dir.exists());
+        assert_gone(&self.all);
+        let (kills, missed, sent) = (self.kills, self.missed, self.books.sent);
+        println!("{what}: killed at {kills} calls, {missed} not reached, {sent} packets sent");
+        // Threads wake each other or do not, as it happens.
+        assert!(missed * 10 <= kills.max(20), "{missed} calls missed");
+    }
+}
+
+#[test]
+fn killed_at_any_call_of_a_first_start() {
+    let (mut trial, daemon) = Trial::new("kill-start");
+    daemon.kill();
+    trial.detach();
+    trial.run_until_killed(Plan::Record);
+    let calls = chosen(calls(&trial.output()));
+    trial.detach();
+    for call in &calls {
+        trial.run_until_killed(Plan::Inject(call, Fault::Kill));
+        trial.assert_old_or_new(InForce::Nothing, InForce::First, call);
+        trial.recover(InForce::First, call).kill();
+        trial.detach();
+    }
+    trial.lab.start(&BOTH).kill();
+    trial.end("first start");
+}
+
+#[test]
+fn killed_at_any_call_of_a_take_over() {
+    let (mut trial, daemon) = Trial::new("kill-swap");
+    daemon.kill();
+    trial.run_until_killed(Plan::Record);
+    for call in &chosen(calls(&trial.output())) {
+        let (old, new) = (trial.in_force, trial.in_force.other());
+        trial.lab.write_policies(&new.policies());
+        trial.run_until_killed(Plan::Inject(call, Fault::Kill));
+        trial.assert_old_or_new(old, new, call);
+        trial.recover(new, call).kill();
+    }
+    trial.end("take-over");
+}
+
+#[test]
+fn killed_at_any_call_of_a_reload() {
+    let (mut trial, mut daemon) = Trial::new("kill-reload");
+    let output = trial.output();
+    let recorder = Attached::to(&daemon, Plan::Record, &output);
+    assert!(trial.lab.monitor(&["reload"]).status.success());
+    wait_until_kept(&trial.lab);
+    for call in &chosen(recorder.calls()) {
+        let (old, new) = (trial.in_force, trial.in_force.other());
+        let strace = Attached::to(&daemon, Plan::Inject(call, Fault::Kill), &output);
+        trial.lab.write_policies(&new.policies());
+        daemon.signal(Signal::SIGHUP);
+        let ended = waits_for(&mut daemon.child, || {
+            trial.lab.status()["policies"][0]["action"] == action_of_even(new)
+        });
+        trial.note(ended, Plan::Inject(call, Fault::Kill));
+        drop(strace);
+        daemon.kill();
+        trial.assert_old_or_new(old, new, call);
+        daemon = trial.recover(new, call);
+    }
+    daemon.kill();
+    trial.end("reload");
+}
+
+#[test]
+fn killed_at_any_call_of_a_detach() {
+    let (mut trial, daemon) = Trial::new("kill-detach");
+    daemon.kill();
+    let mut detach = Command::new(binary());
+    detach
+        .arg("detach")
+        .arg("--pin-dir")
+        .arg(&trial.lab.pin_dir);
+    detach.arg("--socket").arg(trial.lab.socket());
+    let output = trial.output();
+    let run = |plan| {
+        let mut child = traced(&detach, plan, &output)
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        child.wait().unwrap()
+    };
+    assert!(run(Plan::Record).success());
+    trial.books.forget();
+    for call in &chosen(calls(&output)) {
+        trial.recover(InForce::First, call).kill();
+        let plan = Plan::Inject(call, Fault::Kill);
+        trial.note(Some(run(plan)), plan);
+        trial.assert_old_or_new(InForce::First, InForce::Nothing, call);
+        // All of the counters or none.
+        if !objects::state(&trial.lab).exists() {
+            trial.books.forget();
+        }
+    }
+    let last = Call::default();
+    trial.recover(InForce::First, &last).kill();
+    trial.end("detach");
+}
+
+#[test]
+fn killed_at_any_call_of_a_stop_or_a_detach_by_the_daemon() {
+    for stop in [true, false] {
+        let (mut trial, mut daemon) = Trial::new("kill-end");
+        let output = trial.output();
+        let act = |lab: &Lab, daemon: &Daemon| {
+            if stop {
+                daemon.signal(Signal::SIGTERM);
+            } else {
+                // Without an answer where the daemon is killed.
+                let _ = lab.monitor(&["detach"]);
+            }
+        };
+        let recorder = Attached::to(&daemon, Plan::Record, &output);
+        act(&trial.lab, &daemon);
+        poll("the daemon ends", || !daemon.is_running());
+        let after = if stop {
+            InForce::First
+        } else {
+            InForce::Nothing
+        };
+        for call in &chosen(recorder.calls()) {
+            if !objects::state(&trial.lab).exists() {
+                trial.books.forget();
+            }
+            daemon = trial.recover(InForce::First, call);
+            let plan = Plan::Inject(call, Fault::Kill);
+            let _strace = Attached::to(&daemon, plan, &output);
+            act(&trial.lab, &daemon);
+            let mut ended = None;
+            poll("the daemon ends", || {
+                ended = daemon.child.try_wait().unwrap();
+                ended.is_some()
+            });
+            let killed = ended.filter(|status| !status.success());
+            trial.note(killed, plan);
+            trial.assert_old_or_new(InForce::First, after, call);
+        }
+        if !objects::state(&trial.lab).exists() {
+            trial.books.forget();
+        }
+        trial.recover(InForce::First, &Call::default()).kill();
+        trial.end(if stop { "stop" } else { "detach by the daemon" });
+    }
+}
+
+/// `even` is the first policy by name.
+fn action_of_even(in_force: InForce) -> &'static str {
+    match in_force {
+        InForce::Second => "drop",
+        _ => "count",
+    }
+}
+
+/// Waits until a process ends or `is_up`, and then for a while whether it ends.
+fn waits_for(child: &mut Child, mut is_up: impl FnMut() -> bool) -> Option<ExitStatus> {
+    let mut ended = None;
+    poll("it is killed, or up", || {
+        ended = child.try_wait().unwrap();
+        ended.is_some() || is_up()
+    });
+    let (times, pause) = GRACE;
+    for _ in 0..times {
+        if ended.is_some() {
+            break;
+        }
+        thread::sleep(pause);
+        ended = child.try_wait().unwrap();
+    }
+    ended
+}
+
+fn kill(pid: u32) {
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+    nix::sys::signal::kill(pid, Signal::SIGKILL).unwrap();
+}

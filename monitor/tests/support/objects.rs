@@ -1,0 +1,145 @@
+//! What a lab's filter holds in the kernel, and what is pinned of it.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use aya::{
+    maps::{MapInfo, loaded_maps},
+    programs::{ProgramInfo, loaded_programs},
+};
+use monitor_common::ABI_HASH;
+
+use super::lab::{Lab, poll};
+
+/// Programs and maps by id, and names of files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Objects {
+    pub(crate) programs: BTreeSet<u32>,
+    pub(crate) maps: BTreeSet<u32>,
+    /// Below the pin directory; generations without their number.
+    pub(crate) pins: BTreeSet<String>,
+    /// Below the state directory.
+    pub(crate) files: BTreeSet<String>,
+}
+
+impl Objects {
+    /// Everything that is pinned, and every program that uses the lab's counters.
+    pub(crate) fn of(lab: &Lab) -> Self {
+        let mut objects = Self {
+            files: below(&lab.directory.path().join("state"))
+                .into_iter()
+                .collect(),
+            ..Self::default()
+        };
+        for pin in below(&lab.pin_dir) {
+            let path = lab.pin_dir.join(&pin);
+            objects.pins.insert(without_number(&pin));
+            // The kernel describes either as the other: the names tell.
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if name.starts_with("prog_") {
+                let program = ProgramInfo::from_pin(&path);
+                objects.programs.extend(program.map(|program| program.id()));
+            } else if !pin.starts_with("links") {
+                objects
+                    .maps
+                    .extend(MapInfo::from_pin(&path).map(|map| map.id()));
+            }
+        }
+        let counters = state(lab).join("INTERFACES");
+        if let Ok(counters) = MapInfo::from_pin(counters) {
+            objects.add_users_of(counters.id());
+        }
+        objects
+    }
+
+    fn add_users_of(&mut self, map: u32) {
+        for program in loaded_programs().flatten() {
+            // One that goes away meanwhile has no maps any more.
+            let maps = program.map_ids().ok().flatten().unwrap_or_default();
+            if maps.contains(&map) {
+                self.programs.insert(program.id());
+                self.maps.extend(maps);
+            }
+        }
+    }
+
+    /// The same without ids, which every start gives anew.
+    fn shape(&self) -> (usize, usize, &BTreeSet<String>, &BTreeSet<String>) {
+        (
+            self.programs.len(),
+            self.maps.len(),
+            &self.pins,
+            &self.files,
+        )
+    }
+}
+
+/// Waits until the lab holds what `reference` does, and nothing more.
+pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects {
+    let mut found = Objects::default();
+    // The kernel frees maps some time after their last user.
+    let like = settled(|| {
+        found = Objects::of(lab);
+        found.shape() == reference.shape()
+    });
+    assert!(
+        like,
+        "{when}: left over or missing\nfound {found:#?}\nreference {reference:#?}"
+    );
+    found
+}
+
+/// Waits until the kernel has none of them any more.
+pub(crate) fn assert_gone(objects: &Objects) {
+    poll("the kernel has freed every program and map", || {
+        let programs = loaded_programs().flatten();
+        let maps = loaded_maps().flatten();
+        !programs
+            .map(|p| p.id())
+            .any(|id| objects.programs.contains(&id))
+            && !maps.map(|m| m.id()).any(|id| objects.maps.contains(&id))
+    });
+}
+
+/// Where the counters of the lab are pinned.
+pub(crate) fn state(lab: &Lab) -> PathBuf {
+    lab.pin_dir.join(format!("v{ABI_HASH:016x}"))
+}
+
+fn settled(mut done: impl FnMut() -> bool) -> bool {
+    for _ in 0..30 {
+        if done() {
+            return true;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    false
+}
+
+/// Every file and directory below, relative; none where there is no directory.
+fn below(directory: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut open = vec![PathBuf::new()];
+    while let Some(next) = open.pop() {
+        for entry in fs::read_dir(directory.join(&next)).into_iter().flatten() {
+            let entry = entry.unwrap();
+            let path = next.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                open.push(path.clone());
+            }
+            names.push(path.to_str().unwrap().to_owned());
+        }
+    }
+    names
+}
+
+fn without_number(pin: &str) -> String {
+    let parts = pin.split('/').map(|part| match part.strip_prefix("gen-") {
+        Some(_) => "gen-N",
+        None => part,
+    });
+    parts.collect::<Vec<_>>().join("/")
+}

@@ -1,0 +1,227 @@
+//! A command under strace: which system calls it makes, and one of them made
+//! its last or made to fail. Nothing in the product knows of it.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+use rand::seq::SliceRandom as _;
+
+use super::{
+    generate::generator,
+    lab::{Daemon, poll},
+};
+
+/// Calls that change the kernel's state or a file system.
+const CALLS: &str = "bpf,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,fsync,flock,membarrier";
+
+/// Commands of bpf(2) that change something.
+const BPF_COMMANDS: [&str; 8] = [
+    "BPF_MAP_CREATE",
+    "BPF_MAP_UPDATE_ELEM",
+    "BPF_MAP_FREEZE",
+    "BPF_PROG_LOAD",
+    "BPF_OBJ_PIN",
+    "BPF_LINK_CREATE",
+    "BPF_LINK_UPDATE",
+    "BPF_LINK_DETACH",
+];
+
+/// Calls that are tried in every run: what they change is seen from outside.
+const ALWAYS: [&str; 9] = [
+    "BPF_LINK_",
+    "BPF_PROG_LOAD",
+    "/links/",
+    "/prog_",
+    "rename",
+    "rmdir",
+    "AT_REMOVEDIR",
+    "flock",
+    "membarrier",
+];
+
+/// How many of the others are tried where not all are.
+const SAMPLE: usize = 10;
+
+/// One call of one thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// Of the system call.
+    name: String,
+    /// How many calls of this name the thread makes until then, this one included.
+    index: usize,
+    /// As strace writes it.
+    pub(crate) text: String,
+}
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The process is killed before the kernel does it.
+    Kill,
+    /// It fails with this error, and is not done.
+    Error(&'static str),
+}
+
+/// What strace is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Plan<'a> {
+    Record,
+    Inject(&'a Call, Fault),
+}
+
+impl Plan<'_> {
+    fn arguments(self, output: &Path) -> Vec<String> {
+        let mut arguments: Vec<String> = ["-f", "-s", "8", "-o"].map(str::to_owned).into();
+        arguments.push(output.to_str().unwrap().to_owned());
+        arguments.push(format!("--trace={CALLS}"));
+        if let Self::Inject(call, fault) = self {
+            let what = match fault {
+                Fault::Kill => "signal=KILL".to_owned(),
+                Fault::Error(error) => format!("error={error}"),
+            };
+            let (name, index) = (&call.name, call.index);
+            // The library asks a second time, for the verifier's reasons.
+            let last = index + usize::from(call.text.contains("BPF_PROG_LOAD"));
+            arguments.push(format!("--inject={name}:{what}:when={index}..{last}"));
+        }
+        arguments
+    }
+}
+
+/// The same command, under strace.
+pub(crate) fn traced(command: &Command, plan: Plan<'_>, output: &Path) -> Command {
+    let mut traced = Command::new("strace");
+    traced
+        .args(plan.arguments(output))
+        .arg("-qq")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    traced
+}
+
+/// A strace of a process that runs already; ended with this value.
+pub(crate) struct Attached {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Attached {
+    /// Returns when every call of the daemon is seen.
+    pub(crate) fn to(daemon: &Daemon, plan: Plan<'_>, output: &Path) -> Self {
+        let said = output.with_extension("said");
+        let child = Command::new("strace")
+            .args(plan.arguments(output))
+            .args(["-p", &daemon.child.id().to_string()])
+            .stderr(fs::File::create(&said).unwrap())
+            .spawn()
+            .expect("run strace (Debian package strace)");
+        poll("strace is attached", || {
+            fs::read_to_string(&said).is_ok_and(|said| said.contains("attached"))
+        });
+        Self {
+            child,
+            output: output.to_owned(),
+        }
+    }
+
+    /// Lets the process go on alone; what it did until now.
+    pub(crate) fn calls(mut self) -> Vec<Call> {
+        self.end();
+        calls(&self.output)
+    }
+
+    fn end(&mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        // It ends by itself where the process did.
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT);
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// The calls that change something, in the order of the file.
+pub(crate) fn calls(output: &Path) -> Vec<Call> {
+    let text = fs::read_to_string(output).expect("strace wrote its output (Debian package strace)");
+    let mut seen = std::collections::BTreeMap::new();
+    let mut calls: Vec<Call> = Vec::new();
+    for line in text.lines() {
+        let Some((pid, rest)) = line.split_once(char::is_whitespace) else {
+            continue;
+        };
+        let rest = rest.trim_start();
+        // Neither the second half of a call nor what strace says of the process.
+        let Some((name, arguments)) = rest.split_once('(').filter(|(name, _)| is_name(name)) else {
+            continue;
+        };
+        let index: &mut usize = seen.entry((pid, name)).or_default();
+        *index += 1;
+        let call = Call {
+            name: name.to_owned(),
+            index: *index,
+            text: rest.to_owned(),
+        };
+        let known = calls
+            .iter()
+            .any(|other| (&other.name, other.index) == (&call.name, call.index));
+        if !known && changes_something(name, arguments) {
+            calls.push(call);
+        }
+    }
+    calls
+}
+
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+fn changes_something(name: &str, arguments: &str) -> bool {
+    match name {
+        "bpf" => BPF_COMMANDS.iter().any(|command| {
+            arguments
+                .strip_prefix(command)
+                .is_some_and(|rest| rest.starts_with(','))
+        }),
+        // Not what it says to people, nor what its threads wake each other by.
+        "write" => !arguments.starts_with("2,") && !arguments.contains("\"\\1"),
+        _ => true,
+    }
+}
+
+/// Whether every call is to be tried (`MONITOR_FAULTS=all`): some minutes more.
+pub(crate) fn all_faults() -> bool {
+    env::var("MONITOR_FAULTS").is_ok_and(|value| value == "all")
+}
+
+/// The calls that can be made to fail without failing a thread that wakes
+/// another, which nothing survives: those are writes too.
+pub(crate) fn refusable(calls: Vec<Call>) -> Vec<Call> {
+    let calls = calls.into_iter();
+    chosen(calls.filter(|call| call.name != "write").collect())
+}
+
+/// All of the calls, or those that can be seen from outside and some of the others.
+pub(crate) fn chosen(calls: Vec<Call>) -> Vec<Call> {
+    if all_faults() {
+        return calls;
+    }
+    let is_always = |call: &Call| ALWAYS.iter().any(|part| call.text.contains(part));
+    let mut others: Vec<usize> = (0..calls.len())
+        .filter(|index| !is_always(&calls[*index]))
+        .collect();
+    others.shuffle(&mut generator());
+    others.truncate(SAMPLE);
+    let chosen = calls.into_iter().enumerate();
+    chosen
+        .filter(|(index, call)| is_always(call) || others.contains(index))
+        .map(|(_, call)| call)
+        .collect()
+}
