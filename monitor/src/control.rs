@@ -56,6 +56,18 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// What a client sent, with the end of its line: without it the line was too
+    /// long or cut short, and what arrived may look like a request that nobody
+    /// made. The error says why it is none.
+    pub fn from_line(line: &str) -> Result<Self, String> {
+        let Some(line) = line.strip_suffix('\n') else {
+            return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
+        };
+        serde_json::from_str(line).map_err(|error| error.to_string())
+    }
+}
+
 /// A change that a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,6 +3,7 @@
 //! emulated machine, for kernels and radios that this machine has not.
 
 mod bench;
+mod fuzz;
 mod lab;
 mod netns;
 mod system;
@@ -34,6 +35,9 @@ enum Verb {
     BenchControl,
     /// Nanoseconds for each look-up, of the trie and of the kernel's.
     BenchLookup,
+    /// Bytes of others for everything that reads them, from libFuzzer; damaged
+    /// frames for the kernel program.
+    Fuzz(fuzz::FuzzArguments),
     /// The daemon on a real interface, with the policies that ship.
     Run {
         /// The interface that the devices are on; may be given again.
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
 fn perform(arguments: Arguments) -> anyhow::Result<()> {
     let tree = Tree::with_monitor(arguments.monitor)?;
     match arguments.verb {
+        Verb::Fuzz(plan) => fuzz::run(&tree.root, &plan),
         Verb::Lab => {
             system::become_root()?;
             lab::run(&tree)

@@ -61,7 +61,7 @@ async fn serve_client(
 ) -> io::Result<()> {
     let root = client.peer_cred()?.uid() == 0;
     let line = time::timeout(CLIENT_TIMEOUT, read_request(&mut client)).await??;
-    let answer = match parse(&line) {
+    let answer = match Request::from_line(&line) {
         Ok(request) => answer(core, request, root).await,
         Err(error) => Answer::Refused(format!("no request: {error}")),
     };
@@ -82,15 +82,6 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
         .read_line(&mut line)
         .await?;
     Ok(line)
-}
-
-/// A line without an end was too long or cut short: what arrived of it may look
-/// like a request that nobody made.
-fn parse(line: &str) -> Result<Request, String> {
-    let Some(line) = line.strip_suffix('\n') else {
-        return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
-    };
-    serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
 async fn answer(core: &Arc<Core>, request: Request, root: bool) -> Answer {

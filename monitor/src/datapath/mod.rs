@@ -1,6 +1,7 @@
 //! Ruleset → generation → kernel, and counters back. All of aya lives here.
 
 mod attach;
+pub mod decode;
 mod detach;
 mod error;
 mod filter;

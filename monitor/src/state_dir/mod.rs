@@ -13,7 +13,9 @@ use std::{
 
 pub use edges::{Edge, Edges};
 pub use last_good::{LastGood, Recorder};
-pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
+pub use runtime::{
+    RUNTIME_FILE, parse_runtime, read_runtime, runtime_text, set_runtime_aside, write_runtime,
+};
 
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
