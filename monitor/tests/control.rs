@@ -18,11 +18,12 @@ use std::{
     time::Duration,
 };
 
+use monitor::control::MAX_CLIENTS;
 use serde_json::Value;
 use support::lab::{Lab, POLICIES, binary, poll, text};
 
-/// One less than the daemon serves at the same time.
-const SILENT_CLIENTS: usize = 15;
+/// One less than the daemon reads from at the same time.
+const SILENT_CLIENTS: usize = MAX_CLIENTS - 1;
 
 #[test]
 fn what_is_no_request_is_refused_and_changes_nothing() {

@@ -13,7 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monitor::{capture::Capture, policy::Action};
+use monitor::{capture::Capture, datapath::FrameOutcome, policy::Action};
+use monitor_common::Reason;
 use rand::seq::IndexedRandom as _;
 use support::{
     damage::{damaged, flips, truncations},
@@ -39,16 +40,15 @@ const ROUNDS: usize = 20;
 #[test]
 fn every_beginning_and_every_turned_bit() {
     let frames = frames();
-    let mut ran = 0;
+    let mut seen = Seen::default();
     for frame in frames.iter().step_by(frames.len().div_ceil(40)) {
         let mut pair = Pair::new(policies(&frames));
         for damaged in truncations(frame).chain(flips(frame)) {
-            pair.compare(&damaged);
-            ran += 1;
+            seen.add(&pair.compare(&damaged));
         }
         pair.check_cells();
     }
-    println!("executions: {ran}");
+    seen.print_and_check();
 }
 
 /// Tags, sessions, types, extension headers, options, fragments and turned bits,
@@ -57,18 +57,49 @@ fn every_beginning_and_every_turned_bit() {
 fn damaged_real_frames() {
     let frames = frames();
     let mut random = generator();
-    let mut ran = 0_u64;
+    let mut seen = Seen::default();
     let mut rounds = rounds();
     while rounds() {
         let mut pair = Pair::new(policies(&frames));
         for _ in 0..ROUND {
             let frame = frames.choose(&mut random).unwrap();
-            pair.compare(&damaged(&mut random, frame));
-            ran += 1;
+            seen.add(&pair.compare(&damaged(&mut random, frame)));
         }
         pair.check_cells();
     }
-    println!("executions: {ran}");
+    seen.print_and_check();
+}
+
+/// What became of the frames.
+#[derive(Default)]
+struct Seen {
+    unparsed: BTreeMap<Reason, u64>,
+    /// By how many policies matched, and whether it was dropped.
+    parsed: BTreeMap<(usize, bool), u64>,
+}
+
+impl Seen {
+    fn add(&mut self, outcome: &FrameOutcome) {
+        let count = match outcome {
+            FrameOutcome::Unparsed(reason) => self.unparsed.entry(*reason).or_default(),
+            FrameOutcome::Parsed { matched, dropped } => {
+                self.parsed.entry((matched.len(), *dropped)).or_default()
+            }
+        };
+        *count += 1;
+    }
+
+    /// Damage that sends every frame the same way would show nothing.
+    fn print_and_check(&self) {
+        println!("not parsed: {:?}", self.unparsed);
+        println!("parsed (policies that matched, dropped): {:?}", self.parsed);
+        let executions: u64 = self.unparsed.values().chain(self.parsed.values()).sum();
+        println!("executions: {executions}");
+        assert_eq!(self.unparsed.len(), Reason::ALL.len());
+        let ways = self.parsed.keys();
+        assert!(ways.filter(|(_, dropped)| *dropped).count() > 1);
+        assert!(self.parsed.keys().filter(|(_, dropped)| !dropped).count() > 1);
+    }
 }
 
 /// Says whether there is another round: for as long as is asked for, else for a

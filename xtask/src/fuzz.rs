@@ -17,7 +17,7 @@ use clap::Args;
 const XDP: &str = "xdp";
 
 /// What is kept of a file of the real data as a seed, in bytes.
-const CUT: usize = 16 * 1024;
+const CUT: usize = 4096;
 
 /// The options of `cargo xtask fuzz`.
 #[derive(Args)]
@@ -109,7 +109,7 @@ fn run_target(root: &Path, name: &str, seconds: u64) -> Result<Ran> {
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         // A second is long for a few kilobytes; a gateway's memory is small.
         .args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
-        .arg("-max_len=32768")
+        .arg("-max_len=8192")
         .arg(corpus)
         .args(seeds(root, name)?);
     let lines = lines_of(&mut command)?;

@@ -107,6 +107,13 @@ impl LastGood {
         let mut files = BTreeMap::new();
         for entry in tar::Archive::new(archive).entries()? {
             let mut entry = entry?;
+            // Others are never packed, and a sparse file is as large as it claims.
+            if !entry.header().entry_type().is_file() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} is no regular file", entry.path()?.display()),
+                ));
+            }
             let mut bytes = Vec::new();
             entry.read_to_end(&mut bytes)?;
             // An archive has paths without their first slash.
