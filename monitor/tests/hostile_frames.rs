@@ -48,7 +48,8 @@ fn every_beginning_and_every_turned_bit() {
         }
         pair.check_cells();
     }
-    seen.print_and_check();
+    // One turned bit does not make five tags.
+    seen.print_and_check(Reason::ALL.len() - 1);
 }
 
 /// Tags, sessions, types, extension headers, options, fragments and turned bits,
@@ -67,7 +68,7 @@ fn damaged_real_frames() {
         }
         pair.check_cells();
     }
-    seen.print_and_check();
+    seen.print_and_check(Reason::ALL.len());
 }
 
 /// What became of the frames.
@@ -90,12 +91,12 @@ impl Seen {
     }
 
     /// Damage that sends every frame the same way would show nothing.
-    fn print_and_check(&self) {
+    fn print_and_check(&self, reasons: usize) {
         println!("not parsed: {:?}", self.unparsed);
         println!("parsed (policies that matched, dropped): {:?}", self.parsed);
         let executions: u64 = self.unparsed.values().chain(self.parsed.values()).sum();
         println!("executions: {executions}");
-        assert_eq!(self.unparsed.len(), Reason::ALL.len());
+        assert_eq!(self.unparsed.len(), reasons);
         let ways = self.parsed.keys();
         assert!(ways.filter(|(_, dropped)| *dropped).count() > 1);
         assert!(self.parsed.keys().filter(|(_, dropped)| !dropped).count() > 1);
