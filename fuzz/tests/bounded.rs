@@ -62,10 +62,10 @@ tests! {
     capture: 300_000;
     config: 200_000;
     control: 1_000_000;
-    database: 20_000;
-    feed: 3_000;
+    database: 200_000;
+    feed: 20_000;
     kernel: 500_000;
-    list: 4_000;
-    policy: 30_000;
+    list: 10_000;
+    policy: 60_000;
     state: 1_000_000;
 }

@@ -77,17 +77,20 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Cargo's, as `xtask/setup.sh` finds it too.
+fn target_directory(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
 fn directory(root: &Path) -> PathBuf {
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    target.join("fuzz")
+    target_directory(root).join("fuzz")
 }
 
 /// Builds all fuzzers with the pinned toolchain; `RUSTC_BOOTSTRAP` lets it have
 /// the sanitizer, which is not stable.
 fn build(root: &Path) -> Result<()> {
     perform(Command::new(root.join("xtask/setup.sh")).arg("--fuzz"))?;
-    let tools = root.join("target/tools/bin/cargo-fuzz");
-    let mut command = Command::new(tools);
+    let mut command = Command::new(target_directory(root).join("tools/bin/cargo-fuzz"));
     command
         .args(["fuzz", "build", "--debug-assertions", "--no-cfg-fuzzing"])
         .args(["--features", "libfuzzer", "--target-dir"])
