@@ -10,6 +10,9 @@ const ETHER_TYPE: usize = 12;
 /// Bytes in which every header lies that the program reads, and some more.
 const HEADERS: usize = 160;
 
+/// The most that a test run shows to the program.
+const LONGEST: usize = 3520;
+
 /// Types that send the program another way; 0x8863 is PPPoE discovery, 0x26 a
 /// length.
 const ETHER_TYPES: [u16; 9] = [
@@ -44,6 +47,7 @@ pub(crate) fn damaged(random: &mut StdRng, frame: &[u8]) -> Vec<u8> {
     for _ in 0..random.random_range(1..=4) {
         damage(random, &mut frame);
     }
+    frame.truncate(LONGEST);
     frame
 }
 
