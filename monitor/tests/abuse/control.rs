@@ -14,7 +14,7 @@ use monitor::control::MAX_REQUEST;
 
 use crate::{
     HANGS, check,
-    support::lab::{Lab, binary, text},
+    support::lab::{Lab, copy_binary, text},
 };
 
 /// A user and a group that nothing else here has.
@@ -72,7 +72,7 @@ fn the_group_reads_and_only_root_changes() {
     let mut daemon = lab.start(&["--mode", "generic"]);
     let directory = lab.directory.path();
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(binary(), directory.join("monitor")).unwrap();
+    copy_binary(directory);
     chown(lab.socket(), None, Some(NOBODY)).unwrap();
     let status = as_member(&lab, &["status", "--json"]);
     assert!(status.status.success(), "{}", text(&status.stderr));
