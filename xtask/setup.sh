@@ -5,6 +5,7 @@
 #   xtask/setup.sh          what `make build`, `make run` and `make test` need
 #   xtask/setup.sh --lint   also what `make lint` needs
 #   xtask/setup.sh --bench  also what the benchmark compares with
+#   xtask/setup.sh --fuzz   also what `cargo xtask fuzz` needs
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -36,12 +37,14 @@ bench_packages=(
   "ipset: a filter to compare with"
   "xdp-tools: a filter to compare with (xdp-filter)"
 )
+fuzz_packages=("g++: compiles libFuzzer")
 # crate version command [option]; taplo without its language server and HTTP client
 lint_tools=(
   "taplo-cli 0.10.0 taplo --no-default-features"
   "typos-cli 1.52.0 typos"
   "cargo-deny 0.20.2 cargo-deny"
 )
+fuzz_tools=("cargo-fuzz 0.13.2 cargo-fuzz")
 
 target="${CARGO_TARGET_DIR:-target}"
 logs="$target/setup"
@@ -228,15 +231,15 @@ compile_bpf_linker() {
     --no-default-features --features "llvm-$llvm"
 }
 
-# The linters go below target: they are this project's, not the user's.
-install_lint_tools() {
+# These go below target: they are this project's, not the user's.
+install_tools() {
   local tool crate version command options
-  for tool in "${lint_tools[@]}"; do
+  for tool in "$@"; do
     read -r crate version command options <<<"$tool"
     if [[ "$("$target/tools/bin/$command" --version 2>/dev/null)" == *" $version" ]]; then
       say "$command $version: there already"
     else
-      progress "$command" "compile $crate $version into $target/tools (a linter; some minutes)" \
+      progress "$command" "compile $crate $version into $target/tools (some minutes)" \
         env -u CARGO_TARGET_DIR cargo install "$crate" --version "$version" --locked --force --root "$target/tools" ${options:+"$options"}
     fi
   done
@@ -244,23 +247,28 @@ install_lint_tools() {
 
 lint=
 bench=
+fuzz=
 case "${1:-}" in
   "") ;;
   --lint) lint=yes ;;
   --bench) bench=yes ;;
-  *) fail "unknown argument $1; there are --lint and --bench" ;;
+  --fuzz) fuzz=yes ;;
+  *) fail "unknown argument $1; there are --lint, --bench and --fuzz" ;;
 esac
 if command -v apt-get >/dev/null; then
   [ -z "$lint" ] || packages+=("${lint_packages[@]}")
   [ -z "$bench" ] || packages+=("${bench_packages[@]}")
+  [ -z "$fuzz" ] || packages+=("${fuzz_packages[@]}")
   debian_packages "${packages[@]}"
 else
   commands=()
   [ -z "$lint" ] || commands+=(shellcheck git)
   [ -z "$bench" ] || commands+=(nft iptables ipset xdp-filter)
+  [ -z "$fuzz" ] || commands+=(g++)
   other_packages "${commands[@]}"
 fi
 install_rustup
 install_toolchain
 install_bpf_linker
-[ -z "$lint" ] || install_lint_tools
+[ -z "$lint" ] || install_tools "${lint_tools[@]}"
+[ -z "$fuzz" ] || install_tools "${fuzz_tools[@]}"

@@ -21,6 +21,16 @@ use crate::{
 /// The longest request that a daemon reads, in bytes.
 pub const MAX_REQUEST: usize = 4096;
 
+/// Clients whose requests a daemon reads at the same time; more wait in the
+/// socket's queue. Each takes a descriptor and [`MAX_REQUEST`] bytes.
+pub const MAX_CLIENTS: usize = 256;
+
+/// Clients that a daemon answers at the same time: an answer may be large.
+pub const MAX_ANSWERS: usize = 16;
+
+/// How long a client may take to say what it wants, and again to read the answer.
+pub const CLIENT_TIME: Duration = Duration::from_secs(10);
+
 /// The longest answer that a client reads, in bytes; a full device table fits.
 const MAX_ANSWER: u64 = 64 << 20;
 
@@ -64,6 +74,22 @@ pub enum Request {
         /// Of the update that was looked at, hexadecimal.
         sha256: String,
     },
+}
+
+impl Request {
+    /// What a client sent, with the end of its line: without it the line was too
+    /// long or cut short, and what arrived may look like a request that nobody
+    /// made. The error says why it is none.
+    pub fn from_line(line: &str) -> Result<Self, String> {
+        let Some(line) = line.strip_suffix('\n') else {
+            return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
+        };
+        // Serde takes `["detach"]` for one as well.
+        if !line.trim_start().starts_with('{') {
+            return Err("not an object of JSON".to_owned());
+        }
+        serde_json::from_str(line).map_err(|error| error.to_string())
+    }
 }
 
 /// A change that a command asks for.

@@ -18,11 +18,12 @@ use std::{
     time::Duration,
 };
 
+use monitor::control::MAX_CLIENTS;
 use serde_json::Value;
-use support::lab::{Lab, POLICIES, binary, poll, text};
+use support::lab::{Lab, POLICIES, copy_binary, poll, text};
 
-/// One less than the daemon serves at the same time.
-const SILENT_CLIENTS: usize = 15;
+/// One less than the daemon reads from at the same time.
+const SILENT_CLIENTS: usize = MAX_CLIENTS - 1;
 
 #[test]
 fn what_is_no_request_is_refused_and_changes_nothing() {
@@ -221,7 +222,7 @@ fn json(output: &Output) -> Value {
 fn open_directory(lab: &Lab) {
     let directory = lab.directory.path();
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::copy(binary(), directory.join("monitor")).unwrap();
+    copy_binary(directory);
 }
 
 fn as_nobody(lab: &Lab, verb: &str) -> Output {

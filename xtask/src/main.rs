@@ -3,6 +3,7 @@
 //! emulated machine, for kernels and radios that this machine has not.
 
 mod bench;
+mod fuzz;
 mod lab;
 mod netns;
 mod soak;
@@ -34,6 +35,9 @@ enum Verb {
     /// What packets, look-ups and the control plane cost, beside what one would
     /// use instead; in network namespaces of its own.
     Bench(bench::Plan),
+    /// Bytes of others for everything that reads them, from libFuzzer; damaged
+    /// frames for the kernel program.
+    Fuzz(fuzz::FuzzArguments),
     /// The daemon on a real interface, with the policies that ship.
     Run {
         /// The interface that the devices are on; may be given again.
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
 fn perform(arguments: Arguments) -> anyhow::Result<()> {
     let tree = Tree::with_monitor(arguments.monitor)?;
     match arguments.verb {
+        Verb::Fuzz(plan) => fuzz::run(&tree.root, &plan),
         Verb::Lab => {
             system::become_root()?;
             lab::run(&tree)

@@ -18,19 +18,17 @@ use super::{
     sockets::ControlSocket,
 };
 use crate::{
-    control::{Answer, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_REQUEST, Request},
+    control::{
+        Answer, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS, MAX_CLIENTS,
+        MAX_REQUEST, Request,
+    },
     error_text::error_text,
 };
-
-/// Clients of the control socket that are served at the same time.
-const MAX_CLIENTS: usize = 16;
-
-/// How long a client may take to say what it wants, or to read the answer.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Serves clients until the task is aborted.
 pub(super) async fn serve(core: Arc<Core>, socket: ControlSocket, detached: mpsc::Sender<()>) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let answers = Arc::new(Semaphore::new(MAX_ANSWERS));
     loop {
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
@@ -45,8 +43,9 @@ pub(super) async fn serve(core: Arc<Core>, socket: ControlSocket, detached: mpsc
             }
         };
         let (core, detached) = (Arc::clone(&core), detached.clone());
+        let answers = Arc::clone(&answers);
         tokio::spawn(async move {
-            if let Err(error) = serve_client(&core, client, &detached).await {
+            if let Err(error) = serve_client(&core, client, &answers, &detached).await {
                 debug!("a client of the control socket: {error}");
             }
             drop(slot);
@@ -57,17 +56,20 @@ pub(super) async fn serve(core: Arc<Core>, socket: ControlSocket, detached: mpsc
 async fn serve_client(
     core: &Arc<Core>,
     mut client: UnixStream,
+    answers: &Semaphore,
     detached: &mpsc::Sender<()>,
 ) -> io::Result<()> {
     let may_change = may_change(client.peer_cred()?.uid());
-    let line = time::timeout(CLIENT_TIMEOUT, read_request(&mut client)).await??;
-    let answer = match parse(&line) {
+    let line = time::timeout(CLIENT_TIME, read_request(&mut client)).await??;
+    // Only now: who says nothing keeps nobody waiting.
+    let _turn = answers.acquire().await.map_err(io::Error::other)?;
+    let answer = match Request::from_line(&line) {
         Ok(request) => answer(core, request, may_change).await,
         Err(error) => Answer::Refused(format!("no request: {error}")),
     };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
-    let written = time::timeout(CLIENT_TIMEOUT, client.write_all(&bytes)).await;
+    let written = time::timeout(CLIENT_TIME, client.write_all(&bytes)).await;
     // Also where the client has hung up: a daemon without a filter must end.
     if matches!(answer, Answer::Detached(_)) {
         // Full means that somebody else asked for it as well.
@@ -88,15 +90,6 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
         .read_line(&mut line)
         .await?;
     Ok(line)
-}
-
-/// A line without an end was too long or cut short: what arrived of it may look
-/// like a request that nobody made.
-fn parse(line: &str) -> Result<Request, String> {
-    let Some(line) = line.strip_suffix('\n') else {
-        return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
-    };
-    serde_json::from_str(line).map_err(|error| error.to_string())
 }
 
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {

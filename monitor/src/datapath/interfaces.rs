@@ -14,6 +14,8 @@ use netlink_packet_route::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
+use super::decode::netlink_reply;
+
 /// An interface, as far as the filter cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -33,13 +35,13 @@ pub struct Interface {
 
 /// An address of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct OwnAddress {
+pub struct OwnAddress {
     /// Index of the interface.
-    pub(super) interface: u32,
+    pub interface: u32,
     /// Address.
-    pub(super) address: IpAddr,
+    pub address: IpAddr,
     /// Length of its network's prefix in bits.
-    pub(super) length: u8,
+    pub length: u8,
 }
 
 /// Every interface, in the kernel's order.
@@ -77,26 +79,10 @@ fn dump(
     socket.send(&serialized(request), 0)?;
     loop {
         let (reply, _) = socket.recv_from_full()?;
-        let mut rest = reply.as_slice();
-        while let Some(length) = message_length(rest) {
-            // What the library cannot read is about some other kind of device.
-            if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-                match message.payload {
-                    NetlinkPayload::Done(_) => return Ok(()),
-                    NetlinkPayload::Error(error) => return Err(error.to_io()),
-                    NetlinkPayload::InnerMessage(message) => found(message),
-                    _ => {}
-                }
-            }
-            rest = rest.get(length..).unwrap_or_default();
+        if netlink_reply(&reply, &mut found)? {
+            return Ok(());
         }
     }
-}
-
-/// Bytes to the next message: the first field of the header (netlink(7)), padded to four.
-fn message_length(rest: &[u8]) -> Option<usize> {
-    let length = u32::from_ne_bytes(*rest.first_chunk()?);
-    (length > 0).then(|| (length as usize).next_multiple_of(4))
 }
 
 fn serialized(message: RouteNetlinkMessage) -> Vec<u8> {
@@ -109,7 +95,9 @@ fn serialized(message: RouteNetlinkMessage) -> Vec<u8> {
     bytes
 }
 
-fn interface(link: LinkMessage) -> Interface {
+/// What a message says of an interface.
+#[must_use]
+pub fn interface(link: LinkMessage) -> Interface {
     let mut interface = Interface {
         name: String::new(),
         index: link.header.index,
@@ -152,7 +140,9 @@ const fn mode(hook: XdpAttached) -> Option<Mode> {
     }
 }
 
-fn own_address(message: &AddressMessage) -> Option<OwnAddress> {
+/// What a message says of an address; `None` where it names none.
+#[must_use]
+pub fn own_address(message: &AddressMessage) -> Option<OwnAddress> {
     let attributes = || message.attributes.iter();
     // Where there is a peer, `Address` is the peer's.
     let local = attributes().find_map(|attribute| match attribute {

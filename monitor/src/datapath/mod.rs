@@ -2,6 +2,7 @@
 
 mod attach;
 mod confirm;
+pub mod decode;
 mod detach;
 mod dump;
 mod error;

@@ -27,7 +27,11 @@ use nix::{
     sys::statfs::BPF_FS_MAGIC,
 };
 
-use super::{Error, sys};
+use super::{
+    Error,
+    decode::{generation_number, is_state, linked_interface},
+    sys,
+};
 
 /// How the name of state begins that is on its way out.
 const DISCARDED: &str = "discarded_";
@@ -96,8 +100,7 @@ impl Pins {
     pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, Error> {
         let mut interfaces: Vec<_> = names(&self.links())?
             .iter()
-            .filter_map(|name| String::from_utf8(hex::decode(name).ok()?).ok())
-            .filter(|name| name.len() < libc::IFNAMSIZ)
+            .filter_map(|name| linked_interface(name))
             .collect();
         interfaces.sort();
         Ok(interfaces)
@@ -107,7 +110,7 @@ impl Pins {
     pub(super) fn generations(&self) -> Result<Vec<u64>, Error> {
         let mut numbers: Vec<_> = names(&self.state())?
             .iter()
-            .filter_map(|name| name.strip_prefix("gen-")?.parse().ok())
+            .filter_map(|name| generation_number(name))
             .collect();
         numbers.sort_unstable();
         Ok(numbers)
@@ -356,12 +359,6 @@ fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
             source,
         },
     }
-}
-
-/// `v` and 16 hexadecimal digits.
-fn is_state(name: &str) -> bool {
-    name.strip_prefix('v')
-        .is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 /// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.

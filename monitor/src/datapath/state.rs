@@ -11,6 +11,7 @@ use monitor_common::{
 
 use super::{
     Error,
+    decode::{attach_mode, padded_name},
     object::{self, state},
 };
 use crate::{policy::PolicyName, snapshot::Mode};
@@ -117,7 +118,7 @@ impl State {
         let mut slots = Vec::new();
         for (slot, record) in self.policy_names.iter().enumerate() {
             let record = record.map_err(read(state::POLICY_NAMES))?;
-            let name = unpadded(&record.name);
+            let name = padded_name(&record.name);
             let (false, Ok(slot)) = (name.is_empty(), PolicySlot::try_from(slot)) else {
                 break;
             };
@@ -169,15 +170,11 @@ impl State {
         let mut slots = Vec::new();
         for (slot, record) in (0..).zip(self.interface_names.iter()) {
             let record = record.map_err(read(state::INTERFACE_NAMES))?;
-            let name = unpadded(&record.name);
+            let name = padded_name(&record.name);
             if name.is_empty() {
                 break;
             }
-            let mode = match record.mode {
-                1 => Some(Mode::Native),
-                2 => Some(Mode::Generic),
-                _ => None,
-            };
+            let mode = attach_mode(&record);
             slots.push(InterfaceSlot { slot, name, mode });
         }
         Ok(slots)
@@ -247,11 +244,6 @@ fn padded<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
     bytes[..text.len()].copy_from_slice(text.as_bytes());
     bytes
-}
-
-fn unpadded(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
 fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {

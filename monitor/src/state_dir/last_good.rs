@@ -92,18 +92,7 @@ impl LastGood {
     /// What a daemon kept in `state_dir`; empty where it kept nothing.
     pub fn read(state_dir: &Path) -> Result<Self, StateDirError> {
         let path = state_dir.join(FILE);
-        let unpack = || -> io::Result<Self> {
-            let mut files = BTreeMap::new();
-            for entry in tar::Archive::new(File::open(&path)?).entries()? {
-                let mut entry = entry?;
-                let mut bytes = Vec::new();
-                entry.read_to_end(&mut bytes)?;
-                // An archive has paths without their first slash.
-                files.insert(Path::new("/").join(entry.path()?), bytes);
-            }
-            Ok(Self { files })
-        };
-        match unpack() {
+        match File::open(&path).and_then(Self::unpack) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             unpacked => unpacked.map_err(|source| StateDirError::Io {
                 operation: "read",
@@ -119,12 +108,33 @@ impl LastGood {
         self.files.is_empty()
     }
 
-    /// Keeps it in `state_dir`.
-    pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
-        write(&state_dir.join(FILE), self.packed())
+    /// What an archive holds that [`Self::pack`] made.
+    pub fn unpack(archive: impl io::Read) -> io::Result<Self> {
+        let mut files = BTreeMap::new();
+        for entry in tar::Archive::new(archive).entries()? {
+            let mut entry = entry?;
+            // Others are never packed, and a sparse file is as large as it claims.
+            if !entry.header().entry_type().is_file() {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} is no regular file", entry.path()?.display()),
+                ));
+            }
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes)?;
+            // An archive has paths without their first slash.
+            files.insert(Path::new("/").join(entry.path()?), bytes);
+        }
+        Ok(Self { files })
     }
 
-    fn packed(&self) -> io::Result<Vec<u8>> {
+    /// Keeps it in `state_dir`.
+    pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
+        write(&state_dir.join(FILE), self.pack())
+    }
+
+    /// The archive of it.
+    pub fn pack(&self) -> io::Result<Vec<u8>> {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, bytes) in &self.files {
             let mut header = tar::Header::new_gnu();

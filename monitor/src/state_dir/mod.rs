@@ -17,7 +17,9 @@ use std::{
 pub use edges::{Edge, Edges};
 pub use last_good::{LastGood, Recorder};
 pub use not_confirmed::NotConfirmed;
-pub use runtime::{RUNTIME_FILE, read_runtime, set_runtime_aside, write_runtime};
+pub use runtime::{
+    RUNTIME_FILE, parse_runtime, read_runtime, runtime_text, set_runtime_aside, write_runtime,
+};
 pub use saved::{save, saved_path};
 pub use unfinished::{new_file, remove_unfinished};
 

@@ -15,6 +15,11 @@ pub const RUNTIME_FILE: &str = "runtime.jsonl";
 pub fn read_runtime(state_dir: &Path) -> Result<RuntimeOverlay, StateDirError> {
     let file = state_dir.join(RUNTIME_FILE);
     let text = read(&file)?.unwrap_or_default();
+    parse_runtime(file, &text)
+}
+
+/// The changes that `text` holds, which `file` is to keep.
+pub fn parse_runtime(file: PathBuf, text: &str) -> Result<RuntimeOverlay, StateDirError> {
     let lines = text.lines().zip(1..);
     let changes = lines.map(|(text, line)| {
         serde_json::from_str(text).map_err(|source| StateDirError::Content {
@@ -31,11 +36,16 @@ pub fn read_runtime(state_dir: &Path) -> Result<RuntimeOverlay, StateDirError> {
 
 /// Keeps the changes of `overlay` in its file.
 pub fn write_runtime(overlay: &RuntimeOverlay) -> Result<(), StateDirError> {
+    write(&overlay.file, runtime_text(overlay))
+}
+
+/// The changes of `overlay` as its file holds them.
+pub fn runtime_text(overlay: &RuntimeOverlay) -> serde_json::Result<String> {
     let lines = overlay.changes.iter().map(|change| {
         let line = serde_json::to_string(change)?;
         Ok(line + "\n")
     });
-    write(&overlay.file, lines.collect::<serde_json::Result<String>>())
+    lines.collect()
 }
 
 /// Moves a file that cannot be read out of the way, and returns where to.

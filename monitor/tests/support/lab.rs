@@ -463,6 +463,14 @@ pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_monitor"))
 }
 
+/// Puts the binary into a directory that everybody may look into: it may lie
+/// where others cannot. By another process: while one of this test's threads
+/// has the copy open for writing, what another starts keeps it from running.
+pub(crate) fn copy_binary(directory: &Path) {
+    let (from, to) = (binary().display(), directory.display());
+    sh(&format!("cp {from} {to}/monitor"));
+}
+
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod books;
 pub(crate) mod captures;
+pub(crate) mod damage;
 pub(crate) mod data;
 pub(crate) mod datagrams;
 pub(crate) mod generate;

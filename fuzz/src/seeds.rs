@@ -1,0 +1,54 @@
+//! Where mutations begin.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::Target;
+
+/// Larger files make slow mutations and show nothing that smaller ones do not.
+const LARGEST: u64 = 32 * 1024;
+
+/// The workspace's folder.
+#[must_use]
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The folders and files that hold seeds of a target. Where others have what it
+/// takes, there is no folder of its own in `corpus/`.
+#[must_use]
+pub fn places(target: &Target) -> Vec<PathBuf> {
+    let corpus = root().join("fuzz/corpus").join(target.name);
+    let others = target.seeds.iter().map(|place| root().join(place));
+    let own = corpus.exists().then_some(corpus);
+    own.into_iter().chain(others).collect()
+}
+
+/// The seeds of a target with their paths, in the order of these.
+pub fn read(target: &Target) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    let mut files = Vec::new();
+    for place in places(target) {
+        collect(&place, &mut files)?;
+    }
+    files.sort();
+    let each = files.into_iter().map(|path| {
+        let bytes = fs::read(&path)?;
+        Ok((path, bytes))
+    });
+    each.collect()
+}
+
+fn collect(place: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    let metadata = fs::metadata(place)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", place.display())))?;
+    if !metadata.is_dir() {
+        files.extend((metadata.len() <= LARGEST).then(|| place.to_owned()));
+        return Ok(());
+    }
+    for entry in fs::read_dir(place)? {
+        collect(&entry?.path(), files)?;
+    }
+    Ok(())
+}

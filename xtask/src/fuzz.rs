@@ -1,0 +1,257 @@
+//! Fuzzing for as long as one likes: libFuzzer on what reads bytes of others,
+//! and the kernel program on damaged frames.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+
+/// The target that libFuzzer has no part in.
+const XDP: &str = "xdp";
+
+/// What is kept of a file of the real data as a seed, in bytes.
+const CUT: usize = 4096;
+
+/// The options of `cargo xtask fuzz`.
+#[derive(Args)]
+pub(crate) struct FuzzArguments {
+    /// A folder of fuzz/corpus, `database` or `xdp`; without it, all one after another.
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// How long each runs.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    seconds: u64,
+}
+
+/// How one run went.
+struct Ran {
+    target: String,
+    executions: u64,
+    /// Files with what was found.
+    findings: Vec<PathBuf>,
+}
+
+pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
+    let all = targets(root)?;
+    let wanted = match &arguments.target {
+        Some(name) if all.contains(name) => vec![name.clone()],
+        Some(name) => bail!("--target {name}: there are {}", all.join(", ")),
+        None => all,
+    };
+    if wanted.iter().any(|name| name != XDP) {
+        build(root)?;
+    }
+    let mut failed = false;
+    let mut rows = Vec::new();
+    for name in wanted {
+        let ran = if name == XDP {
+            run_xdp(root, arguments.seconds)
+        } else {
+            run_target(root, &name, arguments.seconds)
+        }?;
+        failed |= !ran.findings.is_empty();
+        rows.push(ran);
+    }
+    print_rows(&rows, arguments.seconds);
+    ensure!(!failed, "something was found");
+    Ok(())
+}
+
+/// Names of all targets, as `fuzz/fuzz_targets` has them.
+fn targets(root: &Path) -> Result<Vec<String>> {
+    let directory = root.join("fuzz/fuzz_targets");
+    let files = fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
+    let mut names = vec![XDP.to_owned()];
+    for file in files {
+        let path = file?.path();
+        names.extend(path.file_stem().and_then(OsStr::to_str).map(str::to_owned));
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Cargo's, as `xtask/setup.sh` finds it too.
+fn target_directory(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+fn directory(root: &Path) -> PathBuf {
+    target_directory(root).join("fuzz")
+}
+
+/// Builds all fuzzers with the pinned toolchain; `RUSTC_BOOTSTRAP` lets it have
+/// the sanitizer, which is not stable.
+fn build(root: &Path) -> Result<()> {
+    perform(Command::new(root.join("xtask/setup.sh")).arg("--fuzz"))?;
+    let mut command = Command::new(target_directory(root).join("tools/bin/cargo-fuzz"));
+    command
+        .args(["fuzz", "build", "--debug-assertions", "--no-cfg-fuzzing"])
+        .args(["--features", "libfuzzer", "--target-dir"])
+        .arg(directory(root))
+        .env("RUSTC_BOOTSTRAP", "1")
+        .current_dir(root);
+    perform(&mut command)
+}
+
+fn run_target(root: &Path, name: &str, seconds: u64) -> Result<Ran> {
+    let directory = directory(root);
+    let corpus = directory.join("corpus").join(name);
+    let artifacts = directory.join("artifacts").join(name);
+    fs::create_dir_all(&corpus)?;
+    fs::create_dir_all(&artifacts)?;
+    let mut command = Command::new(binary(&directory, name)?);
+    command
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-artifact_prefix={}/", artifacts.display()))
+        // A second is long for a few kilobytes; a gateway's memory is small.
+        .args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
+        .arg("-max_len=8192")
+        .arg(corpus)
+        .args(seeds(root, name)?);
+    let lines = lines_of(&mut command)?;
+    let executions = lines.iter().rev().find_map(|line| {
+        let count = line.strip_prefix("stat::number_of_executed_units:")?;
+        count.trim().parse().ok()
+    });
+    Ok(Ran {
+        target: name.to_owned(),
+        executions: executions.unwrap_or_default(),
+        findings: findings(&artifacts)?,
+    })
+}
+
+fn binary(directory: &Path, name: &str) -> Result<PathBuf> {
+    let triple = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let binary = directory.join(triple).join("release").join(name);
+    ensure!(binary.exists(), "{} was not built", binary.display());
+    Ok(binary)
+}
+
+/// What is committed, and the beginnings of real data where that is there.
+fn seeds(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
+    let target = monitor_fuzz::TARGETS
+        .iter()
+        .find(|target| target.name == name);
+    let target = target.with_context(|| format!("monitor-fuzz has no target {name}"))?;
+    let mut places: Vec<PathBuf> = monitor_fuzz::seeds::places(target)
+        .into_iter()
+        .filter(|place| place.is_dir())
+        .collect();
+    let data = env::var_os("MONITOR_TEST_DATA");
+    let data = data.map_or_else(|| root.join("../shared/data"), PathBuf::from);
+    let from = match name {
+        "capture" => data.join("captures"),
+        "list" | "feed" => data.join("ranges"),
+        _ => return Ok(places),
+    };
+    if from.is_dir() {
+        let cut = directory(root).join("real").join(name);
+        cut_all(&from, &cut)?;
+        places.push(cut);
+    }
+    Ok(places)
+}
+
+fn cut_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    for file in fs::read_dir(from)? {
+        let path = file?.path();
+        if let Some(name) = path.file_name().filter(|_| path.is_file()) {
+            let mut bytes = fs::read(&path)?;
+            bytes.truncate(CUT);
+            fs::write(to.join(name), bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn findings(directory: &Path) -> Result<Vec<PathBuf>> {
+    let files = fs::read_dir(directory)?.map(|file| Ok(file?.path()));
+    let mut found = files.collect::<Result<Vec<_>>>()?;
+    found.sort();
+    Ok(found)
+}
+
+/// The test of `monitor` that does the same, for longer.
+fn run_xdp(root: &Path, seconds: u64) -> Result<Ran> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .args([
+            "test",
+            "--release",
+            "--package",
+            "monitor",
+            "--test",
+            "hostile_frames",
+        ])
+        .args(["--", "--nocapture", "damaged_real_frames"])
+        .env("MONITOR_FUZZ_SECONDS", seconds.to_string())
+        .current_dir(root);
+    let lines = lines_of(&mut command)?;
+    let executions = lines.iter().find_map(|line| {
+        let (_, count) = line.split_once("executions: ")?;
+        count.trim().parse().ok()
+    });
+    Ok(Ran {
+        target: XDP.to_owned(),
+        executions: executions.context("the test did not say how many frames it ran")?,
+        findings: Vec::new(),
+    })
+}
+
+/// Runs a command, shows what it writes to either output, and returns that.
+/// A fuzzer that found something fails; what it found is in its files.
+fn lines_of(command: &mut Command) -> Result<Vec<String>> {
+    let shown = crate::system::display(command);
+    println!("{shown}");
+    let (reader, writer) = std::io::pipe()?;
+    command
+        .stdin(Stdio::null())
+        .stdout(writer.try_clone()?)
+        .stderr(writer);
+    let mut child = command.spawn().with_context(|| shown.clone())?;
+    // Its copies of the pipe's end would keep the reading from ending.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut lines = Vec::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).into_owned();
+        println!("{line}");
+        lines.push(line);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        println!("{shown}: {status}");
+    }
+    Ok(lines)
+}
+
+fn perform(command: &mut Command) -> Result<()> {
+    let shown = crate::system::display(command);
+    let status = command.status().with_context(|| shown.clone())?;
+    ensure!(status.success(), "{shown}: {status}");
+    Ok(())
+}
+
+fn print_rows(rows: &[Ran], seconds: u64) {
+    println!(
+        "\n{:10} {:>12} {:>8}  ({seconds} s each)",
+        "target", "executions", "findings"
+    );
+    for row in rows {
+        let (name, found) = (&row.target, row.findings.len());
+        println!("{name:10} {:>12} {found:>8}", row.executions);
+        for file in &row.findings {
+            println!("  {}", file.display());
+        }
+    }
+    let sum: u64 = rows.iter().map(|row| row.executions).sum();
+    println!("{:10} {sum:>12}", "sum");
+}
