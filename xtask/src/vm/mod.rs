@@ -28,7 +28,8 @@ use crate::vm::tools::Tools;
 const TOOLS_FROM: &str = Version::V6_12.suite();
 /// An emulated machine starts in about half a minute.
 const START: Duration = Duration::from_secs(120);
-const EACH: Duration = Duration::from_secs(120);
+/// One of them waits half a minute for a time that must pass.
+const EACH: Duration = Duration::from_secs(180);
 
 /// What to run, and on which kernel.
 #[derive(clap::Args)]
