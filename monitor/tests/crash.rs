@@ -155,8 +155,8 @@ impl Trial {
         assert_gone(&self.all);
         let (kills, missed, sent) = (self.kills, self.missed, self.books.sent);
         println!("{what}: killed at {kills} calls, {missed} not reached, {sent} packets sent");
-        // Threads wake each other or do not, as it happens.
-        assert!(missed * 10 <= kills.max(20), "{missed} calls missed");
+        // What a daemon keeps it may have written before strace saw it, or after.
+        assert!(missed * 10 <= kills.max(40), "{missed} calls missed");
     }
 }
 
