@@ -6,10 +6,21 @@ mod data;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::{collections::HashSet, fs, net::IpAddr};
+use std::{
+    collections::HashSet,
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
+use aya::{
+    Pod,
+    maps::{
+        MapData, MapError,
+        lpm_trie::{Key, LpmTrie},
+    },
+};
 use monitor::{
-    compile::{Ruleset, compile},
+    compile::{Prefix, Ruleset, compile},
     datapath::{FrameOutcome, Sandbox},
     policy::{Disk, load},
 };
@@ -21,6 +32,81 @@ use support::{
 };
 
 const FRAMES: usize = 2_000;
+
+/// Policies of the second test, each with the prefixes of every ninth line.
+const POLICIES: usize = 9;
+/// `BPF_F_NO_PREALLOC` (linux/bpf.h); the kernel's trie wants it.
+const NO_PREALLOC: u32 = 1;
+
+/// `BPF_MAP_TYPE_LPM_TRIE` shares no line with what is compared with it.
+#[test]
+fn the_kernels_own_trie_finds_the_same_policies() {
+    let Some(ranges) = data::ranges() else {
+        return;
+    };
+    let tables = ["asn-v4-cidr.txt.gz", "asn-v6-cidr.txt.gz"];
+    let list = tables
+        .map(|table| data::prefixes(&ranges.join(table)))
+        .concat();
+    let lines: Vec<&str> = list.lines().collect();
+    let blocks: Vec<Block> = lines.iter().map(|line| line.parse().unwrap()).collect();
+    let lists: Vec<String> = (0..POLICIES)
+        .map(|first| {
+            let lines: Vec<_> = lines
+                .iter()
+                .skip(first)
+                .step_by(POLICIES)
+                .copied()
+                .collect();
+            lines.join("\n")
+        })
+        .collect();
+    let ruleset = ruleset_of(&lists);
+    assert!(ruleset.match_sets.len() > POLICIES, "no prefixes overlap");
+
+    let oracle = (
+        lpm_trie(&ruleset.ipv4, Ipv4Addr::octets),
+        lpm_trie(&ruleset.ipv6, Ipv6Addr::octets),
+    );
+    let mut sandbox =
+        Sandbox::new(&ruleset, "wlan0").expect("load the program (this test needs root)");
+    let mut random = generator();
+    let mut found = 0;
+    for _ in 0..FRAMES {
+        let destination = destination(&mut random, &blocks);
+        let match_set = match destination {
+            IpAddr::V4(address) => oracle.0.get(&Key::new(32, address.octets()), 0),
+            IpAddr::V6(address) => oracle.1.get(&Key::new(128, address.octets()), 0),
+        };
+        let matched = match match_set {
+            Ok(id) => ruleset.match_sets[usize::try_from(id).unwrap()].clone(),
+            Err(MapError::KeyNotFound) => Vec::new(),
+            Err(error) => panic!("{destination}: {error}"),
+        };
+        found += usize::from(!matched.is_empty());
+        let outcome = sandbox.run(&Builder::new(destination).build()).unwrap();
+        let expected = FrameOutcome::Parsed {
+            matched,
+            dropped: false,
+        };
+        assert_eq!(outcome, expected, "{destination}");
+    }
+    let few = found < FRAMES / 10 || found > FRAMES * 9 / 10;
+    assert!(!few, "{found} of {FRAMES} are inside");
+}
+
+fn lpm_trie<A, K: Pod>(
+    prefixes: &[Prefix<A>],
+    octets: impl Fn(&A) -> K,
+) -> LpmTrie<MapData, K, u32> {
+    let capacity = u32::try_from(prefixes.len()).unwrap();
+    let mut trie = LpmTrie::create(capacity, NO_PREALLOC).unwrap();
+    for prefix in prefixes {
+        let key = Key::new(prefix.length.into(), octets(&prefix.address));
+        trie.insert(&key, &prefix.match_set, 0).unwrap();
+    }
+    trie
+}
 
 /// The kernel, the ruleset and a search by every length give the same answer.
 #[test]
@@ -71,9 +157,19 @@ fn assert_counted(sandbox: &Sandbox, matched: usize) {
 
 /// One policy that counts all of it.
 fn ruleset(list: &str) -> Ruleset {
+    ruleset_of(&[list.to_owned()])
+}
+
+/// A policy that counts for each list.
+fn ruleset_of(lists: &[String]) -> Ruleset {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("list.txt"), list).unwrap();
-    let policies = "version: 1\npolicies:\n  - name: routed\n    action: count\n    destinations: [{list: list.txt}]\n";
+    let mut policies = "version: 1\npolicies:\n".to_owned();
+    for (number, list) in lists.iter().enumerate() {
+        fs::write(directory.path().join(format!("{number}.txt")), list).unwrap();
+        policies += &format!(
+            "  - {{name: routed-{number}, action: count, destinations: [{{list: {number}.txt}}]}}\n"
+        );
+    }
     let file = directory.path().join("policies.yaml");
     fs::write(&file, policies).unwrap();
     let loaded = load(&[file], &Disk);
