@@ -130,7 +130,10 @@ impl Trial {
         );
         for error in ["EPERM", "ENOMEM", "ENOSPC"] {
             let failed = self.outcomes.get(&(error, "failed"));
-            assert!(failed >= Some(&2), "hardly a refusal by {error} was noticed");
+            assert!(
+                failed >= Some(&2),
+                "hardly a refusal by {error} was noticed"
+            );
         }
     }
 }

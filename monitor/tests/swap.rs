@@ -67,11 +67,11 @@ fn swap_under_load(mode: &str) {
     for (_, arrived) in [blocked, blocked2] {
         assert_eq!(arrived.load(Ordering::Relaxed), 0);
     }
-    let made = lab.generation("wlan0").unwrap() - first;
-    assert!(made >= swaps().div_ceil(2), "only {made} generations");
+    let swapped = lab.generation("wlan0").unwrap() - first;
+    assert!(swapped >= swaps().div_ceil(2), "only {swapped} generations");
     check_counters(&lab, sent);
     println!(
-        "{mode}: {made} swaps on two interfaces, {} packets",
+        "{mode}: {swapped} swaps on two interfaces, {} packets",
         4 * sent
     );
     daemon.kill();

@@ -209,8 +209,8 @@ fn exchange((sender, receiver): &(RawSocket, RawSocket), frames: &[Frame]) -> Ve
     }
     let mut arrived = vec![false; frames.len()];
     while !arrived.last().unwrap() {
-        let received = receiver.receive();
-        if let Some(index) = frames.iter().position(|frame| frame.bytes == received) {
+        let bytes = receiver.receive();
+        if let Some(index) = frames.iter().position(|frame| frame.bytes == bytes) {
             assert!(!arrived[index], "a frame came twice");
             arrived[index] = true;
         }

@@ -193,10 +193,10 @@ fn packet_socket(
 
 /// UDP to the discard port; the last byte tells the kind.
 fn frame(kind: &Kind, number: u8) -> Vec<u8> {
+    const LENGTH: u16 = 12;
     let payload = [0xa5, 0xa5, 0xa5, number];
-    let length = 8 + payload.len() as u16;
     let mut udp = Vec::from(&[0x30, 0x39, 0, 9][..]);
-    udp.extend(length.to_be_bytes());
+    udp.extend(LENGTH.to_be_bytes());
     // No checksum: nobody but the filter reads it.
     udp.extend([0, 0]);
     udp.extend(payload);
@@ -208,13 +208,13 @@ fn frame(kind: &Kind, number: u8) -> Vec<u8> {
     match kind.address {
         IpAddr::V4(address) => {
             frame.extend([8, 0, 0x45, 0]);
-            frame.extend((20 + length).to_be_bytes());
+            frame.extend((20 + LENGTH).to_be_bytes());
             frame.extend([0, 0, 0, 0, 64, 17, 0, 0, 192, 168, 50, 10]);
             frame.extend(address.octets());
         }
         IpAddr::V6(address) => {
             frame.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            frame.extend(length.to_be_bytes());
+            frame.extend(LENGTH.to_be_bytes());
             frame.extend([17, 64]);
             frame.extend(Ipv6Addr::new(0x2001, 0xdb8, 0x50, 0, 0, 0, 0, 10).octets());
             frame.extend(address.octets());

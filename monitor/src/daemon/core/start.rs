@@ -107,10 +107,7 @@ impl Core {
         let feeds = lock(&self.current).feeds.clone();
         self.note_feeds(&feeds);
         self.keep_edges(&lock(&self.current), moment);
-        let waiting = match &*lock(&self.filter) {
-            Some(filter) => self.waiting(filter, None),
-            None => return None,
-        };
+        let waiting = self.waiting(lock(&self.filter).as_ref()?, None);
         match waiting {
             Ok(waiting) => {
                 lock(&self.current).waiting = waiting;
