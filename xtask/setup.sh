@@ -175,7 +175,7 @@ install_rustup() {
     progress rustup "apt-get install rustup (it installs the Rust that this project names)" \
       apt install -y --no-install-recommends --no-remove rustup
   else
-    progress rustup "fetch rustup from sh.rustup.rs into $cargo_bin (it installs the Rust that this project names)" \
+    progress rustup "fetch rustup from static.rust-lang.org into $cargo_bin (it installs the Rust that this project names)" \
       fetch_rustup
   fi
 }
@@ -187,10 +187,36 @@ debian_has_rustup() {
   has_candidate rustup
 }
 
+# The program itself, not the script that chooses one: it lies where the Rust comes
+# from as well, and with its checksum.
 fetch_rustup() {
-  local script
-  script=$(curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs) || return 1
-  printf '%s\n' "$script" | sh -s -- -y --no-modify-path --default-toolchain none --profile minimal
+  local from folder status=0
+  from="${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/dist/$(rust_platform)" || return 1
+  folder=$(mktemp -d) || return 1
+  verified_rustup "$from" "$folder" &&
+    "$folder/rustup-init" -y --no-modify-path --default-toolchain none --profile minimal || status=$?
+  rm -rf "$folder"
+  return "$status"
+}
+
+verified_rustup() {
+  local expected
+  curl --proto '=https' --tlsv1.2 -sSf -o "$2/rustup-init" "$1/rustup-init" || return 1
+  expected=$(curl --proto '=https' --tlsv1.2 -sSf "$1/rustup-init.sha256") || return 1
+  printf '%s  %s\n' "${expected%% *}" "$2/rustup-init" | sha256sum --check --quiet || return 1
+  chmod +x "$2/rustup-init"
+}
+
+# As Rust names it.
+rust_platform() {
+  case "$(uname -m)" in
+    x86_64 | aarch64 | riscv64) echo "$(uname -m | sed 's/^riscv64$/riscv64gc/')-unknown-linux-gnu" ;;
+    armv7l) echo armv7-unknown-linux-gnueabihf ;;
+    *)
+      echo "no rustup is known for $(uname -m): see https://rustup.rs" >&2
+      return 1
+      ;;
+  esac
 }
 
 # Named in full: `rustup toolchain install` alone reads the file since 1.28 only,
