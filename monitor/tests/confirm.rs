@@ -379,6 +379,27 @@ fn a_reload_that_fails_changes_nothing_of_it() {
     }
 }
 
+/// What fails before the kernel is told must not make files good that nobody
+/// confirmed.
+#[test]
+fn a_start_that_fails_does_not_forget_that_files_were_not_confirmed() {
+    let lab = Lab::new("forgets");
+    let daemon = start(&lab, &[]);
+    lab.write_policies(&passing());
+    verb(&lab, &["reload", "--confirm", LONG]);
+    daemon.kill();
+    verb(&lab, &["detach"]);
+    lab.gateway.ip("link add br0 type bridge");
+    lab.gateway.ip("link set wlan0 master br0");
+    let both = ["--interface", "wlan0", "--interface", "br0"];
+    let said = refused(&lab, &[&both[..], &["--confirm", LONG]].concat());
+    assert!(said.contains("wlan0 is a port of the bridge br0"), "{said}");
+    lab.gateway.ip("link set wlan0 nomaster");
+    let _next = start(&lab, &[]);
+    assert_eq!(action(&lab), "drop");
+    assert!(is_rolled_back(&lab));
+}
+
 /// Files are loaded by command alone, so that a test says when.
 fn start(lab: &Lab, arguments: &[&str]) -> Daemon {
     lab.start(&[&["--mode", "generic", "--no-watch"], arguments].concat())

@@ -99,6 +99,26 @@ pub(super) fn not_confirmed(deadline: Deadline) -> NotConfirmed {
     }
 }
 
+/// Does what puts a ruleset in force that waits, with that kept before the kernel
+/// is told. Where it fails, what was kept before is kept again: it may be that
+/// the files were not confirmed earlier.
+pub(super) fn kept_while<T>(
+    state_dir: &Path,
+    deadline: Deadline,
+    work: impl FnOnce() -> Result<T, LoadError>,
+) -> Result<T, LoadError> {
+    let before = NotConfirmed::read(state_dir)?;
+    not_confirmed(deadline).write(state_dir)?;
+    let done = work();
+    if done.is_err() {
+        match before {
+            Some(before) => before.write(state_dir)?,
+            None => NotConfirmed::remove(state_dir)?,
+        }
+    }
+    done
+}
+
 /// What became of files that were not confirmed, and what to do.
 pub(super) fn rolled_back(kept: &NotConfirmed) -> String {
     format!(
@@ -133,19 +153,10 @@ impl Core {
         // What comes back must be known to the next daemon as well.
         self.keep_last_good()?;
         let deadline = Deadline::after(within);
-        let state_dir = &self.settings.state_dir;
-        let kept_before = NotConfirmed::read(state_dir)?;
-        not_confirmed(deadline).write(state_dir)?;
-        let applied = match filter.apply(&request(&self.settings, ruleset, Some(deadline))) {
-            Ok(applied) => applied,
-            Err(error) => {
-                match kept_before {
-                    Some(kept) => kept.write(state_dir)?,
-                    None => NotConfirmed::remove(state_dir)?,
-                }
-                return Err(error.into());
-            }
-        };
+        let request = request(&self.settings, ruleset, Some(deadline));
+        let applied = kept_while(&self.settings.state_dir, deadline, || {
+            Ok(filter.apply(&request)?)
+        })?;
         let mut current = lock(&self.current);
         let before = match current.trial.take() {
             Some(trial) => trial.before,

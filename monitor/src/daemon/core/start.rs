@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::{
     Core, Current, LoadError,
-    confirm::{Before, Found, Trial, not_confirmed, rolled_back},
+    confirm::{Before, Found, Trial, kept_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
     lock, now, request,
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock,
     config::Settings,
-    datapath::{Applied, Deadline, Filter, OtherVersions, Reader},
+    datapath::{Applied, Deadline, Filter, OtherVersions, Reader, Request},
     error_text::error_text,
     feeds::DiskAndFeeds,
     policy::{Feed, Moment, RuntimeOverlay},
@@ -196,18 +196,12 @@ impl Start<'_> {
             Some(_) => confirmed(self.settings, self.runtime, self.moment)?,
             None => None,
         };
-        let saved = self.keep(deadline, filter)?;
         let request = request(self.settings, &begin.usable.ruleset, deadline);
-        let mut applied = match filter.apply(&request) {
-            Ok(applied) => applied,
-            Err(error) => {
-                if matches!(begin.wait, Some(Wait::For(_))) {
-                    NotConfirmed::remove(&self.settings.state_dir)?;
-                }
-                return Err(error.into());
-            }
+        let mut replace = || self.replace(filter, &request);
+        let applied = match deadline {
+            Some(deadline) => kept_while(&self.settings.state_dir, deadline, replace)?,
+            None => replace()?,
         };
-        applied.notes.extend(saved.finish(filter));
         // Nothing comes back where nothing was, whatever was good long ago.
         let before = before.filter(|_| applied.has_previous);
         let trial = deadline.map(|deadline| Trial {
@@ -217,13 +211,13 @@ impl Start<'_> {
         Ok((applied, trial))
     }
 
-    /// Before the kernel is told: whoever is interrupted has neither taken the
-    /// files for good nor lost a count.
-    fn keep(&self, deadline: Option<Deadline>, filter: &Filter) -> Result<Saved, LoadError> {
-        if let Some(deadline) = deadline {
-            not_confirmed(deadline).write(&self.settings.state_dir)?;
-        }
-        Saved::new(filter, self.settings, self.moment)
+    /// Saves what another version counted before the kernel is told: whoever is
+    /// interrupted has lost no count.
+    fn replace(&self, filter: &mut Filter, request: &Request<'_>) -> Result<Applied, LoadError> {
+        let saved = Saved::new(filter, self.settings, self.moment)?;
+        let mut applied = filter.apply(request)?;
+        applied.notes.extend(saved.finish(filter));
+        Ok(applied)
     }
 }
 
