@@ -20,7 +20,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use support::{
-    books::{BOTH, Books, FIRST, InForce, quiet_lab, wait_for_pid, wait_until_kept},
+    books::{BOTH, Books, InForce, lab_in_force, wait_for_pid, wait_until_kept},
     lab::{Daemon, Lab, binary, poll},
     objects::{self, Objects, assert_gone, assert_like},
     strace::{Attached, Call, Fault, Plan, calls, chosen, traced},
@@ -47,11 +47,7 @@ struct Trial {
 impl Trial {
     /// With the first ruleset in force, and the daemon that put it there.
     fn new(test: &str) -> (Self, Daemon) {
-        let (lab, mut books) = quiet_lab(test);
-        lab.write_policies(FIRST);
-        let daemon = lab.start(&BOTH);
-        assert_eq!(books.probe(), [InForce::First; 2]);
-        wait_until_kept(&lab);
+        let (lab, books, daemon) = lab_in_force(test);
         let reference = Objects::of(&lab);
         assert_eq!(reference.programs.len(), 2, "{reference:#?}");
         let trial = Self {

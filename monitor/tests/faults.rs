@@ -15,7 +15,7 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    books::{BOTH, Books, FIRST, InForce, quiet_lab, wait_for_pid, wait_until_kept},
+    books::{BOTH, Books, InForce, lab_in_force, wait_for_pid, wait_until_kept},
     lab::{Daemon, Lab, poll, poll_long},
     objects::{Objects, assert_gone, assert_like},
     strace::{Attached, Call, Fault, Plan, calls, refusable, traced},
@@ -43,11 +43,7 @@ struct Trial {
 
 impl Trial {
     fn new(test: &str) -> (Self, Daemon) {
-        let (lab, mut books) = quiet_lab(test);
-        lab.write_policies(FIRST);
-        let daemon = lab.start(&BOTH);
-        assert_eq!(books.probe(), [InForce::First; 2]);
-        wait_until_kept(&lab);
+        let (lab, books, daemon) = lab_in_force(test);
         let trial = Self {
             reference: Objects::of(&lab),
             lab,

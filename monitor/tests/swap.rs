@@ -15,8 +15,8 @@ use std::{
     thread,
 };
 
-use serde_json::Value;
 use support::{
+    books::assert_devices_add_up,
     datagrams::{count_arrivals, send_until},
     lab::{BLOCKED, Lab, OPEN, POLICIES, poll, text},
 };
@@ -134,14 +134,7 @@ fn check_counters(lab: &Lab, sent: u64) {
     };
     assert_eq!([dropped(0, "ipv4"), dropped(0, "ipv6")], [sent, 0]);
     assert_eq!([dropped(1, "ipv4"), dropped(1, "ipv6")], [0, sent]);
-    for policy in status["policies"].as_array().unwrap() {
-        let devices = policy["devices"].as_array().unwrap();
-        for verdict in ["passed", "dropped"] {
-            let of = |counts: &Value| counts[verdict]["packets"].as_u64().unwrap();
-            let devices: u64 = devices.iter().map(|device| of(&device["matched"])).sum();
-            assert_eq!(devices + of(&policy["other"]), of(&policy["matched"]));
-        }
-    }
+    assert_devices_add_up(&status);
 }
 
 /// What interfaces and sockets lost by themselves.

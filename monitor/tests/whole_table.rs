@@ -42,13 +42,9 @@ const NO_PREALLOC: u32 = 1;
 /// `BPF_MAP_TYPE_LPM_TRIE` shares no line with what is compared with it.
 #[test]
 fn the_kernels_own_trie_finds_the_same_policies() {
-    let Some(ranges) = data::ranges() else {
+    let Some(list) = whole_table() else {
         return;
     };
-    let tables = ["asn-v4-cidr.txt.gz", "asn-v6-cidr.txt.gz"];
-    let list = tables
-        .map(|table| data::prefixes(&ranges.join(table)))
-        .concat();
     let lines: Vec<&str> = list.lines().collect();
     let blocks: Vec<Block> = lines.iter().map(|line| line.parse().unwrap()).collect();
     let lists: Vec<String> = (0..POLICIES)
@@ -96,6 +92,14 @@ fn the_kernels_own_trie_finds_the_same_policies() {
     assert!(enough.contains(&found), "{found} of {FRAMES} are inside");
 }
 
+/// Both families, a prefix a line; `None` where the data is not there.
+fn whole_table() -> Option<String> {
+    let ranges = data::ranges()?;
+    let tables = ["asn-v4-cidr.txt.gz", "asn-v6-cidr.txt.gz"];
+    let prefixes = tables.map(|table| data::prefixes(&ranges.join(table)));
+    Some(prefixes.concat())
+}
+
 fn lpm_trie<A, K: Pod>(
     prefixes: &[Prefix<A>],
     octets: impl Fn(&A) -> K,
@@ -112,13 +116,9 @@ fn lpm_trie<A, K: Pod>(
 /// The kernel, the ruleset and a search by every length give the same answer.
 #[test]
 fn the_kernel_finds_in_the_whole_table_what_is_in_it() {
-    let Some(ranges) = data::ranges() else {
+    let Some(list) = whole_table() else {
         return;
     };
-    let tables = ["asn-v4-cidr.txt.gz", "asn-v6-cidr.txt.gz"];
-    let list = tables
-        .map(|table| data::prefixes(&ranges.join(table)))
-        .concat();
     let blocks: Vec<Block> = list.lines().map(|line| line.parse().unwrap()).collect();
     let table = Table::new(&blocks);
     let ruleset = ruleset(&list);

@@ -4,6 +4,8 @@
 #![no_std]
 #![no_main]
 
+#[path = "../many.rs"]
+mod many;
 #[path = "../maps.rs"]
 #[expect(dead_code, reason = "only the trie's are used")]
 mod maps;
@@ -17,11 +19,11 @@ use core::ffi::c_void;
 use aya_ebpf::{
     Global,
     bindings::{BPF_F_MMAPABLE, xdp_action},
-    helpers::generated::bpf_loop,
     macros::{map, xdp},
     maps::{Array, LpmTrie, lpm_trie::Key},
     programs::XdpContext,
 };
+use many::Place;
 
 /// IPv6 destinations as their halves, host order.
 #[map(name = "DESTINATIONS")]
@@ -37,24 +39,6 @@ static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 #[map(name = "LPM_V6")]
 static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
 
-/// What one run does. The verifier knows nothing of it, and so does not follow
-/// every single round of the loop.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Run {
-    /// The first destination.
-    first: u32,
-    /// 1: which destination is next depends on what became of the last.
-    chained: u32,
-}
-
-#[map(name = "RUN")]
-static RUN: Array<Run> = Array::with_max_entries(1, 0);
-
-/// What became of all look-ups, so that none is left out.
-#[map(name = "SUM")]
-static SUM: Array<u64> = Array::with_max_entries(1, 0);
-
 /// What is done with a destination: nothing, the trie, the kernel's trie.
 #[unsafe(no_mangle)]
 static METHOD: Global<u32> = Global::new(0);
@@ -63,49 +47,22 @@ static METHOD: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static IPV6: Global<u32> = Global::new(0);
 
-/// Zero, which nobody knows who compiles this.
-#[unsafe(no_mangle)]
-static NO_BITS: Global<u32> = Global::new(0);
-
-/// Destinations of one run, a power of two.
-#[unsafe(no_mangle)]
-static COUNT: Global<u32> = Global::new(0);
-
 const NOTHING: u32 = 0;
 const TRIE: u32 = 1;
 
-struct State {
-    run: Run,
-    next: u32,
-    sum: u64,
-}
-
 #[xdp]
 fn lookup(_ctx: XdpContext) -> u32 {
-    let Some(run) = RUN.get(0) else {
+    let Some(mut place) = Place::begin() else {
         return xdp_action::XDP_ABORTED;
     };
-    let mut state = State {
-        run: *run,
-        next: run.first,
-        sum: 0,
-    };
-    // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
-    // and the state lives longer than the call.
-    unsafe {
-        bpf_loop(COUNT.load(), one as *mut c_void, (&raw mut state).cast(), 0);
-    }
-    if let Some(sum) = SUM.get_ptr_mut(0) {
-        // SAFETY: one run at a time.
-        unsafe { *sum = state.sum };
-    }
-    xdp_action::XDP_PASS
+    many::each(one, &mut place);
+    place.end()
 }
 
-extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
-    // SAFETY: it is the state of `lookup`.
-    let state = unsafe { &mut *state.cast::<State>() };
-    let at = state.run.first + (state.next & (COUNT.load() - 1));
+extern "C" fn one(_index: u32, place: *mut c_void) -> i64 {
+    // SAFETY: it is that of `lookup`.
+    let place = unsafe { &mut *place.cast::<Place>() };
+    let at = place.index();
     let answer = if IPV6.load() == 0 {
         let Some(destination) = DESTINATIONS_V4.get(at) else {
             return 1;
@@ -117,13 +74,7 @@ extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
         };
         ipv6(destination)
     };
-    state.sum += u64::from(answer);
-    let chain = if state.run.chained == 0 {
-        0
-    } else {
-        answer & NO_BITS.load()
-    };
-    state.next += 1 + chain;
+    place.advance(answer);
     0
 }
 

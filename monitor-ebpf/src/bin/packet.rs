@@ -5,6 +5,7 @@
 #![no_main]
 
 #[path = "../account.rs"]
+#[expect(dead_code, reason = "the log is not measured")]
 mod account;
 #[path = "../confirm.rs"]
 #[expect(dead_code, reason = "there is no program before this one")]
@@ -15,6 +16,8 @@ mod decide;
 mod frame;
 #[path = "../lookup.rs"]
 mod lookup;
+#[path = "../many.rs"]
+mod many;
 #[path = "../maps.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod maps;
@@ -34,13 +37,13 @@ use core::ffi::c_void;
 use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_action,
-    helpers::generated::bpf_loop,
     macros::{map, xdp},
     maps::Array,
     programs::XdpContext,
 };
 use decide::{Outcome, Verdict, decide};
 use frame::Frame;
+use many::Place;
 use parse::Destination;
 
 const HEADERS: usize = 34;
@@ -52,35 +55,9 @@ const DESTINATION: usize = 30;
 #[map(name = "DESTINATIONS")]
 static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(1, 0);
 
-/// What one run does. The verifier knows nothing of it, and so does not follow
-/// every single round of the loop.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Run {
-    /// The first destination.
-    first: u32,
-    /// 1: which destination is next depends on what became of the last.
-    chained: u32,
-}
-
-#[map(name = "RUN")]
-static RUN: Array<Run> = Array::with_max_entries(1, 0);
-
-/// What became of all frames, so that nothing is left out.
-#[map(name = "SUM")]
-static SUM: Array<u64> = Array::with_max_entries(1, 0);
-
 /// After which stage a frame is left.
 #[unsafe(no_mangle)]
 static STAGE: Global<u32> = Global::new(0);
-
-/// Zero, which nobody knows who compiles this.
-#[unsafe(no_mangle)]
-static NO_BITS: Global<u32> = Global::new(0);
-
-/// Destinations of one run, a power of two.
-#[unsafe(no_mangle)]
-static COUNT: Global<u32> = Global::new(0);
 
 /// The frame is written, and nothing more.
 const WRITE: u32 = 0;
@@ -90,9 +67,7 @@ const INTERFACE: u32 = 3;
 
 struct State {
     context: *mut c_void,
-    run: Run,
-    next: u32,
-    sum: u64,
+    place: Place,
 }
 
 #[xdp]
@@ -101,43 +76,26 @@ struct State {
     reason = "the `xdp` macro hands it over by value"
 )]
 fn packet(ctx: XdpContext) -> u32 {
-    let Some(run) = RUN.get(0) else {
+    let Some(place) = Place::begin() else {
         return xdp_action::XDP_ABORTED;
     };
     let mut state = State {
         context: ctx.as_ptr(),
-        run: *run,
-        next: run.first,
-        sum: 0,
+        place,
     };
-    // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
-    // and the state lives longer than the call.
-    unsafe {
-        bpf_loop(COUNT.load(), one as *mut c_void, (&raw mut state).cast(), 0);
-    }
-    if let Some(sum) = SUM.get_ptr_mut(0) {
-        // SAFETY: one run at a time.
-        unsafe { *sum = state.sum };
-    }
-    xdp_action::XDP_PASS
+    many::each(one, &mut state);
+    state.place.end()
 }
 
 extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
     // SAFETY: it is the state of `packet`.
     let state = unsafe { &mut *state.cast::<State>() };
-    let at = state.run.first + (state.next & (COUNT.load() - 1));
+    let at = state.place.index();
     let ctx = XdpContext::new(state.context.cast());
     if !write(&ctx, at) {
         return 1;
     }
-    let answer = stages(&Frame::new(&ctx));
-    state.sum += u64::from(answer);
-    let chain = if state.run.chained == 0 {
-        0
-    } else {
-        answer & NO_BITS.load()
-    };
-    state.next += 1 + chain;
+    state.place.advance(stages(&Frame::new(&ctx)));
     0
 }
 

@@ -10,7 +10,7 @@ use nix::{
 use serde_json::Value;
 
 use super::{
-    lab::{Lab, poll},
+    lab::{Daemon, Lab, poll},
     packets,
     raw::RawSocket,
 };
@@ -82,6 +82,29 @@ pub(crate) struct Books {
     number: u32,
     /// Every frame of every round.
     pub(crate) sent: u64,
+}
+
+/// Devices and `other` are the policy, for each verdict.
+pub(crate) fn assert_devices_add_up(status: &Value) {
+    for policy in status["policies"].as_array().unwrap() {
+        let devices = policy["devices"].as_array().unwrap();
+        for verdict in ["passed", "dropped"] {
+            let of = |counts: &Value| counts[verdict]["packets"].as_u64().unwrap();
+            let devices: u64 = devices.iter().map(|device| of(&device["matched"])).sum();
+            assert_eq!(devices + of(&policy["other"]), of(&policy["matched"]));
+        }
+    }
+}
+
+/// Such a lab with the first ruleset in force on both interfaces, and the daemon
+/// that put it there.
+pub(crate) fn lab_in_force(test: &str) -> (Lab, Books, Daemon) {
+    let (lab, mut books) = quiet_lab(test);
+    lab.write_policies(FIRST);
+    let daemon = lab.start(&BOTH);
+    assert_eq!(books.probe(), [InForce::First; 2]);
+    wait_until_kept(&lab);
+    (lab, books, daemon)
 }
 
 /// A lab of two interfaces where nobody speaks but packet sockets.
@@ -185,14 +208,7 @@ impl Books {
     pub(crate) fn check(&self, lab: &Lab, when: &str) {
         let status = lab.status();
         assert_eq!(cells(&status), self.expected, "{when}: {status:#}");
-        for policy in status["policies"].as_array().unwrap() {
-            let devices = policy["devices"].as_array().unwrap();
-            for verdict in ["passed", "dropped"] {
-                let of = |counts: &Value| counts[verdict]["packets"].as_u64().unwrap();
-                let devices: u64 = devices.iter().map(|device| of(&device["matched"])).sum();
-                assert_eq!(devices + of(&policy["other"]), of(&policy["matched"]));
-            }
-        }
+        assert_devices_add_up(&status);
     }
 }
 
