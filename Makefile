@@ -34,12 +34,13 @@ build: ## the binary, target/release/monitor
 run: build ## a lab on this machine: a phone, the gateway, the internet
 	@cargo xtask $(if $(IFACE),run --interface $(IFACE),lab)
 
+# By name, not by package: so nothing is built anew with other features.
 test: ## every test; those of the kernel as root, in namespaces of their own, then as an ordinary user
 	@xtask/setup.sh
 	cargo test --release --no-fail-fast $(AS_ROOT)
-	MONITOR_TEST_USER=$(ORDINARY) cargo test --release --no-fail-fast $(AS_ROOT) --package monitor $(LAB_TESTS) -- \
+	MONITOR_TEST_USER=$(ORDINARY) cargo test --release --no-fail-fast $(AS_ROOT) $(LAB_TESTS) -- \
 	  --skip lost_its_pins
-	MONITOR_TEST_USER=$(ORDINARY) cargo test --release $(AS_USER) --package monitor --test kernel -- --skip random_rulesets
+	MONITOR_TEST_USER=$(ORDINARY) cargo test --release $(AS_USER) --test kernel -- --skip random_rulesets
 
 bench: build ## what it costs, beside what one would use instead; some twenty minutes
 	@xtask/setup.sh --bench
