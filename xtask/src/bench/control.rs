@@ -145,8 +145,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// The policy that changes from round to round; by renaming, as editors do,
-    /// in a folder that the daemon does not watch.
+    /// The policy that changes from round to round.
     fn write_small(&self, round: usize) -> Result<()> {
         let yaml = format!(
             "version: 1\npolicies:\n  - {{name: small, action: count, destinations: [203.0.113.{}]}}\n",
@@ -186,6 +185,8 @@ impl<'a> Bench<'a> {
             .namespace
             .command(&self.tree.monitor)
             .args(["run", "--interface", "wlan0", "--listen", "127.0.0.1:0"])
+            // A changed file would be loaded beside what is measured.
+            .arg("--no-watch")
             .arg("--policies")
             .arg(self.policies())
             .arg("--state-dir")

@@ -13,6 +13,8 @@ const FONT: (&str, u32) = ("sans-serif", 15);
 const TITLE: (&str, u32) = ("sans-serif", 19);
 /// Of what is compared with, on the left of its bar.
 const NAMES: u32 = 330;
+/// Of its number, on the right.
+const NUMBER: u32 = 60;
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x1b, 0x5e, 0xa8),
     RGBColor(0xc9, 0x4f, 0x1c),
@@ -120,6 +122,7 @@ fn lines(file: &Path, title: &str, lines: &[Line<'_>]) -> Result<()> {
         let mut chart = ChartBuilder::on(&area)
             .caption(title, TITLE)
             .margin(15)
+            .margin_right(45)
             .x_label_area_size(40)
             .y_label_area_size(60)
             .build_cartesian_2d((left..right).log_scale(), 0.0..top)?;
@@ -127,6 +130,7 @@ fn lines(file: &Path, title: &str, lines: &[Line<'_>]) -> Result<()> {
             .configure_mesh()
             .label_style(FONT)
             .x_desc("prefixes, logarithmic")
+            .x_label_formatter(&|prefixes| format!("{prefixes:.0}"))
             .draw()?;
         for ((name, points), colour) in lines.iter().zip(COLOURS) {
             chart
@@ -154,7 +158,7 @@ fn bars(file: &Path, title: &str, bars: &[(&str, f64)]) -> Result<()> {
     let area = SVGBackend::new(file, SIZE).into_drawing_area();
     let drawn = (|| {
         area.fill(&WHITE)?;
-        let body = area.titled(title, TITLE)?.margin(10, 10, 10, 70);
+        let body = area.titled(title, TITLE)?.margin(10, 10, 10, 10);
         draw_bars(&body, bars)?;
         area.present()
     })();
@@ -168,7 +172,7 @@ fn draw_bars(
 ) -> Result<(), DrawingAreaErrorKind<std::io::Error>> {
     let most = bars.iter().map(|(_, value)| *value).fold(0.0, f64::max);
     let (width, _) = body.dim_in_pixel();
-    let room = f64::from(width.saturating_sub(NAMES));
+    let room = f64::from(width.saturating_sub(NAMES + NUMBER));
     for (part, (name, value)) in body.split_evenly((bars.len(), 1)).iter().zip(bars) {
         let (_, height) = part.dim_in_pixel();
         let (left, middle) = (NAMES.cast_signed(), (height / 2).cast_signed());
