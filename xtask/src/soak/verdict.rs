@@ -185,6 +185,8 @@ pub(crate) struct Holding {
 impl Holding {
     pub(crate) fn of(network: &Network) -> Result<Self> {
         let process = format!("/proc/{}", network.pid()?);
+        // The daemon still closes the socket on which it was asked.
+        thread::sleep(LOOK);
         let status = fs::read_to_string(format!("{process}/status")).context("the daemon")?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let rss = rss.and_then(|rss| rss.trim().strip_suffix(" kB"));
