@@ -4,7 +4,7 @@ use core::mem::{offset_of, size_of};
 
 use crate::{
     DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
-    MAX_INTERFACES, MAX_POLICIES, PolicyCounters, PolicyRecord,
+    MAX_INTERFACES, MAX_POLICIES, NEAR_CELLS, NearDevice, PolicyCounters, PolicyRecord,
 };
 
 /// Raised when the meaning of a cell changes while its layout stays.
@@ -29,12 +29,15 @@ pub const ABI_HASH: u64 = fnv1a(&[
     offset_of!(DeviceKey, policy),
     size_of::<DeviceCounters>(),
     offset_of!(DeviceCounters, dropped),
+    size_of::<NearDevice>(),
+    offset_of!(NearDevice, counters),
     size_of::<PolicyRecord>(),
     size_of::<InterfaceRecord>(),
     offset_of!(InterfaceRecord, mode),
     MAX_POLICIES as usize,
     MAX_INTERFACES as usize,
     MAX_DEVICE_CELLS as usize,
+    NEAR_CELLS as usize,
 ]);
 
 /// FNV-1a, 64 bits, over the little-endian bytes of each number.

@@ -124,6 +124,12 @@ pub struct PolicyCounters {
 /// Entries of the device table, preallocated on every possible CPU.
 pub const MAX_DEVICE_CELLS: u32 = 16_384;
 
+/// Near cells of each CPU, a power of two.
+pub const NEAR_CELLS: u32 = 4096;
+
+/// In how many near cells, from [`DeviceKey::near`] on, a device may be.
+pub const NEAR_PROBES: u32 = 8;
+
 /// A device as one policy saw it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(C)]
@@ -132,6 +138,40 @@ pub struct DeviceKey {
     pub mac: [u8; 6],
     /// Policy slot, host order.
     pub policy: u16,
+}
+
+impl DeviceKey {
+    /// All of it in one number, which is never 0.
+    #[inline(always)]
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        let mut bytes = [0; 8];
+        bytes[..6].copy_from_slice(&self.mac);
+        bytes[6..].copy_from_slice(&self.policy.wrapping_add(1).to_ne_bytes());
+        u64::from_ne_bytes(bytes)
+    }
+
+    /// What [`to_bits`](Self::to_bits) made; `None` for 0.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        if bits == 0 {
+            return None;
+        }
+        let [mac @ .., first, second] = bits.to_ne_bytes();
+        let policy = u16::from_ne_bytes([first, second]).wrapping_sub(1);
+        Some(Self { mac, policy })
+    }
+
+    /// The near cell, of those of a CPU, where to look first for these bits:
+    /// multiplicative hashing, so that numbers in a row come apart.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the shift leaves few bits")]
+    pub const fn near(bits: u64) -> u32 {
+        // 2^64 divided by the golden ratio, made odd.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        (bits.wrapping_mul(FACTOR) >> (u64::BITS - NEAR_CELLS.ilog2())) as u32
+    }
 }
 
 /// Cells of one (device, policy).
@@ -144,9 +184,22 @@ pub struct DeviceCounters {
     pub dropped: Count,
 }
 
+/// Cells of one (device, policy) on one CPU, near because they are found without
+/// the device table: that costs several times as much as all the rest of the
+/// counting. Whoever has them is in the device table as well, whose own cells
+/// hold what was counted there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct NearDevice {
+    /// [`DeviceKey::to_bits`]; 0 where nobody has them.
+    pub key: u64,
+    /// What this CPU counted here.
+    pub counters: DeviceCounters,
+}
+
 #[cfg(feature = "user")]
 mod user {
-    use super::{DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters};
+    use super::{DeviceCounters, DeviceKey, InterfaceCounters, NearDevice, PolicyCounters};
 
     // SAFETY: `repr(C)`, integers and byte arrays only, no implicit padding
     // (checked in `tests/layout.rs`), valid for every bit pattern.
@@ -157,4 +210,6 @@ mod user {
     unsafe impl aya::Pod for DeviceKey {}
     // SAFETY: as above.
     unsafe impl aya::Pod for DeviceCounters {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for NearDevice {}
 }

@@ -15,7 +15,8 @@ pub mod trie;
 
 pub use abi::{ABI_HASH, ABI_VERSION};
 pub use counters::{
-    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_DEVICE_CELLS, PolicyCounters, Reason,
+    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_DEVICE_CELLS, NEAR_CELLS, NEAR_PROBES,
+    NearDevice, PolicyCounters, Reason,
 };
 pub use names::{InterfaceRecord, MAX_INTERFACES, NAME_BYTES, PolicyRecord};
 pub use ruleset::{

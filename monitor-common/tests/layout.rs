@@ -10,7 +10,8 @@ use std::ptr;
 use monitor_common::{
     ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
     InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MatchEntry, MatchSet, NAME_BYTES,
-    PolicyCounters, PolicyRecord, Reason, ScopeWord, trie::Node,
+    NEAR_CELLS, NEAR_PROBES, NearDevice, PolicyCounters, PolicyRecord, Reason, ScopeWord,
+    trie::Node,
 };
 
 /// Types in which every byte belongs to a field and every pattern is a value.
@@ -71,6 +72,8 @@ layout!(device_counters, DeviceCounters: 32 aligned to 8 {
     passed: Count = 0,
     dropped: Count = 16,
 });
+
+layout!(near_device, NearDevice: 40 aligned to 8 { key: u64 = 0, counters: DeviceCounters = 8 });
 
 layout!(policy_record, PolicyRecord: 64 aligned to 1 { name: [u8; NAME_BYTES] = 0 });
 
@@ -185,7 +188,7 @@ fn every_reason_has_the_cell_of_its_number() {
 #[test]
 fn the_hash_of_the_layout_is_known() {
     assert_eq!(ABI_VERSION, 1);
-    assert_eq!(ABI_HASH, 0x5256_20c4_fb66_5d76, "{ABI_HASH:#018x}");
+    assert_eq!(ABI_HASH, 0xb692_4cd0_fef7_9346, "{ABI_HASH:#018x}");
 }
 
 /// The bytes 0, 1, 2 …
@@ -220,4 +223,25 @@ fn to_bytes<T: Plain>(value: &T) -> Vec<u8> {
     // SAFETY: the bytes of one live value, none of them padding: the tests of
     // the layouts fail where there is any.
     unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
+}
+
+/// Home networks have devices of a few makers, with numbers in a row, and a few
+/// policies: half as many as there are near cells must find one.
+#[test]
+fn devices_in_a_row_find_near_cells() {
+    let mut cells = vec![0; NEAR_CELLS as usize];
+    let devices = (0..128_u32).flat_map(|device| (0..16_u16).map(move |policy| (device, policy)));
+    for (device, policy) in devices {
+        let [.., high, low] = device.to_be_bytes();
+        let mac = [0x64, 0xcc, 0x2e, low % 3, high, low];
+        let bits = DeviceKey { mac, policy }.to_bits();
+        assert_eq!(DeviceKey::from_bits(bits), Some(DeviceKey { mac, policy }));
+        let first = DeviceKey::near(bits);
+        let mut near = (first..first + NEAR_PROBES).map(|cell| (cell % NEAR_CELLS) as usize);
+        let free = near.find(|cell| cells[*cell] == 0);
+        cells[free.unwrap_or_else(|| panic!("{device} {policy}"))] = bits;
+    }
+    assert_eq!(DeviceKey::from_bits(0), None);
+    let nobody = DeviceKey::default();
+    assert_eq!(DeviceKey::from_bits(nobody.to_bits()), Some(nobody));
 }

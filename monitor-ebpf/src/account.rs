@@ -1,16 +1,16 @@
 //! Counters: one interface cell per packet, one cell per matching policy, one
 //! per (device, policy).
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use monitor_common::{
-    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, PolicyCounters,
-    Reason,
+    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, NEAR_CELLS,
+    NEAR_PROBES, NearDevice, PolicyCounters, Reason,
 };
 
 use crate::{
     decide::{Matched, Verdict},
     frame::Frame,
-    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, POLICIES},
+    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, NEAR_DEVICES, POLICIES},
     parse::Family,
 };
 
@@ -101,7 +101,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
             Verdict::Dropped => policy.dropped.add_packet(bytes),
         }
         let device = DeviceKey { mac, policy: slot };
-        device_cell(&device, verdict, policy).add_packet(bytes);
+        device_cell(device, verdict, policy).add_packet(bytes);
     }
     0
 }
@@ -109,7 +109,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
 /// The cell of a device, or the policy's `other` cell where the table is full.
 #[inline(always)]
 fn device_cell<'a>(
-    key: &DeviceKey,
+    key: DeviceKey,
     verdict: Verdict,
     policy: &'a mut PolicyCounters,
 ) -> &'a mut Count {
@@ -122,7 +122,40 @@ fn device_cell<'a>(
 }
 
 #[inline(always)]
-fn device_counters(key: &DeviceKey) -> Option<&'static mut DeviceCounters> {
+fn device_counters(key: DeviceKey) -> Option<&'static mut DeviceCounters> {
+    let bits = key.to_bits();
+    let Some(near) = near_device(bits) else {
+        return registered(&key);
+    };
+    if near.key != bits {
+        // Nobody has it. Who is not in the device table must not be here either:
+        // then who is has cells on every CPU, however many others come later.
+        registered(&key)?;
+        near.key = bits;
+    }
+    Some(&mut near.counters)
+}
+
+/// The near cell of a device, or a free one that it may take.
+#[inline(always)]
+fn near_device(bits: u64) -> Option<&'static mut NearDevice> {
+    // SAFETY: takes nothing, and only reads a number.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    for probe in 0..NEAR_PROBES {
+        let index = (DeviceKey::near(bits) + probe) & (NEAR_CELLS - 1);
+        let cell = NEAR_DEVICES.get_ptr_mut(cpu * NEAR_CELLS + index)?;
+        // SAFETY: see `interface_counters`; those of a CPU lie apart.
+        let cell = unsafe { &mut *cell };
+        if cell.key == bits || cell.key == 0 {
+            return Some(cell);
+        }
+    }
+    None
+}
+
+/// The cells of a device in the device table, where it has a place.
+#[inline(always)]
+fn registered(key: &DeviceKey) -> Option<&'static mut DeviceCounters> {
     let found = DEVICES.get_ptr_mut(key).or_else(|| {
         // Another CPU may insert the same key first: then this insert fails and
         // the second look finds it. A full table fails both.

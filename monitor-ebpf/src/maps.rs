@@ -9,8 +9,8 @@ use aya_ebpf::{
 };
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
-    InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, PolicyCounters,
-    PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Node,
+    InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, NEAR_CELLS,
+    NearDevice, PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Node,
 };
 
 // State.
@@ -28,6 +28,12 @@ pub(crate) static POLICIES: PerCpuArray<PolicyCounters> =
 #[map(name = "DEVICES")]
 pub(crate) static DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
     PerCpuHashMap::with_max_entries(MAX_DEVICE_CELLS, 0);
+
+// The near cells of one CPU after those of another; an array that can be mapped
+// is read without a call for each cell.
+#[map(name = "NEAR_DEVICES")]
+pub(crate) static NEAR_DEVICES: Array<NearDevice> =
+    Array::with_max_entries(NEAR_CELLS, BPF_F_MMAPABLE);
 
 // Only user space reads and writes these two; they are declared here because
 // they live and die with the counters above.

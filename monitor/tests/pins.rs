@@ -151,11 +151,11 @@ fn reset_state_saves_every_count_and_replaces_the_filter_without_a_gap() {
     let interface = &named(&saved["interfaces"], "wlan0")["cells"];
     assert_eq!(interface["dropped_ipv4"]["packets"], before);
     assert_eq!(saved["version"], OTHER_VERSION);
-    let map = named(&saved["maps"], "DEVICES");
-    assert_eq!(map["key_size"], 8);
+    let map = named(&saved["maps"], "NEAR_DEVICES");
+    assert_eq!(map["value_size"], 40);
     let mac = PHONE_MAC.replace(':', "");
-    let key = map["entries"][0]["key"].as_str().unwrap();
-    assert!(key.starts_with(&mac), "{key}");
+    let value = map["entries"][0]["values"][0].as_str().unwrap();
+    assert!(value.starts_with(&mac), "{value}");
 
     assert!(daemon.log().contains("are saved in "), "{}", daemon.log());
     let own = format!("v{ABI_HASH:016x}");

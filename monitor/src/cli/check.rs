@@ -10,7 +10,7 @@ use monitor::{
     policy::{Action, Diagnostics, Feed, ListSummary, Policy, PolicyName, RuntimeOverlay},
     snapshot::Prefixes,
 };
-use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS};
+use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS, NEAR_CELLS, NearDevice};
 use serde::Serialize;
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json};
@@ -300,11 +300,12 @@ fn summary(files: usize, policies: &[Policy], prefixes: Prefixes, cpus: Option<u
     text
 }
 
-/// Key and a cell for each possible CPU, in MiB; the kernel's own overhead is not in it.
+/// Keys, and cells of each possible CPU, in MiB; the kernel's own overhead is not in it.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 fn device_table_mebibytes(cpus: usize) -> f64 {
     let entry = size_of::<DeviceKey>() + cpus * size_of::<DeviceCounters>();
-    (MAX_DEVICE_CELLS as usize * entry) as f64 / (1024.0 * 1024.0)
+    let near = cpus * NEAR_CELLS as usize * size_of::<NearDevice>();
+    (MAX_DEVICE_CELLS as usize * entry + near) as f64 / (1024.0 * 1024.0)
 }
 
 /// CPUs that the kernel keeps per-CPU memory for; `None` where it does not tell.

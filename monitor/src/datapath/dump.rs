@@ -1,19 +1,21 @@
 //! The state of another version → what a person can read: every map as bytes,
 //! and what can be understood of it.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use aya::{
     maps::{MapInfo, MapType},
     util::nr_cpus,
 };
+use monitor_common::DeviceKey;
 use serde::Serialize;
 
 use super::{
     Error,
-    object::state::{DEVICES, INTERFACE_NAMES, INTERFACES, POLICIES, POLICY_NAMES},
+    object::state::{DEVICES, INTERFACE_NAMES, INTERFACES, NEAR_DEVICES, POLICIES, POLICY_NAMES},
     pins, sys,
 };
+use crate::policy::MacAddress;
 
 /// The cells of an interface, a policy and a device, in the order in which every
 /// version so far has them; the first ones may be all that a version has.
@@ -205,28 +207,36 @@ fn counted(maps: &[MapDump], counters: &str, map: &str, cells: &[&str]) -> Vec<C
     each.collect()
 }
 
-/// A key is a MAC, then the slot of a policy.
+/// What is in the device table and in near cells, which not every version has.
 fn devices(maps: &[MapDump]) -> Vec<Counted> {
-    let names = names(maps, POLICY_NAMES);
-    let entries = named(maps, DEVICES).iter();
-    let each = entries.filter_map(|entry| {
-        let (mac, slot) = entry.key.split_first_chunk::<6>()?;
-        let slot = number(slot);
-        let mut text = String::new();
-        for (index, byte) in mac.iter().enumerate() {
-            let colon = if index == 0 { "" } else { ":" };
-            let _ = write!(text, "{colon}{byte:02x}");
+    let mut cells: BTreeMap<DeviceKey, Vec<Vec<u8>>> = BTreeMap::new();
+    for entry in named(maps, DEVICES) {
+        if let Some(key) = device_key(&entry.key) {
+            cells.entry(key).or_default().extend(entry.values.clone());
         }
-        Some(Counted {
-            slot,
-            name: names.get(&slot).cloned(),
-            mac: Some(text),
-            cells: sums(&entry.values, &DEVICE_CELLS),
-        })
+    }
+    for value in named(maps, NEAR_DEVICES).iter().flat_map(|e| &e.values) {
+        if let Some((bits, counters)) = value.split_first_chunk()
+            && let Some(key) = DeviceKey::from_bits(u64::from_ne_bytes(*bits))
+        {
+            cells.entry(key).or_default().push(counters.to_vec());
+        }
+    }
+    let names = names(maps, POLICY_NAMES);
+    let each = cells.into_iter().map(|(key, values)| Counted {
+        slot: key.policy.into(),
+        name: names.get(&key.policy.into()).cloned(),
+        mac: Some(MacAddress(key.mac).to_string()),
+        cells: sums(&values, &DEVICE_CELLS),
     });
-    let mut devices: Vec<_> = each.collect();
-    devices.sort_by(|a, b| (&a.mac, a.slot).cmp(&(&b.mac, b.slot)));
-    devices
+    each.collect()
+}
+
+/// A MAC, then the slot of a policy.
+fn device_key(bytes: &[u8]) -> Option<DeviceKey> {
+    let (mac, slot) = bytes.split_first_chunk()?;
+    let policy = u16::from_ne_bytes(*slot.as_array()?);
+    Some(DeviceKey { mac: *mac, policy })
 }
 
 /// Pairs of packets and bytes, summed over all processors.
@@ -295,6 +305,31 @@ mod tests {
         assert_eq!(cell("passed"), (5, 50));
         assert_eq!(cell("dropped"), (2, 20));
         assert_eq!(cell("2"), (3, 30));
+    }
+
+    #[test]
+    fn near_cells_are_added_to_those_of_the_device_table() {
+        let [one, two] = [1, 2].map(|last| DeviceKey {
+            mac: [2, 0, 0, 0, 0, last],
+            policy: 3,
+        });
+        let in_table = [&one.mac[..], &one.policy.to_ne_bytes()].concat();
+        let near = |key: DeviceKey, packets| words(&[key.to_bits(), 0, 0, packets, 60 * packets]);
+        let near = [near(one, 5), near(two, 7)];
+        let near = (0..).zip(near).map(|(index, value)| {
+            let index: u32 = index;
+            (index.to_ne_bytes().to_vec(), vec![value])
+        });
+        let maps = [
+            map("DEVICES", vec![(in_table, vec![words(&[0, 0, 1, 60])])]),
+            map("NEAR_DEVICES", near.collect()),
+        ];
+        let found: Vec<_> = devices(&maps).into_iter().collect();
+        let cell = |counted: &Counted| (counted.mac.clone(), counted.cells["dropped"].packets);
+        let expected = [("02:00:00:00:00:01", 6), ("02:00:00:00:00:02", 7)];
+        let expected = expected.map(|(mac, packets)| (Some(mac.to_owned()), packets));
+        assert_eq!(found.iter().map(cell).collect::<Vec<_>>(), expected);
+        assert_eq!(found[1].slot, 3);
     }
 
     #[test]

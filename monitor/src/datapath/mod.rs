@@ -11,6 +11,7 @@ mod gateway;
 mod generation;
 mod holder;
 mod interfaces;
+mod near;
 mod object;
 mod pins;
 mod presence;

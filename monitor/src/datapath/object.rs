@@ -13,7 +13,7 @@ use aya::{
 };
 use monitor_common::global;
 
-use super::Error;
+use super::{Error, near};
 
 /// The compiled kernel program, made by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
@@ -26,10 +26,17 @@ pub(super) mod state {
     pub(in super::super) const INTERFACES: &str = "INTERFACES";
     pub(in super::super) const POLICIES: &str = "POLICIES";
     pub(in super::super) const DEVICES: &str = "DEVICES";
+    pub(in super::super) const NEAR_DEVICES: &str = "NEAR_DEVICES";
     pub(in super::super) const POLICY_NAMES: &str = "POLICY_NAMES";
     pub(in super::super) const INTERFACE_NAMES: &str = "IFACE_NAMES";
-    pub(in super::super) const ALL: [&str; 5] =
-        [INTERFACES, POLICIES, DEVICES, POLICY_NAMES, INTERFACE_NAMES];
+    pub(in super::super) const ALL: [&str; 6] = [
+        INTERFACES,
+        POLICIES,
+        DEVICES,
+        NEAR_DEVICES,
+        POLICY_NAMES,
+        INTERFACE_NAMES,
+    ];
 }
 
 /// Maps of one generation.
@@ -98,6 +105,7 @@ pub(super) struct Constants {
 pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     require_kernel()?;
     let mut loader = EbpfLoader::new();
+    loader.map_max_entries(state::NEAR_DEVICES, near::cells()?);
     for map in state::ALL {
         loader.map_pin_path(map, state_pins.join(map));
     }
@@ -139,6 +147,7 @@ pub(super) fn load_program(
         .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
         .override_global(global::DEADLINE, &constants.deadline, true)
         .override_global(global::LOG_PACKETS, &log_packets, true)
+        .map_max_entries(state::NEAR_DEVICES, near::cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies)
         .map_max_entries(ruleset::PREVIOUS, sizes.previous);

@@ -1,7 +1,10 @@
 //! The pinned maps that outlive generations and daemons: counters, and whose
 //! they are.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
 use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
 use monitor_common::{
@@ -12,6 +15,7 @@ use monitor_common::{
 use super::{
     Error,
     decode::{attach_mode, padded_name},
+    near::NearDevices,
     object::{self, state},
 };
 use crate::{policy::PolicyName, snapshot::Mode};
@@ -24,6 +28,7 @@ pub(super) struct State {
     interfaces: PerCpuArray<MapData, InterfaceCounters>,
     policies: PerCpuArray<MapData, PolicyCounters>,
     devices: PerCpuHashMap<MapData, DeviceKey, DeviceCounters>,
+    near_devices: NearDevices,
     policy_names: Array<MapData, PolicyRecord>,
     interface_names: Array<MapData, InterfaceRecord>,
 }
@@ -43,6 +48,7 @@ impl State {
             interfaces: object::take_map(object, state::INTERFACES)?,
             policies: object::take_map(object, state::POLICIES)?,
             devices: object::take_map(object, state::DEVICES)?,
+            near_devices: object::take_map(object, state::NEAR_DEVICES)?,
             policy_names: object::take_map(object, state::POLICY_NAMES)?,
             interface_names: object::take_map(object, state::INTERFACE_NAMES)?,
         })
@@ -59,6 +65,7 @@ impl State {
             interfaces: object::open_map(directory, state::INTERFACES)?,
             policies: object::open_map(directory, state::POLICIES)?,
             devices: object::open_map(directory, state::DEVICES)?,
+            near_devices: object::open_map(directory, state::NEAR_DEVICES)?,
             policy_names: object::open_map(directory, state::POLICY_NAMES)?,
             interface_names: object::open_map(directory, state::INTERFACE_NAMES)?,
         })
@@ -213,20 +220,23 @@ impl State {
         }))
     }
 
-    /// Every (device, policy), summed over all CPUs.
+    /// Every (device, policy), summed over all CPUs, with what is in near cells.
     pub(super) fn device_counters(&self) -> Result<Vec<(DeviceKey, DeviceCounters)>, Error> {
-        self.devices
-            .iter()
-            .map(|entry| {
-                let (key, values) = entry.map_err(read(state::DEVICES))?;
-                let total = sum(&values, |total: &mut DeviceCounters, cpu| {
-                    total.passed += cpu.passed;
-                    total.dropped += cpu.dropped;
-                });
-                Ok((key, total))
-            })
-            .collect()
+        let mut devices = BTreeMap::new();
+        for entry in &self.devices {
+            let (key, values) = entry.map_err(read(state::DEVICES))?;
+            devices.insert(key, sum(&values, add_device));
+        }
+        for (key, counters) in self.near_devices.counters()? {
+            add_device(devices.entry(key).or_default(), &counters);
+        }
+        Ok(devices.into_iter().collect())
     }
+}
+
+fn add_device(total: &mut DeviceCounters, cpu: &DeviceCounters) {
+    total.passed += cpu.passed;
+    total.dropped += cpu.dropped;
 }
 
 fn sum<T: aya::Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut T, &T)) -> T {

@@ -1,5 +1,5 @@
 //! The calls of `bpf(2)`, `mmap(2)` and `membarrier(2)` that aya does not offer:
-//! links that name the program they expect, freezing, filling an array in bulk.
+//! links that name the program they expect, freezing, filling and reading an array in bulk.
 //!
 //! Every function passes memory that lives as long as the call, and file
 //! descriptors that it borrows; the kernel checks the rest.
@@ -7,6 +7,7 @@
 use std::{
     ffi::CString,
     io,
+    marker::PhantomData,
     mem::{MaybeUninit, size_of},
     os::{
         fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd},
@@ -148,40 +149,81 @@ pub(super) fn map_freeze(map: impl AsFd) -> io::Result<()> {
 /// Writes `values` to the first elements of an array made with `BPF_F_MMAPABLE`
 /// (Linux 5.5, commit fc9702273e2e). The map must have at least that many.
 pub(super) fn array_fill<T: Pod>(array: impl AsFd, values: &[T]) -> io::Result<()> {
-    // The kernel rounds elements of an array up to 8 bytes (kernel/bpf/arraymap.c).
-    let stride = size_of::<T>().next_multiple_of(8);
-    let length = stride * values.len();
-    if length == 0 {
+    if values.is_empty() {
         return Ok(());
     }
-    // SAFETY: a new mapping of `length` bytes at an address of the kernel's
-    // choice; it fails where the array is smaller, rounded up to a page.
-    let start = unsafe {
-        libc::mmap(
-            ptr::null_mut(),
-            length,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            array.as_fd().as_raw_fd(),
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let mapping = Mapping::<T>::new(array, values.len(), access)?;
     for (index, value) in values.iter().enumerate() {
-        // SAFETY: `index * stride + size_of::<T>()` lies within the mapping,
+        // SAFETY: the element lies within the mapping, which may be written and
         // which nothing else in this process knows; `T` is plain data.
-        unsafe {
-            let element = start.byte_add(index * stride).cast::<T>();
-            element.write_unaligned(*value);
+        unsafe { mapping.element(index).write_unaligned(*value) };
+    }
+    mapping.close()
+}
+
+/// Those of the first `length` elements of such an array that are to be kept.
+/// The kernel may add to them meanwhile: each number is whole, all are not of
+/// one moment.
+pub(super) fn array_read<T: Pod>(
+    array: impl AsFd,
+    length: usize,
+    keep: impl Fn(&T) -> bool,
+) -> io::Result<Vec<T>> {
+    let mapping = Mapping::<T>::new(array, length, libc::PROT_READ)?;
+    let mut kept = Vec::new();
+    for index in 0..length {
+        // SAFETY: the element lies within the mapping, and elements and their
+        // numbers are aligned to 8 bytes; `T` is plain data, whatever the kernel
+        // writes to it meanwhile.
+        let element = unsafe { mapping.element(index).read_volatile() };
+        if keep(&element) {
+            kept.push(element);
         }
     }
-    // SAFETY: exactly what was mapped above, and no reference into it is left.
-    if unsafe { libc::munmap(start, length) } != 0 {
-        return Err(io::Error::last_os_error());
+    mapping.close()?;
+    Ok(kept)
+}
+
+/// The first elements of an array in this process.
+struct Mapping<T> {
+    start: *mut libc::c_void,
+    length: usize,
+    element: PhantomData<T>,
+}
+
+impl<T: Pod> Mapping<T> {
+    // The kernel rounds elements of an array up to 8 bytes (kernel/bpf/arraymap.c).
+    const STRIDE: usize = size_of::<T>().next_multiple_of(8);
+
+    fn new(array: impl AsFd, elements: usize, access: libc::c_int) -> io::Result<Self> {
+        let length = Self::STRIDE * elements;
+        let (shared, fd) = (libc::MAP_SHARED, array.as_fd().as_raw_fd());
+        // SAFETY: a new mapping of `length` bytes at an address of the kernel's
+        // choice; it fails where the array is smaller, rounded up to a page.
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, access, shared, fd, 0) };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Self {
+            start,
+            length,
+            element: PhantomData,
+        })
     }
-    Ok(())
+
+    /// Within the mapping where `index` is less than its elements.
+    fn element(&self, index: usize) -> *mut T {
+        self.start.wrapping_byte_add(index * Self::STRIDE).cast()
+    }
+
+    fn close(self) -> io::Result<()> {
+        // SAFETY: exactly what was mapped, and no reference into it is left.
+        if unsafe { libc::munmap(self.start, self.length) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
 }
 
 /// Waits until every program run that began before this call has ended

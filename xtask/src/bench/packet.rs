@@ -7,9 +7,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::Array;
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
+use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::{Prefix, Trie};
-use monitor_common::{MatchEntry, MatchSet};
+use monitor_common::{MatchEntry, MatchSet, NEAR_CELLS};
 
 use super::flood::sets::{self, DESTINATIONS, Sets};
 use super::object::{self, Run};
@@ -129,6 +130,8 @@ fn load(
     loader.map_max_entries("NODES_V4", u32::try_from(trie.nodes.len())?);
     loader.map_max_entries("VALUES_V4", u32::try_from(trie.values.len().max(1))?);
     loader.map_max_entries("MATCH_SETS", 2);
+    let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
+    loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
     loader.map_max_entries("DESTINATIONS", count);
     let mut object = loader
         .load_file(path)
