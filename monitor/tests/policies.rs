@@ -161,6 +161,21 @@ fn explain_names_the_range_of_2014() {
     assert_eq!(line.trim(), "- 42.62.48.0/24");
 }
 
+/// Nothing matches then, and that is not all there is to say.
+#[test]
+fn explain_warns_of_a_list_that_is_not_fetched() {
+    let list = "{list: 'https://lists.example/drop.txt'}";
+    let files = directory(&[("a.yaml", &policy("fetched", "drop", list))]);
+    let output = monitor(files.path(), &["explain", "9.9.9.9", "--policies", "."]);
+    assert_eq!(output.status.code(), Some(0));
+    let warnings = text(&output.stderr);
+    assert!(
+        warnings.starts_with("warning: this list is not fetched yet"),
+        "{warnings}"
+    );
+    assert!(text(&output.stdout).starts_with("9.9.9.9: none"));
+}
+
 #[test]
 fn explain_gives_precedence_and_the_answer_without_the_winner() {
     let files = directory(&[

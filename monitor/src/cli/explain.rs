@@ -69,6 +69,8 @@ impl Explain {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: mend the errors above");
         }
+        // A list that is not fetched yet may be why nothing matches.
+        eprint_diagnostics(&loaded.diagnostics.without_notes());
         let moment = self.at.unwrap_or(now);
         for policy in &mut loaded.policies {
             policy.set_now(&moment);

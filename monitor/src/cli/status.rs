@@ -64,7 +64,8 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
     if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) {
         let _ = writeln!(
             text,
-            "policies   NOT LOADED, what stands below is in force:\n{error}"
+            "policies   NOT LOADED, what stands below is in force:\n{}",
+            error.trim_end()
         );
     } else {
         let _ = writeln!(text, "policies   loaded, as the files are now");

@@ -182,10 +182,7 @@ fn feed_row(feed: &FeedSnapshot) -> Markup {
         tr {
             th scope="row" { (feed.feed) }
             td { (feed.policies.join(", ")) }
-            td {
-                span.state.(class) { (feed.state.name()) }
-                @if let Some(reason) = &feed.reason { small { (reason) } }
-            }
+            td { span.state.(class) { (feed.state.name()) } }
             td {
                 @match (feed.age, feed.checked_at) {
                     (Some(age), Some(at)) => { (humantime::format_duration(Duration::from_secs(age))) " ago" small { (time(at)) } }
@@ -196,6 +193,7 @@ fn feed_row(feed: &FeedSnapshot) -> Markup {
             td.number { (thousands(feed.destinations as u64)) }
             td.number.zero[feed.cut == 0] { (thousands(feed.cut as u64)) }
         }
+        @if let Some(reason) = &feed.reason { tr.reason { td colspan="7" { (reason) } } }
     }
 }
 
@@ -267,7 +265,7 @@ fn reload(reload: Option<&ReloadSnapshot>) -> Markup {
                     Some(ReloadSnapshot { success: false, timestamp, .. }) => { span.state.bad { "Failed" } " at " (time(*timestamp)) ": what was in force before stays." }
                 }
             }
-            @if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) { pre { (error) } }
+            @if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) { pre { (error.trim_end()) } }
         }
     }
 }

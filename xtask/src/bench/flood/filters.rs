@@ -249,11 +249,14 @@ fn xdp_filter(
     output(load.args(["--policy", "allow", "--features", "ipv4"]))?;
     let mut undo = network.gateway.command("xdp-filter");
     undo.args(["unload", lan.interface()]);
+    // It leaves the directory of its pins.
+    let mut tidy = Command::new("rmdir");
+    tidy.args(["--ignore-fail-on-non-empty", "/sys/fs/bpf/xdp"]);
     for address in addresses {
         let added = call("xdp-filter", ["ip", &address.to_string(), "--mode", "dst"]);
         if let Err(error) = added {
             return Err(output(&mut undo).err().unwrap_or(error));
         }
     }
-    Ok(Filter::Commands(vec![undo]))
+    Ok(Filter::Commands(vec![undo, tidy]))
 }
