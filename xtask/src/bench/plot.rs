@@ -68,6 +68,19 @@ pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
             ],
         ),
     )?;
+    lines(
+        &folder.join("memory.svg"),
+        "Memory over the number of prefixes, MiB",
+        &series(
+            rows,
+            "control",
+            &[
+                "check, peak memory",
+                "maps of the generation",
+                "daemon, resident",
+            ],
+        ),
+    )?;
     for (part, title) in [
         ("drop", "Packets to blocked destinations, dropped, Mpps"),
         (

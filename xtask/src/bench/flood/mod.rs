@@ -180,18 +180,22 @@ impl<'a> Bench<'a> {
     }
 
     fn forwarded(&mut self) -> Result<()> {
-        let native = Hook::Native;
+        use Hook::{Generic, Native};
         for _ in 0..self.plan.rounds {
             for (kind, count) in [
                 (Kind::Nothing, 0),
-                (Kind::PassAll(native), 0),
-                (Kind::PassAll(Hook::Generic), 0),
-                (Kind::Ours(native), 0),
-                (Kind::Ours(native), FEW),
-                (Kind::Ours(native), MANY),
-                (Kind::Ours(native), usize::MAX),
-                (Kind::Ours(Hook::Generic), MANY),
-                (Kind::LpmTrie(native), MANY),
+                (Kind::PassAll(Native), 0),
+                (Kind::PassAll(Generic), 0),
+                (Kind::Ours(Native), 0),
+                (Kind::Ours(Native), FEW),
+                (Kind::Ours(Native), MANY),
+                (Kind::Ours(Native), usize::MAX),
+                (Kind::Ours(Generic), MANY),
+                (Kind::LpmTrie(Native), MANY),
+                (Kind::LpmTrie(Generic), MANY),
+                (Kind::XdpFilter(Native), EXACT),
+                (Kind::XdpFilter(Generic), EXACT),
+                (Kind::Tc, MANY),
                 (Kind::Ipset, MANY),
                 (Kind::Nftables, MANY),
             ] {
@@ -427,7 +431,7 @@ impl<'a> Bench<'a> {
 fn with_count(kind: Kind, count: usize) -> String {
     let name = kind.name();
     match (kind, count) {
-        (Kind::Nothing | Kind::PassAll(_), _) => name,
+        (Kind::Nothing | Kind::PassAll(_) | Kind::XdpFilter(_), _) => name,
         (_, usize::MAX) => format!("{name}, the whole table"),
         (_, count) => format!("{name}, {count} prefixes"),
     }
