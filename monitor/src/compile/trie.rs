@@ -15,9 +15,6 @@ use monitor_common::{
 use super::{MatchSetId, Prefix};
 use crate::address::Address;
 
-/// Parts of a block.
-const PARTS: u32 = 1 << STRIDE;
-
 /// The fewest bits that are skipped at once: fewer than a node uses up are no gain.
 const SHORTEST_SKIP: u32 = STRIDE + 1;
 
@@ -60,17 +57,13 @@ impl Trie {
             runs[1].0 & !(u128::MAX >> skip)
         };
         let mut builder = Builder::new(direct);
-        let depth = skip + direct;
-        for slot in 0..1_u128 << direct {
-            let first = base | slot << (128 - depth);
-            let last = first | u128::MAX >> depth;
-            let block = Block {
-                depth,
-                first,
-                runs: within(runs, first, last),
-            };
-            let node = builder.node(block);
-            builder.nodes[usize::try_from(slot).expect("a few bits")] = node;
+        let whole = Block {
+            depth: skip,
+            first: base,
+            runs: within(runs, base, base | u128::MAX >> skip),
+        };
+        for (slot, block) in whole.parts(direct).enumerate() {
+            builder.nodes[slot] = builder.node(block);
         }
         Self {
             skip,
@@ -159,8 +152,29 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// All its parts, in order, that begin with that many bits more.
+    fn parts(self, length: u32) -> impl Iterator<Item = Self> {
+        let mut runs = self.runs;
+        (0..1_u128 << length).map(move |bits| {
+            let (depth, first, last) = self.bounds(bits, length);
+            runs = &runs[leading(&runs[1..], first)..];
+            Self {
+                depth,
+                first,
+                runs: &runs[..=leading(&runs[1..], last)],
+            }
+        })
+    }
+
     /// The part of it that begins with these bits, right aligned.
     fn part(self, bits: u128, length: u32) -> Self {
+        let (depth, first, last) = self.bounds(bits, length);
+        let runs = within(self.runs, first, last);
+        Self { depth, first, runs }
+    }
+
+    /// Depth, first and last address of such a part.
+    fn bounds(self, bits: u128, length: u32) -> (u32, u128, u128) {
         let depth = self.depth + length;
         // Beyond the last bit of an address, parts are the same.
         let first = match 128_u32.checked_sub(depth) {
@@ -168,12 +182,14 @@ impl Block<'_> {
             None => self.first | bits >> (depth - 128),
         };
         let last = first | u128::MAX.checked_shr(depth).unwrap_or(0);
-        Self {
-            depth,
-            first,
-            runs: within(self.runs, first, last),
-        }
+        (depth, first, last)
     }
+}
+
+/// How many of the first runs begin at or before an address.
+fn leading(runs: &[Run], address: u128) -> usize {
+    let begun = runs.iter().take_while(|(start, _)| *start <= address);
+    begun.count()
 }
 
 #[derive(Default)]
@@ -232,8 +248,8 @@ impl Builder {
         let mut starts = 0;
         let mut run_values: Vec<u32> = Vec::new();
         let mut ones = 0;
-        for part in 0..PARTS {
-            let value = self.value(block.part(part.into(), STRIDE));
+        for (part, block) in block.parts(STRIDE).enumerate() {
+            let value = self.value(block);
             if run_values.last() != Some(&value) {
                 starts |= 1 << part;
                 run_values.push(value);
