@@ -46,11 +46,12 @@ impl Trie {
     #[must_use]
     pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Self {
         let runs = runs(prefixes);
-        Self::with_direct(&runs, direct_bits(runs.len()))
+        let direct = direct_bits(&runs, skipped(&runs));
+        Self::with_direct(&runs, direct)
     }
 
     fn with_direct(runs: &[Run], direct: u32) -> Self {
-        let skip = common_bits(runs, 0).unwrap_or(0).min(LONGEST_SKIP);
+        let skip = skipped(runs);
         let base = if skip == 0 {
             0
         } else {
@@ -76,15 +77,32 @@ impl Trie {
     }
 }
 
+/// Bits that all addresses share that are not as the first and the last.
+fn skipped(runs: &[Run]) -> u32 {
+    common_bits(runs, 0).unwrap_or(0).min(LONGEST_SKIP)
+}
+
 fn high_half(number: u128) -> u64 {
     u64::try_from(number >> 64).expect("the lower half is shifted out")
 }
 
-/// Wide enough that few addresses need a second node, and no wider: most packets
+/// Wide enough that few addresses need many nodes, and no wider: most packets
 /// are for addresses that no policy names, anywhere in these nodes, and the
-/// caches must hold them. 2^18 are 4 MiB.
-fn direct_bits(runs: usize) -> u32 {
-    (runs.ilog2() + 3).clamp(MIN_DIRECT, 18)
+/// caches must hold them. Up to 2^13 are 128 KiB, and cheap. More than 2^16, or
+/// 1 MiB, pay only where with 2^18 the first node ends most walks.
+fn direct_bits(runs: &[Run], skip: u32) -> u32 {
+    const CHEAP: u32 = 13;
+    const WIDE: u32 = 16;
+    const WIDEST: u32 = 18;
+    let bits = runs.len().ilog2();
+    let bits = (bits + 1).max((bits + 3).min(CHEAP)).max(MIN_DIRECT);
+    if bits <= WIDE {
+        return bits;
+    }
+    let below_first_node = u128::MAX >> (skip + WIDEST + STRIDE);
+    let is_deep = |(start, _): &&Run| start & below_first_node != 0;
+    let deep = runs.iter().filter(is_deep).count();
+    if deep > runs.len() / 2 { WIDE } else { WIDEST }
 }
 
 /// Sorted, the first from address 0, no two neighbours with the same match set.
