@@ -1,6 +1,7 @@
 //! `kill -9` before every call that changes something: each interface runs the
 //! old ruleset or the new one wholly, every packet is counted, and the next
-//! `run` leaves nothing of the interrupted one.
+//! `run` leaves nothing of the interrupted one. Where the mode changes, one
+//! interface at a time may run none.
 //!
 //! strace kills, at the kernel's boundary. What is tried in every run is chosen
 //! in `support/strace.rs`; `MONITOR_FAULTS=all` tries every call.
@@ -20,7 +21,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use support::{
-    books::{BOTH, Books, InForce, lab_in_force, wait_for_pid, wait_until_kept},
+    books::{Books, InForce, lab_in_force, wait_for_pid, wait_until_kept},
     lab::{Daemon, Lab, binary, poll},
     objects::{self, Objects, assert_gone, assert_like},
     strace::{Attached, Call, Fault, Plan, calls, chosen, traced},
@@ -35,6 +36,8 @@ struct Trial {
     books: Books,
     /// What the files say that the last daemon took.
     in_force: InForce,
+    /// In which every daemon from now on attaches.
+    mode: &'static str,
     /// What a start that nobody interrupts leaves.
     reference: Objects,
     /// Everything that was ever seen.
@@ -54,6 +57,7 @@ impl Trial {
             lab,
             books,
             in_force: InForce::First,
+            mode: "generic",
             all: reference.clone(),
             reference,
             kills: 0,
@@ -64,6 +68,11 @@ impl Trial {
 
     fn output(&self) -> PathBuf {
         self.lab.directory.path().join("strace")
+    }
+
+    /// Options of a daemon on both interfaces.
+    fn options(&self) -> [&'static str; 4] {
+        ["--mode", self.mode, "--interface", "wlan1"]
     }
 
     /// `monitor run` under strace, until it is killed. One that is not is
@@ -83,7 +92,7 @@ impl Trial {
     }
 
     fn spawn_traced(&self, plan: Plan<'_>) -> Child {
-        let mut command = self.lab.daemon_command(&BOTH);
+        let mut command = self.lab.daemon_command(&self.options());
         command.args(["--interface", "wlan0"]);
         let log = File::options()
             .create(true)
@@ -124,9 +133,26 @@ impl Trial {
         }
     }
 
+    /// The same where the mode changes as well, which leaves one interface open
+    /// while its link is exchanged. Whether one is.
+    fn assert_one_open_at_most(&mut self, old: InForce, new: InForce, call: &Call) -> bool {
+        let found = self.books.probe();
+        let open = found.iter().filter(|found| **found == InForce::Nothing);
+        let open = open.count();
+        assert!(open <= 1, "{found:?} after {}", call.text);
+        for found in found {
+            assert!(
+                [old, new, InForce::Nothing].contains(&found),
+                "{found:?} after {}",
+                call.text
+            );
+        }
+        open == 1
+    }
+
     /// The next `run` puts everything in order.
     fn recover(&mut self, new: InForce, call: &Call) -> Daemon {
-        let daemon = self.lab.start(&BOTH);
+        let daemon = self.lab.start(&self.options());
         assert_eq!(self.books.probe(), [new; 2], "after {}", call.text);
         self.books.check(&self.lab, &call.text);
         wait_until_kept(&self.lab);
@@ -170,7 +196,7 @@ fn killed_at_any_call_of_a_first_start() {
         trial.recover(InForce::First, call).kill();
         trial.detach();
     }
-    trial.lab.start(&BOTH).kill();
+    trial.lab.start(&trial.options()).kill();
     trial.end("first start");
 }
 
@@ -187,6 +213,31 @@ fn killed_at_any_call_of_a_take_over() {
         trial.recover(new, call).kill();
     }
     trial.end("take-over");
+}
+
+#[test]
+fn killed_at_any_call_of_a_change_of_mode() {
+    let (mut trial, daemon) = Trial::new("kill-mode");
+    daemon.kill();
+    trial.mode = "native";
+    trial.run_until_killed(Plan::Record);
+    let mut open = 0;
+    for call in &chosen(calls(&trial.output())) {
+        let (old, new) = (trial.in_force, trial.in_force.other());
+        trial.lab.write_policies(&new.policies());
+        trial.mode = other_mode(trial.mode);
+        trial.run_until_killed(Plan::Inject(call, Fault::Kill));
+        open += usize::from(trial.assert_one_open_at_most(old, new, call));
+        trial.recover(new, call).kill();
+        let status = trial.lab.status();
+        for interface in status["interfaces"].as_array().unwrap() {
+            assert_eq!(interface["mode"], trial.mode, "after {}", call.text);
+        }
+    }
+    println!("one interface was open after {open} of them");
+    // Without a kill inside the gap nothing was shown of it.
+    assert!(open > 0);
+    trial.end("change of mode");
 }
 
 #[test]
@@ -292,6 +343,13 @@ fn killed_at_any_call_of_a_stop_or_a_detach_by_the_daemon() {
         }
         trial.recover(InForce::First, &Call::default()).kill();
         trial.end(if stop { "stop" } else { "detach by the daemon" });
+    }
+}
+
+fn other_mode(mode: &str) -> &'static str {
+    match mode {
+        "native" => "generic",
+        _ => "native",
     }
 }
 
