@@ -9,12 +9,17 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::process::Output;
+use std::{
+    fs::File,
+    io::Write as _,
+    process::{Command, Output},
+};
 
 use bad::{contents, endings, networks, packed};
 use serde_json::Value;
 use server::{Server, answer};
-use support::lab::{Daemon, Lab, poll, text};
+use sha2::{Digest as _, Sha256};
+use support::lab::{Daemon, Lab, binary, poll, text};
 
 /// 100 destinations; the phone sends to the first.
 fn list() -> String {
@@ -227,6 +232,37 @@ fn what_shrinks_is_in_force_after_somebody_accepted_it() {
     );
 }
 
+/// `monitor feed accept bad` on a terminal, where somebody types this.
+fn accept_on_a_terminal(lab: &Lab, answer: &str) -> Output {
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut keyboard = File::from(terminal.master);
+    keyboard.write_all(answer.as_bytes()).unwrap();
+    let mut command = Command::new(binary());
+    command.args(["feed", "accept", "bad", "--socket"]);
+    command.arg(lab.socket()).stdin(terminal.slave);
+    command.output().unwrap()
+}
+
+#[test]
+fn on_a_terminal_accept_asks_and_only_yes_is_yes() {
+    let gateway = Gateway::new("ask");
+    let _daemon = gateway.start();
+    gateway.server.gives("45.9.1.0/24\n45.10.0.0/16\n");
+    assert_eq!(gateway.fetch()["state"], "refused");
+    for answer in ["n\n", "\n", "yes, later\n"] {
+        let output = accept_on_a_terminal(&gateway.lab, answer);
+        assert_eq!(output.status.code(), Some(1), "{answer:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("take this update? [y/N]"), "{said}");
+        assert!(said.contains("nothing is changed"), "{said}");
+        assert!(gateway.is_dropped(HELD), "{answer:?}");
+    }
+    let output = accept_on_a_terminal(&gateway.lab, "y\n");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!gateway.is_dropped(HELD));
+    assert!(gateway.is_dropped("45.10.7.7"));
+}
+
 #[test]
 fn reserved_ranges_and_own_networks_are_cut_out_and_shown() {
     let gateway = Gateway::new("cut");
@@ -283,6 +319,15 @@ fn reserved_ranges_and_own_networks_are_cut_out_and_shown() {
         feed["reason"].as_str().unwrap().contains("takes only 0000"),
         "{feed:#}"
     );
+    let right = hex::encode(Sha256::digest(list()));
+    gateway
+        .lab
+        .write_policies(&policies(&url, &format!(", sha256: {right}")));
+    gateway.server.gives(list());
+    poll("its content is the right one", || {
+        gateway.fetch()["state"] == "current"
+    });
+    assert!(gateway.is_dropped(HELD));
 }
 
 #[test]

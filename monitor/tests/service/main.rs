@@ -6,12 +6,16 @@
 
 mod machine;
 #[expect(dead_code, reason = "each test file uses a part of it")]
+#[path = "../feeds/server.rs"]
+mod server;
+#[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
 
 use std::{fs, process::Command, sync::atomic::Ordering};
 
 use machine::{Machine, here};
+use server::Server;
 use support::{
     datagrams::{count_arrivals, send},
     lab::{BLOCKED, OPEN, POLICIES, binary, poll, text},
@@ -83,6 +87,41 @@ fn the_service_filters_as_its_own_user_with_three_capabilities() {
 
     send(lab, blocked, 10);
     assert_eq!(machine.dropped(), 20);
+    assert_eq!(machine.property("NRestarts"), "0", "{}", machine.log());
+}
+
+/// From a server, and from what is stored once that is gone.
+#[test]
+fn the_service_fetches_feeds_within_its_limits() {
+    const HELD: &str = "45.9.0.9";
+    if !has_systemd() {
+        return;
+    }
+    let machine = Machine::boot("feed");
+    let lab = &machine.lab;
+    let server = Server::on(lab.listen_tcp("127.0.0.1"), None);
+    server.gives("45.9.0.0/24\n");
+    let url = server.url("/list");
+    lab.write_policies(&format!(
+        "version: 1\npolicies: [{{name: blocked, action: drop, destinations: [{{list: '{url}'}}]}}]\n"
+    ));
+    machine.say(&["systemctl", "start", "monitor"]);
+    let state = || machine.status()["feeds"][0]["state"].clone();
+    poll("the list is in force", || {
+        state() == "current" && machine.generation() == 2
+    });
+    lab.send_udp(HELD, 3);
+    assert_eq!(machine.dropped(), 3);
+
+    server.behaves(|_, _| Ok(()));
+    machine.say(&["systemctl", "restart", "monitor"]);
+    lab.send_udp(HELD, 3);
+    assert_eq!(machine.dropped(), 6);
+    let fetched = machine.monitor(&["feed", "fetch"]);
+    assert!(fetched.status.success(), "{}", text(&fetched.stderr));
+    assert_eq!(state(), "failed");
+    lab.send_udp(HELD, 3);
+    assert_eq!(machine.dropped(), 9);
     assert_eq!(machine.property("NRestarts"), "0", "{}", machine.log());
 }
 
