@@ -108,11 +108,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
 
 /// The cell of a device, or the policy's `other` cell where the table is full.
 #[inline(always)]
-fn device_cell<'a>(
-    key: DeviceKey,
-    verdict: Verdict,
-    policy: &'a mut PolicyCounters,
-) -> &'a mut Count {
+fn device_cell(key: DeviceKey, verdict: Verdict, policy: &mut PolicyCounters) -> &mut Count {
     match (device_counters(key), verdict) {
         (Some(device), Verdict::Passed) => &mut device.passed,
         (Some(device), Verdict::Dropped) => &mut device.dropped,
