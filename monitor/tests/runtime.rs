@@ -126,7 +126,9 @@ fn a_block_is_in_force_when_the_command_returns_and_goes_at_its_time() {
         log.contains("by command: `block 192.0.2.10` is in force, until 20"),
         "{log}"
     );
-    assert!(log.contains("`block 192.0.2.10` has ended"), "{log}");
+    poll("the log tells of its end", || {
+        daemon.log().contains("`block 192.0.2.10` has ended")
+    });
 }
 
 #[test]
