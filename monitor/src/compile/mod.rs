@@ -1,6 +1,7 @@
 //! Model → ruleset.
 
 mod ruleset;
+mod runs;
 mod scopes;
 mod shadow;
 mod sweep;

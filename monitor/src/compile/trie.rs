@@ -1,18 +1,18 @@
 //! Prefixes → the trie that the kernel walks, as `monitor_common::trie` has it.
 //!
-//! The prefixes become runs of addresses with the same match set, each from
-//! where it begins; equal neighbours are one run, so nothing is left of how
-//! they were written. A block of addresses becomes a node by what its parts
-//! have; equal nodes are one node.
+//! A block of addresses becomes a node by what its parts have; equal nodes are
+//! one node.
 
 use std::collections::HashMap;
 
-use monitor_common::{
-    NO_MATCH,
-    trie::{KIND_SHIFT, LENGTH_SHIFT, MIN_DIRECT, NODE, Node, PAIR, RUNS, SKIP, STRIDE, VALUE},
+use monitor_common::trie::{
+    KIND_SHIFT, LENGTH_SHIFT, MIN_DIRECT, NODE, Node, PAIR, RUNS, SKIP, STRIDE, VALUE,
 };
 
-use super::{MatchSetId, Prefix};
+use super::{
+    MatchSetId, Prefix,
+    runs::{Block, Run, common_bits, runs, within},
+};
 use crate::address::Address;
 
 /// The fewest bits that are skipped at once: fewer than a node uses up are no gain.
@@ -37,9 +37,6 @@ pub struct Trie {
     /// The values of runs, two in each element, the lower half first.
     pub values: Vec<u64>,
 }
-
-/// From this address on, left aligned in 128 bits, the match set is this one.
-type Run = (u128, MatchSetId);
 
 impl Trie {
     /// Compiles `prefixes`, sorted by address, then length.
@@ -105,109 +102,11 @@ fn direct_bits(runs: &[Run], skip: u32) -> u32 {
     if deep > runs.len() / 2 { WIDE } else { WIDEST }
 }
 
-/// Sorted, the first from address 0, no two neighbours with the same match set.
-fn runs<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Run> {
-    let mut runs = vec![(0, NO_MATCH)];
-    let mut enclosing = vec![(u128::MAX, NO_MATCH)];
-    for prefix in prefixes {
-        let first = prefix.address.to_number() << (128 - u32::from(A::BITS));
-        let last = first | u128::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
-        leave(&mut enclosing, &mut runs, |end| end < first);
-        begin(&mut runs, first, prefix.match_set);
-        enclosing.push((last, prefix.match_set));
-    }
-    leave(&mut enclosing, &mut runs, |end| end < u128::MAX);
-    runs
-}
-
-/// Ends the innermost prefixes, as long as they `end`.
-fn leave(enclosing: &mut Vec<Run>, runs: &mut Vec<Run>, ends: impl Fn(u128) -> bool) {
-    while let [.., (_, outer), (last, _)] = enclosing[..]
-        && ends(last)
-    {
-        begin(runs, last + 1, outer);
-        enclosing.pop();
-    }
-}
-
-fn begin(runs: &mut Vec<Run>, first: u128, match_set: MatchSetId) {
-    runs.pop_if(|(start, _)| *start == first);
-    if runs.last().is_none_or(|(_, before)| *before != match_set) {
-        runs.push((first, match_set));
-    }
-}
-
-/// The runs that addresses from `first` to `last` lie in.
-fn within(runs: &[Run], first: u128, last: u128) -> &[Run] {
-    let from = runs.partition_point(|(start, _)| *start <= first) - 1;
-    let to = from + runs[from..].partition_point(|(start, _)| *start <= last);
-    &runs[from..to]
-}
-
-/// How many bits, from `depth` on, all addresses share that are not as the first
-/// and the last of the block; `None` where these two differ.
-fn common_bits(runs: &[Run], depth: u32) -> Option<u32> {
-    let [(_, first), (start, _), .., (end, last)] = runs else {
-        return None;
-    };
-    let shared = (start ^ (end - 1)).leading_zeros();
-    (first == last).then(|| shared.saturating_sub(depth))
-}
-
 fn packed(values: &[u32]) -> Vec<u64> {
     let pairs = values.chunks(2);
     pairs
         .map(|pair| u64::from(pair[0]) | u64::from(pair.get(1).copied().unwrap_or(0)) << 32)
         .collect()
-}
-
-/// Addresses with the same first `depth` bits.
-#[derive(Clone, Copy)]
-struct Block<'a> {
-    depth: u32,
-    first: u128,
-    runs: &'a [Run],
-}
-
-impl Block<'_> {
-    /// All its parts, in order, that begin with that many bits more.
-    fn parts(self, length: u32) -> impl Iterator<Item = Self> {
-        let mut runs = self.runs;
-        (0..1_u128 << length).map(move |bits| {
-            let (depth, first, last) = self.bounds(bits, length);
-            runs = &runs[leading(&runs[1..], first)..];
-            Self {
-                depth,
-                first,
-                runs: &runs[..=leading(&runs[1..], last)],
-            }
-        })
-    }
-
-    /// The part of it that begins with these bits, right aligned.
-    fn part(self, bits: u128, length: u32) -> Self {
-        let (depth, first, last) = self.bounds(bits, length);
-        let runs = within(self.runs, first, last);
-        Self { depth, first, runs }
-    }
-
-    /// Depth, first and last address of such a part.
-    fn bounds(self, bits: u128, length: u32) -> (u32, u128, u128) {
-        let depth = self.depth + length;
-        // Beyond the last bit of an address, parts are the same.
-        let first = match 128_u32.checked_sub(depth) {
-            Some(rest) => self.first | bits << rest,
-            None => self.first | bits >> (depth - 128),
-        };
-        let last = first | u128::MAX.checked_shr(depth).unwrap_or(0);
-        (depth, first, last)
-    }
-}
-
-/// How many of the first runs begin at or before an address.
-fn leading(runs: &[Run], address: u128) -> usize {
-    let begun = runs.iter().take_while(|(start, _)| *start <= address);
-    begun.count()
 }
 
 #[derive(Default)]
@@ -309,7 +208,10 @@ fn pair(bits: u64, one: u32, zero: u32) -> Node {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-    use monitor_common::trie::{STEPS_V4, STEPS_V6};
+    use monitor_common::{
+        NO_MATCH,
+        trie::{STEPS_V4, STEPS_V6},
+    };
     use proptest::prelude::*;
 
     use super::*;
