@@ -1,5 +1,6 @@
 //! The calls of `bpf(2)`, `mmap(2)` and `membarrier(2)` that aya does not offer:
-//! links that name the program they expect, freezing, filling and reading an array in bulk.
+//! links that name the program they expect, freezing, filling and reading an
+//! array in bulk.
 //!
 //! Every function passes memory that lives as long as the call, and file
 //! descriptors that it borrows; the kernel checks the rest.
@@ -159,7 +160,7 @@ pub(super) fn array_fill<T: Pod>(array: impl AsFd, values: &[T]) -> io::Result<(
         // which nothing else in this process knows; `T` is plain data.
         unsafe { mapping.element(index).write_unaligned(*value) };
     }
-    mapping.close()
+    Ok(())
 }
 
 /// Those of the first `length` elements of such an array that are to be kept.
@@ -181,11 +182,10 @@ pub(super) fn array_read<T: Pod>(
             kept.push(element);
         }
     }
-    mapping.close()?;
     Ok(kept)
 }
 
-/// The first elements of an array in this process.
+/// The first elements of an array in this process, as long as the value lives.
 struct Mapping<T> {
     start: *mut libc::c_void,
     length: usize,
@@ -216,13 +216,13 @@ impl<T: Pod> Mapping<T> {
     fn element(&self, index: usize) -> *mut T {
         self.start.wrapping_byte_add(index * Self::STRIDE).cast()
     }
+}
 
-    fn close(self) -> io::Result<()> {
-        // SAFETY: exactly what was mapped, and no reference into it is left.
-        if unsafe { libc::munmap(self.start, self.length) } != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        Ok(())
+impl<T> Drop for Mapping<T> {
+    fn drop(&mut self) {
+        // SAFETY: exactly what was mapped, and no reference into it is left. It
+        // fails for no mapping that exists.
+        unsafe { libc::munmap(self.start, self.length) };
     }
 }
 
