@@ -15,7 +15,8 @@ use std::{
     thread,
 };
 
-use monitor_common::ABI_HASH;
+use aya::util::nr_cpus;
+use monitor_common::{ABI_HASH, NEAR_CELLS};
 use serde_json::Value;
 use support::{
     datagrams::{count_arrivals, send, send_until},
@@ -153,6 +154,8 @@ fn reset_state_saves_every_count_and_replaces_the_filter_without_a_gap() {
     assert_eq!(saved["version"], OTHER_VERSION);
     let map = named(&saved["maps"], "NEAR_DEVICES");
     assert_eq!(map["value_size"], 40);
+    let cells = nr_cpus().unwrap().get() * NEAR_CELLS;
+    assert_eq!(map["max_entries"], cells, "on every CPU");
     let mac = PHONE_MAC.replace(':', "");
     let value = map["entries"][0]["values"][0].as_str().unwrap();
     assert!(value.starts_with(&mac), "{value}");
