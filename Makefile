@@ -14,7 +14,7 @@ BPF_CFG = --config "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_
 ORDINARY = 64999
 AS_USER = --config "target.'cfg(unix)'.runner = ['xtask/as-user.sh']"
 # All that start the daemon in a lab; those left out are listed in docs/reliability.md.
-NOT_AS_USER = crash faults service swap
+NOT_AS_USER = crash faults service
 IN_A_LAB = $(shell grep --recursive --files-with-matches Lab::new monitor/tests | sed 's,^monitor/tests/,,; s,[./].*,,' | sort --unique)
 LAB_TESTS = $(addprefix --test ,$(filter-out support $(NOT_AS_USER),$(IN_A_LAB)))
 TARGET = $(or $(CARGO_TARGET_DIR),target)
