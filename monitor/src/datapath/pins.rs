@@ -11,7 +11,8 @@
 //! still finds that a filter is in force.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::{
         fd::OwnedFd,
         unix::fs::{DirBuilderExt as _, MetadataExt as _},
@@ -373,7 +374,12 @@ fn lock_holder(directory: &OwnedFd) -> Option<String> {
         nix::sys::stat::minor(device),
         metadata.ino()
     );
-    let locks = fs::read_to_string("/proc/locks").ok()?;
+    // Each read goes through the list anew: what does not fit is looked for by its
+    // place, and is missed where others went meanwhile. Reading begins with few
+    // bytes where there is no room.
+    let mut locks = String::with_capacity(1 << 16);
+    let mut file = fs::File::open("/proc/locks").ok()?;
+    file.read_to_string(&mut locks).ok()?;
     let pid = locks.lines().find_map(|line| {
         let fields: Vec<_> = line.split_whitespace().collect();
         let held = *fields.get(1)? == "FLOCK";
@@ -387,5 +393,41 @@ pub(super) fn describe_process(pid: &str) -> String {
     match fs::read_to_string(format!("/proc/{pid}/comm")) {
         Ok(name) => format!("process {pid} ({})", name.trim()),
         Err(_) => format!("process {pid}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        process,
+        sync::atomic::{AtomicBool, Ordering},
+        thread,
+    };
+
+    use super::*;
+
+    #[test]
+    fn who_holds_a_lock_is_found_while_others_come_and_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let lock = || {
+            let file = tempfile::tempfile_in(&directory).unwrap();
+            Flock::lock(OwnedFd::from(file), FlockArg::LockExclusive).unwrap()
+        };
+        let held = lock();
+        let done = AtomicBool::new(false);
+        let come_and_go = || {
+            while !done.load(Ordering::Relaxed) {
+                let _locks = [lock(), lock(), lock()];
+            }
+        };
+        let found = thread::scope(|scope| {
+            scope.spawn(come_and_go);
+            let found = (0..1_000).filter_map(|_| lock_holder(&held)).count();
+            done.store(true, Ordering::Relaxed);
+            found
+        });
+        assert_eq!(found, 1_000);
+        let own = format!("process {} ", process::id());
+        assert!(lock_holder(&held).unwrap().starts_with(&own));
     }
 }
