@@ -11,8 +11,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use monitor::{
     control::{Answer, Request, ask_within},
-    daemon::shown_feeds,
-    feeds::{Candidate, Difference, DiskAndFeeds, SizesText, Store, difference, find},
+    feeds::{Candidate, Difference, DiskAndFeeds, SizesText, Store, difference, find, shown_feeds},
     lists::{OwnNetwork, Reserved},
     policy::{Feed, load_for},
     snapshot::{FeedSnapshot, FeedState},

@@ -23,7 +23,6 @@ pub use load::LoadError;
 use load::{Usable, confirmed, load, reason};
 use tokio::sync::Notify;
 
-pub use feeds::shown_feeds;
 pub use start::How;
 
 use crate::{

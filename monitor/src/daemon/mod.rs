@@ -12,7 +12,7 @@ mod signals;
 mod sockets;
 mod watch;
 
-pub use self::core::{Core, How, LoadError, shown_feeds};
+pub use self::core::{Core, How, LoadError};
 pub use serve::{End, ServeError, run};
 pub use signals::{SignalError, Signals};
 pub use sockets::{BindError, Sockets};

@@ -10,6 +10,7 @@ mod files;
 mod gate;
 mod labels;
 mod names;
+mod shown;
 mod store;
 
 pub use fetch::{Answer, FetchError, Fetched, Fetcher, Limits, TrustError};
@@ -17,4 +18,6 @@ pub use files::{DiskAndFeeds, WithUpdate};
 pub use gate::{Difference, Refusal, Sizes, SizesText, difference, judge};
 pub use labels::labels;
 pub use names::{UnknownFeed, find};
+pub(crate) use shown::shown;
+pub use shown::shown_feeds;
 pub use store::{Attempt, Candidate, Entry, Good, Outcome, Store, StoreError};

@@ -49,6 +49,17 @@ pub struct Entry {
     pub failures: u32,
 }
 
+impl Entry {
+    /// Of a feed that nothing is known of.
+    #[must_use]
+    pub fn new(url: &FeedUrl) -> Self {
+        Self {
+            url: url.to_string(),
+            ..Self::default()
+        }
+    }
+}
+
 /// A content that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {

@@ -16,11 +16,11 @@ use crate::{
     error_text::error_text,
     feeds::{
         self, Answer, Attempt, Candidate, DiskAndFeeds, Entry, Fetched, Fetcher, Good, Limits,
-        Outcome, Store, WithUpdate, judge, labels,
+        Outcome, Store, WithUpdate, judge, labels, shown,
     },
     lists::{FeedUrl, Reserved, Sha256},
     policy::Feed,
-    snapshot::{FeedSnapshot, FeedState},
+    snapshot::FeedSnapshot,
 };
 
 /// How soon to try again after the first failure; doubled after each.
@@ -105,7 +105,7 @@ impl Core {
             let mut entry = before.remove(&feed.url).unwrap_or_else(|| {
                 Known::stored(store.entry(&feed.url).unwrap_or_else(|error| {
                     warn!("{}", error_text(&error));
-                    new_entry(&feed.url)
+                    Entry::new(&feed.url)
                 }))
             });
             // Stored, and of no use as the policies are now.
@@ -179,7 +179,7 @@ impl Core {
         let saved = self.store().save(url, &entry, update.as_deref());
         let mut entry = entry;
         if let Err(error) = &saved {
-            let before = self.store().entry(url).unwrap_or_else(|_| new_entry(url));
+            let before = self.store().entry(url).unwrap_or_else(|_| Entry::new(url));
             let reason = error_text(error);
             entry = ended(before, Outcome::Failed, Some(reason));
         }
@@ -205,7 +205,7 @@ impl Core {
         let store = self.store();
         let mut entry = store
             .entry(&feed.url)
-            .unwrap_or_else(|_| new_entry(&feed.url));
+            .unwrap_or_else(|_| Entry::new(&feed.url));
         let good = match store.good(&feed.url) {
             Ok(good) => good,
             Err(error) => {
@@ -359,67 +359,6 @@ impl Core {
             shown
         });
         each.collect()
-    }
-}
-
-/// What is stored of `feeds`, where no daemon runs.
-#[must_use]
-pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot> {
-    let labels = labels(feeds.iter().map(|feed| &feed.url));
-    let each = feeds
-        .iter()
-        .filter(|feed| !feed.policies.is_empty())
-        .map(|feed| {
-            let entry = store.entry(&feed.url).unwrap_or_else(|error| {
-                warn!("{}", error_text(&error));
-                new_entry(&feed.url)
-            });
-            let mut shown = shown(feed, &entry, now);
-            shown.feed = labels.get(&feed.url).cloned().unwrap_or_default();
-            shown
-        });
-    each.collect()
-}
-
-/// What is known of a feed, in the words of a snapshot; without label and next attempt.
-fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
-    let last = entry.last.as_ref();
-    let checked = entry.good.as_ref().filter(|_| feed.in_force.is_some());
-    let in_force = feed.in_force.clone().unwrap_or_default();
-    FeedSnapshot {
-        feed: feed.url.label(),
-        policies: feed.policies.iter().map(ToString::to_string).collect(),
-        state: match last.map(|last| last.outcome) {
-            Some(Outcome::Refused) => FeedState::Refused,
-            Some(Outcome::Failed) => FeedState::Failed,
-            Some(Outcome::Current) if checked.is_some() => FeedState::Current,
-            Some(Outcome::Current) | None => FeedState::NeverFetched,
-        },
-        reason: last.and_then(|last| last.reason.clone()),
-        age: checked.map(|good| now.saturating_sub(good.checked_at)),
-        fetched_at: checked.map(|good| good.fetched_at),
-        checked_at: checked.map(|good| good.checked_at),
-        last_attempt: last.map(|last| last.at),
-        next_attempt: None,
-        destinations: in_force.destinations,
-        cut: in_force.cut.destinations,
-        cut_networks: in_force
-            .cut
-            .by
-            .into_iter()
-            .map(|(network, _)| network)
-            .collect(),
-        candidate: entry
-            .candidate
-            .as_ref()
-            .map(|candidate| candidate.content.sha256.clone()),
-    }
-}
-
-fn new_entry(url: &FeedUrl) -> Entry {
-    Entry {
-        url: url.to_string(),
-        ..Entry::default()
     }
 }
 

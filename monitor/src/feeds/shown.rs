@@ -1,0 +1,64 @@
+//! What is known of feeds, in the words of a snapshot.
+
+use tracing::warn;
+
+use super::{Entry, Outcome, Store, labels};
+use crate::{
+    error_text::error_text,
+    policy::Feed,
+    snapshot::{FeedSnapshot, FeedState},
+};
+
+/// What is stored of `feeds`, where no daemon runs.
+#[must_use]
+pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot> {
+    let labels = labels(feeds.iter().map(|feed| &feed.url));
+    let each = feeds
+        .iter()
+        .filter(|feed| !feed.policies.is_empty())
+        .map(|feed| {
+            let entry = store.entry(&feed.url).unwrap_or_else(|error| {
+                warn!("{}", error_text(&error));
+                Entry::new(&feed.url)
+            });
+            let mut shown = shown(feed, &entry, now);
+            shown.feed = labels.get(&feed.url).cloned().unwrap_or_default();
+            shown
+        });
+    each.collect()
+}
+
+/// What is known of a feed, in the words of a snapshot; without label and next attempt.
+pub(crate) fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
+    let last = entry.last.as_ref();
+    let checked = entry.good.as_ref().filter(|_| feed.in_force.is_some());
+    let in_force = feed.in_force.clone().unwrap_or_default();
+    FeedSnapshot {
+        feed: feed.url.label(),
+        policies: feed.policies.iter().map(ToString::to_string).collect(),
+        state: match last.map(|last| last.outcome) {
+            Some(Outcome::Refused) => FeedState::Refused,
+            Some(Outcome::Failed) => FeedState::Failed,
+            Some(Outcome::Current) if checked.is_some() => FeedState::Current,
+            Some(Outcome::Current) | None => FeedState::NeverFetched,
+        },
+        reason: last.and_then(|last| last.reason.clone()),
+        age: checked.map(|good| now.saturating_sub(good.checked_at)),
+        fetched_at: checked.map(|good| good.fetched_at),
+        checked_at: checked.map(|good| good.checked_at),
+        last_attempt: last.map(|last| last.at),
+        next_attempt: None,
+        destinations: in_force.destinations,
+        cut: in_force.cut.destinations,
+        cut_networks: in_force
+            .cut
+            .by
+            .into_iter()
+            .map(|(network, _)| network)
+            .collect(),
+        candidate: entry
+            .candidate
+            .as_ref()
+            .map(|candidate| candidate.content.sha256.clone()),
+    }
+}
