@@ -126,16 +126,20 @@ pub mod global {
     pub const COMMON_V4: &str = "COMMON_V4";
     /// Match set of IPv4 addresses that begin otherwise.
     pub const OUTSIDE_V4: &str = "OUTSIDE_V4";
-    /// Bits that index the first nodes of the IPv4 trie.
+    /// Bits that index the first slots or nodes of the IPv4 trie.
     pub const DIRECT_V4: &str = "DIRECT_V4";
+    /// Which of the two the IPv4 trie begins with, as a kind of pointer.
+    pub const FIRST_V4: &str = "FIRST_V4";
     /// Bits that all prefixes of the IPv6 trie share.
     pub const SKIP_V6: &str = "SKIP_V6";
     /// Those bits, left aligned in a `u64`.
     pub const COMMON_V6: &str = "COMMON_V6";
     /// Match set of IPv6 addresses that begin otherwise.
     pub const OUTSIDE_V6: &str = "OUTSIDE_V6";
-    /// Bits that index the first nodes of the IPv6 trie.
+    /// Bits that index the first slots or nodes of the IPv6 trie.
     pub const DIRECT_V6: &str = "DIRECT_V6";
+    /// Which of the two the IPv6 trie begins with, as a kind of pointer.
+    pub const FIRST_V6: &str = "FIRST_V6";
     /// Entries of the longest match set: the verifier follows no loop further.
     pub const LONGEST_SET: &str = "LONGEST_SET";
     /// The `NEEDS_*` that any match set has.

@@ -1,19 +1,52 @@
 //! The compiled trie: from a destination to the match set of the longest
 //! prefix that covers it.
 //!
-//! A trie is an array of [`Node`]s and an array of values, two in each `u64`.
-//! The bits of an address are used up from the highest:
+//! A trie is an array of [`Node`]s and one of [`Line`]s. The bits of an address are
+//! used up from the highest:
 //!
 //! 1. The first `skip` bits must be those of the trie (`common`): an address
 //!    where they are others has the match set `outside`.
-//! 2. The next `direct` bits are an index into the first 2^`direct` nodes.
-//! 3. A node uses up some more bits, and gives a *value*: a match set, which is
-//!    the answer, or, where [`NODE`] is set, the index of the next node.
+//! 2. The next `direct` bits are an index into the first 2^`direct` slots, which
+//!    hold *values*, or nodes, which give them (`first`: [`SLOTS`] or [`NODES`]).
+//! 3. A value is a match set, which is the answer, or, where [`POINTER`] is set,
+//!    the place of something that uses up more bits and gives the next value:
 //!
-//! Addresses are read as if they had zeros after their last bit, so a node may
-//! use up more bits than are left.
+//! | kind of pointer | uses up | to what it points |
+//! |---|---|---|
+//! | [`NODE`] | as the node does | a node |
+//! | [`NODES`] | 2 bits, and as the node does | the first of four nodes, in one cache line |
+//! | [`RUNS`] | [`RUNS_BITS`] | a line of [`RUNS_MOST`] places where runs begin |
+//! | [`SLOTS`] | as many as it says, up to 16 | whole lines of slots, 16 in each |
+//!
+//! Addresses are read as if they had zeros after their last bit, so more bits
+//! may be used up than are left.
 
-/// Bits that a node of kind [`PAIR`] or [`RUNS`] uses up: 64 parts.
+/// A cache line. Slots are its halves of words, the lower half first.
+pub type Line = [u64; 8];
+
+/// Slots in a line.
+pub const LINE_SLOTS: u32 = 16;
+
+/// In a value: it is a pointer, and no match set.
+pub const POINTER: u32 = 1 << 29;
+/// The bits of a value, [`POINTER`] included.
+pub const VALUE: u32 = (1 << 30) - 1;
+/// Where the kind of a pointer begins.
+pub const KIND_SHIFT: u32 = 27;
+/// Kind of pointer: index of a node.
+pub const NODE: u32 = 0;
+/// Kind of pointer: index of the first of four nodes.
+pub const NODES: u32 = 1;
+/// Kind of pointer: index of a line of runs.
+pub const RUNS: u32 = 2;
+/// Kind of pointer: index of the first line of slots, below [`WIDTH_SHIFT`].
+pub const SLOTS: u32 = 3;
+/// The bits of a pointer that are an index.
+pub const INDEX: u32 = (1 << KIND_SHIFT) - 1;
+/// Where a pointer to slots says how many bits they are for, less one.
+pub const WIDTH_SHIFT: u32 = 23;
+
+/// Bits that a node of kind [`PAIR`] or [`SPLIT`] uses up: 64 parts.
 pub const STRIDE: u32 = 6;
 
 /// One node: 16 bytes, so that none lies across two cache lines.
@@ -21,8 +54,8 @@ pub const STRIDE: u32 = 6;
 /// | kind | `bits` | `a` | `b` |
 /// |---|---|---|---|
 /// | [`PAIR`] | bit `n`: which value part `n` has | value where it is 1 | value where it is 0 |
-/// | [`RUNS`] | bit `n`: part `n` begins a run; bit 0 is set | index of the first run's value | 0 |
-/// | [`SKIP`] | the next bits, right aligned | how many they are (7 to 63), and the value where they are these | value where they are others |
+/// | [`SPLIT`] | bit `n`: part `n` begins a run; bit 0 is set | index of the slot with the first run's value, which the others follow | 0 |
+/// | [`SKIP`] | from [`LENGTH_SHIFT`] on how many bits, 1 to 57; below, right aligned, which | value where the address has these | value where it has others |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Node {
@@ -30,29 +63,41 @@ pub struct Node {
     pub bits: u64,
     /// By kind.
     pub a: u32,
-    /// By kind; the kind itself from bit [`KIND_SHIFT`] on.
+    /// By kind; the kind itself from bit [`NODE_KIND_SHIFT`] on.
     pub b: u32,
 }
 
 /// Where the kind of a node begins in its `b`.
-pub const KIND_SHIFT: u32 = 30;
-/// Kind: every part has one of two values.
+pub const NODE_KIND_SHIFT: u32 = 30;
+/// Kind of node: every part has one of two values.
 pub const PAIR: u32 = 0;
-/// Kind: runs of parts have the same value.
-pub const RUNS: u32 = 1;
-/// Kind: all that is not the same in this block lies in one part of it.
+/// Kind of node: runs of parts have the same value.
+pub const SPLIT: u32 = 1;
+/// Kind of node: all that is not the same lies in one part.
 pub const SKIP: u32 = 2;
+/// Where the number of bits of a skip begins in its `bits`.
+pub const LENGTH_SHIFT: u32 = 58;
 
-/// In a value: it is the index of a node, and no match set.
-pub const NODE: u32 = 1 << 25;
-/// The bits of a value, [`NODE`] included.
-pub const VALUE: u32 = (1 << 26) - 1;
-/// Where the number of bits of a [`SKIP`] begins in its `a`.
-pub const LENGTH_SHIFT: u32 = 26;
+/// Bits that a line of runs uses up.
+pub const RUNS_BITS: u32 = 20;
+/// The most places, after the first, where a run begins in a line of runs.
+///
+/// Word 0 tells the values. Without [`SCATTERED`] in its upper half they
+/// alternate: the lower half first. With it, the lower half is the index of a
+/// slot with the first value, and the others follow. The places are in the other
+/// words, three in each, [`LANE`] bits apart, the lowest first; one that is not
+/// used is [`NO_PLACE`].
+pub const RUNS_MOST: usize = 21;
+/// In the upper half of word 0 of a line of runs: the values stand in slots.
+pub const SCATTERED: u32 = 1 << 31;
+/// Bits from one place to the next: one more than it has.
+pub const LANE: u32 = RUNS_BITS + 1;
+/// A place that no address reaches.
+pub const NO_PLACE: u64 = 1 << RUNS_BITS;
 
-/// The most nodes on the way of an IPv4 address: at least 8 bits are direct.
+/// The most values on the way of an IPv4 address: at least 8 bits are direct.
 pub const STEPS_V4: usize = 5;
-/// The most nodes on the way of an IPv6 address.
+/// The most values on the way of an IPv6 address.
 pub const STEPS_V6: usize = 21;
 /// The fewest direct bits.
 pub const MIN_DIRECT: u32 = 8;

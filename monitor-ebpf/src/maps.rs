@@ -10,7 +10,7 @@ use aya_ebpf::{
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
     InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, NEAR_CELLS,
-    NearDevice, PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Node,
+    NearDevice, PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Line, trie::Node,
 };
 
 // State.
@@ -47,19 +47,19 @@ static IFACE_NAMES: Array<InterfaceRecord> = Array::with_max_entries(MAX_INTERFA
 // Ruleset of one generation.
 
 // The trie of each family; only arrays that can be mapped begin on a page, so
-// that no node lies across two cache lines.
+// that a line of theirs is a cache line, and four nodes are one.
 
 #[map(name = "NODES_V4")]
 pub(crate) static NODES_V4: Array<Node> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-#[map(name = "VALUES_V4")]
-pub(crate) static VALUES_V4: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map(name = "LINES_V4")]
+pub(crate) static LINES_V4: Array<Line> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map(name = "NODES_V6")]
 pub(crate) static NODES_V6: Array<Node> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-#[map(name = "VALUES_V6")]
-pub(crate) static VALUES_V6: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+#[map(name = "LINES_V6")]
+pub(crate) static LINES_V6: Array<Line> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 #[map(name = "MATCH_SETS")]
 pub(crate) static MATCH_SETS: Array<MatchSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -125,6 +125,9 @@ pub(crate) static OUTSIDE_V4: Global<u32> = Global::new(0);
 pub(crate) static DIRECT_V4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
+pub(crate) static FIRST_V4: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
 pub(crate) static SKIP_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
@@ -135,6 +138,9 @@ pub(crate) static OUTSIDE_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static DIRECT_V6: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static FIRST_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static LONGEST_SET: Global<u32> = Global::new(0);

@@ -3,12 +3,16 @@
 use aya_ebpf::maps::Array;
 use monitor_common::{
     NO_MATCH,
-    trie::{KIND_SHIFT, LENGTH_SHIFT, NODE, Node, PAIR, RUNS, STEPS_V4, STEPS_V6, STRIDE, VALUE},
+    trie::{
+        INDEX, KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, Line, NODE_KIND_SHIFT, NODES, Node,
+        PAIR, POINTER, RUNS, RUNS_BITS, SCATTERED, SLOTS, SPLIT, STEPS_V4, STEPS_V6, STRIDE, VALUE,
+        WIDTH_SHIFT,
+    },
 };
 
 use crate::maps::{
-    COMMON_V4, COMMON_V6, DIRECT_V4, DIRECT_V6, NODES_V4, NODES_V6, OUTSIDE_V4, OUTSIDE_V6,
-    SKIP_V4, SKIP_V6, VALUES_V4, VALUES_V6,
+    COMMON_V4, COMMON_V6, DIRECT_V4, DIRECT_V6, FIRST_V4, FIRST_V6, LINES_V4, LINES_V6, NODES_V4,
+    NODES_V6, OUTSIDE_V4, OUTSIDE_V6, SKIP_V4, SKIP_V6,
 };
 
 /// The bits of an address that are not used up yet, the next ones first.
@@ -59,6 +63,13 @@ struct Root {
     common: u64,
     outside: u32,
     direct: u32,
+    first: u32,
+}
+
+/// The maps of a trie.
+struct Trie {
+    nodes: &'static Array<Node>,
+    lines: &'static Array<Line>,
 }
 
 /// Match set of an IPv4 address, in network order.
@@ -69,9 +80,14 @@ pub(crate) fn ipv4(address: [u8; 4]) -> u32 {
         common: COMMON_V4.load(),
         outside: OUTSIDE_V4.load(),
         direct: DIRECT_V4.load(),
+        first: FIRST_V4.load(),
     };
     let key = u64::from(u32::from_be_bytes(address)) << u32::BITS;
-    walk::<STEPS_V4>(&root, key ^ root.common, key, &NODES_V4, &VALUES_V4)
+    let trie = Trie {
+        nodes: &NODES_V4,
+        lines: &LINES_V4,
+    };
+    walk::<STEPS_V4>(&root, key ^ root.common, key, &trie)
 }
 
 /// Match set of an IPv6 address, given as its halves in host order. A function
@@ -84,70 +100,129 @@ pub(crate) extern "C" fn trie_ipv6(high: u64, low: u64) -> u32 {
         common: COMMON_V6.load(),
         outside: OUTSIDE_V6.load(),
         direct: DIRECT_V6.load(),
+        first: FIRST_V6.load(),
     };
     let key = Halves { high, low };
-    walk::<STEPS_V6>(&root, high ^ root.common, key, &NODES_V6, &VALUES_V6)
+    let trie = Trie {
+        nodes: &NODES_V6,
+        lines: &LINES_V6,
+    };
+    walk::<STEPS_V6>(&root, high ^ root.common, key, &trie)
 }
 
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "at most 18 bits are direct"
+    reason = "at most 18 bits are asked for"
 )]
-fn walk<const STEPS: usize>(
-    root: &Root,
-    differs: u64,
-    mut key: impl Key,
-    nodes: &Array<Node>,
-    values: &Array<u64>,
-) -> u32 {
+fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: &Trie) -> u32 {
     // Two shifts, because 64 at once would be none.
     if differs >> 1 >> (u64::BITS - 1 - root.skip) != 0 {
         return root.outside;
     }
     key.use_up(root.skip);
-    let mut index = key.next(root.direct) as u32;
+    let first = key.next(root.direct) as u32;
     key.use_up(root.direct);
+    let mut value;
+    if root.first == SLOTS {
+        value = slot(trie.lines, first);
+    } else {
+        let used;
+        (value, used) = node(trie, first, &key);
+        key.use_up(used);
+    }
     for _ in 0..STEPS {
-        let Some(node) = nodes.get(index) else {
-            return NO_MATCH;
-        };
-        let (value, used) = step(node, &key, values);
-        let value = value & VALUE;
-        if value & NODE == 0 {
+        if value & POINTER == 0 {
             return value;
         }
-        index = value & !NODE;
+        let index = value & INDEX;
+        let used;
+        (value, used) = match value >> KIND_SHIFT & 3 {
+            RUNS => (run(trie.lines, index, key.next(RUNS_BITS)), RUNS_BITS),
+            SLOTS => {
+                let width = (index >> WIDTH_SHIFT) + 1;
+                let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
+                (slot(trie.lines, first + key.next(width) as u32), width)
+            }
+            NODES => {
+                let part = key.next(2) as u32;
+                key.use_up(2);
+                node(trie, index + part, &key)
+            }
+            _node => node(trie, index, &key),
+        };
         key.use_up(used);
     }
     NO_MATCH
 }
 
+/// The value in a slot.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "one half is asked for")]
+fn slot(lines: &Array<Line>, index: u32) -> u32 {
+    let Some(line) = lines.get(index / LINE_SLOTS) else {
+        return NO_MATCH;
+    };
+    let two = line[(index / 2 % 8) as usize];
+    (two >> (index % 2 * u32::BITS)) as u32
+}
+
 /// The value that a node gives, and the bits that it uses up.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "what is cut off is zero, or the other half"
-)]
-fn step(node: &Node, key: &impl Key, values: &Array<u64>) -> (u32, u32) {
-    let part = key.next(STRIDE) as u32;
-    match node.b >> KIND_SHIFT {
+#[expect(clippy::cast_possible_truncation, reason = "one half is asked for")]
+fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
+    let Some(&Node { bits, a, b }) = trie.nodes.get(index) else {
+        return (NO_MATCH, 0);
+    };
+    let (value, used) = match b >> NODE_KIND_SHIFT {
         PAIR => {
             // Random destinations would make a branch on this bit a wrong guess
             // half of the time.
-            let one = 0_u32.wrapping_sub((node.bits >> part) as u32 & 1);
-            (node.b ^ (node.a ^ node.b) & one, STRIDE)
+            let one = 0_u32.wrapping_sub((bits >> key.next(STRIDE)) as u32 & 1);
+            (b ^ (a ^ b) & one, STRIDE)
         }
-        RUNS => {
-            let begun = (node.bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();
-            let at = node.a + begun - 1;
-            let two = values.get(at / 2).copied().unwrap_or(0);
-            ((two >> (at % 2 * u32::BITS)) as u32, STRIDE)
+        SPLIT => {
+            let part = key.next(STRIDE) as u32;
+            let begun = (bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();
+            (slot(trie.lines, a + begun - 1), STRIDE)
         }
         _skip => {
-            let length = node.a >> LENGTH_SHIFT;
-            let inside = key.next(length) == node.bits;
-            (if inside { node.a } else { node.b }, length)
+            let length = (bits >> LENGTH_SHIFT) as u32;
+            let inside = key.next(length) == bits & ((1 << LENGTH_SHIFT) - 1);
+            (if inside { a } else { b }, length)
         }
+    };
+    (value & VALUE, used)
+}
+
+/// The value of the run that holds a place.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "one half is asked for, or a number up to 21"
+)]
+fn run(lines: &Array<Line>, index: u32, place: u64) -> u32 {
+    const LANES: u64 = 1 | 1 << LANE | 1 << (2 * LANE);
+    let Some(line) = lines.get(index) else {
+        return NO_MATCH;
+    };
+    // In each lane the bit above the place stays where the run has begun; none
+    // is borrowed by the next lane.
+    let ends = LANES << RUNS_BITS;
+    let places = (place * LANES) | ends;
+    let mut begun = 0;
+    for starts in line[1..].chunks(3) {
+        let mut sum = 0;
+        for starts in starts {
+            sum += (places - starts) & ends;
+        }
+        begun += sum >> RUNS_BITS;
     }
+    let begun = (begun + (begun >> LANE) + (begun >> (2 * LANE))) as u32 & 31;
+    let (first, second) = (line[0] as u32, (line[0] >> u32::BITS) as u32);
+    if second & SCATTERED == 0 {
+        let odd = 0_u32.wrapping_sub(begun & 1);
+        return first ^ ((first ^ second) & odd);
+    }
+    slot(lines, first + begun)
 }

@@ -69,6 +69,38 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// Where the last of the bits lies that tell its runs from each other.
+    pub(super) fn deepest(self) -> u32 {
+        let starts = self.runs[1..].iter();
+        128 - starts
+            .fold(0, |all, (start, _)| all | start)
+            .trailing_zeros()
+    }
+
+    /// The parts, of that many bits, that can be otherwise than the part before:
+    /// a run begins with it or in one of the two; `None` if more than `most`.
+    pub(super) fn places(self, length: u32, most: usize) -> Option<Vec<u64>> {
+        let mut places: Vec<u64> = vec![];
+        for (start, _) in &self.runs[1..] {
+            let place = self.part_of(*start, length);
+            let (_, first, _) = self.bounds(place.into(), length);
+            let is_within = first != *start && place + 1 < 1 << length;
+            for place in [Some(place), is_within.then_some(place + 1)] {
+                places.extend(place.filter(|place| places.last().unwrap_or(&0) < place));
+            }
+            if places.len() > most {
+                return None;
+            }
+        }
+        Some(places)
+    }
+
+    /// In which of its parts, of that many bits, an address lies.
+    pub(super) fn part_of(self, address: u128, length: u32) -> u64 {
+        let within = (address << self.depth) >> (128 - length);
+        u64::try_from(within).expect("at most 63 bits")
+    }
+
     /// All its parts, in order, that begin with that many bits more.
     pub(super) fn parts(self, length: u32) -> impl Iterator<Item = Self> {
         let mut runs = self.runs;

@@ -42,9 +42,9 @@ pub(super) mod state {
 /// Maps of one generation.
 pub(super) mod ruleset {
     pub(in super::super) const NODES_V4: &str = "NODES_V4";
-    pub(in super::super) const VALUES_V4: &str = "VALUES_V4";
+    pub(in super::super) const LINES_V4: &str = "LINES_V4";
     pub(in super::super) const NODES_V6: &str = "NODES_V6";
-    pub(in super::super) const VALUES_V6: &str = "VALUES_V6";
+    pub(in super::super) const LINES_V6: &str = "LINES_V6";
     pub(in super::super) const MATCH_SETS: &str = "MATCH_SETS";
     pub(in super::super) const MACS: &str = "MACS";
     pub(in super::super) const SOURCES_V4: &str = "SOURCES_V4";
@@ -56,8 +56,8 @@ pub(super) mod ruleset {
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
     pub(in super::super) const ALL: [&str; 14] = [
-        NODES_V4, VALUES_V4, NODES_V6, VALUES_V6, MATCH_SETS, MACS, SOURCES_V4, SOURCES_V6,
-        SERVICES, CLASSES, CONFIRMED, PREVIOUS, GENERATION, POLICIES,
+        NODES_V4, LINES_V4, NODES_V6, LINES_V6, MATCH_SETS, MACS, SOURCES_V4, SOURCES_V6, SERVICES,
+        CLASSES, CONFIRMED, PREVIOUS, GENERATION, POLICIES,
     ];
 }
 
@@ -81,6 +81,7 @@ pub(super) struct Root {
     pub(super) common: u64,
     pub(super) outside: u32,
     pub(super) direct: u32,
+    pub(super) first: u32,
 }
 
 /// What the program of one interface is told before the verifier sees it.
@@ -136,10 +137,12 @@ pub(super) fn load_program(
         .override_global(global::COMMON_V4, &constants.ipv4.common, true)
         .override_global(global::OUTSIDE_V4, &constants.ipv4.outside, true)
         .override_global(global::DIRECT_V4, &constants.ipv4.direct, true)
+        .override_global(global::FIRST_V4, &constants.ipv4.first, true)
         .override_global(global::SKIP_V6, &constants.ipv6.skip, true)
         .override_global(global::COMMON_V6, &constants.ipv6.common, true)
         .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
         .override_global(global::DIRECT_V6, &constants.ipv6.direct, true)
+        .override_global(global::FIRST_V6, &constants.ipv6.first, true)
         .override_global(global::LONGEST_SET, &constants.longest_set, true)
         .override_global(global::NEEDS, &constants.needs, true)
         .override_global(global::CLASS_WORDS, &constants.class_words, true)

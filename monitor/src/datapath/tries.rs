@@ -29,18 +29,18 @@ impl Tries {
         let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the ruleset");
         [
             (ruleset::NODES_V4, entries(self.ipv4.nodes.len())),
-            (ruleset::VALUES_V4, entries(self.ipv4.values.len())),
+            (ruleset::LINES_V4, entries(self.ipv4.lines.len())),
             (ruleset::NODES_V6, entries(self.ipv6.nodes.len())),
-            (ruleset::VALUES_V6, entries(self.ipv6.values.len())),
+            (ruleset::LINES_V6, entries(self.ipv6.lines.len())),
         ]
     }
 
     /// Fills and freezes the maps.
     pub(super) fn fill(&self, object: &Ebpf) -> Result<(), Error> {
         fill(object, ruleset::NODES_V4, &self.ipv4.nodes)?;
-        fill(object, ruleset::VALUES_V4, &self.ipv4.values)?;
+        fill(object, ruleset::LINES_V4, &self.ipv4.lines)?;
         fill(object, ruleset::NODES_V6, &self.ipv6.nodes)?;
-        fill(object, ruleset::VALUES_V6, &self.ipv6.values)
+        fill(object, ruleset::LINES_V6, &self.ipv6.lines)
     }
 }
 
@@ -51,6 +51,7 @@ pub(super) fn root(trie: &Trie) -> Root {
         common: trie.common,
         outside: trie.outside,
         direct: trie.direct,
+        first: trie.first,
     }
 }
 

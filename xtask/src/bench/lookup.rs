@@ -115,16 +115,17 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
         (name("SKIP"), trie.skip),
         (name("OUTSIDE"), trie.outside),
         (name("DIRECT"), trie.direct),
+        (name("FIRST"), trie.first),
     ];
     for (global, value) in &constants {
         loader.override_global(global, value, true);
     }
     let common = name("COMMON");
     loader.override_global(&common, &trie.common, true);
-    let (nodes, values, lpm) = (name("NODES"), name("VALUES"), name("LPM"));
+    let (nodes, lines, lpm) = (name("NODES"), name("LINES"), name("LPM"));
     if method == Method::Trie {
         loader.map_max_entries(&nodes, number(trie.nodes.len()));
-        loader.map_max_entries(&values, number(trie.values.len()));
+        loader.map_max_entries(&lines, number(trie.lines.len()));
     }
     if method == Method::LpmTrie {
         loader.map_max_entries(&lpm, number(set.prefixes.len()));
@@ -140,7 +141,7 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
         Method::Nothing => {}
         Method::Trie => {
             object::fill_mapped(&object, &nodes, &trie.nodes)?;
-            object::fill_mapped(&object, &values, &trie.values)?;
+            object::fill_mapped(&object, &lines, &trie.lines)?;
         }
         Method::LpmTrie => fill_lpm(&mut object, &lpm, set)?,
     }

@@ -121,14 +121,15 @@ fn load(
         ("SKIP_V4", trie.skip),
         ("OUTSIDE_V4", trie.outside),
         ("DIRECT_V4", trie.direct),
+        ("FIRST_V4", trie.first),
     ];
     let mut loader = EbpfLoader::new();
     for (global, value) in &constants {
         loader.override_global(global, value, true);
     }
     loader.override_global("COMMON_V4", &trie.common, true);
-    loader.map_max_entries("NODES_V4", u32::try_from(trie.nodes.len())?);
-    loader.map_max_entries("VALUES_V4", u32::try_from(trie.values.len().max(1))?);
+    loader.map_max_entries("NODES_V4", u32::try_from(trie.nodes.len().max(1))?);
+    loader.map_max_entries("LINES_V4", u32::try_from(trie.lines.len().max(1))?);
     loader.map_max_entries("MATCH_SETS", 2);
     let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
     loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
@@ -139,7 +140,7 @@ fn load(
     let octets: Vec<[u8; 4]> = destinations.iter().map(Ipv4Addr::octets).collect();
     object::fill_array(&mut object, "DESTINATIONS", &octets)?;
     object::fill_mapped(&object, "NODES_V4", &trie.nodes)?;
-    object::fill_mapped(&object, "VALUES_V4", &trie.values)?;
+    object::fill_mapped(&object, "LINES_V4", &trie.lines)?;
     object::fill_array(
         &mut object,
         "MATCH_SETS",
