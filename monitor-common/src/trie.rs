@@ -14,7 +14,7 @@
 //! | kind of pointer | uses up | to what it points |
 //! |---|---|---|
 //! | [`NODE`] | as the node does | a node |
-//! | [`NODES`] | 2 bits, and as the node does | the first of four nodes, in one cache line |
+//! | [`NODES`] | [`NODES_BITS`] | the first of four nodes of kind [`PAIR`], in one cache line, whose values are match sets |
 //! | [`RUNS`] | [`RUNS_BITS`] | a line of [`RUNS_MOST`] places where runs begin |
 //! | [`SLOTS`] | as many as it says, up to 16 | whole lines of slots, 16 in each |
 //!
@@ -37,6 +37,8 @@ pub const KIND_SHIFT: u32 = 27;
 pub const NODE: u32 = 0;
 /// Kind of pointer: index of the first of four nodes.
 pub const NODES: u32 = 1;
+/// Bits that four nodes use up: two tell which, the others are those of its parts.
+pub const NODES_BITS: u32 = 2 + STRIDE;
 /// Kind of pointer: index of a line of runs.
 pub const RUNS: u32 = 2;
 /// Kind of pointer: index of the first line of slots, below [`WIDTH_SHIFT`].

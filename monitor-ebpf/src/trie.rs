@@ -4,9 +4,9 @@ use aya_ebpf::maps::Array;
 use monitor_common::{
     NO_MATCH,
     trie::{
-        INDEX, KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, Line, NODE_KIND_SHIFT, NODES, Node,
-        PAIR, POINTER, RUNS, RUNS_BITS, SCATTERED, SLOTS, SPLIT, STEPS_V4, STEPS_V6, STRIDE, VALUE,
-        WIDTH_SHIFT,
+        INDEX, KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, Line, NODE_KIND_SHIFT, NODES,
+        NODES_BITS, Node, PAIR, POINTER, RUNS, RUNS_BITS, SCATTERED, SLOTS, SPLIT, STEPS_V4,
+        STEPS_V6, STRIDE, VALUE, WIDTH_SHIFT,
     },
 };
 
@@ -145,9 +145,11 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
                 (slot(trie.lines, first + key.next(width) as u32), width)
             }
             NODES => {
-                let part = key.next(2) as u32;
-                key.use_up(2);
-                node(trie, index + part, &key)
+                let part = key.next(NODES_BITS);
+                return match trie.nodes.get(index + (part >> STRIDE) as u32) {
+                    Some(node) => pair(node, part & ((1 << STRIDE) - 1)),
+                    None => NO_MATCH,
+                };
             }
             _node => node(trie, index, &key),
         };
@@ -171,16 +173,12 @@ fn slot(lines: &Array<Line>, index: u32) -> u32 {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "one half is asked for")]
 fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
-    let Some(&Node { bits, a, b }) = trie.nodes.get(index) else {
+    let Some(node) = trie.nodes.get(index) else {
         return (NO_MATCH, 0);
     };
+    let Node { bits, a, b } = *node;
     let (value, used) = match b >> NODE_KIND_SHIFT {
-        PAIR => {
-            // Random destinations would make a branch on this bit a wrong guess
-            // half of the time.
-            let one = 0_u32.wrapping_sub((bits >> key.next(STRIDE)) as u32 & 1);
-            (b ^ (a ^ b) & one, STRIDE)
-        }
+        PAIR => (pair(node, key.next(STRIDE)), STRIDE),
         SPLIT => {
             let part = key.next(STRIDE) as u32;
             let begun = (bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();
@@ -193,6 +191,16 @@ fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
         }
     };
     (value & VALUE, used)
+}
+
+/// The value of a part of a node of kind [`PAIR`].
+#[inline(always)]
+fn pair(node: &Node, part: u64) -> u32 {
+    let Node { bits, a, b } = *node;
+    // Random destinations would make a branch on this bit a wrong guess half of
+    // the time.
+    let one = 0_u32.wrapping_sub((bits >> part) as u32 & 1);
+    b ^ (a ^ b) & one
 }
 
 /// The value of the run that holds a place.

@@ -10,8 +10,9 @@ mod tests;
 use std::iter;
 
 use monitor_common::trie::{
-    LANE, LENGTH_SHIFT, LINE_SLOTS, Line, MIN_DIRECT, NO_PLACE, NODE_KIND_SHIFT, NODES, Node, PAIR,
-    RUNS, RUNS_BITS, RUNS_MOST, SCATTERED, SKIP, SLOTS, SPLIT, STRIDE, VALUE, WIDTH_SHIFT,
+    LANE, LENGTH_SHIFT, LINE_SLOTS, Line, MIN_DIRECT, NO_PLACE, NODE_KIND_SHIFT, NODES, NODES_BITS,
+    Node, PAIR, RUNS, RUNS_BITS, RUNS_MOST, SCATTERED, SKIP, SLOTS, SPLIT, STRIDE, VALUE,
+    WIDTH_SHIFT,
 };
 
 use super::{
@@ -113,22 +114,23 @@ fn high_half(number: u128) -> u64 {
 /// Nodes are four times as large as slots, but spare a step. Where one ends most
 /// walks, up to 2^13 of them (128 KiB) are cheap, and 2^18 (4 MiB) pay for a
 /// large ruleset. Else there are slots for eight times as many blocks as runs, so
-/// that few runs are left for each: most packets are for addresses that no policy
-/// names, and find that in a slot, which the caches hold.
+/// that few runs are left for each, up to 2^16 (256 KiB): most packets are for
+/// addresses that no policy names, and find that in a slot, which the caches hold.
 fn shape(runs: &[Run], skip: u32) -> (u32, u32) {
     const CHEAP: u32 = 13;
     const MOST: u32 = 18;
+    const MOST_SLOTS: u32 = 16;
     let bits = runs.len().ilog2();
-    let direct = (bits + 3).clamp(MIN_DIRECT, MOST);
+    let slots = (bits + 3).clamp(MIN_DIRECT, MOST_SLOTS);
     let nodes = match bits {
-        0..12 => direct.min(CHEAP),
-        12..16 => return (SLOTS, direct),
+        0..12 => slots.min(CHEAP),
+        12..16 => return (SLOTS, slots),
         16.. => MOST,
     };
     if end_in_nodes(runs, skip + nodes) > runs.len() * 2 / 3 {
         (NODES, nodes)
     } else {
-        (SLOTS, direct)
+        (SLOTS, slots)
     }
 }
 
@@ -260,11 +262,11 @@ impl Builder {
 
 /// Four nodes, where these settle all of the block.
 fn pairs(block: Block<'_>) -> Option<[Node; 4]> {
-    if block.deepest() > block.depth + 2 + STRIDE {
+    if block.deepest() > block.depth + NODES_BITS {
         return None;
     }
     let mut nodes = [Node::default(); 4];
-    for (node, block) in nodes.iter_mut().zip(block.parts(2)) {
+    for (node, block) in nodes.iter_mut().zip(block.parts(NODES_BITS - STRIDE)) {
         *node = pair(block)?;
     }
     Some(nodes)

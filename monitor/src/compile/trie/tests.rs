@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use monitor_common::{
     NO_MATCH,
-    trie::{INDEX, KIND_SHIFT, POINTER, STEPS_V4, STEPS_V6},
+    trie::{INDEX, KIND_SHIFT, NODES_BITS, POINTER, STEPS_V4, STEPS_V6},
 };
 use proptest::prelude::*;
 
@@ -62,8 +62,11 @@ fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
         let mut index = value & INDEX;
         let kind = value >> KIND_SHIFT & 3;
         if kind == NODES {
-            index += next(key, 2);
-            key <<= 2;
+            index += next(key, NODES_BITS - STRIDE);
+            key <<= NODES_BITS - STRIDE;
+            let node = trie.nodes[index as usize];
+            assert_eq!(node.b >> NODE_KIND_SHIFT, PAIR);
+            assert_eq!((node.a | node.b) & POINTER, 0, "the walk ends here");
         }
         let used;
         (value, used) = match kind {
@@ -222,7 +225,7 @@ fn what_is_first_is_sized_to_the_ruleset() {
         (0, NODES, MIN_DIRECT),
         (3, NODES, MIN_DIRECT),
         (1_000, NODES, 13),
-        (10_000, SLOTS, 17),
+        (10_000, SLOTS, 16),
         (100_000, NODES, 18),
     ] {
         let trie = Trie::new(&random(count));
