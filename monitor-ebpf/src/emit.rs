@@ -49,15 +49,15 @@ pub(crate) fn matched(
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
             source_mac,
-            Ipv4Addr::from(address),
+            Ipv4Addr::from_bits(address),
             slot
         ),
-        Destination::Ipv6(address) => debug!(
+        Destination::Ipv6([high, low]) => debug!(
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
             source_mac,
-            Ipv6Addr::from(address),
+            Ipv6Addr::from_bits(u128::from(high) << u64::BITS | u128::from(low)),
             slot
         ),
     }

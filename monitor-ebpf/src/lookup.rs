@@ -14,22 +14,11 @@ use crate::{
 pub(crate) fn lookup(destination: &Destination) -> Option<(u32, &'static MatchSet)> {
     let id = match destination {
         Destination::Ipv4(address) if HAS_IPV4.load() != 0 => trie::ipv4(*address),
-        Destination::Ipv6(address) if HAS_IPV6.load() != 0 => {
-            let [high, low] = halves(*address);
-            trie::trie_ipv6(high, low)
-        }
+        Destination::Ipv6([high, low]) if HAS_IPV6.load() != 0 => trie::trie_ipv6(*high, *low),
         Destination::Ipv4(_) | Destination::Ipv6(_) => NO_MATCH,
     };
     if id == NO_MATCH {
         return None;
     }
     Some((id, MATCH_SETS.get(id)?))
-}
-
-/// Both in host order.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "each half is what is left")]
-fn halves(address: [u8; 16]) -> [u64; 2] {
-    let number = u128::from_be_bytes(address);
-    [(number >> u64::BITS) as u64, number as u64]
 }

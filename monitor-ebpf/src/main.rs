@@ -2,6 +2,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 mod account;
 mod confirm;

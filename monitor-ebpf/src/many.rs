@@ -4,8 +4,24 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    Global, bindings::xdp_action, helpers::generated::bpf_loop, macros::map, maps::Array,
+    Global,
+    bindings::{BPF_F_MMAPABLE, xdp_action},
+    helpers::generated::bpf_loop,
+    macros::map,
+    maps::Array,
 };
+
+/// IPv4 destinations, host order.
+#[map(name = "DESTINATIONS_V4")]
+pub(crate) static DESTINATIONS_V4: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// IPv6 destinations as their halves, host order.
+#[map(name = "DESTINATIONS_V6")]
+pub(crate) static DESTINATIONS_V6: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// 1: the destinations are those of IPv6.
+#[unsafe(no_mangle)]
+pub(crate) static IPV6: Global<u32> = Global::new(0);
 
 /// What one run does. The verifier knows nothing of it, and so does not follow
 /// every single round of the loop.

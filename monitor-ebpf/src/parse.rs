@@ -35,10 +35,11 @@ pub(crate) struct Packet {
     pub(crate) network: usize,
 }
 
-/// Destination address of the outermost IP header, network order.
+/// Destination address of the outermost IP header, host order.
 pub(crate) enum Destination {
-    Ipv4([u8; 4]),
-    Ipv6([u8; 16]),
+    Ipv4(u32),
+    /// Its halves, the upper one first.
+    Ipv6([u64; 2]),
 }
 
 #[derive(Clone, Copy)]
@@ -125,30 +126,26 @@ fn pppoe(frame: &Frame, offset: usize) -> Result<(Destination, usize), Reason> {
 /// RFC 791. Options need not be there: only the destination is read.
 #[inline(always)]
 fn ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
-    let Some(header) = frame.bytes::<20>(offset) else {
+    let Some([first, _, _, _, destination]) = frame.words(offset) else {
         return Err(Reason::TruncatedIpv4);
     };
-    let (version, header_words) = (header[0] >> 4, header[0] & 0x0f);
+    let (version, header_words) = (u32::from_be(first) >> 28, u32::from_be(first) >> 24 & 0x0f);
     if version != 4 || header_words < 5 {
         return Err(Reason::BadIpv4);
     }
-    Ok(Destination::Ipv4([
-        header[16], header[17], header[18], header[19],
-    ]))
+    Ok(Destination::Ipv4(u32::from_be(destination)))
 }
 
 /// RFC 8200. Extension headers change nothing about the destination.
 #[inline(always)]
 fn ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
-    const DESTINATION_OFFSET: usize = 24;
-    let Some(destination) = frame.bytes::<16>(offset + DESTINATION_OFFSET) else {
+    let Some([first, _, _, _, _, _, a, b, c, d]) = frame.words(offset) else {
         return Err(Reason::TruncatedIpv6);
     };
-    let Some([first]) = frame.bytes::<1>(offset) else {
-        return Err(Reason::TruncatedIpv6);
-    };
-    if first >> 4 != 6 {
+    if u32::from_be(first) >> 28 != 6 {
         return Err(Reason::BadIpv6);
     }
-    Ok(Destination::Ipv6(destination))
+    let half =
+        |upper, lower| u64::from(u32::from_be(upper)) << u32::BITS | u64::from(u32::from_be(lower));
+    Ok(Destination::Ipv6([half(a, b), half(c, d)]))
 }

@@ -72,9 +72,9 @@ struct Trie {
     lines: &'static Array<Line>,
 }
 
-/// Match set of an IPv4 address, in network order.
+/// Match set of an IPv4 address, in host order.
 #[inline(always)]
-pub(crate) fn ipv4(address: [u8; 4]) -> u32 {
+pub(crate) fn ipv4(address: u32) -> u32 {
     let root = Root {
         skip: SKIP_V4.load(),
         common: COMMON_V4.load(),
@@ -82,7 +82,7 @@ pub(crate) fn ipv4(address: [u8; 4]) -> u32 {
         direct: DIRECT_V4.load(),
         first: FIRST_V4.load(),
     };
-    let key = u64::from(u32::from_be_bytes(address)) << u32::BITS;
+    let key = u64::from(address) << u32::BITS;
     let trie = Trie {
         nodes: &NODES_V4,
         lines: &LINES_V4,

@@ -18,20 +18,12 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     Global,
-    bindings::{BPF_F_MMAPABLE, xdp_action},
+    bindings::xdp_action,
     macros::{map, xdp},
-    maps::{Array, LpmTrie, lpm_trie::Key},
+    maps::{LpmTrie, lpm_trie::Key},
     programs::XdpContext,
 };
-use many::Place;
-
-/// IPv6 destinations as their halves, host order.
-#[map(name = "DESTINATIONS")]
-static DESTINATIONS: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
-
-/// IPv4 destinations, host order.
-#[map(name = "DESTINATIONS_V4")]
-static DESTINATIONS_V4: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
 
 #[map(name = "LPM_V4")]
 static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
@@ -42,10 +34,6 @@ static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
 /// What is done with a destination: nothing, the trie, the kernel's trie.
 #[unsafe(no_mangle)]
 static METHOD: Global<u32> = Global::new(0);
-
-/// 1: IPv6.
-#[unsafe(no_mangle)]
-static IPV6: Global<u32> = Global::new(0);
 
 const NOTHING: u32 = 0;
 const TRIE: u32 = 1;
@@ -69,7 +57,7 @@ extern "C" fn one(_index: u32, place: *mut c_void) -> i64 {
         };
         ipv4(*destination)
     } else {
-        let Some(destination) = DESTINATIONS.get(at) else {
+        let Some(destination) = DESTINATIONS_V6.get(at) else {
             return 1;
         };
         ipv6(destination)
@@ -82,7 +70,7 @@ extern "C" fn one(_index: u32, place: *mut c_void) -> i64 {
 fn ipv4(address: u32) -> u32 {
     match METHOD.load() {
         NOTHING => address >> 31,
-        TRIE => trie::ipv4(address.to_be_bytes()),
+        TRIE => trie::ipv4(address),
         _lpm => LPM_V4
             .get(&Key::new(u32::BITS, address.to_be_bytes()))
             .copied()

@@ -3,6 +3,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 #[path = "../account.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
@@ -34,26 +35,18 @@ mod trie;
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    EbpfContext as _, Global,
-    bindings::xdp_action,
-    macros::{map, xdp},
-    maps::Array,
-    programs::XdpContext,
-};
+use aya_ebpf::{EbpfContext as _, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
 use frame::Frame;
-use many::Place;
+use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
 use parse::Destination;
 
-const HEADERS: usize = 34;
 /// The last byte of the source's MAC.
 const DEVICE: usize = 11;
-const DESTINATION: usize = 30;
-
-/// IPv4 addresses, network order.
-#[map(name = "DESTINATIONS")]
-static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(1, 0);
+const DESTINATION_V4: usize = 30;
+const DESTINATION_V6: usize = 38;
+/// What is written to lies in so many bytes, of either family.
+const HEADERS: usize = DESTINATION_V6 + 16;
 
 /// After which stage a frame is left.
 #[unsafe(no_mangle)]
@@ -103,17 +96,25 @@ extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
 #[inline(always)]
 fn write(ctx: &XdpContext, at: u32) -> bool {
     let start = ctx.data();
-    let Some(destination) = DESTINATIONS.get(at) else {
-        return false;
-    };
     if start + HEADERS > ctx.data_end() {
         return false;
     }
-    // SAFETY: `start..start + HEADERS` was just checked to lie inside the frame,
-    // and byte arrays have no alignment.
-    unsafe {
-        *((start + DEVICE) as *mut u8) = (at % 32) as u8;
-        *((start + DESTINATION) as *mut [u8; 4]) = *destination;
+    // SAFETY: `start..start + HEADERS` was just checked to lie inside the frame.
+    unsafe { *((start + DEVICE) as *mut u8) = (at % 32) as u8 };
+    if IPV6.load() == 0 {
+        let Some(destination) = DESTINATIONS_V4.get(at) else {
+            return false;
+        };
+        let place = (start + DESTINATION_V4) as *mut u32;
+        // SAFETY: as above.
+        unsafe { place.write_unaligned(destination.to_be()) };
+    } else {
+        let Some(destination) = DESTINATIONS_V6.get(at) else {
+            return false;
+        };
+        let place = (start + DESTINATION_V6) as *mut [u64; 2];
+        // SAFETY: as above.
+        unsafe { place.write_unaligned(destination.map(u64::to_be)) };
     }
     true
 }
@@ -126,8 +127,8 @@ fn stages(frame: &Frame) -> u32 {
     }
     if stage == PARSE {
         return parse::parse(frame).map_or(0, |packet| match packet.destination {
-            Destination::Ipv4(address) => u32::from_be_bytes(address),
-            Destination::Ipv6(_) => 0,
+            Destination::Ipv4(address) => address,
+            Destination::Ipv6([_, low]) => low as u32,
         });
     }
     let outcome = if confirm::decides() {
