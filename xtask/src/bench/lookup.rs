@@ -103,8 +103,6 @@ fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<
 fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Result<Ebpf> {
     let destinations = || set.hits.iter().chain(&set.anywhere);
     let number = |n: usize| u32::try_from(n.max(1)).expect("sets are small");
-    let family = if A::IPV6 { "V6" } else { "V4" };
-    let name = |prefix: &str| format!("{prefix}_{family}");
     let mut loader = EbpfLoader::new();
     let (method_number, ipv6) = (method as u32, u32::from(A::IPV6));
     let count = number(DESTINATIONS);
@@ -112,17 +110,17 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
         ("METHOD".to_owned(), method_number),
         ("IPV6".to_owned(), ipv6),
         ("COUNT".to_owned(), count),
-        (name("SKIP"), trie.skip),
-        (name("OUTSIDE"), trie.outside),
-        (name("DIRECT"), trie.direct),
-        (name("FIRST"), trie.first),
+        (A::name("SKIP_"), trie.skip),
+        (A::name("OUTSIDE_"), trie.outside),
+        (A::name("DIRECT_"), trie.direct),
+        (A::name("FIRST_"), trie.first),
     ];
     for (global, value) in &constants {
         loader.override_global(global, value, true);
     }
-    let common = name("COMMON");
+    let [common, nodes, lines, lpm, list] =
+        ["COMMON_", "NODES_", "LINES_", "LPM_", "DESTINATIONS_"].map(A::name);
     loader.override_global(&common, &trie.common, true);
-    let (nodes, lines, lpm) = (name("NODES"), name("LINES"), name("LPM"));
     if method == Method::Trie {
         loader.map_max_entries(&nodes, number(trie.nodes.len()));
         loader.map_max_entries(&lines, number(trie.lines.len()));
@@ -130,12 +128,7 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
     if method == Method::LpmTrie {
         loader.map_max_entries(&lpm, number(set.prefixes.len()));
     }
-    let list = if A::IPV6 {
-        "DESTINATIONS"
-    } else {
-        "DESTINATIONS_V4"
-    };
-    loader.map_max_entries(list, count * 2);
+    loader.map_max_entries(&list, count * 2);
     let mut object = loader.load_file(path)?;
     match method {
         Method::Nothing => {}
@@ -145,26 +138,8 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
         }
         Method::LpmTrie => fill_lpm(&mut object, &lpm, set)?,
     }
-    let halves = |address: &A| {
-        let bytes = (address.to_number() << (128 - u32::from(A::BITS))).to_be_bytes();
-        let half = |at: usize| {
-            bytes[at..at + 8]
-                .iter()
-                .fold(0, |sum, byte| sum << 8 | u64::from(*byte))
-        };
-        [half(0), half(8)]
-    };
-    if A::IPV6 {
-        let mut map: Array<_, [u64; 2]> = map(&mut object, list)?;
-        for (index, address) in (0..).zip(destinations()) {
-            map.set(index, &halves(address), 0)?;
-        }
-    } else {
-        let mut map: Array<_, u32> = map(&mut object, list)?;
-        for (index, address) in (0..).zip(destinations()) {
-            map.set(index, &u32::try_from(address.to_number())?, 0)?;
-        }
-    }
+    let elements: Vec<_> = destinations().map(|it| it.element()).collect();
+    object::fill_array(&mut object, &list, &elements)?;
     program(&mut object)?.load()?;
     Ok(object)
 }

@@ -1,7 +1,6 @@
 //! Nanoseconds for each packet, by the stages of the filter's own modules.
 
-use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,15 +10,17 @@ use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::{Prefix, Trie};
 use monitor_common::{MatchEntry, MatchSet, NEAR_CELLS};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
-use super::flood::sets::{self, DESTINATIONS, Sets};
 use super::object::{self, Run};
 use super::report::Report;
+use super::sets::{self, DESTINATIONS, Family, Set};
 use crate::system::Tree;
 
 /// Runs of all destinations in one round.
 const RUNS: u32 = 3;
-/// Ethernet and IPv4 with its smallest payload.
+/// Ethernet with its smallest payload.
 const FRAME: usize = 60;
 const SIZES: [usize; 4] = [0, 1_000, 10_000, 100_000];
 
@@ -37,27 +38,14 @@ enum Fate {
 struct Case {
     set: String,
     fate: Fate,
+    frame: [u8; FRAME],
     /// One for each stage.
     stages: Vec<Ebpf>,
 }
 
-/// Measures the stages, over random prefixes and the whole IPv4 table.
+/// Measures the stages, over random prefixes and real tables.
 pub(crate) fn measure(tree: &Tree, rounds: usize, report: &mut Report) -> Result<()> {
-    let sets = Sets::make(100_000, Some(&sets::table(tree)))?;
-    let object = object::path(tree, "packet");
-    let mut cases = Vec::new();
-    for count in SIZES {
-        let prefixes = &sets.random[..count];
-        add(
-            &object,
-            &mut cases,
-            &format!("random /24 ({count})"),
-            prefixes,
-            &sets,
-        )?;
-    }
-    let name = format!("whole IPv4 table ({})", sets.table.len());
-    add(&object, &mut cases, &name, &sets.table, &sets)?;
+    let mut cases = cases(tree, &object::path(tree, "packet"))?;
     for _ in 0..rounds {
         for case in &mut cases {
             case.measure(report)?;
@@ -66,86 +54,114 @@ pub(crate) fn measure(tree: &Tree, rounds: usize, report: &mut Report) -> Result
     Ok(())
 }
 
-fn add(
+fn cases(tree: &Tree, object: &Path) -> Result<Vec<Case>> {
+    let ranges = sets::ranges(&tree.root);
+    let mut cases = Vec::new();
+    let mut random = StdRng::seed_from_u64(6);
+    let any = [whole(Ipv4Addr::UNSPECIFIED, 0)];
+    for count in SIZES {
+        let set = sets::random(count);
+        let innocent = set.outside(sets::inside(&any, &mut random))?;
+        add(object, &mut cases, &set, &innocent)?;
+    }
+    for (name, file) in [
+        ("CN", "cn-v4.rir-ip.txt"),
+        ("whole IPv4 table", "asn-v4-cidr.txt.gz"),
+    ] {
+        let set = sets::file(name, &ranges.join(file), 1)?;
+        let innocent = set.outside(sets::inside(&any, &mut random))?;
+        add(object, &mut cases, &set, &innocent)?;
+    }
+
+    let table = |name, file| sets::file::<Ipv6Addr>(name, &ranges.join(file), 1);
+    let all = table("whole IPv6 table", "asn-v6-cidr.txt.gz")?;
+    let set = table("CN IPv6", "cn-v6.rir-ip.txt")?;
+    // Where else phones send to.
+    let innocent = set.outside(sets::inside(&all.prefixes, &mut random))?;
+    add(object, &mut cases, &set, &innocent)?;
+    let unicast = [whole(Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), 3)];
+    let innocent = all.outside(sets::inside(&unicast, &mut random))?;
+    add(object, &mut cases, &all, &innocent)?;
+    Ok(cases)
+}
+
+/// A prefix that destinations are taken from.
+fn whole<A>(address: A, length: u8) -> Prefix<A> {
+    Prefix {
+        address,
+        length,
+        match_set: 1,
+    }
+}
+
+fn add<A: Family>(
     object: &Path,
     cases: &mut Vec<Case>,
-    name: &str,
-    prefixes: &[sets::Prefix],
-    sets: &Sets,
+    set: &Set<A>,
+    innocent: &[A],
 ) -> Result<()> {
-    let trie = Trie::new(&compiled(prefixes));
-    let inside = sets::inside(prefixes);
+    let trie = Trie::new(&set.prefixes);
     for fate in [Fate::Innocent, Fate::Counted, Fate::Dropped] {
         let destinations = match fate {
-            Fate::Innocent => &sets.innocent,
-            Fate::Counted | Fate::Dropped if prefixes.is_empty() => continue,
-            Fate::Counted | Fate::Dropped => &inside,
+            Fate::Innocent => innocent,
+            Fate::Counted | Fate::Dropped if set.prefixes.is_empty() => continue,
+            Fate::Counted | Fate::Dropped => &set.hits,
         };
         let drops = fate == Fate::Dropped;
         let stages = (0..)
             .zip(STAGES)
             .map(|(stage, _)| load(object, (stage, drops), &trie, destinations));
         cases.push(Case {
-            set: format!("{name}, {}", fate.name()),
+            set: format!("{}, {}", set.name, fate.name()),
             fate,
+            frame: frame(A::IPV6),
             stages: stages.collect::<Result<_>>()?,
         });
     }
     Ok(())
 }
 
-/// Sorted, as the compiler of a ruleset hands them over.
-fn compiled(prefixes: &[sets::Prefix]) -> Vec<Prefix<Ipv4Addr>> {
-    let sorted: BTreeSet<_> = prefixes.iter().copied().collect();
-    let prefix = |prefix: sets::Prefix| Prefix {
-        address: prefix.address,
-        length: prefix.length,
-        match_set: 1,
-    };
-    sorted.into_iter().map(prefix).collect()
-}
-
 /// A program that goes as far as a stage, and drops what it finds or counts it.
-fn load(
+fn load<A: Family>(
     path: &Path,
     (stage, drops): (u32, bool),
     trie: &Trie,
-    destinations: &[Ipv4Addr],
+    destinations: &[A],
 ) -> Result<Ebpf> {
     let count = u32::try_from(destinations.len())?;
     let constants = [
-        ("STAGE", stage),
-        ("COUNT", count),
-        ("HAS_IPV4", 1),
-        ("LONGEST_SET", 1),
-        ("SKIP_V4", trie.skip),
-        ("OUTSIDE_V4", trie.outside),
-        ("DIRECT_V4", trie.direct),
-        ("FIRST_V4", trie.first),
+        ("STAGE".to_owned(), stage),
+        ("COUNT".to_owned(), count),
+        ("IPV6".to_owned(), A::IPV6.into()),
+        (A::name("HAS_IP"), 1),
+        ("LONGEST_SET".to_owned(), 1),
+        (A::name("SKIP_"), trie.skip),
+        (A::name("OUTSIDE_"), trie.outside),
+        (A::name("DIRECT_"), trie.direct),
+        (A::name("FIRST_"), trie.first),
     ];
     let mut loader = EbpfLoader::new();
     for (global, value) in &constants {
         loader.override_global(global, value, true);
     }
-    loader.override_global("COMMON_V4", &trie.common, true);
-    loader.map_max_entries("NODES_V4", u32::try_from(trie.nodes.len().max(1))?);
-    loader.map_max_entries("LINES_V4", u32::try_from(trie.lines.len().max(1))?);
+    let [common, nodes, lines, list] =
+        ["COMMON_", "NODES_", "LINES_", "DESTINATIONS_"].map(A::name);
+    loader.override_global(&common, &trie.common, true);
+    loader.map_max_entries(&nodes, u32::try_from(trie.nodes.len().max(1))?);
+    loader.map_max_entries(&lines, u32::try_from(trie.lines.len().max(1))?);
     loader.map_max_entries("MATCH_SETS", 2);
     let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
     loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
-    loader.map_max_entries("DESTINATIONS", count);
+    loader.map_max_entries(&list, count);
     let mut object = loader
         .load_file(path)
         .with_context(|| path.display().to_string())?;
-    let octets: Vec<[u8; 4]> = destinations.iter().map(Ipv4Addr::octets).collect();
-    object::fill_array(&mut object, "DESTINATIONS", &octets)?;
-    object::fill_mapped(&object, "NODES_V4", &trie.nodes)?;
-    object::fill_mapped(&object, "LINES_V4", &trie.lines)?;
-    object::fill_array(
-        &mut object,
-        "MATCH_SETS",
-        &[MatchSet::default(), one(drops)],
-    )?;
+    let elements: Vec<_> = destinations.iter().map(|it| it.element()).collect();
+    object::fill_array(&mut object, &list, &elements)?;
+    object::fill_mapped(&object, &nodes, &trie.nodes)?;
+    object::fill_mapped(&object, &lines, &trie.lines)?;
+    let match_sets = [MatchSet::default(), one(drops)];
+    object::fill_array(&mut object, "MATCH_SETS", &match_sets)?;
     program(&mut object)?.load().context("load packet")?;
     Ok(object)
 }
@@ -187,7 +203,7 @@ impl Case {
             let mut base = 0.0;
             for (stage, object) in STAGES.iter().zip(&mut self.stages) {
                 object::fill_array(object, "RUN", &[Run { first: 0, chained }])?;
-                let each = run(program(object)?)?;
+                let each = run(program(object)?, &self.frame)?;
                 if *stage == STAGES[0] {
                     base = each;
                     continue;
@@ -221,9 +237,9 @@ fn ensure_fate(object: &Ebpf, fate: Fate) -> Result<()> {
 }
 
 /// Nanoseconds for each frame.
-fn run(program: &Xdp) -> Result<f64> {
+fn run(program: &Xdp, frame: &[u8]) -> Result<f64> {
     let options = TestRunOptions {
-        data_in: Some(&frame()),
+        data_in: Some(frame),
         repeat: RUNS,
         ..TestRunOptions::new()
     };
@@ -234,10 +250,15 @@ fn run(program: &Xdp) -> Result<f64> {
 }
 
 /// The fields that the parser reads; the program writes device and destination.
-fn frame() -> [u8; FRAME] {
+fn frame(ipv6: bool) -> [u8; FRAME] {
+    const NO_NEXT_HEADER: u8 = 59;
     let mut frame = [0; FRAME];
     frame[6] = 0x64;
-    frame[12] = 0x08;
-    frame[14] = 0x45;
+    if ipv6 {
+        frame[12..15].copy_from_slice(&[0x86, 0xdd, 0x60]);
+        frame[20] = NO_NEXT_HEADER;
+    } else {
+        frame[12..15].copy_from_slice(&[0x08, 0x00, 0x45]);
+    }
     frame
 }

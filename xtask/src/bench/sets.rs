@@ -1,12 +1,14 @@
 //! Prefixes to look up: real tables and random ones, and destinations among them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::Read as _;
+use std::iter;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
+use aya::Pod;
 use flate2::read::GzDecoder;
 use monitor::address::{Address, Network};
 use monitor::compile::Prefix;
@@ -23,7 +25,7 @@ pub(crate) const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 pub(crate) struct Set<A> {
     pub(crate) name: String,
     pub(crate) prefixes: Vec<Prefix<A>>,
-    /// Random, inside prefixes.
+    /// Random, inside prefixes, where there are any.
     pub(crate) hits: Vec<A>,
     /// Random, from all addresses.
     pub(crate) anywhere: Vec<A>,
@@ -40,13 +42,8 @@ impl<A: Address> Set<A> {
             })
             .collect();
         let mut random = StdRng::seed_from_u64(prefixes.len() as u64);
-        let mut inside = || {
-            let prefix = prefixes[random.random_range(0..prefixes.len())];
-            let host = u32::from(A::BITS - prefix.length);
-            let low = u128::MAX.checked_shr(128 - host).unwrap_or(0);
-            A::from_number(prefix.address.to_number() | random.random::<u128>() & low)
-        };
-        let hits = (0..DESTINATIONS).map(|_| inside()).collect();
+        let count = if prefixes.is_empty() { 0 } else { DESTINATIONS };
+        let hits = inside(&prefixes, &mut random).take(count).collect();
         let anywhere = (0..DESTINATIONS).map(|_| A::from_number(random.random()));
         Self {
             name: format!("{name} ({})", prefixes.len()),
@@ -55,6 +52,45 @@ impl<A: Address> Set<A> {
             prefixes,
         }
     }
+
+    /// As many of `candidates` as there are destinations, none of them in a prefix.
+    pub(crate) fn outside(&self, candidates: impl Iterator<Item = A>) -> Result<Vec<A>> {
+        let prefixes = self.prefixes.iter();
+        let networks: HashSet<_> = prefixes
+            .map(|prefix| Network::around(prefix.address, prefix.length))
+            .collect();
+        let lengths: BTreeSet<_> = networks.iter().map(|network| network.length()).collect();
+        let is_inside = |address: &A| {
+            let mut around = lengths
+                .iter()
+                .map(|&length| Network::around(*address, length));
+            around.any(|network| networks.contains(&network))
+        };
+        let outside: Vec<A> = candidates
+            .filter(|address| !is_inside(address))
+            .take(DESTINATIONS)
+            .collect();
+        ensure!(
+            outside.len() == DESTINATIONS,
+            "{}: only {} destinations lie outside",
+            self.name,
+            outside.len()
+        );
+        Ok(outside)
+    }
+}
+
+/// Random addresses, each in a random one of some prefixes, without an end.
+pub(crate) fn inside<A: Address>(
+    prefixes: &[Prefix<A>],
+    random: &mut StdRng,
+) -> impl Iterator<Item = A> {
+    iter::repeat_with(|| {
+        let prefix = prefixes[random.random_range(0..prefixes.len())];
+        let host = u32::from(A::BITS - prefix.length);
+        let low = u128::MAX.checked_shr(128 - host).unwrap_or(0);
+        A::from_number(prefix.address.to_number() | random.random::<u128>() & low)
+    })
 }
 
 /// Distinct random /24, of one match set.
@@ -124,15 +160,41 @@ pub(crate) fn ranges(root: &Path) -> PathBuf {
     data.join("ranges")
 }
 
-/// A family, for the destinations of a program.
+/// A family, as the programs that loop over destinations have it.
 pub(crate) trait Family: Address {
     const IPV6: bool;
+
+    /// How it ends the names of maps and constants.
+    const SUFFIX: &str;
+
+    /// An address as an element of the map of destinations.
+    type Element: Pod;
+
+    fn element(self) -> Self::Element;
+
+    /// The name of its own map or constant.
+    fn name(stem: &str) -> String {
+        format!("{stem}{}", Self::SUFFIX)
+    }
 }
 
 impl Family for Ipv4Addr {
     const IPV6: bool = false;
+    const SUFFIX: &str = "V4";
+    type Element = u32;
+
+    fn element(self) -> u32 {
+        self.to_bits()
+    }
 }
 
 impl Family for Ipv6Addr {
     const IPV6: bool = true;
+    const SUFFIX: &str = "V6";
+    type Element = [u64; 2];
+
+    fn element(self) -> [u64; 2] {
+        let half = |shift: u32| u64::try_from(self.to_bits() << (64 - shift) >> 64);
+        [64, 0].map(|shift| half(shift).expect("64 bits are left"))
+    }
 }
