@@ -84,6 +84,7 @@ impl Frame {
 ///
 /// The four bytes lie in the frame.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a word was loaded")]
 unsafe fn load(at: usize) -> u32 {
     let word: u64;
     // SAFETY: as the caller promises; nothing else is read, and nothing written.

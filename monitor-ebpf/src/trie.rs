@@ -195,6 +195,7 @@ fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
 
 /// The value of a part of a node of kind [`PAIR`].
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "one bit is asked for")]
 fn pair(node: &Node, part: u64) -> u32 {
     let Node { bits, a, b } = *node;
     // Random destinations would make a branch on this bit a wrong guess half of

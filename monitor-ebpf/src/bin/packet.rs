@@ -120,6 +120,7 @@ fn write(ctx: &XdpContext, at: u32) -> bool {
 }
 
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
 fn stages(frame: &Frame) -> u32 {
     let stage = STAGE.load();
     if stage == WRITE {
