@@ -53,7 +53,8 @@ impl<A: Address> Set<A> {
         }
     }
 
-    /// As many of `candidates` as there are destinations, none of them in a prefix.
+    /// As many of `candidates`, which need not end, as there are destinations, none of
+    /// them in a prefix.
     pub(crate) fn outside(&self, candidates: impl Iterator<Item = A>) -> Result<Vec<A>> {
         let prefixes = self.prefixes.iter();
         let networks: HashSet<_> = prefixes
@@ -67,6 +68,7 @@ impl<A: Address> Set<A> {
             around.any(|network| networks.contains(&network))
         };
         let outside: Vec<A> = candidates
+            .take(64 * DESTINATIONS)
             .filter(|address| !is_inside(address))
             .take(DESTINATIONS)
             .collect();
