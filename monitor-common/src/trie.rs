@@ -17,6 +17,7 @@
 //! | [`NODES`] | [`NODES_BITS`] | the first of four nodes of kind [`PAIR`], in one cache line, whose values are match sets |
 //! | [`RUNS`] | [`RUNS_BITS`] | a line of [`RUNS_MOST`] places where runs begin |
 //! | [`SLOTS`] | as many as it says, up to 16 | whole lines of slots, 16 in each |
+//! | [`PARTS`] | [`PARTS_BITS`] | nothing: it holds a bit for each of 16 parts, and the match set where that is 1; where it is 0, the match set is `outside` |
 //!
 //! Addresses are read as if they had zeros after their last bit, so more bits
 //! may be used up than are left.
@@ -32,7 +33,7 @@ pub const POINTER: u32 = 1 << 29;
 /// The bits of a value, [`POINTER`] included.
 pub const VALUE: u32 = (1 << 30) - 1;
 /// Where the kind of a pointer begins.
-pub const KIND_SHIFT: u32 = 27;
+pub const KIND_SHIFT: u32 = 26;
 /// Kind of pointer: index of a node.
 pub const NODE: u32 = 0;
 /// Kind of pointer: index of the first of four nodes.
@@ -43,12 +44,21 @@ pub const NODES_BITS: u32 = 2 + STRIDE;
 pub const RUNS: u32 = 2;
 /// Kind of pointer: index of the first line of slots, below [`WIDTH_SHIFT`].
 pub const SLOTS: u32 = 3;
+/// Kind of pointer: one that has the answers in itself, from [`PARTS_SHIFT`] on a
+/// bit for each part.
+pub const PARTS: u32 = 4;
+/// The bits of a value that are a kind of pointer, right aligned.
+pub const KIND: u32 = 7;
 /// The bits of a pointer that are an index.
 pub const INDEX: u32 = (1 << KIND_SHIFT) - 1;
 /// Where a pointer to slots says how many bits they are for, less one.
-pub const WIDTH_SHIFT: u32 = 23;
+pub const WIDTH_SHIFT: u32 = 22;
+/// Bits that parts use up.
+pub const PARTS_BITS: u32 = 4;
+/// Where the bits for the parts begin; below is the match set.
+pub const PARTS_SHIFT: u32 = 10;
 
-/// Bits that a node of kind [`PAIR`] or [`SPLIT`] uses up: 64 parts.
+/// Bits that a node of kind [`PAIR`], [`SPLIT`] or [`OWN`] uses up: 64 parts.
 pub const STRIDE: u32 = 6;
 
 /// One node: 16 bytes, so that none lies across two cache lines.
@@ -57,6 +67,7 @@ pub const STRIDE: u32 = 6;
 /// |---|---|---|---|
 /// | [`PAIR`] | bit `n`: which value part `n` has | value where it is 1 | value where it is 0 |
 /// | [`SPLIT`] | bit `n`: part `n` begins a run; bit 0 is set | index of the slot with the first run's value, which the others follow | 0 |
+/// | [`OWN`] | bit `n`: part `n` has a value of its own | index of the slot with the first of them, which the others follow | value where it is 0 |
 /// | [`SKIP`] | from [`LENGTH_SHIFT`] on how many bits, 1 to 57; below, right aligned, which | value where the address has these | value where it has others |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
@@ -77,6 +88,8 @@ pub const PAIR: u32 = 0;
 pub const SPLIT: u32 = 1;
 /// Kind of node: all that is not the same lies in one part.
 pub const SKIP: u32 = 2;
+/// Kind of node: some parts have values of their own, all others the same.
+pub const OWN: u32 = 3;
 /// Where the number of bits of a skip begins in its `bits`.
 pub const LENGTH_SHIFT: u32 = 58;
 

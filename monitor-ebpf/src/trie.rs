@@ -4,9 +4,9 @@ use aya_ebpf::maps::Array;
 use monitor_common::{
     NO_MATCH,
     trie::{
-        INDEX, KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, Line, NODE_KIND_SHIFT, NODES,
-        NODES_BITS, Node, PAIR, POINTER, RUNS, RUNS_BITS, SCATTERED, SLOTS, SPLIT, STEPS_V4,
-        STEPS_V6, STRIDE, VALUE, WIDTH_SHIFT,
+        INDEX, KIND, KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, Line, NODE_KIND_SHIFT, NODES,
+        NODES_BITS, Node, OWN, PAIR, PARTS, PARTS_BITS, PARTS_SHIFT, POINTER, RUNS, RUNS_BITS,
+        SCATTERED, SLOTS, SPLIT, STEPS_V4, STEPS_V6, STRIDE, VALUE, WIDTH_SHIFT,
     },
 };
 
@@ -137,7 +137,12 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
         }
         let index = value & INDEX;
         let used;
-        (value, used) = match value >> KIND_SHIFT & 3 {
+        (value, used) = match value >> KIND_SHIFT & KIND {
+            PARTS => {
+                let match_set = index & ((1 << PARTS_SHIFT) - 1);
+                let bits = u64::from(index >> PARTS_SHIFT);
+                return either(bits, key.next(PARTS_BITS), match_set, root.outside);
+            }
             RUNS => (run(trie.lines, index, key.next(RUNS_BITS)), RUNS_BITS),
             SLOTS => {
                 let width = (index >> WIDTH_SHIFT) + 1;
@@ -184,6 +189,14 @@ fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
             let begun = (bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();
             (slot(trie.lines, a + begun - 1), STRIDE)
         }
+        OWN => {
+            let part = key.next(STRIDE) as u32;
+            if bits >> part & 1 == 0 {
+                return (b & VALUE, STRIDE);
+            }
+            let before = (bits & !(u64::MAX << part)).count_ones();
+            (slot(trie.lines, a + before), STRIDE)
+        }
         _skip => {
             let length = (bits >> LENGTH_SHIFT) as u32;
             let inside = key.next(length) == bits & ((1 << LENGTH_SHIFT) - 1);
@@ -195,13 +208,18 @@ fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
 
 /// The value of a part of a node of kind [`PAIR`].
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "one bit is asked for")]
 fn pair(node: &Node, part: u64) -> u32 {
-    let Node { bits, a, b } = *node;
+    either(node.bits, part, node.a, node.b)
+}
+
+/// `one` where the bit of a part is 1, else `zero`.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "one bit is asked for")]
+fn either(bits: u64, part: u64, one: u32, zero: u32) -> u32 {
     // Random destinations would make a branch on this bit a wrong guess half of
     // the time.
-    let one = 0_u32.wrapping_sub((bits >> part) as u32 & 1);
-    b ^ (a ^ b) & one
+    let is_one = 0_u32.wrapping_sub((bits >> part) as u32 & 1);
+    zero ^ (one ^ zero) & is_one
 }
 
 /// The value of the run that holds a place.

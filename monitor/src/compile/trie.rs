@@ -7,12 +7,12 @@ mod arrays;
 #[cfg(test)]
 mod tests;
 
-use std::iter;
+use std::{collections::BTreeMap, iter};
 
 use monitor_common::trie::{
     LANE, LENGTH_SHIFT, LINE_SLOTS, Line, MIN_DIRECT, NO_PLACE, NODE_KIND_SHIFT, NODES, NODES_BITS,
-    Node, PAIR, RUNS, RUNS_BITS, RUNS_MOST, SCATTERED, SKIP, SLOTS, SPLIT, STRIDE, VALUE,
-    WIDTH_SHIFT,
+    Node, OWN, PAIR, PARTS, PARTS_BITS, PARTS_SHIFT, RUNS, RUNS_BITS, RUNS_MOST, SCATTERED, SKIP,
+    SLOTS, SPLIT, STRIDE, VALUE, WIDTH_SHIFT,
 };
 
 use super::{
@@ -75,7 +75,10 @@ impl Trie {
             first: base,
             runs: within(runs, base, base | u128::MAX >> skip),
         };
-        let mut builder = Builder::default();
+        let mut builder = Builder {
+            arrays: Arrays::default(),
+            outside: runs[0].1,
+        };
         if first == NODES {
             builder.arrays.nodes = vec![Node::default(); 1 << direct];
             for (at, block) in whole.parts(direct).enumerate() {
@@ -91,7 +94,7 @@ impl Trie {
         Self {
             skip,
             common: high_half(base),
-            outside: runs[0].1,
+            outside: builder.outside,
             direct,
             first,
             nodes: builder.arrays.nodes,
@@ -112,42 +115,69 @@ fn high_half(number: u128) -> u64 {
 /// What is first, and how many bits are direct.
 ///
 /// Nodes are four times as large as slots, but spare a step. Where one ends most
-/// walks, up to 2^13 of them (128 KiB) are cheap, and 2^18 (4 MiB) pay for a
-/// large ruleset. Else there are slots for eight times as many blocks as runs, so
-/// that few runs are left for each, up to 2^16 (256 KiB): most packets are for
-/// addresses that no policy names, and find that in a slot, which the caches hold.
+/// walks, up to 2^13 of them (128 KiB) are cheap. For a large ruleset 2^14 and
+/// what their parts hold in their values stay in the caches as nothing else does;
+/// where there are too many match sets for that, 2^18 (4 MiB) pay. Else there are
+/// slots for eight times as many blocks as runs, so that few runs are left for
+/// each, up to 2^16 (256 KiB): most packets are for addresses that no policy
+/// names, and find that in a slot, which the caches hold.
 fn shape(runs: &[Run], skip: u32) -> (u32, u32) {
     const CHEAP: u32 = 13;
+    const WITH_PARTS: u32 = 14;
     const MOST: u32 = 18;
     const MOST_SLOTS: u32 = 16;
     let bits = runs.len().ilog2();
     let slots = (bits + 3).clamp(MIN_DIRECT, MOST_SLOTS);
-    let nodes = match bits {
-        0..12 => slots.min(CHEAP),
-        12..16 => return (SLOTS, slots),
-        16.. => MOST,
+    let told_by_node = |direct| {
+        let depth = skip + direct;
+        most(runs, depth, |block| is_told_by_node(block, depth))
     };
-    if end_in_nodes(runs, skip + nodes) > runs.len() * 2 / 3 {
-        (NODES, nodes)
-    } else {
-        (SLOTS, slots)
+    let told_in_parts = |direct| {
+        let depth = skip + direct + STRIDE;
+        most(runs, depth, |block| {
+            is_told_in_parts(block, depth, runs[0].1)
+        })
+    };
+    match bits {
+        0..12 if told_by_node(slots.min(CHEAP)) => (NODES, slots.min(CHEAP)),
+        16.. if told_in_parts(WITH_PARTS) => (NODES, WITH_PARTS),
+        16.. if told_by_node(MOST) => (NODES, MOST),
+        _ => (SLOTS, slots),
     }
 }
 
-/// How many runs begin in a block, of that many first bits, of one or of parts.
-fn end_in_nodes(runs: &[Run], depth: u32) -> usize {
+/// Most runs begin in blocks, of `depth` first bits, that are told so.
+fn most(runs: &[Run], depth: u32, is_told: impl Fn(&[Run]) -> bool) -> bool {
     let block_of = |start: u128| start >> (128 - depth);
     let blocks = runs.chunk_by(|(one, _), (other, _)| block_of(*one) == block_of(*other));
-    let ends = |block: &&[Run]| {
-        let below = u128::MAX >> (depth + STRIDE);
-        block.len() <= 2 || block.iter().all(|(start, _)| start & below == 0)
-    };
-    blocks.filter(ends).map(<[Run]>::len).sum()
+    let told = blocks.filter(|block| is_told(block));
+    told.map(<[Run]>::len).sum::<usize>() > runs.len() * 2 / 3
 }
 
-#[derive(Default)]
+/// A node for the block, which begins after `depth` bits, ends most walks.
+fn is_told_by_node(block: &[Run], depth: u32) -> bool {
+    block.len() <= 2 || begin_with_parts(block, depth + STRIDE)
+}
+
+/// The block, which begins after `depth` bits, is a value of kind [`PARTS`].
+fn is_told_in_parts(block: &[Run], depth: u32, outside: MatchSetId) -> bool {
+    let mut inside = block.iter().map(|(_, match_set)| *match_set);
+    let first = inside.find(|match_set| *match_set != outside);
+    begin_with_parts(block, depth + PARTS_BITS)
+        && inside.all(|match_set| match_set == outside || Some(match_set) == first)
+}
+
+/// No run begins within a part of that many first bits.
+fn begin_with_parts(block: &[Run], depth: u32) -> bool {
+    block
+        .iter()
+        .all(|(start, _)| start & u128::MAX >> depth == 0)
+}
+
 struct Builder {
     arrays: Arrays,
+    /// As the trie has it.
+    outside: MatchSetId,
 }
 
 impl Builder {
@@ -197,21 +227,55 @@ impl Builder {
         }
     }
 
+    /// A node with values in slots: one for each part that is not as most are, or
+    /// where these are fewer, one for each run.
     fn split(&mut self, block: Block<'_>) -> Node {
+        let value_of = |part| self.parts(part).unwrap_or_else(|| self.value(part));
+        let parts: Vec<u32> = block.parts(STRIDE).map(value_of).collect();
+        let mut counts = BTreeMap::new();
+        for value in &parts {
+            *counts.entry(*value).or_insert(0) += 1;
+        }
+        let most = counts.iter().max_by_key(|(_, count)| **count);
+        let (others_have, count) = most.expect("there are parts");
+        let begins = |part: usize| part == 0 || parts[part - 1] != parts[part];
+        let runs = (0..parts.len()).filter(|part| begins(*part)).count();
+        let is_own = parts.len() - count <= runs;
         let mut bits = 0;
         let mut values: Vec<u32> = vec![];
-        for (part, block) in block.parts(STRIDE).enumerate() {
-            let value = self.value(block);
-            if values.last() != Some(&value) {
+        for (part, value) in parts.iter().enumerate() {
+            if is_own && value != others_have || !is_own && begins(part) {
                 bits |= 1 << part;
-                values.push(value);
+                values.push(*value);
             }
         }
         Node {
             bits,
             a: self.arrays.place_values(values),
-            b: SPLIT << NODE_KIND_SHIFT,
+            b: if is_own {
+                OWN << NODE_KIND_SHIFT | others_have
+            } else {
+                SPLIT << NODE_KIND_SHIFT
+            },
         }
+    }
+
+    /// A value that tells all of the block, where its parts are outside or have
+    /// one other match set.
+    fn parts(&self, block: Block<'_>) -> Option<u32> {
+        if block.runs.len() == 1 {
+            return None;
+        }
+        let is_outside = |(_, match_set): &&Run| *match_set == self.outside;
+        let (_, match_set) = block.runs.iter().find(|run| !is_outside(run))?;
+        let is_either = |run| is_outside(&run) || run.1 == *match_set;
+        let is_told = block.deepest() <= block.depth + PARTS_BITS
+            && *match_set < 1 << PARTS_SHIFT
+            && block.runs.iter().all(is_either);
+        let parts = (0..).zip(block.parts(PARTS_BITS));
+        let inside = parts.filter(|(_, part)| part.runs[0].1 == *match_set);
+        let bits = inside.fold(0, |bits, (part, _)| bits | 1 << part);
+        is_told.then(|| pointer(PARTS, bits << PARTS_SHIFT | match_set))
     }
 
     /// A line of runs, where at these places other values can begin.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use monitor_common::{
     NO_MATCH,
-    trie::{INDEX, KIND_SHIFT, NODES_BITS, POINTER, STEPS_V4, STEPS_V6},
+    trie::{INDEX, KIND, KIND_SHIFT, NODES_BITS, POINTER, STEPS_V4, STEPS_V6},
 };
 use proptest::prelude::*;
 
@@ -39,6 +39,13 @@ fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
                 let begun = bits & u64::MAX >> (63 - next(key, STRIDE));
                 (slot(a + begun.count_ones() - 1), STRIDE)
             }
+            OWN => {
+                let part = next(key, STRIDE);
+                let before = bits & ((1 << part) - 1);
+                let own = bits >> part & 1 == 1;
+                let value = own.then(|| slot(a + before.count_ones()));
+                (value.unwrap_or(b), STRIDE)
+            }
             _ => {
                 let length = (bits >> LENGTH_SHIFT) as u32;
                 let inside = (key >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
@@ -60,7 +67,12 @@ fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
             return value;
         }
         let mut index = value & INDEX;
-        let kind = value >> KIND_SHIFT & 3;
+        let kind = value >> KIND_SHIFT & KIND;
+        if kind == PARTS {
+            let is_inside = index >> PARTS_SHIFT >> next(key, PARTS_BITS) & 1 == 1;
+            let match_set = index & ((1 << PARTS_SHIFT) - 1);
+            return if is_inside { match_set } else { trie.outside };
+        }
         if kind == NODES {
             index += next(key, NODES_BITS - STRIDE);
             key <<= NODES_BITS - STRIDE;
@@ -214,6 +226,22 @@ fn one_address_is_one_node_and_other_addresses_need_none() {
     assert_eq!(walk(&trie, Ipv6Addr::LOCALHOST, 0), NO_MATCH);
 }
 
+/// A pointer to parts has room for the first of them only.
+#[test]
+fn match_sets_of_every_size_are_told() {
+    let address = |second| Ipv4Addr::new(192, second, 0, 0);
+    let sizes = [1, 1023, 1024, VALUE >> 1];
+    let each = (0..).step_by(64).zip(sizes);
+    let mut prefixes = vec![prefix(Ipv4Addr::new(10, 0, 0, 0), 18, 7)];
+    prefixes.extend(each.map(|(n, id)| prefix(address(n), 18, id)));
+    let trie = Trie::with(&runs(&prefixes), NODES, MIN_DIRECT);
+    for inside in prefixes {
+        assert_eq!(walk(&trie, inside.address, STEPS_V4), inside.match_set);
+        let behind = Ipv4Addr::from_bits(inside.address.to_bits() + (1 << 14));
+        assert_eq!(walk(&trie, behind, STEPS_V4), NO_MATCH);
+    }
+}
+
 #[test]
 fn what_is_first_is_sized_to_the_ruleset() {
     let random = |count: u32| -> Vec<_> {
@@ -226,7 +254,7 @@ fn what_is_first_is_sized_to_the_ruleset() {
         (3, NODES, MIN_DIRECT),
         (1_000, NODES, 13),
         (10_000, SLOTS, 16),
-        (100_000, NODES, 18),
+        (100_000, NODES, 14),
     ] {
         let trie = Trie::new(&random(count));
         assert_eq!((trie.first, trie.direct), (first, direct), "{count}");
