@@ -13,7 +13,7 @@
 //!
 //! | kind of pointer | uses up | to what it points |
 //! |---|---|---|
-//! | [`NODE`] | as the node does | a node |
+//! | [`NODE`] | as the node does | a node of kind [`SKIP`] |
 //! | [`NODES`] | [`NODES_BITS`] | the first of four nodes of kind [`PAIR`], in one cache line, whose values are match sets |
 //! | [`RUNS`] | [`RUNS_BITS`] | a line of [`RUNS_MOST`] places where runs begin |
 //! | [`SLOTS`] | as many as it says, up to 16 | whole lines of slots, 16 in each |
@@ -34,7 +34,7 @@ pub const POINTER: u32 = 1 << 29;
 pub const VALUE: u32 = (1 << 30) - 1;
 /// Where the kind of a pointer begins.
 pub const KIND_SHIFT: u32 = 26;
-/// Kind of pointer: index of a node.
+/// Kind of pointer: index of a node of kind [`SKIP`].
 pub const NODE: u32 = 0;
 /// Kind of pointer: index of the first of four nodes.
 pub const NODES: u32 = 1;

@@ -16,6 +16,7 @@ mod runtime;
 mod scope;
 mod service;
 mod trie;
+mod verifier;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};

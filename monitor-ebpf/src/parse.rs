@@ -2,7 +2,7 @@
 
 use monitor_common::Reason;
 
-use crate::frame::Frame;
+use crate::{frame::Frame, verifier::any_offset};
 
 const ETHERNET_HEADER: usize = 14;
 const ETHER_TYPE_OFFSET: usize = 12;
@@ -82,6 +82,9 @@ fn skip_vlan_tags(frame: &Frame, mut ether_type: u16) -> Result<(u16, usize), Re
     let mut offset = ETHERNET_HEADER;
     for _ in 0..MAX_VLAN_TAGS {
         if !is_vlan_tag(ether_type) {
+            if offset > ETHERNET_HEADER {
+                offset = any_offset(offset, ether_type);
+            }
             return Ok((ether_type, offset));
         }
         let Some([_, _, high, low]) = frame.bytes::<VLAN_TAG>(offset) else {
@@ -93,7 +96,7 @@ fn skip_vlan_tags(frame: &Frame, mut ether_type: u16) -> Result<(u16, usize), Re
     if is_vlan_tag(ether_type) {
         return Err(Reason::VlanDepth);
     }
-    Ok((ether_type, offset))
+    Ok((ether_type, any_offset(offset, ether_type)))
 }
 
 #[inline(always)]

@@ -10,9 +10,12 @@ use monitor_common::{
     },
 };
 
-use crate::maps::{
-    COMMON_V4, COMMON_V6, DIRECT_V4, DIRECT_V6, FIRST_V4, FIRST_V6, LINES_V4, LINES_V6, NODES_V4,
-    NODES_V6, OUTSIDE_V4, OUTSIDE_V6, SKIP_V4, SKIP_V6,
+use crate::{
+    maps::{
+        COMMON_V4, COMMON_V6, DIRECT_V4, DIRECT_V6, FIRST_V4, FIRST_V6, LINES_V4, LINES_V6,
+        NODES_V4, NODES_V6, OUTSIDE_V4, OUTSIDE_V6, SKIP_V4, SKIP_V6,
+    },
+    verifier::masked,
 };
 
 /// The bits of an address that are not used up yet, the next ones first.
@@ -131,6 +134,7 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
         (value, used) = node(trie, first, &key);
         key.use_up(used);
     }
+    value = masked::<VALUE>(value);
     for _ in 0..STEPS {
         if value & POINTER == 0 {
             return value;
@@ -156,9 +160,13 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
                     None => NO_MATCH,
                 };
             }
-            _node => node(trie, index, &key),
+            _skip => match trie.nodes.get(index) {
+                Some(node) => skip(node, &key),
+                None => return NO_MATCH,
+            },
         };
         key.use_up(used);
+        value = masked::<VALUE>(value);
     }
     NO_MATCH
 }
@@ -174,7 +182,7 @@ fn slot(lines: &Array<Line>, index: u32) -> u32 {
     (two >> (index % 2 * u32::BITS)) as u32
 }
 
-/// The value that a node gives, and the bits that it uses up.
+/// The value that the first node gives, and the bits that it uses up.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "one half is asked for")]
 fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
@@ -182,28 +190,27 @@ fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
         return (NO_MATCH, 0);
     };
     let Node { bits, a, b } = *node;
-    let (value, used) = match b >> NODE_KIND_SHIFT {
+    match b >> NODE_KIND_SHIFT {
         PAIR => (pair(node, key.next(STRIDE)), STRIDE),
-        SPLIT => {
+        kind @ (SPLIT | OWN) => {
             let part = key.next(STRIDE) as u32;
+            if kind == OWN && bits >> part & 1 == 0 {
+                return (b, STRIDE);
+            }
             let begun = (bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();
             (slot(trie.lines, a + begun - 1), STRIDE)
         }
-        OWN => {
-            let part = key.next(STRIDE) as u32;
-            if bits >> part & 1 == 0 {
-                return (b & VALUE, STRIDE);
-            }
-            let before = (bits & !(u64::MAX << part)).count_ones();
-            (slot(trie.lines, a + before), STRIDE)
-        }
-        _skip => {
-            let length = (bits >> LENGTH_SHIFT) as u32;
-            let inside = key.next(length) == bits & ((1 << LENGTH_SHIFT) - 1);
-            (if inside { a } else { b }, length)
-        }
-    };
-    (value & VALUE, used)
+        _skip => skip(node, key),
+    }
+}
+
+/// The value that a node of kind [`SKIP`] gives, and the bits that it uses up.
+#[inline(always)]
+fn skip(node: &Node, key: &impl Key) -> (u32, u32) {
+    let Node { bits, a, b } = *node;
+    let length = (bits >> LENGTH_SHIFT) as u32;
+    let inside = key.next(length) == bits & ((1 << LENGTH_SHIFT) - 1);
+    (if inside { a } else { b }, length)
 }
 
 /// The value of a part of a node of kind [`PAIR`].

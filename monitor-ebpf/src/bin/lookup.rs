@@ -3,6 +3,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 
 #[path = "../many.rs"]
 mod many;
@@ -13,6 +14,9 @@ mod maps;
 mod runtime;
 #[path = "../trie.rs"]
 mod trie;
+#[path = "../verifier.rs"]
+#[expect(dead_code, reason = "no packet is parsed")]
+mod verifier;
 
 use core::ffi::c_void;
 

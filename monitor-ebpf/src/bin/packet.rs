@@ -32,6 +32,8 @@ mod scope;
 mod service;
 #[path = "../trie.rs"]
 mod trie;
+#[path = "../verifier.rs"]
+mod verifier;
 
 use core::ffi::c_void;
 

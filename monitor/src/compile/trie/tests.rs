@@ -103,7 +103,11 @@ fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
                 let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
                 (slot(first + next(key, width)), width)
             }
-            _ => node(index, key),
+            _ => {
+                let found = trie.nodes[index as usize];
+                assert_eq!(found.b >> NODE_KIND_SHIFT, SKIP, "no others are on the way");
+                node(index, key)
+            }
         };
         key = key.checked_shl(used).unwrap_or(0);
     }

@@ -1,0 +1,44 @@
+//! What the verifier is made to forget, so that it examines the code behind once,
+//! and not once for each way that leads there.
+
+use core::arch::asm;
+
+/// The bits of `value` that are in `MASK`, taken here: the compiler would take them
+/// behind the next branches, which were then examined for each range of values.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the mask has 32 bits")]
+pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
+    let mut value = u64::from(value);
+    // SAFETY: only computes. Not `pure`, so that it stays where it is.
+    unsafe {
+        asm!(
+            "{value} &= {mask}",
+            value = inout(reg) value,
+            mask = const MASK,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    value as u32
+}
+
+/// `offset`, two more than a multiple of four and at most 30, of which the verifier
+/// knows no more than that. It takes something that is unknown to it, of which a
+/// difference from itself is as unknown.
+#[inline(always)]
+pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
+    // SAFETY: only computes.
+    unsafe {
+        asm!(
+            "{difference} = {unknown}",
+            "{difference} -= {unknown}",
+            "{offset} += {difference}",
+            "{offset} &= 28",
+            "{offset} |= 2",
+            difference = out(reg) _,
+            unknown = in(reg) u64::from(unknown),
+            offset = inout(reg) offset,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    offset
+}
