@@ -232,15 +232,15 @@ impl Builder {
     fn split(&mut self, block: Block<'_>) -> Node {
         let value_of = |part| self.parts(part).unwrap_or_else(|| self.value(part));
         let parts: Vec<u32> = block.parts(STRIDE).map(value_of).collect();
+        let runs = parts.chunk_by(u32::eq);
         let mut counts = BTreeMap::new();
-        for value in &parts {
-            *counts.entry(*value).or_insert(0) += 1;
+        for run in runs.clone() {
+            *counts.entry(run[0]).or_insert(0) += run.len();
         }
         let most = counts.iter().max_by_key(|(_, count)| **count);
         let (others_have, count) = most.expect("there are parts");
+        let is_own = parts.len() - count <= runs.count();
         let begins = |part: usize| part == 0 || parts[part - 1] != parts[part];
-        let runs = (0..parts.len()).filter(|part| begins(*part)).count();
-        let is_own = parts.len() - count <= runs;
         let mut bits = 0;
         let mut values: Vec<u32> = vec![];
         for (part, value) in parts.iter().enumerate() {
@@ -272,10 +272,12 @@ impl Builder {
         let is_told = block.deepest() <= block.depth + PARTS_BITS
             && *match_set < 1 << PARTS_SHIFT
             && block.runs.iter().all(is_either);
-        let parts = (0..).zip(block.parts(PARTS_BITS));
-        let inside = parts.filter(|(_, part)| part.runs[0].1 == *match_set);
-        let bits = inside.fold(0, |bits, (part, _)| bits | 1 << part);
-        is_told.then(|| pointer(PARTS, bits << PARTS_SHIFT | match_set))
+        is_told.then(|| {
+            let parts = (0..).zip(block.parts(PARTS_BITS));
+            let inside = parts.filter(|(_, part)| part.runs[0].1 == *match_set);
+            let bits = inside.fold(0, |bits, (part, _)| bits | 1 << part);
+            pointer(PARTS, bits << PARTS_SHIFT | match_set)
+        })
     }
 
     /// A line of runs, where at these places other values can begin.
