@@ -13,6 +13,7 @@ use monitor::compile::Trie;
 use super::object::{self, Run};
 use super::report::Report;
 use super::sets::{self, DESTINATIONS, Family, Set};
+use super::trie::Loadable;
 use crate::system::Tree;
 
 /// Runs of all destinations in one round.
@@ -88,6 +89,7 @@ fn cases(tree: &Tree, object: &Path) -> Result<Vec<Case>> {
 
 fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<()> {
     let trie = Trie::new(&set.prefixes);
+    let trie = Loadable::new::<A>(&trie);
     let load = |method| load(object, set, &trie, method);
     cases.push(Case {
         set: set.name.clone(),
@@ -100,7 +102,7 @@ fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<
     Ok(())
 }
 
-fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Result<Ebpf> {
+fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Loadable<'_>, method: Method) -> Result<Ebpf> {
     let destinations = || set.hits.iter().chain(&set.anywhere);
     let number = |n: usize| u32::try_from(n.max(1)).expect("sets are small");
     let mut loader = EbpfLoader::new();
@@ -110,21 +112,12 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
         ("METHOD".to_owned(), method_number),
         ("IPV6".to_owned(), ipv6),
         ("COUNT".to_owned(), count),
-        (A::name("SKIP_"), trie.skip),
-        (A::name("OUTSIDE_"), trie.outside),
-        (A::name("DIRECT_"), trie.direct),
-        (A::name("FIRST_"), trie.first),
     ];
     for (global, value) in &constants {
         loader.override_global(global, value, true);
     }
-    let [common, nodes, lines, lpm, list] =
-        ["COMMON_", "NODES_", "LINES_", "LPM_", "DESTINATIONS_"].map(A::name);
-    loader.override_global(&common, &trie.common, true);
-    if method == Method::Trie {
-        loader.map_max_entries(&nodes, number(trie.nodes.len()));
-        loader.map_max_entries(&lines, number(trie.lines.len()));
-    }
+    trie.set(&mut loader)?;
+    let [lpm, list] = ["LPM_", "DESTINATIONS_"].map(A::name);
     if method == Method::LpmTrie {
         loader.map_max_entries(&lpm, number(set.prefixes.len()));
     }
@@ -132,10 +125,7 @@ fn load<A: Family>(path: &Path, set: &Set<A>, trie: &Trie, method: Method) -> Re
     let mut object = loader.load_file(path)?;
     match method {
         Method::Nothing => {}
-        Method::Trie => {
-            object::fill_mapped(&object, &nodes, &trie.nodes)?;
-            object::fill_mapped(&object, &lines, &trie.lines)?;
-        }
+        Method::Trie => trie.fill(&object)?,
         Method::LpmTrie => fill_lpm(&mut object, &lpm, set)?,
     }
     let elements: Vec<_> = destinations().map(|it| it.element()).collect();

@@ -11,6 +11,7 @@ mod plot;
 mod report;
 mod sets;
 mod statistics;
+mod trie;
 
 use std::fs;
 use std::time::Duration;

@@ -16,6 +16,7 @@ use rand::rngs::StdRng;
 use super::object::{self, Run};
 use super::report::Report;
 use super::sets::{self, DESTINATIONS, Family, Set};
+use super::trie::Loadable;
 use crate::system::Tree;
 
 /// Runs of all destinations in one round.
@@ -101,6 +102,7 @@ fn add<A: Family>(
     innocent: &[A],
 ) -> Result<()> {
     let trie = Trie::new(&set.prefixes);
+    let trie = Loadable::new::<A>(&trie);
     for fate in [Fate::Innocent, Fate::Counted, Fate::Dropped] {
         let destinations = match fate {
             Fate::Innocent => innocent,
@@ -125,7 +127,7 @@ fn add<A: Family>(
 fn load<A: Family>(
     path: &Path,
     (stage, drops): (u32, bool),
-    trie: &Trie,
+    trie: &Loadable<'_>,
     destinations: &[A],
 ) -> Result<Ebpf> {
     let count = u32::try_from(destinations.len())?;
@@ -135,20 +137,13 @@ fn load<A: Family>(
         ("IPV6".to_owned(), A::IPV6.into()),
         (A::name("HAS_IP"), 1),
         ("LONGEST_SET".to_owned(), 1),
-        (A::name("SKIP_"), trie.skip),
-        (A::name("OUTSIDE_"), trie.outside),
-        (A::name("DIRECT_"), trie.direct),
-        (A::name("FIRST_"), trie.first),
     ];
     let mut loader = EbpfLoader::new();
     for (global, value) in &constants {
         loader.override_global(global, value, true);
     }
-    let [common, nodes, lines, list] =
-        ["COMMON_", "NODES_", "LINES_", "DESTINATIONS_"].map(A::name);
-    loader.override_global(&common, &trie.common, true);
-    loader.map_max_entries(&nodes, u32::try_from(trie.nodes.len().max(1))?);
-    loader.map_max_entries(&lines, u32::try_from(trie.lines.len().max(1))?);
+    trie.set(&mut loader)?;
+    let list = A::name("DESTINATIONS_");
     loader.map_max_entries("MATCH_SETS", 2);
     let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
     loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
@@ -158,8 +153,7 @@ fn load<A: Family>(
         .with_context(|| path.display().to_string())?;
     let elements: Vec<_> = destinations.iter().map(|it| it.element()).collect();
     object::fill_array(&mut object, &list, &elements)?;
-    object::fill_mapped(&object, &nodes, &trie.nodes)?;
-    object::fill_mapped(&object, &lines, &trie.lines)?;
+    trie.fill(&object)?;
     let match_sets = [MatchSet::default(), one(drops)];
     object::fill_array(&mut object, "MATCH_SETS", &match_sets)?;
     program(&mut object)?.load().context("load packet")?;

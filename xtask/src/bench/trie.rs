@@ -1,0 +1,50 @@
+//! A trie for a program of the benchmarks, as the daemon loads one.
+
+use anyhow::Result;
+use aya::{Ebpf, EbpfLoader};
+use monitor::compile::Trie;
+
+use super::object;
+use super::sets::Family;
+
+/// A trie, and the names of the constants and maps that it goes to.
+pub(crate) struct Loadable<'t> {
+    trie: &'t Trie,
+    constants: [(String, u32); 4],
+    common: String,
+    nodes: String,
+    lines: String,
+}
+
+impl<'t> Loadable<'t> {
+    pub(crate) fn new<A: Family>(trie: &'t Trie) -> Self {
+        Self {
+            trie,
+            constants: [
+                (A::name("SKIP_"), trie.skip),
+                (A::name("OUTSIDE_"), trie.outside),
+                (A::name("DIRECT_"), trie.direct),
+                (A::name("FIRST_"), trie.first),
+            ],
+            common: A::name("COMMON_"),
+            nodes: A::name("NODES_"),
+            lines: A::name("LINES_"),
+        }
+    }
+
+    /// Sets the constants and the sizes of the maps.
+    pub(crate) fn set<'a>(&'a self, loader: &mut EbpfLoader<'a>) -> Result<()> {
+        for (global, value) in &self.constants {
+            loader.override_global(global, value, true);
+        }
+        loader.override_global(&self.common, &self.trie.common, true);
+        loader.map_max_entries(&self.nodes, u32::try_from(self.trie.nodes.len().max(1))?);
+        loader.map_max_entries(&self.lines, u32::try_from(self.trie.lines.len().max(1))?);
+        Ok(())
+    }
+
+    pub(crate) fn fill(&self, object: &Ebpf) -> Result<()> {
+        object::fill_mapped(object, &self.nodes, &self.trie.nodes)?;
+        object::fill_mapped(object, &self.lines, &self.trie.lines)
+    }
+}
