@@ -2,7 +2,10 @@
 
 use monitor_common::Reason;
 
-use crate::{frame::Frame, verifier::any_offset};
+use crate::{
+    frame::Frame,
+    verifier::{LARGEST_OFFSET, any_offset},
+};
 
 const ETHERNET_HEADER: usize = 14;
 const ETHER_TYPE_OFFSET: usize = 12;
@@ -19,6 +22,7 @@ const VLAN_OLD_QINQ_2: u16 = 0x9200;
 
 const VLAN_TAG: usize = 4;
 const MAX_VLAN_TAGS: usize = 4;
+const _: () = assert!(ETHERNET_HEADER + MAX_VLAN_TAGS * VLAN_TAG <= LARGEST_OFFSET);
 
 // RFC 2516: version 1 and type 1 in one byte, code 0 for session data.
 const PPPOE_HEADER: usize = 6;

@@ -21,9 +21,12 @@ pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
     value as u32
 }
 
-/// `offset`, two more than a multiple of four and at most 30, of which the verifier
-/// knows no more than that. It takes something that is unknown to it, of which a
-/// difference from itself is as unknown.
+/// The largest offset that [`any_offset`] is for.
+pub(crate) const LARGEST_OFFSET: usize = 30;
+
+/// `offset`, two more than a multiple of four, of which the verifier then knows no
+/// more than that. It takes something that is unknown to it, of which a difference
+/// from itself is as unknown.
 #[inline(always)]
 pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
     // SAFETY: only computes.
@@ -32,11 +35,12 @@ pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
             "{difference} = {unknown}",
             "{difference} -= {unknown}",
             "{offset} += {difference}",
-            "{offset} &= 28",
+            "{offset} &= {multiple}",
             "{offset} |= 2",
             difference = out(reg) _,
             unknown = in(reg) u64::from(unknown),
             offset = inout(reg) offset,
+            multiple = const LARGEST_OFFSET - 2,
             options(pure, nomem, nostack, preserves_flags)
         );
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use std::{fs, thread};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::Ebpf;
 use nix::unistd::Pid;
 
@@ -80,9 +80,11 @@ impl<'a> Receiver<'a> {
     }
 
     /// Floods one of the gateway's interfaces for about a time; again where
-    /// something else ran on the gateway's processor meanwhile.
+    /// something else ran on the gateway's processor meanwhile, or its times
+    /// cannot be.
     pub(crate) fn flood(&self, generator: &Generator, lan: Lan, time: Duration) -> Result<Flood> {
         let mut total = Total::default();
+        let mut why = anyhow!("other processes kept the gateway's processor busy");
         for _ in 0..TRIES {
             let before = self.sample(lan)?;
             let sent = generator.flood(self.network, lan, time)?;
@@ -91,10 +93,13 @@ impl<'a> Receiver<'a> {
             total = total.plus(after.since(before));
             let waited = Duration::from_nanos(after.waited - before.waited);
             if waited <= sent.mul_f64(WAITING) {
-                return rates(before, after, sent, total);
+                match rates(before, after, sent, total) {
+                    Ok(flood) => return Ok(flood),
+                    Err(error) => why = error,
+                }
             }
         }
-        bail!("in {TRIES} tries other processes kept the gateway's processor busy")
+        Err(why.context(format!("no good one of {TRIES} tries")))
     }
 
     /// Sends some frames slowly, and tells what became of them.
