@@ -103,6 +103,7 @@ fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
                 let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
                 (slot(first + next(key, width)), width)
             }
+            NODES => node(index, key),
             _ => {
                 let found = trie.nodes[index as usize];
                 assert_eq!(found.b >> NODE_KIND_SHIFT, SKIP, "no others are on the way");
