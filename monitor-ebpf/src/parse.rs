@@ -84,23 +84,20 @@ pub(crate) fn parse(frame: &Frame) -> Result<Packet, Reason> {
 #[inline(always)]
 fn skip_vlan_tags(frame: &Frame, mut ether_type: u16) -> Result<(u16, usize), Reason> {
     let mut offset = ETHERNET_HEADER;
+    if !is_vlan_tag(ether_type) {
+        return Ok((ether_type, offset));
+    }
     for _ in 0..MAX_VLAN_TAGS {
-        if !is_vlan_tag(ether_type) {
-            if offset > ETHERNET_HEADER {
-                offset = any_offset(offset, ether_type);
-            }
-            return Ok((ether_type, offset));
-        }
         let Some([_, _, high, low]) = frame.bytes::<VLAN_TAG>(offset) else {
             return Err(Reason::TruncatedVlan);
         };
         ether_type = u16::from_be_bytes([high, low]);
         offset += VLAN_TAG;
+        if !is_vlan_tag(ether_type) {
+            return Ok((ether_type, any_offset(offset, ether_type)));
+        }
     }
-    if is_vlan_tag(ether_type) {
-        return Err(Reason::VlanDepth);
-    }
-    Ok((ether_type, any_offset(offset, ether_type)))
+    Err(Reason::VlanDepth)
 }
 
 #[inline(always)]
