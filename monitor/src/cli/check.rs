@@ -161,7 +161,8 @@ impl Check {
             &RuntimeOverlay::default(),
             &now(),
             &gateway,
-        );
+        )
+        .checked_for_room();
         eprint_diagnostics(&diagnostics);
         let prefixes = ruleset
             .as_ref()

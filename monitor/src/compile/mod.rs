@@ -14,7 +14,7 @@ use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
 pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::shadowed_drops;
-pub use trie::Trie;
+pub use trie::{TooLarge, Trie, Tries};
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
@@ -44,6 +44,27 @@ pub struct Compiled {
     pub devices: DeviceNames,
     /// All errors and warnings.
     pub diagnostics: Diagnostics,
+}
+
+impl Compiled {
+    /// With an error where its tries would not have room in the kernel. Whoever
+    /// makes a generation of it finds that out on the way.
+    #[must_use]
+    pub fn checked_for_room(mut self) -> Self {
+        if let Some(Err(too_large)) = self.ruleset.as_ref().map(Tries::new) {
+            let active = self.policies.iter().filter(|policy| policy.is_active());
+            let count =
+                |policy: &&Policy| policy.ipv4().entries().len() + policy.ipv6().entries().len();
+            let largest = active.max_by_key(count).expect("prefixes are of a policy");
+            self.diagnostics.push(Diagnostic::error(
+                largest.place().clone(),
+                format!("{too_large}; most are of `{}`", largest.name()),
+                TooLarge::MEND,
+            ));
+            self.ruleset = None;
+        }
+        self
+    }
 }
 
 /// Reads the policies under `paths`, changed as `runtime` says, and compiles

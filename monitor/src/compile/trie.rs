@@ -16,11 +16,11 @@ use monitor_common::trie::{
 };
 
 use super::{
-    MatchSetId, Prefix,
+    MatchSetId, Prefix, Ruleset,
     runs::{Block, Run, common_bits, runs, within},
 };
 use crate::address::Address;
-use arrays::{Arrays, halves, index, pointer};
+use arrays::{Arrays, Full, Room, halves, index, pointer};
 
 /// The fewest bits that are skipped at once: fewer than a node uses up are no gain.
 const SHORTEST_SKIP: u32 = STRIDE + 1;
@@ -34,6 +34,48 @@ const MOST_COMMON: u32 = 63;
 /// The fewest and the most bits of slots that are not the first.
 const NARROWEST: u32 = STRIDE;
 const WIDEST: u32 = 16;
+
+/// The trie of each family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tries {
+    /// Over IPv4 destinations.
+    pub ipv4: Trie,
+    /// Over IPv6 destinations.
+    pub ipv6: Trie,
+}
+
+impl Tries {
+    /// Compiles both.
+    ///
+    /// # Errors
+    ///
+    /// A family has more prefixes than a trie has room for.
+    pub fn new(ruleset: &Ruleset) -> Result<Self, TooLarge> {
+        Ok(Self {
+            ipv4: Trie::new(&ruleset.ipv4)?,
+            ipv6: Trie::new(&ruleset.ipv6)?,
+        })
+    }
+}
+
+/// A trie of these prefixes would have more nodes or lines than pointers reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{prefixes} {family} prefixes need more kernel memory than the trie has room for, {} MiB",
+    Room::MEBIBYTES
+)]
+pub struct TooLarge {
+    /// `IPv4` or `IPv6`.
+    family: &'static str,
+    /// How many there are, of all policies.
+    prefixes: usize,
+}
+
+impl TooLarge {
+    /// What to do about it.
+    pub const MEND: &'static str =
+        "leave the largest lists out, or block wider ranges in place of them";
+}
 
 /// A trie of one family.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +98,21 @@ pub struct Trie {
 
 impl Trie {
     /// Compiles `prefixes`, sorted by address, then length.
-    #[must_use]
-    pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// There are more than a trie has room for: tens of millions, or a few where
+    /// each is of its own kind.
+    pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Result<Self, TooLarge> {
         let runs = runs(prefixes);
         let (first, direct) = shape(&runs, skipped(&runs));
-        Self::with(&runs, first, direct)
+        Self::with(&runs, (first, direct), Room::default()).map_err(|Full| TooLarge {
+            family: if A::BITS == 32 { "IPv4" } else { "IPv6" },
+            prefixes: prefixes.len(),
+        })
     }
 
-    fn with(runs: &[Run], first: u32, direct: u32) -> Self {
+    fn with(runs: &[Run], (first, direct): (u32, u32), room: Room) -> Result<Self, Full> {
         let skip = skipped(runs);
         let base = if skip == 0 {
             0
@@ -76,22 +125,22 @@ impl Trie {
             runs: within(runs, base, base | u128::MAX >> skip),
         };
         let mut builder = Builder {
-            arrays: Arrays::default(),
+            arrays: Arrays::new(room),
             outside: runs[0].1,
         };
         if first == NODES {
-            builder.arrays.nodes = vec![Node::default(); 1 << direct];
+            builder.arrays.add_nodes(1 << direct)?;
             for (at, block) in whole.parts(direct).enumerate() {
-                builder.arrays.nodes[at] = builder.node(block);
+                builder.arrays.nodes[at] = builder.node(block)?;
             }
         } else {
-            builder.arrays.add_slots(1 << direct);
+            builder.arrays.add_slots(1 << direct)?;
             for (at, block) in (0..).zip(whole.parts(direct)) {
-                let value = builder.value(block);
+                let value = builder.value(block)?;
                 builder.arrays.set_slot(at, value);
             }
         }
-        Self {
+        Ok(Self {
             skip,
             common: high_half(base),
             outside: builder.outside,
@@ -99,7 +148,7 @@ impl Trie {
             first,
             nodes: builder.arrays.nodes,
             lines: builder.arrays.lines,
-        }
+        })
     }
 }
 
@@ -182,13 +231,13 @@ struct Builder {
 
 impl Builder {
     /// What addresses of the block find.
-    fn value(&mut self, block: Block<'_>) -> u32 {
+    fn value(&mut self, block: Block<'_>) -> Result<u32, Full> {
         if let [(_, match_set)] = block.runs {
-            return *match_set;
+            return Ok(*match_set);
         }
         let common = common_bits(block.runs, block.depth).unwrap_or(0);
         if common > RUNS_BITS {
-            let node = self.skip(block, common);
+            let node = self.skip(block, common)?;
             return self.arrays.place_node(node);
         }
         if let Some(nodes) = pairs(block) {
@@ -198,16 +247,16 @@ impl Builder {
             return self.runs(block, &places);
         }
         if common >= SHORTEST_SKIP {
-            let node = self.skip(block, common);
+            let node = self.skip(block, common)?;
             return self.arrays.place_node(node);
         }
         self.slots(block)
     }
 
     /// What is first for addresses of the block.
-    fn node(&mut self, block: Block<'_>) -> Node {
+    fn node(&mut self, block: Block<'_>) -> Result<Node, Full> {
         if let Some(node) = pair(block) {
-            return node;
+            return Ok(node);
         }
         match common_bits(block.runs, block.depth) {
             Some(bits) if bits >= SHORTEST_SKIP => self.skip(block, bits),
@@ -215,23 +264,26 @@ impl Builder {
         }
     }
 
-    fn skip(&mut self, block: Block<'_>, common: u32) -> Node {
+    fn skip(&mut self, block: Block<'_>, common: u32) -> Result<Node, Full> {
         let length = common.min(LONGEST_SKIP);
         let (outside, inside) = (block.runs[0].1, block.runs[1].0);
         let bits = block.part_of(inside, length);
-        let value = self.value(block.part(bits.into(), length));
-        Node {
+        let value = self.value(block.part(bits.into(), length))?;
+        Ok(Node {
             bits: u64::from(length) << LENGTH_SHIFT | bits,
             a: value,
             b: SKIP << NODE_KIND_SHIFT | outside,
-        }
+        })
     }
 
     /// A node with values in slots: one for each part that is not as most are, or
     /// where these are fewer, one for each run.
-    fn split(&mut self, block: Block<'_>) -> Node {
-        let value_of = |part| self.parts(part).unwrap_or_else(|| self.value(part));
-        let parts: Vec<u32> = block.parts(STRIDE).map(value_of).collect();
+    fn split(&mut self, block: Block<'_>) -> Result<Node, Full> {
+        let value_of = |part| self.parts(part).map_or_else(|| self.value(part), Ok);
+        let parts: Vec<u32> = block
+            .parts(STRIDE)
+            .map(value_of)
+            .collect::<Result<_, _>>()?;
         let runs = parts.chunk_by(u32::eq);
         let mut counts = BTreeMap::new();
         for run in runs.clone() {
@@ -249,15 +301,15 @@ impl Builder {
                 values.push(*value);
             }
         }
-        Node {
+        Ok(Node {
             bits,
-            a: self.arrays.place_values(values),
+            a: self.arrays.place_values(values)?,
             b: if is_own {
                 OWN << NODE_KIND_SHIFT | others_have
             } else {
                 SPLIT << NODE_KIND_SHIFT
             },
-        }
+        })
     }
 
     /// A value that tells all of the block, where its parts are outside or have
@@ -281,11 +333,11 @@ impl Builder {
     }
 
     /// A line of runs, where at these places other values can begin.
-    fn runs(&mut self, block: Block<'_>, places: &[u64]) -> u32 {
+    fn runs(&mut self, block: Block<'_>, places: &[u64]) -> Result<u32, Full> {
         let mut values: Vec<u32> = vec![];
         let mut starts = vec![];
         for place in iter::once(&0).chain(places) {
-            let value = self.value(block.part((*place).into(), RUNS_BITS));
+            let value = self.value(block.part((*place).into(), RUNS_BITS))?;
             if values.last() != Some(&value) {
                 values.push(value);
                 starts.push(*place);
@@ -304,25 +356,25 @@ impl Builder {
         line[0] = if alternate {
             halves(two)
         } else {
-            halves([self.arrays.place_values(values), SCATTERED])
+            halves([self.arrays.place_values(values)?, SCATTERED])
         };
-        pointer(RUNS, self.arrays.place_line(line))
+        Ok(pointer(RUNS, self.arrays.place_line(line)?))
     }
 
-    fn slots(&mut self, block: Block<'_>) -> u32 {
+    fn slots(&mut self, block: Block<'_>) -> Result<u32, Full> {
         let places = block
             .places(WIDEST, usize::MAX)
             .map_or(0, |places| places.len());
         let wanted = places.ilog2() + 1;
         let width = wanted.clamp(NARROWEST, WIDEST);
-        let values: Vec<u32> = block.parts(width).map(|part| self.value(part)).collect();
+        let values = block.parts(width).map(|part| self.value(part));
+        let values: Vec<u32> = values.collect::<Result<_, _>>()?;
         let line = index(self.arrays.lines.len());
-        self.arrays.add_slots(values.len());
+        self.arrays.add_slots(values.len())?;
         for (at, value) in (line * LINE_SLOTS..).zip(values) {
             self.arrays.set_slot(at, value);
         }
-        assert!(line < 1 << WIDTH_SHIFT, "the compiler limits the ruleset");
-        pointer(SLOTS, (width - 1) << WIDTH_SHIFT | line)
+        Ok(pointer(SLOTS, (width - 1) << WIDTH_SHIFT | line))
     }
 }
 

@@ -4,6 +4,8 @@ use std::{io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError, util::KernelVersion};
 
+use crate::compile::TooLarge;
+
 /// An operation on the kernel that failed, what it was about, and the mend.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -135,6 +137,10 @@ pub enum Error {
         /// Pin directory.
         path: PathBuf,
     },
+
+    /// The prefixes of the ruleset are too many.
+    #[error("{0}; {mend}", mend = TooLarge::MEND)]
+    TooLarge(#[from] TooLarge),
 
     /// All slots are taken by policies of the past and the present.
     #[error(

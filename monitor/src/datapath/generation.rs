@@ -21,10 +21,12 @@ use super::{
     pins::{self, Pins},
     scopes,
     state::PolicySlot,
-    sys,
-    tries::{self, Tries},
+    sys, tries,
 };
-use crate::{compile::Ruleset, policy::Action};
+use crate::{
+    compile::{Ruleset, Tries},
+    policy::Action,
+};
 
 /// What to build.
 pub(super) struct Plan<'a> {
@@ -74,7 +76,7 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         loggers: Vec::new(),
         has_previous: !plan.previous.is_empty(),
     };
-    let tries = Tries::new(plan.ruleset);
+    let tries = Tries::new(plan.ruleset)?;
     let sizes = sizes(plan.ruleset, &tries, plan.deadline);
     for (interface, slot) in plan.interfaces {
         let constants = Constants {
@@ -102,12 +104,12 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
 
 /// Entries of the ruleset maps for this ruleset.
 pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries, deadline: Option<Deadline>) -> Sizes {
-    let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the ruleset");
+    let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits them");
     Sizes {
         match_sets: entries(ruleset.match_sets.len()),
         policies: entries(ruleset.policies.len()),
         previous: deadline.map_or(1, |_| MAX_INTERFACES),
-        tries: tries.sizes(),
+        tries: tries::sizes(tries),
         scopes: scopes::sizes(&ruleset.scopes),
     }
 }
@@ -120,7 +122,7 @@ pub(super) fn fill(object: &mut Ebpf, plan: &Plan<'_>, tries: &Tries) -> Result<
         .map(|id| scopes::match_set(plan.ruleset, id, plan.policy_slots))
         .collect();
     tries::fill(object, ruleset::MATCH_SETS, &sets)?;
-    tries.fill(object)
+    tries::fill_all(object, tries)
 }
 
 fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {

@@ -14,9 +14,8 @@ use super::{
     generation::{self, Plan},
     object, scopes,
     state::{PolicySlot, State},
-    tries::Tries,
 };
-use crate::compile::{PolicyIndex, Ruleset};
+use crate::compile::{PolicyIndex, Ruleset, Tries};
 
 /// The shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header
 /// (`net/bpf/test_run.c`).
@@ -65,7 +64,7 @@ pub struct SandboxCounters {
 impl Sandbox {
     /// Loads the program with `ruleset`, as that of the interface `name`.
     pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
-        let tries = Tries::new(ruleset);
+        let tries = Tries::new(ruleset)?;
         let constants = scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false);
         let sizes = generation::sizes(ruleset, &tries, None);
         let mut object = object::load_program(sizes, constants, None)?;

@@ -16,11 +16,11 @@ use super::{
     object::{self, Constants, ruleset},
     state::PolicySlot,
     sys,
-    tries::{Tries, root},
+    tries::root,
 };
 use crate::{
     address::{Address, Network},
-    compile::{ClassId, Classified, Ruleset, Scopes},
+    compile::{ClassId, Classified, Ruleset, Scopes, Tries},
     policy::{Action, Device, MacAddress, Scope},
 };
 

@@ -8,40 +8,25 @@ use super::{
     object::{self, Root, ruleset},
     sys,
 };
-use crate::compile::{Ruleset, Trie};
+use crate::compile::{Trie, Tries};
 
-/// The trie of each family.
-pub(super) struct Tries {
-    pub(super) ipv4: Trie,
-    pub(super) ipv6: Trie,
+/// Entries of the maps. No map may have none, so empty ones have one.
+pub(super) fn sizes(tries: &Tries) -> [(&'static str, u32); 4] {
+    let entries = |n: usize| u32::try_from(n.max(1)).expect("a trie has less room");
+    [
+        (ruleset::NODES_V4, entries(tries.ipv4.nodes.len())),
+        (ruleset::LINES_V4, entries(tries.ipv4.lines.len())),
+        (ruleset::NODES_V6, entries(tries.ipv6.nodes.len())),
+        (ruleset::LINES_V6, entries(tries.ipv6.lines.len())),
+    ]
 }
 
-impl Tries {
-    pub(super) fn new(ruleset: &Ruleset) -> Self {
-        Self {
-            ipv4: Trie::new(&ruleset.ipv4),
-            ipv6: Trie::new(&ruleset.ipv6),
-        }
-    }
-
-    /// Entries of the maps. No map may have none, so empty ones have one.
-    pub(super) fn sizes(&self) -> [(&'static str, u32); 4] {
-        let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the ruleset");
-        [
-            (ruleset::NODES_V4, entries(self.ipv4.nodes.len())),
-            (ruleset::LINES_V4, entries(self.ipv4.lines.len())),
-            (ruleset::NODES_V6, entries(self.ipv6.nodes.len())),
-            (ruleset::LINES_V6, entries(self.ipv6.lines.len())),
-        ]
-    }
-
-    /// Fills and freezes the maps.
-    pub(super) fn fill(&self, object: &Ebpf) -> Result<(), Error> {
-        fill(object, ruleset::NODES_V4, &self.ipv4.nodes)?;
-        fill(object, ruleset::LINES_V4, &self.ipv4.lines)?;
-        fill(object, ruleset::NODES_V6, &self.ipv6.nodes)?;
-        fill(object, ruleset::LINES_V6, &self.ipv6.lines)
-    }
+/// Fills and freezes the maps.
+pub(super) fn fill_all(object: &Ebpf, tries: &Tries) -> Result<(), Error> {
+    fill(object, ruleset::NODES_V4, &tries.ipv4.nodes)?;
+    fill(object, ruleset::LINES_V4, &tries.ipv4.lines)?;
+    fill(object, ruleset::NODES_V6, &tries.ipv6.nodes)?;
+    fill(object, ruleset::LINES_V6, &tries.ipv6.lines)
 }
 
 /// Where the walk through `trie` begins.

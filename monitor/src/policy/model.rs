@@ -1,10 +1,8 @@
 //! Policies that cannot be invalid.
 
 use std::{
-    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::Path,
-    str::FromStr,
     sync::Arc,
 };
 
@@ -13,6 +11,7 @@ use jiff::Timestamp;
 use super::{
     Acceptance, Action, PolicyName, Risk,
     diagnostic::Place,
+    observed::Observed,
     overlay::Override,
     runtime::{ByCommand, Pause},
     schedule::{Moment, Outside, Rest, Schedule},
@@ -387,43 +386,6 @@ pub struct LongestMatch {
     pub source: String,
 }
 
-/// A year, a month or a day: `2014`, `2014-07`, `2014-07-31`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Observed(String);
-
-/// A text that is no year, month or day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a date is written 2014, 2014-07 or 2014-07-31")]
-pub struct InvalidObserved;
-
-impl FromStr for Observed {
-    type Err = InvalidObserved;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const DIGITS: [usize; 3] = [4, 2, 2];
-        const LIMITS: [std::ops::RangeInclusive<u16>; 3] = [1970..=9999, 1..=12, 1..=31];
-        let parts: Vec<&str> = text.split('-').collect();
-        let valid = parts.len() <= DIGITS.len()
-            && parts
-                .iter()
-                .zip(DIGITS)
-                .zip(LIMITS)
-                .all(|((part, digits), limits)| {
-                    let number = part.bytes().all(|byte| byte.is_ascii_digit());
-                    number
-                        && part.len() == digits
-                        && part.parse().is_ok_and(|part| limits.contains(&part))
-                });
-        valid.then(|| Self(text.to_owned())).ok_or(InvalidObserved)
-    }
-}
-
-impl fmt::Display for Observed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,23 +394,5 @@ mod tests {
     fn a_list_entry_stays_small() {
         assert_eq!(size_of::<Entry<Ipv4Addr>>(), 16);
         assert_eq!(size_of::<Entry<Ipv6Addr>>(), 28);
-    }
-
-    #[test]
-    fn observed_is_a_year_month_or_day() {
-        for text in ["2014", "2014-07", "2014-07-31"] {
-            assert_eq!(text.parse::<Observed>().unwrap().to_string(), text);
-        }
-        for text in [
-            "",
-            "14",
-            "2014-7",
-            "2014-13",
-            "2014-07-32",
-            "2014-07-31-1",
-            "July 2014",
-        ] {
-            assert_eq!(text.parse::<Observed>(), Err(InvalidObserved), "{text}");
-        }
     }
 }

@@ -88,7 +88,7 @@ fn cases(tree: &Tree, object: &Path) -> Result<Vec<Case>> {
 }
 
 fn add<A: Family>(cases: &mut Vec<Case>, object: &Path, set: &Set<A>) -> Result<()> {
-    let trie = Trie::new(&set.prefixes);
+    let trie = Trie::new(&set.prefixes)?;
     let trie = Loadable::new::<A>(&trie);
     let load = |method| load(object, set, &trie, method);
     cases.push(Case {

@@ -101,7 +101,7 @@ fn add<A: Family>(
     set: &Set<A>,
     innocent: &[A],
 ) -> Result<()> {
-    let trie = Trie::new(&set.prefixes);
+    let trie = Trie::new(&set.prefixes)?;
     let trie = Loadable::new::<A>(&trie);
     for fate in [Fate::Innocent, Fate::Counted, Fate::Dropped] {
         let destinations = match fate {

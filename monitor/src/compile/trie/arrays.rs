@@ -2,11 +2,36 @@
 
 use std::collections::HashMap;
 
-use monitor_common::trie::{INDEX, KIND_SHIFT, LINE_SLOTS, Line, NODE, NODES, Node, POINTER};
+use monitor_common::trie::{KIND_SHIFT, LINE_SLOTS, Line, NODE, NODES, Node, POINTER, WIDTH_SHIFT};
+
+/// How many of each there may be.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    pub(super) nodes: usize,
+    pub(super) lines: usize,
+}
+
+impl Room {
+    /// Of nodes or of lines.
+    pub(super) const MEBIBYTES: usize = (size_of::<Line>() << WIDTH_SHIFT) >> 20;
+}
+
+impl Default for Room {
+    /// As many lines as a pointer to slots reaches, and as many bytes of nodes.
+    fn default() -> Self {
+        let lines = 1 << WIDTH_SHIFT;
+        let nodes = lines * (size_of::<Line>() / size_of::<Node>());
+        Self { nodes, lines }
+    }
+}
+
+/// There is no more room.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
 
 /// Nodes and lines, and where each is.
-#[derive(Default)]
 pub(super) struct Arrays {
+    room: Room,
     pub(super) nodes: Vec<Node>,
     pub(super) lines: Vec<Line>,
     /// The slot after the values that were placed last.
@@ -18,39 +43,55 @@ pub(super) struct Arrays {
 }
 
 impl Arrays {
-    pub(super) fn place_node(&mut self, node: Node) -> u32 {
+    pub(super) fn new(room: Room) -> Self {
+        Self {
+            room,
+            nodes: vec![],
+            lines: vec![],
+            open_slot: 0,
+            known_nodes: HashMap::new(),
+            known_fours: HashMap::new(),
+            known_lines: HashMap::new(),
+            known_values: HashMap::new(),
+        }
+    }
+
+    pub(super) fn place_node(&mut self, node: Node) -> Result<u32, Full> {
         let next = index(self.nodes.len());
         let found = *self.known_nodes.entry(node).or_insert(next);
         if found == next {
-            self.nodes.push(node);
+            self.add_nodes(1)?;
+            self.nodes[next as usize] = node;
         }
-        pointer(NODE, found)
+        Ok(pointer(NODE, found))
     }
 
-    pub(super) fn place_nodes(&mut self, nodes: [Node; 4]) -> u32 {
+    pub(super) fn place_nodes(&mut self, nodes: [Node; 4]) -> Result<u32, Full> {
         let next = index(self.nodes.len().next_multiple_of(nodes.len()));
         let found = *self.known_fours.entry(nodes).or_insert(next);
         if found == next {
-            self.nodes.resize(next as usize, Node::default());
-            self.nodes.extend(nodes);
+            let end = next as usize + nodes.len();
+            self.add_nodes(end - self.nodes.len())?;
+            self.nodes[next as usize..].copy_from_slice(&nodes);
         }
-        pointer(NODES, found)
+        Ok(pointer(NODES, found))
     }
 
     /// Where this line is.
-    pub(super) fn place_line(&mut self, line: Line) -> u32 {
+    pub(super) fn place_line(&mut self, line: Line) -> Result<u32, Full> {
         let next = index(self.lines.len());
         let found = *self.known_lines.entry(line).or_insert(next);
         if found == next {
-            self.lines.push(line);
+            self.add_slots(line.len() * 2)?;
+            self.lines[next as usize] = line;
         }
-        found
+        Ok(found)
     }
 
     /// The first of the slots where these values stand one after the other.
-    pub(super) fn place_values(&mut self, values: Vec<u32>) -> u32 {
+    pub(super) fn place_values(&mut self, values: Vec<u32>) -> Result<u32, Full> {
         if let Some(known) = self.known_values.get(&values) {
-            return *known;
+            return Ok(*known);
         }
         let end = index(self.lines.len()) * LINE_SLOTS;
         let room = self.open_slot.next_multiple_of(LINE_SLOTS) - self.open_slot;
@@ -61,18 +102,31 @@ impl Arrays {
         let first = self.open_slot;
         self.open_slot += index(values.len());
         let missing = self.open_slot.saturating_sub(end);
-        self.add_slots(missing as usize);
+        self.add_slots(missing as usize)?;
         for (at, value) in (first..).zip(&values) {
             self.set_slot(at, *value);
         }
         self.known_values.insert(values, first);
-        first
+        Ok(first)
+    }
+
+    pub(super) fn add_nodes(&mut self, count: usize) -> Result<(), Full> {
+        let nodes = self.nodes.len() + count;
+        if nodes > self.room.nodes {
+            return Err(Full);
+        }
+        self.nodes.resize(nodes, Node::default());
+        Ok(())
     }
 
     /// Lines for so many.
-    pub(super) fn add_slots(&mut self, count: usize) {
+    pub(super) fn add_slots(&mut self, count: usize) -> Result<(), Full> {
         let lines = self.lines.len() + count.div_ceil(LINE_SLOTS as usize);
+        if lines > self.room.lines {
+            return Err(Full);
+        }
         self.lines.resize(lines, Line::default());
+        Ok(())
     }
 
     /// Of a slot that was not yet set.
@@ -88,10 +142,9 @@ pub(super) fn halves([low, high]: [u32; 2]) -> u64 {
 }
 
 pub(super) fn index(count: usize) -> u32 {
-    u32::try_from(count).expect("the compiler limits the ruleset")
+    u32::try_from(count).expect("there is less room")
 }
 
 pub(super) fn pointer(kind: u32, index: u32) -> u32 {
-    assert!(index <= INDEX, "the compiler limits the ruleset");
     POINTER | kind << KIND_SHIFT | index
 }

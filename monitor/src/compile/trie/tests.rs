@@ -154,11 +154,26 @@ fn check<A: Address + Into<IpAddr>>(
         (NODES, 16),
     ];
     for (first, direct) in shapes {
-        let trie = Trie::with(&runs(&prefixes), first, direct);
+        let (runs, shape) = (runs(&prefixes), (first, direct));
+        let trie = Trie::with(&runs, shape, Room::default()).unwrap();
+        is_refused_without_room(&runs, &trie);
         for address in &addresses {
             let found = walk(&trie, *address, steps);
             assert_eq!(found, slow(&prefixes, *address), "{address} {prefixes:?}");
         }
+    }
+}
+
+/// Room for all of it is enough, and for one node or one line less is not.
+fn is_refused_without_room(runs: &[Run], trie: &Trie) {
+    let (nodes, lines) = (trie.nodes.len(), trie.lines.len());
+    let made = |nodes, lines| Trie::with(runs, (trie.first, trie.direct), Room { nodes, lines });
+    assert_eq!(made(nodes, lines).as_ref(), Ok(trie));
+    if let Some(fewer) = nodes.checked_sub(1) {
+        assert_eq!(made(fewer, lines), Err(Full));
+    }
+    if let Some(fewer) = lines.checked_sub(1) {
+        assert_eq!(made(nodes, fewer), Err(Full));
     }
 }
 
@@ -215,17 +230,17 @@ proptest! {
 #[test]
 fn nothing_and_everything() {
     let nothing: &[Prefix<Ipv4Addr>] = &[];
-    let trie = Trie::new(nothing);
+    let trie = Trie::new(nothing).unwrap();
     assert_eq!(walk(&trie, Ipv4Addr::BROADCAST, STEPS_V4), NO_MATCH);
     let everything = [prefix(Ipv6Addr::UNSPECIFIED, 0, 7)];
-    let trie = Trie::new(&everything);
+    let trie = Trie::new(&everything).unwrap();
     assert_eq!(walk(&trie, Ipv6Addr::LOCALHOST, STEPS_V6), 7);
 }
 
 #[test]
 fn one_address_is_one_node_and_other_addresses_need_none() {
     let address: Ipv6Addr = "2001:db8::7".parse().unwrap();
-    let trie = Trie::new(&[prefix(address, 128, 3)]);
+    let trie = Trie::new(&[prefix(address, 128, 3)]).unwrap();
     assert_eq!((trie.skip, trie.outside), (63, NO_MATCH));
     assert_eq!(walk(&trie, address, 2), 3);
     assert_eq!(walk(&trie, Ipv6Addr::LOCALHOST, 0), NO_MATCH);
@@ -239,7 +254,7 @@ fn match_sets_of_every_size_are_told() {
     let each = (0..).step_by(64).zip(sizes);
     let mut prefixes = vec![prefix(Ipv4Addr::new(10, 0, 0, 0), 18, 7)];
     prefixes.extend(each.map(|(n, id)| prefix(address(n), 18, id)));
-    let trie = Trie::with(&runs(&prefixes), NODES, MIN_DIRECT);
+    let trie = Trie::with(&runs(&prefixes), (NODES, MIN_DIRECT), Room::default()).unwrap();
     for inside in prefixes {
         assert_eq!(walk(&trie, inside.address, STEPS_V4), inside.match_set);
         let behind = Ipv4Addr::from_bits(inside.address.to_bits() + (1 << 14));
@@ -261,7 +276,7 @@ fn what_is_first_is_sized_to_the_ruleset() {
         (10_000, SLOTS, 16),
         (100_000, NODES, 14),
     ] {
-        let trie = Trie::new(&random(count));
+        let trie = Trie::new(&random(count)).unwrap();
         assert_eq!((trie.first, trie.direct), (first, direct), "{count}");
     }
 }
@@ -279,7 +294,7 @@ fn a_ruleset_has_the_same_answers() {
         match_sets: (0..10).map(|id| vec![id]).collect(),
         ..Ruleset::default()
     };
-    let trie = Trie::new(&ruleset.ipv4);
+    let trie = Trie::new(&ruleset.ipv4).unwrap();
     for number in 0..50_000_u32 {
         let address = Ipv4Addr::from_bits(number.wrapping_mul(85_899_345));
         let found = walk(&trie, address, STEPS_V4);

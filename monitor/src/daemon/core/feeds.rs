@@ -289,9 +289,11 @@ impl Core {
         let paths = &self.settings.policies;
         let runtime = lock(&self.current).runtime.clone();
         let moment = clock::now();
-        let with = compile_files(paths, &with_update, &runtime, &moment, &gateway).diagnostics;
+        let with = compile_files(paths, &with_update, &runtime, &moment, &gateway);
+        let with = with.checked_for_room().diagnostics;
         let error = with.errors().next()?;
-        let without = compile_files(paths, &stored, &runtime, &moment, &gateway).diagnostics;
+        let without = compile_files(paths, &stored, &runtime, &moment, &gateway);
+        let without = without.checked_for_room().diagnostics;
         let text = format!(
             "the policies cannot be used with it: {}; {}",
             error.message(),

@@ -26,7 +26,7 @@ use super::{
     Action, PolicyName,
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     keys,
-    model::Observed,
+    observed::Observed,
     risk::Acceptance,
     schedule::Schedule,
     yaml::{Document, Node},

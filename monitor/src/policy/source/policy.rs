@@ -6,7 +6,7 @@ use serde_yaml::Value;
 
 use super::{Reader, SourceDestination, SourcePolicy, Spanned, get};
 use crate::policy::{
-    Action, PolicyName, diagnostic::near_miss, keys, model::Observed, risk::Acceptance,
+    Action, PolicyName, diagnostic::near_miss, keys, observed::Observed, risk::Acceptance,
     runtime::RESERVED, yaml::Node,
 };
 
