@@ -14,7 +14,7 @@ use crate::{
 pub(crate) fn lookup(destination: &Destination) -> Option<(u32, &'static MatchSet)> {
     let id = match destination {
         Destination::Ipv4(address) if HAS_IPV4.load() != 0 => trie::ipv4(*address),
-        Destination::Ipv6([high, low]) if HAS_IPV6.load() != 0 => trie::trie_ipv6(*high, *low),
+        Destination::Ipv6([high, low]) if HAS_IPV6.load() != 0 => trie::ipv6(*high, *low),
         Destination::Ipv4(_) | Destination::Ipv6(_) => NO_MATCH,
     };
     if id == NO_MATCH {

@@ -1,5 +1,7 @@
 //! The walk through a compiled trie (`monitor_common::trie`).
 
+use core::arch::asm;
+
 use aya_ebpf::maps::Array;
 use monitor_common::{
     NO_MATCH,
@@ -93,11 +95,12 @@ pub(crate) fn ipv4(address: u32) -> u32 {
     walk::<STEPS_V4>(&root, key ^ root.common, key, &trie)
 }
 
-/// Match set of an IPv6 address, given as its halves in host order. A function
-/// of its own for the verifier, like `account::add_to_policies`.
-#[inline(never)]
-#[unsafe(no_mangle)]
-pub(crate) extern "C" fn trie_ipv6(high: u64, low: u64) -> u32 {
+/// Match set of an IPv6 address, given as its halves in host order. No function of
+/// its own for the verifier, as `account::add_to_policies` is: where returns are
+/// guessed wrong on purpose (the kernel's "Safe RET"), a call costs as much as the
+/// walk.
+#[inline(always)]
+pub(crate) fn ipv6(high: u64, low: u64) -> u32 {
     let root = Root {
         skip: SKIP_V6.load(),
         common: COMMON_V6.load(),
@@ -113,10 +116,12 @@ pub(crate) extern "C" fn trie_ipv6(high: u64, low: u64) -> u32 {
     walk::<STEPS_V6>(&root, high ^ root.common, key, &trie)
 }
 
+/// Numbers are as wide as registers: narrower ones would be cut to size at every
+/// step.
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "at most 18 bits are asked for"
+    reason = "a match set has less than 30 bits"
 )]
 fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: &Trie) -> u32 {
     // Two shifts, because 64 at once would be none.
@@ -124,7 +129,7 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
         return root.outside;
     }
     key.use_up(root.skip);
-    let first = key.next(root.direct) as u32;
+    let first = key.next(root.direct);
     key.use_up(root.direct);
     let mut value;
     if root.first == SLOTS {
@@ -136,31 +141,32 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
     }
     value = masked::<VALUE>(value);
     for _ in 0..STEPS {
-        if value & POINTER == 0 {
-            return value;
+        if value & u64::from(POINTER) == 0 {
+            return value as u32;
         }
-        let index = value & INDEX;
+        let index = value & u64::from(INDEX);
         let used;
-        (value, used) = match value >> KIND_SHIFT & KIND {
+        (value, used) = match (value >> KIND_SHIFT) as u32 & KIND {
             PARTS => {
                 let match_set = index & ((1 << PARTS_SHIFT) - 1);
-                let bits = u64::from(index >> PARTS_SHIFT);
-                return either(bits, key.next(PARTS_BITS), match_set, root.outside);
+                let bits = index >> PARTS_SHIFT;
+                let outside = u64::from(root.outside);
+                return either(bits, key.next(PARTS_BITS), match_set, outside) as u32;
             }
             RUNS => (run(trie.lines, index, key.next(RUNS_BITS)), RUNS_BITS),
             SLOTS => {
-                let width = (index >> WIDTH_SHIFT) + 1;
-                let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
-                (slot(trie.lines, first + key.next(width) as u32), width)
+                let width = (index >> WIDTH_SHIFT) as u32 + 1;
+                let first = (index & ((1 << WIDTH_SHIFT) - 1)) * u64::from(LINE_SLOTS);
+                (slot(trie.lines, first + key.next(width)), width)
             }
             NODES => {
                 let part = key.next(NODES_BITS);
-                return match trie.nodes.get(index + (part >> STRIDE) as u32) {
-                    Some(node) => pair(node, part & ((1 << STRIDE) - 1)),
+                return match trie.nodes.get((index + (part >> STRIDE)) as u32) {
+                    Some(node) => pair(node, part & ((1 << STRIDE) - 1)) as u32,
                     None => NO_MATCH,
                 };
             }
-            _skip => match trie.nodes.get(index) {
+            _skip => match trie.nodes.get(index as u32) {
                 Some(node) => skip(node, &key),
                 None => return NO_MATCH,
             },
@@ -171,34 +177,43 @@ fn walk<const STEPS: usize>(root: &Root, differs: u64, mut key: impl Key, trie: 
     NO_MATCH
 }
 
-/// The value in a slot.
+/// The value in a slot; what is above it is another's.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "one half is asked for")]
-fn slot(lines: &Array<Line>, index: u32) -> u32 {
-    let Some(line) = lines.get(index / LINE_SLOTS) else {
-        return NO_MATCH;
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an index has less than 32 bits"
+)]
+fn slot(lines: &Array<Line>, index: u64) -> u64 {
+    let Some(line) = lines.get((index / u64::from(LINE_SLOTS)) as u32) else {
+        return u64::from(NO_MATCH);
     };
     let two = line[(index / 2 % 8) as usize];
-    (two >> (index % 2 * u32::BITS)) as u32
+    two >> (index % 2 * u64::from(u32::BITS))
 }
 
 /// The value that the first node gives, and the bits that it uses up.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "one half is asked for")]
-fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
-    let Some(node) = trie.nodes.get(index) else {
-        return (NO_MATCH, 0);
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an index has less than 32 bits"
+)]
+fn node(trie: &Trie, index: u64, key: &impl Key) -> (u64, u32) {
+    let Some(node) = trie.nodes.get(index as u32) else {
+        return (u64::from(NO_MATCH), 0);
     };
     let Node { bits, a, b } = *node;
     match b >> NODE_KIND_SHIFT {
         PAIR => (pair(node, key.next(STRIDE)), STRIDE),
         kind @ (SPLIT | OWN) => {
-            let part = key.next(STRIDE) as u32;
+            let part = key.next(STRIDE);
             if kind == OWN && bits >> part & 1 == 0 {
-                return (b, STRIDE);
+                return (u64::from(b), STRIDE);
             }
-            let begun = (bits & u64::MAX >> (u64::BITS - 1 - part)).count_ones();
-            (slot(trie.lines, a + begun - 1), STRIDE)
+            let begun = (bits & u64::MAX >> (u64::from(u64::BITS) - 1 - part)).count_ones();
+            (
+                slot(trie.lines, u64::from(a) + u64::from(begun) - 1),
+                STRIDE,
+            )
         }
         _skip => skip(node, key),
     }
@@ -206,39 +221,48 @@ fn node(trie: &Trie, index: u32, key: &impl Key) -> (u32, u32) {
 
 /// The value that a node of kind [`SKIP`] gives, and the bits that it uses up.
 #[inline(always)]
-fn skip(node: &Node, key: &impl Key) -> (u32, u32) {
+fn skip(node: &Node, key: &impl Key) -> (u64, u32) {
     let Node { bits, a, b } = *node;
     let length = (bits >> LENGTH_SHIFT) as u32;
     let inside = key.next(length) == bits & ((1 << LENGTH_SHIFT) - 1);
-    (if inside { a } else { b }, length)
+    (u64::from(if inside { a } else { b }), length)
 }
 
 /// The value of a part of a node of kind [`PAIR`].
 #[inline(always)]
-fn pair(node: &Node, part: u64) -> u32 {
-    either(node.bits, part, node.a, node.b)
+fn pair(node: &Node, part: u64) -> u64 {
+    either(node.bits, part, node.a.into(), node.b.into())
 }
 
 /// `one` where the bit of a part is 1, else `zero`.
+///
+/// Random destinations would make a branch on this bit a wrong guess half of the
+/// time. The compiler sees through arithmetic and makes a branch of it, so a step
+/// of it is hidden.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "one bit is asked for")]
-fn either(bits: u64, part: u64, one: u32, zero: u32) -> u32 {
-    // Random destinations would make a branch on this bit a wrong guess half of
-    // the time.
-    let is_one = 0_u32.wrapping_sub((bits >> part) as u32 & 1);
+fn either(bits: u64, part: u64, one: u64, zero: u64) -> u64 {
+    let mut is_one = bits >> part & 1;
+    // SAFETY: only computes: 0 stays, and 1 becomes all ones.
+    unsafe {
+        asm!(
+            "{is_one} = -{is_one}",
+            is_one = inout(reg) is_one,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
     zero ^ (one ^ zero) & is_one
 }
 
-/// The value of the run that holds a place.
+/// The value of the run that holds a place; what is above it is another's.
 #[inline(always)]
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "one half is asked for, or a number up to 21"
+    reason = "an index has less than 32 bits"
 )]
-fn run(lines: &Array<Line>, index: u32, place: u64) -> u32 {
+fn run(lines: &Array<Line>, index: u64, place: u64) -> u64 {
     const LANES: u64 = 1 | 1 << LANE | 1 << (2 * LANE);
-    let Some(line) = lines.get(index) else {
-        return NO_MATCH;
+    let Some(line) = lines.get(index as u32) else {
+        return u64::from(NO_MATCH);
     };
     // In each lane the bit above the place stays where the run has begun; none
     // is borrowed by the next lane.
@@ -252,11 +276,11 @@ fn run(lines: &Array<Line>, index: u32, place: u64) -> u32 {
         }
         begun += sum >> RUNS_BITS;
     }
-    let begun = (begun + (begun >> LANE) + (begun >> (2 * LANE))) as u32 & 31;
-    let (first, second) = (line[0] as u32, (line[0] >> u32::BITS) as u32);
-    if second & SCATTERED == 0 {
-        let odd = 0_u32.wrapping_sub(begun & 1);
+    let begun = (begun + (begun >> LANE) + (begun >> (2 * LANE))) & 31;
+    let (first, second) = (line[0], line[0] >> u32::BITS);
+    if second & u64::from(SCATTERED) == 0 {
+        let odd = 0_u64.wrapping_sub(begun & 1);
         return first ^ ((first ^ second) & odd);
     }
-    slot(lines, first + begun)
+    slot(lines, u64::from(first as u32) + begun)
 }

@@ -6,9 +6,7 @@ use core::arch::asm;
 /// The bits of `value` that are in `MASK`, taken here: the compiler would take them
 /// behind the next branches, which were then examined for each range of values.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the mask has 32 bits")]
-pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
-    let mut value = u64::from(value);
+pub(crate) fn masked<const MASK: u32>(mut value: u64) -> u64 {
     // SAFETY: only computes. Not `pure`, so that it stays where it is.
     unsafe {
         asm!(
@@ -18,7 +16,7 @@ pub(crate) fn masked<const MASK: u32>(value: u32) -> u32 {
             options(nomem, nostack, preserves_flags)
         );
     }
-    value as u32
+    value
 }
 
 /// The largest offset that [`any_offset`] is for.

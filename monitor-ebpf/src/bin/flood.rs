@@ -15,6 +15,7 @@ mod runtime;
 use core::ptr;
 
 use aya_ebpf::{
+    Global,
     bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
     helpers::bpf_get_prandom_u32,
     macros::{classifier, map, xdp},
@@ -48,6 +49,19 @@ static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(DESTINATIONS_COUNT
 
 #[map(name = "RECEIVED")]
 static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// As many cache lines as a power of two.
+#[map(name = "LINES")]
+static LINES: Array<[u32; 16]> = Array::with_max_entries(1, 0);
+
+#[unsafe(no_mangle)]
+static LAST_LINE: Global<u32> = Global::new(0);
+
+/// Up to [`MOST_READS`].
+#[unsafe(no_mangle)]
+static READS: Global<u32> = Global::new(0);
+
+const MOST_READS: u32 = 2;
 
 #[map(name = "PREFIXES")]
 static PREFIXES: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
@@ -106,6 +120,26 @@ fn drop_all(_ctx: XdpContext) -> u32 {
 /// The limit of a filter for packets that it lets through.
 #[xdp]
 fn pass_all(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The limit of a filter that looks up the destination: so many reads of memory, of
+/// zeros, where each waits for the one before.
+#[xdp]
+fn read(ctx: XdpContext) -> u32 {
+    let Some(header) = ipv4_header(ctx.data(), ctx.data_end()) else {
+        return xdp_action::XDP_PASS;
+    };
+    let mut next = u32::from_ne_bytes(header.destination);
+    for at in 0..MOST_READS {
+        if at == READS.load() {
+            break;
+        }
+        let Some(line) = LINES.get(next & LAST_LINE.load()) else {
+            return xdp_action::XDP_DROP;
+        };
+        next = next.rotate_left(u32::BITS / 2) ^ line[0];
+    }
     xdp_action::XDP_PASS
 }
 

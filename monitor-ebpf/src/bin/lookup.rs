@@ -86,7 +86,7 @@ fn ipv4(address: u32) -> u32 {
 fn ipv6(address: &[u64; 2]) -> u32 {
     match METHOD.load() {
         NOTHING => (address[0] >> 63) as u32,
-        TRIE => trie::trie_ipv6(address[0], address[1]),
+        TRIE => trie::ipv6(address[0], address[1]),
         _lpm => {
             let number = u128::from(address[0]) << u64::BITS | u128::from(address[1]);
             LPM_V6

@@ -51,16 +51,8 @@ impl Compiled {
     /// makes a generation of it finds that out on the way.
     #[must_use]
     pub fn checked_for_room(mut self) -> Self {
-        if let Some(Err(too_large)) = self.ruleset.as_ref().map(Tries::new) {
-            let active = self.policies.iter().filter(|policy| policy.is_active());
-            let count =
-                |policy: &&Policy| policy.ipv4().entries().len() + policy.ipv6().entries().len();
-            let largest = active.max_by_key(count).expect("prefixes are of a policy");
-            self.diagnostics.push(Diagnostic::error(
-                largest.place().clone(),
-                format!("{too_large}; most are of `{}`", largest.name()),
-                TooLarge::MEND,
-            ));
+        if let Some(Err(limit)) = self.ruleset.as_ref().map(Tries::new) {
+            self.diagnostics.push(too_large(&limit, &self.policies));
             self.ruleset = None;
         }
         self
@@ -196,6 +188,17 @@ fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
     let message = format!("{message}: {}", names.join(", "));
     let place = members.next_back().unwrap_or(enabled[0]).place().clone();
     one(Diagnostic::error(place, message, help))
+}
+
+fn too_large(limit: &TooLarge, policies: &[Policy]) -> Diagnostic {
+    let active = policies.iter().filter(|policy| policy.is_active());
+    let count = |policy: &&Policy| policy.ipv4().entries().len() + policy.ipv6().entries().len();
+    let largest = active.max_by_key(count).expect("prefixes are of a policy");
+    Diagnostic::error(
+        largest.place().clone(),
+        format!("{limit}; the policy with most is `{}`", largest.name()),
+        TooLarge::MEND,
+    )
 }
 
 fn one(diagnostic: Diagnostic) -> Diagnostics {

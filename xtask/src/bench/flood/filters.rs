@@ -39,12 +39,23 @@ impl Hook {
     }
 }
 
+/// Reads of memory, each dependent on the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reads {
+    /// Up to two.
+    pub(crate) count: u32,
+    /// Cache lines among which they are; a power of two.
+    pub(crate) lines: u32,
+}
+
 /// A way to filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Nothing,
     DropAll(Hook),
     PassAll(Hook),
+    /// Passes everything after these.
+    Reads(Hook, Reads),
     Ours(Hook),
     LpmTrie(Hook),
     /// clsact or TCX with the kernel's trie.
@@ -61,6 +72,10 @@ impl Kind {
             Self::Nothing => "no filter".to_owned(),
             Self::DropAll(hook) => format!("{} XDP that drops everything", hook.name()),
             Self::PassAll(hook) => format!("{} XDP that passes everything", hook.name()),
+            Self::Reads(hook, Reads { count, lines }) => format!(
+                "{} XDP that passes everything, reads: {count} of {lines} cache lines",
+                hook.name()
+            ),
             Self::Ours(hook) => format!("{} monitor", hook.name()),
             Self::LpmTrie(hook) => format!("{} XDP with LPM_TRIE", hook.name()),
             Self::Tc => "tc-bpf with LPM_TRIE".to_owned(),
@@ -109,6 +124,9 @@ impl Filter {
             })?,
             Kind::PassAll(hook) => programs(ebpf()?, |ebpf| {
                 object::attach_xdp(ebpf, "pass_all", to, hook)
+            })?,
+            Kind::Reads(hook, reads) => programs(object.load_reading(reads)?, |ebpf| {
+                object::attach_xdp(ebpf, "read", to, hook)
             })?,
             Kind::LpmTrie(hook) => programs(ebpf()?, |ebpf| {
                 object::fill_trie(ebpf, blocked.prefixes)?;

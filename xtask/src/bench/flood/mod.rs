@@ -17,7 +17,7 @@ use anyhow::{Result, bail, ensure};
 use nix::unistd::Pid;
 
 use self::daemon::Daemon;
-use self::filters::{Blocked, Filter, Hook, Kind};
+use self::filters::{Blocked, Filter, Hook, Kind, Reads};
 use self::generator::Generator;
 use self::network::{Lan, Network};
 use self::object::Object;
@@ -30,6 +30,8 @@ use crate::system::Tree;
 /// Prefixes of the sets that most of it is about.
 const MANY: usize = 100_000;
 const FEW: usize = 1_000;
+/// Cache lines of what is first in the trie of a large ruleset: 256 KiB.
+const LINES: u32 = 4_096;
 /// xdp-filter takes one address per call; its map holds 10,000.
 const EXACT: usize = 2_048;
 /// Frames that show what a filter does, before it is measured.
@@ -246,8 +248,12 @@ impl<'a> Bench<'a> {
     /// next than some of these differ.
     fn paired(&mut self) -> Result<()> {
         use Hook::{Generic, Native};
+        let reads = |count, lines| Kind::Reads(Native, Reads { count, lines });
         for (ours, count) in [
             (Kind::PassAll(Native), 0),
+            (reads(1, 1), 0),
+            (reads(1, LINES), 0),
+            (reads(2, LINES), 0),
             (Kind::Ours(Native), 0),
             (Kind::Ours(Native), FEW),
             (Kind::Ours(Native), MANY),
@@ -431,7 +437,7 @@ impl<'a> Bench<'a> {
 fn with_count(kind: Kind, count: usize) -> String {
     let name = kind.name();
     match (kind, count) {
-        (Kind::Nothing | Kind::PassAll(_) | Kind::XdpFilter(_), _) => name,
+        (Kind::Nothing | Kind::PassAll(_) | Kind::Reads(..) | Kind::XdpFilter(_), _) => name,
         (_, usize::MAX) => format!("{name}, the whole table"),
         (_, count) => format!("{name}, {count} prefixes"),
     }

@@ -10,7 +10,7 @@ use aya::programs::tc::{SchedClassifier, TcAttachType};
 use aya::programs::{Xdp, XdpMode};
 use aya::{Ebpf, EbpfLoader, Pod};
 
-use super::filters::Hook;
+use super::filters::{Hook, Reads};
 use super::sets::Prefix;
 use crate::netns::Namespace;
 use crate::system::Tree;
@@ -40,8 +40,22 @@ impl Object {
     /// Makes its maps; the one of prefixes has room for so many.
     pub(crate) fn load(&self, prefixes: usize) -> Result<Ebpf> {
         let room = u32::try_from(prefixes.max(1)).context("prefixes")?;
-        EbpfLoader::new()
-            .map_max_entries("PREFIXES", room)
+        self.load_by(EbpfLoader::new().map_max_entries("PREFIXES", room))
+    }
+
+    /// The same for a program that reads.
+    pub(crate) fn load_reading(&self, Reads { count, lines }: Reads) -> Result<Ebpf> {
+        let last_line = lines - 1;
+        let mut loader = EbpfLoader::new();
+        loader
+            .map_max_entries("LINES", lines)
+            .override_global("LAST_LINE", &last_line, true)
+            .override_global("READS", &count, true);
+        self.load_by(&mut loader)
+    }
+
+    fn load_by(&self, loader: &mut EbpfLoader<'_>) -> Result<Ebpf> {
+        loader
             .load(&self.0)
             .context("load the benchmark's programs")
     }
