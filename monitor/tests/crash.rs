@@ -48,9 +48,11 @@ struct Trial {
 }
 
 impl Trial {
-    /// With the first ruleset in force, and the daemon that put it there.
+    /// With the first ruleset in force, and the daemon that put it there and has
+    /// written what it keeps, so that nothing of that is recorded as of what follows.
     fn new(test: &str) -> (Self, Daemon) {
         let (lab, books, daemon) = lab_in_force(test);
+        wait_until_kept(&lab);
         let reference = Objects::of(&lab);
         assert_eq!(reference.programs.len(), 2, "{reference:#?}");
         let trial = Self {

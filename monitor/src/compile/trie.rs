@@ -101,8 +101,8 @@ impl Trie {
     ///
     /// # Errors
     ///
-    /// There are more than a trie has room for: tens of millions, or a few where
-    /// each is of its own kind.
+    /// There are more than a trie has room for: 6 million random IPv6 prefixes of 33
+    /// to 64 bits are not too many, 16 million are.
     pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Result<Self, TooLarge> {
         let runs = runs(prefixes);
         let (first, direct) = shape(&runs, skipped(&runs));
