@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range, path::Path};
 use super::{
     Action, DeviceNames, Policy, Ports, Scope, Service,
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
-    scope::join,
+    service::join,
     source::{SourcePolicy, Spanned},
 };
 

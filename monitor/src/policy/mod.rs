@@ -23,6 +23,7 @@ mod risk;
 mod runtime;
 mod schedule;
 mod scope;
+mod service;
 mod source;
 mod yaml;
 
@@ -41,4 +42,5 @@ pub use place::Texts;
 pub use risk::{Acceptance, Risk};
 pub use runtime::{Effect, End, Pause, RuntimeChange, RuntimeOverlay, closest_policy};
 pub use schedule::{Moment, Outside, Rest, Schedule, SinceBoot};
-pub use scope::{Device, InvalidService, MacPrefix, Met, Packet, Ports, Scope, Service};
+pub use scope::{Device, MacPrefix, Met, Packet, Scope};
+pub use service::{InvalidService, Ports, Service};
