@@ -82,7 +82,7 @@ impl Arrays {
         let next = index(self.lines.len());
         let found = *self.known_lines.entry(line).or_insert(next);
         if found == next {
-            self.add_slots(line.len() * 2)?;
+            self.add_lines(1)?;
             self.lines[next as usize] = line;
         }
         Ok(found)
@@ -121,7 +121,11 @@ impl Arrays {
 
     /// Lines for so many.
     pub(super) fn add_slots(&mut self, count: usize) -> Result<(), Full> {
-        let lines = self.lines.len() + count.div_ceil(LINE_SLOTS as usize);
+        self.add_lines(count.div_ceil(LINE_SLOTS as usize))
+    }
+
+    fn add_lines(&mut self, count: usize) -> Result<(), Full> {
+        let lines = self.lines.len() + count;
         if lines > self.room.lines {
             return Err(Full);
         }

@@ -19,7 +19,7 @@ use crate::{
         Outcome, Store, WithUpdate, judge, labels, shown,
     },
     lists::{FeedUrl, Reserved, Sha256},
-    policy::Feed,
+    policy::{Feed, Files},
     snapshot::FeedSnapshot,
 };
 
@@ -289,11 +289,13 @@ impl Core {
         let paths = &self.settings.policies;
         let runtime = lock(&self.current).runtime.clone();
         let moment = clock::now();
-        let with = compile_files(paths, &with_update, &runtime, &moment, &gateway);
-        let with = with.checked_for_room().diagnostics;
+        let compiled = |files: &dyn Files| {
+            let compiled = compile_files(paths, files, &runtime, &moment, &gateway);
+            compiled.checked_for_room().diagnostics
+        };
+        let with = compiled(&with_update);
         let error = with.errors().next()?;
-        let without = compile_files(paths, &stored, &runtime, &moment, &gateway);
-        let without = without.checked_for_room().diagnostics;
+        let without = compiled(&stored);
         let text = format!(
             "the policies cannot be used with it: {}; {}",
             error.message(),
