@@ -1,5 +1,5 @@
 //! For the benchmarks alone: goes through many destinations in one run of a
-//! program, in an order that only the run knows.
+//! program, one after the other, which neither the compiler nor the verifier knows.
 
 use core::ffi::c_void;
 
@@ -85,8 +85,12 @@ impl Place {
         self.next += 1 + chain;
     }
 
+    /// Writes the sum; a run that did not go through all destinations is aborted.
     #[inline(always)]
     pub(crate) fn end(&self) -> u32 {
+        if self.next != self.run.first + COUNT.load() {
+            return xdp_action::XDP_ABORTED;
+        }
         if let Some(sum) = SUM.get_ptr_mut(0) {
             // SAFETY: one run at a time.
             unsafe { *sum = self.sum };

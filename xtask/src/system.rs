@@ -8,7 +8,7 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
-use nix::unistd::geteuid;
+use nix::unistd::{Pid, geteuid};
 
 /// Where pinned programs and maps live.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
@@ -108,6 +108,11 @@ where
     let mut command = Command::new(program);
     command.args(arguments);
     output(&mut command).map(drop)
+}
+
+/// Lets a thread run before whatever else the machine does, its later children too.
+pub(crate) fn prefer(thread: Pid) -> Result<()> {
+    call("renice", ["-n", "-20", "-p", &thread.to_string()])
 }
 
 /// Runs a command to its end and returns what it wrote to standard output.

@@ -130,7 +130,8 @@ fn read(ctx: XdpContext) -> u32 {
     let Some(header) = ipv4_header(ctx.data(), ctx.data_end()) else {
         return xdp_action::XDP_PASS;
     };
-    let mut next = u32::from_ne_bytes(header.destination);
+    // Its last bits are the most even ones.
+    let mut next = u32::from_be_bytes(header.destination);
     let mut found = 0;
     for at in 0..MOST_READS {
         if at == READS.load() {

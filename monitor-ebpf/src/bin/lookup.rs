@@ -24,7 +24,7 @@ use aya_ebpf::{
     Global,
     bindings::xdp_action,
     macros::{map, xdp},
-    maps::{LpmTrie, lpm_trie::Key},
+    maps::{Array, LpmTrie, lpm_trie::Key},
     programs::XdpContext,
 };
 use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
@@ -35,12 +35,27 @@ static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 #[map(name = "LPM_V6")]
 static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
 
-/// What is done with a destination: nothing, the trie, the kernel's trie.
+/// As much memory as what is first in a trie, in cache lines.
+#[map(name = "FIRST_LINES")]
+static FIRST_LINES: Array<[u64; 8]> = Array::with_max_entries(1, 0);
+
+/// As much as the rest of it.
+#[map(name = "OTHER_LINES")]
+static OTHER_LINES: Array<[u64; 8]> = Array::with_max_entries(1, 0);
+
+/// Elements of these.
+#[unsafe(no_mangle)]
+static FIRST_COUNT: Global<u32> = Global::new(1);
+#[unsafe(no_mangle)]
+static OTHER_COUNT: Global<u32> = Global::new(1);
+
+/// What is done with a destination: nothing, the trie, two reads, the kernel's trie.
 #[unsafe(no_mangle)]
 static METHOD: Global<u32> = Global::new(0);
 
 const NOTHING: u32 = 0;
 const TRIE: u32 = 1;
+const READS: u32 = 2;
 
 #[xdp]
 fn lookup(_ctx: XdpContext) -> u32 {
@@ -75,6 +90,7 @@ fn ipv4(address: u32) -> u32 {
     match METHOD.load() {
         NOTHING => address >> 31,
         TRIE => trie::ipv4(address),
+        READS => reads(address),
         _lpm => LPM_V4
             .get(&Key::new(u32::BITS, address.to_be_bytes()))
             .copied()
@@ -87,6 +103,7 @@ fn ipv6(address: &[u64; 2]) -> u32 {
     match METHOD.load() {
         NOTHING => (address[0] >> 63) as u32,
         TRIE => trie::ipv6(address[0], address[1]),
+        READS => reads((address[0] >> 32) as u32 ^ address[1] as u32),
         _lpm => {
             let number = u128::from(address[0]) << u64::BITS | u128::from(address[1]);
             LPM_V6
@@ -95,4 +112,25 @@ fn ipv6(address: &[u64; 2]) -> u32 {
                 .unwrap_or(0)
         }
     }
+}
+
+/// The reads of a walk of two steps and nothing else: any line of what is first, and
+/// any of the others, the second dependent on the first. All are zero.
+#[inline(always)]
+fn reads(address: u32) -> u32 {
+    // Any 32 bits, of which the highest are as even as those of a random number.
+    let even = address.wrapping_mul(0x9e37_79b1);
+    let Some(first) = FIRST_LINES.get(scaled(even, FIRST_COUNT.load())) else {
+        return 1;
+    };
+    let even = (even ^ first[0] as u32).wrapping_mul(0x85eb_ca6b);
+    OTHER_LINES
+        .get(scaled(even, OTHER_COUNT.load()))
+        .map_or(1, |other| other[0] as u32)
+}
+
+/// A number below `count`, by the highest bits of another.
+#[inline(always)]
+fn scaled(even: u32, count: u32) -> u32 {
+    (u64::from(even) * u64::from(count) >> u32::BITS) as u32
 }

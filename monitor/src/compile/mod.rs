@@ -14,6 +14,7 @@ use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
 pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::shadowed_drops;
+use trie::Room;
 pub use trie::{TooLarge, Trie, Tries};
 
 use self::sweep::{Limit, MatchSets, sweep};
@@ -50,8 +51,13 @@ impl Compiled {
     /// With an error where its tries would not have room in the kernel. Whoever
     /// makes a generation of it finds that out on the way.
     #[must_use]
-    pub fn checked_for_room(mut self) -> Self {
-        if let Some(Err(limit)) = self.ruleset.as_ref().map(Tries::new) {
+    pub fn checked_for_room(self) -> Self {
+        self.checked_for(Room::default())
+    }
+
+    fn checked_for(mut self, room: Room) -> Self {
+        let ruleset = self.ruleset.as_ref();
+        if let Some(Err(limit)) = ruleset.map(|ruleset| Tries::within(ruleset, room)) {
             self.diagnostics.push(too_large(&limit, &self.policies));
             self.ruleset = None;
         }
@@ -192,8 +198,9 @@ fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
 
 fn too_large(limit: &TooLarge, policies: &[Policy]) -> Diagnostic {
     let active = policies.iter().filter(|policy| policy.is_active());
-    let count = |policy: &&Policy| policy.ipv4().entries().len() + policy.ipv6().entries().len();
-    let largest = active.max_by_key(count).expect("prefixes are of a policy");
+    let largest = active
+        .max_by_key(|policy| limit.of(policy))
+        .expect("prefixes are of a policy");
     Diagnostic::error(
         largest.place().clone(),
         format!("{limit}; the policy with most is `{}`", largest.name()),
@@ -205,4 +212,69 @@ fn one(diagnostic: Diagnostic) -> Diagnostics {
     let mut out = Diagnostics::default();
     out.push(diagnostic);
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::policy::Disk;
+
+    #[test]
+    fn beyond_the_room_of_a_trie_the_policy_with_most_of_that_family_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let policy = |name: &str, prefixes: Vec<String>| {
+            let list = folder.path().join(format!("{name}.txt"));
+            fs::write(list, prefixes.join("\n")).unwrap();
+            format!("  - {{name: {name}, action: drop, destinations: [{{list: {name}.txt}}]}}\n")
+        };
+        let ipv4 = (0..2_000).map(|n| format!("8.{}.{}.0/24", n / 250, n % 250));
+        let ipv6 = |site: &str, count| -> Vec<String> {
+            (0..count)
+                .map(|n| format!("2001:db8:{site}:{:x}::/64", n * 37))
+                .collect()
+        };
+        let policies = [
+            policy("ipv4", ipv4.collect()),
+            policy("most", ipv6("7", 700)),
+            policy("some", ipv6("8", 300)),
+        ];
+        let file = folder.path().join("p.yaml");
+        fs::write(
+            &file,
+            format!("version: 1\npolicies:\n{}", policies.concat()),
+        )
+        .unwrap();
+        let noon = "2026-11-20T12:00:00Z".parse().unwrap();
+        let compiled = || {
+            compile_files(
+                &[file.clone()],
+                &Disk,
+                &RuntimeOverlay::default(),
+                &Moment::given(noon),
+                &Gateway::default(),
+            )
+        };
+        let tries = Tries::new(&compiled().ruleset.unwrap()).unwrap();
+        let room = |fewer| Room {
+            nodes: tries.ipv4.nodes.len().max(tries.ipv6.nodes.len()),
+            lines: tries.ipv6.lines.len() - fewer,
+        };
+        assert!(tries.ipv4.lines.len() < tries.ipv6.lines.len());
+
+        let fits = compiled().checked_for(room(0));
+        assert!(fits.ruleset.is_some(), "{}", fits.diagnostics.render(false));
+        let refused = compiled().checked_for(room(1));
+        assert_eq!(refused.ruleset, None);
+        let shown = refused.diagnostics.render(false);
+        for part in [
+            "1000 IPv6 prefixes need more kernel memory than the trie has room for",
+            "the policy with most is `most`",
+            "p.yaml:4:",
+            TooLarge::MEND,
+        ] {
+            assert!(shown.contains(part), "no {part:?} in {shown}");
+        }
+    }
 }

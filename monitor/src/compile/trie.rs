@@ -19,8 +19,9 @@ use super::{
     MatchSetId, Prefix, Ruleset,
     runs::{Block, Run, common_bits, runs, within},
 };
-use crate::address::Address;
-use arrays::{Arrays, Full, Room, halves, index, pointer};
+use crate::{address::Address, policy::Policy};
+pub(super) use arrays::Room;
+use arrays::{Arrays, Full, halves, index, pointer};
 
 /// The fewest bits that are skipped at once: fewer than a node uses up are no gain.
 const SHORTEST_SKIP: u32 = STRIDE + 1;
@@ -51,9 +52,14 @@ impl Tries {
     ///
     /// A family has more prefixes than a trie has room for.
     pub fn new(ruleset: &Ruleset) -> Result<Self, TooLarge> {
+        Self::within(ruleset, Room::default())
+    }
+
+    /// With so much room in each.
+    pub(super) fn within(ruleset: &Ruleset, room: Room) -> Result<Self, TooLarge> {
         Ok(Self {
-            ipv4: Trie::new(&ruleset.ipv4)?,
-            ipv6: Trie::new(&ruleset.ipv6)?,
+            ipv4: Trie::within(&ruleset.ipv4, room)?,
+            ipv6: Trie::within(&ruleset.ipv6, room)?,
         })
     }
 }
@@ -75,6 +81,15 @@ impl TooLarge {
     /// What to do about it.
     pub const MEND: &'static str =
         "leave the largest lists out, or block wider ranges in place of them";
+
+    /// How many prefixes of the family a policy has.
+    pub(super) fn of(&self, policy: &Policy) -> usize {
+        if self.family == "IPv4" {
+            policy.ipv4().entries().len()
+        } else {
+            policy.ipv6().entries().len()
+        }
+    }
 }
 
 /// A trie of one family.
@@ -104,9 +119,13 @@ impl Trie {
     /// There are more than a trie has room for: 6 million random IPv6 prefixes of 33
     /// to 64 bits are not too many, 16 million are.
     pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Result<Self, TooLarge> {
+        Self::within(prefixes, Room::default())
+    }
+
+    fn within<A: Address>(prefixes: &[Prefix<A>], room: Room) -> Result<Self, TooLarge> {
         let runs = runs(prefixes);
         let (first, direct) = shape(&runs, skipped(&runs));
-        Self::with(&runs, (first, direct), Room::default()).map_err(|Full| TooLarge {
+        Self::with(&runs, (first, direct), room).map_err(|Full| TooLarge {
             family: if A::BITS == 32 { "IPv4" } else { "IPv6" },
             prefixes: prefixes.len(),
         })
@@ -167,8 +186,8 @@ fn high_half(number: u128) -> u64 {
 /// walks, up to 2^13 of them (128 KiB) are cheap. For a large ruleset 2^14 and
 /// what their parts hold in their values stay in the caches as nothing else does;
 /// where there are too many match sets for that, 2^18 (4 MiB) pay. Else there are
-/// slots for eight times as many blocks as runs, so that few runs are left for
-/// each, up to 2^16 (256 KiB): most packets are for addresses that no policy
+/// slots for four to eight times as many blocks as runs, so that few runs are left
+/// for each, up to 2^16 (256 KiB): most packets are for addresses that no policy
 /// names, and find that in a slot, which the caches hold.
 fn shape(runs: &[Run], skip: u32) -> (u32, u32) {
     const CHEAP: u32 = 13;
@@ -213,7 +232,13 @@ fn is_told_in_parts(block: &[Run], depth: u32, outside: MatchSetId) -> bool {
     let mut inside = block.iter().map(|(_, match_set)| *match_set);
     let first = inside.find(|match_set| *match_set != outside);
     begin_with_parts(block, depth + PARTS_BITS)
+        && first.is_none_or(fits_parts)
         && inside.all(|match_set| match_set == outside || Some(match_set) == first)
+}
+
+/// A value of kind [`PARTS`] has room for the match set.
+const fn fits_parts(match_set: MatchSetId) -> bool {
+    match_set < 1 << PARTS_SHIFT
 }
 
 /// No run begins within a part of that many first bits.
@@ -322,7 +347,7 @@ impl Builder {
         let (_, match_set) = block.runs.iter().find(|run| !is_outside(run))?;
         let is_either = |run| is_outside(&run) || run.1 == *match_set;
         let is_told = block.deepest() <= block.depth + PARTS_BITS
-            && *match_set < 1 << PARTS_SHIFT
+            && fits_parts(*match_set)
             && block.runs.iter().all(is_either);
         is_told.then(|| {
             let parts = (0..).zip(block.parts(PARTS_BITS));
@@ -364,7 +389,8 @@ impl Builder {
     fn slots(&mut self, block: Block<'_>) -> Result<u32, Full> {
         let places = block
             .places(WIDEST, usize::MAX)
-            .map_or(0, |places| places.len());
+            .expect("any number of places will do")
+            .len();
         let wanted = places.ilog2() + 1;
         let width = wanted.clamp(NARROWEST, WIDEST);
         let values = block.parts(width).map(|part| self.value(part));

@@ -82,7 +82,7 @@ fn measure_one(
     add("start until ready", "s", seconds);
     add("maps of the generation", "MiB", bench.kernel_memory()?);
     for round in 0..rounds {
-        bench.write_small(round)?;
+        bench.write_small(round + 1)?;
         let reload = bench.ask(r#"{"verb":"reload"}"#)?;
         add("reload, one policy changed", "s", reload);
         let block = r#"{"verb":"change","effect":{"block":"203.0.113.77"},"device":null,"seconds":60,"undo":false,"reason":null}"#;

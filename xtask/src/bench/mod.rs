@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Args, ValueEnum};
+use nix::unistd::Pid;
 
 use self::report::Report;
 use crate::system::{self, Tree};
@@ -49,7 +50,7 @@ enum Part {
     Drop,
     /// A flood to innocent destinations, beside other filters.
     Forward,
-    /// The same, ours against a program that passes everything, in turns.
+    /// Ours beside each of the others, in turns: forwarding, then dropping.
     Paired,
     /// An innocent ping during a flood to blocked destinations.
     Ping,
@@ -73,6 +74,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     system::become_root()?;
     system::mount_bpffs()?;
     let stop = crate::lab::stop_flag().context("Ctrl-C")?;
+    system::prefer(Pid::this())?;
     let mut report = Report::default();
     let rounds = plan.rounds.into();
     if plan.has(Part::LookUp) {

@@ -5,12 +5,15 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Command;
 use std::ptr::NonNull;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, Map};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya::{Ebpf, Pod};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+use super::sets::DESTINATIONS;
 use crate::system::Tree;
 
 /// What one run does, as the programs that loop over destinations have it.
@@ -27,6 +30,12 @@ pub(crate) struct Run {
 unsafe impl Pod for Run {}
 
 const TARGET: &str = "bpfel-unknown-none";
+
+/// A time is of no less than this, where so many runs are enough.
+const LEAST: Duration = Duration::from_millis(20);
+const MOST_RUNS: u128 = 50;
+/// What a program returns that went through all destinations.
+const XDP_PASS: u32 = 2;
 
 /// Compiles all of them, as the build script of `monitor` does the daemon's.
 /// Where this was not started by cargo, it was before sudo was asked.
@@ -75,6 +84,29 @@ pub(crate) fn fill_array<T: Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) -> R
             .with_context(|| format!("{name}[{index}]"))?;
     }
     Ok(())
+}
+
+/// Nanoseconds for each destination of a program that loops over all of them, in
+/// several runs, after one that finds the caches cold and is not counted.
+pub(crate) fn time(program: &Xdp, frame: &[u8]) -> Result<f64> {
+    let run = |repeat| -> Result<Duration> {
+        let done = program.test_run(TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            ..TestRunOptions::new()
+        })?;
+        ensure!(
+            done.return_value == XDP_PASS,
+            "a run did not go through all destinations"
+        );
+        Ok(done.duration)
+    };
+    let once = run(1)?.as_nanos().max(1);
+    let runs = LEAST.as_nanos().div_ceil(once).clamp(1, MOST_RUNS);
+    let duration = run(u32::try_from(runs)?)?;
+    #[expect(clippy::cast_precision_loss, reason = "a power of two")]
+    let each = DESTINATIONS as f64;
+    Ok(duration.as_secs_f64() * 1e9 / each)
 }
 
 /// Writes the first elements of an array map that can be mapped, all at once;

@@ -126,7 +126,7 @@ impl Row {
         json!({
             "part": self.part, "set": self.set, "what": self.what, "unit": self.unit,
             "median": self.error.is_none().then(|| self.median()),
-            "interval": median_interval(&sorted(&self.values)),
+            "interval": self.error.is_none().then(|| median_interval(&sorted(&self.values))),
             "values": self.values, "error": self.error,
         })
     }

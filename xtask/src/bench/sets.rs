@@ -15,6 +15,8 @@ use monitor::compile::Prefix;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::flood::sets::public;
+
 /// Destinations of a set; a power of two.
 pub(crate) const DESTINATIONS: usize = 1 << 16;
 
@@ -27,7 +29,7 @@ pub(crate) struct Set<A> {
     pub(crate) prefixes: Vec<Prefix<A>>,
     /// Random, inside prefixes, where there are any.
     pub(crate) hits: Vec<A>,
-    /// Random, from all addresses.
+    /// Random, from all that devices send to.
     pub(crate) anywhere: Vec<A>,
 }
 
@@ -44,10 +46,10 @@ impl<A: Address> Set<A> {
         let mut random = StdRng::seed_from_u64(prefixes.len() as u64);
         let count = if prefixes.is_empty() { 0 } else { DESTINATIONS };
         let hits = inside(&prefixes, &mut random).take(count).collect();
-        let anywhere = (0..DESTINATIONS).map(|_| A::from_number(random.random()));
+        let anywhere = anywhere(&mut random).take(DESTINATIONS).collect();
         Self {
             name: format!("{name} ({})", prefixes.len()),
-            anywhere: anywhere.collect(),
+            anywhere,
             hits,
             prefixes,
         }
@@ -80,6 +82,18 @@ impl<A: Address> Set<A> {
         );
         Ok(outside)
     }
+}
+
+/// Random public unicast addresses, without an end; of IPv6, of 2000::/3 (RFC 4291,
+/// section 2.4).
+pub(crate) fn anywhere<A: Address>(random: &mut StdRng) -> impl Iterator<Item = A> {
+    iter::repeat_with(|| {
+        A::from_number(if u32::from(A::BITS) == u32::BITS {
+            public(random).into()
+        } else {
+            1 << 125 | random.random::<u128>() >> 3
+        })
+    })
 }
 
 /// Random addresses, each in a random one of some prefixes, without an end.
@@ -131,7 +145,13 @@ where
         let match_set = 1 + column.unwrap_or(0_u32) % match_sets;
         networks.insert((address, length), match_set);
     }
-    ensure!(!networks.is_empty(), "{}: no prefixes", path.display());
+    let sets: BTreeSet<_> = networks.values().collect();
+    ensure!(
+        sets.len() == match_sets as usize,
+        "{}: {} match sets in place of {match_sets}",
+        path.display(),
+        sets.len()
+    );
     Ok(Set::new(name, networks))
 }
 

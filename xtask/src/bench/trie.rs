@@ -3,6 +3,7 @@
 use anyhow::Result;
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::Trie;
+use monitor_common::trie::{Line, NODES, Node};
 
 use super::object;
 use super::sets::Family;
@@ -41,6 +42,19 @@ impl<'t> Loadable<'t> {
         loader.map_max_entries(&self.nodes, u32::try_from(self.trie.nodes.len().max(1))?);
         loader.map_max_entries(&self.lines, u32::try_from(self.trie.lines.len().max(1))?);
         Ok(())
+    }
+
+    /// Cache lines of what is first, and of the rest; one at least.
+    pub(crate) fn cache_lines(&self) -> Result<[u32; 2]> {
+        let element = if self.trie.first == NODES {
+            size_of::<Node>()
+        } else {
+            size_of::<u32>()
+        };
+        let all = size_of_val(&*self.trie.nodes) + size_of_val(&*self.trie.lines);
+        let first = element << self.trie.direct;
+        let lines = |bytes: usize| u32::try_from(bytes.div_ceil(size_of::<Line>()).max(1));
+        Ok([lines(first)?, lines(all - first)?])
     }
 
     pub(crate) fn fill(&self, object: &Ebpf) -> Result<()> {

@@ -6,9 +6,9 @@ use monitor_common::trie::{KIND_SHIFT, LINE_SLOTS, Line, NODE, NODES, Node, POIN
 
 /// How many of each there may be.
 #[derive(Clone, Copy)]
-pub(super) struct Room {
-    pub(super) nodes: usize,
-    pub(super) lines: usize,
+pub(in crate::compile) struct Room {
+    pub(in crate::compile) nodes: usize,
+    pub(in crate::compile) lines: usize,
 }
 
 impl Room {

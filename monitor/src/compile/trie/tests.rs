@@ -1,6 +1,9 @@
 //! The trie against a slow search.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use monitor_common::{
     NO_MATCH,
@@ -278,6 +281,48 @@ fn what_is_first_is_sized_to_the_ruleset() {
     ] {
         let trie = Trie::new(&random(count)).unwrap();
         assert_eq!((trie.first, trie.direct), (first, direct), "{count}");
+    }
+}
+
+/// Around both ends of every prefix, in each shape that large rulesets have.
+#[test]
+fn large_rulesets_have_their_answers() {
+    let (few, beyond_parts) = (1, 1 << PARTS_SHIFT);
+    for (count, sets, base, shape) in [
+        (100_000, 1, few, (NODES, 14)),
+        (100_000, 1, beyond_parts, (NODES, 18)),
+        (100_000, 1_000, few, (NODES, 14)),
+        (400_000, 3_000, few, (NODES, 18)),
+        (10_000, 3_000, few, (SLOTS, 16)),
+    ] {
+        let known: HashMap<u32, MatchSetId> = (1..=count)
+            .map(|number: u32| {
+                (
+                    number.wrapping_mul(2_654_435_761) >> 8,
+                    base + number % sets,
+                )
+            })
+            .collect();
+        let prefixes = known
+            .iter()
+            .map(|(block, match_set)| prefix(Ipv4Addr::from_bits(block << 8), 24, *match_set));
+        let trie = Trie::new(&sorted(prefixes.collect())).unwrap();
+        assert_eq!((trie.first, trie.direct), shape, "{count}, {sets}, {base}");
+        for first in known.keys().map(|block| block << 8) {
+            for address in [
+                first.wrapping_sub(1),
+                first,
+                first | 255,
+                (first | 255).wrapping_add(1),
+            ] {
+                let expected = known.get(&(address >> 8)).copied().unwrap_or(NO_MATCH);
+                assert_eq!(
+                    walk(&trie, Ipv4Addr::from_bits(address), STEPS_V4),
+                    expected,
+                    "{address:x}"
+                );
+            }
+        }
     }
 }
 

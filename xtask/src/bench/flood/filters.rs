@@ -48,6 +48,14 @@ pub(crate) struct Reads {
     pub(crate) lines: u32,
 }
 
+/// Where nftables filters: for all interfaces, before connections are tracked; or
+/// as early as it can, for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chain {
+    Prerouting,
+    Ingress,
+}
+
 /// A way to filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -60,7 +68,7 @@ pub(crate) enum Kind {
     LpmTrie(Hook),
     /// clsact or TCX with the kernel's trie.
     Tc,
-    Nftables,
+    Nftables(Chain),
     Ipset,
     XdpFilter(Hook),
 }
@@ -79,7 +87,8 @@ impl Kind {
             Self::Ours(hook) => format!("{} monitor", hook.name()),
             Self::LpmTrie(hook) => format!("{} XDP with LPM_TRIE", hook.name()),
             Self::Tc => "tc-bpf with LPM_TRIE".to_owned(),
-            Self::Nftables => "nftables interval set".to_owned(),
+            Self::Nftables(Chain::Prerouting) => "nftables interval set".to_owned(),
+            Self::Nftables(Chain::Ingress) => "nftables interval set, ingress".to_owned(),
             Self::Ipset => "ipset hash:net".to_owned(),
             Self::XdpFilter(hook) => format!("{} xdp-filter, exact addresses", hook.name()),
         }
@@ -137,7 +146,7 @@ impl Filter {
                 object::attach_tc(ebpf, "lpm_tc", to)
             })?,
             Kind::Ours(hook) => Self::Daemon(ours(blocked.prefixes, lan, hook, network)?),
-            Kind::Nftables => nftables(blocked.prefixes, network)?,
+            Kind::Nftables(chain) => nftables(blocked.prefixes, chain, lan, network)?,
             Kind::Ipset => ipset(blocked.prefixes, network)?,
             Kind::XdpFilter(hook) => xdp_filter(blocked.addresses, lan, hook, network)?,
         })
@@ -187,7 +196,7 @@ fn lines(prefixes: &[Prefix]) -> String {
     })
 }
 
-fn nftables(prefixes: &[Prefix], network: &Network<'_>) -> Result<Filter> {
+fn nftables(prefixes: &[Prefix], chain: Chain, lan: Lan, network: &Network<'_>) -> Result<Filter> {
     let mut elements = String::new();
     for prefix in prefixes {
         let _ = write!(elements, "{prefix},");
@@ -197,18 +206,25 @@ fn nftables(prefixes: &[Prefix], network: &Network<'_>) -> Result<Filter> {
     } else {
         format!("elements = {{ {elements} }}")
     };
+    let (family, hook) = match chain {
+        Chain::Prerouting => ("ip", "hook prerouting priority raw".to_owned()),
+        Chain::Ingress => (
+            "netdev",
+            format!("hook ingress device {} priority 0", lan.interface()),
+        ),
+    };
     let file = Network::runtime_dir().join("blocked.nft");
     let rules = format!(
-        "table ip flood {{
+        "table {family} flood {{
   set blocked {{ type ipv4_addr; flags interval; {set} }}
-  chain pre {{ type filter hook prerouting priority raw; ip daddr @blocked drop; }}
+  chain early {{ type filter {hook}; ip daddr @blocked drop; }}
 }}
 "
     );
     fs::write(&file, rules).with_context(|| file.display().to_string())?;
     output(network.gateway.command("nft").arg("-f").arg(&file))?;
     let mut undo = network.gateway.command("nft");
-    undo.args(["delete", "table", "ip", "flood"]);
+    undo.args(["delete", "table", family, "flood"]);
     Ok(Filter::Commands(vec![undo]))
 }
 

@@ -16,7 +16,6 @@ use nix::unistd::Pid;
 use super::network::{GATEWAY_MAC, Lan, Network, PHONE, PHONE_MAC};
 use super::object::{self, Object, Template};
 use crate::bench::object::fill_array;
-use crate::system::call;
 
 /// The generator's processor.
 pub(crate) const SENDER_CPU: usize = 0;
@@ -150,11 +149,6 @@ pub(crate) fn pin(thread: Pid, cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu).context("processor")?;
     sched_setaffinity(thread, &set).with_context(|| format!("bind {thread} to processor {cpu}"))
-}
-
-/// Lets a thread run before whatever else the machine does, its later children too.
-pub(crate) fn prefer(thread: Pid) -> Result<()> {
-    call("renice", ["-n", "-20", "-p", &thread.to_string()])
 }
 
 #[cfg(test)]

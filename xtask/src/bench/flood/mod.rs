@@ -14,10 +14,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail, ensure};
-use nix::unistd::Pid;
 
 use self::daemon::Daemon;
-use self::filters::{Blocked, Filter, Hook, Kind, Reads};
+use self::filters::{Blocked, Chain, Filter, Hook, Kind, Reads};
 use self::generator::Generator;
 use self::network::{Lan, Network};
 use self::object::Object;
@@ -50,7 +49,6 @@ pub(crate) fn measure(
     stop: &AtomicBool,
     report: &mut Report,
 ) -> Result<()> {
-    generator::prefer(Pid::this())?;
     let object = Object::read(tree)?;
     let sets = Sets::make(
         MANY,
@@ -66,6 +64,7 @@ pub(crate) fn measure(
         receiver: Receiver::new(&network, &object)?,
         blocked: Generator::new(&object, &sets.blocked)?,
         innocent: Generator::new(&object, &sets.innocent)?,
+        unrouted: Generator::new(&object, &sets.unrouted)?,
         exact: Generator::new(&object, &sets.blocked[..EXACT])?,
         sets: &sets,
         object: &object,
@@ -96,17 +95,25 @@ struct Bench<'a> {
     sets: &'a Sets,
     blocked: Generator,
     innocent: Generator,
+    unrouted: Generator,
     exact: Generator,
     report: &'a mut Report,
 }
 
+/// Destinations of a flood.
+#[derive(Clone, Copy)]
+enum Sent {
+    Blocked,
+    /// Beside so many prefixes.
+    Innocent(usize),
+}
+
 /// Two filters that are compared in turns.
-struct Pair<'a, 'b> {
+#[derive(Clone, Copy)]
+struct Pair {
     ours: Kind,
-    blocked: Result<Blocked<'a>>,
     other: Kind,
-    sent: &'b Generator,
-    what: fn(Flood) -> f64,
+    sent: Sent,
 }
 
 impl<'a> Bench<'a> {
@@ -123,7 +130,8 @@ impl<'a> Bench<'a> {
             Kind::XdpFilter(Generic),
             Kind::Tc,
             Kind::Ipset,
-            Kind::Nftables,
+            Kind::Nftables(Chain::Prerouting),
+            Kind::Nftables(Chain::Ingress),
         ];
         for _ in 0..self.plan.rounds {
             for kind in kinds {
@@ -140,7 +148,7 @@ impl<'a> Bench<'a> {
     fn drop_once(&self, kind: Kind) -> Result<Flood> {
         let random = self.random();
         self.with(kind, random, Lan::First, || {
-            self.prove_innocent_pass(kind)?;
+            self.prove_innocent_pass(kind, Lan::First)?;
             let generator = match kind {
                 Kind::XdpFilter(_) => &self.exact,
                 _ => &self.blocked,
@@ -153,8 +161,7 @@ impl<'a> Bench<'a> {
             let flood = self
                 .receiver
                 .flood(generator, Lan::First, self.plan.time())?;
-            let through = flood.total.forwarded;
-            ensure!(through == 0, "{through} blocked packets reached the sink");
+            let flood = none(flood)?;
             if let (Some(before), Some(after)) = (before, counted()?) {
                 let (counted, taken) = (after - before, flood.total.taken);
                 ensure!(
@@ -166,8 +173,8 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn prove_innocent_pass(&self, kind: Kind) -> Result<()> {
-        let total = self.receiver.trickle(&self.innocent, Lan::First, PROOF)?;
+    fn prove_innocent_pass(&self, kind: Kind, lan: Lan) -> Result<()> {
+        let total = self.receiver.trickle(&self.innocent, lan, PROOF)?;
         let expected = match kind {
             Kind::DropAll(_) => 0,
             _ => total.taken,
@@ -199,7 +206,8 @@ impl<'a> Bench<'a> {
                 (Kind::XdpFilter(Generic), EXACT),
                 (Kind::Tc, MANY),
                 (Kind::Ipset, MANY),
-                (Kind::Nftables, MANY),
+                (Kind::Nftables(Chain::Prerouting), MANY),
+                (Kind::Nftables(Chain::Ingress), MANY),
             ] {
                 self.go_on()?;
                 let name = with_count(kind, count);
@@ -215,11 +223,21 @@ impl<'a> Bench<'a> {
         let blocked = self.prefixes(count)?;
         self.with(kind, blocked, Lan::First, || {
             self.prove_blocked(Lan::First, count)?;
+            let generator = self.innocent(count);
             let flood = self
                 .receiver
-                .flood(&self.innocent, Lan::First, self.plan.time())?;
+                .flood(generator, Lan::First, self.plan.time())?;
             nearly_all(flood)
         })
+    }
+
+    /// Destinations that are outside of so many prefixes.
+    fn innocent(&self, count: usize) -> &Generator {
+        if count <= MANY {
+            &self.innocent
+        } else {
+            &self.unrouted
+        }
     }
 
     /// A filter with prefixes for the destinations must drop them, any other must not.
@@ -260,13 +278,12 @@ impl<'a> Bench<'a> {
             (Kind::Ours(Native), usize::MAX),
         ] {
             let name = with_count(ours, count);
-            self.pairs("forward, paired", &name, |bench| Pair {
+            let pair = Pair {
                 ours,
-                blocked: bench.prefixes(count),
                 other: Kind::PassAll(Native),
-                sent: &bench.innocent,
-                what: |flood| flood.forwarded,
-            })?;
+                sent: Sent::Innocent(count),
+            };
+            self.pairs("forward, paired", &name, pair)?;
         }
         for (ours, other) in [
             (Kind::DropAll(Native), Kind::DropAll(Native)),
@@ -276,68 +293,91 @@ impl<'a> Bench<'a> {
             (Kind::Ours(Generic), Kind::LpmTrie(Generic)),
             (Kind::Ours(Native), Kind::Ipset),
             (Kind::Ours(Generic), Kind::Ipset),
-            (Kind::Ours(Native), Kind::Nftables),
-            (Kind::Ours(Generic), Kind::Nftables),
+            (Kind::Ours(Native), Kind::Nftables(Chain::Prerouting)),
+            (Kind::Ours(Generic), Kind::Nftables(Chain::Prerouting)),
+            (Kind::Ours(Native), Kind::Nftables(Chain::Ingress)),
+            (Kind::Ours(Generic), Kind::Nftables(Chain::Ingress)),
         ] {
-            self.pairs("drop, paired", &ours.name(), |bench| Pair {
+            let pair = Pair {
                 ours,
-                blocked: Ok(bench.random()),
                 other,
-                sent: &bench.blocked,
-                what: |flood| flood.taken,
-            })?;
+                sent: Sent::Blocked,
+            };
+            self.pairs("drop, paired", &ours.name(), pair)?;
         }
         Ok(())
     }
 
-    /// Notes a ratio for each pair of floods, and then the reason where some fail.
-    fn pairs(
-        &mut self,
-        part: &'static str,
-        name: &str,
-        pair: impl for<'b> FnOnce(&'b Self) -> Pair<'a, 'b>,
-    ) -> Result<()> {
+    /// Notes the ratios for each pair of floods, or the reason why there are none.
+    fn pairs(&mut self, part: &'static str, name: &str, pair: Pair) -> Result<()> {
         self.go_on()?;
-        let pair = pair(self);
-        let quantity = format!("rate, of that of {}", pair.other.name());
+        let other = pair.other.name();
+        let quantities = ["rate", "CPU per packet"].map(|it| format!("{it}, of that of {other}"));
+        let quantities = quantities.each_ref().map(|it| (&**it, "ratio"));
         match self.ratios(pair) {
             Ok(ratios) => {
                 for ratio in ratios {
-                    self.report
-                        .add(part, name, [(&quantity, "ratio")], Ok([ratio]));
+                    self.report.add(part, name, quantities, Ok(ratio));
                 }
-                eprintln!("{part}: {name}: {quantity}");
+                eprintln!("{part}: {name}: {}", quantities[0].0);
             }
-            Err(error) => self.add(part, name, [(&quantity, "ratio")], Err(error)),
+            Err(error) => self.add(part, name, quantities, Err(error)),
         }
         Ok(())
     }
 
-    fn ratios(&self, pair: Pair<'a, '_>) -> Result<Vec<f64>> {
-        let blocked = pair.blocked?;
+    fn ratios(&self, pair: Pair) -> Result<Vec<[f64; 2]>> {
+        let blocked = match pair.sent {
+            Sent::Blocked => self.random(),
+            Sent::Innocent(count) => self.prefixes(count)?,
+        };
         self.with(pair.other, self.random(), Lan::Second, || {
             self.with(pair.ours, blocked, Lan::First, || {
-                let once = |lan| {
-                    let flood = self.receiver.flood(pair.sent, lan, self.plan.time())?;
-                    Ok::<_, anyhow::Error>((pair.what)(flood))
-                };
+                self.prove(pair)?;
                 (0..self.plan.pairs)
-                    .map(|round| self.in_turn(round, once))
+                    .map(|round| self.in_turn(round, |lan| self.one_of(pair, lan)))
                     .collect()
             })
         })
     }
 
+    /// Both do what they should.
+    fn prove(&self, pair: Pair) -> Result<()> {
+        match pair.sent {
+            Sent::Blocked => {
+                self.prove_innocent_pass(pair.ours, Lan::First)?;
+                self.prove_innocent_pass(pair.other, Lan::Second)
+            }
+            Sent::Innocent(count) => {
+                self.prove_blocked(Lan::First, count)?;
+                self.prove_blocked(Lan::Second, 0)
+            }
+        }
+    }
+
+    /// Packets a second, and nanoseconds for each.
+    fn one_of(&self, pair: Pair, lan: Lan) -> Result<[f64; 2]> {
+        let flood = |generator| self.receiver.flood(generator, lan, self.plan.time());
+        match pair.sent {
+            Sent::Blocked => {
+                none(flood(&self.blocked)?).map(|flood| [flood.taken, flood.nanoseconds])
+            }
+            Sent::Innocent(count) => nearly_all(flood(self.innocent(count))?)
+                .map(|flood| [flood.forwarded, flood.nanoseconds]),
+        }
+    }
+
     /// First one first, then the other, so that a drift favours neither.
-    fn in_turn(&self, round: u32, once: impl Fn(Lan) -> Result<f64>) -> Result<f64> {
+    fn in_turn(&self, round: u32, once: impl Fn(Lan) -> Result<[f64; 2]>) -> Result<[f64; 2]> {
         self.go_on()?;
-        if round.is_multiple_of(2) {
+        let (ours, other) = if round.is_multiple_of(2) {
             let ours = once(Lan::First)?;
-            Ok(ours / once(Lan::Second)?)
+            (ours, once(Lan::Second)?)
         } else {
             let other = once(Lan::Second)?;
-            Ok(once(Lan::First)? / other)
-        }
+            (once(Lan::First)?, other)
+        };
+        Ok([ours[0] / other[0], ours[1] / other[1]])
     }
 
     fn latency(&mut self) -> Result<()> {
@@ -348,7 +388,7 @@ impl<'a> Bench<'a> {
                 (Kind::Ours(Hook::Native), true),
                 (Kind::LpmTrie(Hook::Native), true),
                 (Kind::Ipset, true),
-                (Kind::Nftables, true),
+                (Kind::Nftables(Chain::Prerouting), true),
             ] {
                 self.go_on()?;
                 let when = if flooded { "a flood" } else { "no flood" };
@@ -441,6 +481,12 @@ fn with_count(kind: Kind, count: usize) -> String {
         (_, usize::MAX) => format!("{name}, the whole table"),
         (_, count) => format!("{name}, {count} prefixes"),
     }
+}
+
+fn none(flood: Flood) -> Result<Flood> {
+    let through = flood.total.forwarded;
+    ensure!(through == 0, "{through} blocked packets reached the sink");
+    Ok(flood)
 }
 
 fn nearly_all(flood: Flood) -> Result<Flood> {

@@ -132,6 +132,13 @@ impl<'a> Network<'a> {
                 .command("ethtool")
                 .args(["-K", name, "gro", "on"]),
         )?;
+        // With it a ping would not wait in the ring with the flood, but only where no
+        // XDP program is (`veth_skb_is_eligible_for_gro` in `drivers/net/veth.c`).
+        output(
+            self.generator
+                .command("ethtool")
+                .args(["-K", name, "tso", "off"]),
+        )?;
         for (namespace, last) in [(&self.gateway, 1), (&self.generator, 10)] {
             namespace.ip(&format!("addr add 192.168.{subnet}.{last}/24 dev {name}"))?;
             namespace.ip(&format!("link set {name} up"))?;

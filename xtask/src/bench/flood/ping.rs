@@ -1,5 +1,7 @@
 //! How an innocent phone fares meanwhile.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -8,9 +10,11 @@ use super::generator::Generator;
 use super::network::{Lan, Network, PINGED};
 use crate::bench::statistics::{quantile, sorted};
 
-const PINGS: u32 = 150;
-/// Longer than the pings take at their interval, with their patience.
-const TIME: Duration = Duration::from_millis(2_500);
+const PINGS: u32 = 100;
+/// Of one flood; there is one after the other as long as there are pings.
+const TIME: Duration = Duration::from_secs(2);
+/// Until the first of them is under way.
+const BEFORE: Duration = Duration::from_millis(100);
 
 /// Microseconds, and per cent.
 pub(crate) struct Pings {
@@ -24,10 +28,17 @@ pub(crate) fn measure(network: &Network<'_>, flood: Option<&Generator>) -> Resul
     let Some(generator) = flood else {
         return ping(network);
     };
-    std::thread::scope(|scope| {
-        let sender = scope.spawn(|| generator.flood(network, Lan::First, TIME));
-        std::thread::sleep(Duration::from_millis(100));
+    let answered = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| -> Result<()> {
+            while !answered.load(Ordering::Relaxed) {
+                generator.flood(network, Lan::First, TIME)?;
+            }
+            Ok(())
+        });
+        thread::sleep(BEFORE);
         let pings = ping(network);
+        answered.store(true, Ordering::Relaxed);
         let sent = sender
             .join()
             .unwrap_or_else(|payload| std::panic::resume_unwind(payload));

@@ -11,6 +11,7 @@ use super::filters::Hook;
 use super::generator::{self, Generator};
 use super::network::{Lan, Network};
 use super::object::{self, Object};
+use crate::system;
 
 /// The gateway's processor; the sink's work is done on it as well.
 const RECEIVER_CPU: usize = 1;
@@ -70,7 +71,7 @@ impl<'a> Receiver<'a> {
         let threads = [napi_thread(Lan::First)?, napi_thread(Lan::Second)?];
         for thread in threads {
             generator::pin(thread, RECEIVER_CPU)?;
-            generator::prefer(thread)?;
+            system::prefer(thread)?;
         }
         Ok(Self {
             network,

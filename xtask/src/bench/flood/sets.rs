@@ -64,14 +64,16 @@ pub(crate) fn inside(prefixes: &[Prefix]) -> Vec<Ipv4Addr> {
 
 /// Prefixes and destinations of one run.
 pub(crate) struct Sets {
-    /// Random /24, none of which holds an innocent destination.
+    /// Random /24, none of which holds a destination of those below.
     pub(crate) random: Vec<Prefix>,
     /// The whole IPv4 table, where the file is there.
     pub(crate) table: Vec<Prefix>,
     /// Inside `random`.
     pub(crate) blocked: Vec<Ipv4Addr>,
-    /// Outside `random` and `table`.
+    /// Outside `random`, wherever else devices send to.
     pub(crate) innocent: Vec<Ipv4Addr>,
+    /// Outside `random` and `table`.
+    pub(crate) unrouted: Vec<Ipv4Addr>,
 }
 
 impl Sets {
@@ -80,13 +82,17 @@ impl Sets {
         let mut random = StdRng::seed_from_u64(4);
         let table = file.map_or_else(|| Ok(Vec::new()), read_table)?;
         let ranges = merged(&table);
-        let innocent: Vec<Ipv4Addr> = std::iter::repeat_with(|| public(&mut random))
-            .filter(|&address| !holds(&ranges, address))
-            .take(DESTINATIONS)
-            .map(Ipv4Addr::from)
-            .collect();
+        let mut some = |ranges: &[(u32, u32)]| -> Vec<Ipv4Addr> {
+            std::iter::repeat_with(|| public(&mut random))
+                .filter(|&address| !holds(ranges, address))
+                .take(DESTINATIONS)
+                .map(Ipv4Addr::from)
+                .collect()
+        };
+        let (innocent, unrouted) = (some(&[]), some(&ranges));
         let mut kept: Vec<u32> = innocent
             .iter()
+            .chain(&unrouted)
             .map(|&address| u32::from(address) >> 8)
             .collect();
         kept.sort_unstable();
@@ -96,6 +102,7 @@ impl Sets {
             random: prefixes,
             table,
             innocent,
+            unrouted,
         })
     }
 }
@@ -113,7 +120,7 @@ fn slash_24s(random: &mut StdRng, count: usize, without: &[u32]) -> Vec<Prefix> 
 }
 
 /// A unicast address outside the reserved ranges that lie below 224.0.0.0.
-fn public(random: &mut StdRng) -> u32 {
+pub(crate) fn public(random: &mut StdRng) -> u32 {
     loop {
         let address: u32 = random.random_range(0x0100_0000..0xe000_0000);
         let [a, b, ..] = address.to_be_bytes();
