@@ -3,7 +3,8 @@
 //!
 //! All types are `repr(C)` with explicit padding and no invalid bit patterns,
 //! so a value read from a map is always a valid value. Addresses and MACs are
-//! byte arrays in network order; counts and identifiers are in host order.
+//! byte arrays in network order, but in the trie numbers in host order, as counts and
+//! identifiers are everywhere.
 
 #![no_std]
 

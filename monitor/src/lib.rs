@@ -1,6 +1,7 @@
 //! An eBPF packet filter and blocker for Linux WiFi gateways.
 //!
-//! Data flows one way, and a module imports only from stages before it:
+//! Data flows one way, and a module imports only from stages before it; what counts
+//! prefixes by family (`snapshot::Prefixes`) is of all of them:
 //!
 //! ```text
 //! control   YAML → source → model → ruleset → generation → kernel

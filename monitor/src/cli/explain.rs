@@ -115,7 +115,7 @@ fn runtime_overlay(settings: &Settings) -> anyhow::Result<RuntimeOverlay> {
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
             eprintln!(
-                "note: what `pause`, `block` and `allow` changed is not taken into account: {} is for root only",
+                "note: what `pause`, `block` and `allow` changed is not taken into account: {} is for root and the user that runs the daemon",
                 settings.state_dir.display()
             );
             Ok(RuntimeOverlay::default())

@@ -3,12 +3,11 @@
 use std::{
     fmt::Write as _,
     io::{self, BufRead as _, IsTerminal as _, Write as _},
-    path::PathBuf,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use monitor::{
     control::{Answer, Request, ask_within},
     feeds::{Candidate, Difference, DiskAndFeeds, SizesText, Store, difference, find, shown_feeds},
@@ -27,13 +26,13 @@ const PATIENCE: Duration = Duration::from_mins(30);
 #[derive(Debug, Subcommand)]
 pub(crate) enum FeedVerb {
     /// Every feed, with its state and age
-    List(Where),
+    List(ReachArgs),
     /// What the update that was refused would change
     Diff {
         /// A policy with one feed, or a URL
         name: String,
         #[command(flatten)]
-        place: Where,
+        place: ReachArgs,
     },
     /// Take the update that was refused, after a look at what it changes
     Accept {
@@ -43,25 +42,15 @@ pub(crate) enum FeedVerb {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        place: Where,
+        place: ReachArgs,
     },
     /// Try now to fetch a feed, or all of them
     Fetch {
         /// A policy with one feed, or a URL
         name: Option<String>,
         #[command(flatten)]
-        place: Where,
+        place: ReachArgs,
     },
-}
-
-/// The daemon, and what it has stored.
-#[derive(Args, Debug)]
-pub(crate) struct Where {
-    #[command(flatten)]
-    reach: ReachArgs,
-    /// Where fetched lists are stored, where no daemon says so [default: /var/lib/monitor]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
 }
 
 /// An update that was refused, and what it changes.
@@ -91,24 +80,24 @@ pub(super) fn run(common: &Common, verb: &FeedVerb) -> anyhow::Result<()> {
         FeedVerb::Accept { name, yes, place } => accept(common, place, name, *yes),
         FeedVerb::Fetch { name, place } => {
             let request = Request::FeedFetch { feed: name.clone() };
-            show(common, &asked(&place.reach.reach(common)?, &request)?)
+            show(common, &asked(&place.reach(common)?, &request)?)
         }
     }
 }
 
-fn list(common: &Common, place: &Where) -> anyhow::Result<()> {
-    let reach = place.reach.reach(common)?;
+fn list(common: &Common, place: &ReachArgs) -> anyhow::Result<()> {
+    let reach = place.reach(common)?;
     if let Some(status) = &reach.daemon {
         return show(common, &status.snapshot.feeds);
     }
-    let known = Known::read(place, &reach)?;
+    let known = Known::read(&reach)?;
     let now = monitor::clock::now().at.as_second();
     let now = u64::try_from(now).unwrap_or_default();
     show(common, &shown_feeds(&known.feeds, &known.store, now))
 }
 
-fn diff(common: &Common, place: &Where, name: &str) -> anyhow::Result<()> {
-    let known = Known::read(place, &place.reach.reach(common)?)?;
+fn diff(common: &Common, place: &ReachArgs, name: &str) -> anyhow::Result<()> {
+    let known = Known::read(&place.reach(common)?)?;
     let feed = find(name, &known.feeds)?;
     let (candidate, content) = known.candidate(feed)?;
     let pending = known.pending(feed, &candidate, &content)?;
@@ -119,9 +108,9 @@ fn diff(common: &Common, place: &Where, name: &str) -> anyhow::Result<()> {
     }
 }
 
-fn accept(common: &Common, place: &Where, name: &str, yes: bool) -> anyhow::Result<()> {
-    let reach = place.reach.reach(common)?;
-    let known = Known::read(place, &reach)?;
+fn accept(common: &Common, place: &ReachArgs, name: &str, yes: bool) -> anyhow::Result<()> {
+    let reach = place.reach(common)?;
+    let known = Known::read(&reach)?;
     let feed = find(name, &known.feeds)?;
     let (candidate, content) = known.candidate(feed)?;
     if !common.json {
@@ -167,7 +156,7 @@ fn asked(reach: &Reach, request: &Request) -> anyhow::Result<Vec<FeedSnapshot>> 
 
 impl Known {
     /// With the policies and the state directory of the daemon, where one runs.
-    fn read(place: &Where, reach: &Reach) -> anyhow::Result<Self> {
+    fn read(reach: &Reach) -> anyhow::Result<Self> {
         let daemon = reach
             .daemon
             .as_ref()
@@ -175,10 +164,7 @@ impl Known {
         let settings = &reach.settings;
         let (policies, state_dir) = match daemon {
             Some(daemon) => (&daemon.policies, &daemon.state_dir),
-            None => (
-                &settings.policies,
-                place.state_dir.as_ref().unwrap_or(&settings.state_dir),
-            ),
+            None => (&settings.policies, &settings.state_dir),
         };
         let interfaces = match &reach.daemon {
             Some(status) => status

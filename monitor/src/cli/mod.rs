@@ -67,21 +67,21 @@ enum Verb {
     Reload(reload::Reload),
     /// Keep what `reload --confirm` or `run --confirm` put in force for a while
     ///
-    /// Root only. Without a daemon too.
+    /// For root and the user that runs the daemon. Without a daemon too.
     Confirm(ReachArgs),
     /// Pause a policy for a while: it neither drops, counts nor allows
     ///
-    /// Root only. In force when the command returns, kept over a restart, gone
+    /// For root and the user that runs the daemon. In force when the command returns, kept over a restart, gone
     /// at its time. `monitor status` lists what stands.
     Pause(change::Pause),
     /// Drop what goes to an address or network, for a while or until undone
     ///
-    /// Root only. In force when the command returns, kept over a restart, gone
+    /// For root and the user that runs the daemon. In force when the command returns, kept over a restart, gone
     /// at its time. An `allow` wins over it.
     Block(change::ForDestination),
     /// Let pass what goes to an address or network, for a while or until undone
     ///
-    /// Root only. In force when the command returns, kept over a restart, gone
+    /// For root and the user that runs the daemon. In force when the command returns, kept over a restart, gone
     /// at its time. It wins over every `drop`, of this filter alone.
     Allow(change::ForDestination),
     /// The lists that the daemon fetches: their state, and updates that wait for a look
@@ -182,4 +182,16 @@ fn table(headers: &[&str]) -> Table {
     table.load_style(presets::NOTHING);
     table.set_header(headers);
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn no_argument_is_defined_twice() {
+        Cli::command().debug_assert();
+    }
 }
