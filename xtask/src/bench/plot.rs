@@ -12,7 +12,7 @@ const SIZE: (u32, u32) = (900, 520);
 const FONT: (&str, u32) = ("sans-serif", 15);
 const TITLE: (&str, u32) = ("sans-serif", 19);
 /// Of what is compared with, on the left of its bar.
-const NAMES: u32 = 330;
+const NAMES: u32 = 350;
 /// Of its number, on the right.
 const NUMBER: u32 = 60;
 const COLOURS: [RGBColor; 4] = [
@@ -39,6 +39,7 @@ pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
                 "inside, overlapped: trie",
                 "inside, chained: trie",
                 "anywhere, chained: trie",
+                "inside, chained: two reads",
             ],
         ),
     )?;
