@@ -185,9 +185,8 @@ pub struct DeviceCounters {
 }
 
 /// Cells of one (device, policy) on one CPU, near because they are found without
-/// the device table, which costs more than all the rest of the counting. Whoever
-/// has them is in the device table as well, whose own cells hold what was counted
-/// there.
+/// the device table. Whoever has them is in the device table as well, whose own
+/// cells hold what was counted there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct NearDevice {

@@ -3,8 +3,8 @@
 //!
 //! All types are `repr(C)` with explicit padding and no invalid bit patterns,
 //! so a value read from a map is always a valid value. Addresses and MACs are
-//! byte arrays in network order, but in the trie numbers in host order, as counts and
-//! identifiers are everywhere.
+//! in network order, except in the trie, where addresses are numbers in host
+//! order, as counts and identifiers are everywhere.
 
 #![no_std]
 

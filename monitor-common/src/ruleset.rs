@@ -140,6 +140,8 @@ pub mod global {
     pub const DIRECT_V6: &str = "DIRECT_V6";
     /// Which of the two the IPv6 trie begins with, as a kind of pointer.
     pub const FIRST_V6: &str = "FIRST_V6";
+    /// 1 where bits after the first 64 make a difference in the IPv6 trie.
+    pub const LOW_V6: &str = "LOW_V6";
     /// Entries of the longest match set: the verifier follows no loop further.
     pub const LONGEST_SET: &str = "LONGEST_SET";
     /// The `NEEDS_*` that any match set has.

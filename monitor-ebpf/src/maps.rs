@@ -142,6 +142,10 @@ pub(crate) static DIRECT_V6: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 pub(crate) static FIRST_V6: Global<u32> = Global::new(0);
 
+/// 1: bits after the first 64 make a difference.
+#[unsafe(no_mangle)]
+pub(crate) static LOW_V6: Global<u32> = Global::new(0);
+
 #[unsafe(no_mangle)]
 pub(crate) static LONGEST_SET: Global<u32> = Global::new(0);
 

@@ -14,7 +14,7 @@ use monitor_common::{
 
 use crate::{
     maps::{
-        COMMON_V4, COMMON_V6, DIRECT_V4, DIRECT_V6, FIRST_V4, FIRST_V6, LINES_V4, LINES_V6,
+        COMMON_V4, COMMON_V6, DIRECT_V4, DIRECT_V6, FIRST_V4, FIRST_V6, LINES_V4, LINES_V6, LOW_V6,
         NODES_V4, NODES_V6, OUTSIDE_V4, OUTSIDE_V6, SKIP_V4, SKIP_V6,
     },
     verifier::masked,
@@ -29,7 +29,7 @@ trait Key {
     fn use_up(&mut self, bits: u32);
 }
 
-/// IPv4, with zeros behind it.
+/// IPv4, or the first half of IPv6, with zeros behind it.
 impl Key for u64 {
     #[inline(always)]
     fn next(&self, bits: u32) -> u64 {
@@ -42,7 +42,7 @@ impl Key for u64 {
     }
 }
 
-/// IPv6.
+/// IPv6, where prefixes are longer than 64 bits.
 struct Halves {
     high: u64,
     low: u64,
@@ -108,12 +108,16 @@ pub(crate) fn ipv6(high: u64, low: u64) -> u32 {
         direct: DIRECT_V6.load(),
         first: FIRST_V6.load(),
     };
-    let key = Halves { high, low };
     let trie = Trie {
         nodes: &NODES_V6,
         lines: &LINES_V6,
     };
-    walk::<STEPS_V6>(&root, high ^ root.common, key, &trie)
+    let differs = high ^ root.common;
+    if LOW_V6.load() == 0 {
+        walk::<STEPS_V6>(&root, differs, high, &trie)
+    } else {
+        walk::<STEPS_V6>(&root, differs, Halves { high, low }, &trie)
+    }
 }
 
 /// Numbers are as wide as registers: narrower ones would be cut to size at every

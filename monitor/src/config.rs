@@ -40,7 +40,7 @@ pub struct Options {
     pub state_dir: Option<PathBuf>,
     /// What must survive the daemon.
     pub pin_dir: Option<PathBuf>,
-    /// Where the other verbs reach the daemon.
+    /// Where other verbs reach the daemon.
     pub socket: Option<PathBuf>,
     /// Policy files, or directories of them.
     pub policies: OneOrMany,

@@ -1,7 +1,7 @@
 //! An eBPF packet filter and blocker for Linux WiFi gateways.
 //!
-//! Data flows one way, and a module imports only from stages before it; what counts
-//! prefixes by family (`snapshot::Prefixes`) is of all of them:
+//! Data flows one way, and a module imports only from stages before it, beside the
+//! types of [`snapshot`], which itself imports only [`policy`]:
 //!
 //! ```text
 //! control   YAML → source → model → ruleset → generation → kernel

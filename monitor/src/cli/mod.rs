@@ -71,18 +71,21 @@ enum Verb {
     Confirm(ReachArgs),
     /// Pause a policy for a while: it neither drops, counts nor allows
     ///
-    /// For root and the user that runs the daemon. In force when the command returns, kept over a restart, gone
-    /// at its time. `monitor status` lists what stands.
+    /// For root and the user that runs the daemon. In force when the command
+    /// returns, kept over a restart, gone at its time. `monitor status` lists
+    /// what stands.
     Pause(change::Pause),
     /// Drop what goes to an address or network, for a while or until undone
     ///
-    /// For root and the user that runs the daemon. In force when the command returns, kept over a restart, gone
-    /// at its time. An `allow` wins over it.
+    /// For root and the user that runs the daemon. In force when the command
+    /// returns, kept over a restart, gone at its time. An `allow` wins over
+    /// it.
     Block(change::ForDestination),
     /// Let pass what goes to an address or network, for a while or until undone
     ///
-    /// For root and the user that runs the daemon. In force when the command returns, kept over a restart, gone
-    /// at its time. It wins over every `drop`, of this filter alone.
+    /// For root and the user that runs the daemon. In force when the command
+    /// returns, kept over a restart, gone at its time. It wins over every
+    /// `drop`, of this filter alone.
     Allow(change::ForDestination),
     /// The lists that the daemon fetches: their state, and updates that wait for a look
     #[command(subcommand)]

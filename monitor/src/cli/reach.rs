@@ -25,7 +25,7 @@ pub(crate) struct ReachArgs {
     #[arg(long, value_name = "DIR")]
     pin_dir: Option<PathBuf>,
 
-    /// Where the daemon keeps what outlives it: fetched lists, and when schedules change [default: /var/lib/monitor]
+    /// Where the daemon keeps fetched lists, when schedules change and what was not confirmed; used where none runs [default: /var/lib/monitor]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }

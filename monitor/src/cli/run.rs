@@ -54,7 +54,7 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "DIR")]
     pin_dir: Option<PathBuf>,
 
-    /// Where the other verbs reach the daemon [default: /run/monitor/monitor.sock]
+    /// Where other verbs reach the daemon [default: /run/monitor/monitor.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 

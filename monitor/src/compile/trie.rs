@@ -105,6 +105,8 @@ pub struct Trie {
     pub direct: u32,
     /// What is first: [`NODES`] or [`SLOTS`].
     pub first: u32,
+    /// Whether bits after the first 64 make a difference.
+    pub low: bool,
     /// All nodes; those that are first before the others.
     pub nodes: Vec<Node>,
     /// All lines; the slots that are first before the others.
@@ -165,6 +167,7 @@ impl Trie {
             outside: builder.outside,
             direct,
             first,
+            low: runs.iter().any(|(start, _)| low_half(*start) != 0),
             nodes: builder.arrays.nodes,
             lines: builder.arrays.lines,
         })
@@ -178,6 +181,10 @@ fn skipped(runs: &[Run]) -> u32 {
 
 fn high_half(number: u128) -> u64 {
     u64::try_from(number >> 64).expect("the lower half is shifted out")
+}
+
+fn low_half(number: u128) -> u64 {
+    u64::try_from(number & u128::from(u64::MAX)).expect("the higher half is cut off")
 }
 
 /// What is first, and how many bits are direct.

@@ -103,7 +103,10 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         | Request::FeedAccept { .. }
             if !may_change =>
         {
-            Answer::Refused("only root and the user that runs the daemon may change what is in force".to_owned())
+            Answer::Refused(
+                "only root and the user that runs the daemon may change what is in force"
+                    .to_owned(),
+            )
         }
         Request::Reload { confirm } => {
             let trigger = confirm.map_or(Trigger::Request, |seconds| {

@@ -82,6 +82,7 @@ pub(super) struct Root {
     pub(super) outside: u32,
     pub(super) direct: u32,
     pub(super) first: u32,
+    pub(super) low: bool,
 }
 
 /// What the program of one interface is told before the verifier sees it.
@@ -127,6 +128,7 @@ pub(super) fn load_program(
 ) -> Result<Ebpf, Error> {
     require_kernel()?;
     let (has_ipv4, has_ipv6) = (u32::from(constants.has_ipv4), u32::from(constants.has_ipv6));
+    let low_ipv6 = u32::from(constants.ipv6.low);
     let log_packets = u32::from(constants.log_packets);
     let mut loader = EbpfLoader::new();
     loader
@@ -143,6 +145,7 @@ pub(super) fn load_program(
         .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
         .override_global(global::DIRECT_V6, &constants.ipv6.direct, true)
         .override_global(global::FIRST_V6, &constants.ipv6.first, true)
+        .override_global(global::LOW_V6, &low_ipv6, true)
         .override_global(global::LONGEST_SET, &constants.longest_set, true)
         .override_global(global::NEEDS, &constants.needs, true)
         .override_global(global::CLASS_WORDS, &constants.class_words, true)

@@ -37,6 +37,7 @@ pub(super) fn root(trie: &Trie) -> Root {
         outside: trie.outside,
         direct: trie.direct,
         first: trie.first,
+        low: trie.low,
     }
 }
 

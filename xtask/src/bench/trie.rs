@@ -11,7 +11,7 @@ use super::sets::Family;
 /// A trie, and the names of the constants and maps that it goes to.
 pub(crate) struct Loadable<'t> {
     trie: &'t Trie,
-    constants: [(String, u32); 4],
+    constants: Vec<(String, u32)>,
     common: String,
     nodes: String,
     lines: String,
@@ -19,14 +19,18 @@ pub(crate) struct Loadable<'t> {
 
 impl<'t> Loadable<'t> {
     pub(crate) fn new<A: Family>(trie: &'t Trie) -> Self {
+        let mut constants = vec![
+            (A::name("SKIP_"), trie.skip),
+            (A::name("OUTSIDE_"), trie.outside),
+            (A::name("DIRECT_"), trie.direct),
+            (A::name("FIRST_"), trie.first),
+        ];
+        if A::IPV6 {
+            constants.push((A::name("LOW_"), trie.low.into()));
+        }
         Self {
             trie,
-            constants: [
-                (A::name("SKIP_"), trie.skip),
-                (A::name("OUTSIDE_"), trie.outside),
-                (A::name("DIRECT_"), trie.direct),
-                (A::name("FIRST_"), trie.first),
-            ],
+            constants,
             common: A::name("COMMON_"),
             nodes: A::name("NODES_"),
             lines: A::name("LINES_"),
