@@ -90,7 +90,7 @@ fn ipv4(address: u32) -> u32 {
     match METHOD.load() {
         NOTHING => address >> 31,
         TRIE => trie::ipv4(address),
-        READS => reads(address),
+        READS => reads(address.into()),
         _lpm => LPM_V4
             .get(&Key::new(u32::BITS, address.to_be_bytes()))
             .copied()
@@ -103,7 +103,7 @@ fn ipv6(address: &[u64; 2]) -> u32 {
     match METHOD.load() {
         NOTHING => (address[0] >> 63) as u32,
         TRIE => trie::ipv6(address[0], address[1]),
-        READS => reads((address[0] >> 32) as u32 ^ address[1] as u32),
+        READS => reads(address[0] >> u32::BITS ^ address[1]),
         _lpm => {
             let number = u128::from(address[0]) << u64::BITS | u128::from(address[1]);
             LPM_V6
@@ -117,9 +117,10 @@ fn ipv6(address: &[u64; 2]) -> u32 {
 /// The reads of a walk of two steps and nothing else: any line of what is first, and
 /// any of the others, the second dependent on the first. All are zero.
 #[inline(always)]
-fn reads(address: u32) -> u32 {
+#[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+fn reads(address: u64) -> u32 {
     // Any 32 bits, of which the highest are as even as those of a random number.
-    let even = address.wrapping_mul(0x9e37_79b1);
+    let even = (address as u32).wrapping_mul(0x9e37_79b1);
     let Some(first) = FIRST_LINES.get(scaled(even, FIRST_COUNT.load())) else {
         return 1;
     };
