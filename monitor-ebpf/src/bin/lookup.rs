@@ -133,5 +133,5 @@ fn reads(address: u64) -> u32 {
 /// A number below `count`, by the highest bits of another.
 #[inline(always)]
 fn scaled(even: u32, count: u32) -> u32 {
-    (u64::from(even) * u64::from(count) >> u32::BITS) as u32
+    ((u64::from(even) * u64::from(count)) >> u32::BITS) as u32
 }

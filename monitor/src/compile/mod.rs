@@ -249,7 +249,7 @@ mod tests {
         let noon = "2026-11-20T12:00:00Z".parse().unwrap();
         let compiled = || {
             compile_files(
-                &[file.clone()],
+                std::slice::from_ref(&file),
                 &Disk,
                 &RuntimeOverlay::default(),
                 &Moment::given(noon),

@@ -84,7 +84,7 @@ impl<A: Address> Set<A> {
     }
 }
 
-/// Random public unicast addresses, without an end; of IPv6, of 2000::/3 (RFC 4291,
+/// Random public unicast addresses, without an end; of IPv6, of `2000::/3` (RFC 4291,
 /// section 2.4).
 pub(crate) fn anywhere<A: Address>(random: &mut StdRng) -> impl Iterator<Item = A> {
     iter::repeat_with(|| {
