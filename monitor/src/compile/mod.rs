@@ -57,7 +57,7 @@ impl Compiled {
 
     fn checked_for(mut self, room: Room) -> Self {
         let ruleset = self.ruleset.as_ref();
-        if let Some(Err(limit)) = ruleset.map(|ruleset| Tries::within(ruleset, room)) {
+        if let Some(Err(limit)) = ruleset.map(|ruleset| Tries::in_room(ruleset, room)) {
             self.diagnostics.push(too_large(&limit, &self.policies));
             self.ruleset = None;
         }
@@ -199,7 +199,7 @@ fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
 fn too_large(limit: &TooLarge, policies: &[Policy]) -> Diagnostic {
     let active = policies.iter().filter(|policy| policy.is_active());
     let largest = active
-        .max_by_key(|policy| limit.of(policy))
+        .max_by_key(|policy| limit.prefixes_of(policy))
         .expect("prefixes are of a policy");
     Diagnostic::error(
         largest.place().clone(),

@@ -52,14 +52,14 @@ impl Tries {
     ///
     /// A family has more prefixes than a trie has room for.
     pub fn new(ruleset: &Ruleset) -> Result<Self, TooLarge> {
-        Self::within(ruleset, Room::default())
+        Self::in_room(ruleset, Room::default())
     }
 
     /// With so much room in each.
-    pub(super) fn within(ruleset: &Ruleset, room: Room) -> Result<Self, TooLarge> {
+    pub(super) fn in_room(ruleset: &Ruleset, room: Room) -> Result<Self, TooLarge> {
         Ok(Self {
-            ipv4: Trie::within(&ruleset.ipv4, room)?,
-            ipv6: Trie::within(&ruleset.ipv6, room)?,
+            ipv4: Trie::in_room(&ruleset.ipv4, room)?,
+            ipv6: Trie::in_room(&ruleset.ipv6, room)?,
         })
     }
 }
@@ -67,12 +67,13 @@ impl Tries {
 /// A trie of these prefixes would have more nodes or lines than pointers reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{prefixes} {family} prefixes need more kernel memory than the trie has room for, {} MiB",
+    "{prefixes} {} prefixes need more kernel memory than the trie has room for, {} MiB",
+    if *ipv6 { "IPv6" } else { "IPv4" },
     Room::MEBIBYTES
 )]
 pub struct TooLarge {
-    /// `IPv4` or `IPv6`.
-    family: &'static str,
+    /// Of which family; IPv4 otherwise.
+    ipv6: bool,
     /// How many there are, of all policies.
     prefixes: usize,
 }
@@ -83,11 +84,11 @@ impl TooLarge {
         "leave the largest lists out, or block wider ranges in place of them";
 
     /// How many prefixes of the family a policy has.
-    pub(super) fn of(&self, policy: &Policy) -> usize {
-        if self.family == "IPv4" {
-            policy.ipv4().entries().len()
-        } else {
+    pub(super) fn prefixes_of(&self, policy: &Policy) -> usize {
+        if self.ipv6 {
             policy.ipv6().entries().len()
+        } else {
+            policy.ipv4().entries().len()
         }
     }
 }
@@ -121,14 +122,14 @@ impl Trie {
     /// There are more than a trie has room for: 6 million random IPv6 prefixes of 33
     /// to 64 bits are not too many, 16 million are.
     pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Result<Self, TooLarge> {
-        Self::within(prefixes, Room::default())
+        Self::in_room(prefixes, Room::default())
     }
 
-    fn within<A: Address>(prefixes: &[Prefix<A>], room: Room) -> Result<Self, TooLarge> {
+    fn in_room<A: Address>(prefixes: &[Prefix<A>], room: Room) -> Result<Self, TooLarge> {
         let runs = runs(prefixes);
         let (first, direct) = shape(&runs, skipped(&runs));
         Self::with(&runs, (first, direct), room).map_err(|Full| TooLarge {
-            family: if A::BITS == 32 { "IPv4" } else { "IPv6" },
+            ipv6: A::BITS != 32,
             prefixes: prefixes.len(),
         })
     }

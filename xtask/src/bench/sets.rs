@@ -15,8 +15,6 @@ use monitor::compile::Prefix;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::flood::sets::public;
-
 /// Destinations of a set; a power of two.
 pub(crate) const DESTINATIONS: usize = 1 << 16;
 
@@ -94,6 +92,27 @@ pub(crate) fn anywhere<A: Address>(random: &mut StdRng) -> impl Iterator<Item = 
             1 << 125 | random.random::<u128>() >> 3
         })
     })
+}
+
+/// A unicast address outside the reserved ranges that lie below 224.0.0.0.
+pub(crate) fn public(random: &mut StdRng) -> u32 {
+    loop {
+        let address: u32 = random.random_range(0x0100_0000..0xe000_0000);
+        let [a, b, ..] = address.to_be_bytes();
+        let reserved = matches!(
+            (a, b),
+            (10 | 127, _)
+                | (100, 64..=127)
+                | (169, 254)
+                | (172, 16..=31)
+                | (192, 0 | 88 | 168)
+                | (198, 18 | 19 | 51)
+                | (203, 0)
+        );
+        if !reserved {
+            return address;
+        }
+    }
 }
 
 /// Random addresses, each in a random one of some prefixes, without an end.

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use crate::bench::sets::{public, ranges as folder};
 use crate::system::Tree;
 
 /// Destinations that a generator chooses from, as many as its map holds.
@@ -48,7 +49,7 @@ impl fmt::Display for Prefix {
 
 /// Where the whole IPv4 table lies, if the data is there that the tests use.
 pub(crate) fn table(tree: &Tree) -> PathBuf {
-    super::super::sets::ranges(&tree.root).join("asn-v4-cidr.txt.gz")
+    folder(&tree.root).join("asn-v4-cidr.txt.gz")
 }
 
 /// Random addresses, each in a random one of `prefixes`; none of no prefixes.
@@ -117,27 +118,6 @@ fn slash_24s(random: &mut StdRng, count: usize, without: &[u32]) -> Vec<Prefix> 
         .take(count)
         .map(Prefix::slash_24)
         .collect()
-}
-
-/// A unicast address outside the reserved ranges that lie below 224.0.0.0.
-pub(crate) fn public(random: &mut StdRng) -> u32 {
-    loop {
-        let address: u32 = random.random_range(0x0100_0000..0xe000_0000);
-        let [a, b, ..] = address.to_be_bytes();
-        let reserved = matches!(
-            (a, b),
-            (10 | 127, _)
-                | (100, 64..=127)
-                | (169, 254)
-                | (172, 16..=31)
-                | (192, 0 | 88 | 168)
-                | (198, 18 | 19 | 51)
-                | (203, 0)
-        );
-        if !reserved {
-            return address;
-        }
-    }
 }
 
 fn read_table(file: &Path) -> Result<Vec<Prefix>> {
