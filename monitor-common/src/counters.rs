@@ -26,7 +26,7 @@ impl core::ops::AddAssign for Count {
     }
 }
 
-/// Why a frame passed without being matched. Each such frame has exactly one.
+/// Why the parser gave up on a frame. Each such frame has exactly one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Reason {
@@ -34,11 +34,13 @@ pub enum Reason {
     NonIp = 0,
     /// Shorter than an Ethernet header (14 bytes).
     TruncatedEthernet = 1,
-    /// More than four VLAN tags.
+    /// More VLAN tags than the parser skips (28).
     VlanDepth = 2,
     /// A VLAN tag announced and not wholly there.
     TruncatedVlan = 3,
-    /// A PPPoE session header (RFC 2516) cut short, or not version 1, type 1, code 0.
+    /// A PPPoE session header (RFC 2516) cut short, or a PPP frame that may hold a
+    /// compressed or fragmented IP packet: VJ (RFC 1144), multilink (RFC 1990), CCP
+    /// (RFC 1962).
     BadPppoe = 4,
     /// Less than the 20 bytes of a fixed IPv4 header.
     TruncatedIpv4 = 5,
@@ -63,6 +65,38 @@ impl Reason {
         Self::TruncatedIpv6,
         Self::BadIpv6,
     ];
+
+    /// True where Linux could still deliver such a frame to an IP stack. A ruleset
+    /// that drops anything drops these frames.
+    #[must_use]
+    #[inline(always)]
+    #[expect(
+        clippy::match_same_arms,
+        reason = "each reason has a sentence of its own"
+    )]
+    pub const fn deliverable(self) -> bool {
+        match self {
+            // Linux strips VLAN tags one after the other without a limit
+            // (`skb_vlan_untag` in `__netif_receive_skb_core`).
+            Self::VlanDepth => true,
+            // Linux drops a session header that is cut short (`pppoe_rcv`), but
+            // `ppp_generic.c` puts multilink and compressed frames together again.
+            Self::BadPppoe => true,
+            // No IP stack of Linux takes another EtherType, unless the operator
+            // configured a tunnel or MPLS: those are matched by their outer header.
+            Self::NonIp => false,
+            // Without an EtherType no protocol handler is called (`eth_type_trans`).
+            Self::TruncatedEthernet => false,
+            // `skb_vlan_untag` frees a frame whose tag is cut short.
+            Self::TruncatedVlan => false,
+            // `ip_rcv_core` drops a packet without a whole header, with another
+            // version, and with a header length below 20 bytes.
+            Self::TruncatedIpv4 | Self::BadIpv4 => false,
+            // `ip6_rcv_core` drops a packet without a whole header and with another
+            // version.
+            Self::TruncatedIpv6 | Self::BadIpv6 => false,
+        }
+    }
 
     /// The name used in metrics, JSON and reports.
     #[must_use]
@@ -94,8 +128,12 @@ pub struct InterfaceCounters {
     pub dropped_ipv4: Count,
     /// IPv6 packets that were dropped.
     pub dropped_ipv6: Count,
-    /// Frames that passed unmatched, by [`Reason`]; their family is `other`.
-    pub unparsed: [Count; Reason::ALL.len()],
+    /// Frames that the parser gave up on and that passed, by [`Reason`]; their
+    /// family is `other`.
+    pub unparsed_passed: [Count; Reason::ALL.len()],
+    /// Frames that the parser gave up on and that were dropped, by [`Reason`]; their
+    /// family is `other`.
+    pub unparsed_dropped: [Count; Reason::ALL.len()],
     /// Frames that passed without being looked at: their generation was not
     /// confirmed in time, and there was none before it. Their family is `other`.
     pub undecided: Count,

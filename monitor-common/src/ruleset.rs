@@ -120,6 +120,8 @@ pub mod global {
     pub const HAS_IPV4: &str = "HAS_IPV4";
     /// 1 where the ruleset has IPv6 prefixes.
     pub const HAS_IPV6: &str = "HAS_IPV6";
+    /// 1 where any policy of the ruleset drops.
+    pub const HAS_DROPS: &str = "HAS_DROPS";
     /// Bits that all prefixes of the IPv4 trie share.
     pub const SKIP_V4: &str = "SKIP_V4";
     /// Those bits, left aligned in a `u64`.

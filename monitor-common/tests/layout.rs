@@ -49,14 +49,15 @@ layout!(node, Node: 16 aligned to 8 { bits: u64 = 0, a: u32 = 8, b: u32 = 12 });
 
 layout!(count, Count: 16 aligned to 8 { packets: u64 = 0, bytes: u64 = 8 });
 
-layout!(interface_counters, InterfaceCounters: 232 aligned to 8 {
+layout!(interface_counters, InterfaceCounters: 376 aligned to 8 {
     passed_ipv4: Count = 0,
     passed_ipv6: Count = 16,
     dropped_ipv4: Count = 32,
     dropped_ipv6: Count = 48,
-    unparsed: [Count; 9] = 64,
-    undecided: Count = 208,
-    unlogged: u64 = 224,
+    unparsed_passed: [Count; 9] = 64,
+    unparsed_dropped: [Count; 9] = 208,
+    undecided: Count = 352,
+    unlogged: u64 = 368,
 });
 
 layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
@@ -115,12 +116,13 @@ fn bytes_become_fields_and_bytes_again() {
     let counters: InterfaceCounters = round_trip();
     assert_eq!(counters.passed_ipv4.packets, u64_at(0));
     assert_eq!(counters.dropped_ipv6.bytes, u64_at(56));
-    for (index, count) in counters.unparsed.iter().enumerate() {
+    let passed = counters.unparsed_passed.iter();
+    for (index, count) in passed.chain(&counters.unparsed_dropped).enumerate() {
         assert_eq!(count.packets, u64_at(64 + 16 * index));
         assert_eq!(count.bytes, u64_at(72 + 16 * index));
     }
-    assert_eq!(counters.undecided.packets, u64_at(208));
-    assert_eq!(counters.unlogged, u64_at(224));
+    assert_eq!(counters.undecided.packets, u64_at(352));
+    assert_eq!(counters.unlogged, u64_at(368));
     let policy: PolicyCounters = round_trip();
     assert_eq!(policy.dropped.packets, u64_at(16));
     assert_eq!(policy.other_passed.packets, u64_at(32));
@@ -161,8 +163,9 @@ fn bytes_become_a_ruleset_and_bytes_again() {
 
 #[test]
 fn every_reason_has_the_cell_of_its_number() {
-    let cells = InterfaceCounters::default().unparsed;
-    assert_eq!(cells.len(), Reason::ALL.len());
+    let cells = InterfaceCounters::default();
+    assert_eq!(cells.unparsed_passed.len(), Reason::ALL.len());
+    assert_eq!(cells.unparsed_dropped.len(), Reason::ALL.len());
     for (index, reason) in Reason::ALL.into_iter().enumerate() {
         assert_eq!(reason as usize, index, "{reason:?}");
     }

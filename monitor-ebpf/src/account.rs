@@ -15,11 +15,15 @@ use crate::{
 };
 
 #[inline(always)]
-pub(crate) fn unparsed(frame: &Frame, reason: Reason) {
+pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
         return;
     };
-    if let Some(cell) = interface.unparsed.get_mut(reason as usize) {
+    let cells = match verdict {
+        Verdict::Passed => &mut interface.unparsed_passed,
+        Verdict::Dropped => &mut interface.unparsed_dropped,
+    };
+    if let Some(cell) = cells.get_mut(reason as usize) {
         cell.add_packet(frame.len());
     }
 }

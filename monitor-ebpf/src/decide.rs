@@ -5,6 +5,7 @@ use monitor_common::{MatchSet, Reason};
 use crate::{
     frame::Frame,
     lookup::lookup,
+    maps::HAS_DROPS,
     parse::{Packet, parse},
     scope::applying,
 };
@@ -13,7 +14,7 @@ use crate::{
 pub(crate) enum Outcome {
     /// Neither this generation nor one before it decides.
     Undecided,
-    Unparsed(Reason),
+    Unparsed(Reason, Verdict),
     Unmatched(Packet),
     Matched(Packet, Matched, Verdict),
 }
@@ -37,7 +38,7 @@ pub(crate) enum Verdict {
 pub(crate) fn decide(frame: &Frame) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
-        Err(reason) => return Outcome::Unparsed(reason),
+        Err(reason) => return Outcome::Unparsed(reason, unparsed(reason)),
     };
     match lookup(&packet.destination) {
         Some((set_id, set)) => {
@@ -47,6 +48,17 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
             Outcome::Matched(packet, matched, verdict)
         }
         None => Outcome::Unmatched(packet),
+    }
+}
+
+/// A ruleset that drops anything also drops the unparsed frames that the kernel
+/// could still deliver: any of them may hide a destination that is to be dropped.
+#[inline(always)]
+fn unparsed(reason: Reason) -> Verdict {
+    if HAS_DROPS.load() != 0 && reason.deliverable() {
+        Verdict::Dropped
+    } else {
+        Verdict::Passed
     }
 }
 

@@ -22,8 +22,7 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
 use frame::Frame;
 
-/// Decides about one frame. Everything that is not dropped is passed on, also
-/// what could not be parsed.
+/// Decides about one frame. Every frame that is not dropped goes on to the kernel.
 #[xdp]
 #[expect(
     clippy::needless_pass_by_value,
@@ -36,9 +35,9 @@ fn monitor(ctx: XdpContext) -> u32 {
             account::undecided(&frame);
             Verdict::Passed
         }
-        Outcome::Unparsed(reason) => {
-            account::unparsed(&frame, reason);
-            Verdict::Passed
+        Outcome::Unparsed(reason, verdict) => {
+            account::unparsed(&frame, reason, verdict);
+            verdict
         }
         Outcome::Unmatched(packet) => {
             account::interface(&frame, packet.family(), Verdict::Passed);

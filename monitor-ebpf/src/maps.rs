@@ -113,6 +113,9 @@ pub(crate) static HAS_IPV4: Global<u32> = Global::new(0);
 pub(crate) static HAS_IPV6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
+pub(crate) static HAS_DROPS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
 pub(crate) static SKIP_V4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]

@@ -1,4 +1,8 @@
 //! Frame → [`Packet`]: Ethernet, VLAN tags, PPPoE session, fixed IP header.
+//!
+//! The parser reads a frame as Linux does where the frame can reach an IP stack:
+//! what Linux ignores is ignored here. `Reason::deliverable` tells which of the
+//! frames that the parser gives up on Linux could still deliver.
 
 use monitor_common::Reason;
 
@@ -21,16 +25,26 @@ const VLAN_OLD_QINQ: u16 = 0x9100;
 const VLAN_OLD_QINQ_2: u16 = 0x9200;
 
 const VLAN_TAG: usize = 4;
-const MAX_VLAN_TAGS: usize = 4;
+/// Linux strips tags without a limit (`__netif_receive_skb_core`); the verifier
+/// needs a limit. Frames with more tags have the reason `vlan_depth`.
+const MAX_VLAN_TAGS: usize = 28;
 const _: () = assert!(ETHERNET_HEADER + MAX_VLAN_TAGS * VLAN_TAG <= LARGEST_OFFSET);
 
-// RFC 2516: version 1 and type 1 in one byte, code 0 for session data.
+// RFC 2516: version, type, code, session and length. Linux reads neither version,
+// type nor code of a session frame (`pppoe_rcv`), and trims the frame to the length.
 const PPPOE_HEADER: usize = 6;
-const PPPOE_VERSION_TYPE: u8 = 0x11;
-const PPPOE_CODE_SESSION: u8 = 0x00;
-// PPP protocol numbers (RFC 1332, RFC 5072).
+// PPP protocol numbers (IANA), and the forms in which PPP may carry IP packets
+// that this parser cannot read.
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
+/// TCP headers compressed and uncompressed (RFC 1144).
+const PPP_VJ_COMPRESSED: u16 = 0x002d;
+const PPP_VJ_UNCOMPRESSED: u16 = 0x002f;
+/// Fragments of PPP frames (RFC 1990).
+const PPP_MULTILINK: u16 = 0x003d;
+/// Compressed or encrypted PPP frames (RFC 1962).
+const PPP_COMPRESSED_IN_LINK: u16 = 0x00fb;
+const PPP_COMPRESSED: u16 = 0x00fd;
 
 /// What matching needs to know of a frame.
 pub(crate) struct Packet {
@@ -110,21 +124,57 @@ fn is_vlan_tag(ether_type: u16) -> bool {
 
 #[inline(always)]
 fn pppoe(frame: &Frame, offset: usize) -> Result<(Destination, usize), Reason> {
-    let Some(header) = frame.bytes::<PPPOE_HEADER>(offset) else {
+    let Some([first, second]) = frame.bytes(offset + PPPOE_HEADER) else {
         return Err(Reason::BadPppoe);
     };
-    if header[0] != PPPOE_VERSION_TYPE || header[1] != PPPOE_CODE_SESSION {
-        return Err(Reason::BadPppoe);
-    }
-    let Some(protocol) = frame.bytes::<2>(offset + PPPOE_HEADER) else {
-        return Err(Reason::BadPppoe);
+    // A protocol number ends with its first odd byte: where that is the first byte,
+    // the second is already payload (RFC 1661, section 6.5; `ppp_decompress_proto`).
+    let (protocol, width) = if first & 1 == 1 {
+        (u16::from(first), 1)
+    } else {
+        (u16::from_be_bytes([first, second]), 2)
     };
-    let offset = offset + PPPOE_HEADER + protocol.len();
-    match u16::from_be_bytes(protocol) {
-        PPP_IPV4 => Ok((ipv4(frame, offset)?, offset)),
-        PPP_IPV6 => Ok((ipv6(frame, offset)?, offset)),
+    let offset = offset + PPPOE_HEADER + width;
+    match protocol {
+        PPP_IPV4 => Ok((unaligned_ipv4(frame, offset)?, offset)),
+        PPP_IPV6 => Ok((unaligned_ipv6(frame, offset)?, offset)),
+        PPP_VJ_COMPRESSED
+        | PPP_VJ_UNCOMPRESSED
+        | PPP_MULTILINK
+        | PPP_COMPRESSED_IN_LINK
+        | PPP_COMPRESSED => Err(Reason::BadPppoe),
         _ => Err(Reason::NonIp),
     }
+}
+
+/// As [`ipv4`], where the header may begin at any offset.
+#[inline(always)]
+fn unaligned_ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
+    let Some(header) = frame.bytes::<20>(offset) else {
+        return Err(Reason::TruncatedIpv4);
+    };
+    if header[0] >> 4 != 4 || header[0] & 0x0f < 5 {
+        return Err(Reason::BadIpv4);
+    }
+    let destination = [header[16], header[17], header[18], header[19]];
+    Ok(Destination::Ipv4(u32::from_be_bytes(destination)))
+}
+
+/// As [`ipv6`], where the header may begin at any offset.
+#[inline(always)]
+fn unaligned_ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
+    let Some(header) = frame.bytes::<40>(offset) else {
+        return Err(Reason::TruncatedIpv6);
+    };
+    if header[0] >> 4 != 6 {
+        return Err(Reason::BadIpv6);
+    }
+    let half = |at: usize| {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&header[at..at + 8]);
+        u64::from_be_bytes(bytes)
+    };
+    Ok(Destination::Ipv6([half(24), half(32)]))
 }
 
 /// RFC 791. Options need not be there: only the destination is read.

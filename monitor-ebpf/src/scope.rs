@@ -13,7 +13,7 @@ use crate::{
         SERVICES, SOURCES_V4, SOURCES_V6,
     },
     parse::{Destination, Packet},
-    service::service_key,
+    service::{Service, service},
 };
 
 /// The four classes of a packet.
@@ -22,6 +22,8 @@ struct Classes {
     source: u32,
     service: u32,
     interface: u32,
+    /// The packet is for a service that cannot be read.
+    unreadable: bool,
 }
 
 /// A mask of the entries of `set` that apply to `packet`.
@@ -34,6 +36,9 @@ pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
         return mask;
     }
     let classes = classes(frame, packet, needs);
+    // A drop by service also stops a packet whose service cannot be read. An allow
+    // does not exempt such a packet, and a count does not count it.
+    let any_service = if classes.unreadable { set.drops } else { 0 };
     for index in 0..MAX_COVERING_POLICIES {
         if index >= LONGEST_SET.load() as usize || index >= set.len as usize {
             break;
@@ -41,20 +46,23 @@ pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
         let scope = set.entries[index].scope;
         // Without a branch on the outcome: the verifier would follow each
         // combination of outcomes by itself.
-        mask |= meets(&classes, scope) << index;
+        mask |= meets(&classes, scope, any_service >> index & 1) << index;
     }
     mask
 }
 
-/// 1 where the packet meets the scope.
+/// 1 where the packet meets the scope. The services of the scope are left out of
+/// the question where `any_service` is 1.
 #[inline(always)]
-fn meets(classes: &Classes, scope: u16) -> u32 {
+fn meets(classes: &Classes, scope: u16, any_service: u32) -> u32 {
     let mac = word(classes.mac, scope);
     let source = word(classes.source, scope);
     let service = word(classes.service, scope);
     let interface = word(classes.interface, scope);
     let within = mac.within | source.within | interface.within;
-    let except = mac.except | source.except | service.except | interface.except;
+    // All ones where `any_service` is 0.
+    let services = any_service.wrapping_sub(1);
+    let except = mac.except | source.except | service.except & services | interface.except;
     (within & !except) >> (scope % 32) & 1
 }
 
@@ -78,6 +86,7 @@ fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
         source: NO_CLASS,
         service: NO_SERVICE_CLASS.load(),
         interface: INTERFACE_CLASS.load(),
+        unreadable: false,
     };
     if needs & NEEDS_MAC != 0 {
         let [mac @ .., _, _] = frame.source_mac().to_ne_bytes();
@@ -87,9 +96,14 @@ fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
         classes.source = source_class(frame, packet).unwrap_or(NO_CLASS);
     }
     if needs & NEEDS_SERVICE != 0 {
-        let key = service_key(frame, packet);
-        if let Some(class) = key.and_then(|key| class(&SERVICES, key)) {
-            classes.service = class;
+        match service(frame, packet) {
+            Service::Known(key) => {
+                if let Some(class) = class(&SERVICES, key) {
+                    classes.service = class;
+                }
+            }
+            Service::Without => {}
+            Service::Unreadable => classes.unreadable = true,
         }
     }
     classes

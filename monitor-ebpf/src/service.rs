@@ -5,6 +5,7 @@ use monitor_common::SERVICE_KEY_BYTES;
 use crate::{
     frame::Frame,
     parse::{Destination, Packet},
+    verifier::byte_offset,
 };
 
 // Protocol numbers (IANA).
@@ -12,6 +13,7 @@ const ICMP: u8 = 1;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
+const ENCAPSULATED: u8 = 50;
 
 // IPv6 extension headers (IANA), and how their length is told.
 const HOP_BY_HOP: u8 = 0;
@@ -23,53 +25,91 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Extension headers that are walked; RFC 8200 recommends at most six.
-const MAX_EXTENSIONS: usize = 8;
+/// Extension headers that are walked. Linux has no limit (`ip6_protocol_deliver_rcu`),
+/// and the verifier needs a limit; RFC 8504 advises hosts to accept at most eight.
+const MAX_EXTENSIONS: usize = 16;
 
 const IPV6_HEADER: usize = 40;
 const FRAGMENT_HEADER: usize = 8;
 
-/// The key of the service of a packet; `None` where it cannot be read: a later
-/// fragment, a packet cut short, too many extension headers, another protocol.
+/// What a packet says about its service.
+#[derive(Clone, Copy)]
+pub(crate) enum Service {
+    /// Key in the trie of services: a zero byte, the protocol, the destination port.
+    Known([u8; SERVICE_KEY_BYTES]),
+    /// A later fragment, or a protocol without ports that no condition names.
+    Without,
+    /// The port is in this packet, or could be, and cannot be read.
+    Unreadable,
+}
+
+/// The service that a packet is for.
 #[inline(always)]
-pub(crate) fn service_key(frame: &Frame, packet: &Packet) -> Option<[u8; SERVICE_KEY_BYTES]> {
-    let (protocol, offset) = match packet.destination {
-        Destination::Ipv4(_) => ipv4(frame, packet.network)?,
-        Destination::Ipv6(_) => ipv6(frame, packet.network)?,
+pub(crate) fn service(frame: &Frame, packet: &Packet) -> Service {
+    // The verifier then examines the walk once, and not for each way to the header.
+    let network = byte_offset(packet.network, frame.source_mac());
+    let upper = match packet.destination {
+        Destination::Ipv4(_) => ipv4(frame, network),
+        Destination::Ipv6(_) => ipv6(frame, network),
+    };
+    let (protocol, offset) = match upper {
+        Upper::At(protocol, offset) => (protocol, offset),
+        Upper::LaterFragment => return Service::Without,
+        Upper::Unreadable => return Service::Unreadable,
     };
     match protocol {
-        TCP | UDP => {
-            // RFC 9293 and RFC 768: the destination port follows the source port.
-            let [high, low] = frame.bytes::<2>(offset + 2)?;
-            Some([0, protocol, high, low])
-        }
-        ICMP | ICMPV6 => Some([0, protocol, 0, 0]),
-        _ => None,
+        // RFC 9293 and RFC 768: the destination port follows the source port.
+        TCP | UDP => match frame.bytes::<2>(offset + 2) {
+            Some([high, low]) => Service::Known([0, protocol, high, low]),
+            None => Service::Unreadable,
+        },
+        ICMP | ICMPV6 => Service::Known([0, protocol, 0, 0]),
+        // IPsec hides the port, or what follows its header (RFC 4303, RFC 4302).
+        ENCAPSULATED | AUTHENTICATION => Service::Unreadable,
+        _ => Service::Without,
     }
 }
 
-/// Protocol, and where its header begins (RFC 791).
-#[inline(always)]
-fn ipv4(frame: &Frame, network: usize) -> Option<(u8, usize)> {
-    const FRAGMENT_OFFSET: u16 = 0x1fff;
-    let fixed = frame.bytes::<10>(network)?;
-    let header = usize::from(fixed[0] & 0x0f) * 4;
-    let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
-    (fragment & FRAGMENT_OFFSET == 0).then_some((fixed[9], network + header))
+/// The header behind the IP header and its extension headers.
+enum Upper {
+    /// Its protocol, and its offset in the frame, bytes.
+    At(u8, usize),
+    LaterFragment,
+    Unreadable,
 }
 
-/// The same behind extension headers (RFC 8200, section 4).
+/// RFC 791.
 #[inline(always)]
-fn ipv6(frame: &Frame, network: usize) -> Option<(u8, usize)> {
-    let mut next = frame.bytes::<8>(network)?[6];
+fn ipv4(frame: &Frame, network: usize) -> Upper {
+    const FRAGMENT_OFFSET: u16 = 0x1fff;
+    let Some(fixed) = frame.bytes::<10>(network) else {
+        return Upper::Unreadable;
+    };
+    let header = usize::from(fixed[0] & 0x0f) * 4;
+    let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
+    if fragment & FRAGMENT_OFFSET != 0 {
+        return Upper::LaterFragment;
+    }
+    Upper::At(fixed[9], network + header)
+}
+
+/// RFC 8200, section 4.
+#[inline(always)]
+fn ipv6(frame: &Frame, network: usize) -> Upper {
+    let Some(fixed) = frame.bytes::<8>(network) else {
+        return Upper::Unreadable;
+    };
+    let mut next = fixed[6];
     let mut offset = network + IPV6_HEADER;
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(next) {
-            return Some((next, offset));
+            return Upper::At(next, offset);
         }
-        let [following, length, high, low] = frame.bytes::<4>(offset)?;
+        let Some([following, length, high, low]) = frame.bytes::<4>(offset) else {
+            return Upper::Unreadable;
+        };
         offset += match next {
-            FRAGMENT if u16::from_be_bytes([high, low]) >> 3 != 0 => return None,
+            FRAGMENT if u16::from_be_bytes([high, low]) >> 3 != 0 => return Upper::LaterFragment,
             FRAGMENT => FRAGMENT_HEADER,
             // RFC 4302, section 2.2.
             AUTHENTICATION => (usize::from(length) + 2) * 4,
@@ -78,7 +118,10 @@ fn ipv6(frame: &Frame, network: usize) -> Option<(u8, usize)> {
         next = following;
     }
     // The last one may lead to a protocol as well.
-    (!is_extension(next)).then_some((next, offset))
+    if is_extension(next) {
+        return Upper::Unreadable;
+    }
+    Upper::At(next, offset)
 }
 
 #[inline(always)]

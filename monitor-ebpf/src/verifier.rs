@@ -20,7 +20,7 @@ pub(crate) fn masked<const MASK: u32>(mut value: u64) -> u64 {
 }
 
 /// The largest offset that [`any_offset`] is for.
-pub(crate) const LARGEST_OFFSET: usize = 30;
+pub(crate) const LARGEST_OFFSET: usize = 126;
 
 /// `offset`, two more than a multiple of four, of which the verifier then knows no
 /// more than that. It takes something that is unknown to it, of which a difference
@@ -39,6 +39,26 @@ pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
             unknown = in(reg) u64::from(unknown),
             offset = inout(reg) offset,
             multiple = const LARGEST_OFFSET - 2,
+            options(pure, nomem, nostack, preserves_flags)
+        );
+    }
+    offset
+}
+
+/// `offset`, at most 255, of which the verifier then knows no more than that.
+/// `unknown` is any number that the verifier does not know.
+#[inline(always)]
+pub(crate) fn byte_offset(mut offset: usize, unknown: u64) -> usize {
+    // SAFETY: only computes.
+    unsafe {
+        asm!(
+            "{difference} = {unknown}",
+            "{difference} -= {unknown}",
+            "{offset} += {difference}",
+            "{offset} &= 255",
+            difference = out(reg) _,
+            unknown = in(reg) unknown,
+            offset = inout(reg) offset,
             options(pure, nomem, nostack, preserves_flags)
         );
     }

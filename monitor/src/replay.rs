@@ -21,6 +21,8 @@ pub struct ReplayReport {
     parsed: u64,
     /// Every reason, zeros included.
     unparsed: BTreeMap<&'static str, u64>,
+    /// The dropped ones of `unparsed`; every reason, zeros included.
+    unparsed_dropped: BTreeMap<&'static str, u64>,
     /// Every policy, zeros included.
     policies: BTreeMap<PolicyName, PolicyTotals>,
     /// Every source MAC, with all its frames.
@@ -74,10 +76,8 @@ impl ReplayReport {
         Self {
             packets: 0,
             parsed: 0,
-            unparsed: Reason::ALL
-                .iter()
-                .map(|reason| (reason.name(), 0))
-                .collect(),
+            unparsed: no_frames(),
+            unparsed_dropped: no_frames(),
             policies: policies
                 .clone()
                 .map(|policy| (policy.name.clone(), totals(policy.action)))
@@ -107,7 +107,11 @@ impl ReplayReport {
             device.bytes += bytes;
         }
         match outcome {
-            FrameOutcome::Unparsed(reason) => *self.unparsed.entry(reason.name()).or_default() += 1,
+            FrameOutcome::Unparsed { reason, dropped } => {
+                *self.unparsed.entry(reason.name()).or_default() += 1;
+                let of_dropped = self.unparsed_dropped.entry(reason.name()).or_default();
+                *of_dropped += u64::from(*dropped);
+            }
             FrameOutcome::Parsed { matched, dropped } => {
                 self.parsed += 1;
                 for &index in matched {
@@ -139,10 +143,16 @@ impl ReplayReport {
         self.parsed
     }
 
-    /// Frames that passed unmatched, for every reason by its name.
+    /// Frames that the parser gave up on, for every reason by its name.
     #[must_use]
     pub fn unparsed(&self) -> &BTreeMap<&'static str, u64> {
         &self.unparsed
+    }
+
+    /// The part of [`unparsed`](Self::unparsed) that was dropped.
+    #[must_use]
+    pub fn unparsed_dropped(&self) -> &BTreeMap<&'static str, u64> {
+        &self.unparsed_dropped
     }
 
     /// Every policy of the ruleset.
@@ -175,7 +185,11 @@ impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} packets, {} parsed", self.packets, self.parsed)?;
         for (reason, packets) in self.unparsed.iter().filter(|&(_, &packets)| packets > 0) {
-            writeln!(f, "{packets} not parsed: {reason}")?;
+            let dropped = match self.unparsed_dropped[reason] {
+                0 => String::new(),
+                dropped => format!(", {dropped} dropped"),
+            };
+            writeln!(f, "{packets} not parsed: {reason}{dropped}")?;
         }
         if !self.policies.is_empty() {
             writeln!(f, "\n{}", self.policy_table().trim_fmt())?;
@@ -218,6 +232,14 @@ impl ReplayReport {
         }
         table
     }
+}
+
+/// Zero for every reason.
+fn no_frames() -> BTreeMap<&'static str, u64> {
+    Reason::ALL
+        .iter()
+        .map(|reason| (reason.name(), 0))
+        .collect()
 }
 
 /// An empty table whose columns from `first_number` on hold numbers.
@@ -265,23 +287,32 @@ mod tests {
         }
     }
 
+    fn unparsed(reason: Reason, dropped: bool) -> FrameOutcome {
+        FrameOutcome::Unparsed { reason, dropped }
+    }
+
     fn report() -> ReplayReport {
         let mut report = ReplayReport::new(&ruleset());
         report.record(Some(PHONE), 100, &parsed(&[0, 1], true));
         report.record(Some(PHONE), 1500, &parsed(&[0], false));
-        report.record(Some(PHONE), 42, &FrameOutcome::Unparsed(Reason::NonIp));
+        report.record(Some(PHONE), 42, &unparsed(Reason::NonIp, false));
+        report.record(Some(PHONE), 146, &unparsed(Reason::VlanDepth, true));
         report.record(Some(LAPTOP), u32::MAX, &parsed(&[], false));
-        report.record(None, 8, &FrameOutcome::Unparsed(Reason::TruncatedEthernet));
+        report.record(None, 8, &unparsed(Reason::TruncatedEthernet, false));
         report
     }
 
     #[test]
     fn serialises_to_the_documented_schema() {
         let expected = json!({
-            "packets": 5,
+            "packets": 6,
             "parsed": 3,
             "unparsed": {
-                "non_ip": 1, "truncated_ethernet": 1, "vlan_depth": 0, "truncated_vlan": 0, "bad_pppoe": 0,
+                "non_ip": 1, "truncated_ethernet": 1, "vlan_depth": 1, "truncated_vlan": 0, "bad_pppoe": 0,
+                "truncated_ipv4": 0, "bad_ipv4": 0, "truncated_ipv6": 0, "bad_ipv6": 0
+            },
+            "unparsed_dropped": {
+                "non_ip": 0, "truncated_ethernet": 0, "vlan_depth": 1, "truncated_vlan": 0, "bad_pppoe": 0,
                 "truncated_ipv4": 0, "bad_ipv4": 0, "truncated_ipv6": 0, "bad_ipv6": 0
             },
             "policies": {
@@ -291,7 +322,7 @@ mod tests {
             },
             "devices": {
                 "02:00:00:00:00:01": {"packets": 1, "bytes": 4_294_967_295_u64, "policies": {}},
-                "64:cc:2e:11:22:33": {"packets": 3, "bytes": 1642, "policies": {
+                "64:cc:2e:11:22:33": {"packets": 4, "bytes": 1788, "policies": {
                     "a-count": {"packets": 2, "bytes": 1600, "dropped": 1},
                     "b-drop": {"packets": 1, "bytes": 100, "dropped": 1}
                 }}
@@ -320,9 +351,10 @@ mod tests {
     #[test]
     fn the_table_is_sorted_and_complete() {
         let expected = "\
-5 packets, 3 parsed
+6 packets, 3 parsed
 1 not parsed: non_ip
 1 not parsed: truncated_ethernet
+1 not parsed: vlan_depth, 1 dropped
 
  Policy   Action  Packets  Bytes  Dropped
  a-count  count         2   1600        1
@@ -331,7 +363,7 @@ mod tests {
 
  Device             Policy        Packets       Bytes  Dropped
  02:00:00:00:00:01  (all frames)        1  4294967295
- 64:cc:2e:11:22:33  (all frames)        3        1642
+ 64:cc:2e:11:22:33  (all frames)        4        1788
                     a-count             2        1600        1
                     b-drop              1         100        1
 ";

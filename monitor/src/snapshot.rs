@@ -42,6 +42,21 @@ pub struct Verdicts {
     pub dropped: Count,
 }
 
+impl Verdicts {
+    /// Packets of both verdicts.
+    #[must_use]
+    pub const fn packets(&self) -> u64 {
+        self.passed.packets + self.dropped.packets
+    }
+}
+
+impl std::ops::AddAssign for Verdicts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.dropped += other.dropped;
+    }
+}
+
 /// The whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
@@ -108,9 +123,9 @@ pub struct InterfaceSnapshot {
     pub ipv4: Verdicts,
     /// IPv6 packets by verdict.
     pub ipv6: Verdicts,
-    /// Frames that passed unmatched, by reason, in a fixed order, zeros included.
+    /// Frames that the parser gave up on, by reason, in a fixed order, zeros included.
     #[serde(with = "by_reason")]
-    pub unparsed: Vec<(String, Count)>,
+    pub unparsed: Vec<(String, Verdicts)>,
     /// Frames that passed without being looked at: what was in force was not
     /// confirmed in time, and there was nothing before it.
     pub undecided: Count,
@@ -118,6 +133,18 @@ pub struct InterfaceSnapshot {
     /// read its log fast enough.
     #[serde(default)]
     pub unlogged: u64,
+}
+
+impl InterfaceSnapshot {
+    /// Frames that the parser gave up on, over all reasons.
+    #[must_use]
+    pub fn unparsed_sum(&self) -> Verdicts {
+        let mut sum = Verdicts::default();
+        for (_, verdicts) in &self.unparsed {
+            sum += *verdicts;
+        }
+        sum
+    }
 }
 
 /// One policy.
@@ -279,10 +306,10 @@ mod by_reason {
         de::{MapAccess, Visitor},
     };
 
-    use super::Count;
+    use super::Verdicts;
 
     pub(super) fn serialize<S: Serializer>(
-        counts: &[(String, Count)],
+        counts: &[(String, Verdicts)],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_map(counts.iter().map(|(reason, count)| (reason, count)))
@@ -290,14 +317,14 @@ mod by_reason {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Vec<(String, Count)>, D::Error> {
+    ) -> Result<Vec<(String, Verdicts)>, D::Error> {
         deserializer.deserialize_map(Pairs)
     }
 
     struct Pairs;
 
     impl<'de> Visitor<'de> for Pairs {
-        type Value = Vec<(String, Count)>;
+        type Value = Vec<(String, Verdicts)>;
 
         fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
             formatter.write_str("a map of counts by reason")

@@ -509,7 +509,8 @@ fn cells(interface: &Value) -> u64 {
         ["passed", "dropped"].map(|verdict| &interface[family][verdict]["packets"])
     });
     let unparsed = interface["unparsed"].as_object().unwrap().values();
-    let unparsed = unparsed.map(|count| &count["packets"]);
+    let unparsed =
+        unparsed.flat_map(|of| ["passed", "dropped"].map(|verdict| &of[verdict]["packets"]));
     let undecided = &interface["undecided"]["packets"];
     let all = families.chain(unparsed).chain([undecided]);
     all.map(|count| count.as_u64().unwrap()).sum()

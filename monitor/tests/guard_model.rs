@@ -163,6 +163,7 @@ fn expected(policies: &[Policy]) -> BTreeSet<Refused> {
                     sender,
                     destination,
                     service,
+                    unreadable: false,
                 };
                 let risks = risks(&packet, interface);
                 if risks.is_empty() {

@@ -48,7 +48,7 @@ fn every_beginning_and_every_turned_bit() {
         }
         pair.check_cells();
     }
-    // One turned bit does not make five tags.
+    // One turned bit does not make 29 tags.
     seen.print_and_check(Reason::ALL.len() - 1);
 }
 
@@ -74,7 +74,8 @@ fn damaged_real_frames() {
 /// What became of the frames.
 #[derive(Default)]
 struct Seen {
-    unparsed: BTreeMap<Reason, u64>,
+    /// By reason, and whether it was dropped.
+    unparsed: BTreeMap<(Reason, bool), u64>,
     /// By how many policies matched, and whether it was dropped.
     parsed: BTreeMap<(usize, bool), u64>,
 }
@@ -82,7 +83,9 @@ struct Seen {
 impl Seen {
     fn add(&mut self, outcome: &FrameOutcome) {
         let count = match outcome {
-            FrameOutcome::Unparsed(reason) => self.unparsed.entry(*reason).or_default(),
+            FrameOutcome::Unparsed { reason, dropped } => {
+                self.unparsed.entry((*reason, *dropped)).or_default()
+            }
             FrameOutcome::Parsed { matched, dropped } => {
                 self.parsed.entry((matched.len(), *dropped)).or_default()
             }
@@ -92,7 +95,7 @@ impl Seen {
 
     /// Damage that sends every frame the same way would show nothing.
     fn print_and_check(&self, reasons: usize) {
-        println!("not parsed: {:?}", self.unparsed);
+        println!("not parsed (reason, dropped): {:?}", self.unparsed);
         println!("parsed (policies that matched, dropped): {:?}", self.parsed);
         let executions: u64 = self.unparsed.values().chain(self.parsed.values()).sum();
         println!("executions: {executions}");

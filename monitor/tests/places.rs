@@ -158,7 +158,7 @@ fn the_status_tells_the_port_that_was_chosen_and_nothing_that_nobody_knows() {
         .expect("metrics are served there");
     assert_eq!(status["reload"]["success"], true);
     let reasons = &status["interfaces"][0]["unparsed"];
-    assert!(reasons["non_ip"]["packets"].is_u64(), "{reasons}");
+    assert!(reasons["non_ip"]["passed"]["packets"].is_u64(), "{reasons}");
     daemon.kill();
     let status = lab.status();
     assert_eq!(status["reload"], Value::Null);

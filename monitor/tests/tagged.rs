@@ -162,12 +162,13 @@ fn by_destination() -> Vec<Vec<u8>> {
     frames
 }
 
-/// No tag, one to five of each kind, and mixed ones.
+/// No tag, one to five of each kind, mixed ones, and more than the parser skips.
 fn stacks() -> Vec<Vec<u16>> {
     let mut stacks = vec![
         vec![],
         vec![0x88a8, 0x8100],
         vec![0x9100, 0x9200, 0x88a8, 0x8100],
+        vec![0x8100; 29],
     ];
     for tpid in TPIDS {
         stacks.extend((1..=5).map(|depth| vec![tpid; depth]));
@@ -204,6 +205,10 @@ fn damaged() -> Vec<Vec<u8>> {
         }
         frames.push(to(destination).pppoe_with(0x21, 0).build());
         frames.push(to(destination).tags(&[0x8100]).pppoe_with(0x11, 9).build());
+        // PPP multilink.
+        let mut multilink = to(destination).pppoe().build();
+        multilink[ETHERNET_HEADER + 7] = 0x3d;
+        frames.push(multilink);
     }
     frames
 }
@@ -273,7 +278,15 @@ fn covers_every_cell(cells: &Cells) {
     let reasons = Reason::ALL
         .into_iter()
         .filter(|reason| *reason != Reason::TruncatedEthernet);
-    expected.extend(reasons.map(|reason| (Verdict::Passed, Family::Other(reason))));
+    expected.extend(reasons.map(|reason| {
+        let dropped = [Reason::VlanDepth, Reason::BadPppoe].contains(&reason);
+        let verdict = if dropped {
+            Verdict::Dropped
+        } else {
+            Verdict::Passed
+        };
+        (verdict, Family::Other(reason))
+    }));
     expected.sort_unstable();
     assert_eq!(kinds, expected);
 }
@@ -305,14 +318,13 @@ fn add_interface(cells: &mut Cells, interface: &InterfaceSnapshot) {
     assert_eq!(interface.unparsed.len(), Reason::ALL.len());
     for reason in Reason::ALL {
         let mut of_reason = interface.unparsed.iter();
-        let (_, count) = of_reason
+        let (_, verdicts) = of_reason
             .find(|(name, _)| name == reason.name())
             .expect("every reason is listed");
-        insert(
-            &mut cells.interfaces,
-            of(Verdict::Passed, Family::Other(reason)),
-            *count,
-        );
+        for (verdict, count) in split(*verdicts) {
+            let key = of(verdict, Family::Other(reason));
+            insert(&mut cells.interfaces, key, count);
+        }
     }
 }
 

@@ -119,7 +119,8 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
         "passed v6",
         "dropped v4",
         "dropped v6",
-        "unparsed",
+        "unparsed passed",
+        "unparsed dropped",
     ]);
     for interface in &snapshot.interfaces {
         rows.add_row(interface_row(interface));
@@ -136,26 +137,25 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
         let reasons: Vec<_> = interface
             .unparsed
             .iter()
-            .filter(|(_, count)| count.packets > 0)
-            .map(|(reason, count)| format!("{reason} {}", count.packets))
+            .filter(|(_, verdicts)| verdicts.packets() > 0)
+            .map(|(reason, verdicts)| {
+                let (passed, dropped) = (verdicts.passed.packets, verdicts.dropped.packets);
+                format!("{reason} {passed} passed, {dropped} dropped")
+            })
             .collect();
         if !reasons.is_empty() {
             let _ = writeln!(
                 text,
                 "unparsed on {}: {}",
                 interface.name,
-                reasons.join(", ")
+                reasons.join("; ")
             );
         }
     }
 }
 
-fn interface_row(interface: &InterfaceSnapshot) -> [String; 8] {
-    let unparsed: u64 = interface
-        .unparsed
-        .iter()
-        .map(|(_, count)| count.packets)
-        .sum();
+fn interface_row(interface: &InterfaceSnapshot) -> [String; 9] {
+    let unparsed = interface.unparsed_sum();
     [
         interface.name.clone(),
         interface
@@ -169,7 +169,8 @@ fn interface_row(interface: &InterfaceSnapshot) -> [String; 8] {
         interface.ipv6.passed.packets.to_string(),
         interface.ipv4.dropped.packets.to_string(),
         interface.ipv6.dropped.packets.to_string(),
-        unparsed.to_string(),
+        unparsed.passed.packets.to_string(),
+        unparsed.dropped.packets.to_string(),
     ]
 }
 

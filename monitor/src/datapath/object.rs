@@ -91,6 +91,7 @@ pub(super) struct Constants {
     pub(super) interface_slot: u32,
     pub(super) has_ipv4: bool,
     pub(super) has_ipv6: bool,
+    pub(super) has_drops: bool,
     pub(super) ipv4: Root,
     pub(super) ipv6: Root,
     pub(super) longest_set: u32,
@@ -128,6 +129,7 @@ pub(super) fn load_program(
 ) -> Result<Ebpf, Error> {
     require_kernel()?;
     let (has_ipv4, has_ipv6) = (u32::from(constants.has_ipv4), u32::from(constants.has_ipv6));
+    let has_drops = u32::from(constants.has_drops);
     let low_ipv6 = u32::from(constants.ipv6.low);
     let log_packets = u32::from(constants.log_packets);
     let mut loader = EbpfLoader::new();
@@ -135,6 +137,7 @@ pub(super) fn load_program(
         .override_global(global::INTERFACE_SLOT, &constants.interface_slot, true)
         .override_global(global::HAS_IPV4, &has_ipv4, true)
         .override_global(global::HAS_IPV6, &has_ipv6, true)
+        .override_global(global::HAS_DROPS, &has_drops, true)
         .override_global(global::SKIP_V4, &constants.ipv4.skip, true)
         .override_global(global::COMMON_V4, &constants.ipv4.common, true)
         .override_global(global::OUTSIDE_V4, &constants.ipv4.outside, true)

@@ -189,6 +189,13 @@ fn interface(
     in_force: Option<&InForce>,
     counters: &InterfaceCounters,
 ) -> InterfaceSnapshot {
+    let unparsed = |reason: Reason| {
+        let verdicts = Verdicts {
+            passed: counters.unparsed_passed[reason as usize].into(),
+            dropped: counters.unparsed_dropped[reason as usize].into(),
+        };
+        (reason.name().to_owned(), verdicts)
+    };
     InterfaceSnapshot {
         name: slot.name,
         mode: slot.mode.filter(|_| in_force.is_some()),
@@ -201,11 +208,7 @@ fn interface(
             passed: counters.passed_ipv6.into(),
             dropped: counters.dropped_ipv6.into(),
         },
-        unparsed: Reason::ALL
-            .into_iter()
-            .zip(counters.unparsed)
-            .map(|(reason, count)| (reason.name().to_owned(), count.into()))
-            .collect(),
+        unparsed: Reason::ALL.into_iter().map(unparsed).collect(),
         undecided: counters.undecided.into(),
         unlogged: counters.unlogged,
     }

@@ -7,7 +7,7 @@ use aya::{
     Ebpf,
     programs::{TestRun as _, TestRunOptions},
 };
-use monitor_common::{DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason};
+use monitor_common::{Count, DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason};
 
 use super::{
     Error,
@@ -30,8 +30,13 @@ const INTERFACE_SLOT: u32 = 0;
 /// What became of one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameOutcome {
-    /// It passed without being matched.
-    Unparsed(Reason),
+    /// The parser gave up on it.
+    Unparsed {
+        /// Why.
+        reason: Reason,
+        /// The verdict.
+        dropped: bool,
+    },
     /// Its destination was looked up.
     Parsed {
         /// Every policy that matched, each once.
@@ -93,7 +98,10 @@ impl Sandbox {
     pub fn run(&mut self, frame: &[u8]) -> Result<FrameOutcome, Error> {
         if frame.len() < SHORTEST {
             // The kernel refuses to run these; the program would say the same.
-            return Ok(FrameOutcome::Unparsed(Reason::TruncatedEthernet));
+            return Ok(FrameOutcome::Unparsed {
+                reason: Reason::TruncatedEthernet,
+                dropped: false,
+            });
         }
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame[..frame.len().min(LONGEST)]);
@@ -108,12 +116,13 @@ impl Sandbox {
         let before = self.interface;
         self.interface = self.state.interface_counters(INTERFACE_SLOT)?;
         let after = &self.interface;
-        for (reason, (before, after)) in Reason::ALL
-            .into_iter()
-            .zip(before.unparsed.iter().zip(&after.unparsed))
-        {
-            if before != after {
-                return Ok(FrameOutcome::Unparsed(reason));
+        for reason in Reason::ALL {
+            let changed = |cells: fn(&InterfaceCounters) -> &[Count; Reason::ALL.len()]| {
+                cells(&before)[reason as usize] != cells(after)[reason as usize]
+            };
+            let dropped = changed(|counters| &counters.unparsed_dropped);
+            if dropped || changed(|counters| &counters.unparsed_passed) {
+                return Ok(FrameOutcome::Unparsed { reason, dropped });
             }
         }
         let dropped =

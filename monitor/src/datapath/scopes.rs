@@ -83,6 +83,7 @@ pub(super) fn constants(
         interface_slot: slot,
         has_ipv4: !ruleset.ipv4.is_empty(),
         has_ipv6: !ruleset.ipv6.is_empty(),
+        has_drops: has_drops(ruleset),
         ipv4: root(&tries.ipv4),
         ipv6: root(&tries.ipv6),
         longest_set: longest_set(ruleset),
@@ -97,6 +98,12 @@ pub(super) fn constants(
         deadline: 0,
         log_packets,
     }
+}
+
+/// True where a policy that drops covers an address.
+fn has_drops(ruleset: &Ruleset) -> bool {
+    let mut policies = ruleset.match_sets.iter().flatten();
+    policies.any(|index| ruleset.policies[usize::from(*index)].action == Action::Drop)
 }
 
 fn longest_set(ruleset: &Ruleset) -> u32 {

@@ -198,7 +198,9 @@ impl State {
             total.passed_ipv6 += cpu.passed_ipv6;
             total.dropped_ipv4 += cpu.dropped_ipv4;
             total.dropped_ipv6 += cpu.dropped_ipv6;
-            for (total, cpu) in total.unparsed.iter_mut().zip(cpu.unparsed) {
+            let passed = total.unparsed_passed.iter_mut().zip(cpu.unparsed_passed);
+            let dropped = total.unparsed_dropped.iter_mut().zip(cpu.unparsed_dropped);
+            for (total, cpu) in passed.chain(dropped) {
                 *total += cpu;
             }
             total.undecided += cpu.undecided;

@@ -77,7 +77,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Markup {
             @if interfaces.is_empty() {
                 p.soft { "No interface has been filtered yet." }
             } @else {
-                (table(&["Interface", "Filter", "IPv4 passed", "IPv4 dropped", "IPv6 passed", "IPv6 dropped", "Unparsed, passed"], 2, &html! {
+                (table(&["Interface", "Filter", "IPv4 passed", "IPv4 dropped", "IPv6 passed", "IPv6 dropped", "Unparsed, passed", "Unparsed, dropped"], 2, &html! {
                     @for interface in interfaces { (interface_row(interface)) }
                 }))
             }
@@ -104,21 +104,23 @@ fn interface_row(interface: &InterfaceSnapshot) -> Markup {
             }
             (count(interface.ipv4.passed)) (count(interface.ipv4.dropped))
             (count(interface.ipv6.passed)) (count(interface.ipv6.dropped))
-            (unparsed(&interface.unparsed))
+            (unparsed(&interface.unparsed, |verdicts| verdicts.passed))
+            (unparsed(&interface.unparsed, |verdicts| verdicts.dropped))
         }
     }
 }
 
-fn unparsed(reasons: &[(String, Count)]) -> Markup {
-    let mut sum = Count::default();
-    for (_, count) in reasons {
-        sum += *count;
-    }
+/// A cell with the frames of one verdict that the parser gave up on, and why.
+fn unparsed(reasons: &[(String, Verdicts)], of: impl Fn(&Verdicts) -> Count) -> Markup {
+    let counts = reasons
+        .iter()
+        .map(|(reason, verdicts)| (reason, of(verdicts).packets));
+    let sum: u64 = counts.clone().map(|(_, packets)| packets).sum();
     html! {
-        td.number.zero[sum.packets == 0] {
-            (thousands(sum.packets))
-            @for (reason, count) in reasons.iter().filter(|(_, count)| count.packets > 0) {
-                small { (reason) " " (thousands(count.packets)) }
+        td.number.zero[sum == 0] {
+            (thousands(sum))
+            @for (reason, packets) in counts.filter(|(_, packets)| *packets > 0) {
+                small { (reason) " " (thousands(packets)) }
             }
         }
     }
@@ -214,19 +216,10 @@ fn devices(snapshot: &Snapshot, labels: &DeviceLabels) -> Markup {
 }
 
 fn packets_seen(interfaces: &[InterfaceSnapshot]) -> u64 {
-    let packets = |verdicts: &Verdicts| verdicts.passed.packets + verdicts.dropped.packets;
-    interfaces
-        .iter()
-        .map(|i| {
-            packets(&i.ipv4)
-                + packets(&i.ipv6)
-                + i.unparsed
-                    .iter()
-                    .map(|(_, count)| count.packets)
-                    .sum::<u64>()
-                + i.undecided.packets
-        })
-        .sum()
+    let seen = |i: &InterfaceSnapshot| {
+        i.ipv4.packets() + i.ipv6.packets() + i.unparsed_sum().packets() + i.undecided.packets
+    };
+    interfaces.iter().map(seen).sum()
 }
 
 fn device_rows(policy: &PolicySnapshot, labels: &DeviceLabels) -> Markup {

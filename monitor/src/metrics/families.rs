@@ -44,7 +44,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
     let mut families = Vec::from(packets_and_bytes(
         "monitor_interface",
         "Packets that the filter saw on the interface, by verdict and family; in generic mode a GRO aggregate is one packet. \
-         Family other: frames that passed unmatched, see monitor_unparsed_packets, or undecided, see monitor_lost.",
+         Family other: frames that the parser gave up on, see monitor_unparsed_packets, or undecided, see monitor_lost.",
         "Bytes of the packets that the filter saw on the interface, layer 2 included, by verdict and family.",
         &interfaces
             .iter()
@@ -67,17 +67,15 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
 }
 
 fn interface_counts(interface: &InterfaceSnapshot) -> Vec<(Labels, Count)> {
-    let mut other = interface.undecided;
-    for (_, count) in &interface.unparsed {
-        other += *count;
-    }
-    // Only what was matched can be dropped: there is no dropped/other.
+    let mut other = interface.unparsed_sum();
+    other.passed += interface.undecided;
     [
         ("passed", "ipv4", interface.ipv4.passed),
         ("passed", "ipv6", interface.ipv6.passed),
-        ("passed", "other", other),
+        ("passed", "other", other.passed),
         ("dropped", "ipv4", interface.ipv4.dropped),
         ("dropped", "ipv6", interface.ipv6.dropped),
+        ("dropped", "other", other.dropped),
     ]
     .map(|(verdict, family, count)| {
         let labels = vec![
@@ -94,14 +92,15 @@ fn unparsed(interfaces: &[InterfaceSnapshot]) -> Family {
     let samples = interfaces
         .iter()
         .flat_map(|i| i.unparsed.iter().map(move |unparsed| (i, unparsed)))
-        .map(|(i, (reason, count))| {
+        .map(|(i, (reason, verdicts))| {
             let labels = vec![("interface", i.name.clone()), ("reason", reason.clone())];
-            (labels, count.packets)
+            (labels, verdicts.packets())
         })
         .collect();
     Family {
         name: "monitor_unparsed",
-        help: "Frames that passed unmatched because no IP header could be read, each under one reason.",
+        help: "Frames in which the parser found no IP header, each under one reason. \
+               Where the ruleset drops anything, frames that the kernel could still deliver are dropped.",
         unit: Some(packets()),
         kind: Kind::Counter,
         samples,

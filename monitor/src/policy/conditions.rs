@@ -116,15 +116,15 @@ pub(super) fn note_fragments(policies: &[Policy], out: &mut Diagnostics) {
 const fn fragments(action: Action) -> (&'static str, &'static str) {
     match action {
         Action::Drop => (
-            "a drop of services stops first fragments only: later fragments have no port",
-            "nothing to mend where the first fragment is what makes a datagram of use",
+            "a drop of services stops first fragments and packets that hide their port (IPsec too), not later fragments",
+            "this needs no fix: without its first fragment a datagram is never put together",
         ),
         Action::Allow => (
-            "an allow of services does not save later fragments from a wider drop: they have no port",
+            "an allow of services does not save later fragments, or packets that hide their port, from a wider drop",
             "where that matters, allow all services, or leave the address out of the drop with `except`",
         ),
         Action::Count => (
-            "services are counted without later fragments, which have no port",
+            "services are counted without later fragments and packets that hide their port",
             "count all services where every packet has to be in the count",
         ),
     }

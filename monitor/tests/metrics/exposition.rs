@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use crate::{
     series::{Labels, encoded, key, labels, parse, sum},
-    snapshots::{PHONE, TELEVISION, gateway, named, packets},
+    snapshots::{PHONE, TELEVISION, gateway, named, packets, verdicts},
 };
 
 #[test]
@@ -207,15 +207,20 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn other_frames_are_the_unparsed_ones(counts in prop::collection::vec(0..1_000_000_u64, 0..9)) {
+    fn other_frames_are_the_unparsed_ones(counts in prop::collection::vec((0..1_000_000_u64, 0..1_000_000_u64), 0..9)) {
         let mut snapshot = gateway();
-        let total: u64 = counts.iter().sum();
-        snapshot.interfaces[0].unparsed = counts.iter().enumerate().map(|(i, n)| (format!("r{i}"), packets(*n))).collect();
+        let [passed, dropped] = [0, 1].map(|verdict| {
+            let each = counts.iter().map(|(passed, dropped)| [passed, dropped][verdict]);
+            i64::try_from(each.sum::<u64>()).unwrap()
+        });
+        let reasons = counts.iter().enumerate();
+        snapshot.interfaces[0].unparsed = reasons.map(|(i, (p, d))| (format!("r{i}"), verdicts(*p, *d))).collect();
         let series = parse(&encoded(&snapshot, &mut labels(4)));
-        let other = [("interface", "br-lan"), ("family", "other")];
-        let total = i64::try_from(total).unwrap();
-        prop_assert_eq!(sum(&series, "monitor_interface_packets", &other), total);
-        prop_assert_eq!(sum(&series, "monitor_interface_bytes", &other), total * 100);
-        prop_assert_eq!(sum(&series, "monitor_unparsed_packets", &[("interface", "br-lan")]), total);
+        for (verdict, packets) in [("passed", passed), ("dropped", dropped)] {
+            let other = [("interface", "br-lan"), ("family", "other"), ("verdict", verdict)];
+            prop_assert_eq!(sum(&series, "monitor_interface_packets", &other), packets);
+            prop_assert_eq!(sum(&series, "monitor_interface_bytes", &other), packets * 100);
+        }
+        prop_assert_eq!(sum(&series, "monitor_unparsed_packets", &[("interface", "br-lan")]), passed + dropped);
     }
 }

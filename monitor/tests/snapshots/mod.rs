@@ -94,8 +94,8 @@ fn interface(
         ipv4,
         ipv6: verdicts(40, 2),
         unparsed: vec![
-            ("non_ip".to_owned(), packets(9)),
-            ("bad_ipv4".to_owned(), packets(1)),
+            ("non_ip".to_owned(), verdicts(9, 0)),
+            ("bad_ipv4".to_owned(), verdicts(1, 0)),
         ],
         undecided: packets(0),
         unlogged: 3,

@@ -90,7 +90,12 @@ fn write(frame: &mut [u8], at: usize, bytes: &[u8]) {
 
 /// Some, and sometimes more than are read; perhaps inside a session.
 fn put_tags(random: &mut StdRng, frame: &mut Vec<u8>) {
-    for _ in 0..random.random_range(1..=6) {
+    let depth = if random.random_bool(0.1) {
+        random.random_range(27..=40)
+    } else {
+        random.random_range(1..=6)
+    };
+    for _ in 0..depth {
         let tpid = TPIDS.choose(random).unwrap().to_be_bytes();
         let [high, low] = random.random::<u16>().to_be_bytes();
         insert(frame, ETHER_TYPE, &[tpid[0], tpid[1], high, low]);

@@ -369,16 +369,20 @@ fn port(random: &mut StdRng) -> u16 {
 
 fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
     if random.random_bool(0.5) {
-        let tags: Vec<u16> = (0..random.random_range(1..=6))
-            .map(|_| *TPIDS.choose(random).unwrap())
-            .collect();
+        // Some are deeper than the parser goes.
+        let depth = if random.random_bool(0.1) {
+            random.random_range(27..=40)
+        } else {
+            random.random_range(1..=6)
+        };
+        let tags: Vec<u16> = (0..depth).map(|_| *TPIDS.choose(random).unwrap()).collect();
         packet = packet.tags(&tags);
     }
     if random.random_bool(0.2) {
         packet = packet.pppoe();
     }
     if random.random_bool(0.3) {
-        let most = if random.random_bool(0.2) { 10 } else { 4 };
+        let most = if random.random_bool(0.2) { 20 } else { 4 };
         let extensions: Vec<u8> = (0..random.random_range(1..=most))
             .map(|_| *EXTENSIONS.choose(random).unwrap())
             .collect();

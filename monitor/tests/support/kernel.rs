@@ -149,7 +149,10 @@ impl Pair {
     /// The model's answer in the kernel's words.
     fn expected(&self, outcome: &Outcome) -> FrameOutcome {
         match outcome {
-            Outcome::Unparsed(reason) => FrameOutcome::Unparsed(*reason),
+            Outcome::Unparsed(reason, verdict) => FrameOutcome::Unparsed {
+                reason: *reason,
+                dropped: *verdict == Verdict::Dropped,
+            },
             Outcome::Parsed {
                 matched, verdict, ..
             } => {
@@ -190,8 +193,11 @@ impl Pair {
         add(Verdict::Passed, Family::Ipv6, interface.passed_ipv6);
         add(Verdict::Dropped, Family::Ipv4, interface.dropped_ipv4);
         add(Verdict::Dropped, Family::Ipv6, interface.dropped_ipv6);
-        for (reason, count) in Reason::ALL.into_iter().zip(interface.unparsed) {
-            add(Verdict::Passed, Family::Other(reason), count);
+        for reason in Reason::ALL {
+            let passed = interface.unparsed_passed[reason as usize];
+            add(Verdict::Passed, Family::Other(reason), passed);
+            let dropped = interface.unparsed_dropped[reason as usize];
+            add(Verdict::Dropped, Family::Other(reason), dropped);
         }
         for (policy, counters) in self.ruleset.policies.iter().zip(&counters.policies) {
             let name = policy.name.as_str().to_owned();

@@ -50,6 +50,8 @@ pub(crate) struct Packet {
     pub(crate) destination: IpAddr,
     /// Protocol and destination port, where they can be read.
     pub(crate) service: Option<(u8, u16)>,
+    /// The packet is no later fragment, and its port cannot be read.
+    pub(crate) unreadable: bool,
 }
 
 /// What the kernel does with a packet.
@@ -62,7 +64,7 @@ pub(crate) enum Verdict {
 /// What becomes of a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Unparsed(Reason),
+    Unparsed(Reason, Verdict),
     Parsed {
         packet: Packet,
         /// Indices into the list of policies, ascending.
@@ -122,6 +124,19 @@ impl FromStr for Block {
 }
 
 impl Entry {
+    /// Whether any address is in the block and in no hole, nor in one of `more`.
+    fn holds_any(&self, more: &[Block]) -> bool {
+        let holes = self.except.iter().chain(more);
+        let behind = holes.clone().map(|hole| {
+            let last = number(hole.last());
+            address(hole.address.is_ipv4(), last.wrapping_add(1))
+        });
+        let mut candidates = behind.chain([self.block.first()]);
+        candidates.any(|address| {
+            self.block.contains(address) && !holes.clone().any(|hole| hole.contains(address))
+        })
+    }
+
     fn contains(&self, address: IpAddr) -> bool {
         let in_hole = self.except.iter().any(|hole| hole.contains(address));
         self.block.contains(address) && !in_hole
@@ -147,7 +162,19 @@ impl Policy {
     fn matches(&self, packet: &Packet, interface: &str) -> bool {
         let destination = packet.destination;
         let named = self.entries.iter().any(|entry| entry.contains(destination));
-        named && self.scope.holds(packet, interface) && !self.change.stops(packet, interface)
+        let any_service = packet.unreadable && self.action() == Action::Drop;
+        named
+            && self.scope.holds(packet, interface, any_service)
+            && !self.change.stops(packet, interface)
+    }
+
+    /// Whether there is a packet that this policy drops.
+    fn drops(&self) -> bool {
+        let paused = self.change.paused.as_ref().is_some_and(Vec::is_empty);
+        let rests = self.change.disabled || paused;
+        let mut entries = self.entries.iter();
+        let any = entries.any(|entry| entry.holds_any(&self.change.except));
+        self.action() == Action::Drop && !rests && any
     }
 
     fn action(&self) -> Action {
@@ -206,7 +233,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
     let mut tags = 0;
     while matches!(ether_type, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
         tags += 1;
-        if tags > 4 {
+        if tags > 28 {
             return Err(Reason::VlanDepth);
         }
         if rest.len() < 4 {
@@ -218,7 +245,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
     let (destination, packet) = match ether_type {
         0x0800 => (ipv4_destination(rest)?, rest),
         0x86dd => (ipv6_destination(rest)?, rest),
-        0x8864 => (pppoe_destination(rest)?, &rest[8..]),
+        0x8864 => pppoe(rest)?,
         _ => return Err(Reason::NonIp),
     };
     Ok(Packet {
@@ -226,17 +253,24 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
         sender: scope::sender(packet),
         destination,
         service: scope::service(packet),
+        unreadable: scope::unreadable(packet),
     })
 }
 
-/// Version and type, code, session, length, then the PPP protocol.
-fn pppoe_destination(session: &[u8]) -> Result<IpAddr, Reason> {
-    if session.len() < 8 || session[0] != 0x11 || session[1] != 0 {
+/// Version and type, code, session, length: all unread. Then the PPP protocol, whose
+/// leading zero byte may be left out.
+fn pppoe(session: &[u8]) -> Result<(IpAddr, &[u8]), Reason> {
+    if session.len() < 8 {
         return Err(Reason::BadPppoe);
     }
-    match number_at(session, 6) {
-        0x0021 => ipv4_destination(&session[8..]),
-        0x0057 => ipv6_destination(&session[8..]),
+    let (protocol, packet) = match session[6] {
+        odd if odd % 2 == 1 => (u16::from(odd), &session[7..]),
+        _ => (number_at(session, 6), &session[8..]),
+    };
+    match protocol {
+        0x0021 => Ok((ipv4_destination(packet)?, packet)),
+        0x0057 => Ok((ipv6_destination(packet)?, packet)),
+        0x002d | 0x002f | 0x003d | 0x00fb | 0x00fd => Err(Reason::BadPppoe),
         _ => Err(Reason::NonIp),
     }
 }
@@ -272,13 +306,24 @@ fn number_at(bytes: &[u8], offset: usize) -> u16 {
 pub(crate) fn judge(policies: &[Policy], interface: &str, frame: &[u8]) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
-        Err(reason) => return Outcome::Unparsed(reason),
+        Err(reason) => return Outcome::Unparsed(reason, unparsed(policies, reason)),
     };
     let (matched, verdict) = decide(policies, interface, &packet);
     Outcome::Parsed {
         packet,
         matched,
         verdict,
+    }
+}
+
+/// Where any policy drops, a frame is dropped in which the kernel could still find
+/// a packet.
+fn unparsed(policies: &[Policy], reason: Reason) -> Verdict {
+    let deliverable = [Reason::VlanDepth, Reason::BadPppoe].contains(&reason);
+    if deliverable && policies.iter().any(Policy::drops) {
+        Verdict::Dropped
+    } else {
+        Verdict::Passed
     }
 }
 
@@ -355,7 +400,7 @@ impl Model {
     pub(crate) fn receive(&mut self, interface: &str, frame: &[u8], bytes: u64) -> Verdict {
         let outcome = judge(&self.policies, interface, frame);
         let (family, verdict) = match &outcome {
-            Outcome::Unparsed(reason) => (Family::Other(*reason), Verdict::Passed),
+            Outcome::Unparsed(reason, verdict) => (Family::Other(*reason), *verdict),
             Outcome::Parsed {
                 packet, verdict, ..
             } if packet.destination.is_ipv4() => (Family::Ipv4, *verdict),

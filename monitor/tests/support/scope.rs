@@ -31,14 +31,15 @@ pub(crate) enum Service {
 }
 
 impl Scope {
-    pub(crate) fn holds(&self, packet: &Packet, interface: &str) -> bool {
+    /// With `any_service`, whatever the services are.
+    pub(crate) fn holds(&self, packet: &Packet, interface: &str, any_service: bool) -> bool {
         let from =
             |devices: &[Device]| devices.iter().any(|device| device.holds(packet, interface));
         let devices = self.devices.is_empty() || from(&self.devices);
         let interfaces =
             self.interfaces.is_empty() || self.interfaces.iter().any(|name| name == interface);
         let asked = |service: &Service| packet.service.is_some_and(|of| service.holds(of));
-        let services = self.services.is_empty() || self.services.iter().any(asked);
+        let services = any_service || self.services.is_empty() || self.services.iter().any(asked);
         devices && !from(&self.except_devices) && interfaces && services
     }
 }
@@ -103,35 +104,55 @@ pub(crate) fn sender(packet: &[u8]) -> IpAddr {
 
 /// Protocol and destination port, 0 for ICMP, of a packet from its IP header on.
 pub(crate) fn service(packet: &[u8]) -> Option<(u8, u16)> {
-    let (protocol, rest) = if packet[0] / 16 == 4 {
-        ipv4(packet)?
-    } else {
-        ipv6(packet[6], &packet[40..], 8)?
-    };
-    match protocol {
-        1 | 58 => Some((protocol, 0)),
-        6 | 17 if rest.len() >= 4 => Some((protocol, u16::from_be_bytes([rest[2], rest[3]]))),
+    match upper(packet) {
+        Upper::Protocol(protocol @ (1 | 58), _) => Some((protocol, 0)),
+        Upper::Protocol(protocol @ (6 | 17), [_, _, high, low, ..]) => {
+            Some((protocol, u16::from_be_bytes([*high, *low])))
+        }
         _ => None,
     }
 }
 
-fn ipv4(packet: &[u8]) -> Option<(u8, &[u8])> {
+/// Whether the packet may have a port that cannot be read: cut short, encrypted, or
+/// behind too many headers.
+pub(crate) fn unreadable(packet: &[u8]) -> bool {
+    match upper(packet) {
+        Upper::Protocol(6 | 17, rest) => rest.len() < 4,
+        Upper::Protocol(protocol, _) => [50, 51].contains(&protocol),
+        Upper::LaterFragment => false,
+        Upper::OutOfReach => true,
+    }
+}
+
+/// What follows the IP headers.
+enum Upper<'a> {
+    Protocol(u8, &'a [u8]),
+    LaterFragment,
+    OutOfReach,
+}
+
+fn upper(packet: &[u8]) -> Upper<'_> {
+    if packet[0] / 16 != 4 {
+        return ipv6(packet[6], &packet[40..], 16);
+    }
     let later = packet[6] & 0x1f != 0 || packet[7] != 0;
     let header = usize::from(packet[0] % 16) * 4;
-    let rest = packet.get(header..).unwrap_or_default();
-    (!later).then_some((packet[9], rest))
+    if later {
+        return Upper::LaterFragment;
+    }
+    Upper::Protocol(packet[9], packet.get(header..).unwrap_or_default())
 }
 
 /// Walks at most `left` extension headers.
-fn ipv6(next: u8, packet: &[u8], left: usize) -> Option<(u8, &[u8])> {
+fn ipv6(next: u8, packet: &[u8], left: usize) -> Upper<'_> {
     if !matches!(next, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
-        return Some((next, packet));
+        return Upper::Protocol(next, packet);
     }
     if left == 0 || packet.len() < 4 {
-        return None;
+        return Upper::OutOfReach;
     }
     let length = match next {
-        44 if packet[2] != 0 || packet[3] >= 8 => return None,
+        44 if packet[2] != 0 || packet[3] >= 8 => return Upper::LaterFragment,
         44 => 8,
         51 => (usize::from(packet[1]) + 2) * 4,
         _ => (usize::from(packet[1]) + 1) * 8,

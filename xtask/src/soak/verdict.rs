@@ -140,6 +140,7 @@ fn interface(status: &Value, name: &str, tally: &Tally) -> Result<Vec<Row>> {
     let unparsed = found["unparsed"].as_object().context("unparsed")?;
     let unparsed: u64 = unparsed
         .values()
+        .flat_map(|of| [&of["passed"], &of["dropped"]])
         .filter_map(|count| packets(count).ok())
         .sum();
     rows.push(Row::exactly(format!("{name} unparsed"), 0, unparsed));

@@ -1,24 +1,19 @@
-//! The program as the verifier let it in, run by `BPF_PROG_TEST_RUN`: a table of
-//! packets, and random ones against the reference model.
+//! A table of packets with what must become of each.
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
-mod support;
-
-use monitor::{
-    datapath::{FrameOutcome, Sandbox},
-    policy::Action,
-};
+use monitor::datapath::Sandbox;
 use monitor_common::Reason;
-use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use support::{
-    generate::{self, Size},
-    kernel::{Pair, compiled},
-    packets::{ARP, Builder, Fragment, GATEWAY, PPPOE_SESSION, Transport, ethernet, to},
-    reference::{Block, Entry, Policy, address, number},
+
+use crate::{
+    parsed,
+    support::{
+        kernel::compiled,
+        packets::{ARP, Builder, Fragment, GATEWAY, PPPOE_SESSION, Transport, ethernet, to},
+    },
+    unparsed,
 };
 
 /// What the table's ruleset does with its addresses.
-const RULESET: &str = "version: 1
+pub(crate) const RULESET: &str = "version: 1
 policies:
   - name: allow
     action: allow
@@ -40,10 +35,13 @@ enum Expect {
     Passed(&'static [u16]),
     /// Matched by these and dropped.
     Dropped(&'static [u16]),
-    /// Passed without a look-up.
+    /// Given up on, and passed.
     Unparsed(Reason),
+    /// Given up on, and dropped, because the ruleset drops and the kernel could
+    /// still deliver the frame.
+    DroppedUnparsed(Reason),
 }
-use Expect::{Dropped, Passed, Unparsed};
+use Expect::{Dropped, DroppedUnparsed, Passed, Unparsed};
 
 #[test]
 fn table() {
@@ -56,9 +54,26 @@ fn table() {
         let expected = match expect {
             Passed(matched) => parsed(matched, false),
             Dropped(matched) => parsed(matched, true),
-            Unparsed(reason) => FrameOutcome::Unparsed(reason),
+            Unparsed(reason) => unparsed(reason, false),
+            DroppedUnparsed(reason) => unparsed(reason, true),
         };
         assert_eq!(sandbox.run(&frame).unwrap(), expected, "{description}");
+    }
+}
+
+/// The same frames, where nothing is to be dropped: every one passes.
+#[test]
+fn a_ruleset_without_a_drop_stays_open() {
+    let counts = RULESET.replace("action: drop", "action: count");
+    let mut sandbox = Sandbox::new(&compiled(&counts), "wlan0").expect("load the program as root");
+    let cases = [destinations(), layers(), truncated(), damaged()];
+    for (description, frame, expect) in cases.into_iter().flatten() {
+        let outcome = sandbox.run(&frame).unwrap();
+        let expected = match expect {
+            Unparsed(reason) | DroppedUnparsed(reason) => unparsed(reason, false),
+            Passed(matched) | Dropped(matched) => parsed(matched, false),
+        };
+        assert_eq!(outcome, expected, "{description}");
     }
 }
 
@@ -143,10 +158,21 @@ fn layers() -> Vec<(&'static str, Vec<u8>, Expect)> {
             dropped(),
         ),
         ("four tags", v6().tags(&[0x8100; 4]).build(), dropped()),
+        ("five tags", v4().tags(&[0x8100; 5]).build(), dropped()),
         (
-            "five tags",
-            v4().tags(&[0x8100; 5]).build(),
-            Unparsed(Reason::VlanDepth),
+            "28 tags, the most that are skipped",
+            v6().tags(&[0x88a8; 28]).build(),
+            dropped(),
+        ),
+        (
+            "29 tags",
+            v4().tags(&[0x8100; 29]).build(),
+            DroppedUnparsed(Reason::VlanDepth),
+        ),
+        (
+            "as many tags as a frame has room for",
+            v6().tags(&[0x88a8; 360]).build(),
+            DroppedUnparsed(Reason::VlanDepth),
         ),
         ("PPPoE, v4", v4().pppoe().build(), dropped()),
         ("PPPoE, v6", v6().pppoe().build(), dropped()),
@@ -158,12 +184,27 @@ fn layers() -> Vec<(&'static str, Vec<u8>, Expect)> {
         (
             "PPPoE, another version",
             v4().pppoe_with(0x21, 0).build(),
-            Unparsed(Reason::BadPppoe),
+            dropped(),
         ),
         (
             "PPPoE, another code",
             v4().pppoe_with(0x11, 9).build(),
-            Unparsed(Reason::BadPppoe),
+            dropped(),
+        ),
+        (
+            "PPPoE, protocol of one byte, v4",
+            short_protocol(v4(), 0x21),
+            dropped(),
+        ),
+        (
+            "PPPoE, protocol of one byte, v6",
+            short_protocol(v6(), 0x57),
+            dropped(),
+        ),
+        (
+            "PPPoE in a tag, protocol of one byte",
+            short_protocol(v6().tags(&[0x8100]), 0x57),
+            dropped(),
         ),
         ("IPv4 with options", v4().options(10).build(), dropped()),
         (
@@ -211,6 +252,14 @@ fn layers() -> Vec<(&'static str, Vec<u8>, Expect)> {
     ]
 }
 
+/// A PPPoE frame whose PPP protocol is one byte instead of two.
+fn short_protocol(builder: Builder, protocol: u8) -> Vec<u8> {
+    let mut frame = builder.pppoe().build();
+    let at = frame.windows(2).position(|two| two == [0, protocol]);
+    frame.remove(at.expect("the protocol is there"));
+    frame
+}
+
 fn truncated() -> Vec<(&'static str, Vec<u8>, Expect)> {
     let v4 = |length| to("10.2.3.4").truncated(length);
     let v6 = |length| to("2001:db8:2::4").truncated(length);
@@ -231,9 +280,9 @@ fn truncated() -> Vec<(&'static str, Vec<u8>, Expect)> {
             Unparsed(Reason::TruncatedVlan),
         ),
         ("tags alone", tagged(22), Unparsed(Reason::TruncatedIpv4)),
-        ("half a PPPoE header", pppoe(19), Unparsed(Reason::BadPppoe)),
-        ("no PPP protocol", pppoe(20), Unparsed(Reason::BadPppoe)),
-        ("half a PPP protocol", pppoe(21), Unparsed(Reason::BadPppoe)),
+        ("half a PPPoE header", pppoe(19), bad_pppoe()),
+        ("no PPP protocol", pppoe(20), bad_pppoe()),
+        ("half a PPP protocol", pppoe(21), bad_pppoe()),
         (
             "PPPoE and no packet",
             pppoe(22),
@@ -248,7 +297,14 @@ fn damaged() -> Vec<(&'static str, Vec<u8>, Expect)> {
         frame[offset] = byte;
         frame
     };
-    let lcp = [0x11, 0, 0, 1, 0, 4, 0xc0, 0x21, 1, 1];
+    let session = |protocol: [u8; 2]| {
+        let header = [0x11, 0, 0, 1, 0, 4];
+        ethernet(
+            GATEWAY,
+            PPPOE_SESSION,
+            &[&header[..], &protocol, &[1, 1]].concat(),
+        )
+    };
     vec![
         (
             "IPv4, version 5",
@@ -277,150 +333,26 @@ fn damaged() -> Vec<(&'static str, Vec<u8>, Expect)> {
         ),
         (
             "LCP in PPPoE",
-            ethernet(GATEWAY, PPPOE_SESSION, &lcp),
+            session([0xc0, 0x21]),
             Unparsed(Reason::NonIp),
         ),
+        ("PPP multilink", session([0x00, 0x3d]), bad_pppoe()),
+        (
+            "PPP multilink, one byte",
+            session([0x3d, 0x21]),
+            bad_pppoe(),
+        ),
+        ("PPP, compressed", session([0x00, 0xfd]), bad_pppoe()),
+        (
+            "PPP, compressed in the link",
+            session([0xfb, 0x00]),
+            bad_pppoe(),
+        ),
+        ("PPP, VJ", session([0x00, 0x2d]), bad_pppoe()),
+        ("PPP, VJ, uncompressed", session([0x2f, 0x45]), bad_pppoe()),
     ]
 }
 
-fn parsed(matched: &[u16], dropped: bool) -> FrameOutcome {
-    FrameOutcome::Parsed {
-        matched: matched.to_vec(),
-        dropped,
-    }
-}
-
-/// An empty family costs no look-up, and matches nothing.
-#[test]
-fn a_ruleset_of_one_family_leaves_the_other_alone() {
-    for (only, ours, theirs) in [
-        ("10.0.0.0/8", "10.0.0.1", "2001:db8::1"),
-        ("2001:db8::/32", "2001:db8::1", "10.0.0.1"),
-    ] {
-        let mut pair = Pair::new(vec![Policy::new("only", Action::Drop, &[only])]);
-        assert_eq!(pair.check(&to(ours).build()), parsed(&[0], true));
-        assert_eq!(pair.check(&to(theirs).build()), parsed(&[], false));
-        pair.check_cells();
-    }
-}
-
-/// As many policies on one address as the limit allows.
-#[test]
-fn the_longest_match_set_is_walked_to_its_end() {
-    let policies: Vec<_> = (0..32)
-        .map(|number| Policy::new(&format!("p{number:02}"), Action::Count, &["10.0.0.0/8"]))
-        .collect();
-    let mut pair = Pair::new(policies);
-    let all: Vec<u16> = (0..32).collect();
-    assert_eq!(pair.check(&to("10.9.8.7").build()), parsed(&all, false));
-    pair.check_cells();
-}
-
-/// More devices than the table holds: the policy still counts all of them.
-#[test]
-fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
-    let ruleset =
-        compiled("version: 1\npolicies: [{name: p, action: drop, destinations: [10.0.0.0/8]}]\n");
-    let mut sandbox = Sandbox::new(&ruleset, "wlan0").unwrap();
-    let devices = monitor_common::MAX_DEVICE_CELLS + 100;
-    for number in 0..devices {
-        let [a, b, c, d] = number.to_be_bytes();
-        let frame = to("10.0.0.1").source([2, 0, a, b, c, d]).build();
-        sandbox.run(&frame).unwrap();
-    }
-    let counters = sandbox.counters().unwrap();
-    let policy = &counters.policies[0];
-    assert_eq!(policy.dropped.packets, u64::from(devices));
-    assert_eq!(policy.other_passed.packets, 0);
-    assert!(policy.other_dropped.packets >= 100, "{policy:?}");
-    let of_devices: u64 = counters
-        .devices
-        .iter()
-        .map(|(_, device)| device.dropped.packets)
-        .sum();
-    assert_eq!(
-        of_devices + policy.other_dropped.packets,
-        policy.dropped.packets
-    );
-}
-
-/// Older verifiers prune less: keep a distance from their limit of a million.
-#[test]
-fn the_verifier_has_room_to_spare() {
-    let everything = RULESET.to_owned()
-        + "    devices: ['02:00:00:00:00:01', 192.168.50.0/24, '2001:db8::/32']
-    except_devices: ['02:00:00:00:00:00/24']
-    interfaces: [wlan0]
-    services: [tcp/443, udp/1-1000, icmp]
-";
-    for ruleset in [RULESET, &everything] {
-        let mut sandbox = Sandbox::new(&compiled(ruleset), "wlan0").unwrap();
-        let walked = sandbox.verified_instructions().unwrap().unwrap();
-        println!("the verifier walked through {walked} instructions");
-        assert!(walked < 100_000, "{walked} instructions");
-    }
-}
-
-const RULESETS: usize = 250;
-const FRAMES: usize = 120;
-
-/// Kernel and model agree on every outcome and on every cell. Most of the time
-/// goes into loading, so there are two of these, side by side.
-#[test]
-fn random_rulesets_and_packets() {
-    compare_random(generate::generator());
-}
-
-#[test]
-fn other_random_rulesets_and_packets() {
-    let seed = generate::generator().random();
-    compare_random(StdRng::seed_from_u64(seed));
-}
-
-fn compare_random(mut random: StdRng) {
-    for number in 0..RULESETS {
-        let size = Size {
-            policies: 1 + number % 32,
-            entries: 1 + number % 24,
-            scopes: number % 4 != 0,
-        };
-        let mut policies = acceptable(generate::ruleset(&mut random, size));
-        if number % 3 != 0 {
-            generate::change(&mut random, &mut policies);
-        }
-        let mut pair = Pair::new(policies.clone());
-        for _ in 0..FRAMES {
-            pair.check(&generate::frame(&mut random, &policies));
-        }
-        pair.check_cells();
-    }
-}
-
-/// The same, without what a policy file may not say: drops of very short
-/// prefixes, and exceptions that leave nothing.
-fn acceptable(mut policies: Vec<Policy>) -> Vec<Policy> {
-    for policy in &mut policies {
-        policy.entries.retain(leaves_something);
-        let short = policy.entries.iter().any(|entry| {
-            let shortest = if entry.block.address.is_ipv4() { 8 } else { 16 };
-            entry.block.length < shortest
-        });
-        if short && policy.action == Action::Drop {
-            policy.action = Action::Allow;
-        }
-    }
-    policies.retain(|policy| !policy.entries.is_empty());
-    policies
-}
-
-/// Where anything is left, it begins with the block or behind a hole.
-fn leaves_something(entry: &Entry) -> bool {
-    let ipv4 = entry.block.address.is_ipv4();
-    let behind = |hole: &Block| address(ipv4, number(hole.last()).wrapping_add(1));
-    std::iter::once(entry.block.first())
-        .chain(entry.except.iter().map(behind))
-        .any(|candidate| {
-            entry.block.contains(candidate)
-                && !entry.except.iter().any(|hole| hole.contains(candidate))
-        })
+fn bad_pppoe() -> Expect {
+    DroppedUnparsed(Reason::BadPppoe)
 }

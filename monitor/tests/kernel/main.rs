@@ -1,0 +1,167 @@
+//! The program as the verifier let it in, run by `BPF_PROG_TEST_RUN`: a table of
+//! packets, and random ones against the reference model.
+
+mod services;
+#[expect(dead_code, reason = "each test file uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
+mod table;
+
+use monitor::{
+    datapath::{FrameOutcome, Sandbox},
+    policy::Action,
+};
+use monitor_common::Reason;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
+use support::{
+    generate::{self, Size},
+    kernel::{Pair, compiled},
+    packets::to,
+    reference::{Block, Entry, Policy, address, number},
+};
+
+/// An empty family costs no look-up, and matches nothing.
+#[test]
+fn a_ruleset_of_one_family_leaves_the_other_alone() {
+    for (only, ours, theirs) in [
+        ("10.0.0.0/8", "10.0.0.1", "2001:db8::1"),
+        ("2001:db8::/32", "2001:db8::1", "10.0.0.1"),
+    ] {
+        let mut pair = Pair::new(vec![Policy::new("only", Action::Drop, &[only])]);
+        assert_eq!(pair.check(&to(ours).build()), parsed(&[0], true));
+        assert_eq!(pair.check(&to(theirs).build()), parsed(&[], false));
+        pair.check_cells();
+    }
+}
+
+/// As many policies on one address as the limit allows.
+#[test]
+fn the_longest_match_set_is_walked_to_its_end() {
+    let policies: Vec<_> = (0..32)
+        .map(|number| Policy::new(&format!("p{number:02}"), Action::Count, &["10.0.0.0/8"]))
+        .collect();
+    let mut pair = Pair::new(policies);
+    let all: Vec<u16> = (0..32).collect();
+    assert_eq!(pair.check(&to("10.9.8.7").build()), parsed(&all, false));
+    pair.check_cells();
+}
+
+/// More devices than the table holds: the policy still counts all of them.
+#[test]
+fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
+    let ruleset =
+        compiled("version: 1\npolicies: [{name: p, action: drop, destinations: [10.0.0.0/8]}]\n");
+    let mut sandbox = Sandbox::new(&ruleset, "wlan0").unwrap();
+    let devices = monitor_common::MAX_DEVICE_CELLS + 100;
+    for number in 0..devices {
+        let [a, b, c, d] = number.to_be_bytes();
+        let frame = to("10.0.0.1").source([2, 0, a, b, c, d]).build();
+        sandbox.run(&frame).unwrap();
+    }
+    let counters = sandbox.counters().unwrap();
+    let policy = &counters.policies[0];
+    assert_eq!(policy.dropped.packets, u64::from(devices));
+    assert_eq!(policy.other_passed.packets, 0);
+    assert!(policy.other_dropped.packets >= 100, "{policy:?}");
+    let of_devices: u64 = counters
+        .devices
+        .iter()
+        .map(|(_, device)| device.dropped.packets)
+        .sum();
+    assert_eq!(
+        of_devices + policy.other_dropped.packets,
+        policy.dropped.packets
+    );
+}
+
+/// Older verifiers prune less: keep a distance from their limit of a million.
+#[test]
+fn the_verifier_has_room_to_spare() {
+    let everything = table::RULESET.to_owned()
+        + "    devices: ['02:00:00:00:00:01', 192.168.50.0/24, '2001:db8::/32']
+    except_devices: ['02:00:00:00:00:00/24']
+    interfaces: [wlan0]
+    services: [tcp/443, udp/1-1000, icmp]
+";
+    for ruleset in [table::RULESET, &everything] {
+        let mut sandbox = Sandbox::new(&compiled(ruleset), "wlan0").unwrap();
+        let walked = sandbox.verified_instructions().unwrap().unwrap();
+        println!("the verifier walked through {walked} instructions");
+        assert!(walked < 100_000, "{walked} instructions");
+    }
+}
+
+const RULESETS: usize = 250;
+const FRAMES: usize = 120;
+
+/// Kernel and model agree on every outcome and on every cell. Most of the time
+/// goes into loading, so there are two of these, side by side.
+#[test]
+fn random_rulesets_and_packets() {
+    compare_random(generate::generator());
+}
+
+#[test]
+fn other_random_rulesets_and_packets() {
+    let seed = generate::generator().random();
+    compare_random(StdRng::seed_from_u64(seed));
+}
+
+fn compare_random(mut random: StdRng) {
+    for number in 0..RULESETS {
+        let size = Size {
+            policies: 1 + number % 32,
+            entries: 1 + number % 24,
+            scopes: number % 4 != 0,
+        };
+        let mut policies = acceptable(generate::ruleset(&mut random, size));
+        if number % 3 != 0 {
+            generate::change(&mut random, &mut policies);
+        }
+        let mut pair = Pair::new(policies.clone());
+        for _ in 0..FRAMES {
+            pair.check(&generate::frame(&mut random, &policies));
+        }
+        pair.check_cells();
+    }
+}
+
+/// The same, without what a policy file may not say: drops of very short
+/// prefixes, and exceptions that leave nothing.
+fn acceptable(mut policies: Vec<Policy>) -> Vec<Policy> {
+    for policy in &mut policies {
+        policy.entries.retain(leaves_something);
+        let short = policy.entries.iter().any(|entry| {
+            let shortest = if entry.block.address.is_ipv4() { 8 } else { 16 };
+            entry.block.length < shortest
+        });
+        if short && policy.action == Action::Drop {
+            policy.action = Action::Allow;
+        }
+    }
+    policies.retain(|policy| !policy.entries.is_empty());
+    policies
+}
+
+/// Where anything is left, it begins with the block or behind a hole.
+fn leaves_something(entry: &Entry) -> bool {
+    let ipv4 = entry.block.address.is_ipv4();
+    let behind = |hole: &Block| address(ipv4, number(hole.last()).wrapping_add(1));
+    std::iter::once(entry.block.first())
+        .chain(entry.except.iter().map(behind))
+        .any(|candidate| {
+            entry.block.contains(candidate)
+                && !entry.except.iter().any(|hole| hole.contains(candidate))
+        })
+}
+
+fn unparsed(reason: Reason, dropped: bool) -> FrameOutcome {
+    FrameOutcome::Unparsed { reason, dropped }
+}
+
+fn parsed(matched: &[u16], dropped: bool) -> FrameOutcome {
+    FrameOutcome::Parsed {
+        matched: matched.to_vec(),
+        dropped,
+    }
+}
