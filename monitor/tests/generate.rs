@@ -120,13 +120,17 @@ fn generated_frames_reach_every_outcome() {
             (Verdict::Dropped, family, 300),
         ]
     });
-    let unparsed = Reason::ALL.map(|reason| (Verdict::Passed, Family::Other(reason), 10));
-    for (verdict, family, least) in parsed.chain(unparsed) {
-        let cell = model
-            .cells
-            .interfaces
-            .get(&("br-lan".to_owned(), verdict, family));
-        let packets = cell.map_or(0, |total| total.packets);
+    let packets = |verdict, family| {
+        let cell = (model.cells.interfaces).get(&("br-lan".to_owned(), verdict, family));
+        cell.map_or(0, |total| total.packets)
+    };
+    for (verdict, family, least) in parsed {
+        let packets = packets(verdict, family);
         assert!(packets >= least, "{verdict:?} {family:?}: {packets}");
+    }
+    for reason in Reason::ALL {
+        let [passed, dropped] = [Verdict::Passed, Verdict::Dropped]
+            .map(|verdict| packets(verdict, Family::Other(reason)));
+        assert!(passed + dropped >= 10, "{reason:?}: {passed} + {dropped}");
     }
 }

@@ -89,11 +89,22 @@ fn link_cases() -> Vec<(&'static str, Vec<u8>, Result<&'static str, Reason>)> {
             ethernet(PHONE, 0x8100, &[0, 1, 8, 6, 0, 0]),
             Err(Reason::NonIp),
         ),
-        ("five tags", tags(to(V4)).build(), Err(Reason::VlanDepth)),
+        ("five tags", tags(to(V4)).build(), Ok(V4)),
+        ("28 tags", to(V4).tags(&[0x8100; 28]).build(), Ok(V4)),
+        (
+            "29 tags",
+            to(V4).tags(&[0x8100; 29]).build(),
+            Err(Reason::VlanDepth),
+        ),
+        (
+            "29 tags, the last not there",
+            to(V4).tags(&[0x8100; 29]).truncated(14 + 28 * 4),
+            Err(Reason::VlanDepth),
+        ),
         (
             "five tags, the fifth not there",
             tags(to(V4)).truncated(14 + 16),
-            Err(Reason::VlanDepth),
+            Err(Reason::TruncatedVlan),
         ),
         (
             "four tags, the fourth cut",
@@ -118,18 +129,10 @@ fn link_cases() -> Vec<(&'static str, Vec<u8>, Result<&'static str, Reason>)> {
         (
             "PPPoE version 2",
             to(V4).pppoe_with(0x21, 0).build(),
-            Err(Reason::BadPppoe),
+            Ok(V4),
         ),
-        (
-            "PPPoE type 2",
-            to(V6).pppoe_with(0x12, 0).build(),
-            Err(Reason::BadPppoe),
-        ),
-        (
-            "PPPoE code 9",
-            to(V4).pppoe_with(0x11, 9).build(),
-            Err(Reason::BadPppoe),
-        ),
+        ("PPPoE type 2", to(V6).pppoe_with(0x12, 0).build(), Ok(V6)),
+        ("PPPoE code 9", to(V4).pppoe_with(0x11, 9).build(), Ok(V4)),
         (
             "LCP",
             ethernet(
@@ -267,7 +270,7 @@ fn names(policies: &[Policy], destination: &str) -> (Vec<String>, Verdict) {
                 .collect(),
             verdict,
         ),
-        Outcome::Unparsed(reason) => panic!("{reason:?}"),
+        Outcome::Unparsed(reason, _) => panic!("{reason:?}"),
     }
 }
 
