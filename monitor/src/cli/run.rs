@@ -3,7 +3,6 @@
 use std::{
     fs::DirBuilder,
     io::{self, IsTerminal as _},
-    net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -18,8 +17,8 @@ use tracing_subscriber::EnvFilter;
 use super::{Common, confirm};
 use monitor::{
     clock::Alarm,
-    config::{ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, Core, End, How, Signals, Sockets},
+    config::{Listen, ModeOption, OneOrMany, Options, Settings},
+    daemon::{self, ControlSocket, Core, End, How, Signals},
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
@@ -42,9 +41,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     mode: Option<ModeOption>,
 
-    /// Where to serve metrics and the page [default: 127.0.0.1:9641]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
+    /// Where to serve metrics and the page: an address with its port, or a socket
+    /// file as unix:PATH (repeatable) [default: 127.0.0.1:9641]
+    ///
+    /// Every user of this machine can read 127.0.0.1. A socket file is for its
+    /// owner and group alone.
+    #[arg(long, value_name = "ADDR:PORT|unix:PATH")]
+    listen: Vec<Listen>,
+
+    /// File with a token that every request over TCP must show, as
+    /// `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE")]
+    listen_token_file: Option<PathBuf>,
 
     /// What must survive a reboot [default: /var/lib/monitor]
     #[arg(long, value_name = "DIR")]
@@ -82,7 +90,8 @@ impl RunArgs {
         Options {
             interface: OneOrMany(self.interface),
             mode: self.mode,
-            listen: self.listen,
+            listen: OneOrMany(self.listen),
+            listen_token_file: self.listen_token_file,
             state_dir: self.state_dir,
             pin_dir: self.pin_dir,
             socket: self.socket,
@@ -116,15 +125,13 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
+async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
     let mut signals = Signals::install()?;
     let alarm = Alarm::new().context("make a timer")?;
-    warn_if_public(settings.listen);
+    warn_if_public(&settings);
     make_state_dir(&settings.state_dir)?;
     let key = DeviceKey::load_or_create(&settings.state_dir)?;
-    let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
-    let address = sockets.http_address().context("read the bound address")?;
-    settings.listen = address;
+    let control = ControlSocket::bind(&settings.socket).await?;
     let load = tokio::task::spawn_blocking(move || Core::start(settings, how));
     let (started, stop) = signals.during(load).await;
     let (core, notes) = started.context("start the filter")??;
@@ -139,7 +146,7 @@ async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
         key,
         core.settings().max_devices,
     );
-    announce(&core, address);
+    announce(&core);
     let core = Arc::new(core);
     let reader = Arc::clone(&core);
     let site = Site {
@@ -148,7 +155,7 @@ async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
         limits: monitor::http::Limits::default(),
     };
-    Ok(daemon::run(core, sockets, site, &mut signals, &alarm).await?)
+    Ok(daemon::run(core, control, site, &mut signals, &alarm).await?)
 }
 
 /// For its owner only, whatever the umask; without what a killed daemon began.
@@ -166,15 +173,14 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     remove_unfinished(path).with_context(|| format!("tidy {}", path.display()))
 }
 
-/// What is in force, what is recorded, where to look.
-fn announce(core: &Core, address: SocketAddr) {
+/// What is in force, what is recorded.
+fn announce(core: &Core) {
     match core.snapshot() {
         Ok(snapshot) => announce_in_force(&snapshot),
         // The filter is in force all the same.
         Err(error) => warn!("{}", error_text(&error)),
     }
     info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
-    info!("ready: metrics at http://{address}/metrics, page at http://{address}/");
 }
 
 fn announce_in_force(snapshot: &Snapshot) {
@@ -192,9 +198,18 @@ fn announce_in_force(snapshot: &Snapshot) {
     }
 }
 
-fn warn_if_public(listen: SocketAddr) {
-    if !listen.ip().is_loopback() {
-        warn!("{listen} is not a loopback address: whoever reaches it can read the counters");
+fn warn_if_public(settings: &Settings) {
+    if settings.listen_token_file.is_some() {
+        return;
+    }
+    for listen in &settings.listen {
+        if let Listen::Tcp(address) = listen
+            && !address.ip().is_loopback()
+        {
+            warn!(
+                "{address} is not a loopback address: every machine that reaches it can read the counters; ask for a token with --listen-token-file"
+            );
+        }
     }
 }
 

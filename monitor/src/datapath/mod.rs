@@ -31,7 +31,7 @@ pub use error::Error;
 pub use filter::{Applied, Filter, OtherVersions, Request};
 pub use gateway::{lan_interfaces, lan_networks};
 pub use interfaces::{Interface, list as list_interfaces};
-pub use pins::DEFAULT_PIN_DIR;
+pub use pins::{DEFAULT_PIN_DIR, holder};
 pub use presence::InterfaceState;
 pub use read::Reader;
 pub use sandbox::{FrameOutcome, Sandbox, SandboxCounters};

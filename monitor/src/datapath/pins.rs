@@ -362,6 +362,14 @@ fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     }
 }
 
+/// The process that holds the filter pinned at `pin_dir`, in words; `None` where
+/// none does, or this user may not know.
+#[must_use]
+pub fn holder(pin_dir: &Path) -> Option<String> {
+    let pins = Pins::new(pin_dir);
+    lock_holder(&open_directory(pins.root()).ok()?)
+}
+
 /// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.
 fn lock_holder(directory: &OwnedFd) -> Option<String> {
     let metadata = fs::File::from(directory.try_clone().ok()?)

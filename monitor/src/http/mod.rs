@@ -1,6 +1,8 @@
 //! The HTTP endpoint: metrics, health and a page to look at. It changes
 //! nothing: who can reach it can read and no more.
 
+mod accept;
+mod access;
 mod guard;
 mod health;
 mod page;
@@ -11,8 +13,9 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+pub use access::{Access, Token, TokenError};
 pub use health::{Health, health};
-pub use server::{Limits, serve};
+pub use server::{Accept, Limits, serve};
 
 use crate::{metrics::DeviceLabels, snapshot::Snapshot};
 

@@ -179,7 +179,7 @@ impl Core {
 
     /// Keeps what waits, for good.
     pub(in crate::daemon) fn confirm(&self) -> Result<Confirmed, ConfirmError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a confirmation");
         let filter = filter.as_mut().ok_or(ConfirmError::Detached)?;
         let (generation, mut notes) = filter.confirm(&self.settings.interfaces)?;
         lock(&self.current).trial = None;
@@ -199,7 +199,7 @@ impl Core {
     /// Makes permanent what the kernel does since the deadline. Returns what to
     /// tell; `None` where there is nothing to do.
     pub(in crate::daemon) fn roll_back(&self) -> Result<Option<String>, LoadError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a roll-back");
         let Some(filter) = filter.as_mut() else {
             return Ok(None);
         };

@@ -16,7 +16,7 @@ impl Core {
     /// Attaches to interfaces that appeared, with the ruleset in force. Returns
     /// what changed, in words.
     pub(in crate::daemon) fn look_at_interfaces(&self) -> Result<Vec<String>, LoadError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a look at the interfaces");
         let Some(filter) = filter.as_mut() else {
             return Ok(Vec::new());
         };

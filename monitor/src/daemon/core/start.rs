@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    Core, Current, LoadError,
+    Core, Current, Liveness, LoadError,
     confirm::{Before, Found, Trial, kept_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     clock,
     config::Settings,
+    daemon::endpoints::Endpoints,
     datapath::{Applied, Deadline, Filter, OtherVersions, Reader, Request},
     error_text::error_text,
     feeds::DiskAndFeeds,
@@ -94,6 +95,8 @@ impl Core {
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
+            endpoints: Endpoints::new(&settings),
+            liveness: Liveness::default(),
             settings,
             started,
         };
