@@ -304,12 +304,19 @@ fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
 impl Settings {
     /// The gateway as it is now, with the addresses that its interfaces have.
     pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
+        let interfaces = self.real_interfaces()?;
         Ok(Gateway {
-            interfaces: datapath::lan_interfaces(&self.interfaces)?,
-            networks: datapath::lan_networks(&self.interfaces)?,
+            interfaces: datapath::lan_interfaces(&interfaces)?,
+            networks: datapath::lan_networks(&interfaces)?,
             resolvers: self.lan.resolvers.clone(),
             dhcp: self.lan.dhcp.clone(),
         })
+    }
+
+    /// The interfaces by the names that the kernel has for them now: an interface
+    /// may come, and an alternative name with it, at any time.
+    pub fn real_interfaces(&self) -> Result<Vec<String>, datapath::Error> {
+        datapath::real_names(&self.pin_dir, &self.interfaces)
     }
 
     /// How metrics label devices.

@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
+use nix::sys::stat::{Mode, umask};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +25,7 @@ use monitor::{
     metrics::{DeviceKey, DeviceLabels},
     snapshot::Snapshot,
     state_dir::remove_unfinished,
+    trusted::Directory,
 };
 
 /// The daemon, in the foreground: loads the policies, attaches the filter,
@@ -115,6 +117,9 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
         );
     }
     init_log(settings.log_packets);
+    // No socket can be connected to by others before it has its mode.
+    let before = umask(Mode::S_IWOTH);
+    umask(before | Mode::S_IWOTH);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let ended = runtime.block_on(serve(settings, how));
     // Whatever still blocks must not keep the process: the filter is in the kernel.
@@ -130,7 +135,7 @@ async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
     let alarm = Alarm::new().context("make a timer")?;
     warn_if_public(&settings);
     make_state_dir(&settings.state_dir)?;
-    let key = DeviceKey::load_or_create(&settings.state_dir)?;
+    let key = device_key(&settings.state_dir)?;
     let control = ControlSocket::bind(&settings.socket).await?;
     let load = tokio::task::spawn_blocking(move || Core::start(settings, how));
     let (started, stop) = signals.during(load).await;
@@ -148,10 +153,14 @@ async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
     );
     announce(&core);
     let core = Arc::new(core);
-    let reader = Arc::clone(&core);
+    let (reader, named) = (Arc::clone(&core), Arc::clone(&core));
     let site = Site {
         read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error_text(&error))),
-        interfaces: core.settings().interfaces.clone(),
+        interfaces: Arc::new(move || {
+            let settings = named.settings();
+            let names = settings.real_interfaces();
+            names.unwrap_or_else(|_| settings.interfaces.clone())
+        }),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
         limits: monitor::http::Limits::default(),
     };
@@ -159,18 +168,35 @@ async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
 }
 
 /// For its owner only, whatever the umask; without what a killed daemon began.
+/// A full or broken disk must not keep the filter from being attached; a
+/// directory that other users can change must.
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| {
-            format!(
-                "make the state directory {}; give another with --state-dir",
-                path.display()
-            )
-        })?;
-    remove_unfinished(path).with_context(|| format!("tidy {}", path.display()))
+    let directory = Directory {
+        path,
+        purpose: "state directory",
+        option: "--state-dir",
+    };
+    directory.check()?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    if let Err(error) = made.and_then(|()| remove_unfinished(path)) {
+        warn!(
+            "the state directory {} cannot be used: {error}; the filter starts without it, and keeps nothing for the next start; give another with --state-dir",
+            path.display()
+        );
+    }
+    Ok(directory.check()?)
+}
+
+/// The key for the names of devices. Without the state directory it is a new one
+/// for this start.
+fn device_key(state_dir: &Path) -> anyhow::Result<DeviceKey> {
+    DeviceKey::load_or_create(state_dir).or_else(|error| {
+        warn!(
+            "{}; until the next start devices have other names in the metrics",
+            error_text(&error)
+        );
+        Ok(DeviceKey::random()?)
+    })
 }
 
 /// What is in force, what is recorded.

@@ -292,14 +292,16 @@ impl Core {
 
     /// Where something waits to be confirmed, this waits with it.
     fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, datapath::Error> {
-        filter.apply(&request(&self.settings, ruleset, self.deadline()))
+        let names = self.settings.real_interfaces()?;
+        filter.apply(&request(&self.settings, &names, ruleset, self.deadline()))
     }
 
     /// The generation that every interface runs, as the kernel says; `None`
     /// where they differ or cannot be read.
     fn generation(&self) -> Option<u64> {
         let snapshot = self.snapshot().ok()?;
-        let mut generations = self.settings.interfaces.iter().map(|name| {
+        let names = self.settings.real_interfaces().ok()?;
+        let mut generations = names.iter().map(|name| {
             let interface = snapshot.interfaces.iter().find(|i| i.name == *name);
             interface.and_then(|interface| interface.generation)
         });
@@ -372,11 +374,12 @@ impl Current {
 
 fn request<'a>(
     settings: &'a Settings,
+    interfaces: &'a [String],
     ruleset: &'a Ruleset,
     deadline: Option<Deadline>,
 ) -> Request<'a> {
     Request {
-        interfaces: &settings.interfaces,
+        interfaces,
         mode: settings.mode,
         ruleset,
         log_packets: settings.log_packets,

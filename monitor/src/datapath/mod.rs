@@ -32,6 +32,6 @@ pub use filter::{Applied, Filter, OtherVersions, Request};
 pub use gateway::{lan_interfaces, lan_networks};
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::{DEFAULT_PIN_DIR, holder};
-pub use presence::InterfaceState;
+pub use presence::{InterfaceState, name_of_alternative, real_names};
 pub use read::Reader;
 pub use sandbox::{FrameOutcome, Sandbox, SandboxCounters};

@@ -33,6 +33,7 @@ use super::{
     decode::{generation_number, is_state, linked_interface},
     sys,
 };
+use crate::trusted::Directory;
 
 /// How the name of state begins that is on its way out.
 const DISCARDED: &str = "discarded_";
@@ -143,6 +144,32 @@ impl Pins {
             }
         }
         Ok(None)
+    }
+
+    /// Ids of all programs that are pinned, of every version.
+    pub(super) fn program_ids(&self) -> Result<Vec<u32>, Error> {
+        let mut ids = Vec::new();
+        for version in names(&self.root)?.iter().filter(|name| is_state(name)) {
+            let version = self.root.join(version);
+            for generation in names(&version)? {
+                let generation = version.join(generation);
+                // Maps of the state lie beside the generations.
+                if !generation.is_dir() {
+                    continue;
+                }
+                for pin in names(&generation)? {
+                    let is_program = pin.starts_with("prog_") || pin.starts_with("prev_");
+                    let path = generation.join(pin);
+                    ids.extend(
+                        is_program
+                            .then(|| ProgramInfo::from_pin(path))
+                            .and_then(Result::ok)
+                            .map(|program| program.id()),
+                    );
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Takes the state of this version out of the way in one step, then removes
@@ -260,6 +287,17 @@ fn is_same(directory: &OwnedFd, path: &Path) -> bool {
     let open = directory.try_clone().map(fs::File::from);
     let open = open.and_then(|directory| directory.metadata());
     open.ok().map(identity) == fs::metadata(path).ok().map(identity)
+}
+
+/// Refuses a directory whose pins another user could take away or exchange.
+pub(super) fn check_directory(path: &Path) -> Result<(), Error> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = Directory {
+        path: &absolute,
+        purpose: "pin directory",
+        option: "--pin-dir",
+    };
+    Ok(directory.check()?)
 }
 
 /// Makes a directory and those above it, for root alone, on a BPF file system.

@@ -22,13 +22,17 @@ use crate::{metrics::DeviceLabels, snapshot::Snapshot};
 /// Takes a fresh snapshot, or says in one text why it cannot. May block.
 pub type ReadSnapshot = Arc<dyn Fn() -> Result<Snapshot, String> + Send + Sync>;
 
+/// Names the interfaces on which the filter should be attached. May block.
+pub type Interfaces = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
+
 /// What the endpoint shows.
 #[derive(Clone)]
 pub struct Site {
     /// Called once for each request, one at a time.
     pub read_snapshot: ReadSnapshot,
-    /// The interfaces on which the filter should be attached.
-    pub interfaces: Vec<String>,
+    /// The interfaces on which the filter should be attached, as they are called
+    /// now.
+    pub interfaces: Interfaces,
     /// Also the lock that puts snapshots in the order in which they are taken.
     pub labels: Arc<Mutex<DeviceLabels>>,
     /// What one client may take.

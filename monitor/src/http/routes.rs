@@ -120,7 +120,7 @@ async fn read_in_turn<T: Send + 'static>(
         labels.admit(&snapshot);
         Ok(show(
             &snapshot,
-            &health(&snapshot, &site.interfaces),
+            &health(&snapshot, &(site.interfaces)()),
             &labels,
         ))
     });

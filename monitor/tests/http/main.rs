@@ -201,7 +201,7 @@ async fn the_page_escapes_every_value() {
     let device = hostile("device");
     let snapshot = named(snapshot, &[(PHONE, &device)]);
     let mut site = site(Arc::new(move || Ok(snapshot.clone())), Limits::default());
-    site.interfaces = vec![hostile("expected")];
+    site.interfaces = Arc::new(|| vec!["<script>expected</script>\"'&".to_owned()]);
     let answer = start(site).await.get("/").await;
     assert!(
         answer

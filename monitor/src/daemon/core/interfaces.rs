@@ -20,7 +20,7 @@ impl Core {
         let Some(filter) = filter.as_mut() else {
             return Ok(Vec::new());
         };
-        let states = filter.states(&self.settings.interfaces)?;
+        let states = filter.states(&self.settings.real_interfaces()?)?;
         let mut refused = None;
         if states.contains(&InterfaceState::Unfiltered) {
             let ruleset = lock(&self.current).ruleset.clone();
@@ -45,8 +45,8 @@ impl Core {
         filter: &Filter,
         refused: Option<&str>,
     ) -> Result<Waiting, LoadError> {
-        let names = &self.settings.interfaces;
-        let states = filter.states(names)?;
+        let names = self.settings.real_interfaces()?;
+        let states = filter.states(&names)?;
         let each = names.iter().zip(states).filter_map(|(name, state)| {
             let why = match state {
                 InterfaceState::Filtered => return None,
