@@ -7,7 +7,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod listen;
+mod one_or_many;
+
 use serde::Deserialize;
+
+pub use listen::{Listen, ListenError};
+pub use one_or_many::OneOrMany;
 
 use crate::{
     datapath::{self, ModeChoice},
@@ -23,7 +29,8 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/monitor";
 /// Default of `--socket`.
 pub const DEFAULT_SOCKET: &str = "/run/monitor/monitor.sock";
 /// Default of `--listen`.
-pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
+pub const DEFAULT_LISTEN: Listen =
+    Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641));
 
 /// What was typed, in the file or on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -34,8 +41,10 @@ pub struct Options {
     pub interface: OneOrMany,
     /// Which hook to use.
     pub mode: Option<ModeOption>,
-    /// Where metrics and the page are served.
-    pub listen: Option<SocketAddr>,
+    /// Where metrics and the page are served, at every one of these.
+    pub listen: OneOrMany<Listen>,
+    /// File with the token that clients over TCP must show.
+    pub listen_token_file: Option<PathBuf>,
     /// What must survive a reboot.
     pub state_dir: Option<PathBuf>,
     /// What must survive the daemon.
@@ -109,27 +118,6 @@ pub enum ModeOption {
     Generic,
 }
 
-/// One text, or a list of them.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(from = "OneOrManyForm")]
-pub struct OneOrMany(pub Vec<String>);
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrManyForm {
-    One(String),
-    Many(Vec<String>),
-}
-
-impl From<OneOrManyForm> for OneOrMany {
-    fn from(form: OneOrManyForm) -> Self {
-        match form {
-            OneOrManyForm::One(text) => Self(vec![text]),
-            OneOrManyForm::Many(texts) => Self(texts),
-        }
-    }
-}
-
 /// What it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -137,8 +125,10 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     /// For every interface.
     pub mode: ModeChoice,
-    /// Address of metrics and page.
-    pub listen: SocketAddr,
+    /// Addresses of metrics and page, without repetition; at least one.
+    pub listen: Vec<Listen>,
+    /// File with the token that clients over TCP must show.
+    pub listen_token_file: Option<PathBuf>,
     /// State directory.
     pub state_dir: PathBuf,
     /// Pin directory, on a BPF file system.
@@ -215,9 +205,15 @@ impl Options {
             &mut self.state_dir,
             &mut self.pin_dir,
             &mut self.socket,
+            &mut self.listen_token_file,
             ca_file,
         ] {
             *path = path.take().map(|path| base.join(path));
+        }
+        for listen in &mut self.listen.0 {
+            if let Listen::Unix(path) = listen {
+                *path = base.join(&path);
+            }
         }
         for path in &mut self.policies.0 {
             *path = base.join(&path).to_string_lossy().into_owned();
@@ -231,6 +227,7 @@ impl Options {
             interface: self.interface.or(below.interface),
             mode: self.mode.or(below.mode),
             listen: self.listen.or(below.listen),
+            listen_token_file: self.listen_token_file.or(below.listen_token_file),
             state_dir: self.state_dir.or(below.state_dir),
             pin_dir: self.pin_dir.or(below.pin_dir),
             socket: self.socket.or(below.socket),
@@ -251,20 +248,18 @@ impl Options {
     /// Fills what is not set with the defaults.
     #[must_use]
     pub fn settle(self) -> Settings {
-        let mut interfaces = Vec::new();
-        for interface in self.interface.0 {
-            if !interfaces.contains(&interface) {
-                interfaces.push(interface);
-            }
-        }
+        let listen = self.listen.or(OneOrMany(vec![DEFAULT_LISTEN]));
         Settings {
-            interfaces,
+            interfaces: without_repetition(self.interface.0),
             mode: match self.mode.unwrap_or_default() {
                 ModeOption::Auto => ModeChoice::Auto,
                 ModeOption::Native => ModeChoice::Only(Mode::Native),
                 ModeOption::Generic => ModeChoice::Only(Mode::Generic),
             },
-            listen: self.listen.unwrap_or(DEFAULT_LISTEN),
+            listen: without_repetition(listen.0.into_iter().map(Listen::absolute)),
+            listen_token_file: self
+                .listen_token_file
+                .map(|path| std::path::absolute(&path).unwrap_or(path)),
             state_dir: absolute(self.state_dir, DEFAULT_STATE_DIR),
             pin_dir: absolute(self.pin_dir, datapath::DEFAULT_PIN_DIR),
             socket: absolute(self.socket, DEFAULT_SOCKET),
@@ -288,6 +283,17 @@ impl Options {
     }
 }
 
+/// The values in the order given, each once.
+fn without_repetition<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut once = Vec::new();
+    for value in values {
+        if !once.contains(&value) {
+            once.push(value);
+        }
+    }
+    once
+}
+
 /// A daemon and the verbs that reach it may run in different directories.
 fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
     let path = path.unwrap_or_else(|| default.into());
@@ -298,12 +304,19 @@ fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
 impl Settings {
     /// The gateway as it is now, with the addresses that its interfaces have.
     pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
+        let interfaces = self.real_interfaces()?;
         Ok(Gateway {
-            interfaces: datapath::lan_interfaces(&self.interfaces)?,
-            networks: datapath::lan_networks(&self.interfaces)?,
+            interfaces: datapath::lan_interfaces(&interfaces)?,
+            networks: datapath::lan_networks(&interfaces)?,
             resolvers: self.lan.resolvers.clone(),
             dhcp: self.lan.dhcp.clone(),
         })
+    }
+
+    /// The interfaces by the names that the kernel has for them now: an interface
+    /// may come, and an alternative name with it, at any time.
+    pub fn real_interfaces(&self) -> Result<Vec<String>, datapath::Error> {
+        datapath::real_names(&self.pin_dir, &self.interfaces)
     }
 
     /// How metrics label devices.
@@ -322,12 +335,6 @@ impl LanOptions {
     }
 }
 
-impl OneOrMany {
-    fn or(self, other: Self) -> Self {
-        if self.0.is_empty() { other } else { self }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -343,7 +350,21 @@ mod tests {
         assert_eq!(settings.interfaces, ["a", "b"]);
         assert_eq!(settings.mode, ModeChoice::Only(Mode::Native));
         assert_eq!(settings.socket, Path::new("/x"));
-        assert_eq!(settings.listen, DEFAULT_LISTEN);
+        assert_eq!(settings.listen, [DEFAULT_LISTEN]);
+    }
+
+    #[test]
+    fn one_place_to_listen_at_or_several() {
+        let one = Options::parse("listen: unix:http.sock\n").unwrap().settle();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(one.listen, [Listen::Unix(here.join("http.sock"))]);
+        let two = Options::parse("listen: ['[::1]:1', 127.0.0.1:1, '[::1]:1']\n").unwrap();
+        assert_eq!(two.settle().listen.len(), 2);
+        for wrong in ["mode: auto\nlisten: nowhere\n", "\nlisten: [nowhere]\n"] {
+            let error = Options::parse(wrong).unwrap_err();
+            assert!(error.to_string().contains("unix:/run"), "{error}");
+            assert_eq!(error.location().map(|at| at.line()), Some(2));
+        }
     }
 
     #[test]

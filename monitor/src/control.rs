@@ -132,8 +132,11 @@ pub enum Answer {
 /// What is happening.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// `None`: no daemon runs, and this was read from the pins.
+    /// `None`: no daemon answers, and this was read from the pins.
     pub daemon: Option<DaemonStatus>,
+    /// What does not work as it should; empty where nothing is known.
+    #[serde(default)]
+    pub checks: Vec<Check>,
     /// What time would have changed, had a daemon been there; sorted by time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missed_edges: Vec<Edge>,
@@ -151,8 +154,11 @@ pub struct DaemonStatus {
     pub version: String,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub started: u64,
-    /// Where metrics and the page are, as a URL.
+    /// Where metrics and the page are, as a URL; the first place of `endpoints`.
     pub listen: String,
+    /// Every place where metrics and the page should be served.
+    #[serde(default)]
+    pub endpoints: Vec<Endpoint>,
     /// Pin directory that it holds.
     pub pin_dir: PathBuf,
     /// State directory, with what is stored of feeds.
@@ -173,6 +179,40 @@ pub struct DaemonStatus {
     /// Interfaces that were asked for and are not filtered, sorted by name.
     #[serde(default)]
     pub waiting: Vec<WaitingInterface>,
+}
+
+/// A place where metrics and the page should be served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// `http://127.0.0.1:9641/` or `unix:/run/monitor/http.sock`.
+    pub address: String,
+    /// Whether they are served there.
+    pub serving: bool,
+    /// Why they are not; the daemon tries again.
+    pub error: Option<String>,
+}
+
+/// Something that does not work as it should, in the form that `doctor` prints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// `daemon` or `http`.
+    pub id: String,
+    /// How bad it is.
+    pub status: CheckStatus,
+    /// What does not work.
+    pub what: String,
+    /// Why.
+    pub why: String,
+    /// What to do.
+    pub fix: String,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckStatus {
+    /// Packets are filtered; something beside that does not work.
+    Degraded,
 }
 
 /// An interface that was asked for and is not filtered.

@@ -28,3 +28,4 @@ pub mod policy;
 pub mod replay;
 pub mod snapshot;
 pub mod state_dir;
+pub mod trusted;

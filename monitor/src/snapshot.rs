@@ -77,6 +77,10 @@ pub struct Snapshot {
     /// where no daemon says so.
     #[serde(default)]
     pub feeds: Vec<FeedSnapshot>,
+    /// Work of the daemon that has begun and not ended; what stands here may be
+    /// older than it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working: Option<Working>,
 }
 
 impl Snapshot {
@@ -86,6 +90,35 @@ impl Snapshot {
         for device in policies.flat_map(|policy| &mut policy.devices) {
             device.name = names.get(&device.mac).cloned();
         }
+    }
+}
+
+/// Work of the daemon that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Working {
+    /// A noun phrase: `a reload`.
+    pub what: String,
+    /// How long it has been under way, in whole seconds.
+    pub seconds: u64,
+}
+
+impl Working {
+    /// After this many seconds the work counts as hanging. A reload of two whole
+    /// routing tables takes two seconds on a small machine.
+    pub const HANGS_AFTER: u64 = 10;
+
+    /// Whether it takes longer than any work should.
+    #[must_use]
+    pub const fn hangs(&self) -> bool {
+        self.seconds >= Self::HANGS_AFTER
+    }
+}
+
+/// As a sentence without its end.
+impl fmt::Display for Working {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, seconds } = self;
+        write!(f, "{what} has been under way for {seconds} s")
     }
 }
 

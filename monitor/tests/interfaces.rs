@@ -180,6 +180,7 @@ fn a_bridge_a_new_mtu_and_a_down_do_not_lose_the_filter() {
 fn an_interface_that_comes_with_another_program_is_named_and_awaited() {
     let (lab, other) = (Lab::new("taken"), Lab::new("taker"));
     lab.add_interface("wlan1");
+    other.belongs_to_root();
     let occupier = lab
         .gateway
         .command(binary())
@@ -220,4 +221,65 @@ fn an_interface_that_comes_with_another_program_is_named_and_awaited() {
     assert!(detached.status.success(), "{}", text(&detached.stderr));
     poll("it is taken when it is free", || waiting(&lab).is_empty());
     assert_eq!(lab.generation("wlan3"), lab.generation("wlan0"));
+}
+
+/// `ip link property add … altname …`: udev gives such names as well.
+#[test]
+fn an_alternative_name_is_resolved_at_the_start_and_when_it_comes() {
+    let lab = Lab::new("altname");
+    // Longer than the names that the kernel has for interfaces.
+    let long = "wireless-lan-of-the-second-floor";
+    lab.gateway
+        .ip(&format!("link property add dev wlan0 altname {long}"));
+    lab.add_interface("wlan1");
+    // A bare `start` asks for wlan0 as well, which is the same.
+    let daemon = lab.start(&[
+        "--mode",
+        "generic",
+        "--interface",
+        long,
+        "--interface",
+        "later",
+    ]);
+    assert!(
+        daemon
+            .log()
+            .contains(&format!("{long} is an alternative name of wlan0")),
+        "{}",
+        daemon.log()
+    );
+    assert_eq!(lab.generation("wlan0"), Some(1));
+    let waits: Vec<_> = waiting(&lab)
+        .iter()
+        .map(|one| one["interface"].clone())
+        .collect();
+    assert_eq!(waits, ["later"]);
+
+    lab.gateway.ip("link property add dev wlan1 altname later");
+    poll("it is filtered", || lab.generation("wlan1") == Some(2));
+    poll("nothing is awaited", || waiting(&lab).is_empty());
+    let health = lab.try_get("127.0.0.1:9641".parse().unwrap(), "/healthz", "");
+    assert!(health.unwrap().ends_with("\r\n\r\nok\n"));
+
+    // Under its real name it is known to the next daemon.
+    daemon.kill();
+    let _next = lab.start(&["--mode", "generic", "--interface", "later"]);
+    assert_eq!(lab.generation("wlan1"), lab.generation("wlan0"));
+    assert_eq!(lab.generation("wlan1"), Some(3));
+}
+
+#[test]
+fn a_policy_that_names_an_alternative_name_is_told_the_real_one() {
+    let lab = Lab::new("altpolicy");
+    lab.gateway
+        .ip("link property add dev wlan0 altname wifilan");
+    lab.write_policies(
+        "version: 1\npolicies: [{name: a, action: count, destinations: [192.0.2.0/24], interfaces: [wifilan]}]\n",
+    );
+    let daemon = lab.start(&["--mode", "generic"]);
+    let log = daemon.log();
+    assert!(
+        log.contains("alternative name of wlan0: write wlan0"),
+        "{log}"
+    );
 }

@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::chown,
     path::Path,
     process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
@@ -19,6 +20,7 @@ use support::{
     lab::{BLOCKED, Lab, OPEN, POLICIES, binary, poll, text},
     verbs::refused,
 };
+use tempfile::TempDir;
 
 #[test]
 fn after_kill_9_the_filter_drops_and_counts_and_the_next_run_takes_over() {
@@ -233,10 +235,9 @@ fn a_start_that_fails_attaches_nothing() {
 fn without_privileges_the_error_says_which_are_needed() {
     let lab = Lab::new("nobody");
     let directory = lab.directory.path();
-    sh(&format!(
-        "chmod -R a+rX {0} && mkdir -m 777 {0}/n",
-        directory.display()
-    ));
+    sh(&format!("chmod -R a+rX {}", directory.display()));
+    let own = TempDir::new().unwrap();
+    chown(own.path(), Some(65534), Some(65534)).unwrap();
     // The binary may lie where others cannot look.
     let copy = directory.join("monitor");
     fs::copy(binary(), &copy).unwrap();
@@ -254,8 +255,10 @@ fn without_privileges_the_error_says_which_are_needed() {
             "--policies",
         ])
         .arg(lab.policies())
-        .args(["--state-dir", &format!("{}/n/state", directory.display())])
-        .args(["--socket", &format!("{}/n/socket", directory.display())])
+        .arg("--state-dir")
+        .arg(own.path().join("state"))
+        .arg("--socket")
+        .arg(own.path().join("socket"))
         .arg("--pin-dir")
         .arg(&lab.pin_dir)
         .output()
@@ -297,6 +300,7 @@ fn an_interface_that_was_deleted_and_made_again_is_attached_anew() {
 /// Attaches another lab's program to this lab's wlan1, by a link without a pin
 /// directory in common.
 fn occupy(lab: &Lab, other: &Lab) {
+    other.belongs_to_root();
     let child = lab
         .gateway
         .command(binary())

@@ -7,6 +7,7 @@ mod support;
 
 use std::{
     fs, io,
+    net::TcpListener,
     os::unix::net::UnixDatagram,
     process::{Command, Stdio},
     time::Duration,
@@ -40,6 +41,18 @@ fn ready_comes_when_the_filter_is_attached_and_the_socket_answers() {
         ]
     {}
     poll("the daemon ends", || !daemon.is_running());
+}
+
+#[test]
+fn ready_does_not_wait_for_a_port_that_another_process_holds() {
+    let manager = Manager::new("ready-port");
+    let _holder = manager
+        .lab
+        .gateway
+        .run(|| TcpListener::bind("127.0.0.1:9641").unwrap());
+    let _daemon = manager.start(&[]);
+    assert_eq!(manager.next(), ["READY=1", IN_FORCE]);
+    assert_eq!(manager.lab.generation("wlan0"), Some(1));
 }
 
 #[test]

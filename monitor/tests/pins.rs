@@ -313,3 +313,63 @@ fn names(directory: &Path) -> Vec<String> {
     names.sort();
     names
 }
+
+/// As another user could do who owns the directory that the links lie in.
+#[test]
+fn detach_says_that_a_program_still_runs_whose_link_was_moved_away() {
+    for running in [false, true] {
+        let lab = Lab::new("moved");
+        let (blocked, received) = count_arrivals(&lab, BLOCKED[0]);
+        let daemon = lab.start(&["--mode", "generic"]);
+        let daemon = if running {
+            Some(daemon)
+        } else {
+            daemon.kill();
+            None
+        };
+        let moved = format!("{}-links", lab.pin_dir.display());
+        fs::rename(lab.pin_dir.join("links"), &moved).unwrap();
+
+        let output = lab.monitor_inside(&["detach"]);
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{error}");
+        for part in [
+            "wlan0 STILL RUNS",
+            "bpftool link detach id",
+            "run `monitor detach`",
+        ] {
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+        assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
+        send(&lab, blocked, 3);
+        assert_eq!(received.load(Ordering::Relaxed), 0);
+        assert_eq!(lab.policy("blocked"), (0, 3), "the counters are left");
+
+        // What the error says does help.
+        fs::rename(&moved, lab.pin_dir.join("links")).unwrap();
+        let output = lab.monitor_inside(&["detach"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(!lab.pin_dir.exists());
+        send(&lab, blocked, 3);
+        poll("packets pass again", || {
+            received.load(Ordering::Relaxed) == 3
+        });
+        drop(daemon);
+    }
+}
+
+#[test]
+fn detach_names_an_interface_whose_filter_is_pinned_elsewhere() {
+    let lab = Lab::new("elsewhere");
+    lab.start(&["--mode", "generic"]).kill();
+    let moved = format!("{}x", lab.pin_dir.display());
+    fs::rename(&lab.pin_dir, &moved).unwrap();
+    let output = lab.monitor_inside(&["detach"]);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("wlan0 runs one"), "{error}");
+    assert!(error.contains("--pin-dir"), "{error}");
+    fs::rename(&moved, &lab.pin_dir).unwrap();
+    let output = lab.monitor_inside(&["detach"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}

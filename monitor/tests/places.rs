@@ -71,20 +71,19 @@ fn whatever_the_umask_nobody_else_may_write_to_the_folders() {
     let lab = Lab::new("umask");
     let directory = lab.directory.path();
     let (state, run) = (directory.join("made/state"), directory.join("run"));
-    let mut command = lab.gateway.command("sh");
+    let socket = run.join("socket");
+    let places = [
+        "--state-dir",
+        state.to_str().unwrap(),
+        "--socket",
+        socket.to_str().unwrap(),
+    ];
+    let daemon = lab.daemon_command(&[&RUN[..], &places].concat());
+    let mut command = Command::new("sh");
     command
         .args(["-c", "umask 000; exec \"$@\"", "sh"])
-        .arg(binary())
-        .arg("run")
-        .args(RUN)
-        .arg("--policies")
-        .arg(lab.policies())
-        .arg("--pin-dir")
-        .arg(&lab.pin_dir)
-        .arg("--state-dir")
-        .arg(&state)
-        .arg("--socket")
-        .arg(run.join("socket"));
+        .arg(daemon.get_program())
+        .args(daemon.get_args());
     let daemon = Daemon::from_child(command.stderr(Stdio::null()).spawn().unwrap());
     poll("the filter is in force", || {
         lab.monitor(&["status"]).status.success()
@@ -163,4 +162,67 @@ fn the_status_tells_the_port_that_was_chosen_and_nothing_that_nobody_knows() {
     let status = lab.status();
     assert_eq!(status["reload"], Value::Null);
     assert_eq!(status["daemon"], Value::Null);
+}
+
+/// A directory that another user owns or may write to, with the permission bits
+/// and what the refusal names.
+const UNSAFE: [(u32, Option<u32>, &str); 4] = [
+    (0o777, None, "chmod go-w"),
+    (0o720, None, "chmod go-w"),
+    (0o1777, None, "chmod go-w"),
+    (0o700, Some(65534), "chown -h"),
+];
+
+#[test]
+fn directories_that_others_may_change_are_refused_with_the_command_that_helps() {
+    let lab = Lab::new("unsafe");
+    let place = lab.directory.path().join("place");
+    let inner = place.join("inner");
+    let options: [(&str, &Path); 4] = [
+        ("--state-dir", &place),
+        ("--state-dir", &inner),
+        ("--socket", &inner),
+        ("--pin-dir", &lab.pin_dir),
+    ];
+    for (option, path) in options {
+        for (mode, owner, fix) in UNSAFE {
+            let open = if option == "--pin-dir" { path } else { &place };
+            if mode & 0o1000 != 0 && path == inner && option == "--state-dir" {
+                // Below a sticky directory as /tmp it is safe.
+                continue;
+            }
+            fs::create_dir(open).unwrap();
+            let owner = owner.unwrap_or(lab.daemon_user());
+            std::os::unix::fs::chown(open, Some(owner), Some(owner)).unwrap();
+            fs::set_permissions(open, fs::Permissions::from_mode(mode)).unwrap();
+            let error = refused(
+                &lab,
+                &[&RUN[..], &[option, path.to_str().unwrap()]].concat(),
+            );
+            for part in [
+                "is not safe",
+                open.to_str().unwrap(),
+                &format!("mode {mode:04o}"),
+                fix,
+                option,
+            ] {
+                assert!(error.contains(part), "{option} {mode:o}: {part}: {error}");
+            }
+            fs::remove_dir_all(open).unwrap();
+        }
+    }
+}
+
+/// As another user could have made it before the first start.
+#[test]
+fn directories_of_others_inside_the_pin_directory_are_refused_too() {
+    let lab = Lab::new("unsafe-links");
+    let links = lab.pin_dir.join("links");
+    fs::create_dir_all(&links).unwrap();
+    lab.give(&lab.pin_dir);
+    fs::set_permissions(&lab.pin_dir, fs::Permissions::from_mode(0o700)).unwrap();
+    std::os::unix::fs::chown(&links, Some(65534), None).unwrap();
+    let error = refused(&lab, &RUN);
+    assert!(error.contains(links.to_str().unwrap()), "{error}");
+    assert!(error.contains("chown -h"), "{error}");
 }

@@ -133,3 +133,23 @@ impl Drop for Disk {
         }
     }
 }
+
+/// `/proc` takes no directories, from root either.
+#[test]
+fn a_state_directory_that_cannot_be_made_does_not_keep_the_filter_from_starting() {
+    let lab = Lab::new("no-state");
+    let (blocked, received) = count_arrivals(&lab, BLOCKED[0]);
+    let daemon = lab.start(&["--mode", "generic", "--state-dir", "/proc/monitor-test"]);
+    let log = daemon.log();
+    for part in [
+        "/proc/monitor-test",
+        "--state-dir",
+        "other names in the metrics",
+    ] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+    send(&lab, blocked, 10);
+    assert_eq!(lab.policy("blocked"), (0, 10));
+    assert_eq!(received.load(Ordering::Relaxed), 0);
+    assert!(lab.monitor(&["reload"]).status.success());
+}

@@ -96,7 +96,8 @@ pub(crate) fn mount_bpffs() -> Result<()> {
         return Ok(());
     }
     println!("{BPFFS} is not mounted: mounting it");
-    call("mount", ["-t", "bpf", "bpf", BPFFS])
+    // Without a mode every user may make directories there, as in /tmp.
+    call("mount", ["-t", "bpf", "-o", "mode=0700", "bpf", BPFFS])
 }
 
 /// Runs a command to its end; what it printed becomes the error.

@@ -1,6 +1,6 @@
 //! Which filter a verb is about: that of a daemon, or what is pinned.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
 
@@ -8,11 +8,15 @@ use super::Common;
 use monitor::{
     clock::now,
     config::{Options, Settings},
-    control::{Answer, ControlError, Request, Status, ask},
-    datapath::Reader,
+    control::{Answer, Check, CheckStatus, ControlError, Request, Status, ask_within},
+    datapath::{self, Reader},
     snapshot::Unconfirmed,
     state_dir::{Edge, Edges, NotConfirmed},
 };
+
+/// How long a daemon may take to say who it is. One that needs longer hangs, is
+/// stopped, or is overloaded.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Shared by the verbs that are about a filter in force.
 #[derive(Args, Clone, Debug)]
@@ -37,12 +41,23 @@ pub(super) struct Reach {
     pub(super) daemon: Option<Box<Status>>,
     /// What the daemon on the socket holds, where it is not what was asked for.
     other_pins: Option<PathBuf>,
+    /// A daemon listens on the socket and gave no answer.
+    silent: Option<ControlError>,
 }
 
 impl ReachArgs {
-    /// Asks the daemon on the socket. One that holds other pins than those
-    /// asked for is somebody else's.
+    /// For verbs that need an answer where a daemon runs.
     pub(super) fn reach(&self, common: &Common) -> anyhow::Result<Reach> {
+        let mut reach = self.reach_or_read(common)?;
+        match reach.silent.take() {
+            Some(silent) => Err(silent.into()),
+            None => Ok(reach),
+        }
+    }
+
+    /// For `status`, which reads the kernel where the daemon gives no answer. Asks the daemon on the socket. One that holds other pins than those
+    /// asked for is somebody else's.
+    pub(super) fn reach_or_read(&self, common: &Common) -> anyhow::Result<Reach> {
         let options = Options {
             socket: self.socket.clone(),
             pin_dir: self.pin_dir.clone(),
@@ -52,11 +67,13 @@ impl ReachArgs {
         let options = options.over(common.options()?);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
-        let daemon = match ask(&settings.socket, &Request::Status {}) {
-            Ok(Answer::Status(status)) => Some(status),
+        let answer = ask_within(&settings.socket, &Request::Status {}, ANSWERS_WITHIN);
+        let (daemon, silent) = match answer {
+            Ok(Answer::Status(status)) => (Some(status), None),
+            Err(silent @ ControlError::Silent { .. }) => (None, Some(silent)),
             Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
             Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
-            Err(ControlError::NoDaemon { .. }) => None,
+            Err(ControlError::NoDaemon { .. }) => (None, None),
             Err(error) => return Err(error.into()),
         };
         let held = daemon.as_ref().and_then(|status| status.daemon.as_ref());
@@ -67,6 +84,7 @@ impl ReachArgs {
             settings,
             daemon: daemon.filter(|_| other_pins.is_none()),
             other_pins,
+            silent,
         })
     }
 }
@@ -78,13 +96,33 @@ impl Reach {
         if let Some(status) = self.daemon {
             return Ok(*status);
         }
-        let reader = Reader::open(&self.settings.pin_dir)?;
+        let reader = Reader::open(&self.settings.pin_dir).map_err(|error| match &self.silent {
+            Some(silent) => anyhow::Error::from(error).context(silent.to_string()),
+            None => error.into(),
+        })?;
         let mut snapshot = reader.snapshot(None)?;
         snapshot.unconfirmed = snapshot.unconfirmed.or_else(|| self.not_confirmed());
         Ok(Status {
             daemon: None,
+            checks: self.silence().into_iter().collect(),
             missed_edges: self.missed_edges(),
             snapshot,
+        })
+    }
+
+    /// That the daemon gives no answer, where one runs.
+    fn silence(&self) -> Option<Check> {
+        let silent = self.silent.as_ref()?;
+        let holder = datapath::holder(&self.settings.pin_dir);
+        let process =
+            holder.map_or_else(String::new, |holder| format!("; {holder} holds the filter"));
+        Some(Check {
+            id: "daemon".to_owned(),
+            status: CheckStatus::Degraded,
+            what: "the daemon does not answer; the filter goes on, and changed files have no effect"
+                .to_owned(),
+            why: format!("{silent}{process}"),
+            fix: "let it go on with `kill -CONT` where it is stopped, else start it anew: the filter stays in force meanwhile".to_owned(),
         })
     }
 

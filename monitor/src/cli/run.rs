@@ -3,7 +3,6 @@
 use std::{
     fs::DirBuilder,
     io::{self, IsTerminal as _},
-    net::SocketAddr,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -12,19 +11,21 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
+use nix::sys::stat::{Mode, umask};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
 use super::{Common, confirm};
 use monitor::{
     clock::Alarm,
-    config::{ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, Core, End, How, Signals, Sockets},
+    config::{Listen, ModeOption, OneOrMany, Options, Settings},
+    daemon::{self, ControlSocket, Core, End, How, Signals},
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
     snapshot::Snapshot,
     state_dir::remove_unfinished,
+    trusted::Directory,
 };
 
 /// The daemon, in the foreground: loads the policies, attaches the filter,
@@ -42,9 +43,18 @@ pub(crate) struct RunArgs {
     #[arg(long, value_enum)]
     mode: Option<ModeOption>,
 
-    /// Where to serve metrics and the page [default: 127.0.0.1:9641]
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: Option<SocketAddr>,
+    /// Where to serve metrics and the page: an address with its port, or a socket
+    /// file as unix:PATH (repeatable) [default: 127.0.0.1:9641]
+    ///
+    /// Every user of this machine can read 127.0.0.1. A socket file is for its
+    /// owner and group alone.
+    #[arg(long, value_name = "ADDR:PORT|unix:PATH")]
+    listen: Vec<Listen>,
+
+    /// File with a token that every request over TCP must show, as
+    /// `Authorization: Bearer TOKEN`
+    #[arg(long, value_name = "FILE")]
+    listen_token_file: Option<PathBuf>,
 
     /// What must survive a reboot [default: /var/lib/monitor]
     #[arg(long, value_name = "DIR")]
@@ -82,7 +92,8 @@ impl RunArgs {
         Options {
             interface: OneOrMany(self.interface),
             mode: self.mode,
-            listen: self.listen,
+            listen: OneOrMany(self.listen),
+            listen_token_file: self.listen_token_file,
             state_dir: self.state_dir,
             pin_dir: self.pin_dir,
             socket: self.socket,
@@ -106,6 +117,9 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
         );
     }
     init_log(settings.log_packets);
+    // No socket can be connected to by others before it has its mode.
+    let before = umask(Mode::S_IWOTH);
+    umask(before | Mode::S_IWOTH);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let ended = runtime.block_on(serve(settings, how));
     // Whatever still blocks must not keep the process: the filter is in the kernel.
@@ -116,15 +130,13 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
+async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
     let mut signals = Signals::install()?;
     let alarm = Alarm::new().context("make a timer")?;
-    warn_if_public(settings.listen);
+    warn_if_public(&settings);
     make_state_dir(&settings.state_dir)?;
-    let key = DeviceKey::load_or_create(&settings.state_dir)?;
-    let sockets = Sockets::bind(&settings.socket, settings.listen).await?;
-    let address = sockets.http_address().context("read the bound address")?;
-    settings.listen = address;
+    let key = device_key(&settings.state_dir)?;
+    let control = ControlSocket::bind(&settings.socket).await?;
     let load = tokio::task::spawn_blocking(move || Core::start(settings, how));
     let (started, stop) = signals.during(load).await;
     let (core, notes) = started.context("start the filter")??;
@@ -139,42 +151,62 @@ async fn serve(mut settings: Settings, how: How) -> anyhow::Result<End> {
         key,
         core.settings().max_devices,
     );
-    announce(&core, address);
+    announce(&core);
     let core = Arc::new(core);
-    let reader = Arc::clone(&core);
+    let (reader, named) = (Arc::clone(&core), Arc::clone(&core));
     let site = Site {
         read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error_text(&error))),
-        interfaces: core.settings().interfaces.clone(),
+        interfaces: Arc::new(move || {
+            let settings = named.settings();
+            let names = settings.real_interfaces();
+            names.unwrap_or_else(|_| settings.interfaces.clone())
+        }),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
         limits: monitor::http::Limits::default(),
     };
-    Ok(daemon::run(core, sockets, site, &mut signals, &alarm).await?)
+    Ok(daemon::run(core, control, site, &mut signals, &alarm).await?)
 }
 
 /// For its owner only, whatever the umask; without what a killed daemon began.
+/// A full or broken disk must not keep the filter from being attached; a
+/// directory that other users can change must.
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .with_context(|| {
-            format!(
-                "make the state directory {}; give another with --state-dir",
-                path.display()
-            )
-        })?;
-    remove_unfinished(path).with_context(|| format!("tidy {}", path.display()))
+    let directory = Directory {
+        path,
+        purpose: "state directory",
+        option: "--state-dir",
+    };
+    directory.check()?;
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    if let Err(error) = made.and_then(|()| remove_unfinished(path)) {
+        warn!(
+            "the state directory {} cannot be used: {error}; the filter starts without it, and keeps nothing for the next start; give another with --state-dir",
+            path.display()
+        );
+    }
+    Ok(directory.check()?)
 }
 
-/// What is in force, what is recorded, where to look.
-fn announce(core: &Core, address: SocketAddr) {
+/// The key for the names of devices. Without the state directory it is a new one
+/// for this start.
+fn device_key(state_dir: &Path) -> anyhow::Result<DeviceKey> {
+    DeviceKey::load_or_create(state_dir).or_else(|error| {
+        warn!(
+            "{}; until the next start devices have other names in the metrics",
+            error_text(&error)
+        );
+        Ok(DeviceKey::random()?)
+    })
+}
+
+/// What is in force, what is recorded.
+fn announce(core: &Core) {
     match core.snapshot() {
         Ok(snapshot) => announce_in_force(&snapshot),
         // The filter is in force all the same.
         Err(error) => warn!("{}", error_text(&error)),
     }
     info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
-    info!("ready: metrics at http://{address}/metrics, page at http://{address}/");
 }
 
 fn announce_in_force(snapshot: &Snapshot) {
@@ -192,9 +224,18 @@ fn announce_in_force(snapshot: &Snapshot) {
     }
 }
 
-fn warn_if_public(listen: SocketAddr) {
-    if !listen.ip().is_loopback() {
-        warn!("{listen} is not a loopback address: whoever reaches it can read the counters");
+fn warn_if_public(settings: &Settings) {
+    if settings.listen_token_file.is_some() {
+        return;
+    }
+    for listen in &settings.listen {
+        if let Listen::Tcp(address) = listen
+            && !address.ip().is_loopback()
+        {
+            warn!(
+                "{address} is not a loopback address: every machine that reaches it can read the counters; ask for a token with --listen-token-file"
+            );
+        }
     }
 }
 

@@ -5,14 +5,14 @@ use std::fmt::Write as _;
 use super::{Common, ReachArgs, feed, print, print_json, table};
 use monitor::{
     clock::to_the_second,
-    control::{DaemonStatus, Resting, Status},
-    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
+    control::{Check, DaemonStatus, Endpoint, Resting, Status},
+    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts, Working},
     state_dir::Edge,
 };
 
 /// Prints what the filter has seen and done.
 pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
-    let status = args.reach(common)?.status()?;
+    let status = args.reach_or_read(common)?.status()?;
     if common.json {
         print_json(&status)
     } else {
@@ -41,35 +41,27 @@ fn render(status: &Status) -> String {
 
 fn head(text: &mut String, status: &Status) {
     match &status.daemon {
-        Some(daemon) => daemon_lines(text, daemon, status.snapshot.reload.as_ref()),
-        None => no_daemon_lines(text, &status.missed_edges),
+        Some(daemon) => daemon_lines(text, daemon, &status.snapshot),
+        None => no_daemon_lines(text, status),
     }
 }
 
-fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&ReloadSnapshot>) {
+fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
     let DaemonStatus {
         pid,
         version,
-        listen,
+        endpoints,
         resting,
         risks,
         changes,
         waiting,
         ..
     } = daemon;
-    let _ = writeln!(
-        text,
-        "daemon     process {pid}, version {version}, {listen}"
-    );
-    if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) {
-        let _ = writeln!(
-            text,
-            "policies   NOT LOADED, what stands below is in force:\n{}",
-            error.trim_end()
-        );
-    } else {
-        let _ = writeln!(text, "policies   loaded, as the files are now");
+    let _ = writeln!(text, "daemon     process {pid}, version {version}");
+    for endpoint in endpoints {
+        endpoint_line(text, endpoint);
     }
+    policies_line(text, snapshot);
     for interface in waiting {
         let _ = writeln!(text, "WAITING    {}", interface.why);
     }
@@ -96,12 +88,54 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
     }
 }
 
-fn no_daemon_lines(text: &mut String, missed: &[Edge]) {
-    let _ = writeln!(
-        text,
-        "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
-    );
-    for Edge { at, policy, until } in missed {
+fn endpoint_line(text: &mut String, endpoint: &Endpoint) {
+    let address = &endpoint.address;
+    let _ = match (&endpoint.error, endpoint.serving) {
+        (_, true) => writeln!(text, "metrics    {address}"),
+        (Some(error), false) => writeln!(text, "metrics    NOT SERVED at {address}: {error}"),
+        (None, false) => writeln!(text, "metrics    not served yet at {address}"),
+    };
+}
+
+/// Whether the files are in force. While work is under way that is not known.
+fn policies_line(text: &mut String, snapshot: &Snapshot) {
+    let error = snapshot
+        .reload
+        .as_ref()
+        .and_then(|reload| reload.error.as_ref());
+    let is_long = |working: &&Working| working.seconds > 0;
+    let _ = match (snapshot.working.as_ref().filter(is_long), error) {
+        (Some(working), _) if working.hangs() => writeln!(
+            text,
+            "HANGS      {working}: what stands below is in force, and changes have no effect; start the daemon anew"
+        ),
+        (Some(working), _) => writeln!(
+            text,
+            "policies   {working}: what stands below is in force until it ends"
+        ),
+        (None, Some(error)) => writeln!(
+            text,
+            "policies   NOT LOADED, what stands below is in force:\n{}",
+            error.trim_end()
+        ),
+        (None, None) => writeln!(text, "policies   loaded, as the files are now"),
+    };
+}
+
+fn no_daemon_lines(text: &mut String, status: &Status) {
+    if let Some(Check { what, why, fix, .. }) = status.checks.first() {
+        let _ = writeln!(
+            text,
+            "daemon     NO ANSWER: {what}\n           {why}\n           {fix}"
+        );
+        let _ = writeln!(text, "           What follows is read from the kernel.");
+    } else {
+        let _ = writeln!(
+            text,
+            "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
+        );
+    }
+    for Edge { at, policy, until } in &status.missed_edges {
         let at = to_the_second(*at);
         let _ = writeln!(
             text,

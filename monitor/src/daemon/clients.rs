@@ -33,7 +33,7 @@ pub(super) async fn serve(core: Arc<Core>, socket: ControlSocket, detached: mpsc
         let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
             return;
         };
-        let client = match socket.listener.accept().await {
+        let client = match socket.0.listener.accept().await {
             Ok((client, _)) => client,
             Err(error) => {
                 // Out of descriptors, most likely: others may give some back.

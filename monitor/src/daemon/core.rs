@@ -4,10 +4,12 @@ mod changes;
 mod confirm;
 mod feeds;
 mod interfaces;
+mod liveness;
 mod load;
 mod reset;
 mod risks;
 mod start;
+mod status;
 
 use std::{
     collections::BTreeSet,
@@ -19,17 +21,19 @@ use std::{
 use confirm::Trial;
 use interfaces::Waiting;
 use jiff::{SignedDuration, Timestamp};
+use liveness::Liveness;
 pub use load::LoadError;
 use load::{Usable, confirmed, load, reason};
 use tokio::sync::Notify;
 
 pub use start::How;
 
+use super::endpoints::Endpoints;
 use crate::{
     clock,
     compile::{Ruleset, compile},
     config::Settings,
-    control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
+    control::{Reloaded, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
     feeds::DiskAndFeeds,
     policy::{DeviceNames, Diagnostics, Feed, Moment, Policy, RuntimeOverlay},
@@ -60,6 +64,8 @@ pub struct Core {
     /// Told after every reload that a client asked for.
     reloaded: Notify,
     feeds: feeds::Feeds,
+    endpoints: Endpoints,
+    liveness: Liveness,
 }
 
 /// What changes with every load of the policies.
@@ -154,7 +160,7 @@ impl Core {
     /// Reads the policies again. Where they have errors, or the kernel does not
     /// take them, the old generation stays in force.
     pub(super) fn reload(&self, trigger: Trigger) -> Option<Reloaded> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a reload");
         // Detached meanwhile: there is nothing to reload.
         let filter = filter.as_mut()?;
         let moment = clock::now();
@@ -241,7 +247,7 @@ impl Core {
     /// not read: they may be broken meanwhile, and time goes on. Returns what
     /// changed, in words; nothing where nothing did.
     pub(super) fn pass_edge(&self, moment: &Moment) -> Result<Vec<String>, LoadError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a change by a schedule");
         let Some(filter) = filter.as_mut() else {
             return Ok(Vec::new());
         };
@@ -286,14 +292,16 @@ impl Core {
 
     /// Where something waits to be confirmed, this waits with it.
     fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, datapath::Error> {
-        filter.apply(&request(&self.settings, ruleset, self.deadline()))
+        let names = self.settings.real_interfaces()?;
+        filter.apply(&request(&self.settings, &names, ruleset, self.deadline()))
     }
 
     /// The generation that every interface runs, as the kernel says; `None`
     /// where they differ or cannot be read.
     fn generation(&self) -> Option<u64> {
         let snapshot = self.snapshot().ok()?;
-        let mut generations = self.settings.interfaces.iter().map(|name| {
+        let names = self.settings.real_interfaces().ok()?;
+        let mut generations = names.iter().map(|name| {
             let interface = snapshot.interfaces.iter().find(|i| i.name == *name);
             interface.and_then(|interface| interface.generation)
         });
@@ -322,7 +330,7 @@ impl Core {
     /// Removes the filter and every pin. The daemon has nothing left to do then;
     /// after an error it may be asked again.
     pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a detach");
         let held = filter.as_mut().ok_or(DetachError::Already)?;
         let interfaces = held.detach()?;
         *filter = None;
@@ -342,41 +350,8 @@ impl Core {
             .or_else(|| rolled_back.as_ref().map(NotConfirmed::shown));
         snapshot.feeds = self.feed_snapshots();
         snapshot.name_devices(&names);
+        snapshot.working = self.liveness.working();
         Ok(snapshot)
-    }
-
-    /// The enabled policies that do nothing now.
-    fn resting(&self) -> Vec<Resting> {
-        let current = lock(&self.current);
-        let each = current.policies.iter().filter_map(|policy| {
-            Some(Resting {
-                policy: policy.name().to_string(),
-                reason: policy.rest()?.reason().to_owned(),
-                until: policy.rests_until().map(clock::to_the_second),
-            })
-        });
-        each.collect()
-    }
-
-    /// The same, and who says so.
-    pub(super) fn status(&self) -> Result<Status, datapath::Error> {
-        Ok(Status {
-            daemon: Some(DaemonStatus {
-                pid: std::process::id(),
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                started: self.started,
-                listen: format!("http://{}/", self.settings.listen),
-                pin_dir: self.settings.pin_dir.clone(),
-                state_dir: self.settings.state_dir.clone(),
-                policies: self.settings.policies.clone(),
-                resting: self.resting(),
-                risks: self.risks(),
-                changes: self.standing(),
-                waiting: self.waiting_interfaces(),
-            }),
-            missed_edges: Vec::new(),
-            snapshot: self.snapshot()?,
-        })
     }
 }
 
@@ -399,11 +374,12 @@ impl Current {
 
 fn request<'a>(
     settings: &'a Settings,
+    interfaces: &'a [String],
     ruleset: &'a Ruleset,
     deadline: Option<Deadline>,
 ) -> Request<'a> {
     Request {
-        interfaces: &settings.interfaces,
+        interfaces,
         mode: settings.mode,
         ruleset,
         log_packets: settings.log_packets,

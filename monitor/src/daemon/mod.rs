@@ -4,15 +4,18 @@
 mod addresses;
 mod clients;
 mod core;
+mod endpoints;
 mod feeds;
 mod log_reader;
 mod manager;
 mod serve;
 mod signals;
 mod sockets;
+mod unix_socket;
 mod watch;
 
 pub use self::core::{Core, How, LoadError};
 pub use serve::{End, ServeError, run};
 pub use signals::{SignalError, Signals};
-pub use sockets::{BindError, Sockets};
+pub use sockets::ControlSocket;
+pub use unix_socket::BindError;

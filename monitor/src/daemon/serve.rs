@@ -4,7 +4,6 @@ use std::{io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
-    net::TcpListener,
     sync::{mpsc, watch},
     task::spawn_blocking,
 };
@@ -14,18 +13,18 @@ use super::{
     addresses::AddressWatch,
     clients,
     core::{Core, Trigger},
-    feeds,
+    endpoints, feeds,
     log_reader::LogReader,
     manager::{self, Heartbeat},
     signals::{Asked, Signals},
-    sockets::Sockets,
+    sockets::ControlSocket,
     watch::FileWatch,
 };
 use crate::{
     clock::{self, Alarm, Woke},
     control::Reloaded,
     error_text::error_text,
-    http::{self, Site},
+    http::Site,
 };
 
 /// How long after a failure it tries again.
@@ -55,25 +54,30 @@ pub enum End {
 /// clock that is set while the policies are loaded is noticed then.
 pub async fn run(
     core: Arc<Core>,
-    sockets: Sockets,
+    control: ControlSocket,
     site: Site,
     signals: &mut Signals,
     alarm: &Alarm,
 ) -> Result<End, ServeError> {
     let (detached, mut when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
-    let tasks = [
-        tokio::spawn(serve_http(site, sockets.http, stopped)),
-        tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
+    let clients = clients::serve(Arc::clone(&core), control, detached);
+    let mut tasks = vec![
+        tokio::spawn(clients),
         tokio::spawn(feeds::run(Arc::clone(&core))),
     ];
+    tasks.extend(endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await);
+    info!(
+        "ready: commands are answered at {}",
+        core.settings().socket.display()
+    );
     manager::ready(&core);
     let end = supervise(&core, signals, alarm, &mut when_detached).await;
     manager::stopping(match &end {
         Ok(End::Detached) => "detached",
         Ok(End::Stopped) | Err(_) => "the filter and its counters stay in force",
     });
-    // The HTTP task waits for it, unless it failed already.
+    // The HTTP tasks wait for it, unless they failed already.
     let _ = stop.send(true);
     for task in &tasks {
         task.abort();
@@ -98,19 +102,58 @@ async fn supervise(
         }
         keep_last_good(core).await;
         read_logs(&mut log_readers, core);
-        tokio::select! {
+        core.main_loop_works(None);
+        let heard = tokio::select! {
             biased;
-            asked = signals.next() => match asked {
-                Asked::Stop => return Ok(End::Stopped),
-                Asked::Reload => drop(reload(core, Trigger::Request).await),
-            },
-            () = heartbeat.due() => heartbeat.beat(core),
-            Some(()) = when_detached.recv() => return Ok(End::Detached),
-            () = core.reloaded() => {}
-            () = look_at_clock(alarm, next_look) => pass_edge(core).await,
-            () = deadline_passed(core) => roll_back(core).await,
-            waited = addresses.changed() => look_at_addresses(core, waited).await,
-            () = files.changed() => files_changed(core).await,
+            asked = signals.next() => Heard::Signal(asked),
+            () = heartbeat.due() => Heard::HeartbeatDue,
+            Some(()) = when_detached.recv() => Heard::Detached,
+            () = core.reloaded() => Heard::Reloaded,
+            () = look_at_clock(alarm, next_look) => Heard::Edge,
+            () = deadline_passed(core) => Heard::Deadline,
+            waited = addresses.changed() => Heard::Addresses(waited),
+            () = files.changed() => Heard::Files,
+        };
+        core.main_loop_works(Some(heard.work()));
+        match heard {
+            Heard::Signal(Asked::Stop) => return Ok(End::Stopped),
+            Heard::Signal(Asked::Reload) => drop(reload(core, Trigger::Request).await),
+            Heard::HeartbeatDue => heartbeat.beat(core),
+            Heard::Detached => return Ok(End::Detached),
+            Heard::Reloaded => {}
+            Heard::Edge => pass_edge(core).await,
+            Heard::Deadline => roll_back(core).await,
+            Heard::Addresses(waited) => look_at_addresses(core, waited).await,
+            Heard::Files => files_changed(core).await,
+        }
+    }
+}
+
+/// What the main loop waits for.
+enum Heard {
+    Signal(Asked),
+    HeartbeatDue,
+    Detached,
+    /// A client asked for a reload, and it has ended.
+    Reloaded,
+    /// The time to look at the clock.
+    Edge,
+    /// The time until which something was to be confirmed.
+    Deadline,
+    /// Addresses or interfaces changed.
+    Addresses(io::Result<()>),
+    Files,
+}
+
+impl Heard {
+    /// The work that follows, as a noun phrase.
+    const fn work(&self) -> &'static str {
+        match self {
+            Self::Signal(_) | Self::Files => "a reload",
+            Self::HeartbeatDue | Self::Detached | Self::Reloaded => "the main loop's own work",
+            Self::Edge => "a change by a schedule",
+            Self::Deadline => "a roll-back",
+            Self::Addresses(_) => "a look at the addresses",
         }
     }
 }
@@ -230,20 +273,6 @@ async fn attach_to_new(core: &Arc<Core>) {
         }
         Ok(Err(error)) => error!("look at the changed interfaces: {}", error_text(&error)),
         Err(panic) => error!("a look at the interfaces ended unexpectedly: {panic}"),
-    }
-}
-
-/// Serves metrics and page until `stopped` says true.
-async fn serve_http(site: Site, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
-    let shutdown = async move {
-        // An error means that the sender is gone: the daemon ends.
-        let _ = stopped.wait_for(|stopped| *stopped).await;
-    };
-    if let Err(error) = http::serve(listener, site, shutdown).await {
-        error!(
-            "metrics and page are not served any more: {}",
-            error_text(&error)
-        );
     }
 }
 

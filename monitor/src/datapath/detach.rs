@@ -4,6 +4,10 @@ use std::{os::fd::OwnedFd, path::Path};
 
 use super::{
     Error,
+    filter::link_info,
+    holder,
+    interfaces::{self, Interface},
+    object,
     pins::{self, Lock, Pins},
     sys,
 };
@@ -12,28 +16,37 @@ use super::{
 /// Returns the interfaces that were detached.
 pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
     let pins = Pins::new(pin_dir);
-    let _lock = Lock::acquire(&pins)?;
+    let _lock = Lock::acquire(&pins).map_err(|error| pinned_elsewhere(&pins, error))?;
     if !pins.holds_anything()? {
-        return Err(Error::NotAttached {
+        let error = Error::NotAttached {
             path: pins.root().to_owned(),
-        });
+        };
+        return Err(pinned_elsewhere(&pins, error));
     }
     detach_all(&pins)
 }
 
-/// The same, by whoever holds the lock. Errors do not stop it.
+/// The same, by whoever holds the lock. Errors do not stop it. The pins stay
+/// where an interface still runs one of their programs: by those it is found
+/// the next time.
 pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
-    let interfaces = pins.linked_interfaces()?;
+    let linked = pins.linked_interfaces()?;
+    let mut ours = pins.program_ids()?;
     let mut errors = Vec::new();
-    for interface in &interfaces {
-        let removed =
-            pins::open(&pins.link(interface)).and_then(|link| remove_link(pins, interface, &link));
+    for interface in &linked {
+        let removed = pins::open(&pins.link(interface)).and_then(|link| {
+            ours.push(link_info(interface, &link)?.program);
+            remove_link(pins, interface, &link)
+        });
         errors.extend(removed.err());
+    }
+    if errors.is_empty() {
+        errors.extend(still_runs(pins, &ours).err());
     }
     if errors.is_empty() {
         errors.extend(pins.remove_all().err());
     }
-    Error::collect(errors).map(|()| interfaces)
+    Error::collect(errors).map(|()| linked)
 }
 
 /// Detaches one link and removes its pin.
@@ -49,4 +62,63 @@ pub(super) fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Resul
         _ => {}
     }
     pins::remove(&pins.link(interface))
+}
+
+/// An error where an interface of this network namespace runs one of these
+/// programs: its link is pinned elsewhere, or another process holds it.
+fn still_runs(pins: &Pins, ours: &[u32]) -> Result<(), Error> {
+    let errors = listed()?.into_iter().filter_map(|interface| {
+        let program = interface.program.filter(|program| ours.contains(program))?;
+        Some(Error::StillRuns {
+            way: way_out(program),
+            interface: interface.name,
+            program,
+            path: pins.links(),
+        })
+    });
+    Error::collect(errors.collect())
+}
+
+/// Where nothing is pinned: says so, and names the interface that runs a filter
+/// of this program all the same, as far as this user may know.
+fn pinned_elsewhere(pins: &Pins, error: Error) -> Error {
+    if !matches!(error, Error::NotAttached { .. }) {
+        return error;
+    }
+    let interfaces = listed().unwrap_or_default();
+    let found = interfaces.into_iter().find_map(|interface| {
+        let program = interface.program?;
+        let is_ours = holder::program_name(program).as_deref() == Some(object::PROGRAM);
+        is_ours.then_some((interface.name, program))
+    });
+    match found {
+        None => error,
+        Some((interface, program)) => Error::PinnedElsewhere {
+            path: pins.root().to_owned(),
+            way: way_out(program),
+            interface,
+            program,
+        },
+    }
+}
+
+fn listed() -> Result<Vec<Interface>, Error> {
+    interfaces::list().map_err(|source| Error::system("list network interfaces", source))
+}
+
+/// How to end a program whose pin is not known.
+fn way_out(program: u32) -> String {
+    let process = holder::process_with_program(program)
+        .map_or_else(String::new, |process| format!("It is held by {process}. "));
+    match sys::link_of_program(program) {
+        Ok(Some(link)) => {
+            format!(
+                "{process}End it with `bpftool link detach id {link}` (Debian package bpftool)."
+            )
+        }
+        // Finding links takes CAP_SYS_ADMIN.
+        Ok(None) | Err(_) => format!(
+            "{process}As root, `bpftool link` shows its link by the program id, and `bpftool link detach id …` ends it."
+        ),
+    }
 }

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError, util::KernelVersion};
 
-use crate::compile::TooLarge;
+use crate::{compile::TooLarge, trusted::UntrustedError};
 
 /// An operation on the kernel that failed, what it was about, and the mend.
 #[derive(Debug, thiserror::Error)]
@@ -122,11 +122,45 @@ pub enum Error {
 
     /// The pin directory must outlive the process and hold BPF objects.
     #[error(
-        "{} is not on a BPF file system; mount one with `mount -t bpf bpf /sys/fs/bpf`, or give another --pin-dir", path.display()
+        "{} is not on a BPF file system; mount one with `mount -t bpf -o mode=0700 bpf /sys/fs/bpf`, or give another --pin-dir", path.display()
     )]
     NotBpffs {
         /// Pin directory.
         path: PathBuf,
+    },
+
+    /// Another user could exchange what is pinned.
+    #[error(transparent)]
+    Untrusted(#[from] UntrustedError),
+
+    /// What was detached is not what the interface runs.
+    #[error(
+        "{interface} STILL RUNS a program of this filter (program id {program}): its link is not pinned under {} any more, so another process holds it or it was moved. {way} Counters and pins were left as they are; run `monitor detach` once more after that", path.display()
+    )]
+    StillRuns {
+        /// Interface of this network namespace.
+        interface: String,
+        /// Id of the program.
+        program: u32,
+        /// Where the link should be.
+        path: PathBuf,
+        /// How to end it.
+        way: String,
+    },
+
+    /// Nothing is pinned here, and an interface runs a filter nevertheless.
+    #[error(
+        "no filter is in force under {}, but {interface} runs one (program id {program}) that is pinned elsewhere; name its directory with --pin-dir. {way}", path.display()
+    )]
+    PinnedElsewhere {
+        /// Pin directory.
+        path: PathBuf,
+        /// Interface of this network namespace.
+        interface: String,
+        /// Id of the program.
+        program: u32,
+        /// How to end it without its pins.
+        way: String,
     },
 
     /// Pins that another version left, with another layout.

@@ -91,8 +91,12 @@ enum Undo {
 impl Filter {
     /// Takes the pin directory, and makes the counters where there are none.
     pub fn open(pin_dir: &Path, others: OtherVersions) -> Result<Self, Error> {
+        pins::check_directory(pin_dir)?;
         let pins = Pins::new(pin_dir);
         pins::create_directory(pins.root())?;
+        for directory in [pins.root(), &pins.links(), &pins.state()] {
+            pins::check_directory(directory)?;
+        }
         let lock = Lock::acquire(&pins)?;
         if others == OtherVersions::Refuse && !pins.other_versions()?.is_empty() {
             return Err(Error::OtherVersion {

@@ -92,6 +92,7 @@ mod tests {
         let some = |index| (index > 0).then_some(index);
         Interface {
             name: name.to_owned(),
+            alternatives: Vec::new(),
             index,
             controller: some(controller),
             carrier: some(carrier),

@@ -38,7 +38,7 @@ pub(super) fn occupied(interface: &Interface) -> Error {
 }
 
 /// `None` also without `CAP_SYS_ADMIN`, which listing programs takes.
-fn program_name(id: u32) -> Option<String> {
+pub(super) fn program_name(id: u32) -> Option<String> {
     loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
@@ -47,7 +47,7 @@ fn program_name(id: u32) -> Option<String> {
 
 /// Looks for a descriptor of the program, or of a link that runs it
 /// (`prog_id` in `/proc/PID/fdinfo`, proc(5)).
-fn process_with_program(id: u32) -> Option<String> {
+pub(super) fn process_with_program(id: u32) -> Option<String> {
     let wanted = format!("prog_id:\t{id}");
     fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
         let pid = process.file_name().into_string().ok()?;

@@ -10,7 +10,7 @@ use netlink_packet_core::{
 use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, XdpAttached},
+    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, Prop, XdpAttached},
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -21,6 +21,9 @@ use super::decode::netlink_reply;
 pub struct Interface {
     /// Name.
     pub name: String,
+    /// Other names that it has beside it (`ip link property add dev … altname …`,
+    /// Linux 5.5, commit 36fbf1e52bd3).
+    pub alternatives: Vec<String>,
     /// Index, unique in its namespace.
     pub index: u32,
     /// Index of the bridge (or bond) that it is a port of.
@@ -100,6 +103,7 @@ fn serialized(message: RouteNetlinkMessage) -> Vec<u8> {
 pub fn interface(link: LinkMessage) -> Interface {
     let mut interface = Interface {
         name: String::new(),
+        alternatives: Vec::new(),
         index: link.header.index,
         controller: None,
         carrier: None,
@@ -110,6 +114,9 @@ pub fn interface(link: LinkMessage) -> Interface {
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name = name,
+            LinkAttribute::PropList(properties) => {
+                interface.alternatives = properties.into_iter().filter_map(alternative).collect();
+            }
             LinkAttribute::Link(index) => lower = Some(index),
             LinkAttribute::LinkInfo(info) => {
                 is_vlan = info.contains(&LinkInfo::Kind(InfoKind::Vlan));
@@ -130,6 +137,13 @@ pub fn interface(link: LinkMessage) -> Interface {
     // Of other kinds it may be a peer, also one in another namespace.
     interface.carrier = lower.filter(|_| is_vlan);
     interface
+}
+
+fn alternative(property: Prop) -> Option<String> {
+    match property {
+        Prop::AltIfName(name) => Some(name),
+        _ => None,
+    }
 }
 
 const fn mode(hook: XdpAttached) -> Option<Mode> {

@@ -33,6 +33,7 @@ use super::{
     decode::{generation_number, is_state, linked_interface},
     sys,
 };
+use crate::trusted::Directory;
 
 /// How the name of state begins that is on its way out.
 const DISCARDED: &str = "discarded_";
@@ -143,6 +144,32 @@ impl Pins {
             }
         }
         Ok(None)
+    }
+
+    /// Ids of all programs that are pinned, of every version.
+    pub(super) fn program_ids(&self) -> Result<Vec<u32>, Error> {
+        let mut ids = Vec::new();
+        for version in names(&self.root)?.iter().filter(|name| is_state(name)) {
+            let version = self.root.join(version);
+            for generation in names(&version)? {
+                let generation = version.join(generation);
+                // Maps of the state lie beside the generations.
+                if !generation.is_dir() {
+                    continue;
+                }
+                for pin in names(&generation)? {
+                    let is_program = pin.starts_with("prog_") || pin.starts_with("prev_");
+                    let path = generation.join(pin);
+                    ids.extend(
+                        is_program
+                            .then(|| ProgramInfo::from_pin(path))
+                            .and_then(Result::ok)
+                            .map(|program| program.id()),
+                    );
+                }
+            }
+        }
+        Ok(ids)
     }
 
     /// Takes the state of this version out of the way in one step, then removes
@@ -262,6 +289,17 @@ fn is_same(directory: &OwnedFd, path: &Path) -> bool {
     open.ok().map(identity) == fs::metadata(path).ok().map(identity)
 }
 
+/// Refuses a directory whose pins another user could take away or exchange.
+pub(super) fn check_directory(path: &Path) -> Result<(), Error> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let directory = Directory {
+        path: &absolute,
+        purpose: "pin directory",
+        option: "--pin-dir",
+    };
+    Ok(directory.check()?)
+}
+
 /// Makes a directory and those above it, for root alone, on a BPF file system.
 pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
     let existing = nearest_existing(path);
@@ -360,6 +398,14 @@ fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
             source,
         },
     }
+}
+
+/// The process that holds the filter pinned at `pin_dir`, in words; `None` where
+/// none does, or this user may not know.
+#[must_use]
+pub fn holder(pin_dir: &Path) -> Option<String> {
+    let pins = Pins::new(pin_dir);
+    lock_holder(&open_directory(pins.root()).ok()?)
 }
 
 /// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.

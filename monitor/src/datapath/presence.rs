@@ -1,12 +1,48 @@
 //! Which of the interfaces that were asked for are there, and under which name.
 
+use std::path::Path;
+
 use super::{
     Error, Filter,
     attach::{Found, find_interfaces},
     filter::link_info,
-    interfaces::Interface,
-    pins,
+    interfaces::{self, Interface},
+    pins::{self, Pins},
 };
+
+/// The names by which the kernel knows these interfaces, each once: an
+/// alternative name becomes the name. A name without an interface stays, and so
+/// does one under which a filter is pinned at `pin_dir`.
+pub fn real_names(pin_dir: &Path, names: &[String]) -> Result<Vec<String>, Error> {
+    let all =
+        interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
+    let linked = Pins::new(pin_dir).linked_interfaces().unwrap_or_default();
+    let mut real = Vec::new();
+    for name in names {
+        let known = if linked.contains(name) {
+            None
+        } else {
+            with_alternative(&all, name)
+        };
+        let name = known.map_or(name, |interface| &interface.name);
+        if !real.contains(name) {
+            real.push(name.clone());
+        }
+    }
+    Ok(real)
+}
+
+/// The name of the interface that has this alternative name now.
+pub fn name_of_alternative(name: &str) -> Result<Option<String>, Error> {
+    let all =
+        interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
+    Ok(with_alternative(&all, name).map(|interface| interface.name.clone()))
+}
+
+fn with_alternative<'a>(all: &'a [Interface], name: &str) -> Option<&'a Interface> {
+    let has_it = |interface: &&Interface| interface.alternatives.iter().any(|other| other == name);
+    all.iter().find(has_it)
+}
 
 /// An interface that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

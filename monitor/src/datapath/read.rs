@@ -63,6 +63,7 @@ impl Reader {
             reload,
             unconfirmed: unconfirmed(&in_force),
             feeds: Vec::new(),
+            working: None,
         })
     }
 

@@ -86,6 +86,30 @@ pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
     })
 }
 
+/// Id of a link that runs this program; `None` where there is none. Takes
+/// `CAP_SYS_ADMIN` (Linux 5.8, commit a3b80e107894).
+pub(super) fn link_of_program(program: u32) -> io::Result<Option<u32>> {
+    let mut id = 0;
+    loop {
+        let mut attr = zeroed();
+        attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id;
+        match bpf(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attr) {
+            Ok(_) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+        // SAFETY: the kernel has written it; a plain integer.
+        id = unsafe { attr.__bindgen_anon_6.next_id };
+        let mut attr = zeroed();
+        attr.__bindgen_anon_6.__bindgen_anon_1.link_id = id;
+        // It may be gone meanwhile.
+        let link = bpf_fd(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr);
+        if link.is_ok_and(|link| link_info(link).is_ok_and(|info| info.program == program)) {
+            return Ok(Some(id));
+        }
+    }
+}
+
 /// Opens what is pinned at `path`.
 pub(super) fn object_get(path: &Path) -> io::Result<OwnedFd> {
     let path = c_path(path)?;

@@ -3,17 +3,25 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode, Uri,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, WWW_AUTHENTICATE,
+            X_CONTENT_TYPE_OPTIONS,
         },
         uri::Authority,
     },
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{IntoResponse, Response},
 };
+
+use super::Access;
+
+const NO_TOKEN: &str = "\
+This endpoint asks for a token: send the header `Authorization: Bearer TOKEN`.
+Prometheus has the setting `authorization: {credentials_file: …}` for that.
+";
 
 const FOREIGN_HOST: &str = "\
 This endpoint is asked by address (http://192.0.2.1:9641/) or as localhost only.
@@ -44,21 +52,44 @@ enum Refusal {
     Unclear,
     /// A name other than `localhost`.
     Foreign,
+    /// No token, or another.
+    NoToken,
 }
 
-/// Refuses requests to foreign hosts; adds the security headers to every answer.
-pub(super) async fn guard(request: Request, next: Next) -> Response {
-    let mut response = match check_host(request.uri(), request.headers()) {
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let unclear = "Exactly one Host header is needed.\n";
+        match self {
+            Self::Unclear => (StatusCode::BAD_REQUEST, unclear).into_response(),
+            Self::Foreign => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST).into_response(),
+            Self::NoToken => {
+                let challenge = [(WWW_AUTHENTICATE, "Bearer realm=\"monitor\"")];
+                (StatusCode::UNAUTHORIZED, challenge, NO_TOKEN).into_response()
+            }
+        }
+    }
+}
+
+/// Refuses requests to foreign hosts and without the token; adds the security
+/// headers to every answer.
+pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let mut response = match check(&access, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(Refusal::Unclear) => (
-            StatusCode::BAD_REQUEST,
-            "Exactly one Host header is needed.\n",
-        )
-            .into_response(),
-        Err(Refusal::Foreign) => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST).into_response(),
+        Err(refusal) => refusal.into_response(),
     };
     response.headers_mut().extend(SECURITY_HEADERS);
     response
+}
+
+fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+    let Access::Network(token) = access else {
+        return Ok(());
+    };
+    check_host(uri, headers)?;
+    match token {
+        Some(token) if !token.is_shown_by(headers) => Err(Refusal::NoToken),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// The target of a request may name a host, too (`GET http://host/ HTTP/1.1`).

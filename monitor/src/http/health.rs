@@ -5,6 +5,8 @@ use crate::snapshot::{InterfaceSnapshot, ReloadSnapshot, Snapshot};
 /// The answer, in words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
+    /// Work of the daemon that does not end.
+    pub hang: Option<String>,
     /// What keeps the filter from being in force, interface by interface.
     pub problems: Vec<String>,
     /// What the operator should know and what is no such problem.
@@ -12,10 +14,10 @@ pub struct Health {
 }
 
 impl Health {
-    /// Whether nothing keeps the filter from being in force.
+    /// Whether the filter is in force everywhere, and the daemon works.
     #[must_use]
     pub fn is_ok(&self) -> bool {
-        self.problems.is_empty()
+        self.hang.is_none() && self.problems.is_empty()
     }
 }
 
@@ -30,11 +32,22 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
     if interfaces.is_empty() {
         problems.push("no interface is configured".to_owned());
     }
+    let working = snapshot.working.as_ref();
+    let (hanging, working) = (
+        working.filter(|working| working.hangs()),
+        working.filter(|working| !working.hangs()),
+    );
     Health {
+        hang: hanging.map(|hanging| {
+            format!(
+                "the daemon hangs: {hanging}; the filter in force goes on, and changes have no effect"
+            )
+        }),
         problems,
         notes: note(snapshot.reload.as_ref())
             .into_iter()
             .chain(snapshot.unconfirmed.as_ref().map(ToString::to_string))
+            .chain(working.map(ToString::to_string))
             .collect(),
     }
 }

@@ -59,13 +59,15 @@ fn heading(health: &Health) -> Markup {
             h1 { "monitor" }
             @if health.is_ok() {
                 span.state.good { "The filter is in force." }
+            } @else if health.problems.is_empty() {
+                span.state.bad { "The daemon hangs." }
             } @else {
                 span.state.bad { "The filter is not in force everywhere." }
             }
             nav { a href="/metrics" { "metrics" } a href="/healthz" { "health" } }
         }
         @if !health.is_ok() {
-            section { ul { @for problem in &health.problems { li.bad { (problem) } } } }
+            section { ul { @for problem in health.hang.iter().chain(&health.problems) { li.bad { (problem) } } } }
         }
     }
 }

@@ -1,55 +1,90 @@
 //! Which path shows what.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     extract::State,
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, StatusCode,
+        header::{CONTENT_TYPE, VARY},
+    },
     middleware,
     response::{Html, IntoResponse, Response},
     routing::get,
 };
-use tokio::task::spawn_blocking;
+use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{Health, Site, guard::guard, health, page};
+use super::{Access, Health, Site, accept, guard::guard, health, page};
 use crate::{metrics, snapshot::Snapshot};
 
+/// How long a snapshot may take. A daemon that needs longer hangs, and that is
+/// the answer.
+const SNAPSHOT_TIME: Duration = Duration::from_secs(10);
+
 /// All routes. `get` answers GET and HEAD, and refuses other methods.
-pub(super) fn routes(site: Site) -> Router {
+pub(super) fn routes(site: Site, access: Access) -> Router {
     Router::new()
         .route("/", get(page))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .with_state(site)
         .fallback(not_found)
-        .layer(middleware::from_fn(guard))
+        .layer(middleware::from_fn_with_state(access, guard))
 }
 
-/// The text says why no answer can be given.
-struct Failure(String);
+/// Why no answer can be given.
+enum Failure {
+    /// The counters cannot be read.
+    Read(String),
+    /// Reading them does not end.
+    Hangs,
+}
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.0 + "\n").into_response()
+        match self {
+            Self::Read(why) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n").into_response(),
+            Self::Hangs => {
+                let seconds = SNAPSHOT_TIME.as_secs();
+                let text = format!(
+                    "The daemon hangs: its counters could not be read within {seconds} s. The filter in force goes on; `monitor status` reads it from the kernel.\n"
+                );
+                (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+            }
+        }
     }
 }
 
-async fn metrics(State(site): State<Site>) -> Result<Response, Failure> {
-    let text = read(site, |snapshot, _, labels| {
-        metrics::encode(snapshot, labels)
+async fn metrics(State(site): State<Site>, headers: HeaderMap) -> Result<Response, Failure> {
+    let format = accept::format(&headers);
+    let text = read(site, move |snapshot, _, labels| {
+        metrics::encode_as(format, snapshot, labels)
     })
     .await?;
-    let text = text.map_err(|error| Failure(error.to_string()))?;
-    Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    let text = text.map_err(|error| Failure::Read(error.to_string()))?;
+    let headers = [(CONTENT_TYPE, format.content_type()), (VARY, "accept")];
+    Ok((headers, text).into_response())
 }
 
 async fn healthz(State(site): State<Site>) -> Result<(StatusCode, String), Failure> {
-    let Health { problems, notes } = read(site, |_, health, _| health.clone()).await?;
-    let (status, lines) = if problems.is_empty() {
-        (StatusCode::OK, [vec!["ok".to_owned()], notes].concat())
+    let health = read(site, |_, health, _| health.clone()).await?;
+    let is_ok = health.is_ok();
+    let Health {
+        hang,
+        problems,
+        notes,
+    } = health;
+    let (status, first) = if is_ok {
+        (StatusCode::OK, vec!["ok".to_owned()])
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, [problems, notes].concat())
+        let hang = hang.into_iter();
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            hang.chain(problems).collect(),
+        )
     };
-    Ok((status, lines.join("\n") + "\n"))
+    Ok((status, [first, notes].concat().join("\n") + "\n"))
 }
 
 async fn page(State(site): State<Site>) -> Result<Html<String>, Failure> {
@@ -63,9 +98,19 @@ async fn not_found() -> (StatusCode, &'static str) {
     )
 }
 
-/// Takes a snapshot and shows it. The lock makes readers queue before they
-/// take a thread, and admits devices in the order of the snapshots.
+/// Takes a snapshot and shows it, within [`SNAPSHOT_TIME`].
 async fn read<T: Send + 'static>(
+    site: Site,
+    show: impl FnOnce(&Snapshot, &Health, &metrics::DeviceLabels) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    let shown = timeout(SNAPSHOT_TIME, read_in_turn(site, show)).await;
+    shown.unwrap_or(Err(Failure::Hangs))
+}
+
+/// The lock makes readers queue before they take a thread, and admits devices in
+/// the order of the snapshots. A reading that hangs keeps the lock, so that the
+/// readers behind it take no thread.
+async fn read_in_turn<T: Send + 'static>(
     site: Site,
     show: impl FnOnce(&Snapshot, &Health, &metrics::DeviceLabels) -> T + Send + 'static,
 ) -> Result<T, Failure> {
@@ -75,12 +120,12 @@ async fn read<T: Send + 'static>(
         labels.admit(&snapshot);
         Ok(show(
             &snapshot,
-            &health(&snapshot, &site.interfaces),
+            &health(&snapshot, &(site.interfaces)()),
             &labels,
         ))
     });
     match shown.await {
-        Ok(shown) => shown.map_err(Failure),
-        Err(error) => Err(Failure(format!("read the snapshot: {error}"))),
+        Ok(shown) => shown.map_err(Failure::Read),
+        Err(error) => Err(Failure::Read(format!("read the snapshot: {error}"))),
     }
 }

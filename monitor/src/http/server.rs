@@ -10,13 +10,14 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use super::{Site, routes::routes};
+use super::{Access, Site, routes::routes};
 
 /// How long the server waits after a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -48,15 +49,41 @@ impl Default for Limits {
     }
 }
 
+/// A listening socket.
+pub trait Accept: Send + Sync {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next connection.
+    fn accept_next(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+impl Accept for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept_next(&self) -> io::Result<TcpStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
+impl Accept for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept_next(&self) -> io::Result<UnixStream> {
+        self.accept().await.map(|(stream, _)| stream)
+    }
+}
+
 /// Serves `site` until `shutdown` is ready, then ends the exchanges under way.
 /// Fails where the listener can no longer accept.
-pub async fn serve(
-    listener: TcpListener,
+pub async fn serve<L: Accept>(
+    listener: L,
     site: Site,
+    access: Access,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let limits = site.limits;
-    let router = routes(site);
+    let router = routes(site, access);
     let permits = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut exchanges = JoinSet::new();
@@ -78,17 +105,17 @@ pub async fn serve(
 }
 
 /// Waits for a permit first, so that what waits is in the listener's queue.
-async fn accept(
-    listener: &TcpListener,
+async fn accept<L: Accept>(
+    listener: &L,
     permits: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(L::Stream, OwnedSemaphorePermit)> {
     let permit = Arc::clone(permits)
         .acquire_owned()
         .await
         .map_err(io::Error::other)?;
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return Ok((stream, permit)),
+        match listener.accept_next().await {
+            Ok(stream) => return Ok((stream, permit)),
             // The socket does not listen, and never will again.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             // Anything else is of one client, or passes: accept(2), "Error handling".
@@ -99,7 +126,7 @@ async fn accept(
 
 /// Reads one request and answers it, within the limits.
 async fn exchange(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     permit: OwnedSemaphorePermit,
     router: Router,
     limits: Limits,

@@ -12,7 +12,11 @@ mod snapshots;
 
 use std::sync::Arc;
 
-use monitor::{http::Limits, metrics};
+use monitor::{
+    http::Limits,
+    metrics,
+    snapshot::{Snapshot, Working},
+};
 use server::{showing, site, start};
 use snapshots::{PHONE, gateway, named};
 
@@ -201,7 +205,7 @@ async fn the_page_escapes_every_value() {
     let device = hostile("device");
     let snapshot = named(snapshot, &[(PHONE, &device)]);
     let mut site = site(Arc::new(move || Ok(snapshot.clone())), Limits::default());
-    site.interfaces = vec![hostile("expected")];
+    site.interfaces = Arc::new(|| vec!["<script>expected</script>\"'&".to_owned()]);
     let answer = start(site).await.get("/").await;
     assert!(
         answer
@@ -252,4 +256,91 @@ async fn the_page_says_what_was_looked_at_for_a_count_of_zero() {
         "{}",
         answer.body
     );
+}
+
+/// A snapshot whose work has gone on for so many seconds.
+fn working(seconds: u64) -> Snapshot {
+    let mut snapshot = gateway();
+    let what = "a reload".to_owned();
+    snapshot.working = Some(Working { what, seconds });
+    snapshot
+}
+
+#[tokio::test]
+async fn work_that_does_not_end_is_not_healthy() {
+    let short = start(showing(working(Working::HANGS_AFTER - 1))).await;
+    let answer = short.get("/healthz").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.body, "ok\na reload has been under way for 9 s\n");
+
+    let long = start(showing(working(Working::HANGS_AFTER))).await;
+    let answer = long.get("/healthz").await;
+    assert_eq!(answer.status, 503);
+    assert!(
+        answer.body.starts_with("the daemon hangs: a reload"),
+        "{}",
+        answer.body
+    );
+    assert!(long.get("/").await.body.contains("The daemon hangs."));
+}
+
+#[tokio::test]
+async fn a_snapshot_that_never_comes_is_told_as_a_hang() {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let stopped = std::sync::Mutex::new(stopped);
+    let hanging = site(
+        Arc::new(move || {
+            let _ = stopped.lock().unwrap().recv();
+            Err("over".to_owned())
+        }),
+        Limits::default(),
+    );
+    let server = start(hanging).await;
+    let answers = tokio::join!(server.get("/healthz"), server.get("/metrics"));
+    for answer in [answers.0, answers.1] {
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("The daemon hangs"), "{}", answer.body);
+    }
+    drop(stop);
+}
+
+#[tokio::test]
+async fn a_scraper_that_reads_plain_text_alone_gets_the_same_samples() {
+    let server = start(showing(gateway())).await;
+    let ask = |accept: &str| {
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n");
+        let server = &server;
+        async move { server.send(&request).await }
+    };
+    let samples = |body: &str| -> Vec<String> {
+        let lines = body.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    let open = ask("application/openmetrics-text").await;
+    for accept in ["text/plain", "text/plain;version=0.0.4;q=0.5, */*;q=0.1"] {
+        let plain = ask(accept).await;
+        let kind = "content-type: text/plain; version=0.0.4; charset=utf-8";
+        assert!(plain.head.contains(kind), "{}", plain.head);
+        assert!(plain.head.contains("vary: accept"), "{}", plain.head);
+        assert_eq!(samples(&plain.body), samples(&open.body));
+        let parsed = openmetrics_parser::prometheus::parse_prometheus(&plain.body).unwrap();
+        assert_eq!(parsed.families.len(), 18);
+    }
+    // Metadata bears the name of the samples, and there are no other comments.
+    let plain = ask("text/plain").await;
+    for line in plain.body.lines().filter(|line| line.starts_with('#')) {
+        let name = line.split(' ').nth(2).unwrap();
+        assert!(
+            line.starts_with("# HELP ") || line.starts_with("# TYPE "),
+            "{line}"
+        );
+        assert!(plain.body.contains(&format!("\n{name}")), "{line}");
+    }
+    assert!(
+        plain
+            .body
+            .contains("# TYPE monitor_interface_packets_total counter\n")
+    );
+    assert!(plain.body.contains("# TYPE monitor_build_info gauge\n"));
 }

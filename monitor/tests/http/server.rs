@@ -8,7 +8,7 @@ use std::{
 };
 
 use monitor::{
-    http::{Limits, ReadSnapshot, Site, serve},
+    http::{Access, Limits, ReadSnapshot, Site, serve},
     metrics::{DeviceKey, DeviceLabel, DeviceLabels},
     snapshot::Snapshot,
 };
@@ -41,7 +41,7 @@ pub(crate) fn site(read_snapshot: ReadSnapshot, limits: Limits) -> Site {
     let labels = DeviceLabels::new(DeviceLabel::Pseudonym, key, 100_000);
     Site {
         read_snapshot,
-        interfaces: vec!["br-lan".to_owned()],
+        interfaces: Arc::new(|| vec!["br-lan".to_owned()]),
         labels: Arc::new(Mutex::new(labels)),
         limits,
     }
@@ -53,10 +53,14 @@ pub(crate) fn showing(snapshot: Snapshot) -> Site {
 }
 
 pub(crate) async fn start(site: Site) -> Server {
+    start_with(site, Access::Network(None)).await
+}
+
+pub(crate) async fn start_with(site: Site, access: Access) -> Server {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel();
-    let task = tokio::spawn(serve(listener, site, async {
+    let task = tokio::spawn(serve(listener, site, access, async {
         stopped.await.ok();
     }));
     Server {

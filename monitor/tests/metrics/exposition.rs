@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use monitor::snapshot::{Snapshot, Unconfirmed};
+use monitor::{
+    metrics::{Format, encode_as},
+    snapshot::{Snapshot, Unconfirmed},
+};
 use openmetrics_parser::{OpenMetricsType, openmetrics::parse_openmetrics};
 use proptest::prelude::*;
 
@@ -186,7 +189,16 @@ fn hostile_names_come_back_unchanged() {
     let mut snapshot = gateway();
     hostile.clone_into(&mut snapshot.interfaces[0].name);
     let snapshot = named(snapshot, &[(PHONE, hostile)]);
-    let series = parse(&encoded(&snapshot, &mut labels(10)));
+    let mut known = labels(10);
+    let text = encoded(&snapshot, &mut known);
+    // The older form escapes the same bytes in the same way.
+    let plain = encode_as(Format::Prometheus, &snapshot, &known).unwrap();
+    let samples = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(samples(&plain), samples(&text));
+    let series = parse(&text);
     let interface = [
         ("interface", hostile),
         ("verdict", "dropped"),

@@ -71,6 +71,7 @@ pub(crate) fn gateway() -> Snapshot {
         }),
         unconfirmed: None,
         feeds: Vec::new(),
+        working: None,
     }
 }
 

@@ -199,6 +199,25 @@ impl Lab {
         std::os::unix::fs::chown(path, owner, owner).expect("give it to the daemon");
     }
 
+    /// Gives the places of its daemons to root, for one that root starts.
+    pub(crate) fn belongs_to_root(&self) {
+        let bpffs = self.user.as_ref().map(User::bpffs);
+        let above = bpffs.as_deref().and_then(Path::parent);
+        let places = [Some(self.directory.path()), bpffs.as_deref(), above];
+        for place in places.into_iter().flatten() {
+            std::os::unix::fs::chown(place, Some(0), Some(0)).expect("give it to root");
+        }
+    }
+
+    /// A verb on this lab's pins, inside the gateway's namespace, where its
+    /// interfaces are seen.
+    pub(crate) fn monitor_inside(&self, arguments: &[&str]) -> Output {
+        let mut command = self.gateway.command(binary());
+        command.args(arguments).arg("--socket").arg(self.socket());
+        let command = command.arg("--pin-dir").arg(&self.pin_dir);
+        command.output().expect("run monitor")
+    }
+
     /// Directory of the policies.
     pub(crate) fn policies(&self) -> PathBuf {
         self.directory.path().join("policies")
@@ -325,15 +344,28 @@ impl Lab {
     }
 
     fn get(&self, path: &str) -> String {
+        let address = "127.0.0.1:9641".parse().unwrap();
+        let page = self.try_get(address, path, "");
+        page.expect("connect to metrics")
+    }
+
+    /// Head and body of the answer, where a server listens on the gateway.
+    /// `headers` are more lines of the request, each with its end.
+    pub(crate) fn try_get(
+        &self,
+        address: SocketAddr,
+        path: &str,
+        headers: &str,
+    ) -> std::io::Result<String> {
         let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         self.gateway.run(|| {
             use std::io::{Read as _, Write as _};
-            let mut stream = TcpStream::connect("127.0.0.1:9641").expect("connect to metrics");
-            stream.write_all(request.as_bytes()).unwrap();
+            let mut stream = TcpStream::connect(address)?;
+            stream.write_all(request.as_bytes())?;
             let mut page = String::new();
-            stream.read_to_string(&mut page).unwrap();
-            page
+            stream.read_to_string(&mut page)?;
+            Ok(page)
         })
     }
 
@@ -478,7 +510,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 fn mount_bpffs() {
     let magic = nix::sys::statfs::statfs("/sys/fs/bpf").map(|stat| stat.filesystem_type());
     if magic != Ok(nix::sys::statfs::BPF_FS_MAGIC) {
-        sh("mount -t bpf bpf /sys/fs/bpf");
+        sh("mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
     }
 }
 

@@ -87,7 +87,7 @@ impl Core {
         &self,
         request: &ChangeRequest,
     ) -> Result<Changed, ChangeError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a command");
         let filter = filter.as_mut().ok_or(ChangeError::Detached)?;
         let gateway = self.settings.gateway()?;
         let moment = clock::now();

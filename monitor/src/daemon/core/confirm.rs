@@ -153,7 +153,8 @@ impl Core {
         // What comes back must be known to the next daemon as well.
         self.keep_last_good()?;
         let deadline = Deadline::after(within);
-        let request = request(&self.settings, ruleset, Some(deadline));
+        let names = self.settings.real_interfaces()?;
+        let request = request(&self.settings, &names, ruleset, Some(deadline));
         let applied = kept_while(&self.settings.state_dir, deadline, || {
             Ok(filter.apply(&request)?)
         })?;
@@ -179,9 +180,9 @@ impl Core {
 
     /// Keeps what waits, for good.
     pub(in crate::daemon) fn confirm(&self) -> Result<Confirmed, ConfirmError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a confirmation");
         let filter = filter.as_mut().ok_or(ConfirmError::Detached)?;
-        let (generation, mut notes) = filter.confirm(&self.settings.interfaces)?;
+        let (generation, mut notes) = filter.confirm(&self.settings.real_interfaces()?)?;
         lock(&self.current).trial = None;
         let kept = self.keep_last_good();
         let forgotten = kept.and_then(|()| NotConfirmed::remove(&self.settings.state_dir));
@@ -199,7 +200,7 @@ impl Core {
     /// Makes permanent what the kernel does since the deadline. Returns what to
     /// tell; `None` where there is nothing to do.
     pub(in crate::daemon) fn roll_back(&self) -> Result<Option<String>, LoadError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a roll-back");
         let Some(filter) = filter.as_mut() else {
             return Ok(None);
         };
@@ -228,7 +229,7 @@ impl Core {
         let Some(ruleset) = ruleset else {
             return Ok(());
         };
-        let hash = filter.ruleset_hash(&self.settings.interfaces)?;
+        let hash = filter.ruleset_hash(&self.settings.real_interfaces()?)?;
         if hash != Some(ruleset.content_hash()) {
             let applied = self.apply(filter, &ruleset)?;
             *lock(&self.loggers) = applied.loggers;

@@ -16,11 +16,11 @@ impl Core {
     /// Attaches to interfaces that appeared, with the ruleset in force. Returns
     /// what changed, in words.
     pub(in crate::daemon) fn look_at_interfaces(&self) -> Result<Vec<String>, LoadError> {
-        let mut filter = lock(&self.filter);
+        let mut filter = self.work_on_filter("a look at the interfaces");
         let Some(filter) = filter.as_mut() else {
             return Ok(Vec::new());
         };
-        let states = filter.states(&self.settings.interfaces)?;
+        let states = filter.states(&self.settings.real_interfaces()?)?;
         let mut refused = None;
         if states.contains(&InterfaceState::Unfiltered) {
             let ruleset = lock(&self.current).ruleset.clone();
@@ -45,8 +45,8 @@ impl Core {
         filter: &Filter,
         refused: Option<&str>,
     ) -> Result<Waiting, LoadError> {
-        let names = &self.settings.interfaces;
-        let states = filter.states(names)?;
+        let names = self.settings.real_interfaces()?;
+        let states = filter.states(&names)?;
         let each = names.iter().zip(states).filter_map(|(name, state)| {
             let why = match state {
                 InterfaceState::Filtered => return None,

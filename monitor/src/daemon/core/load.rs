@@ -168,7 +168,9 @@ pub(super) fn load(
     let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
     let mut rendered = compiled.diagnostics.without_notes().render(false);
     if let Some(ruleset) = &compiled.ruleset {
-        rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
+        let attached = settings.real_interfaces();
+        let attached = attached.unwrap_or_else(|_| settings.interfaces.clone());
+        rendered.push_str(&elsewhere(ruleset, &attached));
     }
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
@@ -196,8 +198,13 @@ pub(super) fn load(
 fn elsewhere(ruleset: &Ruleset, attached: &[String]) -> String {
     let named = ruleset.scopes.interfaces.keys();
     let missing = named.filter(|name| !attached.contains(name));
-    let lines = missing.map(|name| {
-        format!("warning: policies name the interface {name}, and the filter is not on it\n")
+    let lines = missing.map(|name| match datapath::name_of_alternative(name) {
+        Ok(Some(real)) => format!(
+            "warning: policies name the interface {name}, which is an alternative name of {real}: write {real}\n"
+        ),
+        Ok(None) | Err(_) => {
+            format!("warning: policies name the interface {name}, and the filter is not on it\n")
+        }
     });
     lines.collect()
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    Core, Current, LoadError,
+    Core, Current, Liveness, LoadError,
     confirm::{Before, Found, Trial, kept_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
@@ -15,7 +15,8 @@ use super::{
 use crate::{
     clock,
     config::Settings,
-    datapath::{Applied, Deadline, Filter, OtherVersions, Reader, Request},
+    daemon::endpoints::Endpoints,
+    datapath::{self, Applied, Deadline, Filter, OtherVersions, Reader, Request},
     error_text::error_text,
     feeds::DiskAndFeeds,
     policy::{Feed, Moment, RuntimeOverlay},
@@ -86,6 +87,7 @@ impl Core {
                 .cloned(),
         );
         notes.extend(applied.notes);
+        notes.extend(alternative_names(&settings)?);
         filter.pin_dir().clone_into(&mut settings.pin_dir);
         let core = Self {
             reader,
@@ -94,6 +96,8 @@ impl Core {
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
+            endpoints: Endpoints::new(&settings),
+            liveness: Liveness::default(),
             settings,
             started,
         };
@@ -126,6 +130,23 @@ impl How {
             OtherVersions::Refuse
         }
     }
+}
+
+/// A line for each interface that was asked for by an alternative name.
+fn alternative_names(settings: &Settings) -> Result<Vec<String>, datapath::Error> {
+    let mut notes = Vec::new();
+    let real = settings.real_interfaces()?;
+    for name in settings
+        .interfaces
+        .iter()
+        .filter(|name| !real.contains(name))
+    {
+        let interface = datapath::name_of_alternative(name)?.unwrap_or_default();
+        notes.push(format!(
+            "{name} is an alternative name of {interface}: counters and metrics name {interface}"
+        ));
+    }
+    Ok(notes)
 }
 
 /// What commands changed, and still stands.
@@ -196,7 +217,8 @@ impl Start<'_> {
             Some(_) => confirmed(self.settings, self.runtime, self.moment)?,
             None => None,
         };
-        let request = request(self.settings, &begin.usable.ruleset, deadline);
+        let names = self.settings.real_interfaces()?;
+        let request = request(self.settings, &names, &begin.usable.ruleset, deadline);
         let mut replace = || self.replace(filter, &request);
         let applied = match deadline {
             Some(deadline) => kept_while(&self.settings.state_dir, deadline, replace)?,

@@ -1,0 +1,80 @@
+//! What `status` says of the daemon.
+
+use super::{Core, Resting, clock, lock};
+use crate::{
+    control::{Check, CheckStatus, DaemonStatus, Endpoint, Status},
+    daemon::endpoints::Endpoints,
+    datapath,
+    snapshot::{Snapshot, Working},
+};
+
+impl Core {
+    /// The snapshot, the daemon, and what does not work.
+    pub(in crate::daemon) fn status(&self) -> Result<Status, datapath::Error> {
+        let snapshot = self.snapshot()?;
+        let endpoints = self.endpoints.now();
+        let listen = endpoints.first().map(|first| first.address.clone());
+        Ok(Status {
+            checks: checks(&snapshot, &endpoints),
+            daemon: Some(DaemonStatus {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                started: self.started,
+                listen: listen.unwrap_or_default(),
+                endpoints,
+                pin_dir: self.settings.pin_dir.clone(),
+                state_dir: self.settings.state_dir.clone(),
+                policies: self.settings.policies.clone(),
+                resting: self.resting(),
+                risks: self.risks(),
+                changes: self.standing(),
+                waiting: self.waiting_interfaces(),
+            }),
+            missed_edges: Vec::new(),
+            snapshot,
+        })
+    }
+
+    /// What became of the places where metrics and the page should be served.
+    pub(in crate::daemon) fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// The enabled policies that do nothing now.
+    fn resting(&self) -> Vec<Resting> {
+        let current = lock(&self.current);
+        let each = current.policies.iter().filter_map(|policy| {
+            Some(Resting {
+                policy: policy.name().to_string(),
+                reason: policy.rest()?.reason().to_owned(),
+                until: policy.rests_until().map(clock::to_the_second),
+            })
+        });
+        each.collect()
+    }
+}
+
+fn checks(snapshot: &Snapshot, endpoints: &[Endpoint]) -> Vec<Check> {
+    let hanging = snapshot.working.iter().filter(|working| working.hangs());
+    let http = endpoints.iter().filter_map(|endpoint| {
+        Some(Check {
+            id: "http".to_owned(),
+            status: CheckStatus::Degraded,
+            what: format!("metrics and page are not served at {}", endpoint.address),
+            why: endpoint.error.clone()?,
+            fix: "free the address, or give another with `listen` or --listen".to_owned(),
+        })
+    });
+    hanging.map(hang).chain(http).collect()
+}
+
+fn hang(working: &Working) -> Check {
+    Check {
+        id: "daemon".to_owned(),
+        status: CheckStatus::Degraded,
+        what: "the daemon hangs; the filter in force goes on, and changes have no effect"
+            .to_owned(),
+        why: working.to_string(),
+        fix: "look at its log, and start it anew".to_owned(),
+    }
+}

@@ -1,0 +1,288 @@
+//! Directories that no other user can exchange or write to.
+//!
+//! The daemon keeps its pins, its state and its sockets in directories. Another
+//! user with the right to write to such a directory, or to rename a directory
+//! above it, could take the filter's links away or answer in the daemon's place.
+
+use std::{
+    collections::VecDeque,
+    ffi::{OsStr, OsString},
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Component, Path, PathBuf},
+};
+
+use nix::unistd::{Uid, User, geteuid};
+
+/// The most symbolic links on the way to a directory, as in `path_resolution(7)`.
+const MAX_LINKS: usize = 40;
+
+/// Write permission of group and others.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
+
+/// Only the owner of an entry, or of the directory, may rename or remove the entry.
+const STICKY: u32 = 0o1000;
+
+/// A directory that other users may change.
+#[derive(Debug, thiserror::Error)]
+pub enum UntrustedError {
+    /// Another user owns it, or a part of the way to it.
+    #[error(
+        "the {purpose} {} is not safe: {} belongs to {owner} (mode {mode:04o}), and this program runs as {me}; \
+         make it with `chown -h {me} {}`, or give another with {option}",
+        path.display(), part.display(), part.display()
+    )]
+    Owner {
+        /// What the directory is for: `pin directory`.
+        purpose: &'static str,
+        /// Command-line option that names another: `--pin-dir`.
+        option: &'static str,
+        /// As given.
+        path: PathBuf,
+        /// The directory or symbolic link that belongs to another user.
+        part: PathBuf,
+        /// Name or number of its owner.
+        owner: String,
+        /// Its permission bits.
+        mode: u32,
+        /// Name or number of the user that this program runs as.
+        me: String,
+    },
+    /// Group or others may write to it.
+    #[error(
+        "the {purpose} {} is not safe: other users may write to {} (owner {owner}, mode {mode:04o}); \
+         take that away with `chmod go-w {}`, or give another with {option}",
+        path.display(), part.display(), part.display()
+    )]
+    Writable {
+        /// What the directory is for: `pin directory`.
+        purpose: &'static str,
+        /// Command-line option that names another: `--pin-dir`.
+        option: &'static str,
+        /// As given.
+        path: PathBuf,
+        /// The directory that others may write to.
+        part: PathBuf,
+        /// Name or number of its owner.
+        owner: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The way to it cannot be followed.
+    #[error("examine the {purpose} {}: {}: {source}; give another with {option}", path.display(), part.display())]
+    Io {
+        /// What the directory is for: `pin directory`.
+        purpose: &'static str,
+        /// Command-line option that names another: `--pin-dir`.
+        option: &'static str,
+        /// As given.
+        path: PathBuf,
+        /// The part that could not be examined.
+        part: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// A directory that must be safe.
+#[derive(Clone, Copy, Debug)]
+pub struct Directory<'a> {
+    /// Absolute path; need not exist.
+    pub path: &'a Path,
+    /// What it is for, for errors: `pin directory`.
+    pub purpose: &'static str,
+    /// Command-line option that names another, for errors: `--pin-dir`.
+    pub option: &'static str,
+}
+
+impl Directory<'_> {
+    /// Checks every directory and symbolic link from `/` down to this directory,
+    /// as `sshd` does for the files of a user.
+    ///
+    /// - Owner: root, or the user that this program runs as.
+    /// - Mode: neither group nor others may write. A directory *above* this one
+    ///   may be writable where it is sticky, as `/tmp` is: there only the owner
+    ///   of an entry can rename it. An access control list that lets others write
+    ///   shows in the group's bits (`acl(5)`).
+    ///
+    /// The check ends at the first part that does not exist: this program makes
+    /// it. Call it again after that, because another user may have been faster.
+    pub fn check(&self) -> Result<(), UntrustedError> {
+        let mut ahead: VecDeque<OsString> = parts(self.path).collect();
+        let mut here = PathBuf::from("/");
+        let mut links = 0;
+        loop {
+            let Some(found) = self.look(&here)? else {
+                return Ok(());
+            };
+            self.check_owner(&here, &found)?;
+            if found.is_symlink() {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(self.io(&here, io::Error::from_raw_os_error(libc::ELOOP)));
+                }
+                let target = fs::read_link(&here).map_err(|source| self.io(&here, source))?;
+                for part in parts(&target).collect::<Vec<_>>().into_iter().rev() {
+                    ahead.push_front(part);
+                }
+                here.pop();
+                if target.is_absolute() {
+                    here = PathBuf::from("/");
+                }
+                // The directory that the link leads to may be the last part.
+                continue;
+            }
+            self.check_mode(&here, &found, ahead.is_empty())?;
+            match ahead.pop_front() {
+                None => return Ok(()),
+                Some(part) if part == *".." => drop(here.pop()),
+                Some(part) => here.push(part),
+            }
+        }
+    }
+
+    fn look(&self, part: &Path) -> Result<Option<fs::Metadata>, UntrustedError> {
+        match fs::symlink_metadata(part) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(self.io(part, source)),
+        }
+    }
+
+    fn check_owner(&self, part: &Path, found: &fs::Metadata) -> Result<(), UntrustedError> {
+        if found.uid() == 0 || found.uid() == geteuid().as_raw() {
+            return Ok(());
+        }
+        Err(UntrustedError::Owner {
+            purpose: self.purpose,
+            option: self.option,
+            path: self.path.to_owned(),
+            part: part.to_owned(),
+            owner: user(found.uid()),
+            mode: found.mode() & 0o7777,
+            me: user(geteuid().as_raw()),
+        })
+    }
+
+    fn check_mode(
+        &self,
+        part: &Path,
+        found: &fs::Metadata,
+        is_last: bool,
+    ) -> Result<(), UntrustedError> {
+        let mode = found.mode() & 0o7777;
+        let is_safe = mode & WRITABLE_BY_OTHERS == 0 || (mode & STICKY != 0 && !is_last);
+        if is_safe {
+            return Ok(());
+        }
+        Err(UntrustedError::Writable {
+            purpose: self.purpose,
+            option: self.option,
+            path: self.path.to_owned(),
+            part: part.to_owned(),
+            owner: user(found.uid()),
+            mode,
+        })
+    }
+
+    fn io(&self, part: &Path, source: io::Error) -> UntrustedError {
+        UntrustedError::Io {
+            purpose: self.purpose,
+            option: self.option,
+            path: self.path.to_owned(),
+            part: part.to_owned(),
+            source,
+        }
+    }
+}
+
+/// The names in a path, `..` included.
+fn parts(path: &Path) -> impl Iterator<Item = OsString> {
+    let name = |part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some(OsStr::new("..").to_owned()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    };
+    path.components().filter_map(name)
+}
+
+/// The name of a user, else the number.
+fn user(id: u32) -> String {
+    let known = User::from_uid(Uid::from_raw(id)).ok().flatten();
+    known.map_or_else(|| id.to_string(), |user| user.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn check(path: &Path) -> Result<(), String> {
+        let directory = Directory {
+            path,
+            purpose: "pin directory",
+            option: "--pin-dir",
+        };
+        directory.check().map_err(|error| error.to_string())
+    }
+
+    fn make(path: &Path, mode: u32) {
+        fs::create_dir_all(path).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn own_directories_are_safe_also_below_a_sticky_one_and_before_they_exist() {
+        let root = tempfile::tempdir().unwrap();
+        let below = root.path().join("sticky/own");
+        make(&below, 0o755);
+        make(below.parent().unwrap(), 0o1777);
+        assert_eq!(check(&below), Ok(()));
+        assert_eq!(check(&below.join("not/there")), Ok(()));
+    }
+
+    #[test]
+    fn what_others_may_write_to_is_named_with_its_mode_and_the_command() {
+        let root = tempfile::tempdir().unwrap();
+        for (mode, below) in [
+            (0o777, ""),
+            (0o770, ""),
+            (0o1777, ""),
+            (0o775, "a/b"),
+            (0o703, "a"),
+        ] {
+            let open = root.path().join(format!("{mode:o}"));
+            make(&open.join(below), 0o700);
+            make(&open, mode);
+            let error = check(&open.join(below)).unwrap_err();
+            for part in [
+                format!("mode {mode:04o}"),
+                format!("chmod go-w {}", open.display()),
+                "--pin-dir".to_owned(),
+            ] {
+                assert!(error.contains(&part), "{part} is not in {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_way_that_a_link_leads_is_looked_at_too() {
+        let root = tempfile::tempdir().unwrap();
+        let (open, own) = (root.path().join("open"), root.path().join("own"));
+        make(&open.join("inner"), 0o700);
+        make(&own, 0o700);
+        symlink(&own, open.join("link")).unwrap();
+        symlink("../open/link", own.join("to-link")).unwrap();
+        symlink("loop", own.join("loop")).unwrap();
+        assert_eq!(check(&own.join("to-link")), Ok(()));
+        make(&open, 0o777);
+        let error = check(&own.join("to-link")).unwrap_err();
+        assert!(
+            error.contains(&format!("may write to {}", open.display())),
+            "{error}"
+        );
+        let error = check(&own.join("loop/x")).unwrap_err();
+        assert!(error.contains("symbolic links"), "{error}");
+    }
+}
