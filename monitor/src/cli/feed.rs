@@ -120,7 +120,7 @@ fn accept(common: &Common, place: &ReachArgs, name: &str, yes: bool) -> anyhow::
         bail!("nothing is changed");
     }
     let request = Request::FeedAccept {
-        feed: feed.url.to_string(),
+        feed: feed.url.as_str().to_owned(),
         sha256: candidate.content.sha256.clone(),
     };
     show(common, &asked(&reach, &request)?)

@@ -3,6 +3,8 @@
 use annotate_snippets::{Group, Level, Renderer};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use crate::quoted;
+
 pub use super::place::{Place, SourceFile};
 
 /// How bad it is.
@@ -34,8 +36,8 @@ impl Diagnostic {
         Self {
             severity: Severity::Error,
             place,
-            message: message.into(),
-            help: help.into(),
+            message: quoted::message(message.into()),
+            help: quoted::message(help.into()),
             related: None,
             count: 1,
         }
