@@ -1,6 +1,6 @@
 //! Which filter a verb is about: that of a daemon, or what is pinned.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -8,7 +8,7 @@ use super::Common;
 use monitor::{
     clock::now,
     config::{Options, Settings},
-    control::{Answer, ControlError, Request, Status, ask},
+    control::{Answer, ControlError, Request, Status, Who, ask},
     datapath::Reader,
     snapshot::Unconfirmed,
     state_dir::{Edge, Edges, NotConfirmed},
@@ -33,8 +33,8 @@ pub(crate) struct ReachArgs {
 /// Where a filter is, and who holds it.
 pub(super) struct Reach {
     pub(super) settings: Settings,
-    /// The status of the daemon that holds it, where one runs.
-    pub(super) daemon: Option<Box<Status>>,
+    /// The daemon that holds it, where one runs.
+    pub(super) daemon: Option<Who>,
     /// What the daemon on the socket holds, where it is not what was asked for.
     other_pins: Option<PathBuf>,
 }
@@ -52,15 +52,9 @@ impl ReachArgs {
         let options = options.over(common.options()?);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
-        let daemon = match ask(&settings.socket, &Request::Status {}) {
-            Ok(Answer::Status(status)) => Some(status),
-            Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
-            Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
-            Err(ControlError::NoDaemon { .. }) => None,
-            Err(error) => return Err(error.into()),
-        };
-        let held = daemon.as_ref().and_then(|status| status.daemon.as_ref());
-        let other_pins = held
+        let daemon = who(&settings.socket)?;
+        let other_pins = daemon
+            .as_ref()
             .map(|daemon| daemon.pin_dir.clone())
             .filter(|held| pins_named && *held != settings.pin_dir);
         Ok(Reach {
@@ -71,12 +65,47 @@ impl ReachArgs {
     }
 }
 
+/// Which daemon answers on `socket`; `None` where none does.
+fn who(socket: &Path) -> anyhow::Result<Option<Who>> {
+    match ask(socket, &Request::Who {}) {
+        Ok(Answer::Who(who)) => Ok(Some(*who)),
+        // A daemon of an older version does not know the question.
+        Ok(Answer::Refused(_)) => {
+            let status = ask_status(socket)?;
+            Ok(status.daemon.map(|daemon| Who {
+                pid: daemon.pid,
+                version: daemon.version,
+                pin_dir: daemon.pin_dir,
+                state_dir: daemon.state_dir,
+                policies: daemon.policies,
+                interfaces: status
+                    .snapshot
+                    .interfaces
+                    .into_iter()
+                    .map(|interface| interface.name)
+                    .collect(),
+            }))
+        }
+        Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
+        Err(ControlError::NoDaemon { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn ask_status(socket: &Path) -> anyhow::Result<Status> {
+    match ask(socket, &Request::Status {})? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
+        other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
+    }
+}
+
 impl Reach {
     /// From the daemon, else from the pins.
     pub(super) fn status(self) -> anyhow::Result<Status> {
         self.warn_of_other_daemon();
-        if let Some(status) = self.daemon {
-            return Ok(*status);
+        if self.daemon.is_some() {
+            return ask_status(&self.settings.socket);
         }
         let reader = Reader::open(&self.settings.pin_dir)?;
         let mut snapshot = reader.snapshot(None)?;

@@ -29,7 +29,7 @@ use crate::{
     clock,
     compile::{Ruleset, compile},
     config::Settings,
-    control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status},
+    control::{DaemonStatus, Reloaded, Resting, RiskInForce, Status, Who},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
     feeds::DiskAndFeeds,
     policy::{DeviceNames, Diagnostics, Feed, Moment, Policy, RuntimeOverlay},
@@ -253,7 +253,7 @@ impl Core {
             let changes = current.pass_to(moment);
             self.keep_edges(&current, moment);
             let compiled = compile(&current.policies);
-            let errors = |errors: Diagnostics| LoadError::Policies(errors.render(false));
+            let errors = |errors: Diagnostics| LoadError::Policies(errors.render_some());
             let ruleset = compiled.map_err(errors)?;
             current.behind = current.ruleset.as_ref() != Some(&ruleset);
             if !current.behind {
@@ -356,6 +356,18 @@ impl Core {
             })
         });
         each.collect()
+    }
+
+    /// Which daemon this is.
+    pub(super) fn who(&self) -> Who {
+        Who {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pin_dir: self.settings.pin_dir.clone(),
+            state_dir: self.settings.state_dir.clone(),
+            policies: self.settings.policies.clone(),
+            interfaces: self.settings.interfaces.clone(),
+        }
     }
 
     /// The same, and who says so.

@@ -166,7 +166,7 @@ pub(super) fn load(
     };
     let recorder = Recorder::new(files);
     let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
-    let mut rendered = compiled.diagnostics.without_notes().render(false);
+    let mut rendered = compiled.diagnostics.without_notes().render_some();
     if let Some(ruleset) = &compiled.ruleset {
         rendered.push_str(&elsewhere(ruleset, &settings.interfaces));
     }
