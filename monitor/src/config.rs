@@ -19,6 +19,7 @@ use crate::{
     datapath::{self, ModeChoice},
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
+    quoted::message,
     snapshot::Mode,
 };
 
@@ -163,7 +164,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It says something else than it may.
-    #[error("config file {}{}: {source}", path.display(), position(source))]
+    #[error("config file {}{}: {}", path.display(), position(source), message(source.to_string()))]
     Parse {
         /// As given.
         path: PathBuf,

@@ -31,8 +31,13 @@ pub const MAX_ANSWERS: usize = 16;
 /// How long a client may take to say what it wants, and again to read the answer.
 pub const CLIENT_TIME: Duration = Duration::from_secs(10);
 
-/// The longest answer that a client reads, in bytes; a full device table fits.
-const MAX_ANSWER: u64 = 64 << 20;
+/// The longest answer to [`Request::Status`] that a client reads, in bytes; a
+/// full device table fits.
+const MAX_STATUS: u64 = 64 << 20;
+
+/// The longest other answer that a client reads, in bytes. None of them grows
+/// with what the filter has seen.
+const MAX_ANSWER: u64 = 1 << 20;
 
 /// The longest that something may wait to be confirmed: as long it takes the
 /// memory of two rulesets.
@@ -48,6 +53,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 pub enum Request {
     /// Who are you, and what have you seen?
     Status {},
+    /// Which daemon are you? Answered without a look at the kernel.
+    Who {},
     /// Read the policies again and make a new generation.
     Reload {
         /// How long it waits to be confirmed, in seconds; `None`: it need not be.
@@ -60,6 +67,9 @@ pub enum Request {
     Detach {},
     /// Pause a policy, block or allow a destination, or undo that.
     Change(ChangeRequest),
+    /// The feeds of the policies in force, as they are now.
+    #[serde(rename = "feed-list")]
+    FeedList {},
     /// Fetch a feed now, or all.
     #[serde(rename = "feed-fetch")]
     FeedFetch {
@@ -115,6 +125,8 @@ pub struct ChangeRequest {
 pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
+    /// To [`Request::Who`].
+    Who(Box<Who>),
     /// To [`Request::Reload`].
     Reload(Reloaded),
     /// To [`Request::Confirm`].
@@ -123,10 +135,27 @@ pub enum Answer {
     Detached(Vec<String>),
     /// To [`Request::Change`].
     Changed(Box<Changed>),
-    /// To [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
+    /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
     Feeds(Vec<FeedSnapshot>),
     /// The request was not carried out.
     Refused(String),
+}
+
+/// The daemon that answers, in a few hundred bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// Pin directory that it holds.
+    pub pin_dir: PathBuf,
+    /// State directory, with what is stored of feeds.
+    pub state_dir: PathBuf,
+    /// Policy files and directories that it was given.
+    pub policies: Vec<PathBuf>,
+    /// Interfaces that it was asked to filter.
+    pub interfaces: Vec<String>,
 }
 
 /// What is happening.
@@ -397,6 +426,18 @@ pub enum ControlError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// The daemon does not carry the request out.
+    #[error("the daemon refused: {why}")]
+    Refused {
+        /// The daemon's reason.
+        why: String,
+    },
+    /// The answer belongs to another question.
+    #[error("the daemon on {} gave an unexpected answer", path.display())]
+    Unexpected {
+        /// Socket.
+        path: PathBuf,
+    },
     /// Something else listens there.
     #[error("what answers on {} is no monitor of this version: {source}", path.display())]
     Foreign {
@@ -418,8 +459,12 @@ pub fn ask_within(
     request: &Request,
     timeout: Duration,
 ) -> Result<Answer, ControlError> {
-    let line =
-        exchange(socket, request, timeout).map_err(|source| failure(socket, timeout, source))?;
+    let longest = match request {
+        Request::Status {} => MAX_STATUS,
+        _ => MAX_ANSWER,
+    };
+    let line = exchange(socket, request, timeout, longest);
+    let line = line.map_err(|source| failure(socket, timeout, source))?;
     serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
         path: socket.to_owned(),
         source,
@@ -444,7 +489,12 @@ fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError 
     }
 }
 
-fn exchange(socket: &Path, request: &Request, timeout: Duration) -> io::Result<String> {
+fn exchange(
+    socket: &Path,
+    request: &Request,
+    timeout: Duration,
+    longest: u64,
+) -> io::Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
@@ -452,7 +502,7 @@ fn exchange(socket: &Path, request: &Request, timeout: Duration) -> io::Result<S
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new(stream.take(MAX_ANSWER)).read_line(&mut answer)?;
+    BufReader::new(stream.take(longest)).read_line(&mut answer)?;
     if answer.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

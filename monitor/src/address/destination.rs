@@ -10,6 +10,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::network::{Address, Interval, Network};
+use crate::quoted::quoted;
 
 /// The addresses that a text names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,13 +240,11 @@ fn single<A: Address>(address: A) -> Interval<A> {
 
 fn range(text: &str, first: &str, last: &str) -> Result<Destination, InvalidDestination> {
     if first.contains('/') || last.contains('/') {
-        return Err(InvalidDestination::CidrInRange {
-            text: text.to_owned(),
-        });
+        return Err(InvalidDestination::CidrInRange { text: quoted(text) });
     }
     let backwards = || InvalidDestination::Backwards {
-        text: text.to_owned(),
-        swapped: format!("{last}-{first}"),
+        text: quoted(text),
+        swapped: quoted(&format!("{last}-{first}")),
     };
     match (address(first)?, address(last)?) {
         (IpAddr::V4(first), IpAddr::V4(last)) => Interval::new(first, last)
@@ -255,9 +254,7 @@ fn range(text: &str, first: &str, last: &str) -> Result<Destination, InvalidDest
             .map(Destination::Ipv6)
             .ok_or_else(backwards),
         (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-            Err(InvalidDestination::MixedFamilies {
-                text: text.to_owned(),
-            })
+            Err(InvalidDestination::MixedFamilies { text: quoted(text) })
         }
     }
 }
@@ -265,7 +262,7 @@ fn range(text: &str, first: &str, last: &str) -> Result<Destination, InvalidDest
 fn cidr(text: &str, before: &str, after: &str) -> Result<Destination, InvalidDestination> {
     if let Some(ipv4) = mapped(before, Some(after)) {
         return Err(InvalidDestination::Mapped {
-            text: text.to_owned(),
+            text: quoted(text),
             ipv4,
         });
     }
@@ -283,7 +280,7 @@ where
     let digits = !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit());
     let Some(length) = after.parse::<u8>().ok().filter(|_| digits) else {
         return Err(InvalidDestination::Length {
-            text: after.to_owned(),
+            text: quoted(after),
             netmask: netmask(after),
             bits: A::BITS,
         });
@@ -298,7 +295,7 @@ where
     match Network::new(address, length) {
         Some(network) => Ok(network.interval()),
         None => Err(InvalidDestination::HostBits {
-            text: text.to_owned(),
+            text: quoted(text),
             network: Network::around(address, length).to_string(),
             address: address.into(),
             length,
@@ -314,7 +311,7 @@ fn netmask(text: &str) -> Option<u8> {
 fn address(text: &str) -> Result<IpAddr, InvalidDestination> {
     if let Some(ipv4) = mapped(text, None) {
         return Err(InvalidDestination::Mapped {
-            text: text.to_owned(),
+            text: quoted(text),
             ipv4,
         });
     }
@@ -339,23 +336,26 @@ fn why_no_address(text: &str, source: AddrParseError) -> InvalidDestination {
         && address.parse::<Ipv6Addr>().is_ok()
     {
         return InvalidDestination::Zone {
-            text: text.to_owned(),
-            address: address.to_owned(),
+            text: quoted(text),
+            address: quoted(address),
         };
     }
     if let Some(decimal) = without_leading_zeros(text) {
         return InvalidDestination::LeadingZero {
-            text: text.to_owned(),
+            text: quoted(text),
             decimal,
         };
     }
-    let text = text.to_owned();
+    let quoted = quoted(text);
     if text.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit())
         || (text.contains(|c: char| c.is_ascii_alphabetic()) && !text.contains(':'))
     {
-        return InvalidDestination::Name { text };
+        return InvalidDestination::Name { text: quoted };
     }
-    InvalidDestination::Address { text, source }
+    InvalidDestination::Address {
+        text: quoted,
+        source,
+    }
 }
 
 fn without_leading_zeros(text: &str) -> Option<String> {

@@ -56,7 +56,8 @@ pub(crate) enum FeedVerb {
 /// An update that was refused, and what it changes.
 #[derive(Serialize)]
 struct Pending<'a> {
-    url: &'a str,
+    /// Without the query, which may hold a secret.
+    url: String,
     policies: Vec<String>,
     sha256: &'a str,
     fetched_at: u64,
@@ -87,8 +88,8 @@ pub(super) fn run(common: &Common, verb: &FeedVerb) -> anyhow::Result<()> {
 
 fn list(common: &Common, place: &ReachArgs) -> anyhow::Result<()> {
     let reach = place.reach(common)?;
-    if let Some(status) = &reach.daemon {
-        return show(common, &status.snapshot.feeds);
+    if reach.daemon.is_some() {
+        return show(common, &asked(&reach, &Request::FeedList {})?);
     }
     let known = Known::read(&reach)?;
     let now = monitor::clock::now().at.as_second();
@@ -120,7 +121,7 @@ fn accept(common: &Common, place: &ReachArgs, name: &str, yes: bool) -> anyhow::
         bail!("nothing is changed");
     }
     let request = Request::FeedAccept {
-        feed: feed.url.to_string(),
+        feed: feed.url.as_str().to_owned(),
         sha256: candidate.content.sha256.clone(),
     };
     show(common, &asked(&reach, &request)?)
@@ -157,25 +158,16 @@ fn asked(reach: &Reach, request: &Request) -> anyhow::Result<Vec<FeedSnapshot>> 
 impl Known {
     /// With the policies and the state directory of the daemon, where one runs.
     fn read(reach: &Reach) -> anyhow::Result<Self> {
-        let daemon = reach
-            .daemon
-            .as_ref()
-            .and_then(|status| status.daemon.as_ref());
         let settings = &reach.settings;
-        let (policies, state_dir) = match daemon {
-            Some(daemon) => (&daemon.policies, &daemon.state_dir),
-            None => (&settings.policies, &settings.state_dir),
+        let (policies, state_dir, interfaces) = match &reach.daemon {
+            Some(daemon) => (&daemon.policies, &daemon.state_dir, &daemon.interfaces),
+            None => (
+                &settings.policies,
+                &settings.state_dir,
+                &settings.interfaces,
+            ),
         };
-        let interfaces = match &reach.daemon {
-            Some(status) => status
-                .snapshot
-                .interfaces
-                .iter()
-                .map(|i| i.name.clone())
-                .collect(),
-            None => settings.interfaces.clone(),
-        };
-        let own = monitor::datapath::lan_networks(&interfaces)?;
+        let own = monitor::datapath::lan_networks(interfaces)?;
         let loaded = load_for(policies, &DiskAndFeeds::new(state_dir), &own);
         if loaded.diagnostics.has_errors() {
             eprintln!(
@@ -203,7 +195,7 @@ impl Known {
         let before = self.store.good(&feed.url)?.map(|(_, content)| content);
         let reserved = Reserved::new(&self.own);
         Ok(Pending {
-            url: feed.url.as_str(),
+            url: feed.url.to_string(),
             policies: feed.policies.iter().map(ToString::to_string).collect(),
             sha256: &candidate.content.sha256,
             fetched_at: candidate.content.fetched_at,

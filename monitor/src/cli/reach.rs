@@ -1,6 +1,9 @@
 //! Which filter a verb is about: that of a daemon, or what is pinned.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 
@@ -8,7 +11,7 @@ use super::Common;
 use monitor::{
     clock::now,
     config::{Options, Settings},
-    control::{Answer, Check, CheckStatus, ControlError, Request, Status, ask_within},
+    control::{Answer, Check, CheckStatus, ControlError, Request, Status, Who, ask_within},
     datapath::{self, Reader},
     snapshot::Unconfirmed,
     state_dir::{Edge, Edges, NotConfirmed},
@@ -37,8 +40,8 @@ pub(crate) struct ReachArgs {
 /// Where a filter is, and who holds it.
 pub(super) struct Reach {
     pub(super) settings: Settings,
-    /// The status of the daemon that holds it, where one runs.
-    pub(super) daemon: Option<Box<Status>>,
+    /// The daemon that holds it, where one runs.
+    pub(super) daemon: Option<Who>,
     /// What the daemon on the socket holds, where it is not what was asked for.
     other_pins: Option<PathBuf>,
     /// A daemon listens on the socket and gave no answer.
@@ -55,8 +58,9 @@ impl ReachArgs {
         }
     }
 
-    /// For `status`, which reads the kernel where the daemon gives no answer. Asks the daemon on the socket. One that holds other pins than those
-    /// asked for is somebody else's.
+    /// Asks the daemon on the socket which daemon it is. `status` reads the kernel
+    /// where the daemon gives no answer. A daemon with other pins than the verb names
+    /// is another filter's.
     pub(super) fn reach_or_read(&self, common: &Common) -> anyhow::Result<Reach> {
         let options = Options {
             socket: self.socket.clone(),
@@ -67,17 +71,13 @@ impl ReachArgs {
         let options = options.over(common.options()?);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
-        let answer = ask_within(&settings.socket, &Request::Status {}, ANSWERS_WITHIN);
-        let (daemon, silent) = match answer {
-            Ok(Answer::Status(status)) => (Some(status), None),
+        let (daemon, silent) = match who(&settings.socket) {
+            Ok(daemon) => (daemon, None),
             Err(silent @ ControlError::Silent { .. }) => (None, Some(silent)),
-            Ok(Answer::Refused(why)) => anyhow::bail!("the daemon refused: {why}"),
-            Ok(other) => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
-            Err(ControlError::NoDaemon { .. }) => (None, None),
             Err(error) => return Err(error.into()),
         };
-        let held = daemon.as_ref().and_then(|status| status.daemon.as_ref());
-        let other_pins = held
+        let other_pins = daemon
+            .as_ref()
             .map(|daemon| daemon.pin_dir.clone())
             .filter(|held| pins_named && *held != settings.pin_dir);
         Ok(Reach {
@@ -89,12 +89,49 @@ impl ReachArgs {
     }
 }
 
+/// Which daemon answers on `socket`; `None` where no daemon listens there.
+fn who(socket: &Path) -> Result<Option<Who>, ControlError> {
+    match ask_within(socket, &Request::Who {}, ANSWERS_WITHIN) {
+        Ok(Answer::Who(who)) => Ok(Some(*who)),
+        // A daemon of an older version does not know the question.
+        Ok(_) => {
+            let status = ask_status(socket)?;
+            let interfaces = status.snapshot.interfaces.into_iter();
+            let interfaces: Vec<_> = interfaces.map(|interface| interface.name).collect();
+            Ok(status.daemon.map(|daemon| Who {
+                pid: daemon.pid,
+                version: daemon.version,
+                pin_dir: daemon.pin_dir,
+                state_dir: daemon.state_dir,
+                policies: daemon.policies,
+                interfaces,
+            }))
+        }
+        Err(ControlError::NoDaemon { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn ask_status(socket: &Path) -> Result<Status, ControlError> {
+    match ask_within(socket, &Request::Status {}, ANSWERS_WITHIN)? {
+        Answer::Status(status) => Ok(*status),
+        Answer::Refused(why) => Err(ControlError::Refused { why }),
+        _ => Err(ControlError::Unexpected {
+            path: socket.to_owned(),
+        }),
+    }
+}
+
 impl Reach {
     /// From the daemon, else from the pins.
-    pub(super) fn status(self) -> anyhow::Result<Status> {
+    pub(super) fn status(mut self) -> anyhow::Result<Status> {
         self.warn_of_other_daemon();
-        if let Some(status) = self.daemon {
-            return Ok(*status);
+        if self.daemon.is_some() {
+            match ask_status(&self.settings.socket) {
+                Ok(status) => return Ok(status),
+                Err(silent @ ControlError::Silent { .. }) => self.silent = Some(silent),
+                Err(error) => return Err(error.into()),
+            }
         }
         let reader = Reader::open(&self.settings.pin_dir).map_err(|error| match &self.silent {
             Some(silent) => anyhow::Error::from(error).context(silent.to_string()),

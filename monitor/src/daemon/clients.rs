@@ -23,6 +23,7 @@ use crate::{
         MAX_REQUEST, Request,
     },
     error_text::error_text,
+    quoted,
 };
 
 /// Serves clients until the task is aborted.
@@ -67,6 +68,10 @@ async fn serve_client(
         Ok(request) => answer(core, request, may_change).await,
         Err(error) => Answer::Refused(format!("no request: {error}")),
     };
+    let answer = match answer {
+        Answer::Refused(why) => Answer::Refused(quoted::message(why)),
+        answer => answer,
+    };
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
     let written = time::timeout(CLIENT_TIME, client.write_all(&bytes)).await;
@@ -95,6 +100,8 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {
     match request {
         Request::Status {} => status(core).await,
+        Request::Who {} => Answer::Who(Box::new(core.who())),
+        Request::FeedList {} => Answer::Feeds(core.feed_snapshots()),
         Request::Reload { .. }
         | Request::Confirm {}
         | Request::Detach {}

@@ -259,7 +259,7 @@ impl Core {
             let changes = current.pass_to(moment);
             self.keep_edges(&current, moment);
             let compiled = compile(&current.policies);
-            let errors = |errors: Diagnostics| LoadError::Policies(errors.render(false));
+            let errors = |errors: Diagnostics| LoadError::Policies(errors.render_some());
             let ruleset = compiled.map_err(errors)?;
             current.behind = current.ruleset.as_ref() != Some(&ruleset);
             if !current.behind {

@@ -52,7 +52,7 @@ async fn refuse_second_daemon(place: Place<'_>) -> Result<(), BindError> {
 /// Finds who listens there, if anybody does.
 fn find_listener(socket: &Path) -> io::Result<Option<String>> {
     let other = || Some("another process".to_owned());
-    Ok(match ask_within(socket, &Request::Status {}, WHO_TIMEOUT) {
+    Ok(match ask_within(socket, &Request::Who {}, WHO_TIMEOUT) {
         // Who hangs up without an answer was killed just now, or is no monitor.
         Err(ControlError::NoDaemon { .. }) => {
             let listens = unix::net::UnixStream::connect(socket).is_ok();
@@ -62,12 +62,10 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             return Err(source);
         }
         Err(ControlError::Silent { .. }) => Some(SILENT.to_owned()),
-        Ok(Answer::Status(status)) => match status.daemon {
-            Some(daemon) => Some(format!("another daemon (process {})", daemon.pid)),
-            None => other(),
-        },
+        Ok(Answer::Who(who)) => Some(format!("another daemon (process {})", who.pid)),
         Ok(
-            Answer::Reload(_)
+            Answer::Status(_)
+            | Answer::Reload(_)
             | Answer::Confirmed(_)
             | Answer::Detached(_)
             | Answer::Changed(_)

@@ -1,5 +1,7 @@
 //! What this machine is to the devices behind some of its interfaces.
 
+use std::net::IpAddr;
+
 use super::{
     Error,
     interfaces::{Interface, OwnAddress, addresses, list},
@@ -43,6 +45,15 @@ pub fn lan_networks(names: &[String]) -> Result<Vec<OwnNetwork>, Error> {
     Ok(networks)
 }
 
+/// The addresses of every interface of this machine; sorted, none twice.
+pub fn own_addresses() -> Result<Vec<IpAddr>, Error> {
+    let (_, addresses) = listed()?;
+    let mut addresses: Vec<IpAddr> = addresses.iter().map(|own| own.address).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
+}
+
 fn listed() -> Result<(Vec<Interface>, Vec<OwnAddress>), Error> {
     let interfaces = list().map_err(|source| Error::system("list network interfaces", source))?;
     let addresses =
@@ -84,8 +95,6 @@ fn reached_through(
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use super::*;
 
     fn interface(index: u32, name: &str, controller: u32, carrier: u32) -> Interface {

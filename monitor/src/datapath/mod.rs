@@ -29,7 +29,7 @@ pub use detach::detach;
 pub use dump::{Cell, Counted, Dump, EntryDump, MapDump};
 pub use error::Error;
 pub use filter::{Applied, Filter, OtherVersions, Request};
-pub use gateway::{lan_interfaces, lan_networks};
+pub use gateway::{lan_interfaces, lan_networks, own_addresses};
 pub use interfaces::{Interface, list as list_interfaces};
 pub use pins::{DEFAULT_PIN_DIR, holder};
 pub use presence::{InterfaceState, name_of_alternative, real_names};

@@ -8,13 +8,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-use http::{Response, StatusCode, Uri, header};
+use http::{HeaderValue, Response, StatusCode, Uri, header};
 use ureq::{
-    Agent, Body, Proxy,
+    Agent, Body,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+    unversioned::transport::DefaultConnector,
 };
 
-use crate::lists::{FeedUrl, MAX_FEED_BYTES};
+use super::{
+    inside::{LeadsInside, OutsideResolver, Own},
+    meta::is_validator,
+    redirect::{self, BadRedirect},
+};
+use crate::{
+    lists::{FeedUrl, MAX_FEED_BYTES},
+    quoted::{message, quoted},
+};
 
 /// What one fetch may take.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +54,7 @@ impl Default for Limits {
 pub struct Fetcher {
     limits: Limits,
     roots: RootCerts,
+    own: Own,
 }
 
 /// What a server gave.
@@ -71,13 +81,13 @@ pub struct Fetched {
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
     /// No answer, or a broken one.
-    #[error("{0}")]
+    #[error("{}", message(.0.to_string()))]
     Http(#[from] ureq::Error),
     /// Certificates.
     #[error("{0}")]
     Tls(String),
     /// The body ended early, or never.
-    #[error("read the answer: {0}")]
+    #[error("read the answer: {}", message(.0.to_string()))]
     Body(#[source] io::Error),
     /// Not 200.
     #[error("the server answers {0}")]
@@ -94,18 +104,15 @@ pub enum FetchError {
         /// For all of it.
         limit: Duration,
     },
-    /// A redirect that names no URL.
-    #[error("the server redirects to nowhere: {location}")]
-    Location {
-        /// What it names.
-        location: String,
-    },
-    /// From an encrypted connection to another.
-    #[error("the server redirects from https to {to}, which anybody on the way can change")]
-    Downgrade {
-        /// Where to, without its query.
-        to: String,
-    },
+    /// A redirect that is not followed.
+    #[error(transparent)]
+    Redirect(#[from] BadRedirect),
+    /// A name or a redirect that leads to this machine or into its networks.
+    #[error(transparent)]
+    Inside(#[from] LeadsInside),
+    /// The URL is of another kind than the client takes.
+    #[error("`{0}` cannot be fetched")]
+    Url(String),
     /// A circle, most likely.
     #[error("the server redirects more than {limit} times")]
     Redirects {
@@ -146,7 +153,18 @@ impl Fetcher {
                 .collect(),
         };
         let roots = RootCerts::from(certificates);
-        Ok(Self { limits, roots })
+        Ok(Self {
+            limits,
+            roots,
+            own: Own::default(),
+        })
+    }
+
+    /// Knows what belongs to the gateway, so that no server leads there.
+    #[must_use]
+    pub fn with_own(mut self, own: Own) -> Self {
+        self.own = own;
+        self
     }
 
     /// Fetches `url`; `known` are the names that the server gave to what is
@@ -157,12 +175,12 @@ impl Fetcher {
         known: (Option<&str>, Option<&str>),
     ) -> Result<Answer, FetchError> {
         let end = Instant::now() + self.limits.time;
-        let mut uri: Uri = url.as_str().parse().map_err(|_| FetchError::Location {
-            location: url.to_string(),
-        })?;
-        let agent = self.agent(url.is_loopback());
+        let agent = self.agent(url);
+        let mut url = url.clone();
         for _ in 0..=self.limits.redirects {
             let left = end.saturating_duration_since(Instant::now());
+            let uri = url.as_str().parse();
+            let uri: Uri = uri.map_err(|_| FetchError::Url(quoted(&url.to_string())))?;
             let response = self.get(&agent, &uri, known, left)?;
             let status = response.status();
             match status {
@@ -170,7 +188,10 @@ impl Fetcher {
                 StatusCode::NOT_MODIFIED if known != (None, None) => {
                     return Ok(Answer::NotModified);
                 }
-                _ if status.is_redirection() => uri = next(&uri, &response)?,
+                _ if status.is_redirection() => {
+                    let location = response.headers().get(header::LOCATION);
+                    url = redirect::resolve(&url, location.map(HeaderValue::as_bytes))?;
+                }
                 _ => return Err(FetchError::Status(status)),
             }
         }
@@ -179,27 +200,26 @@ impl Fetcher {
         })
     }
 
-    fn agent(&self, loopback: bool) -> Agent {
+    /// A client for one feed. It uses no proxy: a proxy would connect to
+    /// addresses that nobody has checked. `ureq` takes one from the environment
+    /// unless the configuration says otherwise.
+    fn agent(&self, feed: &FeedUrl) -> Agent {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()
             .root_certs(self.roots.clone())
             .unversioned_rustls_crypto_provider(provider)
             .build();
-        let proxy = if loopback {
-            None
-        } else {
-            Proxy::try_from_env()
-        };
-        Agent::config_builder()
+        let config = Agent::config_builder()
             .tls_config(tls)
-            .proxy(proxy)
+            .proxy(None)
             .user_agent(concat!("monitor/", env!("CARGO_PKG_VERSION")))
             .max_redirects(0)
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .timeout_connect(Some(self.limits.connect))
-            .build()
-            .new_agent()
+            .build();
+        let resolver = OutsideResolver::new(feed, self.own.clone());
+        Agent::with_parts(config, DefaultConnector::default(), resolver)
     }
 
     fn get(
@@ -228,7 +248,8 @@ impl Fetcher {
             let value = response.headers().get(name)?.to_str().ok()?;
             Some(value.to_owned())
         };
-        let (etag, last_modified) = (text(header::ETAG), text(header::LAST_MODIFIED));
+        let validator = |name| text(name).filter(|value| is_validator(value));
+        let (etag, last_modified) = (validator(header::ETAG), validator(header::LAST_MODIFIED));
         let length = text(header::CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         if length.is_some_and(|length| length > limit) {
             return Err(FetchError::TooLarge { limit });
@@ -268,6 +289,10 @@ impl Fetcher {
                 Some(tls) => FetchError::Tls(format!("no trusted connection to the server: {tls}")),
                 None => ureq::Error::Io(error).into(),
             },
+            ureq::Error::Other(error) => match error.downcast::<LeadsInside>() {
+                Ok(inside) => FetchError::Inside(*inside),
+                Err(error) => ureq::Error::Other(error).into(),
+            },
             other => other.into(),
         }
     }
@@ -296,44 +321,4 @@ fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustErro
         });
     }
     Ok(certificates)
-}
-
-/// Where a redirect leads.
-fn next(uri: &Uri, response: &Response<Body>) -> Result<Uri, FetchError> {
-    let location = response.headers().get(header::LOCATION);
-    let location = location
-        .and_then(|location| location.to_str().ok())
-        .unwrap_or_default();
-    let nowhere = || FetchError::Location {
-        location: location.to_owned(),
-    };
-    let absolute = if location.contains("://") {
-        location.to_owned()
-    } else {
-        relative(uri, location).ok_or_else(nowhere)?
-    };
-    let url: FeedUrl = absolute.parse().map_err(|_| nowhere())?;
-    let next: Uri = url.as_str().parse().map_err(|_| nowhere())?;
-    if uri.scheme_str() == Some("https") && next.scheme_str() != Some("https") {
-        return Err(FetchError::Downgrade {
-            to: format!("http://{}", url.label()),
-        });
-    }
-    Ok(next)
-}
-
-/// `location` as it stands to `uri` (RFC 3986, 5.2), without `..`.
-fn relative(uri: &Uri, location: &str) -> Option<String> {
-    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
-    if let Some(rest) = location.strip_prefix("//") {
-        return Some(format!("{scheme}://{rest}"));
-    }
-    if location.starts_with('/') {
-        return Some(format!("{scheme}://{authority}{location}"));
-    }
-    if location.is_empty() {
-        return None;
-    }
-    let (folder, _) = uri.path().rsplit_once('/')?;
-    Some(format!("{scheme}://{authority}{folder}/{location}"))
 }

@@ -8,16 +8,21 @@
 mod fetch;
 mod files;
 mod gate;
+mod inside;
 mod labels;
+mod meta;
 mod names;
+mod redirect;
 mod shown;
 mod store;
 
 pub use fetch::{Answer, FetchError, Fetched, Fetcher, Limits, TrustError};
 pub use files::{DiskAndFeeds, WithUpdate};
 pub use gate::{Difference, Refusal, Sizes, SizesText, difference, judge};
+pub use inside::{LeadsInside, Own};
 pub use labels::labels;
 pub use names::{UnknownFeed, find};
+pub use redirect::BadRedirect;
 pub(crate) use shown::shown;
 pub use shown::shown_feeds;
 pub use store::{Attempt, Candidate, Entry, Good, Outcome, Store, StoreError};

@@ -11,7 +11,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
@@ -19,7 +19,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use crate::lists::{FeedUrl, Sha256};
+use super::meta::{self, MAX_META, Meta};
+use crate::lists::{FeedUrl, MAX_FEED_BYTES, Sha256};
 
 /// The file that names the others.
 const META: &str = "meta.json";
@@ -54,7 +55,7 @@ impl Entry {
     #[must_use]
     pub fn new(url: &FeedUrl) -> Self {
         Self {
-            url: url.to_string(),
+            url: url.as_str().to_owned(),
             ..Self::default()
         }
     }
@@ -145,24 +146,29 @@ impl Store {
     /// What is known of a feed; nothing where it was never fetched.
     pub fn entry(&self, url: &FeedUrl) -> Result<Entry, StoreError> {
         let path = self.directory_of(url).join(META);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Entry {
-                    url: url.to_string(),
-                    ..Entry::default()
-                });
-            }
+        let read = match meta::read(&path) {
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Entry::new(url)),
             Err(source) => return Err(io_error("read", &path, source)),
         };
         let damaged = |why: String| StoreError::Damaged {
             path: path.clone(),
             why,
         };
-        let entry: Entry =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let entry = match read {
+            Meta::Whole(entry) => entry,
+            Meta::Beginning(entry) => {
+                tracing::warn!(
+                    "{} has more than {} KiB: only the list in force is taken from it, and the next fetch writes it anew",
+                    path.display(),
+                    MAX_META / 1024
+                );
+                entry
+            }
+            Meta::Damaged(why) => return Err(damaged(why)),
+        };
         if entry.url != url.as_str() {
-            return Err(damaged(format!("it is about {}", entry.url)));
+            return Err(damaged("it is about another URL".to_owned()));
         }
         Ok(entry)
     }
@@ -198,7 +204,7 @@ impl Store {
             let path = directory.join(Sha256::of(content).to_string());
             replace(&path, content)?;
         }
-        let text = serde_json::to_vec_pretty(entry)
+        let text = serde_json::to_vec_pretty(&meta::bounded(entry.clone()))
             .map_err(|error| io_error("write", &directory.join(META), error.into()))?;
         replace(&directory.join(META), &text)?;
         let candidate = entry.candidate.as_ref().map(|candidate| &candidate.content);
@@ -226,7 +232,7 @@ impl Store {
             return Err(damaged(directory.join(META), "it holds a wrong hash"));
         };
         let path = directory.join(sha256.to_string());
-        match fs::read(&path) {
+        match read_content(&path) {
             Ok(content) if Sha256::of(&content) == sha256 => Ok(content),
             Ok(_) => Err(damaged(path, "its hash is another")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -239,6 +245,15 @@ impl Store {
     fn directory_of(&self, url: &FeedUrl) -> PathBuf {
         self.directory.join(name_of(url))
     }
+}
+
+/// No more than a list may have, and one byte: a longer file has another hash.
+fn read_content(path: &Path) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    fs::File::open(path)?
+        .take(MAX_FEED_BYTES + 1)
+        .read_to_end(&mut content)?;
+    Ok(content)
 }
 
 fn name_of(url: &FeedUrl) -> String {
@@ -311,7 +326,7 @@ mod tests {
 
     fn good(content: &[u8]) -> Entry {
         Entry {
-            url: url().to_string(),
+            url: url().as_str().to_owned(),
             good: Some(Good {
                 sha256: Sha256::of(content).to_string(),
                 size: content.len() as u64,
@@ -379,5 +394,75 @@ mod tests {
         store.save(&url(), &good(content), Some(content)).unwrap();
         fs::write(file("0123"), b"half").unwrap();
         assert!(store.good(&url()).unwrap().is_some());
+    }
+
+    #[test]
+    fn of_a_huge_file_the_list_in_force_stays_and_the_next_save_shrinks_it() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path());
+        let content = b"1.2.3.4\n";
+        store.save(&url(), &good(content), Some(content)).unwrap();
+        let path = store.directory_of(&url()).join(META);
+        let huge = "9".repeat(usize::try_from(MAX_META).unwrap());
+        let attempt = format!(r#"{{"at":3,"outcome":"refused","reason":"{huge}"}}"#);
+        let text = fs::read_to_string(&path).unwrap();
+        fs::write(
+            &path,
+            text.replace("\"last\": null", &format!("\"last\": {attempt}")),
+        )
+        .unwrap();
+        assert!(fs::metadata(&path).unwrap().len() > MAX_META);
+        let (_, read) = store.good(&url()).unwrap().unwrap();
+        assert_eq!(read, content);
+        let entry = store.entry(&url()).unwrap();
+        assert_eq!((entry.last.as_ref(), entry.failures), (None, 0));
+        store.save(&url(), &entry, None).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < 1024);
+        fs::write(&path, huge.as_bytes()).unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"99")
+            .unwrap();
+        assert!(matches!(
+            store.entry(&url()),
+            Err(StoreError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn each_text_is_bounded_when_written_and_when_read() {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::new(state.path());
+        let content = b"1.2.3.4\n";
+        let mut entry = good(content);
+        let long = "e".repeat(20_000);
+        let good = entry.good.as_mut().unwrap();
+        good.etag = Some(long.clone());
+        good.last_modified = Some("a\nb".to_owned());
+        entry.candidate = Some(Candidate {
+            content: good.clone(),
+            reason: long.clone(),
+        });
+        entry.last = Some(Attempt {
+            at: 3,
+            outcome: Outcome::Refused,
+            reason: Some(format!("`{long}` and `{long}`")),
+        });
+        let path = store.directory_of(&url()).join(META);
+        let check = || {
+            let read = store.entry(&url()).unwrap();
+            let good = read.good.unwrap();
+            assert_eq!((good.etag, good.last_modified), (None, None));
+            assert!(read.candidate.unwrap().reason.len() < 3000);
+            assert!(read.last.unwrap().reason.unwrap().len() < 300);
+        };
+        store.save(&url(), &entry, Some(content)).unwrap();
+        assert!(fs::metadata(&path).unwrap().len() < 5000);
+        check();
+        // As a version without limits wrote it.
+        fs::write(&path, serde_json::to_vec(&entry).unwrap()).unwrap();
+        check();
     }
 }

@@ -8,6 +8,7 @@ use super::{
     line::{InvalidLine, whole},
     selection::Chooser,
 };
+use crate::quoted::quoted;
 
 /// Columns that mean something here.
 const COLUMNS: usize = 3;
@@ -111,7 +112,7 @@ impl Csv {
                 // What such tables write where nobody announces a range.
                 Err(_) if matches!(text, "" | "-") => Ok(false),
                 Err(_) => Err(InvalidLine::Asn {
-                    text: text.to_owned(),
+                    text: quoted(text),
                     asn,
                 }),
             };
@@ -130,7 +131,7 @@ impl Csv {
             // What such tables write where no country is known.
             Some(_) if matches!(text, "" | "-" | "??") => Ok(false),
             Some(country) => Err(InvalidLine::Country {
-                text: text.to_owned(),
+                text: quoted(text),
                 country,
             }),
         }

@@ -4,7 +4,10 @@
 use std::net::Ipv4Addr;
 
 use super::line::{InvalidLine, Line, whole};
-use crate::address::{Destination, Interval};
+use crate::{
+    address::{Destination, Interval},
+    quoted::quoted,
+};
 
 /// From this level on, eMule lets the range pass.
 const ALLOWED: u8 = 127;
@@ -29,9 +32,7 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
 
 fn decimal(text: &str) -> Result<Ipv4Addr, InvalidLine> {
     let text = text.trim();
-    let error = || InvalidLine::Decimal {
-        text: text.to_owned(),
-    };
+    let error = || InvalidLine::Decimal { text: quoted(text) };
     let mut parts = text.split('.');
     let mut bytes = [0; 4];
     for byte in &mut bytes {

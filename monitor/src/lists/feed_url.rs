@@ -55,16 +55,32 @@ impl FeedUrl {
         self.0.starts_with("http:") && !self.is_loopback()
     }
 
+    /// Whether it is fetched over an encrypted connection.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        self.0.starts_with("https:")
+    }
+
     /// Whether it names this machine.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
+        self.host() == "localhost" || self.address().is_some_and(|address| address.is_loopback())
+    }
+
+    /// The host; an IPv6 address in brackets.
+    #[must_use]
+    pub fn host(&self) -> String {
         let uri = self.uri();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        let host = uri.as_ref().and_then(Uri::host);
+        host.unwrap_or_default().to_owned()
+    }
+
+    /// The address that the URL names in place of a host name.
+    #[must_use]
+    pub fn address(&self) -> Option<IpAddr> {
+        let host = self.host();
         let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost"
-            || address
-                .parse::<IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
+        address.parse().ok()
     }
 
     /// Host, port and path: without the query, which may hold a secret.
@@ -82,9 +98,14 @@ impl FeedUrl {
     }
 }
 
+/// For messages: `?…` in place of the query, which may hold a secret.
+/// [`FeedUrl::as_str`] has all of it.
 impl fmt::Display for FeedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        match self.0.split_once('?') {
+            None => f.pad(&self.0),
+            Some((before, _)) => f.pad(&format!("{before}?…")),
+        }
     }
 }
 

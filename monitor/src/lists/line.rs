@@ -1,7 +1,14 @@
 //! What one line says, in any format.
 
 use super::Country;
-use crate::address::{Destination, InvalidDestination};
+use crate::{
+    address::{Destination, InvalidDestination},
+    quoted::quoted,
+};
+
+/// The most bytes of a line. The longest lines of published lists have less
+/// than one thousand.
+pub const MAX_LINE: usize = 8 * 1024;
 
 /// A line that was understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +51,7 @@ pub enum InvalidLine {
         text: String,
     },
     /// Not JSON.
-    #[error("this line is not a JSON object: {0}")]
+    #[error("this line is not a JSON object: {}", quoted(&.0.to_string()))]
     Json(serde_json::Error),
     /// JSON that names no network.
     #[error("this JSON object has no `cidr`")]
@@ -88,6 +95,12 @@ pub enum InvalidLine {
         /// The number that was asked for.
         asn: u32,
     },
+    /// Longer than a line of a list may be.
+    #[error("this line has {bytes} bytes, and a line of a list has {MAX_LINE} at most")]
+    TooLong {
+        /// Length of the line.
+        bytes: usize,
+    },
     /// More addresses than there are.
     #[error("`{text}` is not a number of addresses that fits after the first")]
     Count {
@@ -109,6 +122,7 @@ impl InvalidLine {
                 "name a table of ranges or prefixes with the number of their autonomous system"
                     .to_owned()
             }
+            Self::TooLong { .. } => "write one destination per line, or remove the line".to_owned(),
             Self::NoScore { .. }
             | Self::Score { .. }
             | Self::Json(_)

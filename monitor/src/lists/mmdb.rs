@@ -10,7 +10,10 @@ use maxminddb::{MaxMindDbError, Reader, WithinOptions};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{Key, Kind, List, Selection, selection::Chooser};
-use crate::address::{Address, Interval, Network};
+use crate::{
+    address::{Address, Interval, Network},
+    quoted::{message, quoted},
+};
 
 /// Begins the metadata at the end of the file.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
@@ -22,7 +25,7 @@ const IPV4_IN_IPV6: u8 = 96;
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
     /// Cut short, or written wrong.
-    #[error("read the MMDB database: {0}")]
+    #[error("read the MMDB database: {}", message(.0.to_string()))]
     Damaged(#[from] MaxMindDbError),
     /// Far more leaves than a tree of so many nodes can have.
     #[error("read the MMDB database: its search tree has loops")]
@@ -199,7 +202,7 @@ impl<'a> Entries<'a> {
             Wanted::Country => record.country(),
         };
         let key = key.map_err(|text| DatabaseError::Value {
-            database_type: self.database_type.to_owned(),
+            database_type: quoted(self.database_type),
             text,
             wanted: self.wanted,
         })?;
@@ -212,7 +215,7 @@ impl<'a> Entries<'a> {
             return Ok(());
         }
         Err(DatabaseError::Content {
-            database_type: self.database_type.to_owned(),
+            database_type: quoted(self.database_type),
             wanted: self.wanted,
         })
     }
@@ -263,7 +266,7 @@ impl Record<'_> {
             Some(Asn::Number(number)) => u32::try_from(*number).map_err(|_| number.to_string()),
             Some(Asn::Text(text)) => {
                 let digits = text.strip_prefix("AS").unwrap_or(text);
-                digits.parse().map_err(|_| (*text).to_owned())
+                digits.parse().map_err(|_| quoted(text))
             }
             Some(Asn::Other(_)) => Err("…".to_owned()),
         };
@@ -283,7 +286,7 @@ impl Record<'_> {
         if matches!(code, "" | "-" | "??") {
             return Ok(None);
         }
-        let country = code.parse().map_err(|_| code.to_owned())?;
+        let country = code.parse().map_err(|_| quoted(code))?;
         Ok(Some(Key::Country(country)))
     }
 }

@@ -30,7 +30,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
 pub use feed_url::{FeedUrl, InvalidFeedUrl};
 pub use format::{Country, Format, InvalidCountry, InvalidFormat, Kind};
-pub use line::InvalidLine;
+pub use line::{InvalidLine, MAX_LINE};
 pub use mmdb::{DatabaseError, is_database, read_database};
 pub use recognise::{Refused, Why, recognise};
 pub use reserved::{Cut, OwnNetwork, Reserved};
@@ -134,14 +134,19 @@ impl BadLines {
 }
 
 /// Reads every line of `text`; of a format without scores or countries the
-/// selection is not asked.
+/// selection is not asked. A line of more than [`MAX_LINE`] bytes is a bad line.
 #[must_use]
 pub fn read(text: &str, format: Format, selection: &Selection) -> List {
     let mut csv = Csv::new();
     let mut chooser = Chooser::new(selection);
     let mut list = List::new(Kind::Lines(format));
     for (text, number) in text.lines().zip(1_u32..) {
-        list.add(read_line(text, format, &mut chooser, &mut csv), number);
+        let line = if text.len() > MAX_LINE {
+            Err(InvalidLine::TooLong { bytes: text.len() })
+        } else {
+            read_line(text, format, &mut chooser, &mut csv)
+        };
+        list.add(line, number);
     }
     list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
@@ -179,6 +184,46 @@ mod tests {
         assert_eq!(list.bad.count(), 1000);
         assert_eq!(list.bad.first().len(), BadLines::KEPT);
         assert_eq!(list.bad.first()[19].0, 20);
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_the_limit_or_bad() {
+        let padded = |length: usize| format!("10.0.0.0/8{}", " ".repeat(length - 10));
+        for format in Format::ALL {
+            let text = format!("\n{}\n", padded(MAX_LINE + 1));
+            let list = read(&text, format, &Selection::default());
+            let (line, error) = &list.bad.first()[0];
+            assert_eq!((*line, list.bad.count()), (2, 1), "{format}");
+            assert!(error.to_string().contains("8193 bytes"), "{error}");
+        }
+        let list = read(&padded(MAX_LINE), Format::Plain, &Selection::default());
+        assert_eq!((list.ipv4.len(), list.bad.count()), (1, 0));
+    }
+
+    #[test]
+    fn errors_quote_the_beginning_of_a_line() {
+        let limit = crate::quoted::MAX_QUOTED;
+        for format in Format::ALL {
+            for part in [
+                "9",
+                "x",
+                "1.",
+                "é,",
+                "\u{1b},",
+                "a|",
+                "1.2.3.4 ",
+                "{\"cidr\":\"",
+                "::-",
+            ] {
+                let text = part.repeat(MAX_LINE / part.len());
+                let list = read(&text, format, &Selection::default());
+                for (_, error) in list.bad.first() {
+                    let length = error.to_string().chars().count();
+                    assert!(length < limit + 100, "{format}: {error}");
+                    assert!(error.help().chars().count() < 2 * limit + 200, "{format}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ use super::{
     line::{InvalidLine, Line},
     selection::Chooser,
 };
-use crate::address::{Destination, Interval};
+use crate::{
+    address::{Destination, Interval},
+    quoted::quoted,
+};
 
 pub(super) fn line(
     text: &str,
@@ -29,9 +32,7 @@ pub(super) fn line(
 fn number(text: &str) -> Result<u128, InvalidLine> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| digits);
-    number.ok_or_else(|| InvalidLine::Number {
-        text: text.to_owned(),
-    })
+    number.ok_or_else(|| InvalidLine::Number { text: quoted(text) })
 }
 
 /// A range whose ends fit in 32 bits is IPv4: the IPv6 addresses with such

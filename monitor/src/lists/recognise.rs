@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Format, Selection, csv::Csv, line::whole, plain::content, read_line, selection::Chooser,
+    Format, MAX_LINE, Selection, csv::Csv, line::whole, plain::content, read_line,
+    selection::Chooser,
 };
 use crate::address::{Destination, InvalidDestination};
 
@@ -82,6 +83,8 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
     });
     let mut votes = Votes::default();
     for (index, (line, number)) in meaningful.take(SAMPLE).enumerate() {
+        // The beginning tells a page or a document; as an entry it is too long.
+        let line = &line[..line.floor_char_boundary(MAX_LINE)];
         if index == 0
             && let Some(why) = document(line)
         {

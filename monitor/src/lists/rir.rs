@@ -9,7 +9,10 @@ use super::{
     line::{InvalidLine, Line, whole},
     selection::Chooser,
 };
-use crate::address::{Destination, Interval};
+use crate::{
+    address::{Destination, Interval},
+    quoted::quoted,
+};
 
 const PATTERN: InvalidLine = InvalidLine::Pattern {
     pattern: "registry|country|ipv4 or ipv6|start|value|date|status",
@@ -41,7 +44,7 @@ pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, Invali
 
 fn ipv4(start: &str, count: &str) -> Result<Destination, InvalidLine> {
     let refused = || InvalidLine::Count {
-        text: count.to_owned(),
+        text: quoted(count),
     };
     let Ok(first) = start.parse::<Ipv4Addr>() else {
         // Says why, as everywhere.

@@ -6,7 +6,7 @@ use super::{
     plain::content,
     selection::Chooser,
 };
-use crate::address::Destination;
+use crate::{address::Destination, quoted::quoted};
 
 pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
     let text = content(text);
@@ -15,13 +15,13 @@ pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, Invali
     }
     let Some((destination, score)) = text.split_once(char::is_whitespace) else {
         let _: Destination = text.parse()?;
-        let text = text.to_owned();
+        let text = quoted(text);
         return Err(InvalidLine::NoScore { text });
     };
     let destination = destination.parse()?;
     let score = score.trim();
     let score: u32 = score.parse().map_err(|_| InvalidLine::Score {
-        text: score.to_owned(),
+        text: quoted(score),
     })?;
     // A table of prefixes looks the same: there the number is an origin.
     let wanted = chooser.takes_score(score) && chooser.takes(Some(Key::Asn(score)));

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read as _};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 /// First bytes of a gzip member (RFC 1952, 2.3.1).
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
@@ -35,14 +35,24 @@ pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Unpack
         return Ok(bytes);
     }
     let mut unpacked = Vec::new();
-    MultiGzDecoder::new(bytes.as_slice())
-        .take(limit + 1)
-        .read_to_end(&mut unpacked)
-        .map_err(UnpackError::Damaged)?;
-    if unpacked.len() as u64 > limit {
-        return Err(UnpackError::TooLarge { limit });
+    let mut packed = bytes.as_slice();
+    while !is_padding(packed) {
+        let left = limit + 1 - unpacked.len() as u64;
+        GzDecoder::new(&mut packed)
+            .take(left)
+            .read_to_end(&mut unpacked)
+            .map_err(UnpackError::Damaged)?;
+        if unpacked.len() as u64 > limit {
+            return Err(UnpackError::TooLarge { limit });
+        }
     }
     Ok(unpacked)
+}
+
+/// Whether only zero bytes follow the last member, or none: what is written in
+/// blocks ends so, and gzip(1) ignores it too.
+fn is_padding(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]
@@ -65,6 +75,19 @@ mod tests {
         assert_eq!(unpack(Vec::new()).unwrap(), b"");
         let two = [packed(b"192.0.2.1\n"), packed(b"192.0.2.2\n")].concat();
         assert_eq!(unpack(two).unwrap(), b"192.0.2.1\n192.0.2.2\n");
+    }
+
+    #[test]
+    fn zeros_after_the_last_member_are_padding_and_other_bytes_are_not() {
+        let list = b"192.0.2.1\n";
+        for zeros in [1, 511, 4096] {
+            let padded = [packed(list), vec![0; zeros]].concat();
+            assert_eq!(unpack(padded).unwrap(), list, "{zeros}");
+        }
+        let hidden = [packed(list), vec![0; 512], packed(list)].concat();
+        assert!(matches!(unpack(hidden), Err(UnpackError::Damaged(_))));
+        let text = [packed(list), list.to_vec()].concat();
+        assert!(matches!(unpack(text), Err(UnpackError::Damaged(_))));
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! A device as it is typed: a MAC, the first bits of one, an address, or a name.
 
 use super::{Device, MacAddress, MacPrefix};
-use crate::address::{Address, Destination, Interval, InvalidDestination, Network};
+use crate::{
+    address::{Address, Destination, Interval, InvalidDestination, Network},
+    quoted::quoted,
+};
 
 /// What a text says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +76,7 @@ impl InvalidDevice {
 
     /// Of a text that is no destination either.
     fn of(text: &str, error: InvalidDestination) -> Self {
-        let text = text.to_owned();
+        let text = quoted(text);
         match error {
             InvalidDestination::Empty
             | InvalidDestination::Name { .. }
@@ -134,11 +137,11 @@ pub(super) fn check_name(text: &str) -> Result<(), InvalidDeviceName> {
     if text == OTHER {
         Err(InvalidDeviceName::Reserved)
     } else if mac_bytes(text).is_some() || text.parse::<Destination>().is_ok() {
-        Err(InvalidDeviceName::Device(text.to_owned()))
+        Err(InvalidDeviceName::Device(quoted(text)))
     } else if well_formed {
         Ok(())
     } else {
-        Err(InvalidDeviceName::Text(text.to_owned()))
+        Err(InvalidDeviceName::Text(quoted(text)))
     }
 }
 
@@ -165,13 +168,13 @@ pub(super) fn parse(text: &str) -> Result<DeviceText, InvalidDevice> {
         Ok(Destination::Ipv6(interval)) => network(interval).map(Device::Ipv6),
         Err(_) if is_like_a_mac(address) => {
             return Err(InvalidDevice::Mac {
-                text: text.to_owned(),
+                text: quoted(text),
                 meant: meant_mac(text),
             });
         }
         Err(error) => return Err(InvalidDevice::of(text, error)),
     };
-    let device = device.ok_or_else(|| InvalidDevice::Range(text.to_owned()))?;
+    let device = device.ok_or_else(|| InvalidDevice::Range(quoted(text)))?;
     Ok(DeviceText::Device(device))
 }
 
@@ -225,7 +228,7 @@ fn half_mac(text: &str, bytes: &[u8]) -> InvalidDevice {
     let mut whole = [0; 6];
     whole[..bytes.len()].copy_from_slice(bytes);
     InvalidDevice::HalfMac {
-        text: text.to_owned(),
+        text: quoted(text),
         whole: format!("{}/{}", MacAddress(whole), bytes.len() * 8),
     }
 }
@@ -237,10 +240,10 @@ fn mac(text: &str, mac: MacAddress, length: Option<&str>) -> Result<DeviceText, 
             .parse()
             .ok()
             .filter(|bits| (1..=MacPrefix::BITS).contains(bits))
-            .ok_or_else(|| InvalidDevice::Length(length.to_owned()))?,
+            .ok_or_else(|| InvalidDevice::Length(quoted(length)))?,
     };
     let prefix = MacPrefix::new(mac, length).ok_or_else(|| InvalidDevice::HostBits {
-        text: text.to_owned(),
+        text: quoted(text),
         length,
         prefix: MacPrefix::around(mac, length).to_string(),
         mac,

@@ -3,6 +3,8 @@
 use annotate_snippets::{Group, Level, Renderer};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use crate::quoted;
+
 pub use super::place::{Place, SourceFile};
 
 /// How bad it is.
@@ -34,8 +36,8 @@ impl Diagnostic {
         Self {
             severity: Severity::Error,
             place,
-            message: message.into(),
-            help: help.into(),
+            message: quoted::message(message.into()),
+            help: quoted::message(help.into()),
             related: None,
             count: 1,
         }
@@ -128,24 +130,49 @@ impl Serialize for Diagnostic {
 }
 
 /// Everything that is wrong, in the order of the files. Serialises as
-/// `{"errors": […], "warnings": […], "notes": […]}`.
+/// `{"errors": […], "warnings": […], "notes": […]}`, with `"more": N` where `N`
+/// are not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    kept: Vec<Diagnostic>,
+    /// How many are kept, by severity.
+    kept_by: [usize; 3],
+    /// How many are not kept, by severity.
+    more: [usize; 3],
+}
 
 impl Diagnostics {
+    /// The most that are kept of one severity; the others are counted.
+    pub const MAX_KEPT: usize = 1000;
+
+    /// The size of what [`Self::render_some`] shows, in bytes. The first
+    /// diagnostic is shown whatever its size, which is bounded too.
+    pub const MAX_RENDERED: usize = 4096;
+
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        let severity = diagnostic.severity as usize;
+        if self.kept_by[severity] < Self::MAX_KEPT {
+            self.kept_by[severity] += 1;
+            self.kept.push(diagnostic);
+        } else {
+            self.more[severity] += diagnostic.count;
+        }
     }
 
     /// Adds all of `other`.
-    pub fn append(&mut self, mut other: Self) {
-        self.0.append(&mut other.0);
+    pub fn append(&mut self, other: Self) {
+        for diagnostic in other.kept {
+            self.push(diagnostic);
+        }
+        for (more, others) in self.more.iter_mut().zip(other.more) {
+            *more += others;
+        }
     }
 
     /// Sorts by file, line and column; what concerns a whole file comes first.
     pub fn sort(&mut self) {
-        self.0.sort_by(|a, b| {
+        self.kept.sort_by(|a, b| {
             let key = |place: &Place| (place.line(), place.column());
             let (a, b) = (a.place(), b.place());
             a.file().cmp(b.file()).then(key(a).cmp(&key(b)))
@@ -170,8 +197,10 @@ impl Diagnostics {
     /// Leaves the notes out: they are for who writes the files.
     #[must_use]
     pub fn without_notes(mut self) -> Self {
-        self.0
+        self.kept
             .retain(|diagnostic| diagnostic.severity != Severity::Note);
+        let note = Severity::Note as usize;
+        (self.kept_by[note], self.more[note]) = (0, 0);
         self
     }
 
@@ -184,13 +213,13 @@ impl Diagnostics {
     /// All errors, also those that are not shown one by one.
     #[must_use]
     pub fn error_count(&self) -> usize {
-        self.errors().map(|diagnostic| diagnostic.count).sum()
+        self.count(Severity::Error)
     }
 
     /// All warnings, also those that are not shown one by one.
     #[must_use]
     pub fn warning_count(&self) -> usize {
-        self.warnings().map(|diagnostic| diagnostic.count).sum()
+        self.count(Severity::Warning)
     }
 
     /// For a terminal: each with its line, the place underlined, why and how
@@ -202,24 +231,66 @@ impl Diagnostics {
         } else {
             Renderer::plain()
         };
-        let each = self.0.iter();
-        each.map(|diagnostic| diagnostic.render(&renderer) + "\n\n")
-            .collect()
+        let each = self.kept.iter();
+        let mut text: String = each
+            .map(|diagnostic| diagnostic.render(&renderer) + "\n\n")
+            .collect();
+        text.push_str(&more_line(self.more.iter().sum(), ""));
+        text
+    }
+
+    /// The same without colour, errors first, in about [`Self::MAX_RENDERED`]
+    /// bytes: for the log and for answers of the daemon.
+    #[must_use]
+    pub fn render_some(&self) -> String {
+        let renderer = Renderer::plain();
+        let mut sorted: Vec<&Diagnostic> = self.kept.iter().collect();
+        sorted.sort_by_key(|diagnostic| diagnostic.severity);
+        let mut text = String::new();
+        let mut shown = 0;
+        for diagnostic in &sorted {
+            let next = diagnostic.render(&renderer) + "\n\n";
+            if shown > 0 && text.len() + next.len() > Self::MAX_RENDERED {
+                break;
+            }
+            text.push_str(&next);
+            shown += 1;
+        }
+        let hidden = sorted[shown..].iter().map(|diagnostic| diagnostic.count);
+        let hidden = hidden.sum::<usize>() + self.more.iter().sum::<usize>();
+        text.push_str(&more_line(hidden, ": `monitor check` shows them"));
+        text
+    }
+
+    fn count(&self, severity: Severity) -> usize {
+        let kept = self.of(severity).map(|diagnostic| diagnostic.count);
+        kept.sum::<usize>() + self.more[severity as usize]
     }
 
     fn of(&self, severity: Severity) -> impl Iterator<Item = &Diagnostic> {
-        self.0
+        self.kept
             .iter()
             .filter(move |diagnostic| diagnostic.severity == severity)
     }
 }
 
+fn more_line(count: usize, how: &str) -> String {
+    match count {
+        0 => String::new(),
+        count => format!("and {count} more{how}\n\n"),
+    }
+}
+
 impl Serialize for Diagnostics {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Diagnostics", 3)?;
+        let mut fields = serializer.serialize_struct("Diagnostics", 4)?;
         fields.serialize_field("errors", &self.errors().collect::<Vec<_>>())?;
         fields.serialize_field("warnings", &self.warnings().collect::<Vec<_>>())?;
         fields.serialize_field("notes", &self.notes().collect::<Vec<_>>())?;
+        let more: usize = self.more.iter().sum();
+        if more > 0 {
+            fields.serialize_field("more", &more)?;
+        }
         fields.end()
     }
 }
@@ -274,4 +345,52 @@ pub(super) fn near_miss<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a st
         .filter(|(distance, _)| *distance <= allowed)
         .min()
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(message: &str) -> Diagnostic {
+        let file = SourceFile::new("p.yaml".as_ref(), "x: y\n".to_owned());
+        Diagnostic::error(file.place(3..4), message, "fix it")
+    }
+
+    #[test]
+    fn so_many_are_kept_and_all_are_counted() {
+        let mut found = Diagnostics::default();
+        for _ in 0..1_000_000 {
+            found.push(error("wrong"));
+        }
+        let mut all = Diagnostics::default();
+        all.push(error("first"));
+        all.append(found);
+        assert_eq!(all.errors().count(), Diagnostics::MAX_KEPT);
+        assert_eq!(all.error_count(), 1_000_001);
+        assert!(all.has_errors());
+        assert!(all.render(false).ends_with("and 999001 more\n\n"));
+        let json = serde_json::to_value(&all).unwrap();
+        assert_eq!(json["more"], 999_001);
+    }
+
+    #[test]
+    fn what_is_rendered_for_an_answer_is_small_and_begins_with_an_error() {
+        let long = "`é".repeat(1 << 20);
+        let mut found = Diagnostics::default();
+        for message in [&long, "second"] {
+            let place = error("").place().clone();
+            found.push(Diagnostic::warning(place, message, long.as_str()));
+        }
+        found.push(error(&long).standing_for(7));
+        let text = found.render_some();
+        assert!(text.starts_with("error: "), "{text}");
+        assert!(text.len() < 3 * Diagnostics::MAX_RENDERED, "{}", text.len());
+        assert!(
+            text.ends_with("and 2 more: `monitor check` shows them\n\n"),
+            "{text}"
+        );
+        let mut one = Diagnostics::default();
+        one.push(error("wrong"));
+        assert_eq!(one.render_some(), one.render(false));
+    }
 }

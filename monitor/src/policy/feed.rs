@@ -226,9 +226,24 @@ impl<'a> Feeds<'a> {
             )
         })?;
         let (list, cut) = self.reserved.cut(list);
-        let source = SourceFile::new(Path::new(url.as_str()), text);
+        let source = SourceFile::new(Path::new(&self.name_of(url)), text);
         let destinations = list.lines();
         Ok((source, list, InForce { destinations, cut }))
+    }
+
+    /// What messages call a feed: its URL without the query, which may hold a
+    /// secret, and a number where another URL differs in the query alone.
+    fn name_of(&self, url: &FeedUrl) -> String {
+        let shown = url.to_string();
+        let others = self.fetched.iter().map(|fetched| &fetched.url);
+        let alike: BTreeSet<&FeedUrl> = others
+            .take_while(|other| *other != url)
+            .filter(|other| other.to_string() == shown)
+            .collect();
+        match alike.len() {
+            0 => shown,
+            before => format!("{shown} ({})", before + 1),
+        }
     }
 
     /// The text of a feed that was read.

@@ -112,10 +112,39 @@ impl Excerpt {
         Self {
             line,
             column: u32::try_from(column).unwrap_or(u32::MAX),
-            text: text.to_owned(),
+            text: without_secrets(text),
             span: span.start.min(end)..span.end.min(end),
         }
     }
+}
+
+/// `text` with `*` in place of each byte of a URL that may be secret: user and
+/// password, and the query. An excerpt goes to the log and to whoever may ask
+/// for the status.
+fn without_secrets(text: &str) -> String {
+    let mut hidden = text.to_owned();
+    let mut from = 0;
+    while let Some(found) = text[from..].find("://") {
+        let start = from + found + "://".len();
+        let ends = |c: char| c.is_whitespace() || "\"'`<>{}\\^|".contains(c);
+        let length = text[start..].find(ends);
+        let end = length.map_or(text.len(), |length| start + length);
+        let url = &text[start..end];
+        let authority = url.find(['/', '?', '#']).unwrap_or(url.len());
+        if let Some(user) = url[..authority].rfind('@') {
+            hide(&mut hidden, start..start + user);
+        }
+        if let Some(query) = url.find('?') {
+            hide(&mut hidden, start + query + 1..end);
+        }
+        from = end;
+    }
+    hidden
+}
+
+/// Keeps the length, so that offsets stay true.
+fn hide(text: &mut String, range: Range<usize>) {
+    text.replace_range(range.clone(), &"*".repeat(range.len()));
 }
 
 impl Place {
@@ -224,6 +253,39 @@ impl Texts {
         match words.find(|(word, _)| word.parse().is_ok_and(&is_meant)) {
             Some((_, span)) => source.place(span),
             None => whole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_shows_no_secret_of_a_url() {
+        for (text, shown) in [
+            ("- {list: lists/cn.txt}", "- {list: lists/cn.txt}"),
+            (
+                "- {list: \"https://a.example/l\"}",
+                "- {list: \"https://a.example/l\"}",
+            ),
+            (
+                "- {list: \"https://me:pw@a.example/l\"}",
+                "- {list: \"https://*****@a.example/l\"}",
+            ),
+            (
+                "- {list: https://a.example/l?key=é1}",
+                "- {list: https://a.example/l?*******}",
+            ),
+            (
+                "- [http://a.example/l?k, https://m@b.example?k#f]",
+                "- [http://a.example/l?** https://*@b.example?****",
+            ),
+            ("https://a@b@c.example/@x", "https://***@c.example/@x"),
+            ("://", "://"),
+        ] {
+            assert_eq!(without_secrets(text), shown);
+            assert_eq!(text.len(), shown.len());
         }
     }
 }

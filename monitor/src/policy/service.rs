@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::quoted::quoted;
+
 /// Destination ports of a protocol, or a protocol without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
@@ -120,15 +122,15 @@ impl FromStr for Service {
         };
         let with_ports = |service: fn(Ports) -> Self| match ports {
             Some(ports) if !ports.is_empty() => parse_ports(ports).map(service),
-            Some(_) | None => Err(InvalidService::NoPort(protocol.to_owned())),
+            Some(_) | None => Err(InvalidService::NoPort(quoted(protocol))),
         };
         match protocol {
             "tcp" => with_ports(Self::Tcp),
             "udp" => with_ports(Self::Udp),
             "icmp" if ports.is_none() => Ok(Self::Icmp),
             "icmp" => Err(InvalidService::PortOfIcmp),
-            _ if parse_ports(text).is_ok() => Err(InvalidService::NoProtocol(text.to_owned())),
-            other => Err(InvalidService::Protocol(other.to_owned())),
+            _ if parse_ports(text).is_ok() => Err(InvalidService::NoProtocol(quoted(text))),
+            other => Err(InvalidService::Protocol(quoted(other))),
         }
     }
 }
@@ -138,10 +140,10 @@ fn parse_ports(text: &str) -> Result<Ports, InvalidService> {
         let digits = part.bytes().all(|byte| byte.is_ascii_digit());
         let number = part.parse().ok().filter(|_| digits);
         let wrong = if part.is_empty() { text } else { part };
-        number.ok_or_else(|| InvalidService::Port(wrong.to_owned()))
+        number.ok_or_else(|| InvalidService::Port(quoted(wrong)))
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
-    Ports::new(port(first)?, port(last)?).ok_or_else(|| InvalidService::Backwards(text.to_owned()))
+    Ports::new(port(first)?, port(last)?).ok_or_else(|| InvalidService::Backwards(quoted(text)))
 }
 
 /// Sorts `services`, and joins those that overlap or touch.

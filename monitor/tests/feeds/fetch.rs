@@ -3,7 +3,7 @@
 use std::{fs, net::TcpListener, time::Duration};
 
 use monitor::{
-    feeds::{Answer, FetchError, Fetcher, Limits, TrustError},
+    feeds::{Answer, BadRedirect, FetchError, Fetcher, Limits, TrustError},
     lists::FeedUrl,
 };
 
@@ -64,7 +64,7 @@ fn what_it_says_of_itself_and_the_conditions() {
     server.behaves(|_, client| answer(client, "304 Not Modified", "", b""));
     let error = fetcher.fetch(&url, (None, None)).unwrap_err();
     assert!(
-        matches!(error, FetchError::Location { .. } | FetchError::Status(_)),
+        matches!(error, FetchError::Redirect(_) | FetchError::Status(_)),
         "{error}"
     );
 }
@@ -76,24 +76,40 @@ fn redirects_are_followed_within_bounds() {
     server.behaves(move |head, client| match head.split(' ').nth(1) {
         Some("/there") => answer(client, "200 OK", "", LIST.as_bytes()),
         Some("/relative") => answer(client, "301 Moved", "Location: /there\r\n", b""),
+        Some("/a/b/up") => answer(client, "302 Found", "Location: ../../there\r\n", b""),
+        Some("/query") => answer(
+            client,
+            "302 Found",
+            "Location: /there?u=https://mirror.example/x\r\n",
+            b"",
+        ),
+        Some("/there?u=https://mirror.example/x") => answer(client, "200 OK", "", LIST.as_bytes()),
+        Some("/user") => answer(
+            client,
+            "302 Found",
+            "Location: http://me:secret@127.0.0.1/x?secret\r\n",
+            b"",
+        ),
         Some("/nowhere") => answer(client, "302 Found", "", b""),
         Some("/other") => answer(client, "302 Found", "Location: ftp://127.0.0.1/x\r\n", b""),
         Some("/circle") => answer(client, "302 Found", "Location: circle\r\n", b""),
         _ => answer(client, "302 Found", &format!("Location: {target}\r\n"), b""),
     });
-    for path in ["/absolute", "/relative"] {
+    for path in ["/absolute", "/relative", "/a/b/up", "/query"] {
         let answer = fetch(&server.url(path), Limits::default()).unwrap();
         assert_eq!(content(answer), LIST.as_bytes(), "{path}");
     }
     for (path, why) in [
         ("/nowhere", "to nowhere"),
         ("/other", "ftp://"),
+        ("/user", "holds a user name or a password"),
         ("/circle", "more than 5 times"),
     ] {
         let error = fetch(&server.url(path), Limits::default())
             .unwrap_err()
             .to_string();
         assert!(error.contains(why), "{path}: {error}");
+        assert!(!error.contains("secret"), "{path}: {error}");
     }
     let circles = server
         .requests()
@@ -188,7 +204,10 @@ fn only_a_trusted_certificate_is_taken_and_encryption_is_not_given_up() {
         )
     });
     let error = trusting.fetch(&parsed, (None, None)).unwrap_err();
-    assert!(matches!(error, FetchError::Downgrade { .. }), "{error:?}");
+    assert!(
+        matches!(error, FetchError::Redirect(BadRedirect::Downgrade { .. })),
+        "{error:?}"
+    );
 
     fs::write(&file, "nothing").unwrap();
     assert!(matches!(

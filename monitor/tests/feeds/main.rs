@@ -4,6 +4,8 @@
 
 mod bad;
 mod fetch;
+mod hostile;
+mod inside;
 mod server;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]

@@ -296,7 +296,7 @@ impl Current {
         if self.ruleset.is_none() {
             return Ok(None);
         }
-        let errors = |errors: Diagnostics| LoadError::Policies(errors.render(false));
+        let errors = |errors: Diagnostics| LoadError::Policies(errors.render_some());
         compile(&self.policies).map(Some).map_err(errors)
     }
 }

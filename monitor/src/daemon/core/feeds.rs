@@ -13,10 +13,11 @@ use super::{Core, lock, now};
 use crate::{
     clock,
     compile::compile_files,
+    datapath,
     error_text::error_text,
     feeds::{
         self, Answer, Attempt, Candidate, DiskAndFeeds, Entry, Fetched, Fetcher, Good, Limits,
-        Outcome, Store, WithUpdate, judge, labels, shown,
+        Outcome, Own, Store, WithUpdate, judge, labels, shown,
     },
     lists::{FeedUrl, Reserved, Sha256},
     policy::{Feed, Files},
@@ -218,13 +219,10 @@ impl Core {
         let known = usable.map_or((None, None), |(good, _)| {
             (good.etag.as_deref(), good.last_modified.as_deref())
         });
-        let answer = Fetcher::new(self.settings.feeds.ca_file.as_deref(), Limits::default())
-            .map_err(|error| error_text(&error))
-            .and_then(|fetcher| {
-                fetcher
-                    .fetch(&feed.url, known)
-                    .map_err(|error| error_text(&error))
-            });
+        let answer = self.fetcher().and_then(|fetcher| {
+            let answer = fetcher.fetch(&feed.url, known);
+            answer.map_err(|error| error_text(&error))
+        });
         match answer {
             Err(reason) => (ended(entry, Outcome::Failed, Some(reason)), None),
             Ok(Answer::NotModified) => (found_current(entry), None),
@@ -233,6 +231,22 @@ impl Core {
                 self.judged(feed, entry, before, fetched)
             }
         }
+    }
+
+    /// A fetcher that knows what belongs to the gateway now.
+    fn fetcher(&self) -> Result<Fetcher, String> {
+        let addresses = datapath::own_addresses().map_err(|error| error_text(&error))?;
+        let gateway = self
+            .settings
+            .gateway()
+            .map_err(|error| error_text(&error))?;
+        let ca_file = self.settings.feeds.ca_file.as_deref();
+        let fetcher = Fetcher::new(ca_file, Limits::default());
+        let fetcher = fetcher.map_err(|error| error_text(&error))?;
+        Ok(fetcher.with_own(Own {
+            addresses,
+            networks: gateway.networks,
+        }))
     }
 
     fn judged(

@@ -166,7 +166,7 @@ pub(super) fn load(
     };
     let recorder = Recorder::new(files);
     let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
-    let mut rendered = compiled.diagnostics.without_notes().render(false);
+    let mut rendered = compiled.diagnostics.without_notes().render_some();
     if let Some(ruleset) = &compiled.ruleset {
         let attached = settings.real_interfaces();
         let attached = attached.unwrap_or_else(|_| settings.interfaces.clone());

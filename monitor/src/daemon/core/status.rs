@@ -2,7 +2,7 @@
 
 use super::{Core, Resting, clock, lock};
 use crate::{
-    control::{Check, CheckStatus, DaemonStatus, Endpoint, Status},
+    control::{Check, CheckStatus, DaemonStatus, Endpoint, Status, Who},
     daemon::endpoints::Endpoints,
     datapath,
     snapshot::{Snapshot, Working},
@@ -33,6 +33,18 @@ impl Core {
             missed_edges: Vec::new(),
             snapshot,
         })
+    }
+
+    /// Which daemon this is. Needs no look at the kernel.
+    pub(in crate::daemon) fn who(&self) -> Who {
+        Who {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pin_dir: self.settings.pin_dir.clone(),
+            state_dir: self.settings.state_dir.clone(),
+            policies: self.settings.policies.clone(),
+            interfaces: self.settings.interfaces.clone(),
+        }
     }
 
     /// What became of the places where metrics and the page should be served.

@@ -1,0 +1,377 @@
+//! Addresses that a server must not lead the daemon to: those of this machine
+//! and of the networks behind and around it.
+//!
+//! A name or a redirect is another's word; the address in a feed's own URL is
+//! the operator's. The check stands between resolving and connecting, so the
+//! address that is checked is the address that is connected to.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use http::Uri;
+use ureq::{
+    config::Config,
+    unversioned::{
+        resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver},
+        transport::NextTimeout,
+    },
+};
+
+use crate::{
+    address::{Address, Network},
+    lists::{FeedUrl, OwnNetwork},
+};
+
+/// IPv4 networks that are inside, and what each is.
+const IPV4: [([u8; 4], u8, &str); 10] = [
+    ([0, 0, 0, 0], 8, "this machine (RFC 791)"),
+    ([10, 0, 0, 0], 8, "a private address (RFC 1918)"),
+    (
+        [100, 64, 0, 0],
+        10,
+        "an address behind the provider (RFC 6598)",
+    ),
+    ([127, 0, 0, 0], 8, "this machine (RFC 1122)"),
+    ([169, 254, 0, 0], 16, "a link-local address (RFC 3927)"),
+    ([172, 16, 0, 0], 12, "a private address (RFC 1918)"),
+    ([192, 0, 0, 0], 24, "an address of a protocol (RFC 6890)"),
+    ([192, 168, 0, 0], 16, "a private address (RFC 1918)"),
+    ([224, 0, 0, 0], 4, "a multicast address (RFC 5771)"),
+    ([240, 0, 0, 0], 4, "a reserved address (RFC 1112)"),
+];
+
+/// IPv6 networks that are inside, and what each is.
+const IPV6: [([u16; 8], u8, &str); 6] = [
+    ([0, 0, 0, 0, 0, 0, 0, 0], 128, "this machine (RFC 4291)"),
+    ([0, 0, 0, 0, 0, 0, 0, 1], 128, "this machine (RFC 4291)"),
+    (
+        [0xfc00, 0, 0, 0, 0, 0, 0, 0],
+        7,
+        "a private address (RFC 4193)",
+    ),
+    (
+        [0xfe80, 0, 0, 0, 0, 0, 0, 0],
+        10,
+        "a link-local address (RFC 4291)",
+    ),
+    (
+        [0xfec0, 0, 0, 0, 0, 0, 0, 0],
+        10,
+        "a site-local address (RFC 3879)",
+    ),
+    (
+        [0xff00, 0, 0, 0, 0, 0, 0, 0],
+        8,
+        "a multicast address (RFC 4291)",
+    ),
+];
+
+/// IPv6 prefixes whose addresses hold an IPv4 address, and the bit at which it
+/// starts.
+const EMBEDDED: [([u16; 8], u8, u32); 5] = [
+    ([0, 0, 0, 0, 0, 0, 0, 0], 96, 96), // IPv4-compatible, RFC 4291
+    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, 96), // IPv4-mapped, RFC 4291
+    ([0, 0, 0, 0, 0xffff, 0, 0, 0], 96, 96), // IPv4-translated, RFC 2765
+    ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, 96), // NAT64, RFC 6052
+    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16, 16), // 6to4, RFC 3056
+];
+
+/// NAT64 prefixes of a network itself, RFC 8215: their length is not known.
+const LOCAL_NAT64: ([u16; 8], u8) = ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48);
+
+/// What belongs to the gateway, beside what is inside everywhere.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// Addresses of every interface.
+    pub addresses: Vec<IpAddr>,
+    /// Networks of the devices.
+    pub networks: Vec<OwnNetwork>,
+}
+
+/// A name or a redirect that leads inside.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{host}` is {address}, {what}: no server may lead there; if it is meant, write that address into the URL of the list"
+)]
+pub struct LeadsInside {
+    /// The host of the URL.
+    pub host: String,
+    /// The address that it has.
+    pub address: IpAddr,
+    /// What the address is.
+    pub what: &'static str,
+}
+
+impl Own {
+    /// What `address` is, if it lies inside.
+    fn inside(&self, address: IpAddr) -> Option<&'static str> {
+        if self.addresses.contains(&address) {
+            return Some("an address of this gateway");
+        }
+        if self.networks.iter().any(|own| contains(own, address)) {
+            return Some("an address of this gateway's network");
+        }
+        match address {
+            IpAddr::V4(address) => fixed(&IPV4, address),
+            IpAddr::V6(address) => fixed(&IPV6, address).or_else(|| {
+                let mut embedded = embedded(address);
+                embedded.find_map(|ipv4| self.inside(IpAddr::V4(ipv4)))
+            }),
+        }
+    }
+}
+
+fn contains(own: &OwnNetwork, address: IpAddr) -> bool {
+    match (own.address, address) {
+        (IpAddr::V4(own_address), IpAddr::V4(address)) => {
+            Network::around(own_address, own.length) == Network::around(address, own.length)
+        }
+        (IpAddr::V6(own_address), IpAddr::V6(address)) => {
+            Network::around(own_address, own.length) == Network::around(address, own.length)
+        }
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+    }
+}
+
+fn fixed<A: Address, R: Copy + Into<A>>(
+    networks: &[(R, u8, &'static str)],
+    address: A,
+) -> Option<&'static str> {
+    let found = networks
+        .iter()
+        .find(|(first, length, _)| within(address, (*first).into(), *length));
+    found.map(|(_, _, what)| *what)
+}
+
+fn within<A: Address>(address: A, first: A, length: u8) -> bool {
+    Network::around(first, length) == Network::around(address, length)
+}
+
+/// The IPv4 addresses that `address` may stand for.
+fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
+    let known = EMBEDDED
+        .iter()
+        .filter(move |(first, length, _)| within(address, (*first).into(), *length));
+    let known = known.map(move |(_, _, start)| bits(address, *start));
+    let (first, length) = LOCAL_NAT64;
+    let local = within(address, first.into(), length).then(|| local_nat64(address));
+    known.chain(local.into_iter().flatten())
+}
+
+/// The IPv4 address of each place at which RFC 6052, section 2.2, puts one
+/// behind a prefix of 48 bits or more. Where the prefix has another length,
+/// a place most often begins with zeros, and is left out.
+fn local_nat64(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
+    // Bits 64 to 71 hold nothing of it.
+    let around_them = |before: u32| {
+        let first = bits(address, 64 - before).to_bits() >> (32 - before) << (32 - before);
+        Ipv4Addr::from_bits(first | bits(address, 72).to_bits() >> before)
+    };
+    let places = [
+        around_them(16),
+        around_them(8),
+        bits(address, 72),
+        bits(address, 96),
+    ];
+    let is_used = |ipv4: &Ipv4Addr| ipv4.octets()[0] != 0;
+    let none = !places.iter().any(is_used);
+    let used = places.into_iter().filter(is_used);
+    used.chain(none.then_some(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The 32 bits of `address` from bit `start` on.
+fn bits(address: Ipv6Addr, start: u32) -> Ipv4Addr {
+    let shifted = address.to_bits() << start >> 96;
+    Ipv4Addr::from_bits(u32::try_from(shifted).unwrap_or_default())
+}
+
+/// Resolves names, and refuses those that lead inside.
+#[derive(Debug)]
+pub(super) struct OutsideResolver {
+    resolver: DefaultResolver,
+    own: Own,
+    meant: Meant,
+}
+
+/// What the URL of the feed itself names.
+#[derive(Debug, PartialEq, Eq)]
+enum Meant {
+    /// A name: the addresses behind it are another's word.
+    Name,
+    Localhost,
+    Address(IpAddr),
+}
+
+impl OutsideResolver {
+    /// For the feed of this URL.
+    pub(super) fn new(feed: &FeedUrl, own: Own) -> Self {
+        let meant = match feed.address() {
+            Some(address) => Meant::Address(address),
+            None if feed.host() == "localhost" => Meant::Localhost,
+            None => Meant::Name,
+        };
+        Self {
+            resolver: DefaultResolver::default(),
+            own,
+            meant,
+        }
+    }
+
+    fn check(&self, host: &str, address: IpAddr) -> Result<(), LeadsInside> {
+        let is_meant = match self.meant {
+            Meant::Name => false,
+            Meant::Localhost => host == "localhost" && address.is_loopback(),
+            Meant::Address(meant) => literal(host) == Some(meant) && address == meant,
+        };
+        match self.own.inside(address) {
+            Some(what) if !is_meant => Err(LeadsInside {
+                host: crate::quoted::quoted(host),
+                address,
+                what,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The address that stands in a URL in place of a name.
+fn literal(host: &str) -> Option<IpAddr> {
+    let host = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
+    host.parse().ok()
+}
+
+impl Resolver for OutsideResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.resolver.resolve(uri, config, timeout)?;
+        let host = uri.host().unwrap_or_default();
+        for address in &found {
+            self.check(host, address.ip())
+                .map_err(|error| ureq::Error::Other(Box::new(error)))?;
+        }
+        Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own() -> Own {
+        Own {
+            addresses: ["45.9.8.1", "2a00:1::1"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+            networks: vec![OwnNetwork {
+                address: "2a00:1:2::1".parse().unwrap(),
+                length: 64,
+            }],
+        }
+    }
+
+    #[test]
+    fn addresses_of_inside_in_every_form() {
+        for text in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "100.127.255.255",
+            "127.0.0.1",
+            "127.9.9.9",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.168.1.1",
+            "224.0.0.1",
+            "239.255.255.250",
+            "255.255.255.255",
+            "45.9.8.1",
+            "::",
+            "::1",
+            "fc00::1",
+            "fd12::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+            "2a00:1::1",
+            "2a00:1:2::9",
+            "::ffff:127.0.0.1",
+            "::ffff:192.168.1.1",
+            "::ffff:45.9.8.1",
+            "::7f00:1",
+            "::ffff:0:a00:1",
+            "64:ff9b::10.0.0.1",
+            "64:ff9b::45.9.8.1",
+            "2002:7f00:1::",
+            "2002:c0a8:101::1",
+            "64:ff9b:1::10.0.0.1",
+            "64:ff9b:1:a00:0:100::",
+            "64:ff9b:1:a:0:1::",
+            "64:ff9b:1:0:a:0:100::",
+            "64:ff9b:1::",
+        ] {
+            assert!(own().inside(text.parse().unwrap()).is_some(), "{text}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_outside_in_every_form() {
+        for text in [
+            "1.1.1.1",
+            "9.255.255.255",
+            "11.0.0.0",
+            "100.63.255.255",
+            "100.128.0.0",
+            "126.0.0.1",
+            "128.0.0.1",
+            "169.253.0.1",
+            "172.15.0.1",
+            "172.32.0.1",
+            "192.0.1.1",
+            "192.167.0.1",
+            "192.169.0.1",
+            "198.18.0.2",
+            "223.255.255.255",
+            "45.9.8.2",
+            "2600::1",
+            "2a00:1:3::1",
+            "fbff::1",
+            "::ffff:1.1.1.1",
+            "64:ff9b::1.1.1.1",
+            "2002:101:101::1",
+            "2001:db8::1",
+            "64:ff9b:1::1.1.1.1",
+            "64:ff9b:1:101:1:100::",
+        ] {
+            assert_eq!(own().inside(text.parse().unwrap()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_word_of_the_operator_is_about_one_host() {
+        let resolver = |url: &str| OutsideResolver::new(&url.parse().unwrap(), own());
+        let allows = |url: &str, host: &str, address: &str| {
+            let address = address.parse().unwrap();
+            resolver(url).check(host, address).is_ok()
+        };
+        assert!(allows("http://127.0.0.1/x", "127.0.0.1", "127.0.0.1"));
+        assert!(!allows("http://127.0.0.1/x", "127.0.0.2", "127.0.0.2"));
+        assert!(!allows("http://127.0.0.1/x", "localhost", "127.0.0.1"));
+        assert!(!allows("http://127.0.0.1/x", "2130706433", "127.0.0.1"));
+        assert!(allows("http://[fd12::1]/x", "[fd12::1]", "fd12::1"));
+        assert!(allows("http://[fd12::1]/x", "[fd12:0::1]", "fd12::1"));
+        assert!(allows("http://localhost/x", "localhost", "::1"));
+        assert!(!allows("http://localhost/x", "localhost", "192.168.1.1"));
+        assert!(!allows("http://localhost/x", "127.0.0.1", "127.0.0.1"));
+        assert!(!allows("http://lists.lan/x", "lists.lan", "192.168.1.1"));
+        assert!(allows("http://lists.example/x", "lists.example", "1.1.1.1"));
+        assert!(allows("http://192.168.1.1/x", "lists.example", "1.1.1.1"));
+    }
+}

@@ -1,0 +1,287 @@
+//! What a hostile server can make of the daemon's answers, log and state: all
+//! of it stays small. Sizes are asserted, never times.
+
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    os::unix::net::UnixStream,
+};
+
+use monitor::control::Request;
+use serde_json::Value;
+
+use crate::{
+    Gateway, HELD, list,
+    server::{Stream, answer},
+    support::lab::{Lab, text},
+    walk,
+};
+
+type Does = Box<dyn Fn(&mut dyn Stream) -> io::Result<()> + Send>;
+
+/// The most bytes of an answer that may hold the reason of one feed.
+const SMALL: usize = 16 * 1024;
+
+/// The most bytes of an answer that says how one command went.
+const TINY: usize = 1024;
+
+fn gives(headers: &str, body: impl Into<Vec<u8>>) -> Does {
+    let (headers, body) = (headers.to_owned(), body.into());
+    Box::new(move |client| answer(client, "200 OK", &headers, &body))
+}
+
+fn redirects(location: &str) -> Does {
+    let headers = format!("Location: {location}\r\n");
+    Box::new(move |client| answer(client, "302 Found", &headers, b""))
+}
+
+fn raw(text: String) -> Does {
+    Box::new(move |client| {
+        client.write_all(text.as_bytes())?;
+        client.flush()
+    })
+}
+
+/// What a server sends, the state that follows and a part of the reason.
+fn attacks() -> Vec<(&'static str, &'static str, Does)> {
+    let good = list();
+    let with = |line: &str| format!("{good}{line}\n");
+    let mebi = |what: &str, count: usize| what.repeat((count << 20) / what.len());
+    let header = |name: &str, length: usize| format!("{name}: {}\r\n", "a".repeat(length));
+    vec![
+        (
+            "refused",
+            "line 1: this line has 62914560 bytes",
+            gives("", mebi("9", 60)),
+        ),
+        (
+            "refused",
+            "line 1: this line has 41943040 bytes",
+            gives("", mebi("\u{1}", 40)),
+        ),
+        (
+            "refused",
+            "line 101: this line has",
+            gives("", with(&mebi("1.", 20))),
+        ),
+        (
+            "refused",
+            "line 101: `xxx",
+            gives("", with(&"x".repeat(8000))),
+        ),
+        (
+            "refused",
+            "1000000; line 1: `no address`",
+            gives("", "no address\n".repeat(1_000_000)),
+        ),
+        (
+            "refused",
+            "JSON document",
+            gives("", mebi("{\"cidr\":", 20)),
+        ),
+        ("refused", "web page", gives("", mebi("<html>", 20))),
+        (
+            "refused",
+            "line 2:",
+            gives(
+                "",
+                format!(
+                    "{{\"cidr\":\"1.2.3.0/24\"}}\n{{\"cidr\":\"{}\"}}\n",
+                    "9".repeat(8000)
+                ),
+            ),
+        ),
+        ("current", "", gives(&header("ETag", 60_000), good.clone())),
+        (
+            "current",
+            "",
+            gives(&header("Last-Modified", 60_000), good.clone()),
+        ),
+        (
+            "failed",
+            "gopher://bbb",
+            redirects(&format!("gopher://me:secret@{}/?secret", "b".repeat(5000))),
+        ),
+        (
+            "failed",
+            "more than 8192 bytes",
+            redirects(&"a".repeat(20_000)),
+        ),
+        ("failed", "", redirects(&"a".repeat(100_000))),
+        (
+            "failed",
+            "",
+            raw(format!(
+                "HTTP/1.1 200 OK\r\n{}\r\n",
+                header("X", 10).repeat(50_000)
+            )),
+        ),
+        (
+            "failed",
+            "the server answers 599",
+            raw(format!(
+                "HTTP/1.1 599 {}\r\nContent-Length: 0\r\n\r\n",
+                "x".repeat(30_000)
+            )),
+        ),
+        ("failed", "", raw("x".repeat(1 << 20))),
+    ]
+}
+
+/// The answer of the daemon to `request`, byte for byte.
+fn ask(lab: &Lab, request: &Request) -> String {
+    let mut stream = UnixStream::connect(lab.socket()).unwrap();
+    let request = serde_json::to_string(request).unwrap() + "\n";
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).unwrap();
+    text(&answer)
+}
+
+fn request(text: &str) -> Request {
+    Request::from_line(&format!("{text}\n")).unwrap()
+}
+
+fn block(undo: bool) -> Request {
+    request(&format!(
+        r#"{{"verb":"change","effect":{{"block":"198.51.100.7"}},"device":null,"seconds":60,"undo":{undo},"reason":null}}"#
+    ))
+}
+
+/// Every verb, in answers and in print.
+fn check_answers(gateway: &Gateway, what: &str) {
+    let lab = &gateway.lab;
+    for (request, limit) in [
+        (request(r#"{"verb":"status"}"#), SMALL),
+        (request(r#"{"verb":"feed-list"}"#), SMALL),
+        (request(r#"{"verb":"reload"}"#), SMALL),
+        (request(r#"{"verb":"who"}"#), TINY),
+        (block(false), TINY),
+        (block(true), TINY),
+    ] {
+        let answer = ask(lab, &request);
+        assert!(!answer.contains("\"refused\":"), "{what}: {answer}");
+        assert!(
+            answer.len() < limit,
+            "{what}: {request:?}: {}",
+            answer.len()
+        );
+        assert!(!answer.contains("secret"), "{what}: {answer}");
+    }
+    let verbs: [&[&str]; 4] = [
+        &["status"],
+        &["feed", "list"],
+        &["block", "198.51.100.8", "--for", "1m"],
+        &["reload"],
+    ];
+    for verb in verbs {
+        let output = lab.monitor(verb);
+        assert!(output.status.success(), "{what}: {}", text(&output.stderr));
+        let size = output.stdout.len() + output.stderr.len();
+        assert!(size < SMALL, "{what}: {verb:?}: {size}");
+        assert!(!text(&output.stdout).contains("secret"), "{what}");
+    }
+    for told in [lab.metrics(), lab.page()] {
+        assert!(told.len() < 8 * SMALL, "{what}: {}", told.len());
+        assert!(!told.contains("secret"), "{what}");
+    }
+}
+
+fn check_state(gateway: &Gateway, what: &str) {
+    let state = gateway.lab.directory.path().join("state/feeds");
+    let files = walk(&state);
+    let metas: Vec<_> = files
+        .iter()
+        .filter(|file| file.ends_with("meta.json"))
+        .collect();
+    assert_eq!(metas.len(), 1, "{what}: {files:?}");
+    let size = fs::metadata(metas[0]).unwrap().len();
+    assert!(size < SMALL as u64, "{what}: {size}");
+}
+
+#[test]
+fn whatever_a_server_sends_answers_log_and_state_stay_small() {
+    let gateway = Gateway::new("hostile");
+    let daemon = gateway.start();
+    for (state, reason, does) in attacks() {
+        let logged = daemon.log().len();
+        gateway.server.behaves(move |_, client| does(client));
+        let feed = gateway.fetch();
+        let told = feed["reason"].as_str().unwrap_or_default();
+        assert_eq!(feed["state"], state, "{reason}: {told}");
+        assert!(told.contains(reason), "{told} instead of {reason}");
+        assert!(told.len() < 1000, "{reason}: {}", told.len());
+        assert!(gateway.is_dropped(HELD), "{reason}");
+        check_answers(&gateway, reason);
+        check_state(&gateway, reason);
+        let log = daemon.log();
+        assert!(
+            log.len() - logged < SMALL,
+            "{reason}: {}",
+            log.len() - logged
+        );
+        assert!(!log.contains("secret"), "{reason}: {log}");
+    }
+    let answer = ask(&gateway.lab, &Request::Detach {});
+    assert!(answer.contains("detached"), "{answer}");
+    assert!(answer.len() < TINY, "{}", answer.len());
+}
+
+#[test]
+fn of_a_huge_state_the_list_stays_in_force_and_answers_stay_small() {
+    let gateway = Gateway::new("huge");
+    let daemon = gateway.start();
+    daemon.kill();
+    let state = gateway.lab.directory.path().join("state/feeds");
+    let meta = walk(&state)
+        .into_iter()
+        .find(|file| file.ends_with("meta.json"))
+        .unwrap();
+    let mut entry: Value = serde_json::from_slice(&fs::read(&meta).unwrap()).unwrap();
+    let attempt = &mut entry["last"];
+    attempt["outcome"] = "refused".into();
+    attempt["reason"] = "9".repeat(100 << 20).into();
+    fs::write(&meta, huge_as_written(&entry)).unwrap();
+    gateway.server.behaves(|_, _| Ok(()));
+    let daemon = gateway.lab.start(&[]);
+    assert!(gateway.is_dropped(HELD), "at once, from the store");
+    assert!(
+        daemon
+            .log()
+            .contains("only the list in force is taken from it")
+    );
+    check_answers(&gateway, "a huge file");
+    assert_eq!(gateway.fetch()["state"], "failed");
+    check_state(&gateway, "the next attempt writes it anew");
+    assert!(gateway.is_dropped(HELD));
+    assert!(daemon.log().len() < 2 * SMALL, "{}", daemon.log().len());
+}
+
+/// In the order in which the daemon writes: `serde_json` sorts the keys of a value.
+fn huge_as_written(entry: &Value) -> String {
+    let keys = ["url", "good", "candidate", "last", "failures"];
+    let parts = keys.map(|key| format!("\"{key}\": {}", entry[key]));
+    format!("{{{}}}", parts.join(",\n"))
+}
+
+#[test]
+fn a_reload_with_a_million_errors_answers_with_the_first() {
+    let gateway = Gateway::new("errors");
+    let daemon = gateway.start();
+    let lines = "      - nonsense/99\n".repeat(100_000);
+    gateway.lab.write_policies(&format!(
+        "version: 1\npolicies:\n  - name: bad\n    action: drop\n    destinations:\n{lines}"
+    ));
+    let answer = ask(&gateway.lab, &request(r#"{"verb":"reload"}"#));
+    assert!(answer.contains("nonsense"), "{answer}");
+    assert!(answer.contains("99"), "{answer}");
+    assert!(
+        answer.contains("more: `monitor check` shows them"),
+        "{answer}"
+    );
+    assert!(answer.len() < SMALL, "{}", answer.len());
+    let status = ask(&gateway.lab, &request(r#"{"verb":"status"}"#));
+    assert!(status.len() < 2 * SMALL, "{}", status.len());
+    assert!(daemon.log().len() < 4 * SMALL, "{}", daemon.log().len());
+    assert!(gateway.is_dropped(HELD), "the old state stays");
+}
