@@ -18,6 +18,7 @@ use crate::{
         self, Answer, Attempt, Candidate, DiskAndFeeds, Entry, Fetched, Fetcher, Good, Limits,
         Outcome, Store, WithUpdate, judge, labels, shown,
     },
+    guard::Gateway,
     lists::{FeedUrl, Reserved, Sha256},
     policy::{Feed, Files},
     snapshot::FeedSnapshot,
@@ -285,7 +286,10 @@ impl Core {
             url: &feed.url,
             content: update,
         };
-        let gateway = self.settings.gateway().unwrap_or_default();
+        let gateway = self.settings.gateway().unwrap_or_else(|_| Gateway {
+            derivation: self.settings.derivation.clone(),
+            ..Gateway::default()
+        });
         let paths = &self.settings.policies;
         let runtime = lock(&self.current).runtime.clone();
         let moment = clock::now();
