@@ -50,16 +50,25 @@ pub enum InvalidNat64 {
 
 impl Embedding {
     /// The well-known prefix of NAT64, `64:ff9b::/96` (RFC 6052, section 2.1).
-    pub const NAT64: Self = Self::fixed([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, Kind::Nat64);
+    pub const NAT64: Self = Self::fixed(
+        Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0),
+        96,
+        Kind::Nat64,
+    );
     /// `2002::/16` (RFC 3056, section 2).
-    pub const SIX_TO_FOUR: Self = Self::fixed([0x2002, 0, 0, 0, 0, 0, 0, 0], 16, Kind::SixToFour);
+    pub const SIX_TO_FOUR: Self = Self::fixed(
+        Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0),
+        16,
+        Kind::SixToFour,
+    );
     /// `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
-    pub const MAPPED: Self = Self::fixed([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, Kind::Mapped);
+    pub const MAPPED: Self =
+        Self::fixed(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, Kind::Mapped);
 
     const IPV4_BITS: u8 = <Ipv4Addr as Address>::BITS;
 
-    const fn fixed([a, b, c, d, e, f, g, h]: [u16; 8], length: u8, kind: Kind) -> Self {
-        let prefix = Network::known(Ipv6Addr::new(a, b, c, d, e, f, g, h), length);
+    const fn fixed(first: Ipv6Addr, length: u8, kind: Kind) -> Self {
+        let prefix = Network::known(first, length);
         Self { prefix, kind }
     }
 

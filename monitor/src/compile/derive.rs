@@ -102,7 +102,7 @@ fn written(policies: &[&Policy]) -> Vec<Network<Ipv6Addr>> {
     let each = policies.iter().map(|policy| policy.ipv6());
     let mut written: Vec<_> = each
         .flat_map(|all| {
-            let entries = all.entries().iter().map(|entry| entry.network());
+            let entries = all.entries().iter().map(Entry::network);
             entries.chain(all.holes().iter().map(|hole| hole.network))
         })
         .collect();

@@ -7,6 +7,7 @@
 //! refused by day.
 
 mod cut;
+mod derived;
 mod reach;
 mod region;
 mod target;
