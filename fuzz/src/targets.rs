@@ -16,7 +16,7 @@ use std::{
 
 use jiff::Timestamp;
 use monitor::{
-    address::{Address, Interval},
+    address::{Address, Derivation, Embedding, Interval, Network},
     capture::{Capture, Frame},
     compile::{Compiled, Prefix, Ruleset, compile_files},
     config::Options,
@@ -71,7 +71,12 @@ fn agrees_with_explain(ruleset: &Ruleset, compiled: &Compiled) {
     for address in ipv4.chain(ipv6) {
         let named = |index: &u16| ruleset.policies[usize::from(*index)].name.as_str();
         let mut found: Vec<&str> = ruleset.lookup(address).iter().map(named).collect();
-        let explanation = explain(&compiled.policies, address, &Packet::default());
+        let explanation = explain(
+            &compiled.policies,
+            &GATEWAY.derivation,
+            address,
+            &Packet::default(),
+        );
         let matches = explanation.matches.iter();
         let mut expected: Vec<&str> = matches.map(|found| found.policy.as_str()).collect();
         found.sort_unstable();
@@ -99,8 +104,19 @@ static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
             address,
             length: 24,
         }],
+        derivation: Derivation::with(own_nat64()),
     }
 });
+
+/// Prefixes that overlap: what derives from them is compiled in another way.
+fn own_nat64() -> impl Iterator<Item = Embedding> {
+    [("2001:db8::", 32), ("2001:db8:64::", 96)]
+        .into_iter()
+        .filter_map(|(text, length)| {
+            let prefix = Network::new(text.parse().ok()?, length)?;
+            Embedding::nat64(prefix).ok()
+        })
+}
 
 /// Files in memory.
 struct Texts<'a> {

@@ -5,8 +5,9 @@ use std::{fmt, net::IpAddr};
 use serde::{Serialize, Serializer};
 
 use crate::{
+    address::{Derivation, DerivedFrom},
     clock::to_the_second,
-    policy::{Action, Met, Packet, Policy, PolicyName},
+    policy::{Action, LongestMatch, Met, Packet, Policy, PolicyName},
 };
 
 /// The answer for one destination address.
@@ -40,6 +41,9 @@ pub struct Resting {
     pub prefix: String,
     /// `file:line` where that prefix is written; `file` alone where that is a database.
     pub source: String,
+    /// What the prefix is derived from, where it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub derived: Option<DerivedFrom>,
     /// Why it does nothing.
     pub reason: &'static str,
     /// When that changes by itself (RFC 3339).
@@ -68,6 +72,9 @@ pub struct Match {
     pub prefix: String,
     /// `file:line` where that prefix is written; `file` alone where that is a database.
     pub source: String,
+    /// What the prefix is derived from, where it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub derived: Option<DerivedFrom>,
     /// Whether this policy decides.
     pub effective: bool,
     /// Where it matches only some packets, as far as they are known: which.
@@ -101,6 +108,9 @@ pub struct LeftOut {
     pub prefix: String,
     /// `file:line` of the destination.
     pub source: String,
+    /// What the prefix is derived from, where it is not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub derived: Option<DerivedFrom>,
     /// What keeps it from matching.
     pub changed: Changed,
 }
@@ -120,13 +130,19 @@ pub struct Holder {
     pub list_author: Option<String>,
 }
 
-/// What the enabled policies of `policies` decide about packets to `address`
-/// of which `packet` is known.
+/// What the enabled policies of `policies`, compiled with `derivation`, decide
+/// about packets to `address` of which `packet` is known.
 #[must_use]
-pub fn explain(policies: &[Policy], address: IpAddr, packet: &Packet) -> Explanation {
+pub fn explain(
+    policies: &[Policy],
+    derivation: &Derivation,
+    address: IpAddr,
+    packet: &Packet,
+) -> Explanation {
+    let longest = |policy: &Policy| policy.longest_match(address, derivation);
     let mut found: Vec<(u8, Match)> = policies
         .iter()
-        .filter_map(|policy| matching(policy, address, packet))
+        .filter_map(|policy| matching(policy, longest(policy)?, packet))
         .collect();
     found.sort_by(|(a_length, a), (b_length, b)| {
         let longer_first = b_length.cmp(a_length);
@@ -153,19 +169,18 @@ pub fn explain(policies: &[Policy], address: IpAddr, packet: &Packet) -> Explana
         matches,
         left_out: policies
             .iter()
-            .filter_map(|policy| left_out(policy, address))
+            .filter_map(|policy| left_out(policy, policy.left_out(address, derivation), longest))
             .collect(),
         resting: policies
             .iter()
-            .filter_map(|policy| resting(policy, address, packet))
+            .filter_map(|policy| resting(policy, longest(policy)?, packet))
             .collect(),
         holder: Holder::default(),
     }
 }
 
-fn resting(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<Resting> {
+fn resting(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<Resting> {
     let rest = policy.rest()?;
-    let found = policy.longest_match(address)?;
     if policy.scope().met_by(packet) == Met::No {
         return None;
     }
@@ -173,15 +188,16 @@ fn resting(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<Resting>
         policy: policy.name().clone(),
         prefix: found.prefix,
         source: found.source,
+        derived: found.derived,
         reason: rest.reason(),
         until: policy.rests_until().map(to_the_second),
     })
 }
 
-fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Match)> {
-    let found = policy
-        .longest_match(address)
-        .filter(|_| policy.is_active())?;
+fn matching(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<(u8, Match)> {
+    if !policy.is_active() {
+        return None;
+    }
     let condition = match policy.scope().met_by(packet) {
         Met::Yes => None,
         Met::No => return None,
@@ -192,6 +208,7 @@ fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Ma
         action: policy.action(),
         prefix: found.prefix,
         source: found.source,
+        derived: found.derived,
         effective: false,
         condition,
         changed: Changed::of(policy),
@@ -223,14 +240,19 @@ fn by_command(policy: &Policy) -> Vec<Changed> {
     made.into_iter().chain(pauses).collect()
 }
 
-fn left_out(policy: &Policy, address: IpAddr) -> Option<LeftOut> {
+fn left_out(
+    policy: &Policy,
+    excepted: Option<LongestMatch>,
+    longest: impl Fn(&Policy) -> Option<LongestMatch>,
+) -> Option<LeftOut> {
     let changed = Changed::of(policy)?;
-    let disabled = || policy.longest_match(address).filter(|_| !policy.enabled());
-    let found = policy.left_out(address).or_else(disabled)?;
+    let disabled = || longest(policy).filter(|_| !policy.enabled());
+    let found = excepted.or_else(disabled)?;
     Some(LeftOut {
         policy: policy.name().clone(),
         prefix: found.prefix,
         source: found.source,
+        derived: found.derived,
         changed,
     })
 }
@@ -312,9 +334,11 @@ impl fmt::Display for Explanation {
                 policy,
                 prefix,
                 source,
+                derived,
                 changed,
             } = policy;
             writeln!(f, "   left out {policy}  {prefix}  {source}")?;
+            write_derived(f, *derived)?;
             writeln!(f, "          overlay: {changed}")?;
         }
         for resting in &self.resting {
@@ -322,10 +346,12 @@ impl fmt::Display for Explanation {
                 policy,
                 prefix,
                 source,
+                derived,
                 reason,
                 until,
             } = resting;
             writeln!(f, "   resting  {policy}  {prefix}  {source}")?;
+            write_derived(f, *derived)?;
             write!(f, "          {reason}")?;
             match until {
                 Some(until) => writeln!(f, ", until {until}")?,
@@ -359,6 +385,7 @@ impl Explanation {
                 "{mark} {:<5}  {:<name$}  {:<prefix$}  {}",
                 found.action, found.policy, found.prefix, found.source
             )?;
+            write_derived(f, found.derived)?;
             if let Some(condition) = &found.condition {
                 writeln!(f, "          if {condition}")?;
             }
@@ -370,6 +397,13 @@ impl Explanation {
             }
         }
         Ok(())
+    }
+}
+
+fn write_derived(f: &mut fmt::Formatter<'_>, derived: Option<DerivedFrom>) -> fmt::Result {
+    match derived {
+        Some(derived) => writeln!(f, "          {derived}"),
+        None => Ok(()),
     }
 }
 

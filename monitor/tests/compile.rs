@@ -14,6 +14,7 @@ use std::{
 };
 
 use monitor::{
+    address::Derivation,
     compile::{Ruleset, compile, shadowed_drops},
     explain::{Decision, explain},
     policy::{Action, Files, Loaded, Packet, load},
@@ -52,7 +53,7 @@ fn ruleset(policies: &str) -> Ruleset {
         "{}",
         loaded.diagnostics.render(false)
     );
-    compile(&loaded.policies).unwrap()
+    compile(&loaded.policies, &Derivation::none()).unwrap()
 }
 
 fn names(ruleset: &Ruleset, address: &str) -> Vec<String> {
@@ -176,7 +177,7 @@ fn an_allow_of_fewer_packets_shadows_no_drop() {
   - {{name: d, action: drop, destinations: [192.0.2.0/24]{drop}}}
 "
         ));
-        let ruleset = compile(&loaded.policies).unwrap();
+        let ruleset = compile(&loaded.policies, &Derivation::none()).unwrap();
         shadowed_drops(&loaded.policies, &ruleset)
             .warnings()
             .count()
@@ -199,7 +200,7 @@ proptest! {
     fn every_address_has_the_obvious_answer(cases in vec(case(), 1..7), ipv6: bool) {
         let loaded = load_text(&yaml(&cases, ipv6));
         prop_assert!(!loaded.diagnostics.has_errors(), "{}", loaded.diagnostics.render(false));
-        let ruleset = compile(&loaded.policies).unwrap();
+        let ruleset = compile(&loaded.policies, &Derivation::none()).unwrap();
         for address in 0..=u8::MAX {
             let ip: IpAddr = if ipv6 {
                 Ipv6Addr::new(0x2001, 0xdb8, 0, address.into(), 9, 9, 9, 9).into()
@@ -213,7 +214,7 @@ proptest! {
                 .map(|policy| ruleset.policies[usize::from(*policy)].name.to_string())
                 .collect();
             prop_assert_eq!(&found, &expected, "lookup of {}", ip);
-            let explained = explain(&loaded.policies, ip, &Packet::default()).matches;
+            let explained = explain(&loaded.policies, &Derivation::none(), ip, &Packet::default()).matches;
             let explained: Vec<String> = explained.iter().map(|found| found.policy.to_string()).collect();
             prop_assert_eq!(&explained, &expected, "explain of {}", ip);
         }
@@ -222,7 +223,7 @@ proptest! {
     #[test]
     fn a_shadowed_drop_is_one_that_no_address_feels(cases in vec(case(), 1..5)) {
         let loaded = load_text(&yaml(&cases, false));
-        let ruleset = compile(&loaded.policies).unwrap();
+        let ruleset = compile(&loaded.policies, &Derivation::none()).unwrap();
         let warned: Vec<String> = shadowed_drops(&loaded.policies, &ruleset)
             .warnings()
             .map(|warning| warning.message().split('`').nth(1).unwrap().to_owned())
@@ -248,9 +249,9 @@ proptest! {
         for case in &mut reversed {
             case.entries.reverse();
         }
-        let expected = compile(&loaded.policies).unwrap();
+        let expected = compile(&loaded.policies, &Derivation::none()).unwrap();
         for other in [text.concat(), yaml(&reversed, false)] {
-            let other = compile(&load_text(&other).policies).unwrap();
+            let other = compile(&load_text(&other).policies, &Derivation::none()).unwrap();
             prop_assert_eq!(&other, &expected);
             prop_assert_eq!(other.content_hash(), expected.content_hash());
         }
@@ -326,13 +327,13 @@ fn covering(count: usize) -> Loaded {
 #[test]
 fn thirty_two_policies_cover_an_address_and_a_33rd_does_not() {
     assert_eq!(
-        compile(&covering(32).policies)
+        compile(&covering(32).policies, &Derivation::none())
             .unwrap()
             .lookup(IpAddr::from([192, 0, 2, 1]))
             .len(),
         32
     );
-    let errors = compile(&covering(33).policies).unwrap_err();
+    let errors = compile(&covering(33).policies, &Derivation::none()).unwrap_err();
     let message = errors.errors().next().unwrap().message().to_owned();
     assert!(
         message.starts_with("33 policies cover 192.0.2.0/24, the kernel walks 32: `p00`, "),
@@ -364,13 +365,13 @@ fn numbers(count: u32) -> Loaded {
 
 #[test]
 fn the_limit_of_match_sets() {
-    let ruleset = compile(&numbers(32_767).policies).unwrap();
+    let ruleset = compile(&numbers(32_767).policies, &Derivation::none()).unwrap();
     assert_eq!(
         ruleset.match_sets.len(),
         32_768,
         "the empty set is not counted"
     );
-    let errors = compile(&numbers(32_768).policies).unwrap_err();
+    let errors = compile(&numbers(32_768).policies, &Derivation::none()).unwrap_err();
     let message = errors.errors().next().unwrap().message().to_owned();
     assert!(
         message.contains("more than 32767 different ways: `bit-15`"),
@@ -383,7 +384,13 @@ fn nothing_matches_an_empty_ruleset() {
     let ruleset = Ruleset::default();
     assert!(ruleset.lookup(IpAddr::from([192, 0, 2, 1])).is_empty());
     assert_eq!(
-        explain(&[], IpAddr::from([192, 0, 2, 1]), &Packet::default()).decision,
+        explain(
+            &[],
+            &Derivation::none(),
+            IpAddr::from([192, 0, 2, 1]),
+            &Packet::default()
+        )
+        .decision,
         Decision::None
     );
 }

@@ -12,12 +12,13 @@ use monitor::{
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 use support::{
     generate::{generator, to_yaml},
+    kernel::derivation,
     reference::{Block, Change, Entry, Packet, Policy, Verdict, address, decide, number},
     scope::{Device, Scope, Service},
 };
 
 /// Destinations that contain each other, the targets of a gateway and nothing of it.
-const BLOCKS: [&str; 24] = [
+const BLOCKS: [&str; 28] = [
     "0.0.0.0/0",
     "10.0.0.0/8",
     "10.9.0.0/16",
@@ -32,6 +33,8 @@ const BLOCKS: [&str; 24] = [
     "192.168.1.0/24",
     "192.168.1.1/32",
     "198.51.100.0/24",
+    "203.0.113.0/24",
+    "203.0.113.53/32",
     "224.0.0.0/4",
     "224.0.0.251/32",
     "255.255.255.255/32",
@@ -42,6 +45,8 @@ const BLOCKS: [&str; 24] = [
     "fd77::1/128",
     "fe80::/10",
     "ff02::/16",
+    "64:ff9b::/96",
+    "2002:cb00:7101::/48",
 ];
 const INTERFACES: [&str; 2] = ["wlan0", "wlan1"];
 const MACS: [u8; 4] = [1, 2, 3, 0x83];
@@ -68,10 +73,18 @@ const SERVICES: [Option<(u8, u16)>; 13] = [
     Some((17, 547)),
     Some((17, 1)),
 ];
-const RESOLVERS: [&str; 3] = ["114.114.114.114", "2001:db8::53", "192.168.1.1"];
+const RESOLVERS: [&str; 5] = [
+    "114.114.114.114",
+    "2001:db8::53",
+    "192.168.1.1",
+    "64:ff9b::203.0.113.53",
+    "3fff:32:7272:7272::",
+];
+/// A resolver carries 114.114.114.114 behind it.
+const NAT64: [&str; 1] = ["3fff:32::/32"];
 const DHCP: [(&str, u16); 2] = [("198.51.100.67", 67), ("fd77::1", 547)];
 const OWN: [(&str, &[&str]); 2] = [
-    ("wlan0", &["192.168.1.1", "fd77::1"]),
+    ("wlan0", &["192.168.1.1", "fd77::1", "2002:cb00:7101::1"]),
     ("wlan1", &["10.9.0.1"]),
 ];
 
@@ -125,6 +138,7 @@ fn found(yaml: &str) -> BTreeSet<Refused> {
         resolvers: RESOLVERS.map(ip).to_vec(),
         dhcp: DHCP.map(|(text, _)| ip(text)).to_vec(),
         networks: Vec::new(),
+        derivation: derivation(&NAT64),
     };
     let diagnostics = guard(&loaded.policies, &gateway, &loaded.texts);
     let each = diagnostics.errors().filter_map(|error| {
@@ -238,6 +252,9 @@ fn destinations() -> BTreeSet<IpAddr> {
         "172.16.0.0/12",
         "fc00::/7",
         "198.51.100.67/32",
+        "64:ff9b::203.0.113.53/128",
+        "3fff:32:7272:7272::/128",
+        "2002:cb00:7101::1/128",
     ];
     let blocks = BLOCKS.iter().chain(&targets).map(|text| block(text));
     let edges = blocks.flat_map(|block| {
@@ -260,6 +277,11 @@ fn ruleset(random: &mut StdRng) -> Vec<Policy> {
             .map(|_| entry(random))
             .collect(),
         scope: scope(random),
+        derive: if random.random_bool(0.8) {
+            Some(&NAT64)
+        } else {
+            None
+        },
         change: Change::default(),
     });
     policies.collect()

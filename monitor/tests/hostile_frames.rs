@@ -258,6 +258,7 @@ fn policy(name: &str, action: Action, mut blocks: Vec<Block>, scope: Scope) -> P
         except: Vec::new(),
     };
     Policy {
+        derive: Some(&[]),
         name: name.to_owned(),
         action,
         entries: blocks.into_iter().map(entry).collect(),

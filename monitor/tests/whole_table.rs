@@ -21,6 +21,7 @@ use aya::{
     },
 };
 use monitor::{
+    address::Derivation,
     compile::{Prefix, Ruleset, compile},
     datapath::{FrameOutcome, Sandbox},
     policy::{Disk, load},
@@ -178,7 +179,7 @@ fn ruleset_of(lists: &[String]) -> Ruleset {
     let loaded = load(&[file], &Disk);
     let diagnostics = &loaded.diagnostics;
     assert!(!diagnostics.has_errors(), "{}", diagnostics.render(false));
-    compile(&loaded.policies).unwrap()
+    compile(&loaded.policies, &Derivation::none()).unwrap()
 }
 
 /// Prefixes as they stand in the file, by first address and length.

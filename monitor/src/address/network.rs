@@ -70,6 +70,13 @@ pub struct Network<A> {
     length: u8,
 }
 
+impl<A> Network<A> {
+    /// A network whose host bits the caller knows to be zero.
+    pub(super) const fn known(address: A, length: u8) -> Self {
+        Self { address, length }
+    }
+}
+
 impl<A: Address> Network<A> {
     /// The network, or `None` where `length` (bits) is too long or host bits are set.
     #[must_use]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, fs, path::PathBuf
 use clap::Args;
 use monitor::{
     clock::now,
-    compile::{Compiled, compile_files},
+    compile::{Compiled, DerivedPrefixes, compile_files},
     feeds::DiskAndFeeds,
     policy::{Action, Diagnostics, Feed, ListSummary, Policy, PolicyName, RuntimeOverlay},
     snapshot::Prefixes,
@@ -30,6 +30,8 @@ struct Report<'a> {
     policies: usize,
     /// Distinct prefixes of the compiled ruleset.
     prefixes: Prefixes,
+    /// How many of the IPv6 prefixes are derived from IPv4 destinations.
+    derived: DerivedReport,
     lists: Vec<ListReport<'a>>,
     /// Lists that are fetched.
     feeds: Vec<FeedReport<'a>>,
@@ -38,6 +40,35 @@ struct Report<'a> {
     accepted_risks: Vec<AcceptedReport<'a>>,
     #[serde(flatten)]
     diagnostics: &'a Diagnostics,
+}
+
+/// The IPv6 prefixes that are derived from IPv4 destinations.
+#[derive(Default, Serialize)]
+struct DerivedReport {
+    prefixes: usize,
+    by: Vec<DerivedByReport>,
+}
+
+/// Those of one way to carry an IPv4 address.
+#[derive(Serialize)]
+struct DerivedByReport {
+    by: &'static str,
+    prefix: String,
+    prefixes: usize,
+}
+
+impl DerivedReport {
+    fn new(derived: &[DerivedPrefixes]) -> Self {
+        let by = derived.iter().map(|derived| DerivedByReport {
+            by: derived.by.name(),
+            prefix: derived.by.prefix().to_string(),
+            prefixes: derived.prefixes,
+        });
+        Self {
+            prefixes: derived.iter().map(|derived| derived.prefixes).sum(),
+            by: by.collect(),
+        }
+    }
 }
 
 /// A list, and how many of its lines were used.
@@ -170,12 +201,14 @@ impl Check {
                 v4: ruleset.ipv4.len(),
                 v6: ruleset.ipv6.len(),
             });
+        let derived = ruleset.as_ref().map_or(&[][..], |ruleset| &ruleset.derived);
         let overrides = policies.iter().filter_map(OverrideReport::new);
         if common.json {
             print_json(&Report {
                 files: files.len(),
                 policies: policies.len(),
                 prefixes,
+                derived: DerivedReport::new(derived),
                 lists: lists.iter().map(ListReport::new).collect(),
                 feeds: feeds.iter().map(FeedReport::new).collect(),
                 overrides: overrides.collect(),
@@ -186,13 +219,14 @@ impl Check {
             eprintln!("{}: the policies cannot be used", counts(&diagnostics));
         } else {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
+            let derived = derived_line(derived);
             let lists = skipped(&lists);
             let cut = cut(&feeds);
             let overrides = overridden(overrides);
             let accepted = accepted(AcceptedReport::all(&policies));
             let counts = counts(&diagnostics);
             print(&format!(
-                "{text}{lists}{cut}{overrides}{accepted}{counts}\n"
+                "{text}{derived}{lists}{cut}{overrides}{accepted}{counts}\n"
             ))?;
         }
         Ok(if diagnostics.has_errors() {
@@ -214,6 +248,22 @@ fn counts(diagnostics: &Diagnostics) -> String {
         "{errors} error{}, {warnings} warning{}{notes}",
         plural(errors),
         plural(warnings)
+    )
+}
+
+/// What deriving costs, where it costs something.
+fn derived_line(derived: &[DerivedPrefixes]) -> String {
+    let count: usize = derived.iter().map(|derived| derived.prefixes).sum();
+    if count == 0 {
+        return String::new();
+    }
+    let each = derived
+        .iter()
+        .map(|derived| format!("{} by {}", derived.prefixes, derived.by));
+    let each: Vec<String> = each.collect();
+    format!(
+        "derived   {count} of the IPv6 prefixes, from IPv4 destinations: {} (`derive: none` leaves them out)\n",
+        each.join(", ")
     )
 }
 

@@ -1,9 +1,6 @@
 //! `monitor explain`: what the policies decide about an address, and why.
 
-use std::{
-    io,
-    net::{IpAddr, Ipv6Addr},
-};
+use std::{io, net::IpAddr};
 
 use anyhow::bail;
 use clap::Args;
@@ -76,7 +73,7 @@ impl Explain {
             policy.set_now(&moment);
         }
         let packet = self.packet(&loaded.devices)?;
-        let explanation = explain(&loaded.policies, self.address, &packet);
+        let explanation = explain(&loaded.policies, &gateway.derivation, self.address, &packet);
         if common.json {
             print_json(&explanation)?;
         } else {
@@ -138,13 +135,6 @@ fn service(text: &str) -> Result<Service, String> {
 }
 
 fn address(text: &str) -> Result<IpAddr, String> {
-    let mapped = text
-        .parse::<Ipv6Addr>()
-        .ok()
-        .and_then(|address| address.to_ipv4_mapped());
-    if let Some(ipv4) = mapped {
-        return Err(format!("on the wire its packets are IPv4; write {ipv4}"));
-    }
     let help = "write one IPv4 or IPv6 address such as 42.62.48.181";
     text.parse().map_err(|error| format!("{error}; {help}"))
 }

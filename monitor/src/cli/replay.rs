@@ -31,9 +31,12 @@ pub(crate) struct ReplayArgs {
 
 /// Replays every capture and prints their sum.
 pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
-    // A capture may come from any gateway.
-    let gateway = Gateway::default();
     let settings = common.settings()?;
+    // A capture may come from any gateway.
+    let gateway = Gateway {
+        derivation: settings.derivation.clone(),
+        ..Gateway::default()
+    };
     let compiled = compile_files(
         &settings.policies,
         &DiskAndFeeds::new(&settings.state_dir),

@@ -1,5 +1,7 @@
 //! Model → ruleset.
 
+mod derive;
+mod join;
 mod ruleset;
 mod runs;
 mod scopes;
@@ -11,6 +13,7 @@ use std::path::PathBuf;
 
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
+pub use derive::DerivedPrefixes;
 pub use ruleset::{MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
 pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::shadowed_drops;
@@ -19,7 +22,7 @@ pub use trie::{TooLarge, Trie, Tries};
 
 use self::sweep::{Limit, MatchSets, sweep};
 use crate::{
-    address::Address,
+    address::{Address, Derivation},
     guard::{Gateway, guard},
     policy::{
         Destinations, DeviceNames, Diagnostic, Diagnostics, Entry, Feed, Files, ListSummary,
@@ -57,8 +60,11 @@ impl Compiled {
 
     fn checked_for(mut self, room: Room) -> Self {
         let ruleset = self.ruleset.as_ref();
-        if let Some(Err(limit)) = ruleset.map(|ruleset| Tries::in_room(ruleset, room)) {
-            self.diagnostics.push(too_large(&limit, &self.policies));
+        if let Some(ruleset) = ruleset
+            && let Err(limit) = Tries::in_room(ruleset, room)
+        {
+            let error = too_large(&limit, ruleset, &self.policies);
+            self.diagnostics.push(error);
             self.ruleset = None;
         }
         self
@@ -87,7 +93,7 @@ pub fn compile_files(
     let mut ruleset = None;
     if !diagnostics.has_errors() {
         diagnostics.append(guard(&policies, gateway, &texts));
-        match compile(&policies) {
+        match compile(&policies, &gateway.derivation) {
             Ok(compiled) => {
                 diagnostics.append(shadowed_drops(&policies, &compiled));
                 ruleset = (!diagnostics.has_errors()).then_some(compiled);
@@ -106,13 +112,14 @@ pub fn compile_files(
     }
 }
 
-/// Compiles the active policies. Names must be unique, as in what
+/// Compiles the active policies, and what `derivation` says of their IPv4
+/// destinations. Names must be unique, as in what
 /// [`crate::policy::load`] returns without errors.
 ///
 /// # Errors
 ///
 /// One of the kernel's limits is exceeded; the diagnostic names the policies.
-pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
+pub fn compile(policies: &[Policy], derivation: &Derivation) -> Result<Ruleset, Diagnostics> {
     let mut enabled: Vec<&Policy> = policies
         .iter()
         .filter(|policy| policy.is_active())
@@ -123,8 +130,8 @@ pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
     }
     let mut sets = MatchSets::new();
     let refuse = |limit| diagnostics(limit, &enabled);
-    let ipv4 = sweep(&enabled, Policy::ipv4, &mut sets).map_err(refuse)?;
-    let ipv6 = sweep(&enabled, Policy::ipv6, &mut sets).map_err(refuse)?;
+    let ipv4 = sweep(&enabled, |index| enabled[index].ipv4(), &mut sets).map_err(refuse)?;
+    let ipv6 = derive::ipv6(&enabled, &ipv4, derivation, &mut sets).map_err(refuse)?;
     let scopes = Scopes::new(enabled.iter().map(|policy| policy.scope()));
     let summaries = enabled.iter().map(|policy| RulesetPolicy {
         name: policy.name().clone(),
@@ -132,13 +139,14 @@ pub fn compile(policies: &[Policy]) -> Result<Ruleset, Diagnostics> {
         scope: scopes.index_of(policy.scope()),
         prefixes: Prefixes {
             v4: distinct(policy.ipv4()),
-            v6: distinct(policy.ipv6()),
+            v6: distinct(policy.ipv6()) + derive::of_policy(policy, derivation.embeddings()),
         },
     });
     Ok(Ruleset {
         policies: summaries.collect(),
         ipv4,
-        ipv6,
+        ipv6: ipv6.prefixes,
+        derived: ipv6.derived,
         match_sets: sets.into_sets(),
         scopes,
     })
@@ -176,6 +184,17 @@ fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
                 "put destinations that share an action into one policy",
             )
         }
+        Limit::Derived { prefixes, policies } => {
+            let most = derive::MAX_DERIVED;
+            let message = format!(
+                "{prefixes} IPv6 prefixes would be derived from IPv4 destinations, {most} is the most; the policy with most is"
+            );
+            (
+                policies,
+                message,
+                "write `derive: none` in it, or leave NAT64 prefixes of 40 to 64 bits out of the config file: they take 256 for each long IPv4 prefix",
+            )
+        }
         Limit::MatchSets { policies } => {
             let message =
                 format!("the policies overlap in more than {MAX_MATCH_SETS} different ways");
@@ -191,15 +210,18 @@ fn diagnostics(limit: Limit, enabled: &[&Policy]) -> Diagnostics {
         .clone()
         .map(|policy| format!("`{}`", policy.name()))
         .collect();
-    let message = format!("{message}: {}", names.join(", "));
+    let separator = if message.ends_with(" is") { "" } else { ":" };
+    let message = format!("{message}{separator} {}", names.join(", "));
     let place = members.next_back().unwrap_or(enabled[0]).place().clone();
     one(Diagnostic::error(place, message, help))
 }
 
-fn too_large(limit: &TooLarge, policies: &[Policy]) -> Diagnostic {
-    let active = policies.iter().filter(|policy| policy.is_active());
-    let largest = active
-        .max_by_key(|policy| limit.prefixes_of(policy))
+fn too_large(limit: &TooLarge, ruleset: &Ruleset, policies: &[Policy]) -> Diagnostic {
+    let of_ruleset = ruleset.policies.iter();
+    let largest = of_ruleset.max_by_key(|policy| limit.prefixes_of(policy.prefixes));
+    let largest = policies
+        .iter()
+        .find(|policy| largest.is_some_and(|largest| largest.name == *policy.name()))
         .expect("prefixes are of a policy");
     Diagnostic::error(
         largest.place().clone(),

@@ -7,7 +7,7 @@ use std::{
 
 use fnv::FnvHasher;
 
-use super::{ScopeIndex, Scopes};
+use super::{DerivedPrefixes, ScopeIndex, Scopes};
 use crate::{
     address::{Address, Network},
     policy::{Action, Device, PolicyName, Scope, Service},
@@ -30,6 +30,9 @@ pub struct Ruleset {
     pub ipv4: Vec<Prefix<Ipv4Addr>>,
     /// Sorted by address, then length; host bits are zero.
     pub ipv6: Vec<Prefix<Ipv6Addr>>,
+    /// How many of the IPv6 prefixes are derived from IPv4 destinations, for each
+    /// way to carry an IPv4 address.
+    pub derived: Vec<DerivedPrefixes>,
     /// For each set the policies that cover a prefix, strongest action first,
     /// then the longer prefix, then the name. Element 0 is the empty set.
     pub match_sets: Vec<Vec<PolicyIndex>>,
@@ -46,7 +49,8 @@ pub struct RulesetPolicy {
     pub action: Action,
     /// Which packets to its destinations it is about: an index into the scopes.
     pub scope: ScopeIndex,
-    /// Distinct prefixes it gave to the ruleset, exceptions not counted.
+    /// Distinct prefixes it gave to the ruleset, derived ones included, before
+    /// neighbours are joined; exceptions not counted.
     pub prefixes: Prefixes,
 }
 

@@ -20,6 +20,12 @@ pub(super) enum Limit {
     },
     /// More than [`MAX_MATCH_SETS`] different sets.
     MatchSets { policies: Vec<PolicyIndex> },
+    /// More than [`MAX_DERIVED`](super::derive::MAX_DERIVED) prefixes are derived.
+    Derived {
+        prefixes: usize,
+        /// The policy that gives most of them.
+        policies: Vec<PolicyIndex>,
+    },
 }
 
 /// The match sets so far; equal sets have one id.
@@ -69,9 +75,9 @@ struct Item<A> {
 
 /// The prefixes of one family, sorted. A prefix that is only an exception is
 /// left out where it changes nothing.
-pub(super) fn sweep<A: Address>(
+pub(super) fn sweep<'a, A: Address + 'a>(
     policies: &[&Policy],
-    destinations: impl Fn(&Policy) -> &Destinations<A>,
+    destinations: impl Fn(usize) -> &'a Destinations<A>,
     sets: &mut MatchSets,
 ) -> Result<Vec<Prefix<A>>, Limit> {
     let items = sorted_items(policies, destinations);
@@ -112,13 +118,13 @@ pub(super) fn sweep<A: Address>(
     Ok(prefixes)
 }
 
-fn sorted_items<A: Address>(
+fn sorted_items<'a, A: Address + 'a>(
     policies: &[&Policy],
-    destinations: impl Fn(&Policy) -> &Destinations<A>,
+    destinations: impl Fn(usize) -> &'a Destinations<A>,
 ) -> Vec<Item<A>> {
     let mut items = Vec::new();
-    for (policy, index) in policies.iter().zip(0..) {
-        let destinations = destinations(policy);
+    for index in 0..PolicyIndex::try_from(policies.len()).unwrap_or(PolicyIndex::MAX) {
+        let destinations = destinations(index.into());
         let entries = destinations.entries().iter().zip(0..);
         items.extend(entries.map(|(entry, number)| Item {
             network: entry.network(),

@@ -19,7 +19,7 @@ use super::{
     MatchSetId, Prefix, Ruleset,
     runs::{Block, Run, common_bits, runs, within},
 };
-use crate::{address::Address, policy::Policy};
+use crate::{address::Address, snapshot::Prefixes};
 pub(super) use arrays::Room;
 use arrays::{Arrays, Full, halves, index, pointer};
 
@@ -80,16 +80,11 @@ pub struct TooLarge {
 
 impl TooLarge {
     /// What to do about it.
-    pub const MEND: &'static str =
-        "leave the largest lists out, or block wider ranges in place of them";
+    pub const MEND: &'static str = "leave the largest lists out, block wider ranges in place of them, or write `derive: none` in policies with many IPv4 destinations";
 
     /// How many prefixes of the family a policy has.
-    pub(super) fn prefixes_of(&self, policy: &Policy) -> usize {
-        if self.ipv6 {
-            policy.ipv6().entries().len()
-        } else {
-            policy.ipv4().entries().len()
-        }
+    pub(super) fn prefixes_of(&self, policy: Prefixes) -> usize {
+        if self.ipv6 { policy.v6 } else { policy.v4 }
     }
 }
 

@@ -258,7 +258,7 @@ impl Core {
             }
             let changes = current.pass_to(moment);
             self.keep_edges(&current, moment);
-            let compiled = compile(&current.policies);
+            let compiled = compile(&current.policies, &self.settings.derivation);
             let errors = |errors: Diagnostics| LoadError::Policies(errors.render_some());
             let ruleset = compiled.map_err(errors)?;
             current.behind = current.ruleset.as_ref() != Some(&ruleset);

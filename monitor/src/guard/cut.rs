@@ -8,12 +8,13 @@ use std::{
 
 use super::{
     Gateway,
+    derived::{EntryId, derived_parts},
     reach::Reach,
     region::{merge, overlap, subtract},
     target::{Family, Target, What, targets},
 };
 use crate::{
-    address::{Destination, Interval, Network},
+    address::{Address, Derivation, DerivedFrom, Destination, Interval, Network},
     policy::{Destinations, Device, Place, Policy, Service},
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Cut {
     /// Services of the target that are cut off; none: packets of any service.
     pub(super) services: BTreeSet<Service>,
     pub(super) entry: Written,
+    /// What the part is derived from, where it is not written.
+    pub(super) derived: Option<DerivedFrom>,
     /// An `allow` of some of these packets.
     pub(super) narrower: Option<Place>,
     /// How many cuts of the same target come before.
@@ -52,6 +55,26 @@ pub(super) struct Written {
     pub(super) in_list: bool,
     /// Whether nothing of it lies outside the target.
     pub(super) inside: bool,
+}
+
+impl Written {
+    /// The entry of `policy` with this index, in which something lies in `target`.
+    fn new<A: Family>(policy: &Policy, index: usize, target: Network<A>) -> Self {
+        let destinations = A::destinations(policy);
+        let entry = &destinations.entries()[index];
+        let holes = destinations.holes().iter();
+        let own = holes.filter(|hole| hole.entry == index);
+        Self {
+            file: policy.file_of(entry).to_owned(),
+            line: entry.line(),
+            network: text(entry.network()),
+            destination: A::destination(entry.network().interval()),
+            except: own.map(|hole| text(hole.network)).collect(),
+            is_cidr: !entry.is_in_list() && !entry.is_part_of_range(),
+            in_list: entry.is_in_list(),
+            inside: target.contains_network(entry.network()),
+        }
+    }
 }
 
 /// What `drop` cuts `gateway` off from, whatever it accepts, in spite of `allows`.
@@ -92,20 +115,36 @@ fn of_family<A: Family>(
 ) -> Vec<Cut> {
     let mut cuts = Vec::new();
     for target in targets::<A>(gateway, on) {
-        let mut parts = parts(A::destinations(drop), target.network);
+        let mut parts = all_parts(drop, &target, &gateway.derivation);
         if target.what == What::Internet {
-            let entries = A::destinations(drop).entries();
-            parts.retain(|(entry, _)| entries[*entry].network().length() < A::SHORTEST);
+            parts.retain(|(entry, _)| {
+                let written = entry.written::<A>(drop);
+                written.is_some_and(|network| network.length() < A::SHORTEST)
+            });
         }
         if !parts.is_empty() {
-            cuts.extend(Judgement::new(drop, allows, &target, parts).cuts());
+            let judgement = Judgement::new(drop, allows, &target, parts, &gateway.derivation);
+            cuts.extend(judgement.cuts());
         }
     }
     cuts
 }
 
+/// The parts of entries, written and derived, that lie inside the target.
+fn all_parts<A: Family>(
+    policy: &Policy,
+    target: &Target<'_, A>,
+    derivation: &Derivation,
+) -> Vec<(EntryId, Vec<Interval<A>>)> {
+    let written = parts(A::destinations(policy), target.network).into_iter();
+    let written = written.map(|(entry, parts)| (EntryId::Written(entry), parts));
+    written
+        .chain(derived_parts(policy, target, derivation))
+        .collect()
+}
+
 /// The parts of entries that lie inside `network` and are no exceptions, by entry.
-fn parts<A: Family>(
+pub(super) fn parts<A: Address>(
     destinations: &Destinations<A>,
     network: Network<A>,
 ) -> Vec<(usize, Vec<Interval<A>>)> {
@@ -126,7 +165,7 @@ fn parts<A: Family>(
 struct Judgement<'a, A> {
     drop: &'a Policy,
     target: &'a Target<'a, A>,
-    parts: Vec<(usize, Vec<Interval<A>>)>,
+    parts: Vec<(EntryId, Vec<Interval<A>>)>,
     /// Each `allow` of a part of the target, and of which.
     allows: Vec<(&'a Policy, Vec<Interval<A>>)>,
 }
@@ -143,10 +182,11 @@ impl<'a, A: Family> Judgement<'a, A> {
         drop: &'a Policy,
         allows: &[&'a Policy],
         target: &'a Target<'a, A>,
-        parts: Vec<(usize, Vec<Interval<A>>)>,
+        parts: Vec<(EntryId, Vec<Interval<A>>)>,
+        derivation: &Derivation,
     ) -> Self {
         let allows = allows.iter().filter_map(|allow| {
-            let region = self::parts(A::destinations(allow), target.network);
+            let region = all_parts(allow, target, derivation);
             let region = merge(region.into_iter().flat_map(|(_, part)| part).collect());
             (!region.is_empty()).then_some((*allow, region))
         });
@@ -159,7 +199,7 @@ impl<'a, A: Family> Judgement<'a, A> {
     }
 
     fn cuts(&self) -> Vec<Cut> {
-        let mut extents: BTreeMap<(usize, Network<A>), Extent> = BTreeMap::new();
+        let mut extents: BTreeMap<(EntryId, Network<A>), Extent> = BTreeMap::new();
         let mut regions = BTreeMap::new();
         for on in &self.target.on {
             let Some(reach) = Reach::new(self.drop.scope(), *on) else {
@@ -195,7 +235,7 @@ impl<'a, A: Family> Judgement<'a, A> {
     }
 
     /// The widest network that these of the `allow`s leave of each entry.
-    fn left(&self, covering: &[bool]) -> Vec<(usize, Network<A>)> {
+    fn left(&self, covering: &[bool]) -> Vec<(EntryId, Network<A>)> {
         let allows = self.allows.iter().zip(covering);
         let saved = allows.filter(|(_, covers)| **covers);
         let saved = merge(saved.flat_map(|((_, region), _)| region).copied().collect());
@@ -203,7 +243,7 @@ impl<'a, A: Family> Judgement<'a, A> {
             let left = parts.iter().flat_map(|part| subtract(*part, &saved));
             let network = if self.target.what == What::Internet {
                 let wide = is_wide(left);
-                wide.then(|| A::destinations(self.drop).entries()[*entry].network())
+                wide.then(|| entry.written::<A>(self.drop)).flatten()
             } else {
                 let networks = left.flat_map(Interval::networks);
                 networks.min_by_key(|network| network.length())
@@ -213,13 +253,7 @@ impl<'a, A: Family> Judgement<'a, A> {
         each.collect()
     }
 
-    fn cut(&self, rank: usize, (index, network): (usize, Network<A>), extent: Extent) -> Cut {
-        let destinations = A::destinations(self.drop);
-        let entry = &destinations.entries()[index];
-        let own = destinations
-            .holes()
-            .iter()
-            .filter(|hole| hole.entry == index);
+    fn cut(&self, rank: usize, (entry, network): (EntryId, Network<A>), extent: Extent) -> Cut {
         let touches = |region: &[Interval<A>]| {
             let mut region = region.iter();
             region.any(|part| overlap(*part, network.interval()).is_some())
@@ -227,20 +261,20 @@ impl<'a, A: Family> Judgement<'a, A> {
         let narrower = self.allows.iter().find(|(_, region)| touches(region));
         Cut {
             what: self.target.what,
-            target: text(self.target.network),
+            target: match entry {
+                EntryId::Written(_) => text(self.target.network),
+                EntryId::Derived { address, .. } => address.to_string(),
+            },
             network: text(network),
             on: extent.on,
             services: extent.services,
-            entry: Written {
-                file: self.drop.file_of(entry).to_owned(),
-                line: entry.line(),
-                network: text(entry.network()),
-                destination: A::destination(entry.network().interval()),
-                except: own.map(|hole| text(hole.network)).collect(),
-                is_cidr: !entry.is_in_list() && !entry.is_part_of_range(),
-                in_list: entry.is_in_list(),
-                inside: self.target.network.contains_network(entry.network()),
+            entry: match entry {
+                EntryId::Written(index) => Written::new(self.drop, index, self.target.network),
+                EntryId::Derived { entry, address, .. } => {
+                    Written::new(self.drop, entry, Network::around(address, 32))
+                }
             },
+            derived: entry.derived(self.drop),
             narrower: narrower.map(|(allow, _)| allow.place().clone()),
             rank,
         }

@@ -7,6 +7,7 @@
 //! refused by day.
 
 mod cut;
+mod derived;
 mod reach;
 mod region;
 mod target;
@@ -15,6 +16,7 @@ mod words;
 use std::net::IpAddr;
 
 use crate::{
+    address::Derivation,
     lists::OwnNetwork,
     policy::{Action, Diagnostics, Policy, Rest, Risk, Texts},
 };
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub dhcp: Vec<IpAddr>,
     /// Networks that those interfaces are in.
     pub networks: Vec<OwnNetwork>,
+    /// Which IPv6 addresses carry IPv4 addresses.
+    pub derivation: Derivation,
 }
 
 /// An interface that the filter is attached to.

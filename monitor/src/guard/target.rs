@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Gateway;
 use crate::{
-    address::{Address, Destination, Interval, Network},
+    address::{Address, Derivation, Destination, Embedding, Interval, Network},
     policy::{Destinations, Device, Policy, Ports, Risk, Service},
 };
 
@@ -68,6 +68,8 @@ pub(super) trait Family: Address {
     fn destinations(policy: &Policy) -> &Destinations<Self>;
     fn sender(device: &Device) -> Option<Network<Self>>;
     fn destination(interval: Interval<Self>) -> Destination;
+    /// The IPv4 addresses that an address carries, and how.
+    fn carried(address: Self, derivation: &Derivation) -> Vec<(Embedding, Ipv4Addr)>;
 }
 
 impl Family for Ipv4Addr {
@@ -111,6 +113,10 @@ impl Family for Ipv4Addr {
     fn destination(interval: Interval<Self>) -> Destination {
         Destination::Ipv4(interval)
     }
+
+    fn carried(_: Self, _: &Derivation) -> Vec<(Embedding, Ipv4Addr)> {
+        Vec::new()
+    }
 }
 
 impl Family for Ipv6Addr {
@@ -148,6 +154,12 @@ impl Family for Ipv6Addr {
 
     fn destination(interval: Interval<Self>) -> Destination {
         Destination::Ipv6(interval)
+    }
+
+    fn carried(address: Self, derivation: &Derivation) -> Vec<(Embedding, Ipv4Addr)> {
+        let each = derivation.embeddings().iter();
+        each.filter_map(|by| Some((*by, by.extract(address)?)))
+            .collect()
     }
 }
 

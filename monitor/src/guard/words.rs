@@ -93,6 +93,14 @@ fn holds(outer: Destination, inner: Destination) -> bool {
 }
 
 fn describe(cut: &Cut) -> String {
+    let what = describe_target(cut);
+    match cut.derived {
+        Some(derived) => format!("{what} ({derived})"),
+        None => what,
+    }
+}
+
+fn describe_target(cut: &Cut) -> String {
     let network = &cut.network;
     let names: Vec<&str> = cut.on.iter().map(String::as_str).collect();
     let on = if names.is_empty() {
@@ -143,7 +151,7 @@ fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
 /// What to write so that the first of `cuts`, and those like it, are none.
 fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
     let Cut { what, entry, .. } = cuts[0];
-    match what {
+    let mend = match what {
         What::Internet => {
             "write longer prefixes, or make the policy `action: count`, which only counts"
                 .to_owned()
@@ -158,6 +166,10 @@ fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
         | What::Private
         | What::Shared
         | What::UniqueLocal => leave_out(policy, cuts, entry),
+    };
+    match cuts[0].derived {
+        Some(_) => format!("{mend}; or write `derive: none` in `{}`", policy.name()),
+        None => mend,
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) fn policy(
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
+        derives: typed.derives,
         changed: None,
         accepted: typed.accepted.into_iter().collect(),
     })?;

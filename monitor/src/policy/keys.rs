@@ -79,6 +79,7 @@ pub(super) const POLICY: Keys = Keys {
         "schedule",
         "expires",
         "enabled",
+        "derive",
         "accept_risk",
         "reason",
     ],

@@ -6,6 +6,7 @@
 
 mod builder;
 mod conditions;
+mod derive;
 mod device_text;
 mod devices;
 mod diagnostic;

@@ -17,7 +17,7 @@ use super::{
     schedule::{Moment, Outside, Rest, Schedule},
     scope::Scope,
 };
-use crate::address::{Address, Network};
+use crate::address::{Address, Derivation, DerivedFrom, Network};
 
 /// One policy: at least one destination, its exceptions inside its destinations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,7 @@ pub struct Policy {
     pub(super) files: Vec<Arc<Path>>,
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
+    pub(super) derives: bool,
     pub(super) changed: Option<Override>,
     /// Of its file first, then of an overlay.
     pub(super) accepted: Vec<Acceptance>,
@@ -314,10 +315,18 @@ impl Policy {
         &self.ipv6
     }
 
-    /// The longest prefix that covers `address`, where one does.
+    /// Whether its IPv4 destinations also hold the IPv6 addresses that carry
+    /// them: not with `derive: none`.
     #[must_use]
-    pub fn longest_match(&self, address: IpAddr) -> Option<LongestMatch> {
-        self.longest_of(&self.ipv4, &self.ipv6, address)
+    pub fn derives(&self) -> bool {
+        self.derives
+    }
+
+    /// The longest prefix that covers `address`, where one does; written, or
+    /// derived as `derivation` says.
+    #[must_use]
+    pub fn longest_match(&self, address: IpAddr, derivation: &Derivation) -> Option<LongestMatch> {
+        self.longest_of(&self.ipv4, &self.ipv6, address, derivation)
     }
 
     /// What an overlay changed of it.
@@ -347,8 +356,8 @@ impl Policy {
 
     /// What would cover `address`, had an overlay made no exceptions.
     #[must_use]
-    pub fn left_out(&self, address: IpAddr) -> Option<LongestMatch> {
-        self.changed.as_ref()?.left_out(address, self)
+    pub fn left_out(&self, address: IpAddr, derivation: &Derivation) -> Option<LongestMatch> {
+        self.changed.as_ref()?.left_out(address, self, derivation)
     }
 
     pub(super) fn longest_of(
@@ -356,11 +365,44 @@ impl Policy {
         ipv4: &Destinations<Ipv4Addr>,
         ipv6: &Destinations<Ipv6Addr>,
         address: IpAddr,
+        derivation: &Derivation,
     ) -> Option<LongestMatch> {
-        match address {
-            IpAddr::V4(address) => ipv4.longest_match(address).map(|entry| self.show(entry)),
-            IpAddr::V6(address) => ipv6.longest_match(address).map(|entry| self.show(entry)),
-        }
+        let address = match address {
+            IpAddr::V4(address) => {
+                return ipv4.longest_match(address).map(|entry| self.show(entry));
+            }
+            IpAddr::V6(address) => address,
+        };
+        let written = ipv6.longest_match(address).map(|entry| self.show(entry));
+        let derived = self.derived_of(ipv4, address, derivation);
+        // Among equals the written one.
+        derived
+            .chain(written)
+            .max_by_key(|found| (found.length, found.derived.is_none()))
+    }
+
+    /// The longest match of the IPv4 address that `address` carries, for each
+    /// way in which it can carry one.
+    fn derived_of(
+        &self,
+        ipv4: &Destinations<Ipv4Addr>,
+        address: Ipv6Addr,
+        derivation: &Derivation,
+    ) -> impl Iterator<Item = LongestMatch> {
+        let embeddings = derivation.embeddings().iter().filter(|_| self.derives);
+        embeddings.filter_map(move |by| {
+            let entry = ipv4.longest_match(by.extract(address)?)?;
+            let network = by.network_like(entry.network, address);
+            Some(LongestMatch {
+                length: network.length(),
+                prefix: network.to_string(),
+                derived: Some(DerivedFrom {
+                    from: entry.network,
+                    by: *by,
+                }),
+                ..self.show(entry)
+            })
+        })
     }
 
     fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
@@ -371,6 +413,7 @@ impl Policy {
             source: entry
                 .line()
                 .map_or_else(|| file.to_string(), |line| format!("{file}:{line}")),
+            derived: None,
         }
     }
 }
@@ -384,6 +427,8 @@ pub struct LongestMatch {
     pub prefix: String,
     /// `file:line` where it is written; `file` alone where that has no lines.
     pub source: String,
+    /// The IPv4 network that the prefix is derived from, where it is not written.
+    pub derived: Option<DerivedFrom>,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     model::{Destinations, Entry, Hole, LongestMatch, Policy},
     source::SourceOverride,
 };
-use crate::address::{Address, Destination, Interval, Network};
+use crate::address::{Address, Derivation, Destination, Interval, Network};
 
 /// What an overlay changed of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,8 +87,13 @@ impl Override {
     }
 
     /// What would cover `address`, had this override no exceptions.
-    pub(super) fn left_out(&self, address: IpAddr, policy: &Policy) -> Option<LongestMatch> {
-        policy.longest_of(&self.ipv4, &self.ipv6, address)
+    pub(super) fn left_out(
+        &self,
+        address: IpAddr,
+        policy: &Policy,
+        derivation: &Derivation,
+    ) -> Option<LongestMatch> {
+        policy.longest_of(&self.ipv4, &self.ipv6, address, derivation)
     }
 }
 

@@ -252,6 +252,7 @@ impl RuntimeChange {
             files: vec![Arc::clone(file)],
             ipv4,
             ipv6,
+            derives: true,
             changed: None,
             accepted: Vec::new(),
         })

@@ -13,6 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 use monitor::{
+    address::Derivation,
     compile::{Compiled, compile_files},
     guard::{Gateway, LanInterface},
     policy::{Files, Moment, RuntimeOverlay},
@@ -52,6 +53,7 @@ fn gateway() -> Gateway {
             .to_vec(),
         dhcp: vec!["198.51.100.67".parse().unwrap()],
         networks: Vec::new(),
+        derivation: Derivation::default(),
     }
 }
 

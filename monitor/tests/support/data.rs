@@ -103,6 +103,7 @@ pub(crate) fn cn_policy(folder: &Path, action: Action) -> Policy {
         lines.map(entry).collect::<Vec<_>>()
     });
     Policy {
+        derive: Some(&[]),
         name: "cn".to_owned(),
         action,
         entries: entries.collect(),

@@ -8,7 +8,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 
 use super::{
     packets::{self, Builder, EXTENSIONS, Fragment, TPIDS, Transport},
-    reference::{Block, Change, Entry, Policy, address, number, width},
+    reference::{Block, Change, Entry, Policy, address, nat64_octets, number, width},
     scope::{Device, Scope, Service},
 };
 
@@ -41,6 +41,10 @@ pub(crate) struct Size {
 /// and between policies.
 pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
     let mut blocks = Vec::new();
+    // Each IPv4 entry takes 256 prefixes behind the last four.
+    let few = size.policies * size.entries <= 64;
+    let sets = if few { &NAT64[..] } else { &NAT64[..3] };
+    let own = sets.choose(random).copied().unwrap();
     (0..size.policies)
         .map(|index| Policy {
             name: format!("policy-{index:02}"),
@@ -55,10 +59,22 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
             } else {
                 Scope::default()
             },
+            derive: random.random_bool(0.8).then_some(own),
             change: Change::default(),
         })
         .collect()
 }
+
+/// NAT64 prefixes that a network may have.
+const NAT64: [&[&str]; 7] = [
+    &[],
+    &["3fff:96::/96"],
+    &["3fff:32::/32", "3fff:32:96::/96"],
+    &["3fff:40:4000::/40"],
+    &["3fff:48:48::/48"],
+    &["3fff:56:56:5600::/56"],
+    &["3fff:64:64:64::/64"],
+];
 
 /// What an overlay and commands change of a third of the policies.
 pub(crate) fn change(random: &mut StdRng, policies: &mut [Policy]) {
@@ -192,6 +208,9 @@ fn related_block(random: &mut StdRng, blocks: &[Block]) -> Block {
 /// family or all of it seldom: under an `allow` of that size nothing else shows.
 fn any_block(random: &mut StdRng) -> Block {
     let ipv4 = random.random_bool(0.5);
+    if !ipv4 && random.random_bool(0.1) {
+        return block_of_carriers(random);
+    }
     let lengths: &[u32] = if ipv4 {
         &[8, 15, 16, 17, 23, 24, 25, 31, 32]
     } else {
@@ -205,6 +224,32 @@ fn any_block(random: &mut StdRng) -> Block {
         random.random_range(8..=if ipv4 { 32 } else { 128 })
     };
     block_of(address(ipv4, random.random()), length)
+}
+
+/// An IPv6 block around or inside the addresses that carry IPv4 addresses.
+fn block_of_carriers(random: &mut StdRng) -> Block {
+    let known = ["64:ff9b::/96", "::ffff:0:0/96", "2002::/16"].into_iter();
+    let all: Vec<&str> = known.chain(NAT64.into_iter().flatten().copied()).collect();
+    let prefix: Block = all.choose(random).unwrap().parse().unwrap();
+    let length = (prefix.length + random.random_range(0..40)).saturating_sub(8);
+    block_of(address_inside(random, prefix), length.clamp(16, 128))
+}
+
+/// An IPv6 address that carries `ipv4`, its other bits random.
+fn carrier(random: &mut StdRng, ipv4: std::net::IpAddr, own: &[&str]) -> std::net::IpAddr {
+    let known = ["64:ff9b::/96", "::ffff:0:0/96", "2002::/16"];
+    let all: Vec<&str> = known.iter().chain(own).copied().collect();
+    let prefix: Block = all.choose(random).unwrap().parse().unwrap();
+    let at = match prefix.length {
+        16 => [2, 3, 4, 5],
+        length => nat64_octets(length),
+    };
+    let mut octets = number(address_inside(random, prefix)).to_be_bytes();
+    let carried = u32::try_from(number(ipv4)).unwrap().to_be_bytes();
+    for (octet, value) in at.into_iter().zip(carried) {
+        octets[octet] = value;
+    }
+    address(false, u128::from_be_bytes(octets))
 }
 
 /// A longer prefix inside `outer`, which must not be full length.
@@ -260,6 +305,9 @@ pub(crate) fn to_yaml(policies: &[Policy]) -> String {
             writeln!(yaml, "      - {{cidr: \"{block}\", except: [{except}]}}").unwrap();
         }
         let scope = &policy.scope;
+        if policy.derive.is_none() {
+            yaml.push_str("    derive: none\n");
+        }
         write_sequence(&mut yaml, "devices", &scope.devices);
         write_sequence(&mut yaml, "except_devices", &scope.except_devices);
         write_sequence(&mut yaml, "interfaces", &scope.interfaces);
@@ -309,6 +357,15 @@ fn write_sequence(yaml: &mut String, key: &str, items: &[impl ToString]) {
 
 /// An address that is likely to be on one side or the other of an edge.
 pub(crate) fn destination(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
+    let near = near_an_edge(random, policies);
+    let own = policies.iter().find_map(|policy| policy.derive);
+    if near.is_ipv4() && random.random_bool(0.4) {
+        return carrier(random, near, own.unwrap_or_default());
+    }
+    near
+}
+
+fn near_an_edge(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
     let entries = policies.iter().flat_map(|policy| &policy.entries);
     let excepted = policies.iter().flat_map(|policy| &policy.change.except);
     let blocks: Vec<Block> = entries

@@ -7,6 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use monitor::{
+    address::{Derivation, Destination, Embedding},
     compile::{Ruleset, compile},
     datapath::{FrameOutcome, Sandbox, SandboxCounters},
     explain::{Decision, explain},
@@ -30,6 +31,7 @@ pub(crate) struct Pair {
     policies: Vec<Policy>,
     /// What `explain` is given.
     read: Vec<monitor::policy::Policy>,
+    derivation: Derivation,
     ruleset: Ruleset,
     sandbox: Sandbox,
     model: Model,
@@ -43,13 +45,16 @@ impl Pair {
         let pauses = pauses(&policies, &loaded.devices);
         let warnings = pauses.put_on(&mut read, &Moment::given(Timestamp::UNIX_EPOCH));
         assert_eq!(warnings, Diagnostics::default());
-        let ruleset = compile(&read).unwrap();
+        let own = policies.iter().find_map(|policy| policy.derive);
+        let derivation = derivation(own.unwrap_or_default());
+        let ruleset = compile(&read, &derivation).unwrap();
         let sandbox =
             Sandbox::new(&ruleset, INTERFACE).expect("load the program (this test needs root)");
         Self {
             model: Model::new(policies.clone()),
             policies,
             read,
+            derivation,
             ruleset,
             sandbox,
         }
@@ -109,7 +114,7 @@ impl Pair {
                 service: packet.service.and_then(service).filter(|_| has(3)),
             };
             let whole = known == 15 && asked.service.is_some();
-            let answer = explain(&self.read, packet.destination, &asked);
+            let answer = explain(&self.read, &self.derivation, packet.destination, &asked);
             let certain = answer
                 .matches
                 .iter()
@@ -235,7 +240,23 @@ fn service((protocol, port): (u8, u16)) -> Option<Service> {
 
 /// The ruleset of a policy file's text, which must be valid.
 pub(crate) fn compiled(yaml: &str) -> Ruleset {
-    compile(&read(yaml, None).policies).unwrap()
+    compiled_with(yaml, &Derivation::default())
+}
+
+/// The same, in a network with these ways to carry an IPv4 address.
+pub(crate) fn compiled_with(yaml: &str, derivation: &Derivation) -> Ruleset {
+    compile(&read(yaml, None).policies, derivation).unwrap()
+}
+
+/// The derivation of a network with these NAT64 prefixes.
+pub(crate) fn derivation(own: &[&str]) -> Derivation {
+    let own = own.iter().map(|text| {
+        let Destination::Ipv6(interval) = text.parse().unwrap() else {
+            panic!("{text}");
+        };
+        Embedding::nat64(interval.networks()[0]).unwrap()
+    });
+    Derivation::with(own)
 }
 
 /// What commands would ask for, so that the policies are paused as their

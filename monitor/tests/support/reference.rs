@@ -29,6 +29,8 @@ pub(crate) struct Policy {
     pub(crate) action: Action,
     pub(crate) entries: Vec<Entry>,
     pub(crate) scope: Scope,
+    /// NAT64 prefixes of the network; `None` where the policy says `derive: none`.
+    pub(crate) derive: Option<&'static [&'static str]>,
     pub(crate) change: Change,
 }
 
@@ -155,13 +157,18 @@ impl Policy {
             action,
             entries: blocks.iter().map(entry).collect(),
             scope: Scope::default(),
+            derive: Some(&[]),
             change: Change::default(),
         }
     }
 
     fn matches(&self, packet: &Packet, interface: &str) -> bool {
-        let destination = packet.destination;
-        let named = self.entries.iter().any(|entry| entry.contains(destination));
+        let named = readings(packet.destination, self.derive)
+            .into_iter()
+            .any(|address| {
+                let mut entries = self.entries.iter();
+                entries.any(|entry| entry.contains(address)) && !self.change.excepts(address)
+            });
         let any_service = packet.unreadable && self.action() == Action::Drop;
         named
             && self.scope.holds(packet, interface, any_service)
@@ -184,12 +191,53 @@ impl Policy {
 
 impl Change {
     fn stops(&self, packet: &Packet, interface: &str) -> bool {
-        let excepted = |block: &Block| block.contains(packet.destination);
         let paused = self.paused.as_ref().is_some_and(|devices| {
             let mut each = devices.iter();
             devices.is_empty() || each.any(|device| device.holds(packet, interface))
         });
-        self.disabled || paused || self.except.iter().any(excepted)
+        self.disabled || paused
+    }
+
+    fn excepts(&self, address: IpAddr) -> bool {
+        self.except.iter().any(|block| block.contains(address))
+    }
+}
+
+/// The address itself, and each IPv4 address that it carries, read octet by
+/// octet from the pictures in RFC 6052, RFC 3056 and RFC 4291.
+fn readings(destination: IpAddr, derive: Option<&[&str]>) -> Vec<IpAddr> {
+    let mut all = vec![destination];
+    let (IpAddr::V6(ipv6), Some(own)) = (destination, derive) else {
+        return all;
+    };
+    let octets = ipv6.octets();
+    let read = |at: [usize; 4]| IpAddr::from(at.map(|octet| octets[octet]));
+    if octets[..2] == [0x20, 0x02] {
+        all.push(read([2, 3, 4, 5]));
+    }
+    if octets[..12] == [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff] {
+        all.push(read([12, 13, 14, 15]));
+    }
+    for text in own.iter().chain(&["64:ff9b::/96"]) {
+        let prefix: Block = text.parse().unwrap();
+        if prefix.contains(destination) {
+            all.push(read(nat64_octets(prefix.length)));
+        }
+    }
+    all
+}
+
+/// Which octets of an address carry the IPv4 address behind a prefix of this
+/// length: never octet 8.
+pub(crate) fn nat64_octets(length: u32) -> [usize; 4] {
+    match length {
+        32 => [4, 5, 6, 7],
+        40 => [5, 6, 7, 9],
+        48 => [6, 7, 9, 10],
+        56 => [7, 9, 10, 11],
+        64 => [9, 10, 11, 12],
+        96 => [12, 13, 14, 15],
+        _ => panic!("/{length} is no NAT64 prefix"),
     }
 }
 

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Core, Current, lock};
 use crate::{
+    address::Derivation,
     clock,
     compile::{Ruleset, compile},
     control::{ChangeRequest, Changed, StandingChange},
@@ -98,7 +99,7 @@ impl Core {
             }
             let change = current.change(request, &moment)?;
             let overlay = current.overlay_with(&change, request.undo)?;
-            let planned = plan(&current.policies, overlay, &moment)?;
+            let planned = plan(&current.policies, overlay, &moment, &gateway.derivation)?;
             refuse_lock_out(&current.policies, &planned.policies, &gateway)?;
             (change, current.runtime.clone(), planned)
         };
@@ -275,11 +276,13 @@ fn plan(
     policies: &[Policy],
     overlay: RuntimeOverlay,
     moment: &Moment,
+    derivation: &Derivation,
 ) -> Result<Planned, ChangeError> {
     let mut policies = policies.to_vec();
     // Pauses without a policy were told of when the policies were loaded.
     let _ = overlay.put_on(&mut policies, moment);
-    let ruleset = compile(&policies).map_err(|errors| ChangeError::Limits(messages(&errors)))?;
+    let ruleset =
+        compile(&policies, derivation).map_err(|errors| ChangeError::Limits(messages(&errors)))?;
     Ok(Planned {
         overlay,
         policies,

@@ -9,6 +9,7 @@ use super::{
     lock, now, request,
 };
 use crate::{
+    address::Derivation,
     clock,
     compile::{Ruleset, compile},
     config::Settings,
@@ -215,7 +216,7 @@ impl Core {
             let told = current.go_back(not_confirmed(deadline));
             let _ = current.pass_to(&moment);
             self.keep_edges(&current, &moment);
-            (told, current.compiled()?)
+            (told, current.compiled(&self.settings.derivation)?)
         };
         self.put_back(filter, ruleset)?;
         let feeds = lock(&self.current).feeds.clone();
@@ -292,11 +293,13 @@ impl Current {
     }
 
     /// The policies in force as they are now; `None`: nobody knows them.
-    fn compiled(&self) -> Result<Option<Ruleset>, LoadError> {
+    fn compiled(&self, derivation: &Derivation) -> Result<Option<Ruleset>, LoadError> {
         if self.ruleset.is_none() {
             return Ok(None);
         }
         let errors = |errors: Diagnostics| LoadError::Policies(errors.render_some());
-        compile(&self.policies).map(Some).map_err(errors)
+        compile(&self.policies, derivation)
+            .map(Some)
+            .map_err(errors)
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         self, Answer, Attempt, Candidate, DiskAndFeeds, Entry, Fetched, Fetcher, Good, Limits,
         Outcome, Own, Store, WithUpdate, judge, labels, shown,
     },
+    guard::Gateway,
     lists::{FeedUrl, Reserved, Sha256},
     policy::{Feed, Files},
     snapshot::FeedSnapshot,
@@ -299,7 +300,10 @@ impl Core {
             url: &feed.url,
             content: update,
         };
-        let gateway = self.settings.gateway().unwrap_or_default();
+        let gateway = self.settings.gateway().unwrap_or_else(|_| Gateway {
+            derivation: self.settings.derivation.clone(),
+            ..Gateway::default()
+        });
         let paths = &self.settings.policies;
         let runtime = lock(&self.current).runtime.clone();
         let moment = clock::now();

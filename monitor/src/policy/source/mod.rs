@@ -50,6 +50,8 @@ pub(super) struct SourcePolicy {
     pub(super) observed: Option<Observed>,
     pub(super) references: Vec<String>,
     pub(super) enabled: bool,
+    /// Whether IPv6 prefixes are derived from its IPv4 destinations.
+    pub(super) derives: bool,
     pub(super) accepted: Option<Acceptance>,
     pub(super) scope: SourceScope,
     pub(super) schedule: Option<Schedule>,

@@ -29,6 +29,7 @@ impl Reader<'_> {
         let observed = self.observed(node);
         let references = self.references(node);
         let enabled = self.enabled(node);
+        let derives = self.derives(node);
         let accepted = self.accepted(node);
         let scope = self.scope(node);
         let mut times_valid = true;
@@ -42,6 +43,7 @@ impl Reader<'_> {
             observed,
             references,
             enabled,
+            derives,
             accepted,
             scope,
             schedule,
@@ -151,6 +153,19 @@ impl Reader<'_> {
         get(policy, "enabled").is_none_or(|node| self.truth(&node))
     }
 
+    /// `derive: none` is its only value; without the key, prefixes are derived.
+    fn derives(&mut self, policy: &Node<'_>) -> bool {
+        let Some(node) = get(policy, "derive") else {
+            return true;
+        };
+        let text = self.text(&node, "`derive`", DERIVE);
+        if let Some(other) = text.filter(|text| text != "none") {
+            let message = format!("`derive` is `none` or absent; here it is `{other}`");
+            self.error(node.span, message, DERIVE);
+        }
+        false
+    }
+
     /// In a policy, a reason is one for accepting a risk.
     fn accepted(&mut self, policy: &Node<'_>) -> Option<Acceptance> {
         self.optional_text(policy, "reason");
@@ -212,6 +227,8 @@ impl Reader<'_> {
 
 const ACTIONS: &str =
     "write `count` to see, `drop` to block, or `allow` to exempt from this filter";
+
+const DERIVE: &str = "write `derive: none`, so that IPv4 destinations hold no NAT64, 6to4 and IPv4-mapped addresses, or remove the key";
 
 /// What other filters call the actions, and their own names.
 const WORDS: [(&str, &str); 17] = [

@@ -1,0 +1,219 @@
+//! IPv4 destinations → the IPv6 prefixes that carry them.
+//!
+//! The IPv4 prefixes are swept first, and their neighbours with equal match sets
+//! are joined. Each way to carry an IPv4 address then maps the joined prefixes
+//! into its own prefix. Where written IPv6 destinations overlap that prefix,
+//! both are swept together instead, because a match set names all policies of
+//! an address.
+
+use std::{
+    borrow::Cow,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    Prefix,
+    join::join,
+    sweep::{Limit, MatchSets, sweep},
+};
+use crate::{
+    address::{Derivation, Embedding, Network},
+    policy::{Destinations, Entry, Policy},
+};
+
+/// The most derived prefixes of a ruleset: 100 MB while it is compiled.
+pub(super) const MAX_DERIVED: usize = 1 << 22;
+
+/// How many prefixes of a ruleset are derived in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DerivedPrefixes {
+    /// How an address carries an IPv4 address.
+    pub by: Embedding,
+    /// How many of the ruleset's IPv6 prefixes that are.
+    pub prefixes: usize,
+}
+
+/// The IPv6 prefixes of a ruleset, sorted, and which of them are derived.
+pub(super) struct Ipv6 {
+    pub(super) prefixes: Vec<Prefix<Ipv6Addr>>,
+    pub(super) derived: Vec<DerivedPrefixes>,
+}
+
+/// Compiles the IPv6 prefixes of `policies`, whose IPv4 prefixes are `ipv4`.
+pub(super) fn ipv6(
+    policies: &[&Policy],
+    ipv4: &[Prefix<Ipv4Addr>],
+    derivation: &Derivation,
+    sets: &mut MatchSets,
+) -> Result<Ipv6, Limit> {
+    let source = source(policies, ipv4, sets)?;
+    let embeddings = match source[..] {
+        [] => &[],
+        [_, ..] => derivation.embeddings(),
+    };
+    let written = written(policies);
+    let (shared, alone): (Vec<Embedding>, Vec<_>) = embeddings
+        .iter()
+        .partition(|one| is_shared(**one, embeddings, &written));
+    refuse_too_many(policies, &source, (&shared, &alone), derivation)?;
+    let together: Vec<_> = policies
+        .iter()
+        .map(|policy| with_derived(policy, &shared))
+        .collect();
+    let mut prefixes = sweep(policies, |index| &together[index], sets)?;
+    for by in &alone {
+        let each = source.iter().flat_map(|prefix| images(*by, *prefix));
+        prefixes.extend(each);
+    }
+    // Mostly sorted runs, one after the other: a stable sort merges those.
+    prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
+    let derived = count(embeddings, &prefixes, &written);
+    Ok(Ipv6 { prefixes, derived })
+}
+
+/// The joined IPv4 prefixes of the policies that derive.
+fn source(
+    policies: &[&Policy],
+    ipv4: &[Prefix<Ipv4Addr>],
+    sets: &mut MatchSets,
+) -> Result<Vec<Prefix<Ipv4Addr>>, Limit> {
+    let has_ipv4 = |policy: &&&Policy| !policy.ipv4().entries().is_empty();
+    if policies
+        .iter()
+        .filter(has_ipv4)
+        .all(|policy| policy.derives())
+    {
+        return Ok(join(ipv4));
+    }
+    let none = Destinations::default();
+    let swept = sweep(
+        policies,
+        |index| match policies[index] {
+            policy if policy.derives() => policy.ipv4(),
+            _ => &none,
+        },
+        sets,
+    )?;
+    Ok(join(&swept))
+}
+
+/// The written IPv6 networks and their exceptions, sorted.
+fn written(policies: &[&Policy]) -> Vec<Network<Ipv6Addr>> {
+    let each = policies.iter().map(|policy| policy.ipv6());
+    let mut written: Vec<_> = each
+        .flat_map(|all| {
+            let entries = all.entries().iter().map(Entry::network);
+            entries.chain(all.holes().iter().map(|hole| hole.network))
+        })
+        .collect();
+    written.sort_unstable();
+    written.dedup();
+    written
+}
+
+/// Whether anything but what is derived by `one` lies in its prefix or around it.
+fn is_shared(one: Embedding, all: &[Embedding], written: &[Network<Ipv6Addr>]) -> bool {
+    let touches = |other: Network<Ipv6Addr>| {
+        one.prefix().contains_network(other) || other.contains_network(one.prefix())
+    };
+    let others = all.iter().filter(|other| **other != one);
+    others.map(|other| other.prefix()).any(touches) || written.iter().copied().any(touches)
+}
+
+fn refuse_too_many(
+    policies: &[&Policy],
+    source: &[Prefix<Ipv4Addr>],
+    (shared, alone): (&[Embedding], &[Embedding]),
+    derivation: &Derivation,
+) -> Result<(), Limit> {
+    let joined = |by: &Embedding| {
+        let each = source.iter().map(|prefix| by.images(prefix.length));
+        each.sum::<usize>()
+    };
+    let single = |policy: &Policy| of_policy(policy, shared);
+    let alone: usize = alone.iter().map(joined).sum();
+    let prefixes = alone + policies.iter().copied().map(single).sum::<usize>();
+    if prefixes <= MAX_DERIVED {
+        return Ok(());
+    }
+    let all = derivation.embeddings();
+    let most = (0..)
+        .zip(policies)
+        .max_by_key(|(_, policy)| of_policy(policy, all));
+    Err(Limit::Derived {
+        prefixes,
+        policies: most.map(|(index, _)| index).into_iter().collect(),
+    })
+}
+
+fn images(by: Embedding, prefix: Prefix<Ipv4Addr>) -> impl Iterator<Item = Prefix<Ipv6Addr>> {
+    let network = Network::around(prefix.address, prefix.length);
+    by.networks(network).map(move |network| Prefix {
+        address: network.address(),
+        length: network.length(),
+        match_set: prefix.match_set,
+    })
+}
+
+/// The IPv6 destinations of a policy with those that are derived in these ways.
+fn with_derived<'a>(policy: &'a Policy, by: &[Embedding]) -> Cow<'a, Destinations<Ipv6Addr>> {
+    if by.is_empty() || !policy.derives() || policy.ipv4().entries().is_empty() {
+        return Cow::Borrowed(policy.ipv6());
+    }
+    let mut all = policy.ipv6().clone();
+    for by in by {
+        all.derive(policy.ipv4(), *by);
+    }
+    Cow::Owned(all)
+}
+
+/// Of the sorted `prefixes`, those that lie in the prefix of each way and are
+/// not written, each under the longest such prefix.
+fn count(
+    embeddings: &[Embedding],
+    prefixes: &[Prefix<Ipv6Addr>],
+    written: &[Network<Ipv6Addr>],
+) -> Vec<DerivedPrefixes> {
+    let mut counted: Vec<DerivedPrefixes> = Vec::new();
+    // A prefix sorts before those that lie in it.
+    for by in embeddings.iter().rev() {
+        let outer = by.prefix();
+        let last = outer.interval().last();
+        let from = prefixes.partition_point(|prefix| {
+            (prefix.address, prefix.length) < (outer.address(), outer.length())
+        });
+        let inside = prefixes[from..]
+            .iter()
+            .take_while(|prefix| prefix.address <= last);
+        let derived = inside.filter(|prefix| {
+            let network = Network::around(prefix.address, prefix.length);
+            written.binary_search(&network).is_err()
+        });
+        let nested = counted
+            .iter()
+            .filter(|inner| outer.contains_network(inner.by.prefix()));
+        let nested: usize = nested.map(|inner| inner.prefixes).sum();
+        counted.push(DerivedPrefixes {
+            by: *by,
+            prefixes: derived.count() - nested,
+        });
+    }
+    counted.reverse();
+    counted
+}
+
+/// How many distinct prefixes `policy` gives to a ruleset by derivation.
+pub(super) fn of_policy(policy: &Policy, by: &[Embedding]) -> usize {
+    if by.is_empty() || !policy.derives() {
+        return 0;
+    }
+    let entries = policy.ipv4().entries().iter();
+    let mut networks: Vec<_> = entries.map(Entry::network).collect();
+    networks.sort_unstable();
+    networks.dedup();
+    let images = |by: &Embedding| {
+        let each = networks.iter().map(|network| by.images(network.length()));
+        each.sum::<usize>()
+    };
+    by.iter().map(images).sum()
+}

@@ -1,0 +1,39 @@
+//! IPv6 destinations from IPv4 destinations.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::model::{Destinations, Entry, Hole};
+use crate::address::Embedding;
+
+impl Destinations<Ipv6Addr> {
+    /// Adds what carries an address of `ipv4` as `by` says, exceptions included.
+    pub(crate) fn derive(&mut self, ipv4: &Destinations<Ipv4Addr>, by: Embedding) {
+        let mut holes = ipv4.holes.as_slice();
+        for (index, entry) in ipv4.entries.iter().enumerate() {
+            let own = holes.partition_point(|hole| hole.entry <= index);
+            let own = holes.split_off(..own).unwrap_or_default();
+            let is_whole = by.images(entry.network.length()) == 1;
+            for network in by.networks(entry.network) {
+                let position = self.entries.len();
+                let add = |network| Hole {
+                    entry: position,
+                    network,
+                };
+                for hole in own {
+                    if is_whole {
+                        self.holes.extend(by.networks(hole.network).map(add));
+                    } else {
+                        let same = by.network_like(hole.network, network.address());
+                        self.holes.push(add(same));
+                    }
+                }
+                self.entries.push(Entry {
+                    network,
+                    part_of_range: entry.part_of_range,
+                    line: entry.line,
+                    file: entry.file,
+                });
+            }
+        }
+    }
+}
