@@ -2,7 +2,7 @@
 //! command line.
 
 use std::{
-    fs, io,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -13,6 +13,7 @@ use crate::{
     datapath::{self, ModeChoice},
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
+    regular_file::{self, Purpose},
     snapshot::Mode,
 };
 
@@ -191,10 +192,11 @@ fn position(error: &serde_yaml::Error) -> String {
 impl Options {
     /// Reads a config file (YAML); paths in it are relative to its directory.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let text =
+            regular_file::read_text(path, Purpose::Config).map_err(|source| ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
         let mut options = Self::parse(&text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),
             source,

@@ -25,6 +25,7 @@ pub mod http;
 pub mod lists;
 pub mod metrics;
 pub mod policy;
+pub mod regular_file;
 pub mod replay;
 pub mod snapshot;
 pub mod state_dir;

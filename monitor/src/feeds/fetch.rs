@@ -1,7 +1,6 @@
 //! A URL → bytes, over HTTP, within limits. Blocks.
 
 use std::{
-    fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +13,10 @@ use ureq::{
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
 };
 
-use crate::lists::{FeedUrl, MAX_FEED_BYTES};
+use crate::{
+    lists::{FeedUrl, MAX_FEED_BYTES},
+    regular_file::{self, Purpose},
+};
 
 /// What one fetch may take.
 #[derive(Clone, Copy, Debug)]
@@ -280,10 +282,11 @@ impl Fetcher {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustError> {
-    let pem = fs::read(path).map_err(|source| TrustError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let pem =
+        regular_file::read(path, Purpose::Certificates).map_err(|source| TrustError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),

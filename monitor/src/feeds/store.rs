@@ -19,7 +19,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
-use crate::lists::{FeedUrl, Sha256};
+use crate::{
+    lists::{FeedUrl, Sha256},
+    regular_file::{self, Purpose},
+};
 
 /// The file that names the others.
 const META: &str = "meta.json";
@@ -145,7 +148,7 @@ impl Store {
     /// What is known of a feed; nothing where it was never fetched.
     pub fn entry(&self, url: &FeedUrl) -> Result<Entry, StoreError> {
         let path = self.directory_of(url).join(META);
-        let bytes = match fs::read(&path) {
+        let bytes = match regular_file::read(&path, Purpose::State) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Entry {
@@ -226,7 +229,7 @@ impl Store {
             return Err(damaged(directory.join(META), "it holds a wrong hash"));
         };
         let path = directory.join(sha256.to_string());
-        match fs::read(&path) {
+        match regular_file::read(&path, Purpose::Feed) {
             Ok(content) if Sha256::of(&content) == sha256 => Ok(content),
             Ok(_) => Err(damaged(path, "its hash is another")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {

@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{policy::MacAddress, state_dir::new_file};
+use crate::{
+    policy::MacAddress,
+    regular_file::{Purpose, RegularFile},
+    state_dir::new_file,
+};
 
 /// Begins every pseudonym.
 const PREFIX: &str = "device-";
@@ -115,7 +119,7 @@ impl DeviceKey {
         };
         let mut bytes = Vec::new();
         // One byte more than a key shows that a file is too long.
-        File::open(path)
+        RegularFile::open(path, Purpose::State)
             .and_then(|file| file.take(Self::LEN as u64 + 1).read_to_end(&mut bytes))
             .map_err(read)?;
         match bytes.try_into() {

@@ -18,9 +18,12 @@ use super::{
     place::Texts,
     source::{SourceFeed, SourceList},
 };
-use crate::lists::{
-    Format, Kind, List, OwnNetwork, Refused, Selection, is_database, read, read_database,
-    recognise, unpack,
+use crate::{
+    lists::{
+        Format, Kind, List, OwnNetwork, Refused, Selection, is_database, read, read_database,
+        recognise, unpack,
+    },
+    regular_file::{FileProblem, Purpose},
 };
 
 /// A list as a policy asked for it, and how much of it was used.
@@ -190,15 +193,21 @@ impl<'a> Lists<'a> {
         out: &mut Diagnostics,
     ) -> Option<Content> {
         let shown = path.display();
-        let bytes = match self.files.read(path) {
+        let bytes = match self.files.read(path, Purpose::List) {
             Ok(bytes) => unpack(bytes).map_err(|error| {
                 let message = format!("the list {shown}: {error}");
                 (message, "fetch the list again, or unpack it by hand")
             }),
-            Err(error) => Err((
-                format!("read the list {shown}: {error}"),
-                "a list's path is relative to the policy file that names it; mend the path or the file",
-            )),
+            Err(error) => {
+                let (why, fix) = match FileProblem::of(&error) {
+                    Some(problem) => (problem.why(), problem.fix()),
+                    None => (
+                        error.to_string(),
+                        "a list's path is relative to the policy file that names it; correct the path or the file",
+                    ),
+                };
+                Err((format!("read the list {shown}: {why}"), fix))
+            }
         };
         let content = bytes.and_then(|bytes| {
             if is_database(&bytes) {

@@ -23,6 +23,8 @@ pub use runtime::{
 pub use saved::{save, saved_path};
 pub use unfinished::{new_file, remove_unfinished};
 
+use crate::regular_file::{self, Purpose};
+
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
@@ -50,7 +52,7 @@ pub enum StateDirError {
 
 /// Text of a file; `None` where there is none.
 fn read(path: &Path) -> Result<Option<String>, StateDirError> {
-    match std::fs::read_to_string(path) {
+    match regular_file::read_text(path, Purpose::State) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StateDirError::Io {

@@ -14,6 +14,7 @@ use crate::{
     feeds::DiskAndFeeds,
     lists::FeedUrl,
     policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
+    regular_file::Purpose,
     state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
 };
 
@@ -129,8 +130,8 @@ struct KeptAndFeeds {
 }
 
 impl Files for KeptAndFeeds {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        Files::read(&self.kept, path)
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        Files::read(&self.kept, path, purpose)
     }
 
     fn is_directory(&self, path: &Path) -> bool {
