@@ -7,6 +7,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     clock::to_the_second,
     policy::{Action, Met, Packet, Policy, PolicyName},
+    printable,
 };
 
 /// The answer for one destination address.
@@ -203,7 +204,7 @@ fn matching(policy: &Policy, address: IpAddr, packet: &Packet) -> Option<(u8, Ma
 /// The command that made a policy, and those that paused it.
 fn by_command(policy: &Policy) -> Vec<Changed> {
     let made = policy.command().map(|command| Changed {
-        source: policy.place().file().display().to_string(),
+        source: crate::printable::path(policy.place().file()).to_string(),
         changes: match policy.expires() {
             Some(end) => format!("{command} until {}", to_the_second(end)),
             None => format!("{command} until it is undone"),
@@ -250,7 +251,7 @@ impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.changes, self.source)?;
         match &self.reason {
-            Some(reason) => write!(f, ": {reason}"),
+            Some(reason) => write!(f, ": {}", printable::value(reason)),
             None => Ok(()),
         }
     }
@@ -326,7 +327,7 @@ impl fmt::Display for Explanation {
                 until,
             } = resting;
             writeln!(f, "   resting  {policy}  {prefix}  {source}")?;
-            write!(f, "          {reason}")?;
+            write!(f, "          {}", printable::value(reason))?;
             match until {
                 Some(until) => writeln!(f, ", until {until}")?,
                 None => writeln!(f)?,

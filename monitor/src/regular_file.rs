@@ -180,10 +180,11 @@ impl RegularFile {
             return Err(FileProblem::not_regular(purpose, before.file_type()));
         }
         // The path may lead elsewhere by now: without O_NONBLOCK a FIFO would wait here.
-        let file = OpenOptions::new()
+        let mut options = OpenOptions::new();
+        options
             .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY)
-            .open(path)?;
+            .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY);
+        let file = self::open(&options, path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(FileProblem::not_regular(purpose, metadata.file_type()));
@@ -245,6 +246,40 @@ pub fn read_text(path: &Path, purpose: Purpose) -> io::Result<String> {
         let message = format!("it is not UTF-8 text (byte {offset})");
         io::Error::new(io::ErrorKind::InvalidData, message)
     })
+}
+
+/// Text of a file that the kernel makes up, below `/proc` or `/sys`.
+///
+/// # Errors
+///
+/// The system's answer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel's own files neither wait nor go on without an end"
+)]
+pub fn read_kernel_text(path: impl AsRef<Path>) -> io::Result<String> {
+    fs::read_to_string(path)
+}
+
+/// Opens a folder.
+///
+/// # Errors
+///
+/// The system's answer; `ENOTDIR` where it is something else.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC);
+    open(&options, path)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the flags keep the call from waiting"
+)]
+fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path)
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Capture {
         if path == Path::new("-") {
             return Self::new("standard input", Box::new(io::stdin()));
         }
-        let name = path.display().to_string();
+        let name = crate::printable::path(path).to_string();
         match RegularFile::open(path, Purpose::Capture) {
             Ok(file) => Self::new(&name, Box::new(file)),
             Err(source) => Err(CaptureError::new(name, Problem::Open(source))),

@@ -6,6 +6,7 @@ use super::{Common, ReachArgs, feed, print, print_json, table};
 use monitor::{
     clock::to_the_second,
     control::{DaemonStatus, Resting, Status},
+    printable,
     snapshot::{Count, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot, Snapshot, Verdicts},
     state_dir::Edge,
 };
@@ -71,7 +72,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
         let _ = writeln!(text, "policies   loaded, as the files are now");
     }
     for interface in waiting {
-        let _ = writeln!(text, "WAITING    {}", interface.why);
+        let _ = writeln!(text, "WAITING    {}", printable::block(&interface.why));
     }
     for change in changes {
         let _ = writeln!(text, "by command {change}");
@@ -91,7 +92,9 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, reload: Option<&Reload
         let _ = writeln!(
             text,
             "RISK       {} ({}): it stays in force, and a reload would be refused\n           {}",
-            risk.message, risk.source, risk.help
+            printable::value(&risk.message),
+            risk.source,
+            printable::value(&risk.help)
         );
     }
 }
@@ -130,7 +133,8 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
             let _ = writeln!(
                 text,
                 "undecided on {}: {} passed, because what was in force was not confirmed and there was nothing before it",
-                interface.name, interface.undecided.packets
+                printable::value(&interface.name),
+                interface.undecided.packets
             );
         }
         let reasons: Vec<_> = interface
@@ -143,7 +147,7 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
             let _ = writeln!(
                 text,
                 "unparsed on {}: {}",
-                interface.name,
+                printable::value(&interface.name),
                 reasons.join(", ")
             );
         }
@@ -157,7 +161,7 @@ fn interface_row(interface: &InterfaceSnapshot) -> [String; 8] {
         .map(|(_, count)| count.packets)
         .sum();
     [
-        interface.name.clone(),
+        printable::value(&interface.name).into_owned(),
         interface
             .mode
             .map_or("not attached", |mode| mode.name())

@@ -29,7 +29,10 @@ const WHO_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The control socket.
-    #[error("listen on socket {}: {source}; give another place with --socket", path.display())]
+    #[error(
+        "listen on socket {}: {source}; give another place with --socket",
+        crate::printable::path(path)
+    )]
     Socket {
         /// As given.
         path: PathBuf,
@@ -38,7 +41,8 @@ pub enum BindError {
     },
     /// What lies there is not ours to remove.
     #[error(
-        "listen on socket {}: something else than a socket is there; remove it, or give another place with --socket", path.display()
+        "listen on socket {}: something else than a socket is there; remove it, or give another place with --socket",
+        crate::printable::path(path)
     )]
     NotASocket {
         /// As given.
@@ -46,7 +50,8 @@ pub enum BindError {
     },
     /// Another daemon has it.
     #[error(
-        "{holder} listens on {} already; stop it, or give this one another --socket", path.display()
+        "{holder} listens on {} already; stop it, or give this one another --socket",
+        crate::printable::path(path)
     )]
     SocketInUse {
         /// As given.

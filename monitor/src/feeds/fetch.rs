@@ -120,7 +120,10 @@ pub enum FetchError {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// It cannot be read.
-    #[error("read the certificates to trust, {}: {source}", path.display())]
+    #[error(
+        "read the certificates to trust, {}: {source}",
+        crate::printable::path(path)
+    )]
     Read {
         /// As given.
         path: PathBuf,
@@ -128,7 +131,7 @@ pub enum TrustError {
         source: io::Error,
     },
     /// It holds none.
-    #[error("{} holds no certificate in PEM form", path.display())]
+    #[error("{} holds no certificate in PEM form", crate::printable::path(path))]
     None {
         /// As given.
         path: PathBuf,

@@ -117,7 +117,7 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file or directory.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}: {source}", crate::printable::path(path))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -127,7 +127,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// What is there is not what was written.
-    #[error("{} is damaged ({why}): it counts as never fetched", path.display())]
+    #[error(
+        "{} is damaged ({why}): it counts as never fetched",
+        crate::printable::path(path)
+    )]
     Damaged {
         /// Of the file.
         path: PathBuf,
@@ -266,7 +269,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        fs::File::open(directory)?.sync_all()
+        regular_file::open_folder(directory)?.sync_all()
     };
     write().map_err(|source| io_error("write", path, source))
 }

@@ -11,7 +11,7 @@ use axum::{
 use tokio::task::spawn_blocking;
 
 use super::{Health, Site, guard::guard, health, page};
-use crate::{metrics, snapshot::Snapshot};
+use crate::{metrics, printable, snapshot::Snapshot};
 
 /// All routes. `get` answers GET and HEAD, and refuses other methods.
 pub(super) fn routes(site: Site) -> Router {
@@ -29,7 +29,11 @@ struct Failure(String);
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.0 + "\n").into_response()
+        (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            printable::text(&self.0).into_owned() + "\n",
+        )
+            .into_response()
     }
 }
 
@@ -49,6 +53,7 @@ async fn healthz(State(site): State<Site>) -> Result<(StatusCode, String), Failu
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, [problems, notes].concat())
     };
+    let lines: Vec<_> = lines.iter().map(|line| printable::block(line)).collect();
     Ok((status, lines.join("\n") + "\n"))
 }
 

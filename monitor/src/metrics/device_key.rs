@@ -2,14 +2,13 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
     policy::MacAddress,
-    regular_file::{Purpose, RegularFile},
+    regular_file::{Purpose, RegularFile, open_folder},
     state_dir::new_file,
 };
 
@@ -27,7 +26,7 @@ pub struct DeviceKey([u8; DeviceKey::LEN]);
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceKeyError {
     /// The file is there and cannot be read.
-    #[error("read the device key {}", path.display())]
+    #[error("read the device key {}", crate::printable::path(path))]
     Read {
         /// Of the key.
         path: PathBuf,
@@ -37,7 +36,7 @@ pub enum DeviceKeyError {
     /// Something else than a key is in the file.
     #[error(
         "the device key {} is not {} bytes long: restore it, or remove it and every device gets another pseudonym",
-        path.display(),
+        crate::printable::path(path),
         DeviceKey::LEN
     )]
     Length {
@@ -45,7 +44,7 @@ pub enum DeviceKeyError {
         path: PathBuf,
     },
     /// The file cannot be made.
-    #[error("create the device key {}", path.display())]
+    #[error("create the device key {}", crate::printable::path(path))]
     Create {
         /// Of the key.
         path: PathBuf,
@@ -135,7 +134,7 @@ impl DeviceKey {
         file.write_all(&self.0)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
-        File::open(state_dir)?.sync_all()
+        open_folder(state_dir)?.sync_all()
     }
 }
 

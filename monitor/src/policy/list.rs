@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     lists::{
-        Format, Kind, List, OwnNetwork, Refused, Selection, is_database, read, read_database,
-        recognise, unpack,
+        Format, Kind, List, OwnNetwork, Refused, Selection, is_database, list_text, read,
+        read_database, recognise, unpack,
     },
     regular_file::{FileProblem, Purpose},
 };
@@ -192,7 +192,7 @@ impl<'a> Lists<'a> {
         named_at: &Place,
         out: &mut Diagnostics,
     ) -> Option<Content> {
-        let shown = path.display();
+        let shown = crate::printable::path(path);
         let bytes = match self.files.read(path, Purpose::List) {
             Ok(bytes) => unpack(bytes).map_err(|error| {
                 let message = format!("the list {shown}: {error}");
@@ -213,7 +213,7 @@ impl<'a> Lists<'a> {
             if is_database(&bytes) {
                 return Ok(Content::Database(bytes));
             }
-            let text = utf8(bytes).map_err(|offset| {
+            let text = list_text(bytes).map_err(|offset| {
                 let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
                 let help = if is_table {
                     "name a table of text, or an MMDB database; of one that is cut short the end is missing, by which it is known"
@@ -284,7 +284,10 @@ impl Readable<'_> {
             Self::Database(bytes) => match read_database(bytes, &reading.selection) {
                 Ok(list) => Some(list),
                 Err(error) => {
-                    let message = format!("the table {}: {error}", reading.path.display());
+                    let message = format!(
+                        "the table {}: {error}",
+                        crate::printable::path(&reading.path)
+                    );
                     let place = asked.named_at.clone();
                     out.push(Diagnostic::error(place, message, error.help()));
                     None

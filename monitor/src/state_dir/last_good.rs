@@ -120,7 +120,10 @@ impl LastGood {
             if !entry.header().entry_type().is_file() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{} is no regular file", entry.path()?.display()),
+                    format!(
+                        "{} is no regular file",
+                        crate::printable::path(&entry.path()?)
+                    ),
                 ));
             }
             let mut bytes = Vec::new();

@@ -9,7 +9,6 @@ mod saved;
 mod unfinished;
 
 use std::{
-    fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -29,7 +28,7 @@ use crate::regular_file::{self, Purpose};
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// The system does not let it be read or written.
-    #[error("{operation} {}: {source}", path.display())]
+    #[error("{operation} {}: {source}", crate::printable::path(path))]
     Io {
         /// `read`, `write`, `make` or `remove`.
         operation: &'static str,
@@ -39,7 +38,7 @@ pub enum StateDirError {
         source: io::Error,
     },
     /// It says something that this version does not write.
-    #[error("{}:{line}: {source}", path.display())]
+    #[error("{}:{line}: {source}", crate::printable::path(path))]
     Content {
         /// The file.
         path: PathBuf,
@@ -76,7 +75,7 @@ where
         file.write_all(content.as_ref())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        File::open(directory)?.sync_all()
+        regular_file::open_folder(directory)?.sync_all()
     };
     replace().map_err(|source| StateDirError::Io {
         operation: "write",
