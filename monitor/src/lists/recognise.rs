@@ -86,13 +86,14 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
         !line.is_empty() && !line.starts_with(['#', ';', '!'])
     });
     let mut votes = Votes::default();
+    let mut csv = Csv::new();
     for (index, (line, number)) in meaningful.take(SAMPLE).enumerate() {
         if index == 0
             && let Some(why) = document(line)
         {
             return Err(Refused { line: number, why });
         }
-        votes.add(line, number);
+        votes.add(line, number, &mut csv);
     }
     votes.result()
 }
@@ -107,10 +108,11 @@ struct Votes {
 }
 
 impl Votes {
-    fn add(&mut self, line: &str, number: u32) {
-        let (count, _) = if is_network_row(line) {
+    /// `csv` keeps what the header of a table says.
+    fn add(&mut self, line: &str, number: u32, csv: &mut Csv) {
+        let (count, _) = if is_network_row(line, csv) {
             self.networks.get_or_insert((0, number))
-        } else if let Some(format) = format_of(line) {
+        } else if let Some(format) = format_of(line, csv) {
             self.formats.entry(format).or_insert((0, number))
         } else if let Some(why) = refusal_of(line) {
             self.refused.entry(why).or_insert((0, number))
@@ -155,19 +157,18 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
 }
 
 /// The one format whose reader understands `line`.
-fn format_of(line: &str) -> Option<Format> {
+fn format_of(line: &str, csv: &Csv) -> Option<Format> {
     let all = Selection::default();
     let understood = |format: &Format| {
-        read_line(line, *format, &mut Chooser::new(&all), &mut Csv::within()).is_ok()
+        read_line(line, *format, &mut Chooser::new(&all), &mut csv.clone()).is_ok()
     };
     Format::ALL.into_iter().find(understood)
 }
 
 /// Whether `line` is a row with its network in one column.
-fn is_network_row(line: &str) -> bool {
+fn is_network_row(line: &str, csv: &mut Csv) -> bool {
     let all = Selection::default();
-    let (mut csv, mut chooser) = (Csv::within(), Chooser::new(&all));
-    let row = csv.row(line, &mut chooser);
+    let row = csv.row(line, &mut Chooser::new(&all));
     matches!(row, Ok(Some(row)) if matches!(row.addresses, Addresses::Network(_)))
 }
 
@@ -180,7 +181,7 @@ fn document(line: &str) -> Option<Why> {
     if line.starts_with("[Adblock") {
         return Some(Why::AdBlock);
     }
-    let json = line.starts_with(['{', '[']) && format_of(line).is_none();
+    let json = line.starts_with(['{', '[']) && format_of(line, &Csv::within()).is_none();
     // One wrong line among objects is that line's error.
     let object = line.starts_with('{') && line.ends_with('}') && !line.contains('[');
     (json && !object).then_some(Why::JsonDocument)

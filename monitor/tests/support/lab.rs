@@ -324,6 +324,11 @@ impl Lab {
         self.get("/")
     }
 
+    /// What `/healthz` answers, with its head.
+    pub(crate) fn health(&self) -> String {
+        self.get("/healthz")
+    }
+
     fn get(&self, path: &str) -> String {
         let request =
             format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
