@@ -2,7 +2,9 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use aya_ebpf::{bindings::BPF_RB_AVAIL_DATA, programs::XdpContext};
+use aya_ebpf::{
+    bindings::BPF_RB_AVAIL_DATA, helpers::generated::bpf_ktime_get_ns, programs::XdpContext,
+};
 use aya_log_ebpf::{debug, macro_support::AYA_LOGS};
 use monitor_common::MAX_COVERING_POLICIES;
 
@@ -10,13 +12,20 @@ use crate::{
     account,
     decide::{Matched, Verdict},
     frame::Frame,
-    maps::LOG_PACKETS,
+    maps::{LOG_BUDGET, LOG_PACKETS},
     parse::{Destination, Packet},
 };
 
 /// Most that the log may hold unread. It has 128 KiB, and a record takes less
 /// than 512 bytes: whoever finds room here has it, also where 32 CPUs write at once.
 const LOG_BYTES: u64 = (128 - 16) << 10;
+
+/// Most lines that one CPU writes in a period, so that a device that sends fast
+/// does not fill the disk.
+const LINES: u64 = 1000;
+
+/// A period is 2^30 ns, which is 1.07 s.
+const PERIOD_BITS: u32 = 30;
 
 /// Writes a matched packet to the log where `run --log-packets` asks for it.
 #[inline(always)]
@@ -34,7 +43,7 @@ pub(crate) fn matched(
         return;
     };
     // The macro below loses a record without a word.
-    if AYA_LOGS.query(u64::from(BPF_RB_AVAIL_DATA)) > LOG_BYTES {
+    if !take_line() || AYA_LOGS.query(u64::from(BPF_RB_AVAIL_DATA)) > LOG_BYTES {
         account::unlogged();
         return;
     }
@@ -61,6 +70,27 @@ pub(crate) fn matched(
             slot
         ),
     }
+}
+
+/// Takes a line from the budget of this CPU; false where the period has none left.
+#[inline(always)]
+fn take_line() -> bool {
+    let Some(budget) = LOG_BUDGET.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: the cell is this CPU's own, and no other program run interrupts this one.
+    let budget = unsafe { &mut *budget };
+    // SAFETY: the helper takes no arguments and only reads the clock.
+    let period = unsafe { bpf_ktime_get_ns() } >> PERIOD_BITS;
+    if budget.period != period {
+        budget.period = period;
+        budget.lines = 0;
+    }
+    let has_room = budget.lines < LINES;
+    if has_room {
+        budget.lines += 1;
+    }
+    has_room
 }
 
 /// The policy slot of the first entry that applies: the effective one.

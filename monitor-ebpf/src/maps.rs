@@ -100,6 +100,20 @@ static GENERATION: Array<GenerationRecord> = Array::with_max_entries(1, 0);
 #[map(name = "GEN_POLICIES")]
 static GEN_POLICIES: Array<GenerationPolicy> = Array::with_max_entries(1, 0);
 
+// How much of the log each CPU has used; every loaded object has one of its own.
+
+#[map(name = "LOG_BUDGET")]
+pub(crate) static LOG_BUDGET: PerCpuArray<LogBudget> = PerCpuArray::with_max_entries(1, 0);
+
+/// What one CPU wrote to the log in the current period.
+#[repr(C)]
+pub(crate) struct LogBudget {
+    /// Number of the period since boot.
+    pub(crate) period: u64,
+    /// Lines written in it.
+    pub(crate) lines: u64,
+}
+
 // Constants of one program instance. The loader writes them before the verifier
 // runs, so that what they switch off is not even translated.
 

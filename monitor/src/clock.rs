@@ -1,7 +1,7 @@
 //! The machine's clock: what time it is, how sure that is, and waiting for a time.
 
 use std::{
-    fs, io,
+    io,
     os::fd::{AsFd as _, OwnedFd},
     time::Duration,
 };
@@ -17,7 +17,10 @@ use nix::{
 };
 use tokio::io::unix::AsyncFd;
 
-use crate::policy::{Moment, SinceBoot};
+use crate::{
+    policy::{Moment, SinceBoot},
+    regular_file,
+};
 
 /// What the clock says.
 #[must_use]
@@ -48,7 +51,7 @@ pub fn boot_time() -> Duration {
 
 /// `None` where the kernel does not tell.
 fn since_boot() -> Option<SinceBoot> {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = regular_file::read_kernel_text("/proc/sys/kernel/random/boot_id").ok()?;
     let boot = hex::decode(id.trim().replace('-', "")).ok()?;
     Some(SinceBoot {
         boot: boot.try_into().ok()?,

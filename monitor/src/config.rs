@@ -2,7 +2,7 @@
 //! command line.
 
 use std::{
-    fs, io,
+    io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -20,7 +20,9 @@ use crate::{
     datapath::{self, ModeChoice},
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
+    policy::{Excess, yaml_limits},
     quoted::message,
+    regular_file::{self, Purpose},
     snapshot::Mode,
 };
 
@@ -202,7 +204,7 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// It cannot be read.
-    #[error("read config file {}: {source}", path.display())]
+    #[error("read config file {}: {source}", crate::printable::path(path))]
     Read {
         /// As given.
         path: PathBuf,
@@ -210,13 +212,37 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// It says something else than it may.
-    #[error("config file {}{}: {}", path.display(), position(source), message(source.to_string()))]
+    #[error(
+        "config file {}{}: {}",
+        crate::printable::path(path),
+        position(source),
+        message(source.to_string())
+    )]
     Parse {
         /// As given.
         path: PathBuf,
         /// The parser's answer.
         source: serde_yaml::Error,
     },
+    /// It is nested too deeply, or too large with its aliases.
+    #[error("config file {}:{}:{}: {excess}; {}", crate::printable::path(path), place.0, place.1, excess.help())]
+    Shape {
+        /// As given.
+        path: PathBuf,
+        /// Line and column, both from 1.
+        place: (usize, usize),
+        /// What is too much.
+        excess: Excess,
+    },
+}
+
+/// Line and column, both from 1, of the character with this number.
+fn line_and_column(text: &str, character: usize) -> (usize, usize) {
+    let before = text.chars().take(character);
+    before.fold((1, 1), |(line, column), c| match c {
+        '\n' => (line + 1, 1),
+        _ => (line, column + 1),
+    })
 }
 
 fn position(error: &serde_yaml::Error) -> String {
@@ -228,9 +254,15 @@ fn position(error: &serde_yaml::Error) -> String {
 impl Options {
     /// Reads a config file (YAML); paths in it are relative to its directory.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        let text =
+            regular_file::read_text(path, Purpose::Config).map_err(|source| ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            })?;
+        yaml_limits::check(&text).map_err(|(excess, span)| ConfigError::Shape {
             path: path.to_owned(),
-            source,
+            place: line_and_column(&text, span.start),
+            excess,
         })?;
         let mut options = Self::parse(&text).map_err(|source| ConfigError::Parse {
             path: path.to_owned(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::to_the_second,
     policy::{Effect, Moment, RuntimeChange},
+    printable,
     snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
     state_dir::Edge,
 };
@@ -306,7 +307,7 @@ impl fmt::Display for StandingChange {
             write!(f, ", policy {}", self.policy)?;
         }
         match &self.reason {
-            Some(reason) => write!(f, ": {reason}"),
+            Some(reason) => write!(f, ": {}", printable::value(reason)),
             None => Ok(()),
         }
     }
@@ -393,13 +394,13 @@ pub struct Confirmed {
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// Nobody listens there.
-    #[error("no daemon answers on {}", path.display())]
+    #[error("no daemon answers on {}", crate::printable::path(path))]
     NoDaemon {
         /// Socket.
         path: PathBuf,
     },
     /// The socket cannot be used.
-    #[error("ask the daemon on {}: {source}", path.display())]
+    #[error("ask the daemon on {}: {source}", crate::printable::path(path))]
     Io {
         /// Socket.
         path: PathBuf,
@@ -408,7 +409,8 @@ pub enum ControlError {
     },
     /// The socket's mode does not let this user in.
     #[error(
-        "ask the daemon on {}: {source}; run as root, or as a member of the socket's group", path.display()
+        "ask the daemon on {}: {source}; run as root, or as a member of the socket's group",
+        crate::printable::path(path)
     )]
     Denied {
         /// Socket.
@@ -418,7 +420,7 @@ pub enum ControlError {
     },
     /// It took the question, and says nothing.
     #[error(
-        "what listens on {} gave no answer within {} s; it may be stopped or overloaded", path.display(), timeout.as_secs()
+        "what listens on {} gave no answer within {} s; it may be stopped or overloaded", crate::printable::path(path), timeout.as_secs()
     )]
     Silent {
         /// Socket.
@@ -439,7 +441,10 @@ pub enum ControlError {
         path: PathBuf,
     },
     /// Something else listens there.
-    #[error("what answers on {} is no monitor of this version: {source}", path.display())]
+    #[error(
+        "what answers on {} is no monitor of this version: {source}",
+        crate::printable::path(path)
+    )]
     Foreign {
         /// Socket.
         path: PathBuf,

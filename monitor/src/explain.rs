@@ -8,6 +8,7 @@ use crate::{
     address::{Derivation, DerivedFrom},
     clock::to_the_second,
     policy::{Action, LongestMatch, Met, Packet, Policy, PolicyName},
+    printable,
 };
 
 /// The answer for one destination address.
@@ -220,7 +221,7 @@ fn matching(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<(u8
 /// The command that made a policy, and those that paused it.
 fn by_command(policy: &Policy) -> Vec<Changed> {
     let made = policy.command().map(|command| Changed {
-        source: policy.place().file().display().to_string(),
+        source: crate::printable::path(policy.place().file()).to_string(),
         changes: match policy.expires() {
             Some(end) => format!("{command} until {}", to_the_second(end)),
             None => format!("{command} until it is undone"),
@@ -272,7 +273,7 @@ impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.changes, self.source)?;
         match &self.reason {
-            Some(reason) => write!(f, ": {reason}"),
+            Some(reason) => write!(f, ": {}", printable::value(reason)),
             None => Ok(()),
         }
     }
@@ -352,7 +353,7 @@ impl fmt::Display for Explanation {
             } = resting;
             writeln!(f, "   resting  {policy}  {prefix}  {source}")?;
             write_derived(f, *derived)?;
-            write!(f, "          {reason}")?;
+            write!(f, "          {}", printable::value(reason))?;
             match until {
                 Some(until) => writeln!(f, ", until {until}")?,
                 None => writeln!(f)?,

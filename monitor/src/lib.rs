@@ -9,6 +9,11 @@
 //! evidence  counters → snapshot → metrics, status
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::disallowed_methods, clippy::print_stdout, clippy::print_stderr)
+)]
+
 pub mod address;
 pub mod capture;
 pub mod clock;
@@ -25,7 +30,9 @@ pub mod http;
 pub mod lists;
 pub mod metrics;
 pub mod policy;
+pub mod printable;
 pub mod quoted;
+pub mod regular_file;
 pub mod replay;
 pub mod snapshot;
 pub mod state_dir;

@@ -18,6 +18,7 @@ use monitor::{
     compile::{Ruleset, compile, shadowed_drops},
     explain::{Decision, explain},
     policy::{Action, Files, Loaded, Packet, load},
+    regular_file::Purpose,
 };
 use proptest::{collection::vec, prelude::*};
 
@@ -26,7 +27,7 @@ use proptest::{collection::vec, prelude::*};
 struct Memory(BTreeMap<PathBuf, String>);
 
 impl Files for Memory {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: Purpose) -> io::Result<Vec<u8>> {
         let text = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(text.clone().into_bytes())
     }

@@ -153,7 +153,11 @@ fn found(yaml: &str) -> BTreeSet<Refused> {
 struct OneFile<'a>(&'a str);
 
 impl Files for OneFile<'_> {
-    fn read(&self, _: &std::path::Path) -> std::io::Result<Vec<u8>> {
+    fn read(
+        &self,
+        _: &std::path::Path,
+        _: monitor::regular_file::Purpose,
+    ) -> std::io::Result<Vec<u8>> {
         Ok(self.0.as_bytes().to_vec())
     }
 

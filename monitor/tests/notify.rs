@@ -6,15 +6,20 @@
 mod support;
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     net::TcpListener,
-    os::unix::net::UnixDatagram,
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::net::UnixDatagram,
+    },
+    path::Path,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
-use support::lab::{Daemon, Lab, POLICIES, poll};
+use support::lab::{Daemon, Lab, POLICIES, poll, sh};
 
 /// What is told where all is well.
 const IN_FORCE: &str = "STATUS=the policy files are in force";
@@ -107,26 +112,58 @@ fn the_watchdog_hears_a_beat_again_and_again_and_only_from_the_one_it_asks() {
     other.reloads();
 }
 
-/// A core that does not end its work is not alive: its files are a pipe that
-/// nobody writes to, so the reload never ends, and no beat comes from then on.
+/// A core that does not end its work is not alive: its list is on a file system
+/// that answers no request, so the reload never ends and no beat follows.
 #[test]
 fn while_the_core_hangs_the_watchdog_hears_nothing() {
     let manager = Manager::new("hung");
-    let list = manager.lab.policies().join("list.txt");
-    fs::write(&list, "198.51.100.1\n").unwrap();
+    let folder = manager.lab.policies().join("hung");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("list.txt"), "198.51.100.1\n").unwrap();
     manager.lab.write_policies(
-        "version: 1\npolicies:\n  - {name: a, action: drop, destinations: [{list: list.txt}]}\n",
+        "version: 1\npolicies:\n  - {name: a, action: drop, destinations: [{list: hung/list.txt}]}\n",
     );
     let daemon = manager.start(&[("WATCHDOG_USEC", "200000")]);
     manager.next();
     while manager.next() != ["WATCHDOG=1"] {}
 
-    fs::remove_file(&list).unwrap();
-    let made = Command::new("mkfifo").arg(&list).status().unwrap();
-    assert!(made.success());
+    let _hung = Hung::mount(&folder);
     daemon.signal(Signal::SIGHUP);
     while manager.next()[0] != "RELOADING=1" {}
     manager.falls_silent();
+}
+
+/// A mounted file system whose server answers nothing: every call on it waits.
+struct Hung<'a> {
+    folder: &'a Path,
+    _server: OwnedFd,
+}
+
+impl<'a> Hung<'a> {
+    fn mount(folder: &'a Path) -> Self {
+        let device = File::options()
+            .read(true)
+            .write(true)
+            .open("/dev/fuse")
+            .unwrap();
+        // `mount` inherits this copy.
+        let server = nix::unistd::dup(&device).unwrap();
+        sh(&format!(
+            "mount -i -t fuse -o fd={},rootmode=40000,user_id=0,group_id=0,allow_other hung {}",
+            server.as_raw_fd(),
+            folder.display()
+        ));
+        Self {
+            folder,
+            _server: server,
+        }
+    }
+}
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        sh(&format!("umount -l {}", self.folder.display()));
+    }
 }
 
 /// A service manager, and the daemon that it will start.

@@ -159,3 +159,108 @@ fn the_whole_table() {
             .ends_with("is named twice in one policy")
     );
 }
+
+/// What `check` says of one destination, with `t` as its file.
+fn check_of(content: &[u8], entry: &str) -> std::process::Output {
+    let files = directory(&[("p.yaml", &policy("a", "count", entry))]);
+    std::fs::write(files.path().join("t"), content).unwrap();
+    monitor(files.path(), &["check", "p.yaml", "--json"])
+}
+
+/// Tables as they are published: with a header or without, by commas or tabs.
+#[test]
+fn tables_as_they_are_published_give_their_one_network() {
+    let ranges = |header: &str, number: &str| {
+        format!("{header}1.0.0.0,1.0.0.255,{number}13335,A\n1.0.4.0,1.0.7.255,{number}38803,B\n")
+    };
+    let tables = [
+        ranges("", ""),
+        ranges("start_ip,end_ip,asn,org\n", ""),
+        ranges("", "AS"),
+        "prefix,number\n1.0.0.0/24,13335\n1.0.4.0/22,38803\n".to_owned(),
+        "network,autonomous_system_number,autonomous_system_organization\n\
+         1.0.0.0/24,13335,A\n1.0.4.0/22,38803,\"B, C\"\n"
+            .to_owned(),
+        "network,country,country_code,continent,asn,as_name\n\
+         1.0.0.0/24,Australia,AU,Oceania,AS13335,\"A, Inc.\"\n\
+         1.0.4.0/22,Australia,AU,Oceania,AS38803,B\n"
+            .to_owned(),
+        "1.0.0.0\t1.0.0.255\t13335\tAU\tA\n1.0.1.0\t1.0.3.255\t0\tNone\tNot routed\n\
+         1.0.4.0\t1.0.7.255\t38803\tCN\t\"B\n"
+            .to_owned(),
+        "asn,prefix\n13335,1.0.0.0/24\n38803,1.0.4.0/22\n".to_owned(),
+        "1.0.0.0/24 AS13335\n1.0.4.0/22 AS38803\n".to_owned(),
+    ];
+    for table in tables {
+        let output = check_of(table.as_bytes(), "{asn: [13335], table: t}");
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{table}{}",
+            text(&output.stderr)
+        );
+        let prefixes = &json_of(&output)["prefixes"];
+        assert_eq!(prefixes["v4"], 1, "{table}");
+        if table.contains("AU") {
+            let output = check_of(table.as_bytes(), "{country: au, table: t}");
+            assert_eq!(
+                output.status.code(),
+                Some(0),
+                "{table}{}",
+                text(&output.stderr)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_block_list_with_the_length_beside_its_ranges_is_read() {
+    let list = "# blocks\n#\nStart\tEnd\tNetmask\tAttacks\tName\tCountry\temail\n\
+        203.0.113.0\t203.0.113.255\t24\t2323\tEXAMPLE, Inc.\tNL\tabuse@example.net\n\
+        203.0.115.0\t203.0.115.255\t24\t100\tOTHER\tUS\tabuse@example.org\n";
+    let output = check_of(list.as_bytes(), "{list: t}");
+    let report = json_of(&output);
+    assert_eq!(report["prefixes"]["v4"], 2, "{}", text(&output.stderr));
+    assert_eq!(report["lists"][0]["format"], "range-csv");
+    let output = check_of(list.as_bytes(), "{list: t, country: NL}");
+    assert_eq!(
+        json_of(&output)["prefixes"]["v4"],
+        1,
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_byte_of_another_encoding_spoils_nothing_but_the_address_that_holds_it() {
+    let comment = b"# caf\xe9\n203.0.113.0/24 # \xfcber\n";
+    let output = check_of(comment, "{list: t}");
+    assert_eq!(
+        json_of(&output)["prefixes"]["v4"],
+        1,
+        "{}",
+        text(&output.stderr)
+    );
+    let address = b"203.0.113.0/24\n203.0.1\xff4.0/24\n";
+    let errors = json_of(&check_of(address, "{list: t}"))["errors"].clone();
+    assert_eq!(errors[0]["line"], 2, "{errors}");
+    let skipped = json_of(&check_of(address, "{list: t, on_bad_line: skip}"));
+    assert_eq!(skipped["prefixes"]["v4"], 1);
+    assert_eq!(skipped["lists"][0]["skipped"], 1);
+}
+
+#[test]
+fn two_networks_in_one_row_are_not_taken_for_one() {
+    for row in ["203.0.113.0/24,203.0.115.0/24\n", "203.0.113.0/24,\n"] {
+        let output = check_of(row.as_bytes(), "{list: t}");
+        assert_eq!(output.status.code(), Some(3), "{row}");
+    }
+}
+
+#[test]
+fn a_saved_set_is_told_as_commands() {
+    let saved = "create b hash:net family inet\nadd b 203.0.113.0/24\nadd b 203.0.115.0/24\n";
+    let errors = json_of(&check_of(saved.as_bytes(), "{list: t}"))["errors"].clone();
+    let message = errors[0]["message"].as_str().unwrap();
+    assert!(message.contains("commands for another filter"), "{message}");
+}

@@ -3,13 +3,15 @@
 //! Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
 
 use std::{
-    fs::File,
     io::{self, Read},
     iter::FusedIterator,
     path::Path,
 };
 
-use crate::policy::MacAddress;
+use crate::{
+    policy::MacAddress,
+    regular_file::{Purpose, RegularFile},
+};
 
 mod error;
 mod input;
@@ -63,8 +65,8 @@ impl Capture {
         if path == Path::new("-") {
             return Self::new("standard input", Box::new(io::stdin()));
         }
-        let name = path.display().to_string();
-        match File::open(path) {
+        let name = crate::printable::path(path).to_string();
+        match RegularFile::open(path, Purpose::Capture) {
             Ok(file) => Self::new(&name, Box::new(file)),
             Err(source) => Err(CaptureError::new(name, Problem::Open(source))),
         }

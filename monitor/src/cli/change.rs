@@ -9,7 +9,7 @@ use monitor::{
     policy::{Effect, PolicyName},
 };
 
-use super::{Common, ReachArgs, print, print_json};
+use super::{Common, ReachArgs, print, print_json, tell};
 
 /// The longest that a change stands by itself: a year, leap or not.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
@@ -96,7 +96,7 @@ fn change(
         other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
     };
     for note in &changed.notes {
-        eprintln!("{note}");
+        tell(note);
     }
     if common.json {
         print_json(&changed)

@@ -1,6 +1,6 @@
 //! `monitor check`: validates policy files, touches no kernel.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, fs, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
 use clap::Args;
 use monitor::{
@@ -8,12 +8,14 @@ use monitor::{
     compile::{Compiled, DerivedPrefixes, compile_files},
     feeds::DiskAndFeeds,
     policy::{Action, Diagnostics, Feed, ListSummary, Policy, PolicyName, RuntimeOverlay},
+    printable,
+    regular_file::read_kernel_text,
     snapshot::Prefixes,
 };
 use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS, NEAR_CELLS, NearDevice};
 use serde::Serialize;
 
-use super::{Common, Outcome, eprint_diagnostics, print, print_json};
+use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
 
 /// Check policy files: every error at once, each with place and mend.
 #[derive(Debug, Args)]
@@ -216,7 +218,10 @@ impl Check {
                 diagnostics: &diagnostics,
             })?;
         } else if diagnostics.has_errors() {
-            eprintln!("{}: the policies cannot be used", counts(&diagnostics));
+            tell(&format!(
+                "{}: the policies cannot be used",
+                counts(&diagnostics)
+            ));
         } else {
             let text = summary(files.len(), &policies, prefixes, possible_cpus());
             let derived = derived_line(derived);
@@ -275,7 +280,7 @@ fn skipped(lists: &[ListSummary]) -> String {
             "skipped   {} of {} lines of {}\n",
             list.skipped,
             list.skipped + list.destinations + list.left_out,
-            list.file.display()
+            printable::path(&list.file)
         )
     });
     lines.collect()
@@ -306,7 +311,9 @@ fn overridden<'a>(overrides: impl Iterator<Item = OverrideReport<'a>>) -> String
             changes,
             reason,
         } = change;
-        let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+        let reason = reason.map_or_else(String::new, |reason| {
+            format!(": {}", printable::value(reason))
+        });
         format!("override  {policy}: {changes} ({source}){reason}\n")
     });
     lines.collect()
@@ -320,7 +327,11 @@ fn accepted<'a>(accepted: impl Iterator<Item = AcceptedReport<'a>>) -> String {
             risks,
             reason,
         } = accepted;
-        format!("accepts   {policy}: {}: {reason}\n", risks.join(", "))
+        format!(
+            "accepts   {policy}: {}: {}\n",
+            risks.join(", "),
+            printable::value(reason)
+        )
     });
     lines.collect()
 }
@@ -361,7 +372,7 @@ fn device_table_mebibytes(cpus: usize) -> f64 {
 
 /// CPUs that the kernel keeps per-CPU memory for; `None` where it does not tell.
 fn possible_cpus() -> Option<usize> {
-    count_cpus(&fs::read_to_string("/sys/devices/system/cpu/possible").ok()?)
+    count_cpus(&read_kernel_text("/sys/devices/system/cpu/possible").ok()?)
 }
 
 /// Counts a list such as `0-3,8`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Common, ReachArgs, print, print_json};
+use super::{Common, ReachArgs, print, print_json, tell};
 use monitor::{
     control::{Answer, Confirmed, LONGEST_CONFIRM, Request, ask},
     datapath,
@@ -28,7 +28,7 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
         print_json(&confirmed)?;
     }
     for note in &confirmed.notes {
-        eprintln!("{note}");
+        tell(note);
     }
     if common.json {
         return Ok(());

@@ -12,10 +12,11 @@ use monitor::{
     feeds::DiskAndFeeds,
     guard::guard,
     policy::{DeviceNames, InvalidService, Moment, Packet, RuntimeOverlay, Service, load_for},
+    printable,
     state_dir::{StateDirError, read_runtime},
 };
 
-use super::{Common, Outcome, eprint_diagnostics, print, print_json};
+use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
 
 /// Explain what happens to packets for an address: all matching policies, and where each is written.
 #[derive(Debug, Args)]
@@ -111,10 +112,10 @@ fn runtime_overlay(settings: &Settings) -> anyhow::Result<RuntimeOverlay> {
         Err(StateDirError::Io { source, .. })
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
-            eprintln!(
+            tell(&format!(
                 "note: what `pause`, `block` and `allow` changed is not taken into account: {} is for root and the user that runs the daemon",
-                settings.state_dir.display()
-            );
+                printable::path(&settings.state_dir)
+            ));
             Ok(RuntimeOverlay::default())
         }
         read => Ok(read?),

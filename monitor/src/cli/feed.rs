@@ -13,11 +13,12 @@ use monitor::{
     feeds::{Candidate, Difference, DiskAndFeeds, SizesText, Store, difference, find, shown_feeds},
     lists::{OwnNetwork, Reserved},
     policy::{Feed, load_for},
+    printable,
     snapshot::{FeedSnapshot, FeedState},
 };
 use serde::Serialize;
 
-use super::{Common, ReachArgs, print, print_json, reach::Reach, table};
+use super::{Common, ReachArgs, print, print_json, reach::Reach, stderr, table, tell};
 
 /// A fetch takes a minute at most, and there may be many.
 const PATIENCE: Duration = Duration::from_mins(30);
@@ -134,8 +135,9 @@ fn confirmed(common: &Common) -> anyhow::Result<bool> {
             "nobody is there to ask: look at what the update changes with `monitor feed diff`, and give --yes"
         );
     }
-    eprint!("take this update? [y/N] ");
-    io::stderr().flush()?;
+    let mut question = stderr();
+    question.write_all(b"take this update? [y/N] ")?;
+    question.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -170,8 +172,8 @@ impl Known {
         let own = monitor::datapath::lan_networks(interfaces)?;
         let loaded = load_for(policies, &DiskAndFeeds::new(state_dir), &own);
         if loaded.diagnostics.has_errors() {
-            eprintln!(
-                "note: the policies have errors, see `monitor check`; feeds of those that can be read follow"
+            tell(
+                "note: the policies have errors, see `monitor check`; feeds of those that can be read follow",
             );
         }
         Ok(Self {
@@ -214,7 +216,7 @@ impl Pending<'_> {
         };
         let _ = writeln!(text, "feed              {}", self.url);
         let _ = writeln!(text, "policies          {}", self.policies.join(", "));
-        let _ = writeln!(text, "refused because   {}", self.reason);
+        let _ = writeln!(text, "refused because   {}", printable::block(self.reason));
         text.push_str(&line("destinations", |sizes| {
             sizes.destinations.to_string()
         }));
@@ -288,7 +290,13 @@ pub(super) fn render(feeds: &[FeedSnapshot]) -> String {
     let mut text = format!("{rows}\n");
     for feed in feeds {
         if let Some(reason) = &feed.reason {
-            let _ = writeln!(text, "{} {}: {reason}", feed.feed, feed.state.name());
+            let _ = writeln!(
+                text,
+                "{} {}: {}",
+                feed.feed,
+                feed.state.name(),
+                printable::block(reason)
+            );
         }
         if feed.state != FeedState::Current && feed.age.is_none() {
             let _ = writeln!(text, "{}: nothing of it is in force", feed.feed);

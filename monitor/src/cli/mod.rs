@@ -23,6 +23,7 @@ use comfy_table::{Table, presets};
 use monitor::{
     config::{OneOrMany, Options, Settings},
     policy::Diagnostics,
+    printable,
 };
 use reach::ReachArgs;
 use serde::Serialize;
@@ -101,7 +102,10 @@ impl Common {
             Some(path) => Options::read(path)?,
             None => Options::default(),
         };
-        let policies = self.policies.iter().map(|path| path.display().to_string());
+        let policies = self
+            .policies
+            .iter()
+            .map(|path| path.to_string_lossy().into_owned());
         let arguments = Options {
             policies: OneOrMany(policies.collect()),
             ..Options::default()
@@ -161,11 +165,23 @@ impl Cli {
 /// Prints `value` as one JSON document on standard output.
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
-    print(&format!("{text}\n"))
+    write_out(&format!("{}\n", printable::json(&text)))
 }
 
-/// Prints on standard output; a reader that has gone away is no error.
+/// Prints on standard output.
 fn print(text: &str) -> anyhow::Result<()> {
+    write_out(&printable::text(text))
+}
+
+/// Prints a message of whole lines on standard error.
+pub(crate) fn tell(message: &str) {
+    // Without standard error there is no place to say that.
+    let _ = writeln!(stderr(), "{}", printable::text(message));
+}
+
+/// A reader that has gone away is no error.
+#[expect(clippy::disallowed_methods, reason = "the edge: the text is escaped")]
+fn write_out(text: &str) -> anyhow::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         result => Ok(result?),
@@ -175,8 +191,23 @@ fn print(text: &str) -> anyhow::Result<()> {
 /// Prints what is wrong with the policies on standard error.
 fn eprint_diagnostics(diagnostics: &Diagnostics) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let color = io::stderr().is_terminal() && !no_color;
-    eprint!("{}", diagnostics.render(color));
+    let color = stderr().is_terminal() && !no_color;
+    let text = diagnostics.render(color);
+    let shown = if color {
+        printable::coloured(&text)
+    } else {
+        printable::text(&text)
+    };
+    // Without standard error there is no place to say that.
+    let _ = stderr().write_all(shown.as_bytes());
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the edge: callers escape the text"
+)]
+fn stderr() -> io::Stderr {
+    io::stderr()
 }
 
 /// A table without borders, readable and easy to cut.

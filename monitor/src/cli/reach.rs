@@ -7,12 +7,13 @@ use std::{
 
 use clap::Args;
 
-use super::Common;
+use super::{Common, tell};
 use monitor::{
     clock::now,
     config::{Options, Settings},
     control::{Answer, Check, CheckStatus, ControlError, Request, Status, Who, ask_within},
     datapath::{self, Reader},
+    printable,
     snapshot::Unconfirmed,
     state_dir::{Edge, Edges, NotConfirmed},
 };
@@ -166,7 +167,9 @@ impl Reach {
     /// What a daemon kept that went back. Of another gateway's it says nothing.
     fn not_confirmed(&self) -> Option<Unconfirmed> {
         let kept = NotConfirmed::read(&self.settings.state_dir).unwrap_or_else(|error| {
-            eprintln!("note: whether the policy files were confirmed is not known: {error}");
+            tell(&format!(
+                "note: whether the policy files were confirmed is not known: {error}"
+            ));
             None
         });
         kept.map(|kept| kept.shown())
@@ -180,7 +183,9 @@ impl Reach {
         match Edges::read(state_dir, pin_dir) {
             Ok(edges) => edges.missed(now().at).cloned().collect(),
             Err(error) => {
-                eprintln!("note: whether schedules were missed is not known: {error}");
+                tell(&format!(
+                    "note: whether schedules were missed is not known: {error}"
+                ));
                 Vec::new()
             }
         }
@@ -198,12 +203,12 @@ impl Reach {
 
     /// Why there is no daemon to ask.
     pub(super) fn why_no_daemon(&self) -> String {
-        let socket = self.settings.socket.display();
+        let socket = printable::path(&self.settings.socket);
         match &self.other_pins {
             Some(held) => format!(
                 "the daemon on {socket} holds {}, not {}",
-                held.display(),
-                self.settings.pin_dir.display()
+                printable::path(held),
+                printable::path(&self.settings.pin_dir)
             ),
             None => format!("no daemon answers on {socket}"),
         }
@@ -212,7 +217,7 @@ impl Reach {
     /// For verbs that do without a daemon.
     pub(super) fn warn_of_other_daemon(&self) {
         if self.other_pins.is_some() {
-            eprintln!("note: {}", self.why_no_daemon());
+            tell(&format!("note: {}", self.why_no_daemon()));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Common, ReachArgs, confirm, print, print_json};
+use super::{Common, ReachArgs, confirm, print, print_json, tell};
 use monitor::control::{Answer, Request, ask};
 
 /// Arguments of `reload`.
@@ -33,7 +33,7 @@ pub(super) fn run(common: &Common, args: &Reload) -> anyhow::Result<()> {
         print_json(&reloaded)?;
     }
     for note in &reloaded.notes {
-        eprintln!("{note}");
+        tell(note);
     }
     let in_force = reloaded.in_force();
     if let Some(error) = reloaded.reload.error {

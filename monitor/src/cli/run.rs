@@ -15,7 +15,7 @@ use nix::sys::stat::{Mode, umask};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{Common, confirm};
+use super::{Common, confirm, stderr};
 use monitor::{
     clock::Alarm,
     config::{Listen, ModeOption, OneOrMany, Options, Settings},
@@ -23,6 +23,7 @@ use monitor::{
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
+    printable::{self, LogWriter},
     snapshot::Snapshot,
     state_dir::remove_unfinished,
     trusted::Directory,
@@ -82,7 +83,8 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     no_watch: bool,
 
-    /// Write every matched packet to the log, addresses and MACs included
+    /// Write matched packets to the log, addresses and MACs included: at most
+    /// about 1000 a second and CPU; `monitor_lost_total{reason="log"}` counts the others
     #[arg(long)]
     log_packets: bool,
 }
@@ -246,10 +248,13 @@ fn init_log(log_packets: bool) {
         "info"
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let colours = stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(move || LogWriter::new(stderr(), colours))
+        .with_ansi(colours)
+        // Without colours, the writer alone escapes, as everywhere.
+        .with_ansi_sanitization(colours)
         .with_target(false)
         .init();
 }

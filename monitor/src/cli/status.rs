@@ -6,6 +6,7 @@ use super::{Common, ReachArgs, feed, print, print_json, table};
 use monitor::{
     clock::to_the_second,
     control::{Check, DaemonStatus, Endpoint, Resting, Status},
+    printable,
     snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts, Working},
     state_dir::Edge,
 };
@@ -63,7 +64,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
     }
     policies_line(text, snapshot);
     for interface in waiting {
-        let _ = writeln!(text, "WAITING    {}", interface.why);
+        let _ = writeln!(text, "WAITING    {}", printable::block(&interface.why));
     }
     for change in changes {
         let _ = writeln!(text, "by command {change}");
@@ -83,7 +84,9 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
         let _ = writeln!(
             text,
             "RISK       {} ({}): it stays in force, and a reload would be refused\n           {}",
-            risk.message, risk.source, risk.help
+            printable::value(&risk.message),
+            risk.source,
+            printable::value(&risk.help)
         );
     }
 }
@@ -165,7 +168,8 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
             let _ = writeln!(
                 text,
                 "undecided on {}: {} passed, because what was in force was not confirmed and there was nothing before it",
-                interface.name, interface.undecided.packets
+                printable::value(&interface.name),
+                interface.undecided.packets
             );
         }
         let reasons: Vec<_> = interface
@@ -181,7 +185,7 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
             let _ = writeln!(
                 text,
                 "unparsed on {}: {}",
-                interface.name,
+                printable::value(&interface.name),
                 reasons.join("; ")
             );
         }
@@ -191,7 +195,7 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
 fn interface_row(interface: &InterfaceSnapshot) -> [String; 9] {
     let unparsed = interface.unparsed_sum();
     [
-        interface.name.clone(),
+        printable::value(&interface.name).into_owned(),
         interface
             .mode
             .map_or("not attached", |mode| mode.name())

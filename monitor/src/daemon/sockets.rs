@@ -49,7 +49,7 @@ async fn refuse_second_daemon(place: Place<'_>) -> Result<(), BindError> {
     }
 }
 
-/// Finds who listens there, if anybody does.
+/// The process that listens there; `None` where no process does.
 fn find_listener(socket: &Path) -> io::Result<Option<String>> {
     let other = || Some("another process".to_owned());
     Ok(match ask_within(socket, &Request::Who {}, WHO_TIMEOUT) {
@@ -72,6 +72,10 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Feeds(_)
             | Answer::Refused(_),
         )
-        | Err(ControlError::Foreign { .. }) => other(),
+        | Err(
+            ControlError::Foreign { .. }
+            | ControlError::Refused { .. }
+            | ControlError::Unexpected { .. },
+        ) => other(),
     })
 }

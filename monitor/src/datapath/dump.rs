@@ -111,7 +111,12 @@ fn as_hex<S: serde::Serializer>(values: &[Vec<u8>], serializer: S) -> Result<S::
 
 /// Reads every map that is pinned in `directory`, not those of generations.
 pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
-    let failed = |source| Error::system(format!("list {}", directory.display()), source);
+    let failed = |source| {
+        Error::system(
+            format!("list {}", crate::printable::path(directory)),
+            source,
+        )
+    };
     let mut maps = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -131,7 +136,8 @@ pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
 }
 
 fn map(path: &Path) -> Result<MapDump, Error> {
-    let failed = |source| Error::system(format!("read map {}", path.display()), source);
+    let failed =
+        |source| Error::system(format!("read map {}", crate::printable::path(path)), source);
     let info = MapInfo::from_pin(path).map_err(|source| Error::Map {
         operation: "examine",
         map: "of another version",

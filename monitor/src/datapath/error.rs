@@ -84,7 +84,8 @@ pub enum Error {
 
     /// Another daemon has this pin directory.
     #[error(
-        "{} is in use by {holder}; stop that daemon, or give this one another --pin-dir", path.display()
+        "{} is in use by {holder}; stop that daemon, or give this one another --pin-dir",
+        crate::printable::path(path)
     )]
     Locked {
         /// Pin directory.
@@ -96,7 +97,9 @@ pub enum Error {
     /// The pinned link of this name runs on another interface, of another name
     /// or in another network namespace.
     #[error(
-        "the filter pinned for {interface} under {} is attached to another interface: {interface} was renamed, or is in another network namespace; give this daemon another --pin-dir, or remove that filter with `monitor detach --pin-dir {}`", path.display(), path.display()
+        "the filter pinned for {interface} under {} is attached to another interface: {interface} was renamed, or is in another network namespace; give this daemon another --pin-dir, or remove that filter with `monitor detach --pin-dir {}`",
+        crate::printable::path(path),
+        crate::printable::path(path)
     )]
     AttachedElsewhere {
         /// Name of the link.
@@ -122,7 +125,8 @@ pub enum Error {
 
     /// The pin directory must outlive the process and hold BPF objects.
     #[error(
-        "{} is not on a BPF file system; mount one with `mount -t bpf -o mode=0700 bpf /sys/fs/bpf`, or give another --pin-dir", path.display()
+        "{} is not on a BPF file system; mount one with `mount -t bpf -o mode=0700 bpf /sys/fs/bpf`, or give another --pin-dir",
+        crate::printable::path(path)
     )]
     NotBpffs {
         /// Pin directory.
@@ -165,7 +169,9 @@ pub enum Error {
 
     /// Pins that another version left, with another layout.
     #[error(
-        "{} holds the filter and the counters of another version of monitor; `monitor run --reset-state` saves the counters as a file and takes the filter over without a gap, `monitor detach --pin-dir {}` removes both", path.display(), path.display()
+        "{} holds the filter and the counters of another version of monitor; `monitor run --reset-state` saves the counters as a file and takes the filter over without a gap, `monitor detach --pin-dir {}` removes both",
+        crate::printable::path(path),
+        crate::printable::path(path)
     )]
     OtherVersion {
         /// Pin directory.
@@ -203,7 +209,7 @@ pub enum Error {
     },
 
     /// Nothing is pinned.
-    #[error("no filter is in force under {}", path.display())]
+    #[error("no filter is in force under {}", crate::printable::path(path))]
     NotAttached {
         /// Pin directory.
         path: PathBuf,
@@ -214,7 +220,7 @@ pub enum Error {
     Verifier(String),
 
     /// A file of the pin directory.
-    #[error("{operation} {}: {source}", path.display())]
+    #[error("{operation} {}: {source}", crate::printable::path(path))]
     Pin {
         /// What was tried.
         operation: &'static str,

@@ -5,6 +5,7 @@ use std::fs;
 use aya::programs::loaded_programs;
 
 use super::{Error, interfaces::Interface, object, pins};
+use crate::regular_file;
 
 /// The error for an interface whose XDP hook is taken: names the program and,
 /// where it can be found, the process.
@@ -55,7 +56,7 @@ pub(super) fn process_with_program(id: u32) -> Option<String> {
         let descriptors = fs::read_dir(process.path().join("fdinfo")).ok()?;
         descriptors
             .flatten()
-            .filter_map(|descriptor| fs::read_to_string(descriptor.path()).ok())
+            .filter_map(|descriptor| regular_file::read_kernel_text(descriptor.path()).ok())
             .any(|info| info.lines().any(|line| line == wanted))
             .then(|| pins::describe_process(&pid))
     })

@@ -28,6 +28,8 @@ use nix::{
     sys::statfs::BPF_FS_MAGIC,
 };
 
+use crate::{printable, regular_file};
+
 use super::{
     Error,
     decode::{generation_number, is_state, linked_interface},
@@ -378,7 +380,7 @@ fn names(path: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
-    match fs::File::open(path) {
+    match regular_file::open_folder(path) {
         Ok(directory) => Ok(directory.into()),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotAttached {
             path: path.to_owned(),
@@ -390,7 +392,7 @@ fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
 fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     move |source| match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => Error::Permission {
-            operation: format!("{operation} {}", path.display()),
+            operation: format!("{operation} {}", printable::path(path)),
         },
         _ => Error::Pin {
             operation,
@@ -409,6 +411,10 @@ pub fn holder(pin_dir: &Path) -> Option<String> {
 }
 
 /// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel's own file neither waits nor goes on without an end"
+)]
 fn lock_holder(directory: &OwnedFd) -> Option<String> {
     let metadata = fs::File::from(directory.try_clone().ok()?)
         .metadata()
@@ -436,8 +442,8 @@ fn lock_holder(directory: &OwnedFd) -> Option<String> {
 
 /// `process 4711 (monitor)`.
 pub(super) fn describe_process(pid: &str) -> String {
-    match fs::read_to_string(format!("/proc/{pid}/comm")) {
-        Ok(name) => format!("process {pid} ({})", name.trim()),
+    match regular_file::read_kernel_text(format!("/proc/{pid}/comm")) {
+        Ok(name) => format!("process {pid} ({})", printable::value(name.trim())),
         Err(_) => format!("process {pid}"),
     }
 }

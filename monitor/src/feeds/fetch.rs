@@ -1,7 +1,6 @@
 //! A URL → bytes, over HTTP, within limits. Blocks.
 
 use std::{
-    fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,6 +22,7 @@ use super::{
 use crate::{
     lists::{FeedUrl, MAX_FEED_BYTES},
     quoted::{message, quoted},
+    regular_file::{self, Purpose},
 };
 
 /// What one fetch may take.
@@ -125,7 +125,10 @@ pub enum FetchError {
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
     /// It cannot be read.
-    #[error("read the certificates to trust, {}: {source}", path.display())]
+    #[error(
+        "read the certificates to trust, {}: {source}",
+        crate::printable::path(path)
+    )]
     Read {
         /// As given.
         path: PathBuf,
@@ -133,7 +136,7 @@ pub enum TrustError {
         source: io::Error,
     },
     /// It holds none.
-    #[error("{} holds no certificate in PEM form", path.display())]
+    #[error("{} holds no certificate in PEM form", crate::printable::path(path))]
     None {
         /// As given.
         path: PathBuf,
@@ -305,10 +308,11 @@ impl Fetcher {
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<Certificate<'static>>, TrustError> {
-    let pem = fs::read(path).map_err(|source| TrustError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let pem =
+        regular_file::read(path, Purpose::Certificates).map_err(|source| TrustError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
     let certificates: Vec<_> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),

@@ -9,6 +9,7 @@ use super::Store;
 use crate::{
     lists::FeedUrl,
     policy::{Disk, Files},
+    regular_file::Purpose,
 };
 
 /// The file system of this machine, and what it has stored of feeds.
@@ -28,8 +29,8 @@ impl DiskAndFeeds {
 }
 
 impl Files for DiskAndFeeds {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        Disk.read(path)
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        Disk.read(path, purpose)
     }
 
     fn is_directory(&self, path: &Path) -> bool {
@@ -57,8 +58,8 @@ pub struct WithUpdate<'a> {
 }
 
 impl Files for WithUpdate<'_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.files.read(path)
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        self.files.read(path, purpose)
     }
 
     fn is_directory(&self, path: &Path) -> bool {

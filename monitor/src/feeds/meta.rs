@@ -1,6 +1,6 @@
 //! `meta.json` of a feed: read within a limit, with each text within its own.
 
-use std::{fmt, fs::File, io::Read as _, path::Path};
+use std::{fmt, path::Path};
 
 use serde::{
     Deserializer as _,
@@ -8,7 +8,10 @@ use serde::{
 };
 
 use super::store::{Entry, Good};
-use crate::quoted::message;
+use crate::{
+    quoted::message,
+    regular_file::{self, Purpose},
+};
 
 /// The most bytes of a `meta.json` that are read. What is written has some
 /// thousand.
@@ -36,10 +39,7 @@ pub(super) enum Meta {
 
 /// Reads at most [`MAX_META`] bytes.
 pub(super) fn read(path: &Path) -> std::io::Result<Meta> {
-    let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_META + 1)
-        .read_to_end(&mut bytes)?;
+    let bytes = regular_file::read_beginning(path, Purpose::State, MAX_META + 1)?;
     if bytes.len() as u64 > MAX_META {
         return Ok(Meta::Beginning(bounded(beginning(&bytes))));
     }

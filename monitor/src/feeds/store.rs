@@ -11,7 +11,7 @@
 use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
@@ -20,7 +20,10 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 use super::meta::{self, MAX_META, Meta};
-use crate::lists::{FeedUrl, MAX_FEED_BYTES, Sha256};
+use crate::{
+    lists::{FeedUrl, Sha256},
+    regular_file::{self, Purpose},
+};
 
 /// The file that names the others.
 const META: &str = "meta.json";
@@ -115,7 +118,7 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file or directory.
-    #[error("{what} {}: {source}", path.display())]
+    #[error("{what} {}: {source}", crate::printable::path(path))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -125,7 +128,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// What is there is not what was written.
-    #[error("{} is damaged ({why}): it counts as never fetched", path.display())]
+    #[error(
+        "{} is damaged ({why}): it counts as never fetched",
+        crate::printable::path(path)
+    )]
     Damaged {
         /// Of the file.
         path: PathBuf,
@@ -232,7 +238,7 @@ impl Store {
             return Err(damaged(directory.join(META), "it holds a wrong hash"));
         };
         let path = directory.join(sha256.to_string());
-        match read_content(&path) {
+        match regular_file::read(&path, Purpose::Feed) {
             Ok(content) if Sha256::of(&content) == sha256 => Ok(content),
             Ok(_) => Err(damaged(path, "its hash is another")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -245,15 +251,6 @@ impl Store {
     fn directory_of(&self, url: &FeedUrl) -> PathBuf {
         self.directory.join(name_of(url))
     }
-}
-
-/// No more than a list may have, and one byte: a longer file has another hash.
-fn read_content(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    fs::File::open(path)?
-        .take(MAX_FEED_BYTES + 1)
-        .read_to_end(&mut content)?;
-    Ok(content)
 }
 
 fn name_of(url: &FeedUrl) -> String {
@@ -278,7 +275,7 @@ fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
         file.write_all(content)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        fs::File::open(directory)?.sync_all()
+        regular_file::open_folder(directory)?.sync_all()
     };
     write().map_err(|source| io_error("write", path, source))
 }

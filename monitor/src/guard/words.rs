@@ -43,7 +43,7 @@ fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
         if (&file, number) == (&first.0, first.1) {
             return describe(cut);
         }
-        let file = file.display();
+        let file = crate::printable::path(&file);
         match number {
             Some(number) => format!("{} ({file}:{number})", describe(cut)),
             None => format!("{} ({file})", describe(cut)),

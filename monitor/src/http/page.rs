@@ -12,6 +12,7 @@ use super::Health;
 use crate::{
     metrics::{DeviceLabels, OTHER_DEVICES},
     policy::Action,
+    printable,
     snapshot::{
         Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
         Snapshot, Unconfirmed, Verdicts,
@@ -50,7 +51,7 @@ pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels
             }
         }
     };
-    page.into_string()
+    printable::text(&page.into_string()).into_owned()
 }
 
 fn heading(health: &Health) -> Markup {

@@ -16,7 +16,7 @@ use axum::{
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{Access, Health, Site, accept, guard::guard, health, page};
-use crate::{metrics, snapshot::Snapshot};
+use crate::{metrics, printable, snapshot::Snapshot};
 
 /// How long a snapshot may take. A daemon that needs longer hangs, and that is
 /// the answer.
@@ -44,7 +44,10 @@ enum Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self {
-            Self::Read(why) => (StatusCode::INTERNAL_SERVER_ERROR, why + "\n").into_response(),
+            Self::Read(why) => {
+                let why = printable::text(&why).into_owned() + "\n";
+                (StatusCode::INTERNAL_SERVER_ERROR, why).into_response()
+            }
             Self::Hangs => {
                 let seconds = SNAPSHOT_TIME.as_secs();
                 let text = format!(
@@ -84,7 +87,9 @@ async fn healthz(State(site): State<Site>) -> Result<(StatusCode, String), Failu
             hang.chain(problems).collect(),
         )
     };
-    Ok((status, [first, notes].concat().join("\n") + "\n"))
+    let lines = [first, notes].concat();
+    let lines: Vec<_> = lines.iter().map(|line| printable::block(line)).collect();
+    Ok((status, lines.join("\n") + "\n"))
 }
 
 async fn page(State(site): State<Site>) -> Result<Html<String>, Failure> {

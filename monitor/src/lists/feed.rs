@@ -1,6 +1,8 @@
 //! Reading what a feed gave: it is all of use, or none of it.
 
-use super::{Format, List, Refused, Selection, UnpackError, Why, read, recognise, unpack_up_to};
+use super::{
+    Format, List, Refused, Selection, UnpackError, Why, list_text, read, recognise, unpack_up_to,
+};
 
 /// One way to read a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,7 +109,6 @@ pub const MAX_FEED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The text of a feed: unpacked, and within the limits.
 pub fn feed_text(bytes: Vec<u8>) -> Result<String, FeedProblem> {
-    const MARK: &str = "\u{feff}";
     let bytes = unpack_up_to(bytes, MAX_FEED_BYTES)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(FeedProblem::Empty);
@@ -121,13 +122,7 @@ pub fn feed_text(bytes: Vec<u8>) -> Result<String, FeedProblem> {
             limit: MAX_FEED_LINES,
         });
     }
-    let mut text = String::from_utf8(bytes).map_err(|error| FeedProblem::NotText {
-        offset: error.utf8_error().valid_up_to(),
-    })?;
-    if text.starts_with(MARK) {
-        text.drain(..MARK.len());
-    }
-    Ok(text)
+    list_text(bytes).map_err(|offset| FeedProblem::NotText { offset })
 }
 
 /// What `text` holds, read in this way.

@@ -15,7 +15,7 @@ pub enum Format {
     PeerGuardian,
     /// `first - last , level , name`, leading zeros decimal.
     Emule,
-    /// `first,last,…` with addresses.
+    /// `first,last,…` or `network,…` with addresses, by commas or tabs.
     RangeCsv,
     /// `first,last,…` with decimal numbers.
     NumericCsv,

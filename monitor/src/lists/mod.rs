@@ -10,6 +10,7 @@ mod emule;
 mod feed;
 mod feed_url;
 mod format;
+mod header;
 mod line;
 mod mmdb;
 mod numeric_csv;
@@ -23,6 +24,7 @@ mod scores;
 mod selection;
 mod sha256;
 mod spamhaus;
+mod text;
 mod unpack;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -36,6 +38,7 @@ pub use recognise::{Refused, Why, recognise};
 pub use reserved::{Cut, OwnNetwork, Reserved};
 pub use selection::{Key, Selection};
 pub use sha256::{InvalidSha256, Sha256};
+pub use text::list_text;
 pub use unpack::{UnpackError, unpack};
 
 use self::{csv::Csv, line::Line, selection::Chooser, unpack::unpack_up_to};

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
-    csv::{Csv, Row},
+    csv::{Addresses, Csv, Row},
     line::{InvalidLine, Line},
     selection::Chooser,
 };
@@ -17,15 +17,14 @@ pub(super) fn line(
     csv: &mut Csv,
     chooser: &mut Chooser<'_>,
 ) -> Result<Line, InvalidLine> {
-    let Some(Row {
-        first,
-        last,
-        wanted,
-    }) = csv.row(text, chooser)?
-    else {
+    let Some(Row { addresses, wanted }) = csv.row(text, chooser)? else {
         return Ok(Line::Nothing);
     };
-    let destination = range(number(first)?, number(last)?).ok_or(InvalidLine::Backwards)?;
+    let (first, last) = match addresses {
+        Addresses::Range { first, last } => (number(first)?, number(last)?),
+        Addresses::Network(network) => (number(network)?, number(network)?),
+    };
+    let destination = range(first, last).ok_or(InvalidLine::Backwards)?;
     Ok(Line::new(destination, wanted))
 }
 
@@ -60,7 +59,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Line, InvalidLine> {
         let all = crate::lists::Selection::default();
-        line(text, &mut Csv::new(), &mut Chooser::new(&all))
+        line(text, &mut Csv::within(), &mut Chooser::new(&all))
     }
 
     #[test]

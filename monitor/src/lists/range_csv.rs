@@ -1,7 +1,7 @@
-//! `first,last,…` with addresses as text.
+//! `first,last,…` or `network,…` with addresses as text.
 
 use super::{
-    csv::{Csv, Row},
+    csv::{Addresses, Csv, Row},
     line::{InvalidLine, Line},
     selection::Chooser,
 };
@@ -12,15 +12,13 @@ pub(super) fn line(
     csv: &mut Csv,
     chooser: &mut Chooser<'_>,
 ) -> Result<Line, InvalidLine> {
-    let Some(Row {
-        first,
-        last,
-        wanted,
-    }) = csv.row(text, chooser)?
-    else {
+    let Some(Row { addresses, wanted }) = csv.row(text, chooser)? else {
         return Ok(Line::Nothing);
     };
-    let destination = Destination::range(text.trim(), first, last)?;
+    let destination = match addresses {
+        Addresses::Range { first, last } => Destination::range(text.trim(), first, last)?,
+        Addresses::Network(network) => network.parse()?,
+    };
     Ok(Line::new(destination, wanted))
 }
 
@@ -30,7 +28,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Line, InvalidLine> {
         let all = crate::lists::Selection::default();
-        line(text, &mut Csv::new(), &mut Chooser::new(&all))
+        line(text, &mut Csv::within(), &mut Chooser::new(&all))
     }
 
     #[test]
@@ -39,6 +37,9 @@ mod tests {
             ("1.0.0.0,1.0.0.255,13335,\"Cloudflare, Inc.\"", "1.0.0.0/24"),
             ("\"1.0.0.0\",\"1.0.0.255\"", "1.0.0.0/24"),
             ("2001:db8::,2001:db8::ffff,CN", "2001:db8::/112"),
+            ("1.0.0.0\t1.0.0.255\t24\t7\tA, B\tNL", "1.0.0.0/24"),
+            ("1.0.0.0/24,13335", "1.0.0.0/24"),
+            ("2001:db8::/32\tAS64500\t\"x", "2001:db8::/32"),
         ] {
             let range = Line::Destination(range.parse().unwrap());
             assert_eq!(read(text).unwrap(), range, "{text}");
@@ -51,9 +52,10 @@ mod tests {
             ("1.0.0.0,2001:db8::,AU", "starts in one family"),
             ("1.0.0.9,1.0.0.1,AU", "ends before it starts"),
             ("start,end,country", "`start` is a name"),
-            ("1.0.0.0/24,13335", "a CIDR at one end"),
+            ("1.0.0.0/24,1.0.1.0/24", "a CIDR at one end"),
+            ("1.0.0.0/24,", "a CIDR at one end"),
             ("001.0.0.0,1.0.0.255,AU", "leading zero"),
-            ("1.0.0.0", "this line is not `first,last,…`"),
+            ("1.0.0.0", "this line is not `first,last,…` or `network,…`"),
         ] {
             let error = read(text).unwrap_err().to_string();
             assert!(error.contains(message), "{text}: {error}");

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Format, MAX_LINE, Selection, csv::Csv, line::whole, plain::content, read_line,
+    Format, MAX_LINE, Selection,
+    csv::{Addresses, Csv},
+    line::whole,
+    plain::content,
+    read_line,
     selection::Chooser,
 };
 use crate::address::{Destination, InvalidDestination};
@@ -82,6 +86,7 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
         !line.is_empty() && !line.starts_with(['#', ';', '!'])
     });
     let mut votes = Votes::default();
+    let mut csv = Csv::new();
     for (index, (line, number)) in meaningful.take(SAMPLE).enumerate() {
         // The beginning tells a page or a document; as an entry it is too long.
         let line = &line[..line.floor_char_boundary(MAX_LINE)];
@@ -90,7 +95,7 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
         {
             return Err(Refused { line: number, why });
         }
-        votes.add(line, number);
+        votes.add(line, number, &mut csv);
     }
     votes.result()
 }
@@ -99,12 +104,17 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
 #[derive(Default)]
 struct Votes {
     formats: BTreeMap<Format, (usize, u32)>,
+    /// Rows `network,…`, which in a list of another format are wrong lines.
+    networks: Option<(usize, u32)>,
     refused: BTreeMap<Why, (usize, u32)>,
 }
 
 impl Votes {
-    fn add(&mut self, line: &str, number: u32) {
-        let (count, _) = if let Some(format) = format_of(line) {
+    /// `csv` keeps what the header of a table says.
+    fn add(&mut self, line: &str, number: u32, csv: &mut Csv) {
+        let (count, _) = if is_network_row(line, csv) {
+            self.networks.get_or_insert((0, number))
+        } else if let Some(format) = format_of(line, csv) {
             self.formats.entry(format).or_insert((0, number))
         } else if let Some(why) = refusal_of(line) {
             self.refused.entry(why).or_insert((0, number))
@@ -115,18 +125,22 @@ impl Votes {
     }
 
     fn result(self) -> Result<Format, Refused> {
+        let mut formats = self.formats;
+        if let (true, Some(rows)) = (formats.is_empty(), self.networks) {
+            formats.insert(Format::RangeCsv, rows);
+        }
         let sum = |counts: &mut dyn Iterator<Item = usize>| -> usize { counts.sum() };
-        let understood = sum(&mut self.formats.values().map(|(count, _)| *count));
+        let understood = sum(&mut formats.values().map(|(count, _)| *count));
         let refused = sum(&mut self.refused.values().map(|(count, _)| *count));
         if refused > understood
             && let Some((why, line)) = most(&self.refused)
         {
             return Err(Refused { line, why });
         }
-        let Some((first, _)) = most(&self.formats) else {
+        let Some((first, _)) = most(&formats) else {
             return Ok(Format::Plain);
         };
-        let mut others = self.formats.iter().filter(|(format, _)| **format != first);
+        let mut others = formats.iter().filter(|(format, _)| **format != first);
         match others.next() {
             None => Ok(first),
             Some((&second, &(_, line))) => Err(Refused {
@@ -145,12 +159,19 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
 }
 
 /// The one format whose reader understands `line`.
-fn format_of(line: &str) -> Option<Format> {
+fn format_of(line: &str, csv: &Csv) -> Option<Format> {
     let all = Selection::default();
     let understood = |format: &Format| {
-        read_line(line, *format, &mut Chooser::new(&all), &mut Csv::new()).is_ok()
+        read_line(line, *format, &mut Chooser::new(&all), &mut csv.clone()).is_ok()
     };
     Format::ALL.into_iter().find(understood)
+}
+
+/// Whether `line` is a row with its network in one column.
+fn is_network_row(line: &str, csv: &mut Csv) -> bool {
+    let all = Selection::default();
+    let row = csv.row(line, &mut Chooser::new(&all));
+    matches!(row, Ok(Some(row)) if matches!(row.addresses, Addresses::Network(_)))
 }
 
 /// What a whole document begins with.
@@ -162,14 +183,38 @@ fn document(line: &str) -> Option<Why> {
     if line.starts_with("[Adblock") {
         return Some(Why::AdBlock);
     }
-    let json = line.starts_with(['{', '[']) && format_of(line).is_none();
+    let json = line.starts_with(['{', '[']) && format_of(line, &Csv::within()).is_none();
     // One wrong line among objects is that line's error.
     let object = line.starts_with('{') && line.ends_with('}') && !line.contains('[');
     (json && !object).then_some(Why::JsonDocument)
 }
 
 fn refusal_of(line: &str) -> Option<Why> {
-    const COMMANDS: [&str; 6] = ["iptables", "ip6tables", "ipset", "nft", "route", "netsh"];
+    /// First words of lines for other filters: their programs, `ipset save`,
+    /// `RouterOS`, Cisco, pf and nftables.
+    const COMMANDS: [&str; 21] = [
+        "iptables",
+        "ip6tables",
+        "ipset",
+        "nft",
+        "route",
+        "netsh",
+        "ufw",
+        "firewall-cmd",
+        "create",
+        "add",
+        "flush",
+        "-A",
+        "-N",
+        "/ip",
+        "/ipv6",
+        "ip",
+        "ipv6",
+        "access-list",
+        "permit",
+        "deny",
+        "table",
+    ];
     let line = whole(line);
     if line.starts_with("||") || line.starts_with("@@") {
         return Some(Why::AdBlock);
@@ -268,6 +313,29 @@ mod tests {
             ),
         ] {
             assert_eq!(refused(text), (line, why), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rows_with_a_network_are_a_table_and_in_another_list_they_are_wrong_lines() {
+        let table = "network,asn\n1.0.0.0/24,13335\n1.0.4.0/22,AS38803,\"B, C\"\n";
+        assert_eq!(recognise(table), Ok(Format::RangeCsv));
+        let plain = "1.0.0.0/24,note\n1.0.4.0/22\n1.0.8.0/22,note\n";
+        assert_eq!(recognise(plain), Ok(Format::Plain));
+        let tabs = "Start\tEnd\tNetmask\n1.0.0.0\t1.0.0.255\t24\n";
+        assert_eq!(recognise(tabs), Ok(Format::RangeCsv));
+    }
+
+    #[test]
+    fn commands_for_other_filters_are_told() {
+        for text in [
+            "create bad hash:net\nadd bad 203.0.114.0/24\nadd bad 203.0.115.0/24 timeout 300\n",
+            "/ip firewall address-list\nadd list=bad address=203.0.114.0/24\n",
+            "ip prefix-list bad permit 203.0.114.0/24\n",
+            "-A INPUT -s 203.0.114.0/24 -j DROP\n",
+            "table <bad> persist { 203.0.114.0/24 }\n",
+        ] {
+            assert_eq!(refused(text), (1, Why::Commands), "{text:?}");
         }
     }
 

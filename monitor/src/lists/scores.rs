@@ -2,6 +2,7 @@
 
 use super::{
     Key,
+    header::asn,
     line::{InvalidLine, Line},
     plain::content,
     selection::Chooser,
@@ -20,7 +21,10 @@ pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, Invali
     };
     let destination = destination.parse()?;
     let score = score.trim();
-    let score: u32 = score.parse().map_err(|_| InvalidLine::Score {
+    // `AS13335` is an origin and never a score.
+    let origin = asn(score).filter(|_| chooser.selection.min_score.is_none());
+    let number = origin.or_else(|| score.parse().ok());
+    let score: u32 = number.ok_or_else(|| InvalidLine::Score {
         text: quoted(score),
     })?;
     // A table of prefixes looks the same: there the number is an origin.

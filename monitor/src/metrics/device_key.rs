@@ -2,12 +2,15 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Read as _, Write as _},
     path::{Path, PathBuf},
 };
 
-use crate::{policy::MacAddress, state_dir::new_file};
+use crate::{
+    policy::MacAddress,
+    regular_file::{Purpose, RegularFile, open_folder},
+    state_dir::new_file,
+};
 
 /// Begins every pseudonym.
 const PREFIX: &str = "device-";
@@ -23,7 +26,7 @@ pub struct DeviceKey([u8; DeviceKey::LEN]);
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceKeyError {
     /// The file is there and cannot be read.
-    #[error("read the device key {}", path.display())]
+    #[error("read the device key {}", crate::printable::path(path))]
     Read {
         /// Of the key.
         path: PathBuf,
@@ -33,7 +36,7 @@ pub enum DeviceKeyError {
     /// Something else than a key is in the file.
     #[error(
         "the device key {} is not {} bytes long: restore it, or remove it and every device gets another pseudonym",
-        path.display(),
+        crate::printable::path(path),
         DeviceKey::LEN
     )]
     Length {
@@ -41,7 +44,7 @@ pub enum DeviceKeyError {
         path: PathBuf,
     },
     /// The file cannot be made.
-    #[error("create the device key {}", path.display())]
+    #[error("create the device key {}", crate::printable::path(path))]
     Create {
         /// Of the key.
         path: PathBuf,
@@ -115,7 +118,7 @@ impl DeviceKey {
         };
         let mut bytes = Vec::new();
         // One byte more than a key shows that a file is too long.
-        File::open(path)
+        RegularFile::open(path, Purpose::State)
             .and_then(|file| file.take(Self::LEN as u64 + 1).read_to_end(&mut bytes))
             .map_err(read)?;
         match bytes.try_into() {
@@ -131,7 +134,7 @@ impl DeviceKey {
         file.write_all(&self.0)?;
         file.as_file().sync_all()?;
         file.persist_noclobber(path)?;
-        File::open(state_dir)?.sync_all()
+        open_folder(state_dir)?.sync_all()
     }
 }
 

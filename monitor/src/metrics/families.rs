@@ -238,7 +238,7 @@ fn lost(snapshot: &Snapshot) -> Family {
         help: "Packets about which something could not be recorded. Reason device_table: the policy counted the packet, \
                its device found no room in the device table; once for each policy that matched. Reason not_confirmed: it passed \
                without being looked at, because what was in force was not confirmed in time and there was nothing before it. \
-               Reason log: `run --log-packets` did not write the packet, its log was not read fast enough.",
+               Reason log: `run --log-packets` did not write the packet: there were more than 1000 in a second on one CPU, or the log was not read fast enough.",
         unit: None,
         kind: Kind::Counter,
         samples: vec![

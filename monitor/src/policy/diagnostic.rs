@@ -3,7 +3,7 @@
 use annotate_snippets::{Group, Level, Renderer};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::quoted;
+use crate::{printable, quoted};
 
 pub use super::place::{Place, SourceFile};
 
@@ -105,13 +105,17 @@ impl Diagnostic {
             Severity::Warning => Level::WARNING,
             Severity::Note => Level::NOTE,
         };
-        let title = level.primary_title(self.message.as_str());
+        let (message, help) = (
+            printable::value(&self.message),
+            printable::value(&self.help),
+        );
+        let title = level.primary_title(message);
         let mut report = vec![self.place.draw(Group::with_title(title), None)];
         if let Some((place, label)) = &self.related {
             let title = Level::NOTE.secondary_title(*label);
             report.push(place.draw(Group::with_title(title), None));
         }
-        let help = Level::HELP.secondary_title(self.help.as_str());
+        let help = Level::HELP.secondary_title(help);
         report.push(Group::with_title(help));
         renderer.render(&report)
     }

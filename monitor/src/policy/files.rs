@@ -5,12 +5,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::lists::FeedUrl;
+use crate::{
+    lists::FeedUrl,
+    regular_file::{self, Purpose},
+};
 
 /// What policies are read from: a file system, and what was fetched.
 pub trait Files {
-    /// The whole of a file.
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The whole of a file, which may be as large as `purpose` allows.
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>>;
 
     /// Whether `path` is a directory.
     fn is_directory(&self, path: &Path) -> bool;
@@ -30,8 +33,8 @@ pub trait Files {
 pub struct Disk;
 
 impl Files for Disk {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        fs::read(path)
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        regular_file::read(path, purpose)
     }
 
     fn is_directory(&self, path: &Path) -> bool {

@@ -18,9 +18,12 @@ use super::{
     place::Texts,
     source::{SourceFeed, SourceList},
 };
-use crate::lists::{
-    Format, Kind, List, OwnNetwork, Refused, Selection, is_database, read, read_database,
-    recognise, unpack,
+use crate::{
+    lists::{
+        Format, Kind, List, OwnNetwork, Refused, Selection, is_database, list_text, read,
+        read_database, recognise, unpack,
+    },
+    regular_file::{FileProblem, Purpose},
 };
 
 /// A list as a policy asked for it, and how much of it was used.
@@ -189,22 +192,28 @@ impl<'a> Lists<'a> {
         named_at: &Place,
         out: &mut Diagnostics,
     ) -> Option<Content> {
-        let shown = path.display();
-        let bytes = match self.files.read(path) {
+        let shown = crate::printable::path(path);
+        let bytes = match self.files.read(path, Purpose::List) {
             Ok(bytes) => unpack(bytes).map_err(|error| {
                 let message = format!("the list {shown}: {error}");
                 (message, "fetch the list again, or unpack it by hand")
             }),
-            Err(error) => Err((
-                format!("read the list {shown}: {error}"),
-                "a list's path is relative to the policy file that names it; mend the path or the file",
-            )),
+            Err(error) => {
+                let (why, fix) = match FileProblem::of(&error) {
+                    Some(problem) => (problem.why(), problem.fix()),
+                    None => (
+                        error.to_string(),
+                        "a list's path is relative to the policy file that names it; correct the path or the file",
+                    ),
+                };
+                Err((format!("read the list {shown}: {why}"), fix))
+            }
         };
         let content = bytes.and_then(|bytes| {
             if is_database(&bytes) {
                 return Ok(Content::Database(bytes));
             }
-            let text = utf8(bytes).map_err(|offset| {
+            let text = list_text(bytes).map_err(|offset| {
                 let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
                 let help = if is_table {
                     "name a table of text, or an MMDB database; of one that is cut short the end is missing, by which it is known"
@@ -275,7 +284,10 @@ impl Readable<'_> {
             Self::Database(bytes) => match read_database(bytes, &reading.selection) {
                 Ok(list) => Some(list),
                 Err(error) => {
-                    let message = format!("the table {}: {error}", reading.path.display());
+                    let message = format!(
+                        "the table {}: {error}",
+                        crate::printable::path(&reading.path)
+                    );
                     let place = asked.named_at.clone();
                     out.push(Diagnostic::error(place, message, error.help()));
                     None

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +18,10 @@ use super::{
     place::Texts,
     source::{self, Contents},
 };
-use crate::lists::OwnNetwork;
+use crate::{
+    lists::OwnNetwork,
+    regular_file::{FileProblem, Purpose},
+};
 
 /// What the policy files say.
 #[derive(Debug, Default)]
@@ -212,15 +216,10 @@ fn refuse_unknown_names(
 
 fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceFile> {
     let place = || Place::file_only(path);
-    let bytes = match files.read(path) {
+    let bytes = match files.read(path, Purpose::Policies) {
         Ok(bytes) => bytes,
         Err(error) => {
-            let message = format!("read the policy file: {error}");
-            out.push(Diagnostic::error(
-                place(),
-                message,
-                "mend the path or the file's permissions",
-            ));
+            out.push(not_read(place(), &error));
             return None;
         }
     };
@@ -236,6 +235,17 @@ fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceF
             None
         }
     }
+}
+
+fn not_read(place: Place, error: &io::Error) -> Diagnostic {
+    let (why, fix) = match FileProblem::of(error) {
+        Some(problem) => (problem.why(), problem.fix()),
+        None => (
+            error.to_string(),
+            "correct the path or the file's permissions",
+        ),
+    };
+    Diagnostic::error(place, format!("read the policy file: {why}"), fix)
 }
 
 fn refuse_equal_names(policies: &[Policy], out: &mut Diagnostics) {

@@ -27,6 +27,7 @@ mod scope;
 mod service;
 mod source;
 mod yaml;
+pub(crate) mod yaml_limits;
 
 pub use devices::{DeviceNames, UnknownDevice};
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
@@ -45,3 +46,4 @@ pub use runtime::{Effect, End, Pause, RuntimeChange, RuntimeOverlay, closest_pol
 pub use schedule::{Moment, Outside, Rest, Schedule, SinceBoot};
 pub use scope::{Device, MacPrefix, Met, Packet, Scope};
 pub use service::{InvalidService, Ports, Service};
+pub use yaml_limits::Excess;

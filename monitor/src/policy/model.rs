@@ -406,7 +406,7 @@ impl Policy {
     }
 
     fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
-        let file = self.file_of(entry).display();
+        let file = crate::printable::path(self.file_of(entry));
         LongestMatch {
             length: entry.network.length(),
             prefix: entry.network.to_string(),

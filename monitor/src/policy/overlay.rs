@@ -40,7 +40,7 @@ impl Override {
     /// `file:line` of that place.
     #[must_use]
     pub fn source(&self) -> String {
-        let file = self.place.file().display();
+        let file = crate::printable::path(self.place.file());
         match self.place.line() {
             Some(line) => format!("{file}:{line}"),
             None => file.to_string(),

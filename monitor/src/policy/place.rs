@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, ops::Range, path::Path, sync::Arc};
 
 use annotate_snippets::{AnnotationKind, Group, Origin, Snippet};
 
-use crate::address::Destination;
+use crate::{address::Destination, printable};
 
 /// Longest excerpt of a line, in bytes; list lines have no limit of their own.
 const MAX_EXCERPT: usize = 400;
@@ -116,6 +116,19 @@ impl Excerpt {
             span: span.start.min(end)..span.end.min(end),
         }
     }
+
+    /// For a terminal: the text with its controls escaped, and the span in it.
+    fn shown(&self) -> (String, Range<usize>) {
+        let mut shown = String::new();
+        let ends = [self.span.start, self.span.end, self.text.len()];
+        let mut start = 0;
+        let ends = ends.map(|end| {
+            shown.push_str(&printable::value(&self.text[start..end]));
+            start = end;
+            shown.len()
+        });
+        (shown, ends[0]..ends[1])
+    }
 }
 
 /// `text` with `*` in place of each byte of a URL that may be secret: user and
@@ -189,14 +202,13 @@ impl Place {
     }
 
     pub(super) fn draw<'a>(&'a self, group: Group<'a>, label: Option<&'a str>) -> Group<'a> {
-        let path = self.file.to_string_lossy();
+        let path = printable::path(&self.file).to_string();
         let Some(excerpt) = &self.excerpt else {
             return group.element(Origin::path(path));
         };
-        let annotation = AnnotationKind::Primary
-            .span(excerpt.span.clone())
-            .label(label);
-        let snippet = Snippet::source(&excerpt.text)
+        let (text, span) = excerpt.shown();
+        let annotation = AnnotationKind::Primary.span(span).label(label);
+        let snippet = Snippet::source(text)
             .line_start(excerpt.line as usize)
             .path(path)
             .annotation(annotation);
@@ -207,7 +219,7 @@ impl Place {
 impl fmt::Display for Place {
     /// `file:line:column`, as far as known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        write!(f, "{}", printable::path(&self.file))?;
         if let Some(excerpt) = &self.excerpt {
             write!(f, ":{}:{}", excerpt.line, excerpt.column)?;
         }

@@ -315,7 +315,7 @@ impl RuntimeOverlay {
                 .ends
                 .map_or(Timestamp::MAX, |end| end.by_clock(moment)),
             reason: change.reason.clone(),
-            source: format!("{}:{line}", self.file.display()),
+            source: format!("{}:{line}", crate::printable::path(&self.file)),
         })
     }
 }

@@ -10,7 +10,10 @@ use saphyr_parser::{Event, Marker, Parser, Span};
 use serde::Deserialize as _;
 use serde_yaml::Value;
 
-use super::diagnostic::{Diagnostic, SourceFile};
+use super::{
+    diagnostic::{Diagnostic, SourceFile},
+    yaml_limits::{Excess, Limits, check_unread},
+};
 
 /// A parsed file: exactly one YAML document.
 #[derive(Debug)]
@@ -90,6 +93,11 @@ impl Document {
     /// what comes after it cannot be told. `key` is what such a file holds.
     pub(super) fn parse(file: &SourceFile, key: &str) -> Result<Self, Box<Diagnostic>> {
         let positions = Positions::read(file.text());
+        if let Some((excess, span)) = positions.excess {
+            let place = file.place(span);
+            let error = Diagnostic::error(place, excess.to_string(), excess.help());
+            return Err(Box::new(error));
+        }
         let mut documents = serde_yaml::Deserializer::from_str(file.text());
         let empty = || {
             Box::new(Diagnostic::error(
@@ -198,20 +206,30 @@ impl Spot {
 struct Positions {
     root: Option<Spot>,
     second_document: Option<Range<usize>>,
+    /// Why the text must not be read any further, and where.
+    excess: Option<(Excess, Range<usize>)>,
 }
 
 impl Positions {
     /// Reads as far as the parser can: what is open where it ends is kept.
     fn read(text: &str) -> Self {
-        /// As deep as `serde_yaml` goes; the tree is walked by recursion.
-        const MAX_DEPTH: usize = 128;
         let offsets = Offsets::new(text);
         let mut positions = Self::default();
         let mut open: Vec<Spot> = Vec::new();
+        let mut limits = Limits::default();
         for event in Parser::new_from_str(text) {
-            let Ok((event, span)) = event else { break };
-            if open.len() > MAX_DEPTH {
-                return Self::default();
+            let (event, span) = match event {
+                Ok(event) => event,
+                Err(error) => {
+                    let at = offsets.byte(*error.marker());
+                    let checked = check_unread(text, at, &error);
+                    positions.excess = checked.err().map(|excess| (excess, at..at));
+                    break;
+                }
+            };
+            if let Err(excess) = limits.take(&event) {
+                positions.excess = Some((excess, offsets.span(span)));
+                break;
             }
             if matches!(event, Event::DocumentStart(_)) && positions.root.is_some() {
                 positions.second_document = Some(offsets.span(span));

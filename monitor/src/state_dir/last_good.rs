@@ -5,13 +5,16 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use super::{StateDirError, write};
-use crate::{lists::FeedUrl, policy::Files};
+use crate::{
+    lists::FeedUrl,
+    policy::Files,
+    regular_file::{Purpose, RegularFile},
+};
 
 /// Name of the file in the state directory.
 const FILE: &str = "last-good.tar";
@@ -46,8 +49,8 @@ impl<'a> Recorder<'a> {
 }
 
 impl Files for Recorder<'_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        let bytes = self.inner.read(path)?;
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        let bytes = self.inner.read(path, purpose)?;
         let mut read = self.read.borrow_mut();
         read.files.insert(std::path::absolute(path)?, bytes.clone());
         Ok(bytes)
@@ -69,7 +72,7 @@ impl Files for Recorder<'_> {
 
 /// As they were; a directory holds the files of it that were read.
 impl Files for LastGood {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: Purpose) -> io::Result<Vec<u8>> {
         let found = self.files.get(&std::path::absolute(path)?);
         found.cloned().ok_or(io::ErrorKind::NotFound.into())
     }
@@ -92,7 +95,7 @@ impl LastGood {
     /// What a daemon kept in `state_dir`; empty where it kept nothing.
     pub fn read(state_dir: &Path) -> Result<Self, StateDirError> {
         let path = state_dir.join(FILE);
-        match File::open(&path).and_then(Self::unpack) {
+        match RegularFile::open(&path, Purpose::LastGood).and_then(Self::unpack) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
             unpacked => unpacked.map_err(|source| StateDirError::Io {
                 operation: "read",
@@ -117,7 +120,10 @@ impl LastGood {
             if !entry.header().entry_type().is_file() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{} is no regular file", entry.path()?.display()),
+                    format!(
+                        "{} is no regular file",
+                        crate::printable::path(&entry.path()?)
+                    ),
                 ));
             }
             let mut bytes = Vec::new();
@@ -165,7 +171,7 @@ mod tests {
         std::fs::write(policies.join("unread"), b"").unwrap();
         let recorder = Recorder::new(&Disk);
         for path in &paths {
-            recorder.read(path).unwrap();
+            recorder.read(path, Purpose::List).unwrap();
         }
         let kept = recorder.into_last_good();
         kept.write(directory.path()).unwrap();
@@ -173,12 +179,15 @@ mod tests {
         let read = LastGood::read(directory.path()).unwrap();
         assert_eq!(read, kept);
         for path in &paths {
-            assert_eq!(Files::read(&read, path).unwrap(), b"text \xff");
+            assert_eq!(
+                Files::read(&read, path, Purpose::List).unwrap(),
+                b"text \xff"
+            );
         }
         assert!(read.is_directory(&policies));
         assert!(!read.is_directory(&paths[0]));
         assert_eq!(read.list(&policies).unwrap(), [paths[0].clone()]);
-        let other = Files::read(&read, &policies.join("unread"));
+        let other = Files::read(&read, &policies.join("unread"), Purpose::List);
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
@@ -190,7 +199,7 @@ mod tests {
         let recorder = Recorder::new(&Disk);
         let file = directory.path().join("a.yaml");
         std::fs::write(&file, [7; 2000]).unwrap();
-        recorder.read(&file).unwrap();
+        recorder.read(&file, Purpose::List).unwrap();
         recorder.into_last_good().write(directory.path()).unwrap();
         let path = directory.path().join(FILE);
         let whole = std::fs::read(&path).unwrap();

@@ -9,7 +9,6 @@ mod saved;
 mod unfinished;
 
 use std::{
-    fs::File,
     io::{self, Write as _},
     path::{Path, PathBuf},
 };
@@ -23,11 +22,13 @@ pub use runtime::{
 pub use saved::{save, saved_path};
 pub use unfinished::{new_file, remove_unfinished};
 
+use crate::regular_file::{self, Purpose};
+
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
     /// The system does not let it be read or written.
-    #[error("{operation} {}: {source}", path.display())]
+    #[error("{operation} {}: {source}", crate::printable::path(path))]
     Io {
         /// `read`, `write`, `make` or `remove`.
         operation: &'static str,
@@ -37,7 +38,7 @@ pub enum StateDirError {
         source: io::Error,
     },
     /// It says something that this version does not write.
-    #[error("{}:{line}: {source}", path.display())]
+    #[error("{}:{line}: {source}", crate::printable::path(path))]
     Content {
         /// The file.
         path: PathBuf,
@@ -50,7 +51,7 @@ pub enum StateDirError {
 
 /// Text of a file; `None` where there is none.
 fn read(path: &Path) -> Result<Option<String>, StateDirError> {
-    match std::fs::read_to_string(path) {
+    match regular_file::read_text(path, Purpose::State) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(StateDirError::Io {
@@ -74,7 +75,7 @@ where
         file.write_all(content.as_ref())?;
         file.as_file().sync_all()?;
         file.persist(path)?;
-        File::open(directory)?.sync_all()
+        regular_file::open_folder(directory)?.sync_all()
     };
     replace().map_err(|source| StateDirError::Io {
         operation: "write",

@@ -40,7 +40,7 @@ fn refused(reason: &'static str, body: impl Into<Vec<u8>>) -> Bad {
 /// Contents that are no good list.
 pub(crate) fn contents() -> Vec<Bad> {
     let good = list();
-    let latin = [b"45.9.1.0/24 # \xe9t\xe9\n".as_slice(), good.as_bytes()].concat();
+    let binary = [b"\xff\xfe4\0".as_slice(), good.as_bytes()].concat();
     let reserved = networks("10.1", 101);
     let replaced = |by: &str| good.replacen("45.9.1.0/24", by, 1);
     vec![
@@ -54,7 +54,7 @@ pub(crate) fn contents() -> Vec<Bad> {
         ),
         refused("list of domains", "a.example.com\nb.example.com\n"),
         refused("not understood", format!("{good}nonsense here\n")),
-        refused("not UTF-8", latin),
+        refused("not UTF-8", binary),
         refused("more than 1000000 lines", "1.1.1.1\n".repeat(1_000_001)),
         refused("unpack gzip", &packed(good.as_bytes())[..60]),
         refused("larger than 64 MiB", packed(&vec![b'#'; 65 << 20])),

@@ -17,13 +17,14 @@ use monitor::{
     compile::{Compiled, compile_files},
     guard::{Gateway, LanInterface},
     policy::{Files, Moment, RuntimeOverlay},
+    regular_file::Purpose,
 };
 
 /// Policy files and lists in memory.
 struct Memory(BTreeMap<PathBuf, String>);
 
 impl Files for Memory {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: Purpose) -> io::Result<Vec<u8>> {
         let text = self.0.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(text.clone().into_bytes())
     }

@@ -314,7 +314,7 @@ fn insert<K: Ord>(cells: &mut BTreeMap<K, Total>, key: K, count: Count) {
 }
 
 impl Files for Texts<'_> {
-    fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: monitor::regular_file::Purpose) -> std::io::Result<Vec<u8>> {
         let overlay = self.overlay.filter(|_| path == Path::new(OVERLAY));
         Ok(overlay.unwrap_or(self.yaml).as_bytes().to_vec())
     }

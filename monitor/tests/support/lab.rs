@@ -343,6 +343,11 @@ impl Lab {
         self.get("/")
     }
 
+    /// What `/healthz` answers, with its head.
+    pub(crate) fn health(&self) -> String {
+        self.get("/healthz")
+    }
+
     fn get(&self, path: &str) -> String {
         let address = "127.0.0.1:9641".parse().unwrap();
         let page = self.try_get(address, path, "");

@@ -14,6 +14,7 @@ use crate::{
     feeds::DiskAndFeeds,
     lists::FeedUrl,
     policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
+    regular_file::Purpose,
     state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
 };
 
@@ -31,7 +32,8 @@ pub enum LoadError {
     Keep(#[from] StateDirError),
     /// The files must not come into force unasked, and there are no others.
     #[error(
-        "the policy files were put in force with --confirm and never confirmed, and there are none that were in force before them; start with `--confirm 60s` and confirm them with `monitor confirm`, or remove {} where they are right", path.display()
+        "the policy files were put in force with --confirm and never confirmed, and there are none that were in force before them; start with `--confirm 60s` and confirm them with `monitor confirm`, or remove {} where they are right",
+        crate::printable::path(path)
     )]
     NeverConfirmed {
         /// What says so.
@@ -73,7 +75,7 @@ pub(super) fn reason(error: &LoadError) -> String {
 pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> RuntimeOverlay {
     read_runtime(&settings.state_dir).unwrap_or_else(|error| {
         let kept = match set_runtime_aside(&settings.state_dir) {
-            Ok(aside) => format!("it is kept as {}", aside.display()),
+            Ok(aside) => format!("it is kept as {}", crate::printable::path(&aside)),
             Err(error) => format!("it cannot be set aside: {error}"),
         };
         notes.push(format!(
@@ -129,8 +131,8 @@ struct KeptAndFeeds {
 }
 
 impl Files for KeptAndFeeds {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        Files::read(&self.kept, path)
+    fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        Files::read(&self.kept, path, purpose)
     }
 
     fn is_directory(&self, path: &Path) -> bool {

@@ -70,7 +70,7 @@ impl Saved {
         let paths: Vec<_> = self
             .paths
             .iter()
-            .map(|path| path.display().to_string())
+            .map(|path| crate::printable::path(path).to_string())
             .collect();
         let paths = paths.join(", ");
         match self.save_and_discard(filter) {

@@ -43,7 +43,7 @@ impl Core {
 
 fn in_force(error: &Diagnostic) -> RiskInForce {
     let place = error.place();
-    let file = place.file().display();
+    let file = crate::printable::path(place.file());
     RiskInForce {
         message: error.message().to_owned(),
         source: match place.line() {

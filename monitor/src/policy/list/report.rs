@@ -36,7 +36,7 @@ impl Asked<'_> {
         if self.typed.is_table {
             return None;
         }
-        let path = self.typed.path.value.display();
+        let path = crate::printable::path(&self.typed.path.value);
         Some((
             self.typed.path.span.clone(),
             "this is an MMDB database of many networks: a `list` is taken whole".to_owned(),
@@ -62,7 +62,7 @@ impl Asked<'_> {
     fn refuse_keys(&self, format: Format) -> Option<Refusal> {
         let typed = self.typed;
         let Some(first) = typed.keys.first() else {
-            let path = typed.path.value.display();
+            let path = crate::printable::path(&typed.path.value);
             return (format == Format::Rir).then(|| {
                 (
                 typed.path.span.clone(),
@@ -231,7 +231,7 @@ impl Asked<'_> {
             self.file.place(key.span.clone()),
             format!(
                 "the {what} {} holds nothing of `{}`, so that it would protect nothing; {entries} left out: {}",
-                reading.path.display(),
+                crate::printable::path(&reading.path),
                 key.value,
                 list.left_out
             ),

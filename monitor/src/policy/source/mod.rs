@@ -10,6 +10,7 @@ mod risk;
 mod schedule;
 mod scope;
 mod service;
+mod time_zone;
 
 use std::ops::Range;
 

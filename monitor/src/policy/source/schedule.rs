@@ -7,7 +7,7 @@ use jiff::{
 };
 use serde_yaml::Value;
 
-use super::{Reader, get};
+use super::{Reader, get, time_zone};
 use crate::policy::{Outside, Schedule, diagnostic::near_miss, keys, schedule::To, yaml::Node};
 
 /// In the order of a week.
@@ -153,8 +153,7 @@ impl Reader<'_> {
     }
 
     fn zone(&mut self, node: &Node<'_>) -> Option<TimeZone> {
-        let help = "write a name of the IANA time zone database, such as `Europe/Madrid` or `UTC`";
-        let text = self.text(node, "`timezone`", help)?;
+        let text = self.text(node, "`timezone`", time_zone::HELP)?;
         let zone = TimeZone::get(&text).ok();
         if zone.is_none() {
             let names: Vec<String> = jiff::tz::db()
@@ -162,12 +161,10 @@ impl Reader<'_> {
                 .map(|name| name.to_string())
                 .collect();
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            let near = near_zone(&text, &names);
-            let help = near.map_or(help.to_owned(), |near| format!("did you mean `{near}`?"));
             self.error(
                 node.span.clone(),
                 format!("there is no time zone `{text}`"),
-                help,
+                time_zone::help(&text, &names),
             );
         }
         zone
@@ -186,20 +183,4 @@ impl Reader<'_> {
         *valid &= expires.is_some();
         expires
     }
-}
-
-/// Zones are written `Area/Place`, and most slips are a place alone.
-fn near_zone<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
-    let place = |name: &&&str| {
-        name.rsplit('/')
-            .next()
-            .is_some_and(|p| p.eq_ignore_ascii_case(text))
-    };
-    let same = names.iter().find(place).copied();
-    same.or_else(|| {
-        let lower = text.to_lowercase();
-        let distance = |name: &&str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());
-        let near = names.iter().map(|name| (distance(name), *name)).min()?;
-        (near.0 <= 3).then_some(near.1)
-    })
 }

@@ -1,0 +1,145 @@
+//! The first line of a table, where it names the columns.
+
+use crate::address::Destination;
+
+/// Which column holds what, by the names in a header; columns count from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Columns {
+    /// A network in one column.
+    pub(super) network: Option<usize>,
+    /// The two ends of a range.
+    pub(super) range: Option<(usize, usize)>,
+    /// The number of an autonomous system.
+    pub(super) asn: Option<usize>,
+    /// A country of two letters.
+    pub(super) country: Option<usize>,
+}
+
+const NETWORKS: [&str; 8] = [
+    "network", "prefix", "cidr", "subnet", "net", "route", "range", "ip_range",
+];
+const FIRSTS: [&str; 11] = [
+    "start",
+    "start_ip",
+    "ip_start",
+    "range_start",
+    "first",
+    "first_ip",
+    "ip_first",
+    "from",
+    "ip_from",
+    "begin",
+    "startip",
+];
+const LASTS: [&str; 11] = [
+    "end",
+    "end_ip",
+    "ip_end",
+    "range_end",
+    "last",
+    "last_ip",
+    "ip_last",
+    "to",
+    "ip_to",
+    "stop",
+    "endip",
+];
+const ASNS: [&str; 7] = [
+    "asn",
+    "as",
+    "as_number",
+    "autonomous_system_number",
+    "origin",
+    "origin_as",
+    "number",
+];
+/// The name of a country may stand beside its code, so the code comes first.
+const COUNTRIES: [&str; 5] = [
+    "country_code",
+    "country_iso_code",
+    "iso_code",
+    "cc",
+    "country",
+];
+
+impl Columns {
+    /// What a header says; `None` where `fields` is a row with addresses.
+    pub(super) fn of(fields: &[&str]) -> Option<Self> {
+        let is_word = |field: &&str| {
+            let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
+            field.starts_with(|c: char| c.is_ascii_alphabetic())
+                && field.chars().all(allowed)
+                && field.parse::<Destination>().is_err()
+                && asn(field).is_none()
+        };
+        let is_header = fields.len() > 1 && fields[..2].iter().all(is_word);
+        is_header.then(|| Self::named(fields))
+    }
+
+    fn named(fields: &[&str]) -> Self {
+        let names: Vec<String> = fields
+            .iter()
+            .map(|field| field.to_ascii_lowercase().replace(['-', ' '], "_"))
+            .collect();
+        let find = |known: &[&str]| {
+            let column = |name: &&str| names.iter().position(|found| found == name);
+            known.iter().find_map(column)
+        };
+        Self {
+            network: find(&NETWORKS),
+            range: find(&FIRSTS).zip(find(&LASTS)),
+            asn: find(&ASNS),
+            country: find(&COUNTRIES),
+        }
+    }
+}
+
+/// Reads `13335` or `AS13335`.
+pub(super) fn asn(text: &str) -> Option<u32> {
+    let prefixed = text
+        .split_at_checked(2)
+        .filter(|(prefix, _)| prefix.eq_ignore_ascii_case("AS"));
+    let digits = prefixed.map_or(text, |(_, digits)| digits);
+    let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.parse().ok().filter(|_| all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_headers_name_their_columns() {
+        let columns = |line: &str| Columns::of(&line.split(',').collect::<Vec<_>>());
+        let maxmind = "network,autonomous_system_number,autonomous_system_organization";
+        assert_eq!(columns(maxmind).unwrap().asn, Some(1));
+        let wide = "start_ip,end_ip,country,country_code,continent,asn,as_name";
+        let expected = Columns {
+            network: None,
+            range: Some((0, 1)),
+            asn: Some(5),
+            country: Some(3),
+        };
+        assert_eq!(columns(wide), Some(expected));
+        assert_eq!(columns("AS Number,Prefix").unwrap().network, Some(1));
+        for row in [
+            "1.0.0.0/24,13335",
+            "AS13335,1.0.0.0/24",
+            "network",
+            "a.example,b",
+            "::,::1",
+        ] {
+            assert_eq!(columns(row), None, "{row}");
+        }
+    }
+
+    #[test]
+    fn the_number_of_a_system_is_read_with_and_without_its_letters() {
+        for text in ["13335", "AS13335", "as13335"] {
+            assert_eq!(asn(text), Some(13335), "{text}");
+        }
+        for text in ["", "AS", "+1", "AS-1", "4294967296", "ASN1", "é1"] {
+            assert_eq!(asn(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Bytes of a list → text.
+
+/// The text of a list, without its byte order mark.
+///
+/// Bytes that are not UTF-8 become U+FFFD: in a comment or a name they change
+/// nothing, and in an address they make a line that is not understood. So a list
+/// with comments in Latin-1 is read.
+///
+/// # Errors
+///
+/// The offset of the first byte that is not UTF-8, where the content holds a
+/// zero byte too: it is binary, or text in UTF-16.
+pub fn list_text(bytes: Vec<u8>) -> Result<String, usize> {
+    const MARK: &str = "\u{feff}";
+    let mut text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) if error.as_bytes().contains(&0) => {
+            return Err(error.utf8_error().valid_up_to());
+        }
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    };
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_encoding_is_read_and_binary_is_not() {
+        let text = list_text(b"# caf\xe9\n203.0.114.0/24\n".to_vec()).unwrap();
+        assert_eq!(text, "# caf\u{fffd}\n203.0.114.0/24\n");
+        assert_eq!(list_text(b"\xef\xbb\xbfa".to_vec()).unwrap(), "a");
+        assert_eq!(list_text(b"ab\xff\xfe\0".to_vec()), Err(2));
+    }
+}

@@ -1,0 +1,139 @@
+//! Bounds on the shape of a YAML text, checked before `serde_yaml` reads it.
+//!
+//! The time of `serde_yaml` grows with the square of the nesting, and an alias
+//! copies what it names. So nesting is bounded, and so is the size of the text
+//! with every alias replaced.
+
+use std::{collections::HashMap, ops::Range};
+
+use saphyr_parser::{Event, Parser, ScanError, Span};
+
+/// Levels of sequences and mappings. A policy file has about six.
+const MAX_DEPTH: usize = 64;
+
+/// Bytes of scalars and number of nodes, with every alias replaced, in sum.
+const MAX_EXPANDED: u64 = 64 << 20;
+
+/// Steps that `serde_yaml` may need for text that the parser of events cannot
+/// read: about a second.
+const MAX_STEPS: usize = 1 << 31;
+
+/// A YAML text that is refused for its shape.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Excess {
+    /// Nested too deeply.
+    #[error("this is nested more than {MAX_DEPTH} levels deep")]
+    Depth,
+    /// Aliases make it too large.
+    #[error("with its aliases (`*name`) replaced, the file is larger than {} MiB", MAX_EXPANDED >> 20)]
+    Expanded,
+    /// Invalid for one of the two parsers, and too nested to ask the other.
+    #[error("this is not valid YAML: {0}")]
+    Invalid(String),
+}
+
+impl Excess {
+    /// What to do about it.
+    #[must_use]
+    pub const fn help(&self) -> &'static str {
+        match self {
+            Self::Depth => "close the brackets before this one, or indent less",
+            Self::Expanded => "write the values out, or put the addresses into a list",
+            Self::Invalid(_) => {
+                "look at this line and the one above it: indentation, a missing `:` or `- `, an open quote or bracket"
+            }
+        }
+    }
+}
+
+/// Watches the events of one text.
+#[derive(Debug, Default)]
+pub(super) struct Limits {
+    /// Of each open collection: its anchor, and the weight before it.
+    open: Vec<(usize, u64)>,
+    /// Weights of anchored nodes by the parser's number for the anchor.
+    anchors: HashMap<usize, u64>,
+    weight: u64,
+}
+
+impl Limits {
+    /// Takes the next event; an error where the text goes beyond a limit with it.
+    pub(super) fn take(&mut self, event: &Event<'_>) -> Result<(), Excess> {
+        match event {
+            Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
+                self.open.push((*anchor, self.weight));
+                self.add(1);
+                if self.open.len() > MAX_DEPTH {
+                    return Err(Excess::Depth);
+                }
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                if let Some((anchor, before)) = self.open.pop() {
+                    self.name(anchor, before);
+                }
+            }
+            Event::Scalar(text, _, anchor, _) => {
+                let before = self.weight;
+                self.add(text.len() as u64 + 1);
+                self.name(*anchor, before);
+            }
+            Event::Alias(anchor) => {
+                let weight = self.anchors.get(anchor).copied().unwrap_or(1);
+                self.add(weight);
+            }
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => {}
+        }
+        if self.weight > MAX_EXPANDED {
+            return Err(Excess::Expanded);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, weight: u64) {
+        self.weight = self.weight.saturating_add(weight);
+    }
+
+    /// Remembers the weight since `before` of a node with an anchor; 0 is none.
+    fn name(&mut self, anchor: usize, before: u64) {
+        if anchor != 0 {
+            self.anchors.insert(anchor, self.weight - before);
+        }
+    }
+}
+
+/// Judges what follows the byte at which the parser of events gave up. Each
+/// token costs a step for each bracket that may be open, and each alias may copy
+/// the whole text.
+pub(super) fn check_unread(text: &str, offset: usize, error: &ScanError) -> Result<(), Excess> {
+    let rest = &text.as_bytes()[offset..];
+    let count = |of: &[u8]| rest.iter().filter(|byte| of.contains(byte)).count();
+    let steps = count(b"[{").saturating_mul(rest.len());
+    let expanded = count(b"*").saturating_mul(text.len());
+    if steps > MAX_STEPS || expanded as u64 > MAX_EXPANDED {
+        return Err(Excess::Invalid(error.info().to_owned()));
+    }
+    Ok(())
+}
+
+/// Checks a whole text. The range of an error is in characters.
+pub(crate) fn check(text: &str) -> Result<(), (Excess, Range<usize>)> {
+    let characters = |span: Span| span.start.index()..span.end.index();
+    let mut limits = Limits::default();
+    for event in Parser::new_from_str(text) {
+        match event {
+            Ok((event, span)) => limits
+                .take(&event)
+                .map_err(|excess| (excess, characters(span)))?,
+            Err(error) => {
+                let at = error.marker().index();
+                let offset = text.char_indices().nth(at).map_or(text.len(), |(at, _)| at);
+                return check_unread(text, offset, &error).map_err(|excess| (excess, at..at));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,346 @@
+//! Opens every file that the program reads: regular files only, without
+//! waiting, and never more bytes than the limit of its kind.
+//!
+//! A FIFO, a device or an endless file in a watched folder must not hang or
+//! exhaust the process. Files of the kernel (`/proc`, `/sys`) are not opened here.
+
+use std::{
+    fs::{self, File, FileType, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
+    path::Path,
+};
+
+use bytesize::ByteSize;
+
+use crate::lists::MAX_FEED_BYTES;
+
+/// What a file is read for, which decides how large it may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// A policy file or an overlay.
+    Policies,
+    /// A list, a table or a database of addresses.
+    List,
+    /// The config file.
+    Config,
+    /// Certificates to trust.
+    Certificates,
+    /// A small file of the state directory.
+    State,
+    /// The archive of the files that were in force last.
+    LastGood,
+    /// The content of a feed in its store.
+    Feed,
+    /// A capture.
+    Capture,
+}
+
+impl Purpose {
+    /// The most bytes that are read.
+    #[must_use]
+    pub const fn limit(self) -> u64 {
+        const MIB: u64 = 1 << 20;
+        match self {
+            Self::Config => MIB,
+            Self::Policies | Self::Certificates | Self::State => 16 * MIB,
+            Self::Feed => MAX_FEED_BYTES,
+            Self::List => 256 * MIB,
+            Self::LastGood => 1024 * MIB,
+            // Captures are read in bounded memory. The limit ends a sparse file.
+            Self::Capture => 65_536 * MIB,
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Policies => "a policy file",
+            Self::List => "a list",
+            Self::Config => "a config file",
+            Self::Certificates => "a file of certificates",
+            Self::State => "a file of the state directory",
+            Self::LastGood => "the archive of the last good files",
+            Self::Feed => "a feed",
+            Self::Capture => "a capture file",
+        }
+    }
+
+    const fn fix(self) -> &'static str {
+        match self {
+            Self::Policies => "move the addresses into lists, or split the file",
+            Self::List => "split the list, or remove what the policies do not use",
+            Self::Config => "write only settings into it",
+            Self::Certificates => "keep only the certificates that are needed",
+            Self::State | Self::Feed => "remove the file; the daemon writes it anew",
+            Self::LastGood => "remove the file; the daemon writes it anew from smaller lists",
+            Self::Capture => {
+                "split it with `editcap -c`, or give it on standard input: `monitor replay - <FILE`"
+            }
+        }
+    }
+
+    const fn fix_of_other_type(self) -> &'static str {
+        match self {
+            Self::Capture => {
+                "write the capture into a file, or give it on standard input: `COMMAND | monitor replay -`"
+            }
+            Self::State | Self::Feed | Self::LastGood => {
+                "remove it; the daemon writes the file anew"
+            }
+            Self::Policies | Self::List | Self::Config | Self::Certificates => {
+                "put a regular file in its place"
+            }
+        }
+    }
+}
+
+/// Why a path is not read. [`io::Error`] carries it; see [`FileProblem::of`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}; {}", self.why(), self.fix())]
+pub struct FileProblem {
+    purpose: Purpose,
+    /// Set where it is not a regular file.
+    found: Option<&'static str>,
+}
+
+impl FileProblem {
+    /// The problem that `error` carries; `None` for an answer of the system.
+    #[must_use]
+    pub fn of(error: &io::Error) -> Option<&Self> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// Why the path is not read.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match self.found {
+            Some(found) => format!("not a regular file: it is a {found}"),
+            None => format!(
+                "it has more than {}, the limit for {}",
+                ByteSize::b(self.purpose.limit()).display().iec(),
+                self.purpose.noun()
+            ),
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn fix(&self) -> &'static str {
+        match self.found {
+            Some(_) => self.purpose.fix_of_other_type(),
+            None => self.purpose.fix(),
+        }
+    }
+
+    fn too_large(purpose: Purpose) -> io::Error {
+        let found = None;
+        io::Error::new(io::ErrorKind::FileTooLarge, Self { purpose, found })
+    }
+
+    fn not_regular(purpose: Purpose, file_type: FileType) -> io::Error {
+        let found = if file_type.is_fifo() {
+            "FIFO"
+        } else if file_type.is_dir() {
+            "folder"
+        } else if file_type.is_socket() {
+            "socket"
+        } else {
+            "device"
+        };
+        let problem = Self {
+            purpose,
+            found: Some(found),
+        };
+        io::Error::new(io::ErrorKind::InvalidInput, problem)
+    }
+}
+
+/// An open regular file. Reading past the limit is an error, also where the
+/// file grows meanwhile.
+#[derive(Debug)]
+pub struct RegularFile {
+    file: File,
+    purpose: Purpose,
+    /// Bytes until the limit.
+    left: u64,
+    /// Size in bytes when it was opened.
+    size: u64,
+}
+
+impl RegularFile {
+    /// Opens `path`, or what a symbolic link there leads to.
+    ///
+    /// # Errors
+    ///
+    /// The system's answer, or a [`FileProblem`].
+    pub fn open(path: &Path, purpose: Purpose) -> io::Result<Self> {
+        let (file, size) = open_regular(path, purpose)?;
+        if size > purpose.limit() {
+            return Err(FileProblem::too_large(purpose));
+        }
+        Ok(Self {
+            file,
+            purpose,
+            left: purpose.limit(),
+            size,
+        })
+    }
+}
+
+/// The file, and its size in bytes.
+fn open_regular(path: &Path, purpose: Purpose) -> io::Result<(File, u64)> {
+    // Opening a device can change it (a watchdog starts), so look first.
+    let before = fs::metadata(path)?;
+    if !before.is_file() {
+        return Err(FileProblem::not_regular(purpose, before.file_type()));
+    }
+    // The path may lead elsewhere by now: without O_NONBLOCK a FIFO would wait here.
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC | libc::O_NOCTTY);
+    let file = open(&options, path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(FileProblem::not_regular(purpose, metadata.file_type()));
+    }
+    Ok((file, metadata.len()))
+}
+
+/// Reads the first `most` bytes of a regular file of any size.
+///
+/// # Errors
+///
+/// The system's answer, or a [`FileProblem`] where the file is not a regular file.
+pub fn read_beginning(path: &Path, purpose: Purpose, most: u64) -> io::Result<Vec<u8>> {
+    let (file, _) = open_regular(path, purpose)?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Read for RegularFile {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // One byte more than the limit shows that the file is too large.
+        let most = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX);
+        let most = buffer.len().min(most);
+        let read = self.file.read(&mut buffer[..most])?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) => self.left = left,
+            None => return Err(FileProblem::too_large(self.purpose)),
+        }
+        Ok(read)
+    }
+}
+
+/// Reads the whole of a regular file.
+///
+/// # Errors
+///
+/// The system's answer, or a [`FileProblem`].
+pub fn read(path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+    let mut file = RegularFile::open(path, purpose)?;
+    let mut bytes = Vec::new();
+    // One byte more, so that the end is found without another allocation.
+    bytes.try_reserve_exact(
+        usize::try_from(file.size)
+            .unwrap_or(usize::MAX)
+            .saturating_add(1),
+    )?;
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads the whole of a regular file of UTF-8 text.
+///
+/// # Errors
+///
+/// The system's answer, a [`FileProblem`], or [`io::ErrorKind::InvalidData`]
+/// where the content is not UTF-8.
+pub fn read_text(path: &Path, purpose: Purpose) -> io::Result<String> {
+    let bytes = read(path, purpose)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let offset = error.utf8_error().valid_up_to();
+        let message = format!("it is not UTF-8 text (byte {offset})");
+        io::Error::new(io::ErrorKind::InvalidData, message)
+    })
+}
+
+/// Text of a file that the kernel makes up, below `/proc` or `/sys`.
+///
+/// # Errors
+///
+/// The system's answer.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel's own files neither wait nor go on without an end"
+)]
+pub fn read_kernel_text(path: impl AsRef<Path>) -> io::Result<String> {
+    fs::read_to_string(path)
+}
+
+/// Opens a folder.
+///
+/// # Errors
+///
+/// The system's answer; `ENOTDIR` where it is something else.
+pub fn open_folder(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .custom_flags(libc::O_DIRECTORY | libc::O_CLOEXEC);
+    open(&options, path)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the flags keep the call from waiting"
+)]
+fn open(options: &OpenOptions, path: &Path) -> io::Result<File> {
+    options.open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write as _};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_grows_while_it_is_read_ends_at_the_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        fs::write(&path, "a").unwrap();
+        let mut file = RegularFile::open(&path, Purpose::Config).unwrap();
+        let mut writer = OpenOptions::new().append(true).open(&path).unwrap();
+        let block = [b'b'; 64 << 10];
+        let mut read = 0;
+        let error = loop {
+            writer.write_all(&block).unwrap();
+            let mut buffer = [0; 48 << 10];
+            match file.read(&mut buffer) {
+                Ok(bytes) => read += bytes as u64,
+                Err(error) => break error,
+            }
+        };
+        assert!(read <= Purpose::Config.limit(), "{read}");
+        let text = error.to_string();
+        assert!(text.contains("more than 1.0 MiB"), "{text}");
+    }
+
+    #[test]
+    fn the_limit_is_kept_to_the_byte() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config");
+        let file = File::create(&path).unwrap();
+        let limit = Purpose::Config.limit();
+        file.set_len(limit).unwrap();
+        let bytes = read(&path, Purpose::Config).unwrap();
+        assert_eq!(bytes.len() as u64, limit);
+        file.set_len(limit + 1).unwrap();
+        let error = read(&path, Purpose::Config).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        let problem = FileProblem::of(&error).unwrap();
+        assert_eq!(problem.fix(), "write only settings into it");
+    }
+}
