@@ -135,7 +135,7 @@ fn a_missing_file_and_a_folder_are_named() {
 
     let error = Capture::open(folder.path()).err().unwrap();
     assert!(
-        matches!(error.problem, Problem::Read { packet: 0, .. }),
+        matches!(error.problem, Problem::Open(ref source) if source.to_string().contains("it is a folder")),
         "{error:?}"
     );
 }

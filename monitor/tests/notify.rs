@@ -5,20 +5,13 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::{
-    fs::{self, File},
-    io,
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::net::UnixDatagram,
-    },
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, io, os::unix::net::UnixDatagram, process::Stdio, time::Duration};
 
 use nix::sys::signal::Signal;
-use support::lab::{Daemon, Lab, POLICIES, poll, sh};
+use support::{
+    hung::Hung,
+    lab::{Daemon, Lab, POLICIES, poll},
+};
 
 /// What is told where all is well.
 const IN_FORCE: &str = "STATUS=the policy files are in force";
@@ -118,39 +111,6 @@ fn while_the_core_hangs_the_watchdog_hears_nothing() {
     daemon.signal(Signal::SIGHUP);
     while manager.next()[0] != "RELOADING=1" {}
     manager.falls_silent();
-}
-
-/// A mounted file system whose server answers nothing: every call on it waits.
-struct Hung<'a> {
-    folder: &'a Path,
-    _server: OwnedFd,
-}
-
-impl<'a> Hung<'a> {
-    fn mount(folder: &'a Path) -> Self {
-        let device = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/fuse")
-            .unwrap();
-        // `mount` inherits this copy.
-        let server = nix::unistd::dup(&device).unwrap();
-        sh(&format!(
-            "mount -i -t fuse -o fd={},rootmode=40000,user_id=0,group_id=0,allow_other hung {}",
-            server.as_raw_fd(),
-            folder.display()
-        ));
-        Self {
-            folder,
-            _server: server,
-        }
-    }
-}
-
-impl Drop for Hung<'_> {
-    fn drop(&mut self) {
-        sh(&format!("umount -l {}", self.folder.display()));
-    }
 }
 
 /// A service manager, and the daemon that it will start.

@@ -102,14 +102,7 @@ fn every_verb_without_a_daemon() {
         "{}",
         text(&check.stdout)
     );
-    let explain = words(&[
-        "explain",
-        "203.0.113.1",
-        "--policies",
-        "good",
-        "--state-dir",
-        "s",
-    ]);
+    let explain = words(&["explain", "203.0.113.1", "--policies", "good"]);
     assert!(run(files.path(), &explain).status.success());
     let json = [explain, words(&["--json"])].concat();
     let answer = json_of(&run(files.path(), &json)).to_string();

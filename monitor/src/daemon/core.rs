@@ -5,6 +5,7 @@ mod confirm;
 mod feeds;
 mod interfaces;
 mod load;
+mod loading;
 mod reset;
 mod risks;
 mod start;
@@ -21,6 +22,7 @@ use interfaces::Waiting;
 use jiff::{SignedDuration, Timestamp};
 pub use load::LoadError;
 use load::{Usable, confirmed, load, reason};
+use loading::Loading;
 use tokio::sync::Notify;
 
 pub use start::How;
@@ -60,6 +62,7 @@ pub struct Core {
     /// Told after every reload that a client asked for.
     reloaded: Notify,
     feeds: feeds::Feeds,
+    loading: Loading,
 }
 
 /// What changes with every load of the policies.
@@ -157,6 +160,7 @@ impl Core {
         let mut filter = lock(&self.filter);
         // Detached meanwhile: there is nothing to reload.
         let filter = filter.as_mut()?;
+        let _loading = self.loading.begin();
         let moment = clock::now();
         let runtime = lock(&self.current).runtime.clone();
         // Files that were not confirmed are not loaded unasked; feeds go on.
@@ -335,7 +339,7 @@ impl Core {
             let current = lock(&self.current);
             (current.reload.clone(), current.devices.by_mac())
         };
-        let mut snapshot = self.reader.snapshot(reload)?;
+        let mut snapshot = self.reader.snapshot(self.loading.overdue().or(reload))?;
         let rolled_back = lock(&self.current).not_confirmed;
         snapshot.unconfirmed = snapshot
             .unconfirmed

@@ -102,7 +102,9 @@ async fn supervise(
             biased;
             asked = signals.next() => match asked {
                 Asked::Stop => return Ok(End::Stopped),
-                Asked::Reload => drop(reload(core, Trigger::Request).await),
+                Asked::Reload => if reload_or_stop(core, Trigger::Request, signals).await {
+                    return Ok(End::Stopped);
+                },
             },
             () = heartbeat.due() => heartbeat.beat(core),
             Some(()) = when_detached.recv() => return Ok(End::Detached),
@@ -110,7 +112,9 @@ async fn supervise(
             () = look_at_clock(alarm, next_look) => pass_edge(core).await,
             () = deadline_passed(core) => roll_back(core).await,
             waited = addresses.changed() => look_at_addresses(core, waited).await,
-            () = files.changed() => files_changed(core).await,
+            () = files.changed() => if files_changed(core, signals).await {
+                return Ok(End::Stopped);
+            },
         }
     }
 }
@@ -161,13 +165,23 @@ async fn roll_back(core: &Arc<Core>) {
     }
 }
 
-async fn files_changed(core: &Arc<Core>) {
+/// Returns whether the daemon is to stop.
+async fn files_changed(core: &Arc<Core>, signals: &mut Signals) -> bool {
     if core.is_rolled_back() {
         info!(
             "the policy files changed; they were not confirmed, so `monitor reload` alone loads them"
         );
     }
-    reload(core, Trigger::File).await;
+    reload_or_stop(core, Trigger::File, signals).await
+}
+
+/// Reloads; returns whether the daemon is to stop. Ending in the middle is what
+/// a kill does: the old generation or the new one is in force, whole.
+async fn reload_or_stop(core: &Arc<Core>, trigger: Trigger, signals: &mut Signals) -> bool {
+    tokio::select! {
+        _ = reload(core, trigger) => false,
+        () = signals.stop_after_load() => true,
+    }
 }
 
 /// Makes the generation that the time asks for.

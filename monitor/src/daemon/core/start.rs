@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    Core, Current, LoadError,
+    Core, Current, LoadError, Loading,
     confirm::{Before, Found, Trial, kept_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
@@ -94,6 +94,7 @@ impl Core {
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
+            loading: Loading::default(),
             settings,
             started,
         };
