@@ -28,9 +28,11 @@ use monitor::{
     guard::{Gateway, LanInterface},
     lists::{
         FeedReading, FeedUrl, Format, Key, List, OwnNetwork, Reserved, Selection, is_database,
-        read, read_database, recognise, unpack,
+        list_text, read, read_database, recognise, unpack,
     },
     policy::{Feed, Files, Moment, Packet, Policy, ReservedRule, RuntimeOverlay, Share},
+    printable::acts,
+    regular_file::Purpose,
     state_dir::{Edges, LastGood, parse_runtime, runtime_text},
 };
 use monitor_common::{InterfaceRecord, PolicyRecord};
@@ -58,6 +60,8 @@ pub fn policy(bytes: &[u8]) {
     assert_eq!(compiled.ruleset.is_none(), errors);
     let shown = compiled.diagnostics.render(false);
     assert!(!errors || !shown.is_empty(), "an error without a word");
+    let acting = |c: char| acts(c) && c != '\n' && c != '\t';
+    assert!(!shown.contains(acting), "a control: {shown:?}");
     if let Some(ruleset) = &compiled.ruleset {
         agrees_with_explain(ruleset, &compiled);
     }
@@ -146,7 +150,7 @@ impl<'a> Texts<'a> {
 }
 
 impl Files for Texts<'_> {
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path, _: Purpose) -> io::Result<Vec<u8>> {
         let text = match (path.to_str(), self.overlay) {
             (Some(Self::POLICIES), _) => self.policies,
             (Some(Self::OVERLAY), Some(overlay)) => overlay,
@@ -173,9 +177,10 @@ pub fn list(bytes: &[u8]) {
     let Ok(bytes) = unpack(bytes.to_vec()) else {
         return;
     };
-    let Ok(text) = str::from_utf8(&bytes) else {
+    let Ok(text) = list_text(bytes) else {
         return;
     };
+    let text = text.as_str();
     if let Err(refused) = recognise(text) {
         assert!(refused.line >= 1 && !refused.why.help().is_empty());
     }

@@ -52,6 +52,18 @@ impl Purpose {
         }
     }
 
+    /// Whether a file of so many bytes would be read.
+    ///
+    /// # Errors
+    ///
+    /// A [`FileProblem`] that names the limit.
+    pub fn check(self, size: u64) -> io::Result<()> {
+        if size > self.limit() {
+            return Err(FileProblem::too_large(self));
+        }
+        Ok(())
+    }
+
     const fn noun(self) -> &'static str {
         match self {
             Self::Policies => "a policy file",
@@ -175,9 +187,7 @@ impl RegularFile {
     /// The system's answer, or a [`FileProblem`].
     pub fn open(path: &Path, purpose: Purpose) -> io::Result<Self> {
         let (file, size) = open_regular(path, purpose)?;
-        if size > purpose.limit() {
-            return Err(FileProblem::too_large(purpose));
-        }
+        purpose.check(size)?;
         Ok(Self {
             file,
             purpose,
@@ -313,11 +323,11 @@ mod tests {
         fs::write(&path, "a").unwrap();
         let mut file = RegularFile::open(&path, Purpose::Config).unwrap();
         let mut writer = OpenOptions::new().append(true).open(&path).unwrap();
-        let block = [b'b'; 64 << 10];
+        let block = vec![b'b'; 64 << 10];
         let mut read = 0;
         let error = loop {
             writer.write_all(&block).unwrap();
-            let mut buffer = [0; 48 << 10];
+            let mut buffer = vec![0; 48 << 10];
             match file.read(&mut buffer) {
                 Ok(bytes) => read += bytes as u64,
                 Err(error) => break error,

@@ -5,7 +5,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Instant};
 
 use monitor_common::{MAX_DEVICE_CELLS, MAX_POLICIES};
 use nix::sys::signal::Signal;
@@ -131,6 +131,33 @@ fn what_the_log_has_no_room_for_is_counted_and_told() {
     assert!(lines(BLOCKED[0]) > 0 && unlogged() > 0);
     let lost = format!("monitor_lost_total{{reason=\"log\"}} {}", unlogged());
     assert_line(&lab, &lost);
+}
+
+/// A device that sends fast does not fill the disk with lines: the kernel writes
+/// 1000 in a period of 2^30 ns on each CPU, and counts the others.
+#[test]
+fn a_flood_of_packets_makes_no_flood_of_lines() {
+    const PACKETS: u64 = 50_000;
+    const LINES: u128 = 1000;
+    let lab = Lab::new("lograte");
+    let daemon = lab.start(&["--mode", "generic", "--log-packets"]);
+    let began = Instant::now();
+    lab.send_udp(BLOCKED[0], PACKETS);
+    let lines = || daemon.log().matches(&format!("-> {} ", BLOCKED[0])).count() as u64;
+    let unlogged = || lab.status()["interfaces"][0]["unlogged"].as_u64().unwrap();
+    poll("every packet is written or counted as not written", || {
+        let (passed, dropped) = lab.policy("blocked");
+        passed == 0 && dropped > PACKETS / 2 && lines() + unlogged() == dropped
+    });
+    let periods = (began.elapsed().as_nanos() >> 30) + 2;
+    let cpus = std::thread::available_parallelism().unwrap().get();
+    let most = periods * LINES * cpus as u128;
+    assert!(
+        u128::from(lines()) <= most,
+        "{} lines, at most {most}",
+        lines()
+    );
+    assert!(lines() > 0 && unlogged() > 0);
 }
 
 /// What was refused must not take the room of what is asked for next.

@@ -6,20 +6,18 @@
 mod support;
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     net::TcpListener,
-    os::{
-        fd::{AsRawFd as _, OwnedFd},
-        unix::net::UnixDatagram,
-    },
-    path::Path,
+    os::unix::net::UnixDatagram,
     process::{Command, Stdio},
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
-use support::lab::{Daemon, Lab, POLICIES, poll, sh};
+use support::{
+    hung::Hung,
+    lab::{Daemon, Lab, POLICIES, poll},
+};
 
 /// What is told where all is well.
 const IN_FORCE: &str = "STATUS=the policy files are in force";
@@ -131,39 +129,6 @@ fn while_the_core_hangs_the_watchdog_hears_nothing() {
     daemon.signal(Signal::SIGHUP);
     while manager.next()[0] != "RELOADING=1" {}
     manager.falls_silent();
-}
-
-/// A mounted file system whose server answers nothing: every call on it waits.
-struct Hung<'a> {
-    folder: &'a Path,
-    _server: OwnedFd,
-}
-
-impl<'a> Hung<'a> {
-    fn mount(folder: &'a Path) -> Self {
-        let device = File::options()
-            .read(true)
-            .write(true)
-            .open("/dev/fuse")
-            .unwrap();
-        // `mount` inherits this copy.
-        let server = nix::unistd::dup(&device).unwrap();
-        sh(&format!(
-            "mount -i -t fuse -o fd={},rootmode=40000,user_id=0,group_id=0,allow_other hung {}",
-            server.as_raw_fd(),
-            folder.display()
-        ));
-        Self {
-            folder,
-            _server: server,
-        }
-    }
-}
-
-impl Drop for Hung<'_> {
-    fn drop(&mut self) {
-        sh(&format!("umount -l {}", self.folder.display()));
-    }
 }
 
 /// A service manager, and the daemon that it will start.

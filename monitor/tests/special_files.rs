@@ -16,7 +16,10 @@ use std::{
 use command::{directory, policy, text};
 use flate2::{Compression, write::GzEncoder};
 use nix::{sys::signal::Signal, sys::stat::Mode, unistd::mkfifo};
-use support::lab::{Lab, poll};
+use support::{
+    hung::Hung,
+    lab::{Lab, poll, poll_long},
+};
 
 const MIB: u64 = 1 << 20;
 
@@ -74,14 +77,18 @@ fn every_file_that_a_verb_reads_must_be_a_regular_one() {
         ("lists.yaml", &good),
         ("l.txt", LIST),
         ("t.mmdb", "203.0.113.0/24,13335\n"),
-        ("x.local.yaml", "overrides: [{policy: b, action: drop}]\n"),
+        (
+            "x.local.yaml",
+            "version: 1\noverrides: [{policy: b, action: drop}]\n",
+        ),
     ]);
     let at = |name: &str| files.path().join(name);
     for name in ["l.txt", "t.mmdb", "x.local.yaml", "p.yaml"] {
         let text = fs::read(at(name)).unwrap();
         fs::remove_file(at(name)).unwrap();
         each_kind(&at(name), |what| {
-            if name == "p.yaml" && what == "it is a folder" {
+            if name.ends_with(".yaml") && what == "it is a folder" {
+                // The policies of such a folder are read.
                 return;
             }
             let paths = ["check", "p.yaml", "lists.yaml", "x.local.yaml"];
@@ -203,4 +210,27 @@ fn a_daemon_goes_on_where_a_watched_folder_gets_a_special_file() {
     daemon.signal(Signal::SIGHUP);
     daemon.signal(Signal::SIGTERM);
     poll("the daemon ends", || !daemon.is_running());
+}
+
+/// A regular file may wait too, where its server is gone: then `status` does not
+/// say that the files are loaded, and the daemon ends when it is told to.
+#[test]
+fn while_a_file_system_gives_no_answer_the_daemon_says_so_and_ends() {
+    let lab = Lab::new("hung");
+    let folder = lab.policies().join("hung");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("l.txt"), LIST).unwrap();
+    lab.write_policies(&policy("a", "drop", "{list: hung/l.txt}"));
+    let mut daemon = lab.start(&["--mode", "generic", "--no-watch"]);
+    let _hung = Hung::mount(&folder);
+    daemon.signal(Signal::SIGHUP);
+    poll_long("status says that the load has not ended", || {
+        let status = lab.status();
+        let error = status["reload"]["error"].as_str().unwrap_or_default();
+        error.contains("has not ended")
+    });
+    assert!(lab.health().contains("what was in force before stays"));
+    assert_eq!(lab.generation("wlan0"), Some(1));
+    daemon.signal(Signal::SIGTERM);
+    poll_long("the daemon ends", || !daemon.is_running());
 }

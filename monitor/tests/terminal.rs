@@ -78,7 +78,8 @@ fn every_verb_without_a_daemon() {
          - name: a\n  action: count\n  description: \"{value}\"\n  references: [\"{value}\"]\n  \
          destinations: [{{cidr: 203.0.113.0/24, comment: \"{value}\"}}, {{list: l.txt, on_bad_line: skip}}]\n"
     );
-    let overlay = format!("overrides: [{{policy: a, action: drop, reason: \"{value}\"}}]\n");
+    let overlay =
+        format!("version: 1\noverrides: [{{policy: a, action: drop, reason: \"{value}\"}}]\n");
     let wrong = format!(
         "version: 1\npolicies:\n- name: \"{value}\"\n  \"{value}\": 1\n  action: \"{value}\"\n  \
          destinations: [\"{value}\", {{list: \"{value}\"}}]\n  services: [\"{value}\"]\n  \
@@ -101,14 +102,7 @@ fn every_verb_without_a_daemon() {
         "{}",
         text(&check.stdout)
     );
-    let explain = words(&[
-        "explain",
-        "203.0.113.1",
-        "--policies",
-        "good",
-        "--state-dir",
-        "s",
-    ]);
+    let explain = words(&["explain", "203.0.113.1", "--policies", "good"]);
     assert!(run(files.path(), &explain).status.success());
     let json = [explain, words(&["--json"])].concat();
     let answer = json_of(&run(files.path(), &json)).to_string();
@@ -209,7 +203,8 @@ fn a_daemon_its_log_its_page_and_what_verbs_print_of_it() {
     );
     lab.write_policies(&good);
     let name = lab.policies().join(format!("{}.local.yaml", acting()));
-    let overlay = format!("overrides: [{{policy: a, action: count, reason: \"{value}\"}}]\n");
+    let overlay =
+        format!("version: 1\noverrides: [{{policy: a, action: count, reason: \"{value}\"}}]\n");
     fs::write(&name, &overlay).unwrap();
     let mut daemon = lab.start(&["--mode", "generic", "--interface", INTERFACE]);
     let verb = |arguments: &[&str]| {
@@ -231,7 +226,7 @@ fn a_daemon_its_log_its_page_and_what_verbs_print_of_it() {
 
     fs::write(
         &name,
-        format!("overrides: [{{policy: \"{value}\", {value}: 1}}]\n"),
+        format!("version: 1\noverrides: [{{policy: \"{value}\", {value}: 1}}]\n"),
     )
     .unwrap();
     assert_eq!(verb(&["reload"]).status.code(), Some(1));

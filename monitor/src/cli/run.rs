@@ -2,7 +2,7 @@
 
 use std::{
     fs::DirBuilder,
-    io::{self, IsTerminal as _},
+    io::IsTerminal as _,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,7 +23,7 @@ use monitor::{
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
-    printable::{self, LogWriter},
+    printable::LogWriter,
     snapshot::Snapshot,
     state_dir::remove_unfinished,
     trusted::Directory,

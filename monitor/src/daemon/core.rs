@@ -6,6 +6,7 @@ mod feeds;
 mod interfaces;
 mod liveness;
 mod load;
+mod loading;
 mod reset;
 mod risks;
 mod start;
@@ -24,6 +25,7 @@ use jiff::{SignedDuration, Timestamp};
 use liveness::Liveness;
 pub use load::LoadError;
 use load::{Usable, confirmed, load, reason};
+use loading::Loading;
 use tokio::sync::Notify;
 
 pub use start::How;
@@ -66,6 +68,7 @@ pub struct Core {
     feeds: feeds::Feeds,
     endpoints: Endpoints,
     liveness: Liveness,
+    loading: Loading,
 }
 
 /// What changes with every load of the policies.
@@ -163,6 +166,7 @@ impl Core {
         let mut filter = self.work_on_filter("a reload");
         // Detached meanwhile: there is nothing to reload.
         let filter = filter.as_mut()?;
+        let _loading = self.loading.begin();
         let moment = clock::now();
         let runtime = lock(&self.current).runtime.clone();
         // Files that were not confirmed are not loaded unasked; feeds go on.
@@ -343,7 +347,7 @@ impl Core {
             let current = lock(&self.current);
             (current.reload.clone(), current.devices.by_mac())
         };
-        let mut snapshot = self.reader.snapshot(reload)?;
+        let mut snapshot = self.reader.snapshot(self.loading.overdue().or(reload))?;
         let rolled_back = lock(&self.current).not_confirmed;
         snapshot.unconfirmed = snapshot
             .unconfirmed

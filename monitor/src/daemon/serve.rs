@@ -117,14 +117,22 @@ async fn supervise(
         core.main_loop_works(Some(heard.work()));
         match heard {
             Heard::Signal(Asked::Stop) => return Ok(End::Stopped),
-            Heard::Signal(Asked::Reload) => drop(reload(core, Trigger::Request).await),
+            Heard::Signal(Asked::Reload) => {
+                if reload_or_stop(core, Trigger::Request, signals).await {
+                    return Ok(End::Stopped);
+                }
+            }
             Heard::HeartbeatDue => heartbeat.beat(core),
             Heard::Detached => return Ok(End::Detached),
             Heard::Reloaded => {}
             Heard::Edge => pass_edge(core).await,
             Heard::Deadline => roll_back(core).await,
             Heard::Addresses(waited) => look_at_addresses(core, waited).await,
-            Heard::Files => files_changed(core).await,
+            Heard::Files => {
+                if files_changed(core, signals).await {
+                    return Ok(End::Stopped);
+                }
+            }
         }
     }
 }
@@ -204,13 +212,23 @@ async fn roll_back(core: &Arc<Core>) {
     }
 }
 
-async fn files_changed(core: &Arc<Core>) {
+/// Returns whether the daemon is to stop.
+async fn files_changed(core: &Arc<Core>, signals: &mut Signals) -> bool {
     if core.is_rolled_back() {
         info!(
             "the policy files changed; they were not confirmed, so `monitor reload` alone loads them"
         );
     }
-    reload(core, Trigger::File).await;
+    reload_or_stop(core, Trigger::File, signals).await
+}
+
+/// Reloads; returns whether the daemon is to stop. Ending in the middle is what
+/// a kill does: the old generation or the new one is in force, whole.
+async fn reload_or_stop(core: &Arc<Core>, trigger: Trigger, signals: &mut Signals) -> bool {
+    tokio::select! {
+        _ = reload(core, trigger) => false,
+        () = signals.stop_after_load() => true,
+    }
 }
 
 /// Makes the generation that the time asks for.

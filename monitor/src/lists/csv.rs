@@ -17,7 +17,7 @@ const COLUMNS: usize = 16;
 
 /// Reads rows one by one, so that each error has the number of its line: a
 /// quoted field does not go on in the next one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Csv {
     commas: Reader,
     tabs: Reader,

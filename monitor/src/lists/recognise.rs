@@ -112,10 +112,14 @@ struct Votes {
 impl Votes {
     /// `csv` keeps what the header of a table says.
     fn add(&mut self, line: &str, number: u32, csv: &mut Csv) {
-        let (count, _) = if is_network_row(line, csv) {
-            self.networks.get_or_insert((0, number))
-        } else if let Some(format) = format_of(line, csv) {
-            self.formats.entry(format).or_insert((0, number))
+        // First, because this reads the header.
+        let is_network = is_network_row(line, csv);
+        let (count, _) = if let Some(format) = format_of(line, csv) {
+            if is_network && format == Format::RangeCsv {
+                self.networks.get_or_insert((0, number))
+            } else {
+                self.formats.entry(format).or_insert((0, number))
+            }
         } else if let Some(why) = refusal_of(line) {
             self.refused.entry(why).or_insert((0, number))
         } else {
@@ -159,12 +163,10 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
 }
 
 /// The one format whose reader understands `line`.
-fn format_of(line: &str, csv: &Csv) -> Option<Format> {
+fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let all = Selection::default();
-    let understood = |format: &Format| {
-        read_line(line, *format, &mut Chooser::new(&all), &mut csv.clone()).is_ok()
-    };
-    Format::ALL.into_iter().find(understood)
+    let mut formats = Format::ALL.into_iter();
+    formats.find(|format| read_line(line, *format, &mut Chooser::new(&all), csv).is_ok())
 }
 
 /// Whether `line` is a row with its network in one column.
@@ -183,7 +185,7 @@ fn document(line: &str) -> Option<Why> {
     if line.starts_with("[Adblock") {
         return Some(Why::AdBlock);
     }
-    let json = line.starts_with(['{', '[']) && format_of(line, &Csv::within()).is_none();
+    let json = line.starts_with(['{', '[']) && format_of(line, &mut Csv::within()).is_none();
     // One wrong line among objects is that line's error.
     let object = line.starts_with('{') && line.ends_with('}') && !line.contains('[');
     (json && !object).then_some(Why::JsonDocument)

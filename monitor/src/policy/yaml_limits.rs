@@ -109,6 +109,11 @@ impl Limits {
 /// token costs a step for each bracket that may be open, and each alias may copy
 /// the whole text.
 pub(super) fn check_unread(text: &str, offset: usize, error: &ScanError) -> Result<(), Excess> {
+    // The parser of events gives up at 255 levels of brackets by itself, and it
+    // looks ahead: then no event tells of the level beyond the limit.
+    if error.info().contains("recursion limit") {
+        return Err(Excess::Depth);
+    }
     let rest = &text.as_bytes()[offset..];
     let count = |of: &[u8]| rest.iter().filter(|byte| of.contains(byte)).count();
     let steps = count(b"[{").saturating_mul(rest.len());

@@ -136,7 +136,12 @@ impl LastGood {
 
     /// Keeps it in `state_dir`.
     pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
-        write(&state_dir.join(FILE), self.pack())
+        let pack = || {
+            let packed = self.pack()?;
+            Purpose::LastGood.check(packed.len() as u64)?;
+            io::Result::Ok(packed)
+        };
+        write(&state_dir.join(FILE), pack())
     }
 
     /// The archive of it.

@@ -10,6 +10,7 @@ pub(crate) mod damage;
 pub(crate) mod data;
 pub(crate) mod datagrams;
 pub(crate) mod generate;
+pub(crate) mod hung;
 pub(crate) mod kernel;
 pub(crate) mod lab;
 pub(crate) mod mmdb;

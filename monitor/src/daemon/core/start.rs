@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    Core, Current, Liveness, LoadError,
+    Core, Current, Liveness, LoadError, Loading,
     confirm::{Before, Found, Trial, kept_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
@@ -98,6 +98,7 @@ impl Core {
             feeds: feeds::Feeds::default(),
             endpoints: Endpoints::new(&settings),
             liveness: Liveness::default(),
+            loading: Loading::default(),
             settings,
             started,
         };
