@@ -293,7 +293,12 @@ impl fmt::Display for Case {
         if !self.chain.is_empty() {
             write!(out, " | {} extensions", self.chain.len())?;
         }
-        for Extension { number, body, claimed } in &self.chain {
+        for Extension {
+            number,
+            body,
+            claimed,
+        } in &self.chain
+        {
             write!(out, " {number}[{}]", hex::encode(body))?;
             if let Some(claimed) = claimed {
                 write!(out, "(length field {claimed})")?;

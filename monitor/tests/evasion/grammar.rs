@@ -15,7 +15,9 @@ use crate::{
 pub(crate) const STRIPPED: [u16; 2] = [0x8100, 0x88a8];
 
 /// PPP protocols: link control, IPCP, VJ, multilink, compressed, IPX.
-const PPP: [u16; 8] = [0xc021, 0x8021, 0x002d, 0x002f, 0x003d, 0x00fb, 0x00fd, 0x002b];
+const PPP: [u16; 8] = [
+    0xc021, 0x8021, 0x002d, 0x002f, 0x003d, 0x00fb, 0x00fd, 0x002b,
+];
 
 /// Types of frames that carry no IP: PPPoE discovery, EAPOL, LLDP, TDLS, loopback.
 const CONTROL: [u16; 6] = [ARP, 0x8863, 0x888e, 0x88cc, 0x890d, 0x9000];
@@ -30,8 +32,16 @@ pub(crate) fn case(random: &mut StdRng) -> Case {
         65..90 => Target::Service,
         _ => Target::AllowedService,
     };
-    let place = if random.random_bool(0.6) { Place::Internet } else { Place::Gateway };
-    let family = if random.random() { Family::Ipv4 } else { Family::Ipv6 };
+    let place = if random.random_bool(0.6) {
+        Place::Internet
+    } else {
+        Place::Gateway
+    };
+    let family = if random.random() {
+        Family::Ipv4
+    } else {
+        Family::Ipv6
+    };
     let mut case = Case::plain(target, place, family);
     case.to = to(random);
     case.from = from(random);
@@ -98,7 +108,9 @@ fn tags(random: &mut StdRng) -> Vec<Tag> {
         let priority = random.random::<u16>() & 0xf000;
         let vlan = *[0, 0, 0, 1, 5, 4095].choose(random).unwrap();
         Tag {
-            protocol: *if priority_only { &STRIPPED[..] } else { &TPIDS }.choose(random).unwrap(),
+            protocol: *if priority_only { &STRIPPED[..] } else { &TPIDS }
+                .choose(random)
+                .unwrap(),
             control: priority | if priority_only { 0 } else { vlan },
         }
     };
@@ -108,10 +120,18 @@ fn tags(random: &mut StdRng) -> Vec<Tag> {
 fn envelope(random: &mut StdRng) -> Envelope {
     match random.random_range(0..12) {
         0..6 => Envelope::Session(session(random)),
-        6 => Envelope::Type(*[0, 0x0004, 0x0060, 0x6558, 0x8847, 0x88e5, IPV4, IPV6].choose(random).unwrap()),
+        6 => Envelope::Type(
+            *[0, 0x0004, 0x0060, 0x6558, 0x8847, 0x88e5, IPV4, IPV6]
+                .choose(random)
+                .unwrap(),
+        ),
         7 => Envelope::Length,
         // IP (RFC 948), SNAP without its header, and a spanning tree.
-        8 => Envelope::Llc(*[[6, 6, 3], [0xaa, 0xaa, 3], [0x42, 0x42, 3]].choose(random).unwrap()),
+        8 => Envelope::Llc(
+            *[[6, 6, 3], [0xaa, 0xaa, 3], [0x42, 0x42, 3]]
+                .choose(random)
+                .unwrap(),
+        ),
         9 | 10 => {
             // RFC 1042 and bridge-tunnel encapsulation (IEEE 802.1H).
             let organisation = *[[0, 0, 0], [0, 0, 0xf8]].choose(random).unwrap();
@@ -126,7 +146,11 @@ fn session(random: &mut StdRng) -> Session {
     let odd = random.random_bool(0.5);
     Session {
         version_type: if odd { random.random() } else { 0x11 },
-        code: if random.random_bool(0.2) { random.random() } else { 0 },
+        code: if random.random_bool(0.2) {
+            random.random()
+        } else {
+            0
+        },
         id: *[0, 1, 0xffff].choose(random).unwrap(),
         length: length(random),
         protocol: match random.random_range(0..8) {
@@ -279,11 +303,17 @@ fn trailer(random: &mut StdRng) -> Trailer {
 }
 
 fn upper(random: &mut StdRng) -> Upper {
-    let port = *[BLOCKED_PORT, BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT].choose(random).unwrap();
+    let port = *[BLOCKED_PORT, BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT]
+        .choose(random)
+        .unwrap();
     match random.random_range(0..10) {
         0 => Upper::Tcp(port),
         1 => Upper::Echo,
-        2 => Upper::Other(*[0, 2, 4, 6, 17, 41, 47, 50, 59, 89, 132, 136].choose(random).unwrap()),
+        2 => Upper::Other(
+            *[0, 2, 4, 6, 17, 41, 47, 50, 59, 89, 132, 136]
+                .choose(random)
+                .unwrap(),
+        ),
         _ => Upper::Udp(port),
     }
 }

@@ -12,11 +12,12 @@ use nix::sys::socket::{
     AddressFamily, SockFlag, SockProtocol, SockType, SockaddrIn, SockaddrIn6, SockaddrLike, bind,
     recvfrom, setsockopt, socket, sockopt,
 };
+use serde_json::Value;
 
 use crate::{
     case::{ALLOWED_PORT, BLOCKED_PORT, Family, OTHER_PORT, Place, Target, address},
     support::{
-        lab::{Daemon, Lab, Namespace, PHONE_MAC},
+        lab::{Daemon, Lab, Namespace, PHONE_MAC, poll},
         packets::{GATEWAY, IPV4, IPV6},
         raw::RawSocket,
     },
@@ -28,6 +29,8 @@ use crate::{
 pub(crate) enum Seat {
     Native,
     Generic,
+    /// Generic, behind a driver that has taken the outermost tag off the frame.
+    Offloaded,
     /// On `wlan0`, which is a port of `br-lan`.
     BridgePort,
     /// On `br-lan`, of which `wlan0` is a port.
@@ -35,8 +38,20 @@ pub(crate) enum Seat {
 }
 
 impl Seat {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Native,
+        Self::Generic,
+        Self::Offloaded,
+        Self::BridgePort,
+        Self::Bridge,
+    ];
+
     fn mode(self) -> &'static str {
-        if self == Self::Native { "native" } else { "generic" }
+        if self == Self::Native {
+            "native"
+        } else {
+            "generic"
+        }
     }
 
     fn has_bridge(self) -> bool {
@@ -49,7 +64,11 @@ impl Seat {
     }
 
     fn filtered(self) -> &'static str {
-        if self == Self::Bridge { "br-lan" } else { "wlan0" }
+        if self == Self::Bridge {
+            "br-lan"
+        } else {
+            "wlan0"
+        }
     }
 }
 
@@ -107,9 +126,11 @@ pub(crate) struct Ground {
     wan: RawSocket,
     datagrams: Vec<(Observer, Family, OwnedFd)>,
     sentinels: u16,
+    /// Frames since the filter is there.
+    sent: u64,
     _daemon: Option<Daemon>,
     _internet: Namespace,
-    _lab: Lab,
+    lab: Lab,
 }
 
 impl Ground {
@@ -125,17 +146,31 @@ impl Ground {
         route(&lab, &internet);
         silence(&lab, &internet);
         lab.write_policies(POLICIES);
+        let phone = if seat == Seat::Offloaded {
+            put_behind_bridge(&lab)
+        } else {
+            "eth0"
+        };
         let daemon = filter.then(|| lab.start_on(seat.filtered(), &["--mode", seat.mode()]));
         Self {
-            phone: RawSocket::receiver(&lab.phone, "eth0"),
+            phone: RawSocket::receiver(&lab.phone, phone),
             behind: RawSocket::receiver(&lab.gateway, seat.filtered()),
             wan: RawSocket::receiver(&internet, "wan0"),
             datagrams: datagram_sockets(&lab, &internet),
             sentinels: 0,
+            sent: 0,
             _daemon: daemon,
             _internet: internet,
-            _lab: lab,
+            lab,
         }
+    }
+
+    /// Each frame that was sent must be in one cell of the filter's interface.
+    pub(crate) fn check_counted(&self) {
+        let sent = self.sent;
+        poll("every frame is counted once", || {
+            packets(&self.lab.status()["interfaces"][0]) == sent
+        });
     }
 
     /// Sends frames from the phone, and returns all that was seen of them. At most
@@ -144,13 +179,19 @@ impl Ground {
         for frame in frames {
             self.phone.send(frame);
         }
+        // The sentinel too.
+        self.sent += frames.len() as u64 + 1;
         let mut seen = Seen::new();
         self.await_sentinel(&mut seen);
         while let Some(frame) = self.behind.receive_now() {
             count(&mut seen, find_magic(&frame), Observer::Behind);
         }
         while let Some(frame) = self.wan.receive_now() {
-            count(&mut seen, ip_addresses(&frame).map(|(from, _)| from).and_then(marker), Observer::Internet);
+            count(
+                &mut seen,
+                ip_addresses(&frame).map(|(from, _)| from).and_then(marker),
+                Observer::Internet,
+            );
         }
         for (observer, family, socket) in &self.datagrams {
             while let Some(from) = sender(socket, *family) {
@@ -193,6 +234,44 @@ fn put_into_bridge(lab: &Lab) {
     gateway.ip("address add fd77::1/64 dev br-lan nodad");
 }
 
+/// A bridge in the phone's namespace, which hands frames on with the outermost tag
+/// beside them (`skb->vlan_tci`), as some network cards do.
+fn put_behind_bridge(lab: &Lab) -> &'static str {
+    let phone = &lab.phone;
+    phone.ip("link set eth0 address 02:00:00:00:00:03");
+    phone.ip(&format!(
+        "link add card0 address {PHONE_MAC} type veth peer name port0"
+    ));
+    phone.ip("link add bridge0 type bridge mcast_snooping 0 stp_state 0 forward_delay 0");
+    for switch in ["default", "card0", "port0", "bridge0"] {
+        let path = format!("/proc/sys/net/ipv6/conf/{switch}/disable_ipv6");
+        phone.run(|| fs::write(path, "1").unwrap());
+    }
+    for port in ["eth0", "port0"] {
+        phone.ip(&format!("link set {port} master bridge0"));
+        phone.ip(&format!("link set {port} type bridge_slave learning off"));
+    }
+    for interface in ["card0", "port0", "bridge0"] {
+        phone.ip(&format!("link set {interface} arp off up"));
+    }
+    "card0"
+}
+
+/// The sum of all `packets` in a part of the status.
+fn packets(status: &Value) -> u64 {
+    match status {
+        Value::Object(fields) => {
+            let each = fields.iter().map(|(key, value)| match value.as_u64() {
+                Some(count) if key == "packets" => count,
+                _ => packets(value),
+            });
+            each.sum()
+        }
+        Value::Array(values) => values.iter().map(packets).sum(),
+        _ => 0,
+    }
+}
+
 fn connect(lab: &Lab, internet: &Namespace) {
     let gateway = &lab.gateway;
     gateway.ip(&format!(
@@ -205,7 +284,9 @@ fn connect(lab: &Lab, internet: &Namespace) {
         namespace.ip("link set wan0 up");
         let peer = 3 - last;
         for to in [format!("10.78.0.{peer}"), format!("fd78::{peer}")] {
-            namespace.ip(&format!("neighbour replace {to} lladdr 02:00:00:00:01:0{peer} dev wan0 nud permanent"));
+            namespace.ip(&format!(
+                "neighbour replace {to} lladdr 02:00:00:00:01:0{peer} dev wan0 nud permanent"
+            ));
         }
     }
     internet.ip("route add default via 10.78.0.1");
@@ -215,14 +296,23 @@ fn connect(lab: &Lab, internet: &Namespace) {
 /// Gives the gateway's side its MAC, and both sides lasting neighbours.
 fn join_phone(lab: &Lab, lan: &str) {
     let gateway = hex::encode(GATEWAY);
-    let pairs: Vec<&str> = (0..gateway.len()).step_by(2).map(|at| &gateway[at..at + 2]).collect();
-    lab.gateway.ip(&format!("link set {lan} address {}", pairs.join(":")));
+    let pairs: Vec<&str> = (0..gateway.len())
+        .step_by(2)
+        .map(|at| &gateway[at..at + 2])
+        .collect();
+    lab.gateway
+        .ip(&format!("link set {lan} address {}", pairs.join(":")));
     lab.gateway.ip(&format!("link set {lan} up"));
     for to in ["10.77.0.2", "fd77::2"] {
-        lab.gateway.ip(&format!("neighbour replace {to} lladdr {PHONE_MAC} dev {lan} nud permanent"));
+        lab.gateway.ip(&format!(
+            "neighbour replace {to} lladdr {PHONE_MAC} dev {lan} nud permanent"
+        ));
     }
-    lab.gateway.ip(&format!("route add 10.128.0.0/9 via 10.77.0.2 dev {lan}"));
-    lab.gateway.ip(&format!("-6 route add fd77:0:0:1::/64 via fd77::2 dev {lan}"));
+    lab.gateway
+        .ip(&format!("route add 10.128.0.0/9 via 10.77.0.2 dev {lan}"));
+    lab.gateway.ip(&format!(
+        "-6 route add fd77:0:0:1::/64 via fd77::2 dev {lan}"
+    ));
 }
 
 /// Each target has one half of its network behind the gateway, one on it.
@@ -237,8 +327,11 @@ fn route(lab: &Lab, internet: &Namespace) {
                 Family::Ipv4 => ("-4", 32, "10.78.0.2"),
                 Family::Ipv6 => ("-6", 128, "fd78::2"),
             };
-            lab.gateway.ip(&format!("{option} route add {far}/{length} via {hop} dev wan0"));
-            lab.gateway.ip(&format!("{option} route add local {near}/{length} dev lo"));
+            lab.gateway.ip(&format!(
+                "{option} route add {far}/{length} via {hop} dev wan0"
+            ));
+            lab.gateway
+                .ip(&format!("{option} route add local {near}/{length} dev lo"));
             internet.ip(&format!("{option} route add local {far}/{length} dev lo"));
         }
     }
@@ -301,6 +394,7 @@ fn open(
     let opened = namespace.run(|| socket(number, kind, flags, protocol).expect("open a socket"));
     setsockopt(&opened, sockopt::RcvBufForce, &RECEIVE_BUFFER).unwrap();
     match family {
+        _ if kind == SockType::Raw => {}
         Family::Ipv4 => bind(opened.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port)).unwrap(),
         Family::Ipv6 => {
             setsockopt(&opened, sockopt::Ipv6V6Only, &true).unwrap();
@@ -334,7 +428,9 @@ fn receive<T: SockaddrLike>(socket: &OwnedFd) -> Option<T> {
 
 /// The marker behind the magic, wherever it is.
 fn find_magic(frame: &[u8]) -> Option<u32> {
-    let at = frame.windows(MAGIC.len()).position(|bytes| bytes == MAGIC)?;
+    let at = frame
+        .windows(MAGIC.len())
+        .position(|bytes| bytes == MAGIC)?;
     let marker = frame.get(at + MAGIC.len()..)?.first_chunk()?;
     Some(u32::from_be_bytes(*marker))
 }

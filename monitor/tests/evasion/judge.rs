@@ -8,8 +8,8 @@ use nix::{
 
 use crate::{
     case::{
-        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Family, Ip, Length, OTHER_PORT, Place,
-        PppProtocol, Target, Upper,
+        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Ip, Length, OTHER_PORT, PppProtocol, Target,
+        Upper,
     },
     grammar::STRIPPED,
     ground::{Ground, Observer, Seat, Seen},
@@ -34,10 +34,18 @@ pub(crate) enum Fault {
     Missing(Observer),
 }
 
+impl Fault {
+    /// The same kind, wherever it was seen.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        matches!(self, Self::Leaked(_)) == matches!(other, Self::Leaked(_))
+    }
+}
+
 pub(crate) struct Judge {
     filtered: Ground,
     open: Ground,
     next: u32,
+    seat: Seat,
 }
 
 impl Judge {
@@ -47,6 +55,15 @@ impl Judge {
             filtered: Ground::new(&format!("{test}f"), seat, true),
             open: Ground::new(&format!("{test}o"), seat, false),
             next: 0,
+            seat,
+        }
+    }
+
+    /// Each frame that met the filter is counted, once.
+    pub(crate) fn check_counted(&self) {
+        // Bridges before the filter keep some frames to themselves.
+        if matches!(self.seat, Seat::Native | Seat::Generic | Seat::BridgePort) {
+            self.filtered.check_counted();
         }
     }
 
@@ -89,18 +106,24 @@ const DELIVERED: [Observer; 6] = [
 ];
 
 fn saw(seen: &Seen, case: &Case, observer: Observer) -> u32 {
-    seen.get(&(case.marker, observer)).copied().unwrap_or_default()
+    seen.get(&(case.marker, observer))
+        .copied()
+        .unwrap_or_default()
 }
 
 fn delivered(case: &Case, open: &Seen) -> bool {
     if let Envelope::Session(_) = case.envelope {
         return session_delivers(case);
     }
-    DELIVERED.into_iter().any(|observer| saw(open, case, observer) > 0)
+    DELIVERED
+        .into_iter()
+        .any(|observer| saw(open, case, observer) > 0)
 }
 
 fn fault(case: &Case, filtered: &Seen, open: &Seen) -> Option<Fault> {
-    let leaked = forbidden(case).into_iter().find(|observer| saw(filtered, case, *observer) > 0);
+    let leaked = forbidden(case)
+        .into_iter()
+        .find(|observer| saw(filtered, case, *observer) > 0);
     if let Some(observer) = leaked {
         return Some(Fault::Leaked(observer));
     }
@@ -120,7 +143,10 @@ fn forbidden(case: &Case) -> Vec<Observer> {
         Target::Dropped if session_delivers(case) => vec![Observer::Behind],
         Target::Dropped => DELIVERED.to_vec(),
         Target::Service => vec![Observer::Socket(BLOCKED_PORT)],
-        Target::AllowedService => sockets.into_iter().filter(|socket| *socket != Observer::Socket(ALLOWED_PORT)).collect(),
+        Target::AllowedService => sockets
+            .into_iter()
+            .filter(|socket| *socket != Observer::Socket(ALLOWED_PORT))
+            .collect(),
         Target::Innocent => Vec::new(),
     }
 }
@@ -139,8 +165,16 @@ fn promised(case: &Case) -> Vec<Observer> {
         _ if case.tags.len() > READ_TAGS => Vec::new(),
         _ if matches!(case.envelope, Envelope::Control(_)) => vec![Observer::Behind],
         (Target::Innocent, _) => match case.envelope {
-            Envelope::Session(session) if plain_protocol(session.protocol) => vec![Observer::Behind],
-            _ => [ways, [BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT].map(Observer::Socket).to_vec()].concat(),
+            Envelope::Session(session) if plain_protocol(session.protocol) => {
+                vec![Observer::Behind]
+            }
+            _ => [
+                ways,
+                [BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT]
+                    .map(Observer::Socket)
+                    .to_vec(),
+            ]
+            .concat(),
         },
         (Target::Service, Upper::Udp(port)) if port != BLOCKED_PORT && readable => ways,
         (Target::Service, Upper::Tcp(_) | Upper::Echo) if readable => ways,
@@ -181,17 +215,4 @@ fn session_delivers(case: &Case) -> bool {
         && accepted(&case.ip)
         && case.cut.is_none()
         && case.tags.iter().all(|tag| STRIPPED.contains(&tag.protocol))
-}
-
-/// The destination is at the internet, for messages.
-pub(crate) fn where_to(case: &Case) -> (&'static str, &'static str) {
-    let family = match case.family {
-        Family::Ipv4 => "IPv4",
-        Family::Ipv6 => "IPv6",
-    };
-    let place = match case.place {
-        Place::Internet => "forwarded",
-        Place::Gateway => "local",
-    };
-    (family, place)
 }

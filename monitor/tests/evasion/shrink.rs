@@ -1,7 +1,7 @@
 //! A case that shows a fault → the smallest that still shows the same one.
 
 use crate::{
-    case::{Case, Envelope, Extension, Ip, Tag, Trailer, Upper, BLOCKED_PORT},
+    case::{BLOCKED_PORT, Case, Envelope, Extension, Ip, Place, Session, Tag, Trailer, Upper},
     support::packets::{GATEWAY, PHONE},
 };
 
@@ -35,23 +35,29 @@ fn simpler(case: &Case) -> Vec<Case> {
     with(&|case| case.cut = None);
     with(&|case| case.to = GATEWAY);
     with(&|case| case.from = PHONE);
+    with(&|case| case.place = Place::Gateway);
     with(&|case| case.payload = 8);
     with(&|case| case.upper = Upper::Udp(BLOCKED_PORT));
     with(&|case| case.before_fragment = 0);
     for index in 0..case.tags.len() {
-        with(&|case| drop(case.tags.remove(index)));
+        with(&|case| without(&mut case.tags, index));
     }
     for index in 0..case.chain.len() {
-        with(&|case| drop(case.chain.remove(index)));
+        with(&|case| without(&mut case.chain, index));
     }
     for index in 0..case.pieces.len() {
-        with(&|case| drop(case.pieces.remove(index)));
+        with(&|case| without(&mut case.pieces, index));
     }
     for index in 0..case.chain.len() {
         with(&|case| case.chain[index] = Extension::padding(60));
     }
     for index in 0..case.tags.len() {
-        with(&|case| case.tags[index] = Tag { protocol: 0x8100, control: 0 });
+        with(&|case| {
+            case.tags[index] = Tag {
+                protocol: 0x8100,
+                control: 0,
+            }
+        });
     }
     fields(&mut with);
     found
@@ -71,19 +77,23 @@ fn fields(with: &mut impl FnMut(&dyn Fn(&mut Case))) {
             case.trailer = Trailer::Chain(length - 1);
         }
     });
-    with(&|case| {
-        if let Envelope::Session(session) = &mut case.envelope {
-            session.code = 0;
+    let mut in_session = |change: &dyn Fn(&mut Session)| {
+        with(&|case| {
+            if let Envelope::Session(session) = &mut case.envelope {
+                change(session);
+            }
+        });
+    };
+    in_session(&|session| session.code = 0);
+    in_session(&|session| session.version_type = 0x11);
+    in_session(&|session| {
+        if session.version_type != 0x11 {
+            session.version_type = 0x21;
         }
     });
-    with(&|case| {
-        if let Envelope::Session(session) = &mut case.envelope {
-            session.version_type = 0x11;
-        }
-    });
-    with(&|case| {
-        if let Envelope::Session(session) = &mut case.envelope {
-            session.id = 0;
-        }
-    });
+    in_session(&|session| session.id = 0);
+}
+
+fn without<T>(parts: &mut Vec<T>, index: usize) {
+    parts.remove(index);
 }

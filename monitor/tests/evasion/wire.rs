@@ -145,7 +145,11 @@ fn pieces<'a>(case: &'a Case, whole: &'a [u8]) -> impl Iterator<Item = (u16, boo
         to: u16::MAX,
         more: false,
     };
-    let pieces = if case.pieces.is_empty() { &[ALL][..] } else { &case.pieces };
+    let pieces = if case.pieces.is_empty() {
+        &[ALL][..]
+    } else {
+        &case.pieces
+    };
     pieces.iter().map(|Piece { from, to, more }| {
         let end = whole.len().min(usize::from(*to) * 8);
         let start = usize::from(*from) * 8;
@@ -174,7 +178,13 @@ fn ipv4_options(case: &Case) -> Vec<u8> {
 }
 
 fn ipv4_header(case: &Case, options: &[u8], offset: u16, more: bool, length: usize) -> Vec<u8> {
-    let Ip { version, words, flags, hops, .. } = case.ip;
+    let Ip {
+        version,
+        words,
+        flags,
+        hops,
+        ..
+    } = case.ip;
     let bytes = 20 + options.len();
     let words = words.unwrap_or(u8::try_from(bytes / 4).unwrap());
     let [id_high, id_low, ..] = case.marker.to_le_bytes();
@@ -200,7 +210,14 @@ fn ipv6(case: &Case) -> Vec<Vec<u8>> {
     if let (Some(kind), IpAddr::V6(hop)) = (case.ip.source_route, case.address()) {
         // RFC 8200: routing type, segments left, four reserved bytes, the addresses.
         let body = [&[kind, 1, 0, 0, 0, 0], &hop.octets()[..]].concat();
-        chain.insert(at, Extension { number: 43, body, claimed: None });
+        chain.insert(
+            at,
+            Extension {
+                number: 43,
+                body,
+                claimed: None,
+            },
+        );
     }
     let last = number(case);
     let (before, behind) = chain.split_at(at);
@@ -291,7 +308,11 @@ fn upper(case: &Case) -> Vec<u8> {
         vec![0, 0, 0, number(case)],
     ];
     // The ICMP of IPv4 has no pseudo header (RFC 792).
-    let pseudo = if number(case) == 1 { Vec::new() } else { pseudo.concat() };
+    let pseudo = if number(case) == 1 {
+        Vec::new()
+    } else {
+        pseudo.concat()
+    };
     let sum = match checksum(&[&pseudo, &bytes]) {
         // RFC 768: zero would say that there is none.
         0 => u16::MAX,
