@@ -148,6 +148,10 @@ pub(crate) struct Extension {
     pub(crate) claimed: Option<u8>,
 }
 
+/// An option of a hop-by-hop or destination header that a host skips where it does
+/// not know it (RFC 8200, section 4.2); Linux refuses more than seven bytes of padding.
+pub(crate) const OPTION_TO_SKIP: u8 = 0x1e;
+
 impl Extension {
     /// Eight bytes with one option that pads.
     pub(crate) fn padding(number: u8) -> Self {

@@ -78,8 +78,20 @@ fn explains(smaller: &Case, case: &Case) -> bool {
         && smaller.tags.len() <= case.tags.len()
         && smaller.chain.len() <= case.chain.len()
         && smaller.pieces.len() <= case.pieces.len()
-        && (smaller.envelope == Envelope::Bare || smaller.envelope == case.envelope)
+        && envelope_explains(smaller.envelope, case.envelope)
         && (smaller.ip == Ip::default() || smaller.ip == case.ip)
         && (smaller.trailer == Trailer::None || case.trailer != Trailer::None)
         && (smaller.cut.is_none() || case.cut.is_some())
+}
+
+fn envelope_explains(smaller: Envelope, other: Envelope) -> bool {
+    match (smaller, other) {
+        (Envelope::Bare, _) => true,
+        (Envelope::Session(smaller), Envelope::Session(other)) => {
+            smaller.protocol == other.protocol
+                && (smaller.version_type == 0x11 || other.version_type != 0x11)
+                && (smaller.code == 0 || other.code != 0)
+        }
+        _ => smaller == other,
+    }
 }

@@ -4,8 +4,8 @@ use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use crate::{
     case::{
-        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Extension, Family, Ip, Length, OTHER_PORT,
-        Piece, Place, PppProtocol, Session, Tag, Target, Trailer, Upper,
+        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Extension, Family, Ip, Length, OPTION_TO_SKIP,
+        OTHER_PORT, Piece, Place, PppProtocol, Session, Tag, Target, Trailer, Upper,
     },
     support::packets::{ARP, GATEWAY, IPV4, IPV6, TPIDS},
     wire::LONGEST,
@@ -248,9 +248,9 @@ fn extension(random: &mut StdRng, number: u8) -> Extension {
             header.body[2..6].copy_from_slice(&length.to_be_bytes());
         }
         _ if units > 0 => {
-            // Padding over the whole body.
-            let padding = u8::try_from(header.body.len() - 2).unwrap();
-            header.body[1] = padding;
+            // One option over the whole body.
+            let length = u8::try_from(header.body.len() - 2).unwrap();
+            header.body[..2].copy_from_slice(&[OPTION_TO_SKIP, length]);
         }
         _ => {}
     }

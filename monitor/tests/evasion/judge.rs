@@ -96,6 +96,12 @@ fn stay_on_one_cpu() {
     sched_setaffinity(Pid::from_raw(0), &cpus).unwrap();
 }
 
+const SOCKETS: [Observer; 3] = [
+    Observer::Socket(BLOCKED_PORT),
+    Observer::Socket(ALLOWED_PORT),
+    Observer::Socket(OTHER_PORT),
+];
+
 const DELIVERED: [Observer; 6] = [
     Observer::Gateway,
     Observer::Internet,
@@ -115,7 +121,12 @@ fn delivered(case: &Case, open: &Seen) -> bool {
     if let Envelope::Session(_) = case.envelope {
         return session_delivers(case);
     }
-    DELIVERED
+    let observers = match (case.target, case.upper) {
+        _ if case.ip.source_route.is_some() => vec![Observer::Internet],
+        (Target::Service | Target::AllowedService, Upper::Udp(_)) => SOCKETS.to_vec(),
+        _ => DELIVERED.to_vec(),
+    };
+    observers
         .into_iter()
         .any(|observer| saw(open, case, observer) > 0)
 }
@@ -135,7 +146,6 @@ fn fault(case: &Case, filtered: &Seen, open: &Seen) -> Option<Fault> {
 
 /// Where no packet of the case may show up.
 fn forbidden(case: &Case) -> Vec<Observer> {
-    let sockets = [BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT].map(Observer::Socket);
     match case.target {
         _ if matches!(case.envelope, Envelope::Control(_)) => Vec::new(),
         // The gateway is the destination, and may answer; it may not route on.
@@ -143,7 +153,7 @@ fn forbidden(case: &Case) -> Vec<Observer> {
         Target::Dropped if session_delivers(case) => vec![Observer::Behind],
         Target::Dropped => DELIVERED.to_vec(),
         Target::Service => vec![Observer::Socket(BLOCKED_PORT)],
-        Target::AllowedService => sockets
+        Target::AllowedService => SOCKETS
             .into_iter()
             .filter(|socket| *socket != Observer::Socket(ALLOWED_PORT))
             .collect(),
@@ -168,13 +178,7 @@ fn promised(case: &Case) -> Vec<Observer> {
             Envelope::Session(session) if plain_protocol(session.protocol) => {
                 vec![Observer::Behind]
             }
-            _ => [
-                ways,
-                [BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT]
-                    .map(Observer::Socket)
-                    .to_vec(),
-            ]
-            .concat(),
+            _ => [ways, SOCKETS.to_vec()].concat(),
         },
         (Target::Service, Upper::Udp(port)) if port != BLOCKED_PORT && readable => ways,
         (Target::Service, Upper::Tcp(_) | Upper::Echo) if readable => ways,

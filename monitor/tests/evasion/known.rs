@@ -2,8 +2,8 @@
 
 use crate::{
     case::{
-        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Extension, Family, Length, Piece, Place,
-        PppProtocol, Session, Tag, Target, Trailer, Upper,
+        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Extension, Family, Length, OPTION_TO_SKIP,
+        Piece, Place, PppProtocol, Session, Tag, Target, Trailer, Upper,
     },
     support::packets::{IPV4, IPV6},
 };
@@ -48,22 +48,15 @@ pub(crate) fn all() -> Vec<Known> {
 /// The more tags, the longer a parser must walk; Linux has no limit.
 fn tags(place: Place, family: Family, add: &mut impl FnMut(String, Linux, Case)) {
     for protocol in [0x8100, 0x88a8] {
-        for depth in [1, 4, 5, 6, 7, 27, 28, 29, 30, 31, 40, 350] {
-            for priority in [0, 0xf000] {
-                let mut case = Case::plain(Target::Dropped, place, family);
-                case.tags = vec![
-                    Tag {
-                        protocol,
-                        control: priority
-                    };
-                    depth
-                ];
-                add(
-                    format!("{depth} tags {protocol:04x}:{priority:04x}"),
-                    Linux::Delivers,
-                    case,
-                );
-            }
+        for depth in [1, 4, 5, 6, 28, 29, 30, 350] {
+            let mut case = Case::plain(Target::Dropped, place, family);
+            let control = if depth % 2 == 0 { 0xf000 } else { 0 };
+            case.tags = vec![Tag { protocol, control }; depth];
+            add(
+                format!("{depth} tags {protocol:04x}:{control:04x}"),
+                Linux::Delivers,
+                case,
+            );
         }
     }
     for (protocol, control) in [(0x8100, 5), (0x88a8, 1), (0x9100, 0), (0x9200, 0)] {
@@ -202,13 +195,7 @@ fn addresses(place: Place, family: Family, add: &mut impl FnMut(String, Linux, C
     for kind in kinds {
         let mut case = Case::plain(Target::Dropped, place, family);
         case.ip.source_route = Some(*kind);
-        // The gateway may say that it does not route so.
-        let linux = if family == Family::Ipv4 {
-            Linux::Refuses
-        } else {
-            Linux::Delivers
-        };
-        add(format!("source route of type {kind}"), linux, case);
+        add(format!("source route of type {kind}"), Linux::Refuses, case);
     }
 }
 
@@ -224,7 +211,7 @@ fn extensions(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
                 let mut case = service(place);
                 case.target = target;
                 let mut header = Extension::padding(number);
-                header.body[..2].copy_from_slice(if number == 43 { &[4, 0] } else { &[1, 4] });
+                header.body[..2].copy_from_slice(if number == 43 { &[0, 0] } else { &[1, 4] });
                 case.chain = vec![header; length];
                 add(
                     format!("{target:?} behind {length} headers {number}"),
@@ -296,7 +283,7 @@ fn fragments(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
             &|case| {
                 let mut long = Extension::padding(60);
                 long.body.resize(14, 0);
-                long.body[..2].copy_from_slice(&[1, 12]);
+                long.body[..2].copy_from_slice(&[OPTION_TO_SKIP, 12]);
                 case.chain = vec![long, Extension::padding(60)];
                 case.pieces = vec![piece(0, 1, true), last(1)];
                 case.trailer = Trailer::Chain(2);
@@ -352,9 +339,15 @@ fn lengths(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
             case.clone(),
         );
         case.chain = vec![Extension::padding(60)];
+        // Linux forwards the fixed header alone.
+        let linux = if target == Target::Dropped && place == Place::Internet {
+            Linux::Delivers
+        } else {
+            Linux::Refuses
+        };
         add(
             format!("{target:?} with a payload length of zero, no hop-by-hop"),
-            Linux::Refuses,
+            linux,
             case,
         );
         let mut case = service(place);

@@ -81,6 +81,8 @@ fn no_way_that_was_found_leads_past_the_filter() {
         }
         judge.check_counted();
     }
+    // More lines would say the same.
+    wrong.truncate(MOST_FAULTS);
     assert!(
         wrong.is_empty(),
         "{} of the known cases:\n{}",
