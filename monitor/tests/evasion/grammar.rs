@@ -70,7 +70,21 @@ pub(crate) fn case(random: &mut StdRng) -> Case {
     if random.random_bool(0.05) {
         case.cut = Some(random.random_range(14..120));
     }
+    if random.random_bool(0.05) {
+        hide_port(random, &mut case);
+    }
     case
+}
+
+/// Puts the port into a later fragment, and perhaps another one behind the first.
+fn hide_port(random: &mut StdRng, case: &mut Case) {
+    case.family = Family::Ipv6;
+    case.upper = Upper::Udp(BLOCKED_PORT);
+    let headers = random.random_range(1..=4);
+    case.chain = (0..headers).map(|_| extension(random, 60)).collect();
+    case.pieces = pieces(random);
+    case.before_fragment = random.random_range(0..2);
+    case.trailer = trailer(random);
 }
 
 fn to(random: &mut StdRng) -> [u8; 6] {

@@ -1,10 +1,8 @@
 //! Ways around the filter that were found, and neighbours of them, each by name.
 
 use crate::{
-    case::{
-        ALLOWED_PORT, BLOCKED_PORT, Case, Envelope, Extension, Family, Length, OPTION_TO_SKIP,
-        Piece, Place, PppProtocol, Session, Tag, Target, Trailer, Upper,
-    },
+    case::{Case, Envelope, Family, Length, Place, PppProtocol, Session, Tag, Target},
+    known_ports,
     support::packets::{IPV4, IPV6},
 };
 
@@ -38,9 +36,7 @@ pub(crate) fn all() -> Vec<Known> {
             let name = format!("{name}, {place:?}");
             all.push(Known { name, linux, case });
         };
-        extensions(place, &mut add);
-        fragments(place, &mut add);
-        lengths(place, &mut add);
+        known_ports::add_all(place, &mut add);
     }
     all
 }
@@ -197,173 +193,4 @@ fn addresses(place: Place, family: Family, add: &mut impl FnMut(String, Linux, C
         case.ip.source_route = Some(*kind);
         add(format!("source route of type {kind}"), Linux::Refuses, case);
     }
-}
-
-fn service(place: Place) -> Case {
-    Case::plain(Target::Service, place, Family::Ipv6)
-}
-
-/// Extension headers before a blocked port; Linux walks any number.
-fn extensions(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
-    for number in [60, 43] {
-        for length in [0, 1, 8, 9, 10, 16, 17, 18, 40, 150] {
-            for target in [Target::Service, Target::AllowedService] {
-                let mut case = service(place);
-                case.target = target;
-                let mut header = Extension::padding(number);
-                header.body[..2].copy_from_slice(if number == 43 { &[0, 0] } else { &[1, 4] });
-                case.chain = vec![header; length];
-                add(
-                    format!("{target:?} behind {length} headers {number}"),
-                    Linux::Delivers,
-                    case,
-                );
-            }
-        }
-    }
-}
-
-fn piece(from: u16, to: u16, more: bool) -> Piece {
-    Piece { from, to, more }
-}
-
-/// A first fragment that ends before the port is there, and decoys behind its end.
-fn fragments(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
-    let whole = piece(0, u16::MAX, false);
-    let last = |from| piece(from, u16::MAX, false);
-    for target in [Target::Service, Target::AllowedService] {
-        let mut with = |name: &str, linux, change: &dyn Fn(&mut Case)| {
-            let mut case = service(place);
-            case.target = target;
-            case.payload = 32;
-            change(&mut case);
-            add(format!("{target:?} in {name}"), linux, case);
-        };
-        with("an atomic fragment", Linux::Delivers, &|case| {
-            case.pieces = vec![whole]
-        });
-        with("nested atomic fragments", Linux::Delivers, &|case| {
-            case.chain = vec![atomic(), atomic()];
-            case.pieces = vec![whole];
-        });
-        with("two fragments", Linux::Delivers, &|case| {
-            case.pieces = vec![piece(0, 1, true), last(1)]
-        });
-        with("fragments, the last one first", Linux::Delivers, &|case| {
-            case.pieces = vec![last(1), piece(0, 1, true)]
-        });
-        with("overlapping fragments", Linux::Refuses, &|case| {
-            case.pieces = vec![piece(0, 2, true), last(1)]
-        });
-        for trailer in [
-            Trailer::None,
-            Trailer::Udp,
-            Trailer::Chain(1),
-            Trailer::Chain(2),
-        ] {
-            for (name, pieces) in [
-                ("forth", vec![piece(0, 1, true), last(1)]),
-                ("back", vec![last(1), piece(0, 1, true)]),
-            ] {
-                // The end of the first fragment is the end of the first header.
-                with(
-                    &format!("a chain that is cut by a fragment, {name}, {trailer:?}"),
-                    Linux::Delivers,
-                    &|case| {
-                        case.chain = vec![Extension::padding(60); 2];
-                        case.pieces.clone_from(&pieces);
-                        case.trailer = trailer;
-                    },
-                );
-            }
-        }
-        with(
-            "a header that is cut by a fragment",
-            Linux::Delivers,
-            &|case| {
-                let mut long = Extension::padding(60);
-                long.body.resize(14, 0);
-                long.body[..2].copy_from_slice(&[OPTION_TO_SKIP, 12]);
-                case.chain = vec![long, Extension::padding(60)];
-                case.pieces = vec![piece(0, 1, true), last(1)];
-                case.trailer = Trailer::Chain(2);
-            },
-        );
-    }
-    let mut four = Case::plain(Target::Service, place, Family::Ipv4);
-    four.pieces = vec![piece(0, 1, true), last(1)];
-    add(
-        "IPv4 in two fragments".to_owned(),
-        Linux::Delivers,
-        four.clone(),
-    );
-    four.trailer = Trailer::Udp;
-    add(
-        "IPv4 in two fragments with trailers".to_owned(),
-        Linux::Delivers,
-        four.clone(),
-    );
-    four.pieces.push(piece(0, 1, true));
-    add(
-        "IPv4 with a fragment twice".to_owned(),
-        Linux::Delivers,
-        four.clone(),
-    );
-    four.pieces = vec![piece(0, 2, true), last(1)];
-    add(
-        "IPv4 in overlapping fragments".to_owned(),
-        Linux::Refuses,
-        four,
-    );
-}
-
-/// A fragment header of a packet that is whole.
-fn atomic() -> Extension {
-    Extension {
-        number: 44,
-        body: vec![0, 0, 0, 0, 0, 7],
-        claimed: Some(0),
-    }
-}
-
-/// Linux takes a payload length of zero behind a hop-by-hop header for "to the end".
-fn lengths(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
-    for target in [Target::Dropped, Target::Service, Target::AllowedService] {
-        let mut case = service(place);
-        case.target = target;
-        case.chain = vec![Extension::padding(0)];
-        case.ip.length = Length::Zero;
-        add(
-            format!("{target:?} with a payload length of zero"),
-            Linux::Delivers,
-            case.clone(),
-        );
-        case.chain = vec![Extension::padding(60)];
-        // Linux forwards the fixed header alone.
-        let linux = if target == Target::Dropped && place == Place::Internet {
-            Linux::Delivers
-        } else {
-            Linux::Refuses
-        };
-        add(
-            format!("{target:?} with a payload length of zero, no hop-by-hop"),
-            linux,
-            case,
-        );
-        let mut case = service(place);
-        case.target = target;
-        case.trailer = Trailer::Udp;
-        add(format!("{target:?} with a trailer"), Linux::Delivers, case);
-    }
-    let mut options = Case::plain(Target::Service, place, Family::Ipv4);
-    options.ip.options = vec![1; 40];
-    options.upper = Upper::Udp(BLOCKED_PORT);
-    add(
-        "ten words of IPv4 options".to_owned(),
-        Linux::Delivers,
-        options,
-    );
-    let mut innocent = Case::plain(Target::AllowedService, place, Family::Ipv4);
-    innocent.upper = Upper::Udp(ALLOWED_PORT);
-    add("an allowed port".to_owned(), Linux::Delivers, innocent);
 }

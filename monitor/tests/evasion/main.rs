@@ -10,7 +10,9 @@ mod grammar;
 mod ground;
 mod judge;
 mod known;
+mod known_ports;
 mod shrink;
+mod sockets;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;

@@ -17,6 +17,7 @@ pub(crate) const LONGEST: usize = 1514;
 pub(crate) const MAGIC: [u8; 4] = *b"EVSN";
 
 const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
 const UDP: u8 = 17;
 const SOURCE_PORT: u16 = 40_000;
 
@@ -254,8 +255,13 @@ fn linked(chain: &[Extension], last: u8) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (index, header) in chain.iter().enumerate() {
         let next = chain.get(index + 1).map_or(last, |next| next.number);
-        let right = (header.body.len() + 2) / 8;
-        let right = u8::try_from(right).unwrap().saturating_sub(1);
+        let length = header.body.len() + 2;
+        // RFC 8200; the authentication header counts otherwise (RFC 4302, section 2.2).
+        let right = match header.number {
+            AUTHENTICATION => (length / 4).saturating_sub(2),
+            _ => (length / 8).saturating_sub(1),
+        };
+        let right = u8::try_from(right).unwrap();
         bytes.extend([next, header.claimed.unwrap_or(right)]);
         bytes.extend(&header.body);
     }
