@@ -1,5 +1,5 @@
 //! Fuzzing for as long as one likes: libFuzzer on what reads bytes of others,
-//! and the kernel program on damaged frames.
+//! and the kernel program on damaged frames and on frames that try to evade it.
 
 use std::{
     env,
@@ -8,13 +8,34 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::SystemTime,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
-/// The target that libFuzzer has no part in.
-const XDP: &str = "xdp";
+/// A target that is a test of `monitor`, which needs root and a kernel.
+struct KernelTarget {
+    name: &'static str,
+    /// File in `monitor/tests`.
+    file: &'static str,
+    /// Beginning of the names of its tests.
+    tests: &'static str,
+}
+
+/// The targets that libFuzzer has no part in.
+const KERNEL_TARGETS: [KernelTarget; 2] = [
+    KernelTarget {
+        name: "evasion",
+        file: "evasion",
+        tests: "nothing_gets_past_the_filter",
+    },
+    KernelTarget {
+        name: "xdp",
+        file: "hostile_frames",
+        tests: "damaged_real_frames",
+    },
+];
 
 /// What is kept of a file of the real data as a seed, in bytes.
 const CUT: usize = 4096;
@@ -22,7 +43,7 @@ const CUT: usize = 4096;
 /// The options of `cargo xtask fuzz`.
 #[derive(Args)]
 pub(crate) struct FuzzArguments {
-    /// A folder of fuzz/corpus, `database` or `xdp`; without it, all one after another.
+    /// A folder of fuzz/corpus, `database`, `evasion` or `xdp`; without it, all one after another.
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// How long each runs.
@@ -45,16 +66,15 @@ pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
         Some(name) => bail!("--target {name}: there are {}", all.join(", ")),
         None => all,
     };
-    if wanted.iter().any(|name| name != XDP) {
+    if wanted.iter().any(|name| kernel_target(name).is_none()) {
         build(root)?;
     }
     let mut failed = false;
     let mut rows = Vec::new();
     for name in wanted {
-        let ran = if name == XDP {
-            run_xdp(root, arguments.seconds)
-        } else {
-            run_target(root, &name, arguments.seconds)
+        let ran = match kernel_target(&name) {
+            Some(target) => run_kernel_target(root, target, arguments.seconds),
+            None => run_target(root, &name, arguments.seconds),
         }?;
         failed |= !ran.findings.is_empty();
         rows.push(ran);
@@ -68,7 +88,10 @@ pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
 fn targets(root: &Path) -> Result<Vec<String>> {
     let directory = root.join("fuzz/fuzz_targets");
     let files = fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
-    let mut names = vec![XDP.to_owned()];
+    let mut names: Vec<String> = KERNEL_TARGETS
+        .iter()
+        .map(|target| target.name.to_owned())
+        .collect();
     for file in files {
         let path = file?.path();
         names.extend(path.file_stem().and_then(OsStr::to_str).map(str::to_owned));
@@ -179,32 +202,66 @@ fn findings(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The test of `monitor` that does the same, for longer.
-fn run_xdp(root: &Path, seconds: u64) -> Result<Ran> {
+fn kernel_target(name: &str) -> Option<&'static KernelTarget> {
+    KERNEL_TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Runs the tests of `monitor` that do the same, for longer and with another seed.
+fn run_kernel_target(root: &Path, target: &KernelTarget, seconds: u64) -> Result<Ran> {
+    const SEED: &str = "MONITOR_TEST_SEED";
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
-        .args([
-            "test",
-            "--release",
-            "--package",
-            "monitor",
-            "--test",
-            "hostile_frames",
-        ])
-        .args(["--", "--nocapture", "damaged_real_frames"])
+        .args(["test", "--release", "--package", "monitor"])
+        .args(["--test", target.file, "--", target.tests, "--nocapture"])
+        // All at once, each for as long as is asked for.
+        .arg("--test-threads=8")
         .env("MONITOR_FUZZ_SECONDS", seconds.to_string())
         .current_dir(root);
+    if env::var_os(SEED).is_none() {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        command.env(SEED, now.as_secs().to_string());
+    }
+    let failed = target_directory(root)
+        .join("tmp")
+        .join(format!("{}-failed", target.name));
+    remove_files(&failed)?;
     let lines = lines_of(&mut command)?;
-    let executions = lines.iter().find_map(|line| {
+    let counts = lines.iter().filter_map(|line| {
         let (_, count) = line.split_once("executions: ")?;
-        count.trim().parse().ok()
+        count.trim().parse::<u64>().ok()
     });
+    let executions = counts.sum();
+    ensure!(
+        executions > 0,
+        "the tests did not say how many frames they ran"
+    );
+    let findings = if failed.is_dir() {
+        findings(&failed)?
+    } else {
+        Vec::new()
+    };
+    let passed = lines.iter().any(|line| line.starts_with("test result: ok"));
+    ensure!(
+        passed || !findings.is_empty(),
+        "{}: the tests failed",
+        target.name
+    );
     Ok(Ran {
-        target: XDP.to_owned(),
-        executions: executions.context("the test did not say how many frames it ran")?,
-        findings: Vec::new(),
+        target: target.name.to_owned(),
+        executions,
+        findings,
     })
+}
+
+/// Removes the findings of earlier runs.
+fn remove_files(directory: &Path) -> Result<()> {
+    if directory.is_dir() {
+        for file in findings(directory)? {
+            fs::remove_file(&file).with_context(|| format!("remove {}", file.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a command, shows what it writes to either output, and returns that.

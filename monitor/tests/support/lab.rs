@@ -44,12 +44,13 @@ static LABS: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace that is deleted with this value.
 pub(crate) struct Namespace {
-    name: String,
+    pub(crate) name: String,
     file: OwnedFd,
 }
 
 impl Namespace {
-    fn new(name: String) -> Self {
+    /// Makes it, with its loopback interface up.
+    pub(crate) fn new(name: String) -> Self {
         sh(&format!("ip netns add {name}"));
         let file = File::open(Path::new("/run/netns").join(&name)).expect("open the namespace");
         sh(&format!("ip -n {name} link set lo up"));
@@ -261,6 +262,11 @@ impl Lab {
 
     /// Starts `monitor run --interface wlan0 …` and waits until it answers.
     pub(crate) fn start(&self, arguments: &[&str]) -> Daemon {
+        self.start_on("wlan0", arguments)
+    }
+
+    /// The same on another interface of the gateway.
+    pub(crate) fn start_on(&self, interface: &str, arguments: &[&str]) -> Daemon {
         let log = self.directory.path().join("daemon.log");
         let output = File::options()
             .create(true)
@@ -269,7 +275,7 @@ impl Lab {
             .unwrap();
         let child = self
             .daemon_command(arguments)
-            .args(["--interface", "wlan0"])
+            .args(["--interface", interface])
             .stdout(Stdio::null())
             .stderr(output)
             .spawn()

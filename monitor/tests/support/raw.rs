@@ -73,6 +73,16 @@ impl RawSocket {
         assert_eq!(sent, frame.len());
     }
 
+    /// The next frame that has come already, as [`receive`](Self::receive) shows it.
+    pub(crate) fn receive_now(&self) -> Option<Vec<u8>> {
+        let mut buffer = [0; 4096];
+        match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+            Ok(length) => Some(buffer[..length].to_vec()),
+            Err(nix::Error::EAGAIN) => None,
+            Err(error) => panic!("receive a frame: {error}"),
+        }
+    }
+
     /// The next frame, without an outermost tag of 802.1Q or 802.1ad: the kernel
     /// takes that one off before packet sockets see a frame.
     pub(crate) fn receive(&self) -> Vec<u8> {
