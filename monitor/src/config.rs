@@ -5,6 +5,7 @@ use std::{
     fs, io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -24,6 +25,9 @@ pub const DEFAULT_STATE_DIR: &str = "/var/lib/monitor";
 pub const DEFAULT_SOCKET: &str = "/run/monitor/monitor.sock";
 /// Default of `--listen`.
 pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
+
+/// Default of `devices.forget_after`.
+pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// What was typed, in the file or on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -50,6 +54,8 @@ pub struct Options {
     pub watch: Option<bool>,
     /// What metrics say about devices.
     pub metrics: MetricsOptions,
+    /// How long devices are remembered.
+    pub devices: DevicesOptions,
     /// What the gateway hands out.
     pub lan: LanOptions,
     /// How lists are fetched.
@@ -62,6 +68,33 @@ pub struct Options {
 pub struct FeedsOptions {
     /// Certificates to trust (PEM), in place of the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The `devices` section of the config file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DevicesOptions {
+    /// How long a device without a name keeps its own counts after its last
+    /// packet that a policy matched.
+    pub forget_after: Option<Length>,
+}
+
+/// A length of time, such as `7d` or `12h 30m`; at least a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Length(Duration);
+
+impl TryFrom<String> for Length {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let length = humantime::parse_duration(&text)
+            .map_err(|error| format!("{error}; write a time such as 7d or 12h"))?;
+        if length < Duration::from_secs(1) {
+            return Err("write a time of at least 1s".to_owned());
+        }
+        Ok(Self(length))
+    }
 }
 
 /// The `lan` section of the config file: what the policies must not cut off,
@@ -155,6 +188,9 @@ pub struct Settings {
     pub device: DeviceOption,
     /// Devices with a label of their own.
     pub max_devices: usize,
+    /// How long a device without a name keeps its own counts after its last
+    /// packet that a policy matched.
+    pub forget_after: Duration,
     /// What the gateway hands out.
     pub lan: LanOptions,
     /// How lists are fetched.
@@ -241,6 +277,9 @@ impl Options {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
             },
+            devices: DevicesOptions {
+                forget_after: self.devices.forget_after.or(below.devices.forget_after),
+            },
             lan: self.lan.or(below.lan),
             feeds: FeedsOptions {
                 ca_file: self.feeds.ca_file.or(below.feeds.ca_file),
@@ -282,6 +321,10 @@ impl Options {
                 .metrics
                 .max_devices
                 .unwrap_or(DeviceLabels::DEFAULT_CAPACITY),
+            forget_after: self
+                .devices
+                .forget_after
+                .map_or(DEFAULT_FORGET_AFTER, |length| length.0),
             lan: self.lan,
             feeds: self.feeds,
         }

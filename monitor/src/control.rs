@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::to_the_second,
     policy::{Effect, Moment, RuntimeChange},
-    snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
+    snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
     state_dir::Edge,
 };
 
@@ -60,6 +60,11 @@ pub enum Request {
     Detach {},
     /// Pause a policy, block or allow a destination, or undo that.
     Change(ChangeRequest),
+    /// Move the counts of a device to the past of their policies.
+    Forget {
+        /// A MAC, the first bits of one, or a name of the policy files.
+        device: String,
+    },
     /// Fetch a feed now, or all.
     #[serde(rename = "feed-fetch")]
     FeedFetch {
@@ -123,6 +128,8 @@ pub enum Answer {
     Detached(Vec<String>),
     /// To [`Request::Change`].
     Changed(Box<Changed>),
+    /// To [`Request::Forget`].
+    Forgotten(Forgotten),
     /// To [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
     Feeds(Vec<FeedSnapshot>),
     /// The request was not carried out.
@@ -256,6 +263,21 @@ pub struct Changed {
     pub generation: Option<u64>,
     /// Things an operator should know.
     pub notes: Vec<String>,
+}
+
+/// What was moved to the past of the policies that counted it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// As it was asked for.
+    pub device: String,
+    /// MACs that had counts.
+    pub devices: usize,
+    /// Places that are free now: one for each policy that counted a MAC.
+    pub places: usize,
+    /// Packets that had passed, once for each policy that matched them.
+    pub passed: Count,
+    /// Packets that were dropped, once for each policy that matched them.
+    pub dropped: Count,
 }
 
 /// A risk that a policy in force runs and does not accept.

@@ -2,6 +2,7 @@
 
 mod changes;
 mod confirm;
+mod devices;
 mod feeds;
 mod interfaces;
 mod load;
@@ -60,6 +61,9 @@ pub struct Core {
     /// Told after every reload that a client asked for.
     reloaded: Notify,
     feeds: feeds::Feeds,
+    devices: Mutex<devices::Devices>,
+    /// Told after the policies changed, and with them the names of devices.
+    names_changed: Notify,
 }
 
 /// What changes with every load of the policies.
@@ -224,6 +228,7 @@ impl Core {
         }
         drop(current);
         if reload.success {
+            self.names_changed.notify_one();
             self.note_feeds(&loaded.feeds);
         }
         Some(Reloaded {

@@ -4,6 +4,7 @@
 mod addresses;
 mod clients;
 mod core;
+mod devices;
 mod feeds;
 mod log_reader;
 mod manager;

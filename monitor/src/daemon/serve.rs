@@ -14,6 +14,7 @@ use super::{
     addresses::AddressWatch,
     clients,
     core::{Core, Trigger},
+    devices,
     feeds,
     log_reader::LogReader,
     manager::{self, Heartbeat},
@@ -66,6 +67,7 @@ pub async fn run(
         tokio::spawn(serve_http(site, sockets.http, stopped)),
         tokio::spawn(clients::serve(Arc::clone(&core), sockets.control, detached)),
         tokio::spawn(feeds::run(Arc::clone(&core))),
+        tokio::spawn(devices::run(Arc::clone(&core))),
     ];
     manager::ready(&core);
     let end = supervise(&core, signals, alarm, &mut when_detached).await;

@@ -61,6 +61,15 @@ pub struct Places {
     pub size: usize,
 }
 
+impl DeviceCounts {
+    /// Whether less than a tenth of the places that every device may use is free.
+    #[must_use]
+    pub fn is_nearly_full(&self) -> bool {
+        let any = self.places.first();
+        any.is_some_and(|places| places.used * 10 >= places.size * 9)
+    }
+}
+
 /// The maps of all of it.
 pub(super) struct DeviceTables {
     pub(super) tables: [PerCpuHashMap<MapData, DeviceKey, DeviceCounters>; 3],

@@ -38,7 +38,7 @@ pub use filter::{Applied, Filter, OtherVersions, Request};
 pub use gateway::{lan_interfaces, lan_networks};
 pub use give_back::GivenBack;
 pub use interfaces::{Interface, list as list_interfaces};
-pub use neighbours::{Neighbour, neighbours};
+pub use neighbours::neighbours;
 pub use pins::DEFAULT_PIN_DIR;
 pub use presence::InterfaceState;
 pub use read::Reader;

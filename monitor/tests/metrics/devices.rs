@@ -41,6 +41,7 @@ fn after(arrivals: &[Arrival]) -> Snapshot {
             prefixes: Prefixes::default(),
             matched: Verdicts::default(),
             other: Verdicts::default(),
+            past: Verdicts::default(),
             devices: vec![],
         })
         .collect();

@@ -94,6 +94,8 @@ impl Core {
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
+            devices: Mutex::default(),
+            names_changed: Notify::new(),
             settings,
             started,
         };
