@@ -99,7 +99,7 @@ impl DeviceLabels {
         self.take_names(snapshot);
         let shown = snapshot.policies.iter();
         self.shown_other = shown
-            .map(|policy| (policy.name.clone(), self.counts(policy).other))
+            .map(|policy| (policy.name.clone(), self.other_and_past(policy).0))
             .collect();
     }
 
@@ -159,26 +159,39 @@ impl DeviceLabels {
     /// devices, the `other` and the `past` of the policy, for each verdict.
     #[must_use]
     pub fn counts(&self, policy: &PolicySnapshot) -> DeviceCounts {
-        let mut counts = DeviceCounts {
-            other: policy.other,
-            past: policy.past,
-            ..DeviceCounts::default()
-        };
+        let (other, past) = self.other_and_past(policy);
+        let mut labelled: BTreeMap<String, Verdicts> = BTreeMap::new();
         for device in &policy.devices {
-            let verdicts = match self.label(device.mac) {
-                Some(label) => counts.labelled.entry(label).or_default(),
-                None => &mut counts.other,
-            };
-            verdicts.passed += device.matched.passed;
-            verdicts.dropped += device.matched.dropped;
+            if let Some(label) = self.label(device.mac) {
+                add(labelled.entry(label).or_default(), device.matched);
+            }
+        }
+        DeviceCounts {
+            labelled,
+            other,
+            past,
+        }
+    }
+
+    /// What of `policy` is under [`OTHER_DEVICES`] and under [`PAST_DEVICES`].
+    fn other_and_past(&self, policy: &PolicySnapshot) -> (Verdicts, Verdicts) {
+        let (mut other, mut past) = (policy.other, policy.past);
+        for device in &policy.devices {
+            if !self.admitted.contains(&device.mac) {
+                add(&mut other, device.matched);
+            }
         }
         if let Some(shown) = self.shown_other.get(&policy.name) {
-            let DeviceCounts { other, past, .. } = &mut counts;
             keep_up(&mut other.passed, &mut past.passed, shown.passed);
             keep_up(&mut other.dropped, &mut past.dropped, shown.dropped);
         }
-        counts
+        (other, past)
     }
+}
+
+fn add(to: &mut Verdicts, verdicts: Verdicts) {
+    to.passed += verdicts.passed;
+    to.dropped += verdicts.dropped;
 }
 
 /// Lifts `other` to what was shown, by what devices without a label left in the
