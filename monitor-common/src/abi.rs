@@ -4,7 +4,8 @@ use core::mem::{offset_of, size_of};
 
 use crate::{
     DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
-    MAX_INTERFACES, MAX_POLICIES, NEAR_CELLS, NearDevice, PolicyCounters, PolicyRecord,
+    MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS, MAX_POLICIES,
+    Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
 };
 
 /// Raised when the meaning of a cell changes while its layout stays.
@@ -39,6 +40,14 @@ pub const ABI_HASH: u64 = fnv1a(&[
     MAX_INTERFACES as usize,
     MAX_DEVICE_CELLS as usize,
     NEAR_CELLS as usize,
+    size_of::<PastCounters>(),
+    offset_of!(PastCounters, odd),
+    size_of::<Moves>(),
+    offset_of!(Moves, leaving),
+    MAX_NAMED_CELLS as usize,
+    MAX_NEIGHBOUR_CELLS as usize,
+    MAX_KNOWN as usize,
+    MAX_LEAVING as usize,
 ]);
 
 /// FNV-1a, 64 bits, over the little-endian bytes of each number.

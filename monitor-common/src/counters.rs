@@ -145,7 +145,8 @@ pub struct InterfaceCounters {
 /// packets it matched, by what became of them.
 ///
 /// The `other_*` cells repeat those whose device found no room in the device
-/// table, so that for each verdict `devices + other = policy`, exactly.
+/// tables, so that for each verdict `devices + other + past = policy`, exactly;
+/// see [`PastCounters`](crate::PastCounters).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PolicyCounters {
@@ -159,7 +160,8 @@ pub struct PolicyCounters {
     pub other_dropped: Count,
 }
 
-/// Entries of the device table, preallocated on every possible CPU.
+/// Entries of the device table that every device may use, preallocated on every
+/// possible CPU.
 pub const MAX_DEVICE_CELLS: u32 = 16_384;
 
 /// Near cells of each CPU, a power of two.
@@ -169,7 +171,7 @@ pub const NEAR_CELLS: u32 = 4096;
 pub const NEAR_PROBES: u32 = 8;
 
 /// A device as one policy saw it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct DeviceKey {
     /// Source MAC of the frame, network order.
@@ -228,7 +230,8 @@ pub struct DeviceCounters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct NearDevice {
-    /// [`DeviceKey::to_bits`]; 0 where nobody has them.
+    /// [`DeviceKey::to_bits`]; 0 where the cell is free. User space adds
+    /// [`DeviceKey::LEAVING`] while it takes the device's place back.
     pub key: u64,
     /// What this CPU counted here.
     pub counters: DeviceCounters,

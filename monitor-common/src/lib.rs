@@ -11,6 +11,7 @@
 mod abi;
 mod counters;
 mod names;
+mod places;
 mod ruleset;
 pub mod trie;
 
@@ -20,6 +21,10 @@ pub use counters::{
     NearDevice, PolicyCounters, Reason,
 };
 pub use names::{InterfaceRecord, MAX_INTERFACES, NAME_BYTES, PolicyRecord};
+pub use places::{
+    KNOWN_NAMED, KNOWN_NEIGHBOUR, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS,
+    Moves, PastCounters,
+};
 pub use ruleset::{
     ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord,
     MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES, MatchEntry, MatchSet, NEEDS_MAC,

@@ -9,9 +9,9 @@ use std::ptr;
 
 use monitor_common::{
     ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
-    InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MatchEntry, MatchSet, NAME_BYTES,
-    NEAR_CELLS, NEAR_PROBES, NearDevice, PolicyCounters, PolicyRecord, Reason, ScopeWord,
-    trie::Node,
+    InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MAX_POLICIES, MatchEntry, MatchSet,
+    Moves, NAME_BYTES, NEAR_CELLS, NEAR_PROBES, NearDevice, PastCounters, PolicyCounters,
+    PolicyRecord, Reason, ScopeWord, trie::Node,
 };
 
 /// Types in which every byte belongs to a field and every pattern is a value.
@@ -75,6 +75,13 @@ layout!(device_counters, DeviceCounters: 32 aligned to 8 {
 });
 
 layout!(near_device, NearDevice: 40 aligned to 8 { key: u64 = 0, counters: DeviceCounters = 8 });
+
+layout!(past_counters, PastCounters: 64 aligned to 8 {
+    even: DeviceCounters = 0,
+    odd: DeviceCounters = 32,
+});
+
+layout!(moves, Moves: 16 aligned to 8 { sequence: u64 = 0, leaving: u64 = 8 });
 
 layout!(policy_record, PolicyRecord: 64 aligned to 1 { name: [u8; NAME_BYTES] = 0 });
 
@@ -247,4 +254,19 @@ fn devices_in_a_row_find_near_cells() {
     assert_eq!(DeviceKey::from_bits(0), None);
     let nobody = DeviceKey::default();
     assert_eq!(DeviceKey::from_bits(nobody.to_bits()), Some(nobody));
+}
+
+/// A marked near cell belongs to no packet, and still tells whose it is.
+#[test]
+fn the_mark_of_a_leaving_device_is_in_no_key() {
+    for policy in (0..MAX_POLICIES).map(|slot| u16::try_from(slot).unwrap()) {
+        let key = DeviceKey {
+            mac: [0xff; 6],
+            policy,
+        };
+        let bits = key.to_bits();
+        assert_eq!(bits & DeviceKey::LEAVING, 0, "{policy}");
+        let marked = bits | DeviceKey::LEAVING;
+        assert_eq!(DeviceKey::from_bits(marked ^ DeviceKey::LEAVING), Some(key));
+    }
 }

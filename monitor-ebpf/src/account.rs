@@ -1,16 +1,15 @@
 //! Counters: one interface cell per packet, one cell per matching policy, one
 //! per (device, policy).
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::generated::bpf_get_smp_processor_id};
 use monitor_common::{
-    Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, NEAR_CELLS,
-    NEAR_PROBES, NearDevice, PolicyCounters, Reason,
+    Count, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, PolicyCounters, Reason,
 };
 
 use crate::{
     decide::{Matched, Verdict},
+    device,
     frame::Frame,
-    maps::{DEVICES, INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, NEAR_DEVICES, POLICIES},
+    maps::{INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, POLICIES},
     parse::Family,
 };
 
@@ -110,60 +109,15 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
     0
 }
 
-/// The cell of a device, or the policy's `other` cell where the table is full.
+/// The cell of a device, or the policy's `other` cell where it has no place.
 #[inline(always)]
 fn device_cell(key: DeviceKey, verdict: Verdict, policy: &mut PolicyCounters) -> &mut Count {
-    match (device_counters(key), verdict) {
+    match (device::counters(key), verdict) {
         (Some(device), Verdict::Passed) => &mut device.passed,
         (Some(device), Verdict::Dropped) => &mut device.dropped,
         (None, Verdict::Passed) => &mut policy.other_passed,
         (None, Verdict::Dropped) => &mut policy.other_dropped,
     }
-}
-
-#[inline(always)]
-fn device_counters(key: DeviceKey) -> Option<&'static mut DeviceCounters> {
-    let bits = key.to_bits();
-    let Some(near) = near_device(bits) else {
-        return registered(&key);
-    };
-    if near.key != bits {
-        // Nobody has it. Who is not in the device table must not be here either:
-        // then who is has cells on every CPU, however many others come later.
-        registered(&key)?;
-        near.key = bits;
-    }
-    Some(&mut near.counters)
-}
-
-/// The near cell of a device, or a free one that it may take.
-#[inline(always)]
-fn near_device(bits: u64) -> Option<&'static mut NearDevice> {
-    // SAFETY: takes nothing, and only reads a number.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    for probe in 0..NEAR_PROBES {
-        let index = (DeviceKey::near(bits) + probe) & (NEAR_CELLS - 1);
-        let cell = NEAR_DEVICES.get_ptr_mut(cpu * NEAR_CELLS + index)?;
-        // SAFETY: see `interface_counters`; those of a CPU lie apart.
-        let cell = unsafe { &mut *cell };
-        if cell.key == bits || cell.key == 0 {
-            return Some(cell);
-        }
-    }
-    None
-}
-
-/// The cells of a device in the device table, where it has a place.
-#[inline(always)]
-fn registered(key: &DeviceKey) -> Option<&'static mut DeviceCounters> {
-    let found = DEVICES.get_ptr_mut(key).or_else(|| {
-        // Another CPU may insert the same key first: then this insert fails and
-        // the second look finds it. A full table fails both.
-        let _ = DEVICES.insert(key, &DeviceCounters::default(), u64::from(BPF_NOEXIST));
-        DEVICES.get_ptr_mut(key)
-    });
-    // SAFETY: see `interface_counters`.
-    found.map(|cell| unsafe { &mut *cell })
 }
 
 #[inline(always)]

@@ -7,6 +7,7 @@
 mod account;
 mod confirm;
 mod decide;
+mod device;
 mod emit;
 mod frame;
 mod lookup;

@@ -5,12 +5,13 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray},
 };
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
-    InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_POLICIES, MatchSet, NEAR_CELLS,
-    NearDevice, PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Line, trie::Node,
+    InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS,
+    MAX_NEIGHBOUR_CELLS, MAX_POLICIES, MatchSet, Moves, NEAR_CELLS, NearDevice, PastCounters,
+    PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Line, trie::Node,
 };
 
 // State.
@@ -23,11 +24,34 @@ pub(crate) static INTERFACES: PerCpuArray<InterfaceCounters> =
 pub(crate) static POLICIES: PerCpuArray<PolicyCounters> =
     PerCpuArray::with_max_entries(MAX_POLICIES, 0);
 
-// Preallocated, and nothing is deleted while attached: an insert that fails is
-// a full table, never a race with a free list of another CPU.
+// The device tables are preallocated, so an insert that fails is a full table:
+// the kernel takes a free entry from another CPU's list where its own is empty
+// (`pcpu_freelist_pop`). Every device may use the first table; each of the others
+// is kept for devices of one kind in KNOWN. User space deletes entries as
+// `monitor_common::Moves` says.
+
 #[map(name = "DEVICES")]
 pub(crate) static DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
     PerCpuHashMap::with_max_entries(MAX_DEVICE_CELLS, 0);
+
+#[map(name = "NAMED_DEVICES")]
+pub(crate) static NAMED_DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
+    PerCpuHashMap::with_max_entries(MAX_NAMED_CELLS, 0);
+
+#[map(name = "NEIGHBOURS")]
+pub(crate) static NEIGHBOURS: PerCpuHashMap<DeviceKey, DeviceCounters> =
+    PerCpuHashMap::with_max_entries(MAX_NEIGHBOUR_CELLS, 0);
+
+// Only user space writes the next three.
+
+#[map(name = "KNOWN")]
+pub(crate) static KNOWN: HashMap<[u8; 6], u32> = HashMap::with_max_entries(MAX_KNOWN, 0);
+
+#[map(name = "LEAVING")]
+pub(crate) static LEAVING: HashMap<DeviceKey, u32> = HashMap::with_max_entries(MAX_LEAVING, 0);
+
+#[map(name = "MOVES")]
+pub(crate) static MOVES: Array<Moves> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 // The near cells of one CPU after those of another; an array that can be mapped
 // is read without a call for each cell.
@@ -35,8 +59,11 @@ pub(crate) static DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
 pub(crate) static NEAR_DEVICES: Array<NearDevice> =
     Array::with_max_entries(NEAR_CELLS, BPF_F_MMAPABLE);
 
-// Only user space reads and writes these two; they are declared here because
+// Only user space reads and writes these three; they are declared here because
 // they live and die with the counters above.
+
+#[map(name = "PAST")]
+static PAST: Array<PastCounters> = Array::with_max_entries(MAX_POLICIES, BPF_F_MMAPABLE);
 
 #[map(name = "POLICY_NAMES")]
 static POLICY_NAMES: Array<PolicyRecord> = Array::with_max_entries(MAX_POLICIES, 0);

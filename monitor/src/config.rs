@@ -5,6 +5,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 mod listen;
@@ -36,6 +37,9 @@ pub const DEFAULT_SOCKET: &str = "/run/monitor/monitor.sock";
 pub const DEFAULT_LISTEN: Listen =
     Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641));
 
+/// Default of `devices.forget_after`.
+pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
+
 /// What was typed, in the file or on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +67,8 @@ pub struct Options {
     pub watch: Option<bool>,
     /// What metrics say about devices.
     pub metrics: MetricsOptions,
+    /// How long devices are remembered.
+    pub devices: DevicesOptions,
     /// What the gateway hands out.
     pub lan: LanOptions,
     /// Whether IPv6 prefixes are derived from IPv4 destinations.
@@ -85,6 +91,33 @@ pub enum DeriveOption {
 pub struct FeedsOptions {
     /// Certificates to trust (PEM), in place of the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// The `devices` section of the config file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DevicesOptions {
+    /// How long a device without a name keeps its own counts after its last
+    /// packet that a policy matched.
+    pub forget_after: Option<Length>,
+}
+
+/// A length of time, such as `7d` or `12h 30m`; at least a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Length(Duration);
+
+impl TryFrom<String> for Length {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let length = humantime::parse_duration(&text)
+            .map_err(|error| format!("{error}; write a time such as 7d or 12h"))?;
+        if length < Duration::from_secs(1) {
+            return Err("write a time of at least 1s".to_owned());
+        }
+        Ok(Self(length))
+    }
 }
 
 /// The `lan` section of the config file: what devices are told to use, which
@@ -192,6 +225,9 @@ pub struct Settings {
     pub device: DeviceOption,
     /// Devices with a label of their own.
     pub max_devices: usize,
+    /// How long a device without a name keeps its own counts after its last
+    /// packet that a policy matched.
+    pub forget_after: Duration,
     /// What the gateway hands out.
     pub lan: LanOptions,
     /// Which IPv6 addresses carry IPv4 addresses.
@@ -317,6 +353,9 @@ impl Options {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
             },
+            devices: DevicesOptions {
+                forget_after: self.devices.forget_after.or(below.devices.forget_after),
+            },
             lan: self.lan.or(below.lan),
             derive: self.derive.or(below.derive),
             feeds: FeedsOptions {
@@ -361,6 +400,10 @@ impl Options {
                 Some(DeriveOption::None) => Derivation::none(),
                 None => Derivation::with(self.lan.nat64.iter().copied()),
             },
+            forget_after: self
+                .devices
+                .forget_after
+                .map_or(DEFAULT_FORGET_AFTER, |length| length.0),
             lan: self.lan,
             feeds: self.feeds,
         }

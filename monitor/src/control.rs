@@ -15,7 +15,7 @@ use crate::{
     clock::to_the_second,
     policy::{Effect, Moment, RuntimeChange},
     printable,
-    snapshot::{FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
+    snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
     state_dir::Edge,
 };
 
@@ -71,6 +71,11 @@ pub enum Request {
     /// The feeds of the policies in force, as they are now.
     #[serde(rename = "feed-list")]
     FeedList {},
+    /// Move the counts of a device to the past of their policies.
+    Forget {
+        /// A MAC, the first bits of one, or a name of the policy files.
+        device: String,
+    },
     /// Fetch a feed now, or all.
     #[serde(rename = "feed-fetch")]
     FeedFetch {
@@ -136,6 +141,8 @@ pub enum Answer {
     Detached(Vec<String>),
     /// To [`Request::Change`].
     Changed(Box<Changed>),
+    /// To [`Request::Forget`].
+    Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
     Feeds(Vec<FeedSnapshot>),
     /// The request was not carried out.
@@ -326,6 +333,21 @@ pub struct Changed {
     pub generation: Option<u64>,
     /// Things an operator should know.
     pub notes: Vec<String>,
+}
+
+/// What was moved to the past of the policies that counted it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// As it was asked for.
+    pub device: String,
+    /// MACs that had counts.
+    pub devices: usize,
+    /// Places that are free now: one for each policy that counted a MAC.
+    pub places: usize,
+    /// Packets that had passed, once for each policy that matched them.
+    pub passed: Count,
+    /// Packets that were dropped, once for each policy that matched them.
+    pub dropped: Count,
 }
 
 /// A risk that a policy in force runs and does not accept.

@@ -65,6 +65,9 @@ pub struct Snapshot {
     /// Sorted by name; also policies that are no longer in force, while their
     /// counters live.
     pub policies: Vec<PolicySnapshot>,
+    /// How full the device tables are.
+    #[serde(default)]
+    pub places: Vec<PlacesSnapshot>,
     /// Hash of the newest ruleset in force, hexadecimal: the same on every
     /// gateway with the same policies.
     pub ruleset: Option<String>,
@@ -191,10 +194,25 @@ pub struct PolicySnapshot {
     pub prefixes: Prefixes,
     /// Packets it matched, by what became of them.
     pub matched: Verdicts,
-    /// The part of `matched` whose device found no room in the device table.
+    /// The part of `matched` whose device found no room in the device tables.
     pub other: Verdicts,
+    /// The part of `matched` of devices whose places were taken back: they were
+    /// not seen for long, or the operator forgot them.
+    #[serde(default)]
+    pub past: Verdicts,
     /// The rest of `matched`, by device, sorted by MAC.
     pub devices: Vec<DeviceSnapshot>,
+}
+
+/// The places of one device table: each holds one (device, policy).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlacesSnapshot {
+    /// For which devices the table is: `any`, `named` or `neighbour`.
+    pub kept_for: String,
+    /// Places that a device has.
+    pub used: usize,
+    /// Places that there are.
+    pub size: usize,
 }
 
 /// Prefixes by family.

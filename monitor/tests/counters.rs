@@ -41,7 +41,11 @@ fn a_policy_that_goes_and_comes_back_keeps_its_counters() {
     let series = counters_of(&lab, "blocked");
     assert_eq!(before["matched"]["dropped"]["packets"], 5);
     assert_eq!(before["devices"][0]["mac"], PHONE_MAC);
-    assert_eq!(series.len(), 12, "policy, device and other: {series:#?}");
+    assert_eq!(
+        series.len(),
+        16,
+        "policy, device, other and past: {series:#?}"
+    );
 
     load(&lab, SEEN_ONLY);
     lab.send_udp(BLOCKED[0], 5);

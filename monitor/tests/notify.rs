@@ -9,7 +9,7 @@ use std::{
     fs, io,
     net::TcpListener,
     os::unix::net::UnixDatagram,
-    process::{Command, Stdio},
+    process::Stdio,
     time::Duration,
 };
 

@@ -13,6 +13,8 @@ mod account;
 mod confirm;
 #[path = "../decide.rs"]
 mod decide;
+#[path = "../device.rs"]
+mod device;
 #[path = "../frame.rs"]
 mod frame;
 #[path = "../lookup.rs"]

@@ -12,7 +12,10 @@ use monitor::{
     regular_file::read_kernel_text,
     snapshot::Prefixes,
 };
-use monitor_common::{DeviceCounters, DeviceKey, MAX_DEVICE_CELLS, NEAR_CELLS, NearDevice};
+use monitor_common::{
+    DeviceCounters, DeviceKey, MAX_DEVICE_CELLS, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS, NEAR_CELLS,
+    NearDevice,
+};
 use serde::Serialize;
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
@@ -355,19 +358,22 @@ fn summary(files: usize, policies: &[Policy], prefixes: Prefixes, cpus: Option<u
     if let Some(cpus) = cpus {
         let _ = writeln!(
             text,
-            "devices   {:.1} MiB of kernel memory for {MAX_DEVICE_CELLS} (device, policy) on {cpus} possible CPUs",
+            "devices   {:.1} MiB of kernel memory for {DEVICE_PLACES} (device, policy) on {cpus} possible CPUs",
             device_table_mebibytes(cpus)
         );
     }
     text
 }
 
+/// Places of all device tables.
+const DEVICE_PLACES: u32 = MAX_DEVICE_CELLS + MAX_NAMED_CELLS + MAX_NEIGHBOUR_CELLS;
+
 /// Keys, and cells of each possible CPU, in MiB; the kernel's own overhead is not in it.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 fn device_table_mebibytes(cpus: usize) -> f64 {
     let entry = size_of::<DeviceKey>() + cpus * size_of::<DeviceCounters>();
     let near = cpus * NEAR_CELLS as usize * size_of::<NearDevice>();
-    (MAX_DEVICE_CELLS as usize * entry + near) as f64 / (1024.0 * 1024.0)
+    (DEVICE_PLACES as usize * entry + near) as f64 / (1024.0 * 1024.0)
 }
 
 /// CPUs that the kernel keeps per-CPU memory for; `None` where it does not tell.

@@ -6,6 +6,7 @@ mod confirm;
 mod detach;
 mod explain;
 mod feed;
+mod forget;
 mod reach;
 mod reload;
 mod replay;
@@ -88,6 +89,11 @@ enum Verb {
     /// returns, kept over a restart, gone at its time. It wins over every
     /// `drop`, of this filter alone.
     Allow(change::ForDestination),
+    /// Forget what a device did: its counts move to the `past` of their policies
+    ///
+    /// For root and the user that runs the daemon. No sum changes, and the
+    /// device's places are free. A packet that comes later is counted anew.
+    Forget(forget::Forget),
     /// The lists that the daemon fetches: their state, and updates that wait for a look
     #[command(subcommand)]
     Feed(feed::FeedVerb),
@@ -155,6 +161,7 @@ impl Cli {
             Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
+            Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }

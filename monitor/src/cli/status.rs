@@ -267,6 +267,10 @@ fn devices(text: &mut String, snapshot: &Snapshot) {
             rows.add_row(device_row("other (table full)", policy, policy.other));
             any = true;
         }
+        if policy.past != Verdicts::default() {
+            rows.add_row(device_row("past (forgotten)", policy, policy.past));
+            any = true;
+        }
     }
     if any {
         let _ = writeln!(

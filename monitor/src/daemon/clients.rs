@@ -106,6 +106,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         | Request::Confirm {}
         | Request::Detach {}
         | Request::Change(_)
+        | Request::Forget { .. }
         | Request::FeedFetch { .. }
         | Request::FeedAccept { .. }
             if !may_change =>
@@ -137,6 +138,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             core.tell_reloaded();
             answer
         }
+        Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
     }
@@ -160,6 +162,18 @@ async fn change(core: &Arc<Core>, request: ChangeRequest) -> Answer {
         Ok(Ok(changed)) => {
             log_change(&changed);
             Answer::Changed(Box::new(changed))
+        }
+        Ok(Err(error)) => Answer::Refused(error_text(&error)),
+        Err(panic) => Answer::Refused(panic.to_string()),
+    }
+}
+
+async fn forget(core: &Arc<Core>, device: String) -> Answer {
+    let core = Arc::clone(core);
+    match spawn_blocking(move || core.forget(&device)).await {
+        Ok(Ok(forgotten)) => {
+            info!("by command: {} devices are forgotten", forgotten.devices);
+            Answer::Forgotten(forgotten)
         }
         Ok(Err(error)) => Answer::Refused(error_text(&error)),
         Err(panic) => Answer::Refused(panic.to_string()),

@@ -2,6 +2,7 @@
 
 mod changes;
 mod confirm;
+mod devices;
 mod feeds;
 mod interfaces;
 mod liveness;
@@ -69,6 +70,9 @@ pub struct Core {
     endpoints: Endpoints,
     liveness: Liveness,
     loading: Loading,
+    devices: Mutex<devices::Devices>,
+    /// Told after the policies changed, and with them the names of devices.
+    names_changed: Notify,
 }
 
 /// What changes with every load of the policies.
@@ -234,6 +238,7 @@ impl Core {
         }
         drop(current);
         if reload.success {
+            self.names_changed.notify_one();
             self.note_feeds(&loaded.feeds);
         }
         Some(Reloaded {

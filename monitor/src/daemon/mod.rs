@@ -4,6 +4,7 @@
 mod addresses;
 mod clients;
 mod core;
+mod devices;
 mod endpoints;
 mod feeds;
 mod log_reader;

@@ -13,7 +13,7 @@ use super::{
     addresses::AddressWatch,
     clients,
     core::{Core, Trigger},
-    endpoints, feeds,
+    devices, endpoints, feeds,
     log_reader::LogReader,
     manager::{self, Heartbeat},
     signals::{Asked, Signals},
@@ -65,6 +65,7 @@ pub async fn run(
     let mut tasks = vec![
         tokio::spawn(clients),
         tokio::spawn(feeds::run(Arc::clone(&core))),
+        tokio::spawn(devices::run(Arc::clone(&core))),
     ];
     tasks.extend(endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await);
     info!(

@@ -70,6 +70,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Detached(_)
             | Answer::Changed(_)
             | Answer::Feeds(_)
+            | Answer::Forgotten(_)
             | Answer::Refused(_),
         )
         | Err(

@@ -7,7 +7,10 @@ use monitor_common::InterfaceRecord;
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
 
-pub use super::interfaces::{OwnAddress, interface, own_address};
+pub use super::{
+    interfaces::{OwnAddress, interface, own_address},
+    neighbours::{Neighbour, neighbour},
+};
 use crate::snapshot::Mode;
 
 /// The interface that a pinned link is named after; `None`: it is not ours.

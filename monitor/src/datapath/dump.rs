@@ -1,19 +1,24 @@
 //! The state of another version → what a person can read: every map as bytes,
 //! and what can be understood of it.
 
-use std::{collections::BTreeMap, fs, path::Path};
-
-use aya::{
-    maps::{MapInfo, MapType},
-    util::nr_cpus,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
 };
+
+use aya::util::nr_cpus;
 use monitor_common::DeviceKey;
 use serde::Serialize;
 
 use super::{
     Error,
-    object::state::{DEVICES, INTERFACE_NAMES, INTERFACES, NEAR_DEVICES, POLICIES, POLICY_NAMES},
-    pins, sys,
+    devices::TABLES,
+    object::state::{
+        INTERFACE_NAMES, INTERFACES, LEAVING, MOVES, NEAR_DEVICES, PAST, POLICIES, POLICY_NAMES,
+    },
+    pins,
+    raw_map::RawMap,
 };
 use crate::policy::MacAddress;
 
@@ -37,6 +42,7 @@ const INTERFACE_CELLS: [&str; 14] = [
 ];
 const POLICY_CELLS: [&str; 4] = ["passed", "dropped", "other_passed", "other_dropped"];
 const DEVICE_CELLS: [&str; 2] = ["passed", "dropped"];
+const PAST_CELLS: [&str; 2] = ["past_passed", "past_dropped"];
 
 /// A number of 8 bytes as the kernel keeps it.
 const WORD: usize = 8;
@@ -125,11 +131,13 @@ pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
         }
     }
     maps.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut policies = counted(&maps, POLICIES, POLICY_NAMES, &POLICY_CELLS);
+    add_past(&mut policies, &maps);
     let version = directory.file_name().unwrap_or_default();
     Ok(Dump {
         version: version.to_string_lossy().into_owned(),
         interfaces: counted(&maps, INTERFACES, INTERFACE_NAMES, &INTERFACE_CELLS),
-        policies: counted(&maps, POLICIES, POLICY_NAMES, &POLICY_CELLS),
+        policies,
         devices: devices(&maps),
         maps,
     })
@@ -138,32 +146,23 @@ pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
 fn map(path: &Path) -> Result<MapDump, Error> {
     let failed =
         |source| Error::system(format!("read map {}", crate::printable::path(path)), source);
-    let info = MapInfo::from_pin(path).map_err(|source| Error::Map {
-        operation: "examine",
-        map: "of another version",
-        source,
-    })?;
-    let per_cpu = matches!(
-        info.map_type(),
-        Ok(MapType::PerCpuArray | MapType::PerCpuHash | MapType::LruPerCpuHash)
-    );
-    let size = info.value_size() as usize;
-    // The kernel rounds the value of each processor up to 8 bytes.
-    let (stride, copies) = if per_cpu {
-        let processors = nr_cpus().map_err(|(_, source)| failed(source))?;
-        (size.next_multiple_of(WORD), processors.get() as usize)
+    let map = RawMap::new(pins::open(path)?).map_err(failed)?;
+    let info = map.info();
+    // Only how many values are shown; the buffer has room for every processor.
+    let copies = if map.is_per_cpu() {
+        nr_cpus().map_err(|(_, source)| failed(source))?.get() as usize
     } else {
-        (size, 1)
+        1
     };
-    let fd = pins::open(path)?;
+    let size = info.value_size as usize;
     let mut entries = Vec::new();
-    let mut value = vec![0; stride * copies];
-    for key in sys::map_keys(&fd, info.key_size() as usize).map_err(failed)? {
+    let mut value = map.value();
+    for key in map.keys().map_err(failed)? {
         // An entry may be deleted meanwhile.
-        if !sys::map_lookup(&fd, &key, &mut value).map_err(failed)? {
+        let Some(found) = map.lookup(&key, &mut value).map_err(failed)? else {
             continue;
-        }
-        let values = value.chunks(stride.max(1));
+        };
+        let values = found.chunks(map.stride().max(1)).take(copies);
         let values: Vec<_> = values.map(|value| value[..size].to_vec()).collect();
         if values.iter().flatten().any(|byte| *byte != 0) {
             entries.push(EntryDump { key, values });
@@ -172,9 +171,9 @@ fn map(path: &Path) -> Result<MapDump, Error> {
     let name = path.file_name().unwrap_or_default();
     Ok(MapDump {
         name: name.to_string_lossy().into_owned(),
-        key_size: info.key_size(),
-        value_size: info.value_size(),
-        max_entries: info.max_entries(),
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
         entries,
     })
 }
@@ -213,19 +212,27 @@ fn counted(maps: &[MapDump], counters: &str, map: &str, cells: &[&str]) -> Vec<C
     each.collect()
 }
 
-/// What is in the device table and in near cells, which not every version has.
+/// What is in the device tables and in near cells, which not every version has.
+/// What a move has put into the past is left out.
 fn devices(maps: &[MapDump]) -> Vec<Counted> {
+    let is_moved = is_moved(maps);
+    let leaving = named(maps, LEAVING).iter().filter(|_| is_moved);
+    let moved: BTreeSet<&[u8]> = leaving.map(|entry| entry.key.as_slice()).collect();
     let mut cells: BTreeMap<DeviceKey, Vec<Vec<u8>>> = BTreeMap::new();
-    for entry in named(maps, DEVICES) {
+    let tables = TABLES.into_iter().flat_map(|table| named(maps, table));
+    for entry in tables.filter(|entry| !moved.contains(entry.key.as_slice())) {
         if let Some(key) = device_key(&entry.key) {
             cells.entry(key).or_default().extend(entry.values.clone());
         }
     }
     for value in named(maps, NEAR_DEVICES).iter().flat_map(|e| &e.values) {
-        if let Some((bits, counters)) = value.split_first_chunk()
-            && let Some(key) = DeviceKey::from_bits(u64::from_ne_bytes(*bits))
-        {
-            cells.entry(key).or_default().push(counters.to_vec());
+        if let Some((bits, counters)) = value.split_first_chunk() {
+            let bits = u64::from_ne_bytes(*bits);
+            let is_past = is_moved && bits & DeviceKey::LEAVING != 0;
+            let key = DeviceKey::from_bits(bits & !DeviceKey::LEAVING);
+            if let Some(key) = key.filter(|_| !is_past) {
+                cells.entry(key).or_default().push(counters.to_vec());
+            }
         }
     }
     let names = names(maps, POLICY_NAMES);
@@ -236,6 +243,32 @@ fn devices(maps: &[MapDump]) -> Vec<Counted> {
         cells: sums(&values, &DEVICE_CELLS),
     });
     each.collect()
+}
+
+/// Whether a move to the past is half done: an odd number of steps.
+fn is_moved(maps: &[MapDump]) -> bool {
+    let moves = named(maps, MOVES).first();
+    let values = moves.and_then(|entry| entry.values.first());
+    let sequence = values.and_then(|value| value.first_chunk());
+    sequence.is_some_and(|sequence| u64::from_ne_bytes(*sequence) % 2 == 1)
+}
+
+/// Adds to each policy what devices counted that left.
+fn add_past(policies: &mut [Counted], maps: &[MapDump]) {
+    // The first half of a value is in force after an even number of steps.
+    let half = usize::from(is_moved(maps));
+    for entry in named(maps, PAST) {
+        let slot = number(&entry.key);
+        let Some(policy) = policies.iter_mut().find(|policy| policy.slot == slot) else {
+            continue;
+        };
+        let halves = entry.values.iter().map(|value| {
+            let length = value.len() / 2;
+            value[half * length..][..length].to_vec()
+        });
+        let halves: Vec<_> = halves.collect();
+        policy.cells.extend(sums(&halves, &PAST_CELLS));
+    }
 }
 
 /// A MAC, then the slot of a policy.

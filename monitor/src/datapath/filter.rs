@@ -61,7 +61,7 @@ pub enum OtherVersions {
 /// The right and the means to change what is in force.
 pub struct Filter {
     pub(super) pins: Pins,
-    state: State,
+    pub(super) state: State,
     /// Open as long as the filter is held, so that others can find who holds it.
     links: Vec<OwnedFd>,
     /// Nothing was pinned before, and nothing was in force yet.

@@ -68,6 +68,18 @@ fn reached_through(
     interfaces: &[Interface],
     addresses: &[OwnAddress],
 ) -> Vec<OwnAddress> {
+    let reached = reached_indices(name, interfaces);
+    let own = addresses
+        .iter()
+        .filter(|own| reached.contains(&own.interface));
+    let mut found: Vec<OwnAddress> = own.copied().collect();
+    found.sort_unstable_by_key(|own| own.address);
+    found
+}
+
+/// Indices of an interface, of the bridge that it is a port of, and of the VLANs
+/// on either.
+pub(super) fn reached_indices(name: &str, interfaces: &[Interface]) -> Vec<u32> {
     let mut reached: Vec<u32> = Vec::new();
     let start = interfaces.iter().find(|interface| interface.name == name);
     let mut next: Vec<u32> = start.map(|interface| interface.index).into_iter().collect();
@@ -85,12 +97,7 @@ fn reached_through(
             }
         }
     }
-    let own = addresses
-        .iter()
-        .filter(|own| reached.contains(&own.interface));
-    let mut found: Vec<OwnAddress> = own.copied().collect();
-    found.sort_unstable_by_key(|own| own.address);
-    found
+    reached
 }
 
 #[cfg(test)]

@@ -72,7 +72,7 @@ pub(super) fn addresses() -> io::Result<Vec<OwnAddress>> {
 }
 
 /// Asks the kernel for a list, and hands out what is in it.
-fn dump(
+pub(super) fn dump(
     request: RouteNetlinkMessage,
     mut found: impl FnMut(RouteNetlinkMessage),
 ) -> io::Result<()> {

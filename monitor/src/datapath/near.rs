@@ -1,41 +1,126 @@
-//! The near cells of all CPUs, read without a call for each.
+//! The near cells of all CPUs, read and written without a call for each.
 
-use aya::maps::{Array, Map, MapData, MapError};
-use monitor_common::{DeviceCounters, DeviceKey, NEAR_CELLS, NearDevice};
+use std::{collections::HashSet, mem::offset_of};
 
-use super::{Error, object::state, sys};
+use monitor_common::{Count, DeviceCounters, DeviceKey, NEAR_CELLS, NearDevice};
 
-/// An array that can be mapped, with [`NEAR_CELLS`] for each possible CPU.
-pub(super) struct NearDevices(MapData);
+use super::{
+    Error,
+    object::state,
+    shared_array::{ArrayOf, SharedArray, WritableArray},
+};
 
-impl TryFrom<Map> for NearDevices {
-    type Error = MapError;
+/// Words of a cell, by what they hold.
+const KEY: usize = offset_of!(NearDevice, key) / 8;
+const COUNTERS: usize = offset_of!(NearDevice, counters) / 8;
 
-    fn try_from(map: Map) -> Result<Self, MapError> {
-        // Which kind of map it is, and of what.
-        Array::<&MapData, NearDevice>::try_from(&map)?;
-        match map {
-            Map::Array(data) => Ok(Self(data)),
-            other => unreachable!("{other:?} was an array"),
+/// An array with [`NEAR_CELLS`] for each possible CPU.
+pub(super) type NearDevices = ArrayOf<NearDevice>;
+
+/// A near cell that a device has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NearCell {
+    pub(super) key: DeviceKey,
+    /// The device's place is being taken back.
+    pub(super) leaving: bool,
+    pub(super) counters: DeviceCounters,
+}
+
+impl NearDevices {
+    /// Every cell that a device has, those of a CPU after those of another.
+    pub(super) fn taken(&self) -> Result<Vec<NearCell>, Error> {
+        let cells = self.read().map_err(failed("read"))?;
+        Ok((0..cells.len())
+            .filter_map(|cell| taken(&cells, cell))
+            .collect())
+    }
+
+    /// Marks the cells of these devices: no packet is counted there any more,
+    /// once the programs have ended that run now.
+    pub(super) fn mark(&self, devices: &HashSet<DeviceKey>) -> Result<(), Error> {
+        self.change(|cells, cell, bits| {
+            let device = DeviceKey::from_bits(bits & !DeviceKey::LEAVING);
+            if device.is_some_and(|device| devices.contains(&device)) {
+                cells.store(cell, KEY, bits | DeviceKey::LEAVING);
+            }
+        })
+    }
+
+    /// Sets the counters of marked cells to zero.
+    pub(super) fn clear_marked(&self) -> Result<(), Error> {
+        self.change(|cells, cell, bits| {
+            if bits & DeviceKey::LEAVING != 0 {
+                set_counters(cells, cell, COUNTERS, &DeviceCounters::default());
+            }
+        })
+    }
+
+    /// Gives marked cells, which must be clear, to whichever device comes next.
+    pub(super) fn free_marked(&self) -> Result<(), Error> {
+        self.change(|cells, cell, bits| {
+            if bits & DeviceKey::LEAVING != 0 {
+                cells.store(cell, KEY, 0);
+            }
+        })
+    }
+
+    fn change(&self, change: impl Fn(&WritableArray, usize, u64)) -> Result<(), Error> {
+        let cells = self.write().map_err(failed("write"))?;
+        for cell in 0..cells.len() {
+            change(&cells, cell, cells.load(cell, KEY));
+        }
+        Ok(())
+    }
+}
+
+fn taken(cells: &SharedArray, cell: usize) -> Option<NearCell> {
+    loop {
+        let bits = cells.load(cell, KEY);
+        let key = DeviceKey::from_bits(bits & !DeviceKey::LEAVING)?;
+        let counters = counters(|word| cells.load(cell, word), COUNTERS);
+        // Another device may have taken the cell meanwhile.
+        if cells.load(cell, KEY) == bits {
+            return Some(NearCell {
+                key,
+                leaving: bits & DeviceKey::LEAVING != 0,
+                counters,
+            });
         }
     }
 }
 
-impl NearDevices {
-    /// Every cell that somebody has, those of a CPU after those of another.
-    pub(super) fn counters(
-        &self,
-    ) -> Result<impl Iterator<Item = (DeviceKey, DeviceCounters)>, Error> {
-        let failed = |source| Error::system(format!("read map {}", state::NEAR_DEVICES), source);
-        let taken = |cell: &NearDevice| cell.key != 0;
-        let cells = sys::array_read(self.0.fd(), cells()? as usize, taken).map_err(failed)?;
-        let each = |cell: NearDevice| Some((DeviceKey::from_bits(cell.key)?, cell.counters));
-        Ok(cells.into_iter().filter_map(each))
+/// The counters whose words begin with `first`.
+pub(super) fn counters(load: impl Fn(usize) -> u64, first: usize) -> DeviceCounters {
+    let count = |first| Count {
+        packets: load(first),
+        bytes: load(first + 1),
+    };
+    DeviceCounters {
+        passed: count(first),
+        dropped: count(first + 2),
     }
 }
 
+/// Writes counters to the words from `first` on.
+pub(super) fn set_counters(
+    array: &WritableArray,
+    element: usize,
+    first: usize,
+    counters: &DeviceCounters,
+) {
+    let DeviceCounters { passed, dropped } = counters;
+    let words = [passed.packets, passed.bytes, dropped.packets, dropped.bytes];
+    for (word, value) in (first..).zip(words) {
+        array.store(element, word, value);
+    }
+}
+
+fn failed(operation: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |source| Error::system(format!("{operation} map {}", state::NEAR_DEVICES), source)
+}
+
 /// Elements of the array. A CPU whose number is beyond them, where numbers are
-/// left out, counts in the device table.
+/// left out, counts in the device tables.
 pub(super) fn cells() -> Result<u32, Error> {
     let cpus = aya::util::nr_cpus();
     let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;

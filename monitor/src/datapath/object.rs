@@ -26,14 +26,26 @@ pub(super) mod state {
     pub(in super::super) const INTERFACES: &str = "INTERFACES";
     pub(in super::super) const POLICIES: &str = "POLICIES";
     pub(in super::super) const DEVICES: &str = "DEVICES";
+    pub(in super::super) const NAMED_DEVICES: &str = "NAMED_DEVICES";
+    pub(in super::super) const NEIGHBOURS: &str = "NEIGHBOURS";
     pub(in super::super) const NEAR_DEVICES: &str = "NEAR_DEVICES";
+    pub(in super::super) const KNOWN: &str = "KNOWN";
+    pub(in super::super) const LEAVING: &str = "LEAVING";
+    pub(in super::super) const MOVES: &str = "MOVES";
+    pub(in super::super) const PAST: &str = "PAST";
     pub(in super::super) const POLICY_NAMES: &str = "POLICY_NAMES";
     pub(in super::super) const INTERFACE_NAMES: &str = "IFACE_NAMES";
-    pub(in super::super) const ALL: [&str; 6] = [
+    pub(in super::super) const ALL: [&str; 12] = [
         INTERFACES,
         POLICIES,
         DEVICES,
+        NAMED_DEVICES,
+        NEIGHBOURS,
         NEAR_DEVICES,
+        KNOWN,
+        LEAVING,
+        MOVES,
+        PAST,
         POLICY_NAMES,
         INTERFACE_NAMES,
     ];

@@ -1,12 +1,16 @@
 //! What is pinned → snapshot. Needs no daemon and takes no lock.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::Path,
+};
 
-use monitor_common::{GenerationPolicy, InterfaceCounters, Reason};
+use monitor_common::{DeviceCounters, DeviceKey, GenerationPolicy, InterfaceCounters, Reason};
 
 use super::{
     Error,
     confirm::{self, InForce},
+    devices::DeviceCounts,
     filter::link_info,
     generation::{self, Description},
     pins::{self, Pins},
@@ -15,8 +19,8 @@ use super::{
 use crate::{
     policy::MacAddress,
     snapshot::{
-        DeviceSnapshot, InterfaceSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot,
-        Unconfirmed, Verdicts,
+        DeviceSnapshot, InterfaceSnapshot, PlacesSnapshot, PolicySnapshot, Prefixes,
+        ReloadSnapshot, Snapshot, Unconfirmed, Verdicts,
     },
 };
 
@@ -54,9 +58,17 @@ impl Reader {
     /// Reads every counter once. The caller adds how the last reload went.
     pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
         let (in_force, description) = self.find()?;
+        let interfaces = self.interfaces(&in_force)?;
+        let counts = self.state.devices.counts()?;
+        let places = counts.places.iter().map(|places| PlacesSnapshot {
+            kept_for: places.kept_for.to_owned(),
+            used: places.used,
+            size: places.size,
+        });
         Ok(Snapshot {
-            interfaces: self.interfaces(&in_force)?,
-            policies: self.policies(description.as_ref())?,
+            interfaces,
+            places: places.collect(),
+            policies: self.policies(description.as_ref(), counts)?,
             ruleset: description
                 .as_ref()
                 .map(|description| format!("{:016x}", description.record.ruleset_hash)),
@@ -118,13 +130,20 @@ impl Reader {
         Ok(interfaces)
     }
 
-    fn policies(&self, description: Option<&Description>) -> Result<Vec<PolicySnapshot>, Error> {
+    fn policies(
+        &self,
+        description: Option<&Description>,
+        counts: DeviceCounts,
+    ) -> Result<Vec<PolicySnapshot>, Error> {
         let in_force: HashMap<u32, GenerationPolicy> = description
             .iter()
             .flat_map(|description| &description.policies)
             .map(|policy| (policy.slot, *policy))
             .collect();
-        let mut devices = self.devices()?;
+        let DeviceCounts {
+            devices, mut past, ..
+        } = counts;
+        let mut devices = by_policy(devices);
         let mut policies = Vec::new();
         for (slot, name) in self.state.policy_slots()? {
             let counters = self.state.policy_counters(slot)?;
@@ -144,29 +163,37 @@ impl Reader {
                     passed: counters.other_passed.into(),
                     dropped: counters.other_dropped.into(),
                 },
+                past: verdicts(&past.remove(&slot).unwrap_or_default()),
                 devices: devices.remove(&slot).unwrap_or_default(),
             });
         }
         policies.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(policies)
     }
+}
 
-    fn devices(&self) -> Result<HashMap<PolicySlot, Vec<DeviceSnapshot>>, Error> {
-        let mut devices: HashMap<PolicySlot, Vec<DeviceSnapshot>> = HashMap::new();
-        for (key, counters) in self.state.device_counters()? {
-            devices.entry(key.policy).or_default().push(DeviceSnapshot {
+/// Sorted by MAC, for each slot.
+fn by_policy(
+    devices: BTreeMap<DeviceKey, DeviceCounters>,
+) -> HashMap<PolicySlot, Vec<DeviceSnapshot>> {
+    let mut by_policy: HashMap<PolicySlot, Vec<DeviceSnapshot>> = HashMap::new();
+    for (key, counters) in devices {
+        by_policy
+            .entry(key.policy)
+            .or_default()
+            .push(DeviceSnapshot {
                 mac: MacAddress(key.mac),
                 name: None,
-                matched: Verdicts {
-                    passed: counters.passed.into(),
-                    dropped: counters.dropped.into(),
-                },
+                matched: verdicts(&counters),
             });
-        }
-        for of_policy in devices.values_mut() {
-            of_policy.sort_by_key(|device| device.mac);
-        }
-        Ok(devices)
+    }
+    by_policy
+}
+
+fn verdicts(counters: &DeviceCounters) -> Verdicts {
+    Verdicts {
+        passed: counters.passed.into(),
+        dropped: counters.dropped.into(),
     }
 }
 

@@ -157,7 +157,7 @@ impl Sandbox {
         Ok(SandboxCounters {
             interface: self.state.interface_counters(INTERFACE_SLOT)?,
             policies,
-            devices: self.state.device_counters()?,
+            devices: self.state.devices.counts()?.devices.into_iter().collect(),
         })
     }
 }

@@ -14,8 +14,8 @@ use super::{
     Error,
     generation::{freeze, write},
     object::{self, Constants, ruleset},
+    shared_array,
     state::PolicySlot,
-    sys,
     tries::root,
 };
 use crate::{
@@ -141,7 +141,7 @@ pub(super) fn fill(object: &mut Ebpf, scopes: &Scopes) -> Result<(), Error> {
     fill_trie::<[u8; SERVICE_KEY_BYTES]>(object, ruleset::SERVICES, services)?;
     let words: Vec<_> = scopes.classes.iter().flatten().copied().collect();
     if !words.is_empty() {
-        sys::array_fill(object::map_fd(object, ruleset::CLASSES), &words)
+        shared_array::fill(object::map_fd(object, ruleset::CLASSES), &words)
             .map_err(|source| Error::system("fill map CLASSES", source))?;
     }
     freeze(object, ruleset::CLASSES)

@@ -1,21 +1,17 @@
 //! The pinned maps that outlive generations and daemons: counters, and whose
 //! they are.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
-use aya::maps::{Array, MapData, PerCpuArray, PerCpuHashMap, PerCpuValues};
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use monitor_common::{
-    DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters,
-    PolicyRecord,
+    DeviceCounters, InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters, PolicyRecord,
 };
 
 use super::{
     Error,
     decode::{attach_mode, padded_name},
-    near::NearDevices,
+    devices::{DeviceTables, Maps},
     object::{self, state},
 };
 use crate::{policy::PolicyName, snapshot::Mode};
@@ -27,8 +23,7 @@ pub(super) type PolicySlot = u16;
 pub(super) struct State {
     interfaces: PerCpuArray<MapData, InterfaceCounters>,
     policies: PerCpuArray<MapData, PolicyCounters>,
-    devices: PerCpuHashMap<MapData, DeviceKey, DeviceCounters>,
-    near_devices: NearDevices,
+    pub(super) devices: DeviceTables,
     policy_names: Array<MapData, PolicyRecord>,
     interface_names: Array<MapData, InterfaceRecord>,
 }
@@ -43,15 +38,8 @@ pub(super) struct InterfaceSlot {
 
 impl State {
     /// Takes the maps out of a loaded object.
-    pub(super) fn take(object: &mut aya::Ebpf) -> Result<Self, Error> {
-        Ok(Self {
-            interfaces: object::take_map(object, state::INTERFACES)?,
-            policies: object::take_map(object, state::POLICIES)?,
-            devices: object::take_map(object, state::DEVICES)?,
-            near_devices: object::take_map(object, state::NEAR_DEVICES)?,
-            policy_names: object::take_map(object, state::POLICY_NAMES)?,
-            interface_names: object::take_map(object, state::INTERFACE_NAMES)?,
-        })
+    pub(super) fn take(mut object: &mut aya::Ebpf) -> Result<Self, Error> {
+        Self::from_maps(&mut object)
     }
 
     /// Whether every map is pinned.
@@ -60,14 +48,17 @@ impl State {
     }
 
     /// Opens what is pinned.
-    pub(super) fn open(directory: &Path) -> Result<Self, Error> {
+    pub(super) fn open(mut directory: &Path) -> Result<Self, Error> {
+        Self::from_maps(&mut directory)
+    }
+
+    fn from_maps(maps: &mut impl Maps) -> Result<Self, Error> {
         Ok(Self {
-            interfaces: object::open_map(directory, state::INTERFACES)?,
-            policies: object::open_map(directory, state::POLICIES)?,
-            devices: object::open_map(directory, state::DEVICES)?,
-            near_devices: object::open_map(directory, state::NEAR_DEVICES)?,
-            policy_names: object::open_map(directory, state::POLICY_NAMES)?,
-            interface_names: object::open_map(directory, state::INTERFACE_NAMES)?,
+            interfaces: maps.map(state::INTERFACES)?,
+            policies: maps.map(state::POLICIES)?,
+            devices: DeviceTables::new(maps)?,
+            policy_names: maps.map(state::POLICY_NAMES)?,
+            interface_names: maps.map(state::INTERFACE_NAMES)?,
         })
     }
 
@@ -221,27 +212,32 @@ impl State {
             total.other_dropped += cpu.other_dropped;
         }))
     }
+}
 
-    /// Every (device, policy), summed over all CPUs, with what is in near cells.
-    pub(super) fn device_counters(&self) -> Result<Vec<(DeviceKey, DeviceCounters)>, Error> {
-        let mut devices = BTreeMap::new();
-        for entry in &self.devices {
-            let (key, values) = entry.map_err(read(state::DEVICES))?;
-            devices.insert(key, sum(&values, add_device));
-        }
-        for (key, counters) in self.near_devices.counters()? {
-            add_device(devices.entry(key).or_default(), &counters);
-        }
-        Ok(devices.into_iter().collect())
+impl Maps for &mut aya::Ebpf {
+    fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
+    where
+        T: TryFrom<Map, Error = MapError>,
+    {
+        object::take_map(self, name)
     }
 }
 
-fn add_device(total: &mut DeviceCounters, cpu: &DeviceCounters) {
+impl Maps for &Path {
+    fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
+    where
+        T: TryFrom<Map, Error = MapError>,
+    {
+        object::open_map(self, name)
+    }
+}
+
+pub(super) fn add_device(total: &mut DeviceCounters, cpu: &DeviceCounters) {
     total.passed += cpu.passed;
     total.dropped += cpu.dropped;
 }
 
-fn sum<T: aya::Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut T, &T)) -> T {
+pub(super) fn sum<T: aya::Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut T, &T)) -> T {
     let mut total = T::default();
     for value in values.iter() {
         add(&mut total, value);
@@ -258,7 +254,7 @@ fn padded<const N: usize>(text: &str) -> [u8; N] {
     bytes
 }
 
-fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
+pub(super) fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
     move |source| Error::Map {
         operation: "read",
         map,
@@ -266,7 +262,7 @@ fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
     }
 }
 
-fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
+pub(super) fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
     move |source| Error::Map {
         operation: "write",
         map,

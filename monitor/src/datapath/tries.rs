@@ -6,7 +6,7 @@ use super::{
     Error,
     generation::freeze,
     object::{self, Root, ruleset},
-    sys,
+    shared_array,
 };
 use crate::compile::{Trie, Tries};
 
@@ -43,7 +43,7 @@ pub(super) fn root(trie: &Trie) -> Root {
 
 /// Writes all of an array at once, and freezes it.
 pub(super) fn fill<T: Pod>(object: &Ebpf, map: &'static str, elements: &[T]) -> Result<(), Error> {
-    sys::array_fill(object::map_fd(object, map), elements)
+    shared_array::fill(object::map_fd(object, map), elements)
         .map_err(|source| Error::system(format!("fill map {map}"), source))?;
     freeze(object, map)
 }

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::Health;
 use crate::{
-    metrics::{DeviceLabels, OTHER_DEVICES},
+    metrics::{DeviceLabels, OTHER_DEVICES, PAST_DEVICES},
     policy::Action,
     printable,
     snapshot::{
@@ -246,6 +246,9 @@ fn device_rows(policy: &PolicySnapshot, labels: &DeviceLabels) -> Markup {
         }
         @if counts.other != Verdicts::default() {
             tr { th.soft scope="row" { (OTHER_DEVICES) small { "devices without a label of their own" } } (verdicts(&counts.other)) }
+        }
+        @if counts.past != Verdicts::default() {
+            tr { th.soft scope="row" { (PAST_DEVICES) small { "devices that were forgotten" } } (verdicts(&counts.past)) }
         }
     }
 }

@@ -4,14 +4,14 @@ use monitor_common::MAX_POLICIES;
 use prometheus_client::registry::Unit;
 
 use super::{
-    device_labels::{DeviceLabels, OTHER_DEVICES},
+    device_labels::{DeviceLabels, OTHER_DEVICES, PAST_DEVICES},
     family::{Families, Family, Kind, Labels},
 };
 use crate::{
     policy::Action,
     snapshot::{
-        Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
-        Snapshot, Unconfirmed, Verdicts,
+        Count, FeedSnapshot, FeedState, InterfaceSnapshot, PlacesSnapshot, PolicySnapshot,
+        ReloadSnapshot, Snapshot, Unconfirmed, Verdicts,
     },
 };
 
@@ -23,6 +23,7 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(policies(&snapshot.policies));
     families.extend(devices(&snapshot.policies, labels));
     families.push(policy_slots(snapshot.policies.len() as u64));
+    families.push(device_places(&snapshot.places));
     families.push(lost(snapshot));
     families.extend(reload(snapshot.reload.as_ref()));
     families.extend(unconfirmed(snapshot.unconfirmed.as_ref()));
@@ -199,11 +200,14 @@ fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> [Family; 2] {
         }
         let other = [("device", OTHER_DEVICES), ("policy", &policy.name)];
         counts.extend(by_verdict(&other, &devices.other));
+        let past = [("device", PAST_DEVICES), ("policy", &policy.name)];
+        counts.extend(by_verdict(&past, &devices.past));
     }
     packets_and_bytes(
         "monitor_device",
         "Packets of the device that the policy matched, by what became of them. A device is a source MAC, the last hop, \
-         which may hide several. Device other: those without a label of their own, so that the devices of a policy add up to it.",
+         which may hide several. Device other: those without a label of their own. Device past: those whose places were taken back. \
+         So the devices of a policy add up to it.",
         "Bytes of the packets of the device that the policy matched, layer 2 included, by what became of them.",
         &counts,
     )
@@ -220,6 +224,27 @@ fn policy_slots(used: u64) -> Family {
         samples: [("used", used), ("free", free)]
             .map(|(state, slots)| (vec![("state", state.to_owned())], slots))
             .into(),
+    }
+}
+
+fn device_places(places: &[PlacesSnapshot]) -> Family {
+    let samples = places.iter().flat_map(|places| {
+        let free = places.size.saturating_sub(places.used);
+        [("used", places.used), ("free", free)].map(|(state, number)| {
+            let labels = vec![
+                ("kept_for", places.kept_for.clone()),
+                ("state", state.to_owned()),
+            ];
+            (labels, number as u64)
+        })
+    });
+    Family {
+        name: "monitor_device_places",
+        help: "Places in the device tables, one for each device and policy that matched it. Kept for any: used by made-up MACs too; \
+               named and neighbour: used by known devices alone, where the first has no room.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples: samples.collect(),
     }
 }
 

@@ -9,7 +9,7 @@ mod plain;
 use prometheus_client::{encoding::text, registry::Registry};
 
 pub use device_key::{DeviceKey, DeviceKeyError};
-pub use device_labels::{DeviceCounts, DeviceLabel, DeviceLabels, OTHER_DEVICES};
+pub use device_labels::{DeviceCounts, DeviceLabel, DeviceLabels, OTHER_DEVICES, PAST_DEVICES};
 
 use crate::snapshot::Snapshot;
 

@@ -9,7 +9,7 @@ use monitor::{
 use proptest::prelude::*;
 
 use crate::{
-    series::{Series, encoded, labels, parse, sum},
+    series::{Series, encoded, key, labels, parse, sum},
     snapshots::{named, verdicts},
 };
 
@@ -32,8 +32,16 @@ fn device(number: u8) -> MacAddress {
     MacAddress([2, 0, 0, 0, 0, number])
 }
 
-/// What a snapshot says after these arrivals.
-fn after(arrivals: &[Arrival]) -> Snapshot {
+/// What happens to the counts.
+#[derive(Clone, Debug)]
+enum Event {
+    Arrival(Arrival),
+    /// The places of this device are taken back.
+    Forget(u8),
+}
+
+/// What a snapshot says after these events.
+fn after(events: &[Event]) -> Snapshot {
     let mut policies: Vec<_> = (0..POLICIES)
         .map(|policy| PolicySnapshot {
             name: format!("p{policy}"),
@@ -41,10 +49,20 @@ fn after(arrivals: &[Arrival]) -> Snapshot {
             prefixes: Prefixes::default(),
             matched: Verdicts::default(),
             other: Verdicts::default(),
+            past: Verdicts::default(),
             devices: vec![],
         })
         .collect();
-    for (policy, number, dropped, count) in arrivals {
+    for event in events {
+        let (policy, number, dropped, count) = match event {
+            Event::Arrival(arrival) => arrival,
+            Event::Forget(number) => {
+                policies
+                    .iter_mut()
+                    .for_each(|policy| forget(policy, device(*number)));
+                continue;
+            }
+        };
         let policy = &mut policies[*policy];
         let verdicts = if *dropped {
             verdicts(0, *count)
@@ -60,6 +78,13 @@ fn after(arrivals: &[Arrival]) -> Snapshot {
     Snapshot {
         policies,
         ..Snapshot::default()
+    }
+}
+
+fn forget(policy: &mut PolicySnapshot, mac: MacAddress) {
+    let gone = policy.devices.extract_if(.., |device| device.mac == mac);
+    for device in gone {
+        add(&mut policy.past, device.matched);
     }
 }
 
@@ -102,7 +127,7 @@ fn assert_devices_add_up(series: &Series, policy: &str) {
 }
 
 /// Names change, and with them which series there are; none falls, also not
-/// where it ended and is there again.
+/// where it ended and is there again. Only that of a device that was forgotten may.
 fn assert_nothing_falls(before: &Series, now: &Series) {
     for (name, later) in now {
         let value = before.get(name).unwrap_or(later);
@@ -110,9 +135,24 @@ fn assert_nothing_falls(before: &Series, now: &Series) {
     }
 }
 
+/// A few arrivals; now and then a device is forgotten.
+fn step() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        5 => arrival().prop_map(Event::Arrival),
+        1 => (0..9_u8).prop_map(Event::Forget),
+    ];
+    prop::collection::vec(event, 0..12)
+}
+
+/// Whether a label may be that of a device: its pseudonym, or one of the names.
+fn may_be(label: Option<&String>, mac: MacAddress) -> bool {
+    let names = ["tv", "tablet", "phone"];
+    label.is_some_and(|label| names.contains(&label.as_str()) || *label == key().pseudonym(mac))
+}
+
 /// Names for some of the devices, as policy files may give them.
 fn names() -> impl Strategy<Value = Vec<(MacAddress, &'static str)>> {
-    let name = prop::sample::select(vec!["tv", "tablet", "phone", "other", ""]);
+    let name = prop::sample::select(vec!["tv", "tablet", "phone", "other", "past", ""]);
     prop::collection::vec(((0..9_u8).prop_map(device), name), 0..6)
 }
 
@@ -122,21 +162,28 @@ proptest! {
     #[test]
     fn devices_add_up_and_no_series_falls(
         capacity in 0..12_usize,
-        steps in prop::collection::vec((prop::collection::vec(arrival(), 0..12), names()), 1..6),
+        steps in prop::collection::vec((step(), names()), 1..8),
     ) {
         let mut labels = labels(capacity);
-        let mut arrivals = vec![];
+        let mut events = vec![];
+        let mut named_once = BTreeSet::new();
         let mut before = Series::new();
         for (step, names) in steps {
-            arrivals.extend(step);
-            let snapshot = named(after(&arrivals), &names);
+            for event in &step {
+                if let Event::Forget(number) = event {
+                    before.retain(|(_, labels), _| !may_be(labels.get("device"), device(*number)));
+                }
+            }
+            events.extend(step);
+            named_once.extend(names.iter().map(|(mac, _)| *mac));
+            let snapshot = named(after(&events), &names);
             let series = parse(&encoded(&snapshot, &mut labels));
             for policy in 0..POLICIES {
                 assert_devices_add_up(&series, &format!("p{policy}"));
             }
             assert_nothing_falls(&before, &series);
             let labelled: BTreeSet<_> = series.keys().filter_map(|(_, labels)| labels.get("device")).collect();
-            prop_assert!(labelled.len() <= capacity + 1, "{labelled:?}");
+            prop_assert!(labelled.len() <= capacity + named_once.len() + 2, "{labelled:?}");
             let own: Vec<_> = (0..9).filter_map(|number| labels.label(device(number))).collect();
             prop_assert_eq!(own.iter().collect::<BTreeSet<_>>().len(), own.len(), "{:?}", own);
             before.extend(series);
@@ -145,8 +192,9 @@ proptest! {
 
     #[test]
     fn what_found_no_room_is_lost(arrivals in prop::collection::vec(arrival(), 0..40)) {
+        let events: Vec<_> = arrivals.iter().cloned().map(Event::Arrival).collect();
         let lost: u64 = arrivals.iter().filter(|(_, device, _, _)| device.is_none()).map(|(_, _, _, n)| n).sum();
-        let series = parse(&encoded(&after(&arrivals), &mut labels(4)));
+        let series = parse(&encoded(&after(&events), &mut labels(4)));
         prop_assert_eq!(sum(&series, "monitor_lost", &[("reason", "device_table")]), i64::try_from(lost).unwrap());
     }
 }

@@ -31,6 +31,7 @@ fn every_family_has_its_type_and_unit() {
             "monitor_device_packets",
             (OpenMetricsType::Counter, "packets"),
         ),
+        ("monitor_device_places", (OpenMetricsType::Gauge, "")),
         ("monitor_generation", (OpenMetricsType::Gauge, "")),
         (
             "monitor_interface_bytes",

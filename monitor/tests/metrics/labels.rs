@@ -97,3 +97,20 @@ fn named_devices_come_first_and_who_has_a_label_keeps_one() {
     let found = labels_of(&mut labels, &[(TELEVISION, "television")]);
     assert_eq!(found, [Some(key().pseudonym(PHONE)), None]);
 }
+
+#[test]
+fn made_up_devices_take_no_label_from_a_device_with_a_name() {
+    let mut labels = labels(1);
+    let mut flood = gateway();
+    flood.policies[1].devices.truncate(1);
+    flood.policies[2].devices.clear();
+    labels.admit(&flood);
+    let found = labels_of(&mut labels, &[(PHONE, "phone")]);
+    let television = key().pseudonym(TELEVISION);
+    assert_eq!(found, [Some("phone".to_owned()), Some(television)]);
+    // Gone, it leaves its label to the next.
+    let mut later = gateway();
+    later.policies[1].devices.remove(0);
+    labels.admit(&later);
+    assert_eq!(labels.label(TELEVISION), None);
+}

@@ -3,8 +3,8 @@
 use monitor::{
     policy::{Action, MacAddress},
     snapshot::{
-        Count, DeviceSnapshot, InterfaceSnapshot, Mode, PolicySnapshot, Prefixes, ReloadSnapshot,
-        Snapshot, Verdicts,
+        Count, DeviceSnapshot, InterfaceSnapshot, Mode, PlacesSnapshot, PolicySnapshot, Prefixes,
+        ReloadSnapshot, Snapshot, Verdicts,
     },
 };
 
@@ -44,6 +44,7 @@ pub(crate) fn gateway() -> Snapshot {
                 prefixes: Prefixes::default(),
                 matched: verdicts(0, 0),
                 other: verdicts(0, 0),
+                past: verdicts(0, 0),
                 devices: vec![],
             },
             PolicySnapshot {
@@ -52,16 +53,23 @@ pub(crate) fn gateway() -> Snapshot {
                 prefixes: Prefixes { v4: 1, v6: 0 },
                 matched: verdicts(12, 3),
                 other: verdicts(0, 0),
+                past: verdicts(0, 0),
                 devices: vec![device(TELEVISION, 4, 0), device(PHONE, 8, 3)],
             },
             PolicySnapshot {
                 name: "telemetry".to_owned(),
                 action: Some(Action::Drop),
                 prefixes: Prefixes { v4: 5501, v6: 2024 },
-                matched: verdicts(2, 27),
+                matched: verdicts(7, 30),
                 other: verdicts(1, 7),
+                past: verdicts(5, 3),
                 devices: vec![device(PHONE, 1, 20)],
             },
+        ],
+        places: vec![
+            places("any", 3, 16_384),
+            places("named", 0, 4096),
+            places("neighbour", 1, 4096),
         ],
         ruleset: Some("0123456789abcdef".to_owned()),
         reload: Some(ReloadSnapshot {
@@ -72,6 +80,14 @@ pub(crate) fn gateway() -> Snapshot {
         unconfirmed: None,
         feeds: Vec::new(),
         working: None,
+    }
+}
+
+fn places(kept_for: &str, used: usize, size: usize) -> PlacesSnapshot {
+    PlacesSnapshot {
+        kept_for: kept_for.to_owned(),
+        used,
+        size,
     }
 }
 

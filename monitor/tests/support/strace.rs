@@ -70,6 +70,9 @@ pub(crate) enum Fault {
 pub(crate) enum Plan<'a> {
     Record,
     Inject(&'a Call, Fault),
+    /// The process is killed before the kernel does this call: the name, and how
+    /// many calls of the name a thread made until then, this one included.
+    KillAt(&'static str, usize),
 }
 
 impl Plan<'_> {
@@ -77,6 +80,10 @@ impl Plan<'_> {
         let mut arguments: Vec<String> = ["-f", "-s", "8", "-o"].map(str::to_owned).into();
         arguments.push(output.to_str().unwrap().to_owned());
         arguments.push(format!("--trace={CALLS}"));
+        if let Self::KillAt(name, index) = self {
+            arguments.push(format!("--trace={name}"));
+            arguments.push(format!("--inject={name}:signal=KILL:when={index}"));
+        }
         if let Self::Inject(call, fault) = self {
             let what = match fault {
                 Fault::Kill => "signal=KILL".to_owned(),

@@ -126,6 +126,7 @@ impl Core {
         *lock(&self.loggers) = applied.loggers;
         self.keep_edges(&current, &moment);
         drop(current);
+        self.names_changed.notify_one();
         Ok(Changed {
             change: StandingChange::new(&change, &moment),
             undone: request.undo,

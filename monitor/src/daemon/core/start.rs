@@ -99,6 +99,8 @@ impl Core {
             endpoints: Endpoints::new(&settings),
             liveness: Liveness::default(),
             loading: Loading::default(),
+            devices: Mutex::default(),
+            names_changed: Notify::new(),
             settings,
             started,
         };

@@ -1,0 +1,49 @@
+//! When each device was last seen. Kept in memory only: after a start every
+//! device counts as just seen.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use crate::{datapath::DeviceCounts, policy::MacAddress};
+
+/// When counts of devices last changed.
+#[derive(Debug, Default)]
+pub(super) struct Activity(HashMap<MacAddress, Seen>);
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Packets under all policies.
+    packets: u64,
+    /// When that was first found.
+    since: Instant,
+}
+
+impl Activity {
+    /// Compares the counts with those of the last look, and drops devices that
+    /// have none any more.
+    pub(super) fn look(&mut self, counts: &DeviceCounts, now: Instant) {
+        let mut packets: HashMap<MacAddress, u64> = HashMap::new();
+        for (key, counters) in &counts.devices {
+            let counted = packets.entry(MacAddress(key.mac)).or_default();
+            for count in [counters.passed, counters.dropped] {
+                *counted = counted.wrapping_add(count.packets);
+            }
+        }
+        self.0 = packets
+            .into_iter()
+            .map(|(mac, packets)| {
+                let before = self.0.get(&mac).filter(|seen| seen.packets == packets);
+                let since = before.map_or(now, |seen| seen.since);
+                (mac, Seen { packets, since })
+            })
+            .collect();
+    }
+
+    /// How long a device was not seen.
+    pub(super) fn unseen(&self, mac: MacAddress, now: Instant) -> Duration {
+        let seen = self.0.get(&mac);
+        seen.map_or(Duration::ZERO, |seen| now.duration_since(seen.since))
+    }
+}

@@ -1,0 +1,390 @@
+//! Counting by device cannot be blinded: places are kept for known devices, and
+//! places that are given back leave every sum exact, whenever a reader looks and
+//! whenever the daemon is killed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    process::Output,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use monitor::{
+    datapath::Reader,
+    snapshot::{PolicySnapshot, Snapshot, Verdicts},
+};
+use monitor_common::MAX_DEVICE_CELLS;
+use support::{
+    lab::{BLOCKED, Daemon, Lab, PHONE_MAC, poll, text},
+    packets::to,
+    raw::RawSocket,
+    strace::{Attached, Plan, all_faults},
+};
+
+/// A device with a name in the policies; it is in no neighbour table.
+const CAMERA: [u8; 6] = [2, 0xca, 0, 0, 0, 1];
+/// A device that stands in a policy without a name.
+const PRINTER: [u8; 6] = [2, 0xca, 0, 0, 0, 2];
+const POLICIES: &str = "version: 1
+devices: {camera: '02:ca:00:00:00:01'}
+policies:
+  - name: blocked
+    action: drop
+    destinations: [198.51.100.0/24, 2001:db8:bad::/48]
+  - name: seen
+    action: count
+    destinations: [192.0.2.0/24, 198.51.100.0/25]
+  - name: printer
+    action: drop
+    destinations: [203.0.113.0/24]
+    devices: ['02:ca:00:00:00:02']
+";
+/// Both match a frame to `BLOCKED[0]`.
+const BOTH: [&str; 2] = ["blocked", "seen"];
+
+fn lab(test: &str) -> Lab {
+    let lab = Lab::new(test);
+    lab.write_policies(POLICIES);
+    lab
+}
+
+/// Starts a daemon that gives places back after this time.
+fn start(lab: &Lab, forget_after: &str) -> Daemon {
+    let config = lab.directory.path().join("config.yaml");
+    fs::write(
+        &config,
+        format!("devices: {{forget_after: {forget_after}}}\n"),
+    )
+    .unwrap();
+    lab.give(&config);
+    let config = config.to_str().unwrap();
+    lab.start(&["--mode", "generic", "--config", config])
+}
+
+fn made_up(number: u32) -> [u8; 6] {
+    let [a, b, c, d] = number.to_be_bytes();
+    [2, 0xaa, a, b, c, d]
+}
+
+fn send(phone: &RawSocket, mac: [u8; 6], packets: u64) {
+    let frame = to(BLOCKED[0]).source(mac).build();
+    for _ in 0..packets {
+        phone.send(&frame);
+    }
+}
+
+fn read(lab: &Lab) -> Snapshot {
+    let reader = Reader::open(&lab.pin_dir).unwrap();
+    reader.snapshot(None).unwrap()
+}
+
+fn policy<'a>(snapshot: &'a Snapshot, name: &str) -> &'a PolicySnapshot {
+    let mut policies = snapshot.policies.iter();
+    policies.find(|policy| policy.name == name).unwrap()
+}
+
+/// Packets and bytes that were dropped; no frame of these tests passes.
+fn dropped(verdicts: Verdicts) -> [u64; 2] {
+    assert_eq!(verdicts.passed.packets, 0);
+    [verdicts.dropped.packets, verdicts.dropped.bytes]
+}
+
+/// Devices and past; what is to be that: matched without other.
+fn sides(policy: &PolicySnapshot) -> [[u64; 2]; 2] {
+    let mut counted = dropped(policy.past);
+    for device in &policy.devices {
+        let of_device = dropped(device.matched);
+        counted = [0, 1].map(|unit| counted[unit] + of_device[unit]);
+    }
+    let (matched, other) = (dropped(policy.matched), dropped(policy.other));
+    [counted, [0, 1].map(|unit| matched[unit] - other[unit])]
+}
+
+fn assert_exact(snapshot: &Snapshot, when: &str) {
+    for policy in &snapshot.policies {
+        let [counted, expected] = sides(policy);
+        assert_eq!(counted, expected, "{} {when}", policy.name);
+    }
+}
+
+/// Packets of a device by policy.
+fn of_device(snapshot: &Snapshot, mac: [u8; 6]) -> BTreeMap<String, u64> {
+    let mut found = BTreeMap::new();
+    for policy in &snapshot.policies {
+        for device in policy.devices.iter().filter(|device| device.mac.0 == mac) {
+            found.insert(policy.name.clone(), dropped(device.matched)[0]);
+        }
+    }
+    found
+}
+
+fn both(packets: u64) -> BTreeMap<String, u64> {
+    BOTH.map(|name| (name.to_owned(), packets)).into()
+}
+
+fn matched(lab: &Lab, packets: u64) {
+    poll(&format!("{packets} packets are counted"), || {
+        BOTH.iter().all(|name| lab.policy(name) == (0, packets))
+    });
+}
+
+/// `monitor_device_packets_total` of a label, over all policies.
+fn metric(metrics: &str, device: &str) -> u64 {
+    let start = format!("monitor_device_packets_total{{device=\"{device}\",");
+    let lines = metrics.lines().filter(|line| line.starts_with(&start));
+    let values = lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>());
+    values.map(Result::unwrap).sum()
+}
+
+#[test]
+fn a_flood_of_made_up_macs_does_not_hide_known_devices() {
+    const FLOOD: u32 = MAX_DEVICE_CELLS;
+    let lab = lab("blind");
+    let daemon = start(&lab, "1h");
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    for number in 0..FLOOD {
+        send(&phone, made_up(number), 1);
+    }
+    let mut all = u64::from(FLOOD);
+    matched(&lab, all);
+    let full = read(&lab);
+    assert_eq!(full.places[0].used, full.places[0].size);
+
+    // The phone is a neighbour, the camera has a name, the stranger is neither.
+    let neighbour = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
+    assert_eq!(PHONE_MAC, "64:cc:2e:11:22:33");
+    let stranger = [2, 0xbb, 0, 0, 0, 1];
+    let printed = to("203.0.113.9").source(PRINTER).build();
+    for round in 1..3 {
+        for mac in [CAMERA, neighbour, stranger] {
+            send(&phone, mac, 10);
+        }
+        phone.send(&printed);
+        all += 30;
+        matched(&lab, all);
+        poll("the printer is counted", || {
+            lab.policy("printer").1 == round
+        });
+        let snapshot = read(&lab);
+        assert_exact(&snapshot, "in a full table");
+        assert_eq!(of_device(&snapshot, CAMERA), both(10 * round));
+        assert_eq!(of_device(&snapshot, neighbour), both(10 * round));
+        assert_eq!(of_device(&snapshot, stranger), BTreeMap::new());
+        let own = of_device(&snapshot, PRINTER);
+        assert_eq!(own, BTreeMap::from([("printer".to_owned(), round)]));
+        // Its label is its own too, though made-up MACs used up all of them.
+        assert_eq!(metric(&lab.metrics(), "camera"), 20 * round);
+    }
+    daemon.kill();
+    let _daemon = start(&lab, "1h");
+    send(&phone, CAMERA, 5);
+    matched(&lab, all + 5);
+    assert_eq!(of_device(&read(&lab), CAMERA), both(25));
+}
+
+#[test]
+fn places_come_back_after_their_time_and_no_sum_is_off_meanwhile() {
+    const DEVICES: u32 = 3000;
+    let lab = lab("back");
+    let _daemon = start(&lab, "1s");
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    send(&phone, CAMERA, 7);
+    for number in 0..DEVICES {
+        send(&phone, made_up(number), 2);
+    }
+    let made_up_packets = 2 * u64::from(DEVICES);
+    // Nothing is sent meanwhile: every reading must be exact.
+    let mut between = 0;
+    poll("all of them are in the past", || {
+        for _ in 0..20 {
+            let snapshot = read(&lab);
+            let seen = policy(&snapshot, "seen");
+            if dropped(seen.matched)[0] == made_up_packets + 7 {
+                assert_exact(&snapshot, "while places are given back");
+            }
+            let past = dropped(seen.past)[0];
+            between += usize::from(past > 0 && past < made_up_packets);
+        }
+        BOTH.iter()
+            .all(|name| dropped(policy(&read(&lab), name).past)[0] == made_up_packets)
+    });
+    println!("{between} readings were between two moves");
+    let snapshot = read(&lab);
+    assert_eq!(of_device(&snapshot, CAMERA), both(7), "it has a name");
+    assert_eq!(of_device(&snapshot, made_up(0)), BTreeMap::new());
+    assert_eq!(snapshot.places[0].used, 2);
+    assert_eq!(metric(&lab.metrics(), "past"), 2 * made_up_packets);
+    let human = text(&lab.monitor(&["status"]).stdout);
+    assert!(human.contains("past (forgotten)"), "{human}");
+
+    // The places are free, also for the same devices.
+    send(&phone, made_up(0), 3);
+    matched(&lab, made_up_packets + 10);
+    assert_exact(&read(&lab), "after one came back");
+}
+
+/// Devices send all the time, and have their places taken away all the time.
+#[test]
+fn under_traffic_each_packet_is_counted_once_while_devices_are_forgotten() {
+    const DEVICES: u32 = 40;
+    let lab = lab("traffic");
+    let _daemon = start(&lab, "1h");
+    let processors = thread::available_parallelism().unwrap().get() as u64;
+    let stop = AtomicBool::new(false);
+    let sent = thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let phone = RawSocket::sender(&lab.phone, "eth0");
+            let mut sent = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                for number in 0..DEVICES {
+                    send(&phone, made_up(number), 1);
+                    sent += 1;
+                }
+            }
+            sent
+        });
+        let forgetter = scope.spawn(|| {
+            let mut forgotten = 0;
+            while !stop.load(Ordering::Relaxed) {
+                forgotten += usize::from(forget(&lab, "02:aa:00:00:00:00/16").status.success());
+            }
+            forgotten
+        });
+        let mut before = read(&lab);
+        for _ in 0..400 {
+            let now = read(&lab);
+            for policy in BOTH {
+                assert_between(&before, &now, policy, processors);
+            }
+            before = now;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let forgotten = forgetter.join().unwrap();
+        assert!(forgotten > 3, "{forgotten}");
+        println!("{DEVICES} devices were forgotten {forgotten} times");
+        sender.join().unwrap()
+    });
+    matched(&lab, sent);
+    let snapshot = read(&lab);
+    assert_exact(&snapshot, "after the traffic");
+    assert!(dropped(policy(&snapshot, "seen").past)[0] > 0);
+}
+
+/// A reading takes devices first and the policy last, and a packet adds to the
+/// policy first and to its device last: so devices and past lie between what the
+/// policy said in the reading before, less one packet for each processor, and
+/// what it says now.
+fn assert_between(before: &Snapshot, now: &Snapshot, name: &str, processors: u64) {
+    let [_, [least, _]] = sides(policy(before, name));
+    let [[counted, _], [most, _]] = sides(policy(now, name));
+    assert!(
+        counted + processors >= least,
+        "{name}: {counted} of {least}"
+    );
+    assert!(counted <= most, "{name}: {counted} of {most}");
+}
+
+fn forget(lab: &Lab, device: &str) -> Output {
+    lab.monitor(&["forget", device, "--json"])
+}
+
+#[test]
+fn a_device_is_forgotten_by_its_mac_by_its_name_and_with_many_others() {
+    let lab = lab("forget");
+    let _daemon = start(&lab, "1h");
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    send(&phone, CAMERA, 4);
+    for number in 0..20 {
+        send(&phone, made_up(number), 3);
+    }
+    matched(&lab, 64);
+    let forgotten = |device: &str| {
+        let output = forget(&lab, device);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_exact(&read(&lab), &format!("after {device} is forgotten"));
+        ["devices", "places"].map(|key| found[key].as_u64().unwrap())
+    };
+    assert_eq!(forgotten("camera"), [1, 2]);
+    assert_eq!(of_device(&read(&lab), CAMERA), BTreeMap::new());
+    assert_eq!(forgotten("02:aa:00:00:00:07"), [1, 2]);
+    assert_eq!(forgotten("02:aa:00:00:00:07"), [0, 0]);
+    assert_eq!(forgotten("02:aa:00:00:00:00/16"), [19, 38]);
+    for name in BOTH {
+        assert_eq!(dropped(policy(&read(&lab), name).past)[0], 64, "{name}");
+    }
+    send(&phone, CAMERA, 2);
+    matched(&lab, 66);
+    assert_eq!(of_device(&read(&lab), CAMERA), both(2), "counted anew");
+
+    for (device, why) in [
+        ("nobody", "there is no device named `nobody`"),
+        ("192.0.2.7", "names no MAC"),
+        ("02:zz", "02:zz"),
+    ] {
+        let refused = forget(&lab, device);
+        assert_eq!(refused.status.code(), Some(1), "{device}");
+        let error = text(&refused.stderr);
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+/// Whatever call the daemon is killed before: a reader without a daemon sees
+/// exact sums, packets that come then are counted, and the next daemon ends what
+/// was begun.
+#[test]
+fn killed_at_any_call_of_a_move_no_sum_is_off() {
+    const DEVICES: u32 = 3;
+    let lab = lab("kill-move");
+    let output = lab.directory.path().join("strace");
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    let mut all = 0;
+    let (mut kills, mut halves) = (0, 0);
+    for name in ["membarrier", "munmap", "bpf"] {
+        for index in (1..).step_by(step(name)) {
+            let daemon = start(&lab, "1h");
+            for number in 0..DEVICES {
+                send(&phone, made_up(number), 2);
+                all += 2;
+            }
+            matched(&lab, all);
+            assert_exact(&read(&lab), "before a move");
+            let strace = Attached::to(&daemon, Plan::KillAt(name, index), &output);
+            let done = forget(&lab, "02:aa:00:00:00:00/16").status.success();
+            drop(strace);
+            daemon.kill();
+            let killed = read(&lab);
+            assert_exact(&killed, &format!("killed at {name} {index}"));
+            halves += usize::from(killed.policies.iter().any(|policy| {
+                policy.name == "seen" && !policy.devices.is_empty() && dropped(policy.past)[0] > 0
+            }));
+            // No daemon runs, and the devices go on.
+            send(&phone, made_up(0), 1);
+            all += 1;
+            matched(&lab, all);
+            assert_exact(&read(&lab), &format!("after a kill at {name} {index}"));
+            if done {
+                break;
+            }
+            kills += 1;
+        }
+    }
+    let _daemon = start(&lab, "1h");
+    assert!(forget(&lab, "02:aa:00:00:00:00/16").status.success());
+    let last = read(&lab);
+    assert_exact(&last, "at the end");
+    assert_eq!(dropped(policy(&last, "seen").past)[0], all);
+    println!("{kills} kills, {halves} of them with devices and a past");
+    assert!(kills > 10, "{kills}");
+}
+
+/// Every call, or a part of those that are many.
+fn step(name: &str) -> usize {
+    if name == "bpf" && !all_faults() { 7 } else { 1 }
+}
