@@ -46,7 +46,7 @@ impl Signals {
     }
 
     /// Waits until the daemon is asked to end.
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
