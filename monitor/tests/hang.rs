@@ -59,18 +59,7 @@ fn of_a_daemon_that_is_stopped_status_says_so_and_counts_from_the_kernel() {
 fn while_a_reload_hangs_neither_status_nor_health_say_that_all_is_well() {
     let lab = Lab::new("held-core");
     let daemon = lab.start(&["--mode", "generic"]);
-    let said = lab.directory.path().join("strace.said");
-    let tracer = Command::new("strace")
-        .args(["-f", "-e", "trace=membarrier"])
-        .args(["-e", "inject=membarrier:delay_enter=600000000"])
-        .args(["-o", "/dev/null", "-p", &daemon.child.id().to_string()])
-        .stderr(fs::File::create(&said).unwrap())
-        .spawn()
-        .expect("run strace (Debian package strace)");
-    let tracer = Daemon::from_child(tracer);
-    poll("strace is attached", || {
-        fs::read_to_string(&said).is_ok_and(|said| said.contains("attached"))
-    });
+    let tracer = hold(&lab, &daemon);
     let reload = Command::new(binary())
         .args(["reload", "--socket"])
         .arg(lab.socket())
@@ -101,4 +90,40 @@ fn while_a_reload_hangs_neither_status_nor_health_say_that_all_is_well() {
     drop(tracer);
     poll("it goes on", || health().starts_with("HTTP/1.1 200"));
     assert_eq!(lab.generation("wlan0"), Some(2));
+}
+
+#[test]
+fn a_daemon_whose_reload_hangs_ends_when_it_is_asked_to() {
+    let lab = Lab::new("held-stop");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    let tracer = hold(&lab, &daemon);
+    daemon.signal(Signal::SIGHUP);
+    poll("the reload is under way", || {
+        lab.status()["working"]["seconds"].as_u64() >= Some(1)
+    });
+    daemon.signal(Signal::SIGTERM);
+    poll_long("it gives up waiting", || {
+        daemon.log().contains("the daemon ends without it")
+    });
+    // A process that is traced is gone only when its tracer has heard of it.
+    drop(tracer);
+    poll("the daemon ends", || !daemon.is_running());
+    assert!(lab.generation("wlan0").is_some());
+}
+
+/// Holds every thread of the daemon that comes to wait for running programs.
+fn hold(lab: &Lab, daemon: &Daemon) -> Daemon {
+    let said = lab.directory.path().join("strace.said");
+    let tracer = Command::new("strace")
+        .args(["-f", "-e", "trace=membarrier"])
+        .args(["-e", "inject=membarrier:delay_enter=600000000"])
+        .args(["-o", "/dev/null", "-p", &daemon.child.id().to_string()])
+        .stderr(fs::File::create(&said).unwrap())
+        .spawn()
+        .expect("run strace (Debian package strace)");
+    let tracer = Daemon::from_child(tracer);
+    poll("strace is attached", || {
+        fs::read_to_string(&said).is_ok_and(|said| said.contains("attached"))
+    });
+    tracer
 }

@@ -1,11 +1,12 @@
 //! The daemon's tasks: signals, changed files, clients.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
     task::spawn_blocking,
+    time::timeout,
 };
 use tracing::{error, info, warn};
 
@@ -29,6 +30,9 @@ use crate::{
 
 /// How long after a failure it tries again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How long work may go on after the daemon was asked to end.
+const LAST_WORK: Duration = Duration::from_secs(5);
 
 /// Why the daemon cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +105,9 @@ async fn supervise(
         if core.settings().watch {
             watch_files(&mut files, core);
         }
-        keep_last_good(core).await;
+        if stopped_during(signals, keep_last_good(core)).await {
+            return Ok(End::Stopped);
+        }
         read_logs(&mut log_readers, core);
         core.main_loop_works(None);
         let heard = tokio::select! {
@@ -118,24 +124,43 @@ async fn supervise(
         core.main_loop_works(Some(heard.work()));
         match heard {
             Heard::Signal(Asked::Stop) => return Ok(End::Stopped),
-            Heard::Signal(Asked::Reload) => {
-                if reload_or_stop(core, Trigger::Request, signals).await {
-                    return Ok(End::Stopped);
-                }
-            }
-            Heard::HeartbeatDue => heartbeat.beat(core),
             Heard::Detached => return Ok(End::Detached),
-            Heard::Reloaded => {}
-            Heard::Edge => pass_edge(core).await,
-            Heard::Deadline => roll_back(core).await,
-            Heard::Addresses(waited) => look_at_addresses(core, waited).await,
-            Heard::Files => {
-                if files_changed(core, signals).await {
+            Heard::HeartbeatDue => heartbeat.beat(core),
+            heard => {
+                if stopped_during(signals, work_on(core, heard)).await {
                     return Ok(End::Stopped);
                 }
             }
         }
     }
+}
+
+async fn work_on(core: &Arc<Core>, heard: Heard) {
+    match heard {
+        Heard::Signal(Asked::Reload) => drop(reload(core, Trigger::Request).await),
+        Heard::Edge => pass_edge(core).await,
+        Heard::Deadline => roll_back(core).await,
+        Heard::Addresses(waited) => look_at_addresses(core, waited).await,
+        Heard::Files => files_changed(core).await,
+        Heard::Signal(Asked::Stop) | Heard::Detached | Heard::HeartbeatDue | Heard::Reloaded => {}
+    }
+}
+
+/// Waits for `work`, and says whether the daemon is to end. Where it is asked to
+/// end meanwhile, the work has [`LAST_WORK`] to end first: a load that is cut
+/// short leaves the old filter or the new one in force.
+async fn stopped_during(signals: &mut Signals, work: impl Future<Output = ()>) -> bool {
+    let mut work = pin!(work);
+    tokio::select! {
+        biased;
+        () = &mut work => return false,
+        () = signals.stop() => {}
+    }
+    info!("asked to stop; the work that has begun is ended first");
+    if timeout(LAST_WORK, work).await.is_err() {
+        warn!("the work does not end: the daemon ends without it, and the filter stays in force");
+    }
+    true
 }
 
 /// What the main loop waits for.
@@ -213,23 +238,13 @@ async fn roll_back(core: &Arc<Core>) {
     }
 }
 
-/// Returns whether the daemon is to stop.
-async fn files_changed(core: &Arc<Core>, signals: &mut Signals) -> bool {
+async fn files_changed(core: &Arc<Core>) {
     if core.is_rolled_back() {
         info!(
             "the policy files changed; they were not confirmed, so `monitor reload` alone loads them"
         );
     }
-    reload_or_stop(core, Trigger::File, signals).await
-}
-
-/// Reloads; returns whether the daemon is to stop. Ending in the middle is what
-/// a kill does: the old generation or the new one is in force, whole.
-async fn reload_or_stop(core: &Arc<Core>, trigger: Trigger, signals: &mut Signals) -> bool {
-    tokio::select! {
-        _ = reload(core, trigger) => false,
-        () = signals.stop_after_load() => true,
-    }
+    drop(reload(core, Trigger::File).await);
 }
 
 /// Makes the generation that the time asks for.

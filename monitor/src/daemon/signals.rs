@@ -60,7 +60,7 @@ impl Signals {
     }
 
     /// Waits until the daemon is asked to end.
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
