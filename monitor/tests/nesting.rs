@@ -1,5 +1,8 @@
 //! YAML that is made to cost much: refused before it does.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod command;
 
 use std::{path::Path, process::Command};

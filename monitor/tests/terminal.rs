@@ -1,5 +1,8 @@
 //! Text of others on its way to a terminal or a log: no character of it acts.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test file uses a part of it")]
 mod command;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
