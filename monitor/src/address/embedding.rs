@@ -102,6 +102,15 @@ impl Embedding {
         self.prefix
     }
 
+    /// The prefix as RFC 4291 writes it.
+    #[must_use]
+    pub fn prefix_text(self) -> String {
+        match self.kind {
+            Kind::Mapped => "::ffff:0:0/96".to_owned(),
+            Kind::Nat64 | Kind::SixToFour => self.prefix.to_string(),
+        }
+    }
+
     /// `nat64`, `6to4` or `mapped`.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -195,7 +204,7 @@ impl fmt::Display for Embedding {
             Kind::SixToFour => "6to4",
             Kind::Mapped => "IPv4-mapped addresses",
         };
-        write!(f, "{name} ({})", self.prefix)
+        write!(f, "{name} ({})", self.prefix_text())
     }
 }
 
@@ -258,7 +267,7 @@ impl Serialize for DerivedFrom {
         let mut map = serializer.serialize_struct("DerivedFrom", 3)?;
         map.serialize_field("from", &self.from.to_string())?;
         map.serialize_field("by", self.by.name())?;
-        map.serialize_field("prefix", &self.by.prefix.to_string())?;
+        map.serialize_field("prefix", &self.by.prefix_text())?;
         map.end()
     }
 }

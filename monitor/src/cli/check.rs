@@ -66,7 +66,7 @@ impl DerivedReport {
     fn new(derived: &[DerivedPrefixes]) -> Self {
         let by = derived.iter().map(|derived| DerivedByReport {
             by: derived.by.name(),
-            prefix: derived.by.prefix().to_string(),
+            prefix: derived.by.prefix_text(),
             prefixes: derived.prefixes,
         });
         Self {

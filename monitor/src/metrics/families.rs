@@ -181,7 +181,7 @@ fn policy_prefixes(in_force: &[(&PolicySnapshot, Action)]) -> Family {
         .collect();
     Family {
         name: "monitor_policy_prefixes",
-        help: "Distinct prefixes that a policy in force has in the ruleset.",
+        help: "Distinct prefixes that a policy in force has in the ruleset, derived ones included.",
         unit: None,
         kind: Kind::Gauge,
         samples,
