@@ -457,7 +457,10 @@ pub enum ControlError {
         why: String,
     },
     /// The answer belongs to another question.
-    #[error("the daemon on {} gave an unexpected answer", path.display())]
+    #[error(
+        "the daemon on {} gave an unexpected answer",
+        crate::printable::path(path)
+    )]
     Unexpected {
         /// Socket.
         path: PathBuf,

@@ -4,6 +4,11 @@
 //! user with the right to write to such a directory, or to rename a directory
 //! above it, could take the filter's links away or answer in the daemon's place.
 
+#![expect(
+    clippy::result_large_err,
+    reason = "an error ends a start; its size costs nothing"
+)]
+
 use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
@@ -30,7 +35,9 @@ pub enum UntrustedError {
     #[error(
         "the {purpose} {} is not safe: {} belongs to {owner} (mode {mode:04o}), and this program runs as {me}; \
          make it with `chown -h {me} {}`, or give another with {option}",
-        path.display(), part.display(), part.display()
+        crate::printable::path(path),
+        crate::printable::path(part),
+        crate::printable::path(part)
     )]
     Owner {
         /// What the directory is for: `pin directory`.
@@ -52,7 +59,9 @@ pub enum UntrustedError {
     #[error(
         "the {purpose} {} is not safe: other users may write to {} (owner {owner}, mode {mode:04o}); \
          take that away with `chmod go-w {}`, or give another with {option}",
-        path.display(), part.display(), part.display()
+        crate::printable::path(path),
+        crate::printable::path(part),
+        crate::printable::path(part)
     )]
     Writable {
         /// What the directory is for: `pin directory`.
@@ -69,7 +78,11 @@ pub enum UntrustedError {
         mode: u32,
     },
     /// The way to it cannot be followed.
-    #[error("examine the {purpose} {}: {}: {source}; give another with {option}", path.display(), part.display())]
+    #[error(
+        "examine the {purpose} {}: {}: {source}; give another with {option}",
+        crate::printable::path(path),
+        crate::printable::path(part)
+    )]
     Io {
         /// What the directory is for: `pin directory`.
         purpose: &'static str,
@@ -258,7 +271,7 @@ mod tests {
             let error = check(&open.join(below)).unwrap_err();
             for part in [
                 format!("mode {mode:04o}"),
-                format!("chmod go-w {}", open.display()),
+                format!("chmod go-w {}", crate::printable::path(&open)),
                 "--pin-dir".to_owned(),
             ] {
                 assert!(error.contains(&part), "{part} is not in {error}");
@@ -279,7 +292,7 @@ mod tests {
         make(&open, 0o777);
         let error = check(&own.join("to-link")).unwrap_err();
         assert!(
-            error.contains(&format!("may write to {}", open.display())),
+            error.contains(&format!("may write to {}", crate::printable::path(&open))),
             "{error}"
         );
         let error = check(&own.join("loop/x")).unwrap_err();

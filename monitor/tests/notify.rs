@@ -5,13 +5,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
-use std::{
-    fs, io,
-    net::TcpListener,
-    os::unix::net::UnixDatagram,
-    process::Stdio,
-    time::Duration,
-};
+use std::{fs, io, net::TcpListener, os::unix::net::UnixDatagram, process::Stdio, time::Duration};
 
 use nix::sys::signal::Signal;
 use support::{

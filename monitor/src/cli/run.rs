@@ -183,7 +183,7 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     if let Err(error) = made.and_then(|()| remove_unfinished(path)) {
         warn!(
             "the state directory {} cannot be used: {error}; the filter starts without it, and keeps nothing for the next start; give another with --state-dir",
-            path.display()
+            monitor::printable::path(path)
         );
     }
     Ok(directory.check()?)

@@ -74,7 +74,7 @@ pub async fn run(
     tasks.extend(endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await);
     info!(
         "ready: commands are answered at {}",
-        core.settings().socket.display()
+        crate::printable::path(&core.settings().socket)
     );
     manager::ready(&core);
     let end = supervise(&core, signals, alarm, &mut when_detached).await;

@@ -15,7 +15,10 @@ use crate::trusted::{Directory, UntrustedError};
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The system refuses it.
-    #[error("listen on socket {}: {source}; give another place with {option}", path.display())]
+    #[error(
+        "listen on socket {}: {source}; give another place with {option}",
+        crate::printable::path(path)
+    )]
     Socket {
         /// As given.
         path: PathBuf,
@@ -26,7 +29,8 @@ pub enum BindError {
     },
     /// Something lies there that the daemon did not make.
     #[error(
-        "listen on socket {}: something else than a socket is there; remove it, or give another place with {option}", path.display()
+        "listen on socket {}: something else than a socket is there; remove it, or give another place with {option}",
+        crate::printable::path(path)
     )]
     NotASocket {
         /// As given.
@@ -36,7 +40,8 @@ pub enum BindError {
     },
     /// Another process listens there.
     #[error(
-        "{holder} listens on {} already; stop it, or give this one another {option}", path.display()
+        "{holder} listens on {} already; stop it, or give this one another {option}",
+        crate::printable::path(path)
     )]
     SocketInUse {
         /// As given.
@@ -48,7 +53,14 @@ pub enum BindError {
     },
     /// Another user could exchange the socket.
     #[error(transparent)]
-    Untrusted(#[from] UntrustedError),
+    Untrusted(Box<UntrustedError>),
+}
+
+// Boxed, so that every other error stays small.
+impl From<UntrustedError> for BindError {
+    fn from(error: UntrustedError) -> Self {
+        Self::Untrusted(Box::new(error))
+    }
 }
 
 /// A place for a socket file.

@@ -179,7 +179,7 @@ impl DeviceTables {
     /// not known any more.
     pub(super) fn set_known(&mut self, known: &BTreeMap<MacAddress, Known>) -> Result<(), Error> {
         let mut told = HashMap::new();
-        for entry in self.known.iter() {
+        for entry in &self.known {
             let (mac, kind) = entry.map_err(read(state::KNOWN))?;
             told.insert(MacAddress(mac), kind);
         }

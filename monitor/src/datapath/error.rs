@@ -135,11 +135,12 @@ pub enum Error {
 
     /// Another user could exchange what is pinned.
     #[error(transparent)]
-    Untrusted(#[from] UntrustedError),
+    Untrusted(Box<UntrustedError>),
 
     /// What was detached is not what the interface runs.
     #[error(
-        "{interface} STILL RUNS a program of this filter (program id {program}): its link is not pinned under {} any more, so another process holds it or it was moved. {way} Counters and pins were left as they are; run `monitor detach` once more after that", path.display()
+        "{interface} STILL RUNS a program of this filter (program id {program}): its link is not pinned under {} any more, so another process holds it or it was moved. {way} Counters and pins were left as they are; run `monitor detach` once more after that",
+        crate::printable::path(path)
     )]
     StillRuns {
         /// Interface of this network namespace.
@@ -154,7 +155,8 @@ pub enum Error {
 
     /// Nothing is pinned here, and an interface runs a filter nevertheless.
     #[error(
-        "no filter is in force under {}, but {interface} runs one (program id {program}) that is pinned elsewhere; name its directory with --pin-dir. {way}", path.display()
+        "no filter is in force under {}, but {interface} runs one (program id {program}) that is pinned elsewhere; name its directory with --pin-dir. {way}",
+        crate::printable::path(path)
     )]
     PinnedElsewhere {
         /// Pin directory.
@@ -347,4 +349,11 @@ fn source_is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
         source = error.source();
     }
     false
+}
+
+// Boxed, so that every other error stays small.
+impl From<UntrustedError> for Error {
+    fn from(error: UntrustedError) -> Self {
+        Self::Untrusted(Box::new(error))
+    }
 }

@@ -99,6 +99,10 @@ pub(super) struct Root {
 
 /// What the program of one interface is told before the verifier sees it.
 #[derive(Clone, Copy, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a constant of its own in the program"
+)]
 pub(super) struct Constants {
     pub(super) interface_slot: u32,
     pub(super) has_ipv4: bool,

@@ -166,7 +166,7 @@ impl Store {
             Meta::Beginning(entry) => {
                 tracing::warn!(
                     "{} has more than {} KiB: only the list in force is taken from it, and the next fetch writes it anew",
-                    path.display(),
+                    crate::printable::path(&path),
                     MAX_META / 1024
                 );
                 entry

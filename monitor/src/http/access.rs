@@ -39,7 +39,7 @@ pub struct Token(blake3::Hash);
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// It cannot be read.
-    #[error("read the token file {}: {source}", path.display())]
+    #[error("read the token file {}: {source}", crate::printable::path(path))]
     Read {
         /// As given.
         path: PathBuf,
@@ -47,14 +47,19 @@ pub enum TokenError {
         source: io::Error,
     },
     /// It is a directory, a pipe or a device.
-    #[error("the token file {} is not a regular file", path.display())]
+    #[error(
+        "the token file {} is not a regular file",
+        crate::printable::path(path)
+    )]
     NotAFile {
         /// As given.
         path: PathBuf,
     },
     /// Others may know the token.
     #[error(
-        "the token file {} is open to other users (mode {mode:04o}, user number {owner}); make it your own with `chown` and `chmod 0640 {}`", path.display(), path.display()
+        "the token file {} is open to other users (mode {mode:04o}, user number {owner}); make it your own with `chown` and `chmod 0640 {}`",
+        crate::printable::path(path),
+        crate::printable::path(path)
     )]
     Exposed {
         /// As given.
@@ -66,7 +71,8 @@ pub enum TokenError {
     },
     /// It holds no token, or one that can be guessed.
     #[error(
-        "the token file {} must hold one line of {MIN_TOKEN} or more visible ASCII characters; make one with `openssl rand -hex 32`", path.display()
+        "the token file {} must hold one line of {MIN_TOKEN} or more visible ASCII characters; make one with `openssl rand -hex 32`",
+        crate::printable::path(path)
     )]
     Content {
         /// As given.
@@ -77,6 +83,10 @@ pub enum TokenError {
 impl Token {
     /// Reads a token from a file of one line. The file must belong to root or to
     /// the user that this program runs as, and other users must not read it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the flag keeps the call from waiting, and the type is looked at next"
+    )]
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let read = |source| TokenError::Read {
             path: path.to_owned(),

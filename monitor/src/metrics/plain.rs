@@ -1,6 +1,6 @@
 //! Metric families → the text format 0.0.4 of Prometheus, for scrapers that do
-//! not read `OpenMetrics` (docs/instrumenting/exposition_formats.md of
-//! prometheus/docs).
+//! not read `OpenMetrics` (`docs/instrumenting/exposition_formats.md`
+//! of prometheus/docs).
 
 use std::fmt::{self, Write as _};
 

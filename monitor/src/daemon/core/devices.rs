@@ -16,7 +16,7 @@ use super::{Core, Current, lock};
 use crate::{
     control::Forgotten,
     datapath::{self, DeviceCounts, Filter, Known},
-    policy::{Device, MacAddress, MacPrefix, UnknownDevice},
+    policy::{Device, MacAddress, MacPrefix, Policy, UnknownDevice},
 };
 
 /// How often the daemon looks at neighbours and at the device tables, at most.
@@ -157,7 +157,7 @@ impl Current {
     fn named_macs(&self) -> BTreeSet<MacAddress> {
         let names = self.devices.names();
         let in_names = names.flat_map(|name| self.devices.devices(name).unwrap_or_default());
-        let scopes = self.policies.iter().map(|policy| policy.scope());
+        let scopes = self.policies.iter().map(Policy::scope);
         let in_policies =
             scopes.flat_map(|scope| scope.devices.iter().chain(&scope.except_devices));
         let prefixes = in_names.chain(in_policies).filter_map(mac_prefix);
