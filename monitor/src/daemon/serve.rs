@@ -1,12 +1,13 @@
 //! The daemon's tasks: signals, changed files, clients.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     net::TcpListener,
     sync::{mpsc, watch},
     task::spawn_blocking,
+    time::timeout,
 };
 use tracing::{error, info, warn};
 
@@ -30,6 +31,10 @@ use crate::{
 
 /// How long after a failure it tries again.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Time that a load has to end after the daemon was asked to stop: it may wait
+/// for a file system that never answers.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Why the daemon cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -178,10 +183,17 @@ async fn files_changed(core: &Arc<Core>, signals: &mut Signals) -> bool {
 /// Reloads; returns whether the daemon is to stop. Ending in the middle is what
 /// a kill does: the old generation or the new one is in force, whole.
 async fn reload_or_stop(core: &Arc<Core>, trigger: Trigger, signals: &mut Signals) -> bool {
+    let mut work = pin!(reload(core, trigger));
     tokio::select! {
-        _ = reload(core, trigger) => false,
-        () = signals.stop_after_load() => true,
+        _ = &mut work => return false,
+        () = signals.stop() => {}
     }
+    info!(
+        "asked to stop; the load that has begun has {} s to end",
+        GRACE.as_secs()
+    );
+    let _ = timeout(GRACE, work).await;
+    true
 }
 
 /// Makes the generation that the time asks for.

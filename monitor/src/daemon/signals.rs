@@ -1,12 +1,9 @@
 //! Signals, from before the first change to the kernel until the end.
 
-use std::{io, pin::pin, time::Duration};
+use std::{io, pin::pin};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
-
-/// Time that a load has to end after the daemon was asked to stop.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// The signals could not be installed.
 #[derive(Debug, thiserror::Error)]
@@ -48,19 +45,8 @@ impl Signals {
         }
     }
 
-    /// Waits until the daemon is asked to end, and then for as long as a load
-    /// that has begun may take: it may wait for a file system that never answers.
-    pub(super) async fn stop_after_load(&mut self) {
-        self.stop().await;
-        info!(
-            "asked to stop; the load that has begun has {} s to end",
-            GRACE.as_secs()
-        );
-        tokio::time::sleep(GRACE).await;
-    }
-
     /// Waits until the daemon is asked to end.
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
