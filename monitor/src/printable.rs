@@ -31,7 +31,8 @@ pub const fn acts(c: char) -> bool {
 #[must_use]
 pub fn escape<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     let raw = |c: char| acts(c) && !kept.contains(&c);
-    if !text.contains(raw) {
+    let shown = |byte: &u8| matches!(byte, b' '..=b'~') || kept.contains(&char::from(*byte));
+    if text.as_bytes().iter().all(shown) || !text.contains(raw) {
         return Cow::Borrowed(text);
     }
     let mut escaped = String::with_capacity(text.len() + 16);

@@ -5,7 +5,7 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod command;
 
-use std::{path::Path, process::Command};
+use std::{fmt::Write as _, path::Path, process::Command};
 
 use command::{directory, text};
 
@@ -61,7 +61,7 @@ fn aliases_that_make_a_file_large_are_refused() {
     let mut deep = "version: 1\nx0: &x0 [lol, lol]\n".to_owned();
     for level in 1..60 {
         let below = level - 1;
-        deep += &format!("x{level}: &x{level} [*x{below}, *x{below}]\n");
+        writeln!(deep, "x{level}: &x{level} [*x{below}, *x{below}]").unwrap();
     }
     for text in [&wide, &deep] {
         let files = directory(&[("p.yaml", text)]);
