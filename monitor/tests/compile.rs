@@ -14,7 +14,7 @@ use std::{
 };
 
 use monitor::{
-    address::Derivation,
+    address::{Derivation, Embedding, Network},
     compile::{Ruleset, compile, shadowed_drops},
     explain::{Decision, explain},
     policy::{Action, Files, Loaded, Packet, load},
@@ -255,6 +255,54 @@ proptest! {
             let other = compile(&load_text(&other).policies, &Derivation::none()).unwrap();
             prop_assert_eq!(&other, &expected);
             prop_assert_eq!(other.content_hash(), expected.content_hash());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// In the same order: a derived prefix is longer by the same number of bits.
+    #[test]
+    fn every_carrier_has_the_answer_of_its_address(
+        cases in vec(case(), 1..7),
+        own in 0_usize..4,
+        tail: u64,
+    ) {
+        let loaded = load_text(&yaml(&cases, false));
+        let prefixes = ["2001:db8:64::/96", "2001:db8::/32", "2001:db8:4000::/40", "2001:db8:0:64::/64"];
+        let network = {
+            let (first, length) = prefixes[own].split_once('/').unwrap();
+            Network::new(first.parse::<Ipv6Addr>().unwrap(), length.parse().unwrap()).unwrap()
+        };
+        let derivation = Derivation::with([Embedding::nat64(network).unwrap()]);
+        let ruleset = compile(&loaded.policies, &derivation).unwrap();
+        let [.., suffix] = tail.to_be_bytes();
+        for address in (0..=u8::MAX).step_by(3) {
+            let carriers = [
+                Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0x0a00, u16::from_be_bytes([address, 9])),
+                Ipv6Addr::new(0x2002, 0x0a00, u16::from_be_bytes([address, 9]), 7, 0, 0, 0, suffix.into()),
+                Ipv4Addr::new(10, 0, address, 9).to_ipv6_mapped(),
+                match own {
+                    0 => Ipv6Addr::new(0x2001, 0xdb8, 0x64, 0, 0, 0, 0x0a00, u16::from_be_bytes([address, 9])),
+                    1 => Ipv6Addr::new(0x2001, 0xdb8, 0x0a00, u16::from_be_bytes([address, 9]), 0, suffix.into(), 0, 0),
+                    // Octet 8 may hold anything.
+                    2 => Ipv6Addr::new(0x2001, 0xdb8, 0x400a, u16::from_be_bytes([0, address]), u16::from_be_bytes([suffix, 9]), 1, 0, 0),
+                    _ => Ipv6Addr::new(0x2001, 0xdb8, 0, 0x64, u16::from_be_bytes([suffix, 10]), u16::from_be_bytes([0, address]), 0x0900, 0),
+                },
+            ];
+            let expected = brute_force(&cases, address);
+            for ip in carriers {
+                let found: Vec<String> = ruleset
+                    .lookup(ip.into())
+                    .iter()
+                    .map(|policy| ruleset.policies[usize::from(*policy)].name.to_string())
+                    .collect();
+                prop_assert_eq!(&found, &expected, "lookup of {}", ip);
+                let explained = explain(&loaded.policies, &derivation, ip.into(), &Packet::default()).matches;
+                let explained: Vec<String> = explained.iter().map(|found| found.policy.to_string()).collect();
+                prop_assert_eq!(&explained, &expected, "explain of {}", ip);
+            }
         }
     }
 }

@@ -31,16 +31,20 @@ fn check(folder: &Path, destination: &str) -> (Output, Value) {
     (output, report)
 }
 
-/// Checks (destination, format, IPv4 prefixes, IPv6 prefixes, lines left out).
+/// Checks (destination, format, IPv4 prefixes, written IPv6 prefixes, lines left out).
 fn holds(folder: &Path, cases: &[(&str, &str, usize, usize, usize)]) {
     for (destination, format, v4, v6, left_out) in cases {
         let (output, report) = check(folder, destination);
         assert_eq!(output.status.code(), Some(0), "{destination}: {report:#}");
+        let derived = report["derived"]["prefixes"].as_u64().unwrap();
         assert_eq!(
             report["prefixes"],
-            json!({"v4": v4, "v6": v6}),
+            json!({"v4": v4, "v6": u64::try_from(*v6).unwrap() + derived}),
             "{destination}"
         );
+        // Each IPv4 prefix gives three, or fewer where neighbours join.
+        let most = 3 * u64::try_from(*v4).unwrap();
+        assert!(derived <= most && (derived > 0) == (most > 0), "{report:#}");
         let list = &report["lists"][0];
         assert_eq!(list["format"], *format, "{destination}");
         assert_eq!(list["left_out"], *left_out, "{destination}");
@@ -178,7 +182,7 @@ fn skipped_lines_are_counted_and_shown() {
     fs::write(folder.path().join("l.txt"), text).unwrap();
     let (output, report) = check(folder.path(), "list: l.txt, on_bad_line: skip");
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(report["prefixes"], json!({"v4": 2, "v6": 0}));
+    assert_eq!(report["prefixes"], json!({"v4": 2, "v6": 6}));
     assert_eq!(report["lists"][0]["skipped"], 50);
     assert_eq!(report["lists"][0]["destinations"], 2);
     let warnings = report["warnings"].as_array().unwrap();

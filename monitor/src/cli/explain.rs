@@ -21,7 +21,8 @@ use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
 /// Explain what happens to packets for an address: all matching policies, and where each is written.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The destination address.
+    /// The destination address; of an IPv6 address that carries an IPv4 address
+    /// (NAT64, 6to4, IPv4-mapped), IPv4 destinations are shown too
     #[arg(value_parser = address)]
     address: IpAddr,
     /// The device that sends: its MAC, address or name, or one of each (repeatable)

@@ -381,31 +381,7 @@ impl Policy {
             .max_by_key(|found| (found.length, found.derived.is_none()))
     }
 
-    /// The longest match of the IPv4 address that `address` carries, for each
-    /// way in which it can carry one.
-    fn derived_of(
-        &self,
-        ipv4: &Destinations<Ipv4Addr>,
-        address: Ipv6Addr,
-        derivation: &Derivation,
-    ) -> impl Iterator<Item = LongestMatch> {
-        let embeddings = derivation.embeddings().iter().filter(|_| self.derives);
-        embeddings.filter_map(move |by| {
-            let entry = ipv4.longest_match(by.extract(address)?)?;
-            let network = by.network_like(entry.network, address);
-            Some(LongestMatch {
-                length: network.length(),
-                prefix: network.to_string(),
-                derived: Some(DerivedFrom {
-                    from: entry.network,
-                    by: *by,
-                }),
-                ..self.show(entry)
-            })
-        })
-    }
-
-    fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
+    pub(super) fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
         let file = crate::printable::path(self.file_of(entry));
         LongestMatch {
             length: entry.network.length(),
