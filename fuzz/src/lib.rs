@@ -6,6 +6,7 @@
 
 pub mod mutate;
 pub mod seeds;
+pub mod server;
 pub mod targets;
 
 /// A function to try, by name.
@@ -69,6 +70,11 @@ pub const TARGETS: &[Target] = &[
         name: "policy",
         run: targets::policy,
         seeds: &["monitor/tests/policies/bad", "policies"],
+    },
+    Target {
+        name: "server",
+        run: server::server,
+        seeds: &[],
     },
     Target {
         name: "state",

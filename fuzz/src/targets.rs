@@ -30,7 +30,9 @@ use monitor::{
         FeedReading, FeedUrl, Format, Key, List, OwnNetwork, Reserved, Selection, is_database,
         list_text, read, read_database, recognise, unpack,
     },
-    policy::{Feed, Files, Moment, Packet, Policy, ReservedRule, RuntimeOverlay, Share},
+    policy::{
+        Diagnostics, Feed, Files, Moment, Packet, Policy, ReservedRule, RuntimeOverlay, Share,
+    },
     printable::acts,
     regular_file::Purpose,
     state_dir::{Edges, LastGood, parse_runtime, runtime_text},
@@ -95,7 +97,7 @@ fn addresses<A: Address>(prefixes: &[Prefix<A>]) -> impl Iterator<Item = A> {
     prefixes.iter().take(PREFIXES).map(|prefix| prefix.address)
 }
 
-static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
+pub(crate) static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
     let address = IpAddr::from([192, 168, 50, 1]);
     Gateway {
         interfaces: vec![LanInterface {
@@ -120,6 +122,19 @@ fn own_nat64() -> impl Iterator<Item = Embedding> {
             let prefix = Network::new(text.parse().ok()?, length)?;
             Embedding::nat64(prefix).ok()
         })
+}
+
+/// What is told of a policy whose feed holds `list`.
+pub(crate) fn diagnostics_with(list: &[u8]) -> Diagnostics {
+    const POLICY: &[u8] = b"version: 1\npolicies:\n  - name: p\n    action: drop\n    destinations:\n      - {list: \"https://lists.example.net/a\"}\n      - {list: \"https://lists.example.net/b\", on_bad_line: skip}\n";
+    let texts = Texts {
+        policies: POLICY,
+        overlay: None,
+        list,
+    };
+    let runtime = RuntimeOverlay::default();
+    let moment = Moment::given(NOW);
+    compile_files(&texts.paths(), &texts, &runtime, &moment, &GATEWAY).diagnostics
 }
 
 /// Files in memory.
@@ -258,7 +273,7 @@ pub fn feed(bytes: &[u8]) {
     judge(update, Some(update), &feed, &own).expect("what is in force is taken");
 }
 
-fn asked_for(reserved: ReservedRule, format: Option<Format>) -> Feed {
+pub(crate) fn asked_for(reserved: ReservedRule, format: Option<Format>) -> Feed {
     let reading = FeedReading {
         format,
         skip_bad_lines: true,

@@ -67,5 +67,6 @@ tests! {
     kernel: 500_000;
     list: 10_000;
     policy: 60_000;
+    server: 5_000;
     state: 1_000_000;
 }

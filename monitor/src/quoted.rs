@@ -40,6 +40,18 @@ pub fn message(text: String) -> String {
     cut(&parts.join("`"), MAX_MESSAGE).into_owned()
 }
 
+/// `text` cut to [`MAX_MESSAGE`] characters.
+///
+/// For a suggestion: what it says between two backquotes is to be typed, so
+/// only the whole has a limit.
+#[must_use]
+pub fn help(text: String) -> String {
+    match cut(&text, MAX_MESSAGE) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(cut) => cut,
+    }
+}
+
 /// The first `limit` characters of `text`; `…` stands for the rest.
 fn cut(text: &str, limit: usize) -> Cow<'_, str> {
     match text.char_indices().nth(limit) {

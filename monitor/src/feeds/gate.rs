@@ -14,6 +14,11 @@ use crate::{
 /// More of a list than this is not cut out unseen.
 const MAX_CUT: Share = Share::DEFAULT_CHANGE;
 
+/// More addresses than this are half of a family, or half of the part of it
+/// that is in use (`2000::/3`).
+const HALF_IPV4: u128 = 1 << 31;
+const HALF_IPV6: u128 = 1 << 124;
+
 /// Prefixes shown of a difference.
 const SHOWN: usize = 20;
 
@@ -59,6 +64,15 @@ pub enum Refusal {
         /// Which networks.
         networks: String,
     },
+    /// Such as `0.0.0.0/0`: an `allow` of it opens the filter, a `count` of it
+    /// says nothing.
+    #[error("it holds more than half of all {what}, so it names no suspects: {after}")]
+    Vast {
+        /// What is counted.
+        what: &'static str,
+        /// In the update.
+        after: u128,
+    },
     /// Smaller than what is in force.
     #[error("it shrinks from {before} to {after} {what}, by more than {limit}")]
     Shrinks {
@@ -90,7 +104,10 @@ impl Refusal {
     #[must_use]
     pub fn is_acceptable(&self) -> bool {
         match self {
-            Self::MuchReserved { .. } | Self::Shrinks { .. } | Self::Grows { .. } => true,
+            Self::MuchReserved { .. }
+            | Self::Vast { .. }
+            | Self::Shrinks { .. }
+            | Self::Grows { .. } => true,
             Self::Problem(_)
             | Self::Sha256 { .. }
             | Self::NothingLeft { .. }
@@ -111,7 +128,10 @@ impl Refusal {
                 "look at what the URL gives; where it stays so, name another one".to_owned()
             }
             Self::Reserved { .. } => "write `reserved: strip` to have them cut out".to_owned(),
-            Self::MuchReserved { .. } | Self::Shrinks { .. } | Self::Grows { .. } => {
+            Self::MuchReserved { .. }
+            | Self::Vast { .. }
+            | Self::Shrinks { .. }
+            | Self::Grows { .. } => {
                 "look at it with `monitor feed diff`, take it with `monitor feed accept`".to_owned()
             }
         }
@@ -155,9 +175,11 @@ pub fn judge(
         let before = before
             .as_ref()
             .and_then(|text| read_feed(text, reading).ok());
+        let before = before.map(|before| sizes(&reserved.cut(before).0));
+        let after = sizes(&list);
+        refuse_vast(before.as_ref(), &after)?;
         if let Some(before) = before {
-            let (before, _) = reserved.cut(before);
-            refuse_changes(&sizes(&before), &sizes(&list), feed.max_change)?;
+            refuse_changes(&before, &after, feed.max_change)?;
         }
     }
     Ok(())
@@ -191,6 +213,20 @@ fn refuse_much_reserved(cut: &Cut) -> Result<(), Refusal> {
             all: cut.of,
             networks: cut.networks(),
         });
+    }
+    Ok(())
+}
+
+/// Refuses what holds half of the internet, unless the list in force does so too.
+fn refuse_vast(before: Option<&Sizes>, after: &Sizes) -> Result<(), Refusal> {
+    let (ipv4, ipv6) = before.map_or((0, 0), |before| (before.ipv4, before.ipv6));
+    for (what, before, after, half) in [
+        ("IPv4 addresses", ipv4, after.ipv4, HALF_IPV4),
+        ("IPv6 addresses", ipv6, after.ipv6, HALF_IPV6),
+    ] {
+        if after > half && before <= half {
+            return Err(Refusal::Vast { what, after });
+        }
     }
     Ok(())
 }

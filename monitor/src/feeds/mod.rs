@@ -5,6 +5,7 @@
 //! policy (what is asked for) → fetch → gate → store → policy (what is in force)
 //! ```
 
+mod attempt;
 mod fetch;
 mod files;
 mod gate;
@@ -16,6 +17,7 @@ mod redirect;
 mod shown;
 mod store;
 
+pub use attempt::Attempted;
 pub use fetch::{Answer, FetchError, Fetched, Fetcher, Limits, TrustError};
 pub use files::{DiskAndFeeds, WithUpdate};
 pub use gate::{Difference, Refusal, Sizes, SizesText, difference, judge};
@@ -23,6 +25,5 @@ pub use inside::{LeadsInside, Own};
 pub use labels::labels;
 pub use names::{UnknownFeed, find};
 pub use redirect::BadRedirect;
-pub(crate) use shown::shown;
-pub use shown::shown_feeds;
+pub use shown::{shown, shown_feeds};
 pub use store::{Attempt, Candidate, Entry, Good, Outcome, Store, StoreError};

@@ -29,7 +29,8 @@ pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot>
 }
 
 /// What is known of a feed, in the words of a snapshot; without label and next attempt.
-pub(crate) fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
+#[must_use]
+pub fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
     let last = entry.last.as_ref();
     let checked = entry.good.as_ref().filter(|_| feed.in_force.is_some());
     let in_force = feed.in_force.clone().unwrap_or_default();

@@ -37,7 +37,7 @@ impl Diagnostic {
             severity: Severity::Error,
             place,
             message: quoted::message(message.into()),
-            help: quoted::message(help.into()),
+            help: quoted::help(help.into()),
             related: None,
             count: 1,
         }

@@ -43,7 +43,9 @@ pub(crate) fn contents() -> Vec<Bad> {
     let binary = [b"\xff\xfe4\0".as_slice(), good.as_bytes()].concat();
     let reserved = networks("10.1", 101);
     let replaced = |by: &str| good.replacen("45.9.1.0/24", by, 1);
+    let padded = [&packed(b"# nothing today\n")[..], &[0; 512]].concat();
     vec![
+        refused("names no destination", padded),
         refused("it is empty", ""),
         refused("it is empty", "\n\n"),
         refused("names no destination", "# nothing today\n"),
@@ -74,6 +76,18 @@ pub(crate) fn contents() -> Vec<Bad> {
         ),
         refused("10.0.0.0/8), more than 50%", format!("{good}{reserved}")),
         refused("all of its destinations are reserved", reserved),
+        refused(
+            "more than half of all IPv4 addresses",
+            format!("{good}0.0.0.0/0\n"),
+        ),
+        refused(
+            "more than half of all IPv4 addresses",
+            format!("{good}0.0.0.0/1\n128.0.0.0-255.255.255.255\n"),
+        ),
+        refused(
+            "more than half of all IPv6 addresses",
+            format!("{good}::/0\n"),
+        ),
     ]
 }
 

@@ -16,11 +16,11 @@ use crate::{
     datapath,
     error_text::error_text,
     feeds::{
-        self, Answer, Attempt, Candidate, DiskAndFeeds, Entry, Fetched, Fetcher, Good, Limits,
-        Outcome, Own, Store, WithUpdate, judge, labels, shown,
+        self, Attempt, Attempted, DiskAndFeeds, Entry, Fetcher, Limits, Outcome, Own, Store,
+        WithUpdate, judge, labels, shown,
     },
     guard::Gateway,
-    lists::{FeedUrl, Reserved, Sha256},
+    lists::{FeedUrl, Reserved},
     policy::{Feed, Files},
     snapshot::FeedSnapshot,
 };
@@ -183,7 +183,7 @@ impl Core {
         if let Err(error) = &saved {
             let before = self.store().entry(url).unwrap_or_else(|_| Entry::new(url));
             let reason = error_text(error);
-            entry = ended(before, Outcome::Failed, Some(reason));
+            entry = before.after(Outcome::Failed, Some(reason), now());
         }
         tell(&feed.url, &entry);
         let at = now();
@@ -224,14 +224,15 @@ impl Core {
             let answer = fetcher.fetch(&feed.url, known);
             answer.map_err(|error| error_text(&error))
         });
-        match answer {
-            Err(reason) => (ended(entry, Outcome::Failed, Some(reason)), None),
-            Ok(Answer::NotModified) => (found_current(entry), None),
-            Ok(Answer::Content(fetched)) => {
-                let before = usable.map(|(_, content)| content.as_slice());
-                self.judged(feed, entry, before, fetched)
-            }
-        }
+        let reserved = self.reserved();
+        let attempted = Attempted {
+            feed,
+            entry,
+            before: usable.map(|(_, content)| content.as_slice()),
+            reserved: &reserved,
+            now: now(),
+        };
+        attempted.settle(answer, |update| self.refused_by_policies(feed, update))
     }
 
     /// A fetcher that knows what belongs to the gateway now.
@@ -248,43 +249,6 @@ impl Core {
             addresses,
             networks: gateway.networks,
         }))
-    }
-
-    fn judged(
-        &self,
-        feed: &Feed,
-        mut entry: Entry,
-        before: Option<&[u8]>,
-        fetched: Fetched,
-    ) -> (Entry, Option<Vec<u8>>) {
-        let new = good(&fetched);
-        if before == Some(fetched.content.as_slice()) {
-            let fetched_at = entry
-                .good
-                .as_ref()
-                .map_or(new.fetched_at, |good| good.fetched_at);
-            entry.good = Some(Good { fetched_at, ..new });
-            return (found_current(entry), None);
-        }
-        let Err(refusal) = judge(&fetched.content, before, feed, &self.reserved()) else {
-            if let Some(reason) = self.refused_by_policies(feed, &fetched.content) {
-                return (ended(entry, Outcome::Refused, Some(reason)), None);
-            }
-            entry.good = Some(new);
-            return (found_current(entry), Some(fetched.content));
-        };
-        let reason = format!("{refusal}; {}", refusal.help());
-        if !refusal.is_acceptable() {
-            return (ended(entry, Outcome::Refused, Some(reason)), None);
-        }
-        entry.candidate = Some(Candidate {
-            content: new,
-            reason: refusal.to_string(),
-        });
-        let mut entry = ended(entry, Outcome::Refused, Some(reason));
-        // It waits for somebody to look at it, not for the server.
-        entry.failures = 0;
-        (entry, Some(fetched.content))
     }
 
     fn reserved(&self) -> Reserved {
@@ -382,37 +346,6 @@ impl Core {
         });
         each.collect()
     }
-}
-
-fn good(fetched: &Fetched) -> Good {
-    Good {
-        sha256: Sha256::of(&fetched.content).to_string(),
-        size: fetched.content.len() as u64,
-        fetched_at: now(),
-        checked_at: now(),
-        etag: fetched.etag.clone(),
-        last_modified: fetched.last_modified.clone(),
-    }
-}
-
-fn found_current(mut entry: Entry) -> Entry {
-    if let Some(good) = &mut entry.good {
-        good.checked_at = now();
-    }
-    entry.candidate = None;
-    entry = ended(entry, Outcome::Current, None);
-    entry.failures = 0;
-    entry
-}
-
-fn ended(mut entry: Entry, outcome: Outcome, reason: Option<String>) -> Entry {
-    entry.failures = entry.failures.saturating_add(1);
-    entry.last = Some(Attempt {
-        at: now(),
-        outcome,
-        reason,
-    });
-    entry
 }
 
 fn tell(url: &FeedUrl, entry: &Entry) {

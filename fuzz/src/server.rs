@@ -1,0 +1,119 @@
+//! Bytes that a feed server sends, through the real client, and what the verbs
+//! then answer.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a broken promise is what they look for"
+)]
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{Mutex, OnceLock, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use monitor::{
+    control::Answer,
+    error_text::error_text,
+    feeds::{self, Attempted, Entry, Fetcher, Limits, shown},
+    lists::{FeedUrl, Reserved},
+    policy::{Feed, ReservedRule},
+};
+
+use crate::targets::{GATEWAY, asked_for, diagnostics_with};
+
+/// The most bytes of an answer about one feed, and of its state.
+const SMALL: usize = 16 * 1024;
+
+/// When every attempt ends, in seconds since 1970-01-01T00:00:00Z.
+const NOW: u64 = 1_782_907_200;
+
+/// An answer of a server as it stands on the wire; the same again for each
+/// redirect.
+pub fn server(bytes: &[u8]) {
+    let fetched = fetch(bytes);
+    let content = match &fetched {
+        Ok(feeds::Answer::Content(fetched)) => Some(fetched.content.clone()),
+        Ok(feeds::Answer::NotModified) | Err(_) => None,
+    };
+    let feed = Feed {
+        url: url(),
+        ..asked_for(ReservedRule::Strip, None)
+    };
+    let attempted = Attempted {
+        feed: &feed,
+        entry: Entry::new(&feed.url),
+        before: None,
+        reserved: &Reserved::new(&GATEWAY.networks),
+        now: NOW,
+    };
+    let (entry, _) = attempted.settle(fetched, |update| {
+        let diagnostics = diagnostics_with(update);
+        let first = diagnostics.errors().next()?;
+        Some(format!("{}; {}", first.message(), first.help()))
+    });
+    let state = serde_json::to_vec(&entry).expect("an entry can be written");
+    assert!(state.len() < SMALL, "a state of {} bytes", state.len());
+    let answer = Answer::Feeds(vec![shown(&feed, &entry, NOW)]);
+    let answer = serde_json::to_vec(&answer).expect("an answer can be written");
+    assert!(answer.len() < SMALL, "an answer of {} bytes", answer.len());
+    if let Some(content) = content {
+        let told = diagnostics_with(&content).render_some();
+        assert!(told.len() < SMALL, "warnings of {} bytes", told.len());
+    }
+}
+
+fn fetch(bytes: &[u8]) -> Result<feeds::Answer, String> {
+    bytes.clone_into(&mut SENT.lock().unwrap_or_else(PoisonError::into_inner));
+    let limits = Limits {
+        time: Duration::from_secs(10),
+        redirects: 2,
+        ..Limits::default()
+    };
+    // To read the certificates of the system takes longer than a fetch.
+    static FETCHER: OnceLock<Fetcher> = OnceLock::new();
+    let fetcher =
+        FETCHER.get_or_init(|| Fetcher::new(None, limits).expect("the certificates of the system"));
+    let known = (Some("\"known\""), None);
+    let answer = fetcher.fetch(&url(), known);
+    answer.map_err(|error| error_text(&error))
+}
+
+/// What the server sends to each client.
+static SENT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+/// The URL of a server that runs as long as this process. No other server is
+/// likely to listen on that loopback address.
+fn url() -> FeedUrl {
+    static PORT: OnceLock<u16> = OnceLock::new();
+    let port = PORT.get_or_init(|| {
+        let listener = TcpListener::bind("127.83.10.1:0").expect("listen on loopback");
+        let port = listener.local_addr().expect("a bound address").port();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // A client may hang up at any time.
+                let _ = serve(client);
+            }
+        });
+        port
+    });
+    format!("http://127.83.10.1:{port}/lists/drop?key=1")
+        .parse()
+        .expect("a URL")
+}
+
+fn serve(mut client: TcpStream) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut part = [0; 4096];
+    while !head.ends_with(b"\r\n\r\n") {
+        match client.read(&mut part)? {
+            0 => return Ok(()),
+            length => head.extend_from_slice(&part[..length]),
+        }
+    }
+    let sent = SENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    client.write_all(&sent)?;
+    client.shutdown(Shutdown::Write)
+}

@@ -1,0 +1,148 @@
+//! A client of the control socket.
+
+use std::{
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Answer, Request};
+
+/// The longest answer to [`Request::Status`] that a client reads, in bytes; a
+/// full device table fits.
+const MAX_STATUS: u64 = 64 << 20;
+
+/// The longest other answer that a client reads, in bytes. None of them grows
+/// with what the filter has seen.
+const MAX_ANSWER: u64 = 1 << 20;
+
+/// How long a client waits; a reload of a whole routing table fits.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Why a daemon gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// Nobody listens there.
+    #[error("no daemon answers on {}", crate::printable::path(path))]
+    NoDaemon {
+        /// Socket.
+        path: PathBuf,
+    },
+    /// The socket cannot be used.
+    #[error("ask the daemon on {}: {source}", crate::printable::path(path))]
+    Io {
+        /// Socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The socket's mode does not let this user in.
+    #[error(
+        "ask the daemon on {}: {source}; run as root, or as a member of the socket's group",
+        crate::printable::path(path)
+    )]
+    Denied {
+        /// Socket.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It took the question, and says nothing.
+    #[error(
+        "what listens on {} gave no answer within {} s; it may be stopped or overloaded", crate::printable::path(path), timeout.as_secs()
+    )]
+    Silent {
+        /// Socket.
+        path: PathBuf,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The daemon does not carry the request out.
+    #[error("the daemon refused: {why}")]
+    Refused {
+        /// The daemon's reason.
+        why: String,
+    },
+    /// The answer belongs to another question.
+    #[error(
+        "the daemon on {} gave an unexpected answer",
+        crate::printable::path(path)
+    )]
+    Unexpected {
+        /// Socket.
+        path: PathBuf,
+    },
+    /// Something else listens there.
+    #[error(
+        "what answers on {} is no monitor of this version: {source}",
+        crate::printable::path(path)
+    )]
+    Foreign {
+        /// Socket.
+        path: PathBuf,
+        /// The parser's answer.
+        source: serde_json::Error,
+    },
+}
+
+/// Asks the daemon on `socket`, and waits for its answer.
+pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
+    ask_within(socket, request, TIMEOUT)
+}
+
+/// The same, for at most `timeout`.
+pub fn ask_within(
+    socket: &Path,
+    request: &Request,
+    timeout: Duration,
+) -> Result<Answer, ControlError> {
+    let longest = match request {
+        Request::Status {} => MAX_STATUS,
+        _ => MAX_ANSWER,
+    };
+    let line = exchange(socket, request, timeout, longest);
+    let line = line.map_err(|source| failure(socket, timeout, source))?;
+    serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
+        path: socket.to_owned(),
+        source,
+    })
+}
+
+fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError {
+    let path = socket.to_owned();
+    match source.kind() {
+        // The last four: it ended before it answered.
+        io::ErrorKind::NotFound
+        | io::ErrorKind::ConnectionRefused
+        | io::ErrorKind::ConnectionReset
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::NotConnected
+        | io::ErrorKind::UnexpectedEof => ControlError::NoDaemon { path },
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            ControlError::Silent { path, timeout }
+        }
+        io::ErrorKind::PermissionDenied => ControlError::Denied { path, source },
+        _ => ControlError::Io { path, source },
+    }
+}
+
+fn exchange(
+    socket: &Path,
+    request: &Request,
+    timeout: Duration,
+    longest: u64,
+) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(timeout))?;
+    stream.set_write_timeout(Some(timeout))?;
+    let mut line = serde_json::to_string(request)?;
+    line.push('\n');
+    stream.write_all(line.as_bytes())?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(longest)).read_line(&mut answer)?;
+    if answer.is_empty() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(answer)
+}
