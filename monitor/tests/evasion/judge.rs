@@ -21,9 +21,9 @@ pub(crate) const BATCH: usize = 100;
 
 /// VLAN tags that a frame may have and still be read by the filter, whatever
 /// the filter does with more of them.
-const READ_TAGS: usize = 4;
+const READ_TAGS: usize = 28;
 /// The same of IPv6 extension headers in front of a port.
-const READ_EXTENSIONS: usize = 8;
+const READ_EXTENSIONS: usize = 16;
 
 /// A case on which filter and rules disagree.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -170,20 +170,29 @@ fn promised(case: &Case) -> Vec<Observer> {
         && case.cut.is_none()
         && case.ip == Ip::default()
         && case.chain.iter().all(|header| header.claimed.is_none());
-    match (case.target, case.upper) {
+    match case.target {
         // A frame with more tags may hide its destination.
         _ if case.tags.len() > READ_TAGS => Vec::new(),
         _ if matches!(case.envelope, Envelope::Control(_)) => vec![Observer::Behind],
-        (Target::Innocent, _) => match case.envelope {
+        Target::Innocent => match case.envelope {
             Envelope::Session(session) if plain_protocol(session.protocol) => {
                 vec![Observer::Behind]
             }
             _ => [ways, SOCKETS.to_vec()].concat(),
         },
-        (Target::Service, Upper::Udp(port)) if port != BLOCKED_PORT && readable => ways,
-        (Target::Service, Upper::Tcp(_) | Upper::Echo) if readable => ways,
-        (Target::AllowedService, Upper::Udp(ALLOWED_PORT)) if readable => ways,
+        _ if readable && !drop_matches(case) => ways,
         _ => Vec::new(),
+    }
+}
+
+/// What the policies say of the packet, whatever stands before its port.
+fn drop_matches(case: &Case) -> bool {
+    match case.target {
+        Target::Innocent => false,
+        Target::Dropped => true,
+        // Some other numbers are those of headers that hide the port, or of a tunnel.
+        Target::Service => matches!(case.upper, Upper::Udp(BLOCKED_PORT) | Upper::Other(_)),
+        Target::AllowedService => case.upper != Upper::Udp(ALLOWED_PORT),
     }
 }
 
@@ -206,9 +215,8 @@ fn session_delivers(case: &Case) -> bool {
     };
     let number = match session.protocol {
         PppProtocol::Full | PppProtocol::Short => true,
-        // VJ, multilink, compressed: forms in which an IP packet may hide.
-        PppProtocol::Number(number) => matches!(number, 0x2d | 0x2f | 0x3d | 0xfb | 0xfd),
-        PppProtocol::ShortNumber(number) => matches!(number, 0x2d | 0x2f | 0x3d | 0xfb | 0xfd),
+        PppProtocol::Number(number) => hides_a_packet(number),
+        PppProtocol::ShortNumber(number) => hides_a_packet(number.into()),
         PppProtocol::Framed => false,
     };
     let accepted = |ip: &Ip| {
@@ -219,4 +227,9 @@ fn session_delivers(case: &Case) -> bool {
         && accepted(&case.ip)
         && case.cut.is_none()
         && case.tags.iter().all(|tag| STRIPPED.contains(&tag.protocol))
+}
+
+/// VJ, multilink, and compressed frames: forms in which an IP packet may hide.
+fn hides_a_packet(protocol: u16) -> bool {
+    matches!(protocol, 0x2d | 0x2f | 0x3d | 0xfb | 0xfd)
 }

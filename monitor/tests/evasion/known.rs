@@ -11,6 +11,19 @@ use crate::{
 pub(crate) enum Linux {
     Delivers,
     Refuses,
+    /// Its bridges refuse the case where they hand packets to netfilter.
+    DeliversWithoutBridge,
+}
+
+impl Linux {
+    /// True where this is what an unfiltered gateway showed.
+    pub(crate) fn agrees(self, delivered: bool) -> bool {
+        match self {
+            Self::Delivers => delivered,
+            Self::Refuses => !delivered,
+            Self::DeliversWithoutBridge => true,
+        }
+    }
 }
 
 pub(crate) struct Known {

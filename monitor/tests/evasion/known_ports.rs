@@ -39,10 +39,6 @@ fn extensions(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
     }
 }
 
-fn piece(from: u16, to: u16, more: bool) -> Piece {
-    Piece { from, to, more }
-}
-
 /// From this unit of eight bytes to that one, exclusive; more follow.
 fn first(to: u16) -> Piece {
     Piece {
@@ -168,7 +164,7 @@ fn lengths(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
         case.ip.length = Length::Zero;
         add(
             format!("{target:?} with a payload length of zero"),
-            Linux::Delivers,
+            Linux::DeliversWithoutBridge,
             case.clone(),
         );
         case.chain = vec![Extension::padding(60)];

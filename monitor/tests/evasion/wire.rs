@@ -23,7 +23,7 @@ const SOURCE_PORT: u16 = 40_000;
 
 /// 10.128.0.0/9 holds the IPv4 source addresses.
 const FIRST_IPV4: u32 = 0x0a80_0000;
-/// fd77:0:0:1::/64 holds the IPv6 source addresses.
+/// `fd77:0:0:1::/64` holds the IPv6 source addresses.
 const FIRST_IPV6: u128 = 0xfd77_0000_0000_0001 << 64;
 /// Markers are less than this.
 pub(crate) const MARKERS: u32 = 1 << 23;
