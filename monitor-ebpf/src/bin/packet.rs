@@ -146,9 +146,9 @@ fn stages(frame: &Frame) -> u32 {
             account::undecided(frame);
             0
         }
-        Outcome::Unparsed(reason) => {
+        Outcome::Unparsed(reason, verdict) => {
             if stage > DECIDE {
-                account::unparsed(frame, reason);
+                account::unparsed(frame, reason, verdict);
             }
             0
         }

@@ -398,7 +398,7 @@ fn derived_prefixes_are_judged_where_devices_need_the_address() {
     ] {
         let compiled = compiled(&[("p.yaml", &file(&policies))], &gateway_behind_nat64());
         let errors = compiled.diagnostics.errors();
-        let found: Vec<&str> = errors.map(|error| error.message()).collect();
+        let found: Vec<&str> = errors.map(monitor::policy::Diagnostic::message).collect();
         assert_eq!(found.len(), expected.len(), "{policies} {found:?}");
         for (found, expected) in found.iter().zip(expected) {
             assert!(found.contains(expected), "{found}");

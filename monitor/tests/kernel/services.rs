@@ -6,7 +6,7 @@ use crate::{
     parsed,
     support::{
         kernel::compiled,
-        packets::{Fragment, Transport, to},
+        packets::{Builder, Fragment, Transport, to},
     },
 };
 
@@ -37,123 +37,158 @@ const BEHIND_IPV6: usize = 14 + 40;
 /// A destination extension header of 8 bytes (RFC 8200, section 4.6).
 const OPTIONS: u8 = 60;
 
-#[test]
-fn a_drop_by_service_stops_what_hides_its_port_and_an_allow_does_not_save_it() {
-    let udp = |destination| to(destination).transport(Transport::Udp(443));
-    let other = |destination, protocol| to(destination).transport(Transport::Other(protocol));
-    let with_options = |destination, headers| udp(destination).extensions(&vec![OPTIONS; headers]);
-    let seen: &[u16] = &[COUNT, DROP];
-    let hidden: &[u16] = &[DROP];
-    // In the addresses of `allow` as well, beginning with 10.1 and 2001:db8:1.
-    let cases = [
-        ("udp/443", udp("10.2.0.1").build(), (seen, true)),
-        (
-            "udp/443, allowed",
-            udp("10.1.0.1").build(),
-            (&[ALLOW, COUNT, DROP], false),
-        ),
+/// A description, a frame, the policies that match, and whether it is dropped.
+type Case = (&'static str, Vec<u8>, &'static [u16], bool);
+
+const SEEN: &[u16] = &[COUNT, DROP];
+const SAVED: &[u16] = &[ALLOW, COUNT, DROP];
+const HIDDEN: &[u16] = &[DROP];
+
+fn udp(destination: &str) -> Builder {
+    to(destination).transport(Transport::Udp(443))
+}
+
+fn with_options(destination: &str, headers: usize) -> Builder {
+    udp(destination).extensions(&vec![OPTIONS; headers])
+}
+
+/// Whole packets, and those behind extension headers; the addresses of `allow`
+/// begin with 10.1 and 2001:db8:1.
+fn readable_and_behind_headers() -> Vec<Case> {
+    vec![
+        ("udp/443", udp("10.2.0.1").build(), SEEN, true),
+        ("udp/443, allowed", udp("10.1.0.1").build(), SAVED, false),
         (
             "udp/443 behind 16 headers",
             with_options("2001:db8:2::1", 16).build(),
-            (seen, true),
+            SEEN,
+            true,
         ),
         (
             "udp/443 behind 16 headers, allowed",
             with_options("2001:db8:1::1", 16).build(),
-            (&[ALLOW, COUNT, DROP], false),
+            SAVED,
+            false,
         ),
         (
             "behind 17 headers",
             with_options("2001:db8:2::1", 17).build(),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "behind 17 headers, and an allow",
             with_options("2001:db8:1::1", 17).build(),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "behind 150 headers",
             with_options("2001:db8:2::1", 150).build(),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
+    ]
+}
+
+/// Packets cut short, fragments, and other protocols.
+fn cut_short_and_other_protocols() -> Vec<Case> {
+    let other = |destination, protocol| to(destination).transport(Transport::Other(protocol));
+    vec![
         (
             "no port, IPv4",
             udp("10.2.0.1").truncated(BEHIND_IPV4 + 3),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "no port, IPv4, and an allow",
             udp("10.1.0.1").truncated(BEHIND_IPV4 + 3),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "no port, IPv6",
             udp("2001:db8:2::1").truncated(BEHIND_IPV6),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "an extension header cut short",
             with_options("2001:db8:2::1", 2).truncated(BEHIND_IPV6 + 8 + 3),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "a first fragment that ends before the port",
             with_options("2001:db8:2::1", 1)
                 .fragment(Fragment::First)
                 .truncated(BEHIND_IPV6 + 8 + 8),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
         (
             "first fragment",
             udp("10.2.0.1").fragment(Fragment::First).build(),
-            (seen, true),
+            SEEN,
+            true,
         ),
         (
             "later fragment, IPv4",
             udp("10.2.0.1").fragment(Fragment::Later(9)).build(),
-            (&[], false),
+            &[],
+            false,
         ),
         (
             "later fragment, IPv6",
             udp("2001:db8:2::1").fragment(Fragment::Later(9)).build(),
-            (&[], false),
+            &[],
+            false,
         ),
-        ("ESP, IPv4", other("10.2.0.1", 50).build(), (hidden, true)),
+        ("ESP, IPv4", other("10.2.0.1", 50).build(), HIDDEN, true),
         (
             "ESP, IPv6",
             other("2001:db8:2::1", 50).build(),
-            (hidden, true),
+            HIDDEN,
+            true,
         ),
-        ("AH, IPv4", other("10.2.0.1", 51).build(), (hidden, true)),
-        (
-            "GRE has no port",
-            other("10.2.0.1", 47).build(),
-            (&[], false),
-        ),
+        ("AH, IPv4", other("10.2.0.1", 51).build(), HIDDEN, true),
+        ("GRE has no port", other("10.2.0.1", 47).build(), &[], false),
         (
             "SCTP is another service",
             other("2001:db8:2::1", 132).build(),
-            (&[], false),
+            &[],
+            false,
         ),
         (
             "another port",
             to("10.2.0.1").transport(Transport::Udp(80)).build(),
-            (&[], false),
+            &[],
+            false,
         ),
         (
             "a ping",
             to("10.2.0.1").transport(Transport::EchoRequest).build(),
-            (&[], false),
+            &[],
+            false,
         ),
         (
             "elsewhere",
             with_options("2001:db9::1", 17).build(),
-            (&[], false),
+            &[],
+            false,
         ),
+    ]
+}
+
+#[test]
+fn a_drop_by_service_stops_what_hides_its_port_and_an_allow_does_not_save_it() {
+    let cases = [
+        readable_and_behind_headers(),
+        cut_short_and_other_protocols(),
     ];
     let mut sandbox = Sandbox::new(&compiled(RULESET), "wlan0").expect("load the program as root");
-    for (description, frame, (matched, dropped)) in cases {
+    for (description, frame, matched, dropped) in cases.into_iter().flatten() {
         let outcome = sandbox.run(&frame).expect("run the program");
         assert_eq!(outcome, parsed(matched, dropped), "{description}");
     }
