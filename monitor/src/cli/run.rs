@@ -160,8 +160,8 @@ async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
         read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error_text(&error))),
         interfaces: Arc::new(move || {
             let settings = named.settings();
-            let names = settings.real_interfaces();
-            names.unwrap_or_else(|_| settings.interfaces.clone())
+            let real = settings.real_interfaces();
+            real.unwrap_or_else(|_| settings.interfaces.clone())
         }),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
         limits: monitor::http::Limits::default(),
