@@ -14,6 +14,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 const ENCAPSULATED: u8 = 50;
+const COMPRESSED: u8 = 108;
 
 // IPv6 extension headers (IANA), and how their length is told.
 const HOP_BY_HOP: u8 = 0;
@@ -31,6 +32,8 @@ const MAX_EXTENSIONS: usize = 16;
 
 const IPV6_HEADER: usize = 40;
 const FRAGMENT_HEADER: usize = 8;
+/// Bytes that are read of an extension header, and the bytes of both ports.
+const FIELDS: usize = 4;
 
 /// What a packet says about its service.
 #[derive(Clone, Copy)]
@@ -52,28 +55,29 @@ pub(crate) fn service(frame: &Frame, packet: &Packet) -> Service {
         Destination::Ipv4(_) => ipv4(frame, network),
         Destination::Ipv6(_) => ipv6(frame, network),
     };
-    let (protocol, offset) = match upper {
-        Upper::At(protocol, offset) => (protocol, offset),
+    let (protocol, offset, end) = match upper {
+        Upper::At(protocol, offset, end) => (protocol, offset, end),
         Upper::LaterFragment => return Service::Without,
         Upper::Unreadable => return Service::Unreadable,
     };
     match protocol {
         // RFC 9293 and RFC 768: the destination port follows the source port.
+        TCP | UDP if offset + FIELDS > end => Service::Unreadable,
         TCP | UDP => match frame.bytes::<2>(offset + 2) {
             Some([high, low]) => Service::Known([0, protocol, high, low]),
             None => Service::Unreadable,
         },
         ICMP | ICMPV6 => Service::Known([0, protocol, 0, 0]),
-        // IPsec hides the port, or what follows its header (RFC 4303, RFC 4302).
-        ENCAPSULATED | AUTHENTICATION => Service::Unreadable,
+        // IPsec and IPComp hide the port (RFC 4303, RFC 4302, RFC 3173).
+        ENCAPSULATED | AUTHENTICATION | COMPRESSED => Service::Unreadable,
         _ => Service::Without,
     }
 }
 
 /// The header behind the IP header and its extension headers.
 enum Upper {
-    /// Its protocol, and its offset in the frame, bytes.
-    At(u8, usize),
+    /// Its protocol, its offset in the frame, and where the packet ends, in bytes.
+    At(u8, usize, usize),
     LaterFragment,
     Unreadable,
 }
@@ -90,7 +94,9 @@ fn ipv4(frame: &Frame, network: usize) -> Upper {
     if fragment & FRAGMENT_OFFSET != 0 {
         return Upper::LaterFragment;
     }
-    Upper::At(fixed[9], network + header)
+    // Linux refuses a first fragment that ends within the first eight bytes behind
+    // the header (`ip_frag_queue`), so the ports are always in front of the end.
+    Upper::At(fixed[9], network + header, usize::MAX)
 }
 
 /// RFC 8200, section 4.
@@ -101,9 +107,19 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
     };
     let mut next = fixed[6];
     let mut offset = network + IPV6_HEADER;
+    // Linux cuts the packet at its length (`ip6_rcv_core`): bytes behind may be a
+    // decoy, and the port of a first fragment may come in a later one.
+    let end = match u16::from_be_bytes([fixed[4], fixed[5]]) {
+        // A jumbogram (RFC 2675) reaches to the end of the frame.
+        0 => usize::MAX,
+        length => offset + usize::from(length),
+    };
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(next) {
-            return Upper::At(next, offset);
+            return Upper::At(next, offset, end);
+        }
+        if offset + FIELDS > end {
+            return Upper::Unreadable;
         }
         let Some([following, length, high, low]) = frame.bytes::<4>(offset) else {
             return Upper::Unreadable;
@@ -121,7 +137,7 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
     if is_extension(next) {
         return Upper::Unreadable;
     }
-    Upper::At(next, offset)
+    Upper::At(next, offset, end)
 }
 
 #[inline(always)]

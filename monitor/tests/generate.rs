@@ -129,8 +129,8 @@ fn generated_frames_reach_every_outcome() {
         assert!(packets >= least, "{verdict:?} {family:?}: {packets}");
     }
     for reason in Reason::ALL {
-        let [passed, dropped] = [Verdict::Passed, Verdict::Dropped]
+        let [gone_on, dropped] = [Verdict::Passed, Verdict::Dropped]
             .map(|verdict| packets(verdict, Family::Other(reason)));
-        assert!(passed + dropped >= 10, "{reason:?}: {passed} + {dropped}");
+        assert!(gone_on + dropped >= 10, "{reason:?}: {gone_on} + {dropped}");
     }
 }

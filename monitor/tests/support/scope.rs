@@ -118,7 +118,7 @@ pub(crate) fn service(packet: &[u8]) -> Option<(u8, u16)> {
 pub(crate) fn unreadable(packet: &[u8]) -> bool {
     match upper(packet) {
         Upper::Protocol(6 | 17, rest) => rest.len() < 4,
-        Upper::Protocol(protocol, _) => [50, 51].contains(&protocol),
+        Upper::Protocol(protocol, _) => [50, 51, 108].contains(&protocol),
         Upper::LaterFragment => false,
         Upper::OutOfReach => true,
     }
@@ -133,7 +133,13 @@ enum Upper<'a> {
 
 fn upper(packet: &[u8]) -> Upper<'_> {
     if packet[0] / 16 != 4 {
-        return ipv6(packet[6], &packet[40..], 16);
+        let length = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
+        let mut payload = &packet[40..];
+        // 0 stands for a jumbogram.
+        if length != 0 {
+            payload = payload.get(..length).unwrap_or(payload);
+        }
+        return ipv6(packet[6], payload, 16);
     }
     let later = packet[6] & 0x1f != 0 || packet[7] != 0;
     let header = usize::from(packet[0] % 16) * 4;
