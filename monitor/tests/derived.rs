@@ -347,9 +347,8 @@ fn more_derived_prefixes_than_the_most_are_refused() {
   - {name: large, action: drop, destinations: [{list: l.txt}]}\n",
         "lan: {nat64: ['3fff:64:64:64::/64']}\n",
     );
-    let list: String = (0..17_000_u32)
-        .map(|number| format!("8.{}.{}.1\n", number / 250, number % 250))
-        .collect();
+    let lines = (0..17_000_u32).map(|number| format!("8.{}.{}.1", number / 250, number % 250));
+    let list = lines.collect::<Vec<_>>().join("\n");
     fs::write(folder.path().join("l.txt"), list).unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_monitor"))
         .args(["check", "--config", "config.yaml"])
