@@ -37,8 +37,8 @@ fn near(bits: u64) -> Option<&'static mut NearDevice> {
         let index = (DeviceKey::near(bits) + probe) & (NEAR_CELLS - 1);
         let cell = NEAR_DEVICES.get_ptr_mut(cpu * NEAR_CELLS + index)?;
         // SAFETY: no other program run uses this CPU's cells, see
-        // `account::interface_counters`. User space changes only a cell with a
-        // key of another device.
+        // `account::interface_counters`. User space writes nothing but the key of
+        // a cell, until no program uses the cell.
         let cell = unsafe { &mut *cell };
         if cell.key == bits || cell.key == 0 {
             return Some(cell);

@@ -165,10 +165,7 @@ impl DeviceTables {
         self.write_past(EVEN, &past)?;
         for (table, name) in self.tables.iter_mut().zip(TABLES) {
             for key in leaving {
-                match table.remove(key) {
-                    Ok(()) | Err(MapError::KeyNotFound) => {}
-                    Err(error) => return Err(write(name)(error)),
-                }
+                removed(table.remove(key)).map_err(write(name))?;
             }
         }
         self.near.clear_marked()
@@ -180,10 +177,7 @@ impl DeviceTables {
         step(moves);
         self.near.free_marked()?;
         for key in leaving {
-            match self.leaving.remove(key) {
-                Ok(()) | Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(write(state::LEAVING)(error)),
-            }
+            removed(self.leaving.remove(key)).map_err(write(state::LEAVING))?;
         }
         moves.store(0, LEAVING, 0);
         Ok(())
@@ -192,6 +186,18 @@ impl DeviceTables {
     fn moves(&self) -> Result<WritableArray, Error> {
         let moves = self.moves.write();
         moves.map_err(|source| failed("write", state::MOVES, source))
+    }
+}
+
+/// An entry that is not there needs not be removed.
+fn removed(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+        {
+            Ok(())
+        }
+        other => other,
     }
 }
 

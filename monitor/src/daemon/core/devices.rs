@@ -22,6 +22,9 @@ use crate::{
 /// How often the daemon looks at neighbours and at the device tables, at most.
 const LOOK: Duration = Duration::from_secs(10);
 
+/// How often it reads the counts of all devices, at most.
+const COUNTS: Duration = Duration::from_mins(1);
+
 /// How long an unknown device keeps its places while the table is nearly full.
 const WHEN_FULL: Duration = Duration::from_mins(10);
 
@@ -33,6 +36,8 @@ const MOST_NAMED: usize = MAX_KNOWN as usize - MOST_NEIGHBOURS;
 pub(super) struct Devices {
     neighbours: Neighbours,
     activity: Activity,
+    /// When the counts were read last.
+    read: Option<Instant>,
     /// Names for which no places are kept; told of once.
     too_many: usize,
 }
@@ -70,30 +75,49 @@ impl Core {
     /// Tells the kernel which devices are known, and takes back the places of
     /// devices that were not seen for long. Returns what to tell, in words.
     pub(in crate::daemon) fn look_at_devices(&self) -> Result<Vec<String>, datapath::Error> {
-        let neighbours = datapath::neighbours(&self.settings.interfaces)?;
+        let neighbours = datapath::neighbours(&self.settings.interfaces);
         let now = Instant::now();
         let mut held = lock(&self.filter);
         let Some(filter) = held.as_mut() else {
             return Ok(Vec::new());
         };
         let mut devices = lock(&self.devices);
-        let keep = self.settings.forget_after;
-        devices.neighbours.look(&neighbours, now, keep);
-        let mut notes: Vec<String> = self.tell_known(filter, &mut devices)?.into_iter().collect();
-        let known = self.known(&devices);
-        let counts = filter.device_counts()?;
-        devices.activity.look(&counts, now);
-        let idle = devices.idle(&counts, &known, keep, now);
-        let given_back = filter.give_back(&idle)?;
-        if given_back.places > 0 {
-            notes.push(format!(
-                "places of devices that were not seen for long were given back: {}; their counts are in the past of their policies",
-                given_back.places
-            ));
+        if let Ok(neighbours) = &neighbours {
+            let keep = self.settings.forget_after;
+            devices.neighbours.look(neighbours, now, keep);
         }
-        Ok(notes)
+        let mut notes = Vec::new();
+        notes.extend(self.tell_known(filter, &mut devices)?);
+        notes.extend(self.take_back(filter, &mut devices, now)?);
+        neighbours.map(|_| notes)
     }
 
+    /// Takes back the places of devices that were not seen for long, where it is
+    /// time to look for them.
+    fn take_back(
+        &self,
+        filter: &mut Filter,
+        devices: &mut Devices,
+        now: Instant,
+    ) -> Result<Option<String>, datapath::Error> {
+        let keep = self.settings.forget_after;
+        let wait = COUNTS.min(keep / 4);
+        if devices.read.is_some_and(|read| now.duration_since(read) < wait) {
+            return Ok(None);
+        }
+        devices.read = Some(now);
+        let counts = filter.device_counts()?;
+        devices.activity.look(&counts, now);
+        let idle = devices.idle(&counts, &self.known(devices), keep, now);
+        let given_back = filter.give_back(&idle)?.places;
+        Ok((given_back > 0).then(|| {
+            format!(
+                "places of devices that were not seen for long were given back: {given_back}; their counts are in the past of their policies"
+            )
+        }))
+    }
+
+    /// Tells the kernel which devices are known; returns what to tell the operator.
     fn tell_known(
         &self,
         filter: &mut Filter,
