@@ -216,6 +216,9 @@ async fn listen_on(path: &Path) -> Result<UnixSocket, BindError> {
         option: "--listen",
     };
     place.check()?;
+    if !place.has_socket()? {
+        return place.bind();
+    }
     match timeout(RETRY, UnixStream::connect(path)).await {
         Ok(Err(error)) if is_free(&error) => place.bind(),
         // Also where its queue is full, or it takes too long.
@@ -223,11 +226,11 @@ async fn listen_on(path: &Path) -> Result<UnixSocket, BindError> {
     }
 }
 
-/// No process listens, whatever lies there.
+/// No process listens on the socket any more.
 fn is_free(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidInput
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
     )
 }
 

@@ -123,18 +123,23 @@ impl Place<'_> {
     }
 
     fn remove_stale(&self) -> Result<(), BindError> {
-        let removed = match fs::symlink_metadata(self.path) {
-            Ok(found) if !found.file_type().is_socket() => {
-                return Err(BindError::NotASocket {
-                    path: self.path.to_owned(),
-                    option: self.option,
-                });
-            }
-            Ok(_) => fs::remove_file(self.path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
-        };
-        removed.map_err(|source| self.failed(source))
+        if self.has_socket()? {
+            fs::remove_file(self.path).map_err(|source| self.failed(source))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a socket lies there; an error where something else does.
+    pub(super) fn has_socket(&self) -> Result<bool, BindError> {
+        match fs::symlink_metadata(self.path) {
+            Ok(found) if found.file_type().is_socket() => Ok(true),
+            Ok(_) => Err(BindError::NotASocket {
+                path: self.path.to_owned(),
+                option: self.option,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(self.failed(source)),
+        }
     }
 
     fn listen(&self) -> io::Result<UnixSocket> {

@@ -39,7 +39,7 @@ pub use gateway::{lan_interfaces, lan_networks, own_addresses};
 pub use give_back::GivenBack;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use neighbours::neighbours;
-pub use pins::{DEFAULT_PIN_DIR, holder};
+pub use pins::{DEFAULT_PIN_DIR, check_directory, holder};
 pub use presence::{InterfaceState, name_of_alternative, real_names};
 pub use read::Reader;
 pub use sandbox::{FrameOutcome, Sandbox, SandboxCounters};

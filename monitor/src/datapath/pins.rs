@@ -292,7 +292,7 @@ fn is_same(directory: &OwnedFd, path: &Path) -> bool {
 }
 
 /// Refuses a directory whose pins another user could take away or exchange.
-pub(super) fn check_directory(path: &Path) -> Result<(), Error> {
+pub fn check_directory(path: &Path) -> Result<(), Error> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let directory = Directory {
         path: &absolute,

@@ -57,9 +57,9 @@ fn after(events: &[Event]) -> Snapshot {
         let (policy, number, dropped, count) = match event {
             Event::Arrival(arrival) => arrival,
             Event::Forget(number) => {
-                policies
-                    .iter_mut()
-                    .for_each(|policy| forget(policy, device(*number)));
+                for policy in policies.iter_mut() {
+                    forget(policy, device(*number));
+                }
                 continue;
             }
         };
@@ -192,7 +192,7 @@ proptest! {
 
     #[test]
     fn what_found_no_room_is_lost(arrivals in prop::collection::vec(arrival(), 0..40)) {
-        let events: Vec<_> = arrivals.iter().cloned().map(Event::Arrival).collect();
+        let events: Vec<_> = arrivals.iter().copied().map(Event::Arrival).collect();
         let lost: u64 = arrivals.iter().filter(|(_, device, _, _)| device.is_none()).map(|(_, _, _, n)| n).sum();
         let series = parse(&encoded(&after(&events), &mut labels(4)));
         prop_assert_eq!(sum(&series, "monitor_lost", &[("reason", "device_table")]), i64::try_from(lost).unwrap());

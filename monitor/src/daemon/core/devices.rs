@@ -102,7 +102,10 @@ impl Core {
     ) -> Result<Option<String>, datapath::Error> {
         let keep = self.settings.forget_after;
         let wait = COUNTS.min(keep / 4);
-        if devices.read.is_some_and(|read| now.duration_since(read) < wait) {
+        if devices
+            .read
+            .is_some_and(|read| now.duration_since(read) < wait)
+        {
             return Ok(None);
         }
         devices.read = Some(now);

@@ -67,6 +67,8 @@ impl Core {
     /// force before is in force after.
     pub fn start(mut settings: Settings, how: How) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
+        // Nothing is read from there before.
+        datapath::check_directory(&settings.pin_dir)?;
         let mut notes = Vec::new();
         let moment = clock::now();
         let runtime = standing_changes(&settings, &moment, &mut notes);
