@@ -22,9 +22,36 @@ use super::{
 };
 use crate::policy::MacAddress;
 
-/// The cells of an interface, a policy and a device, in the order in which every
-/// version so far has them; the first ones may be all that a version has.
-const INTERFACE_CELLS: [&str; 14] = [
+/// The cells of an interface where its value has [`INTERFACE_BYTES`] or more.
+const INTERFACE_CELLS: [&str; 23] = [
+    "passed_ipv4",
+    "passed_ipv6",
+    "dropped_ipv4",
+    "dropped_ipv6",
+    "non_ip",
+    "truncated_ethernet",
+    "vlan_depth",
+    "truncated_vlan",
+    "bad_pppoe",
+    "truncated_ipv4",
+    "bad_ipv4",
+    "truncated_ipv6",
+    "bad_ipv6",
+    "non_ip_dropped",
+    "truncated_ethernet_dropped",
+    "vlan_depth_dropped",
+    "truncated_vlan_dropped",
+    "bad_pppoe_dropped",
+    "truncated_ipv4_dropped",
+    "bad_ipv4_dropped",
+    "truncated_ipv6_dropped",
+    "bad_ipv6_dropped",
+    "undecided",
+];
+/// Bytes of that many cells, of two words each.
+const INTERFACE_BYTES: usize = INTERFACE_CELLS.len() * 2 * WORD;
+/// The cells of an interface before unparsed frames could be dropped.
+const FIRST_INTERFACE_CELLS: [&str; 14] = [
     "passed_ipv4",
     "passed_ipv6",
     "dropped_ipv4",
@@ -40,6 +67,8 @@ const INTERFACE_CELLS: [&str; 14] = [
     "bad_ipv6",
     "undecided",
 ];
+/// The cells of a policy and a device, in the order in which every version so far
+/// has them; the first ones may be all that a version has.
 const POLICY_CELLS: [&str; 4] = ["passed", "dropped", "other_passed", "other_dropped"];
 const DEVICE_CELLS: [&str; 2] = ["passed", "dropped"];
 const PAST_CELLS: [&str; 2] = ["past_passed", "past_dropped"];
@@ -136,7 +165,7 @@ pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
     let version = directory.file_name().unwrap_or_default();
     Ok(Dump {
         version: version.to_string_lossy().into_owned(),
-        interfaces: counted(&maps, INTERFACES, INTERFACE_NAMES, &INTERFACE_CELLS),
+        interfaces: counted(&maps, INTERFACES, INTERFACE_NAMES, interface_cells(&maps)),
         policies,
         devices: devices(&maps),
         maps,
@@ -193,6 +222,17 @@ fn names(maps: &[MapDump], map: &str) -> BTreeMap<u64, String> {
         Some((number(&entry.key), name))
     });
     each.collect()
+}
+
+/// Names of the cells, told by the size of the map's values.
+fn interface_cells(maps: &[MapDump]) -> &'static [&'static str] {
+    let of_interfaces = maps.iter().find(|map| map.name == INTERFACES);
+    let has_all = of_interfaces.is_some_and(|map| map.value_size as usize >= INTERFACE_BYTES);
+    if has_all {
+        &INTERFACE_CELLS
+    } else {
+        &FIRST_INTERFACE_CELLS
+    }
 }
 
 /// Every slot that has a name or a count.
