@@ -5,6 +5,8 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
 };
 
 use rand::seq::SliceRandom as _;
@@ -145,6 +147,14 @@ impl Attached {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         // It ends by itself where the process did.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT);
+        // strace 6.1 may wait for ever for a thread that was killed in a call.
+        for _ in 0..100 {
+            if self.child.try_wait().unwrap().is_some() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
