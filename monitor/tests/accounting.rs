@@ -381,7 +381,9 @@ fn killed_at_any_call_of_a_move_no_sum_is_off() {
     assert!(forget(&lab, "02:aa:00:00:00:00/16").status.success());
     let last = read(&lab);
     assert_exact(&last, "at the end");
-    assert_eq!(dropped(policy(&last, "seen").past)[0], all);
+    // Packets that came while a device was leaving and no daemon ran are in `other`.
+    let seen = policy(&last, "seen");
+    assert_eq!(dropped(seen.past)[0] + dropped(seen.other)[0], all);
     println!("{kills} kills, {halves} of them with devices and a past");
     assert!(kills > 10, "{kills}");
 }

@@ -30,7 +30,7 @@ fn labels(lab: &Lab) -> Vec<(String, u64)> {
         .filter_map(|line| line.strip_prefix(START))
         .filter_map(|line| line.split_once("\",policy=\"blocked\",verdict=\"dropped\"} "))
         .map(|(label, count)| (label.to_owned(), count.parse().unwrap()))
-        .filter(|(label, _)| label != "other")
+        .filter(|(label, _)| !matches!(label.as_str(), "other" | "past"))
         .collect();
     labels.sort();
     labels

@@ -131,6 +131,8 @@ impl Reach {
             match ask_status(&self.settings.socket) {
                 Ok(status) => return Ok(status),
                 Err(silent @ ControlError::Silent { .. }) => self.silent = Some(silent),
+                // It ended after it said which daemon it is.
+                Err(ControlError::NoDaemon { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
