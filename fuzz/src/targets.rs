@@ -422,6 +422,7 @@ pub fn kernel(bytes: &[u8]) {
     let _ = decode::netlink_reply(bytes, |message| match message {
         RouteNetlinkMessage::NewLink(link) => drop(decode::interface(link)),
         RouteNetlinkMessage::NewAddress(address) => drop(decode::own_address(&address)),
+        RouteNetlinkMessage::NewNeighbour(neighbour) => drop(decode::neighbour(&neighbour)),
         _ => {}
     });
 }

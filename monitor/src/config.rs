@@ -473,6 +473,22 @@ mod tests {
     }
 
     #[test]
+    fn how_long_devices_are_remembered() {
+        let settings = Options::parse("devices: {forget_after: 36h}\n")
+            .unwrap()
+            .settle();
+        assert_eq!(settings.forget_after, Duration::from_hours(36));
+        let default = Options::default().settle();
+        assert_eq!(default.forget_after, DEFAULT_FORGET_AFTER);
+        for bad in ["0s", "soon", "999ms"] {
+            let text = format!("devices:\n  forget_after: {bad}\n");
+            let error = Options::parse(&text).unwrap_err();
+            assert_eq!(error.location().map(|at| at.line()), Some(2), "{error}");
+            assert!(error.to_string().contains("write a time"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_sets_nothing() {
         assert_eq!(Options::parse("# nothing\n").unwrap(), Options::default());
     }

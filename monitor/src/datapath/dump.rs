@@ -411,6 +411,42 @@ mod tests {
         assert_eq!(found[1].slot, 3);
     }
 
+    /// A version that was killed in the middle of a move: its readers had counted
+    /// the past, and not the device that is still there.
+    #[test]
+    fn a_half_done_move_is_read_as_its_own_readers_did() {
+        let key = DeviceKey {
+            mac: [2, 0, 0, 0, 0, 1],
+            policy: 3,
+        };
+        let in_table = [&key.mac[..], &key.policy.to_ne_bytes()].concat();
+        let counted = |packets| vec![words(&[packets, 60 * packets, 0, 0])];
+        let slot = 3_u32.to_ne_bytes().to_vec();
+        let near = words(&[key.to_bits() | DeviceKey::LEAVING, 2, 120, 0, 0]);
+        let maps = |sequence| {
+            let past = words(&[7, 420, 0, 0, 12, 720, 0, 0]);
+            [
+                map("POLICIES", vec![(slot.clone(), counted(20))]),
+                map("NAMED_DEVICES", vec![(in_table.clone(), counted(3))]),
+                map("NEAR_DEVICES", vec![(vec![0; 4], vec![near.clone()])]),
+                map("LEAVING", vec![(in_table.clone(), vec![vec![1, 0, 0, 0]])]),
+                map("MOVES", vec![(vec![0; 4], vec![words(&[sequence, 1])])]),
+                map("PAST", vec![(slot.clone(), vec![past])]),
+            ]
+        };
+        let found = |sequence| {
+            let maps = maps(sequence);
+            let mut policies = super::counted(&maps, POLICIES, POLICY_NAMES, &POLICY_CELLS);
+            add_past(&mut policies, &maps);
+            let devices = devices(&maps);
+            let of_devices = devices.iter().map(|device| device.cells["passed"].packets);
+            let past = policies[0].cells["past_passed"].packets;
+            (of_devices.sum::<u64>(), past)
+        };
+        assert_eq!(found(4), (5, 7));
+        assert_eq!(found(5), (0, 12));
+    }
+
     #[test]
     fn what_is_not_understood_is_left_to_the_bytes() {
         let maps = [map("DEVICES", vec![(vec![1, 2], vec![vec![9; 3]])])];
