@@ -66,14 +66,14 @@ pub fn server(bytes: &[u8]) {
 }
 
 fn fetch(bytes: &[u8]) -> Result<feeds::Answer, String> {
+    // To read the certificates of the system takes longer than a fetch.
+    static FETCHER: OnceLock<Fetcher> = OnceLock::new();
     bytes.clone_into(&mut SENT.lock().unwrap_or_else(PoisonError::into_inner));
     let limits = Limits {
         time: Duration::from_secs(10),
         redirects: 2,
         ..Limits::default()
     };
-    // To read the certificates of the system takes longer than a fetch.
-    static FETCHER: OnceLock<Fetcher> = OnceLock::new();
     let fetcher =
         FETCHER.get_or_init(|| Fetcher::new(None, limits).expect("the certificates of the system"));
     let known = (Some("\"known\""), None);
