@@ -11,9 +11,11 @@ use monitor::control::Request;
 use serde_json::Value;
 
 use crate::{
-    Gateway, HELD, list,
+    Gateway, HELD,
+    bad::networks,
+    list,
     server::{Stream, answer},
-    support::lab::{Lab, text},
+    support::lab::{Lab, poll, text},
     walk,
 };
 
@@ -265,7 +267,7 @@ fn huge_as_written(entry: &Value) -> String {
 }
 
 #[test]
-fn a_reload_with_a_million_errors_answers_with_the_first() {
+fn a_reload_with_many_errors_answers_with_the_first() {
     let gateway = Gateway::new("errors");
     let daemon = gateway.start();
     let lines = "      - nonsense/99\n".repeat(100_000);
@@ -284,4 +286,30 @@ fn a_reload_with_a_million_errors_answers_with_the_first() {
     assert!(status.len() < 2 * SMALL, "{}", status.len());
     assert!(daemon.log().len() < 4 * SMALL, "{}", daemon.log().len());
     assert!(gateway.is_dropped(HELD), "the old state stays");
+}
+
+#[test]
+fn a_feed_that_names_the_whole_internet_does_not_open_the_filter() {
+    let gateway = Gateway::new("all");
+    gateway.lab.write_policies(&format!(
+        "version: 1\npolicies:\n  - {{name: bad, action: drop, destinations: [45.9.0.0/24]}}\n  - {{name: good, action: allow, destinations: [{{list: \"{}\"}}]}}\n",
+        gateway.server.url("/list")
+    ));
+    gateway
+        .server
+        .gives(format!("{}0.0.0.0/0\n::/0\n", networks("45.10", 100)));
+    let _daemon = gateway.lab.start(&[]);
+    poll("it is refused", || gateway.status()["state"] == "refused");
+    let feed = gateway.status();
+    let reason = feed["reason"].as_str().unwrap();
+    assert!(reason.contains("more than half of all IPv4"), "{reason}");
+    assert_eq!(feed["destinations"], 0);
+    assert!(gateway.is_dropped(HELD));
+    let accepted = gateway.feed(&["accept", "good", "--yes"]);
+    assert!(accepted.status.success(), "{}", text(&accepted.stderr));
+    assert!(!gateway.is_dropped(HELD), "it is the operator's word now");
+    gateway
+        .server
+        .gives(format!("{}0.0.0.0/0\n::/0\n", networks("45.10", 101)));
+    assert_eq!(gateway.fetch()["state"], "current", "as vast as before");
 }
