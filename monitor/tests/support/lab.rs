@@ -285,8 +285,9 @@ impl Lab {
             assert!(daemon.is_running(), "the daemon ended:\n{}", daemon.log());
             let status = self.monitor(&["status", "--json"]);
             status.status.success()
-                && serde_json::from_slice::<Value>(&status.stdout)
-                    .is_ok_and(|status| status["daemon"]["pid"] == daemon.child.id())
+                && serde_json::from_slice::<Value>(&status.stdout).is_ok_and(|status| {
+                    status["daemon"]["pid"] == daemon.child.id() && has_tried_to_listen(&status)
+                })
         });
         daemon
     }
@@ -465,6 +466,13 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Whether metrics are served, or it is known why not, at each place.
+fn has_tried_to_listen(status: &Value) -> bool {
+    let endpoints = status["daemon"]["endpoints"].as_array();
+    let mut endpoints = endpoints.expect("endpoints").iter();
+    endpoints.all(|endpoint| endpoint["serving"] == true || !endpoint["error"].is_null())
 }
 
 /// Waits until `done`, and fails with `what` where it never is.

@@ -64,12 +64,14 @@ impl<'a> Gateway<'a> {
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("the daemon's log")?)
             .stderr(log);
+        // An earlier daemon wrote to the same log.
+        let before = self.said()?.len();
         let mut daemon = command.spawn().context("monitor run")?;
         let ready = wait_for("the daemon is ready", || {
             if let Some(status) = daemon.try_wait().context("the daemon")? {
                 bail!("the daemon ended ({status}): {}", self.said()?);
             }
-            Ok(self.said()?.contains("ready: "))
+            Ok(self.said()?[before..].contains("ready: "))
         });
         self.daemon = Some(daemon);
         ready.with_context(|| format!("it said: {}", self.said().unwrap_or_default()))?;
