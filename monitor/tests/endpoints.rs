@@ -140,6 +140,8 @@ fn what_lies_in_the_way_of_a_socket_file_is_left_alone_and_the_filter_is_in_forc
 
     fs::remove_file(&path).unwrap();
     let other = UnixListener::bind(&path).unwrap();
+    // The daemon's user may ask who listens on it.
+    lab.give(&path);
     poll("the other is told", || why().contains("another process"));
     drop(other);
     poll("it is served", || endpoints(&lab)[0]["serving"] == true);
