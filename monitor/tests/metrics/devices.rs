@@ -57,7 +57,7 @@ fn after(events: &[Event]) -> Snapshot {
         let (policy, number, dropped, count) = match event {
             Event::Arrival(arrival) => arrival,
             Event::Forget(number) => {
-                for policy in policies.iter_mut() {
+                for policy in &mut policies {
                     forget(policy, device(*number));
                 }
                 continue;
