@@ -39,7 +39,7 @@ test: ## every test; those of the kernel as root, in namespaces of their own, th
 	@xtask/setup.sh
 	cargo test --release --no-fail-fast $(AS_ROOT)
 	MONITOR_TEST_USER=$(ORDINARY) cargo test --release --no-fail-fast $(AS_ROOT) $(LAB_TESTS) -- \
-	  --skip lost_its_pins --skip without_privileges
+	  --skip lost_its_pins
 	MONITOR_TEST_USER=$(ORDINARY) cargo test --release $(AS_USER) --test kernel -- --skip random_rulesets
 
 bench: build ## what it costs, beside what one would use instead; some twenty minutes

@@ -1,8 +1,8 @@
 //! Text of others (feeds, policy files, file names, interface names) for a
 //! terminal, the log or a page.
 //!
-//! [`escape`] is the one place that decides which characters are shown as they
-//! are. The other functions say where a text goes.
+//! Only [`escape`] decides which characters are escaped. The other functions are
+//! named by where a text goes.
 
 use std::{
     borrow::Cow,

@@ -4,11 +4,6 @@
 //! user with the right to write to such a directory, or to rename a directory
 //! above it, could take the filter's links away or answer in the daemon's place.
 
-#![expect(
-    clippy::result_large_err,
-    reason = "an error ends a start; its size costs nothing"
-)]
-
 use std::{
     collections::VecDeque,
     ffi::{OsStr, OsString},
@@ -30,71 +25,58 @@ const STICKY: u32 = 0o1000;
 
 /// A directory that other users may change.
 #[derive(Debug, thiserror::Error)]
-pub enum UntrustedError {
-    /// Another user owns it, or a part of the way to it.
+#[error(
+    "the {purpose} {} is not safe: {problem}; or give another with {option}",
+    crate::printable::path(path)
+)]
+pub struct UntrustedError {
+    /// What the directory is for: `pin directory`.
+    purpose: &'static str,
+    /// Command-line option that names another: `--pin-dir`.
+    option: &'static str,
+    /// As given.
+    path: PathBuf,
+    /// In a box, because results of many functions hold this error.
+    problem: Box<Problem>,
+}
+
+impl UntrustedError {
+    /// True where this user has no right to examine a part of the path.
+    #[must_use]
+    pub fn is_denied(&self) -> bool {
+        matches!(&*self.problem, Problem::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+/// What is wrong with a directory or symbolic link, or with the way to it.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    /// It belongs to another user.
     #[error(
-        "the {purpose} {} is not safe: {} belongs to {owner} (mode {mode:04o}), and this program runs as {me}; \
-         make it with `chown -h {me} {}`, or give another with {option}",
-        crate::printable::path(path),
+        "{} belongs to {owner} (mode {mode:04o}), and this program runs as {me}; make it your own with `chown -h {me} {}`",
         crate::printable::path(part),
         crate::printable::path(part)
     )]
     Owner {
-        /// What the directory is for: `pin directory`.
-        purpose: &'static str,
-        /// Command-line option that names another: `--pin-dir`.
-        option: &'static str,
-        /// As given.
-        path: PathBuf,
-        /// The directory or symbolic link that belongs to another user.
         part: PathBuf,
-        /// Name or number of its owner.
         owner: String,
-        /// Its permission bits.
         mode: u32,
-        /// Name or number of the user that this program runs as.
         me: String,
     },
     /// Group or others may write to it.
     #[error(
-        "the {purpose} {} is not safe: other users may write to {} (owner {owner}, mode {mode:04o}); \
-         take that away with `chmod go-w {}`, or give another with {option}",
-        crate::printable::path(path),
+        "other users may write to {} (owner {owner}, mode {mode:04o}); take that away with `chmod go-w {}`",
         crate::printable::path(part),
         crate::printable::path(part)
     )]
     Writable {
-        /// What the directory is for: `pin directory`.
-        purpose: &'static str,
-        /// Command-line option that names another: `--pin-dir`.
-        option: &'static str,
-        /// As given.
-        path: PathBuf,
-        /// The directory that others may write to.
         part: PathBuf,
-        /// Name or number of its owner.
         owner: String,
-        /// Its permission bits.
         mode: u32,
     },
-    /// The way to it cannot be followed.
-    #[error(
-        "examine the {purpose} {}: {}: {source}; give another with {option}",
-        crate::printable::path(path),
-        crate::printable::path(part)
-    )]
-    Io {
-        /// What the directory is for: `pin directory`.
-        purpose: &'static str,
-        /// Command-line option that names another: `--pin-dir`.
-        option: &'static str,
-        /// As given.
-        path: PathBuf,
-        /// The part that could not be examined.
-        part: PathBuf,
-        /// The system's answer.
-        source: io::Error,
-    },
+    /// It cannot be examined.
+    #[error("examine {}: {source}", crate::printable::path(part))]
+    Io { part: PathBuf, source: io::Error },
 }
 
 /// A directory that must be safe.
@@ -166,15 +148,12 @@ impl Directory<'_> {
         if found.uid() == 0 || found.uid() == geteuid().as_raw() {
             return Ok(());
         }
-        Err(UntrustedError::Owner {
-            purpose: self.purpose,
-            option: self.option,
-            path: self.path.to_owned(),
+        Err(self.unsafe_because(Problem::Owner {
             part: part.to_owned(),
             owner: user(found.uid()),
             mode: found.mode() & 0o7777,
             me: user(geteuid().as_raw()),
-        })
+        }))
     }
 
     fn check_mode(
@@ -188,23 +167,26 @@ impl Directory<'_> {
         if is_safe {
             return Ok(());
         }
-        Err(UntrustedError::Writable {
-            purpose: self.purpose,
-            option: self.option,
-            path: self.path.to_owned(),
+        Err(self.unsafe_because(Problem::Writable {
             part: part.to_owned(),
             owner: user(found.uid()),
             mode,
-        })
+        }))
     }
 
     fn io(&self, part: &Path, source: io::Error) -> UntrustedError {
-        UntrustedError::Io {
+        self.unsafe_because(Problem::Io {
+            part: part.to_owned(),
+            source,
+        })
+    }
+
+    fn unsafe_because(&self, problem: Problem) -> UntrustedError {
+        UntrustedError {
             purpose: self.purpose,
             option: self.option,
             path: self.path.to_owned(),
-            part: part.to_owned(),
-            source,
+            problem: Box::new(problem),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A daemon that hangs: what it says, and what is said of it.
+//! A daemon that hangs: what `status`, `/healthz` and the daemon's end tell of it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

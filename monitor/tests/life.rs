@@ -236,6 +236,7 @@ fn without_privileges_the_error_says_which_are_needed() {
     let lab = Lab::new("nobody");
     let directory = lab.directory.path();
     sh(&format!("chmod -R a+rX {}", directory.display()));
+    lab.belongs_to_root();
     let own = TempDir::new().unwrap();
     chown(own.path(), Some(65534), Some(65534)).unwrap();
     // The binary may lie where others cannot look.

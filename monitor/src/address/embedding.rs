@@ -383,7 +383,7 @@ mod tests {
             let network = Network::around(Ipv4Addr::from_bits(ipv4), length);
             let all: Vec<_> = embedding.networks(network).collect();
             prop_assert_eq!(all.len(), embedding.images(length));
-            // An address inside, and one that differs from it in one bit.
+            // An address in the network, and the same address with one bit changed.
             let derived = all[usize::try_from(tail % 256).unwrap() % all.len()];
             let free = u128::MAX.checked_shr(derived.length().into()).unwrap_or(0);
             let inside = derived.address().to_bits() | tail & free;

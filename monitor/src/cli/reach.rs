@@ -131,7 +131,7 @@ impl Reach {
             match ask_status(&self.settings.socket) {
                 Ok(status) => return Ok(status),
                 Err(silent @ ControlError::Silent { .. }) => self.silent = Some(silent),
-                // It ended after it said which daemon it is.
+                // The daemon ended between the two questions: its pins are left.
                 Err(ControlError::NoDaemon { .. }) => {}
                 Err(error) => return Err(error.into()),
             }

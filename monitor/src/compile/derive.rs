@@ -175,7 +175,7 @@ fn count(
     written: &[Network<Ipv6Addr>],
 ) -> Vec<DerivedPrefixes> {
     let mut counted: Vec<DerivedPrefixes> = Vec::new();
-    // A prefix sorts before those that lie in it.
+    // A prefix sorts before the longer prefixes that it covers.
     for by in embeddings.iter().rev() {
         let outer = by.prefix();
         let last = outer.interval().last();

@@ -7,7 +7,6 @@ mod feeds;
 mod interfaces;
 mod liveness;
 mod load;
-mod loading;
 mod reset;
 mod risks;
 mod start;
@@ -26,7 +25,6 @@ use jiff::{SignedDuration, Timestamp};
 use liveness::Liveness;
 pub use load::LoadError;
 use load::{Usable, confirmed, load, reason};
-use loading::Loading;
 use tokio::sync::Notify;
 
 pub use start::How;
@@ -69,7 +67,6 @@ pub struct Core {
     feeds: feeds::Feeds,
     endpoints: Endpoints,
     liveness: Liveness,
-    loading: Loading,
     devices: Mutex<devices::Devices>,
     /// Told after the policies changed, and with them the names of devices.
     names_changed: Notify,
@@ -170,7 +167,6 @@ impl Core {
         let mut filter = self.work_on_filter("a reload");
         // Detached meanwhile: there is nothing to reload.
         let filter = filter.as_mut()?;
-        let _loading = self.loading.begin();
         let moment = clock::now();
         let runtime = lock(&self.current).runtime.clone();
         // Files that were not confirmed are not loaded unasked; feeds go on.
@@ -352,7 +348,7 @@ impl Core {
             let current = lock(&self.current);
             (current.reload.clone(), current.devices.by_mac())
         };
-        let mut snapshot = self.reader.snapshot(self.loading.overdue().or(reload))?;
+        let mut snapshot = self.reader.snapshot(reload)?;
         let rolled_back = lock(&self.current).not_confirmed;
         snapshot.unconfirmed = snapshot
             .unconfirmed

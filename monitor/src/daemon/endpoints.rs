@@ -92,7 +92,7 @@ impl Endpoints {
         let _ = timeout(FIRST_TRY, all).await;
     }
 
-    /// Keeps what became of one, and says it where that is new.
+    /// Stores the result of a try to serve at place `index`, and logs a changed result.
     fn tell(&self, index: usize, result: Result<String, EndpointError>) {
         self.0.send_modify(|all| {
             let endpoint = &mut all[index];

@@ -65,13 +65,12 @@ pub async fn run(
 ) -> Result<End, ServeError> {
     let (detached, mut when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
+    // Before clients are answered, so that `status` knows how the first try went.
+    let mut tasks = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
     let clients = clients::serve(Arc::clone(&core), control, detached);
-    let mut tasks = vec![
-        tokio::spawn(clients),
-        tokio::spawn(feeds::run(Arc::clone(&core))),
-        tokio::spawn(devices::run(Arc::clone(&core))),
-    ];
-    tasks.extend(endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await);
+    tasks.push(tokio::spawn(clients));
+    tasks.push(tokio::spawn(feeds::run(Arc::clone(&core))));
+    tasks.push(tokio::spawn(devices::run(Arc::clone(&core))));
     info!(
         "ready: commands are answered at {}",
         crate::printable::path(&core.settings().socket)

@@ -53,14 +53,7 @@ pub enum BindError {
     },
     /// Another user could exchange the socket.
     #[error(transparent)]
-    Untrusted(Box<UntrustedError>),
-}
-
-// Boxed, so that every other error stays small.
-impl From<UntrustedError> for BindError {
-    fn from(error: UntrustedError) -> Self {
-        Self::Untrusted(Box::new(error))
-    }
+    Untrusted(#[from] UntrustedError),
 }
 
 /// A place for a socket file.

@@ -50,23 +50,9 @@ const INTERFACE_CELLS: [&str; 23] = [
 ];
 /// Bytes of that many cells, of two words each.
 const INTERFACE_BYTES: usize = INTERFACE_CELLS.len() * 2 * WORD;
-/// The cells of an interface before unparsed frames could be dropped.
-const FIRST_INTERFACE_CELLS: [&str; 14] = [
-    "passed_ipv4",
-    "passed_ipv6",
-    "dropped_ipv4",
-    "dropped_ipv6",
-    "non_ip",
-    "truncated_ethernet",
-    "vlan_depth",
-    "truncated_vlan",
-    "bad_pppoe",
-    "truncated_ipv4",
-    "bad_ipv4",
-    "truncated_ipv6",
-    "bad_ipv6",
-    "undecided",
-];
+/// The first cells of an interface, which every version has; `undecided` followed
+/// before unparsed frames could be dropped.
+const FIRST_INTERFACE_CELLS: usize = 13;
 /// The cells of a policy and a device, in the order in which every version so far
 /// has them; the first ones may be all that a version has.
 const POLICY_CELLS: [&str; 4] = ["passed", "dropped", "other_passed", "other_dropped"];
@@ -165,7 +151,7 @@ pub(super) fn dump(directory: &Path) -> Result<Dump, Error> {
     let version = directory.file_name().unwrap_or_default();
     Ok(Dump {
         version: version.to_string_lossy().into_owned(),
-        interfaces: counted(&maps, INTERFACES, INTERFACE_NAMES, interface_cells(&maps)),
+        interfaces: counted(&maps, INTERFACES, INTERFACE_NAMES, &interface_cells(&maps)),
         policies,
         devices: devices(&maps),
         maps,
@@ -225,13 +211,13 @@ fn names(maps: &[MapDump], map: &str) -> BTreeMap<u64, String> {
 }
 
 /// Names of the cells, told by the size of the map's values.
-fn interface_cells(maps: &[MapDump]) -> &'static [&'static str] {
+fn interface_cells(maps: &[MapDump]) -> Vec<&'static str> {
     let of_interfaces = maps.iter().find(|map| map.name == INTERFACES);
     let has_all = of_interfaces.is_some_and(|map| map.value_size as usize >= INTERFACE_BYTES);
     if has_all {
-        &INTERFACE_CELLS
+        INTERFACE_CELLS.to_vec()
     } else {
-        &FIRST_INTERFACE_CELLS
+        [&INTERFACE_CELLS[..FIRST_INTERFACE_CELLS], &["undecided"]].concat()
     }
 }
 

@@ -135,7 +135,7 @@ pub enum Error {
 
     /// Another user could exchange what is pinned.
     #[error(transparent)]
-    Untrusted(Box<UntrustedError>),
+    Untrusted(#[from] UntrustedError),
 
     /// What was detached is not what the interface runs.
     #[error(
@@ -349,11 +349,4 @@ fn source_is_permission(error: &(dyn std::error::Error + 'static)) -> bool {
         source = error.source();
     }
     false
-}
-
-// Boxed, so that every other error stays small.
-impl From<UntrustedError> for Error {
-    fn from(error: UntrustedError) -> Self {
-        Self::Untrusted(Box::new(error))
-    }
 }

@@ -299,7 +299,13 @@ pub fn check_directory(path: &Path) -> Result<(), Error> {
         purpose: "pin directory",
         option: "--pin-dir",
     };
-    Ok(directory.check()?)
+    directory.check().map_err(|error| {
+        if error.is_denied() {
+            let operation = format!("examine {}", crate::printable::path(&absolute));
+            return Error::Permission { operation };
+        }
+        error.into()
+    })
 }
 
 /// Makes a directory and those above it, for root alone, on a BPF file system.

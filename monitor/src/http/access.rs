@@ -69,7 +69,7 @@ pub enum TokenError {
         /// Number of its owner.
         owner: u32,
     },
-    /// It holds no token, or one that can be guessed.
+    /// The file holds no token, or a token that is too short.
     #[error(
         "the token file {} must hold one line of {MIN_TOKEN} or more visible ASCII characters; make one with `openssl rand -hex 32`",
         crate::printable::path(path)

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
 use tokio::sync::Notify;
 
 use super::{
-    Core, Current, Liveness, LoadError, Loading,
+    Core, Current, Liveness, LoadError,
     confirm::{Before, Found, Trial, kept_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
@@ -100,7 +100,6 @@ impl Core {
             feeds: feeds::Feeds::default(),
             endpoints: Endpoints::new(&settings),
             liveness: Liveness::default(),
-            loading: Loading::default(),
             devices: Mutex::default(),
             names_changed: Notify::new(),
             settings,

@@ -87,6 +87,6 @@ fn hang(working: &Working) -> Check {
         what: "the daemon hangs; the filter in force goes on, and changes have no effect"
             .to_owned(),
         why: working.to_string(),
-        fix: "look at its log, and start it anew".to_owned(),
+        fix: "look at the log, and at where the policy files and lists are: a file system may not answer; then start the daemon anew".to_owned(),
     }
 }
