@@ -104,10 +104,10 @@ fn the_watchdog_hears_a_beat_again_and_again_and_only_from_the_one_it_asks() {
     other.reloads();
 }
 
-/// A core that does not end its work is not alive: its list is on a file system
-/// that answers no request, so the reload never ends and no beat follows.
+/// The list is on a file system that answers no request, so the reload never ends.
+/// A reload may take its time; after ten seconds it counts as hanging.
 #[test]
-fn while_the_core_hangs_the_watchdog_hears_nothing() {
+fn the_watchdog_hears_beats_during_a_reload_and_none_once_the_reload_hangs() {
     let manager = Manager::new("hung");
     let folder = manager.lab.policies().join("hung");
     fs::create_dir_all(&folder).unwrap();
@@ -122,6 +122,9 @@ fn while_the_core_hangs_the_watchdog_hears_nothing() {
     let _hung = Hung::mount(&folder);
     daemon.signal(Signal::SIGHUP);
     while manager.next()[0] != "RELOADING=1" {}
+    for _ in 0..10 {
+        assert_eq!(manager.next(), ["WATCHDOG=1"]);
+    }
     manager.falls_silent();
 }
 
@@ -206,9 +209,9 @@ impl Manager {
         let silence = Duration::from_secs(2);
         self.socket.set_read_timeout(Some(silence)).unwrap();
         let mut buffer = [0; 4096];
-        // What was told before, and what a change of the file brings, are few.
+        // A hundred beats come in the ten seconds before work counts as hanging.
         let messages = std::iter::from_fn(|| self.socket.recv(&mut buffer).ok());
-        assert!(messages.take(100).count() < 100, "the beat goes on");
+        assert!(messages.take(200).count() < 200, "the beat goes on");
     }
 }
 

@@ -19,7 +19,7 @@ use super::{Common, confirm, stderr};
 use monitor::{
     clock::Alarm,
     config::{Listen, ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, ControlSocket, Core, End, How, Signals},
+    daemon::{self, ControlSocket, Core, End, Signals, StartOptions},
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
@@ -108,7 +108,7 @@ impl RunArgs {
 
 /// Runs until it is told to end.
 pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
-    let how = How {
+    let options = StartOptions {
         confirm: args.confirm,
         reset_state: args.reset_state,
     };
@@ -123,7 +123,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let before = umask(Mode::S_IWOTH);
     umask(before | Mode::S_IWOTH);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
-    let ended = runtime.block_on(serve(settings, how));
+    let ended = runtime.block_on(serve(settings, options));
     // Whatever still blocks must not keep the process: the filter is in the kernel.
     runtime.shutdown_timeout(Duration::from_secs(2));
     if ended? == End::Stopped {
@@ -132,14 +132,14 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
+async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<End> {
     let mut signals = Signals::install()?;
     let alarm = Alarm::new().context("make a timer")?;
     warn_if_public(&settings);
     make_state_dir(&settings.state_dir)?;
     let key = device_key(&settings.state_dir)?;
     let control = ControlSocket::bind(&settings.socket).await?;
-    let load = tokio::task::spawn_blocking(move || Core::start(settings, how));
+    let load = tokio::task::spawn_blocking(move || Core::start(settings, start));
     let (started, stop) = signals.during(load).await;
     let (core, notes) = started.context("start the filter")??;
     for note in notes {

@@ -1,18 +1,19 @@
-//! Those who ask on the control socket.
+//! The clients of the control socket.
 
 use std::{io, sync::Arc};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::UnixStream,
-    sync::{Semaphore, mpsc},
-    task::spawn_blocking,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    task::JoinSet,
     time::{self, Duration},
 };
 use tracing::{debug, error, info};
 
 use super::{
-    core::{Core, Trigger},
+    blocking::blocking,
+    core::{Core, ReloadOutcome, Trigger},
     feeds,
     serve::reload,
     sockets::ControlSocket,
@@ -22,35 +23,57 @@ use crate::{
         Answer, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS, MAX_CLIENTS,
         MAX_REQUEST, Request,
     },
-    error_text::error_text,
     quoted,
 };
 
-/// Serves clients until the task is aborted.
-pub(super) async fn serve(core: Arc<Core>, socket: ControlSocket, detached: mpsc::Sender<()>) {
+/// Serves clients until `stopped` says true, then ends the answers under way. The
+/// caller aborts this task where a client takes too long.
+pub(super) async fn serve(
+    core: Arc<Core>,
+    socket: ControlSocket,
+    detached: mpsc::Sender<()>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let slots = Arc::new(Semaphore::new(MAX_CLIENTS));
     let answers = Arc::new(Semaphore::new(MAX_ANSWERS));
+    let mut clients = JoinSet::new();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
-            return;
+        let accepted = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => break,
+            Some(_ended) = clients.join_next() => continue,
+            accepted = accept(&socket, &slots) => accepted,
         };
-        let client = match socket.0.listener.accept().await {
-            Ok((client, _)) => client,
-            Err(error) => {
-                // Out of descriptors, most likely: others may give some back.
-                error!("accept a client of the control socket: {error}");
-                time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
+        let Some((client, slot)) = accepted else {
+            break;
         };
         let (core, detached) = (Arc::clone(&core), detached.clone());
         let answers = Arc::clone(&answers);
-        tokio::spawn(async move {
+        clients.spawn(async move {
             if let Err(error) = serve_client(&core, client, &answers, &detached).await {
                 debug!("a client of the control socket: {error}");
             }
             drop(slot);
         });
+    }
+    drop(socket);
+    while clients.join_next().await.is_some() {}
+}
+
+/// Waits for a free slot, then for a client.
+async fn accept(
+    socket: &ControlSocket,
+    slots: &Arc<Semaphore>,
+) -> Option<(UnixStream, OwnedSemaphorePermit)> {
+    let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+    loop {
+        match socket.0.listener.accept().await {
+            Ok((client, _)) => return Some((client, slot)),
+            Err(error) => {
+                // Out of descriptors, most likely: clients that end give some back.
+                error!("accept a client of the control socket: {error}");
+                time::sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 
@@ -62,7 +85,7 @@ async fn serve_client(
 ) -> io::Result<()> {
     let may_change = may_change(client.peer_cred()?.uid());
     let line = time::timeout(CLIENT_TIME, read_request(&mut client)).await??;
-    // Only now: who says nothing keeps nobody waiting.
+    // A client that sends nothing must not take a turn from others.
     let _turn = answers.acquire().await.map_err(io::Error::other)?;
     let answer = match Request::from_line(&line) {
         Ok(request) => answer(core, request, may_change).await,
@@ -120,11 +143,15 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             let trigger = confirm.map_or(Trigger::Request, |seconds| {
                 Trigger::Confirm(Duration::from_secs(seconds.min(LONGEST_CONFIRM.as_secs())))
             });
-            let reloaded = reload(core, trigger).await;
+            let outcome = reload(core, trigger).await;
             core.tell_reloaded();
-            match reloaded {
-                Some(reloaded) => Answer::Reload(reloaded),
-                None => Answer::Refused("the filter is detached".to_owned()),
+            match outcome {
+                Ok(ReloadOutcome::Tried(reloaded)) => Answer::Reload(reloaded),
+                Ok(ReloadOutcome::Detached) => Answer::Refused("the filter is detached".to_owned()),
+                Ok(ReloadOutcome::Unchanged) => {
+                    Answer::Refused("no policies are known that could be loaded".to_owned())
+                }
+                Err(error) => Answer::Refused(error),
             }
         }
         Request::Confirm {} => {
@@ -145,38 +172,32 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
 }
 
 async fn confirm(core: &Arc<Core>) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.confirm()).await {
-        Ok(Ok(confirmed)) => {
+    match blocking(core, Core::confirm).await {
+        Ok(confirmed) => {
             info!("generation {} is confirmed", confirmed.generation);
             Answer::Confirmed(confirmed)
         }
-        Ok(Err(error)) => Answer::Refused(error_text(&error)),
-        Err(panic) => Answer::Refused(panic.to_string()),
+        Err(error) => Answer::Refused(error),
     }
 }
 
 async fn change(core: &Arc<Core>, request: ChangeRequest) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.change(&request)).await {
-        Ok(Ok(changed)) => {
+    match blocking(core, move |core| core.change(&request)).await {
+        Ok(changed) => {
             log_change(&changed);
             Answer::Changed(Box::new(changed))
         }
-        Ok(Err(error)) => Answer::Refused(error_text(&error)),
-        Err(panic) => Answer::Refused(panic.to_string()),
+        Err(error) => Answer::Refused(error),
     }
 }
 
 async fn forget(core: &Arc<Core>, device: String) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.forget(&device)).await {
-        Ok(Ok(forgotten)) => {
+    match blocking(core, move |core| core.forget(&device)).await {
+        Ok(forgotten) => {
             info!("by command: {} devices are forgotten", forgotten.devices);
             Answer::Forgotten(forgotten)
         }
-        Ok(Err(error)) => Answer::Refused(error_text(&error)),
-        Err(panic) => Answer::Refused(panic.to_string()),
+        Err(error) => Answer::Refused(error),
     }
 }
 
@@ -199,22 +220,18 @@ fn log_change(changed: &Changed) {
 }
 
 async fn status(core: &Arc<Core>) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.status()).await {
-        Ok(Ok(status)) => Answer::Status(Box::new(status)),
-        Ok(Err(error)) => Answer::Refused(error_text(&error)),
-        Err(panic) => Answer::Refused(panic.to_string()),
+    match blocking(core, Core::status).await {
+        Ok(status) => Answer::Status(Box::new(status)),
+        Err(error) => Answer::Refused(error),
     }
 }
 
 async fn detach(core: &Arc<Core>) -> Answer {
-    let core = Arc::clone(core);
-    match spawn_blocking(move || core.detach()).await {
-        Ok(Ok(interfaces)) => {
+    match blocking(core, Core::detach).await {
+        Ok(interfaces) => {
             info!("detached from {}", interfaces.join(", "));
             Answer::Detached(interfaces)
         }
-        Ok(Err(error)) => Answer::Refused(error_text(&error)),
-        Err(panic) => Answer::Refused(panic.to_string()),
+        Err(error) => Answer::Refused(error),
     }
 }

@@ -2,26 +2,23 @@
 
 use std::sync::Arc;
 
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 use tracing::{error, info};
 
-use super::core::Core;
-use crate::error_text::error_text;
+use super::{blocking::blocking, core::Core};
 
 /// Looks until the task is aborted. A failure that repeats is told of once.
 pub(super) async fn run(core: Arc<Core>) {
     let mut told = String::new();
     loop {
-        let looking = Arc::clone(&core);
-        let error = match spawn_blocking(move || looking.look_at_devices()).await {
-            Ok(Ok(notes)) => {
+        let error = match blocking(&core, Core::look_at_devices).await {
+            Ok(notes) => {
                 for note in notes {
                     info!("{note}");
                 }
                 String::new()
             }
-            Ok(Err(error)) => error_text(&error),
-            Err(panic) => format!("it ended unexpectedly: {panic}"),
+            Err(error) => error,
         };
         if !error.is_empty() && error != told {
             error!("look at the devices: {error}");

@@ -1,11 +1,12 @@
 //! Fetches feeds when they are due, or when somebody asks for it.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::time::timeout;
 use tracing::error;
 
 use super::{
+    blocking::blocking,
     core::{Core, Trigger},
     serve::reload,
 };
@@ -28,22 +29,22 @@ pub(super) async fn run(core: Arc<Core>) {
     }
 }
 
-/// Fetches one, and puts in force what is new.
+/// Fetches one feed, and puts in force what is new.
 async fn fetch(core: &Arc<Core>, url: FeedUrl) {
-    let fetching = Arc::clone(core);
-    match spawn_blocking(move || fetching.fetch_feed(&url)).await {
+    let fetch = move |core: &Core| Ok::<_, Infallible>(core.fetch_feed(&url));
+    match blocking(core, fetch).await {
         Ok(true) => put_in_force(core).await,
         Ok(false) => {}
-        Err(panic) => {
-            error!("a fetch ended unexpectedly: {panic}");
+        Err(error) => {
+            error!("fetch a feed: {error}");
             tokio::time::sleep(LOOK).await;
         }
     }
 }
 
 async fn put_in_force(core: &Arc<Core>) {
-    reload(core, Trigger::File).await;
-    // The files may be others than before.
+    drop(reload(core, Trigger::File).await);
+    // The main loop watches the files of the new policies.
     core.tell_reloaded();
 }
 
@@ -68,13 +69,11 @@ pub(super) async fn accept(core: &Arc<Core>, name: &str, sha256: String) -> Answ
     let Some(url) = url else {
         return Answer::Refused("there is no such feed".to_owned());
     };
-    let accepting = Arc::clone(core);
-    match spawn_blocking(move || accepting.accept_feed(&url, &sha256)).await {
-        Ok(Ok(())) => {
+    match blocking(core, move |core| core.accept_feed(&url, &sha256)).await {
+        Ok(()) => {
             put_in_force(core).await;
             Answer::Feeds(core.feed_snapshots())
         }
-        Ok(Err(error)) => Answer::Refused(error_text(&error)),
-        Err(panic) => Answer::Refused(panic.to_string()),
+        Err(error) => Answer::Refused(error),
     }
 }

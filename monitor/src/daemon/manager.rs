@@ -1,13 +1,10 @@
 //! What the service manager is told, by the protocol of `sd_notify(3)`. Where none
 //! started the daemon, nothing is said.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use sd_notify::NotifyState;
-use tokio::{
-    task::{JoinHandle, spawn_blocking},
-    time::{self, Interval, MissedTickBehavior},
-};
+use tokio::time::{self, Interval, MissedTickBehavior};
 use tracing::warn;
 
 use super::core::Core;
@@ -50,50 +47,38 @@ fn tell(state: &[NotifyState<'_>]) {
     }
 }
 
-/// Tells a watchdog that the daemon is alive: that its main loop turns, and that
-/// the filter can be had for work. Whoever holds it for good stops the beat.
-pub(super) struct Heartbeat {
+/// Tells a watchdog that the daemon is alive: the main loop turns, and no work
+/// takes longer than any work should.
+pub(super) struct Heartbeat(
     /// `None`: no watchdog asks.
-    interval: Option<Interval>,
-    /// The last one, until it is told.
-    beat: Option<JoinHandle<()>>,
-}
+    Option<Interval>,
+);
 
 impl Heartbeat {
     /// Beats twice in the time that the watchdog allows. Needs a running tokio.
     pub(super) fn new() -> Self {
-        let interval = sd_notify::watchdog_enabled()
+        let period = sd_notify::watchdog_enabled()
             .map(|allowed| allowed / 2)
-            .filter(|period| !period.is_zero())
-            .map(|period| {
-                let mut interval = time::interval(period);
-                interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                interval
-            });
-        Self {
-            interval,
-            beat: None,
-        }
+            .filter(|period| !period.is_zero());
+        Self(period.map(|period| {
+            let mut interval = time::interval(period);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        }))
     }
 
-    /// Waits until the next is due.
+    /// Waits until the next beat is due.
     pub(super) async fn due(&mut self) {
-        match &mut self.interval {
+        match &mut self.0 {
             Some(interval) => drop(interval.tick().await),
             None => std::future::pending().await,
         }
     }
+}
 
-    /// Tells it as soon as the core is free; does not wait for that, because a
-    /// reload may take its time and signals must be heard meanwhile.
-    pub(super) fn beat(&mut self, core: &Arc<Core>) {
-        if self.beat.as_ref().is_some_and(|beat| !beat.is_finished()) {
-            return;
-        }
-        let core = Arc::clone(core);
-        self.beat = Some(spawn_blocking(move || {
-            core.wait_until_free();
-            tell(&[NotifyState::Watchdog]);
-        }));
+/// Tells the watchdog, unless work hangs.
+pub(super) fn beat(core: &Core) {
+    if !core.hangs() {
+        tell(&[NotifyState::Watchdog]);
     }
 }

@@ -2,6 +2,7 @@
 //! socket, HTTP.
 
 mod addresses;
+mod blocking;
 mod clients;
 mod core;
 mod devices;
@@ -9,13 +10,14 @@ mod endpoints;
 mod feeds;
 mod log_reader;
 mod manager;
+mod saving;
 mod serve;
 mod signals;
 mod sockets;
 mod unix_socket;
 mod watch;
 
-pub use self::core::{Core, How, LoadError};
+pub use self::core::{Core, LoadError, StartOptions};
 pub use serve::{End, ServeError, run};
 pub use signals::{SignalError, Signals};
 pub use sockets::ControlSocket;

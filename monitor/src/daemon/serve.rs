@@ -1,38 +1,43 @@
-//! The daemon's tasks: signals, changed files, clients.
+//! The daemon's tasks: signals, changed files, schedules, clients.
 
-use std::{io, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
-    task::spawn_blocking,
-    time::timeout,
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
 };
 use tracing::{error, info, warn};
 
 use super::{
     addresses::AddressWatch,
+    blocking::blocking,
     clients,
-    core::{Core, Trigger},
+    core::{Core, ReloadOutcome, Trigger},
     devices, endpoints, feeds,
     log_reader::LogReader,
     manager::{self, Heartbeat},
-    signals::{Asked, Signals},
+    saving::Saving,
+    signals::{HangUp, Signals, StopSignals},
     sockets::ControlSocket,
     watch::FileWatch,
 };
 use crate::{
     clock::{self, Alarm, Woke},
-    control::Reloaded,
     error_text::error_text,
     http::Site,
 };
 
-/// How long after a failure it tries again.
+/// How long after a failure the daemon tries again.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// How long work may go on after the daemon was asked to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
+
+/// How long answers to HTTP requests and to clients may go on after that. The
+/// HTTP server itself cuts off exchanges earlier.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// Why the daemon cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -63,131 +68,196 @@ pub async fn run(
     signals: &mut Signals,
     alarm: &Alarm,
 ) -> Result<End, ServeError> {
-    let (detached, mut when_detached) = mpsc::channel(1);
+    let (detached, when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     // Before clients are answered, so that `status` knows how the first try went.
-    let mut tasks = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
-    let clients = clients::serve(Arc::clone(&core), control, detached);
-    tasks.push(tokio::spawn(clients));
-    tasks.push(tokio::spawn(feeds::run(Arc::clone(&core))));
-    tasks.push(tokio::spawn(devices::run(Arc::clone(&core))));
+    let mut answering = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
+    let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
+    answering.push(tokio::spawn(clients));
+    let background = [
+        tokio::spawn(feeds::run(Arc::clone(&core))),
+        tokio::spawn(devices::run(Arc::clone(&core))),
+    ];
     info!(
         "ready: commands are answered at {}",
         crate::printable::path(&core.settings().socket)
     );
     manager::ready(&core);
-    let end = supervise(&core, signals, alarm, &mut when_detached).await;
+    let (stop_signals, hang_up) = signals.split();
+    let end = match Events::new(Arc::clone(&core), alarm, hang_up) {
+        Ok(events) => Ok(main_loop(&core, events, stop_signals, when_detached).await),
+        Err(error) => Err(error),
+    };
     manager::stopping(match &end {
         Ok(End::Detached) => "detached",
         Ok(End::Stopped) | Err(_) => "the filter and its counters stay in force",
     });
-    // The HTTP tasks wait for it, unless they failed already.
-    let _ = stop.send(true);
-    for task in &tasks {
+    for task in background {
         task.abort();
     }
+    let _ = stop.send(true);
+    end_answers(answering).await;
     end
 }
 
-async fn supervise(
+/// Waits for tasks that were told to end, and cuts off those that do not.
+async fn end_answers(tasks: Vec<JoinHandle<()>>) {
+    let limit = Instant::now() + LAST_ANSWERS;
+    for mut task in tasks {
+        if timeout_at(limit, &mut task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+/// Work of the main loop that is under way.
+type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Works on one event after the other. Signals to stop, the watchdog and a `detach`
+/// are served while a job runs; every other event waits for the end of the job.
+async fn main_loop(
     core: &Arc<Core>,
-    signals: &mut Signals,
-    alarm: &Alarm,
-    when_detached: &mut mpsc::Receiver<()>,
-) -> Result<End, ServeError> {
-    let mut files = FileWatch::new().map_err(ServeError::Watch)?;
-    let mut log_readers = Vec::new();
-    let mut addresses = AddressWatch::new().map_err(ServeError::Addresses)?;
+    mut events: Events<'_>,
+    stop_signals: &mut StopSignals,
+    mut when_detached: mpsc::Receiver<()>,
+) -> End {
     let mut heartbeat = Heartbeat::new();
-    loop {
-        let next_look = core.next_look(&clock::now());
-        if core.settings().watch {
-            watch_files(&mut files, core);
-        }
-        if stopped_during(signals, keep_last_good(core)).await {
-            return Ok(End::Stopped);
-        }
-        read_logs(&mut log_readers, core);
-        core.main_loop_works(None);
-        let heard = tokio::select! {
+    let mut job: Option<Job> = None;
+    let end = loop {
+        tokio::select! {
             biased;
-            asked = signals.next() => Heard::Signal(asked),
-            () = heartbeat.due() => Heard::HeartbeatDue,
-            Some(()) = when_detached.recv() => Heard::Detached,
-            () = core.reloaded() => Heard::Reloaded,
-            () = look_at_clock(alarm, next_look) => Heard::Edge,
-            () = deadline_passed(core) => Heard::Deadline,
-            waited = addresses.changed() => Heard::Addresses(waited),
-            () = files.changed() => Heard::Files,
-        };
-        core.main_loop_works(Some(heard.work()));
-        match heard {
-            Heard::Signal(Asked::Stop) => return Ok(End::Stopped),
-            Heard::Detached => return Ok(End::Detached),
-            Heard::HeartbeatDue => heartbeat.beat(core),
-            heard => {
-                if stopped_during(signals, work_on(core, heard)).await {
-                    return Ok(End::Stopped);
-                }
+            () = stop_signals.next() => break End::Stopped,
+            Some(()) = when_detached.recv() => break End::Detached,
+            () = heartbeat.due() => manager::beat(core),
+            () = end_of(&mut job) => {
+                job = None;
+                core.main_loop_works(None);
+            }
+            event = events.next(), if job.is_none() => {
+                core.main_loop_works(Some(event.work()));
+                job = Some(Box::pin(work_on(Arc::clone(core), event)));
             }
         }
-    }
+    };
+    end_work(core, job, &events.saving).await;
+    end
 }
 
-async fn work_on(core: &Arc<Core>, heard: Heard) {
-    match heard {
-        Heard::Signal(Asked::Reload) => drop(reload(core, Trigger::Request).await),
-        Heard::Edge => pass_edge(core).await,
-        Heard::Deadline => roll_back(core).await,
-        Heard::Addresses(waited) => look_at_addresses(core, waited).await,
-        Heard::Files => files_changed(core).await,
-        Heard::Signal(Asked::Stop) | Heard::Detached | Heard::HeartbeatDue | Heard::Reloaded => {}
-    }
-}
-
-/// Waits for `work`, and says whether the daemon is to end. Where it is asked to
-/// end meanwhile, the work has [`LAST_WORK`] to end first: a load that is cut
-/// short leaves the old filter or the new one in force.
-async fn stopped_during(signals: &mut Signals, work: impl Future<Output = ()>) -> bool {
-    let mut work = pin!(work);
-    tokio::select! {
-        biased;
-        () = &mut work => return false,
-        () = signals.stop() => {}
-    }
-    info!("asked to stop; the work that has begun is ended first");
-    if timeout(LAST_WORK, work).await.is_err() {
+/// Ends the work that has begun, within [`LAST_WORK`]. A load that is cut short
+/// leaves the old filter or the new one in force.
+async fn end_work(core: &Arc<Core>, job: Option<Job>, saving: &Saving) {
+    let last_work = async {
+        if let Some(job) = job {
+            info!("asked to end; the work that has begun is ended first");
+            job.await;
+        }
+        saving.save(core).await;
+    };
+    if timeout(LAST_WORK, last_work).await.is_err() {
         warn!("the work does not end: the daemon ends without it, and the filter stays in force");
     }
-    true
 }
 
-/// What the main loop waits for.
-enum Heard {
-    Signal(Asked),
-    HeartbeatDue,
-    Detached,
+/// Where the main loop's events come from.
+struct Events<'a> {
+    core: Arc<Core>,
+    alarm: &'a Alarm,
+    hang_up: &'a mut HangUp,
+    files: FileWatch,
+    addresses: AddressWatch,
+    log_readers: Vec<LogReader>,
+    saving: Saving,
+}
+
+impl<'a> Events<'a> {
+    fn new(core: Arc<Core>, alarm: &'a Alarm, hang_up: &'a mut HangUp) -> Result<Self, ServeError> {
+        Ok(Self {
+            core,
+            alarm,
+            hang_up,
+            files: FileWatch::new().map_err(ServeError::Watch)?,
+            addresses: AddressWatch::new().map_err(ServeError::Addresses)?,
+            log_readers: Vec::new(),
+            saving: Saving::default(),
+        })
+    }
+
+    /// Waits for the next event. Where this is cancelled, the next call goes on.
+    async fn next(&mut self) -> Event {
+        self.look_after_generation();
+        let next_look = self.core.next_look(&clock::now());
+        let core = &self.core;
+        tokio::select! {
+            biased;
+            () = self.hang_up.next() => Event::Asked,
+            () = self.saving.due(core) => Event::Unsaved(self.saving.clone()),
+            () = core.reloaded_by_client() => Event::Reloaded,
+            () = look_at_clock(self.alarm, next_look) => Event::Edge,
+            () = deadline_passed(core) => Event::Deadline,
+            waited = self.addresses.changed() => Event::Addresses(waited),
+            () = self.files.changed() => Event::Files,
+        }
+    }
+
+    /// Watches the files and reads the log of the generation in force.
+    fn look_after_generation(&mut self) {
+        if self.core.settings().watch {
+            watch_files(&mut self.files, &self.core);
+        }
+        read_logs(&mut self.log_readers, &self.core);
+    }
+}
+
+/// Waits for the end of the job; for ever where there is none.
+async fn end_of(job: &mut Option<Job>) {
+    match job {
+        Some(job) => job.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the main loop works on.
+enum Event {
+    /// SIGHUP.
+    Asked,
+    /// The state directory lacks the files of the policies in force.
+    Unsaved(Saving),
     /// A client asked for a reload, and it has ended.
     Reloaded,
     /// The time to look at the clock.
     Edge,
-    /// The time until which something was to be confirmed.
+    /// The time until which a generation could be confirmed.
     Deadline,
     /// Addresses or interfaces changed.
     Addresses(io::Result<()>),
     Files,
 }
 
-impl Heard {
+impl Event {
     /// The work that follows, as a noun phrase.
     const fn work(&self) -> &'static str {
         match self {
-            Self::Signal(_) | Self::Files => "a reload",
-            Self::HeartbeatDue | Self::Detached | Self::Reloaded => "the main loop's own work",
+            Self::Asked | Self::Files => "a reload",
+            Self::Unsaved(_) => "writing the last good policies",
+            Self::Reloaded => "the main loop's own work",
             Self::Edge => "a change by a schedule",
             Self::Deadline => "a roll-back",
             Self::Addresses(_) => "a look at the addresses",
         }
+    }
+}
+
+async fn work_on(core: Arc<Core>, event: Event) {
+    let core = &core;
+    match event {
+        Event::Asked => drop(reload(core, Trigger::Request).await),
+        Event::Unsaved(saving) => saving.save(core).await,
+        // The loop looks after the new generation before it waits again.
+        Event::Reloaded => {}
+        Event::Edge => pass_edge(core).await,
+        Event::Deadline => roll_back(core).await,
+        Event::Addresses(waited) => look_at_addresses(core, waited).await,
+        Event::Files => files_changed(core).await,
     }
 }
 
@@ -217,23 +287,23 @@ async fn deadline_passed(core: &Core) {
     }
 }
 
-/// Makes permanent what the kernel did when nobody confirmed it.
+/// Makes permanent what the kernel did at the deadline.
 async fn roll_back(core: &Arc<Core>) {
-    let rolling = Arc::clone(core);
-    match spawn_blocking(move || rolling.roll_back()).await {
-        Ok(Ok(told)) => {
-            if let Some(told) = told {
+    match blocking(core, Core::roll_back).await {
+        Ok(rolled_back) => {
+            if let Some(told) = rolled_back.told {
                 error!("{told}");
             }
+            for change in rolled_back.changes {
+                info!("{change}");
+            }
         }
-        Ok(Err(error)) => {
+        Err(error) => {
             error!(
-                "what was not confirmed does not decide any more, and could not be removed: {}",
-                error_text(&error)
+                "the generation that was not confirmed does not decide any more, and could not be removed: {error}"
             );
             tokio::time::sleep(RETRY).await;
         }
-        Err(panic) => error!("going back ended unexpectedly: {panic}"),
     }
 }
 
@@ -248,35 +318,27 @@ async fn files_changed(core: &Arc<Core>) {
 
 /// Makes the generation that the time asks for.
 async fn pass_edge(core: &Arc<Core>) {
-    let passing = Arc::clone(core);
-    let passed = spawn_blocking(move || passing.pass_edge(&clock::now())).await;
-    match passed {
-        Ok(Ok(changes)) => {
+    match blocking(core, |core| core.pass_edge(&clock::now())).await {
+        Ok(changes) => {
             for change in changes {
                 info!("{change}");
             }
         }
-        Ok(Err(error)) => {
-            error!(
-                "a schedule's edge could not be put in force: {}",
-                error_text(&error)
-            );
-        }
-        Err(panic) => error!("a schedule's edge ended unexpectedly: {panic}"),
+        Err(error) => error!("a schedule's edge could not be put in force: {error}"),
     }
 }
 
 /// Attaches to interfaces that appeared, then judges what is in force for the
-/// addresses that the gateway has now: that warns, and changes nothing of it.
+/// addresses that the gateway has now. A new risk is a warning in the log, and the
+/// policies stay in force.
 async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
     if let Err(error) = waited {
         error!("watch the addresses of this machine: {error}");
         tokio::time::sleep(RETRY).await;
     }
     attach_to_new(core).await;
-    let judging = Arc::clone(core);
-    match spawn_blocking(move || judging.recheck()).await {
-        Ok(Ok(changes)) => {
+    match blocking(core, Core::recheck).await {
+        Ok(changes) => {
             for risk in changes.new {
                 warn!(
                     "{} ({}): it stays in force, and a reload would be refused; {}",
@@ -290,52 +352,42 @@ async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
                 );
             }
         }
-        Ok(Err(error)) => error!("look at the changed addresses: {}", error_text(&error)),
-        Err(panic) => error!("a look at the addresses ended unexpectedly: {panic}"),
+        Err(error) => error!("look at the changed addresses: {error}"),
     }
 }
 
 /// Attaches to interfaces that appeared since.
 async fn attach_to_new(core: &Arc<Core>) {
-    let looking = Arc::clone(core);
-    match spawn_blocking(move || looking.look_at_interfaces()).await {
-        Ok(Ok(changes)) => {
+    match blocking(core, Core::look_at_interfaces).await {
+        Ok(changes) => {
             for change in changes {
                 warn!("{change}");
             }
         }
-        Ok(Err(error)) => error!("look at the changed interfaces: {}", error_text(&error)),
-        Err(panic) => error!("a look at the interfaces ended unexpectedly: {panic}"),
+        Err(error) => error!("look at the changed interfaces: {error}"),
     }
 }
 
-/// Reloads, and says how it went; `None` where nothing had changed.
-pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Option<Reloaded> {
-    let core = Arc::clone(core);
-    let reload = move || manager::reloading(&core, || core.reload(trigger));
-    let reloaded = spawn_blocking(reload).await.unwrap_or_else(|panic| {
-        error!("a reload ended unexpectedly, see `monitor status`: {panic}");
-        None
-    })?;
-    for note in &reloaded.notes {
-        warn!("{}", note.trim_end());
+/// Reloads, and logs the result. `Err` says why a reload ended unexpectedly.
+pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadOutcome, String> {
+    let reload =
+        move |core: &Core| Ok::<_, Infallible>(manager::reloading(core, || core.reload(trigger)));
+    let outcome = blocking(core, reload).await;
+    match &outcome {
+        Ok(ReloadOutcome::Tried(reloaded)) => {
+            for note in &reloaded.notes {
+                warn!("{}", note.trim_end());
+            }
+            let in_force = reloaded.in_force();
+            match &reloaded.reload.error {
+                None => info!("{in_force}"),
+                Some(error) => error!("the reload failed, {in_force}:\n{}", error.trim_end()),
+            }
+        }
+        Ok(ReloadOutcome::Detached | ReloadOutcome::Unchanged) => {}
+        Err(error) => error!("the reload failed, see `monitor status`: {error}"),
     }
-    let in_force = reloaded.in_force();
-    match &reloaded.reload.error {
-        None => info!("{in_force}"),
-        Some(error) => error!("the reload failed, {in_force}:\n{}", error.trim_end()),
-    }
-    Some(reloaded)
-}
-
-/// After it is in force: nobody waits for the disk.
-async fn keep_last_good(core: &Arc<Core>) {
-    let keeping = Arc::clone(core);
-    match spawn_blocking(move || keeping.keep_last_good()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => warn!("keep the policies for the next start: {error}"),
-        Err(panic) => error!("keeping the policies ended unexpectedly: {panic}"),
-    }
+    outcome
 }
 
 fn watch_files(files: &mut FileWatch, core: &Core) {

@@ -10,21 +10,31 @@ use tracing::info;
 #[error("handle signals: {0}")]
 pub struct SignalError(#[from] io::Error);
 
-/// What asks the daemon to end or to reload. One that arrives while nobody
-/// waits is kept until somebody does.
+/// Signals that ask the daemon to end or to reload. A signal that arrives while no
+/// task waits is kept until a task does.
 pub struct Signals {
-    hang_up: Signal,
+    stop: StopSignals,
+    hang_up: HangUp,
+}
+
+/// SIGTERM and SIGINT.
+pub(super) struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
+/// SIGHUP.
+pub(super) struct HangUp(Signal);
+
 impl Signals {
-    /// From here on no signal of these kills the process. Needs a running tokio.
+    /// From here on these signals do not kill the process. Needs a running tokio.
     pub fn install() -> Result<Self, SignalError> {
         Ok(Self {
-            hang_up: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            stop: StopSignals {
+                terminate: signal(SignalKind::terminate())?,
+                interrupt: signal(SignalKind::interrupt())?,
+            },
+            hang_up: HangUp(signal(SignalKind::hangup())?),
         })
     }
 
@@ -36,7 +46,7 @@ impl Signals {
         loop {
             tokio::select! {
                 biased;
-                () = self.stop(), if !stop => {
+                () = self.stop.next(), if !stop => {
                     info!("asked to stop; the load that has begun is ended first");
                     stop = true;
                 }
@@ -45,30 +55,25 @@ impl Signals {
         }
     }
 
+    /// The two kinds, to be waited for at different times.
+    pub(super) fn split(&mut self) -> (&mut StopSignals, &mut HangUp) {
+        (&mut self.stop, &mut self.hang_up)
+    }
+}
+
+impl StopSignals {
     /// Waits until the daemon is asked to end.
-    pub(super) async fn stop(&mut self) {
+    pub(super) async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
     }
-
-    /// Waits for the next: to end, or to reload.
-    pub(super) async fn next(&mut self) -> Asked {
-        tokio::select! {
-            biased;
-            _ = self.terminate.recv() => Asked::Stop,
-            _ = self.interrupt.recv() => Asked::Stop,
-            _ = self.hang_up.recv() => Asked::Reload,
-        }
-    }
 }
 
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// SIGTERM, SIGINT.
-    Stop,
-    /// SIGHUP.
-    Reload,
+impl HangUp {
+    /// Waits until the daemon is asked to reload.
+    pub(super) async fn next(&mut self) {
+        self.0.recv().await;
+    }
 }

@@ -2,8 +2,9 @@
 //! through a proxy.
 
 use std::{
+    fs::File,
     net::{IpAddr, TcpListener},
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use monitor::{
@@ -15,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     Gateway, HELD, list, policies,
     server::{Server, answer},
-    support::lab::{Daemon, Lab, poll},
+    support::lab::{Daemon, Lab, poll, text},
 };
 
 /// Stands in answers of servers inside, and must be told nowhere.
@@ -175,4 +176,35 @@ fn a_name_does_not_lead_inside_and_localhost_is_the_operators_word() {
     assert!(server.requests().is_empty());
     assert!(fetch("localhost").is_ok());
     assert!(fetch("127.0.0.1").is_ok());
+}
+
+/// Without netlink the daemon does not know the networks of the gateway. Then no
+/// update is judged, not even one that the operator accepts.
+#[test]
+fn an_update_is_not_accepted_while_the_networks_of_the_gateway_are_unknown() {
+    let gateway = Gateway::new("no-netlink");
+    let daemon = gateway.start();
+    gateway.server.gives("45.9.1.0/24\n45.10.0.0/16\n");
+    assert_eq!(gateway.fetch()["state"], "refused");
+    let said = gateway.lab.directory.path().join("strace.said");
+    let tracer = Command::new("strace")
+        .args(["-f", "-e", "trace=socket"])
+        .args(["-e", "inject=socket:error=ENOBUFS"])
+        .args(["-o", "/dev/null", "-p", &daemon.child.id().to_string()])
+        .stderr(File::create(&said).unwrap())
+        .spawn()
+        .expect("run strace (Debian package strace)");
+    let tracer = Daemon::from_child(tracer);
+    poll("strace is attached", || {
+        std::fs::read_to_string(&said).is_ok_and(|said| said.contains("attached"))
+    });
+    let refused = gateway.feed(&["accept", "bad", "--yes"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let why = text(&refused.stderr);
+    assert!(why.contains("cannot be judged"), "{why}");
+    drop(tracer);
+    assert!(gateway.is_dropped(HELD), "the old list stays in force");
+    let accepted = gateway.feed(&["accept", "bad", "--yes"]);
+    assert!(accepted.status.success(), "{}", text(&accepted.stderr));
+    assert!(gateway.is_dropped("45.10.7.7"));
 }

@@ -1,22 +1,22 @@
 //! What commands change, on top of the files.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
-use super::{Core, Current, lock};
+use super::{Core, edges::Passed, state::PoliciesInForce};
 use crate::{
     address::Derivation,
     clock,
     compile::{Ruleset, compile},
     control::{ChangeRequest, Changed, StandingChange},
-    datapath,
-    guard::guard,
+    datapath::{self, Applied, Filter},
+    guard::{Gateway, guard},
     policy::{
-        Action, Diagnostic, Diagnostics, Effect, End, Moment, Policy, PolicyName, Rest,
+        DeviceNames, Diagnostic, Diagnostics, Effect, End, Moment, Policy, PolicyName,
         RuntimeChange, RuntimeOverlay, Texts, UnknownDevice, closest_policy,
     },
-    state_dir::{Edge, Edges, StateDirError, write_runtime},
+    state_dir::{StateDirError, write_runtime},
 };
 
 /// Why a change is not made; what was in force stays.
@@ -82,8 +82,9 @@ struct Planned {
 }
 
 impl Core {
-    /// Makes or undoes a change, from the policies in force: the files are not
-    /// read, and may be broken. It is in force, and kept, when this returns.
+    /// Makes or undoes a change, on top of the policies in force. The files are
+    /// not read, and may be broken. The change is in force, and on disk, when this
+    /// returns.
     pub(in crate::daemon) fn change(
         &self,
         request: &ChangeRequest,
@@ -92,40 +93,30 @@ impl Core {
         let filter = filter.as_mut().ok_or(ChangeError::Detached)?;
         let gateway = self.settings.gateway()?;
         let moment = clock::now();
-        let (change, before, planned) = {
-            let current = lock(&self.current);
-            if current.ruleset.is_none() {
-                return Err(ChangeError::Unknown);
-            }
-            let change = current.change(request, &moment)?;
-            let overlay = current.overlay_with(&change, request.undo)?;
-            let planned = plan(&current.policies, overlay, &moment, &gateway.derivation)?;
-            refuse_lock_out(&current.policies, &planned.policies, &gateway)?;
-            (change, current.runtime.clone(), planned)
+        let state = self.state();
+        let before = state.stage.policies().ok_or(ChangeError::Unknown)?;
+        let passed = Passed::new(&state, before, &moment);
+        let change = resolve(request, &passed.policies, &before.devices, &moment)?;
+        let overlay = overlay_with(&passed.runtime, &change, request.undo)?;
+        let planned = plan(&passed.policies, overlay, &moment, &gateway.derivation)?;
+        refuse_lock_out(&passed.policies, &planned.policies, &gateway)?;
+        let applied = self.keep_and_apply(filter, &state.runtime, &planned)?;
+        for change in &passed.changes {
+            tracing::info!("{change}");
+        }
+        let after = PoliciesInForce {
+            policies: planned.policies.into(),
+            as_of: moment.at,
+            ruleset: Arc::new(planned.ruleset),
+            kernel_is_behind: false,
+            ..before.clone()
         };
-        let Planned {
-            overlay,
-            policies,
-            ruleset,
-        } = planned;
-        write_runtime(&overlay)?;
-        let applied = match self.apply(filter, &ruleset) {
-            Ok(applied) => applied,
-            Err(error) => {
-                // It is not in force, so it must not come back.
-                write_runtime(&before)?;
-                return Err(error.into());
-            }
-        };
-        let mut current = lock(&self.current);
-        current.runtime = overlay;
-        current.policies = policies;
-        current.as_of = moment.at;
-        current.ruleset = Some(ruleset);
-        current.behind = false;
-        *lock(&self.loggers) = applied.loggers;
-        self.keep_edges(&current, &moment);
-        drop(current);
+        self.keep_edges(&after, &moment);
+        self.update(|state| {
+            state.runtime = planned.overlay.into();
+            state.stage.set_policies(after);
+        });
+        self.hand_out(applied.loggers);
         self.names_changed.notify_one();
         Ok(Changed {
             change: StandingChange::new(&change, &moment),
@@ -135,142 +126,94 @@ impl Core {
         })
     }
 
+    /// Writes the overlay to disk first: a change in force must survive a restart.
+    fn keep_and_apply(
+        &self,
+        filter: &mut Filter,
+        before: &RuntimeOverlay,
+        planned: &Planned,
+    ) -> Result<Applied, ChangeError> {
+        write_runtime(&planned.overlay)?;
+        match self.apply(filter, &planned.ruleset) {
+            Ok(applied) => Ok(applied),
+            Err(error) => {
+                // The change is not in force, so a restart must not bring it.
+                write_runtime(before)?;
+                Err(error.into())
+            }
+        }
+    }
+
     /// Changes that stand, in the order in which they were asked for.
     pub(super) fn standing(&self) -> Vec<StandingChange> {
         let moment = clock::now();
-        let current = lock(&self.current);
-        let changes = current.runtime.changes.iter();
+        let runtime = self.state().runtime;
+        let changes = runtime.changes.iter();
         changes
             .map(|change| StandingChange::new(change, &moment))
             .collect()
     }
+}
 
-    /// Keeps, for whoever finds this filter without a daemon, when time would
-    /// have changed what is in force.
-    pub(super) fn keep_edges(&self, current: &Current, moment: &Moment) {
-        let mut edges: Vec<Edge> = current
-            .policies
-            .iter()
-            .filter_map(|policy| edge(policy, moment.at))
-            .collect();
-        edges.sort();
-        let edges = Edges {
-            pin_dir: self.settings.pin_dir.clone(),
-            edges,
-        };
-        if let Err(error) = edges.write(&self.settings.state_dir) {
-            tracing::warn!("keep when schedules change: {error}");
-        }
+/// The change that `request` means.
+fn resolve(
+    request: &ChangeRequest,
+    policies: &[Policy],
+    names: &DeviceNames,
+    moment: &Moment,
+) -> Result<RuntimeChange, ChangeError> {
+    if let Effect::Pause(name) = &request.effect
+        && !request.undo
+    {
+        can_be_paused(name, policies)?;
     }
-}
-
-/// Whether a policy does something now, and what.
-fn doing(policy: &Policy) -> (PolicyName, (Option<Rest>, Action)) {
-    (policy.name().clone(), (policy.rest(), policy.action()))
-}
-
-fn edge(policy: &Policy, after: Timestamp) -> Option<Edge> {
-    let at = policy.next_edge(after)?;
-    let until = policy
-        .rest()
-        .map_or(policy.action().name(), |rest| rest.reason());
-    Some(Edge {
-        at,
-        policy: policy.name().to_string(),
-        until: until.to_owned(),
+    let devices = request.device.as_ref();
+    let devices = devices.map(|text| names.named(text)).transpose()?;
+    let length = request
+        .seconds
+        .map(|seconds| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)));
+    Ok(RuntimeChange {
+        effect: request.effect.clone(),
+        devices: devices.unwrap_or_default(),
+        device: request.device.clone(),
+        since: moment.at,
+        ends: length.map(|length| End::after(moment, length)),
+        reason: request.reason.clone(),
     })
 }
 
-impl Current {
-    /// The change that `request` means.
-    fn change(
-        &self,
-        request: &ChangeRequest,
-        moment: &Moment,
-    ) -> Result<RuntimeChange, ChangeError> {
-        if let Effect::Pause(name) = &request.effect
-            && !request.undo
-        {
-            self.can_be_paused(name)?;
-        }
-        let devices = request.device.as_ref();
-        let devices = devices.map(|text| self.devices.named(text)).transpose()?;
-        let length = request
-            .seconds
-            .map(|seconds| SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX)));
-        Ok(RuntimeChange {
-            effect: request.effect.clone(),
-            devices: devices.unwrap_or_default(),
-            device: request.device.clone(),
-            since: moment.at,
-            ends: length.map(|length| End::after(moment, length)),
-            reason: request.reason.clone(),
-        })
+fn can_be_paused(name: &PolicyName, policies: &[Policy]) -> Result<(), ChangeError> {
+    let named = policies.iter().find(|policy| policy.name() == name);
+    match named {
+        Some(policy) if policy.command().is_some() => Err(ChangeError::ByCommand(name.clone())),
+        Some(policy) if !policy.enabled() => Err(ChangeError::Disabled(name.clone())),
+        Some(_) => Ok(()),
+        None => Err(ChangeError::NoPolicy {
+            name: name.clone(),
+            near: closest_policy(name, policies),
+        }),
     }
+}
 
-    /// Goes on to `moment`: changes that have ended are gone, and each policy
-    /// does what it then does. Returns what that changes, in words.
-    pub(super) fn pass_to(&mut self, moment: &Moment) -> Vec<String> {
-        let ended = self.runtime.remove_ended(moment);
-        let mut changes: Vec<String> = ended
-            .iter()
-            .map(|change| format!("`{change}` has ended"))
-            .collect();
-        if !ended.is_empty()
-            && let Err(error) = write_runtime(&self.runtime)
-        {
-            // The next start finds that it has ended.
-            tracing::warn!("forget a change that has ended: {error}");
-        }
-        let before: BTreeMap<PolicyName, _> = self.policies.iter().map(doing).collect();
-        let _ = self.runtime.put_on(&mut self.policies, moment);
-        self.as_of = moment.at;
-        for (name, now) in self.policies.iter().map(doing) {
-            if before.get(&name).is_some_and(|before| *before != now) {
-                let (rest, action) = now;
-                let now = match rest {
-                    Some(rest) => rest.reason().to_owned(),
-                    None => format!("in force ({action})"),
-                };
-                changes.push(format!("{name}: {now}"));
-            }
-        }
-        changes
+/// The overlay with `change` in the place of one like it, or without it.
+fn overlay_with(
+    runtime: &RuntimeOverlay,
+    change: &RuntimeChange,
+    undo: bool,
+) -> Result<RuntimeOverlay, ChangeError> {
+    let mut overlay = runtime.clone();
+    let before = overlay.changes.len();
+    overlay.changes.retain(|other| !other.is_same(change));
+    if undo && overlay.changes.len() == before {
+        return Err(ChangeError::NothingToUndo(change.to_string()));
     }
-
-    fn can_be_paused(&self, name: &PolicyName) -> Result<(), ChangeError> {
-        let named = self.policies.iter().find(|policy| policy.name() == name);
-        match named {
-            Some(policy) if policy.command().is_some() => Err(ChangeError::ByCommand(name.clone())),
-            Some(policy) if !policy.enabled() => Err(ChangeError::Disabled(name.clone())),
-            Some(_) => Ok(()),
-            None => Err(ChangeError::NoPolicy {
-                name: name.clone(),
-                near: closest_policy(name, &self.policies),
-            }),
-        }
+    if !undo {
+        overlay.changes.push(change.clone());
     }
-
-    /// The overlay with `change` in the place of one like it, or without.
-    fn overlay_with(
-        &self,
-        change: &RuntimeChange,
-        undo: bool,
-    ) -> Result<RuntimeOverlay, ChangeError> {
-        let mut overlay = self.runtime.clone();
-        let before = overlay.changes.len();
-        overlay.changes.retain(|other| !other.is_same(change));
-        if undo && overlay.changes.len() == before {
-            return Err(ChangeError::NothingToUndo(change.to_string()));
-        }
-        if !undo {
-            overlay.changes.push(change.clone());
-        }
-        if overlay.changes.len() > RuntimeOverlay::MAX_CHANGES {
-            return Err(ChangeError::TooMany);
-        }
-        Ok(overlay)
+    if overlay.changes.len() > RuntimeOverlay::MAX_CHANGES {
+        return Err(ChangeError::TooMany);
     }
+    Ok(overlay)
 }
 
 fn plan(
@@ -295,7 +238,7 @@ fn plan(
 fn refuse_lock_out(
     before: &[Policy],
     after: &[Policy],
-    gateway: &crate::guard::Gateway,
+    gateway: &Gateway,
 ) -> Result<(), ChangeError> {
     let judge = |policies| guard(policies, gateway, &Texts::default());
     let known = judge(before);

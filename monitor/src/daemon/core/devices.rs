@@ -5,6 +5,7 @@ mod neighbours;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,11 +13,11 @@ use activity::Activity;
 use monitor_common::{DeviceKey, MAX_KNOWN};
 use neighbours::{MOST_NEIGHBOURS, Neighbours};
 
-use super::{Core, Current, lock};
+use super::{Core, lock};
 use crate::{
     control::Forgotten,
     datapath::{self, DeviceCounts, Filter, Known},
-    policy::{Device, MacAddress, MacPrefix, Policy, UnknownDevice},
+    policy::{Device, DeviceNames, MacAddress, MacPrefix, Policy, UnknownDevice},
 };
 
 /// How often the daemon looks at neighbours and at the device tables, at most.
@@ -127,7 +128,7 @@ impl Core {
         devices: &mut Devices,
     ) -> Result<Option<String>, datapath::Error> {
         filter.set_known(&self.known(devices))?;
-        let named = lock(&self.current).named_macs().len();
+        let named = self.named_macs().len();
         let too_many = named.saturating_sub(MOST_NAMED);
         let grew = too_many > devices.too_many;
         devices.too_many = too_many;
@@ -141,7 +142,7 @@ impl Core {
     fn known(&self, devices: &Devices) -> BTreeMap<MacAddress, Known> {
         let neighbours = devices.neighbours.macs();
         let mut known: BTreeMap<_, _> = neighbours.map(|mac| (mac, Known::Neighbour)).collect();
-        let named = lock(&self.current).named_macs();
+        let named = self.named_macs();
         known.extend(
             named
                 .into_iter()
@@ -151,10 +152,32 @@ impl Core {
         known
     }
 
+    fn device_names(&self) -> Arc<DeviceNames> {
+        let state = self.state();
+        let policies = state.stage.policies();
+        policies.map_or_else(Arc::default, |policies| Arc::clone(&policies.devices))
+    }
+
+    /// Every whole MAC that has a name, is in a group, or stands in a policy.
+    fn named_macs(&self) -> BTreeSet<MacAddress> {
+        let state = self.state();
+        let Some(in_force) = state.stage.policies() else {
+            return BTreeSet::new();
+        };
+        let names = in_force.devices.names();
+        let in_names = names.flat_map(|name| in_force.devices.devices(name).unwrap_or_default());
+        let scopes = in_force.policies.iter().map(Policy::scope);
+        let in_policies =
+            scopes.flat_map(|scope| scope.devices.iter().chain(&scope.except_devices));
+        let prefixes = in_names.chain(in_policies).filter_map(mac_prefix);
+        let whole = prefixes.filter(|prefix| prefix.length() == MacPrefix::BITS);
+        whole.map(MacPrefix::address).collect()
+    }
+
     /// Moves the counts of a device, or of those that a name or the first bits
     /// of a MAC stand for, to the past of their policies.
     pub(in crate::daemon) fn forget(&self, device: &str) -> Result<Forgotten, ForgetError> {
-        let meant = lock(&self.current).devices.named(device)?;
+        let meant = self.device_names().named(device)?;
         let prefixes: Vec<MacPrefix> = meant.iter().filter_map(mac_prefix).collect();
         if prefixes.is_empty() {
             return Err(ForgetError::NoMac(device.to_owned()));
@@ -176,20 +199,6 @@ impl Core {
             passed: given_back.counters.passed.into(),
             dropped: given_back.counters.dropped.into(),
         })
-    }
-}
-
-impl Current {
-    /// Every whole MAC that has a name, is in a group, or stands in a policy.
-    fn named_macs(&self) -> BTreeSet<MacAddress> {
-        let names = self.devices.names();
-        let in_names = names.flat_map(|name| self.devices.devices(name).unwrap_or_default());
-        let scopes = self.policies.iter().map(Policy::scope);
-        let in_policies =
-            scopes.flat_map(|scope| scope.devices.iter().chain(&scope.except_devices));
-        let prefixes = in_names.chain(in_policies).filter_map(mac_prefix);
-        let whole = prefixes.filter(|prefix| prefix.length() == MacPrefix::BITS);
-        whole.map(MacPrefix::address).collect()
     }
 }
 

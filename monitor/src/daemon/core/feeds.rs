@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    error::Error,
     sync::Mutex,
     time::{Duration, Instant},
 };
@@ -31,7 +32,7 @@ const RETRY: Duration = Duration::from_mins(1);
 /// What is known of the feeds while the daemon runs.
 #[derive(Default)]
 pub(super) struct Feeds {
-    known: Mutex<BTreeMap<FeedUrl, Known>>,
+    known: Mutex<BTreeMap<FeedUrl, KnownFeed>>,
     /// Held for the length of a fetch.
     fetching: Mutex<()>,
     /// Told when there may be something to fetch.
@@ -40,13 +41,13 @@ pub(super) struct Feeds {
 
 /// One of them.
 #[derive(Default)]
-struct Known {
+struct KnownFeed {
     entry: Entry,
     /// When the last attempt was, by both clocks; `None`: the next is due.
     attempted: Option<(Instant, u64)>,
 }
 
-impl Known {
+impl KnownFeed {
     /// As it is stored. What was attempted in the future, a clock said that
     /// was wrong.
     fn stored(entry: Entry) -> Self {
@@ -95,29 +96,44 @@ pub(in crate::daemon) enum FeedError {
     /// Files.
     #[error(transparent)]
     Store(#[from] feeds::StoreError),
+    /// The update cannot be judged without the networks of the gateway.
+    #[error("the update cannot be judged: {0}")]
+    Gateway(#[from] datapath::Error),
 }
 
 impl Core {
     /// Takes notice of the feeds that the policies in force name.
     pub(super) fn note_feeds(&self, feeds: &[Feed]) {
         let store = self.store();
+        // Read from disk before the lock, because `status` waits for the lock.
+        let missing: Vec<&Feed> = {
+            let known = lock(&self.feeds.known);
+            let is_missing = |feed: &&Feed| !known.contains_key(&feed.url);
+            feeds.iter().filter(is_missing).collect()
+        };
+        let stored = missing.into_iter().map(|feed| {
+            let entry = store.entry(&feed.url).unwrap_or_else(|error| {
+                warn!("{}", error_text(&error));
+                Entry::new(&feed.url)
+            });
+            (feed.url.clone(), KnownFeed::stored(entry))
+        });
+        let mut stored: BTreeMap<FeedUrl, KnownFeed> = stored.collect();
         let mut known = lock(&self.feeds.known);
         let mut before = std::mem::take(&mut *known);
         for feed in feeds {
-            let mut entry = before.remove(&feed.url).unwrap_or_else(|| {
-                Known::stored(store.entry(&feed.url).unwrap_or_else(|error| {
-                    warn!("{}", error_text(&error));
-                    Entry::new(&feed.url)
-                }))
-            });
-            // Stored, and of no use as the policies are now.
+            let feed_before = before.remove(&feed.url);
+            let mut entry = feed_before
+                .or_else(|| stored.remove(&feed.url))
+                .unwrap_or_default();
+            // Stored, and of no use with the policies as they are now.
             if feed.in_force.is_none() && entry.entry.failures == 0 {
                 entry.attempted = None;
             }
             known.insert(feed.url.clone(), entry);
         }
         drop(known);
-        // Those of what may come back are kept.
+        // The feeds of policies that may come back are kept.
         if self.deadline().is_none() {
             let urls: Vec<FeedUrl> = feeds.iter().map(|feed| feed.url.clone()).collect();
             if let Err(error) = store.keep_only(&urls) {
@@ -157,11 +173,10 @@ impl Core {
 
     /// Those that an enabled policy uses.
     fn feeds_in_force(&self) -> Vec<Feed> {
-        let current = lock(&self.current);
-        let used = current
-            .feeds
-            .iter()
-            .filter(|feed| !feed.policies.is_empty());
+        let state = self.state();
+        let feeds = state.stage.policies().map(|policies| &policies.feeds);
+        let feeds = feeds.map_or(&[][..], |feeds| feeds);
+        let used = feeds.iter().filter(|feed| !feed.policies.is_empty());
         used.cloned().collect()
     }
 
@@ -187,7 +202,7 @@ impl Core {
         }
         tell(&feed.url, &entry);
         let at = now();
-        let known = Known {
+        let known = KnownFeed {
             entry,
             attempted: Some((Instant::now(), at)),
         };
@@ -220,59 +235,53 @@ impl Core {
         let known = usable.map_or((None, None), |(good, _)| {
             (good.etag.as_deref(), good.last_modified.as_deref())
         });
-        let answer = self.fetcher().and_then(|fetcher| {
-            let answer = fetcher.fetch(&feed.url, known);
-            answer.map_err(|error| error_text(&error))
-        });
-        let reserved = self.reserved();
+        // Asked once: the fetch and the judgement must know the same networks.
+        let gateway = self.settings.gateway();
+        let answer = gateway
+            .as_ref()
+            .map_err(|error| error_text(error))
+            .and_then(|gateway| {
+                let fetcher = self.fetcher(gateway).map_err(|error| error_text(&*error))?;
+                let answer = fetcher.fetch(&feed.url, known);
+                answer.map_err(|error| error_text(&error))
+            });
+        // Without the networks nothing was fetched, so nothing is judged.
+        let gateway = gateway.unwrap_or_default();
         let attempted = Attempted {
             feed,
             entry,
             before: usable.map(|(_, content)| content.as_slice()),
-            reserved: &reserved,
+            reserved: &Reserved::new(&gateway.networks),
             now: now(),
         };
-        attempted.settle(answer, |update| self.refused_by_policies(feed, update))
+        attempted.settle(answer, |update| {
+            self.refused_by_policies(feed, update, &gateway)
+        })
     }
 
-    /// A fetcher that knows what belongs to the gateway now.
-    fn fetcher(&self) -> Result<Fetcher, String> {
-        let addresses = datapath::own_addresses().map_err(|error| error_text(&error))?;
-        let gateway = self
-            .settings
-            .gateway()
-            .map_err(|error| error_text(&error))?;
+    /// A fetcher that knows which addresses belong to the gateway now.
+    fn fetcher(&self, gateway: &Gateway) -> Result<Fetcher, Box<dyn Error>> {
         let ca_file = self.settings.feeds.ca_file.as_deref();
-        let fetcher = Fetcher::new(ca_file, Limits::default());
-        let fetcher = fetcher.map_err(|error| error_text(&error))?;
-        Ok(fetcher.with_own(Own {
-            addresses,
-            networks: gateway.networks,
-        }))
+        let own = Own {
+            addresses: datapath::own_addresses()?,
+            networks: gateway.networks.clone(),
+        };
+        Ok(Fetcher::new(ca_file, Limits::default())?.with_own(own))
     }
 
-    fn reserved(&self) -> Reserved {
-        let gateway = self.settings.gateway().unwrap_or_default();
-        Reserved::new(&gateway.networks)
-    }
-
-    /// What the policies, which are fine without this update, have against it.
-    fn refused_by_policies(&self, feed: &Feed, update: &[u8]) -> Option<String> {
+    /// Why the policies, which are fine without this update, cannot be used with it.
+    fn refused_by_policies(&self, feed: &Feed, update: &[u8], gateway: &Gateway) -> Option<String> {
         let stored = DiskAndFeeds::new(&self.settings.state_dir);
         let with_update = WithUpdate {
             files: &stored,
             url: &feed.url,
             content: update,
         };
-        let gateway = self.settings.gateway().unwrap_or_else(|_| Gateway {
-            derivation: self.settings.derivation.clone(),
-            ..Gateway::default()
-        });
         let paths = &self.settings.policies;
-        let runtime = lock(&self.current).runtime.clone();
+        let runtime = self.state().runtime;
         let moment = clock::now();
         let compiled = |files: &dyn Files| {
-            let compiled = compile_files(paths, files, &runtime, &moment, &gateway);
+            let compiled = compile_files(paths, files, &runtime, &moment, gateway);
             compiled.checked_for_room().diagnostics
         };
         let with = compiled(&with_update);
@@ -303,12 +312,13 @@ impl Core {
         if candidate.content.sha256 != sha256 {
             return Err(FeedError::OtherCandidate(url.label()));
         }
-        if let Err(refusal) = judge(&content, None, feed, &self.reserved())
+        let gateway = self.settings.gateway()?;
+        if let Err(refusal) = judge(&content, None, feed, &Reserved::new(&gateway.networks))
             && !refusal.is_acceptable()
         {
             return Err(FeedError::Useless(refusal.to_string()));
         }
-        if let Some(reason) = self.refused_by_policies(feed, &content) {
+        if let Some(reason) = self.refused_by_policies(feed, &content, &gateway) {
             return Err(FeedError::Useless(reason));
         }
         let mut entry = store.entry(url)?;

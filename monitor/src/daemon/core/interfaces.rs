@@ -23,15 +23,16 @@ impl Core {
         let states = filter.states(&self.settings.real_interfaces()?)?;
         let mut refused = None;
         if states.contains(&InterfaceState::Unfiltered) {
-            let ruleset = lock(&self.current).ruleset.clone();
-            match ruleset.map(|ruleset| self.apply(filter, &ruleset)) {
-                Some(Ok(applied)) => *lock(&self.loggers) = applied.loggers,
+            let state = self.state();
+            let policies = state.stage.policies();
+            match policies.map(|policies| self.apply(filter, &policies.ruleset)) {
+                Some(Ok(applied)) => self.hand_out(applied.loggers),
                 Some(Err(error)) => refused = Some(error_text(&error)),
                 None => refused = Some("no policies are in force".to_owned()),
             }
         }
         let now = self.waiting(filter, refused.as_deref())?;
-        let before = std::mem::replace(&mut lock(&self.current).waiting, now.clone());
+        let before = std::mem::replace(&mut *lock(&self.waiting), now.clone());
         let came = before.keys().filter(|name| !now.contains_key(*name));
         let came = came.map(|name| format!("{name}: is there, and filtered"));
         let differs = |(name, why): &(&String, &String)| before.get(*name) != Some(*why);
@@ -63,8 +64,8 @@ impl Core {
 
     /// For `status`.
     pub(super) fn waiting_interfaces(&self) -> Vec<WaitingInterface> {
-        let current = lock(&self.current);
-        let each = current.waiting.iter().map(|(name, why)| WaitingInterface {
+        let waiting = lock(&self.waiting);
+        let each = waiting.iter().map(|(name, why)| WaitingInterface {
             interface: name.clone(),
             why: why.clone(),
         });

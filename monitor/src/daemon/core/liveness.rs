@@ -57,6 +57,13 @@ impl Core {
         }
     }
 
+    /// Whether work takes longer than any work should.
+    pub(in crate::daemon) fn hangs(&self) -> bool {
+        self.liveness
+            .working()
+            .is_some_and(|working| working.hangs())
+    }
+
     /// The main loop begins to work on what it heard, or has ended that.
     pub(in crate::daemon) fn main_loop_works(&self, what: Option<&'static str>) {
         let at = Instant::now();

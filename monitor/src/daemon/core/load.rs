@@ -4,8 +4,10 @@ use std::{
     collections::BTreeSet,
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use super::state::PoliciesInForce;
 use crate::{
     compile::{Ruleset, compile_files},
     config::Settings,
@@ -13,7 +15,7 @@ use crate::{
     error_text::error_text,
     feeds::DiskAndFeeds,
     lists::FeedUrl,
-    policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
+    policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
     state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
 };
@@ -41,25 +43,22 @@ pub enum LoadError {
     },
 }
 
-/// Policies that were read and compiled, or why not.
+/// Result of reading and compiling policies.
 pub(super) struct Loaded {
     pub(super) result: Result<Usable, LoadError>,
-    /// The lists to fetch.
-    pub(super) feeds: Vec<Feed>,
+    /// Every file that was read, or should have been.
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) warnings: String,
 }
 
 /// Policies without errors.
 pub(super) struct Usable {
-    pub(super) ruleset: Ruleset,
-    pub(super) policies: Vec<Policy>,
-    pub(super) devices: DeviceNames,
-    /// What they were read from.
+    pub(super) policies: PoliciesInForce,
+    /// The files that the policies were read from.
     pub(super) read: LastGood,
 }
 
-/// Why a reload failed: mending the files helps in one case only.
+/// Text of a failed reload. It says whether to fix the files or something else.
 pub(super) fn reason(error: &LoadError) -> String {
     let text = error_text(error);
     match error {
@@ -70,8 +69,8 @@ pub(super) fn reason(error: &LoadError) -> String {
     }
 }
 
-/// What commands changed before the last daemon ended. What cannot be read is
-/// set aside: the files must be in force all the same.
+/// Reads what commands changed before the last daemon ended. An unreadable file
+/// is set aside, and must not keep the policy files from coming into force.
 pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> RuntimeOverlay {
     read_runtime(&settings.state_dir).unwrap_or_else(|error| {
         let kept = match set_runtime_aside(&settings.state_dir) {
@@ -79,7 +78,7 @@ pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> Runt
             Err(error) => format!("it cannot be set aside: {error}"),
         };
         notes.push(format!(
-            "what `pause`, `block` and `allow` had changed cannot be read and is NOT in force: {error}; {kept}"
+            "the changes by `pause`, `block` and `allow` cannot be read and are NOT in force: {error}; {kept}"
         ));
         RuntimeOverlay {
             file: settings.state_dir.join(RUNTIME_FILE),
@@ -88,11 +87,11 @@ pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> Runt
     })
 }
 
-/// What to say where the files are broken and those of the last time are not.
-pub(super) const FELL_BACK: &str = "THE POLICY FILES CANNOT BE USED. What was in force last is loaded instead, until they are mended:";
+/// First line of the message about broken policy files with usable last good ones.
+pub(super) const FELL_BACK: &str = "THE POLICY FILES CANNOT BE USED. What was in force last is loaded instead, until they are fixed:";
 
-/// The policies that were in force last, where a daemon kept them and they can
-/// still be used; else `errors`, which are those of the files now.
+/// Loads the policies that were in force last. Fails with `errors`, which are
+/// those of the files now, where no daemon kept any, or they cannot be used.
 pub(super) fn last_good(
     errors: &str,
     settings: &Settings,
@@ -100,15 +99,21 @@ pub(super) fn last_good(
     moment: &Moment,
 ) -> Result<Usable, LoadError> {
     let refuse = |why: String| LoadError::Policies(format!("{errors}{why}"));
-    let loaded = confirmed(settings, runtime, moment)
-        .map_err(|error| refuse(format!("\nwhat was in force last cannot be used: {error}")))?;
-    let result = loaded.and_then(|loaded| loaded.result.ok());
-    result.ok_or_else(|| refuse(String::new()))
+    let unusable = |error: &dyn std::error::Error| {
+        refuse(format!(
+            "\nthe policies that were in force last cannot be used either: {error}"
+        ))
+    };
+    match load_last_good(settings, runtime, moment) {
+        Err(error) => Err(unusable(&error)),
+        Ok(None) => Err(refuse(String::new())),
+        Ok(Some(loaded)) => loaded.result.map_err(|error| unusable(&error)),
+    }
 }
 
-/// What was in force for good last, compiled for now; `None` where a daemon
-/// kept nothing.
-pub(super) fn confirmed(
+/// Loads the policies that were in force for good last, compiled for `moment`;
+/// `None` where no daemon kept any.
+pub(super) fn load_last_good(
     settings: &Settings,
     runtime: &RuntimeOverlay,
     moment: &Moment,
@@ -124,7 +129,7 @@ pub(super) fn confirmed(
     Ok(Some(load(settings, &files, runtime, moment)))
 }
 
-/// The files of the last time; what was fetched is kept by itself.
+/// The last good policy files, with the feeds from their own store.
 struct KeptAndFeeds {
     kept: LastGood,
     feeds: DiskAndFeeds,
@@ -160,7 +165,6 @@ pub(super) fn load(
         Err(error) => {
             return Loaded {
                 result: Err(error.into()),
-                feeds: Vec::new(),
                 files: BTreeSet::new(),
                 warnings: String::new(),
             };
@@ -177,19 +181,21 @@ pub(super) fn load(
     let (result, warnings) = match compiled.ruleset {
         // Without errors, warnings are all there is.
         Some(ruleset) => {
-            let usable = Usable {
-                ruleset,
-                policies: compiled.policies,
-                devices: compiled.devices,
-                read: recorder.into_last_good(),
+            let policies = PoliciesInForce {
+                policies: compiled.policies.into(),
+                devices: Arc::new(compiled.devices),
+                feeds: compiled.feeds.into(),
+                as_of: moment.at,
+                ruleset: Arc::new(ruleset),
+                kernel_is_behind: false,
             };
-            (Ok(usable), rendered)
+            let read = recorder.into_last_good();
+            (Ok(Usable { policies, read }), rendered)
         }
         None => (Err(LoadError::Policies(rendered)), String::new()),
     };
     Loaded {
         result,
-        feeds: compiled.feeds,
         files: compiled.files.into_iter().collect(),
         warnings,
     }

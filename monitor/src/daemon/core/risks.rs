@@ -1,6 +1,8 @@
 //! The policies in force, judged again when addresses change.
 
-use super::{Core, lock};
+use std::sync::Arc;
+
+use super::{Core, lock, state::PoliciesInForce};
 use crate::{
     control::RiskInForce,
     datapath,
@@ -22,11 +24,21 @@ impl Core {
     /// changed of what is in force.
     pub(in crate::daemon) fn recheck(&self) -> Result<RiskChanges, datapath::Error> {
         let gateway = self.settings.gateway()?;
-        let mut current = lock(&self.current);
-        // The texts may be others by now: places without lines are enough.
-        let found = guard(&current.policies, &gateway, &Texts::default());
+        let state = self.state();
+        let Some(policies) = state.stage.policies() else {
+            return Ok(RiskChanges::default());
+        };
+        // The texts of the files may have changed: places without lines are enough.
+        let found = guard(&policies.policies, &gateway, &Texts::default());
         let risks: Vec<RiskInForce> = found.errors().map(in_force).collect();
-        let before = std::mem::replace(&mut current.risks, risks.clone());
+        let mut held = lock(&self.risks);
+        let is_in_force = |now: &PoliciesInForce| Arc::ptr_eq(&now.policies, &policies.policies);
+        if !self.state().stage.policies().is_some_and(is_in_force) {
+            // Other policies came into force meanwhile, judged by their own load.
+            return Ok(RiskChanges::default());
+        }
+        let before = std::mem::replace(&mut *held, risks.clone());
+        drop(held);
         let gone = before.iter().filter(|risk| !risks.contains(risk)).count();
         let is_new = |risk: &RiskInForce| !before.contains(risk);
         Ok(RiskChanges {
@@ -37,7 +49,7 @@ impl Core {
 
     /// What the policies in force were found to cut off.
     pub(super) fn risks(&self) -> Vec<RiskInForce> {
-        lock(&self.current).risks.clone()
+        lock(&self.risks).clone()
     }
 }
 

@@ -1,16 +1,22 @@
 //! From nothing to policies in force.
 
-use std::{collections::BTreeSet, path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::sync::Notify;
 
 use super::{
-    Core, Current, Liveness, LoadError,
-    confirm::{Before, Found, Trial, kept_while, rolled_back},
+    Core, Liveness, LoadError,
+    confirm::{EarlierTrial, record_while, rolled_back},
     feeds,
-    load::{FELL_BACK, Loaded, Usable, confirmed, kept_changes, last_good, load},
-    lock, now, request,
+    load::{FELL_BACK, Loaded, Usable, kept_changes, last_good, load, load_last_good},
+    now, request,
     reset::Saved,
+    state::{PoliciesInForce, Stage, State},
 };
 use crate::{
     clock,
@@ -19,55 +25,75 @@ use crate::{
     datapath::{self, Applied, Deadline, Filter, OtherVersions, Reader, Request},
     error_text::error_text,
     feeds::DiskAndFeeds,
-    policy::{Feed, Moment, RuntimeOverlay},
+    policy::{Moment, RuntimeOverlay},
     snapshot::ReloadSnapshot,
-    state_dir::NotConfirmed,
+    state_dir::{LastGood, NotConfirmed},
 };
 
-/// What a start is asked for beside the settings.
+/// What the operator asks of a start, beside the settings.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct How {
-    /// How long what it puts in force waits to be confirmed; `None`: it need
-    /// not be.
+pub struct StartOptions {
+    /// How long the policies wait to be confirmed; `None`: they are in force for
+    /// good.
     pub confirm: Option<Duration>,
     /// Save what another version counted, and take its filter over.
     pub reset_state: bool,
 }
 
-/// What to put in force.
-struct Begin {
-    usable: Usable,
-    feeds: Vec<Feed>,
+/// The policies to put in force, and where they come from.
+struct Plan {
+    policies: PoliciesInForce,
+    origin: Origin,
     files: BTreeSet<PathBuf>,
     warnings: String,
-    /// Why these are not the files as they are now.
-    error: Option<String>,
-    wait: Option<Wait>,
-    not_confirmed: Option<NotConfirmed>,
 }
 
-/// Until when it is to be confirmed.
+/// Where the policies of a start come from.
+enum Origin {
+    /// The policy files as they are now, for good.
+    Files { read: LastGood },
+    /// The policy files as they are now, to be confirmed.
+    FilesToConfirm { read: LastGood, until: ConfirmUntil },
+    /// The last good files.
+    LastGood {
+        /// Why not the files of now.
+        error: String,
+        /// The files of now were never confirmed.
+        not_confirmed: Option<NotConfirmed>,
+    },
+}
+
+/// The time until which an operator can confirm.
 #[derive(Clone, Copy)]
-enum Wait {
-    /// So long from the time at which it is in force.
+enum ConfirmUntil {
+    /// So long from the time at which the policies are in force.
     For(Duration),
-    /// As long as what an earlier daemon put in force.
-    Until(Deadline),
+    /// The deadline of an earlier daemon.
+    Deadline(Deadline),
 }
 
-/// What a start is about.
+/// What a start works with.
 struct Start<'a> {
     settings: &'a Settings,
     runtime: &'a RuntimeOverlay,
     moment: &'a Moment,
 }
 
+/// The kernel's answer, and what comes back if no operator confirms.
+struct PutInForce {
+    applied: Applied,
+    trial: Option<(Deadline, Option<PoliciesInForce>)>,
+}
+
 impl Core {
     /// Reads the policies and puts them in force. Where it fails, what was in
     /// force before is in force after.
-    pub fn start(mut settings: Settings, how: How) -> Result<(Self, Vec<String>), LoadError> {
+    pub fn start(
+        mut settings: Settings,
+        options: StartOptions,
+    ) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
-        // Nothing is read from there before.
+        // Before anything is read from there.
         datapath::check_directory(&settings.pin_dir)?;
         let mut notes = Vec::new();
         let moment = clock::now();
@@ -77,24 +103,23 @@ impl Core {
             runtime: &runtime,
             moment: &moment,
         };
-        let begin = start.begin(how.confirm)?;
-        notes.splice(0..0, begin.error.clone());
-        let mut filter = Filter::open(&settings.pin_dir, how.others())?;
+        let plan = start.plan(options.confirm)?;
+        notes.splice(0..0, plan.origin.error().map(str::to_owned));
+        let mut filter = Filter::open(&settings.pin_dir, options.other_versions())?;
         // Whatever may fail comes before the swap.
         let reader = Reader::open(filter.pin_dir())?;
-        let (applied, trial) = start.put_in_force(&begin, &mut filter)?;
-        notes.extend(
-            Some(&begin.warnings)
-                .filter(|text| !text.is_empty())
-                .cloned(),
-        );
+        let PutInForce { applied, trial } = start.put_in_force(&plan, &mut filter)?;
+        notes.extend((!plan.warnings.is_empty()).then(|| plan.warnings.clone()));
         notes.extend(applied.notes);
         notes.extend(alternative_names(&settings)?);
         filter.pin_dir().clone_into(&mut settings.pin_dir);
         let core = Self {
             reader,
             filter: Mutex::new(Some(filter)),
-            current: Mutex::new(begin.into_current(runtime, trial, &moment)),
+            state: Mutex::new(plan.into_state(runtime, trial)),
+            saving: Mutex::default(),
+            risks: Mutex::default(),
+            waiting: Mutex::default(),
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
@@ -109,16 +134,17 @@ impl Core {
         Ok((core, notes))
     }
 
-    /// What belongs to policies that are in force; returns what went wrong: they
-    /// are in force all the same.
+    /// Sets up what belongs to the policies in force. Returns what went wrong; the
+    /// policies are in force all the same.
     fn look_around(&self, moment: &Moment) -> Option<String> {
-        let feeds = lock(&self.current).feeds.clone();
-        self.note_feeds(&feeds);
-        self.keep_edges(&lock(&self.current), moment);
-        let waiting = self.waiting(lock(&self.filter).as_ref()?, None);
+        if let Some(policies) = self.state().stage.policies() {
+            self.note_feeds(&policies.feeds);
+            self.keep_edges(policies, moment);
+        }
+        let waiting = self.waiting(super::lock(&self.filter).as_ref()?, None);
         match waiting {
             Ok(waiting) => {
-                lock(&self.current).waiting = waiting;
+                *super::lock(&self.waiting) = waiting;
                 None
             }
             Err(error) => Some(error_text(&error)),
@@ -126,8 +152,8 @@ impl Core {
     }
 }
 
-impl How {
-    const fn others(self) -> OtherVersions {
+impl StartOptions {
+    const fn other_versions(self) -> OtherVersions {
         if self.reset_state {
             OtherVersions::TakeOver
         } else {
@@ -167,78 +193,86 @@ fn standing_changes(
 
 impl Start<'_> {
     /// Reads what can be put in force: the files, and where those cannot be used
-    /// or were not confirmed, what was in force for good.
-    fn begin(&self, confirm: Option<Duration>) -> Result<Begin, LoadError> {
-        let Self {
-            settings,
-            runtime,
-            moment,
-        } = self;
-        let found = Found::look(settings)?;
-        let wait = match (confirm, found) {
-            (Some(within), _) => Some(Wait::For(within)),
-            (None, Found::Waiting(deadline)) => Some(Wait::Until(deadline)),
-            (None, Found::InVain(kept)) => return self.begin_without_files(kept),
-            (None, Found::Nothing) => None,
+    /// or were not confirmed, the last good ones.
+    fn plan(&self, confirm: Option<Duration>) -> Result<Plan, LoadError> {
+        let earlier = EarlierTrial::look(self.settings)?;
+        let until = match (confirm, earlier) {
+            (Some(within), _) => Some(ConfirmUntil::For(within)),
+            (None, EarlierTrial::Waiting(deadline)) => Some(ConfirmUntil::Deadline(deadline)),
+            (None, EarlierTrial::NotConfirmed(kept)) => return self.plan_without_files(kept),
+            (None, EarlierTrial::Over) => None,
         };
-        let files = DiskAndFeeds::new(&settings.state_dir);
-        let mut loaded = load(settings, &files, runtime, moment);
-        if let Err(LoadError::Policies(errors)) = loaded.result {
-            loaded.result = Ok(last_good(&errors, settings, runtime, moment)?);
-            return Ok(Begin {
-                error: Some(format!("{FELL_BACK}\n{errors}")),
-                not_confirmed: found.not_confirmed(),
-                ..Begin::new(loaded)?
-            });
-        }
-        Ok(Begin {
-            wait,
-            ..Begin::new(loaded)?
+        let files = DiskAndFeeds::new(&self.settings.state_dir);
+        let loaded = load(self.settings, &files, self.runtime, self.moment);
+        let (usable, origin) = match loaded.result {
+            Ok(Usable { policies, read }) => (policies, Origin::files(read, until)),
+            Err(LoadError::Policies(errors)) => {
+                let last = last_good(&errors, self.settings, self.runtime, self.moment)?;
+                let origin = Origin::LastGood {
+                    error: format!("{FELL_BACK}\n{errors}"),
+                    not_confirmed: earlier.not_confirmed(),
+                };
+                (last.policies, origin)
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Plan {
+            policies: usable,
+            origin,
+            files: loaded.files,
+            warnings: loaded.warnings,
         })
     }
 
-    /// The files were not confirmed: what was before them.
-    fn begin_without_files(&self, kept: NotConfirmed) -> Result<Begin, LoadError> {
-        let loaded = confirmed(self.settings, self.runtime, self.moment)?;
-        let loaded = loaded.ok_or_else(|| LoadError::NeverConfirmed {
+    /// The files were not confirmed, so the policies before them are put in force.
+    fn plan_without_files(&self, kept: NotConfirmed) -> Result<Plan, LoadError> {
+        let loaded = load_last_good(self.settings, self.runtime, self.moment)?;
+        let Loaded {
+            result,
+            files,
+            warnings,
+        } = loaded.ok_or_else(|| LoadError::NeverConfirmed {
             path: NotConfirmed::path(&self.settings.state_dir),
         })?;
-        Ok(Begin {
-            error: Some(rolled_back(&kept)),
-            not_confirmed: Some(kept),
-            ..Begin::new(loaded)?
+        Ok(Plan {
+            policies: result?.policies,
+            origin: Origin::LastGood {
+                error: rolled_back(&kept),
+                not_confirmed: Some(kept),
+            },
+            files,
+            warnings,
         })
     }
 
-    /// Returns also what waits to be confirmed.
-    fn put_in_force(
-        &self,
-        begin: &Begin,
-        filter: &mut Filter,
-    ) -> Result<(Applied, Option<Trial>), LoadError> {
-        let deadline = begin.wait.map(Wait::deadline);
-        let before = match deadline {
-            Some(_) => confirmed(self.settings, self.runtime, self.moment)?,
-            None => None,
-        };
+    fn put_in_force(&self, plan: &Plan, filter: &mut Filter) -> Result<PutInForce, LoadError> {
+        let deadline = plan.origin.confirm_until().map(ConfirmUntil::deadline);
         let names = self.settings.real_interfaces()?;
-        let request = request(self.settings, &names, &begin.usable.ruleset, deadline);
-        let mut replace = || self.replace(filter, &request);
-        let applied = match deadline {
-            Some(deadline) => kept_while(&self.settings.state_dir, deadline, replace)?,
-            None => replace()?,
+        let request = request(self.settings, &names, &plan.policies.ruleset, deadline);
+        let Some(deadline) = deadline else {
+            return Ok(PutInForce {
+                applied: self.replace(filter, &request)?,
+                trial: None,
+            });
         };
-        // Nothing comes back where nothing was, whatever was good long ago.
-        let before = before.filter(|_| applied.has_previous);
-        let trial = deadline.map(|deadline| Trial {
-            deadline,
-            before: before.and_then(Before::loaded),
-        });
-        Ok((applied, trial))
+        let before = load_last_good(self.settings, self.runtime, self.moment)?;
+        let applied = record_while(&self.settings.state_dir, deadline, || {
+            self.replace(filter, &request)
+        })?;
+        // Without an earlier generation packets pass after the deadline, whatever
+        // was good long ago.
+        let before = before
+            .filter(|_| applied.has_previous)
+            .and_then(|loaded| loaded.result.ok())
+            .map(|usable| usable.policies);
+        Ok(PutInForce {
+            applied,
+            trial: Some((deadline, before)),
+        })
     }
 
-    /// Saves what another version counted before the kernel is told: whoever is
-    /// interrupted has lost no count.
+    /// Saves what another version counted before the kernel is told, so that an
+    /// interrupted start loses no count.
     fn replace(&self, filter: &mut Filter, request: &Request<'_>) -> Result<Applied, LoadError> {
         let saved = Saved::new(filter, self.settings, self.moment)?;
         let mut applied = filter.apply(request)?;
@@ -247,52 +281,80 @@ impl Start<'_> {
     }
 }
 
-impl Begin {
-    /// Nothing but what was loaded.
-    fn new(loaded: Loaded) -> Result<Self, LoadError> {
-        Ok(Self {
-            usable: loaded.result?,
-            feeds: loaded.feeds,
-            files: loaded.files,
-            warnings: loaded.warnings,
-            error: None,
-            wait: None,
-            not_confirmed: None,
-        })
-    }
-
-    fn into_current(
+impl Plan {
+    fn into_state(
         self,
         runtime: RuntimeOverlay,
-        trial: Option<Trial>,
-        moment: &Moment,
-    ) -> Current {
-        let is_from_files = self.error.is_none();
-        let mut current = Current {
-            runtime,
-            trial,
-            not_confirmed: self.not_confirmed,
-            feeds: self.feeds,
-            files: self.files,
-            reload: Some(ReloadSnapshot {
-                success: is_from_files,
-                timestamp: now(),
-                error: self.error,
-            }),
-            ..Current::default()
+        trial: Option<(Deadline, Option<PoliciesInForce>)>,
+    ) -> State {
+        let error = self.origin.error().map(str::to_owned);
+        let policies = self.policies;
+        let stage = match (self.origin, trial) {
+            (Origin::Files { read } | Origin::FilesToConfirm { read, .. }, trial) => {
+                let unsaved = Some(Arc::new(read));
+                match trial {
+                    None => Stage::Settled { policies, unsaved },
+                    Some((deadline, before)) => Stage::Unconfirmed {
+                        policies,
+                        deadline,
+                        before,
+                        unsaved,
+                    },
+                }
+            }
+            (Origin::LastGood { not_confirmed, .. }, _) => match not_confirmed {
+                Some(kept) => Stage::RolledBack {
+                    policies: Some(policies),
+                    kept,
+                },
+                None => Stage::Settled {
+                    policies,
+                    unsaved: None,
+                },
+            },
         };
-        current.take(self.usable, moment);
-        // What is not from the files is kept already.
-        current.to_keep = current.to_keep.filter(|_| is_from_files);
-        current
+        State {
+            stage,
+            runtime: Arc::new(runtime),
+            last_load: ReloadSnapshot {
+                success: error.is_none(),
+                timestamp: now(),
+                error,
+            },
+            files: Arc::new(self.files),
+        }
     }
 }
 
-impl Wait {
+impl Origin {
+    fn files(read: LastGood, until: Option<ConfirmUntil>) -> Self {
+        match until {
+            None => Self::Files { read },
+            Some(until) => Self::FilesToConfirm { read, until },
+        }
+    }
+
+    /// Why the policies are not those of the files as they are now.
+    fn error(&self) -> Option<&str> {
+        match self {
+            Self::Files { .. } | Self::FilesToConfirm { .. } => None,
+            Self::LastGood { error, .. } => Some(error),
+        }
+    }
+
+    fn confirm_until(&self) -> Option<ConfirmUntil> {
+        match self {
+            Self::FilesToConfirm { until, .. } => Some(*until),
+            Self::Files { .. } | Self::LastGood { .. } => None,
+        }
+    }
+}
+
+impl ConfirmUntil {
     fn deadline(self) -> Deadline {
         match self {
             Self::For(within) => Deadline::after(within),
-            Self::Until(deadline) => deadline,
+            Self::Deadline(deadline) => deadline,
         }
     }
 }

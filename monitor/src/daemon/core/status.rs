@@ -1,6 +1,6 @@
 //! What `status` says of the daemon.
 
-use super::{Core, Resting, clock, lock};
+use super::{Core, Resting, clock};
 use crate::{
     control::{Check, CheckStatus, DaemonStatus, Endpoint, Status, Who},
     daemon::endpoints::Endpoints,
@@ -54,8 +54,10 @@ impl Core {
 
     /// The enabled policies that do nothing now.
     fn resting(&self) -> Vec<Resting> {
-        let current = lock(&self.current);
-        let each = current.policies.iter().filter_map(|policy| {
+        let state = self.state();
+        let policies = state.stage.policies();
+        let policies = policies.map_or(&[][..], |policies| &policies.policies);
+        let each = policies.iter().filter_map(|policy| {
             Some(Resting {
                 policy: policy.name().to_string(),
                 reason: policy.rest()?.reason().to_owned(),

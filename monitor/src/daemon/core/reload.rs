@@ -1,0 +1,250 @@
+//! A reload: read the files, decide, apply, record. Only the filter is locked
+//! meanwhile, so that every question is answered from the state before.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Core, LoadError,
+    confirm::{record_while, rolled_back},
+    load::{Loaded, Usable, load, load_last_good, reason},
+    lock, now, request,
+    state::{PoliciesInForce, Stage, State},
+};
+use crate::{
+    clock,
+    control::Reloaded,
+    datapath::{Applied, Deadline, Filter},
+    error_text::error_text,
+    feeds::DiskAndFeeds,
+    policy::Moment,
+    snapshot::ReloadSnapshot,
+    state_dir::NotConfirmed,
+};
+
+/// Why the policies are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::daemon) enum Trigger {
+    /// A file or feed changed. A generation is made only for another ruleset.
+    File,
+    /// An operator asked. A generation is always made.
+    Request,
+    /// An operator asked, and will confirm within that time.
+    Confirm(Duration),
+}
+
+/// Result of a reload.
+#[derive(Debug)]
+pub(in crate::daemon) enum ReloadOutcome {
+    /// The filter was detached before, so there is nothing to reload.
+    Detached,
+    /// The ruleset in force is the one that the files ask for.
+    Unchanged,
+    /// A generation was made, or the old one stays because of an error.
+    Tried(Reloaded),
+}
+
+/// Where a reload reads the policies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The policy files as they are now.
+    Files,
+    /// The last good files, because the files of now were not confirmed.
+    LastGood,
+}
+
+/// Policies that were read without errors, and what becomes of them.
+enum Decision {
+    /// The kernel has their ruleset already.
+    Keep(Usable),
+    /// The kernel gets a generation of them.
+    Apply(Usable),
+}
+
+impl Core {
+    /// Reads the policies again. Where they have errors, or the kernel does not
+    /// take them, the old generation stays in force.
+    pub(in crate::daemon) fn reload(&self, trigger: Trigger) -> ReloadOutcome {
+        let mut filter = self.work_on_filter("a reload");
+        let Some(filter) = filter.as_mut() else {
+            return ReloadOutcome::Detached;
+        };
+        let moment = clock::now();
+        let before = self.state();
+        let source = Source::of(&before, trigger);
+        let loaded = match self.read(source, &before, &moment) {
+            Ok(Some(loaded)) => loaded,
+            Ok(None) => return ReloadOutcome::Unchanged,
+            Err(error) => return self.record_failure(source, &error, String::new()),
+        };
+        let files = Arc::new(loaded.files);
+        self.update(|state| state.files = files);
+        let decided = loaded
+            .result
+            .map(|usable| decide(&before, trigger, source, usable));
+        match decided {
+            Err(error) => self.record_failure(source, &error, loaded.warnings),
+            Ok(Decision::Keep(usable)) => {
+                let stage = stage_after(before.stage, None, source, usable);
+                self.record_policies(stage, &moment);
+                ReloadOutcome::Unchanged
+            }
+            Ok(Decision::Apply(usable)) => {
+                match self.apply_loaded(filter, trigger, &usable.policies) {
+                    Err(error) => self.record_failure(source, &error, loaded.warnings),
+                    Ok((applied, deadline)) => {
+                        let stage = stage_after(before.stage, deadline, source, usable);
+                        self.record_success(stage, source, applied, loaded.warnings, &moment)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Reads and compiles; `None` where no policies were kept to go back to.
+    fn read(
+        &self,
+        source: Source,
+        before: &State,
+        moment: &Moment,
+    ) -> Result<Option<Loaded>, LoadError> {
+        let settings = &self.settings;
+        match source {
+            Source::LastGood => Ok(load_last_good(settings, &before.runtime, moment)?),
+            Source::Files => {
+                let files = DiskAndFeeds::new(&settings.state_dir);
+                Ok(Some(load(settings, &files, &before.runtime, moment)))
+            }
+        }
+    }
+
+    /// Makes a generation. Returns also the deadline of one that is to be confirmed.
+    fn apply_loaded(
+        &self,
+        filter: &mut Filter,
+        trigger: Trigger,
+        policies: &PoliciesInForce,
+    ) -> Result<(Applied, Option<Deadline>), LoadError> {
+        let Trigger::Confirm(within) = trigger else {
+            return Ok((self.apply(filter, &policies.ruleset)?, None));
+        };
+        // The next daemon must know as well what comes back.
+        self.save_last_good()?;
+        let deadline = Deadline::after(within);
+        let names = self.settings.real_interfaces()?;
+        let request = request(&self.settings, &names, &policies.ruleset, Some(deadline));
+        let applied = record_while(&self.settings.state_dir, deadline, || {
+            Ok(filter.apply(&request)?)
+        })?;
+        Ok((applied, Some(deadline)))
+    }
+
+    fn record_success(
+        &self,
+        stage: Stage,
+        source: Source,
+        applied: Applied,
+        warnings: String,
+        moment: &Moment,
+    ) -> ReloadOutcome {
+        let is_settled = matches!(stage, Stage::Settled { .. });
+        self.hand_out(applied.loggers);
+        self.record_policies(stage, moment);
+        let mut notes = Vec::new();
+        notes.extend((!warnings.is_empty()).then_some(warnings));
+        notes.extend(applied.notes);
+        if source == Source::Files && is_settled {
+            let removed = NotConfirmed::remove(&self.settings.state_dir);
+            notes.extend(removed.err().map(|error| error_text(&error)));
+        }
+        self.names_changed.notify_one();
+        let success = ReloadSnapshot {
+            success: true,
+            timestamp: now(),
+            error: None,
+        };
+        ReloadOutcome::Tried(self.reloaded(success, notes))
+    }
+
+    /// Swaps the policies in, then writes to disk what belongs to them.
+    fn record_policies(&self, stage: Stage, moment: &Moment) {
+        let policies = stage.policies().cloned();
+        let not_confirmed = stage.rolled_back().map(rolled_back);
+        let last_load = ReloadSnapshot {
+            success: not_confirmed.is_none(),
+            timestamp: now(),
+            error: not_confirmed,
+        };
+        self.update(|state| {
+            state.stage = stage;
+            state.last_load = last_load;
+        });
+        lock(&self.risks).clear();
+        if let Some(policies) = policies {
+            self.keep_edges(&policies, moment);
+            self.note_feeds(&policies.feeds);
+        }
+    }
+
+    fn record_failure(&self, source: Source, error: &LoadError, warnings: String) -> ReloadOutcome {
+        let last_load = ReloadSnapshot {
+            success: false,
+            timestamp: now(),
+            error: Some(match source {
+                Source::Files => reason(error),
+                Source::LastGood => format!(
+                    "the policies that were confirmed last cannot be loaded again, so no new list of a feed comes into force; `monitor reload` loads the policy files as they are now: {}",
+                    reason(error)
+                ),
+            }),
+        };
+        self.update(|state| state.last_load = last_load.clone());
+        let notes = Some(warnings).filter(|warnings| !warnings.is_empty());
+        ReloadOutcome::Tried(self.reloaded(last_load, notes.into_iter().collect()))
+    }
+
+    fn reloaded(&self, reload: ReloadSnapshot, notes: Vec<String>) -> Reloaded {
+        let snapshot = self.snapshot().ok();
+        Reloaded {
+            generation: self.generation(),
+            reload,
+            unconfirmed: snapshot.and_then(|snapshot| snapshot.unconfirmed),
+            notes,
+        }
+    }
+}
+
+impl Source {
+    /// Files that were not confirmed are not loaded by a changed file or feed alone.
+    fn of(state: &State, trigger: Trigger) -> Self {
+        if state.stage.rolled_back().is_some() && trigger == Trigger::File {
+            Self::LastGood
+        } else {
+            Self::Files
+        }
+    }
+}
+
+fn decide(before: &State, trigger: Trigger, source: Source, usable: Usable) -> Decision {
+    let is_in_force = before.last_load.success || source == Source::LastGood;
+    let is_same = before.stage.policies().is_some_and(|policies| {
+        !policies.kernel_is_behind && policies.ruleset == usable.policies.ruleset
+    });
+    if trigger == Trigger::File && is_in_force && is_same {
+        Decision::Keep(usable)
+    } else {
+        Decision::Apply(usable)
+    }
+}
+
+fn stage_after(before: Stage, deadline: Option<Deadline>, source: Source, usable: Usable) -> Stage {
+    let Usable { policies, read } = usable;
+    match (source, deadline) {
+        (Source::Files, None) => before.loaded(policies, read),
+        (Source::Files, Some(deadline)) => before.loaded_until(deadline, policies, read),
+        (Source::LastGood, _) => {
+            let mut stage = before;
+            stage.set_policies(policies);
+            stage
+        }
+    }
+}

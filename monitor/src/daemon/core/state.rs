@@ -1,0 +1,191 @@
+//! What the daemon knows of the policies in force: built beside the old value,
+//! then swapped in.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
+
+use jiff::Timestamp;
+
+use crate::{
+    compile::Ruleset,
+    datapath::Deadline,
+    policy::{DeviceNames, Feed, Policy, RuntimeOverlay},
+    snapshot::ReloadSnapshot,
+    state_dir::{LastGood, NotConfirmed},
+};
+
+/// Everything that a reload, a command, a schedule or a roll-back changes. A
+/// clone is cheap, because the large parts are shared.
+#[derive(Clone)]
+pub(super) struct State {
+    /// The policies in force, and whether they stay.
+    pub(super) stage: Stage,
+    /// What commands changed on top of the files.
+    pub(super) runtime: Arc<RuntimeOverlay>,
+    /// The result of the last load of the policy files.
+    pub(super) last_load: ReloadSnapshot,
+    /// Every file that the policies were read from, or should have been.
+    pub(super) files: Arc<BTreeSet<PathBuf>>,
+}
+
+/// The policies in force, and whether they stay in force.
+#[derive(Clone)]
+pub(super) enum Stage {
+    /// The policies stay in force until they change.
+    Settled {
+        policies: PoliciesInForce,
+        /// The files that the policies were read from, until the state directory
+        /// has them.
+        unsaved: Option<Arc<LastGood>>,
+    },
+    /// The kernel goes back to the generation before at the deadline, unless an
+    /// operator confirms.
+    Unconfirmed {
+        policies: PoliciesInForce,
+        deadline: Deadline,
+        /// The policies that come back; `None` where the daemon does not know
+        /// them, or there were none.
+        before: Option<PoliciesInForce>,
+        /// Saved once the policies are confirmed.
+        unsaved: Option<Arc<LastGood>>,
+    },
+    /// The policy files were not confirmed in time. A changed file alone does
+    /// not load them.
+    RolledBack {
+        /// The policies before them, which are in force again; `None` where the
+        /// daemon does not know them, or there were none.
+        policies: Option<PoliciesInForce>,
+        kept: NotConfirmed,
+    },
+}
+
+/// Policies, and the ruleset that the kernel has of them. A clone is cheap.
+#[derive(Clone)]
+pub(super) struct PoliciesInForce {
+    /// As the files and commands say for `as_of`.
+    pub(super) policies: Arc<[Policy]>,
+    /// Names of devices, as the files were read last without errors.
+    pub(super) devices: Arc<DeviceNames>,
+    /// The lists to fetch for the policies.
+    pub(super) feeds: Arc<[Feed]>,
+    /// The time for which the daemon worked out what each policy does.
+    pub(super) as_of: Timestamp,
+    pub(super) ruleset: Arc<Ruleset>,
+    /// The kernel may have another ruleset than the policies ask for now: an
+    /// earlier try failed, or policies came back after a while.
+    pub(super) kernel_is_behind: bool,
+}
+
+impl Stage {
+    /// The policies in force, where the daemon knows them.
+    pub(super) fn policies(&self) -> Option<&PoliciesInForce> {
+        match self {
+            Self::Settled { policies, .. } | Self::Unconfirmed { policies, .. } => Some(policies),
+            Self::RolledBack { policies, .. } => policies.as_ref(),
+        }
+    }
+
+    /// The time until which the policies can be confirmed, where they wait for that.
+    pub(super) fn deadline(&self) -> Option<Deadline> {
+        match self {
+            Self::Unconfirmed { deadline, .. } => Some(*deadline),
+            Self::Settled { .. } | Self::RolledBack { .. } => None,
+        }
+    }
+
+    /// The record of files that were not confirmed in time.
+    pub(super) fn rolled_back(&self) -> Option<&NotConfirmed> {
+        match self {
+            Self::RolledBack { kept, .. } => Some(kept),
+            Self::Settled { .. } | Self::Unconfirmed { .. } => None,
+        }
+    }
+
+    /// What the state directory must hold before other policies can come into
+    /// force for a while, and does not yet.
+    pub(super) fn to_save(&self) -> Option<&Arc<LastGood>> {
+        match self {
+            Self::Settled { unsaved, .. } => unsaved.as_ref(),
+            Self::Unconfirmed { .. } | Self::RolledBack { .. } => None,
+        }
+    }
+
+    /// Notes that the state directory has `saved` now.
+    pub(super) fn has_saved(&mut self, saved: &Arc<LastGood>) {
+        if let Self::Settled { unsaved, .. } = self
+            && unsaved.as_ref().is_some_and(|own| Arc::ptr_eq(own, saved))
+        {
+            *unsaved = None;
+        }
+    }
+
+    /// The same stage with other policies: time passed, or a command changed them.
+    pub(super) fn set_policies(&mut self, new: PoliciesInForce) {
+        match self {
+            Self::Settled { policies, .. } | Self::Unconfirmed { policies, .. } => *policies = new,
+            Self::RolledBack { policies, .. } => *policies = Some(new),
+        }
+    }
+
+    /// The stage after the policy files were loaded for good, or as long as an
+    /// earlier load waits to be confirmed.
+    pub(super) fn loaded(self, policies: PoliciesInForce, read: LastGood) -> Self {
+        let unsaved = Some(Arc::new(read));
+        match self {
+            Self::Unconfirmed {
+                deadline, before, ..
+            } => Self::Unconfirmed {
+                policies,
+                deadline,
+                before,
+                unsaved,
+            },
+            Self::Settled { .. } | Self::RolledBack { .. } => Self::Settled { policies, unsaved },
+        }
+    }
+
+    /// The stage after the policy files were loaded until `deadline`. Where
+    /// others wait to be confirmed already, those before them come back.
+    pub(super) fn loaded_until(
+        self,
+        deadline: Deadline,
+        policies: PoliciesInForce,
+        read: LastGood,
+    ) -> Self {
+        let before = match self {
+            Self::Unconfirmed { before, .. } => before,
+            Self::Settled { policies, .. } => Some(policies),
+            Self::RolledBack { policies, .. } => policies,
+        };
+        Self::Unconfirmed {
+            policies,
+            deadline,
+            before,
+            unsaved: Some(Arc::new(read)),
+        }
+    }
+
+    /// The stage after an operator confirmed.
+    pub(super) fn confirmed(self) -> Self {
+        match self {
+            Self::Unconfirmed {
+                policies, unsaved, ..
+            } => Self::Settled { policies, unsaved },
+            Self::Settled { .. } | Self::RolledBack { .. } => self,
+        }
+    }
+
+    /// The stage after the deadline passed. The policies that come back may ask
+    /// for another ruleset than when they were in force last.
+    pub(super) fn not_confirmed(self, kept: NotConfirmed) -> Self {
+        let policies = match self {
+            Self::Unconfirmed { before, .. } => before,
+            Self::Settled { policies, .. } => Some(policies),
+            Self::RolledBack { policies, .. } => policies,
+        };
+        let policies = policies.map(|policies| PoliciesInForce {
+            kernel_is_behind: true,
+            ..policies
+        });
+        Self::RolledBack { policies, kept }
+    }
+}
