@@ -21,7 +21,7 @@ use super::{
     saving::Saving,
     signals::{HangUp, Signals, StopSignals},
     sockets::ControlSocket,
-    watch::FileWatch,
+    watch::{FileWatch, WatchedDirectories},
 };
 use crate::{
     clock::{self, Alarm, Woke},
@@ -167,6 +167,8 @@ struct Events<'a> {
     addresses: AddressWatch,
     log_readers: Vec<LogReader>,
     saving: Saving,
+    /// The last event may have brought a generation of other files.
+    watch_anew: bool,
 }
 
 impl<'a> Events<'a> {
@@ -179,15 +181,19 @@ impl<'a> Events<'a> {
             addresses: AddressWatch::new().map_err(ServeError::Addresses)?,
             log_readers: Vec::new(),
             saving: Saving::default(),
+            watch_anew: true,
         })
     }
 
     /// Waits for the next event. Where this is cancelled, the next call goes on.
     async fn next(&mut self) -> Event {
-        self.look_after_generation();
+        read_logs(&mut self.log_readers, &self.core);
+        if self.core.settings().watch && std::mem::take(&mut self.watch_anew) {
+            return Event::Watch(self.files.directories());
+        }
         let next_look = self.core.next_look(&clock::now());
         let core = &self.core;
-        tokio::select! {
+        let event = tokio::select! {
             biased;
             () = self.hang_up.next() => Event::Asked,
             () = self.saving.due(core) => Event::Unsaved(self.saving.clone()),
@@ -196,15 +202,9 @@ impl<'a> Events<'a> {
             () = deadline_passed(core) => Event::Deadline,
             waited = self.addresses.changed() => Event::Addresses(waited),
             () = self.files.changed() => Event::Files,
-        }
-    }
-
-    /// Watches the files and reads the log of the generation in force.
-    fn look_after_generation(&mut self) {
-        if self.core.settings().watch {
-            watch_files(&mut self.files, &self.core);
-        }
-        read_logs(&mut self.log_readers, &self.core);
+        };
+        self.watch_anew = true;
+        event
     }
 }
 
@@ -218,6 +218,8 @@ async fn end_of(job: &mut Option<Job>) {
 
 /// What the main loop works on.
 enum Event {
+    /// The files of the generation in force may not be watched yet.
+    Watch(WatchedDirectories),
     /// SIGHUP.
     Asked,
     /// The state directory lacks the files of the policies in force.
@@ -237,6 +239,7 @@ impl Event {
     /// The work that follows, as a noun phrase.
     const fn work(&self) -> &'static str {
         match self {
+            Self::Watch(_) => "watching the policy files",
             Self::Asked | Self::Files => "a reload",
             Self::Unsaved(_) => "writing the last good policies",
             Self::Reloaded => "the main loop's own work",
@@ -250,9 +253,10 @@ impl Event {
 async fn work_on(core: Arc<Core>, event: Event) {
     let core = &core;
     match event {
+        Event::Watch(directories) => watch_files(core, directories).await,
         Event::Asked => drop(reload(core, Trigger::Request).await),
         Event::Unsaved(saving) => saving.save(core).await,
-        // The loop looks after the new generation before it waits again.
+        // The loop watches the files of the new generation before it waits again.
         Event::Reloaded => {}
         Event::Edge => pass_edge(core).await,
         Event::Deadline => roll_back(core).await,
@@ -390,10 +394,16 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadO
     outcome
 }
 
-fn watch_files(files: &mut FileWatch, core: &Core) {
-    for error in files.set(&core.watched_paths()) {
-        let error = error_text(&error);
-        warn!("cannot watch for changes, use `monitor reload` after one: {error}");
+async fn watch_files(core: &Arc<Core>, directories: WatchedDirectories) {
+    let watch = move |core: &Core| Ok::<_, Infallible>(directories.set(&core.watched_paths()));
+    match blocking(core, watch).await {
+        Ok(errors) => {
+            for error in errors {
+                let error = error_text(&error);
+                warn!("cannot watch for changes, use `monitor reload` after one: {error}");
+            }
+        }
+        Err(error) => error!("watch the policy files: {error}"),
     }
 }
 

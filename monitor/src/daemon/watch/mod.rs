@@ -25,18 +25,30 @@ const SETTLE: Duration = Duration::from_millis(200);
 /// The longest that changes upon changes put off a reload.
 const MAX_SETTLE: Duration = Duration::from_secs(2);
 
-/// Watches the directories of files, because editors replace files by renaming.
+/// Waits for changes of files.
 pub(super) struct FileWatch {
-    watcher: RecommendedWatcher,
-    /// `None`: it is not there.
-    directories: BTreeMap<PathBuf, Option<Identity>>,
-    places: Arc<Mutex<Places>>,
+    directories: WatchedDirectories,
     changes: Arc<Notify>,
-    /// Changes that nobody was told of yet.
+    /// Changes that the caller was not told of yet.
     pending: Option<Pending>,
 }
 
-/// When the first and the last of them was seen.
+/// The directories of the files, because editors replace files by renaming. Clones
+/// share them.
+#[derive(Clone)]
+pub(super) struct WatchedDirectories {
+    watched: Arc<Mutex<Watched>>,
+    places: Arc<Mutex<Places>>,
+    changes: Arc<Notify>,
+}
+
+struct Watched {
+    watcher: RecommendedWatcher,
+    /// `None`: the directory is missing.
+    directories: BTreeMap<PathBuf, Option<Identity>>,
+}
+
+/// When the first and the last change was seen.
 #[derive(Clone, Copy)]
 struct Pending {
     first: Instant,
@@ -59,43 +71,25 @@ impl FileWatch {
                 tell.notify_one();
             }
         })?;
-        Ok(Self {
+        let watched = Watched {
             watcher,
             directories: BTreeMap::new(),
+        };
+        let directories = WatchedDirectories {
+            watched: Arc::new(Mutex::new(watched)),
             places,
+            changes: Arc::clone(&changes),
+        };
+        Ok(Self {
+            directories,
             changes,
             pending: None,
         })
     }
 
-    /// Watches these files and directories, and nothing else; what was not
-    /// watched until now counts as changed. Returns what could not be watched.
-    pub(super) fn set(&mut self, paths: &BTreeSet<PathBuf>) -> Vec<notify::Error> {
-        let places = Places::of(paths);
-        let wanted: BTreeMap<_, _> = places
-            .directories
-            .iter()
-            .map(|path| (path.clone(), identity(path)))
-            .collect();
-        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
-        let mut errors = Vec::new();
-        for (directory, identity) in &self.directories {
-            if wanted.get(directory) != Some(identity) {
-                // It may be gone already.
-                let _ = self.watcher.unwatch(directory);
-            }
-        }
-        for (directory, identity) in &wanted {
-            let is_new = self.directories.get(directory) != Some(identity);
-            // Also where it is not new: the watcher gives up what was moved, even moved back.
-            let watched = self.watcher.watch(directory, RecursiveMode::NonRecursive);
-            if is_new {
-                errors.extend(watched.err());
-                self.note_change();
-            }
-        }
-        self.directories = wanted;
-        errors
+    /// The directories, to be set on a thread that may block.
+    pub(super) fn directories(&self) -> WatchedDirectories {
+        self.directories.clone()
     }
 
     /// Waits for a change, and until no more follow at once. Where this is
@@ -123,6 +117,44 @@ impl FileWatch {
     }
 }
 
+impl WatchedDirectories {
+    /// Watches these files and directories, and nothing else; what was not
+    /// watched until now counts as changed. Returns what could not be watched.
+    /// Blocks where a file system does not answer.
+    pub(super) fn set(&self, paths: &BTreeSet<PathBuf>) -> Vec<notify::Error> {
+        let places = Places::of(paths);
+        let wanted: BTreeMap<_, _> = places
+            .directories
+            .iter()
+            .map(|path| (path.clone(), identity(path)))
+            .collect();
+        *self.places.lock().unwrap_or_else(PoisonError::into_inner) = places;
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let Watched {
+            watcher,
+            directories,
+        } = &mut *watched;
+        let mut errors = Vec::new();
+        for (directory, identity) in directories.iter() {
+            if wanted.get(directory) != Some(identity) {
+                // It may be gone already.
+                let _ = watcher.unwatch(directory);
+            }
+        }
+        for (directory, identity) in &wanted {
+            let is_new = directories.get(directory) != Some(identity);
+            // Also where it is not new: the watcher gives up what was moved, even moved back.
+            let result = watcher.watch(directory, RecursiveMode::NonRecursive);
+            if is_new {
+                errors.extend(result.err());
+                self.changes.notify_one();
+            }
+        }
+        *directories = wanted;
+        errors
+    }
+}
+
 fn identity(directory: &Path) -> Option<Identity> {
     let metadata = fs::metadata(directory).ok()?;
     Some((metadata.dev(), metadata.ino(), metadata.created().ok()))
@@ -143,7 +175,8 @@ mod tests {
     async fn watch(file: &Path) -> FileWatch {
         fs::write(file, "1").unwrap();
         let mut watch = FileWatch::new().unwrap();
-        assert!(watch.set(&BTreeSet::from([file.to_owned()])).is_empty());
+        let paths = BTreeSet::from([file.to_owned()]);
+        assert!(watch.directories().set(&paths).is_empty());
         timeout(PATIENCE, watch.changed()).await.unwrap();
         watch
     }
@@ -184,10 +217,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let paths = BTreeSet::from([directory.path().to_owned()]);
         let mut watch = FileWatch::new().unwrap();
-        watch.set(&paths);
-        assert!(watch.pending.is_some());
+        watch.directories().set(&paths);
         timeout(PATIENCE, watch.changed()).await.unwrap();
-        watch.set(&paths);
-        assert!(watch.pending.is_none());
+        watch.directories().set(&paths);
+        let again = timeout(SETTLE * 2, watch.changed()).await;
+        again.expect_err("nothing is newly watched");
     }
 }
