@@ -161,8 +161,7 @@ pub struct Status {
     /// Problems; empty if none is known.
     #[serde(default)]
     pub checks: Vec<Check>,
-    /// Changes by schedule or expiry that were missed because no daemon ran; sorted
-    /// by time.
+    /// Changes by schedule that were missed because no daemon ran; sorted by time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missed_edges: Vec<Edge>,
     /// What the filter saw and did.
