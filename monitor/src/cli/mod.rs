@@ -65,7 +65,7 @@ enum Verb {
     ///
     /// With `--confirm`, the old policies come back after that time, unless you
     /// run `monitor confirm` before. The kernel does this by itself, even if your
-    /// connection or the daemon is gone. Changes made meanwhile go back too.
+    /// connection or the daemon is gone. Changes of files made meanwhile go back too.
     Reload(reload::Reload),
     /// Keep the policies that `reload --confirm` or `run --confirm` put in force
     ///

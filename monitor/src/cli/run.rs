@@ -170,9 +170,9 @@ async fn serve(settings: Settings, how: How) -> anyhow::Result<End> {
 }
 
 /// Creates the state directory for its owner only, whatever the umask, and removes
-/// unfinished files of a killed daemon. A full or broken disk gives a warning, so
-/// that the filter is still attached. If other users can change the directory,
-/// the start fails.
+/// unfinished files of a killed daemon. If the disk is full or broken, the daemon
+/// only warns, and still attaches the filter. If other users can change the
+/// directory, the start fails.
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     let directory = Directory {
         path,
