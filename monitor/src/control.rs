@@ -104,7 +104,7 @@ pub struct ChangeRequest {
     /// Device that the change is for: a MAC, the first bits of one, an address, a
     /// CIDR, or a name in `devices:`; `None`: every device.
     pub device: Option<String>,
-    /// How long, in seconds; `None`: until it is undone.
+    /// Length of the change in seconds; `None`: until an operator undoes it.
     pub seconds: Option<u64>,
     /// True to undo the change, false to make it.
     pub undo: bool,

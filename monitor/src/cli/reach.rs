@@ -216,8 +216,8 @@ impl Reach {
         }
     }
 
-    /// Tells the operator that the daemon on the socket holds another filter, for
-    /// verbs that can work without a daemon.
+    /// Tells the operator if the daemon on the socket holds another filter. Verbs
+    /// that can work without a daemon call it.
     pub(super) fn warn_of_other_daemon(&self) {
         if self.other_pins.is_some() {
             tell(&format!("note: {}", self.why_no_daemon()));
