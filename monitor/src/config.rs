@@ -43,40 +43,40 @@ pub const DEFAULT_LISTEN: Listen =
 /// Default of `devices.forget_after`.
 pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
 
-/// What was typed, in the file or on the command line.
+/// Settings as written in the config file or on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Interfaces to attach to.
     #[serde(alias = "interfaces")]
     pub interface: OneOrMany,
-    /// Which hook to use.
+    /// XDP hook to use.
     pub mode: Option<ModeOption>,
-    /// Where metrics and the page are served, at every one of these.
+    /// All places at which the daemon serves metrics and the page.
     pub listen: OneOrMany<Listen>,
-    /// File with the token that clients over TCP must show.
+    /// File with the token that TCP clients must show.
     pub listen_token_file: Option<PathBuf>,
-    /// What must survive a reboot.
+    /// State directory, for what must survive a reboot.
     pub state_dir: Option<PathBuf>,
-    /// What must survive the daemon.
+    /// Pin directory, for what must survive the daemon.
     pub pin_dir: Option<PathBuf>,
-    /// Where other verbs reach the daemon.
+    /// Control socket, on which other verbs reach the daemon.
     pub socket: Option<PathBuf>,
     /// Policy files, or directories of them.
     pub policies: OneOrMany,
-    /// Whether the kernel writes every matched packet to the log.
+    /// True to write matched packets to the log.
     pub log_packets: Option<bool>,
-    /// Whether changed policy files are loaded by themselves.
+    /// True to load changed policy files at once.
     pub watch: Option<bool>,
-    /// What metrics say about devices.
+    /// How metrics name devices.
     pub metrics: MetricsOptions,
-    /// How long devices are remembered.
+    /// How long the filter remembers devices.
     pub devices: DevicesOptions,
-    /// What the gateway hands out.
+    /// The network of the devices: resolvers, DHCP servers, NAT64 prefixes.
     pub lan: LanOptions,
-    /// Whether IPv6 prefixes are derived from IPv4 destinations.
+    /// Setting for IPv6 prefixes that are derived from IPv4 destinations.
     pub derive: Option<DeriveOption>,
-    /// How lists are fetched.
+    /// Settings for downloads of lists.
     pub feeds: FeedsOptions,
 }
 
@@ -119,9 +119,9 @@ impl TryFrom<String> for Length {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsOptions {
-    /// How a device is labelled.
+    /// Label of a device.
     pub device: Option<DeviceOption>,
-    /// Devices with a label of their own; the others share `other`.
+    /// Number of devices with a label of their own; the others share `other`.
     pub max_devices: Option<usize>,
 }
 
@@ -140,25 +140,25 @@ pub enum DeviceOption {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ModeOption {
-    /// The driver's hook where it has one, else generic.
+    /// The driver's hook if there is one, otherwise the generic hook.
     #[default]
     Auto,
-    /// The driver's hook, or an error.
+    /// The driver's hook; an error if there is none.
     Native,
-    /// The network stack's hook; WiFi has no other.
+    /// The hook of the network stack; WiFi has only this one.
     Generic,
 }
 
-/// What it means.
+/// Settings with all defaults filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// Without repetition, in the order given; may be empty.
     pub interfaces: Vec<String>,
-    /// For every interface.
+    /// XDP hook for every interface.
     pub mode: ModeChoice,
     /// Addresses of metrics and page, without repetition; at least one.
     pub listen: Vec<Listen>,
-    /// File with the token that clients over TCP must show.
+    /// File with the token that TCP clients must show.
     pub listen_token_file: Option<PathBuf>,
     /// State directory.
     pub state_dir: PathBuf,
@@ -168,29 +168,29 @@ pub struct Settings {
     pub socket: PathBuf,
     /// Policy files, or directories of them.
     pub policies: Vec<PathBuf>,
-    /// Whether the kernel writes every matched packet to the log.
+    /// True to write matched packets to the log.
     pub log_packets: bool,
-    /// Whether changed policy files are loaded by themselves.
+    /// True to load changed policy files at once.
     pub watch: bool,
-    /// How a device is labelled in metrics.
+    /// Label of a device in metrics.
     pub device: DeviceOption,
-    /// Devices with a label of their own.
+    /// Number of devices with a label of their own.
     pub max_devices: usize,
     /// How long a device without a name keeps its own counts after its last
     /// packet that a policy matched.
     pub forget_after: Duration,
-    /// What the gateway hands out.
+    /// The network of the devices: resolvers, DHCP servers, NAT64 prefixes.
     pub lan: LanOptions,
-    /// Which IPv6 addresses carry IPv4 addresses.
+    /// Mechanisms by which IPv6 addresses carry IPv4 addresses.
     pub derivation: Derivation,
-    /// How lists are fetched.
+    /// Settings for downloads of lists.
     pub feeds: FeedsOptions,
 }
 
 /// A config file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("read config file {}: {source}", crate::printable::path(path))]
     Read {
         /// As given.
@@ -198,7 +198,7 @@ pub enum ConfigError {
         /// The system's answer.
         source: io::Error,
     },
-    /// It says something else than it may.
+    /// The file has an unknown key or an invalid value.
     #[error(
         "config file {}{}: {}",
         crate::printable::path(path),
@@ -211,14 +211,14 @@ pub enum ConfigError {
         /// The parser's answer.
         source: serde_yaml::Error,
     },
-    /// It is nested too deeply, or too large with its aliases.
+    /// The file is nested too deeply, or too large with its aliases.
     #[error("config file {}:{}:{}: {excess}; {}", crate::printable::path(path), place.0, place.1, excess.help())]
     Shape {
         /// As given.
         path: PathBuf,
         /// Line and column, both from 1.
         place: (usize, usize),
-        /// What is too much.
+        /// The limit that the file exceeds.
         excess: Excess,
     },
 }
@@ -286,7 +286,7 @@ impl Options {
         }
     }
 
-    /// These options, and where they are silent those of `below`.
+    /// Merges two sets of options: a value here wins over one in `below`.
     #[must_use]
     pub fn over(self, below: Self) -> Self {
         Self {
@@ -315,7 +315,7 @@ impl Options {
         }
     }
 
-    /// Fills what is not set with the defaults.
+    /// Fills in the defaults.
     #[must_use]
     pub fn settle(self) -> Settings {
         let listen = self.listen.or(OneOrMany(vec![DEFAULT_LISTEN]));
@@ -358,7 +358,7 @@ impl Options {
     }
 }
 
-/// The values in the order given, each once.
+/// The values in their order, each once.
 fn without_repetition<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<T> {
     let mut once = Vec::new();
     for value in values {
@@ -369,15 +369,16 @@ fn without_repetition<T: PartialEq>(values: impl IntoIterator<Item = T>) -> Vec<
     once
 }
 
-/// A daemon and the verbs that reach it may run in different directories.
+/// Makes a path absolute, because the daemon and the verbs that reach it may run in
+/// different directories.
 fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
     let path = path.unwrap_or_else(|| default.into());
-    // Only an empty path has no absolute form, and using it says so.
+    // Only an empty path has no absolute form; its use fails with a clear error.
     std::path::absolute(&path).unwrap_or(path)
 }
 
 impl Settings {
-    /// The gateway as it is now, with the addresses that its interfaces have.
+    /// The gateway with the current addresses of its interfaces.
     pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
         let interfaces = self.real_interfaces()?;
         Ok(Gateway {
@@ -389,8 +390,8 @@ impl Settings {
         })
     }
 
-    /// The interfaces by the names that the kernel has for them now: an interface
-    /// may come, and an alternative name with it, at any time.
+    /// The kernel's current names of the interfaces. They can change at any time,
+    /// because an interface with an alternative name may appear later.
     pub fn real_interfaces(&self) -> Result<Vec<String>, datapath::Error> {
         datapath::real_names(&self.pin_dir, &self.interfaces)
     }

@@ -1,5 +1,5 @@
-//! What the verbs say to a running daemon: over a Unix socket one line of JSON
-//! there, one line of JSON back.
+//! Requests of the verbs to a running daemon, and its answers: one line of JSON in
+//! each direction, over a Unix socket.
 
 mod ask;
 
@@ -27,92 +27,92 @@ pub const MAX_CLIENTS: usize = 256;
 /// Clients that a daemon answers at the same time: an answer may be large.
 pub const MAX_ANSWERS: usize = 16;
 
-/// How long a client may take to say what it wants, and again to read the answer.
+/// How long a client may take to send its request, and again to read the answer.
 pub const CLIENT_TIME: Duration = Duration::from_secs(10);
 
-/// The longest that something may wait to be confirmed: as long it takes the
-/// memory of two rulesets.
+/// The longest time of a trial (`--confirm`). During a trial, the old and the new
+/// ruleset are both in memory.
 pub const LONGEST_CONFIRM: Duration = Duration::from_hours(24);
 
-/// A request. The variants have braces because serde refuses unknown keys of
-/// these and ignores those of unit variants.
+/// A request. All variants have braces, because serde refuses unknown keys in such
+/// variants, but ignores them in unit variants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    /// Who are you, and what have you seen?
+    /// Ask which daemon this is, and what its filter saw.
     Status {},
-    /// Which daemon are you? Answered without a look at the kernel.
+    /// Ask which daemon this is. The daemon answers without reading the kernel.
     Who {},
     /// Read the policies again and make a new generation.
     Reload {
-        /// How long it waits to be confirmed, in seconds; `None`: it need not be.
+        /// Time of the trial in seconds; `None`: no trial.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         confirm: Option<u64>,
     },
-    /// Keep what waits to be confirmed.
+    /// Confirm the trial.
     Confirm {},
-    /// Remove the filter and all pins, and end.
+    /// Remove the filter and all pins, and end the daemon.
     Detach {},
-    /// Pause a policy, block or allow a destination, or undo that.
+    /// Pause a policy, block or allow a destination, or undo such a change.
     Change(ChangeRequest),
-    /// The feeds of the policies in force, as they are now.
+    /// Ask for the state of all feeds of the policies in force.
     #[serde(rename = "feed-list")]
     FeedList {},
-    /// Move the counts of a device to the past of their policies.
+    /// Move the counters of a device to the past of its policies.
     Forget {
-        /// A MAC, the first bits of one, or a name of the policy files.
+        /// A MAC, the first bits of one, or a name in `devices:`.
         device: String,
     },
-    /// Fetch a feed now, or all.
+    /// Download a feed now, or all feeds.
     #[serde(rename = "feed-fetch")]
     FeedFetch {
         /// Name of a policy, label or URL.
         feed: Option<String>,
     },
-    /// Take an update that was refused.
+    /// Put a refused update in force.
     #[serde(rename = "feed-accept")]
     FeedAccept {
         /// Name of a policy, label or URL.
         feed: String,
-        /// Of the update that was looked at, hexadecimal.
+        /// SHA-256 of the update that the operator saw, hexadecimal.
         sha256: String,
     },
 }
 
 impl Request {
-    /// What a client sent, with the end of its line: without it the line was too
-    /// long or cut short, and what arrived may look like a request that nobody
-    /// made. The error says why it is none.
+    /// Parses a line from a client. The line must end with a newline: otherwise it
+    /// was too long or truncated, and its beginning may look like another request.
+    /// The error says why the line is not a request.
     pub fn from_line(line: &str) -> Result<Self, String> {
         let Some(line) = line.strip_suffix('\n') else {
-            return Err(format!("not one line of at most {MAX_REQUEST} bytes"));
+            return Err(format!("it is not one line of at most {MAX_REQUEST} bytes"));
         };
-        // Serde takes `["detach"]` for one as well.
+        // Serde would accept `["detach"]` as a request too.
         if !line.trim_start().starts_with('{') {
-            return Err("not an object of JSON".to_owned());
+            return Err("it is not a JSON object".to_owned());
         }
         serde_json::from_str(line).map_err(|error| error.to_string())
     }
 }
 
-/// A change that a command asks for.
+/// A request to make or undo a temporary change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeRequest {
-    /// What it does.
+    /// The effect of the change.
     pub effect: Effect,
-    /// For whom: a MAC, the first bits of one, an address, a CIDR, or a name
-    /// of the policy files; `None`: for every device.
+    /// Device that the change is for: a MAC, the first bits of one, an address, a
+    /// CIDR, or a name in `devices:`; `None`: every device.
     pub device: Option<String>,
-    /// How long; `None`: until it is undone.
+    /// Length of the change in seconds; `None`: until an operator undoes it.
     pub seconds: Option<u64>,
-    /// Undo it, and not make it.
+    /// True to undo the change, false to make it.
     pub undo: bool,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub reason: Option<String>,
 }
 
-/// An answer.
+/// An answer of the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
@@ -130,41 +130,41 @@ pub enum Answer {
     Changed(Box<Changed>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
-    /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: all feeds as they are after it.
+    /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.
     Feeds(Vec<FeedSnapshot>),
-    /// The request was not carried out.
+    /// The daemon refused the request, with the reason.
     Refused(String),
 }
 
-/// The daemon that answers, in a few hundred bytes.
+/// Identity of the daemon that answers, in a few hundred bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Who {
     /// Process id.
     pub pid: u32,
     /// Version of the program.
     pub version: String,
-    /// Pin directory that it holds.
+    /// Pin directory that the daemon holds.
     pub pin_dir: PathBuf,
-    /// State directory, with what is stored of feeds.
+    /// State directory, which contains the stored feeds.
     pub state_dir: PathBuf,
-    /// Policy files and directories that it was given.
+    /// Policy files and directories in the daemon's settings.
     pub policies: Vec<PathBuf>,
-    /// Interfaces that it was asked to filter.
+    /// Interfaces in the daemon's settings.
     pub interfaces: Vec<String>,
 }
 
-/// What is happening.
+/// The answer to `monitor status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// `None`: no daemon answers, and this was read from the pins.
+    /// `None`: no daemon answered, and the rest was read from the pins.
     pub daemon: Option<DaemonStatus>,
-    /// What does not work as it should; empty where nothing is known.
+    /// Problems; empty if none is known.
     #[serde(default)]
     pub checks: Vec<Check>,
-    /// What time would have changed, had a daemon been there; sorted by time.
+    /// Changes by schedule that were missed because no daemon ran; sorted by time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missed_edges: Vec<Edge>,
-    /// What the filter has seen and done.
+    /// What the filter saw and did.
     #[serde(flatten)]
     pub snapshot: Snapshot,
 }
@@ -178,97 +178,97 @@ pub struct DaemonStatus {
     pub version: String,
     /// Seconds since 1970-01-01T00:00:00Z.
     pub started: u64,
-    /// Where metrics and the page are, as a URL; the first place of `endpoints`.
+    /// URL of metrics and page; the first place of `endpoints`.
     pub listen: String,
-    /// Every place where metrics and the page should be served.
+    /// Every place at which the daemon should serve metrics and the page.
     #[serde(default)]
     pub endpoints: Vec<Endpoint>,
-    /// Pin directory that it holds.
+    /// Pin directory that the daemon holds.
     pub pin_dir: PathBuf,
-    /// State directory, with what is stored of feeds.
+    /// State directory, which contains the stored feeds.
     #[serde(default)]
     pub state_dir: PathBuf,
-    /// Policy files and directories that it was given.
+    /// Policy files and directories in the daemon's settings.
     pub policies: Vec<PathBuf>,
-    /// Enabled policies that do nothing now, sorted by name.
+    /// Enabled policies that have no effect now, sorted by name.
     #[serde(default)]
     pub resting: Vec<Resting>,
-    /// What the policies in force cut off since addresses changed, and a
-    /// reload would refuse.
+    /// Lock-out risks of the policies in force that appeared when addresses changed;
+    /// a reload would refuse them.
     #[serde(default)]
     pub risks: Vec<RiskInForce>,
-    /// What commands changed, in the order in which they asked.
+    /// Temporary changes in force, in the order of the commands.
     #[serde(default)]
     pub changes: Vec<StandingChange>,
-    /// Interfaces that were asked for and are not filtered, sorted by name.
+    /// Interfaces in the settings that are not filtered, sorted by name.
     #[serde(default)]
     pub waiting: Vec<WaitingInterface>,
 }
 
-/// A place where metrics and the page should be served.
+/// A place at which the daemon should serve metrics and the page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// `http://127.0.0.1:9641/` or `unix:/run/monitor/http.sock`.
     pub address: String,
-    /// Whether they are served there.
+    /// True if the daemon serves them there.
     pub serving: bool,
-    /// Why they are not; the daemon tries again.
+    /// The reason why it does not; the daemon tries again.
     pub error: Option<String>,
 }
 
-/// Something that does not work as it should, in the form that `doctor` prints.
+/// A problem, with its reason and its fix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
     /// `daemon` or `http`.
     pub id: String,
-    /// How bad it is.
+    /// Severity.
     pub status: CheckStatus,
     /// What does not work.
     pub what: String,
-    /// Why.
+    /// The reason.
     pub why: String,
-    /// What to do.
+    /// What the operator can do.
     pub fix: String,
 }
 
-/// How bad it is.
+/// Severity of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CheckStatus {
-    /// Packets are filtered; something beside that does not work.
+    /// Packets are filtered, but something else does not work.
     Degraded,
 }
 
-/// An interface that was asked for and is not filtered.
+/// An interface in the settings that is not filtered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WaitingInterface {
-    /// Its name.
+    /// Name of the interface.
     pub interface: String,
-    /// Why, in words that begin with the name.
+    /// The reason, a text that begins with the name.
     pub why: String,
 }
 
-/// A change that a command made, and that stands.
+/// A temporary change by a command, while it is in force.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StandingChange {
     /// The verb and its object: `block 198.51.100.7`.
     pub command: String,
-    /// The policy that it pauses or makes.
+    /// The policy that the command pauses or creates.
     pub policy: String,
-    /// For whom, as the operator named them; `None`: for every device.
+    /// Device that the change is for, as the operator wrote it; `None`: every device.
     pub device: Option<String>,
-    /// When it was asked for (RFC 3339).
+    /// Time of the command (RFC 3339).
     pub since: String,
-    /// When it ends by itself (RFC 3339).
+    /// Time at which the change ends by itself (RFC 3339).
     pub until: Option<String>,
-    /// It waits for a synchronised clock: when it ends is not known well enough.
+    /// True if the change is off until the clock is synchronised.
     pub waits_for_clock: bool,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub reason: Option<String>,
 }
 
 impl StandingChange {
-    /// `change`, as it stands at `moment`.
+    /// Describes `change` at the time `moment`.
     #[must_use]
     pub fn new(change: &RuntimeChange, moment: &Moment) -> Self {
         let opens = !matches!(change.effect, Effect::Block(_));
@@ -307,75 +307,75 @@ impl fmt::Display for StandingChange {
     }
 }
 
-/// How a change went.
+/// Result of a temporary change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changed {
     /// The change.
     #[serde(flatten)]
     pub change: StandingChange,
-    /// It was undone, and stands no more.
+    /// True if the change was undone.
     pub undone: bool,
-    /// The generation that every interface runs after it; `None` where they
+    /// Generation in force on every interface afterwards; `None` if the interfaces
     /// differ or could not be read.
     pub generation: Option<u64>,
-    /// Things an operator should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
 }
 
-/// What was moved to the past of the policies that counted it.
+/// Counters that `monitor forget` moved to the past of their policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forgotten {
-    /// As it was asked for.
+    /// The device, as the operator wrote it.
     pub device: String,
-    /// MACs that had counts.
+    /// Number of MACs that had counters.
     pub devices: usize,
-    /// Places that are free now: one for each policy that counted a MAC.
+    /// Number of places that became free: one for each MAC and policy.
     pub places: usize,
-    /// Packets that had passed, once for each policy that matched them.
+    /// Packets that passed, once for each policy that matched them.
     pub passed: Count,
     /// Packets that were dropped, once for each policy that matched them.
     pub dropped: Count,
 }
 
-/// A risk that a policy in force runs and does not accept.
+/// A lock-out risk of a policy in force that the policy does not accept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RiskInForce {
     /// What is cut off.
     pub message: String,
-    /// `file:line` of what does it.
+    /// `file:line` of the entry that causes the risk.
     pub source: String,
-    /// How to mend it.
+    /// How to fix it.
     pub help: String,
 }
 
-/// A policy that is enabled and does nothing now.
+/// An enabled policy that has no effect now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resting {
-    /// Its name.
+    /// Name of the policy.
     pub policy: String,
-    /// Why, in words.
+    /// The reason.
     pub reason: String,
-    /// When that changes by itself (RFC 3339).
+    /// Time at which the policy has an effect again (RFC 3339).
     pub until: Option<String>,
 }
 
-/// How a reload went.
+/// Result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// The generation that every interface runs after it; `None` where they
+    /// Generation in force on every interface afterwards; `None` if the interfaces
     /// differ or could not be read.
     pub generation: Option<u64>,
-    /// Whether the files are in force, and why not.
+    /// Says whether the files are in force, with the error if not.
     pub reload: ReloadSnapshot,
-    /// What waits to be confirmed after it.
+    /// The trial that runs after the reload.
     #[serde(default)]
     pub unconfirmed: Option<Unconfirmed>,
-    /// Things an operator should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
 }
 
 impl Reloaded {
-    /// What is in force after it, as the middle of a sentence.
+    /// Says what is in force afterwards, as a part of a sentence.
     #[must_use]
     pub fn in_force(&self) -> String {
         let in_force = match (self.generation, self.reload.success) {
@@ -390,11 +390,11 @@ impl Reloaded {
     }
 }
 
-/// What was confirmed.
+/// Result of `monitor confirm`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
-    /// The generation that is in force for good now.
+    /// The generation that was confirmed.
     pub generation: u64,
-    /// Things an operator should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
 }

@@ -369,7 +369,7 @@ fn what_was_kept_and_cannot_be_read_is_set_aside_and_said() {
     fs::write(state.join("runtime.jsonl"), "{\"effect\": 7}\n").unwrap();
     let daemon = lab.start(&["--mode", "generic"]);
     let log = daemon.log();
-    assert!(log.contains("cannot be read and is NOT in force"), "{log}");
+    assert!(log.contains("cannot be read and are NOT in force"), "{log}");
     assert!(log.contains("runtime.jsonl:1: "), "{log}");
     assert!(state.join("runtime.jsonl.unread").exists());
     assert_eq!(dropped(&lab, BLOCKED[0]), 10, "the files are in force");

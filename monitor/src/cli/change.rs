@@ -1,4 +1,4 @@
-//! `monitor pause`, `block` and `allow`: changes for a while, on top of the files.
+//! `monitor pause`, `block` and `allow`: temporary changes on top of the policy files.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use monitor::{
 
 use super::{Common, ReachArgs, print, print_json, tell};
 
-/// The longest that a change stands by itself: a year, leap or not.
+/// The longest time of a change: a leap year.
 const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// Arguments of `pause`.
@@ -31,12 +31,12 @@ pub(crate) struct Pause {
 /// Arguments of `block` and `allow`.
 #[derive(Args, Debug)]
 pub(crate) struct ForDestination {
-    /// An address or a CIDR
+    /// Address or CIDR
     #[arg(value_name = "ADDRESS", value_parser = destination)]
     destination: Destination,
     #[command(flatten)]
     whom: Whom,
-    /// How long, such as 10m or `2h 30m` [default: until it is undone]
+    /// How long, such as 10m or `2h 30m` [default: until you undo it]
     #[arg(long = "for", value_name = "TIME", value_parser = length, conflicts_with = "undo")]
     length: Option<Duration>,
     #[command(flatten)]
@@ -45,13 +45,13 @@ pub(crate) struct ForDestination {
 
 #[derive(Args, Debug)]
 struct Whom {
-    /// For one device or group: a MAC, the first bits of one, an address, a CIDR or a name
+    /// Only for this device or group: a MAC, the first bits of one, an address, a CIDR or a name
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// Why; `status` shows it
+    /// The reason; `monitor status` shows it
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
-    /// Undo it before its time
+    /// End the change now
     #[arg(long)]
     undo: bool,
 }
@@ -62,13 +62,13 @@ pub(super) fn pause(common: &Common, args: Pause) -> anyhow::Result<()> {
     change(common, &args.reach, args.whom, effect, args.length)
 }
 
-/// Asks the daemon to drop what goes to a destination.
+/// Asks the daemon to drop packets to a destination.
 pub(super) fn block(common: &Common, args: ForDestination) -> anyhow::Result<()> {
     let effect = Effect::Block(args.destination);
     change(common, &args.reach, args.whom, effect, args.length)
 }
 
-/// Asks the daemon to let pass what goes to a destination.
+/// Asks the daemon to let packets to a destination pass.
 pub(super) fn allow(common: &Common, args: ForDestination) -> anyhow::Result<()> {
     let effect = Effect::Allow(args.destination);
     change(common, &args.reach, args.whom, effect, args.length)
@@ -144,7 +144,7 @@ fn destination(text: &str) -> Result<Destination, String> {
     Ok(destination)
 }
 
-/// What a request has room for.
+/// Parses a reason that fits into a request.
 fn reason(text: &str) -> Result<String, String> {
     const LONGEST: usize = 500;
     if text.len() > LONGEST || text.contains(char::is_control) {

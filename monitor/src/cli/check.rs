@@ -1,4 +1,4 @@
-//! `monitor check`: validates policy files, touches no kernel.
+//! `monitor check`: validates policy files without touching the kernel.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt::Write as _, path::PathBuf};
 
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
 
-/// Check policy files: every error at once, each with place and mend.
+/// Check policy files: report every error at once, each with its place and fix.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     /// Policy files or directories [default: --policies].
@@ -30,31 +30,31 @@ pub(crate) struct Check {
 
 #[derive(Serialize)]
 struct Report<'a> {
-    /// Policy files and lists that were read.
+    /// Number of policy files and lists that were read.
     files: usize,
     policies: usize,
     /// Distinct prefixes of the compiled ruleset.
     prefixes: Prefixes,
-    /// How many of the IPv6 prefixes are derived from IPv4 destinations.
+    /// Number of IPv6 prefixes that are derived from IPv4 destinations.
     derived: DerivedReport,
     lists: Vec<ListReport<'a>>,
-    /// Lists that are fetched.
+    /// Lists that the daemon downloads.
     feeds: Vec<FeedReport<'a>>,
-    /// What overlays changed.
+    /// Changes by overlays.
     overrides: Vec<OverrideReport<'a>>,
     accepted_risks: Vec<AcceptedReport<'a>>,
     #[serde(flatten)]
     diagnostics: &'a Diagnostics,
 }
 
-/// The IPv6 prefixes that are derived from IPv4 destinations.
+/// Number of IPv6 prefixes that are derived from IPv4 destinations.
 #[derive(Default, Serialize)]
 struct DerivedReport {
     prefixes: usize,
     by: Vec<DerivedByReport>,
 }
 
-/// Those of one way to carry an IPv4 address.
+/// Number of prefixes that are derived by one mechanism, such as NAT64.
 #[derive(Serialize)]
 struct DerivedByReport {
     by: &'static str,
@@ -76,7 +76,7 @@ impl DerivedReport {
     }
 }
 
-/// A list, and how many of its lines were used.
+/// A list, with the number of lines that were used.
 #[derive(Serialize)]
 struct ListReport<'a> {
     file: Cow<'a, str>,
@@ -98,18 +98,18 @@ impl<'a> ListReport<'a> {
     }
 }
 
-/// A list that is fetched, and what of it is in force.
+/// A feed, with the part of it that is in force.
 #[derive(Serialize)]
 struct FeedReport<'a> {
     url: &'a str,
     policies: Vec<&'a PolicyName>,
     refresh_seconds: u64,
     max_change_percent: u32,
-    /// Whether something that can be used is stored.
+    /// True if a good version is stored.
     fetched: bool,
     destinations: usize,
     cut: usize,
-    /// Networks that were cut out, and of how many destinations.
+    /// Networks that were cut out, each with the number of destinations that lost addresses.
     cut_by: BTreeMap<&'a str, usize>,
 }
 
@@ -154,7 +154,7 @@ impl<'a> OverrideReport<'a> {
     }
 }
 
-/// Risks that a policy accepts, with the same reason.
+/// Risks that a policy accepts for one reason.
 #[derive(Serialize)]
 struct AcceptedReport<'a> {
     policy: &'a PolicyName,
@@ -259,7 +259,7 @@ fn counts(diagnostics: &Diagnostics) -> String {
     )
 }
 
-/// What deriving costs, where it costs something.
+/// A line with the number of derived prefixes, if there are any.
 fn derived_line(derived: &[DerivedPrefixes]) -> String {
     let count: usize = derived.iter().map(|derived| derived.prefixes).sum();
     if count == 0 {
@@ -275,7 +275,7 @@ fn derived_line(derived: &[DerivedPrefixes]) -> String {
     )
 }
 
-/// A line for each list of which lines were skipped.
+/// A line for each list with skipped lines.
 fn skipped(lists: &[ListSummary]) -> String {
     let with = lists.iter().filter(|list| list.skipped > 0);
     let lines = with.map(|list| {
@@ -289,7 +289,7 @@ fn skipped(lists: &[ListSummary]) -> String {
     lines.collect()
 }
 
-/// A line for each list that was fetched and of which something is cut out.
+/// A line for each feed with destinations that were cut out.
 fn cut(feeds: &[Feed]) -> String {
     let each = feeds.iter().filter_map(|feed| {
         let in_force = feed.in_force.as_ref()?;
@@ -365,10 +365,11 @@ fn summary(files: usize, policies: &[Policy], prefixes: Prefixes, cpus: Option<u
     text
 }
 
-/// Places of all device tables.
+/// Number of places in all device tables.
 const DEVICE_PLACES: u32 = MAX_DEVICE_CELLS + MAX_NAMED_CELLS + MAX_NEIGHBOUR_CELLS;
 
-/// Keys, and cells of each possible CPU, in MiB; the kernel's own overhead is not in it.
+/// Size of the keys, and of the cells of each possible CPU, in MiB, without the
+/// kernel's own overhead.
 #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 fn device_table_mebibytes(cpus: usize) -> f64 {
     let entry = size_of::<DeviceKey>() + cpus * size_of::<DeviceCounters>();
@@ -376,7 +377,7 @@ fn device_table_mebibytes(cpus: usize) -> f64 {
     (DEVICE_PLACES as usize * entry + near) as f64 / (1024.0 * 1024.0)
 }
 
-/// CPUs that the kernel keeps per-CPU memory for; `None` where it does not tell.
+/// Number of CPUs for which the kernel reserves per-CPU memory; `None` if unknown.
 fn possible_cpus() -> Option<usize> {
     count_cpus(&read_kernel_text("/sys/devices/system/cpu/possible").ok()?)
 }

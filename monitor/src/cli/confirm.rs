@@ -1,4 +1,4 @@
-//! `monitor confirm`: keeps what `--confirm` put in force for a while.
+//! `monitor confirm`: keeps the policies that `--confirm` put in force.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use monitor::{
     state_dir::NotConfirmed,
 };
 
-/// Asks the daemon where one runs, and does it itself where none does.
+/// Asks the daemon to confirm. Without a daemon, confirms through the pins.
 pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     reach.warn_of_other_daemon();
@@ -35,11 +35,11 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     }
     let generation = confirmed.generation;
     print(&format!(
-        "generation {generation} is confirmed, and in force for good\n"
+        "generation {generation} is confirmed, and stays in force\n"
     ))
 }
 
-/// The time of `--confirm`.
+/// Parses the time of `--confirm`.
 pub(super) fn within(text: &str) -> Result<Duration, String> {
     let within = humantime::parse_duration(text)
         .map_err(|error| format!("{error}; write it as 60s or 5m"))?;

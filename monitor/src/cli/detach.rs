@@ -6,7 +6,7 @@ use monitor::{
     datapath,
 };
 
-/// Asks the daemon where one runs, and does it itself where none does.
+/// Asks the daemon to detach. Without a daemon, detaches through the pins.
 pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     reach.warn_of_other_daemon();

@@ -18,23 +18,23 @@ use monitor::{
 
 use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
 
-/// Explain what happens to packets for an address: all matching policies, and where each is written.
+/// Explain what happens to packets to an address: every matching policy, with file and line.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The destination address; of an IPv6 address that carries an IPv4 address
-    /// (NAT64, 6to4, IPv4-mapped), IPv4 destinations are shown too
+    /// Destination address. If an IPv6 address carries an IPv4 address (NAT64, 6to4,
+    /// IPv4-mapped), IPv4 destinations are shown too
     #[arg(value_parser = address)]
     address: IpAddr,
-    /// The device that sends: its MAC, address or name, or one of each (repeatable)
+    /// Device that sends the packets: its MAC, address or name (repeatable)
     #[arg(long, value_name = "MAC|IP|NAME")]
     device: Vec<String>,
-    /// What the packets are for: tcp/443, udp/53, icmp
+    /// Service that the packets are sent to: tcp/443, udp/53, icmp
     #[arg(long, value_parser = service)]
     service: Option<Service>,
-    /// The interface on which they come in
+    /// Interface on which the packets arrive
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// The moment to explain, such as 2026-12-24T22:30:00+01:00 [default: now]
+    /// Time at which the packets arrive, such as 2026-12-24T22:30:00+01:00 [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Moment>,
 }
@@ -43,7 +43,7 @@ fn moment(text: &str) -> Result<Moment, String> {
     let zoned = text.parse::<Zoned>().map(|zoned| zoned.timestamp());
     let at = zoned.or_else(|_| text.parse::<Timestamp>());
     at.map(Moment::given).map_err(|error| {
-        format!("{error}; write an offset or a place: 2026-12-24T22:30:00Z, or 2026-12-24T22:30[Europe/Madrid]")
+        format!("{error}; write an offset or a time zone: 2026-12-24T22:30:00Z, or 2026-12-24T22:30[Europe/Madrid]")
     })
 }
 
@@ -66,9 +66,9 @@ impl Explain {
         }
         if loaded.diagnostics.has_errors() {
             eprint_diagnostics(&loaded.diagnostics);
-            bail!("the policies cannot be used: mend the errors above");
+            bail!("the policies cannot be used: fix the errors above");
         }
-        // A list that is not fetched yet may be why nothing matches.
+        // If nothing matches, a feed without a download may be the reason.
         eprint_diagnostics(&loaded.diagnostics.without_notes());
         let moment = self.at.unwrap_or(now);
         for policy in &mut loaded.policies {
@@ -107,14 +107,14 @@ impl Explain {
     }
 }
 
-/// What commands changed: of the daemon's filter, not of files elsewhere.
+/// The changes that commands made to the daemon's filter.
 fn runtime_overlay(settings: &Settings) -> anyhow::Result<RuntimeOverlay> {
     match read_runtime(&settings.state_dir) {
         Err(StateDirError::Io { source, .. })
             if source.kind() == io::ErrorKind::PermissionDenied =>
         {
             tell(&format!(
-                "note: what `pause`, `block` and `allow` changed is not taken into account: {} is for root and the user that runs the daemon",
+                "note: the answer ignores changes by `pause`, `block` and `allow`: only root and the user that runs the daemon can read {}",
                 printable::path(&settings.state_dir)
             ));
             Ok(RuntimeOverlay::default())
@@ -123,14 +123,14 @@ fn runtime_overlay(settings: &Settings) -> anyhow::Result<RuntimeOverlay> {
     }
 }
 
-/// One port, because packets have one.
+/// Parses a service with one port, because a packet has one.
 fn service(text: &str) -> Result<Service, String> {
     let service: Service = text
         .parse()
         .map_err(|error: InvalidService| format!("{error}; write tcp/443, udp/53 or icmp"))?;
     match service {
         Service::Tcp(ports) | Service::Udp(ports) if ports.first() != ports.last() => {
-            Err("packets are for one port; write one such as tcp/443".to_owned())
+            Err("a packet has one destination port; write one such as tcp/443".to_owned())
         }
         Service::Tcp(_) | Service::Udp(_) | Service::Icmp => Ok(service),
     }

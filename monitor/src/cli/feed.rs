@@ -1,4 +1,4 @@
-//! `monitor feed`: the lists that are fetched.
+//! `monitor feed`: the lists that the daemon downloads.
 
 use std::{
     fmt::Write as _,
@@ -20,32 +20,33 @@ use serde::Serialize;
 
 use super::{Common, ReachArgs, print, print_json, reach::Reach, stderr, table, tell};
 
-/// A fetch takes a minute at most, and there may be many.
+/// How long the client waits for an answer: a download takes up to a minute, and
+/// there may be many feeds.
 const PATIENCE: Duration = Duration::from_mins(30);
 
-/// The lists that the daemon fetches: what became of them, and updates that wait for a look.
+/// Show the lists that the daemon downloads, and accept updates that it refused.
 #[derive(Debug, Subcommand)]
 pub(crate) enum FeedVerb {
-    /// Every feed, with its state and age
+    /// Show every feed with its state and age
     List(ReachArgs),
-    /// What the update that was refused would change
+    /// Show what a refused update would change
     Diff {
         /// A policy with one feed, or a URL
         name: String,
         #[command(flatten)]
         place: ReachArgs,
     },
-    /// Take the update that was refused, after a look at what it changes
+    /// Put a refused update in force, after a look at what it changes
     Accept {
         /// A policy with one feed, or a URL
         name: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
         place: ReachArgs,
     },
-    /// Try now to fetch a feed, or all of them
+    /// Download a feed now, or all of them
     Fetch {
         /// A policy with one feed, or a URL
         name: Option<String>,
@@ -54,10 +55,10 @@ pub(crate) enum FeedVerb {
     },
 }
 
-/// An update that was refused, and what it changes.
+/// A refused update, with what it would change.
 #[derive(Serialize)]
 struct Pending<'a> {
-    /// Without the query, which may hold a secret.
+    /// URL without the query, which may contain a secret.
     url: String,
     policies: Vec<String>,
     sha256: &'a str,
@@ -67,14 +68,14 @@ struct Pending<'a> {
     difference: Difference,
 }
 
-/// What the policies say of feeds, and what is stored of them.
+/// The feeds that the policies name, and the stored versions.
 struct Known {
     feeds: Vec<Feed>,
     own: Vec<OwnNetwork>,
     store: Store,
 }
 
-/// Does what was asked for.
+/// Runs one of the `feed` verbs.
 pub(super) fn run(common: &Common, verb: &FeedVerb) -> anyhow::Result<()> {
     match verb {
         FeedVerb::List(place) => list(common, place),
@@ -132,11 +133,11 @@ fn accept(common: &Common, place: &ReachArgs, name: &str, yes: bool) -> anyhow::
 fn confirmed(common: &Common) -> anyhow::Result<bool> {
     if common.json || !io::stdin().is_terminal() {
         bail!(
-            "nobody is there to ask: look at what the update changes with `monitor feed diff`, and give --yes"
+            "cannot ask for confirmation, because standard input is no terminal: look at the update with `monitor feed diff`, then give --yes"
         );
     }
     let mut question = stderr();
-    question.write_all(b"take this update? [y/N] ")?;
+    question.write_all(b"put this update in force? [y/N] ")?;
     question.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
@@ -158,7 +159,8 @@ fn asked(reach: &Reach, request: &Request) -> anyhow::Result<Vec<FeedSnapshot>> 
 }
 
 impl Known {
-    /// With the policies and the state directory of the daemon, where one runs.
+    /// Reads the policies and the state directory of the daemon, or of the settings
+    /// if no daemon runs.
     fn read(reach: &Reach) -> anyhow::Result<Self> {
         let settings = &reach.settings;
         let (policies, state_dir, interfaces) = match &reach.daemon {
@@ -173,7 +175,7 @@ impl Known {
         let loaded = load_for(policies, &DiskAndFeeds::new(state_dir), &own);
         if loaded.diagnostics.has_errors() {
             tell(
-                "note: the policies have errors, see `monitor check`; feeds of those that can be read follow",
+                "note: the policies have errors, see `monitor check`; the feeds of the others follow",
             );
         }
         Ok(Self {
@@ -257,13 +259,13 @@ fn show(common: &Common, feeds: &[FeedSnapshot]) -> anyhow::Result<()> {
     if common.json {
         print_json(&feeds)
     } else if feeds.is_empty() {
-        print("no policy names a list that is fetched\n")
+        print("no policy has a feed\n")
     } else {
         print(&render(feeds))
     }
 }
 
-/// A table of feeds, and below it what is wrong with them.
+/// A table of feeds, with their problems below it.
 pub(super) fn render(feeds: &[FeedSnapshot]) -> String {
     let mut rows = table(&[
         "feed",
@@ -299,12 +301,12 @@ pub(super) fn render(feeds: &[FeedSnapshot]) -> String {
             );
         }
         if feed.state != FeedState::Current && feed.age.is_none() {
-            let _ = writeln!(text, "{}: nothing of it is in force", feed.feed);
+            let _ = writeln!(text, "{}: this feed is not in force", feed.feed);
         }
         if feed.cut > 0 {
             let _ = writeln!(
                 text,
-                "{}: reserved, and cut out: {}",
+                "{}: these reserved networks are cut out: {}",
                 feed.feed,
                 feed.cut_networks.join(", ")
             );
@@ -317,7 +319,7 @@ fn duration(seconds: u64) -> String {
     humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }
 
-/// In UTC.
+/// The time in UTC.
 fn time(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).ok();
     let at = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());

@@ -1,4 +1,4 @@
-//! `monitor forget`: the counts of a device, moved to the past of their policies.
+//! `monitor forget`: moves the counters of a device to the past of its policies.
 
 use clap::Args;
 use monitor::control::{Answer, Forgotten, Request, ask};
@@ -8,7 +8,7 @@ use super::{Common, ReachArgs, print, print_json};
 /// Arguments of `forget`.
 #[derive(Args, Debug)]
 pub(crate) struct Forget {
-    /// A MAC, the first bits of one (02:aa:00:00:00:00/16), or a name of the policy files
+    /// A MAC, the first bits of one (02:aa:00:00:00:00/16), or a name in `devices:`
     #[arg(value_name = "DEVICE")]
     device: String,
     #[command(flatten)]
@@ -43,10 +43,10 @@ fn render(forgotten: &Forgotten) -> String {
         dropped,
     } = forgotten;
     if *places == 0 {
-        return format!("nothing is counted of {device}\n");
+        return format!("the filter has no counters of {device}\n");
     }
     format!(
-        "forgotten: {device}, {devices} MACs with {places} places; {} passed and {} dropped packets are in the past of their policies now\n",
+        "forgotten: {device}, {devices} MACs with {places} places; {} passed and {} dropped packets moved to the past of their policies\n",
         passed.packets, dropped.packets
     )
 }

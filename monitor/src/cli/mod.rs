@@ -39,13 +39,13 @@ pub(crate) struct Cli {
     verb: Verb,
 }
 
-/// What every verb takes.
+/// Options that every verb takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
     /// A policy file, or a directory of them (repeatable) [default: /etc/monitor/policies]
     #[arg(long, global = true, value_name = "DIR")]
     policies: Vec<PathBuf>,
-    /// A file of settings (YAML); the command line wins over it
+    /// Config file (YAML); options on the command line win over it
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON on standard output
@@ -59,42 +59,42 @@ enum Verb {
     Check(check::Check),
     Explain(explain::Explain),
     Replay(replay::ReplayArgs),
-    /// What the filter has seen and done, from the daemon or from the kernel
+    /// Show what the filter saw and did, from the daemon or from the kernel
     Status(ReachArgs),
     /// Read the policies again and put them in force; on an error the old ones stay
     ///
-    /// With `--confirm`, what was in force before decides again after that time,
-    /// unless `monitor confirm` was called by then: also where this connection,
-    /// or the daemon, is gone. What comes into force meanwhile waits with it.
+    /// With `--confirm`, the old policies come back after that time, unless you
+    /// run `monitor confirm` before. The kernel does this by itself, even if your
+    /// connection or the daemon is gone. Changes of files made meanwhile go back too.
     Reload(reload::Reload),
-    /// Keep what `reload --confirm` or `run --confirm` put in force for a while
+    /// Keep the policies that `reload --confirm` or `run --confirm` put in force
     ///
-    /// For root and the user that runs the daemon. Without a daemon too.
+    /// For root and the user that runs the daemon. Works without a daemon too.
     Confirm(ReachArgs),
     /// Pause a policy for a while: it neither drops, counts nor allows
     ///
-    /// For root and the user that runs the daemon. In force when the command
-    /// returns, kept over a restart, gone at its time. `monitor status` lists
-    /// what stands.
+    /// For root and the user that runs the daemon. The pause is in force when the
+    /// command returns, survives a restart, and ends at its time. `monitor status`
+    /// lists it.
     Pause(change::Pause),
-    /// Drop what goes to an address or network, for a while or until undone
+    /// Drop packets to an address or network, for a while or until you undo it
     ///
-    /// For root and the user that runs the daemon. In force when the command
-    /// returns, kept over a restart, gone at its time. An `allow` wins over
-    /// it.
+    /// For root and the user that runs the daemon. The block is in force when the
+    /// command returns, survives a restart, and ends at its time. An `allow` wins
+    /// over it.
     Block(change::ForDestination),
-    /// Let pass what goes to an address or network, for a while or until undone
+    /// Let packets to an address or network pass, for a while or until you undo it
     ///
-    /// For root and the user that runs the daemon. In force when the command
-    /// returns, kept over a restart, gone at its time. It wins over every
-    /// `drop`, of this filter alone.
+    /// For root and the user that runs the daemon. The exemption is in force when
+    /// the command returns, survives a restart, and ends at its time. It wins over
+    /// every `drop` of this filter, but opens no other firewall.
     Allow(change::ForDestination),
-    /// Forget what a device did: its counts move to the `past` of their policies
+    /// Forget a device: its counters move to the `past` of its policies
     ///
-    /// For root and the user that runs the daemon. No sum changes, and the
-    /// device's places are free. A packet that comes later is counted anew.
+    /// For root and the user that runs the daemon. No sum changes. The device's
+    /// places in the device tables become free. Later packets are counted from 0.
     Forget(forget::Forget),
-    /// The lists that the daemon fetches: their state, and updates that wait for a look
+    /// Show the lists that the daemon downloads, and accept updates that it refused
     #[command(subcommand)]
     Feed(feed::FeedVerb),
     /// Remove the filter, its counters and its pins, and end the daemon
@@ -102,7 +102,7 @@ enum Verb {
 }
 
 impl Common {
-    /// What the config file and the global arguments say.
+    /// The options in the config file and in the global arguments.
     fn options(&self) -> anyhow::Result<Options> {
         let file = match &self.config {
             Some(path) => Options::read(path)?,
@@ -119,16 +119,16 @@ impl Common {
         Ok(arguments.over(file))
     }
 
-    /// What `run` would run with, as far as these say.
+    /// The settings that these options give, with the defaults of `run`.
     fn settings(&self) -> anyhow::Result<Settings> {
         Ok(self.options()?.settle())
     }
 }
 
-/// How a verb ended.
+/// The result of a verb that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Done.
+    /// Success.
     Fine,
     /// `check` found errors.
     CheckFoundErrors,
@@ -144,11 +144,11 @@ impl From<Outcome> for ExitCode {
 }
 
 impl Cli {
-    /// Runs the verb that was asked for.
+    /// Runs the verb on the command line.
     ///
     /// # Errors
     ///
-    /// What the verb was asked for could not be done.
+    /// The verb failed.
     pub(crate) fn run(self) -> anyhow::Result<Outcome> {
         match self.verb {
             Verb::Check(check) => return check.run(&self.common),
@@ -182,11 +182,11 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints a message of whole lines on standard error.
 pub(crate) fn tell(message: &str) {
-    // Without standard error there is no place to say that.
+    // If standard error is closed, there is no place left for a message.
     let _ = writeln!(stderr(), "{}", printable::text(message));
 }
 
-/// A reader that has gone away is no error.
+/// Writes to standard output. A closed pipe is no error.
 #[expect(clippy::disallowed_methods, reason = "the edge: the text is escaped")]
 fn write_out(text: &str) -> anyhow::Result<()> {
     match io::stdout().lock().write_all(text.as_bytes()) {
@@ -195,7 +195,7 @@ fn write_out(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints what is wrong with the policies on standard error.
+/// Prints the diagnostics of the policies on standard error.
 fn eprint_diagnostics(diagnostics: &Diagnostics) {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let color = stderr().is_terminal() && !no_color;
@@ -205,7 +205,7 @@ fn eprint_diagnostics(diagnostics: &Diagnostics) {
     } else {
         printable::text(&text)
     };
-    // Without standard error there is no place to say that.
+    // If standard error is closed, there is no place left for a message.
     let _ = stderr().write_all(shown.as_bytes());
 }
 
@@ -217,7 +217,7 @@ fn stderr() -> io::Stderr {
     io::stderr()
 }
 
-/// A table without borders, readable and easy to cut.
+/// A table without borders, easy to read and to split with `cut`.
 fn table(headers: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

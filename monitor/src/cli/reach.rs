@@ -1,4 +1,4 @@
-//! Which filter a verb is about: that of a daemon, or what is pinned.
+//! Finds the filter that a verb is about: through its daemon, or through its pins.
 
 use std::{
     path::{Path, PathBuf},
@@ -18,39 +18,39 @@ use monitor::{
     state_dir::{Edge, Edges, NotConfirmed},
 };
 
-/// How long a daemon may take to say who it is. One that needs longer hangs, is
-/// stopped, or is overloaded.
+/// How long a daemon may take to identify itself. A daemon that takes longer
+/// hangs, is stopped, or is overloaded.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Shared by the verbs that are about a filter in force.
+/// Options of the verbs that are about a filter in force.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ReachArgs {
-    /// Where the daemon listens [default: /run/monitor/monitor.sock]
+    /// Control socket of the daemon [default: /run/monitor/monitor.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 
-    /// Where the filter is pinned [default: /sys/fs/bpf/monitor]
+    /// Directory in which the filter is pinned [default: /sys/fs/bpf/monitor]
     #[arg(long, value_name = "DIR")]
     pin_dir: Option<PathBuf>,
 
-    /// Where the daemon keeps fetched lists, when schedules change and what was not confirmed; used where none runs [default: /var/lib/monitor]
+    /// State directory of the daemon; read only if no daemon runs [default: /var/lib/monitor]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 }
 
-/// Where a filter is, and who holds it.
+/// The place of a filter, and the daemon that holds it.
 pub(super) struct Reach {
     pub(super) settings: Settings,
-    /// The daemon that holds it, where one runs.
+    /// The daemon that holds the filter, if one runs.
     pub(super) daemon: Option<Who>,
-    /// What the daemon on the socket holds, where it is not what was asked for.
+    /// Pin directory of the daemon on the socket, if the verb names another one.
     other_pins: Option<PathBuf>,
-    /// A daemon listens on the socket and gave no answer.
+    /// The error of a daemon that listens on the socket and gave no answer.
     silent: Option<ControlError>,
 }
 
 impl ReachArgs {
-    /// For verbs that need an answer where a daemon runs.
+    /// Finds the filter, for verbs that need an answer if a daemon runs.
     pub(super) fn reach(&self, common: &Common) -> anyhow::Result<Reach> {
         let mut reach = self.reach_or_read(common)?;
         match reach.silent.take() {
@@ -59,9 +59,9 @@ impl ReachArgs {
         }
     }
 
-    /// Asks the daemon on the socket which daemon it is. `status` reads the kernel
-    /// where the daemon gives no answer. A daemon with other pins than the verb names
-    /// is another filter's.
+    /// Asks the daemon on the socket to identify itself. If it gives no answer, a
+    /// verb such as `status` can read the kernel. If it has another pin directory
+    /// than the verb names, it holds another filter.
     pub(super) fn reach_or_read(&self, common: &Common) -> anyhow::Result<Reach> {
         let options = Options {
             socket: self.socket.clone(),
@@ -90,7 +90,7 @@ impl ReachArgs {
     }
 }
 
-/// Which daemon answers on `socket`; `None` where no daemon listens there.
+/// Identity of the daemon that answers on `socket`; `None` if no daemon listens.
 fn who(socket: &Path) -> Result<Option<Who>, ControlError> {
     match ask_within(socket, &Request::Who {}, ANSWERS_WITHIN) {
         Ok(Answer::Who(who)) => Ok(Some(*who)),
@@ -124,14 +124,14 @@ fn ask_status(socket: &Path) -> Result<Status, ControlError> {
 }
 
 impl Reach {
-    /// From the daemon, else from the pins.
+    /// The status from the daemon, otherwise from the pins.
     pub(super) fn status(mut self) -> anyhow::Result<Status> {
         self.warn_of_other_daemon();
         if self.daemon.is_some() {
             match ask_status(&self.settings.socket) {
                 Ok(status) => return Ok(status),
                 Err(silent @ ControlError::Silent { .. }) => self.silent = Some(silent),
-                // The daemon ended between the two questions: its pins are left.
+                // The daemon ended after the first request; its pins remain.
                 Err(ControlError::NoDaemon { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -150,7 +150,7 @@ impl Reach {
         })
     }
 
-    /// That the daemon gives no answer, where one runs.
+    /// A check that reports a daemon that gives no answer.
     fn silence(&self) -> Option<Check> {
         let silent = self.silent.as_ref()?;
         let holder = datapath::holder(&self.settings.pin_dir);
@@ -159,25 +159,25 @@ impl Reach {
         Some(Check {
             id: "daemon".to_owned(),
             status: CheckStatus::Degraded,
-            what: "the daemon does not answer; the filter goes on, and changed files have no effect"
+            what: "the daemon does not answer; the filter continues, but changed files have no effect"
                 .to_owned(),
             why: format!("{silent}{process}"),
-            fix: "let it go on with `kill -CONT` where it is stopped, else start it anew: the filter stays in force meanwhile".to_owned(),
+            fix: "if the daemon is stopped, continue it with `kill -CONT`; otherwise start it again: the filter stays in force meanwhile".to_owned(),
         })
     }
 
-    /// What a daemon kept that went back. Of another gateway's it says nothing.
+    /// The trial that was not confirmed, from the state directory.
     fn not_confirmed(&self) -> Option<Unconfirmed> {
         let kept = NotConfirmed::read(&self.settings.state_dir).unwrap_or_else(|error| {
             tell(&format!(
-                "note: whether the policy files were confirmed is not known: {error}"
+                "note: `status` cannot tell whether the policy files were confirmed: {error}"
             ));
             None
         });
         kept.map(|kept| kept.shown())
     }
 
-    /// What time would have changed, had a daemon been there.
+    /// Changes by schedule or expiry that were missed because no daemon ran.
     fn missed_edges(&self) -> Vec<Edge> {
         let Settings {
             state_dir, pin_dir, ..
@@ -186,14 +186,14 @@ impl Reach {
             Ok(edges) => edges.missed(now().at).cloned().collect(),
             Err(error) => {
                 tell(&format!(
-                    "note: whether schedules were missed is not known: {error}"
+                    "note: `status` cannot tell whether changes by schedule were missed: {error}"
                 ));
                 Vec::new()
             }
         }
     }
 
-    /// For verbs that a daemon carries out.
+    /// Fails without a daemon, for verbs that only a daemon can perform.
     pub(super) fn require_daemon(&self) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.daemon.is_some(),
@@ -203,7 +203,7 @@ impl Reach {
         Ok(())
     }
 
-    /// Why there is no daemon to ask.
+    /// The reason why there is no daemon to ask.
     pub(super) fn why_no_daemon(&self) -> String {
         let socket = printable::path(&self.settings.socket);
         match &self.other_pins {
@@ -216,7 +216,8 @@ impl Reach {
         }
     }
 
-    /// For verbs that do without a daemon.
+    /// Tells the operator if the daemon on the socket holds another filter. Verbs
+    /// that can work without a daemon call it.
     pub(super) fn warn_of_other_daemon(&self) {
         if self.other_pins.is_some() {
             tell(&format!("note: {}", self.why_no_daemon()));

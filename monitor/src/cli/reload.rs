@@ -1,4 +1,4 @@
-//! `monitor reload`: a new generation from the files as they are now.
+//! `monitor reload`: makes a new generation from the current policy files.
 
 use std::time::Duration;
 
@@ -10,14 +10,14 @@ use monitor::control::{Answer, Request, ask};
 /// Arguments of `reload`.
 #[derive(Args, Debug)]
 pub(crate) struct Reload {
-    /// Go back by itself after that time, such as 60s, unless it is confirmed
+    /// Go back to the old policies after this time, such as 60s, unless `monitor confirm` runs before
     #[arg(long, value_name = "TIME", value_parser = confirm::within)]
     confirm: Option<Duration>,
     #[command(flatten)]
     reach: ReachArgs,
 }
 
-/// Asks the daemon to read the policies again. Fails where they have errors.
+/// Asks the daemon to read the policies again. Fails if they have errors.
 pub(super) fn run(common: &Common, args: &Reload) -> anyhow::Result<()> {
     let reach = args.reach.reach(common)?;
     reach.require_daemon()?;

@@ -1,4 +1,4 @@
-//! `monitor replay`: captured frames through the same kernel program.
+//! `monitor replay`: runs captured frames through the same kernel program.
 
 use std::path::PathBuf;
 
@@ -10,16 +10,16 @@ use monitor::{
 
 use super::{Common, eprint_diagnostics, print, print_json};
 
-/// Run captured frames through the kernel program and report what it would have matched
+/// Run captured frames through the kernel program and report what the policies would have matched
 ///
-/// The program runs on maps of its own, attached nowhere: what is in force, and
-/// its counters, stay as they are. Needs the privileges to load a program.
+/// The program runs on maps of its own and is attached nowhere, so the filter in
+/// force and its counters do not change. Needs the privileges to load a program.
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
     /// pcap or pcapng files of Ethernet frames; `-` is standard input
     #[arg(required = true, value_name = "CAPTURE")]
     captures: Vec<PathBuf>,
-    /// The interface that policies with `interfaces` take the frames to come from
+    /// Interface on which the frames arrived, for policies with `interfaces`
     #[arg(
         long,
         value_name = "NAME",

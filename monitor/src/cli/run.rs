@@ -29,62 +29,62 @@ use monitor::{
     trusted::Directory,
 };
 
-/// The daemon, in the foreground: loads the policies, attaches the filter,
-/// watches the files, serves metrics.
+/// Run the daemon in the foreground: load the policies, attach the filter, watch
+/// the files, serve metrics.
 ///
-/// Stopping or killing it leaves the filter and the counters in force; the next
-/// `run` takes over. `monitor detach` removes them.
+/// If the daemon stops or is killed, the filter and its counters stay in force,
+/// and the next `run` takes over. `monitor detach` removes them.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
     /// Interface on the devices' side, before NAT (repeatable)
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
 
-    /// Which hook to use: `auto` is the driver's where it has one, else generic
+    /// XDP hook: `auto` uses the driver's hook if there is one, otherwise the generic one
     #[arg(long, value_enum)]
     mode: Option<ModeOption>,
 
     /// Where to serve metrics and the page: an address with its port, or a socket
     /// file as unix:PATH (repeatable) [default: 127.0.0.1:9641]
     ///
-    /// Every user of this machine can read 127.0.0.1. A socket file is for its
-    /// owner and group alone.
+    /// Every user of this machine can read 127.0.0.1. Only its owner and group can
+    /// read a socket file.
     #[arg(long, value_name = "ADDR:PORT|unix:PATH")]
     listen: Vec<Listen>,
 
-    /// File with a token that every request over TCP must show, as
+    /// File with a token that every TCP request must show, as
     /// `Authorization: Bearer TOKEN`
     #[arg(long, value_name = "FILE")]
     listen_token_file: Option<PathBuf>,
 
-    /// What must survive a reboot [default: /var/lib/monitor]
+    /// Directory for what must survive a reboot [default: /var/lib/monitor]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
 
-    /// What must survive the daemon, on a BPF file system [default: /sys/fs/bpf/monitor]
+    /// Directory on a BPF file system, for the filter and its counters [default: /sys/fs/bpf/monitor]
     #[arg(long, value_name = "DIR")]
     pin_dir: Option<PathBuf>,
 
-    /// Where other verbs reach the daemon [default: /run/monitor/monitor.sock]
+    /// Control socket, on which other verbs reach the daemon [default: /run/monitor/monitor.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 
-    /// Go back by itself to what was in force before after that time, such as
-    /// 60s, unless it is confirmed; where nothing was, packets pass
+    /// Go back to the old policies after this time, such as 60s, unless
+    /// `monitor confirm` runs before; without old policies, packets pass
     #[arg(long, value_name = "TIME", value_parser = confirm::within)]
     confirm: Option<Duration>,
 
-    /// Take over the filter of another version whose counters this one cannot
-    /// read: they are saved as JSON in the state directory, and begin anew
+    /// Take over the filter of a version whose counters this one cannot read: save
+    /// them as JSON in the state directory, and start from 0
     #[arg(long, conflicts_with = "confirm")]
     reset_state: bool,
 
-    /// Load changed policy files by `reload` or SIGHUP alone
+    /// Do not watch the policy files; load them only at `reload` or SIGHUP
     #[arg(long)]
     no_watch: bool,
 
-    /// Write matched packets to the log, addresses and MACs included: at most
-    /// about 1000 a second and CPU; `monitor_lost_total{reason="log"}` counts the others
+    /// Write matched packets to the log, with addresses and MACs: at most about 1000
+    /// a second on each CPU; `monitor_lost_total{reason="log"}` counts the others
     #[arg(long)]
     log_packets: bool,
 }
@@ -106,7 +106,7 @@ impl RunArgs {
     }
 }
 
-/// Runs until it is told to end.
+/// Runs the daemon until a signal or `detach` ends it.
 pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let options = StartOptions {
         confirm: args.confirm,
@@ -115,16 +115,16 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let settings = args.options().over(common.options()?).settle();
     if settings.interfaces.is_empty() {
         anyhow::bail!(
-            "no interface to attach to; give the one on the devices' side with --interface, for example --interface wlan0"
+            "no interface to filter; name the one on the devices' side, for example --interface wlan0"
         );
     }
     init_log(settings.log_packets);
-    // No socket can be connected to by others before it has its mode.
+    // Other users cannot connect to a socket before it has its final mode.
     let before = umask(Mode::S_IWOTH);
     umask(before | Mode::S_IWOTH);
     let runtime = tokio::runtime::Runtime::new().context("start the runtime")?;
     let ended = runtime.block_on(serve(settings, options));
-    // Whatever still blocks must not keep the process: the filter is in the kernel.
+    // A blocked thread must not keep the process alive: the filter is in the kernel.
     runtime.shutdown_timeout(Duration::from_secs(2));
     if ended? == End::Stopped {
         info!("stopped; the filter and its counters stay in force, `monitor detach` removes them");
@@ -169,9 +169,10 @@ async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<End> {
     Ok(daemon::run(core, control, site, &mut signals, &alarm).await?)
 }
 
-/// For its owner only, whatever the umask; without what a killed daemon began.
-/// A full or broken disk must not keep the filter from being attached; a
-/// directory that other users can change must.
+/// Creates the state directory for its owner only, whatever the umask, and removes
+/// unfinished files of a killed daemon. If the disk is full or broken, the daemon
+/// only warns, and still attaches the filter. If other users can change the
+/// directory, the start fails.
 fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     let directory = Directory {
         path,
@@ -182,15 +183,15 @@ fn make_state_dir(path: &Path) -> anyhow::Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
     if let Err(error) = made.and_then(|()| remove_unfinished(path)) {
         warn!(
-            "the state directory {} cannot be used: {error}; the filter starts without it, and keeps nothing for the next start; give another with --state-dir",
+            "the state directory {} cannot be used: {error}; the filter starts without it, and keeps nothing for the next start; name another with --state-dir",
             monitor::printable::path(path)
         );
     }
     Ok(directory.check()?)
 }
 
-/// The key for the names of devices. Without the state directory it is a new one
-/// for this start.
+/// The key for the pseudonyms of devices. Without a state directory, each start has
+/// a new key.
 fn device_key(state_dir: &Path) -> anyhow::Result<DeviceKey> {
     DeviceKey::load_or_create(state_dir).or_else(|error| {
         warn!(
@@ -201,14 +202,16 @@ fn device_key(state_dir: &Path) -> anyhow::Result<DeviceKey> {
     })
 }
 
-/// What is in force, what is recorded.
+/// Logs what is in force and what is recorded.
 fn announce(core: &Core) {
     match core.snapshot() {
         Ok(snapshot) => announce_in_force(&snapshot),
-        // The filter is in force all the same.
+        // The filter is in force anyway.
         Err(error) => warn!("{}", error_text(&error)),
     }
-    info!("recorded: counters of policies and devices, in the kernel only; no addresses, no names");
+    info!(
+        "recorded: counters of policies and devices, in kernel memory only; no destination addresses, no names"
+    );
 }
 
 fn announce_in_force(snapshot: &Snapshot) {
@@ -253,7 +256,7 @@ fn init_log(log_packets: bool) {
         .with_env_filter(filter)
         .with_writer(move || LogWriter::new(stderr(), colours))
         .with_ansi(colours)
-        // Without colours, the writer alone escapes, as everywhere.
+        // Without colours, only `LogWriter` escapes, as in all other outputs.
         .with_ansi_sanitization(colours)
         .with_target(false)
         .init();

@@ -1,4 +1,4 @@
-//! `monitor status`: what is happening.
+//! `monitor status`: shows what the filter saw and did.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use monitor::{
     state_dir::Edge,
 };
 
-/// Prints what the filter has seen and done.
+/// Prints what the filter saw and did.
 pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let status = args.reach_or_read(common)?.status()?;
     if common.json {
@@ -83,7 +83,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
     for risk in risks {
         let _ = writeln!(
             text,
-            "RISK       {} ({}): it stays in force, and a reload would be refused\n           {}",
+            "RISK       {} ({}): the policy stays in force, but the next reload is refused\n           {}",
             printable::value(&risk.message),
             risk.source,
             printable::value(&risk.help)
@@ -100,7 +100,7 @@ fn endpoint_line(text: &mut String, endpoint: &Endpoint) {
     };
 }
 
-/// Whether the files are in force. While work is under way that is not known.
+/// Says whether the policy files are in force, or which work is still under way.
 fn policies_line(text: &mut String, snapshot: &Snapshot) {
     let error = snapshot
         .reload
@@ -110,7 +110,7 @@ fn policies_line(text: &mut String, snapshot: &Snapshot) {
     let _ = match (snapshot.working.as_ref().filter(is_long), error) {
         (Some(working), _) if working.hangs() => writeln!(
             text,
-            "HANGS      {working}: what stands below is in force, and changes have no effect; start the daemon anew"
+            "HANGS      {working}: what stands below is in force, but changes have no effect; start the daemon again"
         ),
         (Some(working), _) => writeln!(
             text,
@@ -131,18 +131,21 @@ fn no_daemon_lines(text: &mut String, status: &Status) {
             text,
             "daemon     NO ANSWER: {what}\n           {why}\n           {fix}"
         );
-        let _ = writeln!(text, "           What follows is read from the kernel.");
+        let _ = writeln!(
+            text,
+            "           The counters below are read from the kernel."
+        );
     } else {
         let _ = writeln!(
             text,
-            "daemon     none runs; what follows is read from the kernel, and changed files have no effect"
+            "daemon     none runs; the counters below are read from the kernel, and changed files have no effect"
         );
     }
     for Edge { at, policy, until } in &status.missed_edges {
         let at = to_the_second(*at);
         let _ = writeln!(
             text,
-            "MISSED     {policy}: due to change at {at}, and still as it was then: {until}"
+            "MISSED     {policy}: due to change at {at}, but no daemon ran; still in force: {until}"
         );
     }
 }
@@ -167,7 +170,7 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
         if interface.undecided.packets > 0 {
             let _ = writeln!(
                 text,
-                "undecided on {}: {} passed, because what was in force was not confirmed and there was nothing before it",
+                "undecided on {}: {} passed, because the policies were not confirmed and none were in force before",
                 printable::value(&interface.name),
                 interface.undecided.packets
             );

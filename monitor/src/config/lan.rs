@@ -1,4 +1,4 @@
-//! What the config file says about the network of the devices.
+//! The `lan` section of the config file: the network of the devices.
 
 use std::net::IpAddr;
 
@@ -6,26 +6,26 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::address::{Derivation, Destination, Embedding, InvalidDestination};
 
-/// The `lan` section of the config file: what devices are told to use, which
-/// the policies must not cut off, and the network's NAT64 prefixes.
+/// The `lan` section of the config file: servers that policies must not cut off,
+/// and the NAT64 prefixes of the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LanOptions {
-    /// Resolvers that devices are told to use.
+    /// Resolvers that the network tells devices to use.
     pub resolvers: Vec<IpAddr>,
-    /// DHCP servers, where they are not the gateway itself.
+    /// DHCP servers other than the gateway.
     pub dhcp: Vec<IpAddr>,
     /// Prefixes under which a NAT64 translator makes IPv4 addresses reachable.
     #[serde(deserialize_with = "nat64")]
     pub nat64: Vec<Embedding>,
 }
 
-/// Reads prefixes in the form of a destination.
+/// Parses NAT64 prefixes.
 fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Embedding>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     if texts.len() > Derivation::MAX_NAT64 {
         let most = Derivation::MAX_NAT64;
-        let message = format!("{} NAT64 prefixes, {most} is the most", texts.len());
+        let message = format!("{} NAT64 prefixes; the limit is {most}", texts.len());
         return Err(D::Error::custom(message));
     }
     let each = texts.iter().map(|text| {
@@ -44,7 +44,7 @@ fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Embedding>, D
         };
         match interval.networks()[..] {
             [prefix] => Embedding::nat64(prefix).map_err(|invalid| error(invalid.to_string())),
-            _ => Err(error("it is a range".to_owned())),
+            _ => Err(error("it is a range, not a prefix".to_owned())),
         }
     });
     each.collect()
@@ -54,7 +54,7 @@ fn nat64<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Embedding>, D
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeriveOption {
-    /// IPv4 destinations hold IPv4 addresses only.
+    /// IPv4 destinations cover no IPv6 addresses.
     None,
 }
 
@@ -64,7 +64,7 @@ impl LanOptions {
     }
 }
 
-/// The ways to carry an IPv4 address that policies hold too.
+/// The mechanisms for which the compiler derives IPv6 prefixes.
 pub(super) fn derivation(derive: Option<DeriveOption>, lan: &LanOptions) -> Derivation {
     match derive {
         Some(DeriveOption::None) => Derivation::none(),

@@ -1,23 +1,23 @@
-//! Where metrics and the page are served: an address, or a socket file.
+//! Places at which the daemon serves metrics and the page: addresses and socket files.
 
 use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
 
 use serde::Deserialize;
 
-/// How a socket file is written: `unix:/run/monitor/http.sock`.
+/// Prefix of a socket file, as in `unix:/run/monitor/http.sock`.
 const UNIX: &str = "unix:";
 
-/// A place where metrics and the page are served.
+/// A place at which the daemon serves metrics and the page.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum Listen {
-    /// An address and a port; port 0 is a port of the kernel's choice.
+    /// An address and a port; with port 0, the kernel chooses the port.
     Tcp(SocketAddr),
     /// A Unix socket at this path.
     Unix(PathBuf),
 }
 
-/// A text that names no such place.
+/// A text that is neither an address with a port nor a socket file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is neither an address with a port nor a socket file; write 127.0.0.1:9641, [::1]:9641 or unix:/run/monitor/http.sock"
@@ -44,7 +44,7 @@ impl TryFrom<String> for Listen {
     }
 }
 
-/// As a client names it: `http://127.0.0.1:9641/` or `unix:/run/monitor/http.sock`.
+/// Writes the place as clients write it: `http://127.0.0.1:9641/` or `unix:/run/monitor/http.sock`.
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -55,7 +55,7 @@ impl fmt::Display for Listen {
 }
 
 impl Listen {
-    /// The same, with an absolute path.
+    /// The same place, with an absolute path.
     pub(super) fn absolute(self) -> Self {
         match self {
             Self::Unix(path) => Self::Unix(std::path::absolute(&path).unwrap_or(path)),

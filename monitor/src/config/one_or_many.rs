@@ -18,13 +18,13 @@ impl<T> Default for OneOrMany<T> {
 }
 
 impl<T> OneOrMany<T> {
-    /// These values, and where there are none those of `other`.
+    /// These values, or those of `other` if there are none.
     pub(super) fn or(self, other: Self) -> Self {
         if self.0.is_empty() { other } else { self }
     }
 }
 
-/// By hand, because the errors of an untagged enum hide those of its variants.
+/// Written by hand, because the error of an untagged enum hides those of its variants.
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Values(PhantomData))

@@ -1,4 +1,4 @@
-//! A client of the control socket.
+//! The client side of the control socket.
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
@@ -13,17 +13,17 @@ use super::{Answer, Request};
 /// full device table fits.
 const MAX_STATUS: u64 = 64 << 20;
 
-/// The longest other answer that a client reads, in bytes. None of them grows
-/// with what the filter has seen.
+/// The longest answer to other requests that a client reads, in bytes. Their size
+/// does not depend on the traffic.
 const MAX_ANSWER: u64 = 1 << 20;
 
-/// How long a client waits; a reload of a whole routing table fits.
+/// How long a client waits: long enough for a reload of a whole routing table.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Why a daemon gave no answer.
+/// A request to the daemon that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
-    /// Nobody listens there.
+    /// No daemon listens on the socket.
     #[error("no daemon answers on {}", crate::printable::path(path))]
     NoDaemon {
         /// Socket.
@@ -48,23 +48,23 @@ pub enum ControlError {
         /// The system's answer.
         source: io::Error,
     },
-    /// It took the question, and says nothing.
+    /// A process accepted the request, but did not answer in time.
     #[error(
-        "what listens on {} gave no answer within {} s; it may be stopped or overloaded", crate::printable::path(path), timeout.as_secs()
+        "the daemon on {} gave no answer within {} s; it may be stopped or overloaded", crate::printable::path(path), timeout.as_secs()
     )]
     Silent {
         /// Socket.
         path: PathBuf,
-        /// How long was waited.
+        /// How long the client waited.
         timeout: Duration,
     },
-    /// The daemon does not carry the request out.
+    /// The daemon refused the request.
     #[error("the daemon refused: {why}")]
     Refused {
         /// The daemon's reason.
         why: String,
     },
-    /// The answer belongs to another question.
+    /// The answer belongs to another request.
     #[error(
         "the daemon on {} gave an unexpected answer",
         crate::printable::path(path)
@@ -73,9 +73,9 @@ pub enum ControlError {
         /// Socket.
         path: PathBuf,
     },
-    /// Something else listens there.
+    /// The answer is not one of this version's daemon.
     #[error(
-        "what answers on {} is no monitor of this version: {source}",
+        "the process on {} is not a monitor daemon of this version: {source}",
         crate::printable::path(path)
     )]
     Foreign {
@@ -91,7 +91,7 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
     ask_within(socket, request, TIMEOUT)
 }
 
-/// The same, for at most `timeout`.
+/// Asks the daemon on `socket`, and waits for its answer for at most `timeout`.
 pub fn ask_within(
     socket: &Path,
     request: &Request,
@@ -112,7 +112,7 @@ pub fn ask_within(
 fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError {
     let path = socket.to_owned();
     match source.kind() {
-        // The last four: it ended before it answered.
+        // The last four mean that the daemon ended before it answered.
         io::ErrorKind::NotFound
         | io::ErrorKind::ConnectionRefused
         | io::ErrorKind::ConnectionReset

@@ -255,7 +255,7 @@ fn on_a_terminal_accept_asks_and_only_yes_is_yes() {
         let output = accept_on_a_terminal(&gateway.lab, answer);
         assert_eq!(output.status.code(), Some(1), "{answer:?}");
         let said = text(&output.stderr);
-        assert!(said.contains("take this update? [y/N]"), "{said}");
+        assert!(said.contains("put this update in force? [y/N]"), "{said}");
         assert!(said.contains("nothing is changed"), "{said}");
         assert!(gateway.is_dropped(HELD), "{answer:?}");
     }
