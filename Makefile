@@ -50,7 +50,7 @@ lint: ## formatting, clippy on both targets, scripts, spelling, licences, adviso
 	@xtask/setup.sh --lint
 	cargo fmt --check
 	cargo clippy --release --all-targets -- -D warnings
-	RUSTC_BOOTSTRAP=1 cargo clippy --release --package monitor-ebpf --features bench --target bpfel-unknown-none -Z build-std=core $(BPF_CFG) -- -D warnings
+	RUSTC_BOOTSTRAP=1 cargo clippy --release --package monitor-ebpf --package bench-ebpf --target bpfel-unknown-none -Z build-std=core $(BPF_CFG) -- -D warnings
 	shellcheck $$(git ls-files '*.sh') .ci/run
 	RUST_LOG=warn $(TOOLS)/taplo fmt --check --diff
 	$(TOOLS)/typos

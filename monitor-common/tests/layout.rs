@@ -56,8 +56,8 @@ layout!(interface_counters, InterfaceCounters: 376 aligned to 8 {
     dropped_ipv6: Count = 48,
     unparsed_passed: [Count; 9] = 64,
     unparsed_dropped: [Count; 9] = 208,
-    undecided: Count = 352,
-    unlogged: u64 = 368,
+    not_confirmed: Count = 352,
+    lost_log: u64 = 368,
 });
 
 layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
@@ -128,8 +128,8 @@ fn bytes_become_fields_and_bytes_again() {
         assert_eq!(count.packets, u64_at(64 + 16 * index));
         assert_eq!(count.bytes, u64_at(72 + 16 * index));
     }
-    assert_eq!(counters.undecided.packets, u64_at(352));
-    assert_eq!(counters.unlogged, u64_at(368));
+    assert_eq!(counters.not_confirmed.packets, u64_at(352));
+    assert_eq!(counters.lost_log, u64_at(368));
     let policy: PolicyCounters = round_trip();
     assert_eq!(policy.dropped.packets, u64_at(16));
     assert_eq!(policy.other_passed.packets, u64_at(32));

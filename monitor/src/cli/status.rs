@@ -164,12 +164,12 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
     }
     let _ = writeln!(text, "\n{rows}");
     for interface in &snapshot.interfaces {
-        if interface.undecided.packets > 0 {
+        if interface.not_confirmed.packets > 0 {
             let _ = writeln!(
                 text,
-                "undecided on {}: {} passed, because what was in force was not confirmed and there was nothing before it",
+                "not confirmed on {}: {} passed, because what was in force was not confirmed and there was nothing before it",
                 printable::value(&interface.name),
-                interface.undecided.packets
+                interface.not_confirmed.packets
             );
         }
         let reasons: Vec<_> = interface

@@ -48,8 +48,8 @@ pub(crate) fn build(tree: &Tree) -> Result<()> {
         "target.{TARGET}.rustflags = ['--cfg', 'bpf_target_arch=\"{arch}\"', '-Clink-arg=--btf', '-Cdebuginfo=2']"
     );
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--package", "monitor-ebpf"])
-        .args(["--features", "bench", "--target", TARGET])
+        .args(["build", "--quiet", "--release", "--package", "bench-ebpf"])
+        .args(["--target", TARGET])
         .args(["-Z", "build-std=core", "--config", &flags, "--target-dir"])
         .arg(target(tree))
         .env("RUSTC_BOOTSTRAP", "1")

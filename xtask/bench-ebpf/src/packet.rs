@@ -5,36 +5,35 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
-#[path = "../account.rs"]
+#[path = "../../../monitor-ebpf/src/account.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod account;
-#[path = "../confirm.rs"]
+#[path = "../../../monitor-ebpf/src/confirm.rs"]
 #[expect(dead_code, reason = "there is no program before this one")]
 mod confirm;
-#[path = "../decide.rs"]
+#[path = "../../../monitor-ebpf/src/decide.rs"]
 mod decide;
-#[path = "../device.rs"]
+#[path = "../../../monitor-ebpf/src/device.rs"]
 mod device;
-#[path = "../frame.rs"]
+#[path = "../../../monitor-ebpf/src/frame.rs"]
 mod frame;
-#[path = "../lookup.rs"]
+#[path = "../../../monitor-ebpf/src/lookup.rs"]
 mod lookup;
-#[path = "../many.rs"]
-mod many;
-#[path = "../maps.rs"]
+mod destinations;
+#[path = "../../../monitor-ebpf/src/maps.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod maps;
-#[path = "../parse.rs"]
+#[path = "../../../monitor-ebpf/src/parse.rs"]
 mod parse;
-#[path = "../runtime.rs"]
+#[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
-#[path = "../scope.rs"]
+#[path = "../../../monitor-ebpf/src/scope.rs"]
 mod scope;
-#[path = "../service.rs"]
+#[path = "../../../monitor-ebpf/src/service.rs"]
 mod service;
-#[path = "../trie.rs"]
+#[path = "../../../monitor-ebpf/src/trie.rs"]
 mod trie;
-#[path = "../verifier.rs"]
+#[path = "../../../monitor-ebpf/src/verifier.rs"]
 mod verifier;
 
 use core::ffi::c_void;
@@ -42,7 +41,7 @@ use core::ffi::c_void;
 use aya_ebpf::{EbpfContext as _, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
 use frame::Frame;
-use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
+use destinations::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
 use parse::Destination;
 
 /// The last byte of the source's MAC.
@@ -80,7 +79,7 @@ fn packet(ctx: XdpContext) -> u32 {
         context: ctx.as_ptr(),
         place,
     };
-    many::each(one, &mut state);
+    destinations::each(one, &mut state);
     state.place.end()
 }
 

@@ -9,7 +9,7 @@
     reason = "the macros hand the context over by value"
 )]
 
-#[path = "../runtime.rs"]
+#[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
 
 use core::ptr;

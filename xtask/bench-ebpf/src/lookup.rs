@@ -5,16 +5,15 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
-#[path = "../many.rs"]
-mod many;
-#[path = "../maps.rs"]
+mod destinations;
+#[path = "../../../monitor-ebpf/src/maps.rs"]
 #[expect(dead_code, reason = "only the trie's are used")]
 mod maps;
-#[path = "../runtime.rs"]
+#[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
-#[path = "../trie.rs"]
+#[path = "../../../monitor-ebpf/src/trie.rs"]
 mod trie;
-#[path = "../verifier.rs"]
+#[path = "../../../monitor-ebpf/src/verifier.rs"]
 #[expect(dead_code, reason = "no packet is parsed")]
 mod verifier;
 
@@ -27,7 +26,7 @@ use aya_ebpf::{
     maps::{Array, LpmTrie, lpm_trie::Key},
     programs::XdpContext,
 };
-use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
+use destinations::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
 
 #[map(name = "LPM_V4")]
 static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
@@ -62,7 +61,7 @@ fn lookup(_ctx: XdpContext) -> u32 {
     let Some(mut place) = Place::begin() else {
         return xdp_action::XDP_ABORTED;
     };
-    many::each(one, &mut place);
+    destinations::each(one, &mut place);
     place.end()
 }
 
