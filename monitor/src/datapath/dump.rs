@@ -217,7 +217,11 @@ fn interface_cells(maps: &[MapDump]) -> Vec<&'static str> {
     if has_all {
         INTERFACE_CELLS.to_vec()
     } else {
-        [&INTERFACE_CELLS[..FIRST_INTERFACE_CELLS], &["not_confirmed"]].concat()
+        [
+            &INTERFACE_CELLS[..FIRST_INTERFACE_CELLS],
+            &["not_confirmed"],
+        ]
+        .concat()
     }
 }
 

@@ -1,5 +1,5 @@
-//! For the benchmark alone: takes frames to many destinations through the
-//! filter's own modules in one run, and stops after a stage.
+//! Runs the filter's modules on frames to many destinations in one run, and stops after
+//! a chosen stage.
 
 #![no_std]
 #![no_main]
@@ -9,17 +9,17 @@
 #[expect(dead_code, reason = "the log is not measured")]
 mod account;
 #[path = "../../../monitor-ebpf/src/confirm.rs"]
-#[expect(dead_code, reason = "there is no program before this one")]
+#[expect(dead_code, reason = "there is no previous program")]
 mod confirm;
 #[path = "../../../monitor-ebpf/src/decide.rs"]
 mod decide;
+mod destinations;
 #[path = "../../../monitor-ebpf/src/device.rs"]
 mod device;
 #[path = "../../../monitor-ebpf/src/frame.rs"]
 mod frame;
 #[path = "../../../monitor-ebpf/src/lookup.rs"]
 mod lookup;
-mod destinations;
 #[path = "../../../monitor-ebpf/src/maps.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod maps;
@@ -40,22 +40,23 @@ use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
+use destinations::{Cursor, DESTINATIONS_V4, DESTINATIONS_V6, IPV6};
 use frame::Frame;
-use destinations::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
 use parse::Destination;
 
-/// The last byte of the source's MAC.
+/// Offset of the last byte of the source MAC.
 const DEVICE: usize = 11;
+/// Offsets of the destination address in the frame.
 const DESTINATION_V4: usize = 30;
 const DESTINATION_V6: usize = 38;
-/// What is written to lies in so many bytes, of either family.
+/// Bytes that hold all fields that `write` changes, for both families.
 const HEADERS: usize = DESTINATION_V6 + 16;
 
-/// After which stage a frame is left.
+/// The last stage that runs.
 #[unsafe(no_mangle)]
 static STAGE: Global<u32> = Global::new(0);
 
-/// The frame is written, and nothing more.
+/// Only write the frame.
 const WRITE: u32 = 0;
 const PARSE: u32 = 1;
 const DECIDE: u32 = 2;
@@ -63,39 +64,39 @@ const INTERFACE: u32 = 3;
 
 struct State {
     context: *mut c_void,
-    place: Place,
+    cursor: Cursor,
 }
 
 #[xdp]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the `xdp` macro hands it over by value"
+    reason = "the `xdp` macro passes it by value"
 )]
 fn packet(ctx: XdpContext) -> u32 {
-    let Some(place) = Place::begin() else {
+    let Some(cursor) = Cursor::begin() else {
         return xdp_action::XDP_ABORTED;
     };
     let mut state = State {
         context: ctx.as_ptr(),
-        place,
+        cursor,
     };
     destinations::each(one, &mut state);
-    state.place.end()
+    state.cursor.end()
 }
 
 extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
-    // SAFETY: it is the state of `packet`.
+    // SAFETY: `packet` passes its own state.
     let state = unsafe { &mut *state.cast::<State>() };
-    let at = state.place.index();
+    let at = state.cursor.index();
     let ctx = XdpContext::new(state.context.cast());
     if !write(&ctx, at) {
         return 1;
     }
-    state.place.advance(stages(&Frame::new(&ctx)));
+    state.cursor.advance(stages(&Frame::new(&ctx)));
     0
 }
 
-/// Makes the frame one of 32 devices, to the destination at an index.
+/// Writes one of 32 source MACs and the destination with index `at` into the frame.
 #[inline(always)]
 fn write(ctx: &XdpContext, at: u32) -> bool {
     let start = ctx.data();
@@ -122,8 +123,10 @@ fn write(ctx: &XdpContext, at: u32) -> bool {
     true
 }
 
+/// Runs the stages. Returns 1 for a packet without a match, 2 for a match that passed,
+/// and 3 for a match that was dropped.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
+#[expect(clippy::cast_possible_truncation, reason = "any bits are enough")]
 fn stages(frame: &Frame) -> u32 {
     let stage = STAGE.load();
     if stage == WRITE {
@@ -135,14 +138,14 @@ fn stages(frame: &Frame) -> u32 {
             Destination::Ipv6([_, low]) => low as u32,
         });
     }
-    let outcome = if confirm::decides() {
+    let outcome = if confirm::is_in_force() {
         decide(frame)
     } else {
-        Outcome::Undecided
+        Outcome::NotConfirmed
     };
     match outcome {
-        Outcome::Undecided => {
-            account::undecided(frame);
+        Outcome::NotConfirmed => {
+            account::not_confirmed(frame);
             0
         }
         Outcome::Unparsed(reason, verdict) => {

@@ -11,9 +11,9 @@ use super::report::Row;
 const SIZE: (u32, u32) = (900, 520);
 const FONT: (&str, u32) = ("sans-serif", 15);
 const TITLE: (&str, u32) = ("sans-serif", 19);
-/// Of what is compared with, on the left of its bar.
+/// Width of the names on the left of the bars, in pixels.
 const NAMES: u32 = 350;
-/// Of its number, on the right.
+/// Width of the numbers on the right of the bars, in pixels.
 const NUMBER: u32 = 60;
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x1b, 0x5e, 0xa8),
@@ -22,12 +22,12 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(0x77, 0x4f, 0xa3),
 ];
 
-/// Values over numbers of prefixes.
-type Line<'a> = (&'a str, Vec<(f64, f64)>);
+/// A name, and points of number of prefixes and value.
+type Series<'a> = (&'a str, Vec<(f64, f64)>);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws what was measured into a folder, a file for each part.
+/// Draws the measurements, one file for each part of the benchmark.
 pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
     lines(
         &folder.join("look-up.svg"),
@@ -99,7 +99,7 @@ pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
 }
 
 /// The rows of one part whose sets end with a number of prefixes.
-fn series<'a>(rows: &[Row], part: &str, names: &[&'a str]) -> Vec<Line<'a>> {
+fn series<'a>(rows: &[Row], part: &str, names: &[&'a str]) -> Vec<Series<'a>> {
     let points = |name: &str| {
         let rows = rows.iter().filter(|row| row.error.is_none());
         let rows = rows.filter(|row| row.part == part && row.what == name);
@@ -110,7 +110,7 @@ fn series<'a>(rows: &[Row], part: &str, names: &[&'a str]) -> Vec<Line<'a>> {
     lines.filter(|(_, points)| !points.is_empty()).collect()
 }
 
-/// The number of `random /24 (1000)` and of `whole tables (732485)`.
+/// The number in a name like `random /24 (1000)`.
 fn prefixes(set: &str) -> Option<f64> {
     let (name, number) = set.strip_suffix(')')?.rsplit_once(" (")?;
     let comparable = name == "random /24" || name == "whole tables";
@@ -123,7 +123,7 @@ fn rates<'a>(rows: &'a [Row], part: &str) -> Vec<(&'a str, f64)> {
     rows.map(|row| (row.set.as_str(), row.median())).collect()
 }
 
-fn lines(file: &Path, title: &str, lines: &[Line<'_>]) -> Result<()> {
+fn lines(file: &Path, title: &str, lines: &[Series<'_>]) -> Result<()> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let Some(left) = points().map(|(x, _)| *x).reduce(f64::min) else {
         return Ok(());

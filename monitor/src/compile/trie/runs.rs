@@ -7,8 +7,8 @@
 use monitor_common::NO_MATCH;
 
 use super::Prefix;
-pub(super) use crate::compile::MatchSetId;
 use crate::address::Address;
+pub(super) use crate::compile::MatchSetId;
 
 /// First address of a run, and its match set. The run ends before the next run.
 pub(super) type Run = (u128, MatchSetId);

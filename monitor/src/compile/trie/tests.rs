@@ -12,8 +12,8 @@ use monitor_common::{
     trie::{
         EXCEPTIONS, FIRST_NODES, FIRST_SLOTS, INDEX, INLINE, INLINE_BITS, INLINE_SHIFT, KIND,
         KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, MIN_FIRST_BITS, NODE_KIND_SHIFT, PAIR,
-        PAIRS_BITS, POINTER, RUN_LINE_BITS, RUN_LINE_STARTS, RUNS, SKIP, STEPS_V4, STEPS_V6, STRIDE,
-        TO_PAIRS, TO_RUN_LINE, TO_SLOTS, VALUE, VALUES_IN_SLOTS, WIDTH_SHIFT,
+        PAIRS_BITS, POINTER, RUN_LINE_BITS, RUN_LINE_STARTS, RUNS, SKIP, STEPS_V4, STEPS_V6,
+        STRIDE, TO_PAIRS, TO_RUN_LINE, TO_SLOTS, VALUE, VALUES_IN_SLOTS, WIDTH_SHIFT,
     },
 };
 use proptest::prelude::*;
@@ -58,7 +58,8 @@ fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
             }
             _ => {
                 let length = (bits >> LENGTH_SHIFT) as u32;
-                let inside = (remaining >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
+                let inside =
+                    (remaining >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
                 (if inside { a } else { b }, length)
             }
         };
@@ -95,8 +96,8 @@ fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
             TO_RUN_LINE => {
                 let line = trie.lines[index as usize];
                 let offset = u64::from(next(remaining, RUN_LINE_BITS));
-                let lanes =
-                    (0..RUN_LINE_STARTS).map(|lane| line[1 + lane / 3] >> (lane % 3 * LANE as usize));
+                let lanes = (0..RUN_LINE_STARTS)
+                    .map(|lane| line[1 + lane / 3] >> (lane % 3 * LANE as usize));
                 let begun = lanes
                     .filter(|lane| lane & ((1 << LANE) - 1) <= offset)
                     .count() as u32;
@@ -116,7 +117,11 @@ fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
             TO_PAIRS => node(index, remaining),
             _ => {
                 let found = trie.nodes[index as usize];
-                assert_eq!(found.b >> NODE_KIND_SHIFT, SKIP, "other kinds are in the first level only");
+                assert_eq!(
+                    found.b >> NODE_KIND_SHIFT,
+                    SKIP,
+                    "other kinds are in the first level only"
+                );
                 node(index, remaining)
             }
         };
@@ -322,7 +327,11 @@ fn large_rulesets_have_their_answers() {
             .iter()
             .map(|(block, match_set)| prefix(Ipv4Addr::from_bits(block << 8), 24, *match_set));
         let trie = Trie::new(&sorted(prefixes.collect())).unwrap();
-        assert_eq!((trie.first_kind, trie.first_bits), first, "{count}, {sets}, {base}");
+        assert_eq!(
+            (trie.first_kind, trie.first_bits),
+            first,
+            "{count}, {sets}, {base}"
+        );
         for first in known.keys().map(|block| block << 8) {
             for address in [
                 first.wrapping_sub(1),
