@@ -178,11 +178,7 @@ fn look_up<const STEPS: usize>(
                 (slot(trie.lines, first + remaining.next(width)), width)
             }
             TO_PAIRS => {
-                let part = remaining.next(PAIRS_BITS);
-                return match trie.nodes.get((index + (part >> STRIDE)) as u32) {
-                    Some(node) => pair(node, part & ((1 << STRIDE) - 1)) as u32,
-                    None => NO_MATCH,
-                };
+                return pairs(trie, index, remaining.next(PAIRS_BITS)) as u32;
             }
             _to_skip => match trie.nodes.get(index as u32) {
                 Some(node) => skip(node, &remaining),
@@ -245,6 +241,19 @@ fn skip(node: &Node, remaining: &impl Remaining) -> (u64, u32) {
     let length = (bits >> LENGTH_SHIFT) as u32;
     let is_inside = remaining.next(length) == bits & ((1 << LENGTH_SHIFT) - 1);
     (u64::from(if is_inside { a } else { b }), length)
+}
+
+/// The value of a part of four nodes of kind [`PAIR`], of which `first` is the first.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an index has less than 32 bits"
+)]
+fn pairs(trie: &Trie, first: u64, part: u64) -> u64 {
+    match trie.nodes.get((first + (part >> STRIDE)) as u32) {
+        Some(node) => pair(node, part & ((1 << STRIDE) - 1)),
+        None => NO_MATCH.into(),
+    }
 }
 
 /// The value of a part of a node of kind [`PAIR`].

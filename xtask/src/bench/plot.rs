@@ -27,61 +27,56 @@ type Series<'a> = (&'a str, Vec<(f64, f64)>);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws the measurements, one file for each part of the benchmark.
-pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
-    lines(
-        &folder.join("look-up.svg"),
+/// Plots of values over numbers of prefixes: file, title, part, and rows.
+const LINES: [(&str, &str, &str, &[&str]); 4] = [
+    (
+        "look-up.svg",
         "One look-up over the number of random /24, ns",
-        &series(
-            rows,
-            "look-up",
-            &[
-                "inside, overlapped: trie",
-                "inside, chained: trie",
-                "anywhere, chained: trie",
-                "inside, chained: two reads",
-            ],
-        ),
-    )?;
-    lines(
-        &folder.join("look-up-lpm.svg"),
+        "look-up",
+        &[
+            "inside, overlapped: trie",
+            "inside, chained: trie",
+            "anywhere, chained: trie",
+            "inside, chained: two reads",
+        ],
+    ),
+    (
+        "look-up-lpm.svg",
         "The same by BPF_MAP_TYPE_LPM_TRIE, ns",
-        &series(
-            rows,
-            "look-up",
-            &[
-                "inside, overlapped: LPM_TRIE",
-                "inside, chained: LPM_TRIE",
-                "anywhere, chained: LPM_TRIE",
-            ],
-        ),
-    )?;
-    lines(
-        &folder.join("control.svg"),
+        "look-up",
+        &[
+            "inside, overlapped: LPM_TRIE",
+            "inside, chained: LPM_TRIE",
+            "anywhere, chained: LPM_TRIE",
+        ],
+    ),
+    (
+        "control.svg",
         "Control plane over the number of prefixes, s",
-        &series(
-            rows,
-            "control",
-            &[
-                "check, whole process",
-                "start until ready",
-                "reload, one policy changed",
-            ],
-        ),
-    )?;
-    lines(
-        &folder.join("memory.svg"),
+        "control",
+        &[
+            "check, whole process",
+            "start until ready",
+            "reload, one policy changed",
+        ],
+    ),
+    (
+        "memory.svg",
         "Memory over the number of prefixes, MiB",
-        &series(
-            rows,
-            "control",
-            &[
-                "check, peak memory",
-                "maps of the generation",
-                "daemon, resident",
-            ],
-        ),
-    )?;
+        "control",
+        &[
+            "check, peak memory",
+            "maps of the generation",
+            "daemon, resident",
+        ],
+    ),
+];
+
+/// Draws the measurements, each plot into a file of `folder`.
+pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
+    for (file, title, part, names) in LINES {
+        lines(&folder.join(file), title, &series(rows, part, names))?;
+    }
     for (part, title) in [
         ("drop", "Packets to blocked destinations, dropped, Mpps"),
         (

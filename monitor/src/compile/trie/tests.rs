@@ -22,10 +22,6 @@ use super::*;
 use crate::{address::Network, compile::Ruleset};
 
 /// The kernel's look-up, in words of 128 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the higher bits are zero or not needed"
-)]
 fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
     let mut remaining = address.to_number() << (128 - u32::from(A::BITS));
     let difference = u128::from(trie.common) << 64 ^ remaining;
@@ -33,101 +29,128 @@ fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
         return trie.outside;
     }
     remaining <<= trie.common_bits;
-    let slot = |index: u32| {
-        let two = trie.lines[(index / LINE_SLOTS) as usize][(index / 2 % 8) as usize];
-        (two >> (index % 2 * 32)) as u32
-    };
-    let next = |remaining: u128, bits: u32| remaining.checked_shr(128 - bits).unwrap_or(0) as u32;
-    let first = next(remaining, trie.first_bits);
+    let index = next(remaining, trie.first_bits);
     remaining <<= trie.first_bits;
-    let node = |index: u32, remaining: u128| {
-        let Node { bits, a, b } = trie.nodes[index as usize];
-        let (value, consumed) = match b >> NODE_KIND_SHIFT {
-            PAIR if bits >> next(remaining, STRIDE) & 1 == 1 => (a, STRIDE),
-            PAIR => (b, STRIDE),
-            RUNS => {
-                let begun = bits & u64::MAX >> (63 - next(remaining, STRIDE));
-                (slot(a + begun.count_ones() - 1), STRIDE)
-            }
-            EXCEPTIONS => {
-                let part = next(remaining, STRIDE);
-                let before = bits & ((1 << part) - 1);
-                let own = bits >> part & 1 == 1;
-                let value = own.then(|| slot(a + before.count_ones()));
-                (value.unwrap_or(b), STRIDE)
-            }
-            _ => {
-                let length = (bits >> LENGTH_SHIFT) as u32;
-                let inside =
-                    (remaining >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
-                (if inside { a } else { b }, length)
-            }
-        };
-        (value & VALUE, consumed)
-    };
     let mut value;
     if trie.first_kind == FIRST_SLOTS {
-        value = slot(first);
+        value = slot(trie, index);
     } else {
         let consumed;
-        (value, consumed) = node(first, remaining);
+        (value, consumed) = node(trie, index, remaining);
         remaining <<= consumed;
     }
     for _ in 0..steps {
         if value & POINTER == 0 {
             return value;
         }
-        let mut index = value & INDEX;
-        let kind = value >> KIND_SHIFT & KIND;
-        if kind == INLINE {
-            let is_inside = index >> INLINE_SHIFT >> next(remaining, INLINE_BITS) & 1 == 1;
-            let match_set = index & ((1 << INLINE_SHIFT) - 1);
-            return if is_inside { match_set } else { trie.outside };
-        }
-        if kind == TO_PAIRS {
-            index += next(remaining, PAIRS_BITS - STRIDE);
-            remaining <<= PAIRS_BITS - STRIDE;
-            let node = trie.nodes[index as usize];
-            assert_eq!(node.b >> NODE_KIND_SHIFT, PAIR);
-            assert_eq!((node.a | node.b) & POINTER, 0, "the look-up ends here");
-        }
         let consumed;
-        (value, consumed) = match kind {
-            TO_RUN_LINE => {
-                let line = trie.lines[index as usize];
-                let offset = u64::from(next(remaining, RUN_LINE_BITS));
-                let lanes = (0..RUN_LINE_STARTS)
-                    .map(|lane| line[1 + lane / 3] >> (lane % 3 * LANE as usize));
-                let begun = lanes
-                    .filter(|lane| lane & ((1 << LANE) - 1) <= offset)
-                    .count() as u32;
-                let two = [line[0] as u32, (line[0] >> 32) as u32];
-                let value = if two[1] & VALUES_IN_SLOTS == 0 {
-                    two[begun as usize % 2]
-                } else {
-                    slot(two[0] + begun)
-                };
-                (value, RUN_LINE_BITS)
-            }
-            TO_SLOTS => {
-                let width = (index >> WIDTH_SHIFT) + 1;
-                let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
-                (slot(first + next(remaining, width)), width)
-            }
-            TO_PAIRS => node(index, remaining),
-            _ => {
-                let found = trie.nodes[index as usize];
-                assert_eq!(
-                    found.b >> NODE_KIND_SHIFT,
-                    SKIP,
-                    "other kinds are in the first level only"
-                );
-                node(index, remaining)
-            }
-        };
+        (value, consumed) = pointed_to(trie, value, remaining);
         remaining = remaining.checked_shl(consumed).unwrap_or(0);
     }
     panic!("more than {steps} steps");
+}
+
+/// The next `bits` bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no more than 32 bits are asked for"
+)]
+fn next(remaining: u128, bits: u32) -> u32 {
+    remaining.checked_shr(128 - bits).unwrap_or(0) as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a slot has 32 bits")]
+fn slot(trie: &Trie, index: u32) -> u32 {
+    let two = trie.lines[(index / LINE_SLOTS) as usize][(index / 2 % 8) as usize];
+    (two >> (index % 2 * 32)) as u32
+}
+
+/// The value of a node, and the number of bits to consume.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the bits above are not needed"
+)]
+fn node(trie: &Trie, index: u32, remaining: u128) -> (u32, u32) {
+    let Node { bits, a, b } = trie.nodes[index as usize];
+    let part = next(remaining, STRIDE);
+    let (value, consumed) = match b >> NODE_KIND_SHIFT {
+        PAIR if bits >> part & 1 == 1 => (a, STRIDE),
+        PAIR => (b, STRIDE),
+        RUNS => {
+            let begun = bits & u64::MAX >> (63 - part);
+            (slot(trie, a + begun.count_ones() - 1), STRIDE)
+        }
+        EXCEPTIONS => {
+            let before = bits & ((1 << part) - 1);
+            let is_exception = bits >> part & 1 == 1;
+            let value = is_exception.then(|| slot(trie, a + before.count_ones()));
+            (value.unwrap_or(b), STRIDE)
+        }
+        _ => {
+            let length = (bits >> LENGTH_SHIFT) as u32;
+            let is_inside =
+                (remaining >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
+            (if is_inside { a } else { b }, length)
+        }
+    };
+    (value & VALUE, consumed)
+}
+
+/// The value to which a pointer leads, and the number of bits to consume.
+fn pointed_to(trie: &Trie, pointer: u32, remaining: u128) -> (u32, u32) {
+    let index = pointer & INDEX;
+    match pointer >> KIND_SHIFT & KIND {
+        INLINE => {
+            let is_inside = index >> INLINE_SHIFT >> next(remaining, INLINE_BITS) & 1 == 1;
+            let match_set = index & ((1 << INLINE_SHIFT) - 1);
+            (
+                if is_inside { match_set } else { trie.outside },
+                INLINE_BITS,
+            )
+        }
+        TO_RUN_LINE => (
+            run_line(trie, index, next(remaining, RUN_LINE_BITS)),
+            RUN_LINE_BITS,
+        ),
+        TO_SLOTS => {
+            let width = (index >> WIDTH_SHIFT) + 1;
+            let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
+            (slot(trie, first + next(remaining, width)), width)
+        }
+        TO_PAIRS => {
+            let select = PAIRS_BITS - STRIDE;
+            let index = index + next(remaining, select);
+            let Node { a, b, .. } = trie.nodes[index as usize];
+            assert_eq!(b >> NODE_KIND_SHIFT, PAIR);
+            assert_eq!((a | b) & POINTER, 0, "the look-up ends here");
+            let (value, consumed) = node(trie, index, remaining << select);
+            (value, select + consumed)
+        }
+        _ => {
+            let kind = trie.nodes[index as usize].b >> NODE_KIND_SHIFT;
+            assert_eq!(kind, SKIP, "other kinds are in the first level only");
+            node(trie, index, remaining)
+        }
+    }
+}
+
+/// The value of the run that holds `offset`, without the kernel's arithmetic.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a half has 32 bits, and there are 21 starts"
+)]
+fn run_line(trie: &Trie, index: u32, offset: u32) -> u32 {
+    let line = trie.lines[index as usize];
+    let starts = (0..RUN_LINE_STARTS).map(|at| line[1 + at / 3] >> (at % 3 * LANE as usize));
+    let begun = starts
+        .filter(|start| start & ((1 << LANE) - 1) <= offset.into())
+        .count() as u32;
+    let two = [line[0] as u32, (line[0] >> 32) as u32];
+    if two[1] & VALUES_IN_SLOTS == 0 {
+        two[begun as usize % 2]
+    } else {
+        slot(trie, two[0] + begun)
+    }
 }
 
 fn prefix<A: Address>(address: A, length: u8, match_set: MatchSetId) -> Prefix<A> {
