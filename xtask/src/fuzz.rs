@@ -63,7 +63,7 @@ pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
     let all = targets(root)?;
     let wanted = match &arguments.target {
         Some(name) if all.contains(name) => vec![name.clone()],
-        Some(name) => bail!("--target {name}: there are {}", all.join(", ")),
+        Some(name) => bail!("no target {name}: the targets are {}", all.join(", ")),
         None => all,
     };
     if wanted.iter().any(|name| kernel_target(name).is_none()) {
@@ -80,7 +80,7 @@ pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
         rows.push(ran);
     }
     print_rows(&rows, arguments.seconds);
-    ensure!(!failed, "something was found");
+    ensure!(!failed, "a target failed: see the files above");
     Ok(())
 }
 

@@ -50,7 +50,7 @@ fn build_daemon(root: &Path) -> Result<PathBuf> {
         ensure!(built.success(), "cargo build --bin monitor: {built}");
     }
     let monitor = env::current_exe()
-        .context("where xtask lies")?
+        .context("path of xtask")?
         .with_file_name("monitor");
     ensure!(
         monitor.exists(),
@@ -65,7 +65,7 @@ pub(crate) fn become_root() -> Result<()> {
     if geteuid().is_root() {
         return Ok(());
     }
-    let program = env::current_exe().context("where xtask lies")?;
+    let program = env::current_exe().context("path of xtask")?;
     println!("This needs root: sudo may ask for your password.");
     let error = Command::new("sudo")
         .arg(program)
@@ -97,7 +97,7 @@ pub(crate) fn mount_bpffs() -> Result<()> {
     {
         return Ok(());
     }
-    println!("{BPFFS} is not mounted: mounting it");
+    println!("Mounting the BPF file system at {BPFFS}");
     // Without a mode, every user could make directories there, as in /tmp.
     call("mount", ["-t", "bpf", "-o", "mode=0700", "bpf", BPFFS])
 }

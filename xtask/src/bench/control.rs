@@ -215,7 +215,7 @@ impl<'a> Bench<'a> {
         stream.write_all(format!("{line}\n").as_bytes())?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "the daemon hung up");
+        ensure!(!answer.is_empty(), "the daemon closed the connection");
         ensure!(!answer.starts_with(r#"{"refused""#), "{answer}");
         ensure!(!answer.contains(r#""success":false"#), "{answer}");
         Ok(start.elapsed().as_secs_f64())

@@ -98,7 +98,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     println!("\nwritten to {}", folder.display());
     ensure!(
         report.failed() == 0,
-        "{} rows have no values to be trusted",
+        "{} rows have values that cannot be trusted",
         report.failed()
     );
     Ok(())

@@ -97,7 +97,7 @@ pub(crate) fn time(program: &Xdp, frame: &[u8]) -> Result<f64> {
         })?;
         ensure!(
             done.return_value == XDP_PASS,
-            "a run did not go through all destinations"
+            "a run did not process all destinations"
         );
         Ok(done.duration)
     };

@@ -43,7 +43,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         return shown;
     }
     print_errors(&errors);
-    shown.and(Err(anyhow::anyhow!("the lab was not taken down cleanly")))
+    shown.and(Err(anyhow::anyhow!("the lab was not removed completely")))
 }
 
 /// A flag that becomes true at SIGINT, SIGTERM or SIGHUP.
@@ -127,10 +127,10 @@ impl<'a> Lab<'a> {
         let mut complaints = show::complaints(&outcomes);
         complaints.extend(metrics::complaints(&page));
         if complaints.is_empty() {
-            println!("\nAll as it must be.");
+            println!("\nAll as expected.");
             return Ok(());
         }
-        bail!("not as it must be: {}", complaints.join("; "))
+        bail!("not as expected: {}", complaints.join("; "))
     }
 
     /// Returns the metrics page.
@@ -182,7 +182,7 @@ impl<'a> Lab<'a> {
                 last = outcomes;
             }
         }
-        println!("\nTaking the lab down.");
+        println!("\nRemoving the lab.");
         Ok(())
     }
 
@@ -218,7 +218,7 @@ impl Drop for Lab<'_> {
 
 fn print_errors(errors: &[anyhow::Error]) {
     for error in errors {
-        eprintln!("xtask: taking down: {error:#}");
+        eprintln!("xtask: removing: {error:#}");
     }
 }
 

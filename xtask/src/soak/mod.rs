@@ -82,8 +82,8 @@ pub(crate) fn run(tree: &Tree, minutes: u64) -> Result<()> {
         done.reloads, done.flaps, done.remakes, done.blocks, done.scrapes
     );
     let wrong = rows.iter().filter(|row| !row.is_right()).count();
-    ensure!(wrong == 0, "{wrong} figures are not as they must be");
-    println!("All as it must be.");
+    ensure!(wrong == 0, "{wrong} figures are not as expected");
+    println!("All as expected.");
     Ok(())
 }
 

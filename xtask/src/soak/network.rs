@@ -196,7 +196,7 @@ impl Drop for Network {
             }
         }
         for error in errors {
-            eprintln!("xtask: taking down: {error:#}");
+            eprintln!("xtask: removing: {error:#}");
         }
     }
 }

@@ -85,7 +85,7 @@ impl Machine {
                 Ok(Some(line))
             }
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("the machine hangs: its time is over"),
+            Err(RecvTimeoutError::Timeout) => bail!("the machine did not finish within its time"),
         }
     }
 }

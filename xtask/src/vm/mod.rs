@@ -107,7 +107,7 @@ impl Choice {
 pub(crate) fn run(tree: &Tree, arguments: &VmArguments) -> Result<()> {
     let scenarios = arguments.scenario.scenarios();
     let directory = env::current_exe()
-        .context("where xtask lies")?
+        .context("path of xtask")?
         .ancestors()
         .nth(2)
         .context("xtask lies in no target directory")?
@@ -130,7 +130,7 @@ pub(crate) fn run(tree: &Tree, arguments: &VmArguments) -> Result<()> {
     let failed = watch(&mut machine, &scenarios)
         .with_context(|| format!("Linux {}, see {}", kernel.release, log.display()))?;
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
-    println!("All as it must be.");
+    println!("All as expected.");
     Ok(())
 }
 
@@ -141,7 +141,7 @@ fn guest_command(
     kernel: &Kernel,
     scenarios: &[Scenario],
 ) -> Result<String> {
-    let program = env::current_exe().context("where xtask lies")?;
+    let program = env::current_exe().context("path of xtask")?;
     let mut command = format!(
         "{} --monitor {} in-vm --tools {} --kernel {}",
         word(&program)?,
@@ -163,7 +163,7 @@ fn word(path: &Path) -> Result<String> {
         ["/run", "/dev", "/proc", "/sys"]
             .iter()
             .all(|taken| !path.starts_with(taken)),
-        "{}: the machine cannot see what lies there",
+        "{}: the emulated machine has its own file system there",
         path.display()
     );
     let text = path.to_str().context("a path that is not UTF-8")?;
@@ -197,7 +197,7 @@ fn watch(machine: &mut Machine, scenarios: &[Scenario]) -> Result<Vec<String>> {
     let silent: Vec<String> = silent.collect();
     ensure!(
         silent.is_empty(),
-        "nothing was said of {}",
+        "no result of {}",
         silent.join(", ")
     );
     Ok(failed)

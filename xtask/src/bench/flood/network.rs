@@ -207,7 +207,7 @@ impl<'a> Network<'a> {
 impl Drop for Network<'_> {
     fn drop(&mut self) {
         for error in self.sweep() {
-            eprintln!("xtask: taking down: {error:#}");
+            eprintln!("xtask: removing: {error:#}");
         }
     }
 }

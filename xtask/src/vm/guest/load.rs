@@ -108,7 +108,7 @@ fn goes_back(gateway: &mut Gateway<'_>, phone: &WiredPhone, servers: &Servers) -
     must_be("counters go on", &gateway.dropped("lan0")?, &rounds(4))?;
     ensure!(
         gateway.generation("lan0")? < tried,
-        "it is not the one before"
+        "the generation in force is not the previous one"
     );
     seen("a reload that nobody confirmed went back by itself after its time, without a daemon");
     Ok(())

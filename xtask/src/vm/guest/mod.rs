@@ -39,7 +39,7 @@ pub(crate) struct Guest {
 pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
     ensure!(
         process::id() == 1,
-        "this is for inside the emulated machine"
+        "this verb runs in the emulated machine only"
     );
     let guest = Guest {
         monitor: tree.monitor.clone(),
@@ -122,7 +122,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<Durat
     let began = Instant::now();
     while !is_so()? {
         if began.elapsed() > PATIENCE {
-            bail!("still not after {PATIENCE:?}: {what}");
+            bail!("not within {PATIENCE:?}: {what}");
         }
         thread::sleep(POLL);
     }

@@ -52,7 +52,7 @@ fn over_edges(gateway: &Gateway<'_>, testbed: &Testbed) -> Result<()> {
     let now = seconds(ClockId::CLOCK_REALTIME)?;
     ensure!(
         now >= NIGHT,
-        "{now} after waking: the edge was not slept over"
+        "{now} after waking: the edge did not pass during sleep"
     );
     wait_for("the night is known", || Ok(resting(gateway)? == 0))?;
     wait_for("the block has ended", || Ok(changes(gateway)? == 1))?;
@@ -62,7 +62,7 @@ fn over_edges(gateway: &Gateway<'_>, testbed: &Testbed) -> Result<()> {
         "slept {slept} s across a schedule's edge: it was in force {took} ms after waking, by itself"
     ));
     let changes = gateway.ask("status", &[])?["daemon"]["changes"].to_string();
-    ensure!(changes.contains("203.0.113.2"), "these stand: {changes}");
+    ensure!(changes.contains("203.0.113.2"), "changes in force: {changes}");
     seen("of two commands, that of 6 s was gone on waking and that of 10 m stood");
     Ok(())
 }
