@@ -1,26 +1,26 @@
-//! What reads bytes of others, tried on bytes that nobody meant it to read.
+//! Fuzzing of all code that reads untrusted bytes.
 //!
-//! Each function of [`targets`] takes any bytes and panics where a reader broke
-//! a promise. libFuzzer calls them (`fuzz_targets/`), and so does an ordinary
-//! test, with a bounded number of mutations ([`mutate`]) of the same seeds.
+//! Each function of [`targets`] takes arbitrary bytes and panics if a reader violates a
+//! property. libFuzzer calls these functions (`fuzz_targets/`). An ordinary test calls them
+//! too, with a bounded number of mutations ([`mutate`]) of the same seeds.
 
 pub mod mutate;
 pub mod seeds;
 pub mod server;
 pub mod targets;
 
-/// A function to try, by name.
+/// A function to fuzz.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Also the name of its fuzz target and of its folder in `corpus/`.
+    /// Name of the target, of its file in `fuzz_targets/` and of its folder in `corpus/`.
     pub name: &'static str,
-    /// Panics where a promise is broken.
+    /// Panics if a property is violated.
     pub run: fn(&[u8]),
-    /// Files and folders of the source tree that hold seeds, beside `corpus/`.
+    /// Files and folders of the source tree with further seeds.
     pub seeds: &'static [&'static str],
 }
 
-/// All of them, sorted by name.
+/// All targets, sorted by name.
 pub const TARGETS: &[Target] = &[
     Target {
         name: "archive",

@@ -1,11 +1,11 @@
-//! Mutations for the bounded run. Equal seeds give equal bytes.
+//! Mutations for the bounded run. They are deterministic.
 
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 
-/// Most bytes of a mutation.
+/// The most bytes of a mutation.
 const LONGEST: usize = 64 * 1024;
 
-/// Numbers at which lengths and offsets go wrong.
+/// Numbers at which errors in lengths and offsets show.
 const NUMBERS: [u64; 12] = [
     0,
     1,
@@ -21,10 +21,10 @@ const NUMBERS: [u64; 12] = [
     0xffff_ffff_ffff_ffff,
 ];
 
-/// Bytes that mean something in the texts that are read.
+/// Bytes with a meaning in the text formats.
 const MEANINGFUL: &[u8] = b"\0\n\r\t \"'#&*,-./:;<=>[]{}|%0159azAZ\x7f\x80\xc3\xff";
 
-/// One of `seeds`, changed in a few places; `tokens` are put in whole.
+/// Returns one of `seeds`, changed in a few places. It may insert a whole token.
 pub fn mutation(random: &mut StdRng, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = seeds.choose(random).cloned().unwrap_or_default();
     for _ in 0..random.random_range(1..=6) {
@@ -46,7 +46,7 @@ fn change(random: &mut StdRng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
             let length = random.random_range(0..=rest.min(64));
             bytes.drain(at..at + length);
         }
-        // A part again, at once: what may stand once stands twice.
+        // Duplicate a part: an item that may occur once occurs twice.
         5 => {
             let length = random.random_range(0..=rest.min(256));
             let part = bytes[at..at + length].to_vec();
@@ -57,7 +57,7 @@ fn change(random: &mut StdRng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
             write_number(random, &mut bytes[at..], number);
         }
         7 if rest > 0 => bytes[at] = *MEANINGFUL.choose(random).unwrap_or(&0),
-        // A part of another seed.
+        // Insert a part of another seed.
         _ => {
             let other = seeds.choose(random).map_or(&[][..], Vec::as_slice);
             let from = random.random_range(0..=other.len());
@@ -67,7 +67,7 @@ fn change(random: &mut StdRng, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     }
 }
 
-/// Over what is there, in one of the widths and orders that formats have.
+/// Overwrites bytes by a number, in one of several widths and byte orders.
 fn write_number(random: &mut StdRng, place: &mut [u8], number: u64) {
     let width = *[1, 2, 4, 8].choose(random).unwrap_or(&1);
     let Some(place) = place.get_mut(..width) else {

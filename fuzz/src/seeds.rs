@@ -1,4 +1,4 @@
-//! Where mutations begin.
+//! Seeds of the mutations.
 
 use std::{
     fs, io,
@@ -7,17 +7,17 @@ use std::{
 
 use crate::Target;
 
-/// Larger files make slow mutations and show nothing that smaller ones do not.
+/// The most bytes of a seed. Larger files make mutations slow.
 const LARGEST: u64 = 32 * 1024;
 
-/// The workspace's folder.
+/// Folder of the workspace.
 #[must_use]
 pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
-/// The folders and files that hold seeds of a target. Where others have what it
-/// takes, there is no folder of its own in `corpus/`.
+/// Folders and files with the seeds of a target. A target that uses the seeds of others
+/// may have no folder in `corpus/`.
 #[must_use]
 pub fn places(target: &Target) -> Vec<PathBuf> {
     let corpus = root().join("fuzz/corpus").join(target.name);
@@ -26,7 +26,7 @@ pub fn places(target: &Target) -> Vec<PathBuf> {
     own.into_iter().chain(others).collect()
 }
 
-/// The seeds of a target with their paths, in the order of these.
+/// The seeds of a target with their paths, sorted by path.
 pub fn read(target: &Target) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut files = Vec::new();
     for place in places(target) {

@@ -1,5 +1,5 @@
-//! Bytes that a feed server sends, through the real client, and what the verbs
-//! then answer.
+//! Arbitrary bytes from a feed server, read by the real client, and the answers of the
+//! verbs afterwards.
 
 #![expect(
     clippy::missing_panics_doc,
@@ -22,16 +22,16 @@ use monitor::{
     policy::{Feed, ReservedRule},
 };
 
-use crate::targets::{GATEWAY, asked_for, diagnostics_with};
+use crate::targets::{GATEWAY, diagnostics_with, feed_with};
 
-/// The most bytes of an answer about one feed, and of its state.
+/// The most bytes of an answer about one feed, and of its stored state.
 const SMALL: usize = 16 * 1024;
 
-/// When every attempt ends, in seconds since 1970-01-01T00:00:00Z.
+/// Time of every attempt, in seconds since 1970-01-01T00:00:00Z.
 const NOW: u64 = 1_782_907_200;
 
-/// An answer of a server as it stands on the wire; the same again for each
-/// redirect.
+/// `bytes` are the answer of a server, byte for byte. It gives the same answer to the
+/// request for each redirect.
 pub fn server(bytes: &[u8]) {
     let fetched = fetch(bytes);
     let content = match &fetched {
@@ -40,7 +40,7 @@ pub fn server(bytes: &[u8]) {
     };
     let feed = Feed {
         url: url(),
-        ..asked_for(ReservedRule::Strip, None)
+        ..feed_with(ReservedRule::Strip, None)
     };
     let attempted = Attempted {
         feed: &feed,
@@ -66,7 +66,8 @@ pub fn server(bytes: &[u8]) {
 }
 
 fn fetch(bytes: &[u8]) -> Result<feeds::Answer, String> {
-    // To read the certificates of the system takes longer than a fetch.
+    // Without the certificates of the system, because reading them takes longer than a
+    // fetch.
     static FETCHER: OnceLock<Fetcher> = OnceLock::new();
     bytes.clone_into(&mut SENT.lock().unwrap_or_else(PoisonError::into_inner));
     let limits = Limits {
@@ -81,11 +82,11 @@ fn fetch(bytes: &[u8]) -> Result<feeds::Answer, String> {
     answer.map_err(|error| error_text(&error))
 }
 
-/// What the server sends to each client.
+/// The bytes that the server sends to each client.
 static SENT: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-/// The URL of a server that runs as long as this process. No other server is
-/// likely to listen on that loopback address.
+/// URL of a server that runs until this process ends. It listens on an unusual loopback
+/// address, so that no other server is in the way.
 fn url() -> FeedUrl {
     static PORT: OnceLock<u16> = OnceLock::new();
     let port = PORT.get_or_init(|| {
@@ -93,7 +94,7 @@ fn url() -> FeedUrl {
         let port = listener.local_addr().expect("a bound address").port();
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // A client may hang up at any time.
+                // Errors are ignored: a client may close the connection at any time.
                 let _ = serve(client);
             }
         });

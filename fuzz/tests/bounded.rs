@@ -1,4 +1,4 @@
-//! Every target on its seeds and on a bounded number of mutations of them.
+//! Runs every target on its seeds and on a bounded number of mutations.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -7,10 +7,10 @@ use std::{env, fs, panic, path::Path};
 use monitor_fuzz::{TARGETS, Target, mutate::mutation, seeds};
 use rand::{SeedableRng as _, rngs::StdRng};
 
-/// Where `MONITOR_TEST_SEED` is not set: the same run everywhere.
+/// Default seed of the random numbers; `MONITOR_TEST_SEED` replaces it.
 const DEFAULT_SEED: u64 = 42_62_48;
 
-/// Runs the seeds of a target, then `mutations` of them.
+/// Runs a target on its seeds, then on `mutations` mutations.
 fn run(name: &str, mutations: usize) {
     let target = TARGETS.iter().find(|target| target.name == name).unwrap();
     let seeds = seeds::read(target).unwrap();
@@ -40,7 +40,8 @@ fn keep(target: &Target, bytes: &[u8]) -> String {
     path.display().to_string()
 }
 
-/// So many that each takes a few seconds on a slow machine.
+/// A test for each target, with a number of mutations that takes a few seconds on a slow
+/// machine.
 macro_rules! tests {
     ($($target:ident: $mutations:literal;)*) => {
         $(#[test]

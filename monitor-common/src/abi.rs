@@ -8,11 +8,11 @@ use crate::{
     Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
 };
 
-/// Raised when the meaning of a cell changes while its layout stays.
+/// Raised when the meaning of a cell changes and its layout does not.
 pub const ABI_VERSION: usize = 1;
 
-/// Names the directory of the pinned state: a daemon with another layout finds
-/// another directory and never reads counters that mean something else.
+/// Names the directory of the pinned state. A daemon with another layout uses another
+/// directory, so it never misreads the counters of this one.
 pub const ABI_HASH: u64 = fnv1a(&[
     ABI_VERSION,
     size_of::<InterfaceCounters>(),
@@ -21,8 +21,8 @@ pub const ABI_HASH: u64 = fnv1a(&[
     offset_of!(InterfaceCounters, dropped_ipv6),
     offset_of!(InterfaceCounters, unparsed_passed),
     offset_of!(InterfaceCounters, unparsed_dropped),
-    offset_of!(InterfaceCounters, undecided),
-    offset_of!(InterfaceCounters, unlogged),
+    offset_of!(InterfaceCounters, not_confirmed),
+    offset_of!(InterfaceCounters, lost_log),
     size_of::<PolicyCounters>(),
     offset_of!(PolicyCounters, dropped),
     offset_of!(PolicyCounters, other_passed),

@@ -1,10 +1,11 @@
-//! Cells that the kernel adds to and user space sums up, one copy per CPU.
+//! Counters that the kernel program adds to. Each CPU has its own copy, and user space
+//! sums them up. A *cell* is one such counter.
 
 /// Packets and their length in bytes on the wire, layer 2 included.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Count {
-    /// Program runs; in generic mode a GRO aggregate is one packet.
+    /// Runs of the program. In generic mode a GRO aggregate is one packet.
     pub packets: u64,
     /// Bytes from the Ethernet header to the end of the frame, without FCS.
     pub bytes: u64,
@@ -26,7 +27,7 @@ impl core::ops::AddAssign for Count {
     }
 }
 
-/// Why the parser gave up on a frame. Each such frame has exactly one reason.
+/// Why the parser rejected a frame. A rejected frame has exactly one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Reason {
@@ -36,17 +37,17 @@ pub enum Reason {
     TruncatedEthernet = 1,
     /// More VLAN tags than the parser skips (28).
     VlanDepth = 2,
-    /// A VLAN tag announced and not wholly there.
+    /// The frame ends inside a VLAN tag.
     TruncatedVlan = 3,
     /// A PPPoE session header (RFC 2516) cut short, or a PPP frame that may hold a
     /// compressed or fragmented IP packet: VJ (RFC 1144), multilink (RFC 1990), CCP
     /// (RFC 1962).
     BadPppoe = 4,
-    /// Less than the 20 bytes of a fixed IPv4 header.
+    /// Fewer bytes than the fixed IPv4 header (20 bytes).
     TruncatedIpv4 = 5,
     /// IPv4 by `EtherType`, with another version or a header length below 20 bytes.
     BadIpv4 = 6,
-    /// Less than the 40 bytes of a fixed IPv6 header.
+    /// Fewer bytes than the fixed IPv6 header (40 bytes).
     TruncatedIpv6 = 7,
     /// IPv6 by `EtherType`, with another version.
     BadIpv6 = 8,
@@ -66,8 +67,8 @@ impl Reason {
         Self::BadIpv6,
     ];
 
-    /// True where Linux could still deliver such a frame to an IP stack. A ruleset
-    /// that drops anything drops these frames.
+    /// True if Linux could still deliver such a frame to an IP stack. A ruleset with
+    /// a `drop` drops these frames.
     #[must_use]
     #[inline(always)]
     #[expect(
@@ -82,8 +83,9 @@ impl Reason {
             // Linux drops a session header that is cut short (`pppoe_rcv`), but
             // `ppp_generic.c` puts multilink and compressed frames together again.
             Self::BadPppoe => true,
-            // No IP stack of Linux takes another EtherType, unless the operator
-            // configured a tunnel or MPLS: those are matched by their outer header.
+            // The IP stacks of Linux accept no other EtherType. Tunnels and MPLS are
+            // exceptions that the operator configures, and are matched by their outer
+            // header.
             Self::NonIp => false,
             // Without an EtherType no protocol handler is called (`eth_type_trans`).
             Self::TruncatedEthernet => false,
@@ -115,8 +117,8 @@ impl Reason {
     }
 }
 
-/// All cells of one interface. They are disjoint: a packet adds to exactly one,
-/// so a total is a sum over one read.
+/// All cells of one interface. Each packet adds to exactly one `Count`, so the sum of
+/// all `Count`s is the number of packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct InterfaceCounters {
@@ -128,25 +130,27 @@ pub struct InterfaceCounters {
     pub dropped_ipv4: Count,
     /// IPv6 packets that were dropped.
     pub dropped_ipv6: Count,
-    /// Frames that the parser gave up on and that passed, by [`Reason`]; their
-    /// family is `other`.
+    /// Frames that the parser rejected and that passed, by [`Reason`]. Their family is
+    /// `other`.
     pub unparsed_passed: [Count; Reason::ALL.len()],
-    /// Frames that the parser gave up on and that were dropped, by [`Reason`]; their
+    /// Frames that the parser rejected and that were dropped, by [`Reason`]. Their
     /// family is `other`.
     pub unparsed_dropped: [Count; Reason::ALL.len()],
-    /// Frames that passed without being looked at: their generation was not
-    /// confirmed in time, and there was none before it. Their family is `other`.
-    pub undecided: Count,
-    /// Matched packets that are counted above and for which the log had no room.
-    pub unlogged: u64,
+    /// Frames that passed without being parsed, because the generation was not
+    /// confirmed in time and there was no generation before it. Their family is
+    /// `other`.
+    pub not_confirmed: Count,
+    /// Matched packets, counted above as well, that were not written to the log
+    /// because it had no room.
+    pub lost_log: u64,
 }
 
-/// Cells of one policy slot, disjoint as well: `passed` and `dropped` hold the
-/// packets it matched, by what became of them.
+/// Cells of one policy slot: the packets that the policy matched, by verdict.
 ///
-/// The `other_*` cells repeat those whose device found no room in the device
-/// tables, so that for each verdict `devices + other + past = policy`, exactly;
-/// see [`PastCounters`](crate::PastCounters).
+/// The `other_*` cells count the part of these packets that no device cell counts,
+/// because the device tables had no room. So for each verdict
+/// `devices + other + past = policy`, exactly; see
+/// [`PastCounters`](crate::PastCounters).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PolicyCounters {
@@ -160,17 +164,17 @@ pub struct PolicyCounters {
     pub other_dropped: Count,
 }
 
-/// Entries of the device table that every device may use, preallocated on every
-/// possible CPU.
+/// Entries of the device table that every device may use. They are preallocated for
+/// every possible CPU.
 pub const MAX_DEVICE_CELLS: u32 = 16_384;
 
 /// Near cells of each CPU, a power of two.
 pub const NEAR_CELLS: u32 = 4096;
 
-/// In how many near cells, from [`DeviceKey::near`] on, a device may be.
+/// The most near cells that are searched for a device, from [`DeviceKey::near`] on.
 pub const NEAR_PROBES: u32 = 8;
 
-/// A device as one policy saw it.
+/// Key of the device tables: a device and a policy that matched its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(C)]
 pub struct DeviceKey {
@@ -181,7 +185,7 @@ pub struct DeviceKey {
 }
 
 impl DeviceKey {
-    /// All of it in one number, which is never 0.
+    /// The whole key as one number, which is never 0.
     #[inline(always)]
     #[must_use]
     pub fn to_bits(self) -> u64 {
@@ -191,7 +195,7 @@ impl DeviceKey {
         u64::from_ne_bytes(bytes)
     }
 
-    /// What [`to_bits`](Self::to_bits) made; `None` for 0.
+    /// The inverse of [`to_bits`](Self::to_bits); `None` for 0.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Option<Self> {
         if bits == 0 {
@@ -202,8 +206,8 @@ impl DeviceKey {
         Some(Self { mac, policy })
     }
 
-    /// The near cell, of those of a CPU, where to look first for these bits:
-    /// multiplicative hashing, so that numbers in a row come apart.
+    /// Index, among the near cells of a CPU, of the first cell to search for these
+    /// bits. Multiplicative hashing spreads consecutive keys.
     #[inline(always)]
     #[must_use]
     #[expect(clippy::cast_possible_truncation, reason = "the shift leaves few bits")]
@@ -224,16 +228,16 @@ pub struct DeviceCounters {
     pub dropped: Count,
 }
 
-/// Cells of one (device, policy) on one CPU, near because they are found without
-/// the device table. Whoever has them is in the device table as well, whose own
-/// cells hold what was counted there.
+/// A near cell: the cells of one (device, policy) on one CPU, found without a look-up
+/// in a device table. A device with a near cell has an entry in a device table too. A
+/// packet is counted in only one of both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct NearDevice {
-    /// [`DeviceKey::to_bits`]; 0 where the cell is free. User space adds
-    /// [`DeviceKey::LEAVING`] while it takes the device's place back.
+    /// [`DeviceKey::to_bits`]; 0 if the cell is free. User space adds
+    /// [`DeviceKey::LEAVING`] while it takes back the place of the device.
     pub key: u64,
-    /// What this CPU counted here.
+    /// Packets that this CPU counted in this cell.
     pub counters: DeviceCounters,
 }
 

@@ -1,10 +1,10 @@
-//! The ABI between the kernel program and user space: every type and constant
-//! that both sides read, and nothing else.
+//! The ABI between the kernel program and user space: the types and constants that
+//! both sides use.
 //!
-//! All types are `repr(C)` with explicit padding and no invalid bit patterns,
-//! so a value read from a map is always a valid value. Addresses and MACs are
-//! in network order, except in the trie, where addresses are numbers in host
-//! order, as counts and identifiers are everywhere.
+//! All types are `repr(C)` with explicit padding and no invalid bit patterns, so any
+//! bytes read from a map are a valid value. Numbers are in host order. MACs and
+//! addresses are in network order, except in the trie, which treats addresses as
+//! numbers in host order.
 
 #![no_std]
 

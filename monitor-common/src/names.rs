@@ -1,13 +1,14 @@
-//! Which name a slot stands for. The kernel never reads these; they are pinned
-//! beside the counters so that names and counts live and die together.
+//! Names of policies and interfaces by slot. The kernel program does not read them.
+//! They are pinned beside the counters, so that a name and its counts are removed
+//! together.
 
 /// Bytes of a policy name, padded with zeros.
 pub const NAME_BYTES: usize = 64;
 
-/// Interfaces that one set of counters can hold.
+/// Interfaces for which the pinned state has counters.
 pub const MAX_INTERFACES: u32 = 32;
 
-/// The policy that owns a slot; all zero where the slot is free.
+/// Name of the policy that owns a slot; all zero if the slot is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct PolicyRecord {
@@ -15,13 +16,13 @@ pub struct PolicyRecord {
     pub name: [u8; NAME_BYTES],
 }
 
-/// The interface that owns a slot; all zero where the slot is free.
+/// Interface that owns a slot; all zero if the slot is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct InterfaceRecord {
-    /// Name as the kernel gives it (`IFNAMSIZ`), padded with zeros.
+    /// Name in the kernel (`IFNAMSIZ` bytes), padded with zeros.
     pub name: [u8; 16],
-    /// Attach mode of its link: 0 not attached, 1 native, 2 generic.
+    /// Attach mode of the interface's link: 0 not attached, 1 native, 2 generic.
     pub mode: u32,
 }
 

@@ -1,68 +1,70 @@
-//! Places in the device tables: which ones are kept for known devices, and how
-//! user space takes the place of a device back while programs count.
+//! How user space takes devices out of the device tables while programs count.
 //!
-//! The daemon moves the counts of devices that left to the `past` cells of their
-//! policies. [`Moves::sequence`] says where a move is:
+//! A (device, policy) that has counters in a device table has a *place*. The daemon
+//! takes places back by a *move*: it adds the counts of the leaving devices to the
+//! [`PastCounters`] of their policies, then frees the places. [`Moves::sequence`] tells
+//! how far a move is:
 //!
 //! ```text
-//! even   readers count every device, and the `even` half of `past`;
-//!        the daemon writes the `odd` half: the past after the move
-//! odd    readers skip the devices in the map LEAVING and the marked near cells,
-//!        and count the `odd` half of `past`; the daemon removes what is skipped,
-//!        and copies the `odd` half to the `even` half
-//! even   the move is done
+//! even   no move is in force. Readers sum all devices and `past.even`.
+//!        The daemon writes `past.odd`: `past.even` and the counts that leave.
+//! odd    the move is in force. Readers sum `past.odd` and all devices except those
+//!        in the map LEAVING and those with a marked near cell. The daemon deletes
+//!        these devices and copies `past.odd` to `past.even`.
+//! even   the move is complete.
 //! ```
 //!
-//! So one store of eight bytes moves all counts at once, and a reader that finds
-//! the same number before and after its reading saw one side of it.
+//! One store of eight bytes changes the sequence, and so moves all counts at once. A
+//! reader reads the sequence before and after the counters. If both are equal, the
+//! counters are consistent.
 
 use crate::{DeviceCounters, DeviceKey, MAX_POLICIES};
 
-/// Entries of the device table that is kept for devices with a name.
+/// Entries of the device table that is reserved for devices with a name.
 pub const MAX_NAMED_CELLS: u32 = 4096;
 
-/// Entries of the device table that is kept for neighbours of the gateway.
+/// Entries of the device table that is reserved for neighbours of the gateway.
 pub const MAX_NEIGHBOUR_CELLS: u32 = 4096;
 
-/// MACs that the daemon can tell the kernel as known.
+/// Entries of the map KNOWN: MACs that may use a reserved device table.
 pub const MAX_KNOWN: u32 = 4096;
 
-/// Places that one move can take back.
+/// The most places that one move takes back.
 pub const MAX_LEAVING: u32 = 4096;
 
-/// Value of a known MAC: the operator gave the device a name.
+/// Value in the map KNOWN: the operator gave the device a name.
 pub const KNOWN_NAMED: u32 = 1;
 
-/// Value of a known MAC: the device is in the kernel's neighbour table.
+/// Value in the map KNOWN: the device is in the kernel's neighbour table.
 pub const KNOWN_NEIGHBOUR: u32 = 2;
 
-/// What devices of one policy slot counted before their places were taken back.
-/// Only user space writes it.
+/// Counts of one policy slot by devices whose places were taken back. Only user space
+/// writes them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct PastCounters {
-    /// In force while [`Moves::sequence`] is even.
+    /// Valid while [`Moves::sequence`] is even.
     pub even: DeviceCounters,
-    /// In force while [`Moves::sequence`] is odd.
+    /// Valid while [`Moves::sequence`] is odd.
     pub odd: DeviceCounters,
 }
 
-/// Where a move of counts to [`PastCounters`] is. Only user space writes it.
+/// State of the move of counts to [`PastCounters`]. Only user space writes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Moves {
-    /// Steps taken; odd while the devices in the map LEAVING are in the past.
+    /// Number of changes; odd while a move is in force.
     pub sequence: u64,
-    /// Not 0 while the map LEAVING may hold an entry.
+    /// 0 only if the map LEAVING is empty. Then programs do not look into it.
     pub leaving: u64,
 }
 
-// The mark below is a bit that no slot of a policy reaches.
+// `DeviceKey::LEAVING` is a bit that no policy slot has.
 const _: () = assert!(MAX_POLICIES < 1 << 15);
 
 impl DeviceKey {
-    /// The bit of [`to_bits`](Self::to_bits) that marks the near cell of a device
-    /// whose place is being taken back: no key of a packet has it.
+    /// A bit of [`to_bits`](Self::to_bits) that no packet's key has. It marks the near
+    /// cell of a device whose place is being taken back.
     pub const LEAVING: u64 = {
         let [first, second] = (1_u16 << 15).to_ne_bytes();
         u64::from_ne_bytes([0, 0, 0, 0, 0, 0, first, second])

@@ -1,6 +1,5 @@
-//! The layout that kernel and user space agree on, number by number. Counters
-//! that are pinned outlive the program that made them, so none of this may
-//! change unnoticed.
+//! The layout of all types that kernel and user space share. Pinned counters outlive
+//! the program that made them, so a change of the layout must not go unnoticed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -17,8 +16,8 @@ use monitor_common::{
 /// Types in which every byte belongs to a field and every pattern is a value.
 trait Plain: Copy {}
 
-/// A test named after a type: its size, its alignment, and the offset and type
-/// of every field, which must follow each other without a gap.
+/// Makes a test of a type: size, alignment, and offset and type of every field. There
+/// must be no gap between fields.
 macro_rules! layout {
     ($test:ident, $type:ident: $size:literal aligned to $align:literal
      { $($field:ident: $field_type:ty = $offset:literal),+ $(,)? }) => {
@@ -56,8 +55,8 @@ layout!(interface_counters, InterfaceCounters: 376 aligned to 8 {
     dropped_ipv6: Count = 48,
     unparsed_passed: [Count; 9] = 64,
     unparsed_dropped: [Count; 9] = 208,
-    undecided: Count = 352,
-    unlogged: u64 = 368,
+    not_confirmed: Count = 352,
+    lost_log: u64 = 368,
 });
 
 layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
@@ -117,7 +116,7 @@ layout!(generation_policy, GenerationPolicy: 16 aligned to 4 {
     prefixes_v6: u32 = 12,
 });
 
-/// What a map holds is what the fields say, and writing it back changes nothing.
+/// Bytes become the right fields, and the fields become the same bytes.
 #[test]
 fn bytes_become_fields_and_bytes_again() {
     let counters: InterfaceCounters = round_trip();
@@ -128,8 +127,8 @@ fn bytes_become_fields_and_bytes_again() {
         assert_eq!(count.packets, u64_at(64 + 16 * index));
         assert_eq!(count.bytes, u64_at(72 + 16 * index));
     }
-    assert_eq!(counters.undecided.packets, u64_at(352));
-    assert_eq!(counters.unlogged, u64_at(368));
+    assert_eq!(counters.not_confirmed.packets, u64_at(352));
+    assert_eq!(counters.lost_log, u64_at(368));
     let policy: PolicyCounters = round_trip();
     assert_eq!(policy.dropped.packets, u64_at(16));
     assert_eq!(policy.other_passed.packets, u64_at(32));
@@ -191,10 +190,10 @@ fn every_reason_has_the_cell_of_its_number() {
     assert_eq!(names, expected);
 }
 
-/// Where this fails, daemons of the two versions cannot share counters: those
-/// of the old one are left behind at an update. If that is meant, say so in
-/// CHANGELOG.md and pin the new value. If a cell changed its meaning and nothing
-/// failed here, raise `ABI_VERSION`, which changes the hash.
+/// If this fails, the new daemon cannot use the counters of the old daemon, and an update
+/// leaves them behind. If that is intended, write it in CHANGELOG.md and change the value
+/// here. If only the meaning of a cell changed, raise `ABI_VERSION`, which changes the
+/// hash.
 #[test]
 fn the_hash_of_the_layout_is_known() {
     assert_eq!(ABI_VERSION, 1);
@@ -235,8 +234,8 @@ fn to_bytes<T: Plain>(value: &T) -> Vec<u8> {
     unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }.to_vec()
 }
 
-/// Home networks have devices of a few makers, with numbers in a row, and a few
-/// policies: half as many as there are near cells must find one.
+/// Home networks have devices of a few vendors with consecutive MACs, and a few policies.
+/// Half as many (device, policy) pairs as near cells must all find a near cell.
 #[test]
 fn devices_in_a_row_find_near_cells() {
     let mut cells = vec![0; NEAR_CELLS as usize];
@@ -256,7 +255,7 @@ fn devices_in_a_row_find_near_cells() {
     assert_eq!(DeviceKey::from_bits(nobody.to_bits()), Some(nobody));
 }
 
-/// A marked near cell belongs to no packet, and still tells whose it is.
+/// No key of a packet equals a marked near cell, and the mark keeps the key readable.
 #[test]
 fn the_mark_of_a_leaving_device_is_in_no_key() {
     for policy in (0..MAX_POLICIES).map(|slot| u16::try_from(slot).unwrap()) {

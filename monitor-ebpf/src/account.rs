@@ -1,5 +1,5 @@
-//! Counters: one interface cell per packet, one cell per matching policy, one
-//! per (device, policy).
+//! Counting. A packet adds to one cell of its interface, to one cell of each policy
+//! that applies to it, and to one cell of each (device, policy).
 
 use monitor_common::{
     Count, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, PolicyCounters, Reason,
@@ -13,6 +13,7 @@ use crate::{
     parse::Family,
 };
 
+/// Counts a frame that the parser rejected.
 #[inline(always)]
 pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
@@ -27,13 +28,15 @@ pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
     }
 }
 
+/// Counts a frame that passes because this generation was not confirmed in time.
 #[inline(always)]
-pub(crate) fn undecided(frame: &Frame) {
+pub(crate) fn not_confirmed(frame: &Frame) {
     if let Some(interface) = interface_counters() {
-        interface.undecided.add_packet(frame.len());
+        interface.not_confirmed.add_packet(frame.len());
     }
 }
 
+/// Counts a parsed packet for its interface.
 #[inline(always)]
 pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
@@ -48,15 +51,15 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
     cell.add_packet(frame.len());
 }
 
-/// A matched packet for which the log has no room.
+/// Counts a matched packet that is not written to the log because it has no room.
 #[inline(always)]
-pub(crate) fn unlogged() {
+pub(crate) fn lost_log() {
     if let Some(interface) = interface_counters() {
-        interface.unlogged = interface.unlogged.wrapping_add(1);
+        interface.lost_log = interface.lost_log.wrapping_add(1);
     }
 }
 
-/// Adds the packet to every policy that applies to it, whichever of them decided.
+/// Counts the packet for every policy that applies to it.
 #[inline(always)]
 pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict) {
     let dropped = match verdict {
@@ -72,10 +75,12 @@ pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict) {
     );
 }
 
-/// A function that the verifier examines by itself, once, and not again for
-/// every way that leads to a verdict: it is global (kernel commit 51c39bb1d5d1),
-/// and takes and returns numbers only. `mac` is in network order, followed by
-/// two zero bytes.
+/// Counts a packet of `bytes` bytes for the entries in `mask` of a match set. `mac` is
+/// in network order, followed by two zero bytes; `dropped` is 0 or 1. Returns 0.
+///
+/// This is a global function for the verifier (kernel commit 51c39bb1d5d1): not
+/// inlined, with numbers as arguments. The verifier examines it once, instead of once
+/// for each path to a verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, dropped: u32) -> u32 {
@@ -109,7 +114,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
     0
 }
 
-/// The cell of a device, or the policy's `other` cell where it has no place.
+/// The cell of a device, or the `other` cell of the policy if the device has no place.
 #[inline(always)]
 fn device_cell(key: DeviceKey, verdict: Verdict, policy: &mut PolicyCounters) -> &mut Count {
     match (device::counters(key), verdict) {
@@ -130,8 +135,8 @@ fn policy_counters(slot: u16) -> Option<&'static mut PolicyCounters> {
 #[inline(always)]
 fn interface_counters() -> Option<&'static mut InterfaceCounters> {
     let cell = INTERFACES.get_ptr_mut(INTERFACE_SLOT.load())?;
-    // SAFETY: the cell is this CPU's own, and XDP runs with bottom halves off,
-    // so nothing else writes it meanwhile. No two live references point to the
-    // same cell: each caller takes one and lets it go.
+    // SAFETY: only this CPU writes the cell, and XDP runs with bottom halves off, so
+    // no other run of the program interrupts this one. Each caller drops its reference
+    // before the next reference to the same cell is made.
     Some(unsafe { &mut *cell })
 }

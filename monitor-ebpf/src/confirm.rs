@@ -1,16 +1,17 @@
-//! A generation that is not confirmed in time leaves the packet to the one
-//! before it, whoever runs in user space by then.
+//! Confirmation of a generation. After the deadline of a generation that was not
+//! confirmed, its program runs the program of the previous generation. No process in
+//! user space is needed for that.
 
 use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::XdpContext};
 
 use crate::maps::{CONFIRMED, DEADLINE, INTERFACE_SLOT, PREVIOUS};
 
-/// Whether this generation decides. Where it has no deadline, the verifier
-/// knows the answer, and nothing is left of the question.
+/// True if this generation decides about packets. A deadline of 0 is a constant for the
+/// verifier, which then removes this check.
 #[inline(always)]
-pub(crate) fn decides() -> bool {
+pub(crate) fn is_in_force() -> bool {
     let deadline = DEADLINE.load();
-    // The clock costs more than a look-up, and is not read once it is confirmed.
+    // Reading the clock costs more than a look-up, so it comes last.
     deadline == 0 || is_confirmed() || now() < deadline
 }
 
@@ -26,9 +27,10 @@ fn now() -> u64 {
     unsafe { bpf_ktime_get_boot_ns() }
 }
 
-/// Runs the program before this one in its place. Returns where there is none.
+/// Continues with the program of the previous generation. Returns only if there is no
+/// such program.
 #[inline(always)]
-pub(crate) fn leave_to_previous(ctx: &XdpContext) {
-    // SAFETY: nothing in this frame of the stack has a destructor.
+pub(crate) fn tail_call_previous(ctx: &XdpContext) {
+    // SAFETY: no value on the stack has a destructor.
     unsafe { PREVIOUS.tail_call(ctx, INTERFACE_SLOT.load()) }
 }

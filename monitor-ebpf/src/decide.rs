@@ -1,4 +1,4 @@
-//! Match set → verdict.
+//! Frame → outcome and verdict.
 
 use monitor_common::{MatchSet, Reason};
 
@@ -10,24 +10,28 @@ use crate::{
     scope::applying,
 };
 
-/// What the program knows of a frame when it has looked at all of it.
+/// Result of examining a frame.
 pub(crate) enum Outcome {
-    /// Neither this generation nor one before it decides.
-    Undecided,
+    /// This generation was not confirmed in time, and there is no previous one.
+    NotConfirmed,
+    /// The parser rejected the frame.
     Unparsed(Reason, Verdict),
+    /// No prefix covers the destination.
     Unmatched(Packet),
+    /// At least one prefix covers the destination.
     Matched(Packet, Matched, Verdict),
 }
 
-/// The policies that apply to a packet; there may be none.
+/// The policies that apply to a packet. There may be none, if the packet meets no
+/// scope.
 pub(crate) struct Matched {
     pub(crate) set_id: u32,
     pub(crate) set: &'static MatchSet,
-    /// Bit `n` stands for entry `n` of the set.
+    /// Bit `n` is set if entry `n` of the set applies.
     pub(crate) mask: u32,
 }
 
-/// What becomes of a packet.
+/// The decision about a packet.
 #[derive(Clone, Copy)]
 pub(crate) enum Verdict {
     Passed,
@@ -51,8 +55,8 @@ pub(crate) fn decide(frame: &Frame) -> Outcome {
     }
 }
 
-/// A ruleset that drops anything also drops the unparsed frames that the kernel
-/// could still deliver: any of them may hide a destination that is to be dropped.
+/// Verdict of a frame that the parser rejected. A ruleset with a `drop` drops the frames
+/// that the kernel could still deliver, because each may hide a dropped destination.
 #[inline(always)]
 fn unparsed(reason: Reason) -> Verdict {
     if HAS_DROPS.load() != 0 && reason.deliverable() {
@@ -62,7 +66,7 @@ fn unparsed(reason: Reason) -> Verdict {
     }
 }
 
-/// An `allow` wins, else any `drop` drops, else the packet passes.
+/// Verdict of a packet: an `allow` passes it, else a `drop` drops it, else it passes.
 #[inline(always)]
 fn verdict(matched: &Matched) -> Verdict {
     let Matched { set, mask, .. } = matched;

@@ -1,4 +1,4 @@
-//! What an operator may switch on to watch single packets.
+//! The log of matched packets, which `run --log-packets` switches on.
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
@@ -16,18 +16,18 @@ use crate::{
     parse::{Destination, Packet},
 };
 
-/// Most that the log may hold unread. It has 128 KiB, and a record takes less
-/// than 512 bytes: whoever finds room here has it, also where 32 CPUs write at once.
+/// A record is written only if at most so many bytes of the log are unread. The log
+/// has 128 KiB and a record less than 512 bytes, so 32 CPUs can write at the same time.
 const LOG_BYTES: u64 = (128 - 16) << 10;
 
-/// Most lines that one CPU writes in a period, so that a device that sends fast
-/// does not fill the disk.
+/// The most lines that one CPU writes in a period. The limit keeps a device that sends
+/// fast from filling the disk.
 const LINES: u64 = 1000;
 
-/// A period is 2^30 ns, which is 1.07 s.
+/// A period has 2^30 ns (1.07 s).
 const PERIOD_BITS: u32 = 30;
 
-/// Writes a matched packet to the log where `run --log-packets` asks for it.
+/// Writes a matched packet to the log if the log is switched on.
 #[inline(always)]
 pub(crate) fn matched(
     ctx: &XdpContext,
@@ -42,9 +42,9 @@ pub(crate) fn matched(
     let Some(slot) = strongest(matched) else {
         return;
     };
-    // The macro below loses a record without a word.
+    // The macro below reports no error if the log is full, so check for room first.
     if !take_line() || AYA_LOGS.query(u64::from(BPF_RB_AVAIL_DATA)) > LOG_BYTES {
-        account::unlogged();
+        account::lost_log();
         return;
     }
     let [source_mac @ .., _, _] = frame.source_mac().to_ne_bytes();
@@ -72,13 +72,13 @@ pub(crate) fn matched(
     }
 }
 
-/// Takes a line from the budget of this CPU; false where the period has none left.
+/// Takes a line from the budget of this CPU; false if no line is left in this period.
 #[inline(always)]
 fn take_line() -> bool {
     let Some(budget) = LOG_BUDGET.get_ptr_mut(0) else {
         return false;
     };
-    // SAFETY: the cell is this CPU's own, and no other program run interrupts this one.
+    // SAFETY: only this CPU uses the cell, and no other program run interrupts this one.
     let budget = unsafe { &mut *budget };
     // SAFETY: the helper takes no arguments and only reads the clock.
     let period = unsafe { bpf_ktime_get_ns() } >> PERIOD_BITS;
@@ -93,7 +93,7 @@ fn take_line() -> bool {
     has_room
 }
 
-/// The policy slot of the first entry that applies: the effective one.
+/// The slot of the effective policy: that of the first entry that applies.
 #[inline(always)]
 fn strongest(matched: &Matched) -> Option<u16> {
     for index in 0..MAX_COVERING_POLICIES {

@@ -1,4 +1,4 @@
-//! The only unsafe access to packet memory.
+//! Access to the bytes of a frame. All unsafe reads of packet memory are here.
 
 use core::arch::asm;
 
@@ -25,12 +25,12 @@ impl Frame {
         (self.end - self.start) as u64
     }
 
-    /// Source MAC in network order, followed by two zero bytes; all zero for a
-    /// frame without one, which is never matched.
+    /// Source MAC in network order, followed by two zero bytes. Zero if the frame is too
+    /// short to have one; such a frame never matches.
     #[inline(always)]
     pub(crate) fn source_mac(&self) -> u64 {
         const OFFSET: usize = 6;
-        // Eight bytes: the type behind the MAC is always there as well.
+        // Eight bytes, two more than the MAC: the EtherType behind it is read too.
         let Some(words) = self.words::<2>(OFFSET) else {
             return 0;
         };
@@ -40,11 +40,11 @@ impl Frame {
         ])
     }
 
-    /// The `N` bytes at `offset`, or `None` where the frame ends before them.
+    /// The `N` bytes at `offset`, or `None` if the frame is shorter.
     ///
-    /// At an offset that is not constant, ask for two bytes at least: the
-    /// compiler turns the check for one into a `>=`, from which the verifier
-    /// learns nothing (`find_good_pkt_pointers` in `kernel/bpf/verifier.c`).
+    /// At an offset that is not constant, `N` must be 2 or more: the compiler turns the
+    /// check for one byte into a `>=`, from which the verifier learns nothing
+    /// (`find_good_pkt_pointers` in `kernel/bpf/verifier.c`).
     #[inline(always)]
     pub(crate) fn bytes<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         let at = self.start + offset;
@@ -52,17 +52,17 @@ impl Frame {
             return None;
         }
         // SAFETY: the frame reaches from `start` to `end`, and `at..at + N` was
-        // just checked to lie inside; a byte array has no alignment and no
-        // invalid values. The verifier proves the same bound once more.
+        // just checked to lie inside. A byte array has no alignment and no
+        // invalid values. The verifier proves the same bound again.
         Some(unsafe { (at as *const [u8; N]).read() })
     }
 
-    /// The `N` words of 32 bits at `offset`, as they are in memory, or `None` where
-    /// the frame ends before them. Of those that are not used none is read.
+    /// The `N` words of 32 bits at `offset`, in network order, or `None` if the frame is
+    /// shorter. Words that the caller does not use are not read.
     ///
-    /// The offset is two more than a multiple of four, as it is of all in an IP
-    /// header: where the processor wants words aligned, packets begin two bytes
-    /// behind such a multiple (`NET_IP_ALIGN`), and the verifier counts on it.
+    /// `offset` must be two more than a multiple of four. All words of an IP header have
+    /// such offsets. On processors that need aligned words, packets begin two bytes
+    /// behind a multiple of four (`NET_IP_ALIGN`), and the verifier assumes that.
     #[inline(always)]
     pub(crate) fn words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
         const SIZE: usize = size_of::<u32>();
@@ -70,24 +70,25 @@ impl Frame {
         if at + N * SIZE > self.end {
             return None;
         }
-        // SAFETY: all words lie inside, as was just checked.
+        // SAFETY: all words lie inside the frame, as was just checked.
         Some(core::array::from_fn(|index| unsafe {
             load(at + index * SIZE)
         }))
     }
 }
 
-/// The word at an address, in one access. The compiler does not know how a packet
-/// is aligned, and would take it byte by byte.
+/// Loads the word at an address with one instruction. Without assembly, the compiler
+/// loads it byte by byte, because it does not know the alignment of packets.
 ///
 /// # Safety
 ///
-/// The four bytes lie in the frame.
+/// The four bytes must lie in the frame.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a word was loaded")]
 unsafe fn load(at: usize) -> u32 {
     let word: u64;
-    // SAFETY: as the caller promises; nothing else is read, and nothing written.
+    // SAFETY: the caller promises that the bytes lie in the frame. The instruction
+    // writes no memory.
     unsafe {
         asm!(
             "{word} = *(u32 *)({at} + 0)",

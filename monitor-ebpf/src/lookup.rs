@@ -1,4 +1,4 @@
-//! Longest prefix match: destination → match set.
+//! Destination address → match set, by longest prefix match.
 
 use monitor_common::{MatchSet, NO_MATCH};
 
@@ -8,8 +8,8 @@ use crate::{
     trie,
 };
 
-/// Id and match set of the longest prefix that covers `destination`. A family
-/// without prefixes costs no look-up.
+/// Id and match set of the longest prefix that covers `destination`; `None` if no prefix
+/// does. If the ruleset has no prefixes of a family, no look-up is compiled for it.
 #[inline(always)]
 pub(crate) fn lookup(destination: &Destination) -> Option<(u32, &'static MatchSet)> {
     let id = match destination {

@@ -1,4 +1,5 @@
-//! The XDP program: frame → parse → match → decide → account → verdict.
+//! The XDP program: parses a frame, looks up its destination, decides, counts, and
+//! returns the verdict.
 
 #![no_std]
 #![no_main]
@@ -23,17 +24,18 @@ use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
 use frame::Frame;
 
-/// Decides about one frame. Every frame that is not dropped goes on to the kernel.
+/// Entry point: called for every frame. A frame that is not dropped goes on to the
+/// kernel.
 #[xdp]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the `xdp` macro hands it over by value"
+    reason = "the `xdp` macro passes it by value"
 )]
 fn monitor(ctx: XdpContext) -> u32 {
     let frame = Frame::new(&ctx);
-    let verdict = match decide_in_time(&ctx, &frame) {
-        Outcome::Undecided => {
-            account::undecided(&frame);
+    let verdict = match decide_or_tail_call(&ctx, &frame) {
+        Outcome::NotConfirmed => {
+            account::not_confirmed(&frame);
             Verdict::Passed
         }
         Outcome::Unparsed(reason, verdict) => {
@@ -57,12 +59,13 @@ fn monitor(ctx: XdpContext) -> u32 {
     }
 }
 
-/// Does not return where the generation before this one decides.
+/// Decides, or runs the program of the previous generation in place of this one. In
+/// the second case it does not return.
 #[inline(always)]
-fn decide_in_time(ctx: &XdpContext, frame: &Frame) -> Outcome {
-    if confirm::decides() {
+fn decide_or_tail_call(ctx: &XdpContext, frame: &Frame) -> Outcome {
+    if confirm::is_in_force() {
         return decide(frame);
     }
-    confirm::leave_to_previous(ctx);
-    Outcome::Undecided
+    confirm::tail_call_previous(ctx);
+    Outcome::NotConfirmed
 }

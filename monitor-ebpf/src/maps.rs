@@ -1,5 +1,5 @@
-//! Every map. Those of the state are pinned and shared by all generations; those
-//! of the ruleset belong to one generation and are sized to it at load.
+//! All maps and constants. State maps are pinned, and all generations share them.
+//! Ruleset maps belong to one generation. The loader sets their sizes.
 
 use aya_ebpf::{
     Global,
@@ -14,7 +14,7 @@ use monitor_common::{
     PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Line, trie::Node,
 };
 
-// State.
+// State maps.
 
 #[map(name = "INTERFACES")]
 pub(crate) static INTERFACES: PerCpuArray<InterfaceCounters> =
@@ -24,11 +24,10 @@ pub(crate) static INTERFACES: PerCpuArray<InterfaceCounters> =
 pub(crate) static POLICIES: PerCpuArray<PolicyCounters> =
     PerCpuArray::with_max_entries(MAX_POLICIES, 0);
 
-// The device tables are preallocated, so an insert that fails is a full table:
-// the kernel takes a free entry from another CPU's list where its own is empty
-// (`pcpu_freelist_pop`). Every device may use the first table; each of the others
-// is kept for devices of one kind in KNOWN. User space deletes entries as
-// `monitor_common::Moves` says.
+// The device tables are preallocated. The kernel takes free entries from the lists of
+// other CPUs too (`pcpu_freelist_pop`), so an insert fails only if the table is full.
+// Every device may use DEVICES. The other two are reserved for the two kinds of devices
+// in KNOWN. `monitor_common::Moves` describes how user space deletes entries.
 
 #[map(name = "DEVICES")]
 pub(crate) static DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
@@ -42,7 +41,7 @@ pub(crate) static NAMED_DEVICES: PerCpuHashMap<DeviceKey, DeviceCounters> =
 pub(crate) static NEIGHBOURS: PerCpuHashMap<DeviceKey, DeviceCounters> =
     PerCpuHashMap::with_max_entries(MAX_NEIGHBOUR_CELLS, 0);
 
-// Only user space writes the next three.
+// Only user space writes the next three maps.
 
 #[map(name = "KNOWN")]
 pub(crate) static KNOWN: HashMap<[u8; 6], u32> = HashMap::with_max_entries(MAX_KNOWN, 0);
@@ -53,14 +52,14 @@ pub(crate) static LEAVING: HashMap<DeviceKey, u32> = HashMap::with_max_entries(M
 #[map(name = "MOVES")]
 pub(crate) static MOVES: Array<Moves> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-// The near cells of one CPU after those of another; an array that can be mapped
-// is read without a call for each cell.
+// The near cells of CPU 0, then those of CPU 1, and so on. User space maps the array
+// into its memory and so reads all cells without a system call for each.
 #[map(name = "NEAR_DEVICES")]
 pub(crate) static NEAR_DEVICES: Array<NearDevice> =
     Array::with_max_entries(NEAR_CELLS, BPF_F_MMAPABLE);
 
-// Only user space reads and writes these three; they are declared here because
-// they live and die with the counters above.
+// Only user space reads and writes these three maps. They are declared here because
+// they are created and removed with the counters above.
 
 #[map(name = "PAST")]
 static PAST: Array<PastCounters> = Array::with_max_entries(MAX_POLICIES, BPF_F_MMAPABLE);
@@ -71,10 +70,10 @@ static POLICY_NAMES: Array<PolicyRecord> = Array::with_max_entries(MAX_POLICIES,
 #[map(name = "IFACE_NAMES")]
 static IFACE_NAMES: Array<InterfaceRecord> = Array::with_max_entries(MAX_INTERFACES, 0);
 
-// Ruleset of one generation.
+// Ruleset maps.
 
-// The trie of each family; only arrays that can be mapped begin on a page, so
-// that a line of theirs is a cache line, and four nodes are one.
+// The tries of both families. BPF_F_MMAPABLE makes the arrays begin on a page, so each
+// line, and each group of four nodes, is one cache line.
 
 #[map(name = "NODES_V4")]
 pub(crate) static NODES_V4: Array<Node> = Array::with_max_entries(1, BPF_F_MMAPABLE);
@@ -91,8 +90,8 @@ pub(crate) static LINES_V6: Array<Line> = Array::with_max_entries(1, BPF_F_MMAPA
 #[map(name = "MATCH_SETS")]
 pub(crate) static MATCH_SETS: Array<MatchSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-// Classes of what a packet comes from and is for; the keys of services are a
-// zero byte, the protocol and the port.
+// The class of a source MAC, a source address, a service, and the words of all classes
+// (`monitor_common::ScopeWord`).
 
 #[map(name = "MACS")]
 pub(crate) static MACS: LpmTrie<[u8; 6], u32> = LpmTrie::with_max_entries(1, 0);
@@ -109,8 +108,8 @@ pub(crate) static SERVICES: LpmTrie<[u8; SERVICE_KEY_BYTES], u32> = LpmTrie::wit
 #[map(name = "CLASSES")]
 pub(crate) static CLASSES: Array<ScopeWord> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-// Where the generation has a deadline: whether it is confirmed, and by slot of
-// the interface the program that decides where it is not.
+// For a generation with a deadline: 1 if it is confirmed, and by interface slot the
+// program that runs after the deadline if it is not.
 
 #[map(name = "CONFIRMED")]
 pub(crate) static CONFIRMED: Array<u32> = Array::with_max_entries(1, 0);
@@ -118,8 +117,8 @@ pub(crate) static CONFIRMED: Array<u32> = Array::with_max_entries(1, 0);
 #[map(name = "PREVIOUS")]
 pub(crate) static PREVIOUS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
-// Only user space reads and writes these two: they tell a later daemon what the
-// generation is that it finds in force.
+// Only user space reads and writes these two maps. They describe the generation for a
+// later daemon.
 
 #[map(name = "GENERATION")]
 static GENERATION: Array<GenerationRecord> = Array::with_max_entries(1, 0);
@@ -127,22 +126,23 @@ static GENERATION: Array<GenerationRecord> = Array::with_max_entries(1, 0);
 #[map(name = "GEN_POLICIES")]
 static GEN_POLICIES: Array<GenerationPolicy> = Array::with_max_entries(1, 0);
 
-// How much of the log each CPU has used; every loaded object has one of its own.
+// Each CPU's use of the log. This map is not pinned: each loaded object has its own.
 
 #[map(name = "LOG_BUDGET")]
 pub(crate) static LOG_BUDGET: PerCpuArray<LogBudget> = PerCpuArray::with_max_entries(1, 0);
 
-/// What one CPU wrote to the log in the current period.
+/// Lines that one CPU wrote to the log in the current period.
 #[repr(C)]
 pub(crate) struct LogBudget {
-    /// Number of the period since boot.
+    /// Number of the current period, counted from boot.
     pub(crate) period: u64,
-    /// Lines written in it.
+    /// Lines written in this period.
     pub(crate) lines: u64,
 }
 
-// Constants of one program instance. The loader writes them before the verifier
-// runs, so that what they switch off is not even translated.
+// Constants of one program instance; `monitor_common::global` describes them. The
+// loader writes them before the verifier runs, and the verifier removes code that they
+// make unreachable.
 
 #[unsafe(no_mangle)]
 pub(crate) static INTERFACE_SLOT: Global<u32> = Global::new(0);
@@ -157,7 +157,7 @@ pub(crate) static HAS_IPV6: Global<u32> = Global::new(0);
 pub(crate) static HAS_DROPS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static SKIP_V4: Global<u32> = Global::new(0);
+pub(crate) static COMMON_BITS_V4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static COMMON_V4: Global<u64> = Global::new(0);
@@ -166,13 +166,13 @@ pub(crate) static COMMON_V4: Global<u64> = Global::new(0);
 pub(crate) static OUTSIDE_V4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static DIRECT_V4: Global<u32> = Global::new(0);
+pub(crate) static FIRST_BITS_V4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static FIRST_V4: Global<u32> = Global::new(0);
+pub(crate) static FIRST_KIND_V4: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static SKIP_V6: Global<u32> = Global::new(0);
+pub(crate) static COMMON_BITS_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static COMMON_V6: Global<u64> = Global::new(0);
@@ -181,12 +181,11 @@ pub(crate) static COMMON_V6: Global<u64> = Global::new(0);
 pub(crate) static OUTSIDE_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static DIRECT_V6: Global<u32> = Global::new(0);
+pub(crate) static FIRST_BITS_V6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
-pub(crate) static FIRST_V6: Global<u32> = Global::new(0);
+pub(crate) static FIRST_KIND_V6: Global<u32> = Global::new(0);
 
-/// 1: bits after the first 64 make a difference.
 #[unsafe(no_mangle)]
 pub(crate) static LOW_V6: Global<u32> = Global::new(0);
 

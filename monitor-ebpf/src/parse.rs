@@ -1,8 +1,8 @@
 //! Frame → [`Packet`]: Ethernet, VLAN tags, PPPoE session, fixed IP header.
 //!
-//! The parser reads a frame as Linux does where the frame can reach an IP stack:
-//! what Linux ignores is ignored here. `Reason::deliverable` tells which of the
-//! frames that the parser gives up on Linux could still deliver.
+//! The parser reads a frame as Linux does on the way to its IP stacks, and ignores the
+//! fields that Linux ignores. `Reason::deliverable` tells which of the rejected frames
+//! Linux could still deliver.
 
 use monitor_common::Reason;
 
@@ -14,8 +14,8 @@ use crate::{
 const ETHERNET_HEADER: usize = 14;
 const ETHER_TYPE_OFFSET: usize = 12;
 
-// EtherTypes: IEEE 802 numbers (IANA), tags of IEEE 802.1Q and two that
-// older switches use for the outer tag.
+// EtherTypes (IANA, IEEE 802 numbers). The first two VLAN types are of IEEE 802.1Q and
+// 802.1ad. Older switches use the other two for the outer tag.
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const PPPOE_SESSION: u16 = 0x8864;
@@ -25,16 +25,16 @@ const VLAN_OLD_QINQ: u16 = 0x9100;
 const VLAN_OLD_QINQ_2: u16 = 0x9200;
 
 const VLAN_TAG: usize = 4;
-/// Linux strips tags without a limit (`__netif_receive_skb_core`); the verifier
-/// needs a limit. Frames with more tags have the reason `vlan_depth`.
+/// The most VLAN tags that are skipped. Linux has no limit (`__netif_receive_skb_core`),
+/// but the verifier needs one. Frames with more tags have the reason `vlan_depth`.
 const MAX_VLAN_TAGS: usize = 28;
 const _: () = assert!(ETHERNET_HEADER + MAX_VLAN_TAGS * VLAN_TAG <= LARGEST_OFFSET);
 
-// RFC 2516: version, type, code, session and length. Linux reads neither version,
-// type nor code of a session frame (`pppoe_rcv`), and trims the frame to the length.
+// RFC 2516: version, type, code, session and length. Linux does not read version, type
+// and code of a session frame (`pppoe_rcv`), and trims the frame to the length.
 const PPPOE_HEADER: usize = 6;
-// PPP protocol numbers (IANA), and the forms in which PPP may carry IP packets
-// that this parser cannot read.
+// PPP protocol numbers (IANA): IPv4 and IPv6, then the forms of IP packets that this
+// parser cannot read.
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 /// TCP headers compressed and uncompressed (RFC 1144).
@@ -46,7 +46,7 @@ const PPP_MULTILINK: u16 = 0x003d;
 const PPP_COMPRESSED_IN_LINK: u16 = 0x00fb;
 const PPP_COMPRESSED: u16 = 0x00fd;
 
-/// What matching needs to know of a frame.
+/// A parsed frame.
 pub(crate) struct Packet {
     pub(crate) destination: Destination,
     /// Offset of the IP header in the frame, bytes.
@@ -56,7 +56,7 @@ pub(crate) struct Packet {
 /// Destination address of the outermost IP header, host order.
 pub(crate) enum Destination {
     Ipv4(u32),
-    /// Its halves, the upper one first.
+    /// The upper half, then the lower half.
     Ipv6([u64; 2]),
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn parse(frame: &Frame) -> Result<Packet, Reason> {
     })
 }
 
-/// Returns the first `EtherType` that is no tag, and the offset of what follows it.
+/// Returns the first `EtherType` that is not a VLAN tag, and the offset behind it.
 #[inline(always)]
 fn skip_vlan_tags(frame: &Frame, mut ether_type: u16) -> Result<(u16, usize), Reason> {
     let mut offset = ETHERNET_HEADER;
@@ -127,8 +127,8 @@ fn pppoe(frame: &Frame, offset: usize) -> Result<(Destination, usize), Reason> {
     let Some([first, second]) = frame.bytes(offset + PPPOE_HEADER) else {
         return Err(Reason::BadPppoe);
     };
-    // A protocol number ends with its first odd byte: where that is the first byte,
-    // the second is already payload (RFC 1661, section 6.5; `ppp_decompress_proto`).
+    // The last byte of a protocol number is odd. If the first byte is odd, the number
+    // has one byte (RFC 1661, section 6.5; `ppp_decompress_proto`).
     let (protocol, width) = if first & 1 == 1 {
         (u16::from(first), 1)
     } else {
@@ -147,7 +147,7 @@ fn pppoe(frame: &Frame, offset: usize) -> Result<(Destination, usize), Reason> {
     }
 }
 
-/// As [`ipv4`], where the header may begin at any offset.
+/// Like [`ipv4`], for a header at any offset.
 #[inline(always)]
 fn unaligned_ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     let Some(header) = frame.bytes::<20>(offset) else {
@@ -160,7 +160,7 @@ fn unaligned_ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     Ok(Destination::Ipv4(u32::from_be_bytes(destination)))
 }
 
-/// As [`ipv6`], where the header may begin at any offset.
+/// Like [`ipv6`], for a header at any offset.
 #[inline(always)]
 fn unaligned_ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     let Some(header) = frame.bytes::<40>(offset) else {
@@ -177,7 +177,8 @@ fn unaligned_ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     Ok(Destination::Ipv6([half(24), half(32)]))
 }
 
-/// RFC 791. Options need not be there: only the destination is read.
+/// Reads the fixed IPv4 header (RFC 791). Options may be missing, because only the
+/// destination is needed.
 #[inline(always)]
 fn ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     let Some([first, _, _, _, destination]) = frame.words(offset) else {
@@ -190,7 +191,8 @@ fn ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     Ok(Destination::Ipv4(u32::from_be(destination)))
 }
 
-/// RFC 8200. Extension headers change nothing about the destination.
+/// Reads the fixed IPv6 header (RFC 8200). The destination does not depend on extension
+/// headers.
 #[inline(always)]
 fn ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     let Some([first, _, _, _, _, _, a, b, c, d]) = frame.words(offset) else {

@@ -1,12 +1,13 @@
-//! What every program of this crate needs to be a program at all.
+//! Panic handler and licence, which every BPF object needs.
 
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier refuses a program that can come here.
+    // The verifier rejects an endless loop, so no program that loads can panic.
     loop {}
 }
 
-// The kernel reads this section and lets GPL-compatible programs use all helpers.
+// The kernel reads the licence from this section. Some helpers are only for
+// GPL-compatible programs.
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,4 +1,4 @@
-//! Match set and packet → the policies of the set that apply to the packet.
+//! Scopes: which entries of a match set apply to a packet.
 
 use aya_ebpf::maps::{LpmTrie, lpm_trie::Key};
 use monitor_common::{
@@ -16,20 +16,21 @@ use crate::{
     service::{Service, service},
 };
 
-/// The four classes of a packet.
+/// The four classes of a packet, see `monitor_common::ScopeWord`.
 struct Classes {
     mac: u32,
     source: u32,
     service: u32,
     interface: u32,
-    /// The packet is for a service that cannot be read.
+    /// The service of the packet cannot be read.
     unreadable: bool,
 }
 
 /// A mask of the entries of `set` that apply to `packet`.
 #[inline(always)]
 pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
-    // What no match set needs is known to the verifier, and pruned.
+    // `NEEDS` is a constant for the verifier, which removes the code of needs that no
+    // match set has.
     let needs = set.needs & NEEDS.load();
     let mut mask = set.unscoped;
     if needs & NEEDS_SCOPES == 0 {
@@ -44,15 +45,15 @@ pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
             break;
         }
         let scope = set.entries[index].scope;
-        // Without a branch on the outcome: the verifier would follow each
-        // combination of outcomes by itself.
+        // No branch on the result: the verifier would examine each combination of
+        // results separately.
         mask |= meets(&classes, scope, any_service >> index & 1) << index;
     }
     mask
 }
 
-/// 1 where the packet meets the scope. The services of the scope are left out of
-/// the question where `any_service` is 1.
+/// 1 if the packet meets the scope, else 0. If `any_service` is 1, the services of the
+/// scope are ignored.
 #[inline(always)]
 fn meets(classes: &Classes, scope: u16, any_service: u32) -> u32 {
     let mac = word(classes.mac, scope);
@@ -60,7 +61,7 @@ fn meets(classes: &Classes, scope: u16, any_service: u32) -> u32 {
     let service = word(classes.service, scope);
     let interface = word(classes.interface, scope);
     let within = mac.within | source.within | interface.within;
-    // All ones where `any_service` is 0.
+    // All bits are 1 if `any_service` is 0.
     let services = any_service.wrapping_sub(1);
     let except = mac.except | source.except | service.except & services | interface.except;
     (within & !except) >> (scope % 32) & 1
@@ -78,7 +79,8 @@ fn word(class: u32, scope: u16) -> ScopeWord {
     }
 }
 
-/// A class that no entry needs is one that says nothing of the scopes at hand.
+/// The classes of a packet. A class that is not in `needs` keeps its default, which is
+/// neutral for every scope of the match set.
 #[inline(always)]
 fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
     let mut classes = Classes {

@@ -16,7 +16,7 @@ const ICMPV6: u8 = 58;
 const ENCAPSULATED: u8 = 50;
 const COMPRESSED: u8 = 108;
 
-// IPv6 extension headers (IANA), and how their length is told.
+// IPv6 extension headers (IANA).
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
@@ -26,30 +26,32 @@ const MOBILITY: u8 = 135;
 const HOST_IDENTITY: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// Extension headers that are walked. Linux has no limit (`ip6_protocol_deliver_rcu`),
-/// and the verifier needs a limit; RFC 8504 advises hosts to accept at most eight.
+/// The most extension headers that are skipped. Linux has no limit
+/// (`ip6_protocol_deliver_rcu`), but the verifier needs one. RFC 8504 advises hosts to
+/// accept at most eight.
 const MAX_EXTENSIONS: usize = 16;
 
 const IPV6_HEADER: usize = 40;
 const FRAGMENT_HEADER: usize = 8;
-/// Bytes that are read of an extension header, and the bytes of both ports.
+/// Bytes that are read of an extension header. Both ports together have as many.
 const FIELDS: usize = 4;
 
-/// What a packet says about its service.
+/// The service of a packet, as far as the packet shows it.
 #[derive(Clone, Copy)]
 pub(crate) enum Service {
-    /// Key in the trie of services: a zero byte, the protocol, the destination port.
+    /// Key of the map SERVICES: a zero byte, the protocol, the destination port.
     Known([u8; SERVICE_KEY_BYTES]),
-    /// A later fragment, or a protocol without ports that no condition names.
+    /// A later fragment, or a protocol that no condition can name.
     Without,
-    /// The port is in this packet, or could be, and cannot be read.
+    /// The packet has or may have a port, but the program cannot read it.
     Unreadable,
 }
 
-/// The service that a packet is for.
+/// The service of a packet.
 #[inline(always)]
 pub(crate) fn service(frame: &Frame, packet: &Packet) -> Service {
-    // The verifier then examines the walk once, and not for each way to the header.
+    // So the verifier examines the code below once, and not once for each path that
+    // leads here.
     let network = byte_offset(packet.network, frame.source_mac());
     let upper = match packet.destination {
         Destination::Ipv4(_) => ipv4(frame, network),
@@ -74,15 +76,16 @@ pub(crate) fn service(frame: &Frame, packet: &Packet) -> Service {
     }
 }
 
-/// The header behind the IP header and its extension headers.
+/// The upper-layer header: the header behind the IP header and its extension headers.
 enum Upper {
-    /// Its protocol, its offset in the frame, and where the packet ends, in bytes.
+    /// Protocol, offset of the header, and offset of the end of the packet, in bytes
+    /// from the start of the frame.
     At(u8, usize, usize),
     LaterFragment,
     Unreadable,
 }
 
-/// RFC 791.
+/// Finds the upper-layer header of an IPv4 packet (RFC 791).
 #[inline(always)]
 fn ipv4(frame: &Frame, network: usize) -> Upper {
     const FRAGMENT_OFFSET: u16 = 0x1fff;
@@ -94,12 +97,12 @@ fn ipv4(frame: &Frame, network: usize) -> Upper {
     if fragment & FRAGMENT_OFFSET != 0 {
         return Upper::LaterFragment;
     }
-    // Linux refuses a first fragment that ends within the first eight bytes behind
-    // the header (`ip_frag_queue`), so the ports are always in front of the end.
+    // Linux rejects a first fragment with fewer than eight bytes behind the header
+    // (`ip_frag_queue`), so the ports are always inside the packet.
     Upper::At(fixed[9], network + header, usize::MAX)
 }
 
-/// RFC 8200, section 4.
+/// Finds the upper-layer header of an IPv6 packet (RFC 8200, section 4).
 #[inline(always)]
 fn ipv6(frame: &Frame, network: usize) -> Upper {
     let Some(fixed) = frame.bytes::<8>(network) else {
@@ -107,8 +110,8 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
     };
     let mut next = fixed[6];
     let mut offset = network + IPV6_HEADER;
-    // Linux cuts the packet at its length (`ip6_rcv_core`): bytes behind may be a
-    // decoy, and the port of a first fragment may come in a later one.
+    // Linux trims the packet to its length (`ip6_rcv_core`). Bytes behind that end may
+    // be a decoy, and a later fragment may hold the port.
     let end = match u16::from_be_bytes([fixed[4], fixed[5]]) {
         // A jumbogram (RFC 2675) reaches to the end of the frame.
         0 => usize::MAX,
@@ -133,7 +136,7 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
         };
         next = following;
     }
-    // The last one may lead to a protocol as well.
+    // Too many extension headers.
     if is_extension(next) {
         return Upper::Unreadable;
     }

@@ -1,13 +1,17 @@
-//! What the verifier is made to forget, so that it examines the code behind once,
-//! and not once for each way that leads there.
+//! Functions that make the verifier forget what it knows about a number.
+//!
+//! The verifier examines code again for each path on which it knows a different range
+//! of a number. After one of these functions it knows the same on all paths, so it
+//! examines the following code once.
 
 use core::arch::asm;
 
-/// The bits of `value` that are in `MASK`, taken here: the compiler would take them
-/// behind the next branches, which were then examined for each range of values.
+/// `value & MASK`, computed at this place. The compiler would move the operation behind
+/// the next branches, and the verifier would examine these for each range of values.
 #[inline(always)]
 pub(crate) fn masked<const MASK: u32>(mut value: u64) -> u64 {
-    // SAFETY: only computes. Not `pure`, so that it stays where it is.
+    // SAFETY: the instruction computes only. Without `pure`, the compiler does not move
+    // it.
     unsafe {
         asm!(
             "{value} &= {mask}",
@@ -19,15 +23,17 @@ pub(crate) fn masked<const MASK: u32>(mut value: u64) -> u64 {
     value
 }
 
-/// The largest offset that [`any_offset`] is for.
+/// The largest argument of [`any_offset`].
 pub(crate) const LARGEST_OFFSET: usize = 126;
 
-/// `offset`, two more than a multiple of four, of which the verifier then knows no
-/// more than that. It takes something that is unknown to it, of which a difference
-/// from itself is as unknown.
+/// Returns `offset`, which must be two more than a multiple of four and at most
+/// [`LARGEST_OFFSET`]. The verifier then knows no more than that about it.
+///
+/// `unknown` is any number that the verifier does not know. The function adds
+/// `unknown - unknown`, which is 0, but not to the verifier.
 #[inline(always)]
 pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
-    // SAFETY: only computes.
+    // SAFETY: the instructions compute only.
     unsafe {
         asm!(
             "{difference} = {unknown}",
@@ -45,11 +51,11 @@ pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
     offset
 }
 
-/// `offset`, at most 255, of which the verifier then knows no more than that.
-/// `unknown` is any number that the verifier does not know.
+/// Returns `offset`, which must be at most 255. The verifier then knows no more than
+/// that about it. `unknown` is as for [`any_offset`].
 #[inline(always)]
 pub(crate) fn byte_offset(mut offset: usize, unknown: u64) -> usize {
-    // SAFETY: only computes.
+    // SAFETY: the instructions compute only.
     unsafe {
         asm!(
             "{difference} = {unknown}",

@@ -162,13 +162,15 @@ pub struct InterfaceSnapshot {
     /// Frames that the parser gave up on, by reason, in a fixed order, zeros included.
     #[serde(with = "by_reason")]
     pub unparsed: Vec<(String, Verdicts)>,
-    /// Frames that passed without being looked at: what was in force was not
-    /// confirmed in time, and there was nothing before it.
-    pub undecided: Count,
-    /// Matched packets, counted, that `run --log-packets` did not write: nobody
-    /// read its log fast enough.
-    #[serde(default)]
-    pub unlogged: u64,
+    /// Frames that passed without being parsed, because the generation was not confirmed
+    /// in time and there was no generation before it. `undecided` in the answers of
+    /// older daemons.
+    #[serde(alias = "undecided")]
+    pub not_confirmed: Count,
+    /// Matched packets, counted as well, that `run --log-packets` did not write because
+    /// the log had no room. `unlogged` in the answers of older daemons.
+    #[serde(default, alias = "unlogged")]
+    pub lost_log: u64,
 }
 
 impl InterfaceSnapshot {
@@ -253,7 +255,7 @@ pub struct Unconfirmed {
     /// Its number; `None` where it is gone.
     pub generation: Option<u64>,
     /// The generation that decides where it is not confirmed; `None`: packets
-    /// pass, and are counted as undecided.
+    /// pass, and are counted as not_confirmed.
     pub previous: Option<u64>,
     /// How long it could be confirmed.
     pub within_seconds: u64,

@@ -312,9 +312,9 @@ fn with_nothing_before_every_packet_passes_and_is_counted() {
     poll("they arrive", || received.load(Ordering::Relaxed) == 50);
     let (sent, seen) = sent_and_seen(&lab);
     assert_eq!(sent - sent_before, seen - seen_before);
-    let undecided = undecided(&lab);
-    assert!(undecided >= 50, "{undecided}");
-    let lost = format!("monitor_lost_total{{reason=\"not_confirmed\"}} {undecided}");
+    let not_confirmed = not_confirmed(&lab);
+    assert!(not_confirmed >= 50, "{not_confirmed}");
+    let lost = format!("monitor_lost_total{{reason=\"not_confirmed\"}} {not_confirmed}");
     poll("the metric tells them", || lab.metrics().contains(&lost));
     daemon.kill();
     send(&lab, blocked, 50);
@@ -511,13 +511,13 @@ fn cells(interface: &Value) -> u64 {
     let unparsed = interface["unparsed"].as_object().unwrap().values();
     let unparsed =
         unparsed.flat_map(|of| ["passed", "dropped"].map(|verdict| &of[verdict]["packets"]));
-    let undecided = &interface["undecided"]["packets"];
-    let all = families.chain(unparsed).chain([undecided]);
+    let not_confirmed = &interface["not_confirmed"]["packets"];
+    let all = families.chain(unparsed).chain([not_confirmed]);
     all.map(|count| count.as_u64().unwrap()).sum()
 }
 
-fn undecided(lab: &Lab) -> u64 {
-    lab.status()["interfaces"][0]["undecided"]["packets"]
+fn not_confirmed(lab: &Lab) -> u64 {
+    lab.status()["interfaces"][0]["not_confirmed"]["packets"]
         .as_u64()
         .unwrap()
 }

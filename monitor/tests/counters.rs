@@ -116,7 +116,7 @@ fn what_the_log_has_no_room_for_is_counted_and_told() {
     assert!(lab.monitor(&["reload"]).status.success());
     lab.send_udp(BLOCKED[1], 100);
     counted(&lab, "blocked", (0, PACKETS as u64 + 200));
-    let unlogged = || lab.status()["interfaces"][0]["unlogged"].as_u64().unwrap();
+    let lost_log = || lab.status()["interfaces"][0]["lost_log"].as_u64().unwrap();
     let lines = |address: &str| {
         let to = format!("-> {address} ");
         daemon
@@ -130,10 +130,10 @@ fn what_the_log_has_no_room_for_is_counted_and_told() {
             .map(|family| lines(BLOCKED[family]))
             .iter()
             .sum::<usize>();
-        all as u64 + unlogged() == PACKETS as u64 + 200
+        all as u64 + lost_log() == PACKETS as u64 + 200
     });
-    assert!(lines(BLOCKED[0]) > 0 && unlogged() > 0);
-    let lost = format!("monitor_lost_total{{reason=\"log\"}} {}", unlogged());
+    assert!(lines(BLOCKED[0]) > 0 && lost_log() > 0);
+    let lost = format!("monitor_lost_total{{reason=\"log\"}} {}", lost_log());
     assert_line(&lab, &lost);
 }
 
@@ -148,10 +148,10 @@ fn a_flood_of_packets_makes_no_flood_of_lines() {
     let began = Instant::now();
     lab.send_udp(BLOCKED[0], PACKETS);
     let lines = || daemon.log().matches(&format!("-> {} ", BLOCKED[0])).count() as u64;
-    let unlogged = || lab.status()["interfaces"][0]["unlogged"].as_u64().unwrap();
+    let lost_log = || lab.status()["interfaces"][0]["lost_log"].as_u64().unwrap();
     poll("every packet is written or counted as not written", || {
         let (passed, dropped) = lab.policy("blocked");
-        passed == 0 && dropped > PACKETS / 2 && lines() + unlogged() == dropped
+        passed == 0 && dropped > PACKETS / 2 && lines() + lost_log() == dropped
     });
     let periods = (began.elapsed().as_nanos() >> 30) + 2;
     let cpus = std::thread::available_parallelism().unwrap().get();
@@ -161,7 +161,7 @@ fn a_flood_of_packets_makes_no_flood_of_lines() {
         "{} lines, at most {most}",
         lines()
     );
-    assert!(lines() > 0 && unlogged() > 0);
+    assert!(lines() > 0 && lost_log() > 0);
 }
 
 /// What was refused must not take the room of what is asked for next.

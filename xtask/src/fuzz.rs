@@ -1,5 +1,5 @@
-//! Fuzzing for as long as one likes: libFuzzer on what reads bytes of others,
-//! and the kernel program on damaged frames and on frames that try to evade it.
+//! Fuzzing for a chosen time: libFuzzer on every reader of untrusted bytes, and the kernel
+//! program on damaged frames and on frames that try to evade it.
 
 use std::{
     env,
@@ -14,16 +14,16 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
-/// A target that is a test of `monitor`, which needs root and a kernel.
+/// A target that is a test of `monitor`. It needs root and a kernel.
 struct KernelTarget {
     name: &'static str,
     /// File in `monitor/tests`.
     file: &'static str,
-    /// Beginning of the names of its tests.
+    /// First part of the names of its tests.
     tests: &'static str,
 }
 
-/// The targets that libFuzzer has no part in.
+/// The targets that run without libFuzzer.
 const KERNEL_TARGETS: [KernelTarget; 2] = [
     KernelTarget {
         name: "evasion",
@@ -37,25 +37,25 @@ const KERNEL_TARGETS: [KernelTarget; 2] = [
     },
 ];
 
-/// What is kept of a file of the real data as a seed, in bytes.
+/// Bytes at the start of a file of real data that become a seed.
 const CUT: usize = 4096;
 
 /// The options of `cargo xtask fuzz`.
 #[derive(Args)]
 pub(crate) struct FuzzArguments {
-    /// A folder of fuzz/corpus, `database`, `evasion` or `xdp`; without it, all one after another.
+    /// Target: a folder of fuzz/corpus, `database`, `evasion` or `xdp` (default: all targets, one after another).
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// How long each runs.
+    /// Seconds for each target.
     #[arg(long, value_name = "N", default_value_t = 60)]
     seconds: u64,
 }
 
-/// How one run went.
-struct Ran {
+/// Result of a target.
+struct TargetResult {
     target: String,
     executions: u64,
-    /// Files with what was found.
+    /// Files with the inputs that failed.
     findings: Vec<PathBuf>,
 }
 
@@ -63,7 +63,7 @@ pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
     let all = targets(root)?;
     let wanted = match &arguments.target {
         Some(name) if all.contains(name) => vec![name.clone()],
-        Some(name) => bail!("--target {name}: there are {}", all.join(", ")),
+        Some(name) => bail!("no target {name}: the targets are {}", all.join(", ")),
         None => all,
     };
     if wanted.iter().any(|name| kernel_target(name).is_none()) {
@@ -80,11 +80,11 @@ pub(crate) fn run(root: &Path, arguments: &FuzzArguments) -> Result<()> {
         rows.push(ran);
     }
     print_rows(&rows, arguments.seconds);
-    ensure!(!failed, "something was found");
+    ensure!(!failed, "a target failed: see the files above");
     Ok(())
 }
 
-/// Names of all targets, as `fuzz/fuzz_targets` has them.
+/// Names of all targets: the files of `fuzz/fuzz_targets`.
 fn targets(root: &Path) -> Result<Vec<String>> {
     let directory = root.join("fuzz/fuzz_targets");
     let files = fs::read_dir(&directory).with_context(|| directory.display().to_string())?;
@@ -100,7 +100,7 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Cargo's, as `xtask/setup.sh` finds it too.
+/// Cargo's home directory, found as `xtask/setup.sh` finds it.
 fn target_directory(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
@@ -109,8 +109,8 @@ fn directory(root: &Path) -> PathBuf {
     target_directory(root).join("fuzz")
 }
 
-/// Builds all fuzzers with the pinned toolchain; `RUSTC_BOOTSTRAP` lets it have
-/// the sanitizer, which is not stable.
+/// Builds all fuzzers with the pinned toolchain. `RUSTC_BOOTSTRAP` allows the sanitizer,
+/// an unstable feature.
 fn build(root: &Path) -> Result<()> {
     perform(Command::new(root.join("xtask/setup.sh")).arg("--fuzz"))?;
     let mut command = Command::new(target_directory(root).join("tools/bin/cargo-fuzz"));
@@ -123,7 +123,7 @@ fn build(root: &Path) -> Result<()> {
     perform(&mut command)
 }
 
-fn run_target(root: &Path, name: &str, seconds: u64) -> Result<Ran> {
+fn run_target(root: &Path, name: &str, seconds: u64) -> Result<TargetResult> {
     let directory = directory(root);
     let corpus = directory.join("corpus").join(name);
     let artifacts = directory.join("artifacts").join(name);
@@ -133,7 +133,7 @@ fn run_target(root: &Path, name: &str, seconds: u64) -> Result<Ran> {
     command
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
-        // A second is long for a few kilobytes; a gateway's memory is small.
+        // Limits for a few kilobytes of input: a second, and the small memory of a gateway.
         .args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
         .arg("-max_len=8192")
         .arg(corpus)
@@ -143,7 +143,7 @@ fn run_target(root: &Path, name: &str, seconds: u64) -> Result<Ran> {
         let count = line.strip_prefix("stat::number_of_executed_units:")?;
         count.trim().parse().ok()
     });
-    Ok(Ran {
+    Ok(TargetResult {
         target: name.to_owned(),
         executions: executions.unwrap_or_default(),
         findings: findings(&artifacts)?,
@@ -157,7 +157,8 @@ fn binary(directory: &Path, name: &str) -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// What is committed, and the beginnings of real data where that is there.
+/// Makes the seeds: the committed corpus, and the start of each file of real data, if
+/// there is any.
 fn seeds(root: &Path, name: &str) -> Result<Vec<PathBuf>> {
     let target = monitor_fuzz::TARGETS
         .iter()
@@ -206,15 +207,15 @@ fn kernel_target(name: &str) -> Option<&'static KernelTarget> {
     KERNEL_TARGETS.iter().find(|target| target.name == name)
 }
 
-/// Runs the tests of `monitor` that do the same, for longer and with another seed.
-fn run_kernel_target(root: &Path, target: &KernelTarget, seconds: u64) -> Result<Ran> {
+/// Runs a target that is a test of `monitor`, for the chosen time and with a new seed.
+fn run_kernel_target(root: &Path, target: &KernelTarget, seconds: u64) -> Result<TargetResult> {
     const SEED: &str = "MONITOR_TEST_SEED";
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command
         .args(["test", "--release", "--package", "monitor"])
         .args(["--test", target.file, "--", target.tests, "--nocapture"])
-        // All at once, each for as long as is asked for.
+        // All tests run at the same time, each for the chosen time.
         .arg("--test-threads=8")
         .env("MONITOR_FUZZ_SECONDS", seconds.to_string())
         .current_dir(root);
@@ -247,7 +248,7 @@ fn run_kernel_target(root: &Path, target: &KernelTarget, seconds: u64) -> Result
         "{}: the tests failed",
         target.name
     );
-    Ok(Ran {
+    Ok(TargetResult {
         target: target.name.to_owned(),
         executions,
         findings,
@@ -264,8 +265,8 @@ fn remove_files(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command, shows what it writes to either output, and returns that.
-/// A fuzzer that found something fails; what it found is in its files.
+/// Runs a command, shows both of its outputs, and returns them. A fuzzer that found a
+/// failing input also fails; the input is in a file.
 fn lines_of(command: &mut Command) -> Result<Vec<String>> {
     let shown = crate::system::display(command);
     println!("{shown}");
@@ -275,7 +276,8 @@ fn lines_of(command: &mut Command) -> Result<Vec<String>> {
         .stdout(writer.try_clone()?)
         .stderr(writer);
     let mut child = command.spawn().with_context(|| shown.clone())?;
-    // Its copies of the pipe's end would keep the reading from ending.
+    // The command holds copies of the pipe's writing end. Reading ends only when all are
+    // closed.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut lines = Vec::new();
     for line in BufReader::new(reader).split(b'\n') {
@@ -297,7 +299,7 @@ fn perform(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn print_rows(rows: &[Ran], seconds: u64) {
+fn print_rows(rows: &[TargetResult], seconds: u64) {
     println!(
         "\n{:10} {:>12} {:>8}  ({seconds} s each)",
         "target", "executions", "findings"

@@ -1,6 +1,6 @@
-//! What `make` calls once Rust is there: the lab, and the daemon on a real
-//! interface. Both are for trying monitor from its source tree. And the
-//! emulated machine, for kernels and radios that this machine has not.
+//! Commands for developers: the lab, the daemon on a real interface, benchmarks, fuzzing,
+//! the soak test, and an emulated machine for other kernels and WiFi. `make` calls some of
+//! them.
 
 mod bench;
 mod fuzz;
@@ -22,39 +22,36 @@ use crate::system::Tree;
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
-    /// The daemon's binary, instead of building target/release/monitor.
+    /// Binary of the daemon (default: build target/release/monitor).
     #[arg(long, global = true, value_name = "FILE")]
     monitor: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Verb {
-    /// A phone, the gateway and the internet as network namespaces of this
-    /// machine, with the real daemon on the gateway.
+    /// Shows a phone, a gateway with the real daemon, and the internet, in network namespaces.
     Lab,
-    /// What packets, look-ups and the control plane cost, beside what one would
-    /// use instead; in network namespaces of its own.
+    /// Measures packets, look-ups and the control plane, and compares them with alternatives.
     Bench(bench::Plan),
-    /// Bytes of others for everything that reads them, from libFuzzer; damaged
-    /// frames for the kernel program.
+    /// Fuzzes every reader of untrusted bytes, and the kernel program.
     Fuzz(fuzz::FuzzArguments),
-    /// The daemon on a real interface, with the policies that ship.
+    /// Runs the daemon on a real interface, with the shipped policies.
     Run {
-        /// The interface that the devices are on; may be given again.
+        /// Interface on the devices' side (repeatable).
         #[arg(long, value_name = "NAME", required = true)]
         interface: Vec<String>,
     },
-    /// A filter in use for a while: traffic, reloads, links that come and go,
-    /// scrapes, blocks; then memory, descriptors, maps and counters added up.
+    /// Runs a soak test: traffic, reloads, flapping links, scrapes and commands. Then checks
+    /// memory, descriptors, maps and counters.
     Soak {
-        /// How long.
+        /// Duration in minutes.
         #[arg(long, value_name = "N", default_value_t = 10)]
         minutes: u64,
     },
-    /// The real filter on another kernel and its WiFi stack, in an emulated
-    /// machine; takes packages from Debian, installs none, needs no root.
+    /// Runs the filter on another kernel and its WiFi stack, in an emulated machine. Fetches
+    /// Debian packages without installing them, and needs no root.
     Vm(vm::VmArguments),
-    /// Inside that machine.
+    /// Runs inside the emulated machine.
     #[command(hide = true)]
     InVm(vm::GuestArguments),
 }

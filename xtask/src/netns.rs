@@ -1,4 +1,4 @@
-//! One network namespace: made, entered and deleted by its own name.
+//! Network namespaces by name.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::system::{call, output};
 
-/// A namespace that `ip netns` knows by name; it may or may not exist.
+/// A name of a network namespace (`ip netns`), which may exist or not.
 #[derive(Clone, Debug)]
 pub(crate) struct Namespace {
     name: String,
@@ -22,7 +22,7 @@ impl Namespace {
         Self { name }
     }
 
-    /// As `ip netns` knows it.
+    /// The name for `ip netns`.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -49,8 +49,8 @@ impl Namespace {
         )
     }
 
-    /// A command that will run inside. Not by `ip netns exec`: it mounts /sys
-    /// anew, where pins in bpffs are not seen.
+    /// A command that runs in the namespace. It does not use `ip netns exec`, which mounts
+    /// another /sys, where pins in bpffs are not visible.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
@@ -59,7 +59,8 @@ impl Namespace {
         command
     }
 
-    /// Does `work` on a thread inside; sockets that it makes stay inside.
+    /// Runs `work` on a thread in the namespace. Sockets that it opens stay in the
+    /// namespace.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let inside = || {
             let file =
@@ -72,7 +73,7 @@ impl Namespace {
             .unwrap_or_else(|payload| panic::resume_unwind(payload))
     }
 
-    /// Processes inside, by their id.
+    /// Ids of the processes in the namespace.
     pub(crate) fn processes(&self) -> Result<Vec<i32>> {
         output(Command::new("ip").args(["netns", "pids", &self.name]))?
             .split_whitespace()

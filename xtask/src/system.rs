@@ -1,4 +1,4 @@
-//! The source tree, the commands that are run, and what they need of the machine.
+//! The source tree, running commands, and preparing the machine for them.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -10,19 +10,19 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use nix::unistd::{Pid, geteuid};
 
-/// Where pinned programs and maps live.
+/// Mount point of the BPF file system.
 pub(crate) const BPFFS: &str = "/sys/fs/bpf";
 
 /// The source tree and the daemon built from it.
 pub(crate) struct Tree {
-    /// The workspace's folder.
+    /// Folder of the workspace.
     pub(crate) root: PathBuf,
-    /// The daemon's binary.
+    /// Binary of the daemon.
     pub(crate) monitor: PathBuf,
 }
 
 impl Tree {
-    /// The tree that this program was built from; builds the daemon unless one is given.
+    /// The tree of this program. Builds the daemon, unless `monitor` names a binary.
     pub(crate) fn with_monitor(given: Option<PathBuf>) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
@@ -39,7 +39,8 @@ impl Tree {
 }
 
 fn build_daemon(root: &Path) -> Result<PathBuf> {
-    // Cargo sets CARGO; the copy that sudo starts has none, and the user's copy built already.
+    // Cargo sets CARGO. The process that sudo starts does not have it; the user's process
+    // has built the daemon already.
     if let Some(cargo) = env::var_os("CARGO") {
         let built = Command::new(cargo)
             .args(["build", "--release", "--quiet", "--bin", "monitor"])
@@ -49,7 +50,7 @@ fn build_daemon(root: &Path) -> Result<PathBuf> {
         ensure!(built.success(), "cargo build --bin monitor: {built}");
     }
     let monitor = env::current_exe()
-        .context("where xtask lies")?
+        .context("path of xtask")?
         .with_file_name("monitor");
     ensure!(
         monitor.exists(),
@@ -59,12 +60,12 @@ fn build_daemon(root: &Path) -> Result<PathBuf> {
     Ok(monitor)
 }
 
-/// Goes on as root, through sudo where that is needed.
+/// Continues as root. If the user is not root, sudo runs this program again.
 pub(crate) fn become_root() -> Result<()> {
     if geteuid().is_root() {
         return Ok(());
     }
-    let program = env::current_exe().context("where xtask lies")?;
+    let program = env::current_exe().context("path of xtask")?;
     println!("This needs root: sudo may ask for your password.");
     let error = Command::new("sudo")
         .arg(program)
@@ -73,7 +74,7 @@ pub(crate) fn become_root() -> Result<()> {
     Err(error).context("sudo: run this as root, or install sudo")
 }
 
-/// Becomes the daemon on real interfaces.
+/// Replaces this process by the daemon on real interfaces.
 pub(crate) fn exec_daemon(tree: &Tree, interfaces: &[String]) -> Result<()> {
     mount_bpffs()?;
     let mut command = Command::new(&tree.monitor);
@@ -86,7 +87,8 @@ pub(crate) fn exec_daemon(tree: &Tree, interfaces: &[String]) -> Result<()> {
     Err(command.exec()).with_context(|| tree.monitor.display().to_string())
 }
 
-/// Mounts bpffs where no one has: systemd does, smaller systems do not.
+/// Mounts the BPF file system if it is not mounted. Systems without systemd may not do
+/// that.
 pub(crate) fn mount_bpffs() -> Result<()> {
     if statfs(BPFFS)
         .with_context(|| format!("statfs {BPFFS}"))?
@@ -95,12 +97,12 @@ pub(crate) fn mount_bpffs() -> Result<()> {
     {
         return Ok(());
     }
-    println!("{BPFFS} is not mounted: mounting it");
-    // Without a mode every user may make directories there, as in /tmp.
+    println!("Mounting the BPF file system at {BPFFS}");
+    // Without a mode, every user could make directories there, as in /tmp.
     call("mount", ["-t", "bpf", "-o", "mode=0700", "bpf", BPFFS])
 }
 
-/// Runs a command to its end; what it printed becomes the error.
+/// Runs a command. If it fails, the error has its output.
 pub(crate) fn call<I, A>(program: &str, arguments: I) -> Result<()>
 where
     I: IntoIterator<Item = A>,
@@ -111,12 +113,12 @@ where
     output(&mut command).map(drop)
 }
 
-/// Lets a thread run before whatever else the machine does, its later children too.
+/// Raises the priority of a thread and of its later children.
 pub(crate) fn prefer(thread: Pid) -> Result<()> {
     call("renice", ["-n", "-20", "-p", &thread.to_string()])
 }
 
-/// Runs a command to its end and returns what it wrote to standard output.
+/// Runs a command and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let shown = display(command);
     let done = command.output().with_context(|| shown.clone())?;
@@ -130,7 +132,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
 }
 
-/// The command as a person would type it; none of ours needs quoting.
+/// The command line, without quoting: no argument needs it.
 pub(crate) fn display(command: &Command) -> String {
     std::iter::once(command.get_program())
         .chain(command.get_args())

@@ -167,12 +167,12 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
     }
     let _ = writeln!(text, "\n{rows}");
     for interface in &snapshot.interfaces {
-        if interface.undecided.packets > 0 {
+        if interface.not_confirmed.packets > 0 {
             let _ = writeln!(
                 text,
-                "undecided on {}: {} passed, because the policies were not confirmed and none were in force before",
+                "not confirmed on {}: {} passed, because the policies were not confirmed and none were in force before",
                 printable::value(&interface.name),
-                interface.undecided.packets
+                interface.not_confirmed.packets
             );
         }
         let reasons: Vec<_> = interface

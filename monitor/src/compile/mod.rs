@@ -3,7 +3,6 @@
 mod derive;
 mod join;
 mod ruleset;
-mod runs;
 mod scopes;
 mod shadow;
 mod sweep;
@@ -226,7 +225,7 @@ fn too_large(limit: &TooLarge, ruleset: &Ruleset, policies: &[Policy]) -> Diagno
     Diagnostic::error(
         largest.place().clone(),
         format!("{limit}; the policy with most is `{}`", largest.name()),
-        TooLarge::MEND,
+        TooLarge::FIX,
     )
 }
 
@@ -299,7 +298,7 @@ mod tests {
             "1000 IPv6 prefixes need more kernel memory than the trie has room for",
             "the policy with most is `most`",
             "p.yaml:4:",
-            TooLarge::MEND,
+            TooLarge::FIX,
         ] {
             assert!(shown.contains(part), "no {part:?} in {shown}");
         }

@@ -46,11 +46,11 @@ const INTERFACE_CELLS: [&str; 23] = [
     "bad_ipv4_dropped",
     "truncated_ipv6_dropped",
     "bad_ipv6_dropped",
-    "undecided",
+    "not_confirmed",
 ];
 /// Bytes of that many cells, of two words each.
 const INTERFACE_BYTES: usize = INTERFACE_CELLS.len() * 2 * WORD;
-/// The first cells of an interface, which every version has; `undecided` followed
+/// The first cells of an interface, which every version has; `not_confirmed` followed
 /// before unparsed frames could be dropped.
 const FIRST_INTERFACE_CELLS: usize = 13;
 /// The cells of a policy and a device, in the order in which every version so far
@@ -217,7 +217,11 @@ fn interface_cells(maps: &[MapDump]) -> Vec<&'static str> {
     if has_all {
         INTERFACE_CELLS.to_vec()
     } else {
-        [&INTERFACE_CELLS[..FIRST_INTERFACE_CELLS], &["undecided"]].concat()
+        [
+            &INTERFACE_CELLS[..FIRST_INTERFACE_CELLS],
+            &["not_confirmed"],
+        ]
+        .concat()
     }
 }
 

@@ -181,7 +181,7 @@ pub enum Error {
     },
 
     /// The prefixes of the ruleset are too many.
-    #[error("{0}; {mend}", mend = TooLarge::MEND)]
+    #[error("{0}; {fix}", fix = TooLarge::FIX)]
     TooLarge(#[from] TooLarge),
 
     /// All slots are taken by policies of the past and the present.

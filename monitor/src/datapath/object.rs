@@ -86,14 +86,14 @@ pub(super) struct Sizes {
     pub(super) scopes: [(&'static str, u32); 5],
 }
 
-/// Where the walk through a trie begins.
+/// The constants of a trie.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Root {
-    pub(super) skip: u32,
+    pub(super) common_bits: u32,
     pub(super) common: u64,
     pub(super) outside: u32,
-    pub(super) direct: u32,
-    pub(super) first: u32,
+    pub(super) first_bits: u32,
+    pub(super) first_kind: u32,
     pub(super) low: bool,
 }
 
@@ -154,16 +154,16 @@ pub(super) fn load_program(
         .override_global(global::HAS_IPV4, &has_ipv4, true)
         .override_global(global::HAS_IPV6, &has_ipv6, true)
         .override_global(global::HAS_DROPS, &has_drops, true)
-        .override_global(global::SKIP_V4, &constants.ipv4.skip, true)
+        .override_global(global::COMMON_BITS_V4, &constants.ipv4.common_bits, true)
         .override_global(global::COMMON_V4, &constants.ipv4.common, true)
         .override_global(global::OUTSIDE_V4, &constants.ipv4.outside, true)
-        .override_global(global::DIRECT_V4, &constants.ipv4.direct, true)
-        .override_global(global::FIRST_V4, &constants.ipv4.first, true)
-        .override_global(global::SKIP_V6, &constants.ipv6.skip, true)
+        .override_global(global::FIRST_BITS_V4, &constants.ipv4.first_bits, true)
+        .override_global(global::FIRST_KIND_V4, &constants.ipv4.first_kind, true)
+        .override_global(global::COMMON_BITS_V6, &constants.ipv6.common_bits, true)
         .override_global(global::COMMON_V6, &constants.ipv6.common, true)
         .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
-        .override_global(global::DIRECT_V6, &constants.ipv6.direct, true)
-        .override_global(global::FIRST_V6, &constants.ipv6.first, true)
+        .override_global(global::FIRST_BITS_V6, &constants.ipv6.first_bits, true)
+        .override_global(global::FIRST_KIND_V6, &constants.ipv6.first_kind, true)
         .override_global(global::LOW_V6, &low_ipv6, true)
         .override_global(global::LONGEST_SET, &constants.longest_set, true)
         .override_global(global::NEEDS, &constants.needs, true)

@@ -237,7 +237,7 @@ fn interface(
             dropped: counters.dropped_ipv6.into(),
         },
         unparsed: Reason::ALL.into_iter().map(unparsed).collect(),
-        undecided: counters.undecided.into(),
-        unlogged: counters.unlogged,
+        not_confirmed: counters.not_confirmed.into(),
+        lost_log: counters.lost_log,
     }
 }

@@ -194,8 +194,8 @@ impl State {
             for (total, cpu) in passed.chain(dropped) {
                 *total += cpu;
             }
-            total.undecided += cpu.undecided;
-            total.unlogged += cpu.unlogged;
+            total.not_confirmed += cpu.not_confirmed;
+            total.lost_log += cpu.lost_log;
         }))
     }
 

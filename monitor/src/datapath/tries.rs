@@ -29,14 +29,14 @@ pub(super) fn fill_all(object: &Ebpf, tries: &Tries) -> Result<(), Error> {
     fill(object, ruleset::LINES_V6, &tries.ipv6.lines)
 }
 
-/// Where the walk through `trie` begins.
+/// The constants of `trie`.
 pub(super) fn root(trie: &Trie) -> Root {
     Root {
-        skip: trie.skip,
+        common_bits: trie.common_bits,
         common: trie.common,
         outside: trie.outside,
-        direct: trie.direct,
-        first: trie.first,
+        first_bits: trie.first_bits,
+        first_kind: trie.first_kind,
         low: trie.low,
     }
 }

@@ -97,7 +97,7 @@ fn interface_row(interface: &InterfaceSnapshot) -> Markup {
                     Some(mode) => { "attached, " (mode.name()) }
                     None => { span.bad { "not attached" } }
                 }
-                @if interface.undecided.packets > 0 { small.bad { (thousands(interface.undecided.packets)) " passed undecided" } }
+                @if interface.not_confirmed.packets > 0 { small.bad { (thousands(interface.not_confirmed.packets)) " passed, not confirmed" } }
                 small {
                     @match interface.generation {
                         Some(generation) => { "generation " (generation) }
@@ -220,7 +220,7 @@ fn devices(snapshot: &Snapshot, labels: &DeviceLabels) -> Markup {
 
 fn packets_seen(interfaces: &[InterfaceSnapshot]) -> u64 {
     let seen = |i: &InterfaceSnapshot| {
-        i.ipv4.packets() + i.ipv6.packets() + i.unparsed_sum().packets() + i.undecided.packets
+        i.ipv4.packets() + i.ipv6.packets() + i.unparsed_sum().packets() + i.not_confirmed.packets
     };
     interfaces.iter().map(seen).sum()
 }

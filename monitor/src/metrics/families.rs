@@ -45,7 +45,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
     let mut families = Vec::from(packets_and_bytes(
         "monitor_interface",
         "Packets that the filter saw on the interface, by verdict and family; in generic mode a GRO aggregate is one packet. \
-         Family other: frames that the parser gave up on, see monitor_unparsed_packets, or undecided, see monitor_lost.",
+         Family other: frames that the parser gave up on, see monitor_unparsed_packets, or frames that passed without being parsed, see reason not_confirmed of monitor_lost.",
         "Bytes of the packets that the filter saw on the interface, layer 2 included, by verdict and family.",
         &interfaces
             .iter()
@@ -69,7 +69,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
 
 fn interface_counts(interface: &InterfaceSnapshot) -> Vec<(Labels, Count)> {
     let mut other = interface.unparsed_sum();
-    other.passed += interface.undecided;
+    other.passed += interface.not_confirmed;
     [
         ("passed", "ipv4", interface.ipv4.passed),
         ("passed", "ipv6", interface.ipv6.passed),
@@ -255,8 +255,8 @@ fn lost(snapshot: &Snapshot) -> Family {
         .map(|p| p.other.passed.packets + p.other.dropped.packets)
         .sum();
     let interfaces = || snapshot.interfaces.iter();
-    let not_confirmed = interfaces().map(|i| i.undecided.packets).sum();
-    let log = interfaces().map(|i| i.unlogged).sum();
+    let not_confirmed = interfaces().map(|i| i.not_confirmed.packets).sum();
+    let log = interfaces().map(|i| i.lost_log).sum();
     let reason = |reason: &str, packets| (vec![("reason", reason.to_owned())], packets);
     Family {
         name: "monitor_lost",

@@ -124,11 +124,11 @@ fn what_is_to_be_confirmed_and_what_was_not_are_told_apart() {
 }
 
 #[test]
-fn an_undecided_packet_is_lost_and_in_one_cell_of_its_interface() {
+fn a_packet_that_passed_not_confirmed_is_lost_and_in_one_cell_of_its_interface() {
     let mut snapshot = gateway();
     let before = parse(&encoded(&snapshot, &mut labels(1)));
-    snapshot.interfaces[0].undecided = packets(5);
-    snapshot.interfaces[1].undecided = packets(2);
+    snapshot.interfaces[0].not_confirmed = packets(5);
+    snapshot.interfaces[1].not_confirmed = packets(2);
     let after = parse(&encoded(&snapshot, &mut labels(1)));
     let added = |family, labels: &[_]| sum(&after, family, labels) - sum(&before, family, labels);
     let other = [("verdict", "passed"), ("family", "other")];

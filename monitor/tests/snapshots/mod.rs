@@ -114,8 +114,8 @@ fn interface(
             ("non_ip".to_owned(), verdicts(9, 0)),
             ("bad_ipv4".to_owned(), verdicts(1, 0)),
         ],
-        undecided: packets(0),
-        unlogged: 3,
+        not_confirmed: packets(0),
+        lost_log: 3,
     }
 }
 

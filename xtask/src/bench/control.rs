@@ -1,5 +1,5 @@
-//! What the control plane costs: checking, starting, reloading, commands, and
-//! the kernel's memory, over the size of the ruleset.
+//! Cost of the control plane by size of the ruleset: time to check, start, reload and
+//! block, and kernel memory.
 
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -23,12 +23,12 @@ use super::sets;
 use crate::netns::Namespace;
 use crate::system::{BPFFS, Tree, output};
 
-/// How long an idle daemon is watched.
+/// Time for which an idle daemon is observed.
 const IDLE: Duration = Duration::from_secs(10);
-/// How long a daemon may take to answer.
+/// The longest time that a daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Measures a daemon, over sets of prefixes.
+/// Measures a daemon with each set of prefixes.
 pub(crate) fn measure(
     tree: &Tree,
     rounds: usize,
@@ -94,7 +94,7 @@ fn measure_one(
     daemon.end(&bench)
 }
 
-/// Policies, a namespace and a place for pins; all of it goes with the value.
+/// Policies, a network namespace and a pin directory. Dropping the value removes them.
 struct Bench<'a> {
     tree: &'a Tree,
     directory: TempDir,
@@ -127,7 +127,7 @@ impl<'a> Bench<'a> {
         self.directory.path().join("policies")
     }
 
-    /// Every policy has a list, and each of them some of the prefixes.
+    /// Writes the policies. Each has a list with its part of the prefixes.
     fn write(&self, prefixes: &[String], policies: usize) -> Result<()> {
         let folder = self.policies();
         fs::create_dir(&folder)?;
@@ -145,7 +145,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// The policy that changes from round to round.
+    /// Writes the policy that changes in each round.
     fn write_small(&self, round: usize) -> Result<()> {
         let yaml = format!(
             "version: 1\npolicies:\n  - {{name: small, action: count, destinations: [203.0.113.{}]}}\n",
@@ -155,7 +155,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Seconds and peak memory in MiB.
+    /// Runs `monitor check`. Returns its seconds and its peak memory in MiB.
     fn check(&self) -> Result<(f64, f64)> {
         let start = Instant::now();
         let mut child = Command::new(&self.tree.monitor)
@@ -164,7 +164,7 @@ impl<'a> Bench<'a> {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        // Not from wait4(2): what that says begins with the memory of who started it.
+        // The peak memory of wait4(2) would include that of the parent before exec.
         let mut peak = 0.0_f64;
         let status = loop {
             if let Some(status) = child.try_wait()? {
@@ -177,7 +177,7 @@ impl<'a> Bench<'a> {
         Ok((start.elapsed().as_secs_f64(), peak))
     }
 
-    /// The daemon, and the seconds until it answered.
+    /// Starts a daemon. Returns it, and the seconds until it answered.
     fn start(&self) -> Result<(Daemon, f64)> {
         let start = Instant::now();
         let path = |name: &str| self.directory.path().join(name);
@@ -185,7 +185,7 @@ impl<'a> Bench<'a> {
             .namespace
             .command(&self.tree.monitor)
             .args(["run", "--interface", "wlan0", "--listen", "127.0.0.1:0"])
-            // A changed file would be loaded beside what is measured.
+            // Without watching: else the daemon would load a changed file by itself.
             .arg("--no-watch")
             .arg("--policies")
             .arg(self.policies())
@@ -207,7 +207,7 @@ impl<'a> Bench<'a> {
         Ok((daemon, start.elapsed().as_secs_f64()))
     }
 
-    /// Seconds until the daemon has done what one line asks for.
+    /// Sends a request. Returns the seconds until the daemon has carried it out.
     fn ask(&self, line: &str) -> Result<f64> {
         let start = Instant::now();
         let mut stream = UnixStream::connect(self.directory.path().join("socket"))?;
@@ -215,7 +215,7 @@ impl<'a> Bench<'a> {
         stream.write_all(format!("{line}\n").as_bytes())?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;
-        ensure!(!answer.is_empty(), "the daemon hung up");
+        ensure!(!answer.is_empty(), "the daemon closed the connection");
         ensure!(!answer.starts_with(r#"{"refused""#), "{answer}");
         ensure!(!answer.contains(r#""success":false"#), "{answer}");
         Ok(start.elapsed().as_secs_f64())
@@ -226,7 +226,7 @@ impl<'a> Bench<'a> {
         output(command.args(["detach", "--pin-dir"]).arg(&self.pins)).map(drop)
     }
 
-    /// What the kernel counts for the maps of the generation in force, in MiB.
+    /// Kernel memory of the maps of the generation in force, in MiB.
     fn kernel_memory(&self) -> Result<f64> {
         let mut bytes = 0_u64;
         for version in fs::read_dir(&self.pins)? {
@@ -250,7 +250,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// A line of a process's `status`.
+/// A value of a process's `status` file in MiB.
 fn mebibytes(process: u32, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));
@@ -262,7 +262,7 @@ fn mebibytes(process: u32, name: &str) -> Result<f64> {
     Ok(kibibytes / 1024.0)
 }
 
-/// 0 for what is no map: a program is pinned there too.
+/// Kernel memory of a pinned map in bytes; 0 for a pinned program.
 fn map_memory(pin: &Path) -> Result<u64> {
     let Ok(map) = MapData::from_pin(pin) else {
         return Ok(0);
@@ -277,7 +277,7 @@ fn map_memory(pin: &Path) -> Result<u64> {
 
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
-        // What an error left; the namespace goes last. Errors are told, not raised.
+        // Removes what an error left behind, the namespace last. Errors are printed.
         if self.pins.exists()
             && let Err(error) = self.detach()
         {
@@ -290,7 +290,7 @@ impl Drop for Bench<'_> {
 }
 
 impl Daemon {
-    /// Ends it; the filter is detached, so that the next start is a first one.
+    /// Ends the daemon and detaches the filter, so that the next start is a first start.
     fn end(mut self, bench: &Bench<'_>) -> Result<()> {
         self.kill();
         bench.detach()?;
@@ -299,17 +299,17 @@ impl Daemon {
     }
 
     fn kill(&mut self) {
-        // It may have ended by itself.
+        // The daemon may have ended already.
         let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
         let _ = self.0.wait();
     }
 
-    /// Percent of a processor while nothing is asked of it, and resident MiB.
+    /// CPU use of the idle daemon in percent of one processor, and resident MiB.
     fn idle(&self) -> Result<(f64, f64)> {
         let process = format!("/proc/{}", self.0.id());
         let ticks = || -> Result<f64> {
             let stat = fs::read_to_string(format!("{process}/stat"))?;
-            // After the name, which may hold spaces: utime and stime are 12th and 13th.
+            // Behind the name, which may hold spaces, utime and stime are fields 12 and 13.
             let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
             let fields = rest.split_whitespace().skip(11).take(2);
             fields.map(|field| Ok(field.parse::<f64>()?)).sum()

@@ -1,5 +1,4 @@
-//! Nanoseconds for each look-up over many destinations, by the filter's trie
-//! and by the kernel's, beside each other.
+//! Nanoseconds per look-up in the filter's trie and in the kernel's LPM trie.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -16,13 +15,13 @@ use super::sets::{self, DESTINATIONS, Family, Set};
 use super::trie::Loadable;
 use crate::system::Tree;
 
-/// The maps that are read alone, and the constants of their sizes.
+/// The maps of `Method::Reads`, and the constants with their sizes.
 const READS: [(&str, &str); 2] = [
     ("FIRST_LINES", "FIRST_COUNT"),
     ("OTHER_LINES", "OTHER_COUNT"),
 ];
 
-/// What is done with each destination.
+/// The work for each destination. The numbers are those of the constant METHOD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
     Nothing,
@@ -31,21 +30,21 @@ enum Method {
     LpmTrie,
 }
 
-/// The destinations of a set, and what is done with them.
+/// A set of prefixes and destinations, loaded into a program for each method.
 struct Case {
     set: String,
-    /// Nothing, the trie, the reads, the kernel's trie.
+    /// In the order of [`Method`].
     programs: [Ebpf; 4],
 }
 
-/// Which of the destinations, in what order.
+/// The destinations of a run, and their order.
 #[derive(Clone, Copy)]
-struct How {
+struct DestinationOrder {
     inside: bool,
     chained: bool,
 }
 
-/// Measures one look-up, over the sets of prefixes.
+/// Measures a look-up for each set of prefixes.
 pub(crate) fn measure(tree: &Tree, rounds: usize, report: &mut Report) -> Result<()> {
     let object = object::path(tree, "lookup");
     let mut cases = cases(tree, &object)?;
@@ -191,12 +190,12 @@ impl Case {
     fn measure(&mut self, report: &mut Report) -> Result<()> {
         for inside in [true, false] {
             for chained in [false, true] {
-                let how = How { inside, chained };
-                let [nothing, ours, reads, lpm] = self.programs.each_mut().map(|it| run(it, how));
+                let order = DestinationOrder { inside, chained };
+                let [nothing, ours, reads, lpm] = self.programs.each_mut().map(|it| run(it, order));
                 let base = nothing?;
                 let values = [ours? - base, reads? - base, lpm? - base];
-                self.ensure_same_answers(how)?;
-                let name = how.name();
+                self.ensure_same_answers(order)?;
+                let name = order.name();
                 let names = ["trie", "two reads", "LPM_TRIE"].map(|it| format!("{name}: {it}"));
                 let names = names.each_ref().map(|name| (&**name, "ns"));
                 report.add("look-up", &self.set, names, Ok(values));
@@ -205,25 +204,25 @@ impl Case {
         Ok(())
     }
 
-    /// That both tries gave all destinations the same match sets, by their sum.
-    fn ensure_same_answers(&self, how: How) -> Result<()> {
+    /// Compares the sums of the match sets that both tries returned.
+    fn ensure_same_answers(&self, order: DestinationOrder) -> Result<()> {
         let [_, ours, _, theirs] = self.programs.each_ref().map(|object| -> Result<u64> {
             let map = object.map("SUM").context("no map SUM")?;
             Ok(Array::<_, u64>::try_from(map)?.get(&0, 0)?)
         });
         let (ours, theirs) = (ours?, theirs?);
-        let least = if how.inside { DESTINATIONS as u64 } else { 0 };
+        let least = if order.inside { DESTINATIONS as u64 } else { 0 };
         ensure!(
             ours == theirs && ours >= least,
             "{}, {}: the tries do not agree",
             self.set,
-            how.name()
+            order.name()
         );
         Ok(())
     }
 }
 
-impl How {
+impl DestinationOrder {
     fn name(self) -> String {
         let to = if self.inside { "inside" } else { "anywhere" };
         let order = if self.chained {
@@ -235,15 +234,15 @@ impl How {
     }
 }
 
-/// Nanoseconds for each destination.
-fn run(object: &mut Ebpf, how: How) -> Result<f64> {
+/// Nanoseconds per destination.
+fn run(object: &mut Ebpf, order: DestinationOrder) -> Result<f64> {
     let run = Run {
-        first: if how.inside {
+        first: if order.inside {
             0
         } else {
             u32::try_from(DESTINATIONS)?
         },
-        chained: how.chained.into(),
+        chained: order.chained.into(),
     };
     object::fill_array(object, "RUN", &[run])?;
     object::time(program(object)?, &[0; 64])

@@ -1,11 +1,11 @@
-//! What was measured on.
+//! Description of the machine that the benchmark ran on.
 
 use std::fs;
 use std::thread::available_parallelism;
 
 use serde_json::{Value, json};
 
-/// Processor with its caches, memory and kernel; what cannot be read is null.
+/// Processor with its caches, memory, and kernel. A value that cannot be read is null.
 pub(crate) fn describe() -> Value {
     let field = |file: &str, name: &str| {
         let text = fs::read_to_string(file).ok()?;

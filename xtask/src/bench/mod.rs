@@ -1,5 +1,5 @@
-//! Benchmarks: what a packet, a look-up and the control plane cost, beside what
-//! one would use instead. One run, one table, one file.
+//! Benchmarks: the cost of a packet, a look-up and the control plane, beside the
+//! alternatives. A run prints one table and writes one file.
 
 mod control;
 mod flood;
@@ -23,38 +23,38 @@ use nix::unistd::Pid;
 use self::report::Report;
 use crate::system::{self, Tree};
 
-/// What to measure, and how long.
+/// What to measure, and for how long.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Plan {
     /// A part of the benchmark (repeatable; without it, all of them).
     #[arg(long, value_enum)]
     part: Vec<Part>,
-    /// How often each thing is measured, in turns.
+    /// Rounds: how often each value is measured. The values of a round are measured in turns.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u8).range(1..))]
     rounds: u8,
     /// Rounds of the comparison in pairs.
     #[arg(long, default_value_t = 24)]
     pairs: u32,
-    /// Milliseconds of one flood.
+    /// Duration of one flood, in milliseconds.
     #[arg(long, default_value_t = 300)]
     milliseconds: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// One look-up, beside the kernel's `LPM_TRIE`.
+    /// A look-up, beside the kernel's `LPM_TRIE`.
     LookUp,
-    /// One packet, by the stages of the program.
+    /// A packet, by the stages of the program.
     Packet,
     /// A flood to blocked destinations, beside other filters.
     Drop,
     /// A flood to innocent destinations, beside other filters.
     Forward,
-    /// Ours beside each of the others, in turns: forwarding, then dropping.
+    /// This filter and each other one in turns: forwarding, then dropping.
     Paired,
     /// An innocent ping during a flood to blocked destinations.
     Ping,
-    /// Checking, starting, reloading, memory.
+    /// Time to check, start and reload, and memory.
     Control,
 }
 
@@ -68,7 +68,7 @@ impl Plan {
     }
 }
 
-/// Measures, prints, and writes `bench/results/`.
+/// Measures the parts of `plan`, prints the table and writes `bench/results/`.
 pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     object::build(tree)?;
     system::become_root()?;
@@ -98,7 +98,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     println!("\nwritten to {}", folder.display());
     ensure!(
         report.failed() == 0,
-        "{} rows have no values to be trusted",
+        "{} rows have values that cannot be trusted",
         report.failed()
     );
     Ok(())

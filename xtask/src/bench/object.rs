@@ -1,5 +1,4 @@
-//! The kernel programs of the benchmarks: compiled when they are asked for, and
-//! in no other object.
+//! The kernel programs of the benchmarks: `cargo xtask bench` compiles and loads them.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -16,13 +15,13 @@ use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use super::sets::DESTINATIONS;
 use crate::system::Tree;
 
-/// What one run does, as the programs that loop over destinations have it.
+/// Settings of one run; `Run` in `bench-ebpf/src/destinations.rs` has the same layout.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Run {
-    /// The first destination.
+    /// Index of the first destination.
     pub(crate) first: u32,
-    /// 1: which destination is next depends on what became of the last.
+    /// 1 if the next destination depends on the result of the previous one, else 0.
     pub(crate) chained: u32,
 }
 
@@ -31,14 +30,15 @@ unsafe impl Pod for Run {}
 
 const TARGET: &str = "bpfel-unknown-none";
 
-/// A time is of no less than this, where so many runs are enough.
+/// A measurement takes at least this time, unless that needs more than [`MOST_RUNS`] runs.
 const LEAST: Duration = Duration::from_millis(20);
 const MOST_RUNS: u128 = 50;
-/// What a program returns that went through all destinations.
+/// Return value of a program that processed all destinations.
 const XDP_PASS: u32 = 2;
 
-/// Compiles all of them, as the build script of `monitor` does the daemon's.
-/// Where this was not started by cargo, it was before sudo was asked.
+/// Compiles the programs as the build script of `monitor` compiles the filter. Does
+/// nothing if cargo did not start this process: then this is the second process, started
+/// by sudo, and the first one has compiled them.
 pub(crate) fn build(tree: &Tree) -> Result<()> {
     let Some(cargo) = std::env::var_os("CARGO") else {
         return Ok(());
@@ -48,8 +48,8 @@ pub(crate) fn build(tree: &Tree) -> Result<()> {
         "target.{TARGET}.rustflags = ['--cfg', 'bpf_target_arch=\"{arch}\"', '-Clink-arg=--btf', '-Cdebuginfo=2']"
     );
     let built = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "--package", "monitor-ebpf"])
-        .args(["--features", "bench", "--target", TARGET])
+        .args(["build", "--quiet", "--release", "--package", "bench-ebpf"])
+        .args(["--target", TARGET])
         .args(["-Z", "build-std=core", "--config", &flags, "--target-dir"])
         .arg(target(tree))
         .env("RUSTC_BOOTSTRAP", "1")
@@ -63,7 +63,7 @@ pub(crate) fn build(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Where an object of this name lies.
+/// Path of a compiled object.
 pub(crate) fn path(tree: &Tree, name: &str) -> PathBuf {
     target(tree).join(TARGET).join("release").join(name)
 }
@@ -86,8 +86,8 @@ pub(crate) fn fill_array<T: Pod>(ebpf: &mut Ebpf, name: &str, values: &[T]) -> R
     Ok(())
 }
 
-/// Nanoseconds for each destination of a program that loops over all of them, in
-/// several runs, after one that finds the caches cold and is not counted.
+/// Nanoseconds per destination of a program that loops over all destinations. The first
+/// run warms the caches and is not counted.
 pub(crate) fn time(program: &Xdp, frame: &[u8]) -> Result<f64> {
     let run = |repeat| -> Result<Duration> {
         let done = program.test_run(TestRunOptions {
@@ -97,7 +97,7 @@ pub(crate) fn time(program: &Xdp, frame: &[u8]) -> Result<f64> {
         })?;
         ensure!(
             done.return_value == XDP_PASS,
-            "a run did not go through all destinations"
+            "a run did not process all destinations"
         );
         Ok(done.duration)
     };
@@ -109,8 +109,8 @@ pub(crate) fn time(program: &Xdp, frame: &[u8]) -> Result<f64> {
     Ok(duration.as_secs_f64() * 1e9 / each)
 }
 
-/// Writes the first elements of an array map that can be mapped, all at once;
-/// elements are of a multiple of eight bytes.
+/// Writes the first elements of a mappable array map at once. The size of an element must
+/// be a multiple of eight bytes.
 pub(crate) fn fill_mapped<T: Pod>(ebpf: &Ebpf, name: &str, values: &[T]) -> Result<()> {
     let map = ebpf.map(name).with_context(|| format!("no map {name}"))?;
     let Map::Array(data) = map else {
@@ -120,10 +120,10 @@ pub(crate) fn fill_mapped<T: Pod>(ebpf: &Ebpf, name: &str, values: &[T]) -> Resu
         return Ok(());
     };
     let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-    // SAFETY: a new mapping, of elements that the map has: it was made for these.
+    // SAFETY: the mapping is new, and the map has as many elements.
     let memory = unsafe { mmap(None, length, rights, MapFlags::MAP_SHARED, data.fd(), 0) }
         .with_context(|| format!("map {name}"))?;
-    // SAFETY: both reach for `length` bytes, and nothing else knows of the mapping.
+    // SAFETY: both regions have `length` bytes, and no other code uses the mapping.
     unsafe {
         memory
             .cast::<T>()

@@ -1,4 +1,4 @@
-//! Nanoseconds for each packet, by the stages of the filter's own modules.
+//! Nanoseconds per packet, by stage of the filter.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -19,14 +19,14 @@ use super::sets::{self, DESTINATIONS, Family, Set};
 use super::trie::Loadable;
 use crate::system::Tree;
 
-/// Ethernet with its smallest payload.
+/// Bytes of the smallest Ethernet frame, without the checksum.
 const FRAME: usize = 60;
 const SIZES: [usize; 4] = [0, 1_000, 10_000, 100_000];
 
-/// What a frame goes through, each with all before it.
+/// The stages of the filter. A measurement includes all stages before it.
 const STAGES: [&str; 5] = ["write", "parse", "decide", "interface", "policies"];
 
-/// What becomes of the packets.
+/// The expected result for all packets of a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Innocent,
@@ -34,12 +34,12 @@ enum Fate {
     Dropped,
 }
 
-/// What a program does with a packet.
+/// Constants of a program.
 #[derive(Clone, Copy)]
 struct Constants {
     stage: u32,
     drops: bool,
-    /// As the daemon has it: nothing is looked up where there are no prefixes.
+    /// As in the daemon: without prefixes, nothing is looked up.
     looks_up: bool,
 }
 
@@ -47,11 +47,11 @@ struct Case {
     set: String,
     fate: Fate,
     frame: [u8; FRAME],
-    /// One for each stage.
+    /// One program for each stage.
     stages: Vec<Ebpf>,
 }
 
-/// Measures the stages, over random prefixes and real tables.
+/// Measures the stages with random prefixes and with real tables.
 pub(crate) fn measure(tree: &Tree, rounds: usize, report: &mut Report) -> Result<()> {
     let mut cases = cases(tree, &object::path(tree, "packet"))?;
     for _ in 0..rounds {
@@ -83,7 +83,7 @@ fn cases(tree: &Tree, object: &Path) -> Result<Vec<Case>> {
     let table = |name, file| sets::file::<Ipv6Addr>(name, &ranges.join(file), 1);
     let all = table("whole IPv6 table", "asn-v6-cidr.txt.gz")?;
     let set = table("CN IPv6", "cn-v6.rir-ip.txt")?;
-    // Where else phones send to.
+    // Addresses that are routed, but not in CN.
     let innocent = set.outside(sets::inside(&all.prefixes, &mut random))?;
     add(object, &mut cases, &set, &innocent)?;
     let innocent = all.outside(sets::anywhere(&mut random))?;
@@ -123,7 +123,7 @@ fn add<A: Family>(
     Ok(())
 }
 
-/// A program that goes as far as a stage, and drops what it finds or counts it.
+/// Loads a program that runs up to a stage and drops or counts matched packets.
 fn load<A: Family>(
     path: &Path,
     constants: Constants,
@@ -165,7 +165,7 @@ fn load<A: Family>(
     Ok(object)
 }
 
-/// The match set of one policy for every packet.
+/// A match set of one policy that applies to every packet.
 fn one(drops: bool) -> MatchSet {
     let mut set = MatchSet {
         len: 1,
@@ -196,8 +196,8 @@ impl Fate {
 }
 
 impl Case {
-    /// Each stage net of the loop that writes the frames. What becomes of a packet is
-    /// told by branches, so the next one never waits for it.
+    /// Measures each stage, net of the loop that writes the frames. There is no chained
+    /// order: the program branches on a result, so the next packet does not wait for it.
     fn measure(&mut self, report: &mut Report) -> Result<()> {
         let run = Run {
             first: 0,
@@ -221,7 +221,7 @@ impl Case {
     }
 }
 
-/// That every packet of the last run met its fate.
+/// Checks that every packet of the last run had the expected result.
 fn ensure_fate(object: &Ebpf, fate: Fate) -> Result<()> {
     let map = object.map("SUM").context("no map SUM")?;
     let sum = Array::<_, u64>::try_from(map)?.get(&0, 0)?;
@@ -238,7 +238,8 @@ fn ensure_fate(object: &Ebpf, fate: Fate) -> Result<()> {
     Ok(())
 }
 
-/// The fields that the parser reads; the program writes device and destination.
+/// A frame with the fields that the parser reads. The program writes the device and the
+/// destination.
 fn frame(ipv6: bool) -> [u8; FRAME] {
     const NO_NEXT_HEADER: u8 = 59;
     let mut frame = [0; FRAME];

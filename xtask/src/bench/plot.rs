@@ -11,9 +11,9 @@ use super::report::Row;
 const SIZE: (u32, u32) = (900, 520);
 const FONT: (&str, u32) = ("sans-serif", 15);
 const TITLE: (&str, u32) = ("sans-serif", 19);
-/// Of what is compared with, on the left of its bar.
+/// Width of the names on the left of the bars, in pixels.
 const NAMES: u32 = 350;
-/// Of its number, on the right.
+/// Width of the numbers on the right of the bars, in pixels.
 const NUMBER: u32 = 60;
 const COLOURS: [RGBColor; 4] = [
     RGBColor(0x1b, 0x5e, 0xa8),
@@ -22,66 +22,61 @@ const COLOURS: [RGBColor; 4] = [
     RGBColor(0x77, 0x4f, 0xa3),
 ];
 
-/// Values over numbers of prefixes.
-type Line<'a> = (&'a str, Vec<(f64, f64)>);
+/// A name, and points of number of prefixes and value.
+type Series<'a> = (&'a str, Vec<(f64, f64)>);
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Draws what was measured into a folder, a file for each part.
-pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
-    lines(
-        &folder.join("look-up.svg"),
+/// Plots of values over numbers of prefixes: file, title, part, and rows.
+const LINES: [(&str, &str, &str, &[&str]); 4] = [
+    (
+        "look-up.svg",
         "One look-up over the number of random /24, ns",
-        &series(
-            rows,
-            "look-up",
-            &[
-                "inside, overlapped: trie",
-                "inside, chained: trie",
-                "anywhere, chained: trie",
-                "inside, chained: two reads",
-            ],
-        ),
-    )?;
-    lines(
-        &folder.join("look-up-lpm.svg"),
+        "look-up",
+        &[
+            "inside, overlapped: trie",
+            "inside, chained: trie",
+            "anywhere, chained: trie",
+            "inside, chained: two reads",
+        ],
+    ),
+    (
+        "look-up-lpm.svg",
         "The same by BPF_MAP_TYPE_LPM_TRIE, ns",
-        &series(
-            rows,
-            "look-up",
-            &[
-                "inside, overlapped: LPM_TRIE",
-                "inside, chained: LPM_TRIE",
-                "anywhere, chained: LPM_TRIE",
-            ],
-        ),
-    )?;
-    lines(
-        &folder.join("control.svg"),
+        "look-up",
+        &[
+            "inside, overlapped: LPM_TRIE",
+            "inside, chained: LPM_TRIE",
+            "anywhere, chained: LPM_TRIE",
+        ],
+    ),
+    (
+        "control.svg",
         "Control plane over the number of prefixes, s",
-        &series(
-            rows,
-            "control",
-            &[
-                "check, whole process",
-                "start until ready",
-                "reload, one policy changed",
-            ],
-        ),
-    )?;
-    lines(
-        &folder.join("memory.svg"),
+        "control",
+        &[
+            "check, whole process",
+            "start until ready",
+            "reload, one policy changed",
+        ],
+    ),
+    (
+        "memory.svg",
         "Memory over the number of prefixes, MiB",
-        &series(
-            rows,
-            "control",
-            &[
-                "check, peak memory",
-                "maps of the generation",
-                "daemon, resident",
-            ],
-        ),
-    )?;
+        "control",
+        &[
+            "check, peak memory",
+            "maps of the generation",
+            "daemon, resident",
+        ],
+    ),
+];
+
+/// Draws the measurements, each plot into a file of `folder`.
+pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
+    for (file, title, part, names) in LINES {
+        lines(&folder.join(file), title, &series(rows, part, names))?;
+    }
     for (part, title) in [
         ("drop", "Packets to blocked destinations, dropped, Mpps"),
         (
@@ -99,7 +94,7 @@ pub(crate) fn draw(rows: &[Row], folder: &Path) -> Result<()> {
 }
 
 /// The rows of one part whose sets end with a number of prefixes.
-fn series<'a>(rows: &[Row], part: &str, names: &[&'a str]) -> Vec<Line<'a>> {
+fn series<'a>(rows: &[Row], part: &str, names: &[&'a str]) -> Vec<Series<'a>> {
     let points = |name: &str| {
         let rows = rows.iter().filter(|row| row.error.is_none());
         let rows = rows.filter(|row| row.part == part && row.what == name);
@@ -110,7 +105,7 @@ fn series<'a>(rows: &[Row], part: &str, names: &[&'a str]) -> Vec<Line<'a>> {
     lines.filter(|(_, points)| !points.is_empty()).collect()
 }
 
-/// The number of `random /24 (1000)` and of `whole tables (732485)`.
+/// The number in a name like `random /24 (1000)`.
 fn prefixes(set: &str) -> Option<f64> {
     let (name, number) = set.strip_suffix(')')?.rsplit_once(" (")?;
     let comparable = name == "random /24" || name == "whole tables";
@@ -123,7 +118,7 @@ fn rates<'a>(rows: &'a [Row], part: &str) -> Vec<(&'a str, f64)> {
     rows.map(|row| (row.set.as_str(), row.median())).collect()
 }
 
-fn lines(file: &Path, title: &str, lines: &[Line<'_>]) -> Result<()> {
+fn lines(file: &Path, title: &str, lines: &[Series<'_>]) -> Result<()> {
     let points = || lines.iter().flat_map(|(_, points)| points);
     let Some(left) = points().map(|(x, _)| *x).reduce(f64::min) else {
         return Ok(());

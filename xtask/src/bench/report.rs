@@ -1,4 +1,4 @@
-//! Rows of measurements: a table to read, and a file to compare with.
+//! Rows of measurements: printed as a table, and written as JSON.
 
 use std::fs;
 use std::path::Path;
@@ -9,26 +9,26 @@ use serde_json::{Value, json};
 use super::machine;
 use super::statistics::{median, median_interval, sorted};
 
-/// One quantity, with its value in each round.
+/// A measured quantity, with its value in each round.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Row {
-    /// What part of the benchmark it is of.
+    /// Part of the benchmark.
     pub(crate) part: &'static str,
-    /// What was measured.
+    /// Prefixes, or filter, that were measured.
     pub(crate) set: String,
     pub(crate) what: String,
     pub(crate) unit: &'static str,
     pub(crate) values: Vec<f64>,
-    /// Why the values cannot be trusted; they are not shown then.
+    /// Why the values cannot be trusted. Such values are not shown.
     pub(crate) error: Option<String>,
 }
 
-/// Rows in the order in which they first came.
+/// All rows, in the order of their first values.
 #[derive(Default)]
 pub(crate) struct Report(Vec<Row>);
 
 impl Report {
-    /// Adds the values of one round, or the reason why there are none.
+    /// Adds the values of one round, or the error that prevented them.
     pub(crate) fn add<const N: usize>(
         &mut self,
         part: &'static str,
@@ -53,12 +53,12 @@ impl Report {
         &self.0
     }
 
-    /// How many rows have no values to be trusted.
+    /// Number of rows whose values cannot be trusted.
     pub(crate) fn failed(&self) -> usize {
         self.0.iter().filter(|row| row.error.is_some()).count()
     }
 
-    /// Median, least and most of each row, by part and set.
+    /// Prints median, smallest and largest value of each row, by part and set.
     pub(crate) fn print(&self) {
         let mut shown = ("", "");
         for row in &self.0 {
@@ -70,7 +70,7 @@ impl Report {
         }
     }
 
-    /// All values, with the machine that they are of.
+    /// Writes all values and the description of the machine.
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
         let rows: Vec<Value> = self.0.iter().map(Row::to_json).collect();
         let document = json!({"machine": machine::describe(), "rows": rows});

@@ -1,4 +1,4 @@
-//! Prefixes to look up: real tables and random ones, and destinations among them.
+//! Sets of prefixes, real and random, and destinations for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
@@ -15,19 +15,19 @@ use monitor::compile::Prefix;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-/// Destinations of a set; a power of two.
+/// Number of destinations of a set, a power of two.
 pub(crate) const DESTINATIONS: usize = 1 << 16;
 
-/// Random prefixes that costs are shown over.
+/// Numbers of random prefixes.
 pub(crate) const SIZES: [usize; 4] = [1_000, 10_000, 100_000, 1_000_000];
 
 /// A set of prefixes of one family, and destinations.
 pub(crate) struct Set<A> {
     pub(crate) name: String,
     pub(crate) prefixes: Vec<Prefix<A>>,
-    /// Random, inside prefixes, where there are any.
+    /// Random addresses in random prefixes of the set; empty if the set has no prefixes.
     pub(crate) hits: Vec<A>,
-    /// Random, from all that devices send to.
+    /// Random public addresses.
     pub(crate) anywhere: Vec<A>,
 }
 
@@ -53,8 +53,8 @@ impl<A: Address> Set<A> {
         }
     }
 
-    /// As many of `candidates`, which need not end, as there are destinations, none of
-    /// them in a prefix.
+    /// Takes [`DESTINATIONS`] addresses outside the prefixes from `candidates`, which may be
+    /// endless.
     pub(crate) fn outside(&self, candidates: impl Iterator<Item = A>) -> Result<Vec<A>> {
         let prefixes = self.prefixes.iter();
         let networks: HashSet<_> = prefixes
@@ -82,7 +82,7 @@ impl<A: Address> Set<A> {
     }
 }
 
-/// Random public unicast addresses, without an end; of IPv6, of `2000::/3` (RFC 4291,
+/// Endless random public unicast addresses. IPv6 addresses are from `2000::/3` (RFC 4291,
 /// section 2.4).
 pub(crate) fn anywhere<A: Address>(random: &mut StdRng) -> impl Iterator<Item = A> {
     iter::repeat_with(|| {
@@ -94,7 +94,7 @@ pub(crate) fn anywhere<A: Address>(random: &mut StdRng) -> impl Iterator<Item = 
     })
 }
 
-/// A unicast address outside the reserved ranges that lie below 224.0.0.0.
+/// A random unicast address outside the reserved ranges.
 pub(crate) fn public(random: &mut StdRng) -> u32 {
     loop {
         let address: u32 = random.random_range(0x0100_0000..0xe000_0000);
@@ -115,7 +115,7 @@ pub(crate) fn public(random: &mut StdRng) -> u32 {
     }
 }
 
-/// Random addresses, each in a random one of some prefixes, without an end.
+/// Endless random addresses, each in a random prefix.
 pub(crate) fn inside<A: Address>(
     prefixes: &[Prefix<A>],
     random: &mut StdRng,
@@ -128,7 +128,7 @@ pub(crate) fn inside<A: Address>(
     })
 }
 
-/// Distinct random /24, of one match set.
+/// Distinct random /24 with one match set.
 pub(crate) fn random(count: usize) -> Set<Ipv4Addr> {
     let mut random = StdRng::seed_from_u64(42);
     let mut networks = BTreeMap::new();
@@ -139,8 +139,8 @@ pub(crate) fn random(count: usize) -> Set<Ipv4Addr> {
     Set::new("random /24", networks)
 }
 
-/// The prefixes of a file, a line each, by match set; what follows a tab tells
-/// which, of `match_sets`.
+/// Reads a file with a prefix on each line. The text behind a tab selects one of
+/// `match_sets` match sets.
 pub(crate) fn file<A>(name: &str, path: &Path, match_sets: u32) -> Result<Set<A>>
 where
     A: Address + std::str::FromStr,
@@ -174,7 +174,7 @@ where
     Ok(Set::new(name, networks))
 }
 
-/// The prefixes of a table as they are written.
+/// Reads the prefixes of a table.
 pub(crate) fn lines(path: &Path) -> Result<Vec<String>> {
     let text = text(path)?;
     let columns = text.lines().filter_map(|line| line.split('\t').next());
@@ -194,26 +194,26 @@ fn text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// The folder of range files, as the tests find it.
+/// The folder of range files that the tests use.
 pub(crate) fn ranges(root: &Path) -> PathBuf {
     let default = root.join("../shared/data");
     let data = std::env::var_os("MONITOR_TEST_DATA").map_or(default, PathBuf::from);
     data.join("ranges")
 }
 
-/// A family, as the programs that loop over destinations have it.
+/// An address family, and how the programs of the benchmarks name and store it.
 pub(crate) trait Family: Address {
     const IPV6: bool;
 
-    /// How it ends the names of maps and constants.
+    /// End of the names of its maps and constants.
     const SUFFIX: &str;
 
-    /// An address as an element of the map of destinations.
+    /// Element of the map of destinations.
     type Element: Pod;
 
     fn element(self) -> Self::Element;
 
-    /// The name of its own map or constant.
+    /// Name of its map or constant.
     fn name(stem: &str) -> String {
         format!("{stem}{}", Self::SUFFIX)
     }

@@ -1,13 +1,13 @@
-//! What can be said of the values of some rounds.
+//! Statistics of the values of several rounds.
 
-/// In ascending order.
+/// The values in ascending order.
 pub(crate) fn sorted(values: &[f64]) -> Vec<f64> {
     let mut values = values.to_vec();
     values.sort_unstable_by(f64::total_cmp);
     values
 }
 
-/// Of values in ascending order; of none, NaN.
+/// Median of values in ascending order; NaN for no values.
 pub(crate) fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     match (sorted.get(middle.wrapping_sub(1)), sorted.get(middle)) {
@@ -19,7 +19,7 @@ pub(crate) fn median(sorted: &[f64]) -> f64 {
     }
 }
 
-/// The value that this share, 0 to 1, of ascending values does not exceed.
+/// Quantile of values in ascending order: a share of 0 to 1 of them does not exceed it.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -31,8 +31,8 @@ pub(crate) fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-/// Between which values the median lies with 95 % confidence at least, whatever
-/// the distribution (the sign test turned round); `None` for fewer than six.
+/// Confidence interval of the median, at least 95 %, for any distribution (by the sign
+/// test). `None` for fewer than six values.
 pub(crate) fn median_interval(sorted: &[f64]) -> Option<(f64, f64)> {
     let count = sorted.len();
     let mut chance = 0.5_f64.powi(i32::try_from(count).ok()?);

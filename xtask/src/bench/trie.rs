@@ -1,14 +1,14 @@
-//! A trie for a program of the benchmarks, as the daemon loads one.
+//! Loads a trie into a program of the benchmarks, as the daemon does for the filter.
 
 use anyhow::Result;
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::Trie;
-use monitor_common::trie::{Line, NODES, Node};
+use monitor_common::trie::{FIRST_NODES, Line, Node};
 
 use super::object;
 use super::sets::Family;
 
-/// A trie, and the names of the constants and maps that it goes to.
+/// A trie, and the names of its constants and maps.
 pub(crate) struct Loadable<'t> {
     trie: &'t Trie,
     constants: Vec<(String, u32)>,
@@ -20,10 +20,10 @@ pub(crate) struct Loadable<'t> {
 impl<'t> Loadable<'t> {
     pub(crate) fn new<A: Family>(trie: &'t Trie) -> Self {
         let mut constants = vec![
-            (A::name("SKIP_"), trie.skip),
+            (A::name("COMMON_BITS_"), trie.common_bits),
             (A::name("OUTSIDE_"), trie.outside),
-            (A::name("DIRECT_"), trie.direct),
-            (A::name("FIRST_"), trie.first),
+            (A::name("FIRST_BITS_"), trie.first_bits),
+            (A::name("FIRST_KIND_"), trie.first_kind),
         ];
         if A::IPV6 {
             constants.push((A::name("LOW_"), trie.low.into()));
@@ -48,19 +48,20 @@ impl<'t> Loadable<'t> {
         Ok(())
     }
 
-    /// Cache lines of what is first, and of the rest; one at least.
+    /// Cache lines of the first level, and of the rest of the trie; each is at least 1.
     pub(crate) fn cache_lines(&self) -> Result<[u32; 2]> {
-        let element = if self.trie.first == NODES {
+        let element = if self.trie.first_kind == FIRST_NODES {
             size_of::<Node>()
         } else {
             size_of::<u32>()
         };
         let all = size_of_val(&*self.trie.nodes) + size_of_val(&*self.trie.lines);
-        let first = element << self.trie.direct;
+        let first = element << self.trie.first_bits;
         let lines = |bytes: usize| u32::try_from(bytes.div_ceil(size_of::<Line>()).max(1));
         Ok([lines(first)?, lines(all - first)?])
     }
 
+    /// Writes the trie into the maps.
     pub(crate) fn fill(&self, object: &Ebpf) -> Result<()> {
         object::fill_mapped(object, &self.nodes, &self.trie.nodes)?;
         object::fill_mapped(object, &self.lines, &self.trie.lines)

@@ -1,4 +1,4 @@
-//! The real daemon, inside the gateway's namespace.
+//! The real daemon, in the gateway's namespace.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -23,16 +23,16 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A daemon that was started here.
+/// A running daemon.
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
-    /// As a person would type it.
+    /// Its command line.
     pub(crate) command: String,
 }
 
 impl Daemon {
-    /// Starts it; it is not yet ready.
+    /// Starts the daemon, without waiting until it is ready.
     pub(crate) fn start(tree: &Tree, topology: &Topology) -> Result<Self> {
         let runtime = topology.runtime_dir();
         let log = runtime.join("daemon.log");
@@ -54,7 +54,7 @@ impl Daemon {
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("the daemon's log")?)
             .stderr(file)
-            // Ctrl-C is for the lab, which then stops the daemon in its turn.
+            // A process group of its own: Ctrl-C reaches the lab only, which stops the daemon.
             .process_group(0);
         let shown = display(&command);
         let child = command.spawn().with_context(|| shown.clone())?;
@@ -65,7 +65,7 @@ impl Daemon {
         })
     }
 
-    /// Waits until it answers on its socket.
+    /// Waits until the daemon answers on its socket.
     pub(crate) fn wait_ready(&mut self, tree: &Tree, topology: &Topology) -> Result<()> {
         let deadline = Instant::now() + READY_WITHIN;
         loop {
@@ -85,7 +85,7 @@ impl Daemon {
         }
     }
 
-    /// What it has printed so far.
+    /// The output of the daemon so far.
     pub(crate) fn said(&self) -> Result<String> {
         let mut text = String::new();
         File::open(&self.log)
@@ -94,7 +94,7 @@ impl Daemon {
         Ok(text)
     }
 
-    /// Ends it, and leaves the filter and its pins.
+    /// Ends the daemon. The filter and its pins stay.
     pub(crate) fn stop(mut self) -> Result<()> {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).context("process id")?);
         if self.child.try_wait().context("the daemon")?.is_some() {
@@ -141,8 +141,8 @@ pub(crate) fn socket(topology: &Topology) -> PathBuf {
     topology.runtime_dir().join("monitor.sock")
 }
 
-/// Kills a daemon that an earlier lab left behind: a process in the gateway's
-/// namespace that was given this lab's pin directory.
+/// Kills a daemon that an earlier lab left behind: a process in the gateway's namespace
+/// whose command line has this lab's pin directory.
 pub(crate) fn kill_leftover(topology: &Topology) -> Result<()> {
     let pin_dir = topology.pin_dir();
     for process in topology.gateway.processes()? {
@@ -155,7 +155,7 @@ pub(crate) fn kill_leftover(topology: &Topology) -> Result<()> {
     Ok(())
 }
 
-/// A process that has ended meanwhile is none.
+/// Kills a process. It is no error if the process has ended already.
 fn is_daemon(process: i32, pin_dir: &Path) -> bool {
     let wanted = pin_dir.as_os_str().as_encoded_bytes();
     fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| {

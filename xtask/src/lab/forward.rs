@@ -1,4 +1,4 @@
-//! Makes the gateway's page reachable from the machine's own browser.
+//! Makes the gateway's page reachable for a browser on this machine.
 
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use crate::lab::daemon::PAGE;
 use crate::netns::Namespace;
 
-/// Forwards connections from the machine's loopback to the page; returns where
-/// from. The thread lives as long as the process.
+/// Forwards connections from this machine's loopback to the page, in a thread that never
+/// ends. Returns the address that forwards.
 pub(crate) fn start(gateway: &Namespace) -> Result<SocketAddr> {
     let listener = TcpListener::bind(PAGE)
         .or_else(|_taken| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
@@ -41,7 +41,8 @@ fn forward(client: &TcpStream, gateway: &Namespace) -> Result<()> {
     Ok(())
 }
 
-/// A browser may close at any time: what then fails is not worth a message.
+/// Copies bytes in both directions. Errors are ignored, because a browser may close a
+/// connection at any time.
 fn pump(mut from: &TcpStream, mut to: &TcpStream) {
     let _copied = io::copy(&mut from, &mut to);
     let _closed = to.shutdown(Shutdown::Write);

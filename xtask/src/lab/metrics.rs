@@ -1,4 +1,4 @@
-//! The Prometheus page, as far as the lab reads it.
+//! The metrics page of the daemon, and what the lab reads from it.
 
 use std::time::Duration;
 
@@ -11,17 +11,17 @@ use crate::netns::Namespace;
 
 /// The policy of `xtask/lab/lab.yaml`.
 const LAB_POLICY: &str = "lab-suspect";
-/// The policy that ships for the range reported in 2014.
+/// The shipped policy for the range that was reported in 2014.
 const REPORTED_POLICY: &str = "range-42.62.48.0-24";
 const MATCHED: &str = "monitor_policy_packets_total";
-/// The families of lines that the lab shows.
+/// The metrics that the lab shows.
 const SHOWN: [&str; 3] = [
     MATCHED,
     "monitor_interface_packets_total",
     "monitor_device_packets_total",
 ];
 
-/// Fetches the page from inside the gateway.
+/// Fetches the page from within the gateway.
 pub(crate) fn fetch(gateway: &Namespace) -> Result<String> {
     gateway.enter(|| {
         let agent = ureq::Agent::config_builder()
@@ -35,16 +35,16 @@ pub(crate) fn fetch(gateway: &Namespace) -> Result<String> {
     })
 }
 
-/// The lines that matter here and are not zero.
+/// The lines of these metrics that are not zero.
 pub(crate) fn shown(page: &str) -> Vec<&str> {
     page.lines()
         .filter(|line| SHOWN.iter().any(|name| has_name(line, name)) && value(line) != Some(0))
         .collect()
 }
 
-/// What the page ought to show after one round and does not.
+/// Checks the page after one round. Returns the complaints.
 pub(crate) fn complaints(page: &str) -> Vec<String> {
-    // One connection attempt is at least one packet more.
+    // The connection attempt is at least one packet.
     let at_least = u64::try_from(DATAGRAMS + 1).unwrap_or(u64::MAX);
     let suspects = TARGETS
         .iter()
@@ -65,7 +65,7 @@ pub(crate) fn complaints(page: &str) -> Vec<String> {
     .collect()
 }
 
-/// Packets that a policy matched and that had this verdict.
+/// Packets with this verdict that a policy matched.
 fn matched(page: &str, policy: &str, verdict: &str) -> u64 {
     let labels = [
         format!("policy=\"{policy}\""),

@@ -1,5 +1,5 @@
-//! The lab: a phone, a gateway with the real daemon, and an internet, as three
-//! network namespaces. Shown once to a script; to a person until Ctrl-C.
+//! The lab: a phone, a gateway with the real daemon, and an internet, in three network
+//! namespaces. In a terminal it runs until Ctrl-C, in a script for one round.
 
 mod daemon;
 mod forward;
@@ -29,7 +29,7 @@ use crate::system::{self, Tree, display, output};
 const PREFIX: &str = "monitor-lab";
 const ROUND_EVERY: Duration = Duration::from_secs(5);
 
-/// Makes the lab, shows it, and takes it down whatever happens.
+/// Makes the lab, shows it, and removes it also after an error.
 pub(crate) fn run(tree: &Tree) -> Result<()> {
     let stop = stop_flag()?;
     let topology = Topology::named(PREFIX);
@@ -43,10 +43,10 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         return shown;
     }
     print_errors(&errors);
-    shown.and(Err(anyhow::anyhow!("the lab was not taken down cleanly")))
+    shown.and(Err(anyhow::anyhow!("the lab was not removed completely")))
 }
 
-/// Becomes true at Ctrl-C and its kin.
+/// A flag that becomes true at SIGINT, SIGTERM or SIGHUP.
 pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
@@ -55,7 +55,7 @@ pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(stop)
 }
 
-/// One lab of a name at a time: the next would take this one down as a leftover.
+/// Locks out a second lab of this name, which would remove this one as a leftover.
 fn lock(topology: &Topology) -> Result<File> {
     let path = topology.lock_file();
     let file = File::create(&path).with_context(|| path.display().to_string())?;
@@ -103,7 +103,7 @@ impl<'a> Lab<'a> {
         go_on(stop)
     }
 
-    /// Namespaces and servers, without a filter.
+    /// Makes namespaces and servers, without a filter.
     fn make_network(&mut self) -> Result<()> {
         let leftovers = teardown::sweep(self.tree, &self.topology);
         if !leftovers.is_empty() {
@@ -127,10 +127,10 @@ impl<'a> Lab<'a> {
         let mut complaints = show::complaints(&outcomes);
         complaints.extend(metrics::complaints(&page));
         if complaints.is_empty() {
-            println!("\nAll as it must be.");
+            println!("\nAll as expected.");
             return Ok(());
         }
-        bail!("not as it must be: {}", complaints.join("; "))
+        bail!("not as expected: {}", complaints.join("; "))
     }
 
     /// Returns the metrics page.
@@ -150,7 +150,7 @@ impl<'a> Lab<'a> {
         Ok(page)
     }
 
-    /// Repeats the phone's round, and shows it again when it comes out otherwise.
+    /// Repeats the phone's round, and shows each result that differs from the previous one.
     fn stay(&self, stop: &AtomicBool, mut last: Vec<Outcome>) -> Result<()> {
         let address = forward::start(&self.topology.gateway)?;
         if address.port() != daemon::PAGE.port() {
@@ -182,11 +182,11 @@ impl<'a> Lab<'a> {
                 last = outcomes;
             }
         }
-        println!("\nTaking the lab down.");
+        println!("\nRemoving the lab.");
         Ok(())
     }
 
-    /// Everything the daemon wrote so far.
+    /// The log of the daemon so far.
     fn daemon_said(&self) -> Result<String> {
         self.daemon
             .as_ref()
@@ -207,7 +207,7 @@ impl<'a> Lab<'a> {
     }
 }
 
-/// For the ways out that are errors or panics.
+/// Removes the lab after an error or a panic.
 impl Drop for Lab<'_> {
     fn drop(&mut self) {
         if self.up {
@@ -218,7 +218,7 @@ impl Drop for Lab<'_> {
 
 fn print_errors(errors: &[anyhow::Error]) {
     for error in errors {
-        eprintln!("xtask: taking down: {error:#}");
+        eprintln!("xtask: removing: {error:#}");
     }
 }
 
@@ -229,7 +229,7 @@ fn go_on(stop: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Waits, and says whether it was told to stop.
+/// Waits for a time. Returns true early if the flag `stop` is set.
 fn waited(stop: &AtomicBool, duration: Duration) -> bool {
     const STEP: Duration = Duration::from_millis(100);
     let mut left = duration;

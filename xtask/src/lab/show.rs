@@ -1,9 +1,9 @@
-//! What the lab prints about a round.
+//! Texts that the lab prints.
 
 use crate::lab::topology::{PHONE_MAC, TARGETS};
 use crate::lab::traffic::{DATAGRAMS, Outcome};
 
-/// The lab's network on a few lines.
+/// Description of the lab's network.
 pub(crate) fn network() -> String {
     let mut lines = vec![
         format!("  phone     192.168.50.10  2001:db8:50::10  {PHONE_MAC}"),
@@ -18,7 +18,7 @@ pub(crate) fn network() -> String {
     lines.join("\n")
 }
 
-/// What the phone experienced, a line for each target.
+/// Results of the phone's round, one line for each target.
 pub(crate) fn outcomes(outcomes: &[Outcome]) -> String {
     let header = format!(
         "  {:<18} {:<18} {:<14} {}",
@@ -42,7 +42,7 @@ pub(crate) fn outcomes(outcomes: &[Outcome]) -> String {
         .join("\n")
 }
 
-/// What was not as it must be.
+/// Complaints about a round.
 pub(crate) fn complaints(outcomes: &[Outcome]) -> Vec<String> {
     outcomes
         .iter()

@@ -1,4 +1,4 @@
-//! Removes whatever bears the lab's name, its own or that of a lab that was killed.
+//! Removes everything with the lab's name, also what a killed lab left behind.
 
 use std::{fs, io, path::Path};
 
@@ -8,7 +8,7 @@ use crate::lab::daemon;
 use crate::lab::topology::Topology;
 use crate::system::{Tree, output};
 
-/// Goes on after an error, and returns all of them.
+/// Removes all, also after an error. Returns all errors.
 pub(crate) fn sweep(tree: &Tree, topology: &Topology) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
     let mut note = |done: Result<()>| errors.extend(done.err());

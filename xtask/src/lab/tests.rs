@@ -1,5 +1,5 @@
-//! The lab's network as root, with the kernel's own routes as the filter: the
-//! daemon has its tests elsewhere.
+//! Tests of the lab's network, as root. Kernel routes replace the filter: the daemon has
+//! tests of its own.
 
 use std::env;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use nix::unistd::geteuid;
 
 use super::*;
 
-/// A tree whose daemon is never started.
+/// A tree without a daemon.
 fn tree() -> Tree {
     Tree {
         root: PathBuf::from("."),
@@ -25,7 +25,7 @@ fn skip_without_root(test: &str) -> bool {
     true
 }
 
-/// A name of this process's and test's own, so that labs do not meet.
+/// A name with the process id and the test, so that labs do not clash.
 fn topology(test: &str) -> Topology {
     Topology::named(&format!("monitor-test-{test}-{}", std::process::id()))
 }
@@ -43,7 +43,7 @@ fn without_a_filter_every_target_answers() {
         assert_eq!(outcome.udp_answered, traffic::DATAGRAMS, "{outcome:?}");
         assert!(outcome.tcp_answered, "{outcome:?}");
     }
-    // The suspects answered, and that is what must be found.
+    // The suspects answered, because nothing drops. The complaints must say so.
     assert_eq!(show::complaints(&outcomes).len(), 2);
 }
 
@@ -100,9 +100,9 @@ fn a_killed_lab_is_removed_before_the_next() {
     let tree = tree();
     let mut killed = Lab::new(&tree, topology("killed"));
     killed.make_network().unwrap();
-    // As after SIGKILL: nothing is taken down.
+    // As after SIGKILL: nothing is removed.
     killed.up = false;
-    // Stands for its daemon: a process in the gateway that was given the pin directory.
+    // In place of a daemon: a process in the gateway with the pin directory as an argument.
     let mut orphan = killed
         .topology
         .gateway
@@ -121,7 +121,7 @@ fn a_killed_lab_is_removed_before_the_next() {
     );
 }
 
-/// `nsenter` becomes the shell only once it is inside.
+/// Waits until the process is in the namespace: only then `nsenter` executes the shell.
 fn wait_for_shell(topology: &Topology) {
     for _ in 0..1000 {
         if !topology.gateway.processes().unwrap().is_empty() {
@@ -142,7 +142,8 @@ fn a_second_lab_of_the_same_name_is_refused() {
     let refused = lock(&topology).unwrap_err().to_string();
     assert!(refused.contains("another lab is running"), "{refused}");
     drop(held);
-    // A process that another test is just starting may hold a copy until it runs its program.
+    // A process that another test has just forked may hold a copy of the descriptor until
+    // it executes its program.
     let again = (0..1000).find_map(|_| {
         thread::sleep(Duration::from_millis(10));
         lock(&topology).ok()

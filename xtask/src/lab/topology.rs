@@ -1,4 +1,4 @@
-//! The lab's network: who is in it, with which addresses, and how it is made.
+//! The lab's network: its namespaces, addresses, links and routes.
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,17 +9,17 @@ use anyhow::{Context as _, Result};
 use crate::netns::Namespace;
 use crate::system::{BPFFS, output};
 
-/// The phone's MAC address, of a block that the vendor of the case holds.
+/// MAC of the phone, from a block of the vendor of the 2014 reports.
 pub(crate) const PHONE_MAC: &str = "64:cc:2e:00:26:62";
 
-/// What the phone must see of a target while the lab's policies are as they ship.
+/// The result that the phone must see for a target with the unchanged policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     Answer,
     Silence,
 }
 
-/// An address on the internet side that the phone talks to.
+/// A server address on the internet side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) what: &'static str,
@@ -27,7 +27,7 @@ pub(crate) struct Target {
     pub(crate) expected: Expected,
 }
 
-/// Documentation ranges, and one address of the range that was reported in 2014.
+/// Addresses of documentation ranges, and one of the range that was reported in 2014.
 pub(crate) const TARGETS: [Target; 5] = [
     Target {
         what: "innocent",
@@ -56,7 +56,7 @@ pub(crate) const TARGETS: [Target; 5] = [
     },
 ];
 
-/// Everything that bears the lab's name.
+/// The namespaces and directories of a lab.
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
     prefix: String,
@@ -66,7 +66,8 @@ pub(crate) struct Topology {
 }
 
 impl Topology {
-    /// Namespaces `PREFIX-phone`, `PREFIX-gateway` and `PREFIX-internet`; none is made yet.
+    /// Names the namespaces `PREFIX-phone`, `PREFIX-gateway` and `PREFIX-internet`, and makes
+    /// none of them.
     pub(crate) fn named(prefix: &str) -> Self {
         let namespace = |role: &str| Namespace::new(format!("{prefix}-{role}"));
         Self {
@@ -81,17 +82,17 @@ impl Topology {
         [&self.phone, &self.gateway, &self.internet]
     }
 
-    /// The socket, the state and the log of the lab's daemon.
+    /// Directory of the daemon's socket, state and log.
     pub(crate) fn runtime_dir(&self) -> PathBuf {
         PathBuf::from("/run").join(&self.prefix)
     }
 
-    /// The pins of the lab's daemon.
+    /// Pin directory of the daemon.
     pub(crate) fn pin_dir(&self) -> PathBuf {
         PathBuf::from(BPFFS).join(&self.prefix)
     }
 
-    /// Held while a lab of this name runs.
+    /// The lock that a running lab of this name holds.
     pub(crate) fn lock_file(&self) -> PathBuf {
         PathBuf::from("/run").join(format!("{}.lock", self.prefix))
     }
@@ -112,7 +113,8 @@ impl Topology {
         self.route()
     }
 
-    /// Both ends of a pair are made inside: no name of the machine's own can clash.
+    /// Makes a veth pair with both ends in namespaces, so that no interface name of the
+    /// machine can clash.
     fn make_links(&self) -> Result<()> {
         let gateway = self.gateway.name();
         self.phone.ip(&format!(
@@ -128,7 +130,7 @@ impl Topology {
             (&self.internet, "eth0"),
         ];
         for (namespace, interface) in ends {
-            // Merged packets would count as one.
+            // Without GRO: merged packets would count as one.
             output(
                 namespace
                     .command("ethtool")
@@ -167,14 +169,14 @@ impl Topology {
     }
 }
 
-/// Duplicate address detection would keep IPv6 silent for the first seconds; a
-/// router needs its link-local address, which only this setting reaches.
+/// Switches duplicate address detection off, which would delay IPv6 for seconds. No other
+/// setting affects the link-local address, which a router needs.
 fn without_dad() -> Result<()> {
     set("/proc/sys/net/ipv6/conf/all/accept_dad", "0")?;
     set("/proc/sys/net/ipv6/conf/default/accept_dad", "0")
 }
 
-/// /proc/sys/net is that of the namespace of the thread that opens it.
+/// Writes a setting. /proc/sys/net shows the network namespace of the calling thread.
 fn set(sysctl: &str, value: &str) -> Result<()> {
     fs::write(sysctl, value).with_context(|| sysctl.to_owned())
 }

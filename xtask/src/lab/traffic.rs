@@ -1,4 +1,4 @@
-//! Real sockets on both sides: servers that echo, and a phone that asks.
+//! Traffic with real sockets: a phone, and servers that echo.
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -15,17 +15,17 @@ use crate::netns::Namespace;
 /// Datagrams in one round to one target.
 pub(crate) const DATAGRAMS: usize = 10;
 const PORT: u16 = 443;
-/// Across two virtual links an answer takes well under a millisecond.
+/// Time to wait for an answer. It takes well under a millisecond on two virtual links.
 const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
-/// What the phone experienced with one target.
+/// Result of a phone's round for one target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) target: Target,
-    /// Of `DATAGRAMS` sent.
+    /// Answers to `DATAGRAMS` datagrams.
     pub(crate) udp_answered: usize,
-    /// A connection was made and its bytes came back.
+    /// True if a TCP connection was made and its bytes came back.
     pub(crate) tcp_answered: bool,
 }
 
@@ -38,15 +38,15 @@ impl Outcome {
     }
 }
 
-/// Echo servers; they end when this is dropped.
+/// Echo servers. Dropping the value ends them.
 pub(crate) struct Servers {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Servers {
-    /// One UDP and one TCP server at each target's own address, so that
-    /// answers come from the address that was asked.
+    /// Starts a UDP and a TCP server for each target, bound to its address, so that answers
+    /// have that source address.
     pub(crate) fn start(internet: &Namespace, targets: &[Target]) -> Result<Self> {
         let sockets = internet.enter(|| {
             targets
@@ -90,7 +90,7 @@ fn bind(address: IpAddr) -> Result<(UdpSocket, TcpListener)> {
 fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
     let mut buffer = [0; 64];
     while !stop.load(Ordering::Relaxed) {
-        // An answer that is lost here is seen by the phone as lost.
+        // Errors are ignored: the phone counts a missing answer.
         if let Ok((length, from)) = socket.recv_from(&mut buffer) {
             let _sent = socket.send_to(&buffer[..length], from);
         }
@@ -100,7 +100,7 @@ fn serve_udp(socket: &UdpSocket, stop: &AtomicBool) {
 fn serve_tcp(listener: &TcpListener, stop: &AtomicBool) {
     while !stop.load(Ordering::Relaxed) {
         match listener.accept() {
-            // A phone that goes away early is none of the server's business.
+            // Errors are ignored: the phone may close the connection early.
             Ok((stream, _)) => drop(echo(stream)),
             Err(_) => thread::sleep(POLL),
         }
@@ -114,7 +114,7 @@ fn echo(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(&buffer[..length])
 }
 
-/// One round from the phone to every target, all at the same time.
+/// One round: the phone talks to all targets at the same time.
 pub(crate) fn round(phone: &Namespace, targets: &[Target]) -> Result<Vec<Outcome>> {
     thread::scope(|scope| {
         let asked: Vec<_> = targets

@@ -1,5 +1,5 @@
-//! A filter in use for as long as one likes: traffic of every kind, reloads,
-//! links that go and come, scrapes, blocks. Then everything is added up.
+//! Soak test: traffic of every kind, reloads, flapping links, scrapes and blocks for a
+//! chosen time. Then all counters are compared with the frames sent.
 
 mod network;
 mod traffic;
@@ -14,20 +14,20 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use self::network::{LINKS, Network};
 use self::traffic::{AT_TIMES, Link, Tally};
-use self::verdict::{Holding, Row};
+use self::verdict::{Resources, Row};
 use crate::lab::{metrics, stop_flag};
 use crate::system::{Tree, mount_bpffs};
 
-/// Between batches: far below what a veth pair carries.
+/// Pause between batches. The rate stays far below the capacity of a veth pair.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Between one disturbance and the next.
+/// Pause between disturbances.
 const STEP: Duration = Duration::from_secs(1);
 
-/// Before the memory of the daemon is taken as the beginning.
+/// Time before the first measurement of the daemon's memory.
 const WARM_UP: u64 = 10;
 
-/// A link that traffic goes through, and what went through those before it.
+/// The current link for traffic, and the counts of all earlier links.
 #[derive(Default)]
 struct Stream {
     link: Option<Link>,
@@ -46,7 +46,7 @@ impl Stream {
         tally
     }
 
-    /// Nothing is sent until another link is put in its place.
+    /// Removes the link. No traffic is sent until there is a new link.
     fn close(&mut self) -> Result<()> {
         if let Some(link) = &mut self.link {
             link.settle()?;
@@ -57,7 +57,7 @@ impl Stream {
     }
 }
 
-/// What was done to the filter.
+/// Numbers of disturbances.
 #[derive(Default)]
 struct Disturbances {
     reloads: u64,
@@ -67,7 +67,7 @@ struct Disturbances {
     scrapes: u64,
 }
 
-/// Soaks, prints, and says whether everything was as it must be.
+/// Runs the soak test and prints the result. Fails if a figure is wrong.
 pub(crate) fn run(tree: &Tree, minutes: u64) -> Result<()> {
     let stop = stop_flag()?;
     mount_bpffs()?;
@@ -82,8 +82,8 @@ pub(crate) fn run(tree: &Tree, minutes: u64) -> Result<()> {
         done.reloads, done.flaps, done.remakes, done.blocks, done.scrapes
     );
     let wrong = rows.iter().filter(|row| !row.is_right()).count();
-    ensure!(wrong == 0, "{wrong} figures are not as they must be");
-    println!("All as it must be.");
+    ensure!(wrong == 0, "{wrong} figures are not as expected");
+    println!("All as expected.");
     Ok(())
 }
 
@@ -118,15 +118,15 @@ fn soak(
     let mut rows = verdict::counts(&network.status()?, &tallies)?;
     rows.extend(verdict::holdings(
         &start,
-        &Holding::settled(network, &start)?,
+        &Resources::settled(network, &start)?,
     ));
-    let held = Holding::of(network)?;
+    let held = Resources::of(network)?;
     network.detach()?;
     rows.push(verdict::left(&held));
     Ok((rows, done))
 }
 
-/// Sends through a link for as long as there is one.
+/// Sends through the current link, until the test ends.
 fn pump(stream: &Mutex<Stream>, end: &AtomicBool) -> Result<()> {
     while !end.load(Ordering::Relaxed) {
         if let Some(link) = &mut lock(stream).link {
@@ -137,14 +137,14 @@ fn pump(stream: &Mutex<Stream>, end: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// One thing after another until the time is over. What the daemon held after a
-/// while of it.
+/// Disturbs the filter until the time is over. Returns what the daemon held after the
+/// warm-up.
 fn disturb(
     network: &Network,
     second: &Mutex<Stream>,
     time: Duration,
     stop: &AtomicBool,
-) -> Result<(Holding, Disturbances)> {
+) -> Result<(Resources, Disturbances)> {
     let deadline = Instant::now() + time;
     let mut done = Disturbances::default();
     let mut start = None;
@@ -181,26 +181,26 @@ fn disturb(
         );
         done.scrapes += 1;
         if round == WARM_UP {
-            start = Some(Holding::of(network)?);
+            start = Some(Resources::of(network)?);
         }
         thread::sleep(STEP);
     }
     Ok((start.context("too short a soak")?, done))
 }
 
-/// Other policies around the same ones: by file, command or signal.
+/// Reloads with other policies beside the same ones: by file, command or signal.
 fn reload(network: &Network, round: u64) -> Result<()> {
     network.write_policies(&policies(round))?;
     match round % 3 {
         0 => network.hang_up(),
         1 => network.verb(&["reload"]).map(drop),
-        // It sees the file by itself.
+        // The daemon notices the changed file.
         _ => Ok(()),
     }
 }
 
-/// Takes the second link down and up, or away and back. Nothing is sent
-/// meanwhile: what comes before the filter is back is nobody's to count.
+/// Sets the second link down and up, or removes and makes it. No traffic is sent until the
+/// filter is back, because no counter would count it.
 fn flap(network: &Network, stream: &Mutex<Stream>, remake: bool) -> Result<()> {
     let name = LINKS[1];
     let mut stream = lock(stream);
@@ -218,7 +218,7 @@ fn flap(network: &Network, stream: &Mutex<Stream>, remake: bool) -> Result<()> {
     Ok(())
 }
 
-/// The same drops and counts among others that change.
+/// The policies of the test, among others that change.
 fn policies(round: u64) -> String {
     let third = round % 200;
     let others: Vec<String> = (0..=round % 50 * 10)
@@ -240,7 +240,7 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-/// A panic of another thread leaves the counts as they were.
+/// Locks the counts, also after a panic of another thread.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! A phone and a gateway with two links between them, where nobody speaks but
-//! the soak, and the daemon on the gateway.
+//! A phone and a gateway with two links between them, which carry no other traffic, and
+//! the daemon on the gateway.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use tempfile::TempDir;
 use crate::netns::Namespace;
 use crate::system::{BPFFS, Tree, output};
 
-/// The same names on both ends.
+/// Names of the links, the same on both ends.
 pub(crate) const LINKS: [&str; 2] = ["wlan0", "wlan1"];
 
-/// How long something may take that must come.
+/// The longest time to wait for an expected change.
 const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Removed with this value.
+/// Namespaces, directories and daemon. Dropping the value removes them.
 pub(crate) struct Network {
     pub(crate) phone: Namespace,
     pub(crate) gateway: Namespace,
@@ -34,7 +34,7 @@ pub(crate) struct Network {
 }
 
 impl Network {
-    /// Two namespaces under names of this process's own.
+    /// Makes two namespaces whose names have the process id.
     pub(crate) fn make(tree: &Tree) -> Result<Self> {
         let name = format!("monitor-soak-{}", std::process::id());
         let network = Self {
@@ -53,7 +53,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Makes a pair of this name.
+    /// Makes a veth pair with this name on both ends.
     pub(crate) fn connect(&self, link: &str) -> Result<()> {
         let (phone, gateway) = (&self.phone, &self.gateway);
         phone.ip(&format!(
@@ -72,7 +72,7 @@ impl Network {
         Ok(())
     }
 
-    /// What the daemon keeps.
+    /// State directory of the daemon.
     pub(crate) fn state_dir(&self) -> String {
         self.directory.path().join("state").display().to_string()
     }
@@ -110,7 +110,7 @@ impl Network {
         command.arg("--socket").arg(socket);
     }
 
-    /// Another verb, for this daemon.
+    /// A command for this daemon.
     pub(crate) fn verb(&self, arguments: &[&str]) -> Result<String> {
         let mut command = Command::new(&self.monitor);
         command.args(arguments);
@@ -118,12 +118,12 @@ impl Network {
         output(&mut command)
     }
 
-    /// What `status` says.
+    /// The output of `status --json`.
     pub(crate) fn status(&self) -> Result<Value> {
         serde_json::from_str(&self.verb(&["status", "--json"])?).context("status")
     }
 
-    /// Waits until a link runs what the others do.
+    /// Waits until a link is filtered.
     pub(crate) fn wait_filtered(&self, link: &str) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while !self.is_filtered(link) {
@@ -135,7 +135,7 @@ impl Network {
         Ok(())
     }
 
-    /// As the daemon finds it in the kernel.
+    /// True if the filter runs on a link and the daemon waits for nothing there.
     fn is_filtered(&self, link: &str) -> bool {
         let Ok(status) = self.status() else {
             return false;
@@ -149,7 +149,7 @@ impl Network {
             && interfaces.any(|i| i["name"] == link && i["generation"].is_u64())
     }
 
-    /// What the daemon has written.
+    /// The log of the daemon.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
@@ -160,12 +160,12 @@ impl Network {
         Ok(Pid::from_raw(i32::try_from(daemon.id())?))
     }
 
-    /// Asks the daemon to read the policies again, by signal.
+    /// Makes the daemon reload by a signal.
     pub(crate) fn hang_up(&self) -> Result<()> {
         kill(self.pid()?, Signal::SIGHUP).context("SIGHUP to the daemon")
     }
 
-    /// Removes the filter, by which the daemon ends.
+    /// Removes the filter. The daemon then ends.
     pub(crate) fn detach(&mut self) -> Result<()> {
         self.verb(&["detach"])?;
         let mut daemon = self.daemon.take().context("no daemon")?;
@@ -196,7 +196,7 @@ impl Drop for Network {
             }
         }
         for error in errors {
-            eprintln!("xtask: taking down: {error:#}");
+            eprintln!("xtask: removing: {error:#}");
         }
     }
 }

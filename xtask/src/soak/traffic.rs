@@ -1,4 +1,4 @@
-//! Frames of every kind through one link, and how many of each come out.
+//! Sends frames of every kind through a link, and counts those that arrive.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -15,18 +15,18 @@ use nix::sys::socket::{
 
 use crate::netns::Namespace;
 
-/// What the policies make of a kind of frame.
+/// The result of the policies for a kind of frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Dropped,
     Counted,
     Innocent,
-    /// Dropped while a command asks for it.
+    /// Dropped while a `block` command is in force.
     AtTimes,
 }
 
-/// Frames that are told apart.
-pub(crate) struct Kind {
+/// A kind of frame.
+pub(crate) struct FrameKind {
     pub(crate) name: &'static str,
     pub(crate) fate: Fate,
     pub(crate) family: &'static str,
@@ -42,12 +42,12 @@ const fn v6(third: u16) -> IpAddr {
     IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, third, 0, 0, 0, 0, 7))
 }
 
-const fn kind(name: &'static str, fate: Fate, address: IpAddr, tag: Option<u16>) -> Kind {
+const fn kind(name: &'static str, fate: Fate, address: IpAddr, tag: Option<u16>) -> FrameKind {
     let family = match address {
         IpAddr::V4(_) => "ipv4",
         IpAddr::V6(_) => "ipv6",
     };
-    Kind {
+    FrameKind {
         name,
         fate,
         family,
@@ -56,11 +56,11 @@ const fn kind(name: &'static str, fate: Fate, address: IpAddr, tag: Option<u16>)
     }
 }
 
-/// What `block` is asked for in between.
+/// Destination of the `block` command.
 pub(crate) const AT_TIMES: &str = "203.0.113.77";
 
-/// One of each in a batch.
-pub(crate) const KINDS: [Kind; 9] = [
+/// The kinds of frames. A batch has one frame of each kind.
+pub(crate) const KINDS: [FrameKind; 9] = [
     kind("IPv4 dropped", Fate::Dropped, v4(198, 51, 100, 7), None),
     kind("IPv6 dropped", Fate::Dropped, v6(0xbad), None),
     kind("IPv4 counted", Fate::Counted, v4(192, 0, 2, 7), None),
@@ -87,7 +87,7 @@ pub(crate) const KINDS: [Kind; 9] = [
     ),
 ];
 
-/// How many were sent and came out, by kind.
+/// Frames sent and arrived, by kind.
 pub(crate) type Tally = [(u64, u64); KINDS.len()];
 
 /// Both ends of a link.
@@ -102,7 +102,8 @@ impl Link {
     pub(crate) fn open(phone: &Namespace, gateway: &Namespace, name: &str) -> Result<Self> {
         let receiver = packet_socket(gateway, name, Some(SockProtocol::EthAll))?;
         setsockopt(&receiver, sockopt::RcvBufForce, &(16 << 20)).context("receive buffer")?;
-        // Until it was bound, it heard the other link as well. Nothing was sent here yet.
+        // Before it was bound, the socket received frames of the other link. Discard them:
+        // nothing was sent on this link yet.
         discard(&receiver)?;
         let mut number = 0;
         Ok(Self {
@@ -116,7 +117,7 @@ impl Link {
         })
     }
 
-    /// Sends one frame of each kind, and takes in what has come out.
+    /// Sends one frame of each kind, and counts the frames that have arrived.
     pub(crate) fn batch(&mut self) -> Result<()> {
         for (frame, (sent, _)) in self.frames.iter().zip(&mut self.tally) {
             let done = send(self.sender.as_raw_fd(), frame, MsgFlags::empty()).context("send")?;
@@ -145,7 +146,7 @@ impl Link {
         }
     }
 
-    /// Waits for what is on its way, and takes it in.
+    /// Waits for frames that are still under way, and counts them.
     pub(crate) fn settle(&mut self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(2);
         loop {
@@ -191,13 +192,13 @@ fn packet_socket(
     })
 }
 
-/// UDP to the discard port; the last byte tells the kind.
-fn frame(kind: &Kind, number: u8) -> Vec<u8> {
+/// A UDP frame to the discard port. Its last byte is the kind.
+fn frame(kind: &FrameKind, number: u8) -> Vec<u8> {
     const LENGTH: u16 = 12;
     let payload = [0xa5, 0xa5, 0xa5, number];
     let mut udp = Vec::from(&[0x30, 0x39, 0, 9][..]);
     udp.extend(LENGTH.to_be_bytes());
-    // No checksum: nobody but the filter reads it.
+    // No checksum: only the filter reads the frame.
     udp.extend([0, 0]);
     udp.extend(payload);
     let mut frame = vec![2, 0, 0, 0, 0, 1, 0x64, 0xcc, 0x2e, 0, 0x26, 0x62];

@@ -1,5 +1,5 @@
-//! What was sent beside what was counted, and what the daemon held at the
-//! beginning beside what it holds at the end.
+//! Compares the frames sent with the counters, and the resources of the daemon at the end
+//! with those at the beginning.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,19 +15,19 @@ use serde_json::Value;
 use super::network::{LINKS, Network};
 use super::traffic::{Fate, KINDS, Tally};
 
-/// How much the daemon's memory may grow: what its allocator keeps of a reload.
+/// Allowed growth of the daemon's memory: the allocator keeps some memory of a reload.
 const GROWTH_KIB: u64 = 16 << 10;
 
-/// How often something is looked at that takes its time.
+/// Tries for values that settle after a while.
 const LOOKS: u32 = 50;
 const LOOK: Duration = Duration::from_millis(100);
 
-/// One figure.
+/// A figure of the result, with its expected value.
 pub(crate) struct Row {
     what: String,
     expected: u64,
     found: u64,
-    /// How much more is right as well.
+    /// Allowed excess over the expected value.
     more: u64,
 }
 
@@ -49,7 +49,7 @@ impl Row {
     }
 }
 
-/// The rows, aligned.
+/// Formats the rows in columns.
 pub(crate) fn table(rows: &[Row]) -> String {
     let mut text = format!("{:<44} {:>12} {:>12}\n", "", "expected", "found");
     for row in rows {
@@ -65,7 +65,7 @@ pub(crate) fn table(rows: &[Row]) -> String {
     text
 }
 
-/// What came out, and every counter.
+/// Rows of the frames that arrived, and of all counters.
 pub(crate) fn counts(status: &Value, tallies: &[Tally]) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (index, kind) in KINDS.iter().enumerate() {
@@ -74,7 +74,8 @@ pub(crate) fn counts(status: &Value, tallies: &[Tally]) -> Result<Vec<Row>> {
         let expected = match kind.fate {
             Fate::Dropped => 0,
             Fate::Counted | Fate::Innocent => sent,
-            // As many as the filter let pass, which the cells below are held to.
+            // Compared with the filter's own count of passed frames. The rows below check
+            // that count.
             Fate::AtTimes => came,
         };
         rows.push(Row::exactly(
@@ -173,9 +174,9 @@ fn packets(count: &Value) -> Result<u64> {
     count["packets"].as_u64().context("packets")
 }
 
-/// What a daemon and its filter take.
+/// Resources of a daemon and its filter.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Holding {
+pub(crate) struct Resources {
     rss_kib: u64,
     descriptors: u64,
     files: u64,
@@ -183,10 +184,10 @@ pub(crate) struct Holding {
     maps: BTreeSet<u32>,
 }
 
-impl Holding {
+impl Resources {
     pub(crate) fn of(network: &Network) -> Result<Self> {
         let process = format!("/proc/{}", network.pid()?);
-        // The daemon still closes the socket on which it was asked.
+        // The daemon may not have closed the socket of the last request yet.
         thread::sleep(LOOK);
         let status = fs::read_to_string(format!("{process}/status")).context("the daemon")?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -208,7 +209,7 @@ impl Holding {
 
     fn add_users_of(&mut self, map: u32) {
         for program in loaded_programs().flatten() {
-            // One that goes away meanwhile has no maps any more.
+            // A process that has just ended has no maps.
             let maps = program.map_ids().ok().flatten().unwrap_or_default();
             if maps.contains(&map) {
                 self.programs.insert(program.id());
@@ -217,7 +218,8 @@ impl Holding {
         }
     }
 
-    /// The kernel and the daemon let go of some things a little later.
+    /// Measures until the values are as at the beginning, because the kernel and the daemon
+    /// release some resources a little later.
     pub(crate) fn settled(network: &Network, start: &Self) -> Result<Self> {
         let mut now = Self::of(network)?;
         for _ in 0..LOOKS {
@@ -242,8 +244,8 @@ fn count(directory: &str) -> Result<u64> {
         .count() as u64)
 }
 
-/// The end beside the beginning.
-pub(crate) fn holdings(start: &Holding, end: &Holding) -> Vec<Row> {
+/// Rows that compare the end with the beginning.
+pub(crate) fn holdings(start: &Resources, end: &Resources) -> Vec<Row> {
     let mut rows = vec![Row {
         what: format!("memory of the daemon, KiB (limit {GROWTH_KIB} more)"),
         expected: start.rss_kib,
@@ -261,8 +263,8 @@ pub(crate) fn holdings(start: &Holding, end: &Holding) -> Vec<Row> {
     rows
 }
 
-/// What the kernel still has of it after `detach`.
-pub(crate) fn left(held: &Holding) -> Row {
+/// Rows of what is left in the kernel after `detach`.
+pub(crate) fn left(held: &Resources) -> Row {
     let mut left = u64::MAX;
     for _ in 0..LOOKS {
         let programs = loaded_programs()

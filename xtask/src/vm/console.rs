@@ -1,27 +1,28 @@
-//! What the machine says to whoever started it, as lines on its console.
+//! Messages from the emulated machine to the host, as lines on its console.
 
 use std::fmt;
 
-/// Kernel messages and other programs write to the same console.
+/// Mark of our lines: the kernel and other programs write to the same console.
 const MARK: &str = "@monitor ";
 
-/// One line.
+/// A message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Line {
-    /// A scenario has begun.
+    /// A scenario begins.
     Began(String),
-    /// Something was seen to be as it must be.
+    /// A check succeeded.
     Seen(String),
-    /// The scenario that had begun ended well.
+    /// The scenario succeeded.
     Passed(String),
-    /// It did not, and why.
+    /// The scenario failed, with the reason.
     Failed(String, String),
-    /// Every scenario has ended.
+    /// All scenarios are over.
     Done,
 }
 
 impl Line {
-    /// `None` for a line that is not ours. A kernel message may stand before it.
+    /// Parses a line of the console; `None` for other lines. A kernel message may precede
+    /// the message on its line.
     pub(crate) fn read(text: &str) -> Option<Self> {
         let (_, text) = text.split_once(MARK)?;
         let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -45,7 +46,7 @@ impl fmt::Display for Line {
         write!(f, "{MARK}")?;
         match self {
             Self::Began(scenario) => write!(f, "began {scenario}"),
-            // One line, whatever a program printed.
+            // Line breaks become spaces, so that a message is one line.
             Self::Seen(what) => write!(f, "seen {}", what.replace('\n', " | ")),
             Self::Passed(scenario) => write!(f, "passed {scenario}"),
             Self::Failed(scenario, why) => {

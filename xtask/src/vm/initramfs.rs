@@ -1,5 +1,5 @@
-//! The first file system of the emulated machine: busybox, the modules that
-//! reach the host's files, and a script that goes there.
+//! The initramfs of the emulated machine: busybox, the modules to mount the host's files,
+//! and a script that continues there.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +9,16 @@ use anyhow::{Context as _, Result};
 use crate::vm::kernel::Kernel;
 use crate::vm::tools::Tools;
 
-/// The name that the host's files have in the machine.
+/// Mount tag of the host's files.
 pub(crate) const MOUNT_TAG: &str = "host";
-/// What is needed to mount them; a kernel may have it built in.
+/// Modules to mount them. A kernel may have some built in.
 const MODULES: [&str; 3] = ["virtio_pci", "9pnet_virtio", "9p"];
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
 const FILE: u32 = 0o100_644;
 
-/// Makes it. `guest` is a command line for the host's files.
+/// Makes the initramfs. `guest` is the command line to run on the host's files.
 pub(crate) fn make(kernel: &Kernel, tools: &Tools, guest: &str) -> Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["bin", "dev", "host", "modules", "proc"] {
@@ -36,7 +36,7 @@ pub(crate) fn make(kernel: &Kernel, tools: &Tools, guest: &str) -> Result<Vec<u8
     archive.finish()
 }
 
-/// A script that ends is a kernel that panics, which ends the machine.
+/// The script of the first process. If it ends, the kernel panics and the machine ends.
 fn init(loads: &str, guest: &str) -> String {
     format!(
         "#!/bin/busybox sh
@@ -72,8 +72,8 @@ impl Archive {
         self.entries += 1;
         let size = u32::try_from(content.len()).with_context(|| format!("{name} is too large"))?;
         let name_size = u32::try_from(name.len() + 1).context("a long name")?;
-        // inode, mode, user, group, links, time, size, device and its device,
-        // the length of the name, and a checksum that this format has not.
+        // Inode, mode, user, group, links, time, size, four device numbers, length of the
+        // name, and a checksum, which is 0 in this format.
         let header = [
             self.entries,
             mode,

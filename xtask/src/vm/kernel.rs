@@ -1,4 +1,4 @@
-//! Debian's kernels, unpacked and made ready for `modprobe`.
+//! Debian's kernels, unpacked and prepared for `modprobe`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use crate::system::output;
 use crate::vm::packages::Suite;
 use crate::vm::tools::Tools;
 
-/// A kernel that can be asked for.
+/// A kernel version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Version {
     /// Debian 11.
@@ -26,7 +26,7 @@ pub(crate) enum Version {
 }
 
 impl Version {
-    /// The suite that has it.
+    /// The Debian suite with this kernel.
     pub(crate) const fn suite(self) -> &'static str {
         match self {
             Self::V5_10 => "bullseye",
@@ -38,14 +38,14 @@ impl Version {
 
 /// A kernel and its modules.
 pub(crate) struct Kernel {
-    /// As `uname -r` says it.
+    /// The output of `uname -r`.
     pub(crate) release: String,
-    /// Where `boot` and `lib/modules` are.
+    /// The folder with `boot` and `lib/modules`.
     pub(crate) root: PathBuf,
 }
 
 impl Kernel {
-    /// Fetches and unpacks it, where it is not there yet.
+    /// Fetches and unpacks the kernel, unless that was done before.
     pub(crate) fn fetch(suite: &Suite, tools: &Tools) -> Result<Self> {
         let package = suite.stands_for("linux-image-amd64")?;
         let release = package
@@ -58,12 +58,12 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// The compressed kernel.
+    /// Path of the compressed kernel.
     pub(crate) fn image(&self) -> PathBuf {
         self.root.join(format!("boot/vmlinuz-{}", self.release))
     }
 
-    /// The files of modules and of what they need, in the order to load them.
+    /// Files of the modules and their dependencies, in loading order.
     pub(crate) fn modules(&self, names: &[&str], tools: &Tools) -> Result<Vec<PathBuf>> {
         let mut command = tools.command("sbin/modprobe");
         command
@@ -86,7 +86,7 @@ impl Kernel {
         Ok(files)
     }
 
-    /// What the package does when it is installed.
+    /// Runs `depmod`, as the installation of the package would.
     fn index_modules(&self, tools: &Tools) -> Result<()> {
         let modules = self.root.join("lib/modules").join(&self.release);
         if modules.join("modules.dep").exists() {

@@ -1,5 +1,5 @@
-//! The emulated machine: one qemu process, without a network card, that reads
-//! the host's files and writes none.
+//! The emulated machine: a qemu process without a network card. It reads the host's files
+//! and writes none.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -17,11 +17,11 @@ use crate::vm::tools::Tools;
 
 const MEMORY_MIB: &str = "1024";
 const PROCESSORS: &str = "2";
-/// A panic ends the machine, as qemu is told not to start it again.
+/// Kernel command line. A panic ends the machine, because qemu does not reboot it.
 const KERNEL_ARGUMENTS: &str =
     "console=ttyS0 quiet loglevel=4 panic=-1 no_console_suspend random.trust_cpu=on";
 
-/// A machine that runs; it ends with this value.
+/// A running machine. Dropping the value ends it.
 pub(crate) struct Machine {
     qemu: Child,
     lines: Receiver<String>,
@@ -30,7 +30,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Starts it. What it says is also written to `log`.
+    /// Starts the machine. Its console is also written to `log`.
     pub(crate) fn start(
         tools: &Tools,
         kernel: &Kernel,
@@ -75,7 +75,8 @@ impl Machine {
         })
     }
 
-    /// What it says next; `None` where it has ended. An error where its time is over.
+    /// The next line of the console; `None` if the machine has ended. Fails after the
+    /// deadline.
     pub(crate) fn next_line(&mut self) -> Result<Option<String>> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(left) {
@@ -84,14 +85,14 @@ impl Machine {
                 Ok(Some(line))
             }
             Err(RecvTimeoutError::Disconnected) => Ok(None),
-            Err(RecvTimeoutError::Timeout) => bail!("the machine hangs: its time is over"),
+            Err(RecvTimeoutError::Timeout) => bail!("the machine did not finish within its time"),
         }
     }
 }
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // One that has ended by itself cannot be killed any more.
+        // Fails if the machine has ended by itself.
         let _ended = self.qemu.kill();
         if let Err(error) = self.qemu.wait() {
             eprintln!("xtask: qemu: {error}");

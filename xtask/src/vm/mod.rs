@@ -1,5 +1,5 @@
-//! The real filter on kernels and a WiFi stack that this machine may not have,
-//! in an emulated machine. Nothing is installed here, and no network touched.
+//! Runs the filter in an emulated machine, with kernels and a WiFi stack that this machine
+//! may not have. Nothing is installed, and the network stays untouched.
 
 mod console;
 pub(crate) mod guest;
@@ -24,17 +24,17 @@ use crate::vm::machine::Machine;
 use crate::vm::packages::Suite;
 use crate::vm::tools::Tools;
 
-/// The suite whose programs run the machine, whatever its kernel.
+/// The Debian suite of qemu and the other programs, for every kernel.
 const TOOLS_FROM: &str = Version::V6_12.suite();
-/// An emulated machine starts in about half a minute.
+/// The longest time for the machine to start. It takes about half a minute.
 const START: Duration = Duration::from_secs(120);
-/// One of them waits half a minute for a time that must pass.
+/// The longest time for a scenario. One of them waits for half a minute.
 const EACH: Duration = Duration::from_secs(180);
 
-/// What to run, and on which kernel.
+/// The options of `cargo xtask vm`.
 #[derive(clap::Args)]
 pub(crate) struct VmArguments {
-    /// Debian's kernel of this line.
+    /// Kernel version (a Debian package).
     #[arg(long, value_enum, default_value = "6.12")]
     kernel: Version,
     #[arg(long, value_enum, default_value = "all")]
@@ -43,32 +43,32 @@ pub(crate) struct VmArguments {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Choice {
-    /// Every one of them.
+    /// All scenarios.
     All,
-    /// The verifier takes the program; it drops, counts, replays and goes.
+    /// Load the program, drop, count, replay and detach.
     Load,
     /// An access point and a phone on it.
     Wifi,
     /// Tagged frames, and the filter on a VLAN device.
     Vlan,
-    /// The clock is set across edges of schedules.
+    /// Set the clock across edges of schedules.
     Clock,
-    /// The machine sleeps across them.
+    /// Sleep across edges of schedules.
     Sleep,
 }
 
-/// One scenario.
+/// A scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Scenario {
     /// Verifier, counters, replay, detach.
     Load,
     /// Access point and phone.
     Wifi,
-    /// Tags.
+    /// Tagged frames.
     Vlan,
-    /// Time that jumps.
+    /// Steps of the clock.
     Clock,
-    /// Time slept; the last one, because the host's files are gone after it.
+    /// Sleep. It is the last one, because the host's files cannot be read after it.
     Sleep,
 }
 
@@ -103,11 +103,11 @@ impl Choice {
     }
 }
 
-/// Runs the scenarios and shows what was seen; an error where one failed.
+/// Runs the scenarios and shows their checks. Fails if a scenario failed.
 pub(crate) fn run(tree: &Tree, arguments: &VmArguments) -> Result<()> {
     let scenarios = arguments.scenario.scenarios();
     let directory = env::current_exe()
-        .context("where xtask lies")?
+        .context("path of xtask")?
         .ancestors()
         .nth(2)
         .context("xtask lies in no target directory")?
@@ -130,18 +130,18 @@ pub(crate) fn run(tree: &Tree, arguments: &VmArguments) -> Result<()> {
     let failed = watch(&mut machine, &scenarios)
         .with_context(|| format!("Linux {}, see {}", kernel.release, log.display()))?;
     ensure!(failed.is_empty(), "failed: {}", failed.join(", "));
-    println!("All as it must be.");
+    println!("All as expected.");
     Ok(())
 }
 
-/// This program, in the machine.
+/// Command line of this program inside the machine.
 fn guest_command(
     tree: &Tree,
     tools: &Tools,
     kernel: &Kernel,
     scenarios: &[Scenario],
 ) -> Result<String> {
-    let program = env::current_exe().context("where xtask lies")?;
+    let program = env::current_exe().context("path of xtask")?;
     let mut command = format!(
         "{} --monitor {} in-vm --tools {} --kernel {}",
         word(&program)?,
@@ -155,21 +155,22 @@ fn guest_command(
     Ok(command)
 }
 
-/// A path in a script; where /run is, the machine has a file system of its own.
+/// Quotes a path for a script. Paths below /run are not available: the machine mounts its
+/// own /run.
 fn word(path: &Path) -> Result<String> {
     let path = fs::canonicalize(path).with_context(|| path.display().to_string())?;
     ensure!(
         ["/run", "/dev", "/proc", "/sys"]
             .iter()
             .all(|taken| !path.starts_with(taken)),
-        "{}: the machine cannot see what lies there",
+        "{}: the emulated machine has its own file system there",
         path.display()
     );
     let text = path.to_str().context("a path that is not UTF-8")?;
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }
 
-/// Shows what the machine says until it is done; the scenarios that failed.
+/// Shows the messages of the machine until it is done. Returns the failed scenarios.
 fn watch(machine: &mut Machine, scenarios: &[Scenario]) -> Result<Vec<String>> {
     let mut failed: Vec<String> = Vec::new();
     let mut passed: Vec<String> = Vec::new();
@@ -196,13 +197,13 @@ fn watch(machine: &mut Machine, scenarios: &[Scenario]) -> Result<Vec<String>> {
     let silent: Vec<String> = silent.collect();
     ensure!(
         silent.is_empty(),
-        "nothing was said of {}",
+        "no result of {}",
         silent.join(", ")
     );
     Ok(failed)
 }
 
-/// Where the packages and the kernel are, inside the machine.
+/// The options of the process inside the machine: paths of the packages and the kernel.
 #[derive(clap::Args)]
 pub(crate) struct GuestArguments {
     #[arg(long)]

@@ -1,5 +1,5 @@
-//! Debian packages, fetched by apt with sources and lists of our own and
-//! unpacked below target: nothing is installed, no service is started.
+//! Debian packages, fetched by apt with separate sources and package lists, and unpacked
+//! below target. Nothing is installed, and no service is started.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use crate::system::output;
 const MIRROR: &str = "http://deb.debian.org/debian";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// What one Debian suite offers.
+/// A Debian suite.
 pub(crate) struct Suite {
     name: &'static str,
     directory: PathBuf,
 }
 
 impl Suite {
-    /// Fetches the lists of packages, where they are not there yet.
+    /// Fetches the package lists, unless that was done before.
     pub(crate) fn open(name: &'static str, directory: PathBuf) -> Result<Self> {
         ensure!(
             Path::new(KEYRING).exists(),
@@ -35,7 +35,7 @@ impl Suite {
             println!("Debian {name}: fetching its list of packages");
             let source = format!("deb [signed-by={KEYRING}] {MIRROR} {name} main\n");
             suite.write("sources.list", &source)?;
-            // With no package installed, dependencies are complete.
+            // An empty status file: apt then lists all dependencies.
             suite.write("status", "")?;
             output(suite.apt("apt-get").args(["--error-on=any", "update"]))
                 .with_context(|| format!("Debian {name} cannot be reached at {MIRROR}"))?;
@@ -44,7 +44,7 @@ impl Suite {
         Ok(suite)
     }
 
-    /// The package that `name`, which is empty, stands for.
+    /// The package on which the metapackage `name` depends.
     pub(crate) fn stands_for(&self, name: &str) -> Result<String> {
         let depends = output(self.apt("apt-cache").args(["--important", "depends", name]))?;
         let first = depends
@@ -64,7 +64,7 @@ impl Suite {
         })
     }
 
-    /// Unpacks packages with all that they need.
+    /// Unpacks packages and their dependencies.
     pub(crate) fn unpack_whole(&self, names: &[&str], folder: &str) -> Result<PathBuf> {
         self.unpack(folder, |archives| {
             let mut command = self.apt("apt-get");
@@ -78,7 +78,7 @@ impl Suite {
         })
     }
 
-    /// A folder is there whole or not at all.
+    /// Makes a folder in one step: it is complete or missing.
     fn unpack(&self, folder: &str, fetch: impl FnOnce(&Path) -> Result<()>) -> Result<PathBuf> {
         let whole = self.directory.join(folder);
         if whole.exists() {
@@ -100,7 +100,7 @@ impl Suite {
         Ok(whole)
     }
 
-    /// An apt command that neither reads nor writes the machine's own lists.
+    /// An apt command that does not touch the machine's own package lists.
     fn apt(&self, program: &str) -> Command {
         let apt = self.apt_directory();
         let mut command = Command::new(program);
@@ -135,7 +135,7 @@ impl Suite {
     }
 }
 
-/// The files of a folder with this extension, sorted.
+/// Files of a folder with this extension, sorted.
 fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
     let mut files = entries

@@ -1,5 +1,5 @@
-//! The programs that the emulated machine needs, run from where they were
-//! unpacked, with the libraries that came with them.
+//! Programs of the emulated machine, run from their unpacked packages with the libraries
+//! from there.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,35 +17,35 @@ const PACKAGES: [&str; 6] = [
     "wpasupplicant",
 ];
 
-/// Unpacked packages and all that they need.
+/// Unpacked packages with their dependencies.
 pub(crate) struct Tools {
     root: PathBuf,
 }
 
 impl Tools {
-    /// Fetches and unpacks them, where they are not there yet.
+    /// Fetches and unpacks the packages, unless that was done before.
     pub(crate) fn fetch(suite: &Suite) -> Result<Self> {
         let root = suite.unpack_whole(&PACKAGES, "tools")?;
         Ok(Self { root })
     }
 
-    /// Those that were unpacked here.
+    /// The packages in this folder.
     pub(crate) fn at(root: PathBuf) -> Self {
         Self { root }
     }
 
-    /// The folder that they were unpacked into.
+    /// The folder of the unpacked packages.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A program, such as `sbin/hostapd`.
+    /// Command to run a program such as `sbin/hostapd`.
     pub(crate) fn command(&self, program: &str) -> Command {
         let program = self.root.join("usr").join(program);
         let libraries = self.libraries();
         let mut command = Command::new(self.root.join("usr/lib64/ld-linux-x86-64.so.2"));
         command
-            // kmod is known by the name that it is called by.
+            // kmod acts by the name under which it is called.
             .arg("--argv0")
             .arg(&program)
             .arg("--library-path")
@@ -60,7 +60,7 @@ impl Tools {
         self.root.join("usr/bin/busybox")
     }
 
-    /// Where qemu finds the machine's firmware.
+    /// The folder of the machine's firmware for qemu.
     pub(crate) fn firmware(&self) -> [PathBuf; 2] {
         ["qemu", "seabios"].map(|folder| self.root.join("usr/share").join(folder))
     }

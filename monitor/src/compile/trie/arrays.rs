@@ -1,10 +1,13 @@
-//! The arrays of a trie while it is made; what is equal is in them once.
+//! The arrays of a trie under construction. Equal nodes, lines and sequences of values
+//! are stored once.
 
 use std::collections::HashMap;
 
-use monitor_common::trie::{KIND_SHIFT, LINE_SLOTS, Line, NODE, NODES, Node, POINTER, WIDTH_SHIFT};
+use monitor_common::trie::{
+    KIND_SHIFT, LINE_SLOTS, Line, Node, POINTER, TO_PAIRS, TO_SKIP, WIDTH_SHIFT,
+};
 
-/// How many of each there may be.
+/// The most nodes and lines of a trie.
 #[derive(Clone, Copy)]
 pub(in crate::compile) struct Room {
     pub(in crate::compile) nodes: usize,
@@ -12,12 +15,12 @@ pub(in crate::compile) struct Room {
 }
 
 impl Room {
-    /// Of nodes or of lines.
+    /// Memory of the most lines, which is also the memory of the most nodes.
     pub(super) const MEBIBYTES: usize = (size_of::<Line>() << WIDTH_SHIFT) >> 20;
 }
 
 impl Default for Room {
-    /// As many lines as a pointer to slots reaches, and as many bytes of nodes.
+    /// As many lines as a pointer to slots can address, and as many bytes of nodes.
     fn default() -> Self {
         let lines = 1 << WIDTH_SHIFT;
         let nodes = lines * (size_of::<Line>() / size_of::<Node>());
@@ -25,21 +28,21 @@ impl Default for Room {
     }
 }
 
-/// There is no more room.
+/// Error: the trie needs more nodes or lines than its [`Room`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
 
-/// Nodes and lines, and where each is.
+/// Nodes and lines, with an index of those that are stored already.
 pub(super) struct Arrays {
     room: Room,
     pub(super) nodes: Vec<Node>,
     pub(super) lines: Vec<Line>,
-    /// The slot after the values that were placed last.
-    open_slot: u32,
-    known_nodes: HashMap<Node, u32>,
-    known_fours: HashMap<[Node; 4], u32>,
-    known_lines: HashMap<Line, u32>,
-    known_values: HashMap<Vec<u32>, u32>,
+    /// Index of the slot behind the last values that were stored.
+    next_slot: u32,
+    skip_nodes: HashMap<Node, u32>,
+    pair_nodes: HashMap<[Node; 4], u32>,
+    run_lines: HashMap<Line, u32>,
+    values: HashMap<Vec<u32>, u32>,
 }
 
 impl Arrays {
@@ -48,65 +51,69 @@ impl Arrays {
             room,
             nodes: vec![],
             lines: vec![],
-            open_slot: 0,
-            known_nodes: HashMap::new(),
-            known_fours: HashMap::new(),
-            known_lines: HashMap::new(),
-            known_values: HashMap::new(),
+            next_slot: 0,
+            skip_nodes: HashMap::new(),
+            pair_nodes: HashMap::new(),
+            run_lines: HashMap::new(),
+            values: HashMap::new(),
         }
     }
 
-    pub(super) fn place_node(&mut self, node: Node) -> Result<u32, Full> {
+    /// Stores a `SKIP` node and returns the pointer to it.
+    pub(super) fn place_skip(&mut self, node: Node) -> Result<u32, Full> {
         let next = index(self.nodes.len());
-        let found = *self.known_nodes.entry(node).or_insert(next);
-        if found == next {
+        let at = *self.skip_nodes.entry(node).or_insert(next);
+        if at == next {
             self.add_nodes(1)?;
             self.nodes[next as usize] = node;
         }
-        Ok(pointer(NODE, found))
+        Ok(pointer(TO_SKIP, at))
     }
 
-    pub(super) fn place_nodes(&mut self, nodes: [Node; 4]) -> Result<u32, Full> {
+    /// Stores four `PAIR` nodes in one cache line and returns the pointer to them.
+    pub(super) fn place_pairs(&mut self, nodes: [Node; 4]) -> Result<u32, Full> {
         let next = index(self.nodes.len().next_multiple_of(nodes.len()));
-        let found = *self.known_fours.entry(nodes).or_insert(next);
-        if found == next {
+        let at = *self.pair_nodes.entry(nodes).or_insert(next);
+        if at == next {
             let end = next as usize + nodes.len();
             self.add_nodes(end - self.nodes.len())?;
             self.nodes[next as usize..].copy_from_slice(&nodes);
         }
-        Ok(pointer(NODES, found))
+        Ok(pointer(TO_PAIRS, at))
     }
 
-    /// Where this line is.
+    /// Stores a run line and returns its index.
     pub(super) fn place_line(&mut self, line: Line) -> Result<u32, Full> {
         let next = index(self.lines.len());
-        let found = *self.known_lines.entry(line).or_insert(next);
-        if found == next {
+        let at = *self.run_lines.entry(line).or_insert(next);
+        if at == next {
             self.add_lines(1)?;
             self.lines[next as usize] = line;
         }
-        Ok(found)
+        Ok(at)
     }
 
-    /// The first of the slots where these values stand one after the other.
+    /// Stores values in consecutive slots and returns the index of the first slot. If
+    /// the line with the next free slot has no room and is not the last line, the values
+    /// begin in a new line.
     pub(super) fn place_values(&mut self, values: Vec<u32>) -> Result<u32, Full> {
-        if let Some(known) = self.known_values.get(&values) {
-            return Ok(*known);
+        if let Some(at) = self.values.get(&values) {
+            return Ok(*at);
         }
         let end = index(self.lines.len()) * LINE_SLOTS;
-        let room = self.open_slot.next_multiple_of(LINE_SLOTS) - self.open_slot;
-        let is_last = self.open_slot.next_multiple_of(LINE_SLOTS) == end;
-        if values.len() > room as usize && !is_last {
-            self.open_slot = end;
+        let free = self.next_slot.next_multiple_of(LINE_SLOTS) - self.next_slot;
+        let is_last = self.next_slot.next_multiple_of(LINE_SLOTS) == end;
+        if values.len() > free as usize && !is_last {
+            self.next_slot = end;
         }
-        let first = self.open_slot;
-        self.open_slot += index(values.len());
-        let missing = self.open_slot.saturating_sub(end);
+        let first = self.next_slot;
+        self.next_slot += index(values.len());
+        let missing = self.next_slot.saturating_sub(end);
         self.add_slots(missing as usize)?;
         for (at, value) in (first..).zip(&values) {
             self.set_slot(at, *value);
         }
-        self.known_values.insert(values, first);
+        self.values.insert(values, first);
         Ok(first)
     }
 
@@ -119,7 +126,7 @@ impl Arrays {
         Ok(())
     }
 
-    /// Lines for so many.
+    /// Adds lines for `count` slots.
     pub(super) fn add_slots(&mut self, count: usize) -> Result<(), Full> {
         self.add_lines(count.div_ceil(LINE_SLOTS as usize))
     }
@@ -133,22 +140,24 @@ impl Arrays {
         Ok(())
     }
 
-    /// Of a slot that was not yet set.
+    /// Sets a slot. Each slot is set only once.
     pub(super) fn set_slot(&mut self, at: u32, value: u32) {
         let word = &mut self.lines[(at / LINE_SLOTS) as usize][(at / 2 % 8) as usize];
         *word |= u64::from(value) << (at % 2 * u32::BITS);
     }
 }
 
-/// The lower one first.
+/// A word of two halves, the lower half first.
 pub(super) fn halves([low, high]: [u32; 2]) -> u64 {
     u64::from(high) << u32::BITS | u64::from(low)
 }
 
+/// A length or index as `u32`; [`Room`] is far smaller.
 pub(super) fn index(count: usize) -> u32 {
     u32::try_from(count).expect("there is less room")
 }
 
+/// A value that is a pointer.
 pub(super) fn pointer(kind: u32, index: u32) -> u32 {
     POINTER | kind << KIND_SHIFT | index
 }

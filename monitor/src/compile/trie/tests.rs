@@ -1,4 +1,6 @@
-//! The trie against a slow search.
+//! The trie against a linear search over the prefixes.
+
+mod example;
 
 use std::{
     collections::HashMap,
@@ -7,115 +9,148 @@ use std::{
 
 use monitor_common::{
     NO_MATCH,
-    trie::{INDEX, KIND, KIND_SHIFT, NODES_BITS, POINTER, STEPS_V4, STEPS_V6},
+    trie::{
+        EXCEPTIONS, FIRST_NODES, FIRST_SLOTS, INDEX, INLINE, INLINE_BITS, INLINE_SHIFT, KIND,
+        KIND_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS, MIN_FIRST_BITS, NODE_KIND_SHIFT, PAIR,
+        PAIRS_BITS, POINTER, RUN_LINE_BITS, RUN_LINE_STARTS, RUNS, SKIP, STEPS_V4, STEPS_V6,
+        STRIDE, TO_PAIRS, TO_RUN_LINE, TO_SLOTS, VALUE, VALUES_IN_SLOTS, WIDTH_SHIFT,
+    },
 };
 use proptest::prelude::*;
 
 use super::*;
 use crate::{address::Network, compile::Ruleset};
 
-/// As the kernel does it, in words of 128 bits.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the higher bits are zero, or not asked for"
-)]
-fn walk<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
-    let mut key = address.to_number() << (128 - u32::from(A::BITS));
-    let differs = u128::from(trie.common) << 64 ^ key;
-    if differs.checked_shr(128 - trie.skip).unwrap_or(0) != 0 {
+/// The kernel's look-up, in words of 128 bits.
+fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
+    let mut remaining = address.to_number() << (128 - u32::from(A::BITS));
+    let difference = u128::from(trie.common) << 64 ^ remaining;
+    if difference.checked_shr(128 - trie.common_bits).unwrap_or(0) != 0 {
         return trie.outside;
     }
-    key <<= trie.skip;
-    let slot = |index: u32| {
-        let two = trie.lines[(index / LINE_SLOTS) as usize][(index / 2 % 8) as usize];
-        (two >> (index % 2 * 32)) as u32
-    };
-    let next = |key: u128, bits: u32| key.checked_shr(128 - bits).unwrap_or(0) as u32;
-    let first = next(key, trie.direct);
-    key <<= trie.direct;
-    let node = |index: u32, key: u128| {
-        let Node { bits, a, b } = trie.nodes[index as usize];
-        let (value, used) = match b >> NODE_KIND_SHIFT {
-            PAIR if bits >> next(key, STRIDE) & 1 == 1 => (a, STRIDE),
-            PAIR => (b, STRIDE),
-            SPLIT => {
-                let begun = bits & u64::MAX >> (63 - next(key, STRIDE));
-                (slot(a + begun.count_ones() - 1), STRIDE)
-            }
-            OWN => {
-                let part = next(key, STRIDE);
-                let before = bits & ((1 << part) - 1);
-                let own = bits >> part & 1 == 1;
-                let value = own.then(|| slot(a + before.count_ones()));
-                (value.unwrap_or(b), STRIDE)
-            }
-            _ => {
-                let length = (bits >> LENGTH_SHIFT) as u32;
-                let inside = (key >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
-                (if inside { a } else { b }, length)
-            }
-        };
-        (value & VALUE, used)
-    };
+    remaining <<= trie.common_bits;
+    let index = next(remaining, trie.first_bits);
+    remaining <<= trie.first_bits;
     let mut value;
-    if trie.first == SLOTS {
-        value = slot(first);
+    if trie.first_kind == FIRST_SLOTS {
+        value = slot(trie, index);
     } else {
-        let used;
-        (value, used) = node(first, key);
-        key <<= used;
+        let consumed;
+        (value, consumed) = node(trie, index, remaining);
+        remaining <<= consumed;
     }
     for _ in 0..steps {
         if value & POINTER == 0 {
             return value;
         }
-        let mut index = value & INDEX;
-        let kind = value >> KIND_SHIFT & KIND;
-        if kind == PARTS {
-            let is_inside = index >> PARTS_SHIFT >> next(key, PARTS_BITS) & 1 == 1;
-            let match_set = index & ((1 << PARTS_SHIFT) - 1);
-            return if is_inside { match_set } else { trie.outside };
-        }
-        if kind == NODES {
-            index += next(key, NODES_BITS - STRIDE);
-            key <<= NODES_BITS - STRIDE;
-            let node = trie.nodes[index as usize];
-            assert_eq!(node.b >> NODE_KIND_SHIFT, PAIR);
-            assert_eq!((node.a | node.b) & POINTER, 0, "the walk ends here");
-        }
-        let used;
-        (value, used) = match kind {
-            RUNS => {
-                let line = trie.lines[index as usize];
-                let place = u64::from(next(key, RUNS_BITS));
-                let lanes =
-                    (0..RUNS_MOST).map(|lane| line[1 + lane / 3] >> (lane % 3 * LANE as usize));
-                let begun = lanes
-                    .filter(|lane| lane & ((1 << LANE) - 1) <= place)
-                    .count() as u32;
-                let two = [line[0] as u32, (line[0] >> 32) as u32];
-                let value = if two[1] & SCATTERED == 0 {
-                    two[begun as usize % 2]
-                } else {
-                    slot(two[0] + begun)
-                };
-                (value, RUNS_BITS)
-            }
-            SLOTS => {
-                let width = (index >> WIDTH_SHIFT) + 1;
-                let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
-                (slot(first + next(key, width)), width)
-            }
-            NODES => node(index, key),
-            _ => {
-                let found = trie.nodes[index as usize];
-                assert_eq!(found.b >> NODE_KIND_SHIFT, SKIP, "no others are on the way");
-                node(index, key)
-            }
-        };
-        key = key.checked_shl(used).unwrap_or(0);
+        let consumed;
+        (value, consumed) = pointed_to(trie, value, remaining);
+        remaining = remaining.checked_shl(consumed).unwrap_or(0);
     }
     panic!("more than {steps} steps");
+}
+
+/// The next `bits` bits.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "no more than 32 bits are asked for"
+)]
+fn next(remaining: u128, bits: u32) -> u32 {
+    remaining.checked_shr(128 - bits).unwrap_or(0) as u32
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a slot has 32 bits")]
+fn slot(trie: &Trie, index: u32) -> u32 {
+    let two = trie.lines[(index / LINE_SLOTS) as usize][(index / 2 % 8) as usize];
+    (two >> (index % 2 * 32)) as u32
+}
+
+/// The value of a node, and the number of bits to consume.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the bits above are not needed"
+)]
+fn node(trie: &Trie, index: u32, remaining: u128) -> (u32, u32) {
+    let Node { bits, a, b } = trie.nodes[index as usize];
+    let part = next(remaining, STRIDE);
+    let (value, consumed) = match b >> NODE_KIND_SHIFT {
+        PAIR if bits >> part & 1 == 1 => (a, STRIDE),
+        PAIR => (b, STRIDE),
+        RUNS => {
+            let begun = bits & u64::MAX >> (63 - part);
+            (slot(trie, a + begun.count_ones() - 1), STRIDE)
+        }
+        EXCEPTIONS => {
+            let before = bits & ((1 << part) - 1);
+            let is_exception = bits >> part & 1 == 1;
+            let value = is_exception.then(|| slot(trie, a + before.count_ones()));
+            (value.unwrap_or(b), STRIDE)
+        }
+        _ => {
+            let length = (bits >> LENGTH_SHIFT) as u32;
+            let is_inside =
+                (remaining >> (128 - length)) as u64 == bits & ((1 << LENGTH_SHIFT) - 1);
+            (if is_inside { a } else { b }, length)
+        }
+    };
+    (value & VALUE, consumed)
+}
+
+/// The value to which a pointer leads, and the number of bits to consume.
+fn pointed_to(trie: &Trie, pointer: u32, remaining: u128) -> (u32, u32) {
+    let index = pointer & INDEX;
+    match pointer >> KIND_SHIFT & KIND {
+        INLINE => {
+            let is_inside = index >> INLINE_SHIFT >> next(remaining, INLINE_BITS) & 1 == 1;
+            let match_set = index & ((1 << INLINE_SHIFT) - 1);
+            (
+                if is_inside { match_set } else { trie.outside },
+                INLINE_BITS,
+            )
+        }
+        TO_RUN_LINE => (
+            run_line(trie, index, next(remaining, RUN_LINE_BITS)),
+            RUN_LINE_BITS,
+        ),
+        TO_SLOTS => {
+            let width = (index >> WIDTH_SHIFT) + 1;
+            let first = (index & ((1 << WIDTH_SHIFT) - 1)) * LINE_SLOTS;
+            (slot(trie, first + next(remaining, width)), width)
+        }
+        TO_PAIRS => {
+            let select = PAIRS_BITS - STRIDE;
+            let index = index + next(remaining, select);
+            let Node { a, b, .. } = trie.nodes[index as usize];
+            assert_eq!(b >> NODE_KIND_SHIFT, PAIR);
+            assert_eq!((a | b) & POINTER, 0, "the look-up ends here");
+            let (value, consumed) = node(trie, index, remaining << select);
+            (value, select + consumed)
+        }
+        _ => {
+            let kind = trie.nodes[index as usize].b >> NODE_KIND_SHIFT;
+            assert_eq!(kind, SKIP, "other kinds are in the first level only");
+            node(trie, index, remaining)
+        }
+    }
+}
+
+/// The value of the run that holds `offset`, without the kernel's arithmetic.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a half has 32 bits, and there are 21 starts"
+)]
+fn run_line(trie: &Trie, index: u32, offset: u32) -> u32 {
+    let line = trie.lines[index as usize];
+    let starts = (0..RUN_LINE_STARTS).map(|at| line[1 + at / 3] >> (at % 3 * LANE as usize));
+    let begun = starts
+        .filter(|start| start & ((1 << LANE) - 1) <= offset.into())
+        .count() as u32;
+    let two = [line[0] as u32, (line[0] >> 32) as u32];
+    if two[1] & VALUES_IN_SLOTS == 0 {
+        two[begun as usize % 2]
+    } else {
+        slot(trie, two[0] + begun)
+    }
 }
 
 fn prefix<A: Address>(address: A, length: u8, match_set: MatchSetId) -> Prefix<A> {
@@ -126,14 +161,14 @@ fn prefix<A: Address>(address: A, length: u8, match_set: MatchSetId) -> Prefix<A
     }
 }
 
-/// Distinct, in the order of a ruleset.
+/// Without duplicates, in the order of a ruleset.
 fn sorted<A: Address>(mut prefixes: Vec<Prefix<A>>) -> Vec<Prefix<A>> {
     prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
     prefixes.dedup_by_key(|prefix| (prefix.address, prefix.length));
     prefixes
 }
 
-/// Compares with the slow search at and around the ends of all prefixes.
+/// Compares the look-up with the linear search at and around the ends of all prefixes.
 fn check<A: Address + Into<IpAddr>>(
     prefixes: Vec<Prefix<A>>,
     others: &[A],
@@ -150,27 +185,31 @@ fn check<A: Address + Into<IpAddr>>(
     });
     let ends = ends.map(|number| A::from_number(number & all));
     let addresses: Vec<A> = ends.chain(others.iter().copied()).collect();
-    let shapes = [
-        (NODES, MIN_DIRECT),
-        (SLOTS, MIN_DIRECT),
-        (SLOTS, 11),
-        (NODES, 16),
+    let first_levels = [
+        (FIRST_NODES, MIN_FIRST_BITS),
+        (FIRST_SLOTS, MIN_FIRST_BITS),
+        (FIRST_SLOTS, 11),
+        (FIRST_NODES, 16),
     ];
-    for (first, direct) in shapes {
-        let (runs, shape) = (runs(&prefixes), (first, direct));
-        let trie = Trie::with(&runs, shape, Room::default()).unwrap();
+    for (kind, bits) in first_levels {
+        let runs = runs(&prefixes);
+        let trie = Trie::with(&runs, FirstLevel { kind, bits }, Room::default()).unwrap();
         is_refused_without_room(&runs, &trie);
         for address in &addresses {
-            let found = walk(&trie, *address, steps);
+            let found = look_up(&trie, *address, steps);
             assert_eq!(found, slow(&prefixes, *address), "{address} {prefixes:?}");
         }
     }
 }
 
-/// Room for all of it is enough, and for one node or one line less is not.
+/// The exact number of nodes and lines is enough room; one node or line less is not.
 fn is_refused_without_room(runs: &[Run], trie: &Trie) {
     let (nodes, lines) = (trie.nodes.len(), trie.lines.len());
-    let made = |nodes, lines| Trie::with(runs, (trie.first, trie.direct), Room { nodes, lines });
+    let first = FirstLevel {
+        kind: trie.first_kind,
+        bits: trie.first_bits,
+    };
+    let made = |nodes, lines| Trie::with(runs, first, Room { nodes, lines });
     assert_eq!(made(nodes, lines).as_ref(), Ok(trie));
     if let Some(fewer) = nodes.checked_sub(1) {
         assert_eq!(made(fewer, lines), Err(Full));
@@ -188,7 +227,7 @@ fn slow<A: Address>(prefixes: &[Prefix<A>], address: A) -> MatchSetId {
     longest.map_or(NO_MATCH, |prefix| prefix.match_set)
 }
 
-/// Lengths from 0, addresses that share their first bits with others.
+/// Prefixes of all lengths, many of which share their first bits.
 fn some<A: Address + std::fmt::Debug>() -> impl Strategy<Value = Vec<(u128, u8, MatchSetId)>> {
     let address = (any::<u128>(), 0..4_u128, 0..u32::from(A::BITS));
     let address = address.prop_map(|(random, base, keep)| {
@@ -234,66 +273,70 @@ proptest! {
 fn nothing_and_everything() {
     let nothing: &[Prefix<Ipv4Addr>] = &[];
     let trie = Trie::new(nothing).unwrap();
-    assert_eq!(walk(&trie, Ipv4Addr::BROADCAST, STEPS_V4), NO_MATCH);
+    assert_eq!(look_up(&trie, Ipv4Addr::BROADCAST, STEPS_V4), NO_MATCH);
     let everything = [prefix(Ipv6Addr::UNSPECIFIED, 0, 7)];
     let trie = Trie::new(&everything).unwrap();
-    assert_eq!(walk(&trie, Ipv6Addr::LOCALHOST, STEPS_V6), 7);
+    assert_eq!(look_up(&trie, Ipv6Addr::LOCALHOST, STEPS_V6), 7);
 }
 
 #[test]
 fn one_address_is_one_node_and_other_addresses_need_none() {
     let address: Ipv6Addr = "2001:db8::7".parse().unwrap();
     let trie = Trie::new(&[prefix(address, 128, 3)]).unwrap();
-    assert_eq!((trie.skip, trie.outside), (63, NO_MATCH));
-    assert_eq!(walk(&trie, address, 2), 3);
-    assert_eq!(walk(&trie, Ipv6Addr::LOCALHOST, 0), NO_MATCH);
+    assert_eq!((trie.common_bits, trie.outside), (63, NO_MATCH));
+    assert_eq!(look_up(&trie, address, 2), 3);
+    assert_eq!(look_up(&trie, Ipv6Addr::LOCALHOST, 0), NO_MATCH);
 }
 
-/// A pointer to parts has room for the first of them only.
+/// An inline pointer has room for match sets below 1024 only.
 #[test]
-fn match_sets_of_every_size_are_told() {
+fn match_sets_of_every_size_are_found() {
     let address = |second| Ipv4Addr::new(192, second, 0, 0);
     let sizes = [1, 1023, 1024, VALUE >> 1];
-    let each = (0..).step_by(64).zip(sizes);
+    let each = [0, 64, 128, 192].into_iter().zip(sizes);
     let mut prefixes = vec![prefix(Ipv4Addr::new(10, 0, 0, 0), 18, 7)];
     prefixes.extend(each.map(|(n, id)| prefix(address(n), 18, id)));
-    let trie = Trie::with(&runs(&prefixes), (NODES, MIN_DIRECT), Room::default()).unwrap();
+    let first = FirstLevel {
+        kind: FIRST_NODES,
+        bits: MIN_FIRST_BITS,
+    };
+    let trie = Trie::with(&runs(&prefixes), first, Room::default()).unwrap();
     for inside in prefixes {
-        assert_eq!(walk(&trie, inside.address, STEPS_V4), inside.match_set);
+        assert_eq!(look_up(&trie, inside.address, STEPS_V4), inside.match_set);
         let behind = Ipv4Addr::from_bits(inside.address.to_bits() + (1 << 14));
-        assert_eq!(walk(&trie, behind, STEPS_V4), NO_MATCH);
+        assert_eq!(look_up(&trie, behind, STEPS_V4), NO_MATCH);
     }
 }
 
 #[test]
-fn what_is_first_is_sized_to_the_ruleset() {
+fn the_first_level_is_sized_to_the_ruleset() {
     let random = |count: u32| -> Vec<_> {
         let numbers = (0..count).map(|number| number.wrapping_mul(2_654_435_761));
         let blocks = numbers.map(|number| prefix(Ipv4Addr::from_bits(number), 24, 1));
         sorted(blocks.collect())
     };
-    for (count, first, direct) in [
-        (0, NODES, MIN_DIRECT),
-        (3, NODES, MIN_DIRECT),
-        (1_000, NODES, 13),
-        (10_000, SLOTS, 16),
-        (100_000, NODES, 14),
+    for (count, kind, bits) in [
+        (0, FIRST_NODES, MIN_FIRST_BITS),
+        (3, FIRST_NODES, MIN_FIRST_BITS),
+        (1_000, FIRST_NODES, 13),
+        (10_000, FIRST_SLOTS, 16),
+        (100_000, FIRST_NODES, 14),
     ] {
         let trie = Trie::new(&random(count)).unwrap();
-        assert_eq!((trie.first, trie.direct), (first, direct), "{count}");
+        assert_eq!((trie.first_kind, trie.first_bits), (kind, bits), "{count}");
     }
 }
 
-/// Around both ends of every prefix, in each shape that large rulesets have.
+/// Checks around both ends of every prefix, for each first level of a large ruleset.
 #[test]
 fn large_rulesets_have_their_answers() {
-    let (few, beyond_parts) = (1, 1 << PARTS_SHIFT);
-    for (count, sets, base, shape) in [
-        (100_000, 1, few, (NODES, 14)),
-        (100_000, 1, beyond_parts, (NODES, 18)),
-        (100_000, 1_000, few, (NODES, 14)),
-        (400_000, 3_000, few, (NODES, 18)),
-        (10_000, 3_000, few, (SLOTS, 16)),
+    let (few, too_many) = (1, 1 << INLINE_SHIFT);
+    for (count, sets, base, first) in [
+        (100_000, 1, few, (FIRST_NODES, 14)),
+        (100_000, 1, too_many, (FIRST_NODES, 18)),
+        (100_000, 1_000, few, (FIRST_NODES, 14)),
+        (400_000, 3_000, few, (FIRST_NODES, 18)),
+        (10_000, 3_000, few, (FIRST_SLOTS, 16)),
     ] {
         let known: HashMap<u32, MatchSetId> = (1..=count)
             .map(|number: u32| {
@@ -307,7 +350,11 @@ fn large_rulesets_have_their_answers() {
             .iter()
             .map(|(block, match_set)| prefix(Ipv4Addr::from_bits(block << 8), 24, *match_set));
         let trie = Trie::new(&sorted(prefixes.collect())).unwrap();
-        assert_eq!((trie.first, trie.direct), shape, "{count}, {sets}, {base}");
+        assert_eq!(
+            (trie.first_kind, trie.first_bits),
+            first,
+            "{count}, {sets}, {base}"
+        );
         for first in known.keys().map(|block| block << 8) {
             for address in [
                 first.wrapping_sub(1),
@@ -317,7 +364,7 @@ fn large_rulesets_have_their_answers() {
             ] {
                 let expected = known.get(&(address >> 8)).copied().unwrap_or(NO_MATCH);
                 assert_eq!(
-                    walk(&trie, Ipv4Addr::from_bits(address), STEPS_V4),
+                    look_up(&trie, Ipv4Addr::from_bits(address), STEPS_V4),
                     expected,
                     "{address:x}"
                 );
@@ -326,7 +373,7 @@ fn large_rulesets_have_their_answers() {
     }
 }
 
-/// Its own search goes by prefixes, and so shares nothing with this.
+/// `Ruleset::lookup` searches the prefixes and shares no code with the trie.
 #[test]
 fn a_ruleset_has_the_same_answers() {
     let prefixes = (0..2000_u32).map(|number| {
@@ -342,7 +389,7 @@ fn a_ruleset_has_the_same_answers() {
     let trie = Trie::new(&ruleset.ipv4).unwrap();
     for number in 0..50_000_u32 {
         let address = Ipv4Addr::from_bits(number.wrapping_mul(85_899_345));
-        let found = walk(&trie, address, STEPS_V4);
+        let found = look_up(&trie, address, STEPS_V4);
         let expected = ruleset.lookup(address.into());
         let expected: Vec<_> = expected.iter().map(|id| u32::from(*id)).collect();
         let found = if found == NO_MATCH {

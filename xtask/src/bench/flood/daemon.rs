@@ -1,4 +1,4 @@
-//! The real daemon on the gateway, driven by its command line only.
+//! The real daemon on the gateway, controlled by its command line only.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -15,7 +15,7 @@ use super::filters::Hook;
 use super::network::{Lan, Network};
 use crate::system::output;
 
-/// The whole table takes its time.
+/// Long enough for the whole table.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
@@ -24,7 +24,7 @@ const POLL: Duration = Duration::from_millis(50);
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it with the policies of a folder, and waits until it answers.
+    /// Starts the daemon with the policies of a folder, and waits until it answers.
     pub(crate) fn start(
         network: &Network<'_>,
         lan: Lan,
@@ -83,8 +83,8 @@ impl Daemon {
         }
     }
 
-    /// Packets that its only policy dropped, of the phone's MAC where it tells
-    /// devices: policy and device must agree.
+    /// Number of packets that the only policy dropped. Fails if the phone, its only device,
+    /// has another number.
     pub(crate) fn dropped(network: &Network<'_>) -> Result<u64> {
         let text = output(&mut status(network))?;
         let status: serde_json::Value = serde_json::from_str(&text).context("status --json")?;
@@ -100,7 +100,7 @@ impl Daemon {
         Ok(of_policy)
     }
 
-    /// Removes the filter, ends the process.
+    /// Removes the filter and ends the daemon.
     pub(crate) fn remove(mut self, network: &Network<'_>) -> Result<()> {
         let detached = detach(network);
         let pid = Pid::from_raw(i32::try_from(self.0.id()).context("process id")?);
@@ -132,8 +132,8 @@ pub(crate) fn detach(network: &Network<'_>) -> Result<()> {
     output(command.arg("--socket").arg(socket())).map(drop)
 }
 
-/// Kills the daemon of an earlier run: a process in the gateway's namespace that
-/// was given this benchmark's socket.
+/// Kills the daemon of an earlier run: a process in the gateway's namespace whose command
+/// line has this benchmark's socket.
 pub(crate) fn kill_leftover(network: &Network<'_>) -> Result<()> {
     let socket = socket();
     let wanted = socket.as_os_str().as_encoded_bytes();

@@ -1,5 +1,5 @@
-//! What filters in the gateway: ours, and what a user would pick instead, set
-//! up as its users do.
+//! The filters that are compared: this one and its alternatives, set up as their users
+//! do.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -15,7 +15,7 @@ use super::object::{self, Object};
 use super::sets::Prefix;
 use crate::system::{call, output};
 
-/// Where an XDP program runs.
+/// Mode of an XDP program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hook {
     Native,
@@ -23,7 +23,7 @@ pub(crate) enum Hook {
 }
 
 impl Hook {
-    /// As `monitor run --mode` takes it.
+    /// Argument of `monitor run --mode`.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
@@ -31,7 +31,7 @@ impl Hook {
         }
     }
 
-    fn as_xdp_filter_has_it(self) -> &'static str {
+    fn xdp_filter_name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Generic => "skb",
@@ -39,17 +39,17 @@ impl Hook {
     }
 }
 
-/// Reads of memory, each dependent on the one before.
+/// Memory reads, each of which depends on the previous one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reads {
-    /// Up to two.
+    /// Number of reads, at most two.
     pub(crate) count: u32,
-    /// Cache lines among which they are; a power of two.
+    /// Number of cache lines from which they read, a power of two.
     pub(crate) lines: u32,
 }
 
-/// Where nftables filters: for all interfaces, before connections are tracked; or
-/// as early as it can, for one.
+/// Hook of nftables: prerouting, before connection tracking, for all interfaces; or
+/// ingress, the earliest one, for one interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Chain {
     Prerouting,
@@ -58,23 +58,23 @@ pub(crate) enum Chain {
 
 /// A way to filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum FilterKind {
     Nothing,
     DropAll(Hook),
     PassAll(Hook),
-    /// Passes everything after these.
+    /// Passes everything after these reads.
     Reads(Hook, Reads),
     Ours(Hook),
     LpmTrie(Hook),
-    /// clsact or TCX with the kernel's trie.
+    /// A tc program (clsact or TCX) with the kernel's LPM trie.
     Tc,
     Nftables(Chain),
     Ipset,
     XdpFilter(Hook),
 }
 
-impl Kind {
-    /// As a row of the table has it.
+impl FilterKind {
+    /// Name in the table.
     pub(crate) fn name(self) -> String {
         match self {
             Self::Nothing => "no filter".to_owned(),
@@ -95,30 +95,30 @@ impl Kind {
     }
 }
 
-/// What is blocked.
+/// The blocked destinations.
 #[derive(Clone, Copy)]
 pub(crate) struct Blocked<'a> {
     pub(crate) prefixes: &'a [Prefix],
-    /// For xdp-filter, which knows no prefixes.
+    /// For xdp-filter, which has exact addresses only.
     pub(crate) addresses: &'a [Ipv4Addr],
 }
 
 /// A filter that is in force.
 pub(crate) enum Filter {
     Nothing,
-    /// Detached when it is closed.
+    /// Detached when the object is closed.
     Programs {
         _held: Ebpf,
     },
     Daemon(Daemon),
-    /// Undone by these.
+    /// Removed by these commands.
     Commands(Vec<Command>),
 }
 
 impl Filter {
-    /// Puts it in force on one of the gateway's interfaces.
+    /// Puts a filter in force on one of the gateway's interfaces.
     pub(crate) fn install(
-        kind: Kind,
+        kind: FilterKind,
         blocked: Blocked<'_>,
         lan: Lan,
         network: &Network<'_>,
@@ -127,32 +127,32 @@ impl Filter {
         let to = (&network.gateway, lan.interface());
         let ebpf = || object.load(blocked.prefixes.len());
         Ok(match kind {
-            Kind::Nothing => Self::Nothing,
-            Kind::DropAll(hook) => programs(ebpf()?, |ebpf| {
+            FilterKind::Nothing => Self::Nothing,
+            FilterKind::DropAll(hook) => programs(ebpf()?, |ebpf| {
                 object::attach_xdp(ebpf, "drop_all", to, hook)
             })?,
-            Kind::PassAll(hook) => programs(ebpf()?, |ebpf| {
+            FilterKind::PassAll(hook) => programs(ebpf()?, |ebpf| {
                 object::attach_xdp(ebpf, "pass_all", to, hook)
             })?,
-            Kind::Reads(hook, reads) => programs(object.load_reading(reads)?, |ebpf| {
+            FilterKind::Reads(hook, reads) => programs(object.load_reading(reads)?, |ebpf| {
                 object::attach_xdp(ebpf, "read", to, hook)
             })?,
-            Kind::LpmTrie(hook) => programs(ebpf()?, |ebpf| {
+            FilterKind::LpmTrie(hook) => programs(ebpf()?, |ebpf| {
                 object::fill_trie(ebpf, blocked.prefixes)?;
                 object::attach_xdp(ebpf, "lpm_xdp", to, hook)
             })?,
-            Kind::Tc => programs(ebpf()?, |ebpf| {
+            FilterKind::Tc => programs(ebpf()?, |ebpf| {
                 object::fill_trie(ebpf, blocked.prefixes)?;
                 object::attach_tc(ebpf, "lpm_tc", to)
             })?,
-            Kind::Ours(hook) => Self::Daemon(ours(blocked.prefixes, lan, hook, network)?),
-            Kind::Nftables(chain) => nftables(blocked.prefixes, chain, lan, network)?,
-            Kind::Ipset => ipset(blocked.prefixes, network)?,
-            Kind::XdpFilter(hook) => xdp_filter(blocked.addresses, lan, hook, network)?,
+            FilterKind::Ours(hook) => Self::Daemon(ours(blocked.prefixes, lan, hook, network)?),
+            FilterKind::Nftables(chain) => nftables(blocked.prefixes, chain, lan, network)?,
+            FilterKind::Ipset => ipset(blocked.prefixes, network)?,
+            FilterKind::XdpFilter(hook) => xdp_filter(blocked.addresses, lan, hook, network)?,
         })
     }
 
-    /// Takes it out of force.
+    /// Removes the filter.
     pub(crate) fn remove(self, network: &Network<'_>) -> Result<()> {
         match self {
             Self::Nothing | Self::Programs { .. } => Ok(()),
@@ -160,7 +160,7 @@ impl Filter {
             Self::Commands(commands) => commands
                 .into_iter()
                 .map(|mut command| output(&mut command).map(drop))
-                // All of them, whatever becomes of the first.
+                // Run all commands, also after an error.
                 .fold(Ok(()), Result::and),
         }
     }
@@ -174,7 +174,7 @@ fn programs(mut ebpf: Ebpf, attach: impl FnOnce(&mut Ebpf) -> Result<()>) -> Res
 fn ours(prefixes: &[Prefix], lan: Lan, hook: Hook, network: &Network<'_>) -> Result<Daemon> {
     let folder = Network::runtime_dir().join("policies");
     fs::create_dir_all(&folder).context("the policies' folder")?;
-    // A policy without a prefix is refused; one of the other family costs nothing.
+    // A policy needs a prefix. One of the other family costs nothing.
     let list = if prefixes.is_empty() {
         "2001:db8:bad::/48\n".to_owned()
     } else {
@@ -274,16 +274,11 @@ fn xdp_filter(
     network: &Network<'_>,
 ) -> Result<Filter> {
     let mut load = network.gateway.command("xdp-filter");
-    load.args([
-        "load",
-        lan.interface(),
-        "--mode",
-        hook.as_xdp_filter_has_it(),
-    ]);
+    load.args(["load", lan.interface(), "--mode", hook.xdp_filter_name()]);
     output(load.args(["--policy", "allow", "--features", "ipv4"]))?;
     let mut undo = network.gateway.command("xdp-filter");
     undo.args(["unload", lan.interface()]);
-    // It leaves the directory of its pins.
+    // xdp-filter does not remove its pin directory.
     let mut tidy = Command::new("rmdir");
     tidy.args(["--ignore-fail-on-non-empty", "/sys/fs/bpf/xdp"]);
     for address in addresses {

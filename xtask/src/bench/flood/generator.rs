@@ -1,5 +1,5 @@
-//! Sends millions of frames a second: an XDP program that answers every frame
-//! of a test run by sending it out, instead of a process that writes them.
+//! Sends millions of frames a second: the kernel runs an XDP program on live frames
+//! (`BPF_PROG_TEST_RUN`), and the program returns `XDP_TX` for each.
 
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,29 +17,29 @@ use super::network::{GATEWAY_MAC, Lan, Network, PHONE, PHONE_MAC};
 use super::object::{self, Object, Template};
 use crate::bench::object::fill_array;
 
-/// The generator's processor.
+/// Processor of the generator.
 pub(crate) const SENDER_CPU: usize = 0;
-/// Ethernet, IPv4, UDP and payload, without the checksum of the frame.
+/// Bytes of a frame: Ethernet, IPv4, UDP and payload, without the checksum.
 const FRAME: usize = 60;
-/// What the kernel sends at once, at most (`TEST_XDP_MAX_BATCH` in
-/// `net/bpf/test_run.c`); more than a veth's ring of 256 takes is lost anyway.
+/// Frames that the kernel sends at once: below its limit (`TEST_XDP_MAX_BATCH` in
+/// `net/bpf/test_run.c`), and below the 256 frames of a veth's ring.
 const BATCH: u32 = 64;
-/// Frames of one test run, at most.
+/// The most frames of one test run.
 const MOST: u64 = 20_000_000;
-/// What it is taken to make in a second before it was seen to.
+/// Assumed frames per second before the first measurement.
 const FIRST_GUESS: u64 = 1_000_000;
-/// Frames that a receiver takes without loss, in one go.
+/// Frames that a receiver takes at once without loss.
 const SPARE: u32 = 128;
 
-/// Sends frames to destinations of one set.
+/// Sends frames to a set of destinations.
 pub(crate) struct Generator {
     ebpf: Ebpf,
-    /// As it was the last time.
+    /// Speed of the previous flood.
     frames_per_second: AtomicU64,
 }
 
 impl Generator {
-    /// Sends to these, used again and again where they are fewer than its map holds.
+    /// Makes a generator for `destinations`, which are repeated to fill its map.
     pub(crate) fn new(object: &Object, destinations: &[Ipv4Addr]) -> Result<Self> {
         let mut ebpf = object.load(0)?;
         let cells: Vec<[u8; 4]> = destinations
@@ -57,9 +57,8 @@ impl Generator {
         })
     }
 
-    /// As fast as it can, for about a time; returns for how long it sent. The
-    /// kernel measures that: to begin and to end a test run takes milliseconds
-    /// more, in which nothing is sent.
+    /// Sends as fast as possible for about `time`. Returns the time spent sending, as the
+    /// kernel measured it: starting and ending a test run takes milliseconds more.
     pub(crate) fn flood(
         &self,
         network: &Network<'_>,
@@ -78,7 +77,7 @@ impl Generator {
         })
     }
 
-    /// So many frames, slowly enough that none is lost on the way.
+    /// Sends `frames` frames so slowly that none is lost.
     pub(crate) fn trickle(&self, network: &Network<'_>, lan: Lan, frames: u32) -> Result<()> {
         network.generator.enter(|| {
             pin(Pid::from_raw(0), SENDER_CPU)?;
@@ -106,12 +105,12 @@ impl Generator {
                 ..TestRunOptions::new()
             })
             .context("send")?;
-        // For each frame, in whole nanoseconds.
+        // The kernel returns the time per frame, in whole nanoseconds.
         Ok(result.duration * frames)
     }
 }
 
-/// `struct xdp_md`: data, end of data, metadata, interface, queue, egress.
+/// `struct xdp_md`: data, end of data, metadata, ingress interface, queue, egress interface.
 fn context(interface: u32) -> [u8; 24] {
     let length = u32::try_from(FRAME).unwrap_or_default();
     let mut bytes = [0; 24];
@@ -144,7 +143,7 @@ fn template() -> Template {
     }
 }
 
-/// Binds a thread, 0 for this one, to a processor.
+/// Binds a thread to a processor; 0 is the calling thread.
 pub(crate) fn pin(thread: Pid, cpu: usize) -> Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu).context("processor")?;

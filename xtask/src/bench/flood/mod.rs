@@ -1,5 +1,5 @@
-//! End to end: what a gateway drops and forwards under a flood of small packets
-//! to random destinations, with ours and with what a user would pick instead.
+//! Floods: how many small packets to random destinations a gateway drops and forwards,
+//! with this filter and with its alternatives.
 
 mod daemon;
 mod filters;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Result, bail, ensure};
 
 use self::daemon::Daemon;
-use self::filters::{Blocked, Chain, Filter, Hook, Kind};
+use self::filters::{Blocked, Chain, Filter, FilterKind, Hook};
 use self::generator::Generator;
 use self::network::{Lan, Network};
 use self::object::Object;
@@ -27,21 +27,21 @@ use super::report::Report;
 use super::{Part, Plan};
 use crate::system::Tree;
 
-/// Prefixes of the sets that most of it is about.
+/// Numbers of random prefixes.
 const MANY: usize = 100_000;
 const FEW: usize = 1_000;
-/// xdp-filter takes one address per call; its map holds 10,000.
+/// Addresses for xdp-filter, which takes one address per call and holds 10,000.
 const EXACT: usize = 2_048;
-/// Frames that show what a filter does, before it is measured.
+/// Frames that check a filter before it is measured.
 const PROOF: u32 = 1_024;
-/// Of what the gateway took in, the part that must reach the sink.
+/// The share of received packets that must reach the sink.
 const FORWARDED: f64 = 0.99;
 
 const RATE: [(&str, &str); 2] = [("rate", "Mpps"), ("CPU per packet", "ns")];
 const PINGS: [(&str, &str); 3] = [("half below", "µs"), ("99 % below", "µs"), ("lost", "%")];
 
-/// Makes the network, measures, and takes all of it down whatever happens. What
-/// a filter did not do as claimed is an error in its row.
+/// Makes the network, measures, and removes the network also after an error. If a filter
+/// does not drop or pass as it should, its row has an error.
 pub(crate) fn measure(
     tree: &Tree,
     plan: &Plan,
@@ -103,18 +103,18 @@ impl<'a> Bench<'a> {
     fn dropped(&mut self) -> Result<()> {
         use Hook::{Generic, Native};
         let kinds = [
-            Kind::DropAll(Native),
-            Kind::Ours(Native),
-            Kind::LpmTrie(Native),
-            Kind::XdpFilter(Native),
-            Kind::DropAll(Generic),
-            Kind::Ours(Generic),
-            Kind::LpmTrie(Generic),
-            Kind::XdpFilter(Generic),
-            Kind::Tc,
-            Kind::Ipset,
-            Kind::Nftables(Chain::Prerouting),
-            Kind::Nftables(Chain::Ingress),
+            FilterKind::DropAll(Native),
+            FilterKind::Ours(Native),
+            FilterKind::LpmTrie(Native),
+            FilterKind::XdpFilter(Native),
+            FilterKind::DropAll(Generic),
+            FilterKind::Ours(Generic),
+            FilterKind::LpmTrie(Generic),
+            FilterKind::XdpFilter(Generic),
+            FilterKind::Tc,
+            FilterKind::Ipset,
+            FilterKind::Nftables(Chain::Prerouting),
+            FilterKind::Nftables(Chain::Ingress),
         ];
         for _ in 0..self.plan.rounds {
             for kind in kinds {
@@ -128,16 +128,16 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn drop_once(&self, kind: Kind) -> Result<Flood> {
+    fn drop_once(&self, kind: FilterKind) -> Result<Flood> {
         let random = self.random();
         self.with(kind, random, Lan::First, || {
             self.prove_innocent_pass(kind, Lan::First)?;
             let generator = match kind {
-                Kind::XdpFilter(_) => &self.exact,
+                FilterKind::XdpFilter(_) => &self.exact,
                 _ => &self.blocked,
             };
             let counted = || match kind {
-                Kind::Ours(_) => Daemon::dropped(self.network).map(Some),
+                FilterKind::Ours(_) => Daemon::dropped(self.network).map(Some),
                 _ => Ok(None),
             };
             let before = counted()?;
@@ -156,10 +156,10 @@ impl<'a> Bench<'a> {
         })
     }
 
-    fn prove_innocent_pass(&self, kind: Kind, lan: Lan) -> Result<()> {
+    fn prove_innocent_pass(&self, kind: FilterKind, lan: Lan) -> Result<()> {
         let total = self.receiver.trickle(&self.innocent, lan, PROOF)?;
         let expected = match kind {
-            Kind::DropAll(_) => 0,
+            FilterKind::DropAll(_) => 0,
             _ => total.taken,
         };
         ensure!(
@@ -175,22 +175,22 @@ impl<'a> Bench<'a> {
         use Hook::{Generic, Native};
         for _ in 0..self.plan.rounds {
             for (kind, count) in [
-                (Kind::Nothing, 0),
-                (Kind::PassAll(Native), 0),
-                (Kind::PassAll(Generic), 0),
-                (Kind::Ours(Native), 0),
-                (Kind::Ours(Native), FEW),
-                (Kind::Ours(Native), MANY),
-                (Kind::Ours(Native), usize::MAX),
-                (Kind::Ours(Generic), MANY),
-                (Kind::LpmTrie(Native), MANY),
-                (Kind::LpmTrie(Generic), MANY),
-                (Kind::XdpFilter(Native), EXACT),
-                (Kind::XdpFilter(Generic), EXACT),
-                (Kind::Tc, MANY),
-                (Kind::Ipset, MANY),
-                (Kind::Nftables(Chain::Prerouting), MANY),
-                (Kind::Nftables(Chain::Ingress), MANY),
+                (FilterKind::Nothing, 0),
+                (FilterKind::PassAll(Native), 0),
+                (FilterKind::PassAll(Generic), 0),
+                (FilterKind::Ours(Native), 0),
+                (FilterKind::Ours(Native), FEW),
+                (FilterKind::Ours(Native), MANY),
+                (FilterKind::Ours(Native), usize::MAX),
+                (FilterKind::Ours(Generic), MANY),
+                (FilterKind::LpmTrie(Native), MANY),
+                (FilterKind::LpmTrie(Generic), MANY),
+                (FilterKind::XdpFilter(Native), EXACT),
+                (FilterKind::XdpFilter(Generic), EXACT),
+                (FilterKind::Tc, MANY),
+                (FilterKind::Ipset, MANY),
+                (FilterKind::Nftables(Chain::Prerouting), MANY),
+                (FilterKind::Nftables(Chain::Ingress), MANY),
             ] {
                 self.go_on()?;
                 let name = with_count(kind, count);
@@ -202,7 +202,7 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    fn forward_once(&self, kind: Kind, count: usize) -> Result<Flood> {
+    fn forward_once(&self, kind: FilterKind, count: usize) -> Result<Flood> {
         let blocked = self.prefixes(count)?;
         self.with(kind, blocked, Lan::First, || {
             self.prove_blocked(Lan::First, count)?;
@@ -214,7 +214,7 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// Destinations that are outside of so many prefixes.
+    /// The generator whose destinations lie outside the first `count` prefixes.
     fn innocent(&self, count: usize) -> &Generator {
         if count <= MANY {
             &self.innocent
@@ -223,7 +223,8 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// A filter with prefixes for the destinations must drop them, any other must not.
+    /// Checks that a filter with prefixes drops the blocked destinations, and that a filter
+    /// without prefixes drops none.
     fn prove_blocked(&self, lan: Lan, count: usize) -> Result<()> {
         let total = self.receiver.trickle(&self.blocked, lan, PROOF)?;
         match count {
@@ -231,7 +232,8 @@ impl<'a> Bench<'a> {
                 total.forwarded == total.taken,
                 "packets were lost: {total:?}"
             ),
-            // All of those 100,000, or what the others happen to hold of them.
+            // The destinations are in these 100,000 prefixes. Other sets of prefixes
+            // hold some of them.
             MANY => ensure!(
                 total.forwarded == 0,
                 "blocked packets reached the sink: {total:?}"
@@ -247,12 +249,12 @@ impl<'a> Bench<'a> {
     fn latency(&mut self) -> Result<()> {
         for _ in 0..self.plan.rounds {
             for (kind, flooded) in [
-                (Kind::Nothing, false),
-                (Kind::Nothing, true),
-                (Kind::Ours(Hook::Native), true),
-                (Kind::LpmTrie(Hook::Native), true),
-                (Kind::Ipset, true),
-                (Kind::Nftables(Chain::Prerouting), true),
+                (FilterKind::Nothing, false),
+                (FilterKind::Nothing, true),
+                (FilterKind::Ours(Hook::Native), true),
+                (FilterKind::LpmTrie(Hook::Native), true),
+                (FilterKind::Ipset, true),
+                (FilterKind::Nftables(Chain::Prerouting), true),
             ] {
                 self.go_on()?;
                 let when = if flooded { "a flood" } else { "no flood" };
@@ -267,10 +269,10 @@ impl<'a> Bench<'a> {
         Ok(())
     }
 
-    /// Does `work` with a filter in force.
+    /// Runs `work` with a filter in force.
     fn with<T>(
         &self,
-        kind: Kind,
+        kind: FilterKind,
         blocked: Blocked<'a>,
         lan: Lan,
         work: impl FnOnce() -> Result<T>,
@@ -304,10 +306,10 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// The first flood finds cold caches and a sender of unknown speed.
+    /// Sends floods that are not counted: they warm the caches and measure the generator.
     fn warm_up(&self) -> Result<()> {
         self.with(
-            Kind::DropAll(Hook::Native),
+            FilterKind::DropAll(Hook::Native),
             self.random(),
             Lan::First,
             || {
@@ -317,7 +319,7 @@ impl<'a> Bench<'a> {
         )
     }
 
-    /// Notes a round, and says so.
+    /// Adds the values of a round to the report, and prints the first.
     fn add<const N: usize>(
         &mut self,
         part: &'static str,
@@ -338,10 +340,16 @@ impl<'a> Bench<'a> {
     }
 }
 
-fn with_count(kind: Kind, count: usize) -> String {
+fn with_count(kind: FilterKind, count: usize) -> String {
     let name = kind.name();
     match (kind, count) {
-        (Kind::Nothing | Kind::PassAll(_) | Kind::Reads(..) | Kind::XdpFilter(_), _) => name,
+        (
+            FilterKind::Nothing
+            | FilterKind::PassAll(_)
+            | FilterKind::Reads(..)
+            | FilterKind::XdpFilter(_),
+            _,
+        ) => name,
         (_, usize::MAX) => format!("{name}, the whole table"),
         (_, count) => format!("{name}, {count} prefixes"),
     }

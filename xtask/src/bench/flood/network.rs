@@ -12,21 +12,21 @@ use super::daemon;
 use crate::netns::Namespace;
 use crate::system::{BPFFS, Tree, output};
 
-/// The generator's source: a phone's MAC.
+/// Source MAC of the generator.
 pub(crate) const PHONE_MAC: [u8; 6] = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
-/// Of each interface of the gateway that the generator sends to.
+/// MAC of both interfaces of the gateway towards the generator.
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-/// Of the sink.
+/// MAC of the sink.
 const SINK_MAC: &str = "02:00:00:00:00:03";
-/// The generator's source address.
+/// Source address of the generator.
 pub(crate) const PHONE: [u8; 4] = [192, 168, 50, 10];
-/// An address of the sink that a ping is answered from.
+/// Address of the sink that answers pings.
 pub(crate) const PINGED: &str = "10.77.0.2";
 
 const PREFIX: &str = "monitor-flood";
 
-/// A way into the gateway. There are two, so that two filters can be compared
-/// in turns without taking either down.
+/// An interface of the gateway towards the generator. There are two, so that two filters
+/// can be compared in turns and both stay in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lan {
     First,
@@ -34,7 +34,7 @@ pub(crate) enum Lan {
 }
 
 impl Lan {
-    /// The interface's name, the same in the generator's and the gateway's namespace.
+    /// Name of the interface in the generator's and in the gateway's namespace.
     pub(crate) fn interface(self) -> &'static str {
         match self {
             Self::First => "flood0",
@@ -43,7 +43,7 @@ impl Lan {
     }
 }
 
-/// Packets that a gateway's interface took in.
+/// Received packets by interface of the gateway.
 #[derive(Clone, Debug)]
 pub(crate) struct Counters(HashMap<String, u64>);
 
@@ -56,7 +56,7 @@ impl Counters {
     }
 }
 
-/// The namespaces; they are removed with this value.
+/// The network namespaces. Dropping the value removes them.
 pub(crate) struct Network<'a> {
     pub(crate) tree: &'a Tree,
     pub(crate) generator: Namespace,
@@ -66,7 +66,7 @@ pub(crate) struct Network<'a> {
 }
 
 impl<'a> Network<'a> {
-    /// Removes what an earlier run left, and makes everything.
+    /// Removes what an earlier run left behind, and makes the namespaces.
     pub(crate) fn make(tree: &'a Tree) -> Result<Self> {
         let namespace = |role: &str| Namespace::new(format!("{PREFIX}-{role}"));
         let network = Self {
@@ -84,17 +84,17 @@ impl<'a> Network<'a> {
         Ok(network)
     }
 
-    /// Policies, rules, sockets and logs of the run.
+    /// Directory of policies, rules, sockets and logs.
     pub(crate) fn runtime_dir() -> PathBuf {
         PathBuf::from("/run").join(PREFIX)
     }
 
-    /// The pins of the daemon.
+    /// Pin directory of the daemon.
     pub(crate) fn pin_dir() -> PathBuf {
         PathBuf::from(BPFFS).join(PREFIX)
     }
 
-    /// Of the gateway; for a thread that is inside it.
+    /// Counters of the network namespace of the calling thread, which must be the gateway's.
     pub(crate) fn counters() -> Result<Counters> {
         let text = fs::read_to_string("/proc/thread-self/net/dev").context("/proc/net/dev")?;
         Ok(Counters(text.lines().filter_map(received).collect()))
@@ -105,7 +105,7 @@ impl<'a> Network<'a> {
             namespace.add()?;
             namespace.ip("link set lo up")?;
             namespace.enter(|| {
-                // Nothing but the benchmark's own packets may be counted.
+                // Only the packets of the benchmark must be counted.
                 set("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1")?;
                 set("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1")?;
                 set("/proc/sys/net/ipv4/conf/all/rp_filter", "0")?;
@@ -126,14 +126,14 @@ impl<'a> Network<'a> {
         self.generator.ip(&format!(
             "link add {name} address {phone} type veth peer name {name} address {own} netns {gateway}"
         ))?;
-        // Without GRO or XDP on the receiver's side a veth takes no XDP frames.
+        // A veth accepts XDP frames only if its receiver has GRO or an XDP program.
         output(
             self.gateway
                 .command("ethtool")
                 .args(["-K", name, "gro", "on"]),
         )?;
-        // With it a ping would not wait in the ring with the flood, but only where no
-        // XDP program is (`veth_skb_is_eligible_for_gro` in `drivers/net/veth.c`).
+        // With segmentation on, pings would bypass the ring, but only without an XDP
+        // program (`veth_skb_is_eligible_for_gro` in `drivers/net/veth.c`).
         output(
             self.generator
                 .command("ethtool")
@@ -143,7 +143,7 @@ impl<'a> Network<'a> {
             namespace.ip(&format!("addr add 192.168.{subnet}.{last}/24 dev {name}"))?;
             namespace.ip(&format!("link set {name} up"))?;
         }
-        // `ip netns exec` mounts the namespace's own /sys.
+        // `ip netns exec` mounts the /sys of the namespace.
         output(
             Command::new("ip")
                 .args(["netns", "exec", gateway, "sh", "-c"])
@@ -183,7 +183,7 @@ impl<'a> Network<'a> {
         [&self.generator, &self.gateway, &self.sink]
     }
 
-    /// Goes on after an error, and returns all of them.
+    /// Removes all, also after an error. Returns all errors.
     fn sweep(&self) -> Vec<anyhow::Error> {
         let mut errors = Vec::new();
         let mut note = |done: Result<()>| errors.extend(done.err());
@@ -207,12 +207,12 @@ impl<'a> Network<'a> {
 impl Drop for Network<'_> {
     fn drop(&mut self) {
         for error in self.sweep() {
-            eprintln!("xtask: taking down: {error:#}");
+            eprintln!("xtask: removing: {error:#}");
         }
     }
 }
 
-/// One run at a time: the next would take this one down as a leftover.
+/// Locks out a second benchmark, which would remove the namespaces of this one.
 fn lock() -> Result<File> {
     let path = format!("/run/{PREFIX}.lock");
     let file = File::create(&path).with_context(|| path.clone())?;
@@ -232,7 +232,7 @@ fn remove_dir(path: &Path) -> Result<()> {
     }
 }
 
-/// /proc/sys/net is that of the namespace of the thread that opens it.
+/// Writes a setting. /proc/sys/net shows the network namespace of the calling thread.
 fn set(sysctl: &str, value: &str) -> Result<()> {
     fs::write(sysctl, value).with_context(|| sysctl.to_owned())
 }
@@ -241,7 +241,7 @@ fn mac(address: [u8; 6]) -> String {
     address.map(|byte| format!("{byte:02x}")).join(":")
 }
 
-/// Interface and received packets of a line of /proc/net/dev.
+/// Parses a line of /proc/net/dev: interface and received packets.
 fn received(line: &str) -> Option<(String, u64)> {
     let (name, numbers) = line.split_once(':')?;
     let packets = numbers.split_whitespace().nth(1)?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! The kernel programs of this benchmark.
+//! The kernel programs for floods.
 
 use std::ffi::CString;
 use std::fs;
@@ -15,10 +15,10 @@ use super::sets::Prefix;
 use crate::netns::Namespace;
 use crate::system::Tree;
 
-/// The bytes of the compiled programs.
+/// The compiled object.
 pub(crate) struct Object(Vec<u8>);
 
-/// As `monitor-ebpf/src/bin/flood.rs` has it.
+/// `Template` in `bench-ebpf/src/flood.rs` has the same layout.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Template {
@@ -37,13 +37,13 @@ impl Object {
         Ok(Self(bytes))
     }
 
-    /// Makes its maps; the one of prefixes has room for so many.
+    /// Loads the object, with room for so many prefixes.
     pub(crate) fn load(&self, prefixes: usize) -> Result<Ebpf> {
         let room = u32::try_from(prefixes.max(1)).context("prefixes")?;
         self.load_by(EbpfLoader::new().map_max_entries("PREFIXES", room))
     }
 
-    /// The same for a program that reads.
+    /// Loads the object for the program `read`.
     pub(crate) fn load_reading(&self, Reads { count, lines }: Reads) -> Result<Ebpf> {
         let last_line = lines - 1;
         let mut loader = EbpfLoader::new();
@@ -93,7 +93,7 @@ pub(crate) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     Ok(program)
 }
 
-/// Loads and attaches the program for tc.
+/// Loads and attaches a tc program.
 pub(crate) fn attach_tc(ebpf: &mut Ebpf, name: &str, to: (&Namespace, &str)) -> Result<()> {
     let (namespace, interface) = to;
     let device = CString::new(interface)?;
@@ -110,7 +110,7 @@ pub(crate) fn attach_tc(ebpf: &mut Ebpf, name: &str, to: (&Namespace, &str)) -> 
     })
 }
 
-/// Fills the kernel's trie.
+/// Writes the prefixes into the kernel's LPM trie.
 pub(crate) fn fill_trie(ebpf: &mut Ebpf, prefixes: &[Prefix]) -> Result<()> {
     let mut trie: LpmTrie<_, [u8; 4], u32> =
         LpmTrie::try_from(ebpf.map_mut("PREFIXES").context("no map PREFIXES")?)?;
@@ -122,7 +122,7 @@ pub(crate) fn fill_trie(ebpf: &mut Ebpf, prefixes: &[Prefix]) -> Result<()> {
     Ok(())
 }
 
-/// What the sink counted.
+/// Packets that the sink counted.
 pub(crate) fn received(ebpf: &Ebpf) -> Result<u64> {
     let map = ebpf.map("RECEIVED").context("no map RECEIVED")?;
     let cells: PerCpuArray<_, u64> = PerCpuArray::try_from(map)?;

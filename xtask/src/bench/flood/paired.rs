@@ -1,80 +1,92 @@
-//! Two filters on two interfaces, flooded in turns: ratios that can be trusted where
-//! the machine's speed changes.
+//! Two filters on two interfaces, flooded in turns. Their ratio does not depend on the
+//! speed of the machine, which changes from second to second.
 
 use anyhow::Result;
 
-use super::filters::{Chain, Hook, Kind, Reads};
+use super::filters::{Chain, FilterKind, Hook, Reads};
 use super::network::Lan;
 use super::{Bench, FEW, MANY, nearly_all, none, with_count};
 
-/// Cache lines of what is first in the trie of a large ruleset: 256 KiB.
+/// Cache lines of the first level of a large trie: 256 KiB.
 const LINES: u32 = 4_096;
 
 /// Destinations of a flood.
 #[derive(Clone, Copy)]
-enum Sent {
+enum Destinations {
     Blocked,
-    /// Beside so many prefixes.
+    /// Outside so many prefixes.
     Innocent(usize),
 }
 
 /// Two filters that are compared in turns.
 #[derive(Clone, Copy)]
 struct Pair {
-    ours: Kind,
-    other: Kind,
-    sent: Sent,
+    ours: FilterKind,
+    other: FilterKind,
+    destinations: Destinations,
 }
 
 impl Bench<'_> {
-    /// Ours on one interface, something else on another, the flood now on this
-    /// one, now on that: the machine's speed changes more from one second to the
-    /// next than some of these differ.
+    /// Compares this filter on one interface with another filter on the other interface.
+    /// The floods alternate between both.
     pub(super) fn paired(&mut self) -> Result<()> {
         use Hook::{Generic, Native};
-        let reads = |count, lines| Kind::Reads(Native, Reads { count, lines });
+        let reads = |count, lines| FilterKind::Reads(Native, Reads { count, lines });
         for (ours, count) in [
-            (Kind::PassAll(Native), 0),
+            (FilterKind::PassAll(Native), 0),
             (reads(1, 1), 0),
             (reads(1, LINES), 0),
             (reads(2, LINES), 0),
-            (Kind::Ours(Native), 0),
-            (Kind::Ours(Native), FEW),
-            (Kind::Ours(Native), MANY),
-            (Kind::Ours(Native), usize::MAX),
+            (FilterKind::Ours(Native), 0),
+            (FilterKind::Ours(Native), FEW),
+            (FilterKind::Ours(Native), MANY),
+            (FilterKind::Ours(Native), usize::MAX),
         ] {
             let name = with_count(ours, count);
             let pair = Pair {
                 ours,
-                other: Kind::PassAll(Native),
-                sent: Sent::Innocent(count),
+                other: FilterKind::PassAll(Native),
+                destinations: Destinations::Innocent(count),
             };
             self.pairs("forward, paired", &name, pair)?;
         }
         for (ours, other) in [
-            (Kind::DropAll(Native), Kind::DropAll(Native)),
-            (Kind::Ours(Native), Kind::DropAll(Native)),
-            (Kind::Ours(Generic), Kind::DropAll(Generic)),
-            (Kind::Ours(Native), Kind::LpmTrie(Native)),
-            (Kind::Ours(Generic), Kind::LpmTrie(Generic)),
-            (Kind::Ours(Native), Kind::Ipset),
-            (Kind::Ours(Generic), Kind::Ipset),
-            (Kind::Ours(Native), Kind::Nftables(Chain::Prerouting)),
-            (Kind::Ours(Generic), Kind::Nftables(Chain::Prerouting)),
-            (Kind::Ours(Native), Kind::Nftables(Chain::Ingress)),
-            (Kind::Ours(Generic), Kind::Nftables(Chain::Ingress)),
+            (FilterKind::DropAll(Native), FilterKind::DropAll(Native)),
+            (FilterKind::Ours(Native), FilterKind::DropAll(Native)),
+            (FilterKind::Ours(Generic), FilterKind::DropAll(Generic)),
+            (FilterKind::Ours(Native), FilterKind::LpmTrie(Native)),
+            (FilterKind::Ours(Generic), FilterKind::LpmTrie(Generic)),
+            (FilterKind::Ours(Native), FilterKind::Ipset),
+            (FilterKind::Ours(Generic), FilterKind::Ipset),
+            (
+                FilterKind::Ours(Native),
+                FilterKind::Nftables(Chain::Prerouting),
+            ),
+            (
+                FilterKind::Ours(Generic),
+                FilterKind::Nftables(Chain::Prerouting),
+            ),
+            (
+                FilterKind::Ours(Native),
+                FilterKind::Nftables(Chain::Ingress),
+            ),
+            (
+                FilterKind::Ours(Generic),
+                FilterKind::Nftables(Chain::Ingress),
+            ),
         ] {
             let pair = Pair {
                 ours,
                 other,
-                sent: Sent::Blocked,
+                destinations: Destinations::Blocked,
             };
             self.pairs("drop, paired", &ours.name(), pair)?;
         }
         Ok(())
     }
 
-    /// Notes the ratios for each pair of floods, or the reason why there are none.
+    /// Adds the ratios of each pair of floods to the report, or the error that prevented
+    /// them.
     fn pairs(&mut self, part: &'static str, name: &str, pair: Pair) -> Result<()> {
         self.go_on()?;
         let other = pair.other.name();
@@ -93,9 +105,9 @@ impl Bench<'_> {
     }
 
     fn ratios(&self, pair: Pair) -> Result<Vec<[f64; 2]>> {
-        let blocked = match pair.sent {
-            Sent::Blocked => self.random(),
-            Sent::Innocent(count) => self.prefixes(count)?,
+        let blocked = match pair.destinations {
+            Destinations::Blocked => self.random(),
+            Destinations::Innocent(count) => self.prefixes(count)?,
         };
         self.with(pair.other, self.random(), Lan::Second, || {
             self.with(pair.ours, blocked, Lan::First, || {
@@ -107,33 +119,34 @@ impl Bench<'_> {
         })
     }
 
-    /// Both do what they should.
+    /// Checks that both filters drop and pass as they should.
     fn prove(&self, pair: Pair) -> Result<()> {
-        match pair.sent {
-            Sent::Blocked => {
+        match pair.destinations {
+            Destinations::Blocked => {
                 self.prove_innocent_pass(pair.ours, Lan::First)?;
                 self.prove_innocent_pass(pair.other, Lan::Second)
             }
-            Sent::Innocent(count) => {
+            Destinations::Innocent(count) => {
                 self.prove_blocked(Lan::First, count)?;
                 self.prove_blocked(Lan::Second, 0)
             }
         }
     }
 
-    /// Packets a second, and nanoseconds for each.
+    /// Packets per second, and nanoseconds per packet.
     fn one_of(&self, pair: Pair, lan: Lan) -> Result<[f64; 2]> {
         let flood = |generator| self.receiver.flood(generator, lan, self.plan.time());
-        match pair.sent {
-            Sent::Blocked => {
+        match pair.destinations {
+            Destinations::Blocked => {
                 none(flood(&self.blocked)?).map(|flood| [flood.taken, flood.nanoseconds])
             }
-            Sent::Innocent(count) => nearly_all(flood(self.innocent(count))?)
+            Destinations::Innocent(count) => nearly_all(flood(self.innocent(count))?)
                 .map(|flood| [flood.forwarded, flood.nanoseconds]),
         }
     }
 
-    /// First one first, then the other, so that a drift favours neither.
+    /// Swaps the order of the two floods in every second pair, so that a drift of the
+    /// machine's speed favours neither.
     fn in_turn(&self, round: u32, once: impl Fn(Lan) -> Result<[f64; 2]>) -> Result<[f64; 2]> {
         self.go_on()?;
         let (ours, other) = if round.is_multiple_of(2) {

@@ -1,4 +1,4 @@
-//! How an innocent phone fares meanwhile.
+//! Pings of an innocent phone during a flood.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,19 +11,19 @@ use super::network::{Lan, Network, PINGED};
 use crate::bench::statistics::{quantile, sorted};
 
 const PINGS: u32 = 100;
-/// Of one flood; there is one after the other as long as there are pings.
+/// Duration of one flood. Floods follow each other while pings are sent.
 const TIME: Duration = Duration::from_secs(2);
-/// Until the first of them is under way.
+/// Time from the start of the first flood to the first ping.
 const BEFORE: Duration = Duration::from_millis(100);
 
-/// Microseconds, and per cent.
+/// Median and 99th percentile in microseconds, and lost pings in percent.
 pub(crate) struct Pings {
     pub(crate) half: f64,
     pub(crate) nearly_all: f64,
     pub(crate) lost: f64,
 }
 
-/// Pings the sink while a generator floods, where one is given.
+/// Pings the sink, during floods if a generator is given.
 pub(crate) fn measure(network: &Network<'_>, flood: Option<&Generator>) -> Result<Pings> {
     let Some(generator) = flood else {
         return ping(network);
@@ -58,7 +58,7 @@ fn ping(network: &Network<'_>) -> Result<Pings> {
         &PINGS.to_string(),
         PINGED,
     ]);
-    // It fails where no answer came at all: that is a result as well.
+    // `ping` fails if no answer came at all. That is a result too.
     let done = command.output().context("ping")?;
     let text = String::from_utf8_lossy(&done.stdout);
     ensure!(
@@ -76,7 +76,7 @@ fn ping(network: &Network<'_>) -> Result<Pings> {
     })
 }
 
-/// Microseconds of `… time=0.055 ms`.
+/// Parses `… time=0.055 ms`, in microseconds.
 fn time(line: &str) -> Option<f64> {
     let milliseconds: f64 = line
         .split_once(" time=")?

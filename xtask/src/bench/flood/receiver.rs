@@ -1,4 +1,4 @@
-//! The gateway's receiving thread and the sink: what arrived, and at what cost.
+//! Counts the packets that the gateway receives and forwards, and their CPU time.
 
 use std::time::Duration;
 use std::{fs, thread};
@@ -13,32 +13,32 @@ use super::network::{Lan, Network};
 use super::object::{self, Object};
 use crate::system;
 
-/// The gateway's processor; the sink's work is done on it as well.
+/// Processor of the gateway and the sink.
 const RECEIVER_CPU: usize = 1;
-/// The part of a flood for which other processes may keep the receiving thread
-/// waiting, and how often it is measured again where they do.
+/// The largest share of a flood for which other processes may delay the receiving thread.
+/// Beyond it, the flood is repeated, up to [`TRIES`] floods.
 const WAITING: f64 = 0.05;
 const TRIES: u32 = 12;
-/// More would be a mistake of the measurement: what is in the rings is worked off
-/// after the flood, and is little.
+/// The largest plausible use of the processor. It may exceed 1 a little: the packets in
+/// the rings are processed after the flood.
 const MOST_BUSY: f64 = 1.02;
-/// Until what is under way has arrived.
+/// Time until all packets have arrived.
 const DRAIN: Duration = Duration::from_millis(20);
 
-/// What happened in one flood.
+/// Result of one flood.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flood {
-    /// Packets a second taken in by the gateway.
+    /// Packets per second that the gateway received.
     pub(crate) taken: f64,
-    /// Packets a second that reached the sink.
+    /// Packets per second that reached the sink.
     pub(crate) forwarded: f64,
-    /// Nanoseconds of the receiving thread per packet taken in.
+    /// CPU time of the receiving thread per received packet, in nanoseconds.
     pub(crate) nanoseconds: f64,
-    /// All packets of it, and of those that were measured again.
+    /// Packets of this flood and of its repetitions.
     pub(crate) total: Total,
 }
 
-/// Packets, all of them.
+/// Numbers of packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) taken: u64,
@@ -49,12 +49,12 @@ pub(crate) struct Total {
 pub(crate) struct Receiver<'a> {
     network: &'a Network<'a>,
     sink: Ebpf,
-    /// Of `Lan::First` and `Lan::Second`.
+    /// The receiving threads of `Lan::First` and `Lan::Second`.
     threads: [Pid; 2],
 }
 
-/// Counters while nothing is under way: the kernel brings a thread's times up to
-/// date when it sleeps.
+/// Counters between two floods. The kernel updates the times of a thread when the thread
+/// sleeps.
 #[derive(Clone, Copy)]
 struct Sample {
     taken: u64,
@@ -80,9 +80,8 @@ impl<'a> Receiver<'a> {
         })
     }
 
-    /// Floods one of the gateway's interfaces for about a time; again where
-    /// something else ran on the gateway's processor meanwhile, or its times
-    /// cannot be.
+    /// Floods one of the gateway's interfaces for about `time`. Repeats the flood if
+    /// another process used the gateway's processor, or if the times are implausible.
     pub(crate) fn flood(&self, generator: &Generator, lan: Lan, time: Duration) -> Result<Flood> {
         let mut total = Total::default();
         let mut why = anyhow!("other processes kept the gateway's processor busy");
@@ -103,7 +102,7 @@ impl<'a> Receiver<'a> {
         Err(why.context(format!("no good one of {TRIES} tries")))
     }
 
-    /// Sends some frames slowly, and tells what became of them.
+    /// Sends frames slowly, and returns how many were received and forwarded.
     pub(crate) fn trickle(&self, generator: &Generator, lan: Lan, frames: u32) -> Result<Total> {
         let before = self.sample(lan)?;
         generator.trickle(self.network, lan, frames)?;
@@ -170,7 +169,7 @@ fn rates(before: Sample, after: Sample, sent: Duration, total: Total) -> Result<
     Ok(flood)
 }
 
-/// Nanoseconds that a thread has run, and that it was ready to and did not
+/// Nanoseconds that a thread has run, and that it has waited for a processor
 /// (Documentation/scheduler/sched-stats.rst).
 fn times(thread: Pid) -> Result<(u64, u64)> {
     let path = format!("/proc/{thread}/schedstat");
@@ -182,7 +181,7 @@ fn times(thread: Pid) -> Result<(u64, u64)> {
         .with_context(|| format!("{path}: {text}"))
 }
 
-/// The kernel's thread that receives for an interface (`napi/NAME-ID`).
+/// Finds the kernel thread that receives for an interface (`napi/NAME-ID`).
 fn napi_thread(lan: Lan) -> Result<Pid> {
     let wanted = format!("napi/{}-", lan.interface());
     for entry in fs::read_dir("/proc").context("/proc")?.flatten() {

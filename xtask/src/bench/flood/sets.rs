@@ -1,4 +1,4 @@
-//! What is blocked and what is sent to: the same in every run.
+//! Blocked prefixes and destinations, the same in every run.
 
 use std::fmt;
 use std::fs::File;
@@ -13,14 +13,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use crate::bench::sets::{public, ranges as folder};
 use crate::system::Tree;
 
-/// Destinations that a generator chooses from, as many as its map holds.
+/// Number of destinations of a generator: the size of its map.
 pub(crate) const DESTINATIONS: usize = 65_536;
 
 /// An IPv4 prefix; host bits are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Prefix {
     pub(crate) address: Ipv4Addr,
-    /// 0 to 32.
+    /// Length, 0 to 32.
     pub(crate) length: u8,
 }
 
@@ -47,12 +47,12 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Where the whole IPv4 table lies, if the data is there that the tests use.
+/// Path of the whole IPv4 table in the test data.
 pub(crate) fn table(tree: &Tree) -> PathBuf {
     folder(&tree.root).join("asn-v4-cidr.txt.gz")
 }
 
-/// Random addresses, each in a random one of `prefixes`; none of no prefixes.
+/// Random addresses, each in a random prefix; empty without prefixes.
 pub(crate) fn inside(prefixes: &[Prefix]) -> Vec<Ipv4Addr> {
     let mut random = StdRng::seed_from_u64(5);
     let mut one = || {
@@ -65,20 +65,21 @@ pub(crate) fn inside(prefixes: &[Prefix]) -> Vec<Ipv4Addr> {
 
 /// Prefixes and destinations of one run.
 pub(crate) struct Sets {
-    /// Random /24, none of which holds a destination of those below.
+    /// Random /24 that hold no address of `innocent` and `unrouted`.
     pub(crate) random: Vec<Prefix>,
-    /// The whole IPv4 table, where the file is there.
+    /// The whole IPv4 table; empty if the file is missing.
     pub(crate) table: Vec<Prefix>,
-    /// Inside `random`.
+    /// Destinations inside `random`.
     pub(crate) blocked: Vec<Ipv4Addr>,
-    /// Outside `random`, wherever else devices send to.
+    /// Destinations outside `random`.
     pub(crate) innocent: Vec<Ipv4Addr>,
-    /// Outside `random` and `table`.
+    /// Destinations outside `random` and `table`.
     pub(crate) unrouted: Vec<Ipv4Addr>,
 }
 
 impl Sets {
-    /// `count` random /24, and the table of `file`, one prefix a line before a tab.
+    /// Makes `count` random /24, and reads the table of `file`: on each line a prefix, then
+    /// a tab.
     pub(crate) fn make(count: usize, file: Option<&Path>) -> Result<Self> {
         let mut random = StdRng::seed_from_u64(4);
         let table = file.map_or_else(|| Ok(Vec::new()), read_table)?;
@@ -108,7 +109,7 @@ impl Sets {
     }
 }
 
-/// Sorted and each once, in an order that is the same every time.
+/// Distinct random /24 without those in `without`, which must be sorted.
 fn slash_24s(random: &mut StdRng, count: usize, without: &[u32]) -> Vec<Prefix> {
     let mut seen = std::collections::HashSet::new();
     std::iter::repeat_with(|| public(random))
@@ -143,7 +144,7 @@ fn prefix(line: &str) -> Option<Prefix> {
     })
 }
 
-/// Ranges that do not touch, ascending.
+/// The prefixes as ascending ranges that do not touch.
 fn merged(prefixes: &[Prefix]) -> Vec<(u32, u32)> {
     let mut sorted = prefixes.to_vec();
     sorted.sort_unstable();

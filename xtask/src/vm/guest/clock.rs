@@ -1,5 +1,5 @@
-//! Time that jumps: the clock is set over edges of a schedule and over an end,
-//! while a daemon runs that nobody asks.
+//! The clock is set across edges of a schedule and the end of a command, while a daemon
+//! runs and gets no requests.
 
 use std::thread;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use nix::time::ClockId;
 
 use super::gateway::Gateway;
 use super::phone::{ALL, Arrived, FILTERED};
-use super::time::{AT_NIGHT, Bench, DAY, NIGHT, NOON, changes, resting, seconds, set_clock};
+use super::time::{AT_NIGHT, DAY, NIGHT, NOON, Testbed, changes, resting, seconds, set_clock};
 use super::{Guest, must_be, seen, wait_for};
 
 const UNTIL_MIDNIGHT: &str = "version: 1
@@ -25,13 +25,13 @@ policies:
 ";
 
 pub(super) fn play(guest: &Guest) -> Result<()> {
-    let bench = Bench::make(guest, "lan8", 18)?;
+    let testbed = Testbed::make(guest, "lan8", 18)?;
     set_clock(NOON)?;
     let mut gateway = Gateway::new(guest, "clock", AT_NIGHT)?;
     gateway.start("lan8", &[])?;
     let clock = Clock {
         gateway: &gateway,
-        bench: &bench,
+        testbed: &testbed,
     };
     clock.steps("the schedule", NIGHT + 1, FILTERED)?;
     clock.steps("the schedule, 30 days on", NIGHT + 30 * DAY, FILTERED)?;
@@ -47,16 +47,16 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     gateway.detach("lan8")
 }
 
-/// What is done to a daemon that runs.
+/// A running daemon, and the steps of the clock.
 struct Clock<'a> {
     gateway: &'a Gateway<'a>,
-    bench: &'a Bench,
+    testbed: &'a Testbed,
 }
 
 impl Clock<'_> {
-    /// Steps the clock from noon to `there` and back; each makes a generation.
+    /// Sets the clock from noon to `there` and back. Each step makes a generation.
     fn steps(&self, what: &str, there: i64, then: Arrived) -> Result<()> {
-        let noon = self.bench.round()?;
+        let noon = self.testbed.round()?;
         for (at, expected) in [(there, then), (NOON, noon)] {
             let before = self.gateway.generation("lan8")?;
             set_clock(at)?;
@@ -66,7 +66,7 @@ impl Clock<'_> {
             .with_context(|| format!("{what}: the clock was set to {at}"))?;
             let generation = self.gateway.generation("lan8")?;
             must_be("generation", &generation, &(before + 1))?;
-            must_be(what, &self.bench.round()?, &expected)?;
+            must_be(what, &self.testbed.round()?, &expected)?;
             let way = if at == NOON { "back" } else { "forward" };
             seen(format!(
                 "{what}: clock set {way}, generation {generation} by itself after {} ms",
@@ -76,14 +76,14 @@ impl Clock<'_> {
         Ok(())
     }
 
-    /// Into the night and back, faster than a generation is made and slower.
+    /// Sets the clock into the night and back, faster and slower than a generation is made.
     fn double_steps(&self) -> Result<()> {
         let pauses = (0..=300).step_by(30);
         for pause in pauses.clone() {
             set_clock(NIGHT + 1)?;
             thread::sleep(Duration::from_millis(pause));
             set_clock(NOON)?;
-            wait_for("noon is in force", || Ok(self.bench.round()? == ALL))
+            wait_for("noon is in force", || Ok(self.testbed.round()? == ALL))
                 .with_context(|| format!("back after {pause} ms"))?;
             wait_for("the daemon knows that it is noon", || {
                 Ok(resting(self.gateway)? == 1)
@@ -96,17 +96,17 @@ impl Clock<'_> {
         Ok(())
     }
 
-    /// What commands change for a while ends by time that passes, not by the clock.
+    /// A command with a duration ends after that time, whatever the clock says.
     fn command_stands(&self) -> Result<()> {
         self.gateway
             .ask("block", &["198.51.100.10", "--for", "10m"])?;
         for step in [DAY, -2 * DAY, DAY] {
             let now = seconds(ClockId::CLOCK_REALTIME)?;
             set_clock_and_wait(self.gateway, now + step)?;
-            must_be("a block for 10 minutes", &self.bench.round()?, &FILTERED)?;
+            must_be("a block for 10 minutes", &self.testbed.round()?, &FILTERED)?;
         }
         self.gateway.ask("block", &["198.51.100.10", "--undo"])?;
-        must_be("undone", &self.bench.round()?, &ALL)?;
+        must_be("undone", &self.testbed.round()?, &ALL)?;
         seen(
             "`block --for 10m` stood while the clock was set a day forward, two back, one forward",
         );
@@ -120,7 +120,7 @@ impl Clock<'_> {
             .ask("block", &["198.51.100.10", "--for", &format!("{LENGTH}s")])?;
         set_clock_and_wait(self.gateway, seconds(ClockId::CLOCK_REALTIME)? + step)?;
         let stood = changes(self.gateway)?;
-        ensure!(stood == 1, "{stood} changes stand after the clock was set");
+        ensure!(stood == 1, "{stood} changes are in force after the clock was set");
         wait_for("the block has ended", || Ok(changes(self.gateway)? == 0))?;
         let took = seconds(ClockId::CLOCK_BOOTTIME)? - began;
         ensure!(
@@ -128,7 +128,7 @@ impl Clock<'_> {
             "a block for {LENGTH} s ended after {took} s"
         );
         wait_for("the generation without it", || {
-            Ok(self.bench.round()? == ALL)
+            Ok(self.testbed.round()? == ALL)
         })?;
         let way = if step > 0 { "forward" } else { "back" };
         seen(format!(
@@ -137,17 +137,17 @@ impl Clock<'_> {
         Ok(())
     }
 
-    /// Not told by the generation: one for the time may still be under way.
+    /// Waits for the policy, not for the generation: another generation may be under way.
     fn change_policies(&self, text: &str, name: &str, then: Arrived) -> Result<()> {
         self.gateway.write_policies(text)?;
         wait_for("the changed file is in force", || {
-            Ok(self.gateway.is_in_force(name)? && self.bench.round()? == then)
+            Ok(self.gateway.is_in_force(name)? && self.testbed.round()? == then)
         })
         .map(drop)
     }
 }
 
-/// Until the daemon has noticed.
+/// Waits until the daemon has noticed.
 fn set_clock_and_wait(gateway: &Gateway<'_>, at: i64) -> Result<()> {
     let noticed = || anyhow::Ok(gateway.said()?.matches("the clock was set").count());
     let before = noticed()?;

@@ -1,4 +1,4 @@
-//! The real daemon, on the emulated machine.
+//! The real daemon on the emulated machine.
 
 use std::fs::{self, File};
 use std::path::PathBuf;
@@ -12,15 +12,15 @@ use serde_json::Value;
 use super::{Guest, must_be, phone, wait_for, write};
 use crate::system::{BPFFS, output};
 
-/// Drops what goes to the blocked address, and looks at the other one.
+/// Policies: drop packets to the blocked address, count packets to the open one.
 pub(super) const POLICIES: &str = "version: 1
 policies:
   - {name: blocked, action: drop, destinations: [198.51.100.0/24]}
   - {name: looked-at, action: count, destinations: [192.0.2.0/24]}
 ";
 
-/// A daemon with pins, state and policies of its own; it ends, and its filter
-/// goes, with this value.
+/// A daemon with its own pins, state and policies. Dropping the value ends the daemon and
+/// removes the filter.
 pub(super) struct Gateway<'a> {
     guest: &'a Guest,
     name: String,
@@ -28,7 +28,7 @@ pub(super) struct Gateway<'a> {
 }
 
 impl<'a> Gateway<'a> {
-    /// Not started yet. `name` must be used once only.
+    /// Prepares a daemon without starting it. Each `name` must be used only once.
     pub(super) fn new(guest: &'a Guest, name: &str, policies: &str) -> Result<Self> {
         let gateway = Self {
             guest,
@@ -41,7 +41,7 @@ impl<'a> Gateway<'a> {
         Ok(gateway)
     }
 
-    /// Replaces the policies in one step, as editors do.
+    /// Replaces the policies atomically, as editors do.
     pub(super) fn write_policies(&self, text: &str) -> Result<()> {
         let new = self.folder().join("new");
         write(&new, text)?;
@@ -64,7 +64,7 @@ impl<'a> Gateway<'a> {
             .stdin(Stdio::null())
             .stdout(log.try_clone().context("the daemon's log")?)
             .stderr(log);
-        // An earlier daemon wrote to the same log.
+        // The log may have lines of an earlier daemon.
         let before = self.said()?.len();
         let mut daemon = command.spawn().context("monitor run")?;
         let ready = wait_for("the daemon is ready", || {
@@ -78,12 +78,12 @@ impl<'a> Gateway<'a> {
         Ok(())
     }
 
-    /// What the daemon has written.
+    /// The log of the daemon.
     pub(super) fn said(&self) -> Result<String> {
         fs::read_to_string(self.log()).with_context(|| self.log().display().to_string())
     }
 
-    /// Checks that the daemon had nothing to complain of.
+    /// Checks that the log has no warnings and errors.
     pub(super) fn must_have_no_errors(&self) -> Result<()> {
         let said = self.said()?;
         let errors: Vec<&str> = said.lines().filter(|line| line.contains("ERROR")).collect();
@@ -91,14 +91,14 @@ impl<'a> Gateway<'a> {
         Ok(())
     }
 
-    /// A command to the daemon, or to what it left; its JSON.
+    /// Runs a command and returns its JSON.
     pub(super) fn ask(&self, verb: &str, arguments: &[&str]) -> Result<Value> {
         let mut command = self.verb(verb);
         let answer = output(command.args(arguments).arg("--json"))?;
         serde_json::from_str(&answer).with_context(|| format!("monitor {verb}: {answer}"))
     }
 
-    /// `monitor status`, of this interface.
+    /// The part of `monitor status` for this interface.
     pub(super) fn interface(&self, name: &str) -> Result<Value> {
         let status = self.ask("status", &[])?;
         named(&status["interfaces"], name)
@@ -112,7 +112,7 @@ impl<'a> Gateway<'a> {
             .with_context(|| format!("no generation: {interface}"))
     }
 
-    /// Whether the generation in force has this policy.
+    /// True if the generation in force has this policy.
     pub(super) fn is_in_force(&self, policy: &str) -> Result<bool> {
         let status = self.ask("status", &[])?;
         let found = named(&status["policies"], policy);
@@ -130,7 +130,7 @@ impl<'a> Gateway<'a> {
         packets(&self.interface(interface)?["ipv4"]["dropped"])
     }
 
-    /// Packets of a device that a policy matched, passed and dropped.
+    /// Packets of a device that a policy matched: passed and dropped.
     pub(super) fn device(&self, policy: &str, mac: &str) -> Result<(u64, u64)> {
         let status = self.ask("status", &[])?;
         let policy = named(&status["policies"], policy)?;
@@ -143,7 +143,7 @@ impl<'a> Gateway<'a> {
         Ok((packets(&matched["passed"])?, packets(&matched["dropped"])?))
     }
 
-    /// Checks all counters after one round of this device, the first one.
+    /// Checks all counters after the first round of this device.
     pub(super) fn must_have_counted_a_round(&self, interface: &str, mac: &str) -> Result<()> {
         let (each, of) = (rounds(1), |policy| self.device(policy, mac));
         must_be("dropped", &self.dropped(interface)?, &each)?;
@@ -151,7 +151,7 @@ impl<'a> Gateway<'a> {
         must_be("looked at, of the device", &of("looked-at")?, &(each, 0))
     }
 
-    /// Ends the daemon; the filter stays.
+    /// Ends the daemon. The filter stays.
     pub(super) fn stop(&mut self) -> Result<()> {
         let Some(mut daemon) = self.daemon.take() else {
             return Ok(());
@@ -204,7 +204,7 @@ impl<'a> Gateway<'a> {
 
 impl Drop for Gateway<'_> {
     fn drop(&mut self) {
-        // Where the scenario went well, nothing is left to do.
+        // After a successful scenario, nothing is left to remove.
         let Some(mut daemon) = self.daemon.take() else {
             return;
         };
@@ -215,7 +215,7 @@ impl Drop for Gateway<'_> {
     }
 }
 
-/// Of a list of objects, the one with this name.
+/// The object with this name in a list.
 fn named(list: &Value, name: &str) -> Result<Value> {
     let list = list.as_array().context("a list")?;
     list.iter()
@@ -230,14 +230,14 @@ fn packets(count: &Value) -> Result<u64> {
         .with_context(|| format!("no count: {count}"))
 }
 
-/// On the wire, Ethernet header included.
+/// Bytes of a frame, Ethernet header included.
 pub(super) fn bytes(count: &Value) -> Result<u64> {
     count["bytes"]
         .as_u64()
         .with_context(|| format!("no count: {count}"))
 }
 
-/// A round's datagrams, as counters have them.
+/// Counters of the datagrams of one round.
 pub(super) fn rounds(number: u64) -> u64 {
     number * u64::try_from(phone::EACH).unwrap_or(u64::MAX)
 }

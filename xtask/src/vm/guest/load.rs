@@ -1,5 +1,5 @@
-//! The verifier takes the program, and the filter does its work: on a veth
-//! pair, in both modes, with a ruleset that uses everything.
+//! The verifier accepts the program, and the filter works on a veth pair, in both modes,
+//! with a ruleset that uses every feature.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use super::gateway::{Gateway, POLICIES, rounds};
 use super::phone::{ALL, BLOCKED, FILTERED, MAC, OPEN, Servers, WiredPhone};
 use super::{Guest, must_be, seen, wait_for, write};
 
-/// Every kind of condition, so that the verifier removes nothing.
+/// Policies with every kind of condition, so that the verifier removes no code.
 const EVERYTHING: &str = "version: 1
 policies:
   - name: blocked
@@ -40,7 +40,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     replay(guest).context("replay")
 }
 
-/// From the first load to the last trace.
+/// One life of a filter, from loading to detaching.
 fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> Result<()> {
     let mut gateway = Gateway::new(guest, &format!("load-{mode}"), EVERYTHING)?;
     gateway.start("lan0", &["--mode", mode, "--log-packets"])?;
@@ -78,7 +78,7 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
 
     gateway.start("lan0", &["--mode", mode])?;
     must_be("a new daemon", &gateway.dropped("lan0")?, &rounds(3))?;
-    // The program is the same in both modes, and waiting takes its time.
+    // In one mode only: the program is the same in both, and this test waits.
     if mode == "generic" {
         goes_back(&mut gateway, phone, servers).context("what nobody confirms")?;
     }
@@ -90,7 +90,7 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
     Ok(())
 }
 
-/// What nobody confirms goes back in the kernel, where no daemon runs.
+/// A generation without confirmation is rolled back by the kernel, without a daemon.
 fn goes_back(gateway: &mut Gateway<'_>, phone: &WiredPhone, servers: &Servers) -> Result<()> {
     gateway.ask("reload", &["--confirm", "30s"])?;
     let tried = gateway.generation("lan0")?;
@@ -108,13 +108,13 @@ fn goes_back(gateway: &mut Gateway<'_>, phone: &WiredPhone, servers: &Servers) -
     must_be("counters go on", &gateway.dropped("lan0")?, &rounds(4))?;
     ensure!(
         gateway.generation("lan0")? < tried,
-        "it is not the one before"
+        "the generation in force is not the previous one"
     );
     seen("a reload that nobody confirmed went back by itself after its time, without a daemon");
     Ok(())
 }
 
-/// The same program, run by `BPF_PROG_TEST_RUN`.
+/// `replay` runs the same program by `BPF_PROG_TEST_RUN`.
 fn replay(guest: &Guest) -> Result<()> {
     let policies = Path::new("/run/replay.yaml");
     write(policies, POLICIES)?;
@@ -163,7 +163,7 @@ fn capture_of(destinations: &[std::net::Ipv4Addr]) -> Vec<u8> {
 
 fn frame_to(destination: std::net::Ipv4Addr) -> Vec<u8> {
     let mut frame = vec![2, 0, 0, 0, 0, 1, 0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33, 8, 0];
-    // Twenty bytes of header, eight of UDP; checksums are not looked at.
+    // 20 bytes of IPv4 header and 8 of UDP. The filter does not check checksums.
     frame.extend_from_slice(&[0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 1, 2]);
     frame.extend_from_slice(&destination.octets());
     frame.extend_from_slice(&[0xc0, 0, 1, 0xbb, 0, 8, 0, 0]);

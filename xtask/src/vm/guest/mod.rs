@@ -1,5 +1,5 @@
-//! What runs inside the emulated machine, as its first process. The machine is
-//! the gateway; devices are network namespaces of it.
+//! The first process of the emulated machine. The machine is the gateway; devices are
+//! network namespaces.
 
 mod clock;
 mod gateway;
@@ -25,21 +25,21 @@ use crate::vm::tools::Tools;
 use crate::vm::{GuestArguments, Scenario};
 
 const POLL: Duration = Duration::from_millis(50);
-/// Much longer than anything takes: an emulated machine is slow, and shares its processors.
+/// The longest time to wait for an expected change. An emulated machine is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The machine, from inside.
+/// The emulated machine, seen from inside.
 pub(crate) struct Guest {
     monitor: PathBuf,
     tools: Tools,
     kernel: PathBuf,
 }
 
-/// Runs the scenarios, says how each went, and turns the machine off.
+/// Runs the scenarios, reports each result, and turns the machine off.
 pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
     ensure!(
         process::id() == 1,
-        "this is for inside the emulated machine"
+        "this verb runs in the emulated machine only"
     );
     let guest = Guest {
         monitor: tree.monitor.clone(),
@@ -60,9 +60,9 @@ pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
     match reboot(RebootMode::RB_POWER_OFF).context("turn the machine off")? {}
 }
 
-/// What a system does at its start, as far as it is needed.
+/// Sets the environment, mounts the BPF file system and sets the loopback interface up.
 fn prepare() -> Result<()> {
-    // SAFETY: no other thread runs yet.
+    // SAFETY: no other thread is running yet.
     unsafe {
         env::set_var(
             "PATH",
@@ -85,7 +85,7 @@ impl Guest {
         }
     }
 
-    /// Loads kernel modules with what they need.
+    /// Loads kernel modules and their dependencies.
     fn load_modules(&self, names: &[&str]) -> Result<()> {
         let mut command = self.tools.command("sbin/modprobe");
         command
@@ -101,35 +101,35 @@ impl Guest {
     }
 }
 
-/// Tells what was seen to be as it must be.
+/// Reports a successful check.
 fn seen(what: impl Into<String>) {
     say(&Line::Seen(what.into()));
 }
 
-/// The console is all there is: where it fails, nobody can be told.
+/// Prints a message. Errors are ignored, because the console is the only output.
 fn say(line: &Line) {
     let mut console = io::stdout().lock();
     let _said = writeln!(console, "{line}").and_then(|()| console.flush());
 }
 
-/// `ip …`, the words separated by spaces.
+/// Runs `ip …`. Spaces separate the words.
 fn ip(words: &str) -> Result<()> {
     call("ip", words.split_whitespace())
 }
 
-/// Asks until there is an answer; how long that took.
+/// Calls a function until it returns a value. Returns the time that took.
 fn wait_for(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<Duration> {
     let began = Instant::now();
     while !is_so()? {
         if began.elapsed() > PATIENCE {
-            bail!("still not after {PATIENCE:?}: {what}");
+            bail!("not within {PATIENCE:?}: {what}");
         }
         thread::sleep(POLL);
     }
     Ok(began.elapsed())
 }
 
-/// Checks that two things are the same, and says both where they are not.
+/// Checks that two values are equal. The error has both.
 fn must_be<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) -> Result<()> {
     ensure!(found == expected, "{what}: {found:?}, must be {expected:?}");
     Ok(())

@@ -1,4 +1,4 @@
-//! A device on the other side of an interface, and what arrives from it.
+//! A device behind an interface, and servers that count what arrives from it.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -10,36 +10,36 @@ use super::{PATIENCE, ip};
 use crate::netns::Namespace;
 use crate::system::output;
 
-/// MAC of the device that the scenarios make themselves.
+/// MAC of the wired phone.
 pub(super) const MAC: &str = "64:cc:2e:11:22:33";
-/// In a range that the policies drop.
+/// Address in a range that the policies drop.
 pub(super) const BLOCKED: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 10);
-/// In none.
+/// Address in no such range.
 pub(super) const OPEN: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 10);
-/// Datagrams to each in one round.
+/// Datagrams to each address in one round.
 pub(super) const EACH: usize = 10;
 
 const PORT: u16 = 443;
 
-/// How many datagrams arrived.
+/// Numbers of datagrams that arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrived {
     pub(super) blocked: usize,
     pub(super) open: usize,
 }
 
-/// All of them.
+/// The result without a filter: all datagrams.
 pub(super) const ALL: Arrived = Arrived {
     blocked: EACH,
     open: EACH,
 };
-/// What a filter leaves.
+/// The result with a filter.
 pub(super) const FILTERED: Arrived = Arrived {
     blocked: 0,
     open: EACH,
 };
 
-/// Both addresses, on the gateway, with a server at each. They go with this value.
+/// Both addresses on the gateway, each with a server. Dropping the value removes them.
 pub(super) struct Servers {
     blocked: UdpSocket,
     open: UdpSocket,
@@ -57,8 +57,8 @@ impl Servers {
         })
     }
 
-    /// A round from the phone. Those to the open address are sent last and
-    /// arrive last: with them, every other one has arrived, or never will.
+    /// Sends a round from the phone. Datagrams to the open address are sent last. When they
+    /// have arrived, no other datagram is under way.
     pub(super) fn round(&self, phone: &Namespace) -> Result<Arrived> {
         phone.enter(|| {
             let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
@@ -78,7 +78,7 @@ impl Servers {
     }
 }
 
-/// Up to a round's datagrams, each waited for so long.
+/// Receives up to one round of datagrams, waiting at most this time for each.
 fn received(socket: &UdpSocket, patience: Duration) -> Result<usize> {
     socket.set_read_timeout(Some(patience))?;
     for number in 0..EACH {
@@ -91,14 +91,14 @@ fn received(socket: &UdpSocket, patience: Duration) -> Result<usize> {
     Ok(EACH)
 }
 
-/// A device at the end of a veth pair, in a namespace of its own; the gateway's
-/// end is in the machine's. Both go with this value.
+/// A device in a network namespace, at one end of a veth pair. The gateway has the other
+/// end. Dropping the value removes both.
 pub(super) struct WiredPhone {
     pub(super) namespace: Namespace,
 }
 
 impl WiredPhone {
-    /// `interface` becomes the gateway's end, 10.77.NUMBER.1.
+    /// Makes the pair. `interface` is the gateway's end, with the address 10.77.NUMBER.1.
     pub(super) fn connect(interface: &str, number: u8) -> Result<Self> {
         let namespace = Namespace::new(format!("phone-{interface}"));
         namespace.add()?;
@@ -108,7 +108,8 @@ impl WiredPhone {
             "link add {interface} type veth peer name eth0 address {MAC} netns {}",
             inside.name()
         ))?;
-        // Merged packets would count as one; a tag belongs into the frame.
+        // Without offloads: merged packets would count as one, and VLAN tags would not be
+        // in the frame.
         let off = ["gro", "gso", "tso", "txvlan", "rxvlan"].map(|feature| [feature, "off"]);
         let mut at_phone = inside.command("ethtool");
         output(at_phone.args(["-K", "eth0"]).args(off.as_flattened()))?;
@@ -124,7 +125,7 @@ impl WiredPhone {
 
 impl Drop for WiredPhone {
     fn drop(&mut self) {
-        // The pair goes with its namespace.
+        // Deleting the namespace deletes the pair.
         if let Err(error) = self.namespace.delete() {
             eprintln!("{error:#}");
         }

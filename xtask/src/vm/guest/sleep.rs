@@ -1,7 +1,7 @@
-//! The machine sleeps (ACPI S3, woken by its own clock) across the edge of a
-//! schedule and across the end of a command. Sleep resets the devices, so the
-//! host's files cannot be read after it: this is the last scenario of a machine,
-//! and what it needs is copied into memory first.
+//! The machine sleeps (ACPI S3, woken by its clock) across the edge of a schedule and
+//! across the end of a command. Sleep resets the devices, and the host's files cannot be
+//! read afterwards. So this is the last scenario of a machine, and it copies its files
+//! into memory first.
 
 use std::env::set_current_dir;
 use std::fs;
@@ -17,7 +17,7 @@ use nix::time::ClockId;
 
 use super::gateway::Gateway;
 use super::phone::{ALL, FILTERED};
-use super::time::{AT_NIGHT, Bench, NIGHT, NOON, changes, resting, seconds, set_clock};
+use super::time::{AT_NIGHT, NIGHT, NOON, Testbed, changes, resting, seconds, set_clock};
 use super::{Guest, must_be, seen, wait_for};
 use crate::system::{call, output};
 use crate::vm::tools::Tools;
@@ -27,47 +27,47 @@ const IN_MEMORY: &str = "/run/in-memory";
 const ASLEEP: u32 = 8;
 
 pub(super) fn play(guest: &Guest) -> Result<()> {
-    // Taking it down needs programs that cannot be read then.
-    let bench = ManuallyDrop::new(Bench::make(guest, "lan9", 19)?);
+    // Removing the gateway would need programs that cannot be read any more.
+    let testbed = ManuallyDrop::new(Testbed::make(guest, "lan9", 19)?);
     let guest = move_to_memory(guest)?;
     set_clock(NOON)?;
     let mut gateway = Gateway::new(&guest, "sleep", AT_NIGHT)?;
     gateway.start("lan9", &[])?;
-    over_edges(&gateway, &bench)?;
+    over_edges(&gateway, &testbed)?;
     gateway.must_have_no_errors()?;
     gateway.stop()
 }
 
-/// One sleep, because this machine wakes at once from a second one: over the
-/// edge of a schedule, over the end of a command, and not over that of another.
-fn over_edges(gateway: &Gateway<'_>, bench: &Bench) -> Result<()> {
+/// Sleeps once across the edge of a schedule and the end of one command, but not the end
+/// of another. There is one sleep only, because the machine wakes at once from a second.
+fn over_edges(gateway: &Gateway<'_>, testbed: &Testbed) -> Result<()> {
     set_clock(NIGHT - 4)?;
     wait_for("the evening is known", || Ok(resting(gateway)? == 1))?;
     gateway.ask("block", &["203.0.113.1", "--for", "6s"])?;
     gateway.ask("block", &["203.0.113.2", "--for", "10m"])?;
-    must_be("in the evening", &bench.round()?, &ALL)?;
+    must_be("in the evening", &testbed.round()?, &ALL)?;
     must_be("changes before", &changes(gateway)?, &2)?;
     let slept = sleep()?;
     let woke = Instant::now();
     let now = seconds(ClockId::CLOCK_REALTIME)?;
     ensure!(
         now >= NIGHT,
-        "{now} after waking: the edge was not slept over"
+        "{now} after waking: the edge did not pass during sleep"
     );
     wait_for("the night is known", || Ok(resting(gateway)? == 0))?;
     wait_for("the block has ended", || Ok(changes(gateway)? == 1))?;
-    wait_for("the night is in force", || Ok(bench.round()? == FILTERED))?;
+    wait_for("the night is in force", || Ok(testbed.round()? == FILTERED))?;
     let took = woke.elapsed().as_millis();
     seen(format!(
         "slept {slept} s across a schedule's edge: it was in force {took} ms after waking, by itself"
     ));
     let changes = gateway.ask("status", &[])?["daemon"]["changes"].to_string();
-    ensure!(changes.contains("203.0.113.2"), "these stand: {changes}");
+    ensure!(changes.contains("203.0.113.2"), "changes in force: {changes}");
     seen("of two commands, that of 6 s was gone on waking and that of 10 m stood");
     Ok(())
 }
 
-/// The seconds that it slept, as the kernel counts them.
+/// Seconds of sleep, as counted by the kernel.
 fn sleep() -> Result<i64> {
     let asleep = || {
         let all = seconds(ClockId::CLOCK_BOOTTIME)?;
@@ -87,8 +87,8 @@ fn sleep() -> Result<i64> {
     Ok(slept)
 }
 
-/// Moves to a root in memory, with the daemon and its libraries, and keeps this
-/// process in memory too.
+/// Moves to a root file system in memory, with the daemon and its libraries, and locks
+/// this process in memory.
 fn move_to_memory(guest: &Guest) -> Result<Guest> {
     let root = Path::new(IN_MEMORY);
     let libraries = output(Command::new("ldd").arg(&guest.monitor))?;

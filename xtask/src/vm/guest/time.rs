@@ -1,4 +1,4 @@
-//! The machine's clocks, and what the scenarios about time share.
+//! The machine's clocks, and shared parts of the scenarios about time.
 
 use anyhow::{Context as _, Result};
 use nix::sys::time::TimeSpec;
@@ -12,7 +12,7 @@ pub(super) const HOUR: i64 = 3600;
 pub(super) const DAY: i64 = 24 * HOUR;
 /// 2027-01-15T12:00:00Z, in seconds since 1970.
 pub(super) const NOON: i64 = 1_800_014_400;
-/// The edge of the schedule below on that day.
+/// The edge of the schedule below on that day, in seconds since 1970.
 pub(super) const NIGHT: i64 = NOON + 10 * HOUR;
 
 pub(super) const AT_NIGHT: &str = "version: 1
@@ -23,13 +23,13 @@ policies:
     schedule: {from: \"22:00\", to: \"06:00\", timezone: UTC}
 ";
 
-/// What a filter is tried with.
-pub(super) struct Bench {
+/// A phone, servers and a gateway for a scenario.
+pub(super) struct Testbed {
     phone: WiredPhone,
     servers: Servers,
 }
 
-impl Bench {
+impl Testbed {
     pub(super) fn make(guest: &Guest, interface: &str, number: u8) -> Result<Self> {
         guest.load_modules(&["veth"])?;
         Ok(Self {
@@ -43,26 +43,26 @@ impl Bench {
     }
 }
 
-/// Enabled policies that do nothing now.
+/// Enabled policies outside their schedule.
 pub(super) fn resting(gateway: &Gateway<'_>) -> Result<usize> {
     let status = gateway.ask("status", &[])?;
     let resting = &status["daemon"]["resting"];
     Ok(resting.as_array().context("resting")?.len())
 }
 
-/// How many changes by command stand.
+/// Number of changes by command in force.
 pub(super) fn changes(gateway: &Gateway<'_>) -> Result<usize> {
     let status = gateway.ask("status", &[])?;
     let changes = &status["daemon"]["changes"];
     Ok(changes.as_array().context("changes")?.len())
 }
 
-/// `at` is in seconds since 1970.
+/// Sets the clock to `at`, in seconds since 1970.
 pub(super) fn set_clock(at: i64) -> Result<()> {
     clock_settime(ClockId::CLOCK_REALTIME, TimeSpec::new(at, 0)).context("set the clock")
 }
 
-/// Whole seconds.
+/// The clock in whole seconds.
 pub(super) fn seconds(clock: ClockId) -> Result<i64> {
     Ok(clock_gettime(clock).context("a clock")?.tv_sec())
 }

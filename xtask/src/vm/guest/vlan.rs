@@ -1,5 +1,5 @@
-//! Tagged frames: through the tag on the interface that they come in on, and on
-//! the VLAN device that takes the tag off.
+//! Tagged frames: the filter on the interface that receives them, and on the VLAN device
+//! that removes the tag.
 
 use anyhow::{Context as _, Result};
 
@@ -15,7 +15,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     tag(&phone)?;
     let servers = Servers::start()?;
     must_be("without a filter", &servers.round(&phone.namespace)?, &ALL)?;
-    let trial = Trial {
+    let trial = VlanTest {
         guest,
         phone: &phone.namespace,
         servers: &servers,
@@ -38,7 +38,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// One datagram in an Ethernet frame, and with a tag in it.
+/// Bytes of a datagram in an Ethernet frame, without and with a tag.
 const FRAME: u64 = 14 + 20 + 8 + 8;
 const TAGGED: u64 = FRAME + 4;
 
@@ -47,7 +47,7 @@ fn tag(phone: &WiredPhone) -> Result<()> {
     ip("link add link trunk0 name trunk0.7 type vlan id 7")?;
     ip("address add 10.77.7.1/24 dev trunk0.7")?;
     ip("link set trunk0.7 up")?;
-    // In the frame, and not beside it in the kernel's own notes.
+    // The tag must be in the frame, not in the metadata of the skb.
     call(
         "ethtool",
         ["-K", "trunk0", "rxvlan", "off", "txvlan", "off"],
@@ -59,14 +59,14 @@ fn tag(phone: &WiredPhone) -> Result<()> {
     inside.ip("route replace default via 10.77.7.1")
 }
 
-struct Trial<'a> {
+struct VlanTest<'a> {
     guest: &'a Guest,
     phone: &'a Namespace,
     servers: &'a Servers,
 }
 
-impl Trial<'_> {
-    /// From attaching to detaching; the bytes that were dropped.
+impl VlanTest<'_> {
+    /// Runs one trial, from attaching to detaching. Returns the dropped bytes.
     fn filter(&self, interface: &str, mode: &str, expected: &str) -> Result<u64> {
         let name = format!("vlan-{}-{mode}", interface.replace('.', "-"));
         let mut gateway = Gateway::new(self.guest, &name, POLICIES)?;

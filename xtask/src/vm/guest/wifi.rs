@@ -1,5 +1,5 @@
-//! A real access point and a real station, on simulated radios: WPA2, then the
-//! filter on the access point's interface.
+//! An access point and a station with WPA2 on simulated radios, and the filter on the
+//! access point's interface.
 
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,7 @@ const STATION: &str = "network={
 ";
 
 pub(super) fn play(guest: &Guest) -> Result<()> {
-    let air = Air::make(guest)?;
+    let air = Radios::make(guest)?;
     let phone = &air.phone;
     let servers = Servers::start()?;
     must_be("without a filter", &servers.round(phone)?, &ALL)?;
@@ -52,15 +52,15 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     Ok(())
 }
 
-/// Two radios that hear each other, with an access point on one and a station on the other.
-struct Air {
+/// Two simulated radios: one with the access point, the other with the station.
+struct Radios {
     phone: Namespace,
     daemons: Vec<Child>,
 }
 
-impl Air {
+impl Radios {
     fn make(guest: &Guest) -> Result<Self> {
-        // Modules that others ask for by name only.
+        // Modules that others load by name, so they are no listed dependencies.
         let ciphers = ["aes_generic", "ccm", "ctr", "cmac", "gcm"];
         guest.load_modules(&ciphers)?;
         guest.load_modules(&["mac80211_hwsim"])?;
@@ -84,7 +84,7 @@ impl Air {
 
     fn station(&mut self, guest: &Guest) -> Result<()> {
         self.phone.add()?;
-        // `iw` takes the name of a namespace that `ip netns` made by its file.
+        // `iw` needs the path of a namespace that `ip netns` made.
         let radio = fs::read_to_string("/sys/class/net/wlan1/phy80211/name").context("wlan1")?;
         let file = format!("/run/netns/{}", self.phone.name());
         let mut iw = guest.tools.command("sbin/iw");
@@ -102,7 +102,7 @@ impl Air {
         self.phone.ip("route add default via 10.77.9.1")
     }
 
-    /// Starts a program and waits until its log says that it is there.
+    /// Starts a program and waits for a text in its log.
     fn start(&mut self, mut command: Command, log: &str, there: &str) -> Result<()> {
         command
             .stdin(Stdio::null())
@@ -115,7 +115,7 @@ impl Air {
     }
 }
 
-impl Drop for Air {
+impl Drop for Radios {
     fn drop(&mut self) {
         for daemon in &mut self.daemons {
             let _killed = daemon.kill();

@@ -1,17 +1,20 @@
-//! Prefixes → runs of addresses with the same match set, and blocks of them.
+//! Prefixes → runs, and blocks of addresses.
 //!
-//! Each run is told by where it begins; equal neighbours are one, so nothing is
-//! left of how the prefixes were written.
+//! A *run* consists of consecutive addresses with the same match set. Adjacent runs have
+//! different match sets, so equal coverage gives equal runs, however the prefixes were
+//! written. Addresses are left aligned in 128 bits.
 
 use monitor_common::NO_MATCH;
 
-use super::{MatchSetId, Prefix};
+use super::Prefix;
 use crate::address::Address;
+pub(super) use crate::compile::MatchSetId;
 
-/// From this address on, left aligned in 128 bits, the match set is this one.
+/// First address of a run, and its match set. The run ends before the next run.
 pub(super) type Run = (u128, MatchSetId);
 
-/// Sorted, the first from address 0, no two neighbours with the same match set.
+/// The runs of all addresses, in order. The first begins at address 0. `prefixes` must be
+/// sorted by address, then by length.
 pub(super) fn runs<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Run> {
     let mut runs = vec![(0, NO_MATCH)];
     let mut enclosing = vec![(u128::MAX, NO_MATCH)];
@@ -26,7 +29,8 @@ pub(super) fn runs<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Run> {
     runs
 }
 
-/// Ends the innermost prefixes, as long as they `end`.
+/// Ends the innermost enclosing prefixes, as long as `ends` holds for their last
+/// address.
 fn leave(enclosing: &mut Vec<Run>, runs: &mut Vec<Run>, ends: impl Fn(u128) -> bool) {
     while let [.., (_, outer), (last, _)] = enclosing[..]
         && ends(last)
@@ -36,6 +40,7 @@ fn leave(enclosing: &mut Vec<Run>, runs: &mut Vec<Run>, ends: impl Fn(u128) -> b
     }
 }
 
+/// Begins a run at `first`, or continues the last run if it has the same match set.
 fn begin(runs: &mut Vec<Run>, first: u128, match_set: MatchSetId) {
     runs.pop_if(|(start, _)| *start == first);
     if runs.last().is_none_or(|(_, before)| *before != match_set) {
@@ -43,15 +48,16 @@ fn begin(runs: &mut Vec<Run>, first: u128, match_set: MatchSetId) {
     }
 }
 
-/// The runs that addresses from `first` to `last` lie in.
+/// The runs that hold the addresses from `first` to `last`.
 pub(super) fn within(runs: &[Run], first: u128, last: u128) -> &[Run] {
     let from = runs.partition_point(|(start, _)| *start <= first) - 1;
     let to = from + runs[from..].partition_point(|(start, _)| *start <= last);
     &runs[from..to]
 }
 
-/// How many bits, from `depth` on, all addresses share that are not as the first
-/// and the last of the block; `None` where these two differ.
+/// Length of the common prefix, counted from bit `depth`, of all addresses in the block
+/// except those of its first and last run. `None` if these two runs have different match
+/// sets.
 pub(super) fn common_bits(runs: &[Run], depth: u32) -> Option<u32> {
     let [(_, first), (start, _), .., (end, last)] = runs else {
         return None;
@@ -60,16 +66,18 @@ pub(super) fn common_bits(runs: &[Run], depth: u32) -> Option<u32> {
     (first == last).then(|| shared.saturating_sub(depth))
 }
 
-/// Addresses with the same first `depth` bits.
+/// All addresses with the same first `depth` bits.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) depth: u32,
+    /// The first address.
     pub(super) first: u128,
+    /// The runs that hold these addresses. The first may begin before the block.
     pub(super) runs: &'a [Run],
 }
 
 impl Block<'_> {
-    /// Where the last of the bits lies that tell its runs from each other.
+    /// The shortest prefix length that separates all runs of the block.
     pub(super) fn deepest(self) -> u32 {
         let starts = self.runs[1..].iter();
         128 - starts
@@ -77,31 +85,32 @@ impl Block<'_> {
             .trailing_zeros()
     }
 
-    /// The parts, of that many bits, that can be otherwise than the part before:
-    /// a run begins with it or in one of the two; `None` if more than `most`.
-    pub(super) fn places(self, length: u32, most: usize) -> Option<Vec<u64>> {
-        let mut places: Vec<u64> = vec![];
+    /// Indices of the parts, of `length` bits, whose value may differ from the previous
+    /// part's: a run begins with the part, inside it, or inside the previous part. `None`
+    /// if there are more than `most`.
+    pub(super) fn changes(self, length: u32, most: usize) -> Option<Vec<u64>> {
+        let mut changes: Vec<u64> = vec![];
         for (start, _) in &self.runs[1..] {
-            let place = self.part_of(*start, length);
-            let (_, first, _) = self.bounds(place.into(), length);
-            let is_within = first != *start && place + 1 < 1 << length;
-            for place in [Some(place), is_within.then_some(place + 1)] {
-                places.extend(place.filter(|place| places.last().unwrap_or(&0) < place));
+            let part = self.part_of(*start, length);
+            let (_, first, _) = self.bounds(part.into(), length);
+            let is_within = first != *start && part + 1 < 1 << length;
+            for part in [Some(part), is_within.then_some(part + 1)] {
+                changes.extend(part.filter(|part| changes.last().unwrap_or(&0) < part));
             }
-            if places.len() > most {
+            if changes.len() > most {
                 return None;
             }
         }
-        Some(places)
+        Some(changes)
     }
 
-    /// In which of its parts, of that many bits, an address lies.
+    /// Index of the part, of `length` bits, that holds `address`.
     pub(super) fn part_of(self, address: u128, length: u32) -> u64 {
         let within = (address << self.depth) >> (128 - length);
         u64::try_from(within).expect("at most 63 bits")
     }
 
-    /// All its parts, in order, that begin with that many bits more.
+    /// All parts of the block in order: its addresses, divided by the next `length` bits.
     pub(super) fn parts(self, length: u32) -> impl Iterator<Item = Self> {
         let mut runs = self.runs;
         (0..1_u128 << length).map(move |bits| {
@@ -115,17 +124,17 @@ impl Block<'_> {
         })
     }
 
-    /// The part of it that begins with these bits, right aligned.
+    /// The part whose next `length` bits are `bits`, right aligned.
     pub(super) fn part(self, bits: u128, length: u32) -> Self {
         let (depth, first, last) = self.bounds(bits, length);
         let runs = within(self.runs, first, last);
         Self { depth, first, runs }
     }
 
-    /// Depth, first and last address of such a part.
+    /// Depth, first and last address of that part.
     fn bounds(self, bits: u128, length: u32) -> (u32, u128, u128) {
         let depth = self.depth + length;
-        // Beyond the last bit of an address, parts are the same.
+        // Parts that differ only behind the last bit of an address are equal.
         let first = match 128_u32.checked_sub(depth) {
             Some(rest) => self.first | bits << rest,
             None => self.first | bits >> (depth - 128),
@@ -135,7 +144,7 @@ impl Block<'_> {
     }
 }
 
-/// How many of the first runs begin at or before an address.
+/// Number of leading runs that begin at or before an address.
 fn leading(runs: &[Run], address: u128) -> usize {
     let begun = runs.iter().take_while(|(start, _)| *start <= address);
     begun.count()

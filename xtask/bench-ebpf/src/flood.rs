@@ -1,15 +1,15 @@
-//! What the benchmark sends with, counts with and compares with; never part of
-//! the daemon's object. Frames are Ethernet and IPv4 without options, as
-//! `generate` makes them: whatever else comes by is passed on.
+//! Programs for floods: a generator, a sink that counts, and simple filters that the
+//! filter is compared with. They handle Ethernet frames with IPv4 without options, as
+//! `generate` makes them, and pass all other frames.
 
 #![no_std]
 #![no_main]
 #![expect(
     clippy::needless_pass_by_value,
-    reason = "the macros hand the context over by value"
+    reason = "the macros pass the context by value"
 )]
 
-#[path = "../runtime.rs"]
+#[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
 
 use core::ptr;
@@ -31,8 +31,8 @@ const DESTINATION: usize = 30;
 const HEADERS: usize = 34;
 const UDP: u8 = 17;
 
-/// The bytes before the payload, with destination and checksum zero, and the
-/// sum of the IPv4 header's words (RFC 1071).
+/// The headers of a frame, with zeros for destination and checksum, and the sum of the
+/// words of the IPv4 header (RFC 1071).
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Template {
@@ -50,14 +50,15 @@ static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(DESTINATIONS_COUNT
 #[map(name = "RECEIVED")]
 static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// As many cache lines as a power of two.
+/// Zeros for the program `read`: cache lines, a power of two.
 #[map(name = "LINES")]
 static LINES: Array<[u32; 16]> = Array::with_max_entries(1, 0);
 
+/// Index of the last of these lines.
 #[unsafe(no_mangle)]
 static LAST_LINE: Global<u32> = Global::new(0);
 
-/// Up to [`MOST_READS`].
+/// Number of reads by the program `read`, at most [`MOST_READS`].
 #[unsafe(no_mangle)]
 static READS: Global<u32> = Global::new(0);
 
@@ -66,11 +67,11 @@ const MOST_READS: u32 = 2;
 #[map(name = "PREFIXES")]
 static PREFIXES: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 
-/// Sends a frame to a destination chosen at random. The kernel uses a page again
-/// after the gateway changed it, so all headers are written each time.
+/// Sends a frame to a random destination. The kernel recycles pages that the gateway has
+/// changed, so all headers are written each time.
 #[xdp]
 fn generate(ctx: XdpContext) -> u32 {
-    // SAFETY: takes nothing and touches no memory.
+    // SAFETY: the helper takes no arguments and touches no memory.
     let index = unsafe { bpf_get_prandom_u32() } % DESTINATIONS_COUNT;
     let (Some(template), Some(destination)) = (TEMPLATE.get(0), DESTINATIONS.get(index)) else {
         return xdp_action::XDP_ABORTED;
@@ -98,39 +99,39 @@ fn checksum(sum: u32, [a, b, c, d]: [u8; 4]) -> [u8; 2] {
     [high, low]
 }
 
-/// Counts and drops UDP; everything else, a ping for one, goes on.
+/// Counts and drops UDP, and passes all else, such as pings.
 #[xdp]
 fn sink(ctx: XdpContext) -> u32 {
     if ipv4_header(ctx.data(), ctx.data_end()).is_none_or(|header| header.protocol != UDP) {
         return xdp_action::XDP_PASS;
     }
     if let Some(received) = RECEIVED.get_ptr_mut(0) {
-        // SAFETY: the cell is this CPU's own, and XDP runs with bottom halves off.
+        // SAFETY: only this CPU uses the cell, and XDP runs with bottom halves off.
         unsafe { *received += 1 };
     }
     xdp_action::XDP_DROP
 }
 
-/// The limit: what any filter does at least.
+/// The upper limit for filters that drop.
 #[xdp]
 fn drop_all(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// The limit of a filter for packets that it lets through.
+/// The upper limit for filters that pass.
 #[xdp]
 fn pass_all(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// The limit of a filter that looks up the destination: so many reads of memory, of
-/// zeros, where each waits for the one before.
+/// The upper limit for filters that look up the destination: [`READS`] memory reads, each
+/// of which waits for the previous one.
 #[xdp]
 fn read(ctx: XdpContext) -> u32 {
     let Some(header) = ipv4_header(ctx.data(), ctx.data_end()) else {
         return xdp_action::XDP_PASS;
     };
-    // Its last bits are the most even ones.
+    // The last bits of addresses are the most evenly distributed.
     let mut next = u32::from_be_bytes(header.destination);
     let mut found = 0;
     for at in 0..MOST_READS {
@@ -143,7 +144,7 @@ fn read(ctx: XdpContext) -> u32 {
         found |= line[0];
         next = next.rotate_left(u32::BITS / 2) ^ found;
     }
-    // Asked for, or the compiler would leave the last read out.
+    // Without this use of the result, the compiler would remove the last read.
     if found == 0 {
         xdp_action::XDP_PASS
     } else {
@@ -151,7 +152,7 @@ fn read(ctx: XdpContext) -> u32 {
     }
 }
 
-/// The kernel's own longest prefix match, and nothing else: no counters.
+/// A filter with the kernel's LPM trie and without counters.
 #[xdp]
 fn lpm_xdp(ctx: XdpContext) -> u32 {
     if is_blocked(ctx.data(), ctx.data_end()) {
@@ -161,7 +162,7 @@ fn lpm_xdp(ctx: XdpContext) -> u32 {
     }
 }
 
-/// The same, later in the stack.
+/// The same filter for tc.
 #[classifier]
 fn lpm_tc(ctx: TcContext) -> i32 {
     if is_blocked(ctx.data(), ctx.data_end()) {

@@ -1,62 +1,62 @@
-//! For the benchmark alone: takes frames to many destinations through the
-//! filter's own modules in one run, and stops after a stage.
+//! Runs the filter's modules on frames to many destinations in one run, and stops after
+//! a chosen stage.
 
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
-#[path = "../account.rs"]
+#[path = "../../../monitor-ebpf/src/account.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod account;
-#[path = "../confirm.rs"]
-#[expect(dead_code, reason = "there is no program before this one")]
+#[path = "../../../monitor-ebpf/src/confirm.rs"]
+#[expect(dead_code, reason = "there is no previous program")]
 mod confirm;
-#[path = "../decide.rs"]
+#[path = "../../../monitor-ebpf/src/decide.rs"]
 mod decide;
-#[path = "../device.rs"]
+mod destinations;
+#[path = "../../../monitor-ebpf/src/device.rs"]
 mod device;
-#[path = "../frame.rs"]
+#[path = "../../../monitor-ebpf/src/frame.rs"]
 mod frame;
-#[path = "../lookup.rs"]
+#[path = "../../../monitor-ebpf/src/lookup.rs"]
 mod lookup;
-#[path = "../many.rs"]
-mod many;
-#[path = "../maps.rs"]
+#[path = "../../../monitor-ebpf/src/maps.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod maps;
-#[path = "../parse.rs"]
+#[path = "../../../monitor-ebpf/src/parse.rs"]
 mod parse;
-#[path = "../runtime.rs"]
+#[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
-#[path = "../scope.rs"]
+#[path = "../../../monitor-ebpf/src/scope.rs"]
 mod scope;
-#[path = "../service.rs"]
+#[path = "../../../monitor-ebpf/src/service.rs"]
 mod service;
-#[path = "../trie.rs"]
+#[path = "../../../monitor-ebpf/src/trie.rs"]
 mod trie;
-#[path = "../verifier.rs"]
+#[path = "../../../monitor-ebpf/src/verifier.rs"]
 mod verifier;
 
 use core::ffi::c_void;
 
 use aya_ebpf::{EbpfContext as _, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
 use decide::{Outcome, Verdict, decide};
+use destinations::{Cursor, DESTINATIONS_V4, DESTINATIONS_V6, IPV6};
 use frame::Frame;
-use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
 use parse::Destination;
 
-/// The last byte of the source's MAC.
+/// Offset of the last byte of the source MAC.
 const DEVICE: usize = 11;
+/// Offsets of the destination address in the frame.
 const DESTINATION_V4: usize = 30;
 const DESTINATION_V6: usize = 38;
-/// What is written to lies in so many bytes, of either family.
+/// Bytes that hold all fields that `write` changes, for both families.
 const HEADERS: usize = DESTINATION_V6 + 16;
 
-/// After which stage a frame is left.
+/// The last stage that runs.
 #[unsafe(no_mangle)]
 static STAGE: Global<u32> = Global::new(0);
 
-/// The frame is written, and nothing more.
+/// Only write the frame.
 const WRITE: u32 = 0;
 const PARSE: u32 = 1;
 const DECIDE: u32 = 2;
@@ -64,39 +64,39 @@ const INTERFACE: u32 = 3;
 
 struct State {
     context: *mut c_void,
-    place: Place,
+    cursor: Cursor,
 }
 
 #[xdp]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "the `xdp` macro hands it over by value"
+    reason = "the `xdp` macro passes it by value"
 )]
 fn packet(ctx: XdpContext) -> u32 {
-    let Some(place) = Place::begin() else {
+    let Some(cursor) = Cursor::begin() else {
         return xdp_action::XDP_ABORTED;
     };
     let mut state = State {
         context: ctx.as_ptr(),
-        place,
+        cursor,
     };
-    many::each(one, &mut state);
-    state.place.end()
+    destinations::each(one, &mut state);
+    state.cursor.end()
 }
 
 extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
-    // SAFETY: it is the state of `packet`.
+    // SAFETY: `packet` passes its own state.
     let state = unsafe { &mut *state.cast::<State>() };
-    let at = state.place.index();
+    let at = state.cursor.index();
     let ctx = XdpContext::new(state.context.cast());
     if !write(&ctx, at) {
         return 1;
     }
-    state.place.advance(stages(&Frame::new(&ctx)));
+    state.cursor.advance(stages(&Frame::new(&ctx)));
     0
 }
 
-/// Makes the frame one of 32 devices, to the destination at an index.
+/// Writes one of 32 source MACs and the destination with index `at` into the frame.
 #[inline(always)]
 fn write(ctx: &XdpContext, at: u32) -> bool {
     let start = ctx.data();
@@ -123,8 +123,10 @@ fn write(ctx: &XdpContext, at: u32) -> bool {
     true
 }
 
+/// Runs the stages. Returns 1 for a packet without a match, 2 for a match that passed,
+/// and 3 for a match that was dropped.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "any bits of it will do")]
+#[expect(clippy::cast_possible_truncation, reason = "any bits are enough")]
 fn stages(frame: &Frame) -> u32 {
     let stage = STAGE.load();
     if stage == WRITE {
@@ -136,14 +138,14 @@ fn stages(frame: &Frame) -> u32 {
             Destination::Ipv6([_, low]) => low as u32,
         });
     }
-    let outcome = if confirm::decides() {
+    let outcome = if confirm::is_in_force() {
         decide(frame)
     } else {
-        Outcome::Undecided
+        Outcome::NotConfirmed
     };
     match outcome {
-        Outcome::Undecided => {
-            account::undecided(frame);
+        Outcome::NotConfirmed => {
+            account::not_confirmed(frame);
             0
         }
         Outcome::Unparsed(reason, verdict) => {

@@ -1,5 +1,5 @@
-//! For the benchmarks alone: goes through many destinations in one run of a
-//! program, one after the other, which neither the compiler nor the verifier knows.
+//! Loops over many destinations in one run of a program. The destinations are in maps,
+//! so the compiler and the verifier cannot predict them.
 
 use core::ffi::c_void;
 
@@ -15,48 +15,50 @@ use aya_ebpf::{
 #[map(name = "DESTINATIONS_V4")]
 pub(crate) static DESTINATIONS_V4: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// IPv6 destinations as their halves, host order.
+/// IPv6 destinations as two halves, the upper half first, host order.
 #[map(name = "DESTINATIONS_V6")]
 pub(crate) static DESTINATIONS_V6: Array<[u64; 2]> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// 1: the destinations are those of IPv6.
+/// 1 for IPv6 destinations, 0 for IPv4.
 #[unsafe(no_mangle)]
 pub(crate) static IPV6: Global<u32> = Global::new(0);
 
-/// What one run does. The verifier knows nothing of it, and so does not follow
-/// every single round of the loop.
+/// Settings of one run. They are in a map, not in constants, so the verifier does not
+/// examine every round of the loop.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Run {
-    /// The first destination.
+    /// Index of the first destination.
     first: u32,
-    /// 1: which destination is next depends on what became of the last.
+    /// 1 if the next destination depends on the result of the previous one, else 0.
     chained: u32,
 }
 
 #[map(name = "RUN")]
 static RUN: Array<Run> = Array::with_max_entries(1, 0);
 
-/// What became of all destinations, so that none is left out.
+/// Sum of all results. Because of it, the compiler cannot remove a look-up.
 #[map(name = "SUM")]
 static SUM: Array<u64> = Array::with_max_entries(1, 0);
 
-/// Zero, which nobody knows who compiles this.
+/// Always zero at run time. The compiler does not know that, and keeps the dependency on
+/// the previous result.
 #[unsafe(no_mangle)]
 static NO_BITS: Global<u32> = Global::new(0);
 
-/// Destinations of one run, a power of two.
+/// Number of destinations of one run, a power of two.
 #[unsafe(no_mangle)]
 static COUNT: Global<u32> = Global::new(0);
 
-/// Where a run is.
-pub(crate) struct Place {
+/// Position of a run in the destinations, and the sum of results so far.
+pub(crate) struct Cursor {
     run: Run,
     next: u32,
     sum: u64,
 }
 
-impl Place {
+impl Cursor {
+    /// The start of the run that the map RUN describes.
     #[inline(always)]
     pub(crate) fn begin() -> Option<Self> {
         let run = *RUN.get(0)?;
@@ -67,13 +69,13 @@ impl Place {
         })
     }
 
-    /// The destination that is next.
+    /// Index of the next destination.
     #[inline(always)]
     pub(crate) fn index(&self) -> u32 {
         self.run.first + (self.next & (COUNT.load() - 1))
     }
 
-    /// Goes on, after what became of this one.
+    /// Adds the result of this destination and moves on to the next.
     #[inline(always)]
     pub(crate) fn advance(&mut self, answer: u32) {
         self.sum += u64::from(answer);
@@ -85,25 +87,26 @@ impl Place {
         self.next += 1 + chain;
     }
 
-    /// Writes the sum; a run that did not go through all destinations is aborted.
+    /// Writes the sum. Returns `XDP_PASS`, or `XDP_ABORTED` if the run did not process all
+    /// destinations.
     #[inline(always)]
     pub(crate) fn end(&self) -> u32 {
         if self.next != self.run.first + COUNT.load() {
             return xdp_action::XDP_ABORTED;
         }
         if let Some(sum) = SUM.get_ptr_mut(0) {
-            // SAFETY: one run at a time.
+            // SAFETY: only one run happens at a time.
             unsafe { *sum = self.sum };
         }
         xdp_action::XDP_PASS
     }
 }
 
-/// Calls `one` with `state` for each destination, until it returns 1.
+/// Calls `one` with `state` for each destination. Stops early if `one` returns 1.
 #[inline(always)]
 pub(crate) fn each<T>(one: extern "C" fn(u32, *mut c_void) -> i64, state: &mut T) {
-    // SAFETY: the callback has the signature that the helper wants (Linux 5.17),
-    // and the state lives longer than the call.
+    // SAFETY: the callback has the signature that the helper (Linux 5.17) expects, and
+    // the state outlives the call.
     unsafe {
         bpf_loop(
             COUNT.load(),

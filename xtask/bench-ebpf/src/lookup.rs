@@ -1,20 +1,19 @@
-//! For the benchmark alone: looks up many destinations in one run, by the same
-//! trie as the filter and by the kernel's.
+//! Looks up many destinations in one run, in the filter's trie or in the kernel's
+//! LPM trie.
 
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
 
-#[path = "../many.rs"]
-mod many;
-#[path = "../maps.rs"]
-#[expect(dead_code, reason = "only the trie's are used")]
+mod destinations;
+#[path = "../../../monitor-ebpf/src/maps.rs"]
+#[expect(dead_code, reason = "only the maps of the trie are used")]
 mod maps;
-#[path = "../runtime.rs"]
+#[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
-#[path = "../trie.rs"]
+#[path = "../../../monitor-ebpf/src/trie.rs"]
 mod trie;
-#[path = "../verifier.rs"]
+#[path = "../../../monitor-ebpf/src/verifier.rs"]
 #[expect(dead_code, reason = "no packet is parsed")]
 mod verifier;
 
@@ -27,7 +26,7 @@ use aya_ebpf::{
     maps::{Array, LpmTrie, lpm_trie::Key},
     programs::XdpContext,
 };
-use many::{DESTINATIONS_V4, DESTINATIONS_V6, IPV6, Place};
+use destinations::{Cursor, DESTINATIONS_V4, DESTINATIONS_V6, IPV6};
 
 #[map(name = "LPM_V4")]
 static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
@@ -35,21 +34,22 @@ static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 #[map(name = "LPM_V6")]
 static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
 
-/// As much memory as what is first in a trie, in cache lines.
+/// Zeros: as many cache lines as the first level of a trie.
 #[map(name = "FIRST_LINES")]
 static FIRST_LINES: Array<[u64; 8]> = Array::with_max_entries(1, 0);
 
-/// As much as the rest of it.
+/// Zeros: as many cache lines as the rest of the trie.
 #[map(name = "OTHER_LINES")]
 static OTHER_LINES: Array<[u64; 8]> = Array::with_max_entries(1, 0);
 
-/// Elements of these.
+/// Number of elements of `FIRST_LINES`, and of `OTHER_LINES`.
 #[unsafe(no_mangle)]
 static FIRST_COUNT: Global<u32> = Global::new(1);
 #[unsafe(no_mangle)]
 static OTHER_COUNT: Global<u32> = Global::new(1);
 
-/// What is done with a destination: nothing, the trie, two reads, the kernel's trie.
+/// The work for each destination: one of the constants below, or else a look-up in the
+/// kernel's LPM trie.
 #[unsafe(no_mangle)]
 static METHOD: Global<u32> = Global::new(0);
 
@@ -59,17 +59,17 @@ const READS: u32 = 2;
 
 #[xdp]
 fn lookup(_ctx: XdpContext) -> u32 {
-    let Some(mut place) = Place::begin() else {
+    let Some(mut cursor) = Cursor::begin() else {
         return xdp_action::XDP_ABORTED;
     };
-    many::each(one, &mut place);
-    place.end()
+    destinations::each(one, &mut cursor);
+    cursor.end()
 }
 
-extern "C" fn one(_index: u32, place: *mut c_void) -> i64 {
-    // SAFETY: it is that of `lookup`.
-    let place = unsafe { &mut *place.cast::<Place>() };
-    let at = place.index();
+extern "C" fn one(_index: u32, cursor: *mut c_void) -> i64 {
+    // SAFETY: `lookup` passes its own cursor.
+    let cursor = unsafe { &mut *cursor.cast::<Cursor>() };
+    let at = cursor.index();
     let answer = if IPV6.load() == 0 {
         let Some(destination) = DESTINATIONS_V4.get(at) else {
             return 1;
@@ -81,7 +81,7 @@ extern "C" fn one(_index: u32, place: *mut c_void) -> i64 {
         };
         ipv6(destination)
     };
-    place.advance(answer);
+    cursor.advance(answer);
     0
 }
 
@@ -114,12 +114,12 @@ fn ipv6(address: &[u64; 2]) -> u32 {
     }
 }
 
-/// The reads of a walk of two steps and nothing else: any line of what is first, and
-/// any of the others, the second dependent on the first. All are zero.
+/// Reads one cache line of `FIRST_LINES`, then one of `OTHER_LINES`, as a look-up with two
+/// memory reads does. The second address depends on the first result. Returns 0.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
 fn reads(address: u64) -> u32 {
-    // Any 32 bits, of which the highest are as even as those of a random number.
+    // Multiplicative hashing spreads the addresses evenly over the highest bits.
     let even = (address as u32).wrapping_mul(0x9e37_79b1);
     let Some(first) = FIRST_LINES.get(scaled(even, FIRST_COUNT.load())) else {
         return 1;
@@ -130,7 +130,7 @@ fn reads(address: u64) -> u32 {
         .map_or(1, |other| other[0] as u32)
 }
 
-/// A number below `count`, by the highest bits of another.
+/// Scales a 32-bit number down to an index below `count`.
 #[inline(always)]
 fn scaled(even: u32, count: u32) -> u32 {
     ((u64::from(even) * u64::from(count)) >> u32::BITS) as u32
