@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use monitor::{
     address::{Address, Derivation, Embedding, Interval, Network},
     capture::{Capture, Frame},
-    compile::{Compiled, Prefix, Ruleset, compile_files},
+    compile::{Prefix, Ruleset},
     config::Options,
     control::{Answer, Request},
     datapath::decode,
@@ -30,6 +30,7 @@ use monitor::{
         FeedReading, FeedUrl, Format, Key, List, OwnNetwork, Reserved, Selection, is_database,
         list_text, read, read_database, recognise, unpack,
     },
+    pipeline::{Compiled, compile_files},
     policy::{
         Diagnostics, Feed, Files, Moment, Packet, Policy, ReservedRule, RuntimeOverlay, Share,
     },

@@ -7,12 +7,13 @@ use std::{
 };
 
 use crate::{
-    compile::{Ruleset, compile_files},
+    compile::Ruleset,
     config::Settings,
     datapath,
     error_text::error_text,
     feeds::DiskAndFeeds,
     lists::FeedUrl,
+    pipeline::compile_files,
     policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
     regular_file::Purpose,
     state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
