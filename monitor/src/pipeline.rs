@@ -96,7 +96,7 @@ impl Compiled {
     pub fn checked_for_room(mut self) -> Self {
         let ruleset = self.ruleset.as_ref();
         if let Some(Err(error)) = ruleset.map(|ruleset| check_room(ruleset, &self.policies)) {
-            self.diagnostics.push(error);
+            self.diagnostics.push(*error);
             self.ruleset = None;
         }
         self

@@ -148,8 +148,9 @@ const fn ipv4(first: [u8; 4], length: u8, purpose: Purpose, rfc: u16) -> Special
 }
 
 const fn ipv6(first: [u16; 8], length: u8, purpose: Purpose, rfc: u16) -> SpecialNetwork<Ipv6Addr> {
-    let [a, b, c, d, e, f, g, h] = first;
-    let first = Ipv6Addr::new(a, b, c, d, e, f, g, h);
+    let first = Ipv6Addr::new(
+        first[0], first[1], first[2], first[3], first[4], first[5], first[6], first[7],
+    );
     of(Network::known(first, length), purpose, rfc)
 }
 

@@ -10,14 +10,14 @@ use crate::policy::{Diagnostic, Policy};
 ///
 /// A trie of the ruleset needs more kernel memory than it can have. The
 /// diagnostic names the policy with the most prefixes of that family.
-pub fn check_room(ruleset: &Ruleset, policies: &[Policy]) -> Result<(), Diagnostic> {
+pub fn check_room(ruleset: &Ruleset, policies: &[Policy]) -> Result<(), Box<Diagnostic>> {
     check(ruleset, policies, Room::default())
 }
 
-fn check(ruleset: &Ruleset, policies: &[Policy], room: Room) -> Result<(), Diagnostic> {
+fn check(ruleset: &Ruleset, policies: &[Policy], room: Room) -> Result<(), Box<Diagnostic>> {
     match Tries::in_room(ruleset, room) {
         Ok(_) => Ok(()),
-        Err(limit) => Err(too_large(&limit, ruleset, policies)),
+        Err(limit) => Err(Box::new(too_large(&limit, ruleset, policies))),
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
 
         assert_eq!(check(&ruleset, &policies, room(0)), Ok(()));
         let mut refused = Diagnostics::default();
-        refused.push(check(&ruleset, &policies, room(1)).unwrap_err());
+        refused.push(*check(&ruleset, &policies, room(1)).unwrap_err());
         let shown = refused.render(false);
         for part in [
             "1000 IPv6 prefixes need more kernel memory than the trie has room for",
