@@ -1,6 +1,8 @@
 //! What the policies decide about an address, and why.
 
-use std::{fmt, net::IpAddr};
+mod text;
+
+use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
 
@@ -8,7 +10,6 @@ use crate::{
     address::{Derivation, DerivedFrom},
     clock::to_the_second,
     policy::{Action, LongestMatch, Met, Packet, Policy, PolicyName},
-    printable,
 };
 
 /// The answer for one destination address.
@@ -269,16 +270,6 @@ impl Changed {
     }
 }
 
-impl fmt::Display for Changed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.changes, self.source)?;
-        match &self.reason {
-            Some(reason) => write!(f, ": {}", printable::value(reason)),
-            None => Ok(()),
-        }
-    }
-}
-
 impl Decision {
     /// Of `matches` in order of precedence: the first that is certain decides,
     /// unless one before it may and has another action.
@@ -293,7 +284,7 @@ impl Decision {
         decision
     }
 
-    /// `allow`, `drop`, `count`, `none` or `depends`.
+    /// The action's name, `none` or `depends`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -305,9 +296,7 @@ impl Decision {
 
     const fn meaning(self) -> &'static str {
         match self {
-            Self::Action(Action::Allow) => "its packets pass, whatever other policies ask for",
-            Self::Action(Action::Drop) => "its packets are dropped",
-            Self::Action(Action::Count) => "its packets are counted and pass",
+            Self::Action(action) => action.outcome(),
             Self::None => "no policy matches; its packets pass and no policy counts them",
             Self::Depends => "on what is not known of the packet, see below",
         }
@@ -317,109 +306,5 @@ impl Decision {
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
-    }
-}
-
-impl fmt::Display for Explanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{}: {} ({})",
-            self.address,
-            self.decision.name(),
-            self.decision.meaning()
-        )?;
-        self.write_matches(f)?;
-        for policy in &self.left_out {
-            let LeftOut {
-                policy,
-                prefix,
-                source,
-                derived,
-                changed,
-            } = policy;
-            writeln!(f, "   left out {policy}  {prefix}  {source}")?;
-            write_derived(f, *derived)?;
-            writeln!(f, "          overlay: {changed}")?;
-        }
-        for resting in &self.resting {
-            let Resting {
-                policy,
-                prefix,
-                source,
-                derived,
-                reason,
-                until,
-            } = resting;
-            writeln!(f, "   resting  {policy}  {prefix}  {source}")?;
-            write_derived(f, *derived)?;
-            write!(f, "          {}", printable::value(reason))?;
-            match until {
-                Some(until) => writeln!(f, ", until {until}")?,
-                None => writeln!(f)?,
-            }
-        }
-        if let Some(winner) = &self.effective {
-            let others = self.matches.iter().filter(|found| !found.effective);
-            let without = Decision::of(&others.cloned().collect::<Vec<_>>());
-            writeln!(
-                f,
-                "\nwithout {winner}: {} ({})",
-                without.name(),
-                without.meaning()
-            )?;
-        }
-        writeln!(f)?;
-        self.holder.fmt(f)
-    }
-}
-
-impl Explanation {
-    fn write_matches(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |text: fn(&Match) -> usize| self.matches.iter().map(text).max().unwrap_or(0);
-        let name = width(|found| found.policy.as_str().len());
-        let prefix = width(|found| found.prefix.len());
-        for found in &self.matches {
-            let mark = if found.effective { "=>" } else { "  " };
-            writeln!(
-                f,
-                "{mark} {:<5}  {:<name$}  {:<prefix$}  {}",
-                found.action, found.policy, found.prefix, found.source
-            )?;
-            write_derived(f, found.derived)?;
-            if let Some(condition) = &found.condition {
-                writeln!(f, "          if {condition}")?;
-            }
-            if let Some(changed) = &found.changed {
-                writeln!(f, "          overlay: {changed}")?;
-            }
-            for changed in &found.by_command {
-                writeln!(f, "          by command: {changed}")?;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn write_derived(f: &mut fmt::Formatter<'_>, derived: Option<DerivedFrom>) -> fmt::Result {
-    match derived {
-        Some(derived) => writeln!(f, "          {derived}"),
-        None => Ok(()),
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = [
-            ("registry", &self.registry),
-            ("holder", &self.holder),
-            ("origin AS", &self.origin_as),
-            ("country of delegation", &self.country),
-            ("list author", &self.list_author),
-        ];
-        for (name, fact) in facts {
-            writeln!(f, "{name}: {}", fact.as_deref().unwrap_or("unknown"))?;
-        }
-        Ok(())
     }
 }

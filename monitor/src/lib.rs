@@ -8,6 +8,8 @@
 //! packet    frame → parse → match → decide → account → verdict
 //! evidence  counters → snapshot → metrics, status
 //! ```
+//!
+//! [`pipeline`] runs the control stages from policy files to the ruleset.
 
 #![cfg_attr(
     not(test),
@@ -29,6 +31,7 @@ pub mod guard;
 pub mod http;
 pub mod lists;
 pub mod metrics;
+pub mod pipeline;
 pub mod policy;
 pub mod printable;
 pub mod quoted;

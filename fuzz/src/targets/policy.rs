@@ -10,10 +10,11 @@ use std::{
 
 use monitor::{
     address::{Address, Derivation, Embedding, Network},
-    compile::{Compiled, Prefix, Ruleset, compile_files},
+    compile::{Prefix, Ruleset},
     explain::explain,
     guard::{Gateway, LanInterface},
     lists::{FeedUrl, OwnNetwork},
+    pipeline::{Compiled, compile_files},
     policy::{Diagnostics, Files, Moment, Packet, RuntimeOverlay},
     printable::acts,
     regular_file::Purpose,

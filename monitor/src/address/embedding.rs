@@ -98,7 +98,7 @@ impl Embedding {
 
     /// What stands before the IPv4 address.
     #[must_use]
-    pub fn prefix(self) -> Network<Ipv6Addr> {
+    pub const fn prefix(self) -> Network<Ipv6Addr> {
         self.prefix
     }
 

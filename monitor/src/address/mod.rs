@@ -2,10 +2,14 @@
 
 mod destination;
 mod embedding;
+mod interval_set;
+mod invalid_destination;
 mod network;
-mod without;
+mod special;
 
-pub use destination::{Destination, InvalidDestination};
+pub use destination::Destination;
 pub use embedding::{Derivation, DerivedFrom, Embedding, InvalidNat64};
+pub use interval_set::IntervalSet;
+pub use invalid_destination::InvalidDestination;
 pub use network::{Address, Interval, Network};
-pub use without::united_size;
+pub use special::{LOCAL_TRANSLATION, Purpose, SpecialNetwork};

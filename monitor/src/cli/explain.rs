@@ -10,8 +10,8 @@ use monitor::{
     config::Settings,
     explain::explain,
     feeds::DiskAndFeeds,
-    guard::guard,
-    policy::{DeviceNames, InvalidService, Moment, Packet, RuntimeOverlay, Service, load_for},
+    pipeline::judge_files,
+    policy::{DeviceNames, InvalidService, Moment, Packet, RuntimeOverlay, Service},
     printable,
     state_dir::{StateDirError, read_runtime},
 };
@@ -51,19 +51,14 @@ impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
         let gateway = settings.gateway()?;
-        let mut loaded = load_for(
+        let now = now();
+        let mut loaded = judge_files(
             &settings.policies,
             &DiskAndFeeds::new(&settings.state_dir),
-            &gateway.networks,
+            &runtime_overlay(&settings)?,
+            &now,
+            &gateway,
         );
-        let now = now();
-        let runtime = runtime_overlay(&settings)?;
-        let pauses = runtime.put_on(&mut loaded.policies, &now);
-        loaded.diagnostics.append(pauses);
-        if !loaded.diagnostics.has_errors() {
-            let risks = guard(&loaded.policies, &gateway, &loaded.texts);
-            loaded.diagnostics.append(risks);
-        }
         if loaded.diagnostics.has_errors() {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: fix the errors above");

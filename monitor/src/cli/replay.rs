@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture, clock::now, compile::compile_files, datapath::Sandbox, feeds::DiskAndFeeds,
-    guard::Gateway, policy::RuntimeOverlay, replay::ReplayReport,
+    capture::Capture, clock::now, datapath::Sandbox, feeds::DiskAndFeeds, guard::Gateway,
+    pipeline::compile_files, policy::RuntimeOverlay, replay::ReplayReport,
 };
 
 use super::{Common, eprint_diagnostics, print, print_json};

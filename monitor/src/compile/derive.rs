@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Prefix,
+    DerivedPrefixes, Prefix,
     join::join,
     sweep::{Limit, MatchSets, sweep},
 };
@@ -23,15 +23,6 @@ use crate::{
 
 /// The most derived prefixes of a ruleset: 100 MB while it is compiled.
 pub(super) const MAX_DERIVED: usize = 1 << 22;
-
-/// How many prefixes of a ruleset are derived in one way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct DerivedPrefixes {
-    /// How an address carries an IPv4 address.
-    pub by: Embedding,
-    /// How many of the ruleset's IPv6 prefixes that are.
-    pub prefixes: usize,
-}
 
 /// The IPv6 prefixes of a ruleset, sorted, and which of them are derived.
 pub(super) struct Ipv6 {

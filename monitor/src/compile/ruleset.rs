@@ -7,9 +7,9 @@ use std::{
 
 use fnv::FnvHasher;
 
-use super::{DerivedPrefixes, ScopeIndex, Scopes};
+use super::{ScopeIndex, Scopes};
 use crate::{
-    address::{Address, Network},
+    address::{Address, Embedding, Network},
     policy::{Action, Device, PolicyName, Scope, Service},
     snapshot::Prefixes,
 };
@@ -63,6 +63,15 @@ pub struct Prefix<A> {
     pub length: u8,
     /// Set of the policies that cover it, inherited ones included.
     pub match_set: MatchSetId,
+}
+
+/// How many prefixes of a ruleset are derived in one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DerivedPrefixes {
+    /// How an address carries an IPv4 address.
+    pub by: Embedding,
+    /// How many of the ruleset's IPv6 prefixes that are.
+    pub prefixes: usize,
 }
 
 impl Ruleset {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PolicyIndex, Prefix, Ruleset};
 use crate::{
-    address::{Address, Interval, Network},
-    policy::{Action, Diagnostic, Diagnostics, Policy},
+    address::{Address, Interval, IntervalSet, Network},
+    policy::{Diagnostic, Diagnostics, Policy},
 };
 
 /// Warns of each `drop` of `ruleset` that can never drop, because `allow`
@@ -24,15 +24,12 @@ pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
         .filter(|(_, live)| *live);
     for (set, _) in sets {
         let of = |policy: &PolicyIndex| &ruleset.policies[usize::from(*policy)];
-        for drop in set
-            .iter()
-            .filter(|policy| of(policy).action == Action::Drop)
-        {
+        for drop in set.iter().filter(|policy| of(policy).action.blocks()) {
             // An allow of fewer packets leaves some of the drop.
             let shadow = set.iter().find(|policy| {
                 let allow = of(policy);
                 let wide = allow.scope == 0 || allow.scope == of(drop).scope;
-                allow.action == Action::Allow && wide
+                allow.action.exempts() && wide
             });
             match shadow {
                 Some(allow) => {
@@ -110,7 +107,7 @@ fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
     }
 }
 
-/// A prefix, and the longer ones directly inside it, ascending.
+/// A prefix, and the longer ones directly inside it.
 struct Open<A> {
     network: Network<A>,
     match_set: usize,
@@ -118,8 +115,9 @@ struct Open<A> {
 }
 
 impl<A: Address> Open<A> {
-    fn close(&self, live: &mut [bool]) {
-        if !self.network.interval().is_covered_by(&self.inside) {
+    fn close(self, live: &mut [bool]) {
+        let inside: IntervalSet<A> = self.inside.into_iter().collect();
+        if !inside.covers(self.network.interval()) {
             live[self.match_set] = true;
         }
     }

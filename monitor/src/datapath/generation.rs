@@ -10,9 +10,7 @@ use aya::{
     Ebpf,
     maps::{Array, MapData},
 };
-use monitor_common::{
-    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord, MAX_INTERFACES,
-};
+use monitor_common::{GenerationPolicy, GenerationRecord, MAX_INTERFACES};
 
 use super::{
     Error,
@@ -23,10 +21,7 @@ use super::{
     state::PolicySlot,
     sys, tries,
 };
-use crate::{
-    compile::{Ruleset, Tries},
-    policy::Action,
-};
+use crate::compile::{Ruleset, Tries};
 
 /// What to build.
 pub(super) struct Plan<'a> {
@@ -132,7 +127,7 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
         let prefixes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let record = GenerationPolicy {
             slot: u32::from(*slot),
-            action: action_code(policy.action),
+            action: policy.action.code(),
             prefixes_v4: prefixes(policy.prefixes.v4),
             prefixes_v6: prefixes(policy.prefixes.v6),
         };
@@ -184,21 +179,6 @@ pub(super) fn record(pins: &Pins, number: u64) -> Result<GenerationRecord, Error
     let generation: Array<MapData, GenerationRecord> =
         object::open_map(&pins.generation(number), ruleset::GENERATION)?;
     generation.get(&0, 0).map_err(read(ruleset::GENERATION))
-}
-
-/// The action of a record.
-pub(super) fn action(code: u32) -> Option<Action> {
-    [Action::Allow, Action::Drop, Action::Count]
-        .into_iter()
-        .find(|action| action_code(*action) == code)
-}
-
-const fn action_code(action: Action) -> u32 {
-    match action {
-        Action::Allow => ACTION_ALLOW,
-        Action::Drop => ACTION_DROP,
-        Action::Count => ACTION_COUNT,
-    }
 }
 
 pub(super) fn freeze(object: &Ebpf, map: &'static str) -> Result<(), Error> {

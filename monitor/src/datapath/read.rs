@@ -17,7 +17,7 @@ use super::{
     state::{InterfaceSlot, PolicySlot, State},
 };
 use crate::{
-    policy::MacAddress,
+    policy::{Action, MacAddress},
     snapshot::{
         DeviceSnapshot, InterfaceSnapshot, PlacesSnapshot, PolicySnapshot, Prefixes,
         ReloadSnapshot, Snapshot, Unconfirmed, Verdicts,
@@ -150,7 +150,7 @@ impl Reader {
             let record = in_force.get(&u32::from(slot));
             policies.push(PolicySnapshot {
                 name,
-                action: record.and_then(|record| generation::action(record.action)),
+                action: record.and_then(|record| Action::from_code(record.action)),
                 prefixes: record.map_or_else(Prefixes::default, |record| Prefixes {
                     v4: record.prefixes_v4 as usize,
                     v6: record.prefixes_v6 as usize,

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     address::{Address, Network},
     compile::{ClassId, Classified, Ruleset, Scopes, Tries},
-    policy::{Action, Device, MacAddress, Scope},
+    policy::{Device, MacAddress, Scope, Strength},
 };
 
 /// A match set as the kernel reads it.
@@ -38,10 +38,10 @@ pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> M
             scope: policy.scope,
         };
         let bit = 1 << entry;
-        match policy.action {
-            Action::Allow => set.allows |= bit,
-            Action::Drop => set.drops |= bit,
-            Action::Count => {}
+        match policy.action.strength() {
+            Strength::Exempts => set.allows |= bit,
+            Strength::Blocks => set.drops |= bit,
+            Strength::Observes => {}
         }
         if policy.scope == 0 {
             set.unscoped |= bit;
@@ -103,7 +103,7 @@ pub(super) fn constants(
 /// True where a policy that drops covers an address.
 fn has_drops(ruleset: &Ruleset) -> bool {
     let mut policies = ruleset.match_sets.iter().flatten();
-    policies.any(|index| ruleset.policies[usize::from(*index)].action == Action::Drop)
+    policies.any(|index| ruleset.policies[usize::from(*index)].action.blocks())
 }
 
 fn longest_set(ruleset: &Ruleset) -> u32 {

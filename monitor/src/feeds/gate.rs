@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 
 use crate::{
-    address::{Interval, Network, united_size},
+    address::{Interval, IntervalSet, Network},
     lists::{Cut, FeedProblem, FeedReading, List, Reserved, Sha256, feed_text, read_feed},
     policy::{Feed, ReservedRule, Share},
 };
@@ -267,12 +267,12 @@ fn exceeds(part: u128, whole: u128, share: Share) -> bool {
 }
 
 fn sizes(list: &List) -> Sizes {
-    let ipv4 = list.ipv4.iter().map(|(interval, _)| *interval).collect();
-    let ipv6 = list.ipv6.iter().map(|(interval, _)| *interval).collect();
+    let ipv4: IntervalSet<_> = list.ipv4.iter().map(|(interval, _)| *interval).collect();
+    let ipv6: IntervalSet<_> = list.ipv6.iter().map(|(interval, _)| *interval).collect();
     Sizes {
         destinations: list.lines() as u128,
-        ipv4: united_size(ipv4),
-        ipv6: united_size(ipv6),
+        ipv4: ipv4.size(),
+        ipv6: ipv6.size(),
     }
 }
 

@@ -17,66 +17,20 @@ use ureq::{
 };
 
 use crate::{
-    address::{Address, Network},
+    address::{Address, Embedding, LOCAL_TRANSLATION, Network, Purpose, SpecialNetwork},
     lists::{FeedUrl, OwnNetwork},
 };
 
-/// IPv4 networks that are inside, and what each is.
-const IPV4: [([u8; 4], u8, &str); 10] = [
-    ([0, 0, 0, 0], 8, "this machine (RFC 791)"),
-    ([10, 0, 0, 0], 8, "a private address (RFC 1918)"),
-    (
-        [100, 64, 0, 0],
-        10,
-        "an address behind the provider (RFC 6598)",
-    ),
-    ([127, 0, 0, 0], 8, "this machine (RFC 1122)"),
-    ([169, 254, 0, 0], 16, "a link-local address (RFC 3927)"),
-    ([172, 16, 0, 0], 12, "a private address (RFC 1918)"),
-    ([192, 0, 0, 0], 24, "an address of a protocol (RFC 6890)"),
-    ([192, 168, 0, 0], 16, "a private address (RFC 1918)"),
-    ([224, 0, 0, 0], 4, "a multicast address (RFC 5771)"),
-    ([240, 0, 0, 0], 4, "a reserved address (RFC 1112)"),
-];
+/// IPv6 networks whose addresses lead to an IPv4 address by a translator, a
+/// tunnel or the socket itself.
+const CARRIED_BY: [Embedding; 3] = [Embedding::MAPPED, Embedding::NAT64, Embedding::SIX_TO_FOUR];
 
-/// IPv6 networks that are inside, and what each is.
-const IPV6: [([u16; 8], u8, &str); 6] = [
-    ([0, 0, 0, 0, 0, 0, 0, 0], 128, "this machine (RFC 4291)"),
-    ([0, 0, 0, 0, 0, 0, 0, 1], 128, "this machine (RFC 4291)"),
-    (
-        [0xfc00, 0, 0, 0, 0, 0, 0, 0],
-        7,
-        "a private address (RFC 4193)",
-    ),
-    (
-        [0xfe80, 0, 0, 0, 0, 0, 0, 0],
-        10,
-        "a link-local address (RFC 4291)",
-    ),
-    (
-        [0xfec0, 0, 0, 0, 0, 0, 0, 0],
-        10,
-        "a site-local address (RFC 3879)",
-    ),
-    (
-        [0xff00, 0, 0, 0, 0, 0, 0, 0],
-        8,
-        "a multicast address (RFC 4291)",
-    ),
+/// Other IPv6 networks whose addresses end with an IPv4 address: IPv4-compatible
+/// (RFC 4291) and IPv4-translated (RFC 2765), both with prefixes of 96 bits.
+const ENDS_WITH_IPV4: [Ipv6Addr; 2] = [
+    Ipv6Addr::UNSPECIFIED,
+    Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0),
 ];
-
-/// IPv6 prefixes whose addresses hold an IPv4 address, and the bit at which it
-/// starts.
-const EMBEDDED: [([u16; 8], u8, u32); 5] = [
-    ([0, 0, 0, 0, 0, 0, 0, 0], 96, 96), // IPv4-compatible, RFC 4291
-    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96, 96), // IPv4-mapped, RFC 4291
-    ([0, 0, 0, 0, 0xffff, 0, 0, 0], 96, 96), // IPv4-translated, RFC 2765
-    ([0x64, 0xff9b, 0, 0, 0, 0, 0, 0], 96, 96), // NAT64, RFC 6052
-    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16, 16), // 6to4, RFC 3056
-];
-
-/// NAT64 prefixes of a network itself, RFC 8215: their length is not known.
-const LOCAL_NAT64: ([u16; 8], u8) = ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48);
 
 /// What belongs to the gateway, beside what is inside everywhere.
 #[derive(Clone, Debug, Default)]
@@ -98,24 +52,26 @@ pub struct LeadsInside {
     /// The address that it has.
     pub address: IpAddr,
     /// What the address is.
-    pub what: &'static str,
+    pub what: String,
 }
 
 impl Own {
     /// What `address` is, if it lies inside.
-    fn inside(&self, address: IpAddr) -> Option<&'static str> {
+    fn inside(&self, address: IpAddr) -> Option<String> {
         if self.addresses.contains(&address) {
-            return Some("an address of this gateway");
+            return Some("an address of this gateway".to_owned());
         }
         if self.networks.iter().any(|own| contains(own, address)) {
-            return Some("an address of this gateway's network");
+            return Some("an address of this gateway's network".to_owned());
         }
         match address {
-            IpAddr::V4(address) => fixed(&IPV4, address),
-            IpAddr::V6(address) => fixed(&IPV6, address).or_else(|| {
-                let mut embedded = embedded(address);
-                embedded.find_map(|ipv4| self.inside(IpAddr::V4(ipv4)))
-            }),
+            IpAddr::V4(address) => special(&SpecialNetwork::<Ipv4Addr>::ALL, address),
+            IpAddr::V6(address) => {
+                special(&SpecialNetwork::<Ipv6Addr>::ALL, address).or_else(|| {
+                    let mut embedded = embedded(address);
+                    embedded.find_map(|ipv4| self.inside(IpAddr::V4(ipv4)))
+                })
+            }
         }
     }
 }
@@ -132,29 +88,51 @@ fn contains(own: &OwnNetwork, address: IpAddr) -> bool {
     }
 }
 
-fn fixed<A: Address, R: Copy + Into<A>>(
-    networks: &[(R, u8, &'static str)],
-    address: A,
-) -> Option<&'static str> {
-    let found = networks
+/// What `address` is, if it lies in a network that is inside.
+fn special<A: Address>(networks: &[SpecialNetwork<A>], address: A) -> Option<String> {
+    let mut around = networks
         .iter()
-        .find(|(first, length, _)| within(address, (*first).into(), *length));
-    found.map(|(_, _, what)| *what)
+        .filter(|special| special.network.contains(address));
+    around.find_map(|special| {
+        let what = described(special.purpose)?;
+        Some(format!("{what} (RFC {})", special.rfc))
+    })
 }
 
-fn within<A: Address>(address: A, first: A, length: u8) -> bool {
-    Network::around(first, length) == Network::around(address, length)
+/// What an address of such a network is; `None` where the network is outside.
+const fn described(purpose: Purpose) -> Option<&'static str> {
+    match purpose {
+        Purpose::ThisHost | Purpose::Loopback => Some("this machine"),
+        Purpose::LinkLocal => Some("a link-local address"),
+        Purpose::Private | Purpose::UniqueLocal => Some("a private address"),
+        Purpose::SiteLocal => Some("a site-local address"),
+        Purpose::Shared => Some("an address behind the provider"),
+        Purpose::Multicast => Some("a multicast address"),
+        Purpose::Protocols => Some("an address of a protocol"),
+        Purpose::Broadcast | Purpose::Reserved => Some("a reserved address"),
+        Purpose::Documentation
+        | Purpose::Benchmarks
+        | Purpose::SixToFour
+        | Purpose::Mapped
+        | Purpose::LocalTranslation
+        | Purpose::Discard
+        | Purpose::Identifiers
+        | Purpose::SegmentRouting => None,
+    }
 }
 
 /// The IPv4 addresses that `address` may stand for.
 fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
-    let known = EMBEDDED
-        .iter()
-        .filter(move |(first, length, _)| within(address, (*first).into(), *length));
-    let known = known.map(move |(_, _, start)| bits(address, *start));
-    let (first, length) = LOCAL_NAT64;
-    let local = within(address, first.into(), length).then(|| local_nat64(address));
-    known.chain(local.into_iter().flatten())
+    let carried = CARRIED_BY
+        .into_iter()
+        .filter_map(move |by| by.extract(address));
+    let ends_with = ENDS_WITH_IPV4
+        .into_iter()
+        .filter(move |first| Network::around(*first, 96).contains(address));
+    let ended = ends_with.map(move |_| bits(address, 96));
+    let local = LOCAL_TRANSLATION.contains(address);
+    let local = local.then(|| local_nat64(address));
+    carried.chain(ended).chain(local.into_iter().flatten())
 }
 
 /// The IPv4 address of each place at which RFC 6052, section 2.2, puts one

@@ -7,15 +7,14 @@ use std::{
 };
 
 use super::{
-    Gateway,
-    derived::{EntryId, derived_parts},
+    gateway::Gateway,
+    parts::{EntryId, all_parts},
     reach::Reach,
-    region::{merge, overlap, subtract},
     target::{Family, Target, What, targets},
 };
 use crate::{
-    address::{Address, Derivation, DerivedFrom, Destination, Interval, Network},
-    policy::{Destinations, Device, Place, Policy, Service},
+    address::{Derivation, DerivedFrom, Destination, Interval, IntervalSet, Network},
+    policy::{Device, Place, Policy, Service},
 };
 
 /// A part of the address space that one entry of a `drop` cuts off.
@@ -130,44 +129,13 @@ fn of_family<A: Family>(
     cuts
 }
 
-/// The parts of entries, written and derived, that lie inside the target.
-fn all_parts<A: Family>(
-    policy: &Policy,
-    target: &Target<'_, A>,
-    derivation: &Derivation,
-) -> Vec<(EntryId, Vec<Interval<A>>)> {
-    let written = parts(A::destinations(policy), target.network).into_iter();
-    let written = written.map(|(entry, parts)| (EntryId::Written(entry), parts));
-    written
-        .chain(derived_parts(policy, target, derivation))
-        .collect()
-}
-
-/// The parts of entries that lie inside `network` and are no exceptions, by entry.
-pub(super) fn parts<A: Address>(
-    destinations: &Destinations<A>,
-    network: Network<A>,
-) -> Vec<(usize, Vec<Interval<A>>)> {
-    let holes = destinations.holes();
-    let each = destinations.entries().iter().enumerate();
-    let each = each.filter_map(|(index, entry)| {
-        let inside = overlap(entry.network().interval(), network.interval())?;
-        let from = holes.partition_point(|hole| hole.entry < index);
-        let own = holes[from..].iter().take_while(|hole| hole.entry == index);
-        let own = merge(own.map(|hole| hole.network.interval()).collect());
-        let left = subtract(inside, &own);
-        (!left.is_empty()).then_some((index, left))
-    });
-    each.collect()
-}
-
 /// One `drop` and one target.
 struct Judgement<'a, A> {
     drop: &'a Policy,
     target: &'a Target<'a, A>,
     parts: Vec<(EntryId, Vec<Interval<A>>)>,
     /// Each `allow` of a part of the target, and of which.
-    allows: Vec<(&'a Policy, Vec<Interval<A>>)>,
+    allows: Vec<(&'a Policy, IntervalSet<A>)>,
 }
 
 /// Where and for what a network is cut off.
@@ -187,7 +155,7 @@ impl<'a, A: Family> Judgement<'a, A> {
     ) -> Self {
         let allows = allows.iter().filter_map(|allow| {
             let region = all_parts(allow, target, derivation);
-            let region = merge(region.into_iter().flat_map(|(_, part)| part).collect());
+            let region: IntervalSet<A> = region.into_iter().flat_map(|(_, part)| part).collect();
             (!region.is_empty()).then_some((*allow, region))
         });
         Self {
@@ -238,9 +206,10 @@ impl<'a, A: Family> Judgement<'a, A> {
     fn left(&self, covering: &[bool]) -> Vec<(EntryId, Network<A>)> {
         let allows = self.allows.iter().zip(covering);
         let saved = allows.filter(|(_, covers)| **covers);
-        let saved = merge(saved.flat_map(|((_, region), _)| region).copied().collect());
+        let saved = saved.flat_map(|((_, region), _)| region.intervals());
+        let saved: IntervalSet<A> = saved.copied().collect();
         let each = self.parts.iter().filter_map(|(entry, parts)| {
-            let left = parts.iter().flat_map(|part| subtract(*part, &saved));
+            let left = parts.iter().flat_map(|part| part.without(&saved));
             let network = if self.target.what == What::Internet {
                 let wide = is_wide(left);
                 wide.then(|| entry.written::<A>(self.drop)).flatten()
@@ -254,11 +223,8 @@ impl<'a, A: Family> Judgement<'a, A> {
     }
 
     fn cut(&self, rank: usize, (entry, network): (EntryId, Network<A>), extent: Extent) -> Cut {
-        let touches = |region: &[Interval<A>]| {
-            let mut region = region.iter();
-            region.any(|part| overlap(*part, network.interval()).is_some())
-        };
-        let narrower = self.allows.iter().find(|(_, region)| touches(region));
+        let mut allows = self.allows.iter();
+        let narrower = allows.find(|(_, region)| region.touches(network.interval()));
         Cut {
             what: self.target.what,
             target: match entry {
@@ -283,11 +249,8 @@ impl<'a, A: Family> Judgement<'a, A> {
 
 /// Whether `parts` hold more addresses than one network that is not too wide.
 fn is_wide<A: Family>(parts: impl Iterator<Item = Interval<A>>) -> bool {
-    let sizes = parts.map(|part| part.last().to_number() - part.first().to_number());
-    let size = sizes.fold(0, |sum: u128, size| {
-        sum.saturating_add(size).saturating_add(1)
-    });
-    size > 1 << (A::BITS - A::SHORTEST)
+    let sizes = parts.map(Interval::size);
+    sizes.fold(0, u128::saturating_add) > 1 << (A::BITS - A::SHORTEST)
 }
 
 /// A network of one address is written as the address.

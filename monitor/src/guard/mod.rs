@@ -7,65 +7,32 @@
 //! refused by day.
 
 mod cut;
-mod derived;
+mod gateway;
+mod parts;
 mod reach;
-mod region;
 mod target;
 mod words;
 
-use std::net::IpAddr;
+pub use gateway::{Gateway, LanInterface};
 
-use crate::{
-    address::Derivation,
-    lists::OwnNetwork,
-    policy::{Action, Diagnostics, Policy, Rest, Risk, Texts},
-};
-
-/// What a gateway has and hands out on the side of its devices.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Gateway {
-    /// Where the filter is attached; empty where that is not known.
-    pub interfaces: Vec<LanInterface>,
-    /// Resolvers that it hands out.
-    pub resolvers: Vec<IpAddr>,
-    /// DHCP servers of its networks.
-    pub dhcp: Vec<IpAddr>,
-    /// Networks that those interfaces are in.
-    pub networks: Vec<OwnNetwork>,
-    /// Which IPv6 addresses carry IPv4 addresses.
-    pub derivation: Derivation,
-}
-
-/// An interface that the filter is attached to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LanInterface {
-    /// As the kernel names it.
-    pub name: String,
-    /// The gateway's own addresses that devices reach through it.
-    pub addresses: Vec<IpAddr>,
-}
-
-impl Gateway {
-    /// Whether each interface is known to be there: what is not needed of the
-    /// risk `lan` can be told only then.
-    fn is_known(&self) -> bool {
-        let mut interfaces = self.interfaces.iter();
-        !self.interfaces.is_empty() && interfaces.all(|interface| !interface.addresses.is_empty())
-    }
-}
+use crate::policy::{Diagnostics, Policy, Rest, Risk, Strength, Texts};
 
 /// Refuses each risk that a `drop` of `policies` runs and does not accept, and
 /// warns of what is accepted in vain. `texts` are what the policies were read
 /// from; without them no line is shown.
 #[must_use]
 pub fn guard(policies: &[Policy], gateway: &Gateway, texts: &Texts) -> Diagnostics {
-    let of_action = |action| {
-        let enabled = policies.iter().filter(|policy| policy.enabled());
-        enabled.filter(move |policy| policy.written_action() == action)
-    };
-    let allows: Vec<&Policy> = of_action(Action::Allow).collect();
+    let (mut allows, mut drops, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+    for policy in policies.iter().filter(|policy| policy.enabled()) {
+        match policy.written_action().strength() {
+            Strength::Exempts => allows.push(policy),
+            Strength::Blocks => drops.push(policy),
+            Strength::Observes => counts.push(policy),
+        }
+    }
+    drops.retain(|policy| policy.rest() != Some(Rest::Expired));
     let mut out = Diagnostics::default();
-    for policy in of_action(Action::Drop).filter(|policy| policy.rest() != Some(Rest::Expired)) {
+    for policy in drops {
         let cuts = cut::cuts(policy, &allows, gateway);
         for risk in Risk::ALL {
             let cuts: Vec<_> = cuts.iter().filter(|cut| cut.what.risk() == risk).collect();
@@ -77,7 +44,7 @@ pub fn guard(policies: &[Policy], gateway: &Gateway, texts: &Texts) -> Diagnosti
             }
         }
     }
-    let others = of_action(Action::Allow).chain(of_action(Action::Count));
+    let others = allows.into_iter().chain(counts);
     for (policy, risk) in others.flat_map(|policy| Risk::ALL.map(|risk| (policy, risk))) {
         words::warn_unneeded(policy, risk, &mut out);
     }

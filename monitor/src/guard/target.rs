@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::Gateway;
+use super::gateway::Gateway;
 use crate::{
-    address::{Address, Derivation, Destination, Embedding, Interval, Network},
+    address::{
+        Address, Derivation, Destination, Embedding, Interval, Network, Purpose, SpecialNetwork,
+    },
     policy::{Destinations, Device, Policy, Ports, Risk, Service},
 };
 
@@ -29,6 +31,32 @@ pub(super) enum What {
 }
 
 impl What {
+    /// What a network for a special purpose is to a gateway; `None` where its
+    /// devices can do without it.
+    const fn of(purpose: Purpose) -> Option<Self> {
+        match purpose {
+            Purpose::Broadcast => Some(Self::Broadcast),
+            Purpose::Multicast => Some(Self::Multicast),
+            Purpose::LinkLocal => Some(Self::LinkLocal),
+            Purpose::Loopback => Some(Self::Loopback),
+            Purpose::Private => Some(Self::Private),
+            Purpose::Shared => Some(Self::Shared),
+            Purpose::UniqueLocal => Some(Self::UniqueLocal),
+            Purpose::ThisHost
+            | Purpose::SiteLocal
+            | Purpose::Protocols
+            | Purpose::Documentation
+            | Purpose::Benchmarks
+            | Purpose::SixToFour
+            | Purpose::Mapped
+            | Purpose::LocalTranslation
+            | Purpose::Discard
+            | Purpose::Identifiers
+            | Purpose::SegmentRouting
+            | Purpose::Reserved => None,
+        }
+    }
+
     /// The risk of cutting it off.
     pub(super) const fn risk(self) -> Risk {
         match self {
@@ -57,14 +85,15 @@ pub(super) struct Target<'a, A> {
 }
 
 /// An address family.
-pub(super) trait Family: Address {
+pub(super) trait Family: Address + 'static {
     /// Where DHCP servers listen.
     const DHCP: u16;
     /// A network with a shorter prefix holds much of the internet.
     const SHORTEST: u8;
 
     fn of(address: IpAddr) -> Option<Self>;
-    fn fixed() -> Vec<(What, Option<Network<Self>>)>;
+    /// The networks for special purposes.
+    fn special() -> &'static [SpecialNetwork<Self>];
     fn destinations(policy: &Policy) -> &Destinations<Self>;
     fn sender(device: &Device) -> Option<Network<Self>>;
     fn destination(interval: Interval<Self>) -> Destination;
@@ -83,20 +112,8 @@ impl Family for Ipv4Addr {
         }
     }
 
-    fn fixed() -> Vec<(What, Option<Network<Self>>)> {
-        let network =
-            |first: [u8; 2], length| Network::new([first[0], first[1], 0, 0].into(), length);
-        vec![
-            (What::Broadcast, Network::new(Self::BROADCAST, 32)),
-            (What::Multicast, network([224, 0], 4)),
-            (What::LinkLocal, network([169, 254], 16)),
-            (What::Loopback, network([127, 0], 8)),
-            (What::Private, network([10, 0], 8)),
-            (What::Private, network([172, 16], 12)),
-            (What::Private, network([192, 168], 16)),
-            (What::Shared, network([100, 64], 10)),
-            (What::Internet, network([0, 0], 0)),
-        ]
+    fn special() -> &'static [SpecialNetwork<Self>] {
+        &SpecialNetwork::<Self>::ALL
     }
 
     fn destinations(policy: &Policy) -> &Destinations<Self> {
@@ -130,15 +147,8 @@ impl Family for Ipv6Addr {
         }
     }
 
-    fn fixed() -> Vec<(What, Option<Network<Self>>)> {
-        let network = |first, length| Network::new([first, 0, 0, 0, 0, 0, 0, 0].into(), length);
-        vec![
-            (What::Multicast, network(0xff00, 8)),
-            (What::LinkLocal, network(0xfe80, 10)),
-            (What::Loopback, Network::new(Self::LOCALHOST, 128)),
-            (What::UniqueLocal, network(0xfc00, 7)),
-            (What::Internet, network(0, 0)),
-        ]
+    fn special() -> &'static [SpecialNetwork<Self>] {
+        &SpecialNetwork::<Self>::ALL
     }
 
     fn destinations(policy: &Policy) -> &Destinations<Self> {
@@ -181,9 +191,12 @@ pub(super) fn targets<'a, A: Family>(
     targets
 }
 
+/// What every gateway must not be cut off from.
 fn fixed<A: Family>() -> impl Iterator<Item = (What, Network<A>)> {
-    let each = A::fixed().into_iter();
-    each.filter_map(|(what, network)| Some((what, network?)))
+    let special = A::special().iter();
+    let special = special.filter_map(|special| Some((What::of(special.purpose)?, special.network)));
+    let internet = Network::around(A::from_number(0), 0);
+    special.chain([(What::Internet, internet)])
 }
 
 fn own_addresses<'a, A: Family>(

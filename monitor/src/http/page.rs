@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Health;
 use crate::{
     metrics::{DeviceLabels, OTHER_DEVICES, PAST_DEVICES},
-    policy::Action,
+    policy::{Action, Strength},
     printable,
     snapshot::{
         Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
@@ -333,10 +333,10 @@ fn count(count: Count) -> Markup {
 }
 
 const fn action_class(action: Action) -> &'static str {
-    match action {
-        Action::Allow => "good",
-        Action::Drop => "bad",
-        Action::Count => "warn",
+    match action.strength() {
+        Strength::Exempts => "good",
+        Strength::Blocks => "bad",
+        Strength::Observes => "warn",
     }
 }
 

@@ -4,46 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::List;
-use crate::address::{Address, Interval, Network};
-
-/// IANA IPv4 Special-Purpose Address Registry, and multicast.
-const IPV4: [([u8; 4], u8); 15] = [
-    ([0, 0, 0, 0], 8),       // this network, RFC 791
-    ([10, 0, 0, 0], 8),      // private, RFC 1918
-    ([100, 64, 0, 0], 10),   // shared between providers and customers, RFC 6598
-    ([127, 0, 0, 0], 8),     // loopback, RFC 1122
-    ([169, 254, 0, 0], 16),  // link-local, RFC 3927
-    ([172, 16, 0, 0], 12),   // private, RFC 1918
-    ([192, 0, 0, 0], 24),    // IETF protocol assignments, RFC 6890
-    ([192, 0, 2, 0], 24),    // documentation, RFC 5737
-    ([192, 88, 99, 0], 24),  // 6to4 relays, no longer in use, RFC 7526
-    ([192, 168, 0, 0], 16),  // private, RFC 1918
-    ([198, 18, 0, 0], 15),   // benchmarks, RFC 2544
-    ([198, 51, 100, 0], 24), // documentation, RFC 5737
-    ([203, 0, 113, 0], 24),  // documentation, RFC 5737
-    ([224, 0, 0, 0], 4),     // multicast, RFC 5771
-    ([240, 0, 0, 0], 4),     // reserved, and broadcast, RFC 1112
-];
-
-/// IANA IPv6 Special-Purpose Address Registry, and multicast. Of `2001::/23` (RFC
-/// 2928) only the parts that are not reachable: others of it are, and a Teredo
-/// address (`2001::/32`) is somebody's.
-const IPV6: [([u16; 8], u8); 14] = [
-    ([0, 0, 0, 0, 0, 0, 0, 0], 128),         // unspecified, RFC 4291
-    ([0, 0, 0, 0, 0, 0, 0, 1], 128),         // loopback, RFC 4291
-    ([0, 0, 0, 0, 0, 0xffff, 0, 0], 96),     // IPv4-mapped, RFC 4291
-    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),  // local translation to IPv4, RFC 8215
-    ([0x100, 0, 0, 0, 0, 0, 0, 0], 64),      // discarded, RFC 6666
-    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48),     // benchmarks, RFC 5180
-    ([0x2001, 0x10, 0, 0, 0, 0, 0, 0], 28),  // ORCHID, no longer in use, RFC 4843
-    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32), // documentation, RFC 3849
-    ([0x2002, 0, 0, 0, 0, 0, 0, 0], 16),     // 6to4, RFC 3056
-    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20),     // documentation, RFC 9637
-    ([0x5f00, 0, 0, 0, 0, 0, 0, 0], 16),     // segment routing, RFC 9602
-    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),      // unique local, RFC 4193
-    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),     // link-local, RFC 4291
-    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8),      // multicast, RFC 4291
-];
+use crate::address::{Address, Interval, IntervalSet, Network, Purpose, SpecialNetwork};
 
 /// Networks that a message names.
 const SHOWN: usize = 4;
@@ -80,8 +41,8 @@ pub struct Reserved {
 struct Holes<A> {
     /// In the order in which they are told.
     networks: Vec<Network<A>>,
-    /// The same, sorted.
-    intervals: Vec<Interval<A>>,
+    /// The same addresses.
+    set: IntervalSet<A>,
 }
 
 impl Reserved {
@@ -96,15 +57,9 @@ impl Reserved {
             IpAddr::V4(_) => None,
             IpAddr::V6(address) => Some(Network::around(address, own.length)),
         });
-        let fixed_ipv4 = IPV4
-            .iter()
-            .map(|(first, length)| Network::around((*first).into(), *length));
-        let fixed_ipv6 = IPV6
-            .iter()
-            .map(|(first, length)| Network::around((*first).into(), *length));
         Self {
-            ipv4: Holes::new(fixed_ipv4.chain(ipv4)),
-            ipv6: Holes::new(fixed_ipv6.chain(ipv6)),
+            ipv4: Holes::new(fixed(&SpecialNetwork::<Ipv4Addr>::ALL).chain(ipv4)),
+            ipv6: Holes::new(fixed(&SpecialNetwork::<Ipv6Addr>::ALL).chain(ipv6)),
         }
     }
 
@@ -118,6 +73,36 @@ impl Reserved {
         let ipv4 = self.ipv4.cut(list.ipv4, &mut cut);
         let ipv6 = self.ipv6.cut(list.ipv6, &mut cut);
         (List { ipv4, ipv6, ..list }, cut)
+    }
+}
+
+/// The networks that no list of others may block.
+fn fixed<A: Copy>(special: &[SpecialNetwork<A>]) -> impl Iterator<Item = Network<A>> {
+    let cut = special.iter().filter(|special| is_cut(special.purpose));
+    cut.map(|special| special.network)
+}
+
+const fn is_cut(purpose: Purpose) -> bool {
+    match purpose {
+        Purpose::SiteLocal => false,
+        Purpose::ThisHost
+        | Purpose::Loopback
+        | Purpose::LinkLocal
+        | Purpose::Private
+        | Purpose::UniqueLocal
+        | Purpose::Shared
+        | Purpose::Multicast
+        | Purpose::Broadcast
+        | Purpose::Protocols
+        | Purpose::Documentation
+        | Purpose::Benchmarks
+        | Purpose::SixToFour
+        | Purpose::Mapped
+        | Purpose::LocalTranslation
+        | Purpose::Discard
+        | Purpose::Identifiers
+        | Purpose::SegmentRouting
+        | Purpose::Reserved => true,
     }
 }
 
@@ -143,11 +128,9 @@ impl<A: Address> Holes<A> {
                 told.push(network);
             }
         }
-        let mut intervals: Vec<_> = told.iter().map(|network| network.interval()).collect();
-        intervals.sort_unstable();
         Self {
+            set: told.iter().map(|network| network.interval()).collect(),
             networks: told,
-            intervals,
         }
     }
 
@@ -155,17 +138,14 @@ impl<A: Address> Holes<A> {
         let mut by = vec![0; self.networks.len()];
         let mut left = Vec::with_capacity(list.len());
         for (interval, line) in list {
-            let overlaps = |network: &Network<A>| {
-                let hole = network.interval();
-                hole.first() <= interval.last() && interval.first() <= hole.last()
-            };
+            let overlaps = |network: &Network<A>| network.interval().overlap(interval).is_some();
             let Some(first) = self.networks.iter().position(overlaps) else {
                 left.push((interval, line));
                 continue;
             };
             cut.destinations += 1;
             by[first] += 1;
-            let parts = interval.without(&self.intervals);
+            let parts = interval.without(&self.set);
             left.extend(parts.into_iter().map(|part| (part, line)));
         }
         let told = self.networks.iter().zip(by).filter(|(_, count)| *count > 0);
@@ -258,22 +238,6 @@ mod tests {
             "ff02::1",
         ] {
             assert!(!holds(reserved), "{reserved}");
-        }
-    }
-
-    #[test]
-    fn each_fixed_network_is_one() {
-        for (first, length) in IPV4 {
-            assert!(
-                Network::new(Ipv4Addr::from(first), length).is_some(),
-                "{first:?}"
-            );
-        }
-        for (first, length) in IPV6 {
-            assert!(
-                Network::new(Ipv6Addr::from(first), length).is_some(),
-                "{first:?}"
-            );
         }
     }
 }

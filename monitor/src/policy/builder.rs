@@ -8,15 +8,17 @@ use std::{
 };
 
 use super::{
-    Action, DeviceNames, PolicyName, conditions,
+    DeviceNames, PolicyName,
+    by_command::ByCommand,
+    conditions,
+    destinations::Destinations,
     diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
     list::Lists,
-    model::{Destinations, Entry, Hole, Now, Policy},
-    runtime::ByCommand,
+    model::{Now, Policy},
     source::{SourceDestination, SourceFeed, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
 use crate::{
-    address::{Address, Destination, Interval},
+    address::{Address, Destination, Interval, IntervalSet},
     lists::List,
 };
 
@@ -46,9 +48,9 @@ pub(super) fn policy(
     if let Some(scope) = &scope {
         let span = typed.scope.services.as_ref().map(|services| &services.span);
         let overriding = change.and_then(SourceOverride::action);
-        // Without an action, nothing is noted because of it.
-        let action = overriding.or(typed.action).unwrap_or(Action::Count);
-        conditions::note_quic(action, &scope.services, span, file, out);
+        if let Some(action) = overriding.or(typed.action) {
+            conditions::note_quic(action, &scope.services, span, file, out);
+        }
     }
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let valid = builder.valid && typed.times_valid;
@@ -205,49 +207,6 @@ impl Builder<'_> {
     }
 }
 
-impl<A: Address> Destinations<A> {
-    /// Adds the networks of `interval`.
-    pub(super) fn add(&mut self, interval: Interval<A>, line: u32, file: u32) {
-        let networks = interval.networks();
-        let part_of_range = networks.len() > 1;
-        self.entries
-            .extend(networks.into_iter().map(|network| Entry {
-                network,
-                part_of_range,
-                line,
-                file,
-            }));
-    }
-
-    /// Takes `holes` out of the entry that was added last.
-    fn carve(&mut self, holes: Option<Vec<Interval<A>>>) -> bool {
-        let Some(holes) = holes else { return false };
-        let entry = self.entries.len() - 1;
-        let networks: BTreeSet<_> = holes.into_iter().flat_map(Interval::networks).collect();
-        self.holes
-            .extend(networks.into_iter().map(|network| Hole { entry, network }));
-        true
-    }
-
-    /// Calls `found` with (file, line) of the first and of each later naming of a network.
-    fn duplicates(&self, found: &mut impl FnMut(String, (u32, u32), (u32, u32))) {
-        let whole = self.entries.iter().filter(|entry| !entry.part_of_range);
-        let mut sorted: Vec<_> = whole
-            .map(|entry| (entry.network, entry.file, entry.line))
-            .collect();
-        sorted.sort_unstable();
-        for same in sorted.chunk_by(|a, b| a.0 == b.0) {
-            for later in &same[1..] {
-                found(
-                    later.0.to_string(),
-                    (same[0].1, same[0].2),
-                    (later.1, later.2),
-                );
-            }
-        }
-    }
-}
-
 /// The addresses that `except` leaves out of `outer`; `None` where one is wrong.
 fn holes<A: Address>(
     file: &SourceFile,
@@ -270,10 +229,13 @@ fn holes<A: Address>(
             ));
         }
     }
-    holes.sort_unstable();
     if let Some(last) = except.last()
         && valid
-        && outer.is_covered_by(&holes)
+        && holes
+            .iter()
+            .copied()
+            .collect::<IntervalSet<_>>()
+            .covers(outer)
     {
         out.push(Diagnostic::error(
             file.place(last.span.clone()),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
 use super::{
-    Action, DeviceNames, Policy, Ports, Scope, Service,
+    Action, DeviceNames, Policy, Ports, Scope, Service, Strength,
     diagnostic::{Diagnostic, Diagnostics, SourceFile},
     service::join,
     source::{SourcePolicy, Spanned},
@@ -83,7 +83,7 @@ pub(super) fn note_quic(
             .iter()
             .any(|own| port.is_some_and(|port| own.contains(port)))
     };
-    if action == Action::Drop && has(Service::Tcp) && !has(Service::Udp) {
+    if action.blocks() && has(Service::Tcp) && !has(Service::Udp) {
         let message = "tcp/443 is dropped and udp/443 is not: QUIC (HTTP/3) still gets through";
         let help = "write `https` for both, unless QUIC should pass";
         out.push(Diagnostic::note(file.place(span.clone()), message, help));
@@ -105,7 +105,7 @@ pub(super) fn note_fragments(policies: &[Policy], out: &mut Diagnostics) {
         };
         let (message, help) = fragments(action);
         let message = match more.len() {
-            0 => message.to_owned(),
+            0 => message,
             1 => format!("{message} (also 1 further policy of this file)"),
             more => format!("{message} (also {more} further policies of this file)"),
         };
@@ -113,18 +113,23 @@ pub(super) fn note_fragments(policies: &[Policy], out: &mut Diagnostics) {
     }
 }
 
-const fn fragments(action: Action) -> (&'static str, &'static str) {
-    match action {
-        Action::Drop => (
-            "a drop of services stops first fragments and packets that hide their port (IPsec too), not later fragments",
+fn fragments(action: Action) -> (String, &'static str) {
+    match action.strength() {
+        Strength::Blocks => (
+            format!(
+                "a {action} of services stops first fragments and packets that hide their port (IPsec too), not later fragments"
+            ),
             "this needs no fix: without its first fragment a datagram is never put together",
         ),
-        Action::Allow => (
-            "an allow of services does not save later fragments, or packets that hide their port, from a wider drop",
+        Strength::Exempts => (
+            format!(
+                "an {action} of services does not save later fragments, or packets that hide their port, from a wider drop"
+            ),
             "where that matters, allow all services, or leave the address out of the drop with `except`",
         ),
-        Action::Count => (
-            "services are counted without later fragments and packets that hide their port",
+        Strength::Observes => (
+            "services are counted without later fragments and packets that hide their port"
+                .to_owned(),
             "count all services where every packet has to be in the count",
         ),
     }

@@ -2,8 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::model::{Destinations, Entry, Hole, LongestMatch, Policy};
-use crate::address::{Derivation, DerivedFrom, Embedding};
+use super::destinations::{Destinations, Entry, Hole};
+use crate::address::Embedding;
 
 impl Destinations<Ipv6Addr> {
     /// Adds what carries an address of `ipv4` as `by` says, exceptions included.
@@ -35,31 +35,5 @@ impl Destinations<Ipv6Addr> {
                 });
             }
         }
-    }
-}
-
-impl Policy {
-    /// The longest match of the IPv4 address that `address` carries, for each
-    /// way in which it can carry one.
-    pub(super) fn derived_of(
-        &self,
-        ipv4: &Destinations<Ipv4Addr>,
-        address: Ipv6Addr,
-        derivation: &Derivation,
-    ) -> impl Iterator<Item = LongestMatch> {
-        let embeddings = derivation.embeddings().iter().filter(|_| self.derives);
-        embeddings.filter_map(move |by| {
-            let entry = ipv4.longest_match(by.extract(address)?)?;
-            let network = by.network_like(entry.network, address);
-            Some(LongestMatch {
-                length: network.length(),
-                prefix: network.to_string(),
-                derived: Some(DerivedFrom {
-                    from: entry.network,
-                    by: *by,
-                }),
-                ..self.show(entry)
-            })
-        })
     }
 }

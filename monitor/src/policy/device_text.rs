@@ -94,6 +94,51 @@ impl InvalidDevice {
     }
 }
 
+/// Why a text means no devices.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownDevice {
+    /// It is none of the names of the policy files.
+    #[error("there is no device named `{name}`; {help}")]
+    Name {
+        /// What was written.
+        name: String,
+        /// How to mend it.
+        help: String,
+    },
+    /// It cannot be a device.
+    #[error("{message}; {help}")]
+    Text {
+        /// Why.
+        message: String,
+        /// How to mend it.
+        help: String,
+    },
+}
+
+impl From<InvalidDevice> for UnknownDevice {
+    fn from(error: InvalidDevice) -> Self {
+        Self::Text {
+            message: error.to_string(),
+            help: error.help(),
+        }
+    }
+}
+
+impl TryFrom<String> for Device {
+    type Error = UnknownDevice;
+
+    /// Reads what [`Device`] displays.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if let Some(name) = text.strip_prefix("interface ") {
+            return Ok(Self::Interface(name.to_owned()));
+        }
+        match parse(&text)? {
+            DeviceText::Device(device) => Ok(device),
+            DeviceText::Name(name) => Err(InvalidDevice::Nothing(name).into()),
+        }
+    }
+}
+
 /// Why a text cannot be a name of devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidDeviceName {

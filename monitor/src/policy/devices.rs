@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Device, MacAddress, MacPrefix,
-    device_text::{self, DeviceText, InvalidDevice},
+    Device, MacAddress, MacPrefix, UnknownDevice,
+    device_text::{self, DeviceText},
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile, near_miss},
     source::{SourceDevices, Spanned},
 };
@@ -67,36 +67,6 @@ impl DeviceNames {
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.by_name.keys().map(String::as_str)
-    }
-}
-
-/// Why a text means no devices.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnknownDevice {
-    /// It is none of the names of the policy files.
-    #[error("there is no device named `{name}`; {help}")]
-    Name {
-        /// What was written.
-        name: String,
-        /// How to mend it.
-        help: String,
-    },
-    /// It cannot be a device.
-    #[error("{message}; {help}")]
-    Text {
-        /// Why.
-        message: String,
-        /// How to mend it.
-        help: String,
-    },
-}
-
-impl From<InvalidDevice> for UnknownDevice {
-    fn from(error: InvalidDevice) -> Self {
-        Self::Text {
-            message: error.to_string(),
-            help: error.help(),
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use serde_yaml::Value;
 
+use self::DestinationKind::{Cidr, Feed, File, Table};
 use super::{
     diagnostic::{Diagnostic, Diagnostics, SourceFile, near_miss},
     yaml::Node,
@@ -103,28 +104,70 @@ pub(super) const SCHEDULE: Keys = Keys {
 
 pub(super) const DESTINATION: Keys = Keys {
     what: "a destination",
-    known: &[
-        "cidr",
-        "except",
-        "list",
-        "format",
-        "min_score",
-        "country",
-        "on_bad_line",
-        "refresh",
-        "sha256",
-        "reserved",
-        "max_change",
-        "asn",
-        "table",
-        "comment",
-    ],
+    known: &DESTINATION_NAMES,
     later: &[
         ("address", "write the address itself: `- 192.0.2.7`"),
         ("range", "write the range itself: `- 192.0.2.10-192.0.2.20`"),
     ],
     elsewhere: &[("url", "write it as a list: `{list: https://…}`")],
 };
+
+/// What a destination that is a mapping stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DestinationKind {
+    /// A CIDR or an address.
+    Cidr,
+    /// A list in a file.
+    File,
+    /// A list that the daemon fetches.
+    Feed,
+    /// A table of which the policy takes some lines.
+    Table,
+}
+
+/// Every key of a destination, and the kinds in which it has a meaning.
+const DESTINATION_KEYS: [(&str, &[DestinationKind]); 14] = [
+    ("cidr", &[Cidr]),
+    ("except", &[Cidr]),
+    ("list", &[File, Feed]),
+    ("format", &[File, Feed]),
+    ("min_score", &[File, Feed]),
+    ("country", &[File, Feed, Table]),
+    ("on_bad_line", &[File, Feed]),
+    ("refresh", &[Feed]),
+    ("sha256", &[Feed]),
+    ("reserved", &[Feed]),
+    ("max_change", &[Feed]),
+    ("asn", &[Table]),
+    ("table", &[Table]),
+    ("comment", &[Cidr, File, Feed, Table]),
+];
+
+const DESTINATION_NAMES: [&str; DESTINATION_KEYS.len()] = {
+    let mut names = [""; DESTINATION_KEYS.len()];
+    let mut index = 0;
+    while index < names.len() {
+        names[index] = DESTINATION_KEYS[index].0;
+        index += 1;
+    }
+    names
+};
+
+impl DestinationKind {
+    /// The keys of other kinds that have no meaning in this one.
+    pub(super) fn foreign_keys(self) -> impl Iterator<Item = &'static str> {
+        let keys = DESTINATION_KEYS.iter();
+        let foreign = keys.filter(move |(_, kinds)| !kinds.contains(&self));
+        foreign.map(|(key, _)| *key)
+    }
+
+    /// The keys that have a meaning in this kind alone.
+    pub(super) fn own_keys(self) -> impl Iterator<Item = &'static str> {
+        let keys = DESTINATION_KEYS.iter();
+        let own = keys.filter(move |(_, kinds)| *kinds == [self]);
+        own.map(|(key, _)| *key)
+    }
+}
 
 impl Keys {
     /// Reports every key of `node` that has no meaning here. Returns the known

@@ -1,5 +1,6 @@
 //! The lists of a load: each file read once, what is wrong with it told once.
 
+mod content;
 mod report;
 
 use std::{
@@ -8,21 +9,22 @@ use std::{
     sync::Arc,
 };
 
-use self::report::report;
+use self::{
+    content::{Asked, Content, Reading, Text},
+    report::report,
+};
 use super::{
     PolicyName,
     diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
-    feed::{Feed, Feeds},
+    feed::Feed,
+    feed_uses::Feeds,
     files::Files,
     model::Policy,
     place::Texts,
     source::{SourceFeed, SourceList},
 };
 use crate::{
-    lists::{
-        Format, Kind, List, OwnNetwork, Refused, Selection, is_database, list_text, read,
-        read_database, recognise, unpack,
-    },
+    lists::{Kind, List, OwnNetwork, is_database, list_text, unpack},
     regular_file::{FileProblem, Purpose},
 };
 
@@ -49,26 +51,6 @@ pub(super) struct Lists<'a> {
     /// `None` where it cannot be used.
     read: BTreeMap<Reading, Option<List>>,
     feeds: Feeds<'a>,
-}
-
-enum Content {
-    Text(Text),
-    Database(Vec<u8>),
-}
-
-struct Text {
-    source: SourceFile,
-    /// Unset until it is asked for.
-    recognised: Option<Result<Format, Refused>>,
-}
-
-/// One way to read one file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Reading {
-    path: PathBuf,
-    kind: Kind,
-    selection: Selection,
-    skip_bad_lines: bool,
 }
 
 impl<'a> Lists<'a> {
@@ -237,66 +219,6 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// What a policy asks for, and where.
-struct Asked<'a> {
-    typed: &'a SourceList,
-    file: &'a SourceFile,
-    named_at: Place,
-}
-
-/// A content that is known how to read.
-enum Readable<'a> {
-    Lines(&'a SourceFile, Format),
-    Database(&'a [u8]),
-}
-
-impl Content {
-    /// `None` where `out` says why its format cannot be told.
-    fn readable(
-        &mut self,
-        typed: &SourceList,
-        named_at: &Place,
-        out: &mut Diagnostics,
-    ) -> Option<Readable<'_>> {
-        match self {
-            Self::Database(bytes) => Some(Readable::Database(bytes)),
-            Self::Text(text) => {
-                let given = typed.format.as_ref().map(|format| format.value);
-                let format = given.or_else(|| text.recognise(named_at, out))?;
-                Some(Readable::Lines(&text.source, format))
-            }
-        }
-    }
-}
-
-impl Readable<'_> {
-    fn kind(&self) -> Kind {
-        match self {
-            Self::Lines(_, format) => Kind::Lines(*format),
-            Self::Database(_) => Kind::Database,
-        }
-    }
-
-    /// What `reading` takes of it; `None` where `out` says why it cannot be used.
-    fn read(&self, reading: &Reading, asked: &Asked<'_>, out: &mut Diagnostics) -> Option<List> {
-        match self {
-            Self::Lines(source, format) => Some(read(source.text(), *format, &reading.selection)),
-            Self::Database(bytes) => match read_database(bytes, &reading.selection) {
-                Ok(list) => Some(list),
-                Err(error) => {
-                    let message = format!(
-                        "the table {}: {error}",
-                        crate::printable::path(&reading.path)
-                    );
-                    let place = asked.named_at.clone();
-                    out.push(Diagnostic::error(place, message, error.help()));
-                    None
-                }
-            },
-        }
-    }
-}
-
 /// UTF-8 text without its byte order mark, or the offset of the first byte that is none.
 pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, usize> {
     const MARK: &str = "\u{feff}";
@@ -305,22 +227,4 @@ pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, usize> {
         text.drain(..MARK.len());
     }
     Ok(text)
-}
-
-impl Text {
-    /// Its format; says only the first time why it cannot be told.
-    fn recognise(&mut self, named_at: &Place, out: &mut Diagnostics) -> Option<Format> {
-        if let Some(known) = self.recognised {
-            return known.ok();
-        }
-        let found = *self.recognised.insert(recognise(self.source.text()));
-        if let Err(Refused { line, why }) = found {
-            let place = self.source.place_of_line(line, &[]);
-            out.push(
-                Diagnostic::error(place, why.to_string(), why.help())
-                    .with_related(named_at.clone(), "the list is named here"),
-            );
-        }
-        found.ok()
-    }
 }

@@ -4,13 +4,19 @@
 //! text → yaml (values and places) → source (what was typed) → builder → model
 //! ```
 
+mod action;
 mod builder;
+mod by_command;
+mod changed;
 mod conditions;
 mod derive;
+mod destinations;
+mod device;
 mod device_text;
 mod devices;
 mod diagnostic;
 mod feed;
+mod feed_uses;
 mod files;
 mod keys;
 mod list;
@@ -29,21 +35,26 @@ mod source;
 mod yaml;
 pub(crate) mod yaml_limits;
 
-pub use devices::{DeviceNames, UnknownDevice};
+pub use action::{Action, InvalidAction, Strength};
+pub use by_command::Pause;
+pub use changed::Override;
+pub use destinations::{Destinations, Entry, Hole};
+pub use device::{Device, MacPrefix};
+pub use device_text::UnknownDevice;
+pub use devices::DeviceNames;
 pub use diagnostic::{Diagnostic, Diagnostics, Place, Severity, SourceFile};
 pub use feed::{Feed, InForce, InvalidShare, ReservedRule, Share};
 pub use files::{Disk, Files};
 pub use list::ListSummary;
 pub(crate) use load::is_policy_file;
 pub use load::{Loaded, load, load_for};
-pub use model::{Destinations, Entry, Hole, LongestMatch, Policy};
-pub use names::{Action, InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
+pub use model::{LongestMatch, Policy};
+pub use names::{InvalidMacAddress, InvalidPolicyName, MacAddress, PolicyName};
 pub use observed::{InvalidObserved, Observed};
-pub use overlay::Override;
 pub use place::Texts;
 pub use risk::{Acceptance, Risk};
-pub use runtime::{Effect, End, Pause, RuntimeChange, RuntimeOverlay, closest_policy};
+pub use runtime::{Effect, End, RuntimeChange, RuntimeOverlay, closest_policy};
 pub use schedule::{Moment, Outside, Rest, Schedule, SinceBoot};
-pub use scope::{Device, MacPrefix, Met, Packet, Scope};
+pub use scope::{Met, Packet, Scope};
 pub use service::{InvalidService, Ports, Service};
 pub use yaml_limits::Excess;

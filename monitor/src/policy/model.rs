@@ -10,14 +10,15 @@ use jiff::Timestamp;
 
 use super::{
     Acceptance, Action, PolicyName, Risk,
+    by_command::{ByCommand, Pause},
+    changed::Override,
+    destinations::{Destinations, Entry},
     diagnostic::Place,
     observed::Observed,
-    overlay::Override,
-    runtime::{ByCommand, Pause},
     schedule::{Moment, Outside, Rest, Schedule},
     scope::Scope,
 };
-use crate::address::{Address, Derivation, DerivedFrom, Network};
+use crate::address::{Address, Derivation, DerivedFrom};
 
 /// One policy: at least one destination, its exceptions inside its destinations.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,102 +58,6 @@ pub(super) enum Now {
     Counts,
     /// Nothing, until then.
     Rests(Rest, Option<Timestamp>),
-}
-
-/// The destinations of one family.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Destinations<A> {
-    pub(super) entries: Vec<Entry<A>>,
-    /// Sorted by entry.
-    pub(super) holes: Vec<Hole<A>>,
-}
-
-/// One network of a policy: 16 bytes for IPv4, 28 for IPv6, because lists are long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<A> {
-    pub(super) network: Network<A>,
-    /// One of several networks that make up a range.
-    pub(super) part_of_range: bool,
-    /// 0 where its file has no lines.
-    pub(super) line: u32,
-    pub(super) file: u32,
-}
-
-/// A network that an entry leaves out; another entry may still hold it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hole<A> {
-    /// Index into [`Destinations::entries`].
-    pub entry: usize,
-    /// Lies inside the network of that entry.
-    pub network: Network<A>,
-}
-
-impl<A> Default for Destinations<A> {
-    fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-            holes: Vec::new(),
-        }
-    }
-}
-
-impl<A: Address> Destinations<A> {
-    /// In the order in which they are written.
-    #[must_use]
-    pub fn entries(&self) -> &[Entry<A>] {
-        &self.entries
-    }
-
-    /// What the entries leave out, sorted by entry.
-    #[must_use]
-    pub fn holes(&self) -> &[Hole<A>] {
-        &self.holes
-    }
-
-    /// The entry with the longest prefix that holds `address`, and does not leave it out.
-    #[must_use]
-    pub fn longest_match(&self, address: A) -> Option<&Entry<A>> {
-        let holds = |index: usize| {
-            let from = self.holes.partition_point(|hole| hole.entry < index);
-            let mut own = self.holes[from..]
-                .iter()
-                .take_while(|hole| hole.entry == index);
-            own.all(|hole| !hole.network.contains(address))
-        };
-        let entries = self.entries.iter().enumerate();
-        entries
-            .filter(|(index, entry)| entry.network.contains(address) && holds(*index))
-            // Among equals the first that is written.
-            .min_by_key(|(_, entry)| std::cmp::Reverse(entry.network.length()))
-            .map(|(_, entry)| entry)
-    }
-}
-
-impl<A: Address> Entry<A> {
-    /// The network.
-    #[must_use]
-    pub fn network(&self) -> Network<A> {
-        self.network
-    }
-
-    /// Whether it is one of several networks that make up a range.
-    #[must_use]
-    pub fn is_part_of_range(&self) -> bool {
-        self.part_of_range
-    }
-
-    /// Whether it is written in a list, and not in the policy file itself.
-    #[must_use]
-    pub fn is_in_list(&self) -> bool {
-        self.file > 0
-    }
-
-    /// Line of the policy file or list, from 1; `None` where it is a database,
-    /// which has no lines.
-    #[must_use]
-    pub fn line(&self) -> Option<u32> {
-        (self.line > 0).then_some(self.line)
-    }
 }
 
 impl Policy {
@@ -222,7 +127,7 @@ impl Policy {
             (!schedule.is_open(moment.at)).then_some(schedule.outside())
         };
         let sure = moment.clock_synchronised || self.by_command.end_is_measured;
-        let unsure = self.action == Action::Allow && !sure;
+        let unsure = self.action.exempts() && !sure;
         let until = self.next_edge(moment.at);
         let paused_until = self.by_command.paused_until(moment.at);
         self.now = match (self.expires, outside()) {
@@ -357,10 +262,11 @@ impl Policy {
     /// What would cover `address`, had an overlay made no exceptions.
     #[must_use]
     pub fn left_out(&self, address: IpAddr, derivation: &Derivation) -> Option<LongestMatch> {
-        self.changed.as_ref()?.left_out(address, self, derivation)
+        let changed = self.changed.as_ref()?;
+        self.longest_of(&changed.ipv4, &changed.ipv6, address, derivation)
     }
 
-    pub(super) fn longest_of(
+    fn longest_of(
         &self,
         ipv4: &Destinations<Ipv4Addr>,
         ipv6: &Destinations<Ipv6Addr>,
@@ -381,7 +287,31 @@ impl Policy {
             .max_by_key(|found| (found.length, found.derived.is_none()))
     }
 
-    pub(super) fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
+    /// The longest match of the IPv4 address that `address` carries, for each
+    /// way in which it can carry one.
+    fn derived_of(
+        &self,
+        ipv4: &Destinations<Ipv4Addr>,
+        address: Ipv6Addr,
+        derivation: &Derivation,
+    ) -> impl Iterator<Item = LongestMatch> {
+        let embeddings = derivation.embeddings().iter().filter(|_| self.derives);
+        embeddings.filter_map(move |by| {
+            let entry = ipv4.longest_match(by.extract(address)?)?;
+            let network = by.network_like(entry.network, address);
+            Some(LongestMatch {
+                length: network.length(),
+                prefix: network.to_string(),
+                derived: Some(DerivedFrom {
+                    from: entry.network,
+                    by: *by,
+                }),
+                ..self.show(entry)
+            })
+        })
+    }
+
+    fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
         let file = crate::printable::path(self.file_of(entry));
         LongestMatch {
             length: entry.network.length(),
@@ -405,15 +335,4 @@ pub struct LongestMatch {
     pub source: String,
     /// The IPv4 network that the prefix is derived from, where it is not written.
     pub derived: Option<DerivedFrom>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_entry_stays_small() {
-        assert_eq!(size_of::<Entry<Ipv4Addr>>(), 16);
-        assert_eq!(size_of::<Entry<Ipv6Addr>>(), 28);
-    }
 }

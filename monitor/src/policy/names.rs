@@ -4,36 +4,6 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// What a policy asks for, strongest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// Exempts from this filter; always wins.
-    Allow,
-    /// Drops, unless an `allow` matches too.
-    Drop,
-    /// Counts and lets pass.
-    Count,
-}
-
-impl Action {
-    /// `allow`, `drop` or `count`.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Drop => "drop",
-            Self::Count => "count",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
 /// Names a policy: 1 to 63 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -58,6 +28,9 @@ pub enum InvalidPolicyName {
 impl PolicyName {
     /// Longest name in characters (and bytes).
     pub const MAX_LEN: usize = monitor_common::NAME_BYTES - 1;
+
+    /// Begins the names of policies that commands write, and of no other.
+    pub(super) const OF_COMMANDS: &'static str = "runtime.";
 
     /// The text.
     #[must_use]

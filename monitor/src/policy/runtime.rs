@@ -12,13 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Device, Diagnostic, Diagnostics, Moment, Place, PolicyName, Scope, SinceBoot,
+    by_command::{ByCommand, Pause},
+    destinations::Destinations,
     diagnostic::near_miss,
-    model::{Destinations, Now, Policy},
+    model::{Now, Policy},
 };
 use crate::address::Destination;
-
-/// Begins the names of policies that commands write, and of no other.
-pub(super) const RESERVED: &str = "runtime.";
 
 /// One change that a command asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,55 +71,6 @@ pub struct RuntimeOverlay {
     pub file: PathBuf,
     /// No two that differ in their times and reasons only.
     pub changes: Vec<RuntimeChange>,
-}
-
-/// What commands ask of one policy.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct ByCommand {
-    /// The command that wrote the policy, where no file did.
-    pub(super) made_by: Option<String>,
-    /// Its end does not hang on the clock being right.
-    pub(super) end_is_measured: bool,
-    pub(super) pauses: Vec<Pause>,
-}
-
-/// A policy does nothing for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pause {
-    /// For these, sorted; empty: for every device.
-    pub devices: Vec<Device>,
-    /// How the operator named them.
-    pub device: Option<String>,
-    /// Until then.
-    pub until: Timestamp,
-    /// Why, in the operator's words.
-    pub reason: Option<String>,
-    /// `file:line` where it is kept.
-    pub source: String,
-}
-
-impl ByCommand {
-    /// When the last of the pauses for every device ends.
-    pub(super) fn paused_until(&self, at: Timestamp) -> Option<Timestamp> {
-        let whole = self.pauses.iter().filter(|pause| pause.devices.is_empty());
-        whole.map(|pause| pause.until).filter(|end| *end > at).max()
-    }
-
-    /// `scope` without the devices that it is paused for, where there are any.
-    pub(super) fn narrowed(&self, scope: &Scope, at: Timestamp) -> Option<Scope> {
-        let standing = self.pauses.iter().filter(|pause| pause.until > at);
-        let mut excepted: Vec<Device> = standing.flat_map(|pause| pause.devices.clone()).collect();
-        if excepted.is_empty() {
-            return None;
-        }
-        excepted.extend(scope.except_devices.iter().cloned());
-        excepted.sort_unstable();
-        excepted.dedup();
-        Some(Scope {
-            except_devices: excepted,
-            ..scope.clone()
-        })
-    }
 }
 
 impl End {
@@ -212,7 +162,7 @@ impl RuntimeChange {
             text.push_str(&device.to_string());
         }
         let hash = blake3::hash(text.as_bytes()).to_hex();
-        let name = format!("{RESERVED}{verb}-{}", &hash[..8]);
+        let name = format!("{}{verb}-{}", PolicyName::OF_COMMANDS, &hash[..8]);
         name.parse()
             .unwrap_or_else(|_| unreachable!("letters, digits, a dot and a hyphen"))
     }

@@ -1,18 +1,8 @@
 //! Which packets to its destinations a policy is about: devices, interfaces, services.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::{fmt, net::IpAddr};
 
-use serde::{Deserialize, Serialize};
-
-use super::{
-    MacAddress, UnknownDevice,
-    device_text::{self, DeviceText, InvalidDevice},
-    service::Service,
-};
-use crate::address::{Address, Network};
+use super::{MacAddress, device::Device, service::Service};
 
 /// The conditions of a policy. A packet meets them where it comes from one of
 /// `devices` and none of `except_devices`, on one of `interfaces`, for one of
@@ -27,27 +17,6 @@ pub struct Scope {
     pub interfaces: Vec<String>,
     /// Sorted, apart from each other.
     pub services: Vec<Service>,
-}
-
-/// How a packet tells that it comes from a device.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Device {
-    /// The Ethernet source begins with these bits.
-    Mac(MacPrefix),
-    /// The IPv4 source address lies in this network.
-    Ipv4(Network<Ipv4Addr>),
-    /// The IPv6 source address lies in this network.
-    Ipv6(Network<Ipv6Addr>),
-    /// It came in on the interface of this name.
-    Interface(String),
-}
-
-/// A MAC address, or the first bits of one: `64:cc:2e:00:00:00/24`. Host bits are zero.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MacPrefix {
-    address: MacAddress,
-    length: u8,
 }
 
 impl Scope {
@@ -150,66 +119,6 @@ pub enum Met {
     If(String),
 }
 
-impl MacPrefix {
-    /// Bits of a MAC address.
-    pub const BITS: u8 = 48;
-
-    /// The prefix, or `None` where `length` (bits) is too long or host bits are set.
-    #[must_use]
-    pub fn new(address: MacAddress, length: u8) -> Option<Self> {
-        let prefix = Self::around(address, length);
-        (length <= Self::BITS && prefix.address == address).then_some(prefix)
-    }
-
-    /// The prefix of `length` bits that holds `address`; all of it where
-    /// `length` is longer.
-    #[must_use]
-    pub fn around(address: MacAddress, length: u8) -> Self {
-        let length = length.min(Self::BITS);
-        let mut bytes = [0; 8];
-        bytes[..6].copy_from_slice(&address.0);
-        let mask = u64::MAX.checked_shl(64 - u32::from(length)).unwrap_or(0);
-        let masked = (u64::from_be_bytes(bytes) & mask).to_be_bytes();
-        let mut address = [0; 6];
-        address.copy_from_slice(&masked[..6]);
-        Self {
-            address: MacAddress(address),
-            length,
-        }
-    }
-
-    /// Its first address.
-    #[must_use]
-    pub fn address(self) -> MacAddress {
-        self.address
-    }
-
-    /// Its length in bits.
-    #[must_use]
-    pub fn length(self) -> u8 {
-        self.length
-    }
-
-    /// Whether `address` begins with it.
-    #[must_use]
-    pub fn contains(self, address: MacAddress) -> bool {
-        Self::around(address, self.length) == self
-    }
-
-    /// Whether more than one address begins with it.
-    #[must_use]
-    pub fn is_shared(self) -> bool {
-        self.length < Self::BITS
-    }
-
-    /// Whether addresses begin with it that their device made up: the locally
-    /// administered ones (IEEE 802, the second bit of the first byte).
-    #[must_use]
-    pub fn holds_randomised(self) -> bool {
-        self.length < 7 || self.address.0[0] & 0b10 != 0
-    }
-}
-
 impl Device {
     /// Whether a packet that is known so far comes from it; `None` where that
     /// depends on what is not known.
@@ -227,65 +136,4 @@ impl Device {
             }),
         }
     }
-}
-
-impl From<Network<Ipv4Addr>> for Device {
-    fn from(network: Network<Ipv4Addr>) -> Self {
-        Self::Ipv4(network)
-    }
-}
-
-impl From<Network<Ipv6Addr>> for Device {
-    fn from(network: Network<Ipv6Addr>) -> Self {
-        Self::Ipv6(network)
-    }
-}
-
-impl fmt::Display for MacPrefix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.length == Self::BITS {
-            return self.address.fmt(f);
-        }
-        f.pad(&format!("{}/{}", self.address, self.length))
-    }
-}
-
-impl fmt::Display for Device {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(prefix) => prefix.fmt(f),
-            Self::Ipv4(network) => fmt_network(*network, f),
-            Self::Ipv6(network) => fmt_network(*network, f),
-            Self::Interface(name) => f.pad(&format!("interface {name}")),
-        }
-    }
-}
-
-impl TryFrom<String> for Device {
-    type Error = UnknownDevice;
-
-    /// Reads what [`Device`] displays.
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if let Some(name) = text.strip_prefix("interface ") {
-            return Ok(Self::Interface(name.to_owned()));
-        }
-        match device_text::parse(&text)? {
-            DeviceText::Device(device) => Ok(device),
-            DeviceText::Name(name) => Err(InvalidDevice::Nothing(name).into()),
-        }
-    }
-}
-
-impl From<Device> for String {
-    fn from(device: Device) -> Self {
-        device.to_string()
-    }
-}
-
-/// A network of one address is written as the address.
-fn fmt_network<A: Address>(network: Network<A>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    if network.length() == A::BITS {
-        return write!(f, "{}", network.address());
-    }
-    write!(f, "{network}")
 }

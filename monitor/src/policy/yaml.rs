@@ -1,8 +1,9 @@
 //! YAML text → values with their positions.
 //!
-//! `serde_yaml` decides what a file says; it keeps no positions. Those come
-//! from a second parser, as a tree of the same shape. Where the two differ,
-//! the position falls back to that of the nearest ancestor known to both.
+//! The text is read twice because `serde_yaml`, which decides what a file says,
+//! keeps no places of valid values: `saphyr_parser` gives those as a tree of the
+//! same shape. Where the two trees differ, a value has the place of its nearest
+//! ancestor that both know.
 
 use std::ops::Range;
 

@@ -6,7 +6,7 @@ mod data;
 use std::fs;
 
 use monitor::{
-    compile::compile_files,
+    pipeline::compile_files,
     policy::{Disk, Moment, RuntimeOverlay},
 };
 

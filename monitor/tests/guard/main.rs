@@ -14,8 +14,8 @@ use std::{
 use jiff::Timestamp;
 use monitor::{
     address::{Derivation, Destination, Embedding},
-    compile::{Compiled, compile_files},
     guard::{Gateway, LanInterface},
+    pipeline::{Compiled, compile_files},
     policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
 };

@@ -12,9 +12,7 @@ use tracing::{info, warn};
 
 use super::{Core, lock, now};
 use crate::{
-    clock,
-    compile::compile_files,
-    datapath,
+    clock, datapath,
     error_text::error_text,
     feeds::{
         self, Attempt, Attempted, DiskAndFeeds, Entry, Fetcher, Limits, Outcome, Own, Store,
@@ -22,6 +20,7 @@ use crate::{
     },
     guard::Gateway,
     lists::{FeedUrl, Reserved},
+    pipeline::compile_files,
     policy::{Feed, Files},
     snapshot::FeedSnapshot,
 };

@@ -9,12 +9,13 @@ use std::{
 
 use super::state::PoliciesInForce;
 use crate::{
-    compile::{Ruleset, compile_files},
+    compile::Ruleset,
     config::Settings,
     datapath,
     error_text::error_text,
     feeds::DiskAndFeeds,
     lists::FeedUrl,
+    pipeline::compile_files,
     policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
     state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},

@@ -71,12 +71,12 @@ impl FileWatch {
                 tell.notify_one();
             }
         })?;
-        let watched = Watched {
+        let state = Watched {
             watcher,
             directories: BTreeMap::new(),
         };
         let directories = WatchedDirectories {
-            watched: Arc::new(Mutex::new(watched)),
+            watched: Arc::new(Mutex::new(state)),
             places,
             changes: Arc::clone(&changes),
         };

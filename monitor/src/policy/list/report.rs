@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Asked, Readable, Reading};
+use super::content::{Asked, Readable, Reading};
 use crate::{
     lists::{Format, InvalidLine, Key, Kind, List},
     policy::{

@@ -2,9 +2,28 @@
 
 use std::path::Path;
 
-use super::{Reader, SourceDestination, Spanned, get, list::OPTIONS};
+use super::{
+    list::SourceList,
+    reader::{Reader, Spanned, get},
+};
 use crate::address::Destination;
-use crate::policy::{keys, yaml::Node};
+use crate::policy::{
+    keys::{self, DestinationKind},
+    yaml::Node,
+};
+
+/// A destination as it was typed.
+#[derive(Debug)]
+pub(in crate::policy) enum SourceDestination {
+    Plain(Spanned<Destination>),
+    Except {
+        cidr: Spanned<Destination>,
+        except: Vec<Spanned<Destination>>,
+    },
+    List(SourceList),
+    /// A table, once for each selection.
+    Table(SourceList),
+}
 
 impl Reader<'_> {
     pub(super) fn destination(&mut self, node: &Node<'_>) -> Option<SourceDestination> {
@@ -17,18 +36,7 @@ impl Reader<'_> {
         keys::DESTINATION.check(node, self.file, self.out);
         self.optional_text(node, "comment");
         if let Some(table) = get(node, "table") {
-            for key in [
-                "cidr",
-                "list",
-                "except",
-                "format",
-                "min_score",
-                "on_bad_line",
-                "refresh",
-                "sha256",
-                "reserved",
-                "max_change",
-            ] {
+            for key in DestinationKind::Table.foreign_keys() {
                 if let Some(value) = get(node, key) {
                     let message = format!("`{key}` does not belong to a `table`");
                     self.error(value.span, message, format!("remove `{key}`"));
@@ -65,7 +73,7 @@ impl Reader<'_> {
         let entries = node.entries().unwrap_or_default();
         let known = |(key, _): &(Node<'_>, Node<'_>)| {
             let key = key.value.as_str().unwrap_or_default();
-            matches!(key, "except" | "comment") || OPTIONS.contains(&key)
+            keys::DESTINATION.known.contains(&key)
         };
         if !entries.iter().all(known) {
             return;
@@ -103,10 +111,10 @@ impl Reader<'_> {
 
     fn except(&mut self, node: &Node<'_>, cidr: &Node<'_>) -> Option<SourceDestination> {
         let outer = self.address(cidr);
-        for option in OPTIONS {
-            if let Some(value) = get(node, option) {
-                let message = format!("`{option}` belongs to a `list`, not to a `cidr`");
-                self.error(value.span, message, format!("remove `{option}`"));
+        for key in DestinationKind::Cidr.foreign_keys() {
+            if let Some(value) = get(node, key) {
+                let message = format!("`{key}` belongs to a `list`, not to a `cidr`");
+                self.error(value.span, message, format!("remove `{key}`"));
             }
         }
         let help = "write `except: [192.0.2.64/26]`";

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use serde_yaml::Value;
 
-use super::{Reader, Spanned, get};
+use super::reader::{Reader, Spanned, get};
 use crate::{
     lists::{FeedUrl, Sha256},
     policy::{
         feed::{MAX_REFRESH, MIN_REFRESH, ReservedRule, Share},
+        keys::DestinationKind,
         yaml::Node,
     },
 };
@@ -22,9 +23,6 @@ pub(in crate::policy) struct SourceFeed {
     pub(in crate::policy) max_change: Option<Spanned<Share>>,
     pub(in crate::policy) reserved: ReservedRule,
 }
-
-/// Keys that only a list that is fetched has.
-pub(super) const KEYS: [&str; 4] = ["refresh", "sha256", "reserved", "max_change"];
 
 impl Reader<'_> {
     /// `None` where something is wrong.
@@ -54,7 +52,7 @@ impl Reader<'_> {
     /// A list in a file has none of these keys.
     pub(super) fn refuse_feed_keys(&mut self, node: &Node<'_>) -> bool {
         let mut fine = true;
-        for key in KEYS {
+        for key in DestinationKind::Feed.own_keys() {
             if let Some(value) = get(node, key) {
                 fine = false;
                 let message = format!(

@@ -4,11 +4,15 @@ use std::{path::PathBuf, str::FromStr};
 
 use serde_yaml::Value;
 
-use super::{Reader, SourceFeed, Spanned, feed::KEYS, get};
+use super::{
+    feed::SourceFeed,
+    reader::{Reader, Spanned, get},
+};
 use crate::{
     lists::{Country, FeedUrl, Format, Key, Selection},
     policy::{
         diagnostic::{Diagnostic, near_miss},
+        keys::DestinationKind,
         yaml::Node,
     },
 };
@@ -38,18 +42,6 @@ impl SourceList {
     }
 }
 
-/// Keys that say how to read a list.
-pub(super) const OPTIONS: [&str; 8] = [
-    "format",
-    "min_score",
-    "country",
-    "on_bad_line",
-    KEYS[0],
-    KEYS[1],
-    KEYS[2],
-    KEYS[3],
-];
-
 /// What others call a format, or what is none.
 const WORDS: [(&str, Format); 11] = [
     ("cidr", Format::Plain),
@@ -67,13 +59,12 @@ const WORDS: [(&str, Format); 11] = [
 
 impl Reader<'_> {
     pub(super) fn list(&mut self, node: &Node<'_>, list: &Node<'_>) -> Option<SourceList> {
-        if let Some(except) = get(node, "except") {
-            self.error(
-                except.span,
-                "`except` belongs to a `cidr`, not to a `list`",
-                "take the addresses out of the list",
-            );
-            return None;
+        for key in DestinationKind::Feed.foreign_keys() {
+            if let Some(value) = get(node, key) {
+                let message = format!("`{key}` belongs to a `cidr`, not to a `list`");
+                self.error(value.span, message, "take the addresses out of the list");
+                return None;
+            }
         }
         // Each part is read before any is asked for: all errors at once.
         let mut valid = true;
@@ -208,21 +199,6 @@ impl Reader<'_> {
         let feed = self.feed(node, list);
         *valid &= feed.is_some();
         feed.map(Box::new)
-    }
-
-    /// The value of `key`, where it is there; not `valid` where it is wrong.
-    pub(super) fn option<T>(
-        &mut self,
-        parent: &Node<'_>,
-        key: &str,
-        read: fn(&mut Self, &Node<'_>) -> Option<T>,
-        valid: &mut bool,
-    ) -> Option<Spanned<T>> {
-        let node = get(parent, key)?;
-        let value = read(self, &node);
-        *valid &= value.is_some();
-        let span = node.span;
-        value.map(|value| Spanned { value, span })
     }
 
     fn format(&mut self, node: &Node<'_>) -> Option<Format> {

@@ -2,7 +2,7 @@
 
 use std::str::FromStr as _;
 
-use super::{Reader, get};
+use super::reader::{Reader, get};
 use crate::address::Destination;
 use crate::policy::{Action, PolicyName, diagnostic::Place, keys, risk::Acceptance, yaml::Node};
 

@@ -2,13 +2,39 @@
 
 use std::str::FromStr as _;
 
+use jiff::Timestamp;
 use serde_yaml::Value;
 
-use super::{Reader, SourceDestination, SourcePolicy, Spanned, get};
-use crate::policy::{
-    Action, PolicyName, diagnostic::near_miss, keys, observed::Observed, risk::Acceptance,
-    runtime::RESERVED, yaml::Node,
+use super::{
+    destination::SourceDestination,
+    reader::{Reader, Spanned, get},
+    scope::SourceScope,
 };
+use crate::policy::{
+    Action, PolicyName, Schedule, action::InvalidAction, keys, observed::Observed,
+    risk::Acceptance, yaml::Node,
+};
+
+/// A policy as it was typed. What is missing here was found wrong, and what is
+/// not is still worth a look for other errors.
+#[derive(Debug)]
+pub(in crate::policy) struct SourcePolicy {
+    pub(in crate::policy) name: Option<Spanned<PolicyName>>,
+    pub(in crate::policy) action: Option<Action>,
+    pub(in crate::policy) description: Option<String>,
+    pub(in crate::policy) observed: Option<Observed>,
+    pub(in crate::policy) references: Vec<String>,
+    pub(in crate::policy) enabled: bool,
+    /// Whether IPv6 prefixes are derived from its IPv4 destinations.
+    pub(in crate::policy) derives: bool,
+    pub(in crate::policy) accepted: Option<Acceptance>,
+    pub(in crate::policy) scope: SourceScope,
+    pub(in crate::policy) schedule: Option<Schedule>,
+    pub(in crate::policy) expires: Option<Timestamp>,
+    /// Neither of the two is wrong.
+    pub(in crate::policy) times_valid: bool,
+    pub(in crate::policy) destinations: Vec<SourceDestination>,
+}
 
 impl Reader<'_> {
     pub(super) fn policy(&mut self, node: &Node<'_>) -> Option<SourcePolicy> {
@@ -67,8 +93,11 @@ impl Reader<'_> {
         };
         let text = self.text(&node, "`name`", help)?;
         match PolicyName::from_str(&text) {
-            Ok(name) if name.as_str().starts_with(RESERVED) => {
-                let message = format!("names that begin with `{RESERVED}` are those of commands");
+            Ok(name) if name.as_str().starts_with(PolicyName::OF_COMMANDS) => {
+                let message = format!(
+                    "names that begin with `{}` are those of commands",
+                    PolicyName::OF_COMMANDS
+                );
                 self.error(node.span, message, help);
                 None
             }
@@ -91,7 +120,7 @@ impl Reader<'_> {
                 "action",
                 policy.span.clone(),
                 "this policy has no `action`",
-                ACTIONS,
+                &Action::choice(),
             );
             return None;
         };
@@ -99,24 +128,13 @@ impl Reader<'_> {
     }
 
     pub(super) fn action_in(&mut self, node: &Node<'_>) -> Option<Action> {
-        let text = self.text(node, "`action`", ACTIONS)?;
-        match text.as_str() {
-            "allow" => return Some(Action::Allow),
-            "drop" => return Some(Action::Drop),
-            "count" => return Some(Action::Count),
-            other => {
-                let help = match meant_action(other) {
-                    Some(action) => format!("did you mean `{action}`?"),
-                    None => ACTIONS.to_owned(),
-                };
-                self.error(
-                    node.span.clone(),
-                    format!("there is no action `{other}`"),
-                    help,
-                );
-            }
+        let text = self.text(node, "`action`", &Action::choice())?;
+        let read = text.parse();
+        if let Err(error) = &read {
+            let error: &InvalidAction = error;
+            self.error(node.span.clone(), error.to_string(), error.help());
         }
-        None
+        read.ok()
     }
 
     fn observed(&mut self, policy: &Node<'_>) -> Option<Observed> {
@@ -180,19 +198,6 @@ impl Reader<'_> {
         self.acceptance(policy)
     }
 
-    /// The value of `enabled`.
-    pub(super) fn truth(&mut self, node: &Node<'_>) -> bool {
-        node.value.as_bool().unwrap_or_else(|| {
-            self.wrong_type(
-                node,
-                "`enabled`",
-                "`true` or `false`",
-                "write `enabled: true` or `enabled: false`",
-            );
-            false
-        })
-    }
-
     fn destinations(&mut self, policy: &Node<'_>) -> Option<Vec<SourceDestination>> {
         let help = "write `destinations:` and below it one `- 192.0.2.0/24` for each CIDR, address or range";
         let Some(node) = get(policy, "destinations") else {
@@ -225,38 +230,7 @@ impl Reader<'_> {
     }
 }
 
-const ACTIONS: &str =
-    "write `count` to see, `drop` to block, or `allow` to exempt from this filter";
-
 const DERIVE: &str = "write `derive: none`, so that IPv4 destinations hold no NAT64, 6to4 and IPv4-mapped addresses, or remove the key";
-
-/// What other filters call the actions, and their own names.
-const WORDS: [(&str, &str); 17] = [
-    ("allow", "allow"),
-    ("drop", "drop"),
-    ("count", "count"),
-    ("block", "drop"),
-    ("deny", "drop"),
-    ("reject", "drop"),
-    ("blacklist", "drop"),
-    ("log", "count"),
-    ("monitor", "count"),
-    ("observe", "count"),
-    ("watch", "count"),
-    ("alert", "count"),
-    ("accept", "allow"),
-    ("permit", "allow"),
-    ("pass", "allow"),
-    ("whitelist", "allow"),
-    ("exempt", "allow"),
-];
-
-/// The action that another filter calls `word`, or of which it is a slip.
-fn meant_action(word: &str) -> Option<&'static str> {
-    let near = near_miss(word, &WORDS.map(|(word, _)| word))?;
-    let meant = WORDS.iter().find(|(word, _)| *word == near);
-    meant.map(|(_, action)| *action)
-}
 
 /// `text` as a name, where little has to change.
 fn similar_name(text: &str) -> Option<PolicyName> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Reader, get};
+use super::reader::{Reader, get};
 use crate::policy::{
     Risk,
     diagnostic::{Place, near_miss},

@@ -7,7 +7,10 @@ use jiff::{
 };
 use serde_yaml::Value;
 
-use super::{Reader, get, time_zone};
+use super::{
+    reader::{Reader, get},
+    time_zone,
+};
 use crate::policy::{Outside, Schedule, diagnostic::near_miss, keys, schedule::To, yaml::Node};
 
 /// In the order of a week.

@@ -4,7 +4,10 @@ use std::str::FromStr as _;
 
 use serde_yaml::Value;
 
-use super::{Reader, Spanned, get, service::meant};
+use super::{
+    reader::{Reader, Spanned, get},
+    service::meant,
+};
 use crate::policy::{
     Device, Ports, Service,
     device_text::{self, DeviceText},
@@ -238,20 +241,5 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    /// The elements of a sequence, or the one value in place of one; an empty
-    /// sequence is an error.
-    pub(super) fn one_or_many<'a>(&mut self, node: &Node<'a>, what: &str) -> Vec<Node<'a>> {
-        let Some(elements) = node.elements() else {
-            return vec![node.clone()];
-        };
-        if elements.is_empty() {
-            let message =
-                format!("{what} is an empty sequence, which reads as nothing and as everything");
-            let help = "write what it should match, or remove the key to match every packet";
-            self.error(node.span.clone(), message, help);
-        }
-        elements
     }
 }

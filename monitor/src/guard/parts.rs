@@ -1,18 +1,15 @@
-//! Derived destinations that would cut the gateway's network off.
+//! The parts of a policy's entries that lie inside a target, written and derived.
 //!
-//! Only single addresses are judged here: those of the gateway, of resolvers and
+//! Of derived destinations only single addresses are judged: those of the gateway, of resolvers and
 //! of DHCP servers. No device needs the others that are derived from private or
 //! very wide networks, and the IPv4 networks themselves are judged as written.
 
 use std::net::Ipv4Addr;
 
-use super::{
-    cut::parts,
-    target::{Family, Target},
-};
+use super::target::{Family, Target};
 use crate::{
-    address::{Derivation, DerivedFrom, Embedding, Interval, Network},
-    policy::Policy,
+    address::{Address, Derivation, DerivedFrom, Embedding, Interval, Network},
+    policy::{Destinations, Policy},
 };
 
 /// An entry of a policy.
@@ -50,8 +47,38 @@ impl EntryId {
     }
 }
 
+/// The parts of entries, written and derived, that lie inside the target.
+pub(super) fn all_parts<A: Family>(
+    policy: &Policy,
+    target: &Target<'_, A>,
+    derivation: &Derivation,
+) -> Vec<(EntryId, Vec<Interval<A>>)> {
+    let written = parts(A::destinations(policy), target.network).into_iter();
+    let written = written.map(|(entry, parts)| (EntryId::Written(entry), parts));
+    written
+        .chain(derived_parts(policy, target, derivation))
+        .collect()
+}
+
+/// The parts of entries that lie inside `network` and are no exceptions, by entry.
+fn parts<A: Address>(
+    destinations: &Destinations<A>,
+    network: Network<A>,
+) -> Vec<(usize, Vec<Interval<A>>)> {
+    let holes = destinations.holes();
+    let each = destinations.entries().iter().enumerate();
+    let each = each.filter_map(|(index, entry)| {
+        let inside = entry.network().interval().overlap(network.interval())?;
+        let from = holes.partition_point(|hole| hole.entry < index);
+        let own = holes[from..].iter().take_while(|hole| hole.entry == index);
+        let left = inside.without(&own.map(|hole| hole.network.interval()).collect());
+        (!left.is_empty()).then_some((index, left))
+    });
+    each.collect()
+}
+
 /// The IPv4 entries of `policy` that hold an address which the target carries.
-pub(super) fn derived_parts<A: Family>(
+fn derived_parts<A: Family>(
     policy: &Policy,
     target: &Target<'_, A>,
     derivation: &Derivation,

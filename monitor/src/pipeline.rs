@@ -1,0 +1,137 @@
+//! Policy files → ruleset: load, overlay, guard, compile, in this order.
+//!
+//! ```text
+//! files ─► load ─► overlay ─► guard ─► compile ─► Compiled
+//! ```
+//!
+//! `check`, `explain`, `replay`, the gate of feeds and the daemon read policies
+//! through this module. So each of them sees the same policies and errors.
+
+use std::path::PathBuf;
+
+use crate::{
+    compile::{Ruleset, check_room, compile, shadowed_drops},
+    guard::{Gateway, guard},
+    policy::{
+        DeviceNames, Diagnostics, Feed, Files, ListSummary, Loaded, Moment, Policy, RuntimeOverlay,
+        load_for,
+    },
+};
+
+/// What the pipeline made of policy files.
+#[derive(Debug)]
+pub struct Compiled {
+    /// `None` where `diagnostics` has errors.
+    pub ruleset: Option<Ruleset>,
+    /// Sorted by name. Where there are errors, the policies that could be read.
+    pub policies: Vec<Policy>,
+    /// Every policy file and list that was read, or that could not be read.
+    pub files: Vec<PathBuf>,
+    /// The lists that were read, sorted by path.
+    pub lists: Vec<ListSummary>,
+    /// The lists that the daemon fetches, sorted by URL.
+    pub feeds: Vec<Feed>,
+    /// Devices with names.
+    pub devices: DeviceNames,
+    /// All errors and warnings.
+    pub diagnostics: Diagnostics,
+}
+
+/// Runs the pipeline up to the guard: reads the policies under `paths`, changes
+/// them as `runtime` says, and judges them at `moment` for `gateway`.
+///
+/// A policy that would cut the gateway's network off is an error. The guard
+/// judges only policies that have no other error.
+#[must_use]
+pub fn judge_files(
+    paths: &[PathBuf],
+    files: &dyn Files,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+    gateway: &Gateway,
+) -> Loaded {
+    let mut loaded = overlaid(paths, files, runtime, moment, gateway);
+    if !loaded.diagnostics.has_errors() {
+        judge(&mut loaded, gateway);
+    }
+    loaded
+}
+
+/// Runs the whole pipeline: as [`judge_files`], then compiles the policies that
+/// are active at `moment`.
+///
+/// Policies that the guard refuses are compiled too, so that the diagnostics
+/// also name the limits of the kernel that they exceed.
+#[must_use]
+pub fn compile_files(
+    paths: &[PathBuf],
+    files: &dyn Files,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+    gateway: &Gateway,
+) -> Compiled {
+    let mut loaded = overlaid(paths, files, runtime, moment, gateway);
+    let mut ruleset = None;
+    if !loaded.diagnostics.has_errors() {
+        judge(&mut loaded, gateway);
+        ruleset = compiled(&mut loaded, gateway);
+    }
+    Compiled {
+        ruleset,
+        policies: loaded.policies,
+        files: loaded.files,
+        lists: loaded.lists,
+        feeds: loaded.feeds,
+        devices: loaded.devices,
+        diagnostics: loaded.diagnostics,
+    }
+}
+
+impl Compiled {
+    /// Adds an error where the tries of the ruleset have no room in the kernel.
+    ///
+    /// Building a generation finds that out too. So only callers that build none
+    /// need this check, which compiles the tries a second time.
+    #[must_use]
+    pub fn checked_for_room(mut self) -> Self {
+        let ruleset = self.ruleset.as_ref();
+        if let Some(Err(error)) = ruleset.map(|ruleset| check_room(ruleset, &self.policies)) {
+            self.diagnostics.push(*error);
+            self.ruleset = None;
+        }
+        self
+    }
+}
+
+fn overlaid(
+    paths: &[PathBuf],
+    files: &dyn Files,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+    gateway: &Gateway,
+) -> Loaded {
+    let mut loaded = load_for(paths, files, &gateway.networks);
+    let overlaid = runtime.put_on(&mut loaded.policies, moment);
+    loaded.diagnostics.append(overlaid);
+    loaded
+}
+
+fn judge(loaded: &mut Loaded, gateway: &Gateway) {
+    let risks = guard(&loaded.policies, gateway, &loaded.texts);
+    loaded.diagnostics.append(risks);
+}
+
+/// The ruleset, or `None` where this stage or an earlier one finds errors.
+fn compiled(loaded: &mut Loaded, gateway: &Gateway) -> Option<Ruleset> {
+    match compile(&loaded.policies, &gateway.derivation) {
+        Ok(ruleset) => {
+            let shadowed = shadowed_drops(&loaded.policies, &ruleset);
+            loaded.diagnostics.append(shadowed);
+            (!loaded.diagnostics.has_errors()).then_some(ruleset)
+        }
+        Err(errors) => {
+            loaded.diagnostics.append(errors);
+            None
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What an overlay changed of a policy.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::{Action, Risk, destinations::Destinations, diagnostic::Place};
+
+/// What an overlay changed of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Override {
+    pub(super) place: Place,
+    /// The action of the policy's own file, where another one is set.
+    pub(super) previous_action: Option<Action>,
+    pub(super) enabled: Option<bool>,
+    pub(super) exceptions: usize,
+    /// Where the action is set.
+    pub(super) action_place: Option<Place>,
+    /// Risks that it accepts.
+    pub(super) accepted: Vec<Risk>,
+    pub(super) reason: Option<String>,
+    /// What its exceptions took out of the policy.
+    pub(super) ipv4: Destinations<Ipv4Addr>,
+    pub(super) ipv6: Destinations<Ipv6Addr>,
+}
+
+impl Override {
+    /// Where it names the policy.
+    #[must_use]
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// `file:line` of that place.
+    #[must_use]
+    pub fn source(&self) -> String {
+        let file = crate::printable::path(self.place.file());
+        match self.place.line() {
+            Some(line) => format!("{file}:{line}"),
+            None => file.to_string(),
+        }
+    }
+
+    /// Where it sets the action, where it does.
+    #[must_use]
+    pub fn action_place(&self) -> Option<&Place> {
+        self.action_place.as_ref()
+    }
+
+    /// Why, in the operator's words.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+
+    /// What it changed of a policy whose action is now `action`, in words.
+    #[must_use]
+    pub fn changes(&self, action: Action) -> String {
+        let mut parts = Vec::new();
+        parts.extend(
+            self.previous_action
+                .map(|previous| format!("action {action}, was {previous}")),
+        );
+        parts.extend(self.enabled.map(|enabled| {
+            let text = if enabled { "enabled" } else { "disabled" };
+            text.to_owned()
+        }));
+        match self.exceptions {
+            0 => {}
+            1 => parts.push("1 exception".to_owned()),
+            count => parts.push(format!("{count} exceptions")),
+        }
+        if !self.accepted.is_empty() {
+            let names: Vec<&str> = self.accepted.iter().map(|risk| risk.name()).collect();
+            parts.push(format!("accepts the risk {}", names.join(", ")));
+        }
+        if parts.is_empty() {
+            return "nothing that was not so before".to_owned();
+        }
+        parts.join(", ")
+    }
+}

@@ -1,0 +1,279 @@
+//! The networks that a policy is about, and the holes in them.
+
+use std::collections::BTreeSet;
+
+use crate::address::{Address, Interval, IntervalSet, Network};
+
+/// The destinations of one family.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destinations<A> {
+    pub(super) entries: Vec<Entry<A>>,
+    /// Sorted by entry.
+    pub(super) holes: Vec<Hole<A>>,
+}
+
+/// One network of a policy: 16 bytes for IPv4, 28 for IPv6, because lists are long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<A> {
+    pub(super) network: Network<A>,
+    /// One of several networks that make up a range.
+    pub(super) part_of_range: bool,
+    /// 0 where its file has no lines.
+    pub(super) line: u32,
+    pub(super) file: u32,
+}
+
+/// A network that an entry leaves out; another entry may still hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hole<A> {
+    /// Index into [`Destinations::entries`].
+    pub entry: usize,
+    /// Lies inside the network of that entry.
+    pub network: Network<A>,
+}
+
+impl<A> Default for Destinations<A> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+            holes: Vec::new(),
+        }
+    }
+}
+
+impl<A: Address> Destinations<A> {
+    /// In the order in which they are written.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<A>] {
+        &self.entries
+    }
+
+    /// What the entries leave out, sorted by entry.
+    #[must_use]
+    pub fn holes(&self) -> &[Hole<A>] {
+        &self.holes
+    }
+
+    /// The entry with the longest prefix that holds `address`, and does not leave it out.
+    #[must_use]
+    pub fn longest_match(&self, address: A) -> Option<&Entry<A>> {
+        let holds = |index: usize| {
+            let from = self.holes.partition_point(|hole| hole.entry < index);
+            let mut own = self.holes[from..]
+                .iter()
+                .take_while(|hole| hole.entry == index);
+            own.all(|hole| !hole.network.contains(address))
+        };
+        let entries = self.entries.iter().enumerate();
+        entries
+            .filter(|(index, entry)| entry.network.contains(address) && holds(*index))
+            // Among equals the first that is written.
+            .min_by_key(|(_, entry)| std::cmp::Reverse(entry.network.length()))
+            .map(|(_, entry)| entry)
+    }
+}
+
+impl<A: Address> Destinations<A> {
+    /// Adds the networks of `interval`.
+    pub(super) fn add(&mut self, interval: Interval<A>, line: u32, file: u32) {
+        let networks = interval.networks();
+        let part_of_range = networks.len() > 1;
+        self.entries
+            .extend(networks.into_iter().map(|network| Entry {
+                network,
+                part_of_range,
+                line,
+                file,
+            }));
+    }
+
+    /// Takes `holes` out of the entry that was added last.
+    pub(super) fn carve(&mut self, holes: Option<Vec<Interval<A>>>) -> bool {
+        let Some(holes) = holes else { return false };
+        let entry = self.entries.len() - 1;
+        let networks: BTreeSet<_> = holes.into_iter().flat_map(Interval::networks).collect();
+        self.holes
+            .extend(networks.into_iter().map(|network| Hole { entry, network }));
+        true
+    }
+
+    /// Calls `found` with (file, line) of the first and of each later naming of a network.
+    pub(super) fn duplicates(&self, found: &mut impl FnMut(String, (u32, u32), (u32, u32))) {
+        let whole = self.entries.iter().filter(|entry| !entry.part_of_range);
+        let mut sorted: Vec<_> = whole
+            .map(|entry| (entry.network, entry.file, entry.line))
+            .collect();
+        sorted.sort_unstable();
+        for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+            for later in &same[1..] {
+                found(
+                    later.0.to_string(),
+                    (same[0].1, same[0].2),
+                    (later.1, later.2),
+                );
+            }
+        }
+    }
+}
+
+impl<A: Address> Entry<A> {
+    /// The network.
+    #[must_use]
+    pub fn network(&self) -> Network<A> {
+        self.network
+    }
+
+    /// Whether it is one of several networks that make up a range.
+    #[must_use]
+    pub fn is_part_of_range(&self) -> bool {
+        self.part_of_range
+    }
+
+    /// Whether it is written in a list, and not in the policy file itself.
+    #[must_use]
+    pub fn is_in_list(&self) -> bool {
+        self.file > 0
+    }
+
+    /// Line of the policy file or list, from 1; `None` where it is a database,
+    /// which has no lines.
+    #[must_use]
+    pub fn line(&self) -> Option<u32> {
+        (self.line > 0).then_some(self.line)
+    }
+}
+
+impl<A: Address> Destinations<A> {
+    /// True where an entry holds an address of `interval`, as if there were no holes.
+    pub(super) fn touches(&self, interval: Interval<A>) -> bool {
+        let mut networks = self.entries.iter().map(|entry| entry.network.interval());
+        networks.any(|network| network.overlap(interval).is_some())
+    }
+
+    /// What is left without `except`, and what was taken away.
+    pub(super) fn leave_out(&self, except: &[Network<A>]) -> (Self, Self) {
+        let (mut kept, mut removed) = (Self::default(), Self::default());
+        let mut holes = self.holes.as_slice();
+        for (index, entry) in self.entries.iter().enumerate() {
+            let own = holes.partition_point(|hole| hole.entry <= index);
+            let own: Vec<Network<A>> = holes
+                .split_off(..own)
+                .unwrap_or_default()
+                .iter()
+                .map(|hole| hole.network)
+                .collect();
+            let inside: Vec<Network<A>> = except
+                .iter()
+                .copied()
+                .filter(|network| entry.network.contains_network(*network))
+                .collect();
+            let all: BTreeSet<Network<A>> = own.iter().chain(&inside).copied().collect();
+            let around = except
+                .iter()
+                .any(|network| network.contains_network(entry.network));
+            if around || (!inside.is_empty() && entry.is_covered_by(&all)) {
+                removed.push(*entry, own);
+                continue;
+            }
+            for network in inside {
+                let part = Entry { network, ..*entry };
+                removed.push(part, own.clone());
+            }
+            kept.push(*entry, all);
+        }
+        (kept, removed)
+    }
+
+    /// Adds `entry` without those of `holes` that lie inside it.
+    fn push(&mut self, entry: Entry<A>, holes: impl IntoIterator<Item = Network<A>>) {
+        let index = self.entries.len();
+        let inside = holes
+            .into_iter()
+            .filter(|network| entry.network.contains_network(*network));
+        self.holes.extend(inside.map(|network| Hole {
+            entry: index,
+            network,
+        }));
+        self.entries.push(entry);
+    }
+}
+
+impl<A: Address> Entry<A> {
+    fn is_covered_by(&self, networks: &BTreeSet<Network<A>>) -> bool {
+        let parts: IntervalSet<A> = networks.iter().map(|part| part.interval()).collect();
+        parts.covers(self.network.interval())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use super::*;
+
+    #[test]
+    fn a_list_entry_stays_small() {
+        assert_eq!(size_of::<Entry<Ipv4Addr>>(), 16);
+        assert_eq!(size_of::<Entry<Ipv6Addr>>(), 28);
+    }
+
+    fn network(text: &str) -> Network<Ipv4Addr> {
+        let (address, length) = text.split_once('/').unwrap();
+        Network::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
+    }
+
+    fn destinations(entries: &[(&str, &[&str])]) -> Destinations<Ipv4Addr> {
+        let mut destinations = Destinations::default();
+        for (text, holes) in entries {
+            let entry = Entry {
+                network: network(text),
+                part_of_range: false,
+                line: 1,
+                file: 0,
+            };
+            destinations.push(entry, holes.iter().map(|hole| network(hole)));
+        }
+        destinations
+    }
+
+    #[test]
+    fn every_address_is_kept_or_removed_as_a_slow_model_says() {
+        let before = destinations(&[
+            ("10.0.0.0/24", &["10.0.0.16/28"]),
+            ("10.0.0.0/26", &[]),
+            ("10.0.1.0/25", &["10.0.1.0/26", "10.0.1.96/27"]),
+            ("10.0.1.64/27", &["10.0.1.64/32"]),
+        ]);
+        for except in [
+            &[][..],
+            &["10.0.0.0/25"],
+            &["10.0.0.0/8"],
+            &["10.0.0.0/25", "10.0.0.128/25"],
+            &["10.0.0.18/31", "10.0.1.65/32"],
+            &["10.0.0.0/27", "10.0.1.64/27"],
+        ] {
+            let except: Vec<_> = except.iter().map(|text| network(text)).collect();
+            let (kept, removed) = before.leave_out(&except);
+            for number in 0..512 {
+                let address = Ipv4Addr::from_bits(0x0a00_0000 + number);
+                let held = before.longest_match(address).is_some();
+                let excepted = except.iter().any(|network| network.contains(address));
+                let found = (
+                    kept.longest_match(address).is_some(),
+                    removed.longest_match(address).is_some(),
+                );
+                let expected = (held && !excepted, held && excepted);
+                assert_eq!(found, expected, "{address} {except:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_entry_that_is_left_out_whole_is_gone() {
+        let before = destinations(&[("10.0.0.0/24", &["10.0.0.0/26"]), ("10.0.1.0/24", &[])]);
+        let (kept, _) = before.leave_out(&[network("10.0.0.64/26"), network("10.0.0.128/25")]);
+        assert_eq!(kept, destinations(&[("10.0.1.0/24", &[])]));
+        let (kept, removed) = before.leave_out(&[]);
+        assert_eq!((kept, removed), (before, Destinations::default()));
+    }
+}

@@ -1,0 +1,250 @@
+//! The feeds that the policies of a load use, each read from what was fetched.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+use super::{
+    Policy, PolicyName,
+    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    feed::{DEFAULT_REFRESH, Feed, InForce, ReservedRule, Share},
+    files::Files,
+    source::{SourceFeed, SourceList},
+};
+use crate::lists::{
+    FeedReading, FeedUrl, List, OwnNetwork, Reserved, Sha256, feed_text, read_feed,
+};
+
+/// The feeds of a load.
+pub(super) struct Feeds<'a> {
+    files: &'a dyn Files,
+    reserved: Reserved,
+    fetched: Vec<Fetched>,
+    uses: Vec<Use>,
+}
+
+/// A feed, read in one way.
+struct Fetched {
+    url: FeedUrl,
+    reading: FeedReading,
+    /// `None`: `why_not` says why.
+    content: Option<(SourceFile, List, InForce)>,
+}
+
+struct Use {
+    policy: Option<PolicyName>,
+    url: FeedUrl,
+    refresh: Duration,
+    sha256: Option<(Sha256, Place)>,
+    max_change: Option<(Share, Place)>,
+    reserved: ReservedRule,
+    reading: FeedReading,
+}
+
+impl<'a> Feeds<'a> {
+    pub(super) fn new(files: &'a dyn Files, own: &[OwnNetwork]) -> Self {
+        Self {
+            files,
+            reserved: Reserved::new(own),
+            fetched: Vec::new(),
+            uses: Vec::new(),
+        }
+    }
+
+    /// What is in force of the feed that `policy` asks for; `None` where it is
+    /// nothing yet, which a warning says.
+    pub(super) fn load(
+        &mut self,
+        (typed, feed): (&SourceList, &SourceFeed),
+        policy: Option<&PolicyName>,
+        file: &SourceFile,
+        out: &mut Diagnostics,
+    ) -> Option<(&SourceFile, &List)> {
+        let reading = FeedReading {
+            format: typed.format.as_ref().map(|format| format.value),
+            selection: typed.selection(),
+            skip_bad_lines: typed.skip_bad_lines,
+        };
+        let place = |span: &std::ops::Range<usize>| file.place(span.clone());
+        let sha256 = feed
+            .sha256
+            .as_ref()
+            .map(|hash| (hash.value, place(&hash.span)));
+        let max_change = feed.max_change.as_ref();
+        self.uses.push(Use {
+            policy: policy.cloned(),
+            url: feed.url.clone(),
+            refresh: feed.refresh.unwrap_or(DEFAULT_REFRESH),
+            sha256: sha256.clone(),
+            max_change: max_change.map(|share| (share.value, place(&share.span))),
+            reserved: feed.reserved,
+            reading: reading.clone(),
+        });
+        let is_it = |fetched: &Fetched| fetched.url == feed.url && fetched.reading == reading;
+        let index = self.fetched.iter().position(is_it);
+        let index = index.unwrap_or_else(|| {
+            let pinned = sha256.map(|(hash, _)| hash);
+            let named_at = place(&typed.path.span);
+            let content = match self.read(&feed.url, &reading, pinned) {
+                Ok(content) => Some(content),
+                Err((message, help)) => {
+                    out.push(Diagnostic::warning(named_at, message, help));
+                    None
+                }
+            };
+            self.fetched.push(Fetched {
+                url: feed.url.clone(),
+                reading,
+                content,
+            });
+            self.fetched.len() - 1
+        });
+        let (source, list, _) = self.fetched[index].content.as_ref()?;
+        Some((source, list))
+    }
+
+    /// Or message and help of a warning: what is wrong is no error, because the
+    /// daemon mends it by fetching.
+    fn read(
+        &self,
+        url: &FeedUrl,
+        reading: &FeedReading,
+        pinned: Option<Sha256>,
+    ) -> Result<(SourceFile, List, InForce), (String, String)> {
+        const FETCHES: &str = "the daemon fetches it; until then it protects nothing";
+        let content = match self.files.feed(url) {
+            Ok(Some(content)) => content,
+            Ok(None) => {
+                return Err((
+                    "this list is not fetched yet".to_owned(),
+                    FETCHES.to_owned(),
+                ));
+            }
+            Err(error) => {
+                let message = format!("what was fetched of this list cannot be read: {error}");
+                return Err((message, FETCHES.to_owned()));
+            }
+        };
+        if pinned.is_some_and(|pinned| pinned != Sha256::of(&content)) {
+            let message =
+                "what was fetched of this list has another SHA-256 than `sha256`, and is not used";
+            return Err((message.to_owned(), FETCHES.to_owned()));
+        }
+        let read = feed_text(content).and_then(|text| {
+            let list = read_feed(&text, reading)?;
+            Ok((text, list))
+        });
+        let (text, list) = read.map_err(|problem| {
+            let message = format!(
+                "what was fetched of this list cannot be used as it is asked for here: {problem}"
+            );
+            (
+                message,
+                format!("{}; until it can, it protects nothing", problem.help()),
+            )
+        })?;
+        let (list, cut) = self.reserved.cut(list);
+        let source = SourceFile::new(Path::new(&self.name_of(url)), text);
+        let destinations = list.lines();
+        Ok((source, list, InForce { destinations, cut }))
+    }
+
+    /// What messages call a feed: its URL without the query, which may hold a
+    /// secret, and a number where another URL differs in the query alone.
+    fn name_of(&self, url: &FeedUrl) -> String {
+        let shown = url.to_string();
+        let others = self.fetched.iter().map(|fetched| &fetched.url);
+        let alike: BTreeSet<&FeedUrl> = others
+            .take_while(|other| *other != url)
+            .filter(|other| other.to_string() == shown)
+            .collect();
+        match alike.len() {
+            0 => shown,
+            before => format!("{shown} ({})", before + 1),
+        }
+    }
+
+    /// The text of a feed that was read.
+    pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
+        let mut all = self
+            .fetched
+            .iter()
+            .filter_map(|fetched| fetched.content.as_ref());
+        all.find(|(source, ..)| source.path().as_os_str() == path.as_os_str())
+            .map(|(source, ..)| source)
+    }
+
+    /// The feeds, sorted by URL, and their texts. Says where
+    /// policies contradict one another.
+    pub(super) fn finish(
+        self,
+        policies: &[Policy],
+        out: &mut Diagnostics,
+    ) -> (Vec<Feed>, Vec<SourceFile>) {
+        let urls: BTreeSet<&FeedUrl> = self.uses.iter().map(|used| &used.url).collect();
+        let mut feeds = Vec::new();
+        for url in urls {
+            let uses: Vec<&Use> = self.uses.iter().filter(|used| used.url == *url).collect();
+            let sha256 = agreed(&uses, "sha256", |used| used.sha256.as_ref(), out);
+            let max_change = agreed(&uses, "max_change", |used| used.max_change.as_ref(), out);
+            let enabled = |name: &&PolicyName| {
+                policies
+                    .iter()
+                    .any(|policy| policy.name() == *name && policy.enabled())
+            };
+            let names = uses.iter().filter_map(|used| used.policy.as_ref());
+            let policies: BTreeSet<PolicyName> = names.filter(enabled).cloned().collect();
+            feeds.push(Feed {
+                policies,
+                refresh: uses
+                    .iter()
+                    .map(|used| used.refresh)
+                    .min()
+                    .unwrap_or(DEFAULT_REFRESH),
+                sha256,
+                max_change: max_change.unwrap_or(Share::DEFAULT_CHANGE),
+                reserved: uses
+                    .iter()
+                    .map(|used| used.reserved)
+                    .max()
+                    .unwrap_or_default(),
+                readings: uses.iter().map(|used| used.reading.clone()).collect(),
+                in_force: self.in_force(url),
+                url: url.clone(),
+            });
+        }
+        let contents = self
+            .fetched
+            .into_iter()
+            .filter_map(|fetched| fetched.content);
+        (feeds, contents.map(|(source, ..)| source).collect())
+    }
+
+    fn in_force(&self, url: &FeedUrl) -> Option<InForce> {
+        let fetched = self.fetched.iter().filter(|fetched| fetched.url == *url);
+        let contents = fetched.filter_map(|fetched| fetched.content.as_ref());
+        let all = contents.map(|(_, _, in_force)| in_force.clone());
+        // Of several readings the one that takes most.
+        all.max_by_key(|in_force| in_force.destinations)
+    }
+}
+
+/// The value that all who name one name; two that differ are an error.
+fn agreed<T: Copy + PartialEq>(
+    uses: &[&Use],
+    key: &str,
+    of: impl Fn(&Use) -> Option<&(T, Place)>,
+    out: &mut Diagnostics,
+) -> Option<T> {
+    let mut named = uses.iter().filter_map(|used| of(used));
+    let (first, first_place) = named.next()?;
+    for (_, place) in named.filter(|(value, _)| value != first) {
+        let message = format!("another policy names the same URL with another `{key}`");
+        let help = format!(
+            "a URL is fetched once for all policies: write the same `{key}`, or leave it out in one of them"
+        );
+        out.push(
+            Diagnostic::error(place.clone(), message, help)
+                .with_related(first_place.clone(), "the other one is here"),
+        );
+    }
+    Some(*first)
+}
