@@ -195,11 +195,7 @@ fn watch(machine: &mut Machine, scenarios: &[Scenario]) -> Result<Vec<String>> {
         .map(|scenario| scenario.name().to_owned())
         .filter(|name| !passed.contains(name) && !failed.contains(name));
     let silent: Vec<String> = silent.collect();
-    ensure!(
-        silent.is_empty(),
-        "no result of {}",
-        silent.join(", ")
-    );
+    ensure!(silent.is_empty(), "no result of {}", silent.join(", "));
     Ok(failed)
 }
 

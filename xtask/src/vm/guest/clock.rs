@@ -120,7 +120,10 @@ impl Clock<'_> {
             .ask("block", &["198.51.100.10", "--for", &format!("{LENGTH}s")])?;
         set_clock_and_wait(self.gateway, seconds(ClockId::CLOCK_REALTIME)? + step)?;
         let stood = changes(self.gateway)?;
-        ensure!(stood == 1, "{stood} changes are in force after the clock was set");
+        ensure!(
+            stood == 1,
+            "{stood} changes are in force after the clock was set"
+        );
         wait_for("the block has ended", || Ok(changes(self.gateway)? == 0))?;
         let took = seconds(ClockId::CLOCK_BOOTTIME)? - began;
         ensure!(

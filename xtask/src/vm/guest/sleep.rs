@@ -62,7 +62,10 @@ fn over_edges(gateway: &Gateway<'_>, testbed: &Testbed) -> Result<()> {
         "slept {slept} s across a schedule's edge: it was in force {took} ms after waking, by itself"
     ));
     let changes = gateway.ask("status", &[])?["daemon"]["changes"].to_string();
-    ensure!(changes.contains("203.0.113.2"), "changes in force: {changes}");
+    ensure!(
+        changes.contains("203.0.113.2"),
+        "changes in force: {changes}"
+    );
     seen("of two commands, that of 6 s was gone on waking and that of 10 m stood");
     Ok(())
 }
