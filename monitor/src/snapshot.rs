@@ -255,7 +255,7 @@ pub struct Unconfirmed {
     /// Its number; `None` where it is gone.
     pub generation: Option<u64>,
     /// The generation that decides where it is not confirmed; `None`: packets
-    /// pass, and are counted as not_confirmed.
+    /// pass, and are counted as `not_confirmed`.
     pub previous: Option<u64>,
     /// How long it could be confirmed.
     pub within_seconds: u64,
