@@ -25,6 +25,7 @@ pub mod datapath;
 pub mod error_text;
 pub mod explain;
 pub mod feeds;
+pub mod file_lock;
 pub mod guard;
 pub mod http;
 pub mod lists;

@@ -15,8 +15,9 @@ use super::{
     Error, Filter,
     filter::link_info,
     generation::{self, read, write},
+    lock::Lock,
     object::{self, ruleset},
-    pins::{self, Lock, Pins},
+    pins::{self, Pins},
     retire::{remove_unused_generations, wait_for_running_programs},
     sys,
 };

@@ -7,8 +7,9 @@ use super::{
     filter::link_info,
     holder,
     interfaces::{self, Interface},
+    lock::Lock,
     object,
-    pins::{self, Lock, Pins},
+    pins::{self, Pins},
     sys,
 };
 

@@ -14,8 +14,9 @@ use super::{
     dump::{Dump, dump},
     generation::{self, Generation, Plan},
     interfaces::Interface,
+    lock::Lock,
     object,
-    pins::{self, Lock, Pins},
+    pins::{self, Pins},
     state::State,
     sys,
 };
