@@ -16,6 +16,7 @@ mod interfaces;
 mod lock;
 mod near;
 mod neighbours;
+mod netlink;
 mod object;
 mod pins;
 mod presence;
