@@ -30,6 +30,7 @@ pub mod guard;
 pub mod http;
 pub mod lists;
 pub mod metrics;
+pub mod new_file;
 pub mod policy;
 pub mod printable;
 pub mod quoted;

@@ -39,7 +39,7 @@ use crate::{
     feeds::DiskAndFeeds,
     policy::{DeviceNames, Diagnostics, Feed, Moment, Policy, RuntimeOverlay},
     snapshot::{ReloadSnapshot, Snapshot},
-    state_dir::{LastGood, NotConfirmed, StateDirError},
+    state_dir::{NotConfirmed, StateDirError, Unkept},
 };
 
 /// Why a filter is not detached.
@@ -98,7 +98,7 @@ struct Current {
     /// An edge has passed, and the kernel did not take what it asks for.
     behind: bool,
     /// What the policies were read from, until it is kept.
-    to_keep: Option<LastGood>,
+    to_keep: Option<Unkept>,
     reload: Option<ReloadSnapshot>,
     /// Every file the policies were read from.
     files: BTreeSet<PathBuf>,
@@ -143,7 +143,7 @@ impl Core {
             }
             current.to_keep.take()
         };
-        read.map_or(Ok(()), |read| read.write(&self.settings.state_dir))
+        read.map_or(Ok(()), |read| read.keep())
     }
 
     /// Waits until a reload has ended that a client asked for.

@@ -15,7 +15,9 @@ use crate::{
     lists::FeedUrl,
     policy::{DeviceNames, Feed, Files, Moment, Policy, RuntimeOverlay},
     regular_file::Purpose,
-    state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
+    state_dir::{
+        LastGood, RUNTIME_FILE, Recorder, StateDirError, Unkept, read_runtime, set_runtime_aside,
+    },
 };
 
 /// Why policies are not put in force.
@@ -56,7 +58,7 @@ pub(super) struct Usable {
     pub(super) policies: Vec<Policy>,
     pub(super) devices: DeviceNames,
     /// What they were read from.
-    pub(super) read: LastGood,
+    pub(super) read: Unkept,
 }
 
 /// Why a reload failed: mending the files helps in one case only.
@@ -113,7 +115,7 @@ pub(super) fn confirmed(
     runtime: &RuntimeOverlay,
     moment: &Moment,
 ) -> Result<Option<Loaded>, StateDirError> {
-    let kept = LastGood::read(&settings.state_dir)?;
+    let kept = LastGood::open(&settings.state_dir)?;
     if kept.is_empty() {
         return Ok(None);
     }
@@ -166,7 +168,7 @@ pub(super) fn load(
             };
         }
     };
-    let recorder = Recorder::new(files);
+    let recorder = Recorder::new(files, &settings.state_dir);
     let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
     let mut rendered = compiled.diagnostics.without_notes().render_some();
     if let Some(ruleset) = &compiled.ruleset {
@@ -181,7 +183,7 @@ pub(super) fn load(
                 ruleset,
                 policies: compiled.policies,
                 devices: compiled.devices,
-                read: recorder.into_last_good(),
+                read: recorder.into_unkept(),
             };
             (Ok(usable), rendered)
         }
