@@ -172,9 +172,10 @@ impl Core {
         // Files that were not confirmed are not loaded unasked; feeds go on.
         let rolled_back = self.is_rolled_back() && trigger == Trigger::File;
         let loaded = if rolled_back {
-            confirmed(&self.settings, &runtime, &moment)
-                .ok()
-                .flatten()?
+            match confirmed(&self.settings, &runtime, &moment) {
+                Ok(loaded) => loaded?,
+                Err(error) => return Some(self.not_reloaded(&LoadError::LastGood(error))),
+            }
         } else {
             let files = DiskAndFeeds::new(&self.settings.state_dir);
             load(&self.settings, &files, &runtime, &moment)
@@ -246,6 +247,20 @@ impl Core {
                 .and_then(|snapshot| snapshot.unconfirmed),
             notes,
         })
+    }
+
+    /// The answer to a reload that ended before policies were read.
+    fn not_reloaded(&self, error: &LoadError) -> Reloaded {
+        Reloaded {
+            generation: self.generation(),
+            reload: ReloadSnapshot {
+                success: false,
+                timestamp: now(),
+                error: Some(reason(error)),
+            },
+            unconfirmed: None,
+            notes: Vec::new(),
+        }
     }
 
     /// Puts in force what the policies in force say of `moment`. The files are

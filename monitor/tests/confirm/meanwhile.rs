@@ -1,6 +1,6 @@
 //! What changes while a generation waits, and after it went back.
 
-use std::sync::atomic::Ordering;
+use std::{fs, sync::atomic::Ordering};
 
 use super::{
     LONG, action, generations, is_rolled_back, passing, start,
@@ -66,4 +66,27 @@ fn files_that_were_not_confirmed_are_not_loaded_because_they_change() {
     assert!(is_rolled_back(&lab));
     verb(&lab, &["reload"]);
     assert_eq!(action(&lab), "count");
+}
+
+/// After a roll-back, a changed file makes the daemon read what was confirmed last,
+/// because a feed may be newer by then.
+#[test]
+fn what_was_confirmed_and_cannot_be_read_any_more_is_told_and_not_swallowed() {
+    let lab = Lab::new("unreadable");
+    let daemon = lab.start(&["--mode", "generic"]);
+    verb(&lab, &["reload", "--confirm", "1s"]);
+    poll("it is rolled back", || is_rolled_back(&lab));
+    let archive = lab.directory.path().join("state/last-good.tar");
+    fs::write(&archive, [7; 700]).unwrap();
+    lab.write_policies(&passing());
+    poll("it is told", || {
+        let log = daemon.log();
+        log.contains("what was in force last cannot be used") && log.contains("last-good.tar")
+    });
+    assert_eq!(action(&lab), "drop", "it stays in force");
+    verb(&lab, &["reload"]);
+    assert_eq!(action(&lab), "count");
+    poll("it is kept anew", || {
+        fs::read(&archive).unwrap() != [7; 700]
+    });
 }

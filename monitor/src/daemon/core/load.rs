@@ -32,6 +32,12 @@ pub enum LoadError {
     /// What has to outlive the daemon cannot be read or written.
     #[error(transparent)]
     Keep(#[from] StateDirError),
+    /// Files that were not confirmed are not loaded unasked, and those before them
+    /// cannot be read.
+    #[error(
+        "what was in force last cannot be used, so no newer list of a feed comes into force until `monitor reload` loads the policy files as they are"
+    )]
+    LastGood(#[source] StateDirError),
     /// The files must not come into force unasked, and there are no others.
     #[error(
         "the policy files were put in force with --confirm and never confirmed, and there are none that were in force before them; start with `--confirm 60s` and confirm them with `monitor confirm`, or remove {} where they are right",
@@ -68,7 +74,10 @@ pub(super) fn reason(error: &LoadError) -> String {
         LoadError::Datapath(_) => {
             format!("the policies are fine, but the kernel did not take them: {text}")
         }
-        LoadError::Policies(_) | LoadError::Keep(_) | LoadError::NeverConfirmed { .. } => text,
+        LoadError::Policies(_)
+        | LoadError::Keep(_)
+        | LoadError::LastGood(_)
+        | LoadError::NeverConfirmed { .. } => text,
     }
 }
 
