@@ -8,7 +8,9 @@ use crate::{
     Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
 };
 
-/// Raised when the meaning of a cell changes and its layout does not.
+/// Raised when the meaning of a cell changes while its layout stays. Such a map
+/// gets another name too: `monitor run --reset-state` reads the maps of other
+/// versions by name and size.
 pub const ABI_VERSION: usize = 1;
 
 /// Names the directory of the pinned state. A daemon with another layout uses another

@@ -195,6 +195,13 @@ impl RegularFile {
             size,
         })
     }
+
+    /// The file itself, to be read within the size that it has: the limit does not
+    /// hold for what it grows by.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
 }
 
 /// The file, and its size in bytes.

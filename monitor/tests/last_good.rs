@@ -86,14 +86,17 @@ fn what_is_kept_and_cannot_be_read_is_said() {
     lab.give(&state);
     fs::write(state.join("last-good.tar"), [7; 700]).unwrap();
     let daemon = lab.start(&["--mode", "generic"]);
+    let archive = state.join("last-good.tar");
+    poll("it is replaced", || fs::read(&archive).unwrap() != [7; 700]);
     assert!(!daemon.log().contains("last-good"), "it is not needed");
     restart(&lab);
-    fs::write(state.join("last-good.tar"), [7; 700]).unwrap();
+    fs::write(&archive, [7; 700]).unwrap();
     lab.write_policies("version: 1\npolicies: [\n");
     let error = refused(&lab, &["--interface", "wlan0"]);
     assert!(error.contains("the policies have errors"), "{error}");
     assert!(
-        error.contains("what was in force last cannot be used: read "),
+        error.contains("what was in force last cannot be used: read ")
+            && error.contains("remove the file"),
         "{error}"
     );
 }

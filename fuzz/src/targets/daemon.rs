@@ -1,13 +1,13 @@
 //! Files and messages of the daemon.
 
-use std::hint::black_box;
+use std::{hint::black_box, io::Cursor, ops::Range};
 
 use monitor::{
     config::Options,
     control::{Answer, Request},
     feeds::Entry,
     policy::{Moment, Policy, RuntimeOverlay},
-    state_dir::{Edges, LastGood, parse_runtime, runtime_text},
+    state_dir::{ArchiveWriter, Edges, archived_files, parse_runtime, runtime_text},
 };
 
 use super::NOW;
@@ -65,12 +65,25 @@ fn check_runtime(mut overlay: RuntimeOverlay) {
 
 /// The archive of the last good files.
 pub fn archive(bytes: &[u8]) {
-    let Ok(kept) = LastGood::unpack(bytes) else {
+    let Ok(found) = archived_files(Cursor::new(bytes)) else {
         return;
     };
-    if let Ok(packed) = kept.pack() {
-        let again = LastGood::unpack(packed.as_slice()).expect("what was packed is unpacked");
-        assert_eq!(again, kept);
+    let content = |range: &Range<u64>, archive: &[u8]| {
+        let offset = |at| usize::try_from(at).expect("an archive in memory");
+        archive[offset(range.start)..offset(range.end)].to_vec()
+    };
+    let mut writer = ArchiveWriter::new(Vec::new());
+    let packed = found
+        .iter()
+        .try_for_each(|(path, range)| writer.add(path, &content(range, bytes)));
+    if packed.is_ok()
+        && let Ok(packed) = writer.finish()
+    {
+        let again = archived_files(Cursor::new(&packed)).expect("a written archive is readable");
+        assert!(found.keys().eq(again.keys()));
+        for (before, after) in found.values().zip(again.values()) {
+            assert_eq!(content(before, bytes), content(after, &packed));
+        }
     }
 }
 

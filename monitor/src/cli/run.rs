@@ -23,9 +23,9 @@ use monitor::{
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
+    new_file::remove_unfinished,
     printable::LogWriter,
     snapshot::Snapshot,
-    state_dir::remove_unfinished,
     trusted::Directory,
 };
 

@@ -120,7 +120,7 @@ impl Core {
         let _one_at_a_time = lock(&self.saving);
         let unsaved = lock(&self.state).stage.to_save().map(Arc::clone);
         if let Some(unsaved) = unsaved {
-            unsaved.write(&self.settings.state_dir)?;
+            unsaved.keep()?;
             self.update(|state| state.stage.has_saved(&unsaved));
         }
         Ok(())

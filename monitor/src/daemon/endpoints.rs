@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::unix_socket::{BindError, Place, UnixSocket};
+use super::unix_socket::{BindError, Claim, Place, UnixSocket};
 use crate::{
     config::{Listen, Settings},
     control::Endpoint,
@@ -215,12 +215,15 @@ async fn listen_on(path: &Path) -> Result<UnixSocket, BindError> {
         path,
         option: "--listen",
     };
-    place.check()?;
-    if !place.has_socket()? {
-        return place.bind();
+    let owned = match place.claim()? {
+        Claim::Own(owned) => owned,
+        Claim::Held(holder) => return Err(place.in_use(holder)),
+    };
+    if !owned.has_socket()? {
+        return owned.bind();
     }
     match timeout(RETRY, UnixStream::connect(path)).await {
-        Ok(Err(error)) if is_free(&error) => place.bind(),
+        Ok(Err(error)) if is_free(&error) => owned.bind(),
         // Also where its queue is full, or it takes too long.
         Ok(_) | Err(_) => Err(place.in_use("another process".to_owned())),
     }

@@ -7,7 +7,7 @@ use tokio::{
     time::{self, Duration},
 };
 
-use super::unix_socket::{BindError, Place, UnixSocket};
+use super::unix_socket::{BindError, Claim, Place, UnixSocket};
 use crate::control::{Answer, ControlError, Request, ask_within};
 
 /// The holder of a socket that says nothing.
@@ -27,25 +27,31 @@ impl ControlSocket {
             path: socket,
             option: "--socket",
         };
-        place.check()?;
-        refuse_second_daemon(place).await?;
-        place.bind().map(Self)
+        match place.claim()? {
+            Claim::Own(owned) => match listener(place).await? {
+                None => owned.bind().map(Self),
+                // It knows nothing of the lock: an older version, or another program.
+                Some(holder) => Err(place.in_use(holder)),
+            },
+            // It may not listen yet, or not any more.
+            Claim::Held(holder) => {
+                let answering = listener(place).await.ok().flatten();
+                Err(place.in_use(answering.unwrap_or(holder)))
+            }
+        }
     }
 }
 
+/// The process that listens at `place`, in words; `None` where no process does.
 /// A daemon that is stopped must not keep this one waiting: it is asked on a
 /// thread of its own, which is left behind where even connecting takes too long.
-async fn refuse_second_daemon(place: Place<'_>) -> Result<(), BindError> {
+async fn listener(place: Place<'_>) -> Result<Option<String>, BindError> {
     let path = place.path.to_owned();
     let asked = spawn_blocking(move || find_listener(&path));
-    let listener = match time::timeout(2 * WHO_TIMEOUT, asked).await {
-        Ok(Ok(listener)) => listener.map_err(|source| place.failed(source))?,
+    match time::timeout(2 * WHO_TIMEOUT, asked).await {
+        Ok(Ok(listener)) => listener.map_err(|source| place.failed(source)),
         // It panicked, or took too long.
-        Ok(Err(_)) | Err(_) => Some(SILENT.to_owned()),
-    };
-    match listener {
-        None => Ok(()),
-        Some(holder) => Err(place.in_use(holder)),
+        Ok(Err(_)) | Err(_) => Ok(Some(SILENT.to_owned())),
     }
 }
 

@@ -1,155 +1,24 @@
 //! Generations that are to be confirmed: the kernel goes back to the one before
 //! by itself, and what is done here makes that, or the new one, permanent.
 
-use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path, time::Duration};
+use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
-use aya::{
-    Ebpf,
-    maps::{Array, MapData, ProgramArray},
-    programs::{ProgramInfo, Xdp},
-};
-use aya_obj::programs::XdpAttachType;
-use monitor_common::{GenerationRecord, MAX_INTERFACES};
+use aya::maps::{Array, MapData, ProgramArray};
+use monitor_common::MAX_INTERFACES;
 
 use super::{
     Error, Filter,
-    filter::link_info,
-    generation::{self, read, write},
-    object::{self, ruleset},
-    pins::{self, Lock, Pins},
+    deadline::Deadline,
+    generation,
+    in_force::{CONFIRMED, in_force, is_confirmed},
+    link::link_info,
+    lock::Lock,
+    maps::{self, write},
+    object::ruleset,
+    pins::{self, Pins},
     retire::{remove_unused_generations, wait_for_running_programs},
     sys,
 };
-use crate::clock::boot_time;
-
-/// The value of a `CONFIRMED` cell.
-const YES: u32 = 1;
-
-/// Until when a generation is to be confirmed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Deadline {
-    /// Since boot.
-    at: Duration,
-    within: Duration,
-}
-
-impl Deadline {
-    /// That long from now.
-    #[must_use]
-    pub fn after(within: Duration) -> Self {
-        Self {
-            at: boot_time() + within,
-            within,
-        }
-    }
-
-    /// How long it was when it was set.
-    #[must_use]
-    pub const fn within(self) -> Duration {
-        self.within
-    }
-
-    /// How long it is still; zero where it has passed.
-    #[must_use]
-    pub fn left(self) -> Duration {
-        self.at.saturating_sub(boot_time())
-    }
-
-    /// Whether the generation before decides again.
-    #[must_use]
-    pub fn has_passed(self) -> bool {
-        self.left().is_zero()
-    }
-
-    /// Of a generation that has one.
-    fn of(record: GenerationRecord) -> Option<Self> {
-        (record.deadline != 0).then(|| Self {
-            at: Duration::from_nanos(record.deadline),
-            within: Duration::from_secs(record.within),
-        })
-    }
-
-    /// As the kernel compares it, since boot.
-    #[must_use]
-    pub fn nanoseconds(self) -> u64 {
-        u64::try_from(self.at.as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// What a link runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct InForce {
-    /// Id of the program.
-    pub(super) program: u32,
-    /// Its generation, where that is pinned.
-    pub(super) generation: Option<u64>,
-    /// Until when that is to be confirmed; `None`: it is, or need not be.
-    pub(super) deadline: Option<Deadline>,
-    /// The generation that decides where it is not confirmed.
-    pub(super) previous: Option<u64>,
-}
-
-impl InForce {
-    /// The generation that decides about packets now.
-    pub(super) fn deciding(&self) -> Option<u64> {
-        match self.deadline {
-            Some(deadline) if deadline.has_passed() => self.previous,
-            _ => self.generation,
-        }
-    }
-}
-
-/// What the link of `interface` runs, whose program has this id.
-pub(super) fn in_force(pins: &Pins, interface: &str, program: u32) -> Result<InForce, Error> {
-    let mut found = InForce {
-        program,
-        generation: pins.generation_of(interface, program)?,
-        deadline: None,
-        previous: None,
-    };
-    let Some(generation) = found.generation else {
-        return Ok(found);
-    };
-    found.deadline = deadline_of(pins, generation)?;
-    if found.deadline.is_some()
-        && let Ok(previous) = ProgramInfo::from_pin(pins.previous(generation, interface))
-    {
-        found.previous = pins.generation_of(interface, previous.id())?;
-    }
-    Ok(found)
-}
-
-/// Until when a pinned generation is to be confirmed; `None`: it is, or need not be.
-fn deadline_of(pins: &Pins, number: u64) -> Result<Option<Deadline>, Error> {
-    let deadline = Deadline::of(generation::record(pins, number)?);
-    if deadline.is_none() || is_confirmed(pins, number)? {
-        return Ok(None);
-    }
-    Ok(deadline)
-}
-
-fn is_confirmed(pins: &Pins, number: u64) -> Result<bool, Error> {
-    let cell: Array<MapData, u32> = object::open_map(&pins.generation(number), ruleset::CONFIRMED)?;
-    let value = cell.get(&0, 0).map_err(read(ruleset::CONFIRMED))?;
-    Ok(value == YES)
-}
-
-/// Lets the program of an interface slot leave packets to `previous`, and pins
-/// that: it must outlive its own generation.
-pub(super) fn set_previous(
-    object: &mut Ebpf,
-    slot: u32,
-    previous: &OwnedFd,
-    pin: &Path,
-) -> Result<(), Error> {
-    pins::pin(previous, pin)?;
-    let failed = |source| Error::program("open the previous program", source);
-    let program = Xdp::from_pin(pin, XdpAttachType::Interface).map_err(failed)?;
-    let mut programs: ProgramArray<&mut MapData> = object::map_mut(object, ruleset::PREVIOUS)?;
-    programs
-        .set(slot, program.fd().map_err(failed)?, 0)
-        .map_err(write(ruleset::PREVIOUS))
-}
 
 /// Generations that wait, by number, with the interfaces that run them.
 fn waiting(pins: &Pins) -> Result<BTreeMap<u64, (Deadline, Vec<String>)>, Error> {
@@ -180,8 +49,9 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
     }
     for number in waiting.keys() {
         let mut cell: Array<MapData, u32> =
-            object::open_map(&pins.generation(*number), ruleset::CONFIRMED)?;
-        cell.set(0, &YES, 0).map_err(write(ruleset::CONFIRMED))?;
+            maps::open(&pins.generation(*number), ruleset::CONFIRMED)?;
+        cell.set(0, &CONFIRMED, 0)
+            .map_err(write(ruleset::CONFIRMED))?;
     }
     // From here on it is confirmed, whatever else fails.
     let mut notes = Vec::new();
@@ -198,7 +68,7 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
 /// Lets go of the programs that a confirmed generation no longer needs.
 fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<(), Error> {
     let mut programs: ProgramArray<MapData> =
-        object::open_map(&pins.generation(number), ruleset::PREVIOUS)?;
+        maps::open(&pins.generation(number), ruleset::PREVIOUS)?;
     let mut errors = Vec::new();
     for slot in 0..MAX_INTERFACES {
         // Most were never set.

@@ -1,15 +1,12 @@
 //! What the kernel hands back, read without asking it: names of pins, names in
 //! maps, replies of netlink. All of it may have been written by others.
 
-use std::io;
-
 use monitor_common::InterfaceRecord;
-use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
-use netlink_packet_route::RouteNetlinkMessage;
 
 pub use super::{
     interfaces::{OwnAddress, interface, own_address},
     neighbours::{Neighbour, neighbour},
+    netlink::{Progress, netlink_reply},
 };
 use crate::snapshot::Mode;
 
@@ -48,28 +45,4 @@ pub fn attach_mode(record: &InterfaceRecord) -> Option<Mode> {
         2 => Some(Mode::Generic),
         _ => None,
     }
-}
-
-/// Hands out the messages of one reply to a dump, and says whether it was the last.
-pub fn netlink_reply(reply: &[u8], mut found: impl FnMut(RouteNetlinkMessage)) -> io::Result<bool> {
-    let mut rest = reply;
-    while let Some(length) = message_length(rest) {
-        // What the library cannot read is about some other kind of device.
-        if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-            match message.payload {
-                NetlinkPayload::Done(_) => return Ok(true),
-                NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(message) => found(message),
-                _ => {}
-            }
-        }
-        rest = rest.get(length..).unwrap_or_default();
-    }
-    Ok(false)
-}
-
-/// Bytes to the next message: the first field of the header (netlink(7)), padded to four.
-fn message_length(rest: &[u8]) -> Option<usize> {
-    let length = u32::from_ne_bytes(*rest.first_chunk()?);
-    (length > 0).then(|| (length as usize).next_multiple_of(4))
 }

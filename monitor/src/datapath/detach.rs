@@ -1,14 +1,14 @@
 //! Out of force, and out of the way.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::path::Path;
 
 use super::{
-    Error,
-    filter::link_info,
-    holder,
+    Error, holder,
     interfaces::{self, Interface},
+    link::{link_info, remove_link},
+    lock::Lock,
     object,
-    pins::{self, Lock, Pins},
+    pins::{self, Pins},
     sys,
 };
 
@@ -26,7 +26,7 @@ pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
     detach_all(&pins)
 }
 
-/// The same, by whoever holds the lock. Errors do not stop it. The pins stay
+/// The same, for a caller that holds the lock. Errors do not stop it. The pins stay
 /// where an interface still runs one of their programs: by those it is found
 /// the next time.
 pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
@@ -47,21 +47,6 @@ pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
         errors.extend(pins.remove_all().err());
     }
     Error::collect(errors).map(|()| linked)
-}
-
-/// Detaches one link and removes its pin.
-pub(super) fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error> {
-    match sys::link_detach(link) {
-        // The interface was deleted, and the kernel detached by itself.
-        Err(source) if source.raw_os_error() != Some(libc::ENOLINK) => {
-            return Err(Error::system(
-                format!("detach XDP from {interface}"),
-                source,
-            ));
-        }
-        _ => {}
-    }
-    pins::remove(&pins.link(interface))
 }
 
 /// An error where an interface of this network namespace runs one of these

@@ -5,7 +5,7 @@ use std::{
     mem::offset_of,
 };
 
-use aya::maps::{HashMap as HashMapOf, Map, MapData, MapError, PerCpuHashMap};
+use aya::maps::{HashMap as HashMapOf, MapData, PerCpuHashMap};
 use monitor_common::{
     DeviceCounters, DeviceKey, KNOWN_NAMED, KNOWN_NEIGHBOUR, MAX_DEVICE_CELLS, MAX_NAMED_CELLS,
     MAX_NEIGHBOUR_CELLS, Moves, PastCounters,
@@ -13,10 +13,10 @@ use monitor_common::{
 
 use super::{
     Error,
+    maps::{Maps, not_mapped, read, sum, write},
     near::{NearDevices, counters},
     object::state,
     shared_array::ArrayOf,
-    state::{PolicySlot, add_device, read, sum, write},
 };
 use crate::policy::MacAddress;
 
@@ -29,6 +29,9 @@ pub(super) const ODD: usize = offset_of!(PastCounters, odd) / 8;
 /// How often a reading is begun again because counts were moved meanwhile. The
 /// daemon moves counts in bursts of less than a second.
 const ATTEMPTS: usize = 200;
+
+/// Slot of a policy in the counters, as [`DeviceKey`] holds it.
+pub(super) type PolicySlot = u16;
 
 /// Why the kernel keeps places for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +89,6 @@ const SIZES: [u32; 3] = [MAX_DEVICE_CELLS, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS]
 /// The names of their maps.
 pub(super) const TABLES: [&str; 3] = [state::DEVICES, state::NAMED_DEVICES, state::NEIGHBOURS];
 
-/// A map by its name.
-pub(super) trait Maps {
-    /// Opens or takes it.
-    fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
-    where
-        T: TryFrom<Map, Error = MapError>;
-}
-
 impl DeviceTables {
     pub(super) fn new(maps: &mut impl Maps) -> Result<Self, Error> {
         let [any, named, neighbours] = TABLES;
@@ -111,7 +106,7 @@ impl DeviceTables {
     /// matched, but for packets that come meanwhile.
     pub(super) fn counts(&self) -> Result<DeviceCounts, Error> {
         let moves = self.moves.read();
-        let moves = moves.map_err(|source| failed("read", state::MOVES, source))?;
+        let moves = moves.map_err(not_mapped("read", state::MOVES))?;
         for _ in 0..ATTEMPTS {
             let before = moves.load(0, SEQUENCE);
             let counts = self.counts_at(before)?;
@@ -120,7 +115,7 @@ impl DeviceTables {
             }
         }
         let source = std::io::Error::other("counts are moved all the time; try again");
-        Err(failed("read", state::MOVES, source))
+        Err(not_mapped("read", state::MOVES)(source))
     }
 
     /// The counts of a moment when that many steps of moves were taken: what
@@ -160,7 +155,7 @@ impl DeviceTables {
     /// The past of every slot, from the half that begins with word `first`.
     pub(super) fn past(&self, first: usize) -> Result<HashMap<PolicySlot, DeviceCounters>, Error> {
         let past = self.past.read();
-        let past = past.map_err(|source| failed("read", state::PAST, source))?;
+        let past = past.map_err(not_mapped("read", state::PAST))?;
         let each = (0..past.len()).filter_map(|slot| {
             let counted = counters(|word| past.load(slot, word), first);
             let slot = PolicySlot::try_from(slot).ok()?;
@@ -214,6 +209,7 @@ fn entries(
     each.collect()
 }
 
-pub(super) fn failed(operation: &str, map: &str, source: std::io::Error) -> Error {
-    Error::system(format!("{operation} map {map}"), source)
+pub(super) fn add_device(total: &mut DeviceCounters, cpu: &DeviceCounters) {
+    total.passed += cpu.passed;
+    total.dropped += cpu.dropped;
 }

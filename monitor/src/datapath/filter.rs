@@ -1,53 +1,16 @@
-//! The filter in force: attach, swap, detach. At most one process holds it.
+//! The filter in force. At most one process holds it.
 
-use std::{
-    collections::BTreeMap,
-    os::fd::{AsFd as _, OwnedFd},
-    path::Path,
-};
+use std::{os::fd::OwnedFd, path::Path};
 
 use super::{
     Error,
-    attach::{ModeChoice, attach, find_interfaces},
-    confirm::Deadline,
-    detach::{detach_all, remove_link},
-    dump::{Dump, dump},
-    generation::{self, Generation, Plan},
-    interfaces::Interface,
+    detach::detach_all,
+    link::{self, link_info},
+    lock::Lock,
     object,
-    pins::{self, Lock, Pins},
+    pins::{self, Pins},
     state::State,
-    sys,
 };
-use crate::{compile::Ruleset, snapshot::Mode};
-
-/// What to put in force.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// Names, without repetition.
-    pub interfaces: &'a [String],
-    /// For every interface.
-    pub mode: ModeChoice,
-    /// The ruleset.
-    pub ruleset: &'a Ruleset,
-    /// Whether the kernel writes every matched packet to the log.
-    pub log_packets: bool,
-    /// Until when it is to be confirmed, else the generation before decides
-    /// again; `None`: it is in force for good.
-    pub deadline: Option<Deadline>,
-}
-
-/// What was put in force.
-pub struct Applied {
-    /// Its number.
-    pub generation: u64,
-    /// Things an operator should know, in order.
-    pub notes: Vec<String>,
-    /// Whether something was in force before on one of the interfaces.
-    pub has_previous: bool,
-    /// The loaded objects whose programs write to the log; empty where none does.
-    pub loggers: Vec<aya::Ebpf>,
-}
 
 /// What to do where a version with another ABI left its filter and counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,29 +26,10 @@ pub struct Filter {
     pub(super) pins: Pins,
     pub(super) state: State,
     /// Open as long as the filter is held, so that others can find who holds it.
-    links: Vec<OwnedFd>,
+    pub(super) links: Vec<OwnedFd>,
     /// Nothing was pinned before, and nothing was in force yet.
-    fresh: bool,
+    pub(super) fresh: bool,
     _lock: Lock,
-}
-
-/// What a link ran before, to put it back.
-enum Undo {
-    /// It did not exist.
-    Detach { interface: String, link: OwnedFd },
-    /// It was removed because its mode was another one.
-    Reattach {
-        interface: Interface,
-        mode: Mode,
-        old: OwnedFd,
-    },
-    /// It ran this program.
-    Restore {
-        interface: String,
-        link: OwnedFd,
-        old: OwnedFd,
-        new: OwnedFd,
-    },
 }
 
 impl Filter {
@@ -125,225 +69,6 @@ impl Filter {
         self.pins.root()
     }
 
-    /// Builds a new generation and swaps it in on every interface. Where any of
-    /// it fails, what was in force before is in force after.
-    pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
-        let result = self.build_and_swap(request);
-        self.fresh &= result.is_err();
-        result
-    }
-
-    /// What other versions counted until now, sorted by their names.
-    pub fn dump_others(&self) -> Result<Vec<Dump>, Error> {
-        let others = self.pins.other_versions()?;
-        others.iter().map(|version| dump(version)).collect()
-    }
-
-    /// Removes what other versions left. Their filter must not be in force any
-    /// more.
-    pub fn discard_others(&mut self) -> Result<(), Error> {
-        self.pins.discard_others()
-    }
-
-    fn build_and_swap(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
-        let found = find_interfaces(request.interfaces)?;
-        let (interfaces, mut notes) = self.with_renamed(found)?;
-        let number = self.pins.generations()?.last().map_or(1, |last| last + 1);
-        let mut built = self.build(number, request, &interfaces)?;
-        if let Err(error) = self.swap(&interfaces, request.mode, &built, &mut notes) {
-            // The first error is the one to tell.
-            let _ = self.pins.remove_generation(number);
-            return Err(error);
-        }
-        for error in self.retire(request.interfaces, request.deadline, &mut notes) {
-            // The new generation is in force all the same; the next one removes what is left.
-            notes.push(error.to_string());
-        }
-        Ok(Applied {
-            generation: number,
-            notes,
-            has_previous: built.has_previous,
-            loggers: std::mem::take(&mut built.loggers),
-        })
-    }
-
-    fn build(
-        &mut self,
-        number: u64,
-        request: &Request<'_>,
-        interfaces: &[Interface],
-    ) -> Result<Generation, Error> {
-        let names = request.ruleset.policies.iter().map(|policy| &policy.name);
-        let policy_slots = self.state.assign_policies(names)?;
-        let names = interfaces.iter().map(|interface| &interface.name);
-        let interfaces = names
-            .map(|name| Ok((name.clone(), self.state.assign_interface(name)?)))
-            .collect::<Result<Vec<_>, Error>>()?;
-        let previous = match request.deadline {
-            Some(_) => self.previous_programs(interfaces.iter().map(|(name, _)| name))?,
-            None => BTreeMap::new(),
-        };
-        let plan = Plan {
-            number,
-            ruleset: request.ruleset,
-            policy_slots: &policy_slots,
-            interfaces: &interfaces,
-            log_packets: request.log_packets,
-            deadline: request.deadline,
-            previous: &previous,
-        };
-        generation::build(&self.pins, &plan)
-    }
-
-    /// One interface after another; on an error, back in reverse order.
-    fn swap(
-        &mut self,
-        interfaces: &[Interface],
-        mode: ModeChoice,
-        built: &Generation,
-        notes: &mut Vec<String>,
-    ) -> Result<(), Error> {
-        let mut undo = Vec::new();
-        for interface in interfaces {
-            let program = &built.programs[&interface.name];
-            if let Err(error) = self.swap_one(interface, mode, program, notes, &mut undo) {
-                return Err(self.undo_all(undo, error));
-            }
-        }
-        self.links = undo.into_iter().filter_map(Undo::into_link).collect();
-        Ok(())
-    }
-
-    /// Back in reverse order; returns what is to be told.
-    fn undo_all(&mut self, steps: Vec<Undo>, first: Error) -> Error {
-        let failed: Vec<_> = steps
-            .into_iter()
-            .rev()
-            .filter_map(|step| self.undo(step).err())
-            .collect();
-        match Error::collect(failed) {
-            Ok(()) => first,
-            Err(undo) => Error::NotUndone {
-                first: Box::new(first),
-                undo: Box::new(undo),
-            },
-        }
-    }
-
-    fn swap_one(
-        &mut self,
-        interface: &Interface,
-        mode: ModeChoice,
-        program: &OwnedFd,
-        notes: &mut Vec<String>,
-        undo: &mut Vec<Undo>,
-    ) -> Result<(), Error> {
-        let name = &interface.name;
-        if let Some(link) = self.live_link(interface, mode, notes, undo)? {
-            let old = self.program_of(name, &link)?;
-            let replaced = Undo::Restore {
-                interface: name.clone(),
-                link: clone(&link)?,
-                old: clone(&old)?,
-                new: clone(program)?,
-            };
-            sys::link_update(&link, program, &old).map_err(|source| Error::Replace {
-                interface: name.clone(),
-                source,
-            })?;
-            undo.push(replaced);
-            return self.record_mode(interface);
-        }
-        let link = self.attach_new(interface, mode, program)?;
-        undo.push(Undo::Detach {
-            interface: name.clone(),
-            link,
-        });
-        Ok(())
-    }
-
-    /// Of a link that another version made, whose records this one cannot read.
-    fn record_mode(&mut self, interface: &Interface) -> Result<(), Error> {
-        let name = &interface.name;
-        if self.recorded_mode(name)?.is_some() {
-            return Ok(());
-        }
-        let slot = self.state.assign_interface(name)?;
-        self.state.record_interface(slot, name, interface.mode)
-    }
-
-    /// Attaches, pins and records. An error before the pin closes the link,
-    /// which detaches it.
-    fn attach_new(
-        &mut self,
-        interface: &Interface,
-        mode: ModeChoice,
-        program: &OwnedFd,
-    ) -> Result<OwnedFd, Error> {
-        let name = &interface.name;
-        let slot = self.state.assign_interface(name)?;
-        let (link, mode) = attach(interface, mode, program)?;
-        self.state.record_interface(slot, name, Some(mode))?;
-        pins::pin(&link, &self.pins.link(name))?;
-        Ok(link)
-    }
-
-    /// The pinned link of an interface where it can be kept. One whose interface
-    /// was deleted, or whose mode is not the one asked for, is removed.
-    fn live_link(
-        &mut self,
-        interface: &Interface,
-        mode: ModeChoice,
-        notes: &mut Vec<String>,
-        undo: &mut Vec<Undo>,
-    ) -> Result<Option<OwnedFd>, Error> {
-        let name = &interface.name;
-        if !self.pins.linked_interfaces()?.contains(name) {
-            return Ok(None);
-        }
-        let link = pins::open(&self.pins.link(name))?;
-        let info = link_info(name, &link)?;
-        if info.ifindex == 0 {
-            notes.push(format!(
-                "{name}: the interface was deleted and made again; it is attached anew"
-            ));
-            self.remove_link(name, &link)?;
-            return Ok(None);
-        }
-        // An index says nothing without its network namespace; a program id does.
-        if info.ifindex != interface.index || interface.program != Some(info.program) {
-            return Err(Error::AttachedElsewhere {
-                interface: name.clone(),
-                path: self.pins.root().to_owned(),
-            });
-        }
-        let attached = self.recorded_mode(name)?.or(interface.mode);
-        let (ModeChoice::Only(wanted), Some(attached)) = (mode, attached) else {
-            return Ok(Some(link));
-        };
-        if wanted == attached {
-            return Ok(Some(link));
-        }
-        notes.push(format!(
-            "{name}: the mode changes from {} to {}; nothing is filtered for a moment",
-            attached.name(),
-            wanted.name()
-        ));
-        undo.push(Undo::Reattach {
-            interface: interface.clone(),
-            mode: attached,
-            old: self.program_of(name, &link)?,
-        });
-        self.remove_link(name, &link)?;
-        Ok(None)
-    }
-
-    fn recorded_mode(&self, interface: &str) -> Result<Option<Mode>, Error> {
-        let slots = self.state.interface_slots()?;
-        let slot = slots.into_iter().find(|slot| slot.name == interface);
-        Ok(slot.and_then(|slot| slot.mode))
-    }
-
     /// The program that a link runs: pinned, else by its id, which only root may.
     pub(super) fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
         let id = link_info(interface, link)?.program;
@@ -356,31 +81,11 @@ impl Filter {
         object::program_by_id(id)
     }
 
-    fn undo(&mut self, step: Undo) -> Result<(), Error> {
-        match step {
-            Undo::Detach { interface, link } => self.remove_link(&interface, &link),
-            Undo::Reattach {
-                interface,
-                mode,
-                old,
-            } => self
-                .attach_new(&interface, ModeChoice::Only(mode), &old)
-                .map(drop),
-            Undo::Restore {
-                interface,
-                link,
-                old,
-                new,
-            } => sys::link_update(link, old, new)
-                .map_err(|source| Error::Replace { interface, source }),
-        }
-    }
-
     pub(super) fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
         let mut errors = Vec::new();
-        errors.extend(remove_link(&self.pins, interface, link).err());
-        let slot = self.state.assign_interface(interface)?;
-        errors.extend(self.state.record_interface(slot, interface, None).err());
+        errors.extend(link::remove_link(&self.pins, interface, link).err());
+        let slot = self.state.interfaces.assign(interface)?;
+        errors.extend(self.state.interfaces.record(slot, interface, None).err());
         Error::collect(errors)
     }
 
@@ -410,16 +115,6 @@ fn leave_nothing(pins: &Pins) {
     };
 }
 
-impl Undo {
-    fn into_link(self) -> Option<OwnedFd> {
-        match self {
-            Self::Detach { link, .. } | Self::Restore { link, .. } => Some(link),
-            // The link that took its place has a step of its own.
-            Self::Reattach { .. } => None,
-        }
-    }
-}
-
 fn open_state(pins: &Pins, fresh: bool) -> Result<State, Error> {
     if fresh {
         // Part of it is what an interrupted start left; no filter ran on it.
@@ -428,15 +123,4 @@ fn open_state(pins: &Pins, fresh: bool) -> Result<State, Error> {
     pins::create_directory(&pins.state())?;
     pins::create_directory(&pins.links())?;
     State::take(&mut object::load_state(&pins.state())?)
-}
-
-pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {
-    sys::link_info(link)
-        .map_err(|source| Error::system(format!("examine the link of {interface}"), source))
-}
-
-fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
-    fd.as_fd()
-        .try_clone_to_owned()
-        .map_err(|source| Error::system("duplicate a descriptor", source))
 }

@@ -8,18 +8,20 @@ use std::{
 
 use aya::{
     Ebpf,
-    maps::{Array, MapData},
+    maps::{Array, MapData, ProgramArray},
+    programs::Xdp,
 };
+use aya_obj::programs::XdpAttachType;
 use monitor_common::{GenerationPolicy, GenerationRecord, MAX_INTERFACES};
 
 use super::{
     Error,
-    confirm::{self, Deadline},
+    deadline::Deadline,
+    devices::PolicySlot,
+    maps::{self, freeze, read, write},
     object::{self, Constants, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
-    scopes,
-    state::PolicySlot,
-    sys, tries,
+    scopes, tries,
 };
 use crate::compile::{Ruleset, Tries};
 
@@ -87,7 +89,7 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         pins::pin(program.as_fd(), &pins.program(plan.number, interface))?;
         if let Some(previous) = plan.previous.get(interface) {
             let pin = pins.previous(plan.number, interface);
-            confirm::set_previous(&mut object, *slot, previous, &pin)?;
+            set_previous(&mut object, *slot, previous, &pin)?;
         }
         generation.programs.insert(interface.clone(), program);
         if plan.log_packets {
@@ -95,6 +97,18 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         }
     }
     Ok(generation)
+}
+
+/// Lets the program of an interface slot leave packets to `previous`, and pins
+/// that: it must outlive its own generation.
+fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) -> Result<(), Error> {
+    pins::pin(previous, pin)?;
+    let failed = |source| Error::program("open the previous program", source);
+    let program = Xdp::from_pin(pin, XdpAttachType::Interface).map_err(failed)?;
+    let mut programs: ProgramArray<&mut MapData> = maps::borrow(object, ruleset::PREVIOUS)?;
+    programs
+        .set(slot, program.fd().map_err(failed)?, 0)
+        .map_err(write(ruleset::PREVIOUS))
 }
 
 /// Entries of the ruleset maps for this ruleset.
@@ -116,13 +130,13 @@ pub(super) fn fill(object: &mut Ebpf, plan: &Plan<'_>, tries: &Tries) -> Result<
     let sets: Vec<_> = (0..plan.ruleset.match_sets.len())
         .map(|id| scopes::match_set(plan.ruleset, id, plan.policy_slots))
         .collect();
-    tries::fill(object, ruleset::MATCH_SETS, &sets)?;
+    maps::fill(object, ruleset::MATCH_SETS, &sets)?;
     tries::fill_all(object, tries)
 }
 
 fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     let mut policies: Array<&mut MapData, GenerationPolicy> =
-        object::map_mut(object, ruleset::POLICIES)?;
+        maps::borrow(object, ruleset::POLICIES)?;
     for (index, (policy, slot)) in (0..).zip(plan.ruleset.policies.iter().zip(plan.policy_slots)) {
         let prefixes = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let record = GenerationPolicy {
@@ -137,7 +151,7 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     }
     freeze(object, ruleset::POLICIES)?;
     let mut generation: Array<&mut MapData, GenerationRecord> =
-        object::map_mut(object, ruleset::GENERATION)?;
+        maps::borrow(object, ruleset::GENERATION)?;
     let record = GenerationRecord {
         ruleset_hash: plan.ruleset.content_hash(),
         policies: plan.ruleset.policies.len() as u64,
@@ -163,8 +177,7 @@ pub(super) struct Description {
 pub(super) fn describe(pins: &Pins, number: u64) -> Result<Description, Error> {
     let directory = pins.generation(number);
     let record = record(pins, number)?;
-    let policies: Array<MapData, GenerationPolicy> =
-        object::open_map(&directory, ruleset::POLICIES)?;
+    let policies: Array<MapData, GenerationPolicy> = maps::open(&directory, ruleset::POLICIES)?;
     let count = usize::try_from(record.policies).unwrap_or(usize::MAX);
     let policies = policies
         .iter()
@@ -177,27 +190,6 @@ pub(super) fn describe(pins: &Pins, number: u64) -> Result<Description, Error> {
 /// Reads the record of a pinned generation.
 pub(super) fn record(pins: &Pins, number: u64) -> Result<GenerationRecord, Error> {
     let generation: Array<MapData, GenerationRecord> =
-        object::open_map(&pins.generation(number), ruleset::GENERATION)?;
+        maps::open(&pins.generation(number), ruleset::GENERATION)?;
     generation.get(&0, 0).map_err(read(ruleset::GENERATION))
-}
-
-pub(super) fn freeze(object: &Ebpf, map: &'static str) -> Result<(), Error> {
-    sys::map_freeze(object::map_fd(object, map))
-        .map_err(|source| Error::system(format!("freeze map {map}"), source))
-}
-
-pub(super) fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
-    move |source| Error::Map {
-        operation: "write",
-        map,
-        source,
-    }
-}
-
-pub(super) fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
-    move |source| Error::Map {
-        operation: "read",
-        map,
-        source,
-    }
 }

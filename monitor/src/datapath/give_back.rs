@@ -17,11 +17,14 @@ use monitor_common::{DeviceCounters, DeviceKey, MAX_LEAVING};
 
 use super::{
     Error, Filter,
-    devices::{DeviceCounts, DeviceTables, EVEN, Known, LEAVING, ODD, SEQUENCE, TABLES, failed},
+    devices::{
+        DeviceCounts, DeviceTables, EVEN, Known, LEAVING, ODD, PolicySlot, SEQUENCE, TABLES,
+        add_device,
+    },
+    maps::{not_mapped, read, sum, write},
     near::set_counters,
     object::state,
     shared_array::WritableArray,
-    state::{PolicySlot, add_device, read, sum, write},
     sys,
 };
 use crate::policy::MacAddress;
@@ -149,7 +152,7 @@ impl DeviceTables {
         counted: &HashMap<PolicySlot, DeviceCounters>,
     ) -> Result<(), Error> {
         let past = self.past.write();
-        let past = past.map_err(|source| failed("write", state::PAST, source))?;
+        let past = past.map_err(not_mapped("write", state::PAST))?;
         for slot in 0..past.len() {
             let of_slot = PolicySlot::try_from(slot).ok();
             let of_slot = of_slot.and_then(|slot| counted.get(&slot).copied());
@@ -185,7 +188,7 @@ impl DeviceTables {
 
     fn moves(&self) -> Result<WritableArray, Error> {
         let moves = self.moves.write();
-        moves.map_err(|source| failed("write", state::MOVES, source))
+        moves.map_err(not_mapped("write", state::MOVES))
     }
 }
 

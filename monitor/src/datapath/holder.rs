@@ -4,8 +4,8 @@ use std::fs;
 
 use aya::programs::loaded_programs;
 
-use super::{Error, interfaces::Interface, object, pins};
-use crate::regular_file;
+use super::{Error, interfaces::Interface, object};
+use crate::{file_lock, regular_file};
 
 /// The error for an interface whose XDP hook is taken: names the program and,
 /// where it can be found, the process.
@@ -58,6 +58,6 @@ pub(super) fn process_with_program(id: u32) -> Option<String> {
             .flatten()
             .filter_map(|descriptor| regular_file::read_kernel_text(descriptor.path()).ok())
             .any(|info| info.lines().any(|line| line == wanted))
-            .then(|| pins::describe_process(&pid))
+            .then(|| file_lock::describe_process(&pid))
     })
 }

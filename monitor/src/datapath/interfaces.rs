@@ -4,17 +4,13 @@
 use std::{io, net::IpAddr};
 
 use crate::snapshot::Mode;
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, Prop, XdpAttached},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::decode::netlink_reply;
+use super::netlink::dump;
 
 /// An interface, as far as the filter cares.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,53 +45,20 @@ pub struct OwnAddress {
 
 /// Every interface, in the kernel's order.
 pub fn list() -> io::Result<Vec<Interface>> {
-    let mut interfaces = Vec::new();
     let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    dump(request, |message| {
-        if let RouteNetlinkMessage::NewLink(link) = message {
-            interfaces.push(interface(link));
-        }
-    })?;
-    Ok(interfaces)
+    dump(&request, |message| match message {
+        RouteNetlinkMessage::NewLink(link) => Some(interface(link)),
+        _ => None,
+    })
 }
 
 /// Every address of every interface, in the kernel's order.
 pub(super) fn addresses() -> io::Result<Vec<OwnAddress>> {
-    let mut addresses = Vec::new();
     let request = RouteNetlinkMessage::GetAddress(AddressMessage::default());
-    dump(request, |message| {
-        if let RouteNetlinkMessage::NewAddress(message) = message {
-            addresses.extend(own_address(&message));
-        }
-    })?;
-    Ok(addresses)
-}
-
-/// Asks the kernel for a list, and hands out what is in it.
-pub(super) fn dump(
-    request: RouteNetlinkMessage,
-    mut found: impl FnMut(RouteNetlinkMessage),
-) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_ROUTE)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    socket.send(&serialized(request), 0)?;
-    loop {
-        let (reply, _) = socket.recv_from_full()?;
-        if netlink_reply(&reply, &mut found)? {
-            return Ok(());
-        }
-    }
-}
-
-fn serialized(message: RouteNetlinkMessage) -> Vec<u8> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message));
-    request.finalize();
-    let mut bytes = vec![0; request.buffer_len()];
-    request.serialize(&mut bytes);
-    bytes
+    dump(&request, |message| match message {
+        RouteNetlinkMessage::NewAddress(message) => own_address(&message),
+        _ => None,
+    })
 }
 
 /// What a message says of an interface.

@@ -2,11 +2,12 @@
 
 use std::{collections::HashSet, mem::offset_of};
 
-use monitor_common::{Count, DeviceCounters, DeviceKey, NEAR_CELLS, NearDevice};
+use monitor_common::{Count, DeviceCounters, DeviceKey, NearDevice};
 
 use super::{
     Error,
-    object::state,
+    maps::not_mapped,
+    object::state::NEAR_DEVICES,
     shared_array::{ArrayOf, SharedArray, WritableArray},
 };
 
@@ -29,7 +30,7 @@ pub(super) struct NearCell {
 impl NearDevices {
     /// Every cell that a device has, those of a CPU after those of another.
     pub(super) fn taken(&self) -> Result<Vec<NearCell>, Error> {
-        let cells = self.read().map_err(failed("read"))?;
+        let cells = self.read().map_err(not_mapped("read", NEAR_DEVICES))?;
         Ok((0..cells.len())
             .filter_map(|cell| taken(&cells, cell))
             .collect())
@@ -65,7 +66,7 @@ impl NearDevices {
     }
 
     fn change(&self, change: impl Fn(&WritableArray, usize, u64)) -> Result<(), Error> {
-        let cells = self.write().map_err(failed("write"))?;
+        let cells = self.write().map_err(not_mapped("write", NEAR_DEVICES))?;
         for cell in 0..cells.len() {
             change(&cells, cell, cells.load(cell, KEY));
         }
@@ -113,16 +114,4 @@ pub(super) fn set_counters(
     for (word, value) in (first..).zip(words) {
         array.store(element, word, value);
     }
-}
-
-fn failed(operation: &'static str) -> impl Fn(std::io::Error) -> Error {
-    move |source| Error::system(format!("{operation} map {}", state::NEAR_DEVICES), source)
-}
-
-/// Elements of the array. A CPU whose number is beyond them, where numbers are
-/// left out, counts in the device tables.
-pub(super) fn cells() -> Result<u32, Error> {
-    let cpus = aya::util::nr_cpus();
-    let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;
-    Ok(cpus.get() * NEAR_CELLS)
 }

@@ -7,11 +7,7 @@ use netlink_packet_route::{
     neighbour::{NeighbourAttribute, NeighbourMessage, NeighbourState},
 };
 
-use super::{
-    Error,
-    gateway::reached_indices,
-    interfaces::{dump, list},
-};
+use super::{Error, gateway::reached_indices, interfaces::list, netlink::dump};
 use crate::policy::MacAddress;
 
 /// A MAC that the kernel resolved an address to.
@@ -35,17 +31,16 @@ pub fn neighbours(names: &[String]) -> Result<BTreeMap<MacAddress, bool>, Error>
         .iter()
         .flat_map(|name| reached_indices(name, &interfaces))
         .collect();
-    let mut found = BTreeMap::new();
     let request = RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default());
-    dump(request, |message| {
-        if let RouteNetlinkMessage::NewNeighbour(message) = message
-            && let Some(neighbour) = neighbour(&message)
-            && indices.contains(&neighbour.interface)
-        {
-            *found.entry(neighbour.mac).or_default() |= neighbour.confirmed;
-        }
+    let all = dump(&request, |message| match message {
+        RouteNetlinkMessage::NewNeighbour(message) => neighbour(&message),
+        _ => None,
     })
     .map_err(failed)?;
+    let mut found = BTreeMap::new();
+    for neighbour in all.iter().filter(|it| indices.contains(&it.interface)) {
+        *found.entry(neighbour.mac).or_default() |= neighbour.confirmed;
+    }
     Ok(found)
 }
 

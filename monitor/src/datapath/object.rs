@@ -1,19 +1,18 @@
 //! The embedded object, and how each instance of it is loaded.
 
 use std::{
-    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
+    os::fd::{AsFd as _, OwnedFd},
     path::Path,
 };
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Map, MapData},
     programs::{Xdp, loaded_programs},
-    util::KernelVersion,
+    util::{KernelVersion, nr_cpus},
 };
-use monitor_common::global;
+use monitor_common::{NEAR_CELLS, global};
 
-use super::{Error, near};
+use super::Error;
 
 /// The compiled kernel program, made by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
@@ -124,11 +123,19 @@ pub(super) struct Constants {
 pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     require_kernel()?;
     let mut loader = EbpfLoader::new();
-    loader.map_max_entries(state::NEAR_DEVICES, near::cells()?);
+    loader.map_max_entries(state::NEAR_DEVICES, near_cells()?);
     for map in state::ALL {
         loader.map_pin_path(map, state_pins.join(map));
     }
     loader.load(OBJECT).map_err(Error::load)
+}
+
+/// Elements of the array of near cells. A CPU whose number is beyond them, where
+/// numbers are left out, counts in the device tables.
+fn near_cells() -> Result<u32, Error> {
+    let cpus = nr_cpus();
+    let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;
+    Ok(cpus.get() * NEAR_CELLS)
 }
 
 /// Where the maps of a load are found or pinned; without, they are its own.
@@ -172,7 +179,7 @@ pub(super) fn load_program(
         .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
         .override_global(global::DEADLINE, &constants.deadline, true)
         .override_global(global::LOG_PACKETS, &log_packets, true)
-        .map_max_entries(state::NEAR_DEVICES, near::cells()?)
+        .map_max_entries(state::NEAR_DEVICES, near_cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies)
         .map_max_entries(ruleset::PREVIOUS, sizes.previous);
@@ -230,65 +237,6 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
         "find the program in force",
         std::io::ErrorKind::NotFound.into(),
     ))
-}
-
-/// A map of a loaded object, in the type that reads and writes it.
-pub(super) fn take_map<T>(object: &mut Ebpf, name: &'static str) -> Result<T, Error>
-where
-    T: TryFrom<Map, Error = aya::maps::MapError>,
-{
-    let map = object
-        .take_map(name)
-        .expect("the embedded object holds every map named here");
-    typed(name, map)
-}
-
-/// A map of a loaded object, in the type that writes it, borrowed.
-pub(super) fn map_mut<'a, T>(object: &'a mut Ebpf, name: &'static str) -> Result<T, Error>
-where
-    T: TryFrom<&'a mut Map, Error = aya::maps::MapError>,
-{
-    let map = object
-        .map_mut(name)
-        .expect("the embedded object holds every map named here");
-    T::try_from(map).map_err(|source| Error::Map {
-        operation: "use",
-        map: name,
-        source,
-    })
-}
-
-/// The descriptor of a ruleset map of a loaded object.
-pub(super) fn map_fd<'a>(object: &'a Ebpf, name: &'static str) -> BorrowedFd<'a> {
-    match object.map(name) {
-        Some(Map::Array(data) | Map::LpmTrie(data)) => data.fd().as_fd(),
-        other => unreachable!("ruleset map {name} is {other:?}"),
-    }
-}
-
-/// A pinned map, in the type that reads and writes it.
-pub(super) fn open_map<T>(directory: &Path, name: &'static str) -> Result<T, Error>
-where
-    T: TryFrom<Map, Error = aya::maps::MapError>,
-{
-    let failed = |source| Error::Map {
-        operation: "open",
-        map: name,
-        source,
-    };
-    let data = MapData::from_pin(directory.join(name)).map_err(failed)?;
-    typed(name, Map::from_map_data(data).map_err(failed)?)
-}
-
-fn typed<T>(name: &'static str, map: Map) -> Result<T, Error>
-where
-    T: TryFrom<Map, Error = aya::maps::MapError>,
-{
-    T::try_from(map).map_err(|source| Error::Map {
-        operation: "use",
-        map: name,
-        source,
-    })
 }
 
 /// Links to interfaces and their replacement came with Linux 5.9

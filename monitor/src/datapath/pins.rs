@@ -1,4 +1,4 @@
-//! Where things are pinned, and who owns the place.
+//! Where things are pinned.
 //!
 //! ```text
 //! PIN_DIR/links/<interface>                the attachments
@@ -11,31 +11,21 @@
 //! still finds that a filter is in force.
 
 use std::{
-    fs,
-    io::{self, Read as _},
-    os::{
-        fd::OwnedFd,
-        unix::fs::{DirBuilderExt as _, MetadataExt as _},
-    },
+    fs, io,
+    os::{fd::OwnedFd, unix::fs::DirBuilderExt as _},
     path::{Path, PathBuf},
 };
 
 use aya::programs::ProgramInfo;
 use monitor_common::ABI_HASH;
-use nix::{
-    errno::Errno,
-    fcntl::{Flock, FlockArg},
-    sys::statfs::BPF_FS_MAGIC,
-};
-
-use crate::{printable, regular_file};
+use nix::sys::statfs::BPF_FS_MAGIC;
 
 use super::{
     Error,
     decode::{generation_number, is_state, linked_interface},
     sys,
 };
-use crate::trusted::Directory;
+use crate::{printable, trusted::Directory};
 
 /// How the name of state begins that is on its way out.
 const DISCARDED: &str = "discarded_";
@@ -253,44 +243,6 @@ impl Pins {
     }
 }
 
-/// The right to change what is pinned: at most one process has it.
-#[derive(Debug)]
-pub(super) struct Lock(
-    #[expect(dead_code, reason = "dropping it gives the lock back")] Flock<OwnedFd>,
-);
-
-impl Lock {
-    /// Locks the pin directory, which must exist.
-    pub(super) fn acquire(pins: &Pins) -> Result<Self, Error> {
-        loop {
-            let directory = open_directory(pins.root())?;
-            let lock = Flock::lock(directory, FlockArg::LockExclusiveNonblock)
-                .map_err(|(directory, errno)| not_locked(pins.root(), &directory, errno))?;
-            // Whoever held it may have removed the directory, and a third made it anew.
-            if is_same(&lock, pins.root()) {
-                return Ok(Self(lock));
-            }
-        }
-    }
-}
-
-fn not_locked(path: &Path, directory: &OwnedFd, errno: Errno) -> Error {
-    if errno != Errno::EWOULDBLOCK {
-        return failed("lock", path)(errno.into());
-    }
-    Error::Locked {
-        path: path.to_owned(),
-        holder: lock_holder(directory).unwrap_or_else(|| "another process".to_owned()),
-    }
-}
-
-fn is_same(directory: &OwnedFd, path: &Path) -> bool {
-    let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
-    let open = directory.try_clone().map(fs::File::from);
-    let open = open.and_then(|directory| directory.metadata());
-    open.ok().map(identity) == fs::metadata(path).ok().map(identity)
-}
-
 /// Refuses a directory whose pins another user could take away or exchange.
 pub fn check_directory(path: &Path) -> Result<(), Error> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -385,17 +337,7 @@ fn names(path: &Path) -> Result<Vec<String>, Error> {
         .collect()
 }
 
-fn open_directory(path: &Path) -> Result<OwnedFd, Error> {
-    match regular_file::open_folder(path) {
-        Ok(directory) => Ok(directory.into()),
-        Err(source) if source.kind() == io::ErrorKind::NotFound => Err(Error::NotAttached {
-            path: path.to_owned(),
-        }),
-        Err(source) => Err(failed("open", path)(source)),
-    }
-}
-
-fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
+pub(super) fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     move |source| match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => Error::Permission {
             operation: format!("{operation} {}", printable::path(path)),
@@ -405,87 +347,5 @@ fn failed(operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
             path: path.to_owned(),
             source,
         },
-    }
-}
-
-/// The process that holds the filter pinned at `pin_dir`, in words; `None` where
-/// none does, or this user may not know.
-#[must_use]
-pub fn holder(pin_dir: &Path) -> Option<String> {
-    let pins = Pins::new(pin_dir);
-    lock_holder(&open_directory(pins.root()).ok()?)
-}
-
-/// Finds in `/proc/locks` (proc(5)) which process holds the lock of a directory.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the kernel's own file neither waits nor goes on without an end"
-)]
-fn lock_holder(directory: &OwnedFd) -> Option<String> {
-    let metadata = fs::File::from(directory.try_clone().ok()?)
-        .metadata()
-        .ok()?;
-    let device = metadata.dev();
-    let id = format!(
-        "{:02x}:{:02x}:{}",
-        nix::sys::stat::major(device),
-        nix::sys::stat::minor(device),
-        metadata.ino()
-    );
-    // Each read goes through the list anew: what does not fit is looked for by its
-    // place, and is missed where others went meanwhile. Reading begins with few
-    // bytes where there is no room.
-    let mut locks = String::with_capacity(1 << 16);
-    let mut file = fs::File::open("/proc/locks").ok()?;
-    file.read_to_string(&mut locks).ok()?;
-    let pid = locks.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let held = *fields.get(1)? == "FLOCK";
-        (held && *fields.get(5)? == id).then(|| fields[4].to_owned())
-    })?;
-    Some(describe_process(&pid))
-}
-
-/// `process 4711 (monitor)`.
-pub(super) fn describe_process(pid: &str) -> String {
-    match regular_file::read_kernel_text(format!("/proc/{pid}/comm")) {
-        Ok(name) => format!("process {pid} ({})", printable::value(name.trim())),
-        Err(_) => format!("process {pid}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        process,
-        sync::atomic::{AtomicBool, Ordering},
-        thread,
-    };
-
-    use super::*;
-
-    #[test]
-    fn who_holds_a_lock_is_found_while_others_come_and_go() {
-        let directory = tempfile::tempdir().unwrap();
-        let lock = || {
-            let file = tempfile::tempfile_in(&directory).unwrap();
-            Flock::lock(OwnedFd::from(file), FlockArg::LockExclusive).unwrap()
-        };
-        let held = lock();
-        let done = AtomicBool::new(false);
-        let come_and_go = || {
-            while !done.load(Ordering::Relaxed) {
-                let _locks = [lock(), lock(), lock()];
-            }
-        };
-        let found = thread::scope(|scope| {
-            scope.spawn(come_and_go);
-            let found = (0..1_000).filter_map(|_| lock_holder(&held)).count();
-            done.store(true, Ordering::Relaxed);
-            found
-        });
-        assert_eq!(found, 1_000);
-        let own = format!("process {} ", process::id());
-        assert!(lock_holder(&held).unwrap().starts_with(&own));
     }
 }

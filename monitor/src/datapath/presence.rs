@@ -5,8 +5,8 @@ use std::path::Path;
 use super::{
     Error, Filter,
     attach::{Found, find_interfaces},
-    filter::link_info,
     interfaces::{self, Interface},
+    link::link_info,
     pins::{self, Pins},
 };
 

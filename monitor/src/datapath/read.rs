@@ -9,12 +9,12 @@ use monitor_common::{DeviceCounters, DeviceKey, GenerationPolicy, InterfaceCount
 
 use super::{
     Error,
-    confirm::{self, InForce},
-    devices::DeviceCounts,
-    filter::link_info,
+    devices::{DeviceCounts, PolicySlot},
     generation::{self, Description},
+    in_force::{self, InForce},
+    link::link_info,
     pins::{self, Pins},
-    state::{InterfaceSlot, PolicySlot, State},
+    state::{InterfaceMaps, InterfaceSlot, PolicyMaps, State},
 };
 use crate::{
     policy::{Action, MacAddress},
@@ -58,7 +58,7 @@ impl Reader {
     /// Reads every counter once. The caller adds how the last reload went.
     pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
         let (in_force, description) = self.find()?;
-        let interfaces = self.interfaces(&in_force)?;
+        let interfaces = interfaces(&self.state.interfaces, &in_force)?;
         let counts = self.state.devices.counts()?;
         let places = counts.places.iter().map(|places| PlacesSnapshot {
             kept_for: places.kept_for.to_owned(),
@@ -68,7 +68,7 @@ impl Reader {
         Ok(Snapshot {
             interfaces,
             places: places.collect(),
-            policies: self.policies(description.as_ref(), counts)?,
+            policies: policies(&self.state.policies, description.as_ref(), counts)?,
             ruleset: description
                 .as_ref()
                 .map(|description| format!("{:016x}", description.record.ruleset_hash)),
@@ -109,67 +109,69 @@ impl Reader {
             let link = pins::open(&self.pins.link(&interface))?;
             let info = link_info(&interface, &link)?;
             if info.ifindex != 0 {
-                let found = confirm::in_force(&self.pins, &interface, info.program)?;
+                let found = in_force::in_force(&self.pins, &interface, info.program)?;
                 in_force.insert(interface, found);
             }
         }
         Ok(in_force)
     }
+}
 
-    fn interfaces(
-        &self,
-        in_force: &HashMap<String, InForce>,
-    ) -> Result<Vec<InterfaceSnapshot>, Error> {
-        let mut interfaces = Vec::new();
-        for slot in self.state.interface_slots()? {
-            let counters = self.state.interface_counters(slot.slot)?;
-            let in_force = in_force.get(&slot.name);
-            interfaces.push(interface(slot, in_force, &counters));
-        }
-        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(interfaces)
+/// Every interface that has a slot, sorted by name.
+pub(super) fn interfaces(
+    maps: &InterfaceMaps,
+    in_force: &HashMap<String, InForce>,
+) -> Result<Vec<InterfaceSnapshot>, Error> {
+    let mut interfaces = Vec::new();
+    for slot in maps.slots()? {
+        let counters = maps.counters(slot.slot)?;
+        let in_force = in_force.get(&slot.name);
+        interfaces.push(interface(slot, in_force, &counters));
     }
+    interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(interfaces)
+}
 
-    fn policies(
-        &self,
-        description: Option<&Description>,
-        counts: DeviceCounts,
-    ) -> Result<Vec<PolicySnapshot>, Error> {
-        let in_force: HashMap<u32, GenerationPolicy> = description
-            .iter()
-            .flat_map(|description| &description.policies)
-            .map(|policy| (policy.slot, *policy))
-            .collect();
-        let DeviceCounts {
-            devices, mut past, ..
-        } = counts;
-        let mut devices = by_policy(devices);
-        let mut policies = Vec::new();
-        for (slot, name) in self.state.policy_slots()? {
-            let counters = self.state.policy_counters(slot)?;
-            let record = in_force.get(&u32::from(slot));
-            policies.push(PolicySnapshot {
-                name,
-                action: record.and_then(|record| Action::from_code(record.action)),
-                prefixes: record.map_or_else(Prefixes::default, |record| Prefixes {
-                    v4: record.prefixes_v4 as usize,
-                    v6: record.prefixes_v6 as usize,
-                }),
-                matched: Verdicts {
-                    passed: counters.passed.into(),
-                    dropped: counters.dropped.into(),
-                },
-                other: Verdicts {
-                    passed: counters.other_passed.into(),
-                    dropped: counters.other_dropped.into(),
-                },
-                past: verdicts(&past.remove(&slot).unwrap_or_default()),
-                devices: devices.remove(&slot).unwrap_or_default(),
-            });
-        }
-        policies.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(policies)
+/// Every policy that has a slot, sorted by name.
+pub(super) fn policies(
+    maps: &PolicyMaps,
+    description: Option<&Description>,
+    counts: DeviceCounts,
+) -> Result<Vec<PolicySnapshot>, Error> {
+    let in_force: HashMap<u32, GenerationPolicy> = description
+        .iter()
+        .flat_map(|description| &description.policies)
+        .map(|policy| (policy.slot, *policy))
+        .collect();
+    let DeviceCounts {
+        devices, mut past, ..
+    } = counts;
+    let mut devices = by_policy(devices);
+    let mut policies = Vec::new();
+    for (slot, name) in maps.slots()? {
+        let counters = maps.counters(slot)?;
+        let record = in_force.get(&u32::from(slot));
+        policies.push(PolicySnapshot {
+            name,
+            action: record.and_then(|record| Action::from_code(record.action)),
+            prefixes: record.map_or_else(Prefixes::default, |record| Prefixes {
+                v4: record.prefixes_v4 as usize,
+                v6: record.prefixes_v6 as usize,
+            }),
+            matched: Verdicts {
+                passed: counters.passed.into(),
+                dropped: counters.dropped.into(),
+            },
+            other: Verdicts {
+                passed: counters.other_passed.into(),
+                dropped: counters.other_dropped.into(),
+            },
+            past: verdicts(&past.remove(&slot).unwrap_or_default()),
+            devices: devices.remove(&slot).unwrap_or_default(),
+        });
     }
+    policies.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(policies)
 }
 
 /// Sorted by MAC, for each slot.

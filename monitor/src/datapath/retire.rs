@@ -2,8 +2,9 @@
 
 use super::{
     Error, Filter,
-    confirm::{Deadline, in_force},
-    filter::link_info,
+    deadline::Deadline,
+    in_force::in_force,
+    link::link_info,
     pins::{self, Pins},
     sys,
 };

@@ -11,9 +11,10 @@ use monitor_common::{Count, DeviceCounters, DeviceKey, InterfaceCounters, Policy
 
 use super::{
     Error,
+    devices::PolicySlot,
     generation::{self, Plan},
     object, scopes,
-    state::{PolicySlot, State},
+    state::State,
 };
 use crate::compile::{PolicyIndex, Ruleset, Tries};
 
@@ -114,7 +115,7 @@ impl Sandbox {
     /// What the last run added to the counters.
     fn outcome(&mut self) -> Result<FrameOutcome, Error> {
         let before = self.interface;
-        self.interface = self.state.interface_counters(INTERFACE_SLOT)?;
+        self.interface = self.state.interfaces.counters(INTERFACE_SLOT)?;
         let after = &self.interface;
         for reason in Reason::ALL {
             let changed = |cells: fn(&InterfaceCounters) -> &[Count; Reason::ALL.len()]| {
@@ -129,7 +130,7 @@ impl Sandbox {
             before.dropped_ipv4 != after.dropped_ipv4 || before.dropped_ipv6 != after.dropped_ipv6;
         let mut matched = Vec::new();
         for ((index, slot), before) in self.policies.iter().zip(&mut self.matched) {
-            let after = self.state.policy_counters(*slot)?;
+            let after = self.state.policies.counters(*slot)?;
             if after != *before {
                 matched.push(*index);
                 *before = after;
@@ -152,10 +153,10 @@ impl Sandbox {
         let policies = self
             .policies
             .iter()
-            .map(|(_, slot)| self.state.policy_counters(*slot))
+            .map(|(_, slot)| self.state.policies.counters(*slot))
             .collect::<Result<_, _>>()?;
         Ok(SandboxCounters {
-            interface: self.state.interface_counters(INTERFACE_SLOT)?,
+            interface: self.state.interfaces.counters(INTERFACE_SLOT)?,
             policies,
             devices: self.state.devices.counts()?.devices.into_iter().collect(),
         })

@@ -12,10 +12,9 @@ use monitor_common::{
 
 use super::{
     Error,
-    generation::{freeze, write},
-    object::{self, Constants, ruleset},
-    shared_array,
-    state::PolicySlot,
+    devices::PolicySlot,
+    maps::{self, freeze, write},
+    object::{Constants, ruleset},
     tries::root,
 };
 use crate::{
@@ -140,11 +139,7 @@ pub(super) fn fill(object: &mut Ebpf, scopes: &Scopes) -> Result<(), Error> {
     let services = networks(&scopes.services, Ipv4Addr::octets);
     fill_trie::<[u8; SERVICE_KEY_BYTES]>(object, ruleset::SERVICES, services)?;
     let words: Vec<_> = scopes.classes.iter().flatten().copied().collect();
-    if !words.is_empty() {
-        shared_array::fill(object::map_fd(object, ruleset::CLASSES), &words)
-            .map_err(|source| Error::system("fill map CLASSES", source))?;
-    }
-    freeze(object, ruleset::CLASSES)
+    maps::fill(object, ruleset::CLASSES, &words)
 }
 
 /// Length in bits, octets and class of each network.
@@ -164,7 +159,7 @@ fn fill_trie<K: Pod>(
     name: &'static str,
     prefixes: impl Iterator<Item = (u32, K, ClassId)>,
 ) -> Result<(), Error> {
-    let mut trie: lpm_trie::LpmTrie<&mut MapData, K, u32> = object::map_mut(object, name)?;
+    let mut trie: lpm_trie::LpmTrie<&mut MapData, K, u32> = maps::borrow(object, name)?;
     for (length, octets, class) in prefixes {
         let key = lpm_trie::Key::new(length, octets);
         trie.insert(&key, &class, 0).map_err(write(name))?;

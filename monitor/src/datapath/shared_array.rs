@@ -7,7 +7,7 @@ use std::{
     mem::size_of,
     os::fd::{AsFd, AsRawFd as _},
     ptr, slice,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering, fence},
 };
 
 use aya::{
@@ -67,16 +67,27 @@ impl SharedArray {
         self.elements
     }
 
-    /// Reads a word of an element. What was stored before a word that
+    /// Reads a word of an element, whole. What was stored before a word that
     /// [`WritableArray::store`] wrote is seen by the reader of that word.
     ///
     /// # Panics
     ///
     /// Panics where the element, or the word in it, is beyond the array.
     pub(super) fn load(&self, element: usize, word: usize) -> u64 {
-        self.word(element, word).load(Ordering::Acquire)
+        let value = self.word(element, word).load(Ordering::Relaxed);
+        // Rust promises loads from memory that is mapped to be read only where they
+        // are relaxed (`std::sync::atomic`). The fence makes this one an acquire.
+        fence(Ordering::Acquire);
+        value
     }
 
+    /// The only place where memory becomes counters.
+    ///
+    /// A number is never seen half written. The kernel aligns values of an array to
+    /// 8 bytes and maps it from the start of a page (`kernel/bpf/arraymap.c`), so a
+    /// word is aligned. A program writes a counter by one store of 64 bits
+    /// (`BPF_STX | BPF_MEM | BPF_DW`), which the just-in-time compilers of 64-bit
+    /// machines make one instruction.
     fn word(&self, element: usize, word: usize) -> &AtomicU64 {
         assert!(word < self.words, "word {word} of {}", self.words);
         let length = self.elements * self.words;

@@ -3,29 +3,37 @@
 
 use std::{collections::HashMap, path::Path};
 
-use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues};
+use aya::maps::{Array, MapData, PerCpuArray};
 use monitor_common::{
-    DeviceCounters, InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters, PolicyRecord,
+    InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters, PolicyRecord,
 };
 
 use super::{
     Error,
     decode::{attach_mode, padded_name},
-    devices::{DeviceTables, Maps},
-    object::{self, state},
+    devices::{DeviceTables, PolicySlot},
+    maps::{Maps, read, sum, write},
+    object::state,
 };
 use crate::{policy::PolicyName, snapshot::Mode};
 
-/// Slot of a policy in the counters.
-pub(super) type PolicySlot = u16;
-
 /// The state maps.
 pub(super) struct State {
-    interfaces: PerCpuArray<MapData, InterfaceCounters>,
-    policies: PerCpuArray<MapData, PolicyCounters>,
+    pub(super) interfaces: InterfaceMaps,
+    pub(super) policies: PolicyMaps,
     pub(super) devices: DeviceTables,
-    policy_names: Array<MapData, PolicyRecord>,
-    interface_names: Array<MapData, InterfaceRecord>,
+}
+
+/// Counters of interfaces, and their names by slot.
+pub(super) struct InterfaceMaps {
+    counters: PerCpuArray<MapData, InterfaceCounters>,
+    names: Array<MapData, InterfaceRecord>,
+}
+
+/// Counters of policies, and their names by slot.
+pub(super) struct PolicyMaps {
+    counters: PerCpuArray<MapData, PolicyCounters>,
+    names: Array<MapData, PolicyRecord>,
 }
 
 /// A used interface slot.
@@ -54,21 +62,28 @@ impl State {
 
     fn from_maps(maps: &mut impl Maps) -> Result<Self, Error> {
         Ok(Self {
-            interfaces: maps.map(state::INTERFACES)?,
-            policies: maps.map(state::POLICIES)?,
+            interfaces: InterfaceMaps::new(maps)?,
+            policies: PolicyMaps::new(maps)?,
             devices: DeviceTables::new(maps)?,
-            policy_names: maps.map(state::POLICY_NAMES)?,
-            interface_names: maps.map(state::INTERFACE_NAMES)?,
+        })
+    }
+}
+
+impl PolicyMaps {
+    pub(super) fn new(maps: &mut impl Maps) -> Result<Self, Error> {
+        Ok(Self {
+            counters: maps.map(state::POLICIES)?,
+            names: maps.map(state::POLICY_NAMES)?,
         })
     }
 
     /// A slot for each name, in the same order: the one it has, else a free one.
-    pub(super) fn assign_policies<'a>(
+    pub(super) fn assign<'a>(
         &mut self,
         names: impl Iterator<Item = &'a PolicyName>,
     ) -> Result<Vec<PolicySlot>, Error> {
         let mut used: HashMap<String, PolicySlot> = self
-            .policy_slots()?
+            .slots()?
             .into_iter()
             .map(|(slot, name)| (name, slot))
             .collect();
@@ -76,7 +91,7 @@ impl State {
         let new = names
             .iter()
             .filter(|name| !used.contains_key(name.as_str()));
-        let capacity = self.policy_names.len();
+        let capacity = self.names.len();
         if used.len() + new.count() > capacity as usize {
             // Before any is taken: none is ever given back, and what asks for
             // fewer must find room.
@@ -93,28 +108,28 @@ impl State {
                 slots.push(*slot);
                 continue;
             }
-            let slot = self.take_policy_slot(next, name)?;
+            let slot = self.take_slot(next, name)?;
             used.insert(name.as_str().to_owned(), slot);
             slots.push(slot);
         }
         Ok(slots)
     }
 
-    fn take_policy_slot(&mut self, slot: usize, name: &PolicyName) -> Result<PolicySlot, Error> {
+    fn take_slot(&mut self, slot: usize, name: &PolicyName) -> Result<PolicySlot, Error> {
         let slot = PolicySlot::try_from(slot).expect("as many slots as its type has values");
         let record = PolicyRecord {
             name: padded(name.as_str()),
         };
-        self.policy_names
+        self.names
             .set(u32::from(slot), &record, 0)
             .map_err(write(state::POLICY_NAMES))?;
         Ok(slot)
     }
 
     /// Used policy slots and their names, by slot.
-    pub(super) fn policy_slots(&self) -> Result<Vec<(PolicySlot, String)>, Error> {
+    pub(super) fn slots(&self) -> Result<Vec<(PolicySlot, String)>, Error> {
         let mut slots = Vec::new();
-        for (slot, record) in self.policy_names.iter().enumerate() {
+        for (slot, record) in self.names.iter().enumerate() {
             let record = record.map_err(read(state::POLICY_NAMES))?;
             let name = padded_name(&record.name);
             let (false, Ok(slot)) = (name.is_empty(), PolicySlot::try_from(slot)) else {
@@ -125,13 +140,36 @@ impl State {
         Ok(slots)
     }
 
+    /// Sum over all CPUs.
+    pub(super) fn counters(&self, slot: PolicySlot) -> Result<PolicyCounters, Error> {
+        let values = self
+            .counters
+            .get(&u32::from(slot), 0)
+            .map_err(read(state::POLICIES))?;
+        Ok(sum(&values, |total: &mut PolicyCounters, cpu| {
+            total.passed += cpu.passed;
+            total.dropped += cpu.dropped;
+            total.other_passed += cpu.other_passed;
+            total.other_dropped += cpu.other_dropped;
+        }))
+    }
+}
+
+impl InterfaceMaps {
+    pub(super) fn new(maps: &mut impl Maps) -> Result<Self, Error> {
+        Ok(Self {
+            counters: maps.map(state::INTERFACES)?,
+            names: maps.map(state::INTERFACE_NAMES)?,
+        })
+    }
+
     /// The slot of an interface: the one it has, else a free one.
-    pub(super) fn assign_interface(&mut self, name: &str) -> Result<u32, Error> {
-        let slots = self.interface_slots()?;
+    pub(super) fn assign(&mut self, name: &str) -> Result<u32, Error> {
+        let slots = self.slots()?;
         if let Some(found) = slots.iter().find(|slot| slot.name == name) {
             return Ok(found.slot);
         }
-        let capacity = self.interface_names.len();
+        let capacity = self.names.len();
         let slot = u32::try_from(slots.len())
             .ok()
             .filter(|slot| *slot < capacity)
@@ -139,12 +177,12 @@ impl State {
                 kind: "interface",
                 capacity,
             })?;
-        self.record_interface(slot, name, None)?;
+        self.record(slot, name, None)?;
         Ok(slot)
     }
 
     /// Stores how an interface is attached.
-    pub(super) fn record_interface(
+    pub(super) fn record(
         &mut self,
         slot: u32,
         name: &str,
@@ -158,15 +196,15 @@ impl State {
                 Some(Mode::Generic) => 2,
             },
         };
-        self.interface_names
+        self.names
             .set(slot, &record, 0)
             .map_err(write(state::INTERFACE_NAMES))
     }
 
     /// Used interface slots, by slot.
-    pub(super) fn interface_slots(&self) -> Result<Vec<InterfaceSlot>, Error> {
+    pub(super) fn slots(&self) -> Result<Vec<InterfaceSlot>, Error> {
         let mut slots = Vec::new();
-        for (slot, record) in (0..).zip(self.interface_names.iter()) {
+        for (slot, record) in (0..).zip(self.names.iter()) {
             let record = record.map_err(read(state::INTERFACE_NAMES))?;
             let name = padded_name(&record.name);
             if name.is_empty() {
@@ -179,9 +217,9 @@ impl State {
     }
 
     /// Sum over all CPUs.
-    pub(super) fn interface_counters(&self, slot: u32) -> Result<InterfaceCounters, Error> {
+    pub(super) fn counters(&self, slot: u32) -> Result<InterfaceCounters, Error> {
         let values = self
-            .interfaces
+            .counters
             .get(&slot, 0)
             .map_err(read(state::INTERFACES))?;
         Ok(sum(&values, |total: &mut InterfaceCounters, cpu| {
@@ -198,51 +236,6 @@ impl State {
             total.lost_log += cpu.lost_log;
         }))
     }
-
-    /// Sum over all CPUs.
-    pub(super) fn policy_counters(&self, slot: PolicySlot) -> Result<PolicyCounters, Error> {
-        let values = self
-            .policies
-            .get(&u32::from(slot), 0)
-            .map_err(read(state::POLICIES))?;
-        Ok(sum(&values, |total: &mut PolicyCounters, cpu| {
-            total.passed += cpu.passed;
-            total.dropped += cpu.dropped;
-            total.other_passed += cpu.other_passed;
-            total.other_dropped += cpu.other_dropped;
-        }))
-    }
-}
-
-impl Maps for &mut aya::Ebpf {
-    fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
-    where
-        T: TryFrom<Map, Error = MapError>,
-    {
-        object::take_map(self, name)
-    }
-}
-
-impl Maps for &Path {
-    fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
-    where
-        T: TryFrom<Map, Error = MapError>,
-    {
-        object::open_map(self, name)
-    }
-}
-
-pub(super) fn add_device(total: &mut DeviceCounters, cpu: &DeviceCounters) {
-    total.passed += cpu.passed;
-    total.dropped += cpu.dropped;
-}
-
-pub(super) fn sum<T: aya::Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut T, &T)) -> T {
-    let mut total = T::default();
-    for value in values.iter() {
-        add(&mut total, value);
-    }
-    total
 }
 
 /// Text, then zeros; at least one, so that the end can be found.
@@ -252,20 +245,4 @@ fn padded<const N: usize>(text: &str) -> [u8; N] {
     let mut bytes = [0; N];
     bytes[..text.len()].copy_from_slice(text.as_bytes());
     bytes
-}
-
-pub(super) fn read(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
-    move |source| Error::Map {
-        operation: "read",
-        map,
-        source,
-    }
-}
-
-pub(super) fn write(map: &'static str) -> impl Fn(aya::maps::MapError) -> Error {
-    move |source| Error::Map {
-        operation: "write",
-        map,
-        source,
-    }
 }

@@ -1,12 +1,11 @@
 //! The tries of a ruleset → maps and constants of a generation.
 
-use aya::{Ebpf, Pod};
+use aya::Ebpf;
 
 use super::{
     Error,
-    generation::freeze,
-    object::{self, Root, ruleset},
-    shared_array,
+    maps::fill,
+    object::{Root, ruleset},
 };
 use crate::compile::{Trie, Tries};
 
@@ -39,11 +38,4 @@ pub(super) fn root(trie: &Trie) -> Root {
         first_kind: trie.first_kind,
         low: trie.low,
     }
-}
-
-/// Writes all of an array at once, and freezes it.
-pub(super) fn fill<T: Pod>(object: &Ebpf, map: &'static str, elements: &[T]) -> Result<(), Error> {
-    shared_array::fill(object::map_fd(object, map), elements)
-        .map_err(|source| Error::system(format!("fill map {map}"), source))?;
-    freeze(object, map)
 }

@@ -11,17 +11,17 @@
 use std::{
     collections::BTreeSet,
     fs::{self, DirBuilder},
-    io::{self, Write as _},
+    io,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
-use tempfile::NamedTempFile;
 
 use super::meta::{self, MAX_META, Meta};
 use crate::{
     lists::{FeedUrl, Sha256},
+    new_file,
     regular_file::{self, Purpose},
 };
 
@@ -267,17 +267,8 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
         .map_err(|source| io_error("make", path, source))
 }
 
-/// All of it or nothing; for its owner only, as temporary files are.
 fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    let write = || -> io::Result<()> {
-        let mut file = NamedTempFile::new_in(directory)?;
-        file.write_all(content)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        regular_file::open_folder(directory)?.sync_all()
-    };
-    write().map_err(|source| io_error("write", path, source))
+    new_file::replace(path, content).map_err(|source| io_error("write", path, source))
 }
 
 fn remove_others(directory: &Path, kept: &BTreeSet<&str>) -> Result<(), StoreError> {

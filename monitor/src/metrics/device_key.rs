@@ -2,14 +2,14 @@
 
 use std::{
     fmt,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use crate::{
+    new_file,
     policy::MacAddress,
-    regular_file::{Purpose, RegularFile, open_folder},
-    state_dir::new_file,
+    regular_file::{Purpose, RegularFile},
 };
 
 /// Begins every pseudonym.
@@ -86,7 +86,7 @@ impl DeviceKey {
             loaded => return loaded,
         }
         let key = Self::random()?;
-        match key.create(state_dir, &path) {
+        match new_file::create(&path, &key.0) {
             Ok(()) => Ok(key),
             // Another process was faster: its key is the key.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(&path),
@@ -127,14 +127,6 @@ impl DeviceKey {
                 path: path.to_owned(),
             }),
         }
-    }
-
-    fn create(&self, state_dir: &Path, path: &Path) -> io::Result<()> {
-        let mut file = new_file(state_dir)?;
-        file.write_all(&self.0)?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(path)?;
-        open_folder(state_dir)?.sync_all()
     }
 }
 

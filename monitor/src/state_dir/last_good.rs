@@ -1,17 +1,27 @@
-//! The policy files and lists that were in force last, as an archive that
-//! anybody can unpack: what a daemon falls back on where the files are broken
+//! The policy files and lists that were in force last, as an archive that every
+//! user of `tar` can unpack. A daemon falls back on it where the files are broken
 //! by the time it starts.
+//!
+//! No text of a file stays in memory for it: a [`Recorder`] writes each file to an
+//! unfinished archive when the file is read, and [`Unkept::keep`] renames that. A
+//! [`LastGood`] reads each file from the archive when it is asked for.
 
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    io::{self, Read as _},
+    fs::File,
+    io::{self, BufWriter, Read, Seek, Write},
+    ops::Range,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
 
-use super::{StateDirError, write};
+use tempfile::NamedTempFile;
+
+use super::StateDirError;
 use crate::{
     lists::FeedUrl,
+    new_file,
     policy::Files,
     regular_file::{Purpose, RegularFile},
 };
@@ -19,40 +29,82 @@ use crate::{
 /// Name of the file in the state directory.
 const FILE: &str = "last-good.tar";
 
-/// Files by absolute path, as they were read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where the bytes of each file lie in an archive, by absolute path.
+pub type ArchivedFiles = BTreeMap<PathBuf, Range<u64>>;
+
+/// Files as they were when policies from them were in force for good.
+#[derive(Debug, Default)]
 pub struct LastGood {
-    files: BTreeMap<PathBuf, Vec<u8>>,
+    /// `None` where nothing was kept.
+    archive: Option<File>,
+    files: ArchivedFiles,
 }
 
-/// Reads files, and keeps what was read.
+/// Reads files, and writes what was read to an archive.
 pub struct Recorder<'a> {
     inner: &'a dyn Files,
-    read: RefCell<LastGood>,
+    state_dir: &'a Path,
+    /// An error does not keep the files from being read: it is told when they are
+    /// to be kept.
+    archive: RefCell<io::Result<Unfinished>>,
+}
+
+/// An archive in the making.
+type Unfinished = ArchiveWriter<BufWriter<NamedTempFile>>;
+
+/// An archive of what was read that has not taken the place of the last one yet;
+/// removed with this value.
+#[derive(Debug)]
+pub struct Unkept {
+    path: PathBuf,
+    archive: io::Result<NamedTempFile>,
+}
+
+/// Writes the format of the archive.
+pub struct ArchiveWriter<W: Write> {
+    archive: tar::Builder<W>,
+    /// Bytes of the files until now.
+    size: u64,
 }
 
 impl<'a> Recorder<'a> {
-    /// Reads from `inner`.
+    /// Reads from `inner`, and writes the archive into `state_dir`.
     #[must_use]
-    pub fn new(inner: &'a dyn Files) -> Self {
+    pub fn new(inner: &'a dyn Files, state_dir: &'a Path) -> Self {
+        let archive = new_file::begin(state_dir);
+        let archive = archive.map(|file| ArchiveWriter::new(BufWriter::new(file)));
         Self {
             inner,
-            read: RefCell::default(),
+            state_dir,
+            archive: RefCell::new(archive),
         }
     }
 
-    /// All that was read.
+    /// The archive of all that was read.
     #[must_use]
-    pub fn into_last_good(self) -> LastGood {
-        self.read.into_inner()
+    pub fn into_unkept(self) -> Unkept {
+        let finish = |archive: Unfinished| Ok(archive.finish()?.into_inner()?);
+        Unkept {
+            path: self.state_dir.join(FILE),
+            archive: self.archive.into_inner().and_then(finish),
+        }
+    }
+
+    fn record(&self, path: &Path, bytes: &[u8]) {
+        let mut archive = self.archive.borrow_mut();
+        if let Ok(unfinished) = &mut *archive
+            && let Err(error) = unfinished.add(path, bytes)
+        {
+            // Dropping the unfinished file frees its room on the disk.
+            *archive = Err(error);
+        }
     }
 }
 
 impl Files for Recorder<'_> {
     fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
         let bytes = self.inner.read(path, purpose)?;
-        let mut read = self.read.borrow_mut();
-        read.files.insert(std::path::absolute(path)?, bytes.clone());
+        self.record(&std::path::absolute(path)?, &bytes);
         Ok(bytes)
     }
 
@@ -70,11 +122,107 @@ impl Files for Recorder<'_> {
     }
 }
 
+impl Unkept {
+    /// Puts the archive in the place of the last one. It may be called again after
+    /// an error.
+    ///
+    /// # Errors
+    ///
+    /// The archive cannot be synced or renamed, or could not be written when the
+    /// files were read. In the second case every call fails: the files must be
+    /// read again.
+    pub fn keep(&self) -> Result<(), StateDirError> {
+        let keep = || {
+            let archive = self.archive.as_ref();
+            // An error of the system cannot be copied with its number.
+            let archive =
+                archive.map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+            Purpose::LastGood.check(archive.as_file().metadata()?.len())?;
+            new_file::put(archive, &self.path)
+        };
+        keep().map_err(|source| StateDirError::Io {
+            operation: "write",
+            path: self.path.clone(),
+            source,
+        })
+    }
+}
+
+impl<W: Write> ArchiveWriter<W> {
+    /// Begins an archive.
+    pub fn new(target: W) -> Self {
+        Self {
+            archive: tar::Builder::new(target),
+            size: 0,
+        }
+    }
+
+    /// Adds a file.
+    ///
+    /// # Errors
+    ///
+    /// The system's answer, or that the archive would be larger than is read again.
+    pub fn add(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.size = self.size.saturating_add(bytes.len() as u64);
+        Purpose::LastGood.check(self.size)?;
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        let name = path.strip_prefix("/").unwrap_or(path);
+        self.archive.append_data(&mut header, name, bytes)
+    }
+
+    /// Writes the end of the archive, and returns what it was written to.
+    ///
+    /// # Errors
+    ///
+    /// The system's answer.
+    pub fn finish(self) -> io::Result<W> {
+        self.archive.into_inner()
+    }
+}
+
+/// Finds the files in an archive that [`ArchiveWriter`] wrote.
+///
+/// # Errors
+///
+/// The system's answer, or that it is no such archive or is cut short.
+pub fn archived_files(mut archive: impl Read + Seek) -> io::Result<ArchivedFiles> {
+    let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    let size = archive.seek(io::SeekFrom::End(0))?;
+    archive.rewind()?;
+    let mut files = ArchivedFiles::new();
+    for entry in tar::Archive::new(archive).entries_with_seek()? {
+        let entry = entry?;
+        let path = entry.path()?;
+        // Others are never packed, and a sparse file is as large as it claims.
+        if !entry.header().entry_type().is_file() {
+            let path = crate::printable::path(&path);
+            return Err(invalid(format!("{path} is no regular file")));
+        }
+        let start = entry.raw_file_position();
+        let end = start.checked_add(entry.size()).filter(|end| *end <= size);
+        let end = end.ok_or_else(|| {
+            let path = crate::printable::path(&path);
+            invalid(format!("it ends within {path}"))
+        })?;
+        // An archive has paths without their first slash.
+        files.insert(Path::new("/").join(&path), start..end);
+    }
+    Ok(files)
+}
+
 /// As they were; a directory holds the files of it that were read.
 impl Files for LastGood {
     fn read(&self, path: &Path, _: Purpose) -> io::Result<Vec<u8>> {
         let found = self.files.get(&std::path::absolute(path)?);
-        found.cloned().ok_or(io::ErrorKind::NotFound.into())
+        let (Some(range), Some(archive)) = (found, &self.archive) else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let length = range.end - range.start;
+        let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+        archive.read_exact_at(&mut bytes, range.start)?;
+        Ok(bytes)
     }
 
     fn is_directory(&self, path: &Path) -> bool {
@@ -92,16 +240,24 @@ impl Files for LastGood {
 }
 
 impl LastGood {
-    /// What a daemon kept in `state_dir`; empty where it kept nothing.
-    pub fn read(state_dir: &Path) -> Result<Self, StateDirError> {
+    /// Opens what a daemon kept in `state_dir`; empty where it kept nothing.
+    ///
+    /// # Errors
+    ///
+    /// The archive cannot be read, or is not whole.
+    pub fn open(state_dir: &Path) -> Result<Self, StateDirError> {
         let path = state_dir.join(FILE);
-        match RegularFile::open(&path, Purpose::LastGood).and_then(Self::unpack) {
+        let open = || -> io::Result<Self> {
+            let archive = RegularFile::open(&path, Purpose::LastGood)?.into_file();
+            let files = archived_files(io::BufReader::new(&archive))?;
+            Ok(Self {
+                archive: Some(archive),
+                files,
+            })
+        };
+        match open() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            unpacked => unpacked.map_err(|source| StateDirError::Io {
-                operation: "read",
-                path,
-                source,
-            }),
+            opened => opened.map_err(|source| StateDirError::LastGood { path, source }),
         }
     }
 
@@ -110,58 +266,20 @@ impl LastGood {
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
     }
-
-    /// What an archive holds that [`Self::pack`] made.
-    pub fn unpack(archive: impl io::Read) -> io::Result<Self> {
-        let mut files = BTreeMap::new();
-        for entry in tar::Archive::new(archive).entries()? {
-            let mut entry = entry?;
-            // Others are never packed, and a sparse file is as large as it claims.
-            if !entry.header().entry_type().is_file() {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!(
-                        "{} is no regular file",
-                        crate::printable::path(&entry.path()?)
-                    ),
-                ));
-            }
-            let mut bytes = Vec::new();
-            entry.read_to_end(&mut bytes)?;
-            // An archive has paths without their first slash.
-            files.insert(Path::new("/").join(entry.path()?), bytes);
-        }
-        Ok(Self { files })
-    }
-
-    /// Keeps it in `state_dir`.
-    pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
-        let pack = || {
-            let packed = self.pack()?;
-            Purpose::LastGood.check(packed.len() as u64)?;
-            io::Result::Ok(packed)
-        };
-        write(&state_dir.join(FILE), pack())
-    }
-
-    /// The archive of it.
-    pub fn pack(&self) -> io::Result<Vec<u8>> {
-        let mut archive = tar::Builder::new(Vec::new());
-        for (path, bytes) in &self.files {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(bytes.len() as u64);
-            header.set_mode(0o600);
-            let name = path.strip_prefix("/").unwrap_or(path);
-            archive.append_data(&mut header, name, bytes.as_slice())?;
-        }
-        archive.into_inner()
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::policy::Disk;
+
+    fn unfinished(directory: &Path) -> usize {
+        let names = directory.read_dir().unwrap().flatten();
+        let names = names.map(|entry| entry.file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with(".unfinished-"))
+            .count()
+    }
 
     #[test]
     fn what_was_read_is_read_again_without_its_files() {
@@ -171,45 +289,91 @@ mod tests {
         std::fs::create_dir_all(&long).unwrap();
         let paths = [policies.join("a.yaml"), long.join("list.txt")];
         for path in &paths {
-            std::fs::write(path, b"text \xff").unwrap();
+            std::fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap();
         }
         std::fs::write(policies.join("unread"), b"").unwrap();
-        let recorder = Recorder::new(&Disk);
+        let recorder = Recorder::new(&Disk, directory.path());
         for path in &paths {
             recorder.read(path, Purpose::List).unwrap();
         }
-        let kept = recorder.into_last_good();
-        kept.write(directory.path()).unwrap();
+        recorder.into_unkept().keep().unwrap();
         std::fs::remove_dir_all(&policies).unwrap();
-        let read = LastGood::read(directory.path()).unwrap();
-        assert_eq!(read, kept);
+        let kept = LastGood::open(directory.path()).unwrap();
         for path in &paths {
             assert_eq!(
-                Files::read(&read, path, Purpose::List).unwrap(),
-                b"text \xff"
+                Files::read(&kept, path, Purpose::List).unwrap(),
+                path.as_os_str().as_encoded_bytes()
             );
         }
-        assert!(read.is_directory(&policies));
-        assert!(!read.is_directory(&paths[0]));
-        assert_eq!(read.list(&policies).unwrap(), [paths[0].clone()]);
-        let other = Files::read(&read, &policies.join("unread"), Purpose::List);
+        assert!(kept.is_directory(&policies));
+        assert!(!kept.is_directory(&paths[0]));
+        assert_eq!(kept.list(&policies).unwrap(), [paths[0].clone()]);
+        let other = Files::read(&kept, &policies.join("unread"), Purpose::List);
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Also where another archive takes the place of the open one.
+    #[test]
+    fn an_open_archive_stays_what_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.yaml");
+        let keep = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let recorder = Recorder::new(&Disk, directory.path());
+            recorder.read(&path, Purpose::Policies).unwrap();
+            recorder.into_unkept().keep().unwrap();
+        };
+        keep("first");
+        let kept = LastGood::open(directory.path()).unwrap();
+        keep("second, which is longer");
+        assert_eq!(
+            Files::read(&kept, &path, Purpose::Policies).unwrap(),
+            b"first"
+        );
+        assert_eq!(unfinished(directory.path()), 0);
+    }
+
+    #[test]
+    fn what_is_not_kept_leaves_nothing_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = Recorder::new(&Disk, directory.path());
+        let unkept = recorder.into_unkept();
+        assert_eq!(unfinished(directory.path()), 1);
+        drop(unkept);
+        assert_eq!(unfinished(directory.path()), 0);
+    }
+
+    #[test]
+    fn files_are_read_where_the_archive_cannot_be_written_and_that_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a.yaml");
+        std::fs::write(&file, "text").unwrap();
+        let missing = directory.path().join("missing");
+        let recorder = Recorder::new(&Disk, &missing);
+        assert_eq!(recorder.read(&file, Purpose::List).unwrap(), b"text");
+        let unkept = recorder.into_unkept();
+        for _ in 0..2 {
+            let error = unkept.keep().unwrap_err().to_string();
+            assert!(error.contains("missing/last-good.tar"), "{error}");
+        }
     }
 
     #[test]
     fn nothing_kept_is_empty_and_half_of_it_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let none = LastGood::read(directory.path()).unwrap();
-        assert_eq!(none, LastGood::default());
-        let recorder = Recorder::new(&Disk);
+        assert!(LastGood::open(directory.path()).unwrap().is_empty());
+        let recorder = Recorder::new(&Disk, directory.path());
         let file = directory.path().join("a.yaml");
         std::fs::write(&file, [7; 2000]).unwrap();
         recorder.read(&file, Purpose::List).unwrap();
-        recorder.into_last_good().write(directory.path()).unwrap();
+        recorder.into_unkept().keep().unwrap();
         let path = directory.path().join(FILE);
         let whole = std::fs::read(&path).unwrap();
-        std::fs::write(&path, &whole[..1000]).unwrap();
-        let error = LastGood::read(directory.path()).unwrap_err().to_string();
-        assert!(error.contains("last-good.tar"), "{error}");
+        for part in [&whole[..100], &whole[..1000], &[7; 700]] {
+            std::fs::write(&path, part).unwrap();
+            let error = LastGood::open(directory.path()).unwrap_err().to_string();
+            assert!(error.contains("last-good.tar"), "{error}");
+            assert!(error.contains("remove"), "{error}");
+        }
     }
 }

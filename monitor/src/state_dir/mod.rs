@@ -6,23 +6,24 @@ mod last_good;
 mod not_confirmed;
 mod runtime;
 mod saved;
-mod unfinished;
 
 use std::{
-    io::{self, Write as _},
+    io,
     path::{Path, PathBuf},
 };
 
 pub use edges::{Edge, Edges};
-pub use last_good::{LastGood, Recorder};
+pub use last_good::{ArchiveWriter, ArchivedFiles, LastGood, Recorder, Unkept, archived_files};
 pub use not_confirmed::NotConfirmed;
 pub use runtime::{
     RUNTIME_FILE, parse_runtime, read_runtime, runtime_text, set_runtime_aside, write_runtime,
 };
 pub use saved::{save, saved_path};
-pub use unfinished::{new_file, remove_unfinished};
 
-use crate::regular_file::{self, Purpose};
+use crate::{
+    new_file,
+    regular_file::{self, Purpose},
+};
 
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +36,17 @@ pub enum StateDirError {
         /// The file.
         path: PathBuf,
         /// The system's answer.
+        source: io::Error,
+    },
+    /// What was in force for good last cannot be read.
+    #[error(
+        "read {}: {source}; remove the file: the daemon writes it anew with the next policies in force for good",
+        crate::printable::path(path)
+    )]
+    LastGood {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
         source: io::Error,
     },
     /// It says something that this version does not write.
@@ -68,15 +80,7 @@ where
     T: AsRef<[u8]>,
     io::Error: From<E>,
 {
-    let directory = path.parent().unwrap_or(Path::new(""));
-    let replace = || {
-        let content = content?;
-        let mut file = new_file(directory)?;
-        file.write_all(content.as_ref())?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        regular_file::open_folder(directory)?.sync_all()
-    };
+    let replace = || new_file::replace(path, content?.as_ref());
     replace().map_err(|source| StateDirError::Io {
         operation: "write",
         path: path.to_owned(),

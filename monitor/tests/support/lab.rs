@@ -1,21 +1,24 @@
 //! A phone and a gateway in network namespaces of their own, joined by a veth
 //! pair, and the real daemon on the gateway's side of it.
 
+mod daemon;
+mod namespace;
+mod observe;
+mod tools;
+
 use std::{
     fs::{self, File},
-    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::{AsFd as _, OwnedFd},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
 };
 
-use nix::sched::{CloneFlags, setns};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use self::{daemon::*, namespace::*, tools::*};
 use super::user::User;
 
 /// MAC of the phone.
@@ -36,72 +39,7 @@ policies:
     destinations: [192.0.2.0/24, 198.51.100.0/25]
 ";
 
-/// How often something that takes its time is looked at: 100 × 100 ms.
-const POLLS: u32 = 100;
-const POLL: Duration = Duration::from_millis(100);
-
 static LABS: AtomicU32 = AtomicU32::new(0);
-
-/// A network namespace that is deleted with this value.
-pub(crate) struct Namespace {
-    pub(crate) name: String,
-    file: OwnedFd,
-}
-
-impl Namespace {
-    /// Makes it, with its loopback interface up.
-    pub(crate) fn new(name: String) -> Self {
-        sh(&format!("ip netns add {name}"));
-        let file = File::open(Path::new("/run/netns").join(&name)).expect("open the namespace");
-        sh(&format!("ip -n {name} link set lo up"));
-        Self {
-            name,
-            file: file.into(),
-        }
-    }
-
-    /// Runs `work` on a thread inside the namespace.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                setns(self.file.as_fd(), CloneFlags::CLONE_NEWNET).expect("enter the namespace");
-                work()
-            });
-            inside
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
-    /// A command that runs inside the namespace and sees the machine's file systems.
-    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--net=/run/netns/{}", self.name))
-            .arg(program.as_ref());
-        command
-    }
-
-    /// `ip -n NAMESPACE …`
-    pub(crate) fn ip(&self, arguments: &str) {
-        sh(&format!("ip -n {} {arguments}", self.name));
-    }
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        // Reported, not raised: the test may be failing already.
-        let deleted = Command::new("ip")
-            .args(["netns", "del", &self.name])
-            .status();
-        if !deleted
-            .as_ref()
-            .is_ok_and(std::process::ExitStatus::success)
-        {
-            eprintln!("could not delete namespace {}: {deleted:?}", self.name);
-        }
-    }
-}
 
 /// Phone, gateway, and a place for files and pins.
 pub(crate) struct Lab {
@@ -210,15 +148,6 @@ impl Lab {
         }
     }
 
-    /// A verb on this lab's pins, inside the gateway's namespace, where its
-    /// interfaces are seen.
-    pub(crate) fn monitor_inside(&self, arguments: &[&str]) -> Output {
-        let mut command = self.gateway.command(binary());
-        command.args(arguments).arg("--socket").arg(self.socket());
-        let command = command.arg("--pin-dir").arg(&self.pin_dir);
-        command.output().expect("run monitor")
-    }
-
     /// Directory of the policies.
     pub(crate) fn policies(&self) -> PathBuf {
         self.directory.path().join("policies")
@@ -235,29 +164,6 @@ impl Lab {
         let new = self.directory.path().join("new.yaml");
         fs::write(&new, text).unwrap();
         fs::rename(new, directory.join("policies.yaml")).unwrap();
-    }
-
-    /// `monitor run` inside the gateway, not started yet. What `arguments` do not
-    /// set is the lab's own.
-    pub(crate) fn daemon_command(&self, arguments: &[&str]) -> Command {
-        let binary = vec![binary().display().to_string()];
-        let words = self.user.as_ref().map_or(binary, User::words);
-        let mut command = self.gateway.command(&words[0]);
-        command.args(&words[1..]);
-        command.arg("run").args(arguments).stdin(Stdio::null());
-        let own = [
-            ("--listen", "127.0.0.1:9641".into()),
-            ("--policies", self.policies()),
-            ("--state-dir", self.directory.path().join("state")),
-            ("--pin-dir", self.pin_dir.clone()),
-            ("--socket", self.socket()),
-        ];
-        for (name, value) in own {
-            if !arguments.contains(&name) {
-                command.arg(name).arg(value);
-            }
-        }
-        command
     }
 
     /// Starts `monitor run --interface wlan0 …` and waits until it answers.
@@ -280,7 +186,7 @@ impl Lab {
             .stderr(output)
             .spawn()
             .expect("start the daemon");
-        let mut daemon = Daemon { child, log };
+        let mut daemon = Daemon::new(child, log);
         poll("the daemon answers", || {
             assert!(daemon.is_running(), "the daemon ended:\n{}", daemon.log());
             let status = self.monitor(&["status", "--json"]);
@@ -290,95 +196,6 @@ impl Lab {
                 })
         });
         daemon
-    }
-
-    /// Runs another verb on this lab's daemon or pins.
-    pub(crate) fn monitor(&self, arguments: &[&str]) -> Output {
-        Command::new(binary())
-            .args(arguments)
-            .arg("--socket")
-            .arg(self.socket())
-            .arg("--pin-dir")
-            .arg(&self.pin_dir)
-            .output()
-            .expect("run monitor")
-    }
-
-    /// `monitor status --json`, which must succeed.
-    pub(crate) fn status(&self) -> Value {
-        let output = self.monitor(&["status", "--json"]);
-        assert!(
-            output.status.success(),
-            "status failed: {}",
-            text(&output.stderr)
-        );
-        serde_json::from_slice(&output.stdout).expect("status prints JSON")
-    }
-
-    /// What the counters say about a policy: (passed, dropped) packets.
-    pub(crate) fn policy(&self, name: &str) -> (u64, u64) {
-        let status = self.status();
-        let policies = status["policies"].as_array().expect("policies");
-        let policy = policies
-            .iter()
-            .find(|policy| policy["name"] == name)
-            .unwrap_or_else(|| panic!("no policy {name} in {status:#}"));
-        let matched = &policy["matched"];
-        (
-            matched["passed"]["packets"].as_u64().unwrap(),
-            matched["dropped"]["packets"].as_u64().unwrap(),
-        )
-    }
-
-    /// The generation in force on an interface.
-    pub(crate) fn generation(&self, interface: &str) -> Option<u64> {
-        let status = self.status();
-        let interfaces = status["interfaces"].as_array().expect("interfaces");
-        let interface = interfaces
-            .iter()
-            .find(|candidate| candidate["name"] == interface)?;
-        interface["generation"].as_u64()
-    }
-
-    /// The metrics.
-    pub(crate) fn metrics(&self) -> String {
-        self.get("/metrics")
-    }
-
-    /// The page for people.
-    pub(crate) fn page(&self) -> String {
-        self.get("/")
-    }
-
-    /// What `/healthz` answers, with its head.
-    pub(crate) fn health(&self) -> String {
-        self.get("/healthz")
-    }
-
-    fn get(&self, path: &str) -> String {
-        let address = "127.0.0.1:9641".parse().unwrap();
-        let page = self.try_get(address, path, "");
-        page.expect("connect to metrics")
-    }
-
-    /// Head and body of the answer, where a server listens on the gateway.
-    /// `headers` are more lines of the request, each with its end.
-    pub(crate) fn try_get(
-        &self,
-        address: SocketAddr,
-        path: &str,
-        headers: &str,
-    ) -> std::io::Result<String> {
-        let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
-        self.gateway.run(|| {
-            use std::io::{Read as _, Write as _};
-            let mut stream = TcpStream::connect(address)?;
-            stream.write_all(request.as_bytes())?;
-            let mut page = String::new();
-            stream.read_to_string(&mut page)?;
-            Ok(page)
-        })
     }
 
     /// Echoes every datagram that reaches the address, for as long as the lab lives.
@@ -421,123 +238,4 @@ impl Drop for Lab {
             eprintln!("lab {}: {error}", self.name);
         }
     }
-}
-
-/// A running daemon, killed with this value.
-pub(crate) struct Daemon {
-    pub(crate) child: Child,
-    log: PathBuf,
-}
-
-impl Daemon {
-    /// Owns a process that was started elsewhere, without its log.
-    pub(crate) fn from_child(child: Child) -> Self {
-        Self {
-            child,
-            log: PathBuf::new(),
-        }
-    }
-
-    /// `kill -9`, and waits for the end.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Sends a signal by name.
-    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
-        let pid = i32::try_from(self.child.id()).unwrap();
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
-    }
-
-    pub(crate) fn is_running(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// What the daemon wrote to stderr so far, of every daemon of this lab.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Whether metrics are served, or it is known why not, at each place.
-fn has_tried_to_listen(status: &Value) -> bool {
-    let endpoints = status["daemon"]["endpoints"].as_array();
-    let mut endpoints = endpoints.expect("endpoints").iter();
-    endpoints.all(|endpoint| endpoint["serving"] == true || !endpoint["error"].is_null())
-}
-
-/// Waits until `done`, and fails with `what` where it never is.
-pub(crate) fn poll(what: &str, done: impl FnMut() -> bool) {
-    poll_times(POLLS, what, done);
-}
-
-/// The same for what takes some seconds by itself.
-pub(crate) fn poll_long(what: &str, done: impl FnMut() -> bool) {
-    poll_times(6 * POLLS, what, done);
-}
-
-fn poll_times(times: u32, what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..times {
-        if done() {
-            return;
-        }
-        thread::sleep(POLL);
-    }
-    panic!("waited in vain until {what}");
-}
-
-/// A datagram socket on any port of `address`.
-pub(crate) fn bind_udp(address: &str) -> UdpSocket {
-    let ip: IpAddr = address.parse().unwrap();
-    UdpSocket::bind((ip, 0)).expect("bind")
-}
-
-/// The unspecified address of the same family.
-pub(crate) fn any_like(address: &str) -> &'static str {
-    if address.contains(':') {
-        "::"
-    } else {
-        "0.0.0.0"
-    }
-}
-
-pub(crate) fn binary() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_monitor"))
-}
-
-/// Puts the binary into a directory that everybody may look into: it may lie
-/// where others cannot. By another process: while one of this test's threads
-/// has the copy open for writing, what another starts keeps it from running.
-pub(crate) fn copy_binary(directory: &Path) {
-    let (from, to) = (binary().display(), directory.display());
-    sh(&format!("cp {from} {to}/monitor"));
-}
-
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn mount_bpffs() {
-    let magic = nix::sys::statfs::statfs("/sys/fs/bpf").map(|stat| stat.filesystem_type());
-    if magic != Ok(nix::sys::statfs::BPF_FS_MAGIC) {
-        sh("mount -t bpf -o mode=0700 bpf /sys/fs/bpf");
-    }
-}
-
-pub(crate) fn sh(command: &str) {
-    let output = Command::new("sh").args(["-c", command]).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{command}: {}",
-        text(&output.stderr)
-    );
 }

@@ -18,7 +18,9 @@ use crate::{
     pipeline::compile_files,
     policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
-    state_dir::{LastGood, RUNTIME_FILE, Recorder, StateDirError, read_runtime, set_runtime_aside},
+    state_dir::{
+        LastGood, RUNTIME_FILE, Recorder, StateDirError, Unkept, read_runtime, set_runtime_aside,
+    },
 };
 
 /// Why policies are not put in force.
@@ -33,6 +35,12 @@ pub enum LoadError {
     /// What has to outlive the daemon cannot be read or written.
     #[error(transparent)]
     Keep(#[from] StateDirError),
+    /// Files that were not confirmed are not loaded unasked, and those before them
+    /// cannot be read.
+    #[error(
+        "what was in force last cannot be used, so no newer list of a feed comes into force until `monitor reload` loads the policy files as they are"
+    )]
+    LastGood(#[source] StateDirError),
     /// The files must not come into force unasked, and there are no others.
     #[error(
         "the policy files were put in force with --confirm and never confirmed, and there are none that were in force before them; start with `--confirm 60s` and confirm them with `monitor confirm`, or remove {} where they are right",
@@ -56,7 +64,7 @@ pub(super) struct Loaded {
 pub(super) struct Usable {
     pub(super) policies: PoliciesInForce,
     /// The files that the policies were read from.
-    pub(super) read: LastGood,
+    pub(super) read: Unkept,
 }
 
 /// Text of a failed reload. It says whether to fix the files or something else.
@@ -66,7 +74,10 @@ pub(super) fn reason(error: &LoadError) -> String {
         LoadError::Datapath(_) => {
             format!("the policies are fine, but the kernel did not take them: {text}")
         }
-        LoadError::Policies(_) | LoadError::Keep(_) | LoadError::NeverConfirmed { .. } => text,
+        LoadError::Policies(_)
+        | LoadError::Keep(_)
+        | LoadError::LastGood(_)
+        | LoadError::NeverConfirmed { .. } => text,
     }
 }
 
@@ -119,7 +130,7 @@ pub(super) fn load_last_good(
     runtime: &RuntimeOverlay,
     moment: &Moment,
 ) -> Result<Option<Loaded>, StateDirError> {
-    let kept = LastGood::read(&settings.state_dir)?;
+    let kept = LastGood::open(&settings.state_dir)?;
     if kept.is_empty() {
         return Ok(None);
     }
@@ -171,7 +182,7 @@ pub(super) fn load(
             };
         }
     };
-    let recorder = Recorder::new(files);
+    let recorder = Recorder::new(files, &settings.state_dir);
     let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
     let mut rendered = compiled.diagnostics.without_notes().render_some();
     if let Some(ruleset) = &compiled.ruleset {
@@ -190,7 +201,7 @@ pub(super) fn load(
                 ruleset: Arc::new(ruleset),
                 kernel_is_behind: false,
             };
-            let read = recorder.into_last_good();
+            let read = recorder.into_unkept();
             (Ok(Usable { policies, read }), rendered)
         }
         None => (Err(LoadError::Policies(rendered)), String::new()),

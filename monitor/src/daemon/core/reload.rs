@@ -74,7 +74,7 @@ impl Core {
         let loaded = match self.read(source, &before, &moment) {
             Ok(Some(loaded)) => loaded,
             Ok(None) => return ReloadOutcome::Unchanged,
-            Err(error) => return self.record_failure(source, &error, String::new()),
+            Err(error) => return self.record_failure(&error, String::new()),
         };
         let files = Arc::new(loaded.files);
         self.update(|state| state.files = files);
@@ -82,7 +82,7 @@ impl Core {
             .result
             .map(|usable| decide(&before, trigger, source, usable));
         match decided {
-            Err(error) => self.record_failure(source, &error, loaded.warnings),
+            Err(error) => self.record_failure(&error, loaded.warnings),
             Ok(Decision::Keep(usable)) => {
                 let stage = stage_after(before.stage, None, source, usable);
                 self.record_policies(stage, &moment);
@@ -90,7 +90,7 @@ impl Core {
             }
             Ok(Decision::Apply(usable)) => {
                 match self.apply_loaded(filter, trigger, &usable.policies) {
-                    Err(error) => self.record_failure(source, &error, loaded.warnings),
+                    Err(error) => self.record_failure(&error, loaded.warnings),
                     Ok((applied, deadline)) => {
                         let stage = stage_after(before.stage, deadline, source, usable);
                         self.record_success(stage, source, applied, loaded.warnings, &moment)
@@ -109,7 +109,9 @@ impl Core {
     ) -> Result<Option<Loaded>, LoadError> {
         let settings = &self.settings;
         match source {
-            Source::LastGood => Ok(load_last_good(settings, &before.runtime, moment)?),
+            Source::LastGood => {
+                load_last_good(settings, &before.runtime, moment).map_err(LoadError::LastGood)
+            }
             Source::Files => {
                 let files = DiskAndFeeds::new(&settings.state_dir);
                 Ok(Some(load(settings, &files, &before.runtime, moment)))
@@ -185,17 +187,11 @@ impl Core {
         }
     }
 
-    fn record_failure(&self, source: Source, error: &LoadError, warnings: String) -> ReloadOutcome {
+    fn record_failure(&self, error: &LoadError, warnings: String) -> ReloadOutcome {
         let last_load = ReloadSnapshot {
             success: false,
             timestamp: now(),
-            error: Some(match source {
-                Source::Files => reason(error),
-                Source::LastGood => format!(
-                    "the policies that were confirmed last cannot be loaded again, so no new list of a feed comes into force; `monitor reload` loads the policy files as they are now: {}",
-                    reason(error)
-                ),
-            }),
+            error: Some(reason(error)),
         };
         self.update(|state| state.last_load = last_load.clone());
         let notes = Some(warnings).filter(|warnings| !warnings.is_empty());

@@ -1,4 +1,4 @@
-//! What another version counted: saved for people to read, then let go.
+//! What another version counted: saved for a person to read, then removed.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::LoadError;
 use crate::{
     clock::to_the_second,
     config::Settings,
-    datapath::{Dump, Filter},
+    datapath::{Filter, OtherVersionCounters},
     error_text::error_text,
     policy::Moment,
     state_dir::{save, saved_path},
@@ -26,7 +26,7 @@ struct Content<'a> {
     saved_at: String,
     pin_dir: &'a Path,
     #[serde(flatten)]
-    dump: &'a Dump,
+    counters: &'a OtherVersionCounters,
 }
 
 impl Saved {
@@ -37,24 +37,24 @@ impl Saved {
         moment: &Moment,
     ) -> Result<Self, LoadError> {
         let time = moment.at.strftime("%Y%m%dT%H%M%SZ");
-        let dumps = filter.dump_others()?;
-        let paths = dumps
+        let others = filter.other_versions_counters()?;
+        let paths = others
             .iter()
-            .map(|dump| saved_path(&settings.state_dir, &format!("{}-{time}", dump.version)));
+            .map(|other| saved_path(&settings.state_dir, &format!("{}-{time}", other.version)));
         let saved = Self {
             paths: paths.collect(),
             moment: *moment,
         };
-        saved.write(filter, &dumps)?;
+        saved.write(filter, &others)?;
         Ok(saved)
     }
 
-    fn write(&self, filter: &Filter, dumps: &[Dump]) -> Result<(), LoadError> {
-        for (path, dump) in self.paths.iter().zip(dumps) {
+    fn write(&self, filter: &Filter, others: &[OtherVersionCounters]) -> Result<(), LoadError> {
+        for (path, counters) in self.paths.iter().zip(others) {
             let content = Content {
                 saved_at: to_the_second(self.moment.at),
                 pin_dir: filter.pin_dir(),
-                dump,
+                counters,
             };
             save(path, &content)?;
         }
@@ -74,8 +74,8 @@ impl Saved {
             .collect();
         let paths = paths.join(", ");
         match self.save_and_discard(filter) {
-            Ok(()) => vec![format!(
-                "the counters of another version are saved in {paths}, and begin anew; its filter is replaced"
+            Ok(not_saved) => vec![format!(
+                "the counters of another version are saved in {paths}, and begin anew; its filter is replaced{not_saved}"
             )],
             Err(error) => vec![format!(
                 "the filter of another version is replaced, but its counters could not be saved once more, so they stay for the next `run --reset-state`; what it had counted before is in {paths}: {}",
@@ -84,9 +84,17 @@ impl Saved {
         }
     }
 
-    fn save_and_discard(&self, filter: &mut Filter) -> Result<(), LoadError> {
-        let dumps = filter.dump_others()?;
-        self.write(filter, &dumps)?;
-        Ok(filter.discard_others()?)
+    /// Returns which counters are lost, as the end of a sentence.
+    fn save_and_discard(&self, filter: &mut Filter) -> Result<String, LoadError> {
+        let others = filter.other_versions_counters()?;
+        self.write(filter, &others)?;
+        filter.discard_others()?;
+        let reasons = others.iter().flat_map(|other| &other.not_saved);
+        let lost = reasons.map(|(part, why)| {
+            format!(
+                "; the counters of its {part} are NOT saved, because their layout is unknown: {why}"
+            )
+        });
+        Ok(lost.collect())
     }
 }

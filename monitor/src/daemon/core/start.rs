@@ -27,7 +27,7 @@ use crate::{
     feeds::DiskAndFeeds,
     policy::{Moment, RuntimeOverlay},
     snapshot::ReloadSnapshot,
-    state_dir::{LastGood, NotConfirmed},
+    state_dir::{NotConfirmed, Unkept},
 };
 
 /// What the operator asks of a start, beside the settings.
@@ -51,9 +51,9 @@ struct Plan {
 /// Where the policies of a start come from.
 enum Origin {
     /// The policy files as they are now, for good.
-    Files { read: LastGood },
+    Files { read: Unkept },
     /// The policy files as they are now, to be confirmed.
-    FilesToConfirm { read: LastGood, until: ConfirmUntil },
+    FilesToConfirm { read: Unkept, until: ConfirmUntil },
     /// The last good files.
     LastGood {
         /// Why not the files of now.
@@ -327,7 +327,7 @@ impl Plan {
 }
 
 impl Origin {
-    fn files(read: LastGood, until: Option<ConfirmUntil>) -> Self {
+    fn files(read: Unkept, until: Option<ConfirmUntil>) -> Self {
         match until {
             None => Self::Files { read },
             Some(until) => Self::FilesToConfirm { read, until },

@@ -10,7 +10,7 @@ use crate::{
     datapath::Deadline,
     policy::{DeviceNames, Feed, Policy, RuntimeOverlay},
     snapshot::ReloadSnapshot,
-    state_dir::{LastGood, NotConfirmed},
+    state_dir::{NotConfirmed, Unkept},
 };
 
 /// Everything that a reload, a command, a schedule or a roll-back changes. A
@@ -35,7 +35,7 @@ pub(super) enum Stage {
         policies: PoliciesInForce,
         /// The files that the policies were read from, until the state directory
         /// has them.
-        unsaved: Option<Arc<LastGood>>,
+        unsaved: Option<Arc<Unkept>>,
     },
     /// The kernel goes back to the generation before at the deadline, unless an
     /// operator confirms.
@@ -46,7 +46,7 @@ pub(super) enum Stage {
         /// them, or there were none.
         before: Option<PoliciesInForce>,
         /// Saved once the policies are confirmed.
-        unsaved: Option<Arc<LastGood>>,
+        unsaved: Option<Arc<Unkept>>,
     },
     /// The policy files were not confirmed in time. A changed file alone does
     /// not load them.
@@ -102,7 +102,7 @@ impl Stage {
 
     /// What the state directory must hold before other policies can come into
     /// force for a while, and does not yet.
-    pub(super) fn to_save(&self) -> Option<&Arc<LastGood>> {
+    pub(super) fn to_save(&self) -> Option<&Arc<Unkept>> {
         match self {
             Self::Settled { unsaved, .. } => unsaved.as_ref(),
             Self::Unconfirmed { .. } | Self::RolledBack { .. } => None,
@@ -110,7 +110,7 @@ impl Stage {
     }
 
     /// Notes that the state directory has `saved` now.
-    pub(super) fn has_saved(&mut self, saved: &Arc<LastGood>) {
+    pub(super) fn has_saved(&mut self, saved: &Arc<Unkept>) {
         if let Self::Settled { unsaved, .. } = self
             && unsaved.as_ref().is_some_and(|own| Arc::ptr_eq(own, saved))
         {
@@ -128,7 +128,7 @@ impl Stage {
 
     /// The stage after the policy files were loaded for good, or as long as an
     /// earlier load waits to be confirmed.
-    pub(super) fn loaded(self, policies: PoliciesInForce, read: LastGood) -> Self {
+    pub(super) fn loaded(self, policies: PoliciesInForce, read: Unkept) -> Self {
         let unsaved = Some(Arc::new(read));
         match self {
             Self::Unconfirmed {
@@ -149,7 +149,7 @@ impl Stage {
         self,
         deadline: Deadline,
         policies: PoliciesInForce,
-        read: LastGood,
+        read: Unkept,
     ) -> Self {
         let before = match self {
             Self::Unconfirmed { before, .. } => before,

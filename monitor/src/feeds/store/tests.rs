@@ -1,6 +1,6 @@
 //! The store keeps what it is given, within limits.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
 
 use super::*;
 

@@ -1,0 +1,30 @@
+//! The attachment of a program to an interface.
+
+use std::os::fd::OwnedFd;
+
+use super::{
+    Error,
+    pins::{self, Pins},
+    sys,
+};
+
+/// Reads the program and the index of the interface.
+pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {
+    sys::link_info(link)
+        .map_err(|source| Error::system(format!("examine the link of {interface}"), source))
+}
+
+/// Detaches one link and removes its pin.
+pub(super) fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error> {
+    match sys::link_detach(link) {
+        // The interface was deleted, and the kernel detached by itself.
+        Err(source) if source.raw_os_error() != Some(libc::ENOLINK) => {
+            return Err(Error::system(
+                format!("detach XDP from {interface}"),
+                source,
+            ));
+        }
+        _ => {}
+    }
+    pins::remove(&pins.link(interface))
+}

@@ -1,0 +1,152 @@
+//! Files that take their place whole or not at all: written beside it, synced to
+//! disk, then renamed.
+//!
+//! A process that is killed leaves an unfinished file behind. Its name tells which
+//! process wrote it, so that the next daemon can remove it.
+
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    process,
+};
+
+use tempfile::NamedTempFile;
+
+use crate::regular_file;
+
+/// How the names of unfinished files begin; the process that writes the file and
+/// something random follow.
+const PREFIX: &str = ".unfinished-";
+
+/// Begins a file in `directory`, mode 0600. It is removed with the value.
+///
+/// # Errors
+///
+/// The system's answer.
+pub fn begin(directory: &Path) -> io::Result<NamedTempFile> {
+    let prefix = format!("{PREFIX}{}-", process::id());
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempfile_in(directory)
+}
+
+/// Puts a file that was begun in the directory of `path` in the place of what lies
+/// at `path`.
+///
+/// # Errors
+///
+/// The system's answer. The file that was there before is still there, except
+/// where only the last step failed: then the new one is there and may be lost in
+/// a power failure.
+pub fn put(file: &NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    fs::rename(file.path(), path)?;
+    sync_directory_of(path)
+}
+
+/// Puts `content` in the place of what lies at `path`, mode 0600.
+///
+/// # Errors
+///
+/// As for [`put`].
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(&written(path, content)?, path)
+}
+
+/// Makes a file at `path` that holds `content`, mode 0600.
+///
+/// # Errors
+///
+/// The system's answer: [`io::ErrorKind::AlreadyExists`] where there is one.
+pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = written(path, content)?;
+    file.as_file().sync_all()?;
+    file.persist_noclobber(path)?;
+    sync_directory_of(path)
+}
+
+fn written(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
+    let mut file = begin(directory_of(path))?;
+    file.write_all(content)?;
+    Ok(file)
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    regular_file::open_folder(directory_of(path))?.sync_all()
+}
+
+/// Removes from `directory` the unfinished files of processes that are gone. Call
+/// it before this process begins a file there.
+///
+/// # Errors
+///
+/// The system's answer.
+pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let writer = entry.file_name().to_str().and_then(writer);
+        if writer.is_some_and(is_gone) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn writer(name: &str) -> Option<u32> {
+    let (process, _) = name.strip_prefix(PREFIX)?.split_once('-')?;
+    process.parse().ok()
+}
+
+/// In a container the next daemon may have the number of the last.
+fn is_gone(process: u32) -> bool {
+    process == process::id() || !Path::new("/proc").join(process.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_what_no_process_writes_any_more_is_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let begun = begin(directory.path()).unwrap();
+        let (_, own) = begun.keep().unwrap();
+        // Process 1 is always there; the kernel numbers up to 2^22.
+        let [living, dead] = [1, 5_000_000].map(|process| {
+            let path = directory.path().join(format!("{PREFIX}{process}-a1"));
+            fs::write(&path, "").unwrap();
+            path
+        });
+        let kept = directory.path().join("last-good.tar");
+        fs::write(&kept, "").unwrap();
+        remove_unfinished(directory.path()).unwrap();
+        let there = [&own, &living, &dead, &kept].map(|path| path.exists());
+        assert_eq!(there, [false, true, false, true]);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_one_that_is_there_is_not_created() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        for content in ["first", "second"] {
+            replace(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let error = create(&path, b"third").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        // A failure leaves nothing behind.
+        let missing = directory.path().join("missing/file");
+        replace(&missing, b"").unwrap_err();
+        assert_eq!(directory.path().read_dir().unwrap().count(), 1);
+    }
+}
