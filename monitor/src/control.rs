@@ -119,7 +119,7 @@ pub enum Answer {
     /// To [`Request::Status`].
     Status(Box<Status>),
     /// To [`Request::Who`].
-    Who(Box<Who>),
+    Who(Box<DaemonIdentity>),
     /// To [`Request::Reload`].
     Reload(Reloaded),
     /// To [`Request::Confirm`].
@@ -138,7 +138,7 @@ pub enum Answer {
 
 /// Identity of the daemon that answers, in a few hundred bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Who {
+pub struct DaemonIdentity {
     /// Process id.
     pub pid: u32,
     /// Version of the program.

@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     address::{Derivation, DerivedFrom},
     clock::to_the_second,
-    policy::{Action, LongestMatch, Met, Packet, Policy, PolicyName},
+    policy::{Action, LongestMatch, Packet, Policy, PolicyName, ScopeMatch},
 };
 
 /// The answer for one destination address.
@@ -183,7 +183,7 @@ pub fn explain(
 
 fn resting(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<Resting> {
     let rest = policy.rest()?;
-    if policy.scope().met_by(packet) == Met::No {
+    if policy.scope().met_by(packet) == ScopeMatch::No {
         return None;
     }
     Some(Resting {
@@ -201,9 +201,9 @@ fn matching(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<(u8
         return None;
     }
     let condition = match policy.scope().met_by(packet) {
-        Met::Yes => None,
-        Met::No => return None,
-        Met::If(condition) => Some(condition),
+        ScopeMatch::Yes => None,
+        ScopeMatch::No => return None,
+        ScopeMatch::If(condition) => Some(condition),
     };
     let entry = Match {
         policy: policy.name().clone(),

@@ -69,7 +69,7 @@ struct Pending<'a> {
 }
 
 /// The feeds that the policies name, and the stored versions.
-struct Known {
+struct StoredFeeds {
     feeds: Vec<Feed>,
     own: Vec<OwnNetwork>,
     store: Store,
@@ -93,14 +93,14 @@ fn list(common: &Common, place: &ReachArgs) -> anyhow::Result<()> {
     if reach.daemon.is_some() {
         return show(common, &asked(&reach, &Request::FeedList {})?);
     }
-    let known = Known::read(&reach)?;
+    let known = StoredFeeds::read(&reach)?;
     let now = monitor::clock::now().at.as_second();
     let now = u64::try_from(now).unwrap_or_default();
     show(common, &shown_feeds(&known.feeds, &known.store, now))
 }
 
 fn diff(common: &Common, place: &ReachArgs, name: &str) -> anyhow::Result<()> {
-    let known = Known::read(&place.reach(common)?)?;
+    let known = StoredFeeds::read(&place.reach(common)?)?;
     let feed = find(name, &known.feeds)?;
     let (candidate, content) = known.candidate(feed)?;
     let pending = known.pending(feed, &candidate, &content)?;
@@ -113,7 +113,7 @@ fn diff(common: &Common, place: &ReachArgs, name: &str) -> anyhow::Result<()> {
 
 fn accept(common: &Common, place: &ReachArgs, name: &str, yes: bool) -> anyhow::Result<()> {
     let reach = place.reach(common)?;
-    let known = Known::read(&reach)?;
+    let known = StoredFeeds::read(&reach)?;
     let feed = find(name, &known.feeds)?;
     let (candidate, content) = known.candidate(feed)?;
     if !common.json {
@@ -158,7 +158,7 @@ fn asked(reach: &Reach, request: &Request) -> anyhow::Result<Vec<FeedSnapshot>> 
     }
 }
 
-impl Known {
+impl StoredFeeds {
     /// Reads the policies and the state directory of the daemon, or of the settings
     /// if no daemon runs.
     fn read(reach: &Reach) -> anyhow::Result<Self> {

@@ -11,7 +11,9 @@ use super::{Common, tell};
 use monitor::{
     clock::now,
     config::{Options, Settings},
-    control::{Answer, Check, CheckStatus, ControlError, Request, Status, Who, ask_within},
+    control::{
+        Answer, Check, CheckStatus, ControlError, DaemonIdentity, Request, Status, ask_within,
+    },
     datapath::{self, Reader},
     printable,
     snapshot::Unconfirmed,
@@ -42,7 +44,7 @@ pub(crate) struct ReachArgs {
 pub(super) struct Reach {
     pub(super) settings: Settings,
     /// The daemon that holds the filter, if one runs.
-    pub(super) daemon: Option<Who>,
+    pub(super) daemon: Option<DaemonIdentity>,
     /// Pin directory of the daemon on the socket, if the verb names another one.
     other_pins: Option<PathBuf>,
     /// The error of a daemon that listens on the socket and gave no answer.
@@ -91,7 +93,7 @@ impl ReachArgs {
 }
 
 /// Identity of the daemon that answers on `socket`; `None` if no daemon listens.
-fn who(socket: &Path) -> Result<Option<Who>, ControlError> {
+fn who(socket: &Path) -> Result<Option<DaemonIdentity>, ControlError> {
     match ask_within(socket, &Request::Who {}, ANSWERS_WITHIN) {
         Ok(Answer::Who(who)) => Ok(Some(*who)),
         // A daemon of an older version does not know the question.
@@ -99,7 +101,7 @@ fn who(socket: &Path) -> Result<Option<Who>, ControlError> {
             let status = ask_status(socket)?;
             let interfaces = status.snapshot.interfaces.into_iter();
             let interfaces: Vec<_> = interfaces.map(|interface| interface.name).collect();
-            Ok(status.daemon.map(|daemon| Who {
+            Ok(status.daemon.map(|daemon| DaemonIdentity {
                 pid: daemon.pid,
                 version: daemon.version,
                 pin_dir: daemon.pin_dir,

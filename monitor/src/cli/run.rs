@@ -19,7 +19,7 @@ use super::{Common, confirm, stderr};
 use monitor::{
     clock::Alarm,
     config::{Listen, ModeOption, OneOrMany, Options, Settings},
-    daemon::{self, ControlSocket, Core, End, Signals, StartOptions},
+    daemon::{self, ControlSocket, Core, DaemonEnd, Signals, StartOptions},
     error_text::error_text,
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
@@ -126,13 +126,13 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let ended = runtime.block_on(serve(settings, options));
     // A blocked thread must not keep the process alive: the filter is in the kernel.
     runtime.shutdown_timeout(Duration::from_secs(2));
-    if ended? == End::Stopped {
+    if ended? == DaemonEnd::Stopped {
         info!("stopped; the filter and its counters stay in force, `monitor detach` removes them");
     }
     Ok(())
 }
 
-async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<End> {
+async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<DaemonEnd> {
     let mut signals = Signals::install()?;
     let alarm = Alarm::new().context("make a timer")?;
     warn_if_public(&settings);
@@ -146,7 +146,7 @@ async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<End> {
         warn!("{}", note.trim_end());
     }
     if stop {
-        return Ok(End::Stopped);
+        return Ok(DaemonEnd::Stopped);
     }
     let labels = DeviceLabels::new(
         core.settings().device_label(),

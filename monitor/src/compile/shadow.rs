@@ -85,7 +85,7 @@ fn find<'a>(policies: &'a [Policy], ruleset: &Ruleset, index: PolicyIndex) -> Op
 /// Marks the match sets of prefixes that longer prefixes do not cover wholly:
 /// only those ever decide about a packet.
 fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
-    let mut open: Vec<Open<A>> = Vec::new();
+    let mut open: Vec<EnclosingPrefix<A>> = Vec::new();
     for prefix in prefixes {
         let Some(network) = Network::new(prefix.address, prefix.length) else {
             continue;
@@ -96,7 +96,7 @@ fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
         if let Some(outer) = open.last_mut() {
             outer.inside.push(network.interval());
         }
-        open.push(Open {
+        open.push(EnclosingPrefix {
             network,
             match_set: prefix.match_set as usize,
             inside: Vec::new(),
@@ -108,13 +108,13 @@ fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
 }
 
 /// A prefix, and the longer ones directly inside it.
-struct Open<A> {
+struct EnclosingPrefix<A> {
     network: Network<A>,
     match_set: usize,
     inside: Vec<Interval<A>>,
 }
 
-impl<A: Address> Open<A> {
+impl<A: Address> EnclosingPrefix<A> {
     fn close(self, live: &mut [bool]) {
         let inside: IntervalSet<A> = self.inside.into_iter().collect();
         if !inside.covers(self.network.interval()) {

@@ -81,7 +81,7 @@ pub(super) fn sweep<'a, A: Address + 'a>(
     sets: &mut MatchSets,
 ) -> Result<Vec<Prefix<A>>, Limit> {
     let items = sorted_items(policies, destinations);
-    let mut open: Vec<Open<A>> = Vec::new();
+    let mut open: Vec<EnclosingPrefix<A>> = Vec::new();
     let mut prefixes = Vec::new();
     let mut covering = Covering::default();
     for group in items.chunk_by(|a, b| a.network == b.network) {
@@ -91,7 +91,7 @@ pub(super) fn sweep<'a, A: Address + 'a>(
             .is_some()
         {}
         let enclosing = open.last().map_or(0, |outer| outer.match_set);
-        open.push(Open {
+        open.push(EnclosingPrefix {
             network,
             items: group,
             match_set: 0,
@@ -144,7 +144,7 @@ fn sorted_items<'a, A: Address + 'a>(
 }
 
 /// A prefix that holds the one at hand, with what begins and ends there.
-struct Open<'a, A> {
+struct EnclosingPrefix<'a, A> {
     network: Network<A>,
     items: &'a [Item<A>],
     match_set: MatchSetId,
@@ -163,7 +163,7 @@ impl Covering {
     /// The policies that cover the innermost open prefix.
     fn compute<A: Address>(
         &mut self,
-        open: &[Open<'_, A>],
+        open: &[EnclosingPrefix<'_, A>],
         policies: &[&Policy],
     ) -> &[PolicyIndex] {
         self.left_out.clear();

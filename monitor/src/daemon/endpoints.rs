@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::unix_socket::{BindError, Claim, Place, UnixSocket};
+use super::unix_socket::{BindError, Claim, SocketPath, UnixSocket};
 use crate::{
     config::{Listen, Settings},
     control::Endpoint,
@@ -211,7 +211,7 @@ impl Server {
 
 /// Listens at `path`, where no other process does.
 async fn listen_on(path: &Path) -> Result<UnixSocket, BindError> {
-    let place = Place {
+    let place = SocketPath {
         path,
         option: "--listen",
     };

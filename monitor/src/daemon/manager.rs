@@ -23,14 +23,14 @@ pub(super) fn reloading<T>(core: &Core, reload: impl FnOnce() -> T) -> T {
         Ok(since) => tell(&[NotifyState::Reloading, since]),
         Err(error) => warn!("read the clock for the service manager: {error}"),
     }
-    let _ended = Ended(core);
+    let _ended = ReloadEnd(core);
     reload()
 }
 
 /// Tells that a reload has ended, also where it panicked.
-struct Ended<'a>(&'a Core);
+struct ReloadEnd<'a>(&'a Core);
 
-impl Drop for Ended<'_> {
+impl Drop for ReloadEnd<'_> {
     fn drop(&mut self) {
         ready(self.0);
     }

@@ -18,7 +18,7 @@ mod unix_socket;
 mod watch;
 
 pub use self::core::{Core, LoadError, StartOptions};
-pub use serve::{End, ServeError, run};
+pub use serve::{DaemonEnd, ServeError, run};
 pub use signals::{SignalError, Signals};
 pub use sockets::ControlSocket;
 pub use unix_socket::BindError;

@@ -52,7 +52,7 @@ pub enum ServeError {
 
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DaemonEnd {
     /// Stopped: the filter stays in force.
     Stopped,
     /// Asked to detach: nothing is left.
@@ -67,7 +67,7 @@ pub async fn run(
     site: Site,
     signals: &mut Signals,
     alarm: &Alarm,
-) -> Result<End, ServeError> {
+) -> Result<DaemonEnd, ServeError> {
     let (detached, when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
     // Before clients are answered, so that `status` knows how the first try went.
@@ -89,8 +89,8 @@ pub async fn run(
         Err(error) => Err(error),
     };
     manager::stopping(match &end {
-        Ok(End::Detached) => "detached",
-        Ok(End::Stopped) | Err(_) => "the filter and its counters stay in force",
+        Ok(DaemonEnd::Detached) => "detached",
+        Ok(DaemonEnd::Stopped) | Err(_) => "the filter and its counters stay in force",
     });
     for task in background {
         task.abort();
@@ -120,14 +120,14 @@ async fn main_loop(
     mut events: Events<'_>,
     stop_signals: &mut StopSignals,
     mut when_detached: mpsc::Receiver<()>,
-) -> End {
+) -> DaemonEnd {
     let mut heartbeat = Heartbeat::new();
     let mut job: Option<Job> = None;
     let end = loop {
         tokio::select! {
             biased;
-            () = stop_signals.next() => break End::Stopped,
-            Some(()) = when_detached.recv() => break End::Detached,
+            () = stop_signals.next() => break DaemonEnd::Stopped,
+            Some(()) = when_detached.recv() => break DaemonEnd::Detached,
             () = heartbeat.due() => manager::beat(core),
             () = end_of(&mut job) => {
                 job = None;

@@ -7,7 +7,7 @@ use tokio::{
     time::{self, Duration},
 };
 
-use super::unix_socket::{BindError, Claim, Place, UnixSocket};
+use super::unix_socket::{BindError, Claim, SocketPath, UnixSocket};
 use crate::control::{Answer, ControlError, Request, ask_within};
 
 /// The holder of a socket that says nothing.
@@ -23,7 +23,7 @@ pub struct ControlSocket(pub(super) UnixSocket);
 impl ControlSocket {
     /// Listens at `socket`, where no other process does. Needs a running tokio.
     pub async fn bind(socket: &Path) -> Result<Self, BindError> {
-        let place = Place {
+        let place = SocketPath {
             path: socket,
             option: "--socket",
         };
@@ -45,7 +45,7 @@ impl ControlSocket {
 /// The process that listens at `place`, in words; `None` where no process does.
 /// A daemon that is stopped must not keep this one waiting: it is asked on a
 /// thread of its own, which is left behind where even connecting takes too long.
-async fn listener(place: Place<'_>) -> Result<Option<String>, BindError> {
+async fn listener(place: SocketPath<'_>) -> Result<Option<String>, BindError> {
     let path = place.path.to_owned();
     let asked = spawn_blocking(move || find_listener(&path));
     match time::timeout(2 * WHO_TIMEOUT, asked).await {

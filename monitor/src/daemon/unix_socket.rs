@@ -86,7 +86,7 @@ pub enum BindError {
 
 /// A place for a socket file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
+pub(super) struct SocketPath<'a> {
     /// Absolute path of the file.
     pub(super) path: &'a Path,
     /// Command-line option that names another, for errors.
@@ -103,7 +103,7 @@ pub(super) enum Claim<'a> {
 
 /// A place that no other daemon binds, as long as this value lives.
 pub(super) struct Owned<'a> {
-    place: Place<'a>,
+    place: SocketPath<'a>,
     lock: LockFile,
 }
 
@@ -140,7 +140,7 @@ impl Drop for UnixSocket {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> SocketPath<'a> {
     /// Checks the directory, as far as it exists.
     pub(super) fn check(&self) -> Result<(), BindError> {
         let Some(path) = self.path.parent() else {
@@ -213,7 +213,7 @@ impl<'a> Place<'a> {
 impl Owned<'_> {
     /// Whether a socket lies there; an error where something else does.
     pub(super) fn has_socket(&self) -> Result<bool, BindError> {
-        let Place { path, option } = self.place;
+        let SocketPath { path, option } = self.place;
         match fs::symlink_metadata(path) {
             Ok(found) if found.file_type().is_socket() => Ok(true),
             Ok(_) => Err(BindError::NotASocket {
@@ -277,8 +277,8 @@ mod tests {
 
     use super::*;
 
-    fn place(path: &Path) -> Place<'_> {
-        Place {
+    fn place(path: &Path) -> SocketPath<'_> {
+        SocketPath {
             path,
             option: "--socket",
         }

@@ -76,7 +76,7 @@ fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
 
 /// The interfaces of some names.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct AttachedProgram {
     /// Those that are there, in the order of the names.
     pub(super) present: Vec<Interface>,
     /// Names of which there is none.
@@ -86,10 +86,10 @@ pub(super) struct Found {
 }
 
 /// Looks up every name, before anything is changed.
-pub(super) fn find_interfaces(names: &[String]) -> Result<Found, Error> {
+pub(super) fn find_interfaces(names: &[String]) -> Result<AttachedProgram, Error> {
     let all =
         interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
-    let mut found = Found {
+    let mut found = AttachedProgram {
         present: Vec::new(),
         absent: Vec::new(),
         all,

@@ -82,7 +82,7 @@ fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<()
 
 /// The deadline of what is in force, and what became of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tried {
+pub struct UnconfirmedGeneration {
     /// It may have passed.
     pub deadline: Deadline,
     /// Whether it is in force for good.
@@ -91,7 +91,7 @@ pub struct Tried {
 
 /// What is in force under `pin_dir` and was or is to be confirmed, whoever put
 /// it there.
-pub fn tried(pin_dir: &Path) -> Result<Option<Tried>, Error> {
+pub fn unconfirmed_generation(pin_dir: &Path) -> Result<Option<UnconfirmedGeneration>, Error> {
     let pins = Pins::new(pin_dir);
     let mut newest = None;
     for interface in pins.linked_interfaces()? {
@@ -102,7 +102,7 @@ pub fn tried(pin_dir: &Path) -> Result<Option<Tried>, Error> {
     // Pins that are lost in part must not keep a daemon from starting.
     Ok(newest.and_then(|number| {
         let record = generation::record(&pins, number).ok()?;
-        Some(Tried {
+        Some(UnconfirmedGeneration {
             deadline: Deadline::of(record)?,
             confirmed: is_confirmed(&pins, number).ok()?,
         })

@@ -35,7 +35,7 @@ pub(super) type PolicySlot = u16;
 
 /// Why the kernel keeps places for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
+pub enum KnownKind {
     /// The operator gave it a name, or wrote its MAC in a policy.
     Named,
     /// It is in the kernel's neighbour table.
@@ -172,7 +172,10 @@ impl DeviceTables {
 
     /// Tells the kernel for which devices it keeps places, and which devices are
     /// not known any more.
-    pub(super) fn set_known(&mut self, known: &BTreeMap<MacAddress, Known>) -> Result<(), Error> {
+    pub(super) fn set_known(
+        &mut self,
+        known: &BTreeMap<MacAddress, KnownKind>,
+    ) -> Result<(), Error> {
         let mut told = HashMap::new();
         for entry in &self.known {
             let (mac, kind) = entry.map_err(read(state::KNOWN))?;
@@ -184,8 +187,8 @@ impl DeviceTables {
         }
         for (mac, known) in known {
             let kind = match known {
-                Known::Named => KNOWN_NAMED,
-                Known::Neighbour => KNOWN_NEIGHBOUR,
+                KnownKind::Named => KNOWN_NAMED,
+                KnownKind::Neighbour => KNOWN_NEIGHBOUR,
             };
             if told.get(mac) != Some(&kind) {
                 let inserted = self.known.insert(&mac.0, &kind, 0);

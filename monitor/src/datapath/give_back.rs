@@ -18,7 +18,7 @@ use monitor_common::{DeviceCounters, DeviceKey, MAX_LEAVING};
 use super::{
     Error, Filter,
     devices::{
-        DeviceCounts, DeviceTables, EVEN, Known, LEAVING, ODD, PolicySlot, SEQUENCE, TABLES,
+        DeviceCounts, DeviceTables, EVEN, KnownKind, LEAVING, ODD, PolicySlot, SEQUENCE, TABLES,
         add_device,
     },
     maps::{not_mapped, read, sum, write},
@@ -47,7 +47,7 @@ impl Filter {
     /// Keeps places for these devices, and for no others.
     pub fn set_known(
         &mut self,
-        known: &std::collections::BTreeMap<MacAddress, Known>,
+        known: &std::collections::BTreeMap<MacAddress, KnownKind>,
     ) -> Result<(), Error> {
         self.state.devices.set_known(known)
     }

@@ -35,10 +35,10 @@ mod sys;
 mod tries;
 
 pub use attach::ModeChoice;
-pub use confirm::{Tried, confirm, tried};
+pub use confirm::{UnconfirmedGeneration, confirm, unconfirmed_generation};
 pub use deadline::Deadline;
 pub use detach::detach;
-pub use devices::{DeviceCounts, Known, Places};
+pub use devices::{DeviceCounts, KnownKind, Places};
 pub use error::Error;
 pub use filter::{Filter, OtherVersions};
 pub use gateway::{lan_interfaces, lan_networks, own_addresses};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{
     Error, Filter,
-    attach::{Found, find_interfaces},
+    attach::{AttachedProgram, find_interfaces},
     interfaces::{self, Interface},
     link::link_info,
     pins::{self, Pins},
@@ -61,7 +61,7 @@ impl Filter {
     /// should know of the others.
     pub(super) fn with_renamed(
         &self,
-        found: Found,
+        found: AttachedProgram,
     ) -> Result<(Vec<Interface>, Vec<String>), Error> {
         let mut interfaces = found.present;
         let mut notes = Vec::new();

@@ -31,7 +31,7 @@ pub struct Reader {
 }
 
 /// Attached links by interface, and what the newest generation of them says.
-type Found = (HashMap<String, InForce>, Option<Description>);
+type InForceByInterface = (HashMap<String, InForce>, Option<Description>);
 
 /// How often a reading is begun again because a swap went on meanwhile.
 const ATTEMPTS: usize = 5;
@@ -81,7 +81,7 @@ impl Reader {
 
     /// A swap moves links and then removes what they ran: what is found belongs
     /// together only where the links were the same before and after.
-    fn find(&self) -> Result<Found, Error> {
+    fn find(&self) -> Result<InForceByInterface, Error> {
         let mut last = self.try_find();
         for _ in 1..ATTEMPTS {
             if let Ok((in_force, _)) = &last
@@ -94,7 +94,7 @@ impl Reader {
         last
     }
 
-    fn try_find(&self) -> Result<Found, Error> {
+    fn try_find(&self) -> Result<InForceByInterface, Error> {
         let in_force = self.in_force()?;
         let newest = in_force.values().filter_map(InForce::deciding).max();
         let description = newest

@@ -167,12 +167,12 @@ fn bits(address: Ipv6Addr, start: u32) -> Ipv4Addr {
 pub(super) struct OutsideResolver {
     resolver: DefaultResolver,
     own: Own,
-    meant: Meant,
+    meant: TargetAddress,
 }
 
 /// What the URL of the feed itself names.
 #[derive(Debug, PartialEq, Eq)]
-enum Meant {
+enum TargetAddress {
     /// A name: the addresses behind it are another's word.
     Name,
     Localhost,
@@ -183,9 +183,9 @@ impl OutsideResolver {
     /// For the feed of this URL.
     pub(super) fn new(feed: &FeedUrl, own: Own) -> Self {
         let meant = match feed.address() {
-            Some(address) => Meant::Address(address),
-            None if feed.host() == "localhost" => Meant::Localhost,
-            None => Meant::Name,
+            Some(address) => TargetAddress::Address(address),
+            None if feed.host() == "localhost" => TargetAddress::Localhost,
+            None => TargetAddress::Name,
         };
         Self {
             resolver: DefaultResolver::default(),
@@ -196,9 +196,9 @@ impl OutsideResolver {
 
     fn check(&self, host: &str, address: IpAddr) -> Result<(), LeadsInside> {
         let is_meant = match self.meant {
-            Meant::Name => false,
-            Meant::Localhost => host == "localhost" && address.is_loopback(),
-            Meant::Address(meant) => literal(host) == Some(meant) && address == meant,
+            TargetAddress::Name => false,
+            TargetAddress::Localhost => host == "localhost" && address.is_loopback(),
+            TargetAddress::Address(meant) => literal(host) == Some(meant) && address == meant,
         };
         match self.own.inside(address) {
             Some(what) if !is_meant => Err(LeadsInside {

@@ -10,17 +10,17 @@ use super::{
     gateway::Gateway,
     parts::{EntryId, all_parts},
     reach::Reach,
-    target::{Family, Target, What, targets},
+    target::{Family, Target, TargetKind, targets},
 };
 use crate::{
     address::{Derivation, DerivedFrom, Destination, Interval, IntervalSet, Network},
-    policy::{Device, Place, Policy, Service},
+    policy::{Device, Policy, Service, SourcePlace},
 };
 
 /// A part of the address space that one entry of a `drop` cuts off.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
-    pub(super) what: What,
+    pub(super) what: TargetKind,
     /// What must not be cut off.
     pub(super) target: String,
     /// The widest network of it that is cut off; of what is too wide the entry.
@@ -29,18 +29,18 @@ pub(super) struct Cut {
     pub(super) on: BTreeSet<String>,
     /// Services of the target that are cut off; none: packets of any service.
     pub(super) services: BTreeSet<Service>,
-    pub(super) entry: Written,
+    pub(super) entry: WrittenEntry,
     /// What the part is derived from, where it is not written.
     pub(super) derived: Option<DerivedFrom>,
     /// An `allow` of some of these packets.
-    pub(super) narrower: Option<Place>,
+    pub(super) narrower: Option<SourcePlace>,
     /// How many cuts of the same target come before.
     pub(super) rank: usize,
 }
 
 /// The entry of a policy, and where it is written.
 #[derive(Clone, Debug)]
-pub(super) struct Written {
+pub(super) struct WrittenEntry {
     pub(super) file: PathBuf,
     /// From 1, where the file has lines.
     pub(super) line: Option<u32>,
@@ -56,7 +56,7 @@ pub(super) struct Written {
     pub(super) inside: bool,
 }
 
-impl Written {
+impl WrittenEntry {
     /// The entry of `policy` with this index, in which something lies in `target`.
     fn new<A: Family>(policy: &Policy, index: usize, target: Network<A>) -> Self {
         let destinations = A::destinations(policy);
@@ -115,7 +115,7 @@ fn of_family<A: Family>(
     let mut cuts = Vec::new();
     for target in targets::<A>(gateway, on) {
         let mut parts = all_parts(drop, &target, &gateway.derivation);
-        if target.what == What::Internet {
+        if target.what == TargetKind::Internet {
             parts.retain(|(entry, _)| {
                 let written = entry.written::<A>(drop);
                 written.is_some_and(|network| network.length() < A::SHORTEST)
@@ -210,7 +210,7 @@ impl<'a, A: Family> Judgement<'a, A> {
         let saved: IntervalSet<A> = saved.copied().collect();
         let each = self.parts.iter().filter_map(|(entry, parts)| {
             let left = parts.iter().flat_map(|part| part.without(&saved));
-            let network = if self.target.what == What::Internet {
+            let network = if self.target.what == TargetKind::Internet {
                 let wide = is_wide(left);
                 wide.then(|| entry.written::<A>(self.drop)).flatten()
             } else {
@@ -228,16 +228,18 @@ impl<'a, A: Family> Judgement<'a, A> {
         Cut {
             what: self.target.what,
             target: match entry {
-                EntryId::Written(_) => text(self.target.network),
+                EntryId::WrittenEntry(_) => text(self.target.network),
                 EntryId::Derived { address, .. } => address.to_string(),
             },
             network: text(network),
             on: extent.on,
             services: extent.services,
             entry: match entry {
-                EntryId::Written(index) => Written::new(self.drop, index, self.target.network),
+                EntryId::WrittenEntry(index) => {
+                    WrittenEntry::new(self.drop, index, self.target.network)
+                }
                 EntryId::Derived { entry, address, .. } => {
-                    Written::new(self.drop, entry, Network::around(address, 32))
+                    WrittenEntry::new(self.drop, entry, Network::around(address, 32))
                 }
             },
             derived: entry.derived(self.drop),

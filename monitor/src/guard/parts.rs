@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EntryId {
     /// Index into the entries of the target's family.
-    Written(usize),
+    WrittenEntry(usize),
     /// An IPv4 entry that holds the address which the target carries.
     Derived {
         /// Index into the IPv4 entries.
@@ -30,7 +30,7 @@ impl EntryId {
     /// The network of a written entry of this family.
     pub(super) fn written<A: Family>(self, policy: &Policy) -> Option<Network<A>> {
         match self {
-            Self::Written(index) => Some(A::destinations(policy).entries()[index].network()),
+            Self::WrittenEntry(index) => Some(A::destinations(policy).entries()[index].network()),
             Self::Derived { .. } => None,
         }
     }
@@ -38,7 +38,7 @@ impl EntryId {
     /// What a derived entry comes from.
     pub(super) fn derived(self, policy: &Policy) -> Option<DerivedFrom> {
         match self {
-            Self::Written(_) => None,
+            Self::WrittenEntry(_) => None,
             Self::Derived { entry, by, .. } => Some(DerivedFrom {
                 from: policy.ipv4().entries()[entry].network(),
                 by,
@@ -54,7 +54,7 @@ pub(super) fn all_parts<A: Family>(
     derivation: &Derivation,
 ) -> Vec<(EntryId, Vec<Interval<A>>)> {
     let written = parts(A::destinations(policy), target.network).into_iter();
-    let written = written.map(|(entry, parts)| (EntryId::Written(entry), parts));
+    let written = written.map(|(entry, parts)| (EntryId::WrittenEntry(entry), parts));
     written
         .chain(derived_parts(policy, target, derivation))
         .collect()

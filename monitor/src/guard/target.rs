@@ -12,7 +12,7 @@ use crate::{
 
 /// What a network is to a gateway, in the order of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum What {
+pub(super) enum TargetKind {
     OwnAddress,
     Resolver,
     DhcpServer,
@@ -30,7 +30,7 @@ pub(super) enum What {
     Internet,
 }
 
-impl What {
+impl TargetKind {
     /// What a network for a special purpose is to a gateway; `None` where its
     /// devices can do without it.
     const fn of(purpose: Purpose) -> Option<Self> {
@@ -76,7 +76,7 @@ impl What {
 /// A part of the address space that must not be cut off.
 #[derive(Clone, Debug)]
 pub(super) struct Target<'a, A> {
-    pub(super) what: What,
+    pub(super) what: TargetKind,
     pub(super) network: Network<A>,
     /// Only packets for one of these; empty: every packet.
     pub(super) services: Vec<Service>,
@@ -192,11 +192,12 @@ pub(super) fn targets<'a, A: Family>(
 }
 
 /// What every gateway must not be cut off from.
-fn fixed<A: Family>() -> impl Iterator<Item = (What, Network<A>)> {
+fn fixed<A: Family>() -> impl Iterator<Item = (TargetKind, Network<A>)> {
     let special = A::special().iter();
-    let special = special.filter_map(|special| Some((What::of(special.purpose)?, special.network)));
+    let special =
+        special.filter_map(|special| Some((TargetKind::of(special.purpose)?, special.network)));
     let internet = Network::around(A::from_number(0), 0);
-    special.chain([(What::Internet, internet)])
+    special.chain([(TargetKind::Internet, internet)])
 }
 
 fn own_addresses<'a, A: Family>(
@@ -208,7 +209,8 @@ fn own_addresses<'a, A: Family>(
     // The fixed networks hold the others.
     let is_local = |address: &A| {
         fixed::<A>().any(|(what, network)| {
-            matches!(what, What::LinkLocal | What::Loopback) && network.contains(*address)
+            matches!(what, TargetKind::LinkLocal | TargetKind::Loopback)
+                && network.contains(*address)
         })
     };
     let mut targets = Vec::new();
@@ -218,7 +220,7 @@ fn own_addresses<'a, A: Family>(
             .copied()
             .filter(|on| is_own(gateway, address, *on));
         let own = A::of(address).filter(|address| !is_local(address));
-        targets.extend(own.map(|own| at(What::OwnAddress, own, Vec::new(), here.collect())));
+        targets.extend(own.map(|own| at(TargetKind::OwnAddress, own, Vec::new(), here.collect())));
     }
     targets
 }
@@ -228,9 +230,9 @@ fn servers<'a, A: Family>(gateway: &'a Gateway, on: &[Option<&'a str>]) -> Vec<T
     let port = Ports::only(53);
     let dns = vec![Service::Tcp(port), Service::Udp(port)];
     let dhcp = vec![Service::Udp(Ports::only(A::DHCP))];
-    let resolvers = (What::Resolver, &gateway.resolvers, dns);
+    let resolvers = (TargetKind::Resolver, &gateway.resolvers, dns);
     let mut targets = Vec::new();
-    for (what, addresses, services) in [resolvers, (What::DhcpServer, &gateway.dhcp, dhcp)] {
+    for (what, addresses, services) in [resolvers, (TargetKind::DhcpServer, &gateway.dhcp, dhcp)] {
         for address in sorted(addresses) {
             let elsewhere = on
                 .iter()
@@ -246,7 +248,7 @@ fn servers<'a, A: Family>(gateway: &'a Gateway, on: &[Option<&'a str>]) -> Vec<T
 }
 
 fn at<A: Family>(
-    what: What,
+    what: TargetKind,
     address: A,
     services: Vec<Service>,
     on: Vec<Option<&str>>,

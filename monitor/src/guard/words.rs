@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::{
-    cut::{Cut, Written},
-    target::What,
+    cut::{Cut, WrittenEntry},
+    target::TargetKind,
 };
 use crate::{
     address::Destination,
-    policy::{Acceptance, Diagnostic, Diagnostics, Override, Place, Policy, Risk, Service, Texts},
+    policy::{
+        Acceptance, Diagnostic, Diagnostics, Override, Policy, Risk, Service, SourcePlace, Texts,
+    },
 };
 
 /// Cuts that one message names.
@@ -70,7 +72,7 @@ fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
 /// Warns where `policy` accepts `risk`, which it does not run.
 pub(super) fn warn_unneeded(policy: &Policy, risk: Risk, out: &mut Diagnostics) {
     let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
-    let places: Vec<&Place> = accepted
+    let places: Vec<&SourcePlace> = accepted
         .filter(|(accepted, _)| *accepted == risk)
         .map(|(_, place)| place)
         .collect();
@@ -111,18 +113,18 @@ fn describe_target(cut: &Cut) -> String {
     let services: Vec<String> = cut.services.iter().map(ToString::to_string).collect();
     let services = services.join(" and ");
     match cut.what {
-        What::OwnAddress => format!("the gateway's own address {network}{on}"),
-        What::Resolver => format!("the resolver {network}, {services}{on}"),
-        What::DhcpServer => format!("the DHCP server {network}, {services}{on}"),
-        What::Broadcast => format!("the limited broadcast {network}{on}"),
-        What::Multicast => format!("multicast {network}{on}"),
-        What::LinkLocal => format!("link-local {network}{on}"),
-        What::Loopback => format!("loopback {network}{on}"),
-        What::Private => format!("private {network} (RFC 1918){on}"),
-        What::Shared => format!("shared {network} (RFC 6598){on}"),
-        What::UniqueLocal => format!("unique local {network} (RFC 4193){on}"),
-        What::Internet if network.contains(':') => format!("{network}, shorter than /16{on}"),
-        What::Internet => format!("{network}, shorter than /8{on}"),
+        TargetKind::OwnAddress => format!("the gateway's own address {network}{on}"),
+        TargetKind::Resolver => format!("the resolver {network}, {services}{on}"),
+        TargetKind::DhcpServer => format!("the DHCP server {network}, {services}{on}"),
+        TargetKind::Broadcast => format!("the limited broadcast {network}{on}"),
+        TargetKind::Multicast => format!("multicast {network}{on}"),
+        TargetKind::LinkLocal => format!("link-local {network}{on}"),
+        TargetKind::Loopback => format!("loopback {network}{on}"),
+        TargetKind::Private => format!("private {network} (RFC 1918){on}"),
+        TargetKind::Shared => format!("shared {network} (RFC 6598){on}"),
+        TargetKind::UniqueLocal => format!("unique local {network} (RFC 4193){on}"),
+        TargetKind::Internet if network.contains(':') => format!("{network}, shorter than /16{on}"),
+        TargetKind::Internet => format!("{network}, shorter than /8{on}"),
     }
 }
 
@@ -152,20 +154,20 @@ fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
 fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
     let Cut { what, entry, .. } = cuts[0];
     let mend = match what {
-        What::Internet => {
+        TargetKind::Internet => {
             "write longer prefixes, or make the policy `action: count`, which only counts"
                 .to_owned()
         }
-        What::Resolver => allow("resolvers", cuts),
-        What::DhcpServer => allow("dhcp-servers", cuts),
-        What::OwnAddress
-        | What::Broadcast
-        | What::Multicast
-        | What::LinkLocal
-        | What::Loopback
-        | What::Private
-        | What::Shared
-        | What::UniqueLocal => leave_out(policy, cuts, entry),
+        TargetKind::Resolver => allow("resolvers", cuts),
+        TargetKind::DhcpServer => allow("dhcp-servers", cuts),
+        TargetKind::OwnAddress
+        | TargetKind::Broadcast
+        | TargetKind::Multicast
+        | TargetKind::LinkLocal
+        | TargetKind::Loopback
+        | TargetKind::Private
+        | TargetKind::Shared
+        | TargetKind::UniqueLocal => leave_out(policy, cuts, entry),
     };
     match cuts[0].derived {
         Some(_) => format!("{mend}; or write `derive: none` in `{}`", policy.name()),
@@ -173,7 +175,7 @@ fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
     }
 }
 
-fn leave_out(policy: &Policy, cuts: &[&Cut], entry: &Written) -> String {
+fn leave_out(policy: &Policy, cuts: &[&Cut], entry: &WrittenEntry) -> String {
     let all = cuts.iter().filter(|cut| !is_server(cut));
     if policy.changed().is_some() {
         let except = networks(all.map(|cut| &cut.target));
@@ -197,7 +199,7 @@ fn leave_out(policy: &Policy, cuts: &[&Cut], entry: &Written) -> String {
 }
 
 fn is_server(cut: &Cut) -> bool {
-    matches!(cut.what, What::Resolver | What::DhcpServer)
+    matches!(cut.what, TargetKind::Resolver | TargetKind::DhcpServer)
 }
 
 /// An `allow` of the targets of those cuts that are like the first.

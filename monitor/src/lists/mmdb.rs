@@ -124,13 +124,13 @@ pub fn read_database(bytes: &[u8], selection: &Selection) -> Result<List, Databa
     Ok(list)
 }
 
-type Found<'a> = (IpNetwork, usize, maxminddb::LookupResult<'a, &'a [u8]>);
+type DatabaseRecord<'a> = (IpNetwork, usize, maxminddb::LookupResult<'a, &'a [u8]>);
 
 /// Every network with an entry, once: the places where a tree of both families
 /// repeats its IPv4 part are passed over.
 fn networks<'a>(
     reader: &'a Reader<&'a [u8]>,
-) -> Result<impl Iterator<Item = Result<Found<'a>, DatabaseError>>, DatabaseError> {
+) -> Result<impl Iterator<Item = Result<DatabaseRecord<'a>, DatabaseError>>, DatabaseError> {
     let mut options = WithinOptions::default().include_networks_without_data();
     // Without an IPv4 part, what looks like its repetition is another network
     // with the same entry.
@@ -234,7 +234,7 @@ struct Record<'a> {
     #[serde(borrow)]
     asn: Option<Asn<'a>>,
     country_code: Option<&'a str>,
-    country: Option<Place<'a>>,
+    country: Option<RecordPath<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -247,7 +247,7 @@ enum Asn<'a> {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
-enum Place<'a> {
+enum RecordPath<'a> {
     Text(&'a str),
     /// `GeoLite2`, DB-IP.
     Code {
@@ -278,9 +278,9 @@ impl Record<'_> {
         // Where there is a `country_code`, `country` may be its name.
         let code = match (self.country_code, &self.country) {
             (Some(code), _) => code,
-            (None, Some(Place::Text(code))) => *code,
-            (None, Some(Place::Code { iso_code })) => iso_code.unwrap_or_default(),
-            (None, Some(Place::Other(_))) => return Err("…".to_owned()),
+            (None, Some(RecordPath::Text(code))) => *code,
+            (None, Some(RecordPath::Code { iso_code })) => iso_code.unwrap_or_default(),
+            (None, Some(RecordPath::Other(_))) => return Err("…".to_owned()),
             (None, None) => return Ok(None),
         };
         if matches!(code, "" | "-" | "??") {

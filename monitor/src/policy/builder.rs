@@ -12,9 +12,9 @@ use super::{
     by_command::ByCommand,
     conditions,
     destinations::Destinations,
-    diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+    diagnostic::{Capped, Diagnostic, Diagnostics, SourceFile, SourcePlace},
     list::Lists,
-    model::{Now, Policy},
+    model::{CurrentEffect, Policy},
     source::{SourceDestination, SourceFeed, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
 use crate::{
@@ -66,7 +66,7 @@ pub(super) fn policy(
         schedule: typed.schedule,
         expires: typed.expires,
         by_command: ByCommand::default(),
-        now: Now::default(),
+        now: CurrentEffect::default(),
         scope_now: None,
         files: builder.files.into_iter().map(|(path, _)| path).collect(),
         ipv4: builder.ipv4,
@@ -188,7 +188,7 @@ impl Builder<'_> {
         self.ipv6.duplicates(&mut warn);
         for (file, capped) in capped {
             capped.finish(out, |hidden| {
-                let place = Place::file_only(&self.files[file as usize].0);
+                let place = SourcePlace::file_only(&self.files[file as usize].0);
                 let message = format!(
                     "and {hidden} more destinations of this file are named twice in one policy"
                 );
@@ -197,11 +197,11 @@ impl Builder<'_> {
         }
     }
 
-    fn place(&self, (file, line): (u32, u32), lists: &Lists<'_>) -> Place {
+    fn place(&self, (file, line): (u32, u32), lists: &Lists<'_>) -> SourcePlace {
         let (path, comments) = &self.files[file as usize];
         match lists.text(path) {
             Some(source) if file > 0 => source.place_of_line(line, comments),
-            None if file > 0 => Place::file_only(path),
+            None if file > 0 => SourcePlace::file_only(path),
             Some(_) | None => self.file.place_of_line(line, comments),
         }
     }

@@ -2,18 +2,18 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Action, Risk, destinations::Destinations, diagnostic::Place};
+use super::{Action, Risk, destinations::Destinations, diagnostic::SourcePlace};
 
 /// What an overlay changed of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     /// The action of the policy's own file, where another one is set.
     pub(super) previous_action: Option<Action>,
     pub(super) enabled: Option<bool>,
     pub(super) exceptions: usize,
     /// Where the action is set.
-    pub(super) action_place: Option<Place>,
+    pub(super) action_place: Option<SourcePlace>,
     /// Risks that it accepts.
     pub(super) accepted: Vec<Risk>,
     pub(super) reason: Option<String>,
@@ -25,7 +25,7 @@ pub struct Override {
 impl Override {
     /// Where it names the policy.
     #[must_use]
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &SourcePlace {
         &self.place
     }
 
@@ -41,7 +41,7 @@ impl Override {
 
     /// Where it sets the action, where it does.
     #[must_use]
-    pub fn action_place(&self) -> Option<&Place> {
+    pub fn action_place(&self) -> Option<&SourcePlace> {
         self.action_place.as_ref()
     }
 

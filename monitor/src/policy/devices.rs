@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Device, MacAddress, MacPrefix, UnknownDevice,
     device_text::{self, DeviceText},
-    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile, near_miss},
+    diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace, near_miss},
     source::{SourceDevices, Spanned},
 };
 
@@ -72,8 +72,8 @@ impl DeviceNames {
 
 /// One definition, and where it is written.
 struct Definition {
-    place: Place,
-    members: Vec<(DeviceText, Place)>,
+    place: SourcePlace,
+    members: Vec<(DeviceText, SourcePlace)>,
 }
 
 /// The definitions of all files.
@@ -165,7 +165,11 @@ impl Definitions {
     }
 }
 
-fn circle<'a>(name: &str, through: impl Iterator<Item = &'a str>, place: Place) -> Diagnostic {
+fn circle<'a>(
+    name: &str,
+    through: impl Iterator<Item = &'a str>,
+    place: SourcePlace,
+) -> Diagnostic {
     let through: Vec<String> = through.map(|name| format!("`{name}`")).collect();
     let message = match through.as_slice() {
         [] => format!("the devices `{name}` hold themselves"),
@@ -178,7 +182,7 @@ fn circle<'a>(name: &str, through: impl Iterator<Item = &'a str>, place: Place) 
     Diagnostic::error(place, message, help)
 }
 
-fn unknown(name: &str, place: Place, names: &[&str]) -> Diagnostic {
+fn unknown(name: &str, place: SourcePlace, names: &[&str]) -> Diagnostic {
     let message = format!("there is no device named `{name}`");
     Diagnostic::error(place, message, help_for_unknown(name, names))
 }

@@ -5,7 +5,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{printable, quoted};
 
-pub use super::place::{Place, SourceFile};
+pub use super::place::{SourceFile, SourcePlace};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,17 +22,17 @@ pub enum Severity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
-    place: Place,
+    place: SourcePlace,
     message: String,
     help: String,
-    related: Option<(Place, &'static str)>,
+    related: Option<(SourcePlace, &'static str)>,
     count: usize,
 }
 
 impl Diagnostic {
     /// An error: why it is one (`message`) and how to mend it (`help`).
     #[must_use]
-    pub fn error(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn error(place: SourcePlace, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
             place,
@@ -45,7 +45,11 @@ impl Diagnostic {
 
     /// A warning, in the same words.
     #[must_use]
-    pub fn warning(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn warning(
+        place: SourcePlace,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
         Self {
             severity: Severity::Warning,
             ..Self::error(place, message, help)
@@ -54,7 +58,7 @@ impl Diagnostic {
 
     /// A note, in the same words.
     #[must_use]
-    pub fn note(place: Place, message: impl Into<String>, help: impl Into<String>) -> Self {
+    pub fn note(place: SourcePlace, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
             severity: Severity::Note,
             ..Self::error(place, message, help)
@@ -63,7 +67,7 @@ impl Diagnostic {
 
     /// Shows a second place, and what it has to do with the first.
     #[must_use]
-    pub fn with_related(mut self, place: Place, label: &'static str) -> Self {
+    pub fn with_related(mut self, place: SourcePlace, label: &'static str) -> Self {
         self.related = Some((place, label));
         self
     }
@@ -83,7 +87,7 @@ impl Diagnostic {
 
     /// Where it is.
     #[must_use]
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &SourcePlace {
         &self.place
     }
 
@@ -177,7 +181,7 @@ impl Diagnostics {
     /// Sorts by file, line and column; what concerns a whole file comes first.
     pub fn sort(&mut self) {
         self.kept.sort_by(|a, b| {
-            let key = |place: &Place| (place.line(), place.column());
+            let key = |place: &SourcePlace| (place.line(), place.column());
             let (a, b) = (a.place(), b.place());
             a.file().cmp(b.file()).then(key(a).cmp(&key(b)))
         });

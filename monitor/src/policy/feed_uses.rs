@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use super::{
     Policy, PolicyName,
-    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
     feed::{DEFAULT_REFRESH, Feed, InForce, ReservedRule, Share},
     files::Files,
     source::{SourceFeed, SourceList},
@@ -33,8 +33,8 @@ struct Use {
     policy: Option<PolicyName>,
     url: FeedUrl,
     refresh: Duration,
-    sha256: Option<(Sha256, Place)>,
-    max_change: Option<(Share, Place)>,
+    sha256: Option<(Sha256, SourcePlace)>,
+    max_change: Option<(Share, SourcePlace)>,
     reserved: ReservedRule,
     reading: FeedReading,
 }
@@ -231,7 +231,7 @@ impl<'a> Feeds<'a> {
 fn agreed<T: Copy + PartialEq>(
     uses: &[&Use],
     key: &str,
-    of: impl Fn(&Use) -> Option<&(T, Place)>,
+    of: impl Fn(&Use) -> Option<&(T, SourcePlace)>,
     out: &mut Diagnostics,
 ) -> Option<T> {
     let mut named = uses.iter().filter_map(|used| of(used));

@@ -10,12 +10,12 @@ use std::{
 };
 
 use self::{
-    content::{Asked, Content, Reading, Text},
+    content::{Content, ListRequest, Reading, Text},
     report::report,
 };
 use super::{
     PolicyName,
-    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
     feed::Feed,
     feed_uses::Feeds,
     files::Files,
@@ -144,7 +144,7 @@ impl<'a> Lists<'a> {
         }
         let content = self.contents.get_mut(&path)?.as_mut()?;
         let readable = content.readable(typed, &named_at, out)?;
-        let asked = Asked {
+        let asked = ListRequest {
             typed,
             file,
             named_at,
@@ -171,7 +171,7 @@ impl<'a> Lists<'a> {
         &self,
         path: &Path,
         is_table: bool,
-        named_at: &Place,
+        named_at: &SourcePlace,
         out: &mut Diagnostics,
     ) -> Option<Content> {
         let shown = crate::printable::path(path);

@@ -9,7 +9,7 @@ use std::{
 use super::{
     DeviceNames, PolicyName, builder, conditions,
     devices::Definitions,
-    diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+    diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
     feed::Feed,
     files::Files,
     list::{ListSummary, Lists, utf8},
@@ -120,7 +120,7 @@ fn find(paths: &[PathBuf], files: &dyn Files, out: &mut Diagnostics) -> Vec<Path
 }
 
 fn in_directory(directory: &Path, files: &dyn Files, out: &mut Diagnostics) -> Vec<PathBuf> {
-    let place = || Place::file_only(directory);
+    let place = || SourcePlace::file_only(directory);
     let listed = match files.list(directory) {
         Ok(listed) => listed,
         Err(error) => {
@@ -215,7 +215,7 @@ fn refuse_unknown_names(
 }
 
 fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceFile> {
-    let place = || Place::file_only(path);
+    let place = || SourcePlace::file_only(path);
     let bytes = match files.read(path, Purpose::Policies) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -237,7 +237,7 @@ fn read(path: &Path, files: &dyn Files, out: &mut Diagnostics) -> Option<SourceF
     }
 }
 
-fn not_read(place: Place, error: &io::Error) -> Diagnostic {
+fn not_read(place: SourcePlace, error: &io::Error) -> Diagnostic {
     let (why, fix) = match FileProblem::of(error) {
         Some(problem) => (problem.why(), problem.fix()),
         None => (
@@ -249,7 +249,7 @@ fn not_read(place: Place, error: &io::Error) -> Diagnostic {
 }
 
 fn refuse_equal_names(policies: &[Policy], out: &mut Diagnostics) {
-    let mut first: BTreeMap<&PolicyName, &Place> = BTreeMap::new();
+    let mut first: BTreeMap<&PolicyName, &SourcePlace> = BTreeMap::new();
     for policy in policies {
         let Some(other) = first.get(policy.name()) else {
             first.insert(policy.name(), policy.place());
@@ -270,7 +270,7 @@ fn refuse_no_policy(sources: &[(SourceFile, Contents)], out: &mut Diagnostics) {
     let none = sources.iter().all(|(_, all)| all.policies.is_empty());
     if none && !out.has_errors() {
         out.push(Diagnostic::error(
-            Place::file_only(first.path()),
+            SourcePlace::file_only(first.path()),
             "there are names for devices and no policy, so that nothing would be protected",
             "give the files with the policies too, or add `policies:`",
         ));

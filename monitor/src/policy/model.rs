@@ -13,7 +13,7 @@ use super::{
     by_command::{ByCommand, Pause},
     changed::Override,
     destinations::{Destinations, Entry},
-    diagnostic::Place,
+    diagnostic::SourcePlace,
     observed::Observed,
     schedule::{Moment, Outside, Rest, Schedule},
     scope::Scope,
@@ -34,10 +34,10 @@ pub struct Policy {
     pub(super) expires: Option<Timestamp>,
     /// What commands ask of it.
     pub(super) by_command: ByCommand,
-    pub(super) now: Now,
+    pub(super) now: CurrentEffect,
     /// The scope that it has now, where that is not the written one.
     pub(super) scope_now: Option<Scope>,
-    pub(super) place: Place,
+    pub(super) place: SourcePlace,
     /// The policy file first, then its lists.
     pub(super) files: Vec<Arc<Path>>,
     pub(super) ipv4: Destinations<Ipv4Addr>,
@@ -50,7 +50,7 @@ pub struct Policy {
 
 /// What a policy does at the moment that it was told last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Now {
+pub(super) enum CurrentEffect {
     /// What its action says.
     #[default]
     AsWritten,
@@ -72,8 +72,8 @@ impl Policy {
     #[must_use]
     pub fn action(&self) -> Action {
         match self.now {
-            Now::Counts => Action::Count,
-            Now::AsWritten | Now::Rests(..) => self.action,
+            CurrentEffect::Counts => Action::Count,
+            CurrentEffect::AsWritten | CurrentEffect::Rests(..) => self.action,
         }
     }
 
@@ -106,8 +106,8 @@ impl Policy {
     #[must_use]
     pub fn rest(&self) -> Option<Rest> {
         match self.now {
-            Now::Rests(rest, _) if self.enabled => Some(rest),
-            Now::Rests(..) | Now::AsWritten | Now::Counts => None,
+            CurrentEffect::Rests(rest, _) if self.enabled => Some(rest),
+            CurrentEffect::Rests(..) | CurrentEffect::AsWritten | CurrentEffect::Counts => None,
         }
     }
 
@@ -115,8 +115,8 @@ impl Policy {
     #[must_use]
     pub fn rests_until(&self) -> Option<Timestamp> {
         match self.now {
-            Now::Rests(_, until) => until,
-            Now::AsWritten | Now::Counts => None,
+            CurrentEffect::Rests(_, until) => until,
+            CurrentEffect::AsWritten | CurrentEffect::Counts => None,
         }
     }
 
@@ -131,12 +131,12 @@ impl Policy {
         let until = self.next_edge(moment.at);
         let paused_until = self.by_command.paused_until(moment.at);
         self.now = match (self.expires, outside()) {
-            (Some(end), _) if end <= moment.at => Now::Rests(Rest::Expired, None),
-            _ if paused_until.is_some() => Now::Rests(Rest::Paused, paused_until),
-            (Some(_), _) if unsure => Now::Rests(Rest::Clock, None),
-            (_, None) => Now::AsWritten,
-            (_, Some(Outside::Off)) => Now::Rests(Rest::Schedule, until),
-            (_, Some(Outside::Count)) => Now::Counts,
+            (Some(end), _) if end <= moment.at => CurrentEffect::Rests(Rest::Expired, None),
+            _ if paused_until.is_some() => CurrentEffect::Rests(Rest::Paused, paused_until),
+            (Some(_), _) if unsure => CurrentEffect::Rests(Rest::Clock, None),
+            (_, None) => CurrentEffect::AsWritten,
+            (_, Some(Outside::Off)) => CurrentEffect::Rests(Rest::Schedule, until),
+            (_, Some(Outside::Count)) => CurrentEffect::Counts,
         };
         self.scope_now = self.by_command.narrowed(&self.scope, moment.at);
     }
@@ -204,7 +204,7 @@ impl Policy {
 
     /// Where its name is written.
     #[must_use]
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &SourcePlace {
         &self.place
     }
 

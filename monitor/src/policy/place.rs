@@ -62,13 +62,13 @@ impl SourceFile {
 
     /// The place of the bytes in `span`; what goes beyond its first line is left out.
     #[must_use]
-    pub fn place(&self, span: Range<usize>) -> Place {
+    pub fn place(&self, span: Range<usize>) -> SourcePlace {
         let line = self.line_of(span.start);
         let start = self.lines[line as usize - 1];
         let text = self.text[start..].lines().next().unwrap_or_default();
         let clip =
             |offset: usize| text.floor_char_boundary(offset.saturating_sub(start).min(text.len()));
-        Place {
+        SourcePlace {
             file: Arc::clone(&self.path),
             excerpt: Some(Excerpt::new(line, text, clip(span.start)..clip(span.end))),
         }
@@ -77,7 +77,7 @@ impl SourceFile {
     /// The place of a whole line (from 1) without the white space around it and
     /// without what follows one of `comments`.
     #[must_use]
-    pub fn place_of_line(&self, line: u32, comments: &[char]) -> Place {
+    pub fn place_of_line(&self, line: u32, comments: &[char]) -> SourcePlace {
         let start = self.lines.get(line as usize - 1).copied();
         let start = start.unwrap_or(self.text.len());
         let text = self.text[start..].lines().next().unwrap_or_default();
@@ -90,7 +90,7 @@ impl SourceFile {
 
 /// Where in which file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct SourcePlace {
     file: Arc<Path>,
     excerpt: Option<Excerpt>,
 }
@@ -160,7 +160,7 @@ fn hide(text: &mut String, range: Range<usize>) {
     text.replace_range(range.clone(), &"*".repeat(range.len()));
 }
 
-impl Place {
+impl SourcePlace {
     /// A file as a whole.
     #[must_use]
     pub fn file_only(file: &Path) -> Self {
@@ -216,7 +216,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourcePlace {
     /// `file:line:column`, as far as known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", printable::path(&self.file))?;
@@ -245,13 +245,13 @@ impl Texts {
         file: &Path,
         line: Option<u32>,
         is_meant: impl Fn(Destination) -> bool,
-    ) -> Place {
+    ) -> SourcePlace {
         const AROUND: &[char] = &[' ', '\t', ',', '[', ']', '{', '}', '"', '\'', ';', '#'];
         let Some(line) = line else {
-            return Place::file_only(file);
+            return SourcePlace::file_only(file);
         };
         let Some(source) = self.0.get(file) else {
-            return Place::of_line(file, line);
+            return SourcePlace::of_line(file, line);
         };
         let whole = source.place_of_line(line, &[]);
         let start = source.offset_of(line as usize, 1);

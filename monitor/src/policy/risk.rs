@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use super::diagnostic::Place;
+use super::diagnostic::SourcePlace;
 
 /// What a `drop` may cut off that a gateway or its devices need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,13 +39,13 @@ impl fmt::Display for Risk {
 /// Risks that a policy's file or an overlay accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acceptance {
-    pub(super) risks: BTreeMap<Risk, Place>,
+    pub(super) risks: BTreeMap<Risk, SourcePlace>,
     pub(super) reason: String,
 }
 
 impl Acceptance {
     /// Each risk, and where it is written.
-    pub fn risks(&self) -> impl Iterator<Item = (Risk, &Place)> {
+    pub fn risks(&self) -> impl Iterator<Item = (Risk, &SourcePlace)> {
         self.risks.iter().map(|(risk, place)| (*risk, place))
     }
 

@@ -11,11 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Device, Diagnostic, Diagnostics, Moment, Place, PolicyName, Scope, SinceBoot,
+    Action, Device, Diagnostic, Diagnostics, Moment, PolicyName, Scope, SinceBoot, SourcePlace,
     by_command::{ByCommand, Pause},
     destinations::Destinations,
     diagnostic::near_miss,
-    model::{Now, Policy},
+    model::{CurrentEffect, Policy},
 };
 use crate::address::Destination;
 
@@ -35,7 +35,7 @@ pub struct RuntimeChange {
     pub since: Timestamp,
     /// When it ends; `None`: not by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ends: Option<End>,
+    pub ends: Option<ChangeEnd>,
     /// Why, in the operator's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -56,7 +56,7 @@ pub enum Effect {
 /// When a change ends: by the clock that is set, and by the one that is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct End {
+pub struct ChangeEnd {
     /// What the clock will say then, as it looked when it was asked for.
     pub at: Timestamp,
     /// Decides until the machine starts anew.
@@ -73,7 +73,7 @@ pub struct RuntimeOverlay {
     pub changes: Vec<RuntimeChange>,
 }
 
-impl End {
+impl ChangeEnd {
     /// `length` from `moment`.
     #[must_use]
     pub fn after(moment: &Moment, length: SignedDuration) -> Self {
@@ -196,9 +196,9 @@ impl RuntimeChange {
                 end_is_measured: self.end_is_known(moment),
                 pauses: Vec::new(),
             },
-            now: Now::default(),
+            now: CurrentEffect::default(),
             scope_now: None,
-            place: Place::file_only(file),
+            place: SourcePlace::file_only(file),
             files: vec![Arc::clone(file)],
             ipv4,
             ipv6,
@@ -280,7 +280,7 @@ pub fn closest_policy(name: &PolicyName, policies: &[Policy]) -> Option<PolicyNa
 
 fn no_policy(change: &RuntimeChange, file: &Path) -> Diagnostic {
     Diagnostic::warning(
-        Place::file_only(file),
+        SourcePlace::file_only(file),
         format!("`{change}` has no effect: there is no such policy any more"),
         format!("undo it: `monitor {} --undo`", change.effect.command()),
     )
@@ -300,7 +300,7 @@ mod tests {
         }
     }
 
-    fn change(effect: Effect, devices: &[&str], ends: Option<End>) -> RuntimeChange {
+    fn change(effect: Effect, devices: &[&str], ends: Option<ChangeEnd>) -> RuntimeChange {
         let devices = devices.iter().map(|text| (*text).to_owned());
         RuntimeChange {
             effect,
@@ -312,7 +312,7 @@ mod tests {
         }
     }
 
-    fn block(devices: &[&str], ends: Option<End>) -> RuntimeChange {
+    fn block(devices: &[&str], ends: Option<ChangeEnd>) -> RuntimeChange {
         change(
             Effect::Block("198.51.100.7".parse().unwrap()),
             devices,
@@ -323,7 +323,10 @@ mod tests {
     #[test]
     fn a_clock_that_is_set_does_not_move_an_end() {
         let asked = moment("2026-01-01T00:00:00Z", BOOT, 1_000);
-        let change = block(&[], Some(End::after(&asked, SignedDuration::from_mins(10))));
+        let change = block(
+            &[],
+            Some(ChangeEnd::after(&asked, SignedDuration::from_mins(10))),
+        );
         let minute = 60_000;
         // The clock is set years ahead and back; ten minutes stay ten minutes.
         for clock in ["2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z"] {
@@ -339,7 +342,10 @@ mod tests {
     #[test]
     fn after_another_start_the_clock_decides() {
         let asked = moment("2026-01-01T00:00:00Z", BOOT, 1_000);
-        let change = block(&[], Some(End::after(&asked, SignedDuration::from_mins(10))));
+        let change = block(
+            &[],
+            Some(ChangeEnd::after(&asked, SignedDuration::from_mins(10))),
+        );
         let other = [8; 16];
         let before = moment("2026-01-01T00:09:59Z", other, 900_000);
         assert!(!change.has_ended(&before));
@@ -350,7 +356,7 @@ mod tests {
     #[test]
     fn what_opens_the_filter_waits_for_the_clock_and_what_closes_it_does_not() {
         let asked = moment("2026-01-01T00:00:00Z", BOOT, 1_000);
-        let ends = Some(End::after(&asked, SignedDuration::from_mins(10)));
+        let ends = Some(ChangeEnd::after(&asked, SignedDuration::from_mins(10)));
         let effects = [
             Effect::Block("198.51.100.7".parse().unwrap()),
             Effect::Allow("198.51.100.8".parse().unwrap()),
@@ -384,7 +390,7 @@ mod tests {
         let same = block(&["02:00:00:00:00:01"], None);
         let asked = moment("2026-01-01T00:00:00Z", BOOT, 1_000);
         let later = RuntimeChange {
-            ends: Some(End::after(&asked, SignedDuration::from_mins(1))),
+            ends: Some(ChangeEnd::after(&asked, SignedDuration::from_mins(1))),
             reason: Some("again".to_owned()),
             ..same.clone()
         };

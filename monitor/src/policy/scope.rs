@@ -28,7 +28,7 @@ impl Scope {
 
     /// Whether `packet` meets it, as far as it is known.
     #[must_use]
-    pub fn met_by(&self, packet: &Packet) -> Met {
+    pub fn met_by(&self, packet: &Packet) -> ScopeMatch {
         let from_device = if self.devices.is_empty() {
             Some(true)
         } else {
@@ -53,7 +53,7 @@ impl Scope {
             for_service,
         ];
         if answers.contains(&Some(false)) {
-            return Met::No;
+            return ScopeMatch::No;
         }
         let [devices, exceptions, interfaces, services] = answers.map(|answer| answer.is_none());
         let mut conditions = Vec::new();
@@ -65,9 +65,9 @@ impl Scope {
             .extend(interfaces.then(|| format!("it comes in on {}", either(&self.interfaces))));
         conditions.extend(services.then(|| format!("the service is {}", either(&self.services))));
         if conditions.is_empty() {
-            Met::Yes
+            ScopeMatch::Yes
         } else {
-            Met::If(conditions.join(", and "))
+            ScopeMatch::If(conditions.join(", and "))
         }
     }
 }
@@ -110,7 +110,7 @@ pub struct Packet {
 
 /// Whether a packet meets a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Met {
+pub enum ScopeMatch {
     /// It does.
     Yes,
     /// It does not.

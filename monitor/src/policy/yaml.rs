@@ -20,21 +20,21 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Document {
     value: Value,
-    root: Spot,
+    root: YamlPosition,
 }
 
 /// Where a node stands, and its children in the order in which they are written.
 #[derive(Debug, Default)]
-struct Spot {
+struct YamlPosition {
     span: Range<usize>,
     /// For a mapping the key first, then its value, and so on.
     children: Vec<Self>,
     text: Option<String>,
-    kind: Kind,
+    kind: NodeKind,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
+enum NodeKind {
     #[default]
     Leaf,
     Sequence,
@@ -46,7 +46,7 @@ enum Kind {
 pub(super) struct Node<'a> {
     pub(super) value: &'a Value,
     pub(super) span: Range<usize>,
-    spot: Option<&'a Spot>,
+    spot: Option<&'a YamlPosition>,
 }
 
 impl<'a> Node<'a> {
@@ -56,8 +56,8 @@ impl<'a> Node<'a> {
             return None;
         };
         let entries = mapping.iter().enumerate().map(|(index, (key, value))| {
-            let key = self.child(key, 2 * index, Kind::Mapping);
-            let value = self.child(value, 2 * index + 1, Kind::Mapping);
+            let key = self.child(key, 2 * index, NodeKind::Mapping);
+            let value = self.child(value, 2 * index + 1, NodeKind::Mapping);
             (key, value)
         });
         Some(entries.collect())
@@ -71,12 +71,12 @@ impl<'a> Node<'a> {
         let elements = sequence.iter().enumerate();
         Some(
             elements
-                .map(|(index, value)| self.child(value, index, Kind::Sequence))
+                .map(|(index, value)| self.child(value, index, NodeKind::Sequence))
                 .collect(),
         )
     }
 
-    fn child(&self, value: &'a Value, index: usize, kind: Kind) -> Self {
+    fn child(&self, value: &'a Value, index: usize, kind: NodeKind) -> Self {
         let spot = self
             .spot
             .filter(|spot| spot.kind == kind)
@@ -139,7 +139,10 @@ fn second_document(file: &SourceFile, positions: &Positions) -> Box<Diagnostic> 
 }
 
 fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -> Box<Diagnostic> {
-    let twice = positions.root.as_ref().and_then(Spot::duplicate_key);
+    let twice = positions
+        .root
+        .as_ref()
+        .and_then(YamlPosition::duplicate_key);
     if let Some((first, second)) = twice {
         let key = &file.text()[second.clone()];
         let error = Diagnostic::error(
@@ -181,7 +184,7 @@ fn line_start(file: &SourceFile, offset: usize) -> usize {
     file.text()[..offset].rfind('\n').map_or(0, |at| at + 1)
 }
 
-impl Spot {
+impl YamlPosition {
     /// Two keys of one mapping with the same text.
     fn duplicate_key(&self) -> Option<(Range<usize>, Range<usize>)> {
         let keys = || {
@@ -190,7 +193,7 @@ impl Spot {
                 .step_by(2)
                 .filter(|key| key.text.is_some())
         };
-        if self.kind == Kind::Mapping {
+        if self.kind == NodeKind::Mapping {
             let mut seen = std::collections::HashMap::new();
             for key in keys() {
                 if let Some(first) = seen.insert(&key.text, key.span.clone()) {
@@ -205,7 +208,7 @@ impl Spot {
 /// What the second parser tells.
 #[derive(Debug, Default)]
 struct Positions {
-    root: Option<Spot>,
+    root: Option<YamlPosition>,
     second_document: Option<Range<usize>>,
     /// Why the text must not be read any further, and where.
     excess: Option<(Excess, Range<usize>)>,
@@ -216,7 +219,7 @@ impl Positions {
     fn read(text: &str) -> Self {
         let offsets = Offsets::new(text);
         let mut positions = Self::default();
-        let mut open: Vec<Spot> = Vec::new();
+        let mut open: Vec<YamlPosition> = Vec::new();
         let mut limits = Limits::default();
         for event in Parser::new_from_str(text) {
             let (event, span) = match event {
@@ -236,7 +239,7 @@ impl Positions {
                 positions.second_document = Some(offsets.span(span));
                 break;
             }
-            if let Some(spot) = Spot::of_event(event, span, &offsets, &mut open) {
+            if let Some(spot) = YamlPosition::of_event(event, span, &offsets, &mut open) {
                 positions.attach(spot, &mut open);
             }
         }
@@ -246,7 +249,7 @@ impl Positions {
         positions
     }
 
-    fn attach(&mut self, spot: Spot, open: &mut [Spot]) {
+    fn attach(&mut self, spot: YamlPosition, open: &mut [YamlPosition]) {
         match open.last_mut() {
             Some(parent) => parent.children.push(spot),
             None => self.root = Some(spot),
@@ -254,7 +257,7 @@ impl Positions {
     }
 }
 
-impl Spot {
+impl YamlPosition {
     /// The node that `event` ends; one that it begins is left in `open`.
     fn of_event(
         event: Event<'_>,
@@ -263,8 +266,10 @@ impl Spot {
         open: &mut Vec<Self>,
     ) -> Option<Self> {
         match event {
-            Event::SequenceStart(..) => open.push(Self::open(Kind::Sequence, offsets.span(span))),
-            Event::MappingStart(..) => open.push(Self::open(Kind::Mapping, offsets.span(span))),
+            Event::SequenceStart(..) => {
+                open.push(Self::open(NodeKind::Sequence, offsets.span(span)))
+            }
+            Event::MappingStart(..) => open.push(Self::open(NodeKind::Mapping, offsets.span(span))),
             Event::SequenceEnd | Event::MappingEnd => {
                 return open.pop().map(|spot| spot.close(offsets.span(span)));
             }
@@ -281,7 +286,7 @@ impl Spot {
         None
     }
 
-    fn open(kind: Kind, span: Range<usize>) -> Self {
+    fn open(kind: NodeKind, span: Range<usize>) -> Self {
         Self {
             span,
             kind,

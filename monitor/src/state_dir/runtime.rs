@@ -63,7 +63,7 @@ mod tests {
     use super::*;
     use crate::{
         clock,
-        policy::{Effect, End, RuntimeChange},
+        policy::{ChangeEnd, Effect, RuntimeChange},
     };
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
             ends,
             reason: Some("a \"reason\"\nof two lines".to_owned()),
         };
-        let end = End::after(&now, SignedDuration::from_mins(10));
+        let end = ChangeEnd::after(&now, SignedDuration::from_mins(10));
         let changes = vec![
             change(
                 Effect::Pause("p".parse().unwrap()),

@@ -174,7 +174,7 @@ fn count_cpus(ranges: &str) -> Option<usize> {
 mod tests {
     use std::path::Path;
 
-    use monitor::policy::{Diagnostic, Place};
+    use monitor::policy::{Diagnostic, SourcePlace};
 
     use super::*;
 
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn notes_are_counted_and_told_apart() {
-        let place = || Place::file_only(Path::new("web.yaml"));
+        let place = || SourcePlace::file_only(Path::new("web.yaml"));
         let mut diagnostics = Diagnostics::default();
         diagnostics.push(Diagnostic::warning(place(), "may not be meant", "look"));
         assert_eq!(counts(&diagnostics), "0 errors, 1 warning");

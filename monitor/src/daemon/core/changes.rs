@@ -13,7 +13,7 @@ use crate::{
     datapath::{self, Applied, Filter},
     guard::{Gateway, guard},
     policy::{
-        DeviceNames, Diagnostic, Diagnostics, Effect, End, Moment, Policy, PolicyName,
+        ChangeEnd, DeviceNames, Diagnostic, Diagnostics, Effect, Moment, Policy, PolicyName,
         RuntimeChange, RuntimeOverlay, Texts, UnknownDevice, closest_policy,
     },
     state_dir::{StateDirError, write_runtime},
@@ -177,7 +177,7 @@ fn resolve(
         devices: devices.unwrap_or_default(),
         device: request.device.clone(),
         since: moment.at,
-        ends: length.map(|length| End::after(moment, length)),
+        ends: length.map(|length| ChangeEnd::after(moment, length)),
         reason: request.reason.clone(),
     })
 }

@@ -50,7 +50,7 @@ impl EarlierTrial {
     /// Compares the record in the state directory with the pinned generation.
     pub(super) fn look(settings: &Settings) -> Result<Self, LoadError> {
         let kept = NotConfirmed::read(&settings.state_dir)?;
-        let tried = datapath::tried(&settings.pin_dir)?;
+        let tried = datapath::unconfirmed_generation(&settings.pin_dir)?;
         Ok(match (tried, kept) {
             (Some(tried), _) if !tried.confirmed && !tried.deadline.has_passed() => {
                 Self::Waiting(tried.deadline)

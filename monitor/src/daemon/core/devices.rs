@@ -16,7 +16,7 @@ use neighbours::{MOST_NEIGHBOURS, Neighbours};
 use super::{Core, lock};
 use crate::{
     control::Forgotten,
-    datapath::{self, DeviceCounts, Filter, Known},
+    datapath::{self, DeviceCounts, Filter, KnownKind},
     policy::{Device, DeviceNames, MacAddress, MacPrefix, Policy, UnknownDevice},
 };
 
@@ -139,15 +139,15 @@ impl Core {
         }))
     }
 
-    fn known(&self, devices: &Devices) -> BTreeMap<MacAddress, Known> {
+    fn known(&self, devices: &Devices) -> BTreeMap<MacAddress, KnownKind> {
         let neighbours = devices.neighbours.macs();
-        let mut known: BTreeMap<_, _> = neighbours.map(|mac| (mac, Known::Neighbour)).collect();
+        let mut known: BTreeMap<_, _> = neighbours.map(|mac| (mac, KnownKind::Neighbour)).collect();
         let named = self.named_macs();
         known.extend(
             named
                 .into_iter()
                 .take(MOST_NAMED)
-                .map(|mac| (mac, Known::Named)),
+                .map(|mac| (mac, KnownKind::Named)),
         );
         known
     }
@@ -207,15 +207,15 @@ impl Devices {
     fn idle(
         &self,
         counts: &DeviceCounts,
-        known: &BTreeMap<MacAddress, Known>,
+        known: &BTreeMap<MacAddress, KnownKind>,
         keep: Duration,
         now: Instant,
     ) -> Vec<DeviceKey> {
         let is_nearly_full = counts.is_nearly_full();
         let limit = |mac| match known.get(&mac) {
-            Some(Known::Named) => None,
+            Some(KnownKind::Named) => None,
             None if is_nearly_full => Some(WHEN_FULL.min(keep)),
-            Some(Known::Neighbour) | None => Some(keep),
+            Some(KnownKind::Neighbour) | None => Some(keep),
         };
         let mut idle: Vec<(Duration, DeviceKey)> = Vec::new();
         for key in counts.devices.keys() {
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn devices_leave_after_their_time_and_unknown_ones_earlier_from_a_full_table() {
-        let known = BTreeMap::from([(mac(0), Known::Named), (mac(1), Known::Neighbour)]);
+        let known = BTreeMap::from([(mac(0), KnownKind::Named), (mac(1), KnownKind::Neighbour)]);
         let start = Instant::now();
         let mut devices = Devices::default();
         let mut leaving = |used, packets, after| {

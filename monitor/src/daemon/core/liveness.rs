@@ -12,7 +12,7 @@ use crate::{datapath::Filter, snapshot::Working};
 
 /// Work that has begun.
 #[derive(Clone, Copy)]
-struct Begun {
+struct CurrentWork {
     /// A noun phrase: `a reload`.
     what: &'static str,
     at: Instant,
@@ -22,9 +22,9 @@ struct Begun {
 #[derive(Default)]
 pub(super) struct Liveness {
     /// By the thread that holds the filter.
-    filter: Mutex<Option<Begun>>,
+    filter: Mutex<Option<CurrentWork>>,
     /// By the main loop, which hears signals, files and schedules.
-    main_loop: Mutex<Option<Begun>>,
+    main_loop: Mutex<Option<CurrentWork>>,
 }
 
 impl Liveness {
@@ -50,7 +50,7 @@ impl Core {
     pub(super) fn work_on_filter(&self, what: &'static str) -> AtWork<'_> {
         let filter = lock(&self.filter);
         let at = Instant::now();
-        *lock(&self.liveness.filter) = Some(Begun { what, at });
+        *lock(&self.liveness.filter) = Some(CurrentWork { what, at });
         AtWork {
             filter,
             liveness: &self.liveness,
@@ -67,7 +67,7 @@ impl Core {
     /// The main loop begins to work on what it heard, or has ended that.
     pub(in crate::daemon) fn main_loop_works(&self, what: Option<&'static str>) {
         let at = Instant::now();
-        *lock(&self.liveness.main_loop) = what.map(|what| Begun { what, at });
+        *lock(&self.liveness.main_loop) = what.map(|what| CurrentWork { what, at });
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Other versions' counters, and where they are saved.
-pub(super) struct Saved {
+pub(super) struct SavedCounters {
     paths: Vec<PathBuf>,
     moment: Moment,
 }
@@ -29,7 +29,7 @@ struct Content<'a> {
     counters: &'a OtherVersionCounters,
 }
 
-impl Saved {
+impl SavedCounters {
     /// Saves them before anything is changed.
     pub(super) fn new(
         filter: &Filter,

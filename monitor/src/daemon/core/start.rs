@@ -15,7 +15,7 @@ use super::{
     feeds,
     load::{FELL_BACK, Loaded, Usable, kept_changes, last_good, load, load_last_good},
     now, request,
-    reset::Saved,
+    reset::SavedCounters,
     state::{PoliciesInForce, Stage, State},
 };
 use crate::{
@@ -274,7 +274,7 @@ impl Start<'_> {
     /// Saves what another version counted before the kernel is told, so that an
     /// interrupted start loses no count.
     fn replace(&self, filter: &mut Filter, request: &Request<'_>) -> Result<Applied, LoadError> {
-        let saved = Saved::new(filter, self.settings, self.moment)?;
+        let saved = SavedCounters::new(filter, self.settings, self.moment)?;
         let mut applied = filter.apply(request)?;
         applied.notes.extend(saved.finish(filter));
         Ok(applied)

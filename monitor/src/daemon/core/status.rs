@@ -2,7 +2,7 @@
 
 use super::{Core, Resting, clock};
 use crate::{
-    control::{Check, CheckStatus, DaemonStatus, Endpoint, Status, Who},
+    control::{Check, CheckStatus, DaemonIdentity, DaemonStatus, Endpoint, Status},
     daemon::endpoints::Endpoints,
     datapath,
     snapshot::{Snapshot, Working},
@@ -36,8 +36,8 @@ impl Core {
     }
 
     /// Which daemon this is. Needs no look at the kernel.
-    pub(in crate::daemon) fn who(&self) -> Who {
-        Who {
+    pub(in crate::daemon) fn who(&self) -> DaemonIdentity {
+        DaemonIdentity {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pin_dir: self.settings.pin_dir.clone(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     lists::{Format, Kind, List, Refused, Selection, read, read_database, recognise},
     policy::{
-        diagnostic::{Diagnostic, Diagnostics, Place, SourceFile},
+        diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
         source::SourceList,
     },
 };
@@ -33,10 +33,10 @@ pub(super) struct Reading {
 }
 
 /// What a policy asks for, and where.
-pub(super) struct Asked<'a> {
+pub(super) struct ListRequest<'a> {
     pub(super) typed: &'a SourceList,
     pub(super) file: &'a SourceFile,
-    pub(super) named_at: Place,
+    pub(super) named_at: SourcePlace,
 }
 
 /// A content that is known how to read.
@@ -50,7 +50,7 @@ impl Content {
     pub(super) fn readable(
         &mut self,
         typed: &SourceList,
-        named_at: &Place,
+        named_at: &SourcePlace,
         out: &mut Diagnostics,
     ) -> Option<Readable<'_>> {
         match self {
@@ -76,7 +76,7 @@ impl Readable<'_> {
     pub(super) fn read(
         &self,
         reading: &Reading,
-        asked: &Asked<'_>,
+        asked: &ListRequest<'_>,
         out: &mut Diagnostics,
     ) -> Option<List> {
         match self {
@@ -99,7 +99,7 @@ impl Readable<'_> {
 
 impl Text {
     /// Its format; says only the first time why it cannot be told.
-    fn recognise(&mut self, named_at: &Place, out: &mut Diagnostics) -> Option<Format> {
+    fn recognise(&mut self, named_at: &SourcePlace, out: &mut Diagnostics) -> Option<Format> {
         if let Some(known) = self.recognised {
             return known.ok();
         }

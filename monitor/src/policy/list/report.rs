@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::content::{Asked, Readable, Reading};
+use super::content::{ListRequest, Readable, Reading};
 use crate::{
     lists::{Format, InvalidLine, Key, Kind, List},
     policy::{
-        diagnostic::{Capped, Diagnostic, Diagnostics, Place, SourceFile},
+        diagnostic::{Capped, Diagnostic, Diagnostics, SourceFile, SourcePlace},
         source::Spanned,
     },
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Lines shown of those that are skipped.
 const SKIPPED_SHOWN: usize = 3;
 
-impl Asked<'_> {
+impl ListRequest<'_> {
     /// Whether a list of `kind` can be asked for this.
     pub(super) fn fits(&self, kind: Kind, out: &mut Diagnostics) -> bool {
         let mut refusals = Vec::new();
@@ -99,7 +99,7 @@ pub(super) fn report(
     list: &List,
     readable: &Readable<'_>,
     reading: &Reading,
-    asked: &Asked<'_>,
+    asked: &ListRequest<'_>,
     out: &mut Diagnostics,
 ) {
     if let Readable::Lines(source, format) = readable {
@@ -169,7 +169,7 @@ impl Lines<'_> {
                 ", or write `on_bad_line: skip` if it is of use without them"
             };
             Diagnostic::error(
-                Place::file_only(self.source.path()),
+                SourcePlace::file_only(self.source.path()),
                 format!("and {hidden} more lines of this list are wrong"),
                 format!(
                     "the list is read as `{}`; mend the lines{skip}",
@@ -201,7 +201,7 @@ impl Lines<'_> {
                 "the list is read as `{}`; look whether that is what it is",
                 self.format
             );
-            let place = Place::file_only(self.source.path());
+            let place = SourcePlace::file_only(self.source.path());
             out.push(Diagnostic::warning(place, message, help).standing_for(hidden));
         }
     }
@@ -220,7 +220,7 @@ impl Lines<'_> {
     }
 }
 
-impl Asked<'_> {
+impl ListRequest<'_> {
     fn nothing_of(&self, key: &Spanned<Key>, list: &List, reading: &Reading) -> Diagnostic {
         let (what, entries) = match list.kind {
             Kind::Lines(_) if self.typed.is_table => ("table", "lines"),

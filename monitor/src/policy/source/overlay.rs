@@ -4,7 +4,9 @@ use std::str::FromStr as _;
 
 use super::reader::{Reader, get};
 use crate::address::Destination;
-use crate::policy::{Action, PolicyName, diagnostic::Place, keys, risk::Acceptance, yaml::Node};
+use crate::policy::{
+    Action, PolicyName, diagnostic::SourcePlace, keys, risk::Acceptance, yaml::Node,
+};
 
 /// A change of one policy: at least one of action, exceptions, `enabled` and
 /// accepted risks.
@@ -12,9 +14,9 @@ use crate::policy::{Action, PolicyName, diagnostic::Place, keys, risk::Acceptanc
 pub(in crate::policy) struct SourceOverride {
     pub(in crate::policy) policy: PolicyName,
     /// Where the policy is named.
-    pub(in crate::policy) place: Place,
-    pub(in crate::policy) action: Option<(Action, Place)>,
-    pub(in crate::policy) except: Vec<(Destination, Place)>,
+    pub(in crate::policy) place: SourcePlace,
+    pub(in crate::policy) action: Option<(Action, SourcePlace)>,
+    pub(in crate::policy) except: Vec<(Destination, SourcePlace)>,
     pub(in crate::policy) enabled: Option<bool>,
     pub(in crate::policy) reason: Option<String>,
     pub(in crate::policy) accepted: Option<Acceptance>,
@@ -80,7 +82,11 @@ impl Reader<'_> {
         })
     }
 
-    fn overridden_policy(&mut self, node: &Node<'_>, help: &str) -> Option<(PolicyName, Place)> {
+    fn overridden_policy(
+        &mut self,
+        node: &Node<'_>,
+        help: &str,
+    ) -> Option<(PolicyName, SourcePlace)> {
         let Some(name) = get(node, "policy") else {
             self.missing(
                 "policy",
@@ -100,13 +106,13 @@ impl Reader<'_> {
         }
     }
 
-    fn new_action(&mut self, node: &Node<'_>) -> Option<(Action, Place)> {
+    fn new_action(&mut self, node: &Node<'_>) -> Option<(Action, SourcePlace)> {
         let node = get(node, "action")?;
         let action = self.action_in(&node)?;
         Some((action, self.file.place(node.span)))
     }
 
-    fn exceptions(&mut self, node: &Node<'_>) -> Vec<(Destination, Place)> {
+    fn exceptions(&mut self, node: &Node<'_>) -> Vec<(Destination, SourcePlace)> {
         let help = "write `except: [192.0.2.64/26]`";
         let Some(node) = get(node, "except") else {
             return Vec::new();

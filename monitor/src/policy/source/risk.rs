@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reader::{Reader, get};
 use crate::policy::{
     Risk,
-    diagnostic::{Place, near_miss},
+    diagnostic::{SourcePlace, near_miss},
     risk::Acceptance,
     yaml::Node,
 };
@@ -37,7 +37,7 @@ impl Reader<'_> {
         })
     }
 
-    fn risks(&mut self, node: &Node<'_>) -> Option<BTreeMap<Risk, Place>> {
+    fn risks(&mut self, node: &Node<'_>) -> Option<BTreeMap<Risk, SourcePlace>> {
         let elements = node.elements().unwrap_or_else(|| vec![node.clone()]);
         if elements.is_empty() {
             let message = "`accept_risk` is an empty sequence, which accepts nothing";

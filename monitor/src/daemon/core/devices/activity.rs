@@ -10,10 +10,10 @@ use crate::{datapath::DeviceCounts, policy::MacAddress};
 
 /// When counts of devices last changed.
 #[derive(Debug, Default)]
-pub(super) struct Activity(HashMap<MacAddress, Seen>);
+pub(super) struct Activity(HashMap<MacAddress, DeviceActivity>);
 
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct DeviceActivity {
     /// Packets under all policies.
     packets: u64,
     /// When that was first found.
@@ -36,7 +36,7 @@ impl Activity {
             .map(|(mac, packets)| {
                 let before = self.0.get(&mac).filter(|seen| seen.packets == packets);
                 let since = before.map_or(now, |seen| seen.since);
-                (mac, Seen { packets, since })
+                (mac, DeviceActivity { packets, since })
             })
             .collect();
     }
