@@ -123,8 +123,7 @@ pub enum Problem {
         /// Number of the interface in its section, from 0.
         interface: u32,
     },
-    /// A packet is stored in an obsolete kind of block, which Enhanced Packet Blocks
-    /// replaced.
+    /// A packet is stored in a Packet Block, which is obsolete since 2004.
     #[error(
         "packet {packet}, at byte {offset}, is an obsolete Packet Block: rewrite the file with `editcap FILE NEW`"
     )]
