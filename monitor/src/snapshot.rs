@@ -77,8 +77,7 @@ pub struct Snapshot {
     /// The trial that waits to be confirmed, or that was not confirmed in time.
     #[serde(default)]
     pub unconfirmed: Option<Unconfirmed>,
-    /// The feeds of the policies in force, sorted by URL. Without a daemon, they come
-    /// from the store.
+    /// The feeds of the policies in force, sorted by URL. Empty if no daemon runs.
     #[serde(default)]
     pub feeds: Vec<FeedSnapshot>,
     /// The daemon's task in progress, if there is one. The other fields may show the
