@@ -283,7 +283,7 @@ impl fmt::Display for Unconfirmed {
             (true, None) => write!(f, "rolled back: not confirmed within {within} s")?,
             (false, _) => write!(
                 f,
-                "it is NOT CONFIRMED: keep it with `monitor confirm`, else in {} s",
+                "it is NOT CONFIRMED: keep it with `monitor confirm`, otherwise in {} s",
                 self.seconds_left
             )?,
         }

@@ -44,9 +44,7 @@ pub enum InvalidNat64 {
     #[error("bits 64 to 71 of a NAT64 prefix of 96 bits must be zero (RFC 6052)")]
     Octet,
     /// The prefix covers addresses that never reach a translator.
-    #[error(
-        "link-local, multicast, loopback and unspecified addresses cannot be a NAT64 prefix"
-    )]
+    #[error("link-local, multicast, loopback and unspecified addresses cannot be a NAT64 prefix")]
     Local,
 }
 

@@ -93,7 +93,7 @@ pub enum InvalidDestination {
         /// The text as written.
         text: String,
     },
-    /// The text is not an address, for another reason.
+    /// The text is not an address, and none of the more specific reasons applies.
     #[error("`{text}` is not an IPv4 or IPv6 address")]
     Address {
         /// The text as written.

@@ -138,8 +138,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             if !may_change =>
         {
             Answer::Refused(
-                "only root and the user that runs the daemon may change what is in force"
-                    .to_owned(),
+                "only root and the user that runs the daemon may change the filter".to_owned(),
             )
         }
         Request::Reload { confirm } => {

@@ -156,7 +156,7 @@ async fn end_work(core: &Arc<Core>, job: Option<Job>, saving: &Saving) {
         saving.save(core).await;
     };
     if timeout(LAST_WORK, last_work).await.is_err() {
-        warn!("the work does not end in time: the daemon ends without it, and the filter stays in force");
+        warn!("the work takes too long: the daemon ends without it, and the filter stays in force");
     }
 }
 

@@ -24,7 +24,7 @@ pub struct Attempted<'a> {
 
 impl Attempted<'_> {
     /// Returns the feed's entry after `answer`, and a new content if it must be
-    /// stored. `objection` compiles the policies with a content, and returns the
+    /// stored. `objection` compiles the policies with new content, and returns the
     /// reason if they cannot use it.
     pub fn settle(
         self,

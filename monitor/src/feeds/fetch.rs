@@ -62,7 +62,7 @@ pub struct Fetcher {
 pub enum Answer {
     /// The content has not changed since the last fetch (status 304).
     NotModified,
-    /// The server sent a content.
+    /// The server sent content (status 200).
     Content(Fetched),
 }
 

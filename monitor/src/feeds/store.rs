@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! STATE_DIR/feeds/<hash of the URL>/meta.json      an `Entry`, names contents by their hash
-//! STATE_DIR/feeds/<hash of the URL>/<SHA-256>      a content, as it was fetched
+//! STATE_DIR/feeds/<hash of the URL>/<SHA-256>      one version of the list, as it was fetched
 //! ```
 //!
 //! Only replacing `meta.json` changes which content is in force. If the process is

@@ -42,7 +42,7 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
     Health {
         hang: hanging.map(|hanging| {
             format!(
-                "the daemon hangs: {hanging}; the filter goes on working, but changes have no effect"
+                "the daemon hangs: {hanging}; the filter keeps working, but changes have no effect"
             )
         }),
         problems,

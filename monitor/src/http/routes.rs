@@ -52,7 +52,7 @@ impl IntoResponse for Failure {
             Self::Hangs => {
                 let seconds = SNAPSHOT_TIME.as_secs();
                 let text = format!(
-                    "The daemon hangs: its counters could not be read within {seconds} s. The filter goes on working. `monitor status` reads its counters from the kernel.\n"
+                    "The daemon hangs: its counters could not be read within {seconds} s. The filter keeps working. `monitor status` reads its counters from the kernel.\n"
                 );
                 (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
             }

@@ -90,7 +90,8 @@ impl FeedProblem {
                     refused.why.help()
                 }
                 Why::Commands | Why::JsonDocument | Why::Markup => {
-                    "check the content of the URL; if it stays like this, use another URL".to_owned()
+                    "check the content of the URL; if it stays like this, use another URL"
+                        .to_owned()
                 }
             },
             Self::Option { key, .. } => format!("remove {key}, or name another list"),

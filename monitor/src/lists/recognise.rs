@@ -67,8 +67,7 @@ impl Why {
                 "write its CIDRs, addresses or ranges into a file, one on each line".to_owned()
             }
             Self::Markup => {
-                "fetch the list again: the server may have sent a web page instead"
-                    .to_owned()
+                "fetch the list again: the server may have sent a web page instead".to_owned()
             }
             Self::Ambiguous { first, second } => {
                 format!("write `format: {first}` or `format: {second}`")

@@ -1,4 +1,4 @@
-//! SHA-256, which identifies a content of a feed.
+//! SHA-256, which identifies one version of a feed's list.
 
 use std::{fmt, str::FromStr};
 

@@ -88,8 +88,7 @@ fn hang(working: &Working) -> Check {
     Check {
         id: "daemon".to_owned(),
         status: CheckStatus::Degraded,
-        what: "the daemon hangs; the filter goes on working, but changes have no effect"
-            .to_owned(),
+        what: "the daemon hangs; the filter keeps working, but changes have no effect".to_owned(),
         why: working.to_string(),
         fix: "look at the log, and check the file systems of the policy files and lists, because one may not answer; then restart the daemon".to_owned(),
     }

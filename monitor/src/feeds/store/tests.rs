@@ -74,7 +74,7 @@ fn damage_is_reported_and_the_next_save_repairs_it() {
         store.good(&url()),
         Err(StoreError::Damaged { .. })
     ));
-    // An interrupted save leaves a content that `meta.json` does not name yet.
+    // An interrupted save leaves a file that `meta.json` does not name yet.
     store.save(&url(), &good(content), Some(content)).unwrap();
     fs::write(file("0123"), b"half").unwrap();
     assert!(store.good(&url()).unwrap().is_some());
