@@ -1,4 +1,4 @@
-//! The machine's clock: what time it is, how sure that is, and waiting for a time.
+//! The machine's clock: the current time, its reliability, and waiting for a time.
 
 use std::{
     io,
@@ -22,7 +22,7 @@ use crate::{
     regular_file,
 };
 
-/// What the clock says.
+/// Returns the current time, with its reliability and the time since boot.
 #[must_use]
 pub fn now() -> Moment {
     Moment {
@@ -32,24 +32,26 @@ pub fn now() -> Moment {
     }
 }
 
-/// RFC 3339; nobody reads fractions of a second.
+/// Writes a time as RFC 3339, rounded to seconds.
 #[must_use]
 pub fn to_the_second(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
-/// Since the machine started, the time that it slept included; nobody sets it.
+/// Returns the time since the machine started, including sleep (`CLOCK_BOOTTIME`). This
+/// clock cannot be set.
 ///
 /// # Panics
 ///
-/// On a kernel before 2.6.39, which has no such clock.
+/// Panics on a kernel before 2.6.39, which does not have this clock.
 #[must_use]
 pub fn boot_time() -> Duration {
     let time = clock_gettime(ClockId::CLOCK_BOOTTIME);
     time.expect("Linux has this clock").into()
 }
 
-/// `None` where the kernel does not tell.
+/// Returns the ID of this boot and the time since it. Returns `None` if the kernel's
+/// boot ID cannot be read.
 fn since_boot() -> Option<SinceBoot> {
     let id = regular_file::read_kernel_text("/proc/sys/kernel/random/boot_id").ok()?;
     let boot = hex::decode(id.trim().replace('-', "")).ok()?;
@@ -59,10 +61,11 @@ fn since_boot() -> Option<SinceBoot> {
     })
 }
 
-/// Whether something keeps the clock right, as the kernel was told (`adjtimex(2)`).
+/// Returns true if a time service keeps the clock synchronised, as the kernel reports
+/// by `adjtimex(2)`.
 fn is_synchronised() -> bool {
-    // SAFETY: all fields are integers, for which zero is a value; with no mode
-    // set the call only fills them.
+    // SAFETY: all fields are integers, so zero is a valid value for each. `modes` is zero,
+    // so the call changes no clock and only fills the fields.
     let state = unsafe {
         let mut answer: libc::timex = std::mem::zeroed();
         libc::adjtimex(&raw mut answer)
@@ -70,43 +73,43 @@ fn is_synchronised() -> bool {
     (0..libc::TIME_ERROR).contains(&state)
 }
 
-/// Waits for times of day rather than for durations: it wakes at the time also
-/// where the machine slept meanwhile, and early where the clock is set.
+/// Waits for a time of the clock, not for a duration. So it wakes at the right time even
+/// if the machine sleeps in between. If the clock is set, it wakes early.
 #[derive(Debug)]
 pub struct Alarm {
     timer: TimerFd,
-    /// The same descriptor, as the runtime waits for it.
+    /// A duplicate of the timer's descriptor, on which the async runtime waits.
     fired: AsyncFd<OwnedFd>,
 }
 
-/// Why an [`Alarm`] woke.
+/// The reason why an [`Alarm`] woke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woke {
-    /// The time has come.
+    /// The clock reached the time.
     Time,
-    /// The clock was set: what comes when has to be worked out anew.
+    /// The clock was set, so the caller must calculate the next time again.
     ClockSet,
 }
 
 impl Alarm {
-    /// From here on it is noted that the clock is set, whether or not anybody
-    /// waits: the next wait tells.
+    /// Creates an alarm. From now on it notices if the clock is set, even between two
+    /// waits: the next wait reports it.
     ///
-    /// Errors: the kernel gives no timer, or this is not inside a tokio runtime.
+    /// Fails if the kernel creates no timer, or outside a tokio runtime.
     pub fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(timerfd::ClockId::CLOCK_REALTIME, flags)?;
         let descriptor = timer.as_fd().try_clone_to_owned()?;
-        // SAFETY: the descriptor is owned, so it stays open and the same for as
-        // long as it is registered.
+        // SAFETY: `fired` owns the descriptor, so the descriptor stays open and unchanged
+        // as long as it is registered.
         let fired = unsafe { AsyncFd::register(descriptor)? };
         let alarm = Self { timer, fired };
         alarm.set(Timestamp::MAX)?;
         Ok(alarm)
     }
 
-    /// Waits until the clock says `at` or is set. Tells at once where it was set
-    /// since the last wait: what comes at `at` may be worked out from an old time.
+    /// Waits until the clock reaches `at` or is set. Returns at once if the clock was set
+    /// since the last wait, because the caller may have calculated `at` before that.
     pub async fn wait_until(&self, at: Timestamp) -> io::Result<Woke> {
         if let Some(woke) = self.set(at)? {
             return Ok(woke);
@@ -123,9 +126,11 @@ impl Alarm {
         }
     }
 
-    /// `None` where it is set; else why not to wait for it.
+    /// Sets the timer to `at`. Returns `None` if the timer is set, otherwise the reason
+    /// to return at once.
     fn set(&self, at: Timestamp) -> io::Result<Option<Woke>> {
-        // A timer at zero is none: the past is reached at once at any time.
+        // A time of zero would switch the timer off. Any other time in the past fires at
+        // once.
         let (seconds, nanoseconds) = (at.as_second().max(1), at.subsec_nanosecond().max(0));
         let flags =
             TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;

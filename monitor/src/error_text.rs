@@ -1,8 +1,9 @@
-//! An error and its causes as one text, for the terminal, the log and `status`.
+//! Writes an error and its causes as one text, for the terminal, the log and `status`.
 
 use std::{error::Error, iter};
 
-/// The error, then each cause that the text before it does not already tell.
+/// Returns the text of `error`, followed by each of its causes. Leaves out a cause whose
+/// text is already there.
 #[must_use]
 pub fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -31,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cause_is_told_once() {
+    fn every_cause_appears_once() {
         let inner = Sample::Tells {
             source: io::Error::other("no key"),
         };

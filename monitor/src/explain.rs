@@ -1,4 +1,4 @@
-//! What the policies decide about an address, and why.
+//! Explains what the policies decide about a destination address, and why.
 
 mod text;
 
@@ -17,49 +17,50 @@ use crate::{
 pub struct Explanation {
     /// The destination.
     pub address: IpAddr,
-    /// What happens to its packets.
+    /// The decision about its packets.
     pub decision: Decision,
-    /// The policy that decides.
+    /// The policy that decides, if one does.
     pub effective: Option<PolicyName>,
     /// Every policy that matches, in order of precedence.
     pub matches: Vec<Match>,
-    /// Policies that would match, had no overlay disabled them or made an
-    /// exception; sorted by name.
+    /// Policies that would match if an overlay had not disabled them or excepted the
+    /// address. Sorted by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-    /// Policies that would match, and rest now; sorted by name.
+    /// Policies that would match, but are off now because of a schedule, an end or a
+    /// pause. Sorted by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resting: Vec<Resting>,
-    /// Who has the address, as far as known.
+    /// The holder of the address, as far as known.
     pub holder: Holder,
 }
 
-/// A policy that would match and rests.
+/// A policy that would match, but is off now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Resting {
     /// Its name.
     pub policy: PolicyName,
     /// Its longest prefix that covers the address.
     pub prefix: String,
-    /// `file:line` where that prefix is written; `file` alone where that is a database.
+    /// Position of that prefix as `file:line`, or only `file` if that is a database.
     pub source: String,
-    /// What the prefix is derived from, where it is not written.
+    /// The origin of the prefix, if it is derived from an IPv4 destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub derived: Option<DerivedFrom>,
-    /// Why it does nothing.
+    /// The reason why it is off.
     pub reason: &'static str,
-    /// When that changes by itself (RFC 3339).
+    /// Time at which it turns on by itself (RFC 3339), if it does.
     pub until: Option<String>,
 }
 
-/// What happens to a packet.
+/// The decision about a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A policy matches, and its action is this.
+    /// A policy with this action decides.
     Action(Action),
-    /// No policy matches: the packet passes.
+    /// No policy matches, so the packet passes.
     None,
-    /// What is not known of the packet decides.
+    /// The decision depends on properties of the packet that the caller did not give.
     Depends,
 }
 
@@ -68,36 +69,37 @@ pub enum Decision {
 pub struct Match {
     /// Its name.
     pub policy: PolicyName,
-    /// What it asks for.
+    /// Its action.
     pub action: Action,
     /// Its longest prefix that covers the address.
     pub prefix: String,
-    /// `file:line` where that prefix is written; `file` alone where that is a database.
+    /// Position of that prefix as `file:line`, or only `file` if that is a database.
     pub source: String,
-    /// What the prefix is derived from, where it is not written.
+    /// The origin of the prefix, if it is derived from an IPv4 destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub derived: Option<DerivedFrom>,
-    /// Whether this policy decides.
+    /// True if this policy decides.
     pub effective: bool,
-    /// Where it matches only some packets, as far as they are known: which.
+    /// The condition under which it matches, as far as the packet is not known. `None` if
+    /// it matches for certain.
     #[serde(rename = "if")]
     pub condition: Option<String>,
-    /// What an overlay changed of this policy.
+    /// The change of this policy by an overlay.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<Changed>,
-    /// What commands changed of this policy.
+    /// The changes of this policy by commands.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub by_command: Vec<Changed>,
 }
 
-/// What an overlay changed, and where.
+/// A change of a policy by an overlay or a command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Changed {
-    /// `file:line` of the override.
+    /// Position of the override as `file:line`, or the source of the command.
     pub source: String,
-    /// In words.
+    /// The change in words.
     pub changes: String,
-    /// Why, in the operator's words.
+    /// The operator's reason for it.
     pub reason: Option<String>,
 }
 
@@ -108,32 +110,34 @@ pub struct LeftOut {
     pub policy: PolicyName,
     /// The part of it that covers the address: a prefix, or an exception inside one.
     pub prefix: String,
-    /// `file:line` of the destination.
+    /// Position of the destination as `file:line`.
     pub source: String,
-    /// What the prefix is derived from, where it is not written.
+    /// The origin of the prefix, if it is derived from an IPv4 destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub derived: Option<DerivedFrom>,
-    /// What keeps it from matching.
+    /// The change that keeps it from matching.
     pub changed: Changed,
 }
 
-/// Five facts that are often taken for one another; `None` is unknown.
+/// Five facts about the holder of an address, which are often confused with each other.
+/// `None` means unknown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Holder {
-    /// Who registered the range: a regional or national internet registry.
+    /// The regional or national internet registry that registered the range.
     pub registry: Option<String>,
-    /// Who has it.
+    /// The organisation that holds the range.
     pub holder: Option<String>,
-    /// The autonomous system that announces it.
+    /// The autonomous system that announces the range.
     pub origin_as: Option<String>,
-    /// The country it is delegated to, which is not where it is used.
+    /// The country to which the range is delegated. It may be used in another country.
     pub country: Option<String>,
-    /// Who wrote the list that names it.
+    /// The author of the list that names the address.
     pub list_author: Option<String>,
 }
 
-/// What the enabled policies of `policies`, compiled with `derivation`, decide
-/// about packets to `address` of which `packet` is known.
+/// Returns what `policies` decide about a packet to `address`. `packet` holds the other
+/// properties of the packet, as far as they are known. `derivation` tells which IPv6
+/// addresses carry IPv4 addresses.
 #[must_use]
 pub fn explain(
     policies: &[Policy],
@@ -219,7 +223,7 @@ fn matching(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<(u8
     Some((found.length, entry))
 }
 
-/// The command that made a policy, and those that paused it.
+/// Returns the command that created the policy, and the commands that paused it.
 fn by_command(policy: &Policy) -> Vec<Changed> {
     let made = policy.command().map(|command| Changed {
         source: crate::printable::path(policy.place().file()).to_string(),
@@ -271,8 +275,9 @@ impl Changed {
 }
 
 impl Decision {
-    /// Of `matches` in order of precedence: the first that is certain decides,
-    /// unless one before it may and has another action.
+    /// Returns the decision for `matches`, which are in order of precedence. The first
+    /// certain match decides. But if an uncertain match before it has another action, the
+    /// decision depends on the packet.
     fn of(matches: &[Match]) -> Self {
         let certain = matches.iter().find(|found| found.condition.is_none());
         let decision = certain.map_or(Self::None, |found| Self::Action(found.action));
@@ -284,7 +289,7 @@ impl Decision {
         decision
     }
 
-    /// The action's name, `none` or `depends`.
+    /// Returns the name of the action, `none` or `depends`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -298,7 +303,7 @@ impl Decision {
         match self {
             Self::Action(action) => action.outcome(),
             Self::None => "no policy matches; its packets pass and no policy counts them",
-            Self::Depends => "on what is not known of the packet, see below",
+            Self::Depends => "on properties of the packet that are not given, see below",
         }
     }
 }

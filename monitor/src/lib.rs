@@ -1,7 +1,8 @@
 //! An eBPF packet filter and blocker for Linux WiFi gateways.
 //!
-//! Data flows one way, and a module imports only from stages before it, beside the
-//! types of [`snapshot`], which itself imports only [`policy`]:
+//! Data flows in one direction, and a module imports only from earlier stages. The
+//! exception is [`snapshot`]: every module may use its types, and it imports only
+//! [`policy`].
 //!
 //! ```text
 //! control   YAML → source → model → ruleset → generation → kernel

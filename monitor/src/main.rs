@@ -1,4 +1,4 @@
-//! The command line of monitor.
+//! The program `monitor`: runs the command line and sets the exit code.
 
 #![cfg_attr(
     not(test),
@@ -12,18 +12,18 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use monitor::error_text::error_text;
 
-/// Exit code of wrong arguments.
+/// The exit code for invalid arguments.
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // The message repeats arguments, which may be names of files.
+            // `tell` escapes the message, because it repeats arguments such as file names.
             cli::tell(error.render().to_string().trim_end());
             return ExitCode::from(USAGE);
         }
-        // Help and version, which hold no text of others.
+        // Help and version contain no untrusted text.
         Err(error) => error.exit(),
     };
     match cli.run() {

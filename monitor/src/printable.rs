@@ -1,8 +1,8 @@
-//! Text of others (feeds, policy files, file names, interface names) for a
-//! terminal, the log or a page.
+//! Escapes untrusted text (from feeds, policy files, file names, interface names) for
+//! a terminal, the log or a page.
 //!
-//! Only [`escape`] decides which characters are escaped. The other functions are
-//! named by where a text goes.
+//! [`escape`] does the work. Each of the other functions is named after the place for
+//! which it escapes a text.
 
 use std::{
     borrow::Cow,
@@ -11,9 +11,9 @@ use std::{
     path::Path,
 };
 
-/// Whether a terminal or a browser would act on `c` rather than show it: C0, DEL
-/// and C1 controls, line and paragraph separators, and the controls of the
-/// bidirectional algorithm (Unicode UAX #9, 2.0).
+/// Returns true if a terminal or a browser would act on `c` instead of showing it. These
+/// are the control characters C0, DEL and C1, line and paragraph separators, and the
+/// controls of the bidirectional algorithm (Unicode UAX #9, section 2.0).
 #[must_use]
 pub const fn acts(c: char) -> bool {
     c.is_control()
@@ -27,7 +27,8 @@ pub const fn acts(c: char) -> bool {
         )
 }
 
-/// `text` with each character that acts written as `\u{1b}`, except those in `kept`.
+/// Returns `text` with each character for which [`acts`] is true written as `\u{1b}`.
+/// Characters in `kept` stay as they are.
 #[must_use]
 pub fn escape<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     let raw = |c: char| acts(c) && !kept.contains(&c);
@@ -46,20 +47,20 @@ pub fn escape<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     Cow::Owned(escaped)
 }
 
-/// A value within a line: it begins no line of its own.
+/// Escapes a value within a line. It cannot begin a new line.
 #[must_use]
 pub fn value(text: &str) -> Cow<'_, str> {
     escape(text, &['\t'])
 }
 
-/// A whole text of this program, whose lines are its own.
+/// Escapes a whole text of this program. Keeps its line breaks.
 #[must_use]
 pub fn text(text: &str) -> Cow<'_, str> {
     escape(text, &['\n', '\t'])
 }
 
-/// A value of several lines: every line after the first is indented, so that
-/// none looks like a line of this program.
+/// Escapes a value of several lines. Indents every line after the first, so that no line
+/// looks like a line of this program.
 #[must_use]
 pub fn block(text: &str) -> Cow<'_, str> {
     let escaped = self::text(text);
@@ -70,7 +71,7 @@ pub fn block(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A path within a line.
+/// Escapes a path within a line.
 #[must_use]
 pub fn path(path: &Path) -> impl fmt::Display + '_ {
     ShownPath(path)
@@ -84,8 +85,8 @@ impl fmt::Display for ShownPath<'_> {
     }
 }
 
-/// A text of this program with colours (`ESC [ … m`). Values in it were escaped
-/// before the colours were added.
+/// Escapes a text of this program, except its colours (`ESC [ … m`). The caller must
+/// escape the values in it before it adds the colours.
 #[must_use]
 pub fn coloured(text: &str) -> Cow<'_, str> {
     const BEGIN: &str = "\u{1b}[";
@@ -104,8 +105,8 @@ pub fn coloured(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// A JSON document: the same values in JSON's own escapes. `\n` stands between
-/// values only, because JSON has it escaped within strings.
+/// Escapes a JSON document with JSON's own escapes, so its values stay the same. Keeps
+/// `\n`, which occurs only between values, because JSON escapes it within strings.
 #[must_use]
 pub fn json(document: &str) -> Cow<'_, str> {
     let raw = |c: char| acts(c) && c != '\n';
@@ -123,8 +124,8 @@ pub fn json(document: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// The edge to the log: takes one whole record in each write. Lines of a record
-/// after the first are indented, so that no record forges another.
+/// A writer that escapes log records. Each write must hold one whole record. Indents
+/// every line of a record after the first, so that no record can imitate another.
 #[derive(Debug)]
 pub struct LogWriter<W> {
     inner: W,
@@ -132,7 +133,8 @@ pub struct LogWriter<W> {
 }
 
 impl<W: io::Write> LogWriter<W> {
-    /// Writes to `inner`; `colours` lets colours of the log's own pass.
+    /// Creates a writer in front of `inner`. If `colours` is true, keeps the colours of
+    /// the log itself.
     pub const fn new(inner: W, colours: bool) -> Self {
         Self { inner, colours }
     }
@@ -163,7 +165,7 @@ mod tests {
 
     use super::*;
 
-    /// Every character that the module promises to escape.
+    /// Returns every character that this module must escape.
     fn acting() -> impl Iterator<Item = char> {
         let ranges = [
             '\0'..='\u{1f}',
@@ -195,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_begins_no_line() {
+    fn a_value_cannot_begin_a_line() {
         assert_eq!(value("a\nerror: b\tc"), "a\\u{a}error: b\tc");
         assert_eq!(text("a\nb\r"), "a\nb\\u{d}");
         assert_eq!(block("a\nerror: b"), "a\n    error: b");
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn of_escape_sequences_only_colours_pass() {
+    fn only_escape_sequences_for_colours_are_kept() {
         let colours = "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: x\n";
         assert_eq!(coloured(colours), colours);
         assert_eq!(
@@ -214,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_the_log_forges_no_other() {
+    fn a_log_record_cannot_imitate_another() {
         let mut log = LogWriter::new(Vec::new(), false);
         log.write_all(b"2026 WARN a\n2026 INFO b\x1b[m\xff\n")
             .unwrap();

@@ -1,34 +1,33 @@
-//! Text of others in messages: cut, so that a message stays small whatever a
-//! server, a list or a file holds.
+//! Cuts untrusted text in messages to a limit. So a message stays small, whatever a
+//! server, a list or a file contains.
 
 use std::borrow::Cow;
 
-/// The most characters of a quoted text.
+/// Maximum length of a quoted text, in characters.
 pub const MAX_QUOTED: usize = 120;
 
-/// The most characters of a message that quotes several texts.
+/// Maximum length of a message that quotes several texts, in characters.
 pub const MAX_MESSAGE: usize = 2000;
 
-/// The first [`MAX_QUOTED`] characters of `text`; `…` stands for the rest.
+/// Returns the first [`MAX_QUOTED`] characters of `text`, and `…` in place of the rest.
 ///
-/// Every error that quotes text of a list, a server or a file takes it from
-/// here when the error is made.
+/// Call this when you create an error that quotes text from a list, a server or a file.
 #[must_use]
 pub fn quoted(text: &str) -> String {
     cut(text, MAX_QUOTED).into_owned()
 }
 
-/// `text` with each part between two backquotes cut as by [`quoted`], and all
-/// of it to [`MAX_MESSAGE`] characters.
+/// Cuts each part of `text` between two backquotes as [`quoted`] does, and then the
+/// whole text to [`MAX_MESSAGE`] characters.
 ///
-/// For a message that is made in one piece, such as one of another parser.
+/// For a message whose parts are not available, such as the error of another parser.
 #[must_use]
 pub fn message(text: String) -> String {
     if text.len() <= MAX_QUOTED {
         return text;
     }
     let parts = text.split('`').enumerate().map(|(index, part)| {
-        // Parts with an odd index stand between two backquotes.
+        // Parts with an odd index are between two backquotes.
         let limit = if index % 2 == 1 {
             MAX_QUOTED
         } else {
@@ -40,10 +39,10 @@ pub fn message(text: String) -> String {
     cut(&parts.join("`"), MAX_MESSAGE).into_owned()
 }
 
-/// `text` cut to [`MAX_MESSAGE`] characters.
+/// Cuts `text` to [`MAX_MESSAGE`] characters.
 ///
-/// For a suggestion: what it says between two backquotes is to be typed, so
-/// only the whole has a limit.
+/// For a suggestion. The operator may type the text between two backquotes, so these
+/// parts are not cut by themselves.
 #[must_use]
 pub fn help(text: String) -> String {
     match cut(&text, MAX_MESSAGE) {
@@ -52,7 +51,7 @@ pub fn help(text: String) -> String {
     }
 }
 
-/// The first `limit` characters of `text`; `…` stands for the rest.
+/// Returns the first `limit` characters of `text`, and `…` in place of the rest.
 fn cut(text: &str, limit: usize) -> Cow<'_, str> {
     match text.char_indices().nth(limit) {
         None => Cow::Borrowed(text),
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_short_text_stays_and_a_long_one_ends_with_a_mark() {
+    fn a_short_text_is_unchanged_and_a_long_one_ends_with_an_ellipsis() {
         assert_eq!(quoted("192.0.2.1"), "192.0.2.1");
         let longest = "é".repeat(MAX_QUOTED);
         assert_eq!(quoted(&longest), longest);
@@ -73,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_keeps_its_own_words() {
+    fn a_message_keeps_the_text_between_its_quotes() {
         let long = "9".repeat(1 << 20);
         let cut = message(format!("`{long}` is not an address, write `{long}`"));
         let kept = "9".repeat(MAX_QUOTED);

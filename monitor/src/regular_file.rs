@@ -1,8 +1,8 @@
-//! Opens every file that the program reads: regular files only, without
-//! waiting, and never more bytes than the limit of its kind.
+//! Opens every file that the program reads. It opens only regular files, never waits,
+//! and reads no more bytes than the limit for the file's purpose.
 //!
-//! A FIFO, a device or an endless file in a watched folder must not hang or
-//! exhaust the process. Files of the kernel (`/proc`, `/sys`) are not opened here.
+//! So a FIFO, a device or an endless file in a watched folder cannot hang the process or
+//! use up its memory. The kernel's own files (`/proc`, `/sys`) have a separate function.
 
 use std::{
     fs::{self, File, FileType, OpenOptions},
@@ -15,7 +15,7 @@ use bytesize::ByteSize;
 
 use crate::lists::MAX_FEED_BYTES;
 
-/// What a file is read for, which decides how large it may be.
+/// The purpose for which a file is read. It decides the maximum size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// A policy file or an overlay.
@@ -24,7 +24,7 @@ pub enum Purpose {
     List,
     /// The config file.
     Config,
-    /// Certificates to trust.
+    /// Trusted certificates.
     Certificates,
     /// A small file of the state directory.
     State,
@@ -37,7 +37,7 @@ pub enum Purpose {
 }
 
 impl Purpose {
-    /// The most bytes that are read.
+    /// Returns the maximum size of such a file, in bytes.
     #[must_use]
     pub const fn limit(self) -> u64 {
         const MIB: u64 = 1 << 20;
@@ -47,16 +47,17 @@ impl Purpose {
             Self::Feed => MAX_FEED_BYTES,
             Self::List => 256 * MIB,
             Self::LastGood => 1024 * MIB,
-            // Captures are read in bounded memory. The limit ends a sparse file.
+            // Captures are read with bounded memory. The limit only stops the reading of a
+            // huge sparse file.
             Self::Capture => 65_536 * MIB,
         }
     }
 
-    /// Whether a file of so many bytes would be read.
+    /// Checks a size, in bytes, against the limit.
     ///
     /// # Errors
     ///
-    /// A [`FileProblem`] that names the limit.
+    /// Fails with a [`FileProblem`] that names the limit.
     pub fn check(self, size: u64) -> io::Result<()> {
         if size > self.limit() {
             return Err(FileProblem::too_large(self));
@@ -83,8 +84,8 @@ impl Purpose {
             Self::List => "split the list, or remove what the policies do not use",
             Self::Config => "write only settings into it",
             Self::Certificates => "keep only the certificates that are needed",
-            Self::State | Self::Feed => "remove the file; the daemon writes it anew",
-            Self::LastGood => "remove the file; the daemon writes it anew from smaller lists",
+            Self::State | Self::Feed => "remove the file; the daemon writes it again",
+            Self::LastGood => "remove the file; the daemon writes it again from smaller lists",
             Self::Capture => {
                 "split it with `editcap -c`, or give it on standard input: `monitor replay - <FILE`"
             }
@@ -97,7 +98,7 @@ impl Purpose {
                 "write the capture into a file, or give it on standard input: `COMMAND | monitor replay -`"
             }
             Self::State | Self::Feed | Self::LastGood => {
-                "remove it; the daemon writes the file anew"
+                "remove it; the daemon writes the file again"
             }
             Self::Policies | Self::List | Self::Config | Self::Certificates => {
                 "put a regular file in its place"
@@ -106,23 +107,24 @@ impl Purpose {
     }
 }
 
-/// Why a path is not read. [`io::Error`] carries it; see [`FileProblem::of`].
+/// The reason why a path is not read. An [`io::Error`] contains it; see
+/// [`FileProblem::of`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}; {}", self.why(), self.fix())]
 pub struct FileProblem {
     purpose: Purpose,
-    /// Set where it is not a regular file.
+    /// The type of the file, if it is not a regular file.
     found: Option<&'static str>,
 }
 
 impl FileProblem {
-    /// The problem that `error` carries; `None` for an answer of the system.
+    /// Returns the problem that `error` contains, or `None` for an error of the system.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&Self> {
         error.get_ref()?.downcast_ref()
     }
 
-    /// Why the path is not read.
+    /// Returns the reason as text.
     #[must_use]
     pub fn why(&self) -> String {
         match self.found {
@@ -135,7 +137,7 @@ impl FileProblem {
         }
     }
 
-    /// What to do about it.
+    /// Returns the fix as text.
     #[must_use]
     pub const fn fix(&self) -> &'static str {
         match self.found {
@@ -167,24 +169,24 @@ impl FileProblem {
     }
 }
 
-/// An open regular file. Reading past the limit is an error, also where the
-/// file grows meanwhile.
+/// An open regular file. Reading beyond the limit is an error, even if the file grows
+/// after it was opened.
 #[derive(Debug)]
 pub struct RegularFile {
     file: File,
     purpose: Purpose,
-    /// Bytes until the limit.
+    /// Number of bytes that may still be read.
     left: u64,
     /// Size in bytes when it was opened.
     size: u64,
 }
 
 impl RegularFile {
-    /// Opens `path`, or what a symbolic link there leads to.
+    /// Opens the file at `path`. Follows symbolic links.
     ///
     /// # Errors
     ///
-    /// The system's answer, or a [`FileProblem`].
+    /// Fails with an error of the system, or with a [`FileProblem`].
     pub fn open(path: &Path, purpose: Purpose) -> io::Result<Self> {
         let (file, size) = open_regular(path, purpose)?;
         purpose.check(size)?;
@@ -204,14 +206,16 @@ impl RegularFile {
     }
 }
 
-/// The file, and its size in bytes.
+/// Opens a regular file. Returns it with its size in bytes.
 fn open_regular(path: &Path, purpose: Purpose) -> io::Result<(File, u64)> {
-    // Opening a device can change it (a watchdog starts), so look first.
+    // Checks the type before opening, because opening a device can have an effect: a
+    // watchdog starts.
     let before = fs::metadata(path)?;
     if !before.is_file() {
         return Err(FileProblem::not_regular(purpose, before.file_type()));
     }
-    // The path may lead elsewhere by now: without O_NONBLOCK a FIFO would wait here.
+    // The path may lead to another file by now. If that is a FIFO, O_NONBLOCK keeps the
+    // call from waiting.
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -224,11 +228,12 @@ fn open_regular(path: &Path, purpose: Purpose) -> io::Result<(File, u64)> {
     Ok((file, metadata.len()))
 }
 
-/// Reads the first `most` bytes of a regular file of any size.
+/// Reads at most `most` bytes from the beginning of a regular file of any size.
 ///
 /// # Errors
 ///
-/// The system's answer, or a [`FileProblem`] where the file is not a regular file.
+/// Fails with an error of the system, or with a [`FileProblem`] if the file is not a
+/// regular file.
 pub fn read_beginning(path: &Path, purpose: Purpose, most: u64) -> io::Result<Vec<u8>> {
     let (file, _) = open_regular(path, purpose)?;
     let mut bytes = Vec::new();
@@ -238,7 +243,7 @@ pub fn read_beginning(path: &Path, purpose: Purpose, most: u64) -> io::Result<Ve
 
 impl Read for RegularFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        // One byte more than the limit shows that the file is too large.
+        // Reads one byte more than the limit, to notice a file that is too large.
         let most = usize::try_from(self.left.saturating_add(1)).unwrap_or(usize::MAX);
         let most = buffer.len().min(most);
         let read = self.file.read(&mut buffer[..most])?;
@@ -250,15 +255,16 @@ impl Read for RegularFile {
     }
 }
 
-/// Reads the whole of a regular file.
+/// Reads a whole regular file.
 ///
 /// # Errors
 ///
-/// The system's answer, or a [`FileProblem`].
+/// Fails with an error of the system, or with a [`FileProblem`].
 pub fn read(path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
     let mut file = RegularFile::open(path, purpose)?;
     let mut bytes = Vec::new();
-    // One byte more, so that the end is found without another allocation.
+    // Reserves one byte more, so that `read_to_end` finds the end without another
+    // allocation.
     bytes.try_reserve_exact(
         usize::try_from(file.size)
             .unwrap_or(usize::MAX)
@@ -268,12 +274,12 @@ pub fn read(path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads the whole of a regular file of UTF-8 text.
+/// Reads a whole regular file as UTF-8 text.
 ///
 /// # Errors
 ///
-/// The system's answer, a [`FileProblem`], or [`io::ErrorKind::InvalidData`]
-/// where the content is not UTF-8.
+/// Fails with an error of the system, with a [`FileProblem`], or with
+/// [`io::ErrorKind::InvalidData`] if the content is not UTF-8.
 pub fn read_text(path: &Path, purpose: Purpose) -> io::Result<String> {
     let bytes = read(path, purpose)?;
     String::from_utf8(bytes).map_err(|error| {
@@ -283,14 +289,14 @@ pub fn read_text(path: &Path, purpose: Purpose) -> io::Result<String> {
     })
 }
 
-/// Text of a file that the kernel makes up, below `/proc` or `/sys`.
+/// Reads a text file of the kernel, below `/proc` or `/sys`.
 ///
 /// # Errors
 ///
-/// The system's answer.
+/// Fails with an error of the system.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the kernel's own files neither wait nor go on without an end"
+    reason = "reading a file of the kernel does not wait, and has an end"
 )]
 pub fn read_kernel_text(path: impl AsRef<Path>) -> io::Result<String> {
     fs::read_to_string(path)
@@ -300,7 +306,7 @@ pub fn read_kernel_text(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Errors
 ///
-/// The system's answer; `ENOTDIR` where it is something else.
+/// Fails with an error of the system: `ENOTDIR` if `path` is not a folder.
 pub fn open_folder(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options

@@ -1,5 +1,6 @@
-//! What a ruleset would have done to captured frames: the accounts of `monitor
-//! replay`. The frames themselves run through the kernel's program elsewhere.
+//! The report of `monitor replay`: what a ruleset would have done to captured frames.
+//! This module only adds up results. `datapath` runs the frames through the program in
+//! the kernel.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -13,21 +14,21 @@ use crate::{
     policy::{Action, MacAddress, PolicyName},
 };
 
-/// The accounts of one or more captures. Serialises as `replay --json`; bytes
-/// are lengths on the wire, layer 2 included.
+/// The counts of one or more captures. Serialises to the output of `replay --json`.
+/// Bytes are lengths on the wire, with the layer 2 header.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReplayReport {
     packets: u64,
     parsed: u64,
-    /// Every reason, zeros included.
+    /// Number of unparsed frames for every reason, even if it is zero.
     unparsed: BTreeMap<&'static str, u64>,
-    /// The dropped ones of `unparsed`; every reason, zeros included.
+    /// Number of dropped frames among `unparsed`, for every reason, even if it is zero.
     unparsed_dropped: BTreeMap<&'static str, u64>,
-    /// Every policy, zeros included.
+    /// Totals of every policy, even if they are zero.
     policies: BTreeMap<PolicyName, PolicyTotals>,
-    /// Every source MAC, with all its frames.
+    /// Totals of every source MAC.
     devices: BTreeMap<MacAddress, DeviceTotals>,
-    /// What the indices of outcomes stand for.
+    /// The names of the policies, by their index in outcomes.
     #[serde(skip)]
     names: Vec<PolicyName>,
 }
@@ -35,21 +36,21 @@ pub struct ReplayReport {
 /// Packets that one policy matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct PolicyTotals {
-    /// What the policy asks for.
+    /// The action of the policy.
     pub action: Action,
-    /// What it matched.
+    /// The packets that it matched.
     #[serde(flatten)]
     pub matched: Matched,
 }
 
-/// Matched packets and what became of them.
+/// Numbers of matched packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Matched {
     /// Packets that matched.
     pub packets: u64,
-    /// Bytes of those packets.
+    /// Bytes of these packets.
     pub bytes: u64,
-    /// Those of the packets that were dropped, by whichever policy.
+    /// Packets among them that were dropped, by this policy or another.
     pub dropped: u64,
 }
 
@@ -58,14 +59,14 @@ pub struct Matched {
 pub struct DeviceTotals {
     /// All its frames, matched or not.
     pub packets: u64,
-    /// Bytes of those frames.
+    /// Bytes of these frames.
     pub bytes: u64,
-    /// Policies that matched some of them.
+    /// The policies that matched some of them, with the numbers.
     pub policies: BTreeMap<PolicyName, Matched>,
 }
 
 impl ReplayReport {
-    /// Accounts without any frame, for the policies of `ruleset`.
+    /// Returns a report without frames, for the policies of `ruleset`.
     #[must_use]
     pub fn new(ruleset: &Ruleset) -> Self {
         let totals = |action| PolicyTotals {
@@ -87,12 +88,12 @@ impl ReplayReport {
         }
     }
 
-    /// Adds a frame of `wire_length` bytes. Frames too short to hold a source
-    /// MAC belong to no device.
+    /// Adds a frame of `wire_length` bytes. A frame that is too short for a source MAC
+    /// belongs to no device.
     ///
     /// # Panics
     ///
-    /// Where `outcome` names a policy that the ruleset does not have.
+    /// Panics if `outcome` names a policy that the ruleset does not have.
     pub fn record(
         &mut self,
         source_mac: Option<MacAddress>,
@@ -131,37 +132,37 @@ impl ReplayReport {
         }
     }
 
-    /// Frames in all: those that were looked up and those that were not.
+    /// Returns the number of all frames, parsed or not.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets
     }
 
-    /// Frames whose destination was looked up.
+    /// Returns the number of frames whose destination was looked up.
     #[must_use]
     pub fn parsed(&self) -> u64 {
         self.parsed
     }
 
-    /// Frames that the parser gave up on, for every reason by its name.
+    /// Returns the number of unparsed frames for every reason.
     #[must_use]
     pub fn unparsed(&self) -> &BTreeMap<&'static str, u64> {
         &self.unparsed
     }
 
-    /// The part of [`unparsed`](Self::unparsed) that was dropped.
+    /// Returns the part of [`unparsed`](Self::unparsed) that was dropped.
     #[must_use]
     pub fn unparsed_dropped(&self) -> &BTreeMap<&'static str, u64> {
         &self.unparsed_dropped
     }
 
-    /// Every policy of the ruleset.
+    /// Returns the totals of every policy of the ruleset.
     #[must_use]
     pub fn policies(&self) -> &BTreeMap<PolicyName, PolicyTotals> {
         &self.policies
     }
 
-    /// Every source MAC.
+    /// Returns the totals of every source MAC.
     #[must_use]
     pub fn devices(&self) -> &BTreeMap<MacAddress, DeviceTotals> {
         &self.devices
@@ -180,7 +181,7 @@ impl Matched {
     }
 }
 
-/// The same for people: sorted, without escape sequences.
+/// Writes the report as tables for people: sorted, without escape sequences.
 impl fmt::Display for ReplayReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} packets, {} parsed", self.packets, self.parsed)?;
@@ -212,7 +213,8 @@ impl ReplayReport {
         table
     }
 
-    /// For each device a row with all its frames, then one for each policy.
+    /// Returns a table that has, for each device, a row with all its frames and then a row
+    /// for each policy.
     fn device_table(&self) -> Table {
         let mut table = table(&["Device", "Policy", "Packets", "Bytes", "Dropped"], 2);
         for (mac, device) in &self.devices {
@@ -234,7 +236,7 @@ impl ReplayReport {
     }
 }
 
-/// Zero for every reason.
+/// Returns a map with zero for every reason.
 fn no_frames() -> BTreeMap<&'static str, u64> {
     Reason::ALL
         .iter()
@@ -242,7 +244,7 @@ fn no_frames() -> BTreeMap<&'static str, u64> {
         .collect()
 }
 
-/// An empty table whose columns from `first_number` on hold numbers.
+/// Returns an empty table. Columns from index `first_number` on hold numbers.
 fn table(header: &[&str], first_number: usize) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
@@ -341,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_ruleset_still_accounts_for_devices() {
+    fn an_empty_ruleset_still_counts_devices() {
         let mut report = ReplayReport::new(&Ruleset::default());
         report.record(Some(PHONE), 60, &parsed(&[], false));
         assert_eq!(report.devices()[&PHONE].packets, 1);

@@ -1,6 +1,6 @@
-//! What the filter has seen and done at one moment: the only thing that
-//! metrics, status and reports receive. Counts are totals since the counters
-//! were created, over every generation.
+//! The state and the counters of the filter at one moment. Metrics, page, status and
+//! reports receive only this. Counts are totals since the counters were created, over
+//! all generations.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,12 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::policy::{Action, MacAddress};
 
-/// Packets and bytes on the wire, layer 2 included.
+/// A number of packets and their bytes on the wire, with the layer 2 header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Count {
-    /// Program runs; in generic mode a GRO aggregate is one packet.
+    /// Number of runs of the filter program. In generic mode, a GRO aggregate is one
+    /// packet.
     pub packets: u64,
-    /// Bytes of those packets.
+    /// Number of bytes of these packets.
     pub bytes: u64,
 }
 
@@ -36,14 +37,14 @@ impl From<monitor_common::Count> for Count {
 /// A count for each verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdicts {
-    /// Packets that went on.
+    /// Packets that the filter let pass.
     pub passed: Count,
     /// Packets that the filter dropped.
     pub dropped: Count,
 }
 
 impl Verdicts {
-    /// Packets of both verdicts.
+    /// Returns the number of packets of both verdicts.
     #[must_use]
     pub const fn packets(&self) -> u64 {
         self.passed.packets + self.dropped.packets
@@ -57,37 +58,36 @@ impl std::ops::AddAssign for Verdicts {
     }
 }
 
-/// The whole state.
+/// The state of the whole filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// Sorted by name.
+    /// All interfaces with counters, sorted by name.
     pub interfaces: Vec<InterfaceSnapshot>,
-    /// Sorted by name; also policies that are no longer in force, while their
-    /// counters live.
+    /// All policies with counters, sorted by name. Includes policies that are no longer
+    /// in force.
     pub policies: Vec<PolicySnapshot>,
-    /// How full the device tables are.
+    /// Used and total places of each device table.
     #[serde(default)]
     pub places: Vec<PlacesSnapshot>,
-    /// Hash of the newest ruleset in force, hexadecimal: the same on every
+    /// Hash of the newest ruleset in force, in hexadecimal. It is the same on every
     /// gateway with the same policies.
     pub ruleset: Option<String>,
-    /// How the last load of the policies went; `None` where no daemon says so.
+    /// The last load of the policies. `None` if there was none or no daemon runs.
     pub reload: Option<ReloadSnapshot>,
-    /// What is to be confirmed, or was not in time.
+    /// The trial that waits to be confirmed, or that was not confirmed in time.
     #[serde(default)]
     pub unconfirmed: Option<Unconfirmed>,
-    /// The lists that the policies in force have fetched, sorted by URL; empty
-    /// where no daemon says so.
+    /// The feeds of the policies in force, sorted by URL. Empty if no daemon runs.
     #[serde(default)]
     pub feeds: Vec<FeedSnapshot>,
-    /// Work of the daemon that has begun and not ended; what stands here may be
-    /// older than it.
+    /// The daemon's task in progress, if there is one. The other fields may show the
+    /// state before this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working: Option<Working>,
 }
 
 impl Snapshot {
-    /// Gives the devices the names that the operator gave their MACs.
+    /// Sets the names of all devices. `names` holds the operator's name for each MAC.
     pub fn name_devices(&mut self, names: &BTreeMap<MacAddress, String>) {
         let policies = self.policies.iter_mut();
         for device in policies.flat_map(|policy| &mut policy.devices) {
@@ -96,28 +96,28 @@ impl Snapshot {
     }
 }
 
-/// Work of the daemon that is under way.
+/// A task of the daemon that is in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Working {
-    /// A noun phrase: `a reload`.
+    /// The task as a noun phrase, such as `a reload`.
     pub what: String,
-    /// How long it has been under way, in whole seconds.
+    /// Time since it began, in whole seconds.
     pub seconds: u64,
 }
 
 impl Working {
-    /// After this many seconds the work counts as hanging. A reload of two whole
-    /// routing tables takes two seconds on a small machine.
+    /// A task counts as hanging after this many seconds. For comparison: a reload of two
+    /// whole routing tables takes two seconds on a small machine.
     pub const HANGS_AFTER: u64 = 10;
 
-    /// Whether it takes longer than any work should.
+    /// Returns true if the task takes so long that it counts as hanging.
     #[must_use]
     pub const fn hangs(&self) -> bool {
         self.seconds >= Self::HANGS_AFTER
     }
 }
 
-/// As a sentence without its end.
+/// Writes a sentence without the full stop.
 impl fmt::Display for Working {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { what, seconds } = self;
@@ -125,18 +125,19 @@ impl fmt::Display for Working {
     }
 }
 
-/// How the filter is attached.
+/// The XDP mode in which the filter is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// In the driver, before a socket buffer is made.
+    /// The filter runs in the driver, before the kernel allocates a socket buffer.
     Native,
-    /// In the network stack, after a socket buffer is made; every interface has it.
+    /// The filter runs in the network stack, after the kernel allocated a socket
+    /// buffer. Every interface supports this mode.
     Generic,
 }
 
 impl Mode {
-    /// `native` or `generic`.
+    /// Returns `native` or `generic`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -146,35 +147,37 @@ impl Mode {
     }
 }
 
-/// One interface.
+/// The state and the counters of one interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceSnapshot {
-    /// As the kernel names it.
+    /// The kernel's name for it.
     pub name: String,
-    /// `None`: counters exist, but no filter is attached now.
+    /// The mode of the attached filter. `None` if no filter is attached now.
     pub mode: Option<Mode>,
-    /// The generation in force, where one is.
+    /// Number of the generation in force, if there is one.
     pub generation: Option<u64>,
     /// IPv4 packets by verdict.
     pub ipv4: Verdicts,
     /// IPv6 packets by verdict.
     pub ipv6: Verdicts,
-    /// Frames that the parser gave up on, by reason, in a fixed order, zeros included.
+    /// Frames that the parser could not read, for each reason in a fixed order. Has an
+    /// entry for every reason, even if the count is zero.
     #[serde(with = "by_reason")]
     pub unparsed: Vec<(String, Verdicts)>,
-    /// Frames that passed without being parsed, because the generation was not confirmed
-    /// in time and there was no generation before it. `undecided` in the answers of
-    /// older daemons.
+    /// Frames that passed without being parsed, because the generation was not
+    /// confirmed in time and there was no generation before it. Older daemons call
+    /// this field `undecided`.
     #[serde(alias = "undecided")]
     pub not_confirmed: Count,
-    /// Matched packets, counted as well, that `run --log-packets` did not write because
-    /// the log had no room. `unlogged` in the answers of older daemons.
+    /// Matched packets that `run --log-packets` did not write, because the log had no
+    /// room. They are counted like other packets. Older daemons call this field
+    /// `unlogged`.
     #[serde(default, alias = "unlogged")]
     pub lost_log: u64,
 }
 
 impl InterfaceSnapshot {
-    /// Frames that the parser gave up on, over all reasons.
+    /// Returns the sum of the unparsed frames over all reasons.
     #[must_use]
     pub fn unparsed_sum(&self) -> Verdicts {
         let mut sum = Verdicts::default();
@@ -185,39 +188,39 @@ impl InterfaceSnapshot {
     }
 }
 
-/// One policy.
+/// The state and the counters of one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySnapshot {
-    /// As written in the policy file.
+    /// The name in the policy file.
     pub name: String,
-    /// `None`: no longer in force, its counters live on.
+    /// The action. `None` if the policy is no longer in force; its counters remain.
     pub action: Option<Action>,
-    /// Prefixes it has in the ruleset in force.
+    /// Number of its prefixes in the ruleset in force.
     pub prefixes: Prefixes,
-    /// Packets it matched, by what became of them.
+    /// Packets that it matched, by verdict.
     pub matched: Verdicts,
-    /// The part of `matched` whose device found no room in the device tables.
+    /// The part of `matched` from devices that got no place in the device tables.
     pub other: Verdicts,
-    /// The part of `matched` of devices whose places were taken back: they were
-    /// not seen for long, or the operator forgot them.
+    /// The part of `matched` from devices whose places were taken back. They were not
+    /// seen for a long time, or the operator told the daemon to forget them.
     #[serde(default)]
     pub past: Verdicts,
-    /// The rest of `matched`, by device, sorted by MAC.
+    /// The rest of `matched`, for each device, sorted by MAC.
     pub devices: Vec<DeviceSnapshot>,
 }
 
-/// The places of one device table: each holds one (device, policy).
+/// The places of one device table. Each place is for one device and one policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlacesSnapshot {
-    /// For which devices the table is: `any`, `named` or `neighbour`.
+    /// The devices that may use the table: `any`, `named` or `neighbour`.
     pub kept_for: String,
-    /// Places that a device has.
+    /// Number of used places.
     pub used: usize,
-    /// Places that there are.
+    /// Number of all places.
     pub size: usize,
 }
 
-/// Prefixes by family.
+/// A number of prefixes for each family.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Prefixes {
     /// IPv4.
@@ -226,46 +229,49 @@ pub struct Prefixes {
     pub v6: usize,
 }
 
-/// One device under one policy.
+/// The packets of one device that one policy matched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSnapshot {
-    /// Source MAC: the last hop, which may hide several devices.
+    /// The source MAC: the last hop, which may forward packets of several devices.
     pub mac: MacAddress,
-    /// What the operator calls it; nobody knows where no daemon runs.
+    /// The operator's name for it. `None` if it has none or no daemon runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Packets of it that the policy matched.
+    /// Its packets that the policy matched, by verdict.
     pub matched: Verdicts,
 }
 
-/// The last load of the policies.
+/// The result of the last load of the policies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadSnapshot {
-    /// Whether the files as they are now are in force.
+    /// True if the files are in force as the daemon read them.
     pub success: bool,
-    /// When it ended, in seconds since 1970-01-01T00:00:00Z.
+    /// Time at which the load ended, in seconds since 1970-01-01T00:00:00Z.
     pub timestamp: u64,
-    /// Why the files are not in force: rendered diagnostics, or the kernel's answer.
+    /// The reason why the files are not in force: the diagnostics as text, or the
+    /// error of the kernel.
     pub error: Option<String>,
 }
 
-/// A generation that is to be confirmed, or was not in time.
+/// A trial: a generation that waits to be confirmed, or that was not confirmed in
+/// time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unconfirmed {
-    /// Its number; `None` where it is gone.
+    /// Number of the generation. `None` if it no longer exists.
     pub generation: Option<u64>,
-    /// The generation that decides where it is not confirmed; `None`: packets
-    /// pass, and are counted as `not_confirmed`.
+    /// Number of the generation that decides if this one is not confirmed. `None` if
+    /// there is none; then packets pass, and count as `not_confirmed`.
     pub previous: Option<u64>,
-    /// How long it could be confirmed.
+    /// Length of the trial, in seconds.
     pub within_seconds: u64,
-    /// How long it still can.
+    /// Time left to confirm it, in seconds.
     pub seconds_left: u64,
-    /// It was not confirmed in time, and does not decide any more.
+    /// True if the trial ended without confirmation, so this generation no longer
+    /// decides.
     pub rolled_back: bool,
 }
 
-/// What it means and what to do, as the end of a sentence.
+/// Writes the meaning and what to do, as the second part of a sentence.
 impl fmt::Display for Unconfirmed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let within = self.within_seconds;
@@ -277,7 +283,7 @@ impl fmt::Display for Unconfirmed {
             (true, None) => write!(f, "rolled back: not confirmed within {within} s")?,
             (false, _) => write!(
                 f,
-                "it is NOT CONFIRMED: keep it with `monitor confirm`, else in {} s",
+                "it is NOT CONFIRMED: keep it with `monitor confirm`, otherwise in {} s",
                 self.seconds_left
             )?,
         }
@@ -291,54 +297,56 @@ impl fmt::Display for Unconfirmed {
     }
 }
 
-/// A list that is fetched.
+/// The state of one feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedSnapshot {
-    /// Host and path of its URL, and a number where that is not unique.
+    /// Host and path of its URL, with a number if several feeds have the same.
     pub feed: String,
     /// The enabled policies that use it, sorted.
     pub policies: Vec<String>,
-    /// How the last attempt to fetch it ended.
+    /// Result of the last attempt to fetch it.
     pub state: FeedState,
-    /// Why it was refused or failed, and what to do.
+    /// If the update was refused or the attempt failed: the reason, and what to do.
     pub reason: Option<String>,
-    /// Seconds since the list in force was last found to be what the URL gives;
-    /// `None`: nothing of it is in force.
+    /// Seconds since the daemon last found the list in force equal to the content of the
+    /// URL. `None` if no version of it is in force.
     pub age: Option<u64>,
-    /// When the list in force was fetched, in seconds since 1970-01-01T00:00:00Z.
+    /// Time at which the list in force was fetched. All times of this struct are in
+    /// seconds since 1970-01-01T00:00:00Z.
     pub fetched_at: Option<u64>,
-    /// When it was last found to be what the URL gives.
+    /// Time at which the daemon last found it equal to the content of the URL.
     pub checked_at: Option<u64>,
-    /// When it was last tried to fetch it.
+    /// Time of the last attempt to fetch it.
     pub last_attempt: Option<u64>,
-    /// When that is tried again; `None` where no daemon says so.
+    /// Time of the next attempt. `None` if no daemon runs.
     pub next_attempt: Option<u64>,
-    /// Lines whose destinations are in force, all or in part.
+    /// Number of lines whose destinations are in force, wholly or partly.
     pub destinations: usize,
-    /// Destinations of which all or a part is cut out, because it is reserved.
+    /// Number of destinations that are cut out wholly or partly, because they are
+    /// reserved.
     pub cut: usize,
-    /// The reserved networks that were in it.
+    /// The reserved networks that overlap them.
     pub cut_networks: Vec<String>,
-    /// SHA-256 of the update that was refused and can be accepted.
+    /// SHA-256 of the refused update that can be accepted, if there is one.
     pub candidate: Option<String>,
 }
 
-/// How the last attempt to fetch a feed ended.
+/// The result of the last attempt to fetch a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FeedState {
-    /// The list in force is what the URL gave.
+    /// The list in force is the content of the URL.
     Current,
-    /// What the URL gave was not taken; the last good list stays in force.
+    /// The content of the URL was refused. The last good list stays in force.
     Refused,
-    /// The URL gave nothing; the last good list stays in force.
+    /// The fetch failed. The last good list stays in force.
     Failed,
-    /// It was not tried yet, or nothing that can be used is stored.
+    /// There was no attempt yet, or no usable content is stored.
     NeverFetched,
 }
 
 impl FeedState {
-    /// In words.
+    /// Returns the state in words.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -350,7 +358,7 @@ impl FeedState {
     }
 }
 
-/// Pairs ⇄ a map that keeps their order.
+/// Serialises pairs of reason and counts as a map in the same order, and back.
 mod by_reason {
     use std::fmt;
 

@@ -1,8 +1,8 @@
-//! Directories that no other user can exchange or write to.
+//! Checks that no other user can replace a directory or write to it.
 //!
-//! The daemon keeps its pins, its state and its sockets in directories. Another
-//! user with the right to write to such a directory, or to rename a directory
-//! above it, could take the filter's links away or answer in the daemon's place.
+//! The daemon keeps its pins, its state and its sockets in directories. If another
+//! user can write to such a directory, or rename a directory above it, that user could
+//! remove the filter's links or answer in place of the daemon.
 
 use std::{
     collections::VecDeque,
@@ -14,46 +14,49 @@ use std::{
 
 use nix::unistd::{Uid, User, geteuid};
 
-/// The most symbolic links on the way to a directory, as in `path_resolution(7)`.
+/// Maximum number of symbolic links on the path to a directory, as in
+/// `path_resolution(7)`.
 const MAX_LINKS: usize = 40;
 
-/// Write permission of group and others.
+/// The bits of write permission for group and others.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
-/// Only the owner of an entry, or of the directory, may rename or remove the entry.
+/// The sticky bit of a directory. If it is set, only the owner of an entry or of the
+/// directory can rename or remove the entry.
 const STICKY: u32 = 0o1000;
 
 /// A directory that other users may change.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the {purpose} {} is not safe: {problem}; or give another with {option}",
+    "the {purpose} {} is not safe: {problem}; or choose another directory with {option}",
     crate::printable::path(path)
 )]
 pub struct UntrustedError {
-    /// What the directory is for: `pin directory`.
+    /// The purpose of the directory, such as `pin directory`.
     purpose: &'static str,
-    /// Command-line option that names another: `--pin-dir`.
+    /// The command-line option that sets the directory, such as `--pin-dir`.
     option: &'static str,
-    /// As given.
+    /// The path as given.
     path: PathBuf,
-    /// In a box, because results of many functions hold this error.
+    /// The reason. Boxed, because many functions return this error in their result.
     problem: Box<Problem>,
 }
 
 impl UntrustedError {
-    /// True where this user has no right to examine a part of the path.
+    /// Returns true if this user has no right to examine a part of the path.
     #[must_use]
     pub fn is_denied(&self) -> bool {
         matches!(&*self.problem, Problem::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 
-/// What is wrong with a directory or symbolic link, or with the way to it.
+/// The reason why a directory is not safe. `part` is the directory or symbolic link on
+/// the path that causes it.
 #[derive(Debug, thiserror::Error)]
 enum Problem {
-    /// It belongs to another user.
+    /// The part belongs to another user.
     #[error(
-        "{} belongs to {owner} (mode {mode:04o}), and this program runs as {me}; make it your own with `chown -h {me} {}`",
+        "{} belongs to {owner} (mode {mode:04o}), but this program runs as {me}; change its owner with `chown -h {me} {}`",
         crate::printable::path(part),
         crate::printable::path(part)
     )]
@@ -63,9 +66,9 @@ enum Problem {
         mode: u32,
         me: String,
     },
-    /// Group or others may write to it.
+    /// Group or others may write to the part.
     #[error(
-        "other users may write to {} (owner {owner}, mode {mode:04o}); take that away with `chmod go-w {}`",
+        "other users may write to {} (owner {owner}, mode {mode:04o}); remove that permission with `chmod go-w {}`",
         crate::printable::path(part),
         crate::printable::path(part)
     )]
@@ -74,7 +77,7 @@ enum Problem {
         owner: String,
         mode: u32,
     },
-    /// It cannot be examined.
+    /// The part cannot be examined.
     #[error("examine {}: {source}", crate::printable::path(part))]
     Io { part: PathBuf, source: io::Error },
 }
@@ -82,26 +85,28 @@ enum Problem {
 /// A directory that must be safe.
 #[derive(Clone, Copy, Debug)]
 pub struct Directory<'a> {
-    /// Absolute path; need not exist.
+    /// The absolute path. The directory need not exist.
     pub path: &'a Path,
-    /// What it is for, for errors: `pin directory`.
+    /// The purpose of the directory for error messages, such as `pin directory`.
     pub purpose: &'static str,
-    /// Command-line option that names another, for errors: `--pin-dir`.
+    /// The command-line option that sets the directory, for error messages, such as
+    /// `--pin-dir`.
     pub option: &'static str,
 }
 
 impl Directory<'_> {
-    /// Checks every directory and symbolic link from `/` down to this directory,
-    /// as `sshd` does for the files of a user.
+    /// Checks every directory and symbolic link from `/` down to this directory, as
+    /// `sshd` does for a user's files.
     ///
-    /// - Owner: root, or the user that this program runs as.
-    /// - Mode: neither group nor others may write. A directory *above* this one
-    ///   may be writable where it is sticky, as `/tmp` is: there only the owner
-    ///   of an entry can rename it. An access control list that lets others write
-    ///   shows in the group's bits (`acl(5)`).
+    /// - The owner must be root, or the user as which this program runs.
+    /// - Neither group nor others may have write permission. A directory *above* this one
+    ///   may be writable if it is sticky, as `/tmp` is, because there only the owner of
+    ///   an entry can rename it. If an access control list lets others write, the bits of
+    ///   the group show it (`acl(5)`).
     ///
-    /// The check ends at the first part that does not exist: this program makes
-    /// it. Call it again after that, because another user may have been faster.
+    /// The check ends at the first part that does not exist, because this program
+    /// creates it. Call the check again after that, because another user may have
+    /// created it first.
     pub fn check(&self) -> Result<(), UntrustedError> {
         let mut ahead: VecDeque<OsString> = parts(self.path).collect();
         let mut here = PathBuf::from("/");
@@ -124,7 +129,8 @@ impl Directory<'_> {
                 if target.is_absolute() {
                     here = PathBuf::from("/");
                 }
-                // The directory that the link leads to may be the last part.
+                // Checks `here` before going on. If the link leads to `.` or `/`, `here` may
+                // already be the last directory of the path.
                 continue;
             }
             self.check_mode(&here, &found, ahead.is_empty())?;
@@ -191,7 +197,7 @@ impl Directory<'_> {
     }
 }
 
-/// The names in a path, `..` included.
+/// Returns the names in a path, including `..`.
 fn parts(path: &Path) -> impl Iterator<Item = OsString> {
     let name = |part| match part {
         Component::Normal(name) => Some(name.to_owned()),
@@ -201,7 +207,7 @@ fn parts(path: &Path) -> impl Iterator<Item = OsString> {
     path.components().filter_map(name)
 }
 
-/// The name of a user, else the number.
+/// Returns the name of a user, or the user ID if there is no name.
 fn user(id: u32) -> String {
     let known = User::from_uid(Uid::from_raw(id)).ok().flatten();
     known.map_or_else(|| id.to_string(), |user| user.name)
@@ -228,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn own_directories_are_safe_also_below_a_sticky_one_and_before_they_exist() {
+    fn own_directories_are_safe_below_a_sticky_one_and_before_they_exist() {
         let root = tempfile::tempdir().unwrap();
         let below = root.path().join("sticky/own");
         make(&below, 0o755);
@@ -238,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_may_write_to_is_named_with_its_mode_and_the_command() {
+    fn the_error_names_the_writable_directory_its_mode_and_the_fix() {
         let root = tempfile::tempdir().unwrap();
         for (mode, below) in [
             (0o777, ""),
@@ -262,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn the_way_that_a_link_leads_is_looked_at_too() {
+    fn the_target_of_a_symbolic_link_is_checked_too() {
         let root = tempfile::tempdir().unwrap();
         let (open, own) = (root.path().join("open"), root.path().join("own"));
         make(&open.join("inner"), 0o700);

@@ -354,7 +354,7 @@ fn only_root_changes_what_is_in_force() {
     let error = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{error}");
     assert!(
-        error.contains("only root and the user that runs the daemon may change what is in force"),
+        error.contains("only root and the user that runs the daemon may change the filter"),
         "{error}"
     );
     assert!(changes(&lab).is_empty());

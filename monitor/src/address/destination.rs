@@ -1,5 +1,4 @@
-//! A destination as it is typed, in a policy file or a list: a CIDR, an
-//! address or a range.
+//! Parses a destination in a policy file or a list: a CIDR, an address or a range.
 
 use std::{
     fmt,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::quoted::quoted;
 
-/// The addresses that a text names.
+/// The addresses of one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Destination {
@@ -34,7 +33,7 @@ impl FromStr for Destination {
             return Err(InvalidDestination::Empty);
         }
         if let Some((first, last)) = text.split_once('-') {
-            // A hyphen is part of many names.
+            // Many host names contain a hyphen too.
             if looks_like_address(first) {
                 return range(text, first.trim(), last.trim());
             }
@@ -50,12 +49,13 @@ impl FromStr for Destination {
 }
 
 impl Destination {
-    /// The addresses from `first` to `last`; an error names `text`.
+    /// Returns the addresses from `first` to `last`, both included. Errors show `text`.
     pub(crate) fn range(text: &str, first: &str, last: &str) -> Result<Self, InvalidDestination> {
         range(text, first.trim(), last.trim())
     }
 
-    /// The one network that it is; `None` for a range that takes several.
+    /// Returns true if one network covers exactly these addresses. Returns false for a
+    /// range that consists of several networks.
     #[must_use]
     pub fn is_one_network(self) -> bool {
         match self {
@@ -79,7 +79,8 @@ impl From<Destination> for String {
     }
 }
 
-/// As an address, a CIDR or a range, whichever says it.
+/// Writes an address if there is only one, a CIDR if the addresses are one network,
+/// otherwise a range.
 impl fmt::Display for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,7 +132,8 @@ fn cidr(text: &str, before: &str, after: &str) -> Result<Destination, InvalidDes
             ipv4,
         });
     }
-    // A mapped address with a shorter prefix is a network that holds more than IPv4.
+    // With a prefix shorter than 96 bits, the network also covers addresses that are not
+    // IPv4-mapped, so it is an IPv6 network.
     match address(before)? {
         IpAddr::V4(address) => network(text, address, after).map(Destination::Ipv4),
         IpAddr::V6(address) => network(text, address, after).map(Destination::Ipv6),
@@ -168,7 +170,7 @@ where
     }
 }
 
-/// The length that a netmask such as 255.255.255.0 stands for.
+/// Returns the prefix length of a netmask such as 255.255.255.0.
 fn netmask(text: &str) -> Option<u8> {
     ipnetwork::ipv4_mask_to_prefix(text.parse().ok()?).ok()
 }
@@ -183,7 +185,8 @@ fn address(text: &str) -> Result<IpAddr, InvalidDestination> {
     text.parse().map_err(|source| why_no_address(text, source))
 }
 
-/// The IPv4 form of an IPv4-mapped address or network (RFC 4291, 2.5.5.2).
+/// Returns the IPv4 form of an IPv4-mapped address or network (RFC 4291, section
+/// 2.5.5.2).
 fn mapped(address: &str, length: Option<&str>) -> Option<String> {
     const MAPPED_BITS: u8 = 96;
     let ipv4 = address.parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()?;
@@ -274,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_printed_reads_as_the_same() {
+    fn a_printed_destination_parses_to_the_same_text() {
         for text in [
             "198.51.100.7",
             "198.51.100.0/24",
@@ -289,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn each_refusal_says_why_and_how_to_mend_it() {
+    fn each_error_gives_the_reason_and_a_fix() {
         let cases = [
             ("", "empty", "write a CIDR"),
             (
@@ -349,10 +352,10 @@ mod tests {
                 "write a CIDR",
             ),
         ];
-        for (text, why, mend) in cases {
+        for (text, why, fix) in cases {
             let (message, help) = refused(text);
             assert!(message.contains(why), "{text}: {message}");
-            assert!(help.contains(mend), "{text}: {help}");
+            assert!(help.contains(fix), "{text}: {help}");
         }
     }
 }

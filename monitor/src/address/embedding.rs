@@ -9,11 +9,11 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 
 use super::{Address, Network};
 
-/// Where the `u` octet begins and ends, in bits (RFC 6052, section 2.2).
+/// The first bit of the `u` octet and the first bit after it (RFC 6052, section 2.2).
 const U: (u8, u8) = (64, 72);
 
-/// One way in which IPv6 addresses carry an IPv4 address: behind a prefix, in
-/// the order of the wire.
+/// One way in which IPv6 addresses carry an IPv4 address: after a prefix, with the
+/// most significant bit first.
 ///
 /// ```text
 /// NAT64, /96   | prefix                96 bits | IPv4 32 bits                   |
@@ -34,17 +34,17 @@ enum Kind {
     Mapped,
 }
 
-/// A prefix that cannot be the prefix of a NAT64 translator.
+/// The reason why a prefix cannot be the prefix of a NAT64 translator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidNat64 {
-    /// RFC 6052, section 2.2, has six lengths.
-    #[error("a NAT64 prefix has 32, 40, 48, 56, 64 or 96 bits (RFC 6052), not {0}")]
+    /// The prefix does not have one of the six lengths of RFC 6052, section 2.2.
+    #[error("a NAT64 prefix must have 32, 40, 48, 56, 64 or 96 bits (RFC 6052), not {0}")]
     Length(u8),
-    /// RFC 6052, section 2.2, keeps these bits zero.
-    #[error("bits 64 to 71 of a NAT64 prefix of 96 bits are zero (RFC 6052)")]
+    /// Bits 64 to 71 are not zero, as RFC 6052, section 2.2, requires.
+    #[error("bits 64 to 71 of a NAT64 prefix of 96 bits must be zero (RFC 6052)")]
     Octet,
-    /// No translator answers there.
-    #[error("link-local, multicast, loopback and unspecified addresses are no NAT64 prefix")]
+    /// The prefix covers addresses that never reach a translator.
+    #[error("link-local, multicast, loopback and unspecified addresses cannot be a NAT64 prefix")]
     Local,
 }
 
@@ -55,13 +55,13 @@ impl Embedding {
         96,
         Kind::Nat64,
     );
-    /// `2002::/16` (RFC 3056, section 2).
+    /// The prefix of 6to4, `2002::/16` (RFC 3056, section 2).
     pub const SIX_TO_FOUR: Self = Self::fixed(
         Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0),
         16,
         Kind::SixToFour,
     );
-    /// `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
+    /// The prefix of IPv4-mapped addresses, `::ffff:0:0/96` (RFC 4291, section 2.5.5.2).
     pub const MAPPED: Self =
         Self::fixed(Ipv6Addr::new(0, 0, 0, 0, 0, 0xffff, 0, 0), 96, Kind::Mapped);
 
@@ -72,11 +72,11 @@ impl Embedding {
         Self { prefix, kind }
     }
 
-    /// A NAT64 translator with this prefix.
+    /// Returns the embedding of a NAT64 translator with this prefix.
     ///
     /// # Errors
     ///
-    /// RFC 6052 allows no such prefix.
+    /// Fails if RFC 6052 does not allow the prefix.
     pub fn nat64(prefix: Network<Ipv6Addr>) -> Result<Self, InvalidNat64> {
         let first = prefix.address();
         let length = prefix.length();
@@ -96,13 +96,13 @@ impl Embedding {
         })
     }
 
-    /// What stands before the IPv4 address.
+    /// Returns the prefix of the addresses.
     #[must_use]
     pub const fn prefix(self) -> Network<Ipv6Addr> {
         self.prefix
     }
 
-    /// The prefix as RFC 4291 writes it.
+    /// Returns the prefix as text, in the notation of RFC 4291.
     #[must_use]
     pub fn prefix_text(self) -> String {
         match self.kind {
@@ -111,7 +111,7 @@ impl Embedding {
         }
     }
 
-    /// `nat64`, `6to4` or `mapped`.
+    /// Returns the name in JSON: `nat64`, `6to4` or `mapped`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self.kind {
@@ -121,7 +121,8 @@ impl Embedding {
         }
     }
 
-    /// IPv4 bits that stand before the `u` octet; all 32 where there is none.
+    /// Returns the number of IPv4 bits before the `u` octet: all 32 if the IPv4 address
+    /// does not cross that octet.
     fn bits_before_u(self) -> u8 {
         match (self.kind, self.prefix.length()) {
             (Kind::Nat64, length @ 32..=64) => U.0 - length,
@@ -129,8 +130,8 @@ impl Embedding {
         }
     }
 
-    /// The IPv4 address that `address` carries, whatever its `u` octet and its
-    /// suffix say (RFC 6052, section 2.3); `None` outside the prefix.
+    /// Returns the IPv4 address that `address` carries, or `None` if it is outside the
+    /// prefix. Ignores the `u` octet and the suffix (RFC 6052, section 2.3).
     #[must_use]
     pub fn extract(self, address: Ipv6Addr) -> Option<Ipv4Addr> {
         if !self.prefix.contains(address) {
@@ -143,9 +144,8 @@ impl Embedding {
         Some(Ipv4Addr::from_number((high | low) >> (128 - 32)))
     }
 
-    /// How many prefixes hold exactly the addresses that carry an address of a
-    /// network with this length: 256 where the `u` octet lies within its bits,
-    /// else 1.
+    /// Returns the number of prefixes that [`networks`](Self::networks) returns for an
+    /// IPv4 network of `length` bits: 256 if the `u` octet lies within these bits, otherwise 1.
     #[must_use]
     pub fn images(self, length: u8) -> usize {
         if length <= self.bits_before_u() {
@@ -155,11 +155,11 @@ impl Embedding {
         }
     }
 
-    /// The prefixes of all addresses that carry an address of `network`.
+    /// Returns the prefixes that cover exactly the addresses that carry an address of
+    /// `network`.
     ///
-    /// A valid address has a `u` octet of zero. Translators that follow section
-    /// 2.3 of RFC 6052 do not look at it, so that the prefixes of all its 256
-    /// values are needed.
+    /// In a valid address the `u` octet is zero. But translators that follow section 2.3
+    /// of RFC 6052 ignore it, so there is a prefix for each of its 256 values.
     pub fn networks(self, network: Network<Ipv4Addr>) -> impl Iterator<Item = Network<Ipv6Addr>> {
         let last = if self.images(network.length()) == 1 {
             0
@@ -169,8 +169,8 @@ impl Embedding {
         (0..=last).map(move |u| self.network_with(network, u))
     }
 
-    /// The prefix of all addresses that carry an address of `network` and have
-    /// the `u` octet of `like`.
+    /// Returns the prefix that covers exactly the addresses that carry an address of
+    /// `network` and have the same `u` octet as `like`.
     #[must_use]
     pub fn network_like(self, network: Network<Ipv4Addr>, like: Ipv6Addr) -> Network<Ipv6Addr> {
         self.network_with(network, like.octets()[usize::from(U.0) / 8])
@@ -192,7 +192,7 @@ impl Embedding {
     }
 }
 
-/// The first `count` of 128 bits.
+/// Returns a number of 128 bits whose `count` most significant bits are set.
 fn leading_ones(count: u8) -> u128 {
     !u128::MAX.checked_shr(count.into()).unwrap_or(0)
 }
@@ -208,29 +208,31 @@ impl fmt::Display for Embedding {
     }
 }
 
-/// All ways in which IPv4 destinations also hold IPv6 addresses, sorted.
+/// The embeddings by which IPv4 destinations also cover IPv6 addresses, sorted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Derivation(Vec<Embedding>);
 
 impl Default for Derivation {
-    /// What needs no knowledge of the network: the well-known prefix of NAT64,
-    /// 6to4 and IPv4-mapped addresses.
+    /// The embeddings with the same prefix in every network: the well-known prefix of
+    /// NAT64, 6to4 and IPv4-mapped addresses.
     fn default() -> Self {
         Self::with([])
     }
 }
 
 impl Derivation {
-    /// The most NAT64 prefixes of a network's own.
+    /// Maximum number of NAT64 prefixes that the configuration can add.
     pub const MAX_NAT64: usize = 16;
 
-    /// IPv4 destinations hold IPv4 addresses only.
+    /// Returns a derivation without embeddings: IPv4 destinations cover only IPv4
+    /// addresses.
     #[must_use]
     pub const fn none() -> Self {
         Self(Vec::new())
     }
 
-    /// The default ones and those of a network's own.
+    /// Returns the default embeddings and those in `own`, the NAT64 prefixes of this
+    /// network.
     #[must_use]
     pub fn with(own: impl IntoIterator<Item = Embedding>) -> Self {
         let known = [Embedding::NAT64, Embedding::SIX_TO_FOUR, Embedding::MAPPED];
@@ -240,19 +242,19 @@ impl Derivation {
         Self(all)
     }
 
-    /// Sorted by prefix.
+    /// Returns the embeddings, sorted by prefix.
     #[must_use]
     pub fn embeddings(&self) -> &[Embedding] {
         &self.0
     }
 }
 
-/// Where a derived prefix comes from.
+/// The origin of a derived prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DerivedFrom {
-    /// The IPv4 network that is written.
+    /// The IPv4 network in the policy.
     pub from: Network<Ipv4Addr>,
-    /// How an IPv6 address carries one of its addresses.
+    /// The embedding by which IPv6 addresses carry its addresses.
     pub by: Embedding,
 }
 
@@ -291,9 +293,9 @@ mod tests {
         Network::around(address, 32)
     }
 
-    /// The table of RFC 6052, section 2.4.
+    /// The examples of RFC 6052, section 2.4.
     #[test]
-    fn the_examples_of_the_rfc() {
+    fn the_examples_of_rfc_6052_are_embedded_and_extracted() {
         let ipv4 = Ipv4Addr::new(192, 0, 2, 33);
         for (prefix, address) in [
             ("2001:db8::/32", "2001:db8:c000:221::"),
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_other_kinds() {
+    fn six_to_four_mapped_and_well_known_nat64_addresses() {
         let ipv4 = Ipv4Addr::new(42, 62, 48, 9);
         for (embedding, address, length) in [
             (Embedding::SIX_TO_FOUR, "2002:2a3e:3009::", 48),
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_octet_may_have_any_value() {
+    fn the_u_octet_may_have_any_value() {
         let embedding = nat64("2001:db8:64::/48");
         let wide = Network::new(Ipv4Addr::new(42, 62, 0, 0), 16).unwrap();
         let all: Vec<_> = embedding.networks(wide).collect();
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_nat64_prefix() {
+    fn invalid_nat64_prefixes_are_refused() {
         for length in (0..=128).filter(|length| ![32, 40, 48, 56, 64, 96].contains(length)) {
             let prefix = Network::around("2001:db8::".parse().unwrap(), length);
             let refused = Embedding::nat64(prefix).unwrap_err();
@@ -359,8 +361,8 @@ mod tests {
     }
 
     proptest! {
-        /// The prefixes hold exactly the addresses from which an address of the
-        /// network is extracted.
+        /// The prefixes cover exactly the addresses from which an address of the network
+        /// is extracted.
         #[test]
         fn prefixes_and_extraction_agree(
             prefix: u128,
@@ -371,7 +373,7 @@ mod tests {
             flip in 0_u32..129,
         ) {
             let own = |length: u8| {
-                // The `u` octet of the prefix is zero.
+                // Clears the `u` octet of the prefix, as RFC 6052 requires.
                 let clear = prefix & !(0xff << (128 - 72)) & (u128::MAX >> 3) | 1 << 125;
                 Embedding::nat64(Network::around(clear.into(), length)).unwrap()
             };

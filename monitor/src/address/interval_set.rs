@@ -1,13 +1,13 @@
-//! Sets of addresses, and what is left of an interval without them.
+//! Sets of addresses, and the difference of an interval and a set.
 
 use super::network::{Address, Interval};
 
-/// A set of addresses: intervals that are sorted and do not overlap.
+/// A set of addresses, stored as sorted intervals that do not overlap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntervalSet<A>(Vec<Interval<A>>);
 
 impl<A: Address> FromIterator<Interval<A>> for IntervalSet<A> {
-    /// The addresses that lie in at least one of `intervals`, which may overlap.
+    /// Collects the addresses of all `intervals`, which may overlap.
     fn from_iter<I: IntoIterator<Item = Interval<A>>>(intervals: I) -> Self {
         let mut intervals: Vec<Interval<A>> = intervals.into_iter().collect();
         intervals.sort_unstable();
@@ -21,40 +21,40 @@ impl<A: Address> FromIterator<Interval<A>> for IntervalSet<A> {
 }
 
 impl<A: Address> IntervalSet<A> {
-    /// True where the set holds no address.
+    /// Returns true if the set has no address.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The intervals, ascending.
+    /// Returns the intervals in ascending order.
     #[must_use]
     pub fn intervals(&self) -> &[Interval<A>] {
         &self.0
     }
 
-    /// True where the set holds every address of `interval`.
+    /// Returns true if the set covers `interval`: it has every address of it.
     #[must_use]
     pub fn covers(&self, interval: Interval<A>) -> bool {
         interval.without(self).is_empty()
     }
 
-    /// True where the set holds an address of `interval`.
+    /// Returns true if the set overlaps `interval`: it has at least one address of it.
     #[must_use]
     pub fn touches(&self, interval: Interval<A>) -> bool {
         let next = self.reaching(interval).first();
         next.is_some_and(|next| next.overlap(interval).is_some())
     }
 
-    /// How many addresses the set holds. The whole of IPv6 has one address more
-    /// than `u128` can hold, and gives `u128::MAX`.
+    /// Returns the number of addresses in the set. For all of IPv6 it returns
+    /// `u128::MAX`, because the number is one more than fits.
     #[must_use]
     pub fn size(&self) -> u128 {
         let sizes = self.0.iter().map(|interval| interval.size());
         sizes.fold(0, u128::saturating_add)
     }
 
-    /// The intervals that do not end before `interval` starts.
+    /// Returns the intervals that do not end before `interval` starts.
     fn reaching(&self, interval: Interval<A>) -> &[Interval<A>] {
         let ends_before = |part: &Interval<A>| part.last() < interval.first();
         &self.0[self.0.partition_point(ends_before)..]
@@ -62,14 +62,14 @@ impl<A: Address> IntervalSet<A> {
 }
 
 impl<A: Address> Interval<A> {
-    /// The addresses that both intervals hold.
+    /// Returns the addresses that are in both intervals, if there are any.
     #[must_use]
     pub fn overlap(self, other: Self) -> Option<Self> {
         let first = self.first().max(other.first());
         Self::new(first, self.last().min(other.last()))
     }
 
-    /// The addresses of this interval that `holes` does not hold, ascending.
+    /// Returns the addresses of this interval that are not in `holes`, in ascending order.
     #[must_use]
     pub fn without(self, holes: &IntervalSet<A>) -> Vec<Self> {
         let mut left = Vec::new();
@@ -91,16 +91,16 @@ impl<A: Address> Interval<A> {
         left
     }
 
-    /// How many addresses it has. The whole of IPv6 has one address more than
-    /// `u128` can hold, and gives `u128::MAX`.
+    /// Returns the number of addresses in the interval. For all of IPv6 it returns
+    /// `u128::MAX`, because the number is one more than fits.
     #[must_use]
     pub fn size(self) -> u128 {
         let beyond_first = self.last().to_number() - self.first().to_number();
         beyond_first.saturating_add(1)
     }
 
-    /// The union with `next`, which does not start before this interval; `None`
-    /// where the two do not overlap.
+    /// Returns the union of this interval and `next`, or `None` if they do not overlap.
+    /// `next` must not start before this interval.
     fn joined(self, next: Self) -> Option<Self> {
         if next.first() > self.last() {
             return None;
@@ -123,7 +123,8 @@ mod tests {
     }
 
     proptest! {
-        /// At both ends of the address space, where the next address does not exist.
+        /// Tests the lowest and the highest 256 addresses: the highest one has no next
+        /// address.
         #[test]
         fn each_address_is_left_or_in_a_hole(
             outer in any::<(u8, u8)>(),
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn coverage_sees_a_gap_of_one_address() {
+    fn a_set_with_a_gap_of_one_address_does_not_cover_the_interval() {
         let [whole, low] = [interval(0, 255, 0), interval(0, 127, 0)];
         let covered = |parts: &[Interval<Ipv4Addr>]| {
             let parts: IntervalSet<_> = parts.iter().copied().collect();
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_address_has_no_next() {
+    fn a_hole_at_the_last_address_does_not_overflow() {
         let all = Interval::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST).unwrap();
         assert_eq!(all.without(&[all].into_iter().collect()), []);
         let most = Interval::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from_bits(u32::MAX - 1));

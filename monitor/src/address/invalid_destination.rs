@@ -1,109 +1,110 @@
-//! Why a text names no destination, and what to write instead.
+//! The errors of parsing a destination, each with a fix.
 
 use std::net::{AddrParseError, IpAddr};
 
-/// Why a text names no destination.
+/// The reason why a text is not a destination.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDestination {
-    /// Nothing was written.
+    /// The text is empty.
     #[error("a destination is empty")]
     Empty,
-    /// A network and an address at once.
+    /// Bits after the prefix length are set, so the author may mean the network or
+    /// the address.
     #[error(
-        "`{text}` has bits set after its first {length}: it reads as a network or as an address"
+        "`{text}` has bits set after its first {length}: it could mean the network or the address"
     )]
     HostBits {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// The network of that length.
+        /// The network of `length` bits that contains `address`.
         network: String,
         /// The address before the slash.
         address: IpAddr,
-        /// Bits after the slash.
+        /// The prefix length after the slash, in bits.
         length: u8,
     },
-    /// Some programs read such a number as octal.
+    /// A number has a leading zero. Some programs read such a number as octal.
     #[error("`{text}` has a number with a leading zero, which some programs read as octal")]
     LeadingZero {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// The same in decimal.
+        /// The address with the numbers in decimal.
         decimal: String,
     },
-    /// Packets carry such an address as IPv4.
-    #[error("`{text}` is an IPv4 address written as IPv6: on the wire its packets are IPv4")]
+    /// The address is IPv4-mapped. Packets to it are IPv4 packets.
+    #[error("`{text}` is an IPv4 address written as IPv6: the packets to it are IPv4 packets")]
     Mapped {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// The same as IPv4.
+        /// The IPv4 address or network.
         ipv4: String,
     },
-    /// A zone belongs to one machine.
-    #[error("`{text}` has a zone (`%…`), which means something on one machine only")]
+    /// The address has a zone, which names an interface of one machine.
+    #[error("`{text}` has a zone (`%…`), which has a meaning on one machine only")]
     Zone {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// The same without.
+        /// The address without the zone.
         address: String,
     },
-    /// Longer than the address.
+    /// The prefix length is larger than the number of bits of an address.
     #[error("`/{length}` is longer than an {family} address, which has {bits} bits")]
     TooLong {
-        /// Bits after the slash.
+        /// The prefix length after the slash, in bits.
         length: u8,
         /// `IPv4` or `IPv6`.
         family: &'static str,
-        /// Bits of an address.
+        /// Number of bits of an address.
         bits: u8,
     },
-    /// No number after the slash.
+    /// The text after the slash is not a number.
     #[error("`/{text}` is not a prefix length")]
     Length {
-        /// What was written after the slash.
+        /// The text after the slash.
         text: String,
-        /// Length of the netmask that it is, if it is one.
+        /// The prefix length, if the text is a netmask.
         netmask: Option<u8>,
-        /// Bits of an address.
+        /// Number of bits of an address.
         bits: u8,
     },
-    /// End before start.
+    /// The first address of a range is larger than the last one.
     #[error("the range `{text}` ends before it starts")]
     Backwards {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// The other way round.
+        /// The range with both ends swapped.
         swapped: String,
     },
-    /// One end each.
+    /// One end of a range is an IPv4 address, and the other an IPv6 address.
     #[error("the range `{text}` starts in one family and ends in the other")]
     MixedFamilies {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
-    /// A CIDR as an end of a range.
-    #[error("the range `{text}` has a CIDR at one end, where an address belongs")]
+    /// One end of a range is a CIDR.
+    #[error("the range `{text}` has a CIDR at one end, but both ends must be addresses")]
     CidrInRange {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
-    /// Letters where numbers belong.
+    /// The text is a host name.
     #[error("`{text}` is a name, not an address")]
     Name {
-        /// What was written.
+        /// The text as written.
         text: String,
     },
-    /// Anything else.
+    /// The text is not an address, and none of the more specific reasons applies.
     #[error("`{text}` is not an IPv4 or IPv6 address")]
     Address {
-        /// What was written.
+        /// The text as written.
         text: String,
-        /// The parser's answer.
+        /// The error of the parser.
         source: AddrParseError,
     },
 }
 
 impl InvalidDestination {
-    /// How to mend it.
+    /// Returns the fix: what to write instead.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -118,12 +119,12 @@ impl InvalidDestination {
             Self::LeadingZero { decimal, .. } => format!("write `{decimal}` if it is decimal"),
             Self::Mapped { ipv4, .. } => format!("write `{ipv4}`"),
             Self::Zone { address, .. } => {
-                format!("write `{address}`: a policy holds on every interface with the filter")
+                format!("write `{address}`: a policy applies on every filtered interface")
             }
             Self::Length {
                 netmask: Some(length),
                 ..
-            } => format!("write `/{length}`: the netmask as a length"),
+            } => format!("write the netmask as a length: `/{length}`"),
             Self::TooLong { bits, .. } | Self::Length { bits, .. } => {
                 format!("write a length from /0 to /{bits}")
             }
@@ -134,7 +135,9 @@ impl InvalidDestination {
                     .to_owned()
             }
             Self::Name { .. } => {
-                "write its addresses: the filter sees addresses, and a name's change".to_owned()
+                "write its addresses: the filter sees only addresses, and the addresses of a name \
+                 can change"
+                    .to_owned()
             }
         }
     }

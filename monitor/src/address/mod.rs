@@ -1,4 +1,5 @@
-//! What a policy file or a list can say about addresses.
+//! Addresses, networks, ranges and sets of them, as policy files and lists write
+//! them.
 
 mod destination;
 mod embedding;

@@ -8,19 +8,21 @@ use std::{
 
 use ipnetwork::{Ipv4Network, Ipv6Network};
 
-/// An address of one family, seen as a number of [`Address::BITS`] bits.
+/// An IPv4 or IPv6 address as a number of [`Address::BITS`] bits.
 pub trait Address: Copy + Ord + Hash + Debug + Display {
-    /// Length of an address in bits.
+    /// Number of bits of an address.
     const BITS: u8;
 
-    /// The address as a number; the first byte on the wire is the highest.
+    /// Returns the address as a number. The first byte on the wire is the most
+    /// significant one.
     fn to_number(self) -> u128;
 
-    /// The address whose number is the low [`Address::BITS`] bits of `number`.
+    /// Returns the address for the low [`Address::BITS`] bits of `number`.
     fn from_number(number: u128) -> Self;
 
-    /// First and last address of the network of `length` bits that holds this
-    /// one; `None` where `length` is more than [`Address::BITS`].
+    /// Returns the first and the last address of the network of `length` bits that
+    /// contains this address. Returns `None` if `length` is more than
+    /// [`Address::BITS`].
     fn network(self, length: u8) -> Option<(Self, Self)>;
 }
 
@@ -33,7 +35,7 @@ impl Address for Ipv4Addr {
 
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the low bits are what is asked for"
+        reason = "the function takes the low 32 bits on purpose"
     )]
     fn from_number(number: u128) -> Self {
         Self::from_bits(number as u32)
@@ -62,8 +64,8 @@ impl Address for Ipv6Addr {
     }
 }
 
-/// A network whose host bits are zero. Sorts by address, then length, so that
-/// a network comes before those that lie in it.
+/// A network whose host bits are zero. Sorts by address, then by length, so a
+/// network comes before the networks that it contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network<A> {
     address: A,
@@ -71,22 +73,24 @@ pub struct Network<A> {
 }
 
 impl<A> Network<A> {
-    /// A network whose host bits the caller knows to be zero.
+    /// Returns a network without a check. The caller must know that the host bits are
+    /// zero.
     pub(super) const fn known(address: A, length: u8) -> Self {
         Self { address, length }
     }
 }
 
 impl<A: Address> Network<A> {
-    /// The network, or `None` where `length` (bits) is too long or host bits are set.
+    /// Returns the network of `length` bits. Returns `None` if `length` is too large or
+    /// host bits are set.
     #[must_use]
     pub fn new(address: A, length: u8) -> Option<Self> {
         let (first, _) = address.network(length)?;
         (first == address).then_some(Self { address, length })
     }
 
-    /// The network of `length` bits that holds `address`; all of the address
-    /// where `length` is longer than it.
+    /// Returns the network of `length` bits that contains `address`. If `length` is too
+    /// large, the network has only this address.
     #[must_use]
     pub fn around(address: A, length: u8) -> Self {
         let length = length.min(A::BITS);
@@ -97,34 +101,34 @@ impl<A: Address> Network<A> {
         }
     }
 
-    /// Its first address.
+    /// Returns the first address.
     #[must_use]
     pub fn address(self) -> A {
         self.address
     }
 
-    /// Its length in bits.
+    /// Returns the prefix length in bits.
     #[must_use]
     pub fn length(self) -> u8 {
         self.length
     }
 
-    /// Whether `address` lies in it.
+    /// Returns true if the network contains `address`.
     #[must_use]
     pub fn contains(self, address: A) -> bool {
         Self::around(address, self.length) == self
     }
 
-    /// Whether all of `other` lies in it.
+    /// Returns true if the network contains all of `other`.
     #[must_use]
     pub fn contains_network(self, other: Self) -> bool {
         self.length <= other.length && self.contains(other.address)
     }
 
-    /// All of its addresses.
+    /// Returns the interval of all addresses of the network.
     #[must_use]
     pub fn interval(self) -> Interval<A> {
-        // The length was checked when the network was made.
+        // `network` does not fail: the length was checked when this value was created.
         let (first, last) = self
             .address
             .network(self.length)
@@ -139,7 +143,7 @@ impl<A: Address> Display for Network<A> {
     }
 }
 
-/// Addresses from `first` to `last`, both included; never empty.
+/// The addresses from `first` to `last`, both included. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Interval<A> {
     first: A,
@@ -147,31 +151,32 @@ pub struct Interval<A> {
 }
 
 impl<A: Address> Interval<A> {
-    /// The interval, or `None` where `last` comes before `first`.
+    /// Returns the interval, or `None` if `last` comes before `first`.
     #[must_use]
     pub fn new(first: A, last: A) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
     }
 
-    /// Its lowest address.
+    /// Returns the lowest address.
     #[must_use]
     pub fn first(self) -> A {
         self.first
     }
 
-    /// Its highest address.
+    /// Returns the highest address.
     #[must_use]
     pub fn last(self) -> A {
         self.last
     }
 
-    /// Whether all of `other` lies in it.
+    /// Returns true if the interval contains all of `other`.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
         self.first <= other.first && other.last <= self.last
     }
 
-    /// The fewest networks that hold these addresses and no others, ascending.
+    /// Returns the smallest number of networks that cover exactly these addresses, in
+    /// ascending order.
     #[must_use]
     pub fn networks(self) -> Vec<Network<A>> {
         let mut next = self.first;
@@ -188,7 +193,7 @@ impl<A: Address> Interval<A> {
     }
 }
 
-/// The largest network that begins at `first` and does not go beyond `last`.
+/// Returns the largest network that begins at `first` and does not go beyond `last`.
 fn largest_network<A: Address>(first: A, last: A) -> Network<A> {
     (0..=A::BITS)
         .filter_map(|length| Network::new(first, length))
@@ -213,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn host_bits_and_long_lengths_make_no_network() {
+    fn host_bits_and_lengths_that_are_too_large_are_refused() {
         assert!(Network::new(Ipv4Addr::new(10, 0, 0, 1), 8).is_none());
         assert!(Network::new(Ipv4Addr::new(10, 0, 0, 0), 33).is_none());
         assert!(Network::new(Ipv6Addr::UNSPECIFIED, 128).is_some());
@@ -221,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn edges_of_the_length() {
+    fn networks_of_no_bits_and_of_all_bits() {
         assert!(network("0.0.0.0/0").contains(Ipv4Addr::BROADCAST));
         assert!(network("10.0.0.1/32").contains(Ipv4Addr::new(10, 0, 0, 1)));
         assert!(!network("10.0.0.1/32").contains(Ipv4Addr::new(10, 0, 0, 2)));

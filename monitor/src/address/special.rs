@@ -1,27 +1,28 @@
-//! Networks for special purposes: the only list of them.
+//! The networks for special purposes. This is the only table of them.
 //!
-//! The lock-out guard, the cut of foreign lists and the check of where a feed's
-//! server leads each match [`Purpose`] and take the networks they need.
+//! Three modules match on [`Purpose`] to select the networks that they need: the
+//! lock-out guard (`guard`), the removal of reserved networks from lists
+//! (`lists::reserved`), and the check of inside addresses (`feeds::inside`).
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Embedding, Network};
 
-/// A network of one family that is set aside for a purpose.
+/// A network that is reserved for a special purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpecialNetwork<A> {
     /// The network.
     pub network: Network<A>,
-    /// What the network is set aside for.
+    /// The purpose of the network.
     pub purpose: Purpose,
-    /// The number of the RFC that says so.
+    /// The number of the RFC that reserves the network.
     pub rfc: u16,
 }
 
-/// What a network is set aside for.
+/// The purpose of a special network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Purpose {
-    /// Addresses of a host that does not know its own address.
+    /// The source address of a host that does not know its own address yet.
     ThisHost,
     /// Addresses of the host itself.
     Loopback,
@@ -31,42 +32,43 @@ pub enum Purpose {
     Private,
     /// Private IPv6 networks.
     UniqueLocal,
-    /// Private IPv6 networks of the past; today they are global addresses.
+    /// Former private IPv6 networks (site-local). Today they are global addresses.
     SiteLocal,
     /// Networks between a provider and its customers.
     Shared,
-    /// Groups of receivers.
+    /// Addresses of groups of receivers.
     Multicast,
-    /// Every host of a link: hosts without an address send to it.
+    /// The address of every host on a link. Hosts without an address send to it.
     Broadcast,
     /// Addresses that protocols of the IETF use.
     Protocols,
-    /// Examples in documents.
+    /// Addresses for examples in documents.
     Documentation,
-    /// Tests of devices.
+    /// Addresses for benchmarks of network devices.
     Benchmarks,
-    /// Relays and addresses of 6to4.
+    /// Addresses of 6to4 and of its relays.
     SixToFour,
-    /// IPv4 addresses in programs that know IPv6 only.
+    /// IPv4 addresses in IPv6 form, for programs that use only IPv6 sockets.
     Mapped,
     /// Translation to IPv4 inside one network.
     LocalTranslation,
-    /// Packets that routers throw away.
+    /// Addresses whose packets routers discard.
     Discard,
-    /// Identifiers that are no addresses.
+    /// Identifiers of hosts that are not used as addresses.
     Identifiers,
-    /// Segments of IPv6 segment routing.
+    /// Segment identifiers of IPv6 segment routing.
     SegmentRouting,
     /// Reserved for the future.
     Reserved,
 }
 
-/// Local translation to IPv4 (RFC 8215).
+/// The prefix for translation to IPv4 inside one network, `64:ff9b:1::/48` (RFC 8215).
 pub const LOCAL_TRANSLATION: Network<Ipv6Addr> =
     Network::known(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48);
 
 impl SpecialNetwork<Ipv4Addr> {
-    /// The IANA IPv4 Special-Purpose Address Registry and multicast, sorted.
+    /// The networks of the IANA IPv4 Special-Purpose Address Registry, and multicast.
+    /// Sorted by network.
     pub const ALL: [Self; 16] = [
         ipv4([0, 0, 0, 0], 8, Purpose::ThisHost, 791),
         ipv4([10, 0, 0, 0], 8, Purpose::Private, 1918),
@@ -88,9 +90,11 @@ impl SpecialNetwork<Ipv4Addr> {
 }
 
 impl SpecialNetwork<Ipv6Addr> {
-    /// The IANA IPv6 Special-Purpose Address Registry, multicast and site-local
-    /// networks, sorted. Of `2001::/23` (RFC 2928) only the parts that no packet
-    /// can reach: a Teredo address (`2001::/32`), for example, leads to a host.
+    /// The networks of the IANA IPv6 Special-Purpose Address Registry, multicast and
+    /// site-local networks. Sorted by network.
+    ///
+    /// From `2001::/23` (RFC 2928) this has only the parts that no packet can reach. A
+    /// Teredo address (`2001::/32`), for example, does lead to a host.
     pub const ALL: [Self; 15] = [
         ipv6([0, 0, 0, 0, 0, 0, 0, 0], 128, Purpose::ThisHost, 4291),
         ipv6([0, 0, 0, 0, 0, 0, 0, 1], 128, Purpose::Loopback, 4291),
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_a_network_whose_host_bits_are_zero() {
+    fn special_networks_have_no_host_bits_and_are_sorted() {
         are_networks(&SpecialNetwork::<Ipv4Addr>::ALL);
         are_networks(&SpecialNetwork::<Ipv6Addr>::ALL);
     }

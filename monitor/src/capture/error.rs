@@ -1,16 +1,16 @@
-//! What can be wrong with a capture, where, and how to mend it.
+//! The errors of reading a capture, each with its position and a fix.
 
 use std::io;
 
 use super::LinkType;
 
-/// A capture that cannot be read (on); the source says why.
+/// A capture cannot be read, or not to its end. The source says why.
 #[derive(Debug, thiserror::Error)]
 #[error("read capture {capture}")]
 pub struct CaptureError {
-    /// Path as it was given, or `standard input`.
+    /// Path of the file as given, or `standard input`.
     pub capture: String,
-    /// What is wrong with it.
+    /// The reason.
     #[source]
     pub problem: Problem,
 }
@@ -21,8 +21,8 @@ impl CaptureError {
     }
 }
 
-/// Why a capture cannot be read. Offsets are in bytes from its beginning,
-/// packets count from 1.
+/// The reason why a capture cannot be read. Offsets are in bytes from the beginning
+/// of the file. Numbers of packets count from 1, as in Wireshark.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// The file cannot be opened.
@@ -31,108 +31,108 @@ pub enum Problem {
     /// The operating system failed to read.
     #[error("reading failed after packet {packet}")]
     Read {
-        /// Last whole packet.
+        /// Number of the last whole packet.
         packet: u64,
-        /// What the operating system says.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// Nothing was written.
-    #[error("the file is empty: capture again, and let tcpdump end by Ctrl-C or with -c")]
+    /// The file has no content.
+    #[error("the file is empty: capture again, and end tcpdump with Ctrl-C or by its option -c")]
     Empty,
-    /// Another kind of file.
+    /// The file has another format.
     #[error("this is neither a pcap nor a pcapng file: it begins with {beginning}")]
     NotACapture {
         /// The first bytes, in hexadecimal.
         beginning: String,
     },
-    /// A compressed file.
+    /// The file is compressed.
     #[error(
         "the file is compressed with {format}: uncompress it first, `{tool} <FILE | monitor replay -`"
     )]
     Compressed {
         /// Name of the compression.
         format: &'static str,
-        /// Program that undoes it.
+        /// Name of the program that uncompresses it.
         tool: &'static str,
     },
     /// The file ends within a record.
     #[error(
-        "the file is cut short: the record at byte {offset}, after packet {packet}, is not wholly there; \
-         capture again, or keep its whole packets with `tcpdump -r FILE -w NEW`"
+        "the file is truncated: it ends within the record at byte {offset}, after packet {packet}; \
+         capture again, or copy the whole packets with `tcpdump -r FILE -w NEW`"
     )]
     CutShort {
-        /// Where the record begins.
+        /// Position of the record.
         offset: u64,
-        /// Last whole packet.
+        /// Number of the last whole packet.
         packet: u64,
     },
-    /// A record that no capturing program writes.
+    /// A record has a length that no capturing program writes.
     #[error(
         "the record at byte {offset}, after packet {packet}, claims {length} bytes, more than {limit}: the file is damaged, \
-         capture again, or keep the packets before with `tcpdump -r FILE -w NEW`"
+         capture again, or copy the packets before it with `tcpdump -r FILE -w NEW`"
     )]
     TooLong {
-        /// Where the record begins.
+        /// Position of the record.
         offset: u64,
-        /// Last whole packet.
+        /// Number of the last whole packet.
         packet: u64,
-        /// Length it claims, in bytes.
+        /// Length in the record, in bytes.
         length: u64,
-        /// Longest record that is read, in bytes.
+        /// Maximum length of a record, in bytes.
         limit: u64,
     },
-    /// A record whose parts contradict each other.
+    /// The fields of a record contradict each other.
     #[error(
         "the record at byte {offset}, after packet {packet}, is malformed: the file is damaged, \
-         capture again, or keep the packets before with `tcpdump -r FILE -w NEW`"
+         capture again, or copy the packets before it with `tcpdump -r FILE -w NEW`"
     )]
     Malformed {
-        /// Where the record begins.
+        /// Position of the record.
         offset: u64,
-        /// Last whole packet.
+        /// Number of the last whole packet.
         packet: u64,
     },
-    /// A capture of something other than Ethernet.
-    #[error("the link type is {link_type}, and only ETHERNET (1) is read: {LINK_TYPE_MEND}")]
+    /// The capture is not from an Ethernet interface.
+    #[error("the link type is {link_type}, but only ETHERNET (1) is supported: {LINK_TYPE_FIX}")]
     LinkType {
-        /// Of the whole file.
+        /// Link type of the whole file.
         link_type: LinkType,
     },
-    /// A packet from a pcapng interface that is not Ethernet.
+    /// A packet comes from a pcapng interface that is not Ethernet.
     #[error(
         "the link type of interface {interface}, on which packet {packet} was captured, is {link_type}, \
-         and only ETHERNET (1) is read: {LINK_TYPE_MEND}"
+         but only ETHERNET (1) is supported: {LINK_TYPE_FIX}"
     )]
     InterfaceLinkType {
-        /// Number in its section, from 0.
+        /// Number of the interface in its section, from 0.
         interface: u32,
-        /// The first packet captured on it.
+        /// Number of the first packet captured on it.
         packet: u64,
-        /// Of this interface.
+        /// Link type of this interface.
         link_type: LinkType,
     },
-    /// A packet from an interface that the file does not describe.
+    /// A packet names an interface that the file does not describe.
     #[error(
         "packet {packet}, at byte {offset}, names interface {interface}, which the file does not describe: the file is damaged, capture again"
     )]
     UnknownInterface {
-        /// Where the block begins.
+        /// Position of the block.
         offset: u64,
         /// Number of the packet.
         packet: u64,
-        /// Number in its section, from 0.
+        /// Number of the interface in its section, from 0.
         interface: u32,
     },
-    /// A kind of block that was given up in 2004.
+    /// A packet is stored in a Packet Block, which is obsolete since 2004.
     #[error(
         "packet {packet}, at byte {offset}, is an obsolete Packet Block: rewrite the file with `editcap FILE NEW`"
     )]
     ObsoletePacketBlock {
-        /// Where the block begins.
+        /// Position of the block.
         offset: u64,
         /// Number of the packet.
         packet: u64,
     },
 }
 
-const LINK_TYPE_MEND: &str = "capture again on the gateway's own interface, as in `tcpdump -i br-lan -w FILE`, neither on `any` nor in monitor mode";
+const LINK_TYPE_FIX: &str = "capture again on the gateway's own interface, for example with `tcpdump -i br-lan -w FILE`, neither on `any` nor in monitor mode";

@@ -1,23 +1,23 @@
-//! Bytes of a capture, record by record.
+//! Reads the bytes of a capture, one record at a time.
 
 use std::io::{self, BufReader, Cursor, Read};
 
 use super::Problem;
 
-/// Longest record in bytes. Capturing programs keep at most 256 KiB of a frame;
-/// a damaged length must not take the machine's memory.
+/// Maximum length of a record, in bytes. Capturing programs store at most 256 KiB of
+/// a frame. The limit keeps a damaged length from using up the memory.
 const LONGEST_RECORD: u64 = 16 << 20;
 
-/// What is read to recognise the format: the length of a pcap header in bytes.
+/// Number of bytes read to recognise the format: the length of a pcap header.
 const LONGEST_HEADER: usize = 24;
 
-/// A reader that knows where it is, for errors.
+/// A reader that holds one record, and counts bytes and packets for error messages.
 pub(super) struct Input {
     reader: Box<dyn Read + Send>,
     record: Vec<u8>,
-    /// Bytes before `record`.
+    /// Position of `record` in the file, in bytes.
     offset: u64,
-    /// Frames handed out.
+    /// Number of frames returned so far.
     packet: u64,
 }
 
@@ -31,39 +31,40 @@ impl Input {
         }
     }
 
-    /// What was read since the last `begin`.
+    /// Returns the bytes read since the last call of `begin`.
     pub(super) fn record(&self) -> &[u8] {
         &self.record
     }
 
-    /// Number of the frame that would be handed out next, from 1.
+    /// Returns the number of the next frame, counted from 1.
     pub(super) fn next_packet(&self) -> u64 {
         self.packet + 1
     }
 
-    /// Counts a frame as handed out.
+    /// Counts one more returned frame.
     pub(super) fn packet_done(&mut self) {
         self.packet += 1;
     }
 
-    /// Where the record begins, in bytes.
+    /// Returns the position of the record in the file, in bytes.
     pub(super) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Reads as much of a file header as there is.
+    /// Reads the file header, or less if the file is shorter.
     pub(super) fn peek_header(&mut self) -> Result<(), Problem> {
         self.append(LONGEST_HEADER as u64)
     }
 
-    /// Gives back what `peek_header` read.
+    /// Puts the bytes that `peek_header` read back in front of the reader.
     pub(super) fn rewind_header(&mut self) {
         let header = Cursor::new(std::mem::take(&mut self.record));
         let rest = std::mem::replace(&mut self.reader, Box::new(io::empty()));
         self.reader = Box::new(header.chain(rest));
     }
 
-    /// Begins a record with its first `length` bytes; false at the end of the file.
+    /// Starts the next record and reads its first `length` bytes. Returns false at the
+    /// end of the file.
     pub(super) fn begin(&mut self, length: u64) -> Result<bool, Problem> {
         self.offset += self.record.len() as u64;
         self.record.clear();
@@ -75,7 +76,7 @@ impl Input {
         }
     }
 
-    /// Reads the record on, up to `length` bytes in all.
+    /// Reads the rest of the record, which has `length` bytes in total.
     pub(super) fn complete(&mut self, length: u64) -> Result<(), Problem> {
         if length > LONGEST_RECORD {
             return Err(Problem::TooLong {
@@ -92,7 +93,8 @@ impl Input {
         Ok(())
     }
 
-    /// Passes over the rest of a record of `length` bytes in all, however long.
+    /// Skips the rest of the record, which has `length` bytes in total. The length has
+    /// no limit, because the bytes are not stored.
     pub(super) fn skip(&mut self, length: u64) -> Result<(), Problem> {
         let rest = length.saturating_sub(self.record.len() as u64);
         let skipped = io::copy(&mut self.reader.by_ref().take(rest), &mut io::sink());
@@ -103,7 +105,7 @@ impl Input {
         Ok(())
     }
 
-    /// The record contradicts itself.
+    /// Returns the error for a record whose fields contradict each other.
     pub(super) fn malformed(&self) -> Problem {
         Problem::Malformed {
             offset: self.offset,
@@ -111,7 +113,7 @@ impl Input {
         }
     }
 
-    /// The file ends within the record.
+    /// Returns the error for a file that ends within the record.
     pub(super) fn cut_short(&self) -> Problem {
         Problem::CutShort {
             offset: self.offset,
@@ -119,8 +121,8 @@ impl Input {
         }
     }
 
-    /// Appends up to `length` bytes; memory grows with what is there, not with
-    /// what is asked for.
+    /// Appends up to `length` bytes to the record. The memory grows with the bytes
+    /// that the file really has, not with `length`.
     fn append(&mut self, length: u64) -> Result<(), Problem> {
         let read = self
             .reader

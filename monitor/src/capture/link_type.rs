@@ -1,17 +1,18 @@
-//! Link types by number and name.
+//! The link types of captures: number and name.
 
 use std::fmt;
 
-/// What the frames of a capture begin with; the numbers and names are those of
-/// <https://www.tcpdump.org/linktypes.html>.
+/// The kind of header with which the frames of a capture begin. The numbers and names
+/// are those of <https://www.tcpdump.org/linktypes.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkType(pub u16);
 
 impl LinkType {
-    /// IEEE 802.3 Ethernet, also what WiFi interfaces give outside monitor mode.
+    /// IEEE 802.3 Ethernet. WiFi interfaces outside monitor mode have it too.
     pub const ETHERNET: Self = Self(1);
 
-    /// The name without `LINKTYPE_`, for those a gateway's owner may meet.
+    /// Returns the name without `LINKTYPE_`. Knows the link types that can occur on a
+    /// gateway; returns `None` for others.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         let name = match self.0 {
@@ -56,7 +57,8 @@ impl LinkType {
 }
 
 impl From<pcap_parser::Linktype> for LinkType {
-    /// In pcap the upper half of the word tells of a frame check sequence.
+    /// Takes the lower 16 bits. In pcap, the upper 16 bits describe the frame check
+    /// sequence.
     fn from(word: pcap_parser::Linktype) -> Self {
         let [low, high, ..] = word.0.to_le_bytes();
         Self(u16::from_le_bytes([low, high]))

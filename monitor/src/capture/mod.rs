@@ -1,4 +1,5 @@
-//! Captured frames from pcap and pcapng, one at a time and in bounded memory.
+//! Reads captured frames from pcap and pcapng files, one at a time and with bounded
+//! memory.
 //!
 //! Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
 
@@ -29,15 +30,15 @@ use pcapng::PcapNg;
 /// One captured Ethernet frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Captured bytes, from the Ethernet header on; fewer than `wire_length`
-    /// where the capture kept only the beginning of each frame.
+    /// The captured bytes, starting with the Ethernet header. These are fewer than
+    /// `wire_length` if the capture stored only the beginning of each frame.
     pub data: Vec<u8>,
-    /// Bytes the frame had on the wire, layer 2 included.
+    /// Length of the frame on the wire with its layer 2 header, in bytes.
     pub wire_length: u32,
 }
 
 impl Frame {
-    /// The Ethernet source, where enough of the frame was captured to hold one.
+    /// Returns the source MAC, or `None` if fewer than 12 bytes were captured.
     #[must_use]
     pub fn source_mac(&self) -> Option<MacAddress> {
         let source = self.data.get(6..12)?;
@@ -45,7 +46,7 @@ impl Frame {
     }
 }
 
-/// An open capture: an iterator of its frames in the order of the file. It ends
+/// An open capture. It iterates over the frames in the order of the file, and ends
 /// after the first error.
 pub struct Capture {
     name: String,
@@ -60,7 +61,7 @@ enum Format {
 }
 
 impl Capture {
-    /// Opens a file, or standard input for `-`, and reads its header.
+    /// Opens a file, or standard input if `path` is `-`, and reads its header.
     pub fn open(path: &Path) -> Result<Self, CaptureError> {
         if path == Path::new("-") {
             return Self::new("standard input", Box::new(io::stdin()));
@@ -72,7 +73,7 @@ impl Capture {
         }
     }
 
-    /// Reads the header of a capture; `name` is what errors call it.
+    /// Reads the header of a capture from `reader`. Errors show `name`.
     pub fn new(name: &str, reader: Box<dyn Read + Send>) -> Result<Self, CaptureError> {
         let mut input = Input::new(reader);
         match recognise(&mut input) {
@@ -124,7 +125,7 @@ fn recognise(input: &mut Input) -> Result<Format, Problem> {
     Pcap::from_header(input).map(Format::Pcap)
 }
 
-/// Whether the file begins like one of the formats in which captures are kept.
+/// Returns an error if the file begins like a compressed file.
 fn compression(header: &[u8]) -> Option<Problem> {
     const FORMATS: [(&[u8], &str, &str); 4] = [
         (b"\x1f\x8b", "gzip", "gunzip"),

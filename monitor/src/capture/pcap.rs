@@ -1,4 +1,4 @@
-//! pcap: one header, then records of one link type.
+//! Reads pcap: one file header, then records of one link type.
 
 use pcap_parser::{
     LegacyPcapBlock, PcapError, PcapHeader,
@@ -11,7 +11,7 @@ use super::{Frame, LinkType, Problem, input::Input};
 
 type ParseFrame = fn(&[u8]) -> IResult<&[u8], LegacyPcapBlock<'_>, PcapError<&[u8]>>;
 
-/// How the records of this file are written.
+/// The format of the records of one file: their byte order and header.
 pub(super) struct Pcap {
     parse: ParseFrame,
     /// Length of a record's header, in bytes.
@@ -19,11 +19,11 @@ pub(super) struct Pcap {
 }
 
 impl Pcap {
-    /// Reads the file header, which is the input's record.
+    /// Parses the file header, which the caller has read into the record of `input`.
     pub(super) fn from_header(input: &Input) -> Result<Self, Problem> {
         match parse_pcap_header(input.record()) {
             Ok((_, header)) => Self::from_parsed_header(&header),
-            // The first four bytes decide whether it is a capture.
+            // The first four bytes are valid, so this is a capture.
             Err(Err::Incomplete(_)) if input.record().len() >= 4 => Err(input.cut_short()),
             Err(_) => Err(Problem::NotACapture {
                 beginning: hexadecimal(input.record()),
@@ -49,7 +49,7 @@ impl Pcap {
         })
     }
 
-    /// The next frame, or `None` at the end of the file.
+    /// Returns the next frame, or `None` at the end of the file.
     pub(super) fn next_frame(&mut self, input: &mut Input) -> Result<Option<Frame>, Problem> {
         if !input.begin(self.header_length)? {
             return Ok(None);

@@ -1,4 +1,5 @@
-//! pcapng: sections of blocks, with interfaces of different link types.
+//! Reads pcapng: sections that consist of blocks, and interfaces that can have
+//! different link types.
 
 use pcap_parser::{
     Block, PcapError,
@@ -9,10 +10,11 @@ use pcap_parser::{
 
 use super::{Frame, LinkType, Problem, input::Input};
 
-/// Type of a Section Header Block, the same in both byte orders.
+/// The type of a Section Header Block, which is the same in both byte orders.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
-/// Type and length of a block, and the byte order of a section.
+/// Bytes read first of a block: its type, its length, and the next word, which in a
+/// section header tells the byte order.
 const BLOCK_START: u64 = 12;
 
 // Block types: draft-ietf-opsawg-pcapng, section 11.1.
@@ -26,7 +28,7 @@ const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
 type ParseBlock = fn(&[u8]) -> IResult<&[u8], Block<'_>, PcapError<&[u8]>>;
 
-/// The section that is being read.
+/// The state of the section that is being read.
 #[derive(Default)]
 pub(super) struct PcapNg {
     big_endian: bool,
@@ -36,18 +38,18 @@ pub(super) struct PcapNg {
 #[derive(Clone, Copy)]
 struct Interface {
     link_type: LinkType,
-    /// Most bytes kept of a frame; 0 is no limit.
+    /// Maximum number of bytes stored of a frame; 0 means no limit.
     snap_length: u32,
 }
 
-/// A packet before its interface is looked at.
+/// A packet whose interface is not checked yet.
 struct Packet {
     interface: u32,
     frame: Frame,
 }
 
 impl PcapNg {
-    /// The next frame, or `None` at the end of the file.
+    /// Returns the next frame, or `None` at the end of the file.
     pub(super) fn next_frame(&mut self, input: &mut Input) -> Result<Option<Frame>, Problem> {
         while input.begin(BLOCK_START)? {
             if let Some(packet) = self.next_block(input)? {
@@ -59,7 +61,8 @@ impl PcapNg {
         Ok(None)
     }
 
-    /// Reads the block that the input has begun.
+    /// Reads the rest of the block whose start is in `input`. Returns a packet if the
+    /// block holds one.
     fn next_block(&mut self, input: &mut Input) -> Result<Option<Packet>, Problem> {
         let [kind, length, byte_order] = self.block_start(input)?;
         let length = u64::from(length);
@@ -78,7 +81,8 @@ impl PcapNg {
         }
     }
 
-    /// Type, length and the word after; a section header sets the byte order.
+    /// Returns type, length and next word of a block. If it is a section header, first
+    /// sets the byte order of the section.
     fn block_start(&mut self, input: &Input) -> Result<[u32; 3], Problem> {
         let (words, _) = input.record().as_chunks::<4>();
         let &[kind, length, byte_order] = words else {
@@ -95,14 +99,16 @@ impl PcapNg {
         Ok([number(kind), number(length), number(byte_order)])
     }
 
-    /// Takes in a whole block.
+    /// Parses a whole block. Stores the interface that it describes, or returns the
+    /// packet that it holds.
     fn read_block(&mut self, input: &Input) -> Result<Option<Packet>, Problem> {
         let parse: ParseBlock = if self.big_endian {
             parse_block_be
         } else {
             parse_block_le
         };
-        // The block is whole: one that asks for more has a wrong length inside.
+        // All bytes of the block are there. If the parser needs more, a length inside
+        // the block is wrong.
         let Ok((_, block)) = parse(input.record()) else {
             return Err(input.malformed());
         };
@@ -132,8 +138,9 @@ impl PcapNg {
 }
 
 impl PcapNg {
-    /// A Simple Packet Block belongs to the first interface and does not say how
-    /// much of the frame was kept, only its length on the wire.
+    /// Returns the packet of a Simple Packet Block. Such a block belongs to the first
+    /// interface. It holds the length on the wire but not the captured length, which
+    /// follows from the interface's limit.
     fn simple_packet(&self, padded: &Frame) -> Packet {
         let snap_length = self
             .interfaces
@@ -152,7 +159,7 @@ impl PcapNg {
         }
     }
 
-    /// Lets pass what was captured on Ethernet.
+    /// Returns the frame if its interface is Ethernet, otherwise an error.
     fn accept(&self, packet: Packet, input: &Input) -> Result<Frame, Problem> {
         let number = packet.interface;
         let interface = usize::try_from(number)
@@ -174,7 +181,7 @@ impl PcapNg {
     }
 }
 
-/// The frame without the padding of its block.
+/// Returns the frame of a block, without padding.
 fn frame(block: &impl PcapNGPacketBlock) -> Frame {
     Frame {
         data: block.packet_data().to_vec(),

@@ -1,4 +1,4 @@
-//! The clients of the control socket.
+//! Serves the clients of the control socket.
 
 use std::{io, sync::Arc};
 
@@ -26,8 +26,8 @@ use crate::{
     quoted,
 };
 
-/// Serves clients until `stopped` says true, then ends the answers under way. The
-/// caller aborts this task where a client takes too long.
+/// Serves clients until `stopped` is true, then completes the answers in progress. If a
+/// client takes too long then, the caller aborts this task.
 pub(super) async fn serve(
     core: Arc<Core>,
     socket: ControlSocket,
@@ -69,7 +69,8 @@ async fn accept(
         match socket.0.listener.accept().await {
             Ok((client, _)) => return Some((client, slot)),
             Err(error) => {
-                // Out of descriptors, most likely: clients that end give some back.
+                // Most likely the process has no free descriptor. Clients that end free
+                // theirs.
                 error!("accept a client of the control socket: {error}");
                 time::sleep(Duration::from_millis(100)).await;
             }
@@ -85,11 +86,12 @@ async fn serve_client(
 ) -> io::Result<()> {
     let may_change = may_change(client.peer_cred()?.uid());
     let line = time::timeout(CLIENT_TIME, read_request(&mut client)).await??;
-    // A client that sends nothing must not take a turn from others.
+    // Takes a turn only after the request has arrived, so that a client that sends
+    // nothing does not block others.
     let _turn = answers.acquire().await.map_err(io::Error::other)?;
     let answer = match Request::from_line(&line) {
         Ok(request) => answer(core, request, may_change).await,
-        Err(error) => Answer::Refused(format!("no request: {error}")),
+        Err(error) => Answer::Refused(format!("invalid request: {error}")),
     };
     let answer = match answer {
         Answer::Refused(why) => Answer::Refused(quoted::message(why)),
@@ -98,16 +100,17 @@ async fn serve_client(
     let mut bytes = serde_json::to_vec(&answer)?;
     bytes.push(b'\n');
     let written = time::timeout(CLIENT_TIME, client.write_all(&bytes)).await;
-    // Also where the client has hung up: a daemon without a filter must end.
+    // Even if the client has hung up: a daemon without a filter must end.
     if matches!(answer, Answer::Detached(_)) {
-        // Full means that somebody else asked for it as well.
+        // The channel is full if another client asked for the same.
         let _ = detached.try_send(());
     }
     written?
 }
 
-/// Root, and the user that the daemon runs as: a service that reloads itself is
-/// asked by that user, who could do to the daemon what it likes in any case.
+/// Returns true if a user may change the filter: root, or the user as which the daemon
+/// runs. That user sends the request when a service reloads itself, and has full
+/// control over the daemon anyway.
 fn may_change(user: u32) -> bool {
     user == 0 || user == nix::unistd::geteuid().as_raw()
 }
@@ -135,8 +138,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             if !may_change =>
         {
             Answer::Refused(
-                "only root and the user that runs the daemon may change what is in force"
-                    .to_owned(),
+                "only root and the user that runs the daemon may change the filter".to_owned(),
             )
         }
         Request::Reload { confirm } => {
@@ -149,7 +151,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
                 Ok(ReloadOutcome::Tried(reloaded)) => Answer::Reload(reloaded),
                 Ok(ReloadOutcome::Detached) => Answer::Refused("the filter is detached".to_owned()),
                 Ok(ReloadOutcome::Unchanged) => {
-                    Answer::Refused("no policies are known that could be loaded".to_owned())
+                    Answer::Refused("the daemon knows no policies that it could load".to_owned())
                 }
                 Err(error) => Answer::Refused(error),
             }
@@ -201,7 +203,8 @@ async fn forget(core: &Arc<Core>, device: String) -> Answer {
     }
 }
 
-/// A device is private, and so is named at the level of debugging alone.
+/// Logs a change by a command. Names devices only at the debug level, because they are
+/// private.
 fn log_change(changed: &Changed) {
     let Changed { change, undone, .. } = changed;
     let done = if *undone { "undone" } else { "in force" };

@@ -1,4 +1,4 @@
-//! Looks at the devices from time to time.
+//! Checks the devices periodically: which are known, and which were not seen for long.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tracing::{error, info};
 
 use super::{blocking::blocking, core::Core};
 
-/// Looks until the task is aborted. A failure that repeats is told of once.
+/// Checks the devices until the task is aborted. Logs a repeated failure only once.
 pub(super) async fn run(core: Arc<Core>) {
     let mut told = String::new();
     loop {
@@ -21,10 +21,10 @@ pub(super) async fn run(core: Arc<Core>) {
             Err(error) => error,
         };
         if !error.is_empty() && error != told {
-            error!("look at the devices: {error}");
+            error!("check the devices: {error}");
         }
         told = error;
-        // Either way there is something to look at.
+        // After the time or a change of names, the next check is due.
         let _ = timeout(core.device_look(), core.names_changed()).await;
     }
 }

@@ -1,5 +1,5 @@
-//! Where metrics and the page are served. The filter does not depend on it: an
-//! address that cannot be had is tried again for as long as the daemon runs.
+//! Serves metrics and the page at the configured addresses. The filter does not depend on
+//! this: if an address is not available, the daemon tries it again as long as it runs.
 
 use std::{
     io,
@@ -23,52 +23,53 @@ use crate::{
     http::{self, Accept, Access, Site, Token, TokenError},
 };
 
-/// How long after a failure the daemon tries again.
+/// Time between a failure and the next try.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How long a start waits for the first tries, so that what can be served is
-/// served when the daemon says that it is ready.
+/// Maximum time that a start waits for the first tries. So every available endpoint is
+/// served when the daemon reports that it is ready.
 const FIRST_TRY: Duration = Duration::from_secs(1);
 
-/// Why metrics and page are not served at a place.
+/// The reason why metrics and page are not served at an address.
 #[derive(Debug, thiserror::Error)]
 enum EndpointError {
-    /// The address cannot be had.
+    /// The address is not available.
     #[error("{source}{}", hint(source))]
     Address {
-        /// The system's answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The socket file cannot be made.
+    /// The socket file cannot be created.
     #[error(transparent)]
     Socket(#[from] BindError),
-    /// Without its token nothing is served over TCP.
+    /// The token file cannot be used. Without its token, the endpoint serves nothing over
+    /// TCP.
     #[error(transparent)]
     Token(#[from] TokenError),
-    /// The listener broke.
+    /// The listener can no longer accept connections.
     #[error("accept connections: {0}")]
     Accept(io::Error),
-    /// A panic.
+    /// The thread that read the token panicked.
     #[error("it ended unexpectedly")]
     Ended,
 }
 
-/// What to look at, for the errors that an operator meets.
+/// Returns a hint for the most frequent errors.
 fn hint(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EADDRINUSE) => "; `ss -ltnp` shows the process that has it",
         Some(libc::EADDRNOTAVAIL) => "; no interface has this address now",
-        Some(libc::EACCES) => "; ports below 1024 take root",
+        Some(libc::EACCES) => "; ports below 1024 need root",
         _ => "",
     }
 }
 
-/// The places, and what became of each.
+/// The endpoints and their state. Clones share it.
 #[derive(Clone)]
 pub(super) struct Endpoints(watch::Sender<Vec<Endpoint>>);
 
 impl Endpoints {
-    /// None of them was tried yet.
+    /// Creates the endpoints of the settings. None was tried yet.
     pub(super) fn new(settings: &Settings) -> Self {
         let each = settings.listen.iter().map(|listen| Endpoint {
             address: listen.to_string(),
@@ -78,21 +79,22 @@ impl Endpoints {
         Self(watch::Sender::new(each.collect()))
     }
 
-    /// As they are now, in the order of the settings.
+    /// Returns their current state, in the order of the settings.
     pub(super) fn now(&self) -> Vec<Endpoint> {
         self.0.borrow().clone()
     }
 
-    /// Waits until each was tried once, at most [`FIRST_TRY`].
+    /// Waits until each endpoint was tried once, at most [`FIRST_TRY`].
     async fn tried(&self) {
         let mut changes = self.0.subscribe();
         let is_tried = |endpoint: &Endpoint| endpoint.serving || endpoint.error.is_some();
         let all = changes.wait_for(|all| all.iter().all(is_tried));
-        // What is not tried by then is tried all the same.
+        // After the timeout, the tries continue in their tasks.
         let _ = timeout(FIRST_TRY, all).await;
     }
 
-    /// Stores the result of a try to serve at place `index`, and logs a changed result.
+    /// Stores the result of a try to serve the endpoint `index`. Logs the result if it
+    /// changed.
     fn tell(&self, index: usize, result: Result<String, EndpointError>) {
         self.0.send_modify(|all| {
             let endpoint = &mut all[index];
@@ -118,8 +120,8 @@ impl Endpoints {
     }
 }
 
-/// Serves `site` at every place, in tasks that end when `stopped` says true.
-/// Returns when each place was tried once.
+/// Serves `site` at every endpoint, in tasks that end when `stopped` is true. Returns after
+/// each endpoint was tried once, or after [`FIRST_TRY`].
 pub(super) async fn serve(
     settings: &Settings,
     endpoints: &Endpoints,
@@ -142,7 +144,7 @@ pub(super) async fn serve(
     tasks
 }
 
-/// Serves at one place.
+/// Serves one endpoint.
 struct Server {
     index: usize,
     listen: Listen,
@@ -163,7 +165,7 @@ impl Server {
         }
     }
 
-    /// Ends without an error where the daemon ends.
+    /// Serves until the daemon ends. Returns an error if it cannot begin or continue.
     async fn serve(&self) -> Result<(), EndpointError> {
         match &self.listen {
             Listen::Tcp(address) => {
@@ -191,14 +193,14 @@ impl Server {
     async fn answer(&self, listener: impl Accept, access: Access) -> Result<(), EndpointError> {
         let mut stopped = self.stopped.clone();
         let shutdown = async move {
-            // An error means that the sender is gone: the daemon ends.
+            // An error means that the sender was dropped, because the daemon ends.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
         let served = http::serve(listener, self.site.clone(), access, shutdown).await;
         served.map_err(EndpointError::Accept)
     }
 
-    /// The token as the file holds it now.
+    /// Reads the token from its file, if one is configured.
     async fn token(&self) -> Result<Option<Token>, EndpointError> {
         let Some(path) = self.token_file.clone() else {
             return Ok(None);
@@ -209,7 +211,7 @@ impl Server {
     }
 }
 
-/// Listens at `path`, where no other process does.
+/// Listens on a Unix socket at `path`. Fails if another process listens there.
 async fn listen_on(path: &Path) -> Result<UnixSocket, BindError> {
     let place = SocketPath {
         path,
@@ -224,12 +226,12 @@ async fn listen_on(path: &Path) -> Result<UnixSocket, BindError> {
     }
     match timeout(RETRY, UnixStream::connect(path)).await {
         Ok(Err(error)) if is_free(&error) => owned.bind(),
-        // Also where its queue is full, or it takes too long.
+        // Another process listens, even if its queue is full or it takes too long.
         Ok(_) | Err(_) => Err(place.in_use("another process".to_owned())),
     }
 }
 
-/// No process listens on the socket any more.
+/// Returns true if `error`, from a connect, shows that no process listens on the socket.
 fn is_free(error: &io::Error) -> bool {
     matches!(
         error.kind(),

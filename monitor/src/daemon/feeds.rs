@@ -1,4 +1,4 @@
-//! Fetches feeds when they are due, or when somebody asks for it.
+//! Fetches feeds when they are due or a client asks for it.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
@@ -12,24 +12,25 @@ use super::{
 };
 use crate::{control::Answer, error_text::error_text, lists::FeedUrl};
 
-/// How often the clocks are looked at: a long wait would not notice a suspend.
+/// Maximum time between two checks for feeds that are due. A timer stands still while the
+/// machine sleeps, so a longer wait would end too late.
 const LOOK: Duration = Duration::from_secs(30);
 
-/// Fetches what is due until the task is aborted.
+/// Fetches feeds when they are due, until the task is aborted.
 pub(super) async fn run(core: Arc<Core>) {
     loop {
         match core.next_feed() {
             Some((Duration::ZERO, url)) => fetch(&core, url).await,
             next => {
                 let wait = next.map_or(LOOK, |(wait, _)| wait.min(LOOK));
-                // Either way there is something to look at.
+                // After the time or a change of feeds, the next check is due.
                 let _ = timeout(wait, core.feeds_changed()).await;
             }
         }
     }
 }
 
-/// Fetches one feed, and puts in force what is new.
+/// Fetches one feed. If its content is new, reloads the policies with it.
 async fn fetch(core: &Arc<Core>, url: FeedUrl) {
     let fetch = move |core: &Core| Ok::<_, Infallible>(core.fetch_feed(&url));
     match blocking(core, fetch).await {
@@ -48,7 +49,7 @@ async fn put_in_force(core: &Arc<Core>) {
     core.tell_reloaded();
 }
 
-/// Fetches the feed of this name, or all, and says how it went.
+/// Fetches the feed that `name` means, or all feeds. Returns the state of all feeds.
 pub(super) async fn fetch_now(core: &Arc<Core>, name: Option<&str>) -> Answer {
     let urls = match core.named_feeds(name) {
         Ok(urls) => urls,
@@ -60,7 +61,8 @@ pub(super) async fn fetch_now(core: &Arc<Core>, name: Option<&str>) -> Answer {
     Answer::Feeds(core.feed_snapshots())
 }
 
-/// Takes a refused update that somebody looked at.
+/// Puts a refused update in force that an operator accepted. `sha256` identifies the update
+/// that the operator saw.
 pub(super) async fn accept(core: &Arc<Core>, name: &str, sha256: String) -> Answer {
     let url = match core.named_feeds(Some(name)) {
         Ok(mut urls) => urls.pop(),

@@ -1,4 +1,4 @@
-//! What the kernel program writes with aya-log → the daemon's log.
+//! Copies the messages that the kernel program writes with aya-log to the daemon's log.
 
 use aya::Ebpf;
 use aya_log::EbpfLogger;
@@ -10,8 +10,8 @@ use tracing::warn;
 
 use crate::error_text::error_text;
 
-/// Reads the log of one program. Dropping it reads what is there for the last
-/// time: the program must not run any more.
+/// Reads the log of one program in a task. Dropping this value reads the remaining
+/// messages once and ends the task. The program must no longer run then.
 pub(super) struct LogReader(
     #[expect(dead_code, reason = "dropping it ends the task")] oneshot::Sender<()>,
 );

@@ -1,5 +1,5 @@
-//! What the service manager is told, by the protocol of `sd_notify(3)`. Where none
-//! started the daemon, nothing is said.
+//! Reports the daemon's state to the service manager, by the protocol of `sd_notify(3)`.
+//! Does nothing if no service manager started the daemon.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,13 +9,15 @@ use tracing::warn;
 
 use super::core::Core;
 
-/// The filter is attached, or awaits its interfaces, and clients are answered.
+/// Reports that the daemon is ready: the filter is attached or waits for its interfaces, and
+/// clients get answers.
 pub(super) fn ready(core: &Core) {
     tell(&[NotifyState::Ready, NotifyState::Status(core.summary())]);
 }
 
-/// Does a reload, between its begin and its end, which is told however it goes.
-/// Blocks while there is another: a second begin would hide the first one's end.
+/// Calls `reload`, and reports its begin and its end, even if it fails or panics. Waits for
+/// the end of another reload first, because the service manager could not tell the ends of
+/// two reloads apart.
 pub(super) fn reloading<T>(core: &Core, reload: impl FnOnce() -> T) -> T {
     static ONE: Mutex<()> = Mutex::new(());
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -27,7 +29,7 @@ pub(super) fn reloading<T>(core: &Core, reload: impl FnOnce() -> T) -> T {
     reload()
 }
 
-/// Tells that a reload has ended, also where it panicked.
+/// Reports the end of a reload when dropped, so also after a panic.
 struct ReloadEnd<'a>(&'a Core);
 
 impl Drop for ReloadEnd<'_> {
@@ -36,26 +38,27 @@ impl Drop for ReloadEnd<'_> {
     }
 }
 
-/// The daemon ends.
+/// Reports that the daemon ends.
 pub(super) fn stopping(status: &str) {
     tell(&[NotifyState::Stopping, NotifyState::Status(status)]);
 }
 
 fn tell(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {
-        warn!("tell the service manager: {error}");
+        warn!("notify the service manager: {error}");
     }
 }
 
-/// Tells a watchdog that the daemon is alive: the main loop turns, and no work
-/// takes longer than any work should.
+/// The times at which to tell the service manager's watchdog that the daemon is alive: the
+/// main loop runs, and no task hangs.
 pub(super) struct Heartbeat(
-    /// `None`: no watchdog asks.
+    /// `None` if the service manager has no watchdog for the daemon.
     Option<Interval>,
 );
 
 impl Heartbeat {
-    /// Beats twice in the time that the watchdog allows. Needs a running tokio.
+    /// Creates the heartbeat. Its period is half of the time that the watchdog allows.
+    /// Needs a running tokio.
     pub(super) fn new() -> Self {
         let period = sd_notify::watchdog_enabled()
             .map(|allowed| allowed / 2)
@@ -67,7 +70,7 @@ impl Heartbeat {
         }))
     }
 
-    /// Waits until the next beat is due.
+    /// Waits until the next beat is due. Never returns if there is no watchdog.
     pub(super) async fn due(&mut self) {
         match &mut self.0 {
             Some(interval) => drop(interval.tick().await),
@@ -76,7 +79,7 @@ impl Heartbeat {
     }
 }
 
-/// Tells the watchdog, unless work hangs.
+/// Tells the watchdog that the daemon is alive, unless a task hangs.
 pub(super) fn beat(core: &Core) {
     if !core.hangs() {
         tell(&[NotifyState::Watchdog]);

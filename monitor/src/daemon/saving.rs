@@ -1,5 +1,5 @@
-//! When the last good files are written to the state directory: soon after they
-//! are in force, and again from time to time after an error.
+//! Writes the last good files to the state directory: soon after they are in force, and
+//! again periodically after an error.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,10 +8,10 @@ use tracing::warn;
 
 use super::{blocking::blocking, core::Core};
 
-/// How long after a failure the daemon tries again.
+/// Time between a failure and the next try.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// The last failure, until a try succeeds. Clones share it.
+/// The last failure to write, or nothing after a success. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct Saving(Arc<Mutex<Option<Failure>>>);
 
@@ -22,7 +22,7 @@ struct Failure {
 }
 
 impl Saving {
-    /// Waits until it is time to write; for ever where nothing is to be written.
+    /// Waits until it is time to write. Never returns if there is nothing to write.
     pub(super) async fn due(&self, core: &Core) {
         if !core.has_unsaved() {
             std::future::pending::<()>().await;
@@ -32,7 +32,7 @@ impl Saving {
         }
     }
 
-    /// Writes, and logs a failure unless the last one had the same text.
+    /// Writes the files. Logs a failure, unless the last failure had the same text.
     pub(super) async fn save(&self, core: &Arc<Core>) {
         let before = self.failure();
         let text = blocking(core, Core::save_last_good).await.err();

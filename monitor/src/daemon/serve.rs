@@ -1,4 +1,4 @@
-//! The daemon's tasks: signals, changed files, schedules, clients.
+//! Runs the daemon's tasks: signals, changed files, schedules and clients.
 
 use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
 
@@ -29,23 +29,23 @@ use crate::{
     http::Site,
 };
 
-/// How long after a failure the daemon tries again.
+/// Time between a failure and the next try.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How long work may go on after the daemon was asked to end.
+/// Maximum time for the work in progress after the daemon was asked to end.
 const LAST_WORK: Duration = Duration::from_secs(5);
 
-/// How long answers to HTTP requests and to clients may go on after that. The
-/// HTTP server itself cuts off exchanges earlier.
+/// Maximum time for the answers in progress after that, to HTTP requests and to clients.
+/// The HTTP server itself has a shorter limit.
 const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
-/// Why the daemon cannot go on.
+/// The reason why the daemon cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// Files.
+    /// Files cannot be watched.
     #[error("watch the policy files: {0}")]
     Watch(notify::Error),
-    /// Addresses.
+    /// Addresses cannot be watched.
     #[error("watch the addresses of this machine: {0}")]
     Addresses(io::Error),
 }
@@ -53,14 +53,14 @@ pub enum ServeError {
 /// How the daemon ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DaemonEnd {
-    /// Stopped: the filter stays in force.
+    /// A signal stopped it. The filter stays in force.
     Stopped,
-    /// Asked to detach: nothing is left.
+    /// A client detached the filter. Nothing of it is left in the kernel.
     Detached,
 }
 
-/// Serves until a signal or a `detach`. `alarm` must be older than `core`: a
-/// clock that is set while the policies are loaded is noticed then.
+/// Serves until a signal or a `detach` ends the daemon. `alarm` must be older than `core`, so
+/// that it notices if the clock is set while the policies are loaded.
 pub async fn run(
     core: Arc<Core>,
     control: ControlSocket,
@@ -70,7 +70,8 @@ pub async fn run(
 ) -> Result<DaemonEnd, ServeError> {
     let (detached, when_detached) = mpsc::channel(1);
     let (stop, stopped) = watch::channel(false);
-    // Before clients are answered, so that `status` knows how the first try went.
+    // Comes before the first answer to a client, so that `status` knows the result of the
+    // first try.
     let mut answering = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
     let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
     answering.push(tokio::spawn(clients));
@@ -100,7 +101,7 @@ pub async fn run(
     end
 }
 
-/// Waits for tasks that were told to end, and cuts off those that do not.
+/// Waits for tasks that were told to end, at most [`LAST_ANSWERS`]. Aborts the others.
 async fn end_answers(tasks: Vec<JoinHandle<()>>) {
     let limit = Instant::now() + LAST_ANSWERS;
     for mut task in tasks {
@@ -110,11 +111,11 @@ async fn end_answers(tasks: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Work of the main loop that is under way.
+/// The main loop's work in progress.
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Works on one event after the other. Signals to stop, the watchdog and a `detach`
-/// are served while a job runs; every other event waits for the end of the job.
+/// Handles events one after another. While a job runs, the loop serves only signals to stop,
+/// the watchdog and a `detach`. Every other event waits for the end of the job.
 async fn main_loop(
     core: &Arc<Core>,
     mut events: Events<'_>,
@@ -143,22 +144,23 @@ async fn main_loop(
     end
 }
 
-/// Ends the work that has begun, within [`LAST_WORK`]. A load that is cut short
-/// leaves the old filter or the new one in force.
+/// Completes the work in progress, and then writes the last good files, within
+/// [`LAST_WORK`]. If a load takes longer, it is interrupted, and the old filter or the new
+/// one is in force.
 async fn end_work(core: &Arc<Core>, job: Option<Job>, saving: &Saving) {
     let last_work = async {
         if let Some(job) = job {
-            info!("asked to end; the work that has begun is ended first");
+            info!("asked to end; the daemon completes the work in progress first");
             job.await;
         }
         saving.save(core).await;
     };
     if timeout(LAST_WORK, last_work).await.is_err() {
-        warn!("the work does not end: the daemon ends without it, and the filter stays in force");
+        warn!("the work takes too long: the daemon ends without it, and the filter stays in force");
     }
 }
 
-/// Where the main loop's events come from.
+/// The sources of the main loop's events.
 struct Events<'a> {
     core: Arc<Core>,
     alarm: &'a Alarm,
@@ -167,8 +169,8 @@ struct Events<'a> {
     addresses: AddressWatch,
     log_readers: Vec<LogReader>,
     saving: Saving,
-    /// The last event may have brought a generation of other files.
-    watch_anew: bool,
+    /// True if the last event may have put policies from other files in force.
+    watch_again: bool,
 }
 
 impl<'a> Events<'a> {
@@ -181,14 +183,14 @@ impl<'a> Events<'a> {
             addresses: AddressWatch::new().map_err(ServeError::Addresses)?,
             log_readers: Vec::new(),
             saving: Saving::default(),
-            watch_anew: true,
+            watch_again: true,
         })
     }
 
-    /// Waits for the next event. Where this is cancelled, the next call goes on.
+    /// Waits for the next event. If this future is dropped early, no event is lost.
     async fn next(&mut self) -> Event {
         read_logs(&mut self.log_readers, &self.core);
-        if self.core.settings().watch && std::mem::take(&mut self.watch_anew) {
+        if self.core.settings().watch && std::mem::take(&mut self.watch_again) {
             return Event::Watch(self.files.directories());
         }
         let next_look = self.core.next_look(&clock::now());
@@ -203,12 +205,12 @@ impl<'a> Events<'a> {
             waited = self.addresses.changed() => Event::Addresses(waited),
             () = self.files.changed() => Event::Files,
         };
-        self.watch_anew = true;
+        self.watch_again = true;
         event
     }
 }
 
-/// Waits for the end of the job; for ever where there is none.
+/// Waits for the end of the job. Never returns if there is none.
 async fn end_of(job: &mut Option<Job>) {
     match job {
         Some(job) => job.await,
@@ -216,27 +218,28 @@ async fn end_of(job: &mut Option<Job>) {
     }
 }
 
-/// What the main loop works on.
+/// An event that the main loop handles.
 enum Event {
-    /// The files of the generation in force may not be watched yet.
+    /// Files of the policies in force may not be watched yet.
     Watch(WatchedDirectories),
-    /// SIGHUP.
+    /// SIGHUP asks for a reload.
     Asked,
-    /// The state directory lacks the files of the policies in force.
+    /// The state directory does not have the files of the policies in force.
     Unsaved(Saving),
-    /// A client asked for a reload, and it has ended.
+    /// A reload that a client asked for has ended.
     Reloaded,
-    /// The time to look at the clock.
+    /// The next edge of a schedule is due, or the clock was set.
     Edge,
-    /// The time until which a generation could be confirmed.
+    /// The deadline of a trial has passed.
     Deadline,
     /// Addresses or interfaces changed.
     Addresses(io::Result<()>),
+    /// A policy file or a list changed.
     Files,
 }
 
 impl Event {
-    /// The work that follows, as a noun phrase.
+    /// Returns the work for this event as a noun phrase.
     const fn work(&self) -> &'static str {
         match self {
             Self::Watch(_) => "watching the policy files",
@@ -245,7 +248,7 @@ impl Event {
             Self::Reloaded => "the main loop's own work",
             Self::Edge => "a change by a schedule",
             Self::Deadline => "a roll-back",
-            Self::Addresses(_) => "a look at the addresses",
+            Self::Addresses(_) => "a check of the addresses",
         }
     }
 }
@@ -256,7 +259,8 @@ async fn work_on(core: Arc<Core>, event: Event) {
         Event::Watch(directories) => watch_files(core, directories).await,
         Event::Asked => drop(reload(core, Trigger::Request).await),
         Event::Unsaved(saving) => saving.save(core).await,
-        // The loop watches the files of the new generation before it waits again.
+        // There is nothing to do: before the loop waits again, it watches the files of the
+        // new policies.
         Event::Reloaded => {}
         Event::Edge => pass_edge(core).await,
         Event::Deadline => roll_back(core).await,
@@ -265,8 +269,8 @@ async fn work_on(core: Arc<Core>, event: Event) {
     }
 }
 
-/// Waits until the clock has to be looked at. Without an edge ahead too: a clock
-/// that is set back has again before it what had passed.
+/// Waits until the clock reaches `at` or is set. Waits for a set clock even if `at` is
+/// `None`: if the clock is set back, edges that had passed are ahead again.
 async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
     let at = at.unwrap_or(Timestamp::MAX);
     match alarm.wait_until(at).await {
@@ -279,8 +283,9 @@ async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
     }
 }
 
-/// Waits for as long as something waits to be confirmed. A timer stands still
-/// where the machine sleeps, so it is looked at again and again.
+/// Waits until the deadline of a trial has passed. Never returns if there is no trial. A
+/// timer stands still while the machine sleeps, so this checks the deadline every
+/// [`RETRY`].
 async fn deadline_passed(core: &Core) {
     loop {
         match core.deadline() {
@@ -291,7 +296,7 @@ async fn deadline_passed(core: &Core) {
     }
 }
 
-/// Makes permanent what the kernel did at the deadline.
+/// Makes the kernel's roll-back at the deadline permanent.
 async fn roll_back(core: &Arc<Core>) {
     match blocking(core, Core::roll_back).await {
         Ok(rolled_back) => {
@@ -304,7 +309,7 @@ async fn roll_back(core: &Arc<Core>) {
         }
         Err(error) => {
             error!(
-                "the generation that was not confirmed does not decide any more, and could not be removed: {error}"
+                "the generation that was not confirmed no longer decides, but could not be removed: {error}"
             );
             tokio::time::sleep(RETRY).await;
         }
@@ -314,13 +319,13 @@ async fn roll_back(core: &Arc<Core>) {
 async fn files_changed(core: &Arc<Core>) {
     if core.is_rolled_back() {
         info!(
-            "the policy files changed; they were not confirmed, so `monitor reload` alone loads them"
+            "the policy files changed; they were not confirmed, so only `monitor reload` loads them"
         );
     }
     drop(reload(core, Trigger::File).await);
 }
 
-/// Makes the generation that the time asks for.
+/// Puts the changes of schedules and ends in force that are due now.
 async fn pass_edge(core: &Arc<Core>) {
     match blocking(core, |core| core.pass_edge(&clock::now())).await {
         Ok(changes) => {
@@ -328,13 +333,12 @@ async fn pass_edge(core: &Arc<Core>) {
                 info!("{change}");
             }
         }
-        Err(error) => error!("a schedule's edge could not be put in force: {error}"),
+        Err(error) => error!("a change by a schedule could not be put in force: {error}"),
     }
 }
 
-/// Attaches to interfaces that appeared, then judges what is in force for the
-/// addresses that the gateway has now. A new risk is a warning in the log, and the
-/// policies stay in force.
+/// Attaches to interfaces that appeared, then judges the policies in force for the current
+/// addresses of the gateway. Logs a new risk as a warning; the policies stay in force.
 async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
     if let Err(error) = waited {
         error!("watch the addresses of this machine: {error}");
@@ -356,11 +360,11 @@ async fn look_at_addresses(core: &Arc<Core>, waited: io::Result<()>) {
                 );
             }
         }
-        Err(error) => error!("look at the changed addresses: {error}"),
+        Err(error) => error!("check the changed addresses: {error}"),
     }
 }
 
-/// Attaches to interfaces that appeared since.
+/// Attaches to interfaces that appeared.
 async fn attach_to_new(core: &Arc<Core>) {
     match blocking(core, Core::look_at_interfaces).await {
         Ok(changes) => {
@@ -368,11 +372,11 @@ async fn attach_to_new(core: &Arc<Core>) {
                 warn!("{change}");
             }
         }
-        Err(error) => error!("look at the changed interfaces: {error}"),
+        Err(error) => error!("check the changed interfaces: {error}"),
     }
 }
 
-/// Reloads, and logs the result. `Err` says why a reload ended unexpectedly.
+/// Reloads the policies and logs the result. Fails only if the reload panics.
 pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadOutcome, String> {
     let reload =
         move |core: &Core| Ok::<_, Infallible>(manager::reloading(core, || core.reload(trigger)));
@@ -400,14 +404,14 @@ async fn watch_files(core: &Arc<Core>, directories: WatchedDirectories) {
         Ok(errors) => {
             for error in errors {
                 let error = error_text(&error);
-                warn!("cannot watch for changes, use `monitor reload` after one: {error}");
+                warn!("cannot watch for changes, so use `monitor reload` after a change: {error}");
             }
         }
         Err(error) => error!("watch the policy files: {error}"),
     }
 }
 
-/// Reads the logs of the newest generation; the readers of older ones end.
+/// Starts to read the logs of the newest generation, and ends the readers of older ones.
 fn read_logs(readers: &mut Vec<LogReader>, core: &Core) {
     let loggers = core.take_loggers();
     if loggers.is_empty() {

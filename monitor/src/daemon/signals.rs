@@ -1,17 +1,17 @@
-//! Signals, from before the first change to the kernel until the end.
+//! Handles signals, from before the first change to the kernel until the end.
 
 use std::{io, pin::pin};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::info;
 
-/// The signals could not be installed.
+/// The signal handlers could not be installed.
 #[derive(Debug, thiserror::Error)]
 #[error("handle signals: {0}")]
 pub struct SignalError(#[from] io::Error);
 
-/// Signals that ask the daemon to end or to reload. A signal that arrives while no
-/// task waits is kept until a task does.
+/// Signals that ask the daemon to end or to reload. If no task waits when a signal arrives,
+/// the next task that waits gets it.
 pub struct Signals {
     stop: StopSignals,
     hang_up: HangUp,
@@ -27,7 +27,8 @@ pub(super) struct StopSignals {
 pub(super) struct HangUp(Signal);
 
 impl Signals {
-    /// From here on these signals do not kill the process. Needs a running tokio.
+    /// Installs the handlers. From then on these signals do not kill the process. Needs a
+    /// running tokio.
     pub fn install() -> Result<Self, SignalError> {
         Ok(Self {
             stop: StopSignals {
@@ -38,8 +39,8 @@ impl Signals {
         })
     }
 
-    /// Waits for `work`, which cannot be cut short without leaving half of it.
-    /// Returns also whether the daemon was asked to end meanwhile.
+    /// Waits for `work`, which must run to its end to leave a complete result. The second
+    /// part of the returned pair is true if a signal asked the daemon to end meanwhile.
     pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> (T, bool) {
         let mut work = pin!(work);
         let mut stop = false;
@@ -47,7 +48,7 @@ impl Signals {
             tokio::select! {
                 biased;
                 () = self.stop.next(), if !stop => {
-                    info!("asked to stop; the load that has begun is ended first");
+                    info!("asked to stop; the daemon completes the load in progress first");
                     stop = true;
                 }
                 done = &mut work => return (done, stop),
@@ -55,7 +56,8 @@ impl Signals {
         }
     }
 
-    /// The two kinds, to be waited for at different times.
+    /// Returns both kinds of signals, so that a caller can wait for each at different
+    /// times.
     pub(super) fn split(&mut self) -> (&mut StopSignals, &mut HangUp) {
         (&mut self.stop, &mut self.hang_up)
     }

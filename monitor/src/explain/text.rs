@@ -1,4 +1,4 @@
-//! The answer of `explain` as text.
+//! Writes the answer of `explain` as text.
 
 use std::fmt;
 

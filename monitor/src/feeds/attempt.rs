@@ -1,5 +1,5 @@
-//! What becomes of a feed after an attempt to fetch it. Pure: time comes in as
-//! an argument, in seconds since 1970-01-01T00:00:00Z.
+//! Decides the new state of a feed after an attempt to fetch it. Reads no clock and
+//! no file: the time is an argument, in seconds since 1970-01-01T00:00:00Z.
 
 use super::{Answer, Attempt, Candidate, Entry, Fetched, Good, Outcome, judge};
 use crate::{
@@ -8,23 +8,24 @@ use crate::{
     quoted::message,
 };
 
-/// A feed, what is known of it, and what judges an update.
+/// The state of a feed before an attempt, and the inputs for judging an update.
 pub struct Attempted<'a> {
-    /// What the policies ask for.
+    /// The feed as the policies describe it.
     pub feed: &'a Feed,
-    /// What was known before.
+    /// The stored entry of the feed before the attempt.
     pub entry: Entry,
-    /// The content in force, where it can be used.
+    /// The content in force, or `None` if there is none or it cannot be read.
     pub before: Option<&'a [u8]>,
-    /// What is cut out of every list.
+    /// The reserved networks, which are cut out of every list.
     pub reserved: &'a Reserved,
     /// When the attempt ended.
     pub now: u64,
 }
 
 impl Attempted<'_> {
-    /// What is known after `answer`, and a content that is to be stored.
-    /// `objection` says what the policies have against a content.
+    /// Returns the feed's entry after `answer`, and a new content if it must be
+    /// stored. `objection` compiles the policies with new content, and returns the
+    /// reason if they cannot use it.
     pub fn settle(
         self,
         answer: Result<Answer, String>,
@@ -66,7 +67,9 @@ impl Attempted<'_> {
             reason: refusal.to_string(),
         });
         let mut entry = self.ended(Outcome::Refused, Some(reason));
-        // It waits for somebody to look at it, not for the server.
+        // The update waits for the operator, and fetching it again soon does not
+        // help. So this does not count as a failure, which would make the next
+        // attempt earlier.
         entry.failures = 0;
         (entry, Some(fetched.content))
     }
@@ -98,7 +101,8 @@ impl Attempted<'_> {
 }
 
 impl Entry {
-    /// The same after an attempt that ended so at `now`.
+    /// Returns the entry after an attempt that ended at `now` with `outcome`. Counts
+    /// the attempt as a failure; a caller that knows better resets the number.
     #[must_use]
     pub(crate) fn after(mut self, outcome: Outcome, reason: Option<String>, now: u64) -> Self {
         self.failures = self.failures.saturating_add(1);

@@ -1,4 +1,4 @@
-//! A URL → bytes, over HTTP, within limits. Blocks.
+//! Downloads the content of a URL over HTTP, within limits. The calls block.
 
 use std::{
     io::{self, Read as _},
@@ -25,16 +25,16 @@ use crate::{
     regular_file::{self, Purpose},
 };
 
-/// What one fetch may take.
+/// The limits of one fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For all of it, redirects included.
+    /// Maximum time of the whole fetch, with redirects.
     pub time: Duration,
-    /// For making a connection.
+    /// Maximum time to open a connection.
     pub connect: Duration,
-    /// Of a body, in bytes.
+    /// Maximum size of the content, in bytes.
     pub size: u64,
-    /// How many are followed.
+    /// Maximum number of redirects.
     pub redirects: usize,
 }
 
@@ -49,7 +49,7 @@ impl Default for Limits {
     }
 }
 
-/// Fetches, one after another.
+/// A client that fetches one URL at a time.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     limits: Limits,
@@ -57,95 +57,96 @@ pub struct Fetcher {
     own: Own,
 }
 
-/// What a server gave.
+/// The answer of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// What it gave before is what it would give now.
+    /// The content has not changed since the last fetch (status 304).
     NotModified,
-    /// A content.
+    /// The server sent content (status 200).
     Content(Fetched),
 }
 
-/// A content, and what the server says of it.
+/// A downloaded content with its validators, the headers that identify its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
-    /// As it came.
+    /// The bytes as received.
     pub content: Vec<u8>,
-    /// What the server calls it.
+    /// The value of the header `ETag`.
     pub etag: Option<String>,
-    /// When the server says that it was changed.
+    /// The value of the header `Last-Modified`.
     pub last_modified: Option<String>,
 }
 
-/// Why there is no content.
+/// The reason why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// No answer, or a broken one.
+    /// The server did not answer, or not with valid HTTP.
     #[error("{}", message(.0.to_string()))]
     Http(#[from] ureq::Error),
-    /// Certificates.
+    /// The TLS connection failed, for example because of an untrusted certificate.
     #[error("{0}")]
     Tls(String),
-    /// The body ended early, or never.
+    /// The body ended early, or reading it failed.
     #[error("read the answer: {}", message(.0.to_string()))]
     Body(#[source] io::Error),
-    /// Not 200.
+    /// The server answered with a status other than 200, 304 and redirects.
     #[error("the server answers {0}")]
     Status(StatusCode),
     /// The body is larger than the limit.
-    #[error("it is larger than {} MiB", limit.div_ceil(1024 * 1024))]
+    #[error("the answer is larger than {} MiB", limit.div_ceil(1024 * 1024))]
     TooLarge {
-        /// In bytes.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// Not within the time.
-    #[error("it did not come within {} s", limit.as_secs())]
+    /// The fetch took longer than the limit.
+    #[error("the answer did not arrive within {} s", limit.as_secs())]
     TooSlow {
-        /// For all of it.
+        /// The limit for the whole fetch.
         limit: Duration,
     },
-    /// A redirect that is not followed.
+    /// The server sent a redirect that the client does not follow.
     #[error(transparent)]
     Redirect(#[from] BadRedirect),
-    /// A name or a redirect that leads to this machine or into its networks.
+    /// A name or a redirect led to this machine or into its networks.
     #[error(transparent)]
     Inside(#[from] LeadsInside),
-    /// The URL is of another kind than the client takes.
+    /// The HTTP client cannot parse the URL.
     #[error("`{0}` cannot be fetched")]
     Url(String),
-    /// A circle, most likely.
+    /// The server sent more redirects than the limit, most likely in a circle.
     #[error("the server redirects more than {limit} times")]
     Redirects {
-        /// How many are followed.
+        /// Maximum number of redirects.
         limit: usize,
     },
 }
 
-/// The certificates to trust cannot be used.
+/// The reason why the configured certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(
         "read the certificates to trust, {}: {source}",
         crate::printable::path(path)
     )]
     Read {
-        /// As given.
+        /// Path of the file, as configured.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// It holds none.
-    #[error("{} holds no certificate in PEM form", crate::printable::path(path))]
+    /// The file contains no certificate.
+    #[error("{} contains no certificate in PEM format", crate::printable::path(path))]
     None {
-        /// As given.
+        /// Path of the file, as configured.
         path: PathBuf,
     },
 }
 
 impl Fetcher {
-    /// One that trusts the certificates in `ca_file`, or else those of the
-    /// system (`SSL_CERT_FILE` and `SSL_CERT_DIR` say where others are).
+    /// Creates a client that trusts the certificates in `ca_file`. Without it, the
+    /// client trusts those of the system, or those in `SSL_CERT_FILE` and
+    /// `SSL_CERT_DIR` if these variables are set.
     pub fn new(ca_file: Option<&Path>, limits: Limits) -> Result<Self, TrustError> {
         let certificates = match ca_file {
             Some(path) => read_certificates(path)?,
@@ -163,15 +164,16 @@ impl Fetcher {
         })
     }
 
-    /// Knows what belongs to the gateway, so that no server leads there.
+    /// Sets the gateway's own addresses and networks, to which no server may lead
+    /// the client.
     #[must_use]
     pub fn with_own(mut self, own: Own) -> Self {
         self.own = own;
         self
     }
 
-    /// Fetches `url`; `known` are the names that the server gave to what is
-    /// there already: `ETag` and `Last-Modified`.
+    /// Fetches `url`. `known` holds the `ETag` and the `Last-Modified` of the content
+    /// that is already there.
     pub fn fetch(
         &self,
         url: &FeedUrl,
@@ -203,9 +205,9 @@ impl Fetcher {
         })
     }
 
-    /// A client for one feed. It uses no proxy: a proxy would connect to
-    /// addresses that nobody has checked. `ureq` takes one from the environment
-    /// unless the configuration says otherwise.
+    /// Returns an HTTP client for one feed. It uses no proxy, because a proxy would
+    /// connect to addresses that this program has not checked. `proxy(None)` is
+    /// needed: by default, `ureq` takes a proxy from the environment.
     fn agent(&self, feed: &FeedUrl) -> Agent {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()

@@ -1,4 +1,4 @@
-//! The file system and the store, as policies read them.
+//! The sources from which policies read their files, lists and feeds.
 
 use std::{
     io,
@@ -12,14 +12,14 @@ use crate::{
     regular_file::Purpose,
 };
 
-/// The file system of this machine, and what it has stored of feeds.
+/// Reads files from the file system, and feeds from the store.
 #[derive(Clone, Debug)]
 pub struct DiskAndFeeds {
     store: Store,
 }
 
 impl DiskAndFeeds {
-    /// With the feeds of this state directory.
+    /// Uses the feeds in the store of this state directory.
     #[must_use]
     pub fn new(state_dir: &Path) -> Self {
         Self {
@@ -47,13 +47,14 @@ impl Files for DiskAndFeeds {
     }
 }
 
-/// The same, as if an update were stored already.
+/// Reads everything from `files`, except one feed: that has a new content, as if the
+/// update were already stored.
 pub struct WithUpdate<'a> {
-    /// What else there is.
+    /// The source of everything else.
     pub files: &'a dyn Files,
-    /// The feed that is updated.
+    /// The URL of the updated feed.
     pub url: &'a FeedUrl,
-    /// Its new content.
+    /// The new content of that feed.
     pub content: &'a [u8],
 }
 

@@ -1,5 +1,5 @@
-//! Whether an update of a feed is taken. Pure: what is in force and what came
-//! are arguments.
+//! Judges an update of a feed against the content in force. Both are arguments:
+//! nothing here reads a file or a clock.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -11,96 +11,97 @@ use crate::{
     policy::{Feed, ReservedRule, Share},
 };
 
-/// More of a list than this is not cut out unseen.
+/// The share of a list's destinations that may be reserved. If more would be cut
+/// out, an operator must accept the update.
 const MAX_CUT: Share = Share::DEFAULT_CHANGE;
 
-/// More addresses than this are half of a family, or half of the part of it
-/// that is in use (`2000::/3`).
+/// A list with more addresses than this contains more than half of its family:
+/// half of all IPv4 addresses, or half of `2000::/3`, the part of IPv6 in use.
 const HALF_IPV4: u128 = 1 << 31;
 const HALF_IPV6: u128 = 1 << 124;
 
-/// Prefixes shown of a difference.
+/// The number of prefixes shown for each side of a difference.
 const SHOWN: usize = 20;
 
-/// Why an update is not taken.
+/// The reason why an update is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    /// It is no list, or not the one that was asked for.
+    /// The content is not a list in the format that the policy names.
     #[error(transparent)]
     Problem(#[from] FeedProblem),
-    /// Another content than the policy names.
-    #[error("its SHA-256 is {found}, the policy takes only {wanted}")]
+    /// The content has another hash than the policy names.
+    #[error("its SHA-256 is {found}, but the policy accepts only {wanted}")]
     Sha256 {
-        /// Of what came.
+        /// Hash of the update.
         found: Sha256,
-        /// Of the policy.
+        /// Hash in the policy.
         wanted: Sha256,
     },
-    /// Nothing would be left.
+    /// All destinations are reserved, so none would be left.
     #[error("all of its destinations are reserved ({networks})")]
     NothingLeft {
-        /// What was cut out.
+        /// The networks that were cut out.
         networks: String,
     },
-    /// `reserved: refuse`.
+    /// Some destinations are reserved, and the policy says `reserved: refuse`.
     #[error(
         "destinations with reserved addresses: {destinations} ({networks}), and the policy says `reserved: refuse`"
     )]
     Reserved {
-        /// How many.
+        /// Number of reserved destinations.
         destinations: usize,
-        /// Which networks.
+        /// The reserved networks that they overlap.
         networks: String,
     },
-    /// More than half.
+    /// More than half of the destinations are reserved.
     #[error(
         "destinations with reserved addresses: {destinations} of {all} ({networks}), more than {MAX_CUT}"
     )]
     MuchReserved {
-        /// How many.
+        /// Number of reserved destinations.
         destinations: usize,
-        /// Of how many.
+        /// Number of all destinations.
         all: usize,
-        /// Which networks.
+        /// The reserved networks that they overlap.
         networks: String,
     },
-    /// Such as `0.0.0.0/0`: an `allow` of it opens the filter, a `count` of it
-    /// says nothing.
-    #[error("it holds more than half of all {what}, so it names no suspects: {after}")]
+    /// The list contains more than half of a family, for example `0.0.0.0/0`. An
+    /// `allow` of it would open the filter, and a `count` of it would tell nothing.
+    #[error("it contains more than half of all {what}: {after}; such a list names no suspects")]
     Vast {
-        /// What is counted.
+        /// The family, as "IPv4 addresses" or "IPv6 addresses".
         what: &'static str,
-        /// In the update.
+        /// The number in the update.
         after: u128,
     },
-    /// Smaller than what is in force.
+    /// The update is much smaller than the list in force.
     #[error("it shrinks from {before} to {after} {what}, by more than {limit}")]
     Shrinks {
-        /// What is counted.
+        /// The counted items: destinations, or addresses of a family.
         what: &'static str,
-        /// In force.
+        /// The number in the list in force.
         before: u128,
-        /// In the update.
+        /// The number in the update.
         after: u128,
-        /// `max_change`.
+        /// The policy's `max_change`.
         limit: Share,
     },
-    /// Larger than what is in force.
+    /// The update is much larger than the list in force.
     #[error("it grows from {before} to {after} {what}, by more than {limit}")]
     Grows {
-        /// What is counted.
+        /// The counted items: destinations, or addresses of a family.
         what: &'static str,
-        /// In force.
+        /// The number in the list in force.
         before: u128,
-        /// In the update.
+        /// The number in the update.
         after: u128,
-        /// `max_change`.
+        /// The policy's `max_change`.
         limit: Share,
     },
 }
 
 impl Refusal {
-    /// Whether somebody who looked at it may take it all the same.
+    /// Returns true if an operator may accept the update in spite of this reason.
     #[must_use]
     pub fn is_acceptable(&self) -> bool {
         match self {
@@ -115,42 +116,44 @@ impl Refusal {
         }
     }
 
-    /// What to do.
+    /// Returns a text that says what the operator can do.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
             Self::Problem(problem) => problem.help(),
             Self::Sha256 { .. } => {
-                "look at what the URL gives, and write its hash as `sha256` if it is what is wanted"
+                "check the content of the URL, and if it is right, write its hash as `sha256`"
                     .to_owned()
             }
             Self::NothingLeft { .. } => {
-                "look at what the URL gives; where it stays so, name another one".to_owned()
+                "check the content of the URL; if it stays like this, use another URL".to_owned()
             }
-            Self::Reserved { .. } => "write `reserved: strip` to have them cut out".to_owned(),
+            Self::Reserved { .. } => "to have them cut out, write `reserved: strip`".to_owned(),
             Self::MuchReserved { .. }
             | Self::Vast { .. }
             | Self::Shrinks { .. }
             | Self::Grows { .. } => {
-                "look at it with `monitor feed diff`, take it with `monitor feed accept`".to_owned()
+                "see what changes with `monitor feed diff`, accept it with `monitor feed accept`"
+                    .to_owned()
             }
         }
     }
 }
 
-/// How much a list holds, without what is cut out.
+/// The size of a list after the reserved networks are cut out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
-    /// Lines with a destination.
+    /// Number of lines with a destination.
     pub destinations: u128,
-    /// IPv4 addresses, each once.
+    /// Number of distinct IPv4 addresses.
     pub ipv4: u128,
-    /// IPv6 addresses, each once; one less than all of them at most.
+    /// Number of distinct IPv6 addresses. For all of IPv6 this is 2^128 - 1, the
+    /// largest number that fits.
     pub ipv6: u128,
 }
 
-/// Judges `update` for every reading of `feed`. `before` is the content in
-/// force, where there is one.
+/// Judges `update` for every way in which the policies read `feed`. `before` is the
+/// content in force, if there is one. Returns the reason if the update is refused.
 pub fn judge(
     update: &[u8],
     before: Option<&[u8]>,
@@ -162,10 +165,11 @@ pub fn judge(
         return Err(Refusal::Sha256 { found, wanted });
     }
     let text = feed_text(update.to_vec())?;
-    // What is in force was taken once: where it cannot be read any more, there
-    // is nothing to compare with.
+    // The content in force passed this check when it was taken. If it cannot be read
+    // any more, the update is judged without a comparison.
     let before = before.and_then(|before| feed_text(before.to_vec()).ok());
-    // Of all readings first what makes it useless, then what can be accepted.
+    // First look in all readings for reasons that an operator cannot accept, then for
+    // the others.
     let mut lists = Vec::new();
     for reading in &feed.readings {
         lists.push((reading, part_left(&text, reading, feed, reserved)?));
@@ -217,7 +221,8 @@ fn refuse_much_reserved(cut: &Cut) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Refuses what holds half of the internet, unless the list in force does so too.
+/// Refuses a list with more than half of a family, unless the list in force also has
+/// more than half of it.
 fn refuse_vast(before: Option<&Sizes>, after: &Sizes) -> Result<(), Refusal> {
     let (ipv4, ipv6) = before.map_or((0, 0), |before| (before.ipv4, before.ipv6));
     for (what, before, after, half) in [
@@ -258,9 +263,11 @@ fn refuse_changes(before: &Sizes, after: &Sizes, limit: Share) -> Result<(), Ref
     Ok(())
 }
 
-/// Whether `part` is more than this share of `whole`; of nothing, everything is.
+/// Returns true if `part` is more than `share` of `whole`. If `whole` is 0, this is
+/// true for every `part` above 0.
 fn exceeds(part: u128, whole: u128, share: Share) -> bool {
-    // All of IPv6 times a thousand is more than a number holds.
+    // Divides before it multiplies: the number of all IPv6 addresses times the share in
+    // percent, at most 1000, would overflow.
     let limit =
         whole / 100 * u128::from(share.percent()) + whole % 100 * u128::from(share.percent()) / 100;
     part > limit
@@ -276,31 +283,32 @@ fn sizes(list: &List) -> Sizes {
     }
 }
 
-/// What an update changes.
+/// The difference between an update and the list in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Difference {
-    /// In force.
+    /// The size of the list in force.
     pub before: SizesText,
-    /// In the update.
+    /// The size of the update.
     pub after: SizesText,
-    /// Prefixes that the update adds, the first of them.
+    /// The first prefixes that the update adds.
     pub added: Vec<String>,
-    /// How many it adds.
+    /// Number of all prefixes that the update adds.
     pub added_count: usize,
-    /// Prefixes that the update takes away, the first of them.
+    /// The first prefixes that the update removes.
     pub removed: Vec<String>,
-    /// How many it takes away.
+    /// Number of all prefixes that the update removes.
     pub removed_count: usize,
 }
 
-/// [`Sizes`]; addresses as decimal text, because they exceed the numbers of JSON.
+/// [`Sizes`] for JSON. Numbers of addresses are decimal texts, because they exceed
+/// the numbers that JSON readers support.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SizesText {
-    /// Lines with a destination.
+    /// Number of lines with a destination.
     pub destinations: u128,
-    /// IPv4 addresses.
+    /// Number of IPv4 addresses.
     pub ipv4_addresses: String,
-    /// IPv6 addresses.
+    /// Number of IPv6 addresses.
     pub ipv6_addresses: String,
 }
 
@@ -314,8 +322,9 @@ impl From<Sizes> for SizesText {
     }
 }
 
-/// What `update` would change of `before`, in the first way in which `feed` is
-/// read. Without what is cut out.
+/// Compares `update` with `before`, the content in force, after the reserved networks
+/// are cut out of both. If the policies read `feed` in several ways, the first way
+/// counts. Fails if `update` is not a list in that format.
 pub fn difference(
     update: &[u8],
     before: Option<&[u8]>,
@@ -325,7 +334,7 @@ pub fn difference(
     let reading = feed.readings.first().cloned().unwrap_or_default();
     let after = content(update, &reading, reserved)?;
     let before = match before {
-        // It may have become unreadable in the way that is asked for now.
+        // The policies may have changed, so that this content cannot be read any more.
         Some(before) => content(before, &reading, reserved).ok(),
         None => None,
     };
@@ -368,7 +377,7 @@ fn content(bytes: &[u8], reading: &FeedReading, reserved: &Reserved) -> Result<L
 
 type Prefixes = (Vec<Network<Ipv4Addr>>, Vec<Network<Ipv6Addr>>);
 
-/// Sorted, none twice.
+/// Returns the prefixes of a list, sorted and without duplicates.
 fn prefixes(list: &List) -> Prefixes {
     fn of<A: crate::address::Address>(intervals: &[(Interval<A>, u32)]) -> Vec<Network<A>> {
         let each = intervals
@@ -382,7 +391,7 @@ fn prefixes(list: &List) -> Prefixes {
     (of(&list.ipv4), of(&list.ipv6))
 }
 
-/// What is in `more` and not in `less`; both sorted.
+/// Returns the prefixes of `more` that are not in `less`. Both must be sorted.
 fn missing<A: crate::address::Address>(
     more: &[Network<A>],
     less: &[Network<A>],

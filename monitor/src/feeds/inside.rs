@@ -1,9 +1,11 @@
-//! Addresses that a server must not lead the daemon to: those of this machine
-//! and of the networks behind and around it.
+//! Refuses *inside* addresses: those of this machine, of its networks, and other
+//! addresses that are not on the public internet. No server may lead the daemon
+//! to them.
 //!
-//! A name or a redirect is another's word; the address in a feed's own URL is
-//! the operator's. The check stands between resolving and connecting, so the
-//! address that is checked is the address that is connected to.
+//! A name server or a redirect could choose such an address. An address that the
+//! operator wrote into the feed's own URL is permitted. The check runs after the
+//! name is resolved and before the connection, so the client connects only to
+//! addresses that were checked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -21,8 +23,8 @@ use crate::{
     lists::{FeedUrl, OwnNetwork},
 };
 
-/// IPv6 networks whose addresses lead to an IPv4 address by a translator, a
-/// tunnel or the socket itself.
+/// The IPv6 networks whose addresses lead to an IPv4 address: through the socket
+/// (IPv4-mapped), a translator (NAT64) or a tunnel (6to4).
 const CARRIED_BY: [Embedding; 3] = [Embedding::MAPPED, Embedding::NAT64, Embedding::SIX_TO_FOUR];
 
 /// Other IPv6 networks whose addresses end with an IPv4 address: IPv4-compatible
@@ -32,31 +34,32 @@ const ENDS_WITH_IPV4: [Ipv6Addr; 2] = [
     Ipv6Addr::new(0, 0, 0, 0, 0xffff, 0, 0, 0),
 ];
 
-/// What belongs to the gateway, beside what is inside everywhere.
+/// The gateway's own addresses and networks. They are inside, as are the special
+/// networks that are inside on every machine.
 #[derive(Clone, Debug, Default)]
 pub struct Own {
-    /// Addresses of every interface.
+    /// The addresses of all interfaces.
     pub addresses: Vec<IpAddr>,
-    /// Networks of the devices.
+    /// The networks of the filtered interfaces.
     pub networks: Vec<OwnNetwork>,
 }
 
-/// A name or a redirect that leads inside.
+/// A name or a redirect leads to an inside address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{host}` is {address}, {what}: no server may lead there; if it is meant, write that address into the URL of the list"
+    "`{host}` is {address}, {what}: no server may lead the daemon there; to fetch from it anyway, write that address into the URL of the list"
 )]
 pub struct LeadsInside {
     /// The host of the URL.
     pub host: String,
-    /// The address that it has.
+    /// The address of that host.
     pub address: IpAddr,
-    /// What the address is.
+    /// The kind of address, as a phrase such as "a private address".
     pub what: String,
 }
 
 impl Own {
-    /// What `address` is, if it lies inside.
+    /// Returns the kind of `address` as a phrase, or `None` if it is not inside.
     fn inside(&self, address: IpAddr) -> Option<String> {
         if self.addresses.contains(&address) {
             return Some("an address of this gateway".to_owned());
@@ -88,7 +91,7 @@ fn contains(own: &OwnNetwork, address: IpAddr) -> bool {
     }
 }
 
-/// What `address` is, if it lies in a network that is inside.
+/// Returns the kind of `address` if one of `networks` contains it and is inside.
 fn special<A: Address>(networks: &[SpecialNetwork<A>], address: A) -> Option<String> {
     let mut around = networks
         .iter()
@@ -99,7 +102,8 @@ fn special<A: Address>(networks: &[SpecialNetwork<A>], address: A) -> Option<Str
     })
 }
 
-/// What an address of such a network is; `None` where the network is outside.
+/// Returns the phrase for an address of such a network, or `None` if such networks
+/// are not inside.
 const fn described(purpose: Purpose) -> Option<&'static str> {
     match purpose {
         Purpose::ThisHost | Purpose::Loopback => Some("this machine"),
@@ -121,7 +125,7 @@ const fn described(purpose: Purpose) -> Option<&'static str> {
     }
 }
 
-/// The IPv4 addresses that `address` may stand for.
+/// Returns the IPv4 addresses that `address` may carry.
 fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     let carried = CARRIED_BY
         .into_iter()
@@ -135,11 +139,16 @@ fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     carried.chain(ended).chain(local.into_iter().flatten())
 }
 
-/// The IPv4 address of each place at which RFC 6052, section 2.2, puts one
-/// behind a prefix of 48 bits or more. Where the prefix has another length,
-/// a place most often begins with zeros, and is left out.
+/// Returns the IPv4 addresses that an address in `64:ff9b:1::/48` may carry.
+///
+/// The translator's prefix can have 48, 56, 64 or 96 bits, and each length puts the
+/// IPv4 address at another place (RFC 6052, section 2.2). The length is not known
+/// here, so this function reads all four places. A place whose first byte is 0 most
+/// likely holds no address and is left out. If all four are left out, returns
+/// 0.0.0.0, which is inside.
 fn local_nat64(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
-    // Bits 64 to 71 hold nothing of it.
+    // Bits 64 to 71 are not part of the IPv4 address: `before` bits of it come before
+    // them, the others after them.
     let around_them = |before: u32| {
         let first = bits(address, 64 - before).to_bits() >> (32 - before) << (32 - before);
         Ipv4Addr::from_bits(first | bits(address, 72).to_bits() >> before)
@@ -156,13 +165,14 @@ fn local_nat64(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     used.chain(none.then_some(Ipv4Addr::UNSPECIFIED))
 }
 
-/// The 32 bits of `address` from bit `start` on.
+/// Returns the 32 bits of `address` that begin at bit `start`, counted from the most
+/// significant bit.
 fn bits(address: Ipv6Addr, start: u32) -> Ipv4Addr {
     let shifted = address.to_bits() << start >> 96;
     Ipv4Addr::from_bits(u32::try_from(shifted).unwrap_or_default())
 }
 
-/// Resolves names, and refuses those that lead inside.
+/// Resolves names, and refuses those with an inside address.
 #[derive(Debug)]
 pub(super) struct OutsideResolver {
     resolver: DefaultResolver,
@@ -170,17 +180,21 @@ pub(super) struct OutsideResolver {
     meant: TargetAddress,
 }
 
-/// What the URL of the feed itself names.
+/// The host in the URL of the feed, which tells the inside addresses that the
+/// operator permits.
 #[derive(Debug, PartialEq, Eq)]
 enum TargetAddress {
-    /// A name: the addresses behind it are another's word.
+    /// A name. It permits no inside address, because a name server chooses the
+    /// addresses.
     Name,
+    /// `localhost`. It permits loopback addresses under this name.
     Localhost,
+    /// An address. It permits itself.
     Address(IpAddr),
 }
 
 impl OutsideResolver {
-    /// For the feed of this URL.
+    /// Creates the resolver for the feed of this URL.
     pub(super) fn new(feed: &FeedUrl, own: Own) -> Self {
         let meant = match feed.address() {
             Some(address) => TargetAddress::Address(address),
@@ -211,7 +225,7 @@ impl OutsideResolver {
     }
 }
 
-/// The address that stands in a URL in place of a name.
+/// Parses the host of a URL as an address, with or without brackets.
 fn literal(host: &str) -> Option<IpAddr> {
     let host = host
         .strip_prefix('[')
@@ -254,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_inside_in_every_form() {
+    fn inside_addresses_are_recognised_in_every_form() {
         for text in [
             "0.0.0.0",
             "10.1.2.3",
@@ -300,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_outside_in_every_form() {
+    fn other_addresses_are_not_inside_in_any_form() {
         for text in [
             "1.1.1.1",
             "9.255.255.255",
@@ -333,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_of_the_operator_is_about_one_host() {
+    fn the_url_of_a_feed_permits_its_own_host_only() {
         let resolver = |url: &str| OutsideResolver::new(&url.parse().unwrap(), own());
         let allows = |url: &str, host: &str, address: &str| {
             let address = address.parse().unwrap();

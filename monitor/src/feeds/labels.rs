@@ -1,11 +1,12 @@
-//! Short names for feeds.
+//! Short names of feeds for messages and metrics.
 
 use std::collections::BTreeMap;
 
 use crate::lists::FeedUrl;
 
-/// A label for each URL: host and path, and where two URLs share that, a number
-/// in the order of the URLs. `urls` must be sorted.
+/// Returns a label for each URL: its host and path. If several URLs have the same
+/// host and path, all but the first get a number, in the order of the URLs. `urls`
+/// must be sorted.
 #[must_use]
 pub fn labels<'a>(urls: impl IntoIterator<Item = &'a FeedUrl>) -> BTreeMap<FeedUrl, String> {
     let mut used: BTreeMap<String, usize> = BTreeMap::new();
@@ -29,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_the_query_tells_apart_has_a_number_and_no_secret() {
+    fn urls_that_differ_only_in_the_query_get_numbers_and_show_no_secret() {
         let urls = [
             "https://a.example/l?key=1",
             "https://a.example/l?key=2",

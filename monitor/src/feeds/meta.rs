@@ -1,4 +1,5 @@
-//! `meta.json` of a feed: read within a limit, with each text within its own.
+//! Reads `meta.json` of a feed. Limits the size of the file and the length of each
+//! text in it.
 
 use std::{fmt, path::Path};
 
@@ -13,31 +14,33 @@ use crate::{
     regular_file::{self, Purpose},
 };
 
-/// The most bytes of a `meta.json` that are read. What is written has some
+/// The maximum number of bytes read from a `meta.json`. The daemon writes a few
 /// thousand.
 pub(super) const MAX_META: u64 = 256 * 1024;
 
-/// The longest `ETag` or `Last-Modified` that is kept, in bytes.
+/// The maximum length of a stored `ETag` or `Last-Modified`, in bytes.
 const MAX_VALIDATOR: usize = 512;
 
-/// Whether a server's name for a content is kept. A longer one is of no use
-/// when it is cut, so the list is fetched without it.
+/// Returns true if an `ETag` or `Last-Modified` is short enough and printable, and so
+/// can be stored. A longer one is dropped, because a cut one would match nothing;
+/// then the next fetch downloads the list again.
 pub(super) fn is_validator(value: &str) -> bool {
     let shown = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
     value.len() <= MAX_VALIDATOR && value.bytes().all(shown)
 }
 
-/// What a file holds.
+/// The result of reading a `meta.json`.
 pub(super) enum Meta {
-    /// All of it.
+    /// The whole entry.
     Whole(Entry),
-    /// The file is larger than the limit: what stands in its first part.
+    /// The file is larger than [`MAX_META`]. Holds the URL and the content in force,
+    /// which come first in the file.
     Beginning(Entry),
-    /// Not JSON, or other keys.
+    /// The file is not JSON or does not have the keys of an entry. Holds the reason.
     Damaged(String),
 }
 
-/// Reads at most [`MAX_META`] bytes.
+/// Reads the file at `path`, but no more than [`MAX_META`] bytes.
 pub(super) fn read(path: &Path) -> std::io::Result<Meta> {
     let bytes = regular_file::read_beginning(path, Purpose::State, MAX_META + 1)?;
     if bytes.len() as u64 > MAX_META {
@@ -49,8 +52,8 @@ pub(super) fn read(path: &Path) -> std::io::Result<Meta> {
     })
 }
 
-/// `entry` with texts that are as long as they may be: an older version kept
-/// all that a server sent.
+/// Returns `entry` with each text cut to its limit. Texts in the file can be longer,
+/// because an older version stored everything that a server sent.
 pub(super) fn bounded(mut entry: Entry) -> Entry {
     if let Some(candidate) = &mut entry.candidate {
         bound_good(&mut candidate.content);
@@ -71,12 +74,12 @@ fn bound_good(good: &mut Good) {
     }
 }
 
-/// URL and content in force, which stand first in the file: so the list in
-/// force stays, whatever follows.
+/// Reads the URL and the content in force. They come first in the file, so the list
+/// in force stays even if the rest is cut off.
 fn beginning(bytes: &[u8]) -> Entry {
     let mut entry = Entry::default();
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    // It ends with an error in any case: the end of the text is missing.
+    // The result is always an error, because the end of the text is missing.
     let _ = reader.deserialize_map(Beginning(&mut entry));
     entry
 }
@@ -87,7 +90,7 @@ impl<'de> Visitor<'de> for Beginning<'_> {
     type Value = ();
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("what is known of a feed")
+        formatter.write_str("the entry of a feed")
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<(), M::Error> {

@@ -1,8 +1,8 @@
-//! Lists that are fetched: what is stored of them, whether an update is taken,
-//! and fetching.
+//! Lists that the daemon fetches from a URL: fetching, judging an update, storing
+//! it.
 //!
 //! ```text
-//! policy (what is asked for) → fetch → gate → store → policy (what is in force)
+//! policy (names the URL) → fetch → gate → store → policy (reads the content)
 //! ```
 
 mod attempt;

@@ -1,25 +1,25 @@
-//! Which feed somebody means.
+//! Finds the feed that a name on the command line means.
 
 use super::labels;
 use crate::policy::Feed;
 
-/// A name that means no feed, or more than one.
+/// The reason why a name does not identify one feed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownFeed {
-    /// None.
+    /// No feed and no policy has this name.
     #[error("no policy and no feed is called `{name}`{}", listed(known))]
     None {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// URLs of all feeds.
+        /// The URLs of all feeds.
         known: Vec<String>,
     },
-    /// A policy with several.
-    #[error("policy `{name}` has several feeds, name one of them{}", listed(feeds))]
+    /// The policy of this name uses several feeds.
+    #[error("policy `{name}` has several feeds: name one of them{}", listed(feeds))]
     Several {
-        /// What was asked for.
+        /// The name.
         name: String,
-        /// Their URLs.
+        /// The URLs of these feeds.
         feeds: Vec<String>,
     },
 }
@@ -31,7 +31,8 @@ fn listed(urls: &[String]) -> String {
     format!(":\n  {}", urls.join("\n  "))
 }
 
-/// The feed with this URL or label, or the one feed of the policy of this name.
+/// Returns the feed whose URL or label is `name`. If there is none, returns the only
+/// feed of the policy that is called `name`.
 pub fn find<'a>(name: &str, feeds: &'a [Feed]) -> Result<&'a Feed, UnknownFeed> {
     let labels = labels(feeds.iter().map(|feed| &feed.url));
     let is_it = |feed: &&Feed| {

@@ -1,5 +1,5 @@
-//! Where a redirect leads: the reference in `Location`, resolved as RFC 3986,
-//! section 5.2, says.
+//! Resolves the `Location` of a redirect to a URL (RFC 3986, section 5.2), and
+//! refuses redirects that the daemon must not follow.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::{
     quoted::quoted,
 };
 
-/// The longest `Location` that is followed, in bytes.
+/// The maximum length of a `Location` that the daemon follows, in bytes.
 const MAX_LOCATION: usize = 8 * 1024;
 
 /// A redirect that the daemon does not follow.
@@ -19,30 +19,33 @@ pub enum BadRedirect {
     /// The answer has no `Location`.
     #[error("the server redirects to nowhere: its answer has no `Location`")]
     Nowhere,
-    /// The value is no reference of RFC 3986. It is not shown, because what
-    /// cannot be parsed may hold a password anywhere.
+    /// The value is not a reference as RFC 3986 defines it. The message does not
+    /// show it, because an unparsed text may contain a password at any position.
     #[error("the server redirects to nowhere: its `Location` is not a URL")]
     Unreadable,
     /// The value is longer than the limit.
     #[error("the server redirects to nowhere: its `Location` has more than {MAX_LOCATION} bytes")]
     TooLong,
-    /// The URL cannot be fetched.
+    /// The daemon fetches no URL of this kind.
     #[error("the server redirects to {to}: {why}")]
     Unfetchable {
         /// Scheme, host, port and path.
         to: String,
-        /// What is wrong with the URL.
+        /// The reason.
         why: InvalidFeedUrl,
     },
-    /// From an encrypted connection to one without encryption.
-    #[error("the server redirects from https to {to}, which anybody on the way can change")]
+    /// The redirect leads from an encrypted connection to an unencrypted one.
+    #[error(
+        "the server redirects from https to {to}, an unencrypted URL whose content could be changed on the way"
+    )]
     Downgrade {
         /// Scheme, host, port and path.
         to: String,
     },
 }
 
-/// The URL that `location`, the bytes of the header, names in an answer from `from`.
+/// Returns the URL to which an answer from `from` redirects. `location` holds the
+/// bytes of the header, if the answer has one.
 pub(super) fn resolve(from: &FeedUrl, location: Option<&[u8]>) -> Result<FeedUrl, BadRedirect> {
     let location = location.ok_or(BadRedirect::Nowhere)?;
     if location.len() > MAX_LOCATION {
@@ -66,7 +69,8 @@ pub(super) fn resolve(from: &FeedUrl, location: Option<&[u8]>) -> Result<FeedUrl
     Ok(url)
 }
 
-/// The URL without user, password, query and fragment, which may be secrets.
+/// Returns the URL without user, password, query and fragment, because they may be
+/// secrets.
 fn shown(url: &Uri<String>) -> String {
     let mut text = format!("{}:", url.scheme());
     if let Some(authority) = url.authority() {
@@ -79,8 +83,9 @@ fn shown(url: &Uri<String>) -> String {
     quoted(&text)
 }
 
-/// `text` with each byte that no URL may hold as `%XX`, as browsers send it:
-/// servers write spaces, quotes and UTF-8 into `Location`.
+/// Returns `text` with each byte that is not allowed in a URL written as `%XX`.
+/// Browsers do the same, because servers write spaces, quotes and UTF-8 into
+/// `Location`.
 fn escape(text: &[u8]) -> String {
     let mut escaped = String::with_capacity(text.len());
     let host = host_of(text);
@@ -104,7 +109,8 @@ fn is_escape(text: &[u8]) -> bool {
     digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
-/// Where the authority stands: the one part that may hold brackets.
+/// Returns the position of the authority (user, host and port) in `text`. It is the
+/// only part of a URL that may contain brackets.
 fn host_of(text: &[u8]) -> std::ops::Range<usize> {
     let ends = |byte: &u8| b"/?#".contains(byte);
     let first = text.iter().position(ends).unwrap_or(text.len());
@@ -125,11 +131,10 @@ mod tests {
         Ok(url.as_str().to_owned())
     }
 
-    /// The examples of RFC 3986, sections 5.4.1 and 5.4.2, that lead to a URL
-    /// with a host; `http` in place of `g` and without fragments, which no
-    /// request carries.
+    /// The examples of RFC 3986, sections 5.4.1 and 5.4.2, that lead to a URL with a
+    /// host. The expected URLs have no fragment, because no request carries one.
     #[test]
-    fn the_examples_of_the_standard() {
+    fn the_examples_of_rfc_3986_resolve_as_it_says() {
         for (location, expected) in [
             ("g", "http://a/b/c/g"),
             ("./g", "http://a/b/c/g"),
@@ -172,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_in_the_query_is_no_scheme() {
+    fn a_url_in_the_query_is_not_taken_for_the_target() {
         for (location, expected) in [
             (
                 "/get?u=https://mirror.example/x",
@@ -191,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_no_url_may_hold_are_escaped() {
+    fn bytes_that_are_not_allowed_in_a_url_are_escaped() {
         for (location, expected) in [
             ("/a b", "http://a.example/a%20b"),
             (
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_followed_shows_no_secret() {
+    fn the_error_for_a_refused_redirect_shows_no_secret() {
         let long = format!("/{}", "a".repeat(MAX_LOCATION));
         for (location, why) in [
             (

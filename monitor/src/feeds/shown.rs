@@ -1,4 +1,4 @@
-//! What is known of feeds, in the words of a snapshot.
+//! Turns the stored entries of feeds into their form in a snapshot.
 
 use tracing::warn;
 
@@ -9,7 +9,7 @@ use crate::{
     snapshot::{FeedSnapshot, FeedState},
 };
 
-/// What is stored of `feeds`, where no daemon runs.
+/// Returns the state of `feeds` from the store, for commands without a daemon.
 #[must_use]
 pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot> {
     let labels = labels(feeds.iter().map(|feed| &feed.url));
@@ -28,7 +28,8 @@ pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot>
     each.collect()
 }
 
-/// What is known of a feed, in the words of a snapshot; without label and next attempt.
+/// Returns the state of one feed. The caller adds the time of the next attempt, and a
+/// unique label in place of host and path.
 #[must_use]
 pub fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
     let last = entry.last.as_ref();

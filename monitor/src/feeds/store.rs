@@ -1,12 +1,13 @@
-//! What is kept of feeds: the last good content, what came since, and when.
+//! Stores feeds on disk: for each, the last good content, a refused update that can
+//! be accepted, and the result of the last attempt.
 //!
 //! ```text
-//! STATE_DIR/feeds/<hash of the URL>/meta.json      names the contents by their hash
-//! STATE_DIR/feeds/<hash of the URL>/<SHA-256>      a content, as it was fetched
+//! STATE_DIR/feeds/<hash of the URL>/meta.json      an `Entry`, names contents by their hash
+//! STATE_DIR/feeds/<hash of the URL>/<SHA-256>      one version of the list, as it was fetched
 //! ```
 //!
-//! Replacing `meta.json` is the one step that changes what is in force: whoever
-//! is interrupted before it has changed nothing.
+//! Only replacing `meta.json` changes which content is in force. If the process is
+//! interrupted before that step, the old content stays in force.
 
 use std::{
     collections::BTreeSet,
@@ -25,36 +26,36 @@ use crate::{
     regular_file::{self, Purpose},
 };
 
-/// The file that names the others.
+/// The name of the file that holds a feed's [`Entry`].
 const META: &str = "meta.json";
 
-/// Hexadecimal digits of the name of a feed's directory.
+/// The length of the name of a feed's directory, in hexadecimal digits.
 const NAME_DIGITS: usize = 32;
 
-/// The feeds of a state directory.
+/// The stored feeds of one state directory.
 #[derive(Clone, Debug)]
 pub struct Store {
     directory: PathBuf,
 }
 
-/// What is known of one feed.
+/// The stored state of one feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Entry {
-    /// Where it comes from.
+    /// The feed's URL.
     pub url: String,
     /// The content in force.
     pub good: Option<Good>,
-    /// An update that was refused, and that can be accepted.
+    /// A refused update that an operator can still accept.
     pub candidate: Option<Candidate>,
-    /// How the last attempt went.
+    /// The last attempt to fetch the feed.
     pub last: Option<Attempt>,
-    /// Attempts that failed since one did not.
+    /// Number of failed attempts since the last one that succeeded.
     pub failures: u32,
 }
 
 impl Entry {
-    /// Of a feed that nothing is known of.
+    /// Returns the entry of a feed that was never fetched.
     #[must_use]
     pub fn new(url: &FeedUrl) -> Self {
         Self {
@@ -64,84 +65,85 @@ impl Entry {
     }
 }
 
-/// A content that was taken.
+/// The metadata of a stored content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Good {
-    /// Of the content as it was fetched.
+    /// SHA-256 of the content as it was fetched, in hexadecimal.
     pub sha256: String,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// When it was fetched, in seconds since 1970-01-01T00:00:00Z.
+    /// Time of the fetch, in seconds since 1970-01-01T00:00:00Z.
     pub fetched_at: u64,
-    /// When it was last found to be what the URL gives.
+    /// Last time at which the server still had this content, in seconds since
+    /// 1970-01-01T00:00:00Z.
     pub checked_at: u64,
-    /// What the server calls this content.
+    /// The server's `ETag` for this content.
     pub etag: Option<String>,
-    /// When the server says that it was changed.
+    /// The server's `Last-Modified` for this content.
     pub last_modified: Option<String>,
 }
 
-/// A content that was refused, and that can be accepted.
+/// A refused update that an operator can still accept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The content, with what the server said of it.
+    /// The metadata of the content.
     #[serde(flatten)]
     pub content: Good,
-    /// Why it was refused.
+    /// The reason why it was refused.
     pub reason: String,
 }
 
-/// An attempt to fetch.
+/// An attempt to fetch a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// In seconds since 1970-01-01T00:00:00Z.
+    /// Time at which it ended, in seconds since 1970-01-01T00:00:00Z.
     pub at: u64,
-    /// How it ended.
+    /// Its result.
     pub outcome: Outcome,
-    /// Why it did not end well, and what to do.
+    /// If it did not succeed: the reason, and what to do.
     pub reason: Option<String>,
 }
 
-/// How an attempt ended.
+/// The result of an attempt to fetch a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// What the URL gives is in force.
+    /// The current content of the URL is in force.
     Current,
-    /// What the URL gives was not taken.
+    /// The current content of the URL was refused.
     Refused,
-    /// The URL gave nothing.
+    /// The fetch failed, so there is no content.
     Failed,
 }
 
-/// The store cannot be used.
+/// The reason why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// A file or directory.
+    /// An operation on a file or directory failed.
     #[error("{what} {}: {source}", crate::printable::path(path))]
     Io {
-        /// What was tried.
+        /// The operation, as a verb such as "read".
         what: &'static str,
-        /// Of the file or directory.
+        /// Path of the file or directory.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// What is there is not what was written.
+    /// A file differs from what the daemon wrote.
     #[error(
-        "{} is damaged ({why}): it counts as never fetched",
+        "{} is damaged ({why}): the feed counts as never fetched",
         crate::printable::path(path)
     )]
     Damaged {
-        /// Of the file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The damage.
         why: String,
     },
 }
 
 impl Store {
-    /// That of a state directory; nothing is made yet.
+    /// Returns the store of a state directory. Creates no file or directory.
     #[must_use]
     pub fn new(state_dir: &Path) -> Self {
         Self {
@@ -149,7 +151,8 @@ impl Store {
         }
     }
 
-    /// What is known of a feed; nothing where it was never fetched.
+    /// Returns the entry of a feed. For a feed that was never fetched, that is an empty
+    /// entry.
     pub fn entry(&self, url: &FeedUrl) -> Result<Entry, StoreError> {
         let path = self.directory_of(url).join(META);
         let read = match meta::read(&path) {
@@ -165,7 +168,7 @@ impl Store {
             Meta::Whole(entry) => entry,
             Meta::Beginning(entry) => {
                 tracing::warn!(
-                    "{} has more than {} KiB: only the list in force is taken from it, and the next fetch writes it anew",
+                    "{} has more than {} KiB: only the list in force is taken from it, and the next fetch replaces the file",
                     crate::printable::path(&path),
                     MAX_META / 1024
                 );
@@ -174,12 +177,12 @@ impl Store {
             Meta::Damaged(why) => return Err(damaged(why)),
         };
         if entry.url != url.as_str() {
-            return Err(damaged("it is about another URL".to_owned()));
+            return Err(damaged("it belongs to another URL".to_owned()));
         }
         Ok(entry)
     }
 
-    /// The content in force, where there is one.
+    /// Returns the content in force, if there is one.
     pub fn good(&self, url: &FeedUrl) -> Result<Option<(Good, Vec<u8>)>, StoreError> {
         let Some(good) = self.entry(url)?.good else {
             return Ok(None);
@@ -188,7 +191,7 @@ impl Store {
         Ok(Some((good, content)))
     }
 
-    /// What was refused and can be accepted, where there is something.
+    /// Returns the refused update that can be accepted, if there is one.
     pub fn candidate(&self, url: &FeedUrl) -> Result<Option<(Candidate, Vec<u8>)>, StoreError> {
         let Some(candidate) = self.entry(url)?.candidate else {
             return Ok(None);
@@ -197,7 +200,8 @@ impl Store {
         Ok(Some((candidate, content)))
     }
 
-    /// Writes `entry`, and first the content that it names and that is new.
+    /// Writes `content`, if there is a new one, and then the `entry` that names it.
+    /// Removes the contents that `entry` does not name.
     pub fn save(
         &self,
         url: &FeedUrl,
@@ -220,7 +224,7 @@ impl Store {
         remove_others(&directory, &kept)
     }
 
-    /// Removes what no policy names any more.
+    /// Removes the feeds whose URL is not in `urls`.
     pub fn keep_only(&self, urls: &[FeedUrl]) -> Result<(), StoreError> {
         let names: Vec<String> = urls.iter().map(name_of).collect();
         let kept = names.iter().map(String::as_str).collect();
@@ -233,16 +237,16 @@ impl Store {
             path,
             why: why.to_owned(),
         };
-        // Else it might name any file.
+        // Accepts only a hash, because any other text could be the path of another file.
         let Ok(sha256) = good.sha256.parse::<Sha256>() else {
-            return Err(damaged(directory.join(META), "it holds a wrong hash"));
+            return Err(damaged(directory.join(META), "a hash in it is malformed"));
         };
         let path = directory.join(sha256.to_string());
         match regular_file::read(&path, Purpose::Feed) {
             Ok(content) if Sha256::of(&content) == sha256 => Ok(content),
-            Ok(_) => Err(damaged(path, "its hash is another")),
+            Ok(_) => Err(damaged(path, "its content has another hash")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(damaged(path, "it is not there"))
+                Err(damaged(path, "the file is missing"))
             }
             Err(source) => Err(io_error("read", &path, source)),
         }
@@ -264,15 +268,17 @@ fn make_directory(path: &Path) -> Result<(), StoreError> {
     builder.recursive(true).mode(0o700);
     builder
         .create(path)
-        .map_err(|source| io_error("make", path, source))
+        .map_err(|source| io_error("create", path, source))
 }
 
+/// Replaces the file at `path` in one step: writes a temporary file, syncs it and
+/// renames it. Only the owner can read the new file, as with every temporary file.
 fn replace(path: &Path, content: &[u8]) -> Result<(), StoreError> {
     new_file::replace(path, content).map_err(|source| io_error("write", path, source))
 }
 
 fn remove_others(directory: &Path, kept: &BTreeSet<&str>) -> Result<(), StoreError> {
-    let failed = |source| io_error("tidy", directory, source);
+    let failed = |source| io_error("list", directory, source);
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(failed)?,

@@ -1,4 +1,4 @@
-//! What a `drop` cuts off in effect.
+//! Finds the targets that a `drop` cuts off, after exceptions and `allow` policies.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,47 +17,55 @@ use crate::{
     policy::{Device, Policy, Service, SourcePlace},
 };
 
-/// A part of the address space that one entry of a `drop` cuts off.
+/// A network that one entry of a `drop` cuts off, although devices need it.
 #[derive(Clone, Debug)]
 pub(super) struct Cut {
+    /// The kind of the target.
     pub(super) what: TargetKind,
-    /// What must not be cut off.
+    /// The network or address of the target.
     pub(super) target: String,
-    /// The widest network of it that is cut off; of what is too wide the entry.
+    /// The widest network of the target that is cut off. For a prefix that is too
+    /// short, this is the network of the entry.
     pub(super) network: String,
-    /// Interfaces; none where no policy and nobody names one.
+    /// The interfaces on which it is cut off. Empty if neither the gateway nor the
+    /// policy names one.
     pub(super) on: BTreeSet<String>,
-    /// Services of the target that are cut off; none: packets of any service.
+    /// The services of the target that are cut off. Empty if the target is not
+    /// limited to services.
     pub(super) services: BTreeSet<Service>,
+    /// The entry of the `drop`.
     pub(super) entry: WrittenEntry,
-    /// What the part is derived from, where it is not written.
+    /// The origin of the network, if it is derived from an IPv4 destination.
     pub(super) derived: Option<DerivedFrom>,
-    /// An `allow` of some of these packets.
+    /// An `allow` that exempts some of these packets, but not all.
     pub(super) narrower: Option<SourcePlace>,
-    /// How many cuts of the same target come before.
+    /// Number of earlier cuts of the same target.
     pub(super) rank: usize,
 }
 
-/// The entry of a policy, and where it is written.
+/// An entry of a policy, with its position in a file.
 #[derive(Clone, Debug)]
 pub(super) struct WrittenEntry {
+    /// The policy file or the list.
     pub(super) file: PathBuf,
-    /// From 1, where the file has lines.
+    /// The line, counted from 1, if the file has lines.
     pub(super) line: Option<u32>,
+    /// The network of the entry, as text.
     pub(super) network: String,
+    /// The network of the entry.
     pub(super) destination: Destination,
-    /// What it leaves out already.
+    /// The exceptions that the entry already has.
     pub(super) except: Vec<String>,
-    /// A CIDR or an address in the policy file itself.
+    /// True if the entry is a CIDR or an address in the policy file itself.
     pub(super) is_cidr: bool,
-    /// Whether it lies in a list.
+    /// True if the entry is in a list.
     pub(super) in_list: bool,
-    /// Whether nothing of it lies outside the target.
+    /// True if the target contains the whole entry.
     pub(super) inside: bool,
 }
 
 impl WrittenEntry {
-    /// The entry of `policy` with this index, in which something lies in `target`.
+    /// Describes the entry of `policy` with this index. It must overlap `target`.
     fn new<A: Family>(policy: &Policy, index: usize, target: Network<A>) -> Self {
         let destinations = A::destinations(policy);
         let entry = &destinations.entries()[index];
@@ -76,7 +84,8 @@ impl WrittenEntry {
     }
 }
 
-/// What `drop` cuts `gateway` off from, whatever it accepts, in spite of `allows`.
+/// Returns everything that `drop` cuts off from the devices of `gateway`, although
+/// `allows` exempt packets. Includes the risks that `drop` accepts.
 pub(super) fn cuts(drop: &Policy, allows: &[&Policy], gateway: &Gateway) -> Vec<Cut> {
     let on = interfaces(drop, gateway);
     let mut cuts = of_family::<Ipv4Addr>(drop, allows, gateway, &on);
@@ -85,8 +94,8 @@ pub(super) fn cuts(drop: &Policy, allows: &[&Policy], gateway: &Gateway) -> Vec<
     cuts
 }
 
-/// Where to judge `drop`: at the gateway's interfaces, or where those are not
-/// known at those that it names and at any other.
+/// Returns the interfaces on which to judge `drop`: those of the gateway. If they are
+/// not known, returns those that `drop` names, and `None` for all others.
 fn interfaces<'a>(drop: &'a Policy, gateway: &'a Gateway) -> Vec<Option<&'a str>> {
     let known = gateway.interfaces.iter().map(|interface| &interface.name);
     let known: BTreeSet<&str> = known.map(String::as_str).collect();
@@ -129,16 +138,17 @@ fn of_family<A: Family>(
     cuts
 }
 
-/// One `drop` and one target.
+/// The inputs to judge one `drop` against one target.
 struct Judgement<'a, A> {
     drop: &'a Policy,
     target: &'a Target<'a, A>,
+    /// The parts of the target that the entries of the `drop` cover.
     parts: Vec<(EntryId, Vec<Interval<A>>)>,
-    /// Each `allow` of a part of the target, and of which.
+    /// The `allow` policies that cover a part of the target, each with that part.
     allows: Vec<(&'a Policy, IntervalSet<A>)>,
 }
 
-/// Where and for what a network is cut off.
+/// The interfaces on which, and the services for which, a network is cut off.
 #[derive(Default)]
 struct Extent {
     on: BTreeSet<String>,
@@ -202,7 +212,8 @@ impl<'a, A: Family> Judgement<'a, A> {
             .collect()
     }
 
-    /// The widest network that these of the `allow`s leave of each entry.
+    /// Returns, for each entry, the widest network that remains cut off. The `allow`
+    /// policies marked in `covering` exempt their parts.
     fn left(&self, covering: &[bool]) -> Vec<(EntryId, Network<A>)> {
         let allows = self.allows.iter().zip(covering);
         let saved = allows.filter(|(_, covers)| **covers);
@@ -249,13 +260,14 @@ impl<'a, A: Family> Judgement<'a, A> {
     }
 }
 
-/// Whether `parts` hold more addresses than one network that is not too wide.
+/// Returns true if `parts` have more addresses than the widest network that a `drop`
+/// may contain without accepting the risk.
 fn is_wide<A: Family>(parts: impl Iterator<Item = Interval<A>>) -> bool {
     let sizes = parts.map(Interval::size);
     sizes.fold(0, u128::saturating_add) > 1 << (A::BITS - A::SHORTEST)
 }
 
-/// A network of one address is written as the address.
+/// Writes a network as a CIDR, or as an address if it has only one.
 fn text<A: Family>(network: Network<A>) -> String {
     if network.length() == A::BITS {
         network.address().to_string()

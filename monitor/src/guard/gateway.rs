@@ -1,36 +1,36 @@
-//! What the guard knows of a gateway.
+//! The properties of a gateway that the guard needs.
 
 use std::net::IpAddr;
 
 use crate::{address::Derivation, lists::OwnNetwork};
 
-/// What a gateway has and hands out on the side of its devices.
+/// A gateway as its devices see it: interfaces, addresses and servers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Gateway {
-    /// Where the filter is attached; empty where that is not known.
+    /// The interfaces to which the filter is attached. Empty if they are not known.
     pub interfaces: Vec<LanInterface>,
-    /// Resolvers that it hands out.
+    /// The DNS resolvers that the gateway announces to its devices.
     pub resolvers: Vec<IpAddr>,
-    /// DHCP servers of its networks.
+    /// The DHCP servers of its networks.
     pub dhcp: Vec<IpAddr>,
-    /// Networks that those interfaces are in.
+    /// The networks of the interfaces.
     pub networks: Vec<OwnNetwork>,
-    /// Which IPv6 addresses carry IPv4 addresses.
+    /// The ways in which IPv6 addresses carry IPv4 addresses.
     pub derivation: Derivation,
 }
 
-/// An interface that the filter is attached to.
+/// An interface to which the filter is attached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LanInterface {
-    /// As the kernel names it.
+    /// The kernel's name for it.
     pub name: String,
     /// The gateway's own addresses that devices reach through it.
     pub addresses: Vec<IpAddr>,
 }
 
 impl Gateway {
-    /// Whether each interface is known to be there: what is not needed of the
-    /// risk `lan` can be told only then.
+    /// Returns true if all interfaces exist and have addresses. Only then can the guard
+    /// say that a policy does not need to accept the risk `lan`.
     pub(super) fn is_known(&self) -> bool {
         let mut interfaces = self.interfaces.iter();
         !self.interfaces.is_empty() && interfaces.all(|interface| !interface.addresses.is_empty())

@@ -1,10 +1,9 @@
-//! The lock-out guard: which `drop` policies would cut the gateway's network
-//! off from what it needs, and which of them accept that.
+//! The lock-out guard: refuses `drop` policies that would cut devices off from
+//! addresses that they need, unless the policy accepts that risk.
 //!
-//! It judges what would be dropped in effect: after exceptions and after every
-//! `allow` that holds at all times for all of the packets that a `drop` is
-//! about. A schedule of a `drop` does not matter: what it cuts off at night is
-//! refused by day.
+//! The guard judges the effect of a `drop` after its exceptions, and after every
+//! `allow` that exempts all of its packets at all times. It ignores the schedule of a
+//! `drop`. So a `drop` that would lock devices out at night is refused by day too.
 
 mod cut;
 mod gateway;
@@ -17,9 +16,9 @@ pub use gateway::{Gateway, LanInterface};
 
 use crate::policy::{Diagnostics, Policy, Rest, Risk, Strength, Texts};
 
-/// Refuses each risk that a `drop` of `policies` runs and does not accept, and
-/// warns of what is accepted in vain. `texts` are what the policies were read
-/// from; without them no line is shown.
+/// Returns an error for each risk that a `drop` in `policies` runs without accepting
+/// it, and a warning for each accepted risk that a policy does not run. `texts` holds
+/// the texts of the files, which the messages quote. Without them, no line is shown.
 #[must_use]
 pub fn guard(policies: &[Policy], gateway: &Gateway, texts: &Texts) -> Diagnostics {
     let (mut allows, mut drops, mut counts) = (Vec::new(), Vec::new(), Vec::new());

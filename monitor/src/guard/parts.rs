@@ -1,8 +1,10 @@
-//! The parts of a policy's entries that lie inside a target, written and derived.
+//! Finds the parts of a policy's entries that lie inside a target. An entry is
+//! *written* in a file, or *derived*: an IPv6 network from a written IPv4 entry.
 //!
-//! Of derived destinations only single addresses are judged: those of the gateway, of resolvers and
-//! of DHCP servers. No device needs the others that are derived from private or
-//! very wide networks, and the IPv4 networks themselves are judged as written.
+//! Derived entries are judged only against single addresses: those of the gateway, of
+//! resolvers and of DHCP servers. No device needs the other IPv6 addresses that are
+//! derived from private or very wide networks. The IPv4 entries themselves are judged
+//! as written.
 
 use std::net::Ipv4Addr;
 
@@ -12,22 +14,25 @@ use crate::{
     policy::{Destinations, Policy},
 };
 
-/// An entry of a policy.
+/// Identifies an entry of a policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EntryId {
-    /// Index into the entries of the target's family.
+    /// A written entry: its index in the entries of the target's family.
     WrittenEntry(usize),
-    /// An IPv4 entry that holds the address which the target carries.
+    /// A derived entry. The target is an IPv6 address that carries an IPv4 address, and
+    /// a written IPv4 entry contains that address.
     Derived {
-        /// Index into the IPv4 entries.
+        /// The index in the IPv4 entries.
         entry: usize,
+        /// How the target carries the address.
         by: Embedding,
+        /// The IPv4 address that the target carries.
         address: Ipv4Addr,
     },
 }
 
 impl EntryId {
-    /// The network of a written entry of this family.
+    /// Returns the network of a written entry, and `None` for a derived one.
     pub(super) fn written<A: Family>(self, policy: &Policy) -> Option<Network<A>> {
         match self {
             Self::WrittenEntry(index) => Some(A::destinations(policy).entries()[index].network()),
@@ -35,7 +40,7 @@ impl EntryId {
         }
     }
 
-    /// What a derived entry comes from.
+    /// Returns the origin of a derived entry, and `None` for a written one.
     pub(super) fn derived(self, policy: &Policy) -> Option<DerivedFrom> {
         match self {
             Self::WrittenEntry(_) => None,
@@ -47,7 +52,7 @@ impl EntryId {
     }
 }
 
-/// The parts of entries, written and derived, that lie inside the target.
+/// Returns the parts of all entries, written and derived, that lie inside the target.
 pub(super) fn all_parts<A: Family>(
     policy: &Policy,
     target: &Target<'_, A>,
@@ -60,7 +65,8 @@ pub(super) fn all_parts<A: Family>(
         .collect()
 }
 
-/// The parts of entries that lie inside `network` and are no exceptions, by entry.
+/// Returns, for each written entry, its parts inside `network` without its exceptions.
+/// Leaves out entries without such a part.
 fn parts<A: Address>(
     destinations: &Destinations<A>,
     network: Network<A>,
@@ -77,7 +83,8 @@ fn parts<A: Address>(
     each.collect()
 }
 
-/// The IPv4 entries of `policy` that hold an address which the target carries.
+/// Returns the derived entries of `policy` that cover the target, if that is a single
+/// address.
 fn derived_parts<A: Family>(
     policy: &Policy,
     target: &Target<'_, A>,

@@ -1,4 +1,5 @@
-//! Which packets a policy is about, of one family and on one interface.
+//! The packets to which a policy's conditions apply, for one family and one
+//! interface.
 
 use super::target::Family;
 use crate::{
@@ -6,29 +7,35 @@ use crate::{
     policy::{Device, MacPrefix, Ports, Scope, Service},
 };
 
-/// Who sends a packet.
+/// A set of senders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sender<A> {
+    /// All devices.
     Anyone,
+    /// Devices whose MAC has this prefix.
     Mac(MacPrefix),
+    /// Devices with a source address in this network.
     Network(Network<A>),
 }
 
-/// Packets that a policy treats alike.
+/// A set of packets that a policy treats in the same way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Packets<A> {
+    /// The senders of the packets.
     pub(super) sender: Sender<A>,
-    /// `None`: any, and those of which it cannot be read.
+    /// The service of the packets. `None` means all packets, also those whose service
+    /// cannot be read.
     pub(super) service: Option<Service>,
 }
 
-/// What is left of a scope where family and interface are known.
+/// The conditions of a policy, reduced to one family and one interface.
 #[derive(Clone, Debug)]
 pub(super) struct Reach<'a, A> {
-    /// Not empty.
+    /// The senders that the policy names. Never empty.
     senders: Vec<Sender<A>>,
+    /// The senders that it excepts.
     excepted: Vec<Sender<A>>,
-    /// Empty: every service.
+    /// The services that it names. Empty means every service.
     services: &'a [Service],
 }
 
@@ -41,7 +48,7 @@ impl<A: Family> Sender<A> {
         }
     }
 
-    /// Whether all that `other` sends, it sends.
+    /// Returns true if each packet from `other` is also from `self`.
     fn holds(self, other: Self) -> bool {
         match (self, other) {
             (Self::Anyone, _) => true,
@@ -55,20 +62,21 @@ impl<A: Family> Sender<A> {
         }
     }
 
-    /// Whether no packet is from both.
+    /// Returns true if no packet is from both.
     fn is_apart_from(self, other: Self) -> bool {
         match (self, other) {
             (Self::Mac(_), Self::Mac(_)) | (Self::Network(_), Self::Network(_)) => {
                 !self.holds(other) && !other.holds(self)
             }
-            // A MAC may send from any address.
+            // A device may send from any address, so a MAC and a network can overlap.
             (Self::Anyone | Self::Mac(_) | Self::Network(_), _) => false,
         }
     }
 }
 
 impl<'a, A: Family> Reach<'a, A> {
-    /// `None` where `scope` is about no packet that comes in `on` this interface.
+    /// Reduces `scope` to the interface `on`. Returns `None` if it applies to no packet
+    /// from that interface.
     pub(super) fn new(scope: &'a Scope, on: Option<&str>) -> Option<Self> {
         let elsewhere = |name: &String| on != Some(name);
         if !scope.interfaces.is_empty() && scope.interfaces.iter().all(elsewhere) {
@@ -88,9 +96,9 @@ impl<'a, A: Family> Reach<'a, A> {
         })
     }
 
-    /// The packets that it is about and that are for one of `wanted` (empty:
-    /// for any service), in parts of which each of `others` covers all or
-    /// leaves something.
+    /// Returns the packets of this policy for the services in `wanted`, or for every
+    /// service if `wanted` is empty. The packets are split by sender and service, so
+    /// that each of `others` treats all packets of one part in the same way.
     pub(super) fn packets(&self, wanted: &[Service], others: &[Option<Self>]) -> Vec<Packets<A>> {
         let asked = |service: &Service| {
             let mut own = self.services.iter();
@@ -99,7 +107,8 @@ impl<'a, A: Family> Reach<'a, A> {
         let services: Vec<Option<Service>> = if !wanted.is_empty() {
             wanted.iter().copied().filter(asked).map(Some).collect()
         } else if self.services.is_empty() {
-            // What covers these covers every service.
+            // Only a policy for every service covers these packets, so a split by
+            // service is not needed.
             vec![None]
         } else {
             let others = others.iter().flatten().flat_map(|other| other.services);
@@ -116,7 +125,8 @@ impl<'a, A: Family> Reach<'a, A> {
         each.collect()
     }
 
-    /// Whether it is about all of `packets` but those that `drop` excepts.
+    /// Returns true if this policy applies to all of `packets`, except those that `drop`
+    /// itself excepts.
     pub(super) fn covers(&self, packets: Packets<A>, drop: &Self) -> bool {
         let sender = packets.sender;
         let missed = |missed: &Sender<A>| {
@@ -133,7 +143,8 @@ impl<'a, A: Family> Reach<'a, A> {
     }
 }
 
-/// Parts of `service`, such that each of `others` holds all of a part or nothing.
+/// Splits `service` at the ends of the port ranges of `others`. So each of `others`
+/// contains either all of a part or nothing of it.
 fn split(service: Service, others: &[Service]) -> Vec<Service> {
     let make = match service {
         Service::Icmp => return vec![service],

@@ -1,4 +1,4 @@
-//! What must not be cut off.
+//! The targets of the guard: addresses that devices need.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,29 +10,31 @@ use crate::{
     policy::{Destinations, Device, Policy, Ports, Risk, Service},
 };
 
-/// What a network is to a gateway, in the order of messages.
+/// The kind of a target. The order of the variants is the order of the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TargetKind {
     OwnAddress,
     Resolver,
     DhcpServer,
-    /// 255.255.255.255, which devices without an address send to.
+    /// 255.255.255.255, to which devices without an address send.
     Broadcast,
     Multicast,
     LinkLocal,
     Loopback,
-    /// Private networks, RFC 1918.
+    /// Private networks (RFC 1918).
     Private,
-    /// Networks between a provider and its customers, RFC 6598.
+    /// Networks between a provider and its customers (RFC 6598).
     Shared,
-    /// Unique local addresses, RFC 4193.
+    /// Unique local addresses (RFC 4193).
     UniqueLocal,
+    /// The whole address space of the family. Only entries with a very short prefix
+    /// count as a cut of it.
     Internet,
 }
 
 impl TargetKind {
-    /// What a network for a special purpose is to a gateway; `None` where its
-    /// devices can do without it.
+    /// Returns the kind of target of a special network, or `None` if devices do not need
+    /// it.
     const fn of(purpose: Purpose) -> Option<Self> {
         match purpose {
             Purpose::Broadcast => Some(Self::Broadcast),
@@ -57,7 +59,7 @@ impl TargetKind {
         }
     }
 
-    /// The risk of cutting it off.
+    /// Returns the risk that a policy must accept to cut such a target off.
     pub(super) const fn risk(self) -> Risk {
         match self {
             Self::OwnAddress
@@ -73,31 +75,36 @@ impl TargetKind {
     }
 }
 
-/// A part of the address space that must not be cut off.
+/// A network that devices need, with the packets that must not be dropped.
 #[derive(Clone, Debug)]
 pub(super) struct Target<'a, A> {
     pub(super) what: TargetKind,
     pub(super) network: Network<A>,
-    /// Only packets for one of these; empty: every packet.
+    /// The services that devices need. Empty means every packet.
     pub(super) services: Vec<Service>,
-    /// Where; `None` is any interface that no policy names.
+    /// The interfaces of the devices. `None` means any interface that no policy names.
     pub(super) on: Vec<Option<&'a str>>,
 }
 
 /// An address family.
 pub(super) trait Family: Address + 'static {
-    /// Where DHCP servers listen.
+    /// The port on which DHCP servers listen.
     const DHCP: u16;
-    /// A network with a shorter prefix holds much of the internet.
+    /// The shortest prefix length that a `drop` may have without accepting a risk. A
+    /// shorter prefix covers a large part of the internet.
     const SHORTEST: u8;
 
+    /// Returns the address if it is of this family.
     fn of(address: IpAddr) -> Option<Self>;
-    /// The networks for special purposes.
+    /// Returns the special networks of this family.
     fn special() -> &'static [SpecialNetwork<Self>];
+    /// Returns the destinations of a policy in this family.
     fn destinations(policy: &Policy) -> &Destinations<Self>;
+    /// Returns the network of a device that is given by a source address of this family.
     fn sender(device: &Device) -> Option<Network<Self>>;
+    /// Wraps an interval of this family.
     fn destination(interval: Interval<Self>) -> Destination;
-    /// The IPv4 addresses that an address carries, and how.
+    /// Returns the IPv4 addresses that an address carries, each with its embedding.
     fn carried(address: Self, derivation: &Derivation) -> Vec<(Embedding, Ipv4Addr)>;
 }
 
@@ -173,8 +180,8 @@ impl Family for Ipv6Addr {
     }
 }
 
-/// What `gateway` must not be cut off from, where the filter is attached `on`
-/// these interfaces; in the order of messages.
+/// Returns the targets for `gateway` if the filter is attached to the interfaces in
+/// `on`, in the order of the messages.
 pub(super) fn targets<'a, A: Family>(
     gateway: &'a Gateway,
     on: &[Option<&'a str>],
@@ -191,7 +198,7 @@ pub(super) fn targets<'a, A: Family>(
     targets
 }
 
-/// What every gateway must not be cut off from.
+/// Returns the targets that are the same for every gateway.
 fn fixed<A: Family>() -> impl Iterator<Item = (TargetKind, Network<A>)> {
     let special = A::special().iter();
     let special =
@@ -206,7 +213,7 @@ fn own_addresses<'a, A: Family>(
 ) -> Vec<Target<'a, A>> {
     let all = gateway.interfaces.iter();
     let addresses = sorted(all.flat_map(|interface| &interface.addresses));
-    // The fixed networks hold the others.
+    // Link-local and loopback addresses are left out, because fixed targets contain them.
     let is_local = |address: &A| {
         fixed::<A>().any(|(what, network)| {
             matches!(what, TargetKind::LinkLocal | TargetKind::Loopback)
@@ -225,7 +232,8 @@ fn own_addresses<'a, A: Family>(
     targets
 }
 
-/// Servers elsewhere than on the gateway itself.
+/// Returns the resolvers and DHCP servers, on each interface on which they are not an
+/// address of the gateway itself.
 fn servers<'a, A: Family>(gateway: &'a Gateway, on: &[Option<&'a str>]) -> Vec<Target<'a, A>> {
     let port = Ports::only(53);
     let dns = vec![Service::Tcp(port), Service::Udp(port)];

@@ -1,4 +1,4 @@
-//! What would be cut off → diagnostics.
+//! Writes the guard's errors and warnings, with fixes.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,11 @@ use crate::{
     },
 };
 
-/// Cuts that one message names.
+/// Maximum number of cuts that one message names.
 const SHOWN: usize = 3;
 
-/// Refuses `cuts`, which are all that `policy` runs of `risk`, and not none.
+/// Returns the error for a `policy` that runs `risk` without accepting it. `cuts` are
+/// all its cuts of that risk, at least one.
 pub(super) fn refusal(policy: &Policy, risk: Risk, cuts: &[&Cut], texts: &Texts) -> Diagnostic {
     let Cut {
         entry, narrower, ..
@@ -31,7 +32,7 @@ pub(super) fn refusal(policy: &Policy, risk: Risk, cuts: &[&Cut], texts: &Texts)
         (Some(place), _) => error.with_related(place.clone(), "an overlay sets the action here"),
         (None, Some(allow)) => error.with_related(
             allow.clone(),
-            "this `allow` does not save it: it does not hold for all of these packets at all times",
+            "this `allow` does not prevent it: it does not cover all of these packets at all times",
         ),
         (None, None) => error,
     }
@@ -69,7 +70,8 @@ fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
     format!("`{name}` would cut {whom} off from {what}{cuts}")
 }
 
-/// Warns where `policy` accepts `risk`, which it does not run.
+/// Adds a warning for each place at which `policy` accepts `risk`. The caller knows
+/// that the policy does not run this risk.
 pub(super) fn warn_unneeded(policy: &Policy, risk: Risk, out: &mut Diagnostics) {
     let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
     let places: Vec<&SourcePlace> = accepted
@@ -78,10 +80,10 @@ pub(super) fn warn_unneeded(policy: &Policy, risk: Risk, out: &mut Diagnostics) 
         .collect();
     for place in places {
         let message = format!(
-            "`{}` accepts the risk `{risk}`, and does not run it",
+            "`{}` accepts the risk `{risk}`, but does not run it",
             policy.name()
         );
-        let help = "remove it: accepted beforehand, a later mistake would not be seen";
+        let help = "remove it, so that the guard can report a later mistake";
         out.push(Diagnostic::warning(place.clone(), message, help));
     }
 }
@@ -131,15 +133,15 @@ fn describe_target(cut: &Cut) -> String {
 fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
     if policy.command().is_some() {
         return format!(
-            "where it is meant, write a policy with `accept_risk: [{risk}]` and a `reason` instead"
+            "if you want this, write a policy with `accept_risk: [{risk}]` and a `reason` instead"
         );
     }
     let accepted = policy.accepted().iter().flat_map(Acceptance::risks);
     let risks: BTreeSet<Risk> = accepted.map(|(risk, _)| risk).chain([risk]).collect();
     let risks: Vec<&str> = risks.into_iter().map(Risk::name).collect();
     format!(
-        "{}; or, where it is meant, write `accept_risk: [{}]` and a `reason` in {}`{}`",
-        mend(policy, cuts),
+        "{}; or, if you want this, write `accept_risk: [{}]` and a `reason` in {}`{}`",
+        fix(policy, cuts),
         risks.join(", "),
         if policy.changed().is_some() {
             "the override of "
@@ -150,10 +152,11 @@ fn help(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
     )
 }
 
-/// What to write so that the first of `cuts`, and those like it, are none.
-fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
+/// Returns the text that tells how to change the policies, so that the first of `cuts`
+/// and similar ones no longer occur.
+fn fix(policy: &Policy, cuts: &[&Cut]) -> String {
     let Cut { what, entry, .. } = cuts[0];
-    let mend = match what {
+    let fix = match what {
         TargetKind::Internet => {
             "write longer prefixes, or make the policy `action: count`, which only counts"
                 .to_owned()
@@ -170,8 +173,8 @@ fn mend(policy: &Policy, cuts: &[&Cut]) -> String {
         | TargetKind::UniqueLocal => leave_out(policy, cuts, entry),
     };
     match cuts[0].derived {
-        Some(_) => format!("{mend}; or write `derive: none` in `{}`", policy.name()),
-        None => mend,
+        Some(_) => format!("{fix}; or write `derive: none` in `{}`", policy.name()),
+        None => fix,
     }
 }
 
@@ -181,7 +184,7 @@ fn leave_out(policy: &Policy, cuts: &[&Cut], entry: &WrittenEntry) -> String {
         let except = networks(all.map(|cut| &cut.target));
         return format!("leave it out in the override: `except: [{except}]`");
     }
-    // Nothing can be taken out of a database, which has no lines.
+    // A database has no lines that could be removed.
     if entry.inside && entry.line.is_some() {
         return if entry.in_list {
             "take this line out of the list".to_owned()
@@ -202,7 +205,8 @@ fn is_server(cut: &Cut) -> bool {
     matches!(cut.what, TargetKind::Resolver | TargetKind::DhcpServer)
 }
 
-/// An `allow` of the targets of those cuts that are like the first.
+/// Returns a text that suggests an `allow` policy called `name` for the target of the
+/// first cut and the targets of similar cuts.
 fn allow(name: &str, cuts: &[&Cut]) -> String {
     let alike = |cut: &&&Cut| cut.what == cuts[0].what || !is_server(cut) && !is_server(cuts[0]);
     let same = cuts.iter().filter(alike);
@@ -223,7 +227,7 @@ fn allow(name: &str, cuts: &[&Cut]) -> String {
     )
 }
 
-/// Each once, in the order of the cuts.
+/// Joins the targets, in the order of the cuts and without duplicates.
 fn networks<'a>(targets: impl Iterator<Item = &'a String>) -> String {
     let mut seen = BTreeSet::new();
     let each = targets.filter(|target| seen.insert(*target));
@@ -232,7 +236,7 @@ fn networks<'a>(targets: impl Iterator<Item = &'a String>) -> String {
         .join(", ")
 }
 
-/// In quotes where YAML would read it as something else.
+/// Quotes a network if YAML would read it as something else.
 fn quoted(network: &str) -> String {
     if network.starts_with(':') || network.ends_with(':') {
         format!("\"{network}\"")

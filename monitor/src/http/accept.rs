@@ -1,17 +1,19 @@
-//! Which form of the metrics a scraper asks for (RFC 9110, section 12.5.1).
+//! Chooses the format of the metrics by a request's `Accept` header (RFC 9110,
+//! section 12.5.1).
 
 use axum::http::{HeaderMap, header::ACCEPT};
 
 use crate::metrics::Format;
 
-/// How well a form fits: its quality in thousandths, then how exactly the
-/// scraper named it.
+/// How well a format fits the request: its quality in thousandths, then the
+/// exactness of the range that named it, from 1 (`*/*`) to 4 (type, subtype and
+/// version).
 type Fit = (u16, u8);
 
-/// The exactness of a range that names type and subtype.
+/// The exactness of a range that names type and subtype, but no version.
 const NAMED: u8 = 3;
 
-/// A form of the metrics, as an `Accept` header names it.
+/// A format of the metrics, with the names that an `Accept` header uses for it.
 struct Offer {
     format: Format,
     kind: &'static str,
@@ -19,7 +21,7 @@ struct Offer {
     version: &'static str,
 }
 
-/// The preferred one first.
+/// All formats that the endpoint can send, the preferred one first.
 const OFFERS: [Offer; 2] = [
     Offer {
         format: Format::OpenMetrics,
@@ -35,8 +37,9 @@ const OFFERS: [Offer; 2] = [
     },
 ];
 
-/// The form that fits best; `OpenMetrics` where several fit equally, where the
-/// request names none, and where it takes neither.
+/// Returns the format that fits the request best. Returns `OpenMetrics` if both
+/// fit equally well, if the request has no `Accept` header, or if it accepts
+/// neither.
 pub(super) fn format(headers: &HeaderMap) -> Format {
     let values = headers.get_all(ACCEPT).iter();
     let texts = values.filter_map(|value| value.to_str().ok());
@@ -51,16 +54,18 @@ pub(super) fn format(headers: &HeaderMap) -> Format {
     best.0
 }
 
-/// The quality that the most exact of the ranges gives to an offer.
+/// Returns the quality that the most exact matching range gives to `offer`, and
+/// zero if no range matches.
 fn fit(offer: &Offer, ranges: &[&str]) -> Fit {
     let matching = ranges.iter().filter_map(|range| matched(offer, range));
     let most_exact = matching.max_by_key(|(quality, exactness)| (*exactness, *quality));
     let (quality, exactness) = most_exact.unwrap_or_default();
-    // A version chooses between ranges, and says nothing about preference.
+    // A version decides which range applies. It does not make a format preferred.
     (quality, exactness.min(NAMED))
 }
 
-/// `None` where the range is about something else, or cannot be read.
+/// Returns how `range` rates `offer`, or `None` if the range is malformed or does
+/// not cover it.
 fn matched(offer: &Offer, range: &str) -> Option<Fit> {
     let mut parts = range.split(';').map(str::trim);
     let (kind, subtype) = parts.next()?.split_once('/')?;
@@ -83,14 +88,16 @@ fn matched(offer: &Offer, range: &str) -> Option<Fit> {
             "q" => quality = thousandths(value)?,
             "version" if value == offer.version => exactness += 1,
             "version" => return None,
-            // Such as `charset` and `escaping`: all names and labels are ASCII or UTF-8.
+            // Other parameters, such as `charset` and `escaping`, change nothing:
+            // all names and labels are ASCII or UTF-8.
             _ => {}
         }
     }
     Some((quality, exactness))
 }
 
-/// `0.75` as 750; `None` where it is no quality (RFC 9110, section 12.4.2).
+/// Parses a quality value: `0.75` is 750. Returns `None` if the text is not a
+/// quality value of RFC 9110, section 12.4.2.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, rest) = text.split_once('.').unwrap_or((text, ""));
     let is_short = rest.len() <= 3 && rest.bytes().all(|byte| byte.is_ascii_digit());
@@ -121,7 +128,7 @@ mod tests {
             &["*/*"],
             &["application/json"],
             &["text/html,application/xhtml+xml,*/*;q=0.8"],
-            // What Prometheus 2 and 3 ask for.
+            // The headers of Prometheus 2 and 3.
             &[
                 "application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             ],

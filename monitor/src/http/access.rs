@@ -1,4 +1,5 @@
-//! Which requests an endpoint answers, by the way they come in.
+//! The conditions under which an endpoint answers: over TCP or a Unix socket,
+//! with or without a token.
 
 use std::{
     fs,
@@ -10,72 +11,74 @@ use std::{
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use nix::unistd::geteuid;
 
-/// The fewest characters of a token.
+/// The minimum length of a token, in characters. At 4 bits a character (a
+/// hexadecimal digit), 16 characters hold 64 bits.
 const MIN_TOKEN: usize = 16;
 
-/// The longest file that is read for a token, in bytes.
+/// The number of bytes read from a token file. A token is one short line, so the
+/// rest of a longer file is not read.
 const MAX_TOKEN: u64 = 4096;
 
-/// Permission bits of users that are neither the owner nor in the group.
+/// The permission bits for users other than the file's owner and group.
 const OTHERS: u32 = 0o007;
 
-/// What an endpoint asks of a request.
+/// The condition that a request must meet to be answered.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Over TCP: the name in `Host` must be this endpoint's own, and where there
-    /// is a token the request must show it.
+    /// Over TCP: the `Host` header must hold an IP address or `localhost`. If the
+    /// endpoint has a token, the request must also show the token.
     Network(Option<Token>),
-    /// Over a Unix socket: the mode of the socket file decides who may connect.
-    /// No web page can reach it, so every `Host` is taken.
+    /// Over a Unix socket: the mode of the socket file limits which users can
+    /// connect. A web page cannot reach the socket, so every `Host` is accepted.
     Socket,
 }
 
-/// A secret that a request shows as `Authorization: Bearer TOKEN` (RFC 6750,
-/// section 2.1). Only its hash is kept.
+/// A secret that a client sends as `Authorization: Bearer TOKEN` (RFC 6750,
+/// section 2.1). Holds only the BLAKE3 hash of the secret.
 #[derive(Clone, Debug)]
 pub struct Token(blake3::Hash);
 
-/// A token file that cannot be used.
+/// The reason why a token file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// It cannot be read.
+    /// The file cannot be opened or read.
     #[error("read the token file {}: {source}", crate::printable::path(path))]
     Read {
-        /// As given.
+        /// Path of the file, as configured.
         path: PathBuf,
-        /// The system's answer.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// It is a directory, a pipe or a device.
+    /// The path leads to a directory, a pipe or a device.
     #[error(
         "the token file {} is not a regular file",
         crate::printable::path(path)
     )]
     NotAFile {
-        /// As given.
+        /// Path of the file, as configured.
         path: PathBuf,
     },
-    /// Others may know the token.
+    /// Another user owns the file or has access to it, and so may know the token.
     #[error(
-        "the token file {} is open to other users (mode {mode:04o}, user number {owner}); make it your own with `chown` and `chmod 0640 {}`",
+        "other users have access to the token file {} (mode {mode:04o}, owner's user ID {owner}); take it over with `chown` and `chmod 0640 {}`",
         crate::printable::path(path),
         crate::printable::path(path)
     )]
     Exposed {
-        /// As given.
+        /// Path of the file, as configured.
         path: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
-        /// Number of its owner.
+        /// User ID of the file's owner.
         owner: u32,
     },
-    /// The file holds no token, or a token that is too short.
+    /// The file holds no token, a token that is too short, or more than one line.
     #[error(
         "the token file {} must hold one line of {MIN_TOKEN} or more visible ASCII characters; make one with `openssl rand -hex 32`",
         crate::printable::path(path)
     )]
     Content {
-        /// As given.
+        /// Path of the file, as configured.
         path: PathBuf,
     },
 }
@@ -85,14 +88,14 @@ impl Token {
     /// the user that this program runs as, and other users must not read it.
     #[expect(
         clippy::disallowed_methods,
-        reason = "the flag keeps the call from waiting, and the type is looked at next"
+        reason = "O_NONBLOCK keeps the call from waiting, and the next call checks the file type"
     )]
     pub fn read(path: &Path) -> Result<Self, TokenError> {
         let read = |source| TokenError::Read {
             path: path.to_owned(),
             source,
         };
-        // A pipe without a writer must not keep the daemon waiting.
+        // O_NONBLOCK: without it, opening a pipe waits for a writer.
         let file = fs::File::options()
             .read(true)
             .custom_flags(libc::O_NONBLOCK)
@@ -119,14 +122,15 @@ impl Token {
         })
     }
 
-    /// `None` where it is too short, or holds other bytes than visible ASCII.
+    /// Returns `None` if `text` is shorter than [`MIN_TOKEN`] or holds a byte that
+    /// is not visible ASCII.
     fn new(text: &[u8]) -> Option<Self> {
         let is_token = text.len() >= MIN_TOKEN && text.iter().all(u8::is_ascii_graphic);
         is_token.then(|| Self(blake3::hash(text)))
     }
 
-    /// Whether a request shows this token. The time that the comparison takes says
-    /// nothing about the token: hashes are compared, in constant time.
+    /// Returns true if a request shows this token. Compares the hashes in constant
+    /// time, so the duration reveals nothing about the token.
     pub(super) fn is_shown_by(&self, headers: &HeaderMap) -> bool {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let (Some(value), None) = (values.next(), values.next()) else {
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_alone_opens() {
+    fn only_the_token_itself_is_accepted() {
         assert!(shows(&[&format!("Bearer {TOKEN}")]));
         assert!(shows(&[&format!("bearer  {TOKEN} ")]));
         let right = format!("Bearer {TOKEN}");

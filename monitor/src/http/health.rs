@@ -1,28 +1,30 @@
-//! Is the filter in force where it should be?
+//! Judges if the filter is in force on every configured interface, and if the
+//! daemon works.
 
 use crate::snapshot::{InterfaceSnapshot, ReloadSnapshot, Snapshot};
 
-/// The answer, in words.
+/// The result of the health check, as texts for the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Health {
-    /// Work of the daemon that does not end.
+    /// The task on which the daemon hangs.
     pub hang: Option<String>,
-    /// What keeps the filter from being in force, interface by interface.
+    /// One text for each interface on which the filter is not in force.
     pub problems: Vec<String>,
-    /// What the operator should know and what is no such problem.
+    /// Other texts that the operator should read. They do not make the check fail.
     pub notes: Vec<String>,
 }
 
 impl Health {
-    /// Whether the filter is in force everywhere, and the daemon works.
+    /// Returns true if the filter is in force on every interface and the daemon
+    /// does not hang.
     #[must_use]
     pub fn is_ok(&self) -> bool {
         self.hang.is_none() && self.problems.is_empty()
     }
 }
 
-/// Judges `snapshot` by the `interfaces` on which the filter should be
-/// attached. A failed reload is a note only: the generation before it is in force.
+/// Judges `snapshot` against `interfaces`, on which the filter should be attached.
+/// A failed reload is only a note, because the previous generation stays in force.
 #[must_use]
 pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
     let mut problems: Vec<_> = interfaces
@@ -40,7 +42,7 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
     Health {
         hang: hanging.map(|hanging| {
             format!(
-                "the daemon hangs: {hanging}; the filter in force goes on, and changes have no effect"
+                "the daemon hangs: {hanging}; the filter keeps working, but changes have no effect"
             )
         }),
         problems,
@@ -73,7 +75,7 @@ fn note(reload: Option<&ReloadSnapshot>) -> Option<String> {
         Some(ReloadSnapshot { success: true, .. }) => return None,
         None => "the policy files have not been loaded yet",
         Some(ReloadSnapshot { success: false, .. }) => {
-            "the last reload failed: the policy files as they are now are not in force, what was in force before stays"
+            "the last reload failed: the previous policies stay in force, the current policy files are not loaded"
         }
     };
     Some(note.to_owned())

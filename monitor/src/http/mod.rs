@@ -1,11 +1,11 @@
-//! The HTTP endpoint: metrics, health and a page to look at. It changes
-//! nothing: who can reach it can read and no more.
+//! The HTTP endpoint: metrics, health and a page for people. It is read-only: no
+//! request changes the filter or the daemon.
 
 mod accept;
 mod access;
-mod guard;
 mod health;
 mod page;
+mod request_check;
 mod routes;
 mod server;
 
@@ -19,22 +19,24 @@ pub use server::{Accept, Limits, serve};
 
 use crate::{metrics::DeviceLabels, snapshot::Snapshot};
 
-/// Takes a fresh snapshot, or says in one text why it cannot. May block.
+/// Takes a new snapshot. Returns the reason as a text if that fails. May block.
 pub type ReadSnapshot = Arc<dyn Fn() -> Result<Snapshot, String> + Send + Sync>;
 
-/// Names the interfaces on which the filter should be attached. May block.
+/// Returns the names of the interfaces on which the filter should be attached. May
+/// block.
 pub type Interfaces = Arc<dyn Fn() -> Vec<String> + Send + Sync>;
 
-/// What the endpoint shows.
+/// The sources of the data that the endpoint shows, and the limits on its clients.
 #[derive(Clone)]
 pub struct Site {
-    /// Called once for each request, one at a time.
+    /// The server calls it once for each request, and never twice at the same time.
     pub read_snapshot: ReadSnapshot,
-    /// The interfaces on which the filter should be attached, as they are called
-    /// now.
+    /// The interfaces on which the filter should be attached, by their current
+    /// names.
     pub interfaces: Interfaces,
-    /// Also the lock that puts snapshots in the order in which they are taken.
+    /// The labels of devices. A request holds this lock while it takes its
+    /// snapshot, so devices get labels in the order of the snapshots.
     pub labels: Arc<Mutex<DeviceLabels>>,
-    /// What one client may take.
+    /// Limits on connections, sizes and times.
     pub limits: Limits,
 }

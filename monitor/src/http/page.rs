@@ -1,4 +1,4 @@
-//! The page for people: the same numbers as the metrics, with what they mean.
+//! The page for people: the same numbers as the metrics, with explanations.
 
 use std::{
     cmp::Reverse,
@@ -19,13 +19,14 @@ use crate::{
     },
 };
 
-/// How often a browser asks for the page again, in seconds.
+/// Seconds after which a browser loads the page again.
 const REFRESH: u32 = 30;
 
-/// Devices shown for each policy; the metrics show all.
+/// The number of devices that the page shows for each policy. The metrics show all
+/// devices that have a label.
 const DEVICES_SHOWN: usize = 25;
 
-/// The whole page. Every value is escaped by the template.
+/// Renders the whole page as HTML. The template escapes every value.
 pub(super) fn render(snapshot: &Snapshot, health: &Health, labels: &DeviceLabels) -> String {
     let page = html! {
         (DOCTYPE)
@@ -113,7 +114,8 @@ fn interface_row(interface: &InterfaceSnapshot) -> Markup {
     }
 }
 
-/// A cell with the frames of one verdict that the parser gave up on, and why.
+/// Renders a table cell: the number of unparsed frames with one verdict, in total
+/// and by reason.
 fn unparsed(reasons: &[(String, Verdicts)], of: impl Fn(&Verdicts) -> Count) -> Markup {
     let counts = reasons
         .iter()
@@ -191,7 +193,7 @@ fn feed_row(feed: &FeedSnapshot) -> Markup {
             td {
                 @match (feed.age, feed.checked_at) {
                     (Some(age), Some(at)) => { (humantime::format_duration(Duration::from_secs(age))) " ago" small { (time(at)) } }
-                    _ => { span.bad { "nothing of it is in force" } }
+                    _ => { span.bad { "no version of it is in force" } }
                 }
             }
             td { @if let Some(at) = feed.next_attempt { (time(at)) } }
@@ -261,7 +263,7 @@ fn reload(reload: Option<&ReloadSnapshot>) -> Markup {
                 @match reload {
                     Some(ReloadSnapshot { success: true, timestamp, .. }) => { span.state.good { "The policy files are in force" } ", loaded " (time(*timestamp)) "." }
                     None => { span.state.warn { "The policy files have not been loaded yet." } }
-                    Some(ReloadSnapshot { success: false, timestamp, .. }) => { span.state.bad { "Failed" } " at " (time(*timestamp)) ": what was in force before stays." }
+                    Some(ReloadSnapshot { success: false, timestamp, .. }) => { span.state.bad { "Failed" } " at " (time(*timestamp)) ": the previous policies stay in force." }
                 }
             }
             @if let Some(error) = reload.and_then(|reload| reload.error.as_ref()) { pre { (error.trim_end()) } }
@@ -286,22 +288,23 @@ fn meanings() -> Markup {
             h2 { "What the numbers mean" }
             dl {
                 dt { "Since when" }
-                dd { "Counts are totals since the counters were created, over every generation and restart of the daemon." }
+                dd { "Counts are totals since the counters were created. Reloads and restarts of the daemon do not reset them." }
                 dt { "Packet" }
-                dd { "One run of the program. In generic mode several packets that the kernel put together count as one, and bytes are its length. Frames that the kernel dropped earlier are not seen." }
+                dd { "One run of the filter program. In generic mode, several packets that the kernel merged (GRO) count as one packet with the merged length. The filter does not see frames that the kernel dropped before it." }
                 dt { "Passed, dropped" }
-                dd { "The verdict: what became of the packet, not what the policy asked for. Dropped packets are attempts: retries inflate them, and what would have been sent is not known." }
+                dd { "The verdict: what happened to the packet. It can differ from the action of the policy, because another policy may decide. A dropped packet is an attempt: devices retry, so the number does not tell how much they would have sent." }
                 dt { "Matched" }
-                dd { "Every policy that matches a packet counts it, so policies do not add up. An allow that matches wins, else a drop, whichever policy it is in." }
+                dd { "Every policy that matches a packet counts it, so the sum over all policies can be more than the number of packets. An allow that matches decides, otherwise a drop, whichever policies they are in." }
                 dt { "Device" }
-                dd { "A source MAC as seen on the interface: the last hop. A repeater, a router or a cloned address may hide several devices, and a device may change its MAC." }
+                dd { "A source MAC as seen on the interface: the last hop. Several devices behind a repeater or a router, or with a cloned MAC, count as one. A device may also change its MAC." }
                 dt { "Unparsed" }
-                dd { "Frames without a readable IP header. They pass, each counted under one reason." }
+                dd { "Frames without an IP header that the parser can read, each counted under one reason. They pass. But if a policy drops anything, those that Linux could still deliver are dropped." }
             }
         }
     }
 }
 
+/// Renders a table. The first `texts` columns hold texts, the others numbers.
 fn table(columns: &[&str], texts: usize, rows: &Markup) -> Markup {
     html! {
         div.scroll {
@@ -340,14 +343,14 @@ const fn action_class(action: Action) -> &'static str {
     }
 }
 
-/// In UTC, such as `2026-02-01T12:00:00Z`.
+/// Formats a Unix time, in seconds, as UTC: `2026-02-01T12:00:00Z`.
 fn time(seconds: u64) -> String {
-    // RFC 3339 ends with the year 9999.
+    // The last second of the year 9999, after which RFC 3339 has no format.
     let seconds = Duration::from_secs(seconds.min(253_402_300_799));
     humantime::format_rfc3339_seconds(UNIX_EPOCH + seconds).to_string()
 }
 
-/// `1,234,567`.
+/// Formats a number with a comma before each group of three digits: `1,234,567`.
 fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -365,7 +368,7 @@ mod tests {
     use super::thousands;
 
     #[test]
-    fn thousands_are_set_apart() {
+    fn thousands_are_separated_by_commas() {
         let cases = [
             (0, "0"),
             (999, "999"),

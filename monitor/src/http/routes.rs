@@ -1,4 +1,4 @@
-//! Which path shows what.
+//! The paths of the endpoint, and the answer to each.
 
 use std::time::Duration;
 
@@ -15,14 +15,15 @@ use axum::{
 };
 use tokio::{task::spawn_blocking, time::timeout};
 
-use super::{Access, Health, Site, accept, guard::guard, health, page};
+use super::{Access, Health, Site, accept, health, page, request_check::check_request};
 use crate::{metrics, printable, snapshot::Snapshot};
 
-/// How long a snapshot may take. A daemon that needs longer hangs, and that is
-/// the answer.
+/// How long a snapshot may take. After this time the endpoint answers that the
+/// daemon hangs.
 const SNAPSHOT_TIME: Duration = Duration::from_secs(10);
 
-/// All routes. `get` answers GET and HEAD, and refuses other methods.
+/// Returns a router with all paths. `get` answers GET and HEAD, and refuses other
+/// methods.
 pub(super) fn routes(site: Site, access: Access) -> Router {
     Router::new()
         .route("/", get(page))
@@ -30,14 +31,14 @@ pub(super) fn routes(site: Site, access: Access) -> Router {
         .route("/metrics", get(metrics))
         .with_state(site)
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(access, guard))
+        .layer(middleware::from_fn_with_state(access, check_request))
 }
 
-/// Why no answer can be given.
+/// The reason why a request gets no data.
 enum Failure {
     /// The counters cannot be read.
     Read(String),
-    /// Reading them does not end.
+    /// Reading the counters takes longer than [`SNAPSHOT_TIME`].
     Hangs,
 }
 
@@ -51,7 +52,7 @@ impl IntoResponse for Failure {
             Self::Hangs => {
                 let seconds = SNAPSHOT_TIME.as_secs();
                 let text = format!(
-                    "The daemon hangs: its counters could not be read within {seconds} s. The filter in force goes on; `monitor status` reads it from the kernel.\n"
+                    "The daemon hangs: its counters could not be read within {seconds} s. The filter keeps working. `monitor status` reads its counters from the kernel.\n"
                 );
                 (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
             }
@@ -99,11 +100,12 @@ async fn page(State(site): State<Site>) -> Result<Html<String>, Failure> {
 async fn not_found() -> (StatusCode, &'static str) {
     (
         StatusCode::NOT_FOUND,
-        "There are /, /metrics and /healthz.\n",
+        "This endpoint has the paths /, /metrics and /healthz.\n",
     )
 }
 
-/// Takes a snapshot and shows it, within [`SNAPSHOT_TIME`].
+/// Takes a snapshot and returns what `show` makes of it. Fails after
+/// [`SNAPSHOT_TIME`].
 async fn read<T: Send + 'static>(
     site: Site,
     show: impl FnOnce(&Snapshot, &Health, &metrics::DeviceLabels) -> T + Send + 'static,
@@ -112,9 +114,12 @@ async fn read<T: Send + 'static>(
     shown.unwrap_or(Err(Failure::Hangs))
 }
 
-/// The lock makes readers queue before they take a thread, and admits devices in
-/// the order of the snapshots. A reading that hangs keeps the lock, so that the
-/// readers behind it take no thread.
+/// Takes a snapshot under the lock of the labels, and returns what `show` makes of
+/// it.
+///
+/// The lock lets one request at a time use a blocking thread, and makes devices
+/// get labels in the order of the snapshots. A request whose snapshot hangs keeps
+/// the lock, so the requests behind it do not use up the threads.
 async fn read_in_turn<T: Send + 'static>(
     site: Site,
     show: impl FnOnce(&Snapshot, &Health, &metrics::DeviceLabels) -> T + Send + 'static,

@@ -1,4 +1,4 @@
-//! Connections: how many, how long, how large.
+//! Accepts connections, and limits their number, duration and size.
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
@@ -19,21 +19,24 @@ use tokio::{
 
 use super::{Access, Site, routes::routes};
 
-/// How long the server waits after a failed accept, such as for want of file descriptors.
+/// How long the server waits after a failed accept, for example because the process
+/// has no free file descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What one client may take.
+/// Limits on the clients of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections at once; more wait in the listener's queue.
+    /// Maximum number of open connections. Further connections wait in the
+    /// listener's queue.
     pub connections: usize,
-    /// From accept to the last byte of the request's header.
+    /// Maximum time from accept to the last byte of the request's header.
     pub header_time: Duration,
-    /// From accept to the last byte of the answer. A connection carries one request.
+    /// Maximum time from accept to the last byte of the answer. A connection
+    /// carries one request.
     pub exchange_time: Duration,
-    /// Bytes of the request's header, first line included.
+    /// Maximum size of the request's header with its first line, in bytes.
     pub header_bytes: usize,
-    /// From shutdown to the end of the exchanges that are under way.
+    /// After a shutdown, how long the requests in progress may still take.
     pub shutdown_time: Duration,
 }
 
@@ -51,7 +54,7 @@ impl Default for Limits {
 
 /// A listening socket.
 pub trait Accept: Send + Sync {
-    /// A connection.
+    /// An accepted connection.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// Waits for the next connection.
@@ -74,8 +77,9 @@ impl Accept for UnixListener {
     }
 }
 
-/// Serves `site` until `shutdown` is ready, then ends the exchanges under way.
-/// Fails where the listener can no longer accept.
+/// Serves `site` until `shutdown` is ready, then waits for the requests in
+/// progress, at most [`Limits::shutdown_time`]. Fails if the listener can no longer
+/// accept.
 pub async fn serve<L: Accept>(
     listener: L,
     site: Site,
@@ -99,12 +103,13 @@ pub async fn serve<L: Accept>(
         }
     }
     drop(listener);
-    // Dropping `exchanges` cuts off those that take longer.
+    // Dropping `exchanges` then cancels the requests that take longer.
     let _elapsed = timeout(limits.shutdown_time, graceful.shutdown()).await;
     Ok(())
 }
 
-/// Waits for a permit first, so that what waits is in the listener's queue.
+/// Waits for a permit, then accepts a connection. While no permit is free, further
+/// connections wait in the listener's queue.
 async fn accept<L: Accept>(
     listener: &L,
     permits: &Arc<Semaphore>,
@@ -116,9 +121,10 @@ async fn accept<L: Accept>(
     loop {
         match listener.accept_next().await {
             Ok(stream) => return Ok((stream, permit)),
-            // The socket does not listen, and never will again.
+            // EINVAL: the socket does not listen, so no later call can succeed.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
-            // Anything else is of one client, or passes: accept(2), "Error handling".
+            // All other errors concern one client or are temporary: accept(2),
+            // "Error handling".
             Err(_) => sleep(ACCEPT_PAUSE).await,
         }
     }
@@ -138,7 +144,7 @@ async fn exchange(
         .max_header_size(limits.header_bytes)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // A client that goes away, talks nonsense or is slow harms only itself.
+    // An error here (disconnect, malformed request, timeout) affects only this client.
     let _ended = timeout(limits.exchange_time, watcher.watch(connection)).await;
     drop(permit);
 }

@@ -1,6 +1,6 @@
-//! Rows with a network or the two ends of a range, and perhaps a country or the
-//! number of an autonomous system. Commas or tabs separate the columns, and the
-//! first row may name them.
+//! Reads rows of a CSV. A row has a network or the two ends of a range, and may have
+//! a country or an AS number. Commas or tabs separate the columns. The first row may
+//! be a header with the names of the columns.
 
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 
@@ -12,32 +12,34 @@ use super::{
 };
 use crate::{address::Destination, quoted::quoted};
 
-/// Columns that are read; published tables have what matters in fewer.
+/// Maximum number of columns that are read. Published tables have all needed columns
+/// among these.
 const COLUMNS: usize = 16;
 
-/// Reads rows one by one, so that each error has the number of its line: a
-/// quoted field does not go on in the next one.
+/// A reader of rows. It reads each line by itself, so a quoted field cannot continue
+/// in the next line, and each error has the right line number.
 #[derive(Debug)]
 pub(super) struct Csv {
     commas: Reader,
     tabs: Reader,
+    /// The bytes of all fields of the current row.
     fields: Vec<u8>,
-    /// Where each column is in `fields`.
+    /// Start and end of each column in `fields`.
     columns: Vec<(usize, usize)>,
-    /// What the header says.
+    /// The columns that the header names.
     named: Columns,
-    /// The next row may be the header.
+    /// True if the next row may be the header.
     at_start: bool,
     first_country: Option<Country>,
     several_countries: bool,
 }
 
-/// The addresses of a row as they are written.
+/// The addresses of a row, as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addresses<'a> {
-    /// In two columns.
+    /// The two ends of a range, in two columns.
     Range { first: &'a str, last: &'a str },
-    /// In one column.
+    /// A network in one column.
     Network(&'a str),
 }
 
@@ -45,12 +47,12 @@ pub(super) enum Addresses<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Row<'a> {
     pub(super) addresses: Addresses<'a>,
-    /// Whether its country or number is the one that was asked for.
+    /// True if the selection includes the row's country or AS number.
     pub(super) wanted: bool,
 }
 
 impl Csv {
-    /// For a whole list, which may begin with a header.
+    /// Returns a reader for a whole list, which may begin with a header.
     pub(super) fn new() -> Self {
         Self {
             at_start: true,
@@ -58,7 +60,7 @@ impl Csv {
         }
     }
 
-    /// For rows after the first.
+    /// Returns a reader for rows after the first, which are never a header.
     pub(super) fn within() -> Self {
         let tabs = ReaderBuilder::new().delimiter(b'\t').quoting(false).build();
         Self {
@@ -73,12 +75,12 @@ impl Csv {
         }
     }
 
-    /// Whether all was taken, though the rows name more than one country.
+    /// Returns true if the selection names no country, but the rows name more than one.
     pub(super) fn several_countries(&self) -> bool {
         self.several_countries
     }
 
-    /// The row in `line`; `None` where it is blank, a comment or the header.
+    /// Parses `line` as a row. Returns `None` if it is blank, a comment or the header.
     pub(super) fn row(
         &mut self,
         line: &str,
@@ -104,7 +106,7 @@ impl Csv {
         Ok(Some(Row { addresses, wanted }))
     }
 
-    /// Fills `self.columns`.
+    /// Splits `line` into fields, and stores them in `self.fields` and `self.columns`.
     fn split(&mut self, line: &str) {
         let tab = line.find('\t');
         let is_tabbed = tab.is_some_and(|tab| !line[..tab].contains(','));
@@ -118,7 +120,8 @@ impl Csv {
         let mut ends = [0; COLUMNS];
         let (result, _, written, found) =
             reader.read_record(line.as_bytes(), &mut self.fields, &mut ends);
-        // Without a line end, the last field ends with the input only.
+        // The line has no line end, so the reader does not report the end of the last
+        // field.
         let count = if result == ReadRecordResult::InputEmpty && found < COLUMNS {
             ends[found] = written;
             found + 1
@@ -138,7 +141,8 @@ impl Csv {
         Columns::of(&fields?)
     }
 
-    /// `None`: there is no such column, or it is not UTF-8.
+    /// Returns a field of the row. Returns `None` if there is no such column, or if it
+    /// is not UTF-8.
     fn field(&self, column: usize) -> Option<&str> {
         let (start, end) = *self.columns.get(column)?;
         std::str::from_utf8(&self.fields[start..end])
@@ -146,8 +150,9 @@ impl Csv {
             .map(str::trim)
     }
 
-    /// Whether one column holds a network: the header says so, or the first
-    /// column is a CIDR and the next one is not another destination.
+    /// Returns true if one column holds a network. A header that names the columns
+    /// decides. Without one, the first column must be a CIDR, and the second must not be
+    /// a destination.
     fn is_network(&self) -> bool {
         let Columns { network, range, .. } = self.named;
         if network.is_some() || range.is_some() {
@@ -169,14 +174,15 @@ impl Csv {
         Some(Addresses::Range { first, last })
     }
 
-    /// `key` is the column that says it where no header does.
+    /// Returns true if the selection includes the row. `key` is the column with the
+    /// country or AS number if no header names one.
     fn is_wanted(&mut self, key: usize, chooser: &mut Chooser<'_>) -> Result<bool, InvalidLine> {
         if let Some(wanted) = chooser.selection.asn() {
             let text = self.field(self.named.asn.unwrap_or(key));
             let text = text.unwrap_or_default();
             return match asn(text) {
                 Some(found) => Ok(chooser.takes(Some(Key::Asn(found)))),
-                // What such tables write where nobody announces a range.
+                // Tables write this for a range that no autonomous system announces.
                 None if matches!(text, "" | "-") => Ok(false),
                 None => Err(InvalidLine::Asn {
                     text: quoted(text),
@@ -196,7 +202,7 @@ impl Csv {
                 Ok(true)
             }
             Some(_) if found.is_some() => Ok(chooser.takes(found.map(Key::Country))),
-            // What such tables write where no country is known.
+            // Tables write this if the country is not known.
             Some(_) if matches!(text, "" | "-" | "??" | "None") => Ok(false),
             Some(country) => Err(InvalidLine::Country {
                 text: quoted(text),
@@ -205,8 +211,8 @@ impl Csv {
         }
     }
 
-    /// The country, or what stands in its place. Where a number comes first, it
-    /// is that of an autonomous system and the country follows (iptoasn.com).
+    /// Returns the text in the column of the country. If that column has an AS number
+    /// and no header names the columns, the country is in the next one (iptoasn.com).
     fn country(&self, key: usize) -> &str {
         let text = self.field(self.named.country.unwrap_or(key));
         let text = text.unwrap_or_default();
@@ -271,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn several_countries_are_noticed_where_none_was_asked_for() {
+    fn several_countries_are_noticed_if_the_selection_names_none() {
         let all = Selection::default();
         let (mut csv, mut chooser) = (Csv::within(), Chooser::new(&all));
         for (line, several) in [("a,b,CN", false), ("a,b,13335", false), ("a,b,US", true)] {

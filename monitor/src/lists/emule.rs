@@ -1,5 +1,5 @@
-//! eMule's ipfilter.dat: `first - last , level , name`. Numbers are padded
-//! with zeros and decimal, unlike anywhere else.
+//! Reads eMule's ipfilter.dat: `first - last , level , name`. Its numbers are padded
+//! with zeros and still decimal, unlike in the other formats.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use crate::{
     quoted::quoted,
 };
 
-/// From this level on, eMule lets the range pass.
+/// eMule lets a range pass if its level is this one or higher.
 const ALLOWED: u8 = 127;
 
 pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_line_is_refused() {
+    fn lines_of_another_format_are_refused() {
         for (text, message) in [
             (
                 "008.010.100.000 - 008.010.100.255",

@@ -1,78 +1,80 @@
-//! Reading what a feed gave: it is all of use, or none of it.
+//! Reads the content of a feed. The content is used as a whole or not at all.
 
 use super::{
     Format, List, Refused, Selection, UnpackError, Why, list_text, read, recognise, unpack_up_to,
 };
 
-/// One way to read a feed.
+/// The options with which a policy reads a feed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedReading {
-    /// `None`: it is recognised.
+    /// The format. `None` means that it is recognised by the content.
     pub format: Option<Format>,
-    /// Which lines are asked for.
+    /// The lines to use.
     pub selection: Selection,
-    /// Whether lines that are not understood are left out.
+    /// True if lines that cannot be read are skipped. Otherwise they are an error.
     pub skip_bad_lines: bool,
 }
 
-/// Why the content of a feed is of no use.
+/// The reason why the content of a feed cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FeedProblem {
-    /// Not a byte.
+    /// The content is empty or only white space.
     #[error("it is empty")]
     Empty,
-    /// Gzip.
+    /// The content is gzip and cannot be unpacked.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
-    /// Larger than the limit.
+    /// The content has more lines than the limit.
     #[error("it has more than {limit} lines")]
     TooManyLines {
-        /// Lines at most.
+        /// Maximum number of lines.
         limit: usize,
     },
-    /// Another encoding, or no text.
+    /// The content is binary or in another encoding.
     #[error("it is not UTF-8 text (byte {offset})")]
     NotText {
-        /// Of the first byte that is none.
+        /// Offset of the first byte that is not UTF-8.
         offset: usize,
     },
-    /// No list of addresses.
+    /// The content is not a list of addresses.
     #[error("{} (line {})", .0.why, .0.line)]
     Refused(Refused),
-    /// A key of the policy that means nothing for this list.
-    #[error("{key} means nothing for a list in the format `{format}`")]
+    /// The policy has a key that does not apply to this format.
+    #[error("{key} does not apply to a list in the format `{format}`")]
     Option {
-        /// As in a policy.
+        /// Name of the key, in backticks.
         key: &'static str,
-        /// What the list is.
+        /// Format of the list.
         format: Format,
     },
-    /// A registry's file without a country.
-    #[error("it is what a registry delegated, to every country, and the policy names no `country`")]
+    /// The content is a registry's delegated file, and the policy names no country.
+    #[error(
+        "it is a registry's delegated file with every country, but the policy names no `country`"
+    )]
     NoCountry,
-    /// Lines that are not understood.
-    #[error("lines that are not understood: {count}; line {line}: {first}")]
+    /// Some lines cannot be read.
+    #[error("lines that cannot be read: {count}; line {line}: {first}")]
     BadLines {
-        /// All of them.
+        /// Number of such lines.
         count: usize,
-        /// Number of the first, from 1.
+        /// Line number of the first, counted from 1.
         line: u32,
-        /// What is wrong with the first.
+        /// The error of the first.
         first: String,
     },
-    /// Nothing but comments.
-    #[error("it names no destination")]
+    /// The content has only comments and blank lines.
+    #[error("it contains no destination")]
     NoDestination,
-    /// Other lines than those that are asked for.
-    #[error("it holds nothing of what the policy selects (lines left out: {left_out})")]
+    /// The selection includes none of the lines.
+    #[error("the policy selects none of its lines (lines left out: {left_out})")]
     NothingSelected {
-        /// Lines that name others.
+        /// Number of lines that the selection leaves out.
         left_out: usize,
     },
 }
 
 impl FeedProblem {
-    /// What to do.
+    /// Returns a text that says what the operator can do.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
@@ -81,33 +83,36 @@ impl FeedProblem {
             | Self::TooManyLines { .. }
             | Self::NotText { .. }
             | Self::NoDestination => {
-                "look at what the URL gives; where it stays so, name another one".to_owned()
+                "check the content of the URL; if it stays like this, use another URL".to_owned()
             }
             Self::Refused(refused) => match refused.why {
                 Why::Hosts | Why::Domains | Why::AdBlock | Why::Ambiguous { .. } => {
                     refused.why.help()
                 }
                 Why::Commands | Why::JsonDocument | Why::Markup => {
-                    "look at what the URL gives; where it stays so, name another one".to_owned()
+                    "check the content of the URL; if it stays like this, use another URL"
+                        .to_owned()
                 }
             },
             Self::Option { key, .. } => format!("remove {key}, or name another list"),
-            Self::NoCountry => "write `country: CC`, as in `country: CN`".to_owned(),
+            Self::NoCountry => "write a country code, as in `country: CN`".to_owned(),
             Self::BadLines { .. } => {
-                "write `on_bad_line: skip` if the list is of use without them".to_owned()
+                "write `on_bad_line: skip` if the list is useful without them".to_owned()
             }
-            Self::NothingSelected { .. } => "ask for something that it holds".to_owned(),
+            Self::NothingSelected { .. } => {
+                "change the selection to lines that the list contains".to_owned()
+            }
         }
     }
 }
 
-/// The most lines of a feed.
+/// Maximum number of lines of a feed.
 pub const MAX_FEED_LINES: usize = 1_000_000;
 
-/// The most bytes of a feed, packed or unpacked.
+/// Maximum size of a feed in bytes, both packed and unpacked.
 pub const MAX_FEED_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The text of a feed: unpacked, and within the limits.
+/// Unpacks the content of a feed, checks it against the limits, and returns its text.
 pub fn feed_text(bytes: Vec<u8>) -> Result<String, FeedProblem> {
     let bytes = unpack_up_to(bytes, MAX_FEED_BYTES)?;
     if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -125,10 +130,12 @@ pub fn feed_text(bytes: Vec<u8>) -> Result<String, FeedProblem> {
     list_text(bytes).map_err(|offset| FeedProblem::NotText { offset })
 }
 
-/// What `text` holds, read in this way.
+/// Reads `text` with the options of `reading`. Fails if the list cannot be used as a
+/// whole.
 pub fn read_feed(text: &str, reading: &FeedReading) -> Result<List, FeedProblem> {
     let format = match reading.format {
-        // A server's error page is none of the formats, whatever was asked for.
+        // A server may send an error page. That is not a list, even if the policy names a
+        // format.
         Some(_) if text.trim_start().starts_with('<') => {
             return Err(FeedProblem::Refused(Refused {
                 line: 1,

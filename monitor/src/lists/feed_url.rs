@@ -1,73 +1,76 @@
-//! Where a feed is fetched from.
+//! The URL of a feed.
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
 use http::{Uri, uri::Scheme};
 
-/// A URL with http or https; scheme and host in lower case.
+/// A URL with the scheme http or https. Scheme and host are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedUrl(String);
 
-/// Why a text is no such URL.
+/// The reason why a text is not the URL of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidFeedUrl {
-    /// No URL at all, or one without a host.
+    /// The text is not a URL, or the URL has no host.
     #[error("this is not a URL that can be fetched")]
     Unreadable,
-    /// Another scheme.
+    /// The URL has another scheme.
     #[error("a list is fetched with `https` or `http` only")]
     Scheme,
-    /// A user or a password.
-    #[error("this URL holds a user name or a password, which files, logs and the store would show")]
+    /// The URL contains a user or a password.
+    #[error(
+        "this URL holds a user name or a password, which would appear in files, logs and the store"
+    )]
     Credentials,
 }
 
 impl InvalidFeedUrl {
-    /// How to mend it.
+    /// Returns the fix: what to write instead.
     #[must_use]
     pub const fn help(self) -> &'static str {
         match self {
             Self::Unreadable => "write it as in `{list: https://lists.example.net/drop.txt}`",
-            Self::Scheme => "fetch the list into a file by other means, and name that file",
+            Self::Scheme => "fetch the list into a file with another program, and name that file",
             Self::Credentials => {
-                "remove what stands before the `@`; a list behind a password can be fetched into a file by other means"
+                "remove the part before the `@`; if the list needs a password, fetch it into a file with another program"
             }
         }
     }
 }
 
 impl FeedUrl {
-    /// The URL.
+    /// Returns the URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a text is meant as a URL.
+    /// Returns true if a text in a policy is a URL and not a path.
     #[must_use]
     pub fn is_meant_by(text: &str) -> bool {
         text.contains("://")
     }
 
-    /// Whether whoever carries the answer can change it.
+    /// Returns true if the answer can be changed on the way: it is not encrypted and does
+    /// not come from this machine.
     #[must_use]
     pub fn is_exposed(&self) -> bool {
         self.0.starts_with("http:") && !self.is_loopback()
     }
 
-    /// Whether it is fetched over an encrypted connection.
+    /// Returns true if the connection is encrypted.
     #[must_use]
     pub fn is_encrypted(&self) -> bool {
         self.0.starts_with("https:")
     }
 
-    /// Whether it names this machine.
+    /// Returns true if the host is `localhost` or a loopback address.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         self.host() == "localhost" || self.address().is_some_and(|address| address.is_loopback())
     }
 
-    /// The host; an IPv6 address in brackets.
+    /// Returns the host. An IPv6 address is in brackets.
     #[must_use]
     pub fn host(&self) -> String {
         let uri = self.uri();
@@ -75,7 +78,7 @@ impl FeedUrl {
         host.unwrap_or_default().to_owned()
     }
 
-    /// The address that the URL names in place of a host name.
+    /// Returns the address if the host is an address and not a name.
     #[must_use]
     pub fn address(&self) -> Option<IpAddr> {
         let host = self.host();
@@ -83,7 +86,7 @@ impl FeedUrl {
         address.parse().ok()
     }
 
-    /// Host, port and path: without the query, which may hold a secret.
+    /// Returns host, port and path. Leaves out the query, which may contain a secret.
     #[must_use]
     pub fn label(&self) -> String {
         let Some(uri) = self.uri() else {
@@ -98,8 +101,8 @@ impl FeedUrl {
     }
 }
 
-/// For messages: `?…` in place of the query, which may hold a secret.
-/// [`FeedUrl::as_str`] has all of it.
+/// Writes the URL for messages, with `?…` in place of the query, which may contain a
+/// secret. [`FeedUrl::as_str`] returns the whole URL.
 impl fmt::Display for FeedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.split_once('?') {
@@ -136,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_url_says() {
+    fn the_parts_of_a_url() {
         let url: FeedUrl = "HTTPS://Lists.Example.net:8443/Drop.txt?key=s#x"
             .parse()
             .unwrap();
@@ -162,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none() {
+    fn texts_that_are_not_the_url_of_a_feed() {
         for (text, why) in [
             ("ftp://example.net/x", InvalidFeedUrl::Scheme),
             ("https://", InvalidFeedUrl::Unreadable),

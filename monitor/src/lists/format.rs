@@ -1,29 +1,29 @@
-//! The formats by name.
+//! The formats of lists and their names.
 
 use std::{fmt, str::FromStr};
 
-/// How the lines of a list are written.
+/// The format of the lines of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Format {
-    /// A CIDR, address or range; `#` and `;` begin a comment.
+    /// One CIDR, address or range on each line; `#` and `;` begin a comment.
     Plain,
-    /// A destination and a number.
+    /// A destination and a number on each line.
     Scores,
     /// Spamhaus' JSON lines.
     SpamhausJson,
-    /// `name:first-last`.
+    /// PeerGuardian: `name:first-last`.
     PeerGuardian,
-    /// `first - last , level , name`, leading zeros decimal.
+    /// eMule: `first - last , level , name`. Numbers are decimal even with leading zeros.
     Emule,
-    /// `first,last,…` or `network,…` with addresses, by commas or tabs.
+    /// `first,last,…` or `network,…` with addresses, separated by commas or tabs.
     RangeCsv,
-    /// `first,last,…` with decimal numbers.
+    /// `first,last,…` with addresses as decimal numbers.
     NumericCsv,
-    /// A registry's delegated file.
+    /// The delegated file of a regional internet registry.
     Rir,
 }
 
-/// Names under which a format is also known where lists are published.
+/// Other names that publishers of lists use for a format.
 const ALSO: [(&str, Format); 3] = [
     ("netset", Format::Plain),
     ("ipset", Format::Plain),
@@ -43,7 +43,7 @@ impl Format {
         Self::Rir,
     ];
 
-    /// As a policy names it.
+    /// Returns the name that policies use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -58,7 +58,7 @@ impl Format {
         }
     }
 
-    /// Whether `min_score` means something.
+    /// Returns true if `min_score` applies to this format.
     #[must_use]
     pub const fn has_scores(self) -> bool {
         match self {
@@ -73,7 +73,7 @@ impl Format {
         }
     }
 
-    /// Whether `country` means something.
+    /// Returns true if `country` applies to this format.
     #[must_use]
     pub const fn has_countries(self) -> bool {
         match self {
@@ -84,7 +84,7 @@ impl Format {
         }
     }
 
-    /// Whether `asn` means something.
+    /// Returns true if `asn` applies to this format.
     #[must_use]
     pub const fn has_asns(self) -> bool {
         match self {
@@ -95,7 +95,7 @@ impl Format {
         }
     }
 
-    /// What begins a comment within a line.
+    /// Returns the characters that begin a comment within a line.
     #[must_use]
     pub const fn comments(self) -> &'static [char] {
         match self {
@@ -116,17 +116,17 @@ impl fmt::Display for Format {
     }
 }
 
-/// What a list is: text in some format, or a database.
+/// The kind of a list: text in some format, or a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// Text.
+    /// Text in this format.
     Lines(Format),
     /// An MMDB database.
     Database,
 }
 
 impl Kind {
-    /// A format's name, or `mmdb`.
+    /// Returns the name of the format, or `mmdb`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -135,7 +135,7 @@ impl Kind {
         }
     }
 
-    /// What begins a comment within a line.
+    /// Returns the characters that begin a comment within a line.
     #[must_use]
     pub const fn comments(self) -> &'static [char] {
         match self {
@@ -151,7 +151,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A text that names no format.
+/// A text is not the name of a format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no list format of this name")]
 pub struct InvalidFormat;
@@ -167,11 +167,11 @@ impl FromStr for Format {
     }
 }
 
-/// Two letters of ISO 3166-1; upper case.
+/// A country code of ISO 3166-1: two letters in upper case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Country([u8; 2]);
 
-/// A text that is no country code.
+/// A text is not a country code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a country is two letters, such as CN")]
 pub struct InvalidCountry;
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_go_both_ways() {
+    fn the_name_of_each_format_parses_to_it() {
         for format in Format::ALL {
             assert_eq!(format.name().parse(), Ok(format));
         }

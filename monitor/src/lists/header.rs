@@ -1,17 +1,18 @@
-//! The first line of a table, where it names the columns.
+//! Reads the header of a table: the names of its columns, and from them their
+//! contents.
 
 use crate::address::Destination;
 
-/// Which column holds what, by the names in a header; columns count from 0.
+/// The columns that a header names, counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Columns {
-    /// A network in one column.
+    /// The column with a network.
     pub(super) network: Option<usize>,
-    /// The two ends of a range.
+    /// The columns with the first and the last address of a range.
     pub(super) range: Option<(usize, usize)>,
-    /// The number of an autonomous system.
+    /// The column with the AS number.
     pub(super) asn: Option<usize>,
-    /// A country of two letters.
+    /// The column with the country code.
     pub(super) country: Option<usize>,
 }
 
@@ -53,7 +54,8 @@ const ASNS: [&str; 7] = [
     "origin_as",
     "number",
 ];
-/// The name of a country may stand beside its code, so the code comes first.
+/// Names for the column of the country code. `country` comes last, because in a table
+/// with both columns it may hold the country's name.
 const COUNTRIES: [&str; 5] = [
     "country_code",
     "country_iso_code",
@@ -63,7 +65,7 @@ const COUNTRIES: [&str; 5] = [
 ];
 
 impl Columns {
-    /// What a header says; `None` where `fields` is a row with addresses.
+    /// Reads a header. Returns `None` if `fields` is a row with addresses.
     pub(super) fn of(fields: &[&str]) -> Option<Self> {
         let is_word = |field: &&str| {
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
@@ -94,7 +96,7 @@ impl Columns {
     }
 }
 
-/// Reads `13335` or `AS13335`.
+/// Parses an AS number: `13335` or `AS13335`.
 pub(super) fn asn(text: &str) -> Option<u32> {
     let prefixed = text
         .split_at_checked(2)
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_of_a_system_is_read_with_and_without_its_letters() {
+    fn an_as_number_is_read_with_and_without_the_letters_as() {
         for text in ["13335", "AS13335", "as13335"] {
             assert_eq!(asn(text), Some(13335), "{text}");
         }

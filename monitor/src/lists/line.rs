@@ -1,4 +1,4 @@
-//! What one line says, in any format.
+//! The content of one line of a list, and the errors of reading it.
 
 use super::Country;
 use crate::{
@@ -6,23 +6,23 @@ use crate::{
     quoted::quoted,
 };
 
-/// The most bytes of a line. The longest lines of published lists have less
-/// than one thousand.
+/// Maximum length of a line in bytes. The longest lines of published lists have fewer
+/// than 1000.
 pub const MAX_LINE: usize = 8 * 1024;
 
-/// A line that was understood.
+/// The content of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Blank, a comment, or about the list itself.
+    /// The line is blank, a comment, or describes the list itself.
     Nothing,
-    /// It names addresses that were not asked for.
+    /// The line has addresses, but the selection does not include it.
     LeftOut,
-    /// It names these addresses.
+    /// The line has these addresses.
     Destination(Destination),
 }
 
 impl Line {
-    /// `destination` where it was asked for.
+    /// Returns `destination` if it is `wanted`, otherwise [`Line::LeftOut`].
     pub(super) fn new(destination: Destination, wanted: bool) -> Self {
         if wanted {
             Self::Destination(destination)
@@ -32,94 +32,94 @@ impl Line {
     }
 }
 
-/// Why a line was not understood.
+/// The reason why a line cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidLine {
-    /// What it names is no destination.
+    /// The text in the place of a destination is not one.
     #[error(transparent)]
     Destination(#[from] InvalidDestination),
-    /// A score list's line without a number after the destination.
+    /// A line of a score list has no number after the destination.
     #[error("`{text}` has no score after its destination")]
     NoScore {
         /// The line.
         text: String,
     },
-    /// Something else where the score belongs.
+    /// The text in the place of a score is not a number.
     #[error("`{text}` is not a score")]
     Score {
-        /// What was written.
+        /// The text in the line.
         text: String,
     },
-    /// Not JSON.
+    /// The line is not JSON.
     #[error("this line is not a JSON object: {}", quoted(&.0.to_string()))]
     Json(serde_json::Error),
-    /// JSON that names no network.
+    /// The JSON object names no network.
     #[error("this JSON object has no `cidr`")]
     NoCidr,
-    /// Too few parts.
+    /// The line does not have the parts that the format needs.
     #[error("this line is not `{pattern}`")]
     Pattern {
-        /// What a line of the format looks like.
+        /// The form of a line in this format.
         pattern: &'static str,
     },
-    /// No decimal number of at most 128 bits.
+    /// The text in the place of an address is not a decimal number of at most 128 bits.
     #[error("`{text}` is not the number of an address")]
     Number {
-        /// What was written.
+        /// The text in the line.
         text: String,
     },
-    /// No IPv4 address in eMule's writing.
+    /// The text is not an IPv4 address as eMule writes it.
     #[error("`{text}` is not an IPv4 address in decimal")]
     Decimal {
-        /// What was written.
+        /// The text in the line.
         text: String,
     },
-    /// The last address is before the first.
+    /// The last address of the range is smaller than the first.
     #[error("the range ends before it starts")]
     Backwards,
-    /// Something else where a country belongs.
-    #[error("`{text}` is not a country code, so that `{country}` cannot be told from others")]
+    /// The text in the place of a country code is not one.
+    #[error("`{text}` is not a country code, so the lines of `{country}` cannot be found")]
     Country {
-        /// What was written.
+        /// The text in the line.
         text: String,
-        /// The country that was asked for.
+        /// The country in the selection.
         country: Country,
     },
-    /// Something else where the number of an autonomous system belongs.
+    /// The text in the place of an AS number is not one.
     #[error(
-        "`{text}` is not the number of an autonomous system, so that AS{asn} cannot be told from others"
+        "`{text}` is not the number of an autonomous system, so the lines of AS{asn} cannot be found"
     )]
     Asn {
-        /// What was written.
+        /// The text in the line.
         text: String,
-        /// The number that was asked for.
+        /// The AS number in the selection.
         asn: u32,
     },
-    /// Longer than a line of a list may be.
-    #[error("this line has {bytes} bytes, and a line of a list has {MAX_LINE} at most")]
+    /// The line is longer than the limit.
+    #[error("this line has {bytes} bytes, but a line of a list may have at most {MAX_LINE}")]
     TooLong {
-        /// Length of the line.
+        /// Length of the line in bytes.
         bytes: usize,
     },
-    /// More addresses than there are.
+    /// The number of addresses is not a number, is 0, or goes beyond the last address.
     #[error("`{text}` is not a number of addresses that fits after the first")]
     Count {
-        /// What was written.
+        /// The text in the line.
         text: String,
     },
 }
 
 impl InvalidLine {
-    /// How to mend it.
+    /// Returns the fix.
     #[must_use]
     pub fn help(&self) -> String {
         match self {
             Self::Destination(error) => error.help(),
             Self::Country { .. } => {
-                "name a list whose third column is a country code, or remove `country`".to_owned()
+                "use a list with a country code in its third column, or remove `country`".to_owned()
             }
             Self::Asn { .. } => {
-                "name a table of ranges or prefixes with the number of their autonomous system"
+                "use a table of ranges or prefixes with the number of their autonomous system"
                     .to_owned()
             }
             Self::TooLong { .. } => "write one destination per line, or remove the line".to_owned(),
@@ -131,13 +131,13 @@ impl InvalidLine {
             | Self::Number { .. }
             | Self::Decimal { .. }
             | Self::Backwards
-            | Self::Count { .. } => "mend or remove the line, or write another `format`".to_owned(),
+            | Self::Count { .. } => "fix or remove the line, or write another `format`".to_owned(),
         }
     }
 }
 
-/// A line without white space around it; empty where it is a comment. For
-/// formats whose names may hold `#` and `;`.
+/// Returns a line without white space around it, and an empty text if the whole line is
+/// a comment. For formats whose names may contain `#` and `;`.
 pub(super) fn whole(line: &str) -> &str {
     let line = line.trim();
     if line.starts_with('#') { "" } else { line }

@@ -1,4 +1,4 @@
-//! MMDB databases, whose networks are found by their autonomous system or country.
+//! Reads MMDB databases, and selects their networks by AS number or country.
 
 use std::{
     collections::HashMap,
@@ -15,42 +15,43 @@ use crate::{
     quoted::{message, quoted},
 };
 
-/// Begins the metadata at the end of the file.
+/// The bytes with which the metadata begin, near the end of the file.
 const MARKER: &[u8] = b"\xab\xcd\xefMaxMind.com";
 
-/// Length in bits of the prefix that IPv4 has in the tree of both families.
+/// The length in bits of the IPv6 prefix under which a tree for both families stores
+/// IPv4.
 const IPV4_IN_IPV6: u8 = 96;
 
-/// Why a database cannot be used.
+/// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// Cut short, or written wrong.
+    /// The file is truncated or malformed.
     #[error("read the MMDB database: {}", message(.0.to_string()))]
     Damaged(#[from] MaxMindDbError),
-    /// Far more leaves than a tree of so many nodes can have.
+    /// The tree has far more leaves than its number of nodes allows.
     #[error("read the MMDB database: its search tree has loops")]
     Loops,
-    /// No entry has what was asked for.
+    /// No entry has the wanted kind of value.
     #[error("no entry of this MMDB database (`{database_type}`) has {}", wanted.words())]
     Content {
-        /// As its metadata say.
+        /// The database type in its metadata.
         database_type: String,
-        /// What was asked for.
+        /// The wanted kind of value.
         wanted: Wanted,
     },
-    /// Something else where that belongs.
+    /// An entry has another value in its place.
     #[error("an entry of this MMDB database (`{database_type}`) has `{text}` in place of {}", wanted.words())]
     Value {
-        /// As its metadata say.
+        /// The database type in its metadata.
         database_type: String,
-        /// What was found.
+        /// The value that was found.
         text: String,
-        /// What was asked for.
+        /// The wanted kind of value.
         wanted: Wanted,
     },
 }
 
-/// What entries are selected by.
+/// The kind of value by which entries are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Numbers of autonomous systems.
@@ -69,33 +70,33 @@ impl Wanted {
 }
 
 impl DatabaseError {
-    /// How to mend it.
+    /// Returns the fix.
     #[must_use]
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Damaged(_) | Self::Loops => "fetch the database again",
             Self::Content { wanted, .. } | Self::Value { wanted, .. } => match wanted {
                 Wanted::Asn => {
-                    "name a database of autonomous systems: its entries have `autonomous_system_number` or `asn`"
+                    "use a database of autonomous systems: its entries have `autonomous_system_number` or `asn`"
                 }
                 Wanted::Country => {
-                    "name a database of countries: its entries have `country.iso_code`, `country_code`, or a code as `country`"
+                    "use a database of countries: its entries have `country.iso_code`, `country_code`, or a code as `country`"
                 }
             },
         }
     }
 }
 
-/// Whether `bytes` are an MMDB database, by the mark that every one has and no
-/// UTF-8 text.
+/// Returns true if `bytes` are an MMDB database. Looks for the marker of the metadata,
+/// which cannot occur in UTF-8 text.
 #[must_use]
 pub fn is_database(bytes: &[u8]) -> bool {
-    // As far from the end as readers look for it.
+    // The format allows the metadata in the last 128 KiB of the file.
     let tail = &bytes[bytes.len().saturating_sub(128 * 1024)..];
     tail.windows(MARKER.len()).any(|window| window == MARKER)
 }
 
-/// Takes what `selection` asks for out of a database, in one walk.
+/// Reads the networks that `selection` includes, in one walk through the database.
 pub fn read_database(bytes: &[u8], selection: &Selection) -> Result<List, DatabaseError> {
     let reader = Reader::from_source(bytes)?;
     let mut chooser = Chooser::new(selection);
@@ -117,7 +118,7 @@ pub fn read_database(bytes: &[u8], selection: &Selection) -> Result<List, Databa
         }
     }
     entries.refuse_other_content()?;
-    // Where IPv4 is written twice, as such and as IPv4-mapped.
+    // A database can have the same IPv4 network twice: as IPv4, and as IPv4-mapped.
     list.ipv4.sort_unstable();
     list.ipv4.dedup();
     list.missing = chooser.missing();
@@ -126,19 +127,20 @@ pub fn read_database(bytes: &[u8], selection: &Selection) -> Result<List, Databa
 
 type DatabaseRecord<'a> = (IpNetwork, usize, maxminddb::LookupResult<'a, &'a [u8]>);
 
-/// Every network with an entry, once: the places where a tree of both families
-/// repeats its IPv4 part are passed over.
+/// Returns every network that has an entry, each once. A tree for both families can
+/// repeat its IPv4 part under other prefixes (aliases); these are skipped.
 fn networks<'a>(
     reader: &'a Reader<&'a [u8]>,
 ) -> Result<impl Iterator<Item = Result<DatabaseRecord<'a>, DatabaseError>>, DatabaseError> {
     let mut options = WithinOptions::default().include_networks_without_data();
-    // Without an IPv4 part, what looks like its repetition is another network
-    // with the same entry.
+    // If the tree has no IPv4 part, nothing is an alias of it. The reader would take other
+    // networks with the same entry for aliases, so they are included.
     let zero = reader.lookup(IpAddr::V4(Ipv4Addr::UNSPECIFIED))?;
     if zero.network()?.is_ipv6() {
         options = options.include_aliased_networks();
     }
-    // A tree has one leaf more than nodes; parts that are shared are tolerated.
+    // A tree has one leaf more than it has nodes. The factor 3 tolerates parts of the tree
+    // that are reached in several ways.
     let limit = 3 * (reader.metadata().node_count as usize + 1);
     let found = reader.networks(options)?.enumerate();
     Ok(found.filter_map(move |(index, found)| {
@@ -159,7 +161,7 @@ fn interval<A: Address>(address: A, length: u8) -> Option<(Interval<A>, u32)> {
     Some((Network::new(address, length)?.interval(), 0))
 }
 
-/// The IPv4 network that an IPv6 one stands for, under `::/96` or IPv4-mapped.
+/// Returns the IPv4 network of an IPv6 network below `::/96` or `::ffff:0:0/96`.
 fn ipv4_within(address: Ipv6Addr, length: u8) -> Option<(Ipv4Addr, u8)> {
     let length = length.checked_sub(IPV4_IN_IPV6)?;
     let number = address.to_bits();
@@ -167,11 +169,11 @@ fn ipv4_within(address: Ipv6Addr, length: u8) -> Option<(Ipv4Addr, u8)> {
     Some((low.or_else(|| address.to_ipv4_mapped())?, length))
 }
 
-/// The keys of the entries that networks share.
+/// The keys of the entries read so far. Many networks share one entry.
 struct Entries<'a> {
     database_type: &'a str,
     wanted: Wanted,
-    /// By where the entry lies.
+    /// The key of each entry, by the entry's offset in the file.
     keys: HashMap<usize, Option<Key>>,
 }
 
@@ -221,10 +223,12 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// What publishers call the two things that are asked for here. Of `MaxMind`'s
-/// two countries `country` is taken, where the addresses are; never
-/// `registered_country`, where their holder is registered: they differ for
-/// whole networks, and one in place of the other would answer another question.
+/// The fields of an entry that hold an AS number or a country, as different publishers
+/// call them.
+///
+/// `MaxMind` has two countries. This uses `country`, where the addresses are, and never
+/// `registered_country`, where their holder is registered. The two differ for whole
+/// networks, so one cannot replace the other.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, expecting = "a map with names")]
 struct Record<'a> {
@@ -258,7 +262,8 @@ enum RecordPath<'a> {
 }
 
 impl Record<'_> {
-    /// `None` where nobody announces the network; what was found instead as error.
+    /// Returns the AS number, or `None` if no autonomous system announces the network. The
+    /// error is the value that was found instead.
     fn asn(&self) -> Result<Option<Key>, String> {
         let found = self.autonomous_system_number.as_ref();
         let number = match found.or(self.asn.as_ref()) {
@@ -273,9 +278,10 @@ impl Record<'_> {
         number.map(|number| Some(Key::Asn(number)))
     }
 
-    /// `None` where none is known; what was found instead as error.
+    /// Returns the country, or `None` if it is not known. The error is the value that was
+    /// found instead.
     fn country(&self) -> Result<Option<Key>, String> {
-        // Where there is a `country_code`, `country` may be its name.
+        // If there is a `country_code`, `country` may hold the country's name.
         let code = match (self.country_code, &self.country) {
             (Some(code), _) => code,
             (None, Some(RecordPath::Text(code))) => *code,

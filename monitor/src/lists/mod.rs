@@ -1,9 +1,9 @@
-//! Lists that others publish: bytes → text → format → destinations, or bytes →
-//! database → destinations.
+//! Reads published lists: bytes → text → format → destinations, or bytes → database →
+//! destinations.
 //!
-//! Each format of text has a module that reads one of its lines; what a wrong
-//! line means for a policy is the caller's. Of `policy` only the values are known
-//! here: destinations and intervals.
+//! Each text format has a module that reads one line. The caller decides what a bad
+//! line means for a policy. This module knows nothing of `policy`, only the types of
+//! `address`.
 
 mod csv;
 mod emule;
@@ -44,27 +44,27 @@ pub use unpack::{UnpackError, unpack};
 use self::{csv::Csv, line::Line, selection::Chooser, unpack::unpack_up_to};
 use crate::address::{Destination, Interval};
 
-/// What a list holds, each with the number of its line, from 1; 0 in a
-/// database, which has no lines.
+/// The content of a list. Each destination has the number of its line, counted from 1. In
+/// a database, which has no lines, the number is 0.
 #[derive(Debug)]
 pub struct List {
-    /// How it was read.
+    /// The kind of the list.
     pub kind: Kind,
     /// IPv4 destinations, in the order of the list.
     pub ipv4: Vec<(Interval<Ipv4Addr>, u32)>,
     /// IPv6 destinations, in the order of the list.
     pub ipv6: Vec<(Interval<Ipv6Addr>, u32)>,
-    /// Lines that were not understood.
+    /// The lines that could not be read.
     pub bad: BadLines,
-    /// Entries that were understood, and that the selection leaves out.
+    /// Number of readable entries that the selection does not include.
     pub left_out: usize,
-    /// What was selected, and nothing has.
+    /// Keys of the selection that no entry has.
     pub missing: Vec<Key>,
-    /// Whether all of it was taken, though its lines name more than one country.
+    /// True if the selection names no country, but the lines name more than one.
     pub several_countries: bool,
 }
 
-/// The lines that were not understood: all of them counted, the first kept.
+/// The lines that could not be read: the number of all, and the errors of the first.
 #[derive(Debug, Default)]
 pub struct BadLines {
     first: Vec<(u32, InvalidLine)>,
@@ -84,13 +84,14 @@ impl List {
         }
     }
 
-    /// Whether it holds no destination.
+    /// Returns true if the list has no destination.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.ipv4.is_empty() && self.ipv6.is_empty()
     }
 
-    /// How many lines name a destination: what was cut into parts is one.
+    /// Returns the number of lines with a destination. A destination that was cut into
+    /// parts counts once.
     #[must_use]
     pub fn lines(&self) -> usize {
         let ipv4 = self.ipv4.chunk_by(|a, b| a.1 == b.1).count();
@@ -113,16 +114,16 @@ impl List {
 }
 
 impl BadLines {
-    /// Lines that are kept with their error.
+    /// Maximum number of lines whose errors are stored.
     pub const KEPT: usize = 20;
 
-    /// How many there are.
+    /// Returns the number of all bad lines.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Number and error of the first [`Self::KEPT`].
+    /// Returns line number and error of the first [`Self::KEPT`] bad lines.
     #[must_use]
     pub fn first(&self) -> &[(u32, InvalidLine)] {
         &self.first
@@ -136,8 +137,8 @@ impl BadLines {
     }
 }
 
-/// Reads every line of `text`; of a format without scores or countries the
-/// selection is not asked. A line of more than [`MAX_LINE`] bytes is a bad line.
+/// Reads every line of `text`. Ignores the parts of the selection that do not apply to
+/// the format. A line of more than [`MAX_LINE`] bytes is a bad line.
 #[must_use]
 pub fn read(text: &str, format: Format, selection: &Selection) -> List {
     let mut csv = Csv::new();
@@ -190,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_as_long_as_the_limit_or_bad() {
+    fn a_line_longer_than_the_limit_is_bad() {
         let padded = |length: usize| format!("10.0.0.0/8{}", " ".repeat(length - 10));
         for format in Format::ALL {
             let text = format!("\n{}\n", padded(MAX_LINE + 1));
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_networks_in_every_format() {
+    fn every_format_reads_the_same_networks() {
         let samples = [
             (Format::Plain, "10.0.0.0/24\n"),
             (Format::Scores, "10.0.0.0/24\t3\n"),

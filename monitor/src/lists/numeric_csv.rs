@@ -1,4 +1,4 @@
-//! `first,last,…` with addresses as decimal numbers, 128 bits for IPv6.
+//! Reads `first,last,…` with addresses as decimal numbers, up to 128 bits for IPv6.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -34,9 +34,10 @@ fn number(text: &str) -> Result<u128, InvalidLine> {
     number.ok_or_else(|| InvalidLine::Number { text: quoted(text) })
 }
 
-/// A range whose ends fit in 32 bits is IPv4: the IPv6 addresses with such
-/// numbers are on no network. IPv4-mapped numbers are the IPv4 addresses that
-/// they stand for, for these tables know no other way to write them.
+/// Returns the range from `first` to `last`. If both numbers fit in 32 bits, they are
+/// IPv4 addresses, because no network uses the IPv6 addresses with such numbers. If
+/// both are IPv4-mapped, they are IPv4 addresses too, because some tables write IPv4
+/// in this way.
 fn range(first: u128, last: u128) -> Option<Destination> {
     let ipv4 = |number: u128| {
         let mapped = || Ipv6Addr::from_bits(number).to_ipv4_mapped();
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn both_families() {
+    fn numbers_of_both_families_are_read() {
         for (text, range) in [
             ("16777216,16777471,AU", "1.0.0.0/24"),
             ("0,4294967295,??", "0.0.0.0/0"),

@@ -1,4 +1,5 @@
-//! PeerGuardian's text form: `name:first-last`; the name may hold anything.
+//! Reads PeerGuardian's text format: `name:first-last`. The name may contain any
+//! character.
 
 use super::line::{InvalidLine, Line, whole};
 use crate::address::Destination;
@@ -23,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_hold_colons_hyphens_commas_and_hashes() {
+    fn names_may_contain_colons_hyphens_commas_and_hashes() {
         let range = Line::Destination("13.64.90.1-13.64.90.9".parse().unwrap());
         for name in ["", "WindowsSpyBlocker", "a:b", "a - b", "Some, Inc. #1; x"] {
             let text = format!("{name}:13.64.90.1-13.64.90.9");
@@ -33,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn lines_without_a_range_are_refused() {
         for text in ["13.64.90.1-13.64.90.9", "name:13.64.90.1"] {
             let error = line(text).unwrap_err().to_string();
             assert_eq!(error, "this line is not `name:first-last`", "{text}");

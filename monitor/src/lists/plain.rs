@@ -1,5 +1,5 @@
-//! One CIDR, address or range per line; `#` and `;` begin a comment. Netsets,
-//! FireHOL's ipsets and Spamhaus' DROP in text form are this.
+//! Reads one CIDR, address or range on each line; `#` and `;` begin a comment. Netsets,
+//! FireHOL's ipsets and Spamhaus' DROP as text have this format.
 
 use super::line::{InvalidLine, Line};
 
@@ -11,7 +11,7 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
     Ok(Line::Destination(text.parse()?))
 }
 
-/// A line without its comment and the white space around it.
+/// Returns a line without its comment and without white space around it.
 pub(super) fn content(line: &str) -> &str {
     line.split(['#', ';']).next().unwrap_or_default().trim()
 }

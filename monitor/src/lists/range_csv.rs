@@ -1,4 +1,4 @@
-//! `first,last,…` or `network,…` with addresses as text.
+//! Reads `first,last,…` or `network,…` with addresses as text.
 
 use super::{
     csv::{Addresses, Csv, Row},
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn both_families_and_quotes() {
+    fn ranges_and_networks_of_both_families_are_read_with_and_without_quotes() {
         for (text, range) in [
             ("1.0.0.0,1.0.0.255,13335,\"Cloudflare, Inc.\"", "1.0.0.0/24"),
             ("\"1.0.0.0\",\"1.0.0.255\"", "1.0.0.0/24"),

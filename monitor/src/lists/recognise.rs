@@ -1,4 +1,4 @@
-//! The format of a list, by its first lines.
+//! Recognises the format of a list by its first lines.
 
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -12,41 +12,41 @@ use super::{
 };
 use crate::address::{Destination, InvalidDestination};
 
-/// Lines that are looked at; comments and blank ones do not count.
+/// Number of lines that are examined, without comments and blank lines.
 const SAMPLE: usize = 64;
 
-/// A list that no format can be told of, and the line that says so.
+/// The format of a list cannot be recognised. Names the line that shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// From 1.
+    /// Line number, counted from 1.
     pub line: u32,
-    /// What was found there.
+    /// The reason.
     pub why: Why,
 }
 
-/// Why no format can be told.
+/// The reason why the format of a list cannot be recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Why {
-    /// Addresses and names, as in /etc/hosts.
+    /// The lines have an address and a name, as in /etc/hosts.
     #[error("this is a hosts file: it holds names, and this filter matches addresses")]
     Hosts,
-    /// A name per line.
+    /// Each line has a domain name.
     #[error("this is a list of domains: it holds names, and this filter matches addresses")]
     Domains,
-    /// Rules for browsers.
+    /// The lines are rules for ad blockers in browsers.
     #[error("this is a list for ad blockers: it holds names, and this filter matches addresses")]
     AdBlock,
-    /// Lines for another program.
+    /// The lines are commands for another filter.
     #[error("these are commands for another filter, not a list of addresses")]
     Commands,
-    /// HTML or XML.
+    /// The file is HTML or XML.
     #[error("this is a web page or XML, not a list of addresses")]
     Markup,
-    /// JSON that is not one object per line.
-    #[error("this is a JSON document, not one object with a `cidr` per line")]
+    /// The file is JSON, but not one object on each line.
+    #[error("this is a JSON document, not one object with a `cidr` on each line")]
     JsonDocument,
-    /// Lines of two formats.
-    #[error("the format cannot be told: this line is `{second}`, others are `{first}`")]
+    /// The lines have two formats.
+    #[error("the format is not clear: this line is `{second}`, others are `{first}`")]
     Ambiguous {
         /// The format of most lines.
         first: Format,
@@ -56,19 +56,18 @@ pub enum Why {
 }
 
 impl Why {
-    /// How to mend it.
+    /// Returns the fix.
     #[must_use]
     pub fn help(self) -> String {
         match self {
             Self::Hosts | Self::Domains | Self::AdBlock => {
-                "use it in a DNS filter; here name a list of CIDRs, addresses or ranges".to_owned()
+                "use it in a DNS filter; here use a list of CIDRs, addresses or ranges".to_owned()
             }
             Self::Commands | Self::JsonDocument => {
-                "write its CIDRs, addresses or ranges into a file, one per line".to_owned()
+                "write its CIDRs, addresses or ranges into a file, one on each line".to_owned()
             }
             Self::Markup => {
-                "fetch the list again: a server may have answered with a page in its place"
-                    .to_owned()
+                "fetch the list again: the server may have sent a web page instead".to_owned()
             }
             Self::Ambiguous { first, second } => {
                 format!("write `format: {first}` or `format: {second}`")
@@ -77,8 +76,8 @@ impl Why {
     }
 }
 
-/// The format of most of the first lines. Where none is understood it is
-/// [`Format::Plain`], whose errors then say what is wrong with each.
+/// Returns the format of most of the first lines. If no line is readable in any format,
+/// returns [`Format::Plain`], and its errors then tell what is wrong with each line.
 pub fn recognise(text: &str) -> Result<Format, Refused> {
     let numbered = text.lines().zip(1_u32..);
     let meaningful = numbered.filter(|(line, _)| {
@@ -88,7 +87,8 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
     let mut votes = Votes::default();
     let mut csv = Csv::new();
     for (index, (line, number)) in meaningful.take(SAMPLE).enumerate() {
-        // The beginning tells a page or a document; as an entry it is too long.
+        // The beginning of a long line is enough to recognise a web page or a document. As
+        // an entry of a list, such a line is an error anyway.
         let line = &line[..line.floor_char_boundary(MAX_LINE)];
         if index == 0
             && let Some(why) = document(line)
@@ -100,19 +100,21 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
     votes.result()
 }
 
-/// Votes for what lines are, and the first line that is it.
+/// For each format and each reason for a refusal: the number of lines that are of this
+/// kind, and the first one's line number.
 #[derive(Default)]
 struct Votes {
     formats: BTreeMap<Format, (usize, u32)>,
-    /// Rows `network,…`, which in a list of another format are wrong lines.
+    /// Rows `network,…`. They count only if no other format is found. In a list of
+    /// another format they are bad lines.
     networks: Option<(usize, u32)>,
     refused: BTreeMap<Why, (usize, u32)>,
 }
 
 impl Votes {
-    /// `csv` keeps what the header of a table says.
+    /// Counts one line. `csv` remembers the header of a table.
     fn add(&mut self, line: &str, number: u32, csv: &mut Csv) {
-        // First, because this reads the header.
+        // This call must come first, because it reads the header.
         let is_network = is_network_row(line, csv);
         let (count, _) = if let Some(format) = format_of(line, csv) {
             if is_network && format == Format::RangeCsv {
@@ -155,28 +157,30 @@ impl Votes {
     }
 }
 
-/// What has most votes; among equals what begins first.
+/// Returns the kind with the most lines and its first line. Among equal numbers, the kind
+/// that occurs first wins.
 fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
     let key = |&(count, line): &(usize, u32)| (count, std::cmp::Reverse(line));
     let most = votes.iter().max_by_key(|(_, vote)| key(vote));
     most.map(|(what, (_, line))| (*what, *line))
 }
 
-/// The one format whose reader understands `line`.
+/// Returns the first format in [`Format::ALL`] that can read `line`.
 fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let all = Selection::default();
     let mut formats = Format::ALL.into_iter();
     formats.find(|format| read_line(line, *format, &mut Chooser::new(&all), csv).is_ok())
 }
 
-/// Whether `line` is a row with its network in one column.
+/// Returns true if `line` is a row of a CSV with its network in one column.
 fn is_network_row(line: &str, csv: &mut Csv) -> bool {
     let all = Selection::default();
     let row = csv.row(line, &mut Chooser::new(&all));
     matches!(row, Ok(Some(row)) if matches!(row.addresses, Addresses::Network(_)))
 }
 
-/// What a whole document begins with.
+/// Returns the reason for a refusal if `line` is the beginning of a document, such as a
+/// web page.
 fn document(line: &str) -> Option<Why> {
     let line = line.trim();
     if line.starts_with('<') {
@@ -186,14 +190,14 @@ fn document(line: &str) -> Option<Why> {
         return Some(Why::AdBlock);
     }
     let json = line.starts_with(['{', '[']) && format_of(line, &mut Csv::within()).is_none();
-    // One wrong line among objects is that line's error.
+    // A line that is one object is a bad line of the format for JSON lines.
     let object = line.starts_with('{') && line.ends_with('}') && !line.contains('[');
     (json && !object).then_some(Why::JsonDocument)
 }
 
 fn refusal_of(line: &str) -> Option<Why> {
-    /// First words of lines for other filters: their programs, `ipset save`,
-    /// `RouterOS`, Cisco, pf and nftables.
+    /// The first words of commands for other filters: names of programs, and the formats
+    /// of `ipset save`, `RouterOS`, Cisco, pf and nftables.
     const COMMANDS: [&str; 21] = [
         "iptables",
         "ip6tables",
@@ -228,7 +232,7 @@ fn refusal_of(line: &str) -> Option<Why> {
     }
     match second {
         Some(name) => {
-            // A zone is usual here: `fe80::1%lo0 localhost`.
+            // Hosts files often have an address with a zone: `fe80::1%lo0 localhost`.
             let address = first.split('%').next().unwrap_or_default();
             let hosts = address.parse::<IpAddr>().is_ok() && is_host(name);
             hosts.then_some(Why::Hosts)
@@ -261,21 +265,21 @@ mod tests {
     }
 
     #[test]
-    fn most_lines_decide_and_a_wrong_one_does_not() {
+    fn the_format_of_most_lines_counts_and_a_bad_line_does_not() {
         let text = "# head\n\n; x\nexample.com\n10.0.0.0/8\n192.0.2.1\n";
         assert_eq!(recognise(text), Ok(Format::Plain));
         assert_eq!(recognise("\n1.0.0.1\t3\n[x\n"), Ok(Format::Scores));
     }
 
     #[test]
-    fn without_a_line_that_is_understood_it_is_plain() {
+    fn a_list_without_a_readable_line_is_plain() {
         for text in ["", "# only a comment\n", "nonsense here\n", "10.0.0.1/8\n"] {
             assert_eq!(recognise(text), Ok(Format::Plain), "{text:?}");
         }
     }
 
     #[test]
-    fn lines_of_two_formats_ask_for_one() {
+    fn lines_of_two_formats_are_refused() {
         let text = "192.0.2.1\n192.0.2.2 7\n192.0.2.3 8\n";
         let why = Why::Ambiguous {
             first: Format::Scores,
@@ -288,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_holds_no_addresses_is_refused() {
+    fn files_that_are_not_lists_of_addresses_are_refused() {
         for (text, line, why) in [
             (
                 "# x\n127.0.0.1 localhost\n::1 ip6-loopback\n",
@@ -319,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_with_a_network_are_a_table_and_in_another_list_they_are_wrong_lines() {
+    fn rows_with_a_network_are_a_table_but_bad_lines_in_another_list() {
         let table = "network,asn\n1.0.0.0/24,13335\n1.0.4.0/22,AS38803,\"B, C\"\n";
         assert_eq!(recognise(table), Ok(Format::RangeCsv));
         let plain = "1.0.0.0/24,note\n1.0.4.0/22\n1.0.8.0/22,note\n";
@@ -329,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_for_other_filters_are_told() {
+    fn commands_for_other_filters_are_recognised() {
         for text in [
             "create bad hash:net\nadd bad 203.0.114.0/24\nadd bad 203.0.115.0/24 timeout 300\n",
             "/ip firewall address-list\nadd list=bad address=203.0.114.0/24\n",
@@ -342,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_lines_are_looked_at() {
+    fn only_the_first_lines_are_examined() {
         let text = "192.0.2.1\n".repeat(SAMPLE) + "192.0.2.2 7\n";
         assert_eq!(recognise(&text), Ok(Format::Plain));
     }

@@ -1,36 +1,36 @@
-//! What no list of others may block: addresses for special purposes, and the
-//! gateway's own networks.
+//! Cuts reserved networks out of lists: the networks for special purposes and the
+//! gateway's own networks. A published list must not block them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::List;
 use crate::address::{Address, Interval, IntervalSet, Network, Purpose, SpecialNetwork};
 
-/// Networks that a message names.
+/// Maximum number of networks that a message names.
 const SHOWN: usize = 4;
 
-/// A network that the gateway has an address in.
+/// A network in which the gateway has an address.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct OwnNetwork {
     /// The gateway's address.
     pub address: IpAddr,
-    /// Length of the network's prefix in bits.
+    /// Prefix length of the network in bits.
     pub length: u8,
 }
 
-/// What was taken out of a list.
+/// The result of cutting reserved networks out of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// Destinations of which all or a part was taken out.
+    /// Number of destinations that were cut out wholly or partly.
     pub destinations: usize,
-    /// How many there were.
+    /// Number of all destinations before the cut.
     pub of: usize,
-    /// Which networks did it, and for how many destinations: those for special
-    /// purposes first, none twice.
+    /// The reserved networks that overlap destinations, each once with the number of
+    /// these destinations. The networks for special purposes come first.
     pub by: Vec<(String, usize)>,
 }
 
-/// Everything that is taken out.
+/// The networks that are cut out of lists.
 #[derive(Clone, Debug)]
 pub struct Reserved {
     ipv4: Holes<Ipv4Addr>,
@@ -39,14 +39,14 @@ pub struct Reserved {
 
 #[derive(Clone, Debug)]
 struct Holes<A> {
-    /// In the order in which they are told.
+    /// The networks, in the order of messages.
     networks: Vec<Network<A>>,
-    /// The same addresses.
+    /// The addresses of all networks.
     set: IntervalSet<A>,
 }
 
 impl Reserved {
-    /// What is reserved for everybody, and `own`.
+    /// Returns the networks for special purposes together with the networks in `own`.
     #[must_use]
     pub fn new(own: &[OwnNetwork]) -> Self {
         let ipv4 = own.iter().filter_map(|own| match own.address {
@@ -63,7 +63,8 @@ impl Reserved {
         }
     }
 
-    /// Takes it out of `list`. What overlaps in part is cut to what is left.
+    /// Cuts the reserved networks out of `list`. A destination that they overlap partly
+    /// is reduced to the rest.
     #[must_use]
     pub fn cut(&self, list: List) -> (List, Cut) {
         let mut cut = Cut {
@@ -76,7 +77,7 @@ impl Reserved {
     }
 }
 
-/// The networks that no list of others may block.
+/// Returns the networks for special purposes that are cut out of lists.
 fn fixed<A: Copy>(special: &[SpecialNetwork<A>]) -> impl Iterator<Item = Network<A>> {
     let cut = special.iter().filter(|special| is_cut(special.purpose));
     cut.map(|special| special.network)
@@ -107,7 +108,8 @@ const fn is_cut(purpose: Purpose) -> bool {
 }
 
 impl Cut {
-    /// The networks that did it, the first of them.
+    /// Returns the first of the reserved networks that overlap destinations, as a text for
+    /// messages.
     #[must_use]
     pub fn networks(&self) -> String {
         let names = self.by.iter().map(|(name, _)| name.as_str());
@@ -123,7 +125,7 @@ impl<A: Address> Holes<A> {
     fn new(networks: impl Iterator<Item = Network<A>>) -> Self {
         let mut told: Vec<Network<A>> = Vec::new();
         for network in networks {
-            // Most own networks are private.
+            // Most own networks are private, so an earlier network contains them.
             if !told.iter().any(|other| other.contains_network(network)) {
                 told.push(network);
             }
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_inside_goes_and_what_overlaps_is_cut_to_what_is_left() {
+    fn reserved_destinations_are_removed_and_others_reduced_to_the_rest() {
         let text = "0.0.0.0/8\n1.10.16.0/20\n192.168.0.0/15\n10.1.2.3\n100.64.0.0/10\n";
         let (list, cut) = cut(text, &[]);
         assert_eq!(told(&list), ["1.10.16.0/20", "192.169.0.0/16"]);
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn own_networks_go_too_also_in_ipv6() {
+    fn own_networks_of_both_families_are_cut_out() {
         let own = [("45.9.8.1", 24), ("2a00:1:2::1", 64), ("192.168.1.1", 24)];
         let own = own.map(|(address, length)| OwnNetwork {
             address: address.parse().unwrap(),
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_of_both_families_leaves_what_is_public() {
+    fn a_list_of_all_addresses_is_reduced_to_the_public_ones() {
         let (list, cut) = cut("0.0.0.0/0\n::/0\n", &[]);
         assert_eq!(cut.destinations, 2);
         let holds = |text: &str| match text.parse().unwrap() {

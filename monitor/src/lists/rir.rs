@@ -1,4 +1,4 @@
-//! What a regional internet registry delegated:
+//! Reads the delegated file of a regional internet registry:
 //! `registry|country|type|start|value|date|status`. The value is a number of
 //! addresses for IPv4 and a prefix length for IPv6.
 
@@ -25,7 +25,7 @@ pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, Invali
     }
     let fields: Vec<&str> = text.split('|').collect();
     let destination = match fields[..] {
-        // The first line, and the sums.
+        // The version line, the summary lines and the lines of AS numbers.
         [version, _, _, _, _, _, _] if version.starts_with(|c: char| c.is_ascii_digit()) => {
             return Ok(Line::Nothing);
         }
@@ -47,7 +47,7 @@ fn ipv4(start: &str, count: &str) -> Result<Destination, InvalidLine> {
         text: quoted(count),
     };
     let Ok(first) = start.parse::<Ipv4Addr>() else {
-        // Says why, as everywhere.
+        // The error tells why this is not an address.
         return Ok(start.parse()?);
     };
     let more = count
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_numbers_of_networks_and_comments_say_nothing() {
+    fn version_summaries_as_numbers_and_comments_have_no_destination() {
         for text in [
             "2|apnic|20210715|69826|19830613|20210714|+1000",
             "2.3|ripencc|1|2|3|4|+0000",
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn other_countries_and_what_nobody_holds_are_left_out() {
+    fn other_countries_and_ranges_that_are_not_delegated_are_left_out() {
         for text in [
             "apnic|AU|ipv4|42.62.192.0|16384|20110322|allocated",
             "apnic||ipv4|42.62.192.0|16384||available",

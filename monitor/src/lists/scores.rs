@@ -1,4 +1,4 @@
-//! A destination and a number per line, with white space between (IPsum).
+//! Reads a destination and a number on each line, separated by white space (IPsum).
 
 use super::{
     Key,
@@ -21,13 +21,13 @@ pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, Invali
     };
     let destination = destination.parse()?;
     let score = score.trim();
-    // `AS13335` is an origin and never a score.
+    // `AS13335` is the AS number of an origin, and never a score.
     let origin = asn(score).filter(|_| chooser.selection.min_score.is_none());
     let number = origin.or_else(|| score.parse().ok());
     let score: u32 = number.ok_or_else(|| InvalidLine::Score {
         text: quoted(score),
     })?;
-    // A table of prefixes looks the same: there the number is an origin.
+    // A table of prefixes with AS numbers has the same form. There the number is a key.
     let wanted = chooser.takes_score(score) && chooser.takes(Some(Key::Asn(score)));
     Ok(Line::new(destination, wanted))
 }
@@ -38,7 +38,7 @@ mod tests {
     use crate::lists::Selection;
 
     #[test]
-    fn the_least_score_is_included() {
+    fn the_minimum_score_itself_is_included() {
         let wanted = "77.90.185.20".parse().unwrap();
         for (least, expected) in [
             (None, Line::Destination(wanted)),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_score_is_refused() {
+    fn lines_without_a_score_are_refused() {
         for (text, message) in [
             (
                 "192.0.2.1",

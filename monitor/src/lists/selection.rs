@@ -1,10 +1,11 @@
-//! What is asked of a list, and what of that was found in it.
+//! Selects the entries of a list by score, AS number or country, and records which
+//! keys were found.
 
 use std::{collections::BTreeSet, fmt};
 
 use super::Country;
 
-/// What the entries of a table are selected by.
+/// A value by which the entries of a table are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// The number of the autonomous system that announces a prefix.
@@ -14,7 +15,7 @@ pub enum Key {
 }
 
 impl fmt::Display for Key {
-    /// `AS24406` or `CN`.
+    /// Writes `AS24406` or `CN`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asn(asn) => write!(f, "AS{asn}"),
@@ -23,17 +24,18 @@ impl fmt::Display for Key {
     }
 }
 
-/// Which of a list's entries are asked for; all of them by default.
+/// The entries of a list that a policy uses. The default includes all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Selection {
-    /// The least score, itself included.
+    /// The minimum score. An entry with this score is included.
     pub min_score: Option<u32>,
-    /// Any of them is taken; none: whatever the key.
+    /// Includes the entries that have one of these keys. If empty, includes entries with
+    /// any key or none.
     pub keys: BTreeSet<Key>,
 }
 
 impl Selection {
-    /// The first number of an autonomous system that is asked for.
+    /// Returns the first AS number among the keys.
     pub(super) fn asn(&self) -> Option<u32> {
         self.keys.iter().find_map(|key| match key {
             Key::Asn(asn) => Some(*asn),
@@ -41,7 +43,7 @@ impl Selection {
         })
     }
 
-    /// The first country that is asked for.
+    /// Returns the first country among the keys.
     pub(super) fn country(&self) -> Option<Country> {
         self.keys.iter().find_map(|key| match key {
             Key::Asn(_) => None,
@@ -50,7 +52,7 @@ impl Selection {
     }
 }
 
-/// A selection at work on one list.
+/// Applies a selection to one list, and records the keys that were found.
 #[derive(Debug)]
 pub(super) struct Chooser<'a> {
     pub(super) selection: &'a Selection,
@@ -65,7 +67,7 @@ impl<'a> Chooser<'a> {
         }
     }
 
-    /// Whether an entry with `key` is asked for.
+    /// Returns true if the selection includes an entry with `key`, and records the key.
     pub(super) fn takes(&mut self, key: Option<Key>) -> bool {
         let keys = &self.selection.keys;
         if keys.is_empty() {
@@ -78,12 +80,12 @@ impl<'a> Chooser<'a> {
         true
     }
 
-    /// Whether an entry with this score is asked for.
+    /// Returns true if the selection includes an entry with this score.
     pub(super) fn takes_score(&self, score: u32) -> bool {
         self.selection.min_score.is_none_or(|least| score >= least)
     }
 
-    /// What is asked for and was not found.
+    /// Returns the keys of the selection that no entry had.
     pub(super) fn missing(&self) -> Vec<Key> {
         self.selection
             .keys
@@ -98,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_of_several_keys_is_enough_and_what_was_not_found_is_known() {
+    fn one_of_several_keys_is_enough_and_missing_keys_are_reported() {
         let selection = Selection {
             keys: [24406, 24409, 64500].map(Key::Asn).into(),
             ..Selection::default()

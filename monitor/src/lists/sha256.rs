@@ -1,20 +1,20 @@
-//! The hash that names one content of a feed.
+//! SHA-256, which identifies one version of a feed's list.
 
 use std::{fmt, str::FromStr};
 
 use sha2::Digest as _;
 
-/// A SHA-256.
+/// A SHA-256 hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256([u8; 32]);
 
-/// A text that is none.
+/// A text is not a SHA-256 hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a SHA-256 is 64 hexadecimal digits")]
 pub struct InvalidSha256;
 
 impl Sha256 {
-    /// The hash of `bytes`.
+    /// Returns the hash of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_that_of_fips_180_and_goes_both_ways() {
+    fn the_example_of_fips_180_is_hashed_written_and_parsed() {
         let hash = Sha256::of(b"abc");
         let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(hash.to_string(), text);

@@ -1,5 +1,5 @@
-//! Spamhaus' DROP as JSON lines: `{"cidr":"192.0.2.0/24", …}`, and one line
-//! about the list itself.
+//! Reads Spamhaus' DROP as JSON lines: `{"cidr":"192.0.2.0/24", …}`, and one line
+//! that describes the list itself.
 
 use std::borrow::Cow;
 
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_and_metadata() {
+    fn records_are_read_and_metadata_are_skipped() {
         let record = r#"{"cidr":"1.10.16.0/20","sblid":"SBL256894","rir":"apnic"}"#;
         let network = "1.10.16.0/20".parse().unwrap();
         assert_eq!(line(record).unwrap(), Line::Destination(network));

@@ -1,15 +1,14 @@
-//! Bytes of a list → text.
+//! Decodes the bytes of a list as text.
 
-/// The text of a list, without its byte order mark.
+/// Returns the text of a list, without its byte order mark.
 ///
-/// Bytes that are not UTF-8 become U+FFFD: in a comment or a name they change
-/// nothing, and in an address they make a line that is not understood. So a list
-/// with comments in Latin-1 is read.
+/// Bytes that are not UTF-8 become U+FFFD. In a comment or a name they change nothing; in
+/// an address they make a bad line. So a list with comments in Latin-1 can be read.
 ///
 /// # Errors
 ///
-/// The offset of the first byte that is not UTF-8, where the content holds a
-/// zero byte too: it is binary, or text in UTF-16.
+/// Fails if the content is not UTF-8 and contains a zero byte: it is binary, or text in
+/// UTF-16. The error is the offset of the first byte that is not UTF-8.
 pub fn list_text(bytes: Vec<u8>) -> Result<String, usize> {
     const MARK: &str = "\u{feff}";
     let mut text = match String::from_utf8(bytes) {
@@ -30,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_encoding_is_read_and_binary_is_not() {
+    fn latin_1_is_read_and_binary_is_refused() {
         let text = list_text(b"# caf\xe9\n203.0.114.0/24\n".to_vec()).unwrap();
         assert_eq!(text, "# caf\u{fffd}\n203.0.114.0/24\n");
         assert_eq!(list_text(b"\xef\xbb\xbfa".to_vec()).unwrap(), "a");

@@ -1,31 +1,31 @@
-//! Gzip, recognised by its first bytes.
+//! Unpacks gzip, which is recognised by its first bytes.
 
 use std::io::{self, Read as _};
 
 use flate2::bufread::GzDecoder;
 
-/// First bytes of a gzip member (RFC 1952, 2.3.1).
+/// The first bytes of a gzip member (RFC 1952, section 2.3.1).
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
-/// Most bytes that are unpacked: every list that is known is far smaller, and
-/// a gateway's memory is small.
+/// Maximum size of an unpacked list, in bytes. Published lists are far smaller, and a
+/// gateway has little memory.
 const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 
-/// Why a list cannot be unpacked.
+/// The reason why a list cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
-    /// Damaged or cut short.
+    /// The content is damaged or truncated.
     #[error("unpack gzip: {0}")]
     Damaged(#[source] io::Error),
-    /// More than the limit.
+    /// The unpacked content is larger than the limit.
     #[error("unpacked it is larger than {} MiB", limit / (1024 * 1024))]
     TooLarge {
-        /// In bytes.
+        /// The limit in bytes.
         limit: u64,
     },
 }
 
-/// The content of `bytes` where they are gzip, else themselves.
+/// Unpacks `bytes` if they are gzip, otherwise returns them unchanged.
 pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
     unpack_up_to(bytes, MAX_UNPACKED)
 }
@@ -49,8 +49,8 @@ pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Unpack
     Ok(unpacked)
 }
 
-/// Whether only zero bytes follow the last member, or none: what is written in
-/// blocks ends so, and gzip(1) ignores it too.
+/// Returns true if `rest` is empty or has only zero bytes. Programs that write whole
+/// blocks pad files in this way, and gzip(1) ignores the padding too.
 fn is_padding(rest: &[u8]) -> bool {
     rest.iter().all(|byte| *byte == 0)
 }
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn text_stays_and_gzip_is_unpacked_all_members() {
+    fn text_is_unchanged_and_every_member_of_gzip_is_unpacked() {
         assert_eq!(unpack(b"192.0.2.1\n".to_vec()).unwrap(), b"192.0.2.1\n");
         assert_eq!(unpack(Vec::new()).unwrap(), b"");
         let two = [packed(b"192.0.2.1\n"), packed(b"192.0.2.2\n")].concat();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_short_is_an_error() {
+    fn a_truncated_file_is_an_error() {
         let bytes = packed(b"192.0.2.0/24\n198.51.100.0/24\n");
         let error = unpack(bytes[..bytes.len() - 6].to_vec()).unwrap_err();
         assert!(error.to_string().starts_with("unpack gzip: "), "{error}");

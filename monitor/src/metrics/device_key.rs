@@ -1,4 +1,4 @@
-//! The secret that makes pseudonyms of MAC addresses.
+//! The secret key that turns MAC addresses into pseudonyms.
 
 use std::{
     fmt,
@@ -12,46 +12,47 @@ use crate::{
     regular_file::{Purpose, RegularFile},
 };
 
-/// Begins every pseudonym.
+/// The first part of every pseudonym.
 const PREFIX: &str = "device-";
 
-/// Hexadecimal digits of a pseudonym.
+/// The number of hexadecimal digits of a pseudonym, 4 bits each.
 const DIGITS: usize = 12;
 
-/// Makes pseudonyms; who lacks it cannot find a MAC by hashing all of them.
+/// The key of the pseudonyms. Without the key, a reader of the metrics cannot find
+/// the MAC of a pseudonym by hashing all possible MACs.
 #[derive(Clone)]
 pub struct DeviceKey([u8; DeviceKey::LEN]);
 
-/// The key cannot be had.
+/// The reason why there is no device key.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceKeyError {
-    /// The file is there and cannot be read.
+    /// The file exists but cannot be read.
     #[error("read the device key {}", crate::printable::path(path))]
     Read {
-        /// Of the key.
+        /// Path of the key file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// Something else than a key is in the file.
+    /// The file does not have the length of a key.
     #[error(
-        "the device key {} is not {} bytes long: restore it, or remove it and every device gets another pseudonym",
+        "the device key {} is not {} bytes long: restore the file, or remove it to get a new key; then every device gets another pseudonym",
         crate::printable::path(path),
         DeviceKey::LEN
     )]
     Length {
-        /// Of the key.
+        /// Path of the key file.
         path: PathBuf,
     },
-    /// The file cannot be made.
+    /// The file cannot be created.
     #[error("create the device key {}", crate::printable::path(path))]
     Create {
-        /// Of the key.
+        /// Path of the key file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system call.
         source: io::Error,
     },
-    /// The system gives no random bytes.
+    /// The system returns no random bytes.
     #[error("draw a random device key")]
     Random(#[from] getrandom::Error),
 }
@@ -63,21 +64,21 @@ impl DeviceKey {
     /// Name of the file in the state directory.
     pub const FILE_NAME: &str = "device.key";
 
-    /// A key made of these bytes.
+    /// Returns a key that consists of `bytes`.
     #[must_use]
     pub const fn new(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 
-    /// A key that nobody else has.
+    /// Returns a new random key.
     pub fn random() -> Result<Self, DeviceKeyError> {
         let mut bytes = [0; Self::LEN];
         getrandom::fill(&mut bytes)?;
         Ok(Self(bytes))
     }
 
-    /// Reads the key from the state directory; where there is none, makes one,
-    /// whole or not at all, for the owner's eyes only.
+    /// Reads the key from the state directory. If there is none, creates it in one
+    /// step, as a file that only its owner can read.
     pub fn load_or_create(state_dir: &Path) -> Result<Self, DeviceKeyError> {
         let path = state_dir.join(Self::FILE_NAME);
         match Self::load(&path) {
@@ -88,21 +89,22 @@ impl DeviceKey {
         let key = Self::random()?;
         match new_file::create(&path, &key.0) {
             Ok(()) => Ok(key),
-            // Another process was faster: its key is the key.
+            // Another process created the file in the meantime: use its key.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::load(&path),
             Err(source) => Err(DeviceKeyError::Create { path, source }),
         }
     }
 
-    /// A label such as `device-3f9a6c2e1b07`, always the same for this key:
-    /// the first 48 bits of BLAKE3 in keyed mode over the six bytes of the MAC.
+    /// Returns a label such as `device-3f9a6c2e1b07`: the first 48 bits of BLAKE3
+    /// in keyed mode over the six bytes of the MAC. The same key and MAC always
+    /// give the same label.
     #[must_use]
     pub fn pseudonym(&self, mac: MacAddress) -> String {
         let hash = blake3::keyed_hash(&self.0, &mac.0);
         format!("{PREFIX}{}", &hash.to_hex()[..DIGITS])
     }
 
-    /// Whether `text` is written as pseudonyms are.
+    /// Returns true if `text` has the form of a pseudonym.
     #[must_use]
     pub fn is_pseudonym(text: &str) -> bool {
         let digits = text.strip_prefix(PREFIX).map(str::as_bytes);
@@ -117,7 +119,7 @@ impl DeviceKey {
             source,
         };
         let mut bytes = Vec::new();
-        // One byte more than a key shows that a file is too long.
+        // Reads one byte more than a key has, to notice a file that is too long.
         RegularFile::open(path, Purpose::State)
             .and_then(|file| file.take(Self::LEN as u64 + 1).read_to_end(&mut bytes))
             .map_err(read)?;
@@ -130,7 +132,7 @@ impl DeviceKey {
     }
 }
 
-/// Shows nothing of the secret.
+/// Writes a fixed text, so that no log contains the secret.
 impl fmt::Debug for DeviceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DeviceKey(…)")
@@ -146,7 +148,7 @@ mod tests {
     const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
 
     #[test]
-    fn a_key_is_made_once_for_the_owner_only() {
+    fn a_key_is_created_once_and_only_its_owner_can_read_it() {
         let directory = tempfile::tempdir().unwrap();
         let made = DeviceKey::load_or_create(directory.path()).unwrap();
         let loaded = DeviceKey::load_or_create(directory.path()).unwrap();
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn who_starts_at_once_gets_the_same_key() {
+    fn threads_that_start_at_the_same_time_get_the_same_key() {
         let directory = tempfile::tempdir().unwrap();
         let keys: Vec<_> = thread::scope(|scope| {
             let load = || DeviceKey::load_or_create(directory.path()).unwrap().0;
@@ -175,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_length_is_an_error_and_stays() {
+    fn a_file_of_wrong_length_is_an_error_and_is_not_changed() {
         for length in [0, 31, 33, 5000] {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join(DeviceKey::FILE_NAME);
@@ -191,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_or_made_is_an_error() {
+    fn a_file_that_cannot_be_read_or_created_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join(DeviceKey::FILE_NAME)).unwrap();
         let error = DeviceKey::load_or_create(directory.path()).unwrap_err();
@@ -216,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_keeps_the_secret() {
+    fn debug_does_not_show_the_secret() {
         assert_eq!(
             format!("{:?}", DeviceKey::new([65; DeviceKey::LEN])),
             "DeviceKey(…)"

@@ -1,4 +1,5 @@
-//! Which label a device has outside: its name, a pseudonym or its MAC.
+//! The label of each device in metrics and on the page: its name, a pseudonym or
+//! its MAC.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,73 +11,82 @@ use crate::{
     snapshot::{Count, DeviceSnapshot, PolicySnapshot, Snapshot, Verdicts},
 };
 
-/// Label of all devices that have none of their own; no device is called so.
+/// The label that all devices without their own label share. A device that the
+/// operator calls so is labelled as if it had no name.
 pub const OTHER_DEVICES: &str = "other";
 
-/// Label of what devices counted whose places were taken back; no device is
-/// called so.
+/// The label of the counts of forgotten devices, whose places were taken back. A
+/// device that the operator calls so is labelled as if it had no name.
 pub const PAST_DEVICES: &str = "past";
 
-/// How a device is labelled that the operator gave no name.
+/// The form of the label of a device without a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceLabel {
-    /// Keyed, so that nobody without the key can find the MAC by trying all.
+    /// A keyed hash. Without the key, a reader cannot find the MAC by trying all of
+    /// them.
     #[default]
     Pseudonym,
-    /// In clear, such as `64:cc:2e:11:22:33`.
+    /// The MAC itself, such as `64:cc:2e:11:22:33`.
     Mac,
 }
 
-/// Gives labels to the devices that came first, and to every device that has a
-/// name when it is first seen: made-up MACs cannot use up the labels of those.
-/// A device keeps its label, or stays without, for as long as it is in the
-/// snapshots: a count that moved from a label to [`OTHER_DEVICES`] or back would
-/// make a series fall, which a reader of counters takes for a restart. For the
-/// same reason a label that was shown stays with its MAC, also when the operator
-/// gives the name to another one: that has its pseudonym meanwhile.
+/// Gives each device its label.
 ///
-/// When the place of a device is taken back, its count is in the policy's past,
-/// its series ends, and its label is free. The count of one without a label
-/// stays under [`OTHER_DEVICES`], so that this series does not fall either.
+/// A device that has a name when it is first seen always gets a label. So made-up
+/// MACs cannot use up the labels of named devices. A device without a name gets a
+/// label only while fewer devices than the capacity have one. All others share
+/// [`OTHER_DEVICES`].
 ///
-/// A device that gets a name, or another one, has a new series: it begins with
-/// the whole count, and the old series ends.
+/// A device keeps its label, or stays without one, as long as it is in the
+/// snapshots. If its count moved between a label and [`OTHER_DEVICES`], a series
+/// would fall, and a reader of counters takes a fall for a restart. For the same
+/// reason, a name that was shown stays the label of its MAC. If the operator gives
+/// the name to another MAC, that MAC is labelled as if it had no name.
 ///
-/// All of this lives as long as this value. A new one may choose other devices
-/// where there are more than labels, and lets a name move.
+/// When the place of a device is taken back, its count moves to the policy's past,
+/// its series ends, and its label is free again. The count of a device without a
+/// label stays under [`OTHER_DEVICES`], so that this series does not fall either.
+///
+/// A device that gets a name, or another name, starts a new series with its whole
+/// count, and the old series ends.
+///
+/// This state is kept only in memory. After a restart of the daemon, other devices
+/// may get the labels if there are too few, and a name can belong to another MAC.
 #[derive(Debug)]
 pub struct DeviceLabels {
     form: DeviceLabel,
     key: DeviceKey,
     capacity: usize,
     admitted: BTreeSet<MacAddress>,
-    /// Devices of the last snapshot without a label.
+    /// The devices of the last snapshot that have no label.
     unlabelled: BTreeSet<MacAddress>,
-    /// By policy, what was shown last under [`OTHER_DEVICES`].
+    /// For each policy, the last counts shown under [`OTHER_DEVICES`].
     shown_other: BTreeMap<String, Verdicts>,
-    /// Of admitted devices, the operator's names for them now.
+    /// The current names that admitted devices have as labels.
     names: BTreeMap<MacAddress, String>,
-    /// Every name that was a label, with the only MAC that it is a label of.
+    /// Every name that ever was a label, with the MAC that it belongs to.
     bound: BTreeMap<String, MacAddress>,
 }
 
-/// The packets that one policy matched, by device.
+/// The packets that one policy matched, for each device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceCounts {
-    /// By label, which no two devices share.
+    /// The counts of each device with its own label.
     pub labelled: BTreeMap<String, Verdicts>,
-    /// Devices without a label, and those that found no room in the device tables.
+    /// The sum of the devices without a label or without a place.
     pub other: Verdicts,
-    /// Devices whose places were taken back, and that had a label.
+    /// The sum of the forgotten devices that had a label.
     pub past: Verdicts,
 }
 
 impl DeviceLabels {
-    /// Labels that are enough for a household and bearable for a time series database.
+    /// The default number of labels: enough for a household, and few enough for a
+    /// time series database.
     pub const DEFAULT_CAPACITY: usize = 1000;
 
-    /// Labels at most `capacity` devices without a name.
+    /// Creates the labels, without any device. A device without a name gets a label
+    /// only while fewer than `capacity` devices have one.
     #[must_use]
     pub fn new(form: DeviceLabel, key: DeviceKey, capacity: usize) -> Self {
         Self {
@@ -91,9 +101,9 @@ impl DeviceLabels {
         }
     }
 
-    /// Gives labels to the devices of `snapshot` that are new, as long as there
-    /// are any: named devices first, then by MAC. Takes their names. Frees the
-    /// labels of devices that are not in it.
+    /// Gives labels to the new devices of `snapshot`: first to those with a name,
+    /// then to the others in the order of their MACs, as long as labels are free.
+    /// Updates the names. Frees the labels of devices that are not in `snapshot`.
     pub fn admit(&mut self, snapshot: &Snapshot) {
         self.admit_new(snapshot);
         self.take_names(snapshot);
@@ -135,7 +145,7 @@ impl DeviceLabels {
         }
     }
 
-    /// The label of an admitted device, else nothing.
+    /// Returns the label of a device, or `None` if it has none of its own.
     #[must_use]
     pub fn label(&self, mac: MacAddress) -> Option<String> {
         if !self.admitted.contains(&mac) {
@@ -148,15 +158,17 @@ impl DeviceLabels {
         }))
     }
 
-    /// The MAC to show beside a name that is a label; none where MACs are not shown.
+    /// Returns the MAC of the device whose name is `label`. Returns `None` if no
+    /// device has that name, or if MACs are hidden behind pseudonyms.
     #[must_use]
     pub fn mac_beside(&self, label: &str) -> Option<MacAddress> {
         let mac = *self.bound.get(label)?;
         (self.form == DeviceLabel::Mac).then_some(mac)
     }
 
-    /// Splits the devices of `policy` by label: `labelled + other + past` are the
-    /// devices, the `other` and the `past` of the policy, for each verdict.
+    /// Splits the counts of `policy` by label. For each verdict, the sum of
+    /// `labelled`, `other` and `past` equals the sum of the policy's devices, its
+    /// `other` and its `past`.
     #[must_use]
     pub fn counts(&self, policy: &PolicySnapshot) -> DeviceCounts {
         let (other, past) = self.other_and_past(policy);
@@ -173,7 +185,8 @@ impl DeviceLabels {
         }
     }
 
-    /// What of `policy` is under [`OTHER_DEVICES`] and under [`PAST_DEVICES`].
+    /// Returns the counts of `policy` under [`OTHER_DEVICES`] and under
+    /// [`PAST_DEVICES`].
     fn other_and_past(&self, policy: &PolicySnapshot) -> (Verdicts, Verdicts) {
         let (mut other, mut past) = (policy.other, policy.past);
         for device in &policy.devices {
@@ -194,8 +207,8 @@ fn add(to: &mut Verdicts, verdicts: Verdicts) {
     to.dropped += verdicts.dropped;
 }
 
-/// Lifts `other` to what was shown, by what devices without a label left in the
-/// past.
+/// Moves counts from `past` to `other` until `other` is no less than `shown`, its
+/// last shown value. These are the counts of forgotten devices that had no label.
 fn keep_up(other: &mut Count, past: &mut Count, shown: Count) {
     let lift = |other: &mut u64, past: &mut u64, shown: u64| {
         let missing = shown.saturating_sub(*other).min(*past);
@@ -206,8 +219,9 @@ fn keep_up(other: &mut Count, past: &mut Count, shown: Count) {
     lift(&mut other.bytes, &mut past.bytes, shown.bytes);
 }
 
-/// The operator's name, unless it would be taken for [`OTHER_DEVICES`], for
-/// [`PAST_DEVICES`], for no label at all, or for what a device without a name has.
+/// Returns the operator's name for the device if it can be a label. It cannot if it
+/// is [`OTHER_DEVICES`], [`PAST_DEVICES`] or empty, or looks like a MAC or a
+/// pseudonym.
 fn usable(device: &DeviceSnapshot) -> Option<&str> {
     let name = device.name.as_deref()?;
     let reserved = [OTHER_DEVICES, PAST_DEVICES, ""].contains(&name);

@@ -1,4 +1,4 @@
-//! Snapshot → metric families: which numbers are shown under which names.
+//! Turns a snapshot into metric families: their names, help texts and samples.
 
 mod counts;
 mod daemon;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::snapshot::{Count, InterfaceSnapshot, Snapshot};
 
-/// Every family, in a fixed order.
+/// Returns all families of a snapshot, in a fixed order.
 pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     let mut families = Vec::new();
     families.push(build());
@@ -45,7 +45,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
     let mut families = Vec::from(packets_and_bytes(
         "monitor_interface",
         "Packets that the filter saw on the interface, by verdict and family; in generic mode a GRO aggregate is one packet. \
-         Family other: frames that the parser gave up on, see monitor_unparsed_packets, or frames that passed without being parsed, see reason not_confirmed of monitor_lost.",
+         Family other: frames without an IP header that the parser can read, see monitor_unparsed_packets, and frames that passed without being parsed, see reason not_confirmed of monitor_lost.",
         "Bytes of the packets that the filter saw on the interface, layer 2 included, by verdict and family.",
         &interfaces
             .iter()
@@ -55,7 +55,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
     families.push(unparsed(interfaces));
     families.push(Family {
         name: "monitor_generation",
-        help: "Number of the generation in force on the interface; no series where none is.",
+        help: "Number of the generation in force on the interface; no series if there is none.",
         unit: None,
         kind: Kind::Gauge,
         samples: interfaces
@@ -100,8 +100,8 @@ fn unparsed(interfaces: &[InterfaceSnapshot]) -> Family {
         .collect();
     Family {
         name: "monitor_unparsed",
-        help: "Frames in which the parser found no IP header, each under one reason. \
-               Where the ruleset drops anything, frames that the kernel could still deliver are dropped.",
+        help: "Frames without an IP header that the parser can read, each under one reason. \
+               If the ruleset drops anything, those that Linux could still deliver to an IP stack are dropped.",
         unit: Some(packets()),
         kind: Kind::Counter,
         samples,
@@ -121,7 +121,7 @@ fn attached(interfaces: &[InterfaceSnapshot]) -> Family {
         .collect();
     Family {
         name: "monitor_attached",
-        help: "1 where the filter is attached, with its mode; no series where it is not.",
+        help: "1 if the filter is attached to the interface, with its mode; no series if it is not.",
         unit: None,
         kind: Kind::Gauge,
         samples,
@@ -140,10 +140,10 @@ fn lost(snapshot: &Snapshot) -> Family {
     let reason = |reason: &str, packets| (vec![("reason", reason.to_owned())], packets);
     Family {
         name: "monitor_lost",
-        help: "Packets about which something could not be recorded. Reason device_table: the policy counted the packet, \
-               its device found no room in the device table; once for each policy that matched. Reason not_confirmed: it passed \
-               without being looked at, because what was in force was not confirmed in time and there was nothing before it. \
-               Reason log: `run --log-packets` did not write the packet: there were more than 1000 in a second on one CPU, or the log was not read fast enough.",
+        help: "Packets that were not recorded completely or not decided. Reason device_table: a policy counted the packet, \
+               but the device tables had no place for its device; counted once for each policy that matched. Reason not_confirmed: the packet passed \
+               undecided, because the trial of a ruleset was not confirmed in time and no ruleset was in force before it. \
+               Reason log: `run --log-packets` did not write the packet, because one CPU had more than 1000 in a second or the log was not read fast enough.",
         unit: None,
         kind: Kind::Counter,
         samples: vec![

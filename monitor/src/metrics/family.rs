@@ -1,4 +1,4 @@
-//! Metric families as data, and the only place that talks to the encoder.
+//! Metric families as data, and their encoding by `prometheus_client`.
 
 use std::fmt;
 
@@ -12,33 +12,33 @@ use prometheus_client::{
 /// Label names and values, in the order in which they are written.
 pub(super) type Labels = Vec<(&'static str, String)>;
 
-/// What a family measures; decides the suffix of its samples.
+/// The type of a family. It decides the suffix of the samples' names.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
-    /// A total that only grows; `_total`.
+    /// A total that only grows. Suffix: `_total`.
     Counter,
-    /// A value that goes up and down.
+    /// A value that can rise and fall. No suffix.
     Gauge,
-    /// Text in labels, the value is 1; `_info`.
+    /// Texts in labels, with the value 1. Suffix: `_info`.
     Info,
 }
 
 /// One metric family.
 #[derive(Debug)]
 pub(super) struct Family {
-    /// Without the unit and without the suffix of its kind.
+    /// The name, without the unit and without the suffix of the kind.
     pub(super) name: &'static str,
-    /// One line; the encoder does not escape it.
+    /// The help text: one line, because the encoder does not escape it.
     pub(super) help: &'static str,
-    /// Becomes part of the name.
+    /// The unit, which becomes part of the name.
     pub(super) unit: Option<Unit>,
     pub(super) kind: Kind,
-    /// Label sets are distinct.
+    /// The samples, each with its own set of labels.
     pub(super) samples: Vec<(Labels, u64)>,
 }
 
-/// All families, in the order in which they are written; those without samples
-/// are left out, as the encoder does with its own.
+/// All families, in the order in which they are written. Families without samples
+/// are not written, as `prometheus_client` does with its own.
 #[derive(Debug)]
 pub(super) struct Families(pub(super) Vec<Family>);
 
@@ -81,7 +81,7 @@ impl Kind {
             Self::Counter => metric
                 .encode_family(labels)?
                 .encode_counter::<NoLabelSet, _, u64>(&value, None),
-            // An empty family would be written as `{}`.
+            // `encode_family` would write `{}` for an empty set of labels.
             Self::Gauge if labels.is_empty() => metric.encode_gauge(&value),
             Self::Gauge => metric.encode_family(labels)?.encode_gauge(&value),
         }

@@ -1,4 +1,5 @@
-//! Snapshot → OpenMetrics text, or the older text of Prometheus. Nothing here reads a map or a clock.
+//! Writes a snapshot as OpenMetrics, or in the older text format of Prometheus.
+//! Nothing here reads a kernel map or a clock.
 
 mod device_key;
 mod device_labels;
@@ -13,10 +14,11 @@ pub use device_labels::{DeviceCounts, DeviceLabel, DeviceLabels, OTHER_DEVICES, 
 
 use crate::snapshot::Snapshot;
 
-/// The media type of what [`encode`] returns: OpenMetrics 1.0, section "Overall Structure".
+/// The media type of the text that [`encode`] returns (OpenMetrics 1.0, section
+/// "Overall Structure").
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// A form in which the metrics are written.
+/// A text format of the metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.
@@ -26,7 +28,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The media type, as `Content-Type` names it.
+    /// Returns the media type for the header `Content-Type`.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -36,15 +38,15 @@ impl Format {
     }
 }
 
-/// The text could not be written.
+/// The encoder failed to write the text.
 #[derive(Debug, thiserror::Error)]
 #[error("encode the snapshot as metrics")]
 pub struct EncodeError(#[from] std::fmt::Error);
 
 /// Writes every metric of `snapshot` in a fixed order, `# EOF` included.
 ///
-/// `labels` must have [admitted](DeviceLabels::admit) the devices of `snapshot`,
-/// else those it does not know are counted under [`OTHER_DEVICES`].
+/// First call [`DeviceLabels::admit`] with `snapshot`. Devices that were not
+/// admitted are counted under [`OTHER_DEVICES`].
 pub fn encode(snapshot: &Snapshot, labels: &DeviceLabels) -> Result<String, EncodeError> {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(families::of(snapshot, labels)));
@@ -53,7 +55,7 @@ pub fn encode(snapshot: &Snapshot, labels: &DeviceLabels) -> Result<String, Enco
     Ok(text)
 }
 
-/// Writes the same metrics in the form that is asked for.
+/// Writes the same metrics in `format`.
 pub fn encode_as(
     format: Format,
     snapshot: &Snapshot,

@@ -1,12 +1,12 @@
-//! Metric families → the text format 0.0.4 of Prometheus, for scrapers that do
-//! not read `OpenMetrics` (`docs/instrumenting/exposition_formats.md`
-//! of prometheus/docs).
+//! Writes metric families in the text format 0.0.4 of Prometheus, for scrapers
+//! that do not read `OpenMetrics` (`docs/instrumenting/exposition_formats.md` of
+//! prometheus/docs).
 
 use std::fmt::{self, Write as _};
 
 use super::family::{Families, Family, Kind};
 
-/// Every family that has samples, in their order.
+/// Encodes every family that has samples, in the order of `families`.
 pub(super) fn encode(families: &Families) -> Result<String, fmt::Error> {
     let mut text = String::new();
     for family in families
@@ -19,7 +19,9 @@ pub(super) fn encode(families: &Families) -> Result<String, fmt::Error> {
     Ok(text)
 }
 
-/// Here the metadata has the name of the samples, and a fixed text is a gauge.
+/// Appends one family to `text`. Unlike `OpenMetrics`, this format puts the suffix
+/// (`_total`, `_info`) into the metadata too, and has no type `info`, so an info
+/// family is a gauge.
 fn encode_family(text: &mut String, family: &Family) -> fmt::Result {
     let unit = family.unit.as_ref().map_or("", |unit| unit.as_str());
     let separator = if unit.is_empty() { "" } else { "_" };

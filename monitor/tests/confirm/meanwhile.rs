@@ -60,7 +60,7 @@ fn files_that_were_not_confirmed_are_not_loaded_because_they_change() {
     poll("it is rolled back", || is_rolled_back(&lab));
     lab.write_policies(&passing());
     poll("the change is noticed", || {
-        daemon.log().contains("`monitor reload` alone loads them")
+        daemon.log().contains("only `monitor reload` loads them")
     });
     assert_eq!(action(&lab), "drop");
     assert!(is_rolled_back(&lab));

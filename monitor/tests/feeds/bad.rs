@@ -45,10 +45,10 @@ pub(crate) fn contents() -> Vec<Bad> {
     let replaced = |by: &str| good.replacen("45.9.1.0/24", by, 1);
     let padded = [&packed(b"# nothing today\n")[..], &[0; 512]].concat();
     vec![
-        refused("names no destination", padded),
+        refused("contains no destination", padded),
         refused("it is empty", ""),
         refused("it is empty", "\n\n"),
-        refused("names no destination", "# nothing today\n"),
+        refused("contains no destination", "# nothing today\n"),
         refused("web page", "<!DOCTYPE html><html>Sorry</html>\n"),
         refused(
             "hosts file",

@@ -137,7 +137,7 @@ fn an_answer_that_does_not_end_is_given_up() {
     };
     let error = fetch(&server.url("/"), limits).unwrap_err();
     assert!(matches!(error, FetchError::TooSlow { .. }), "{error:?}");
-    assert_eq!(error.to_string(), "it did not come within 1 s");
+    assert_eq!(error.to_string(), "the answer did not arrive within 1 s");
 }
 
 #[test]

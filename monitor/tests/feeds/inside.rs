@@ -87,7 +87,7 @@ fn a_redirect_does_not_lead_inside() {
         assert_eq!(feed["state"], "failed", "{target}: {feed:#}");
         let reason = feed["reason"].as_str().unwrap();
         assert!(
-            reason.contains("no server may lead there"),
+            reason.contains("no server may lead the daemon there"),
             "{target}: {reason}"
         );
         assert!(gateway.is_dropped(HELD), "{target}");

@@ -43,7 +43,7 @@ error: `country` would cut every device off from the resolver 114.114.114.114, t
 3 | 114.112.0.0/14 ; three /16
   | ^^^^^^^^^^^^^^
   |
-help: exempt it with a policy: `- {name: resolvers, action: allow, destinations: [114.114.114.114], services: [tcp/53, udp/53]}`; or, where it is meant, write `accept_risk: [lan]` and a `reason` in `country`
+help: exempt it with a policy: `- {name: resolvers, action: allow, destinations: [114.114.114.114], services: [tcp/53, udp/53]}`; or, if you want this, write `accept_risk: [lan]` and a `reason` in `country`
 
 "
     );

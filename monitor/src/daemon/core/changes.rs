@@ -1,4 +1,5 @@
-//! What commands change, on top of the files.
+//! Applies changes by commands (`pause`, `block`, `allow` and their undo) on top of the
+//! policy files.
 
 use std::sync::Arc;
 
@@ -19,53 +20,56 @@ use crate::{
     state_dir::{StateDirError, write_runtime},
 };
 
-/// Why a change is not made; what was in force stays.
+/// The reason why a change is refused. The policies in force stay as they are.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::daemon) enum ChangeError {
-    /// There is nothing to change.
+    /// There is no filter that could be changed.
     #[error("the filter is detached")]
     Detached,
-    /// A generation made from nothing would take away what may be in force.
+    /// The daemon does not know the policies in force. A generation without them could
+    /// remove them.
     #[error(
-        "which policies are in force is not known, because the files were not confirmed: load them with `monitor reload` first"
+        "the daemon does not know the policies in force, because the files were not confirmed: first load them with `monitor reload`"
     )]
     Unknown,
-    /// To pause.
+    /// There is no policy of the given name to pause.
     #[error("there is no policy `{name}`{}", suggestion(near.as_ref()))]
     NoPolicy {
-        /// As it was typed.
+        /// The name as typed.
         name: PolicyName,
-        /// A name like it.
+        /// A similar name of a policy.
         near: Option<PolicyName>,
     },
-    /// It is another command's.
-    #[error("`{0}` was made by a command: undo that one")]
+    /// The policy to pause was itself created by a command.
+    #[error("`{0}` was created by a command: undo that command instead")]
     ByCommand(PolicyName),
-    /// A pause would change nothing.
+    /// The policy to pause is disabled, so a pause would change nothing.
     #[error("`{0}` is disabled in its file: there is nothing to pause")]
     Disabled(PolicyName),
-    /// For whom?
+    /// The device is not known.
     #[error(transparent)]
     Device(#[from] UnknownDevice),
-    /// No change like it stands.
-    #[error("`{0}` does not stand, so there is nothing to undo; `monitor status` lists what does")]
-    NothingToUndo(String),
-    /// More than is kept.
+    /// No such change is in force.
     #[error(
-        "{} changes stand, which is the most: write policies instead, and undo some",
+        "`{0}` is not in force, so there is nothing to undo; `monitor status` lists the changes in force"
+    )]
+    NothingToUndo(String),
+    /// The maximum number of changes is in force.
+    #[error(
+        "{} changes are in force, which is the maximum: write policies instead, and undo some",
         RuntimeOverlay::MAX_CHANGES
     )]
     TooMany,
-    /// The guard refuses it.
+    /// The guard refuses the change.
     #[error("that would lock devices out: {0}")]
     LockOut(String),
-    /// The kernel's limits.
-    #[error("that does not fit: {0}")]
+    /// The ruleset with the change exceeds a limit.
+    #[error("that exceeds a limit: {0}")]
     Limits(String),
-    /// It would not survive a restart.
+    /// The change cannot be saved, so it would not survive a restart.
     #[error(transparent)]
     Keep(#[from] StateDirError),
-    /// The kernel does not take it.
+    /// The kernel refuses the change.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
 }
@@ -74,7 +78,7 @@ fn suggestion(near: Option<&PolicyName>) -> String {
     near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"))
 }
 
-/// What is in force after a change, before it is.
+/// The runtime overlay, the policies and the ruleset that a change would put in force.
 struct Planned {
     overlay: RuntimeOverlay,
     policies: Vec<Policy>,
@@ -82,9 +86,8 @@ struct Planned {
 }
 
 impl Core {
-    /// Makes or undoes a change, on top of the policies in force. The files are
-    /// not read, and may be broken. The change is in force, and on disk, when this
-    /// returns.
+    /// Makes or undoes a change on top of the policies in force. Reads no policy files, so
+    /// they may have errors. After success the change is in force and on disk.
     pub(in crate::daemon) fn change(
         &self,
         request: &ChangeRequest,
@@ -126,7 +129,8 @@ impl Core {
         })
     }
 
-    /// Writes the overlay to disk first: a change in force must survive a restart.
+    /// Writes the runtime overlay to disk, then puts the change in force. This order makes
+    /// sure that a change in force survives a restart.
     fn keep_and_apply(
         &self,
         filter: &mut Filter,
@@ -137,14 +141,14 @@ impl Core {
         match self.apply(filter, &planned.ruleset) {
             Ok(applied) => Ok(applied),
             Err(error) => {
-                // The change is not in force, so a restart must not bring it.
+                // The change is not in force, so a restart must not apply it either.
                 write_runtime(before)?;
                 Err(error.into())
             }
         }
     }
 
-    /// Changes that stand, in the order in which they were asked for.
+    /// Returns the changes in force, in the order of their commands.
     pub(super) fn standing(&self) -> Vec<StandingChange> {
         let moment = clock::now();
         let runtime = self.state().runtime;
@@ -155,7 +159,8 @@ impl Core {
     }
 }
 
-/// The change that `request` means.
+/// Turns a request into a change: finds its devices and calculates its end. Fails if the
+/// policy to pause or a device is not known.
 fn resolve(
     request: &ChangeRequest,
     policies: &[Policy],
@@ -195,7 +200,8 @@ fn can_be_paused(name: &PolicyName, policies: &[Policy]) -> Result<(), ChangeErr
     }
 }
 
-/// The overlay with `change` in the place of one like it, or without it.
+/// Returns the runtime overlay with `change`, which replaces a change of the same kind. If
+/// `undo` is true, returns the overlay without it.
 fn overlay_with(
     runtime: &RuntimeOverlay,
     change: &RuntimeChange,
@@ -223,7 +229,7 @@ fn plan(
     derivation: &Derivation,
 ) -> Result<Planned, ChangeError> {
     let mut policies = policies.to_vec();
-    // Pauses without a policy were told of when the policies were loaded.
+    // Ignores pauses without a policy: they were reported when the policies were loaded.
     let _ = overlay.put_on(&mut policies, moment);
     let ruleset =
         compile(&policies, derivation).map_err(|errors| ChangeError::Limits(messages(&errors)))?;
@@ -234,7 +240,8 @@ fn plan(
     })
 }
 
-/// Refuses what the guard says of `after` and not of `before`.
+/// Returns an error if the guard refuses something in `after` that it does not refuse in
+/// `before`.
 fn refuse_lock_out(
     before: &[Policy],
     after: &[Policy],

@@ -1,4 +1,5 @@
-//! For which devices places are kept, and whose places are taken back.
+//! Tells the kernel which devices are known, and takes back the places of devices that were
+//! not seen for a long time.
 
 mod activity;
 mod neighbours;
@@ -20,61 +21,62 @@ use crate::{
     policy::{Device, DeviceNames, MacAddress, MacPrefix, Policy, UnknownDevice},
 };
 
-/// How often the daemon looks at neighbours and at the device tables, at most.
+/// Minimum time between two checks of the neighbours and the device tables.
 const LOOK: Duration = Duration::from_secs(10);
 
-/// How often it reads the counts of all devices, at most.
+/// Minimum time between two reads of the counts of all devices.
 const COUNTS: Duration = Duration::from_mins(1);
 
-/// How long an unknown device keeps its places while the table is nearly full.
+/// Time after which an unknown device loses its places if the table is nearly full.
 const WHEN_FULL: Duration = Duration::from_mins(10);
 
-/// Named devices for which places are kept.
+/// Maximum number of named devices for which places are kept.
 const MOST_NAMED: usize = MAX_KNOWN as usize - MOST_NEIGHBOURS;
 
-/// What the daemon remembers of devices.
+/// The daemon's knowledge of devices.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
     neighbours: Neighbours,
     activity: Activity,
-    /// When the counts were read last.
+    /// Time of the last read of the counts.
     read: Option<Instant>,
-    /// Names for which no places are kept; told of once.
+    /// Number of named devices beyond [`MOST_NAMED`], for which no places are kept. A new
+    /// note is due only if this grows.
     too_many: usize,
 }
 
-/// Why a device is not forgotten.
+/// The reason why a device cannot be forgotten.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::daemon) enum ForgetError {
-    /// There are no counts.
+    /// There is no filter, so there are no counts.
     #[error("the filter is detached")]
     Detached,
-    /// Which device?
+    /// The device is not known.
     #[error(transparent)]
     Device(#[from] UnknownDevice),
-    /// The counts are by MAC.
+    /// The name stands for addresses or interfaces only, but the counts are by MAC.
     #[error(
-        "`{0}` names no MAC, and counts are kept by MAC: write the MAC that `monitor status` shows, or a name that stands for one"
+        "`{0}` names no MAC, but counts are kept by MAC: write the MAC that `monitor status` shows, or a name that stands for one"
     )]
     NoMac(String),
-    /// The kernel's answer.
+    /// The kernel returned an error.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
 }
 
 impl Core {
-    /// How long the daemon waits between two looks at the devices.
+    /// Returns the time between two checks of the devices.
     pub(in crate::daemon) fn device_look(&self) -> Duration {
         LOOK.min(self.settings.forget_after / 4)
     }
 
-    /// Waits until the policies changed, and with them the names of devices.
+    /// Waits until the policies change, because the names of devices may then change too.
     pub(in crate::daemon) async fn names_changed(&self) {
         self.names_changed.notified().await;
     }
 
-    /// Tells the kernel which devices are known, and takes back the places of
-    /// devices that were not seen for long. Returns what to tell, in words.
+    /// Tells the kernel which devices are known, and takes back the places of devices that
+    /// were not seen for a long time. Returns notes for the log.
     pub(in crate::daemon) fn look_at_devices(&self) -> Result<Vec<String>, datapath::Error> {
         let neighbours = datapath::neighbours(&self.settings.interfaces);
         let now = Instant::now();
@@ -93,8 +95,8 @@ impl Core {
         neighbours.map(|_| notes)
     }
 
-    /// Takes back the places of devices that were not seen for long, where it is
-    /// time to look for them.
+    /// Takes back the places of devices that were not seen for a long time. Does nothing if
+    /// the last call was too recent. Returns a note for the log.
     fn take_back(
         &self,
         filter: &mut Filter,
@@ -116,12 +118,13 @@ impl Core {
         let given_back = filter.give_back(&idle)?.places;
         Ok((given_back > 0).then(|| {
             format!(
-                "places of devices that were not seen for long were given back: {given_back}; their counts are in the past of their policies"
+                "places taken back from devices that were not seen for a long time: {given_back}; their counts are now in `past` of their policies"
             )
         }))
     }
 
-    /// Tells the kernel which devices are known; returns what to tell the operator.
+    /// Tells the kernel which devices are known. Returns a note if the policies name too many
+    /// devices.
     fn tell_known(
         &self,
         filter: &mut Filter,
@@ -134,7 +137,7 @@ impl Core {
         devices.too_many = too_many;
         Ok(grew.then(|| {
             format!(
-                "places are kept for the first {MOST_NAMED} MACs that the policies name, and not for {too_many} others"
+                "places are kept for the first {MOST_NAMED} MACs that the policies name, but not for {too_many} others"
             )
         }))
     }
@@ -158,7 +161,7 @@ impl Core {
         policies.map_or_else(Arc::default, |policies| Arc::clone(&policies.devices))
     }
 
-    /// Every whole MAC that has a name, is in a group, or stands in a policy.
+    /// Returns every complete MAC that has a name, is in a group, or occurs in a policy.
     fn named_macs(&self) -> BTreeSet<MacAddress> {
         let state = self.state();
         let Some(in_force) = state.stage.policies() else {
@@ -174,8 +177,8 @@ impl Core {
         whole.map(MacPrefix::address).collect()
     }
 
-    /// Moves the counts of a device, or of those that a name or the first bits
-    /// of a MAC stand for, to the past of their policies.
+    /// Moves the counts of devices to the past of their policies. `device` is a MAC, the
+    /// first bits of a MAC, or a name.
     pub(in crate::daemon) fn forget(&self, device: &str) -> Result<Forgotten, ForgetError> {
         let meant = self.device_names().named(device)?;
         let prefixes: Vec<MacPrefix> = meant.iter().filter_map(mac_prefix).collect();
@@ -203,7 +206,8 @@ impl Core {
 }
 
 impl Devices {
-    /// The places to take back, of the devices first that were idle longest.
+    /// Returns the places to take back. The devices that were unseen for the longest time
+    /// come first.
     fn idle(
         &self,
         counts: &DeviceCounts,
@@ -289,7 +293,7 @@ mod tests {
         assert_eq!(leaving(95, [1, 1, 1], WHEN_FULL / 2), []);
         assert_eq!(leaving(89, [1, 1, 1], WHEN_FULL), []);
         assert_eq!(leaving(90, [1, 1, 1], WHEN_FULL), [key(2)]);
-        // Seen again, it stays.
+        // A device that is seen again stays.
         assert_eq!(leaving(90, [1, 1, 2], WHEN_FULL * 2), []);
         assert_eq!(leaving(10, [1, 1, 2], KEEP), [key(1)]);
         let later = KEEP + WHEN_FULL * 2;

@@ -1,4 +1,4 @@
-//! The feeds of the policies in force: fetched, judged, stored.
+//! Fetches, judges and stores the feeds of the policies in force.
 
 use std::{
     collections::BTreeMap,
@@ -25,38 +25,41 @@ use crate::{
     snapshot::FeedSnapshot,
 };
 
-/// How soon to try again after the first failure; doubled after each.
+/// Time between the first failure and the next attempt. It doubles after each further
+/// failure.
 const RETRY: Duration = Duration::from_mins(1);
 
-/// What is known of the feeds while the daemon runs.
+/// The daemon's knowledge of the feeds.
 #[derive(Default)]
 pub(super) struct Feeds {
     known: Mutex<BTreeMap<FeedUrl, KnownFeed>>,
-    /// Held for the length of a fetch.
+    /// Locked for the duration of a fetch.
     fetching: Mutex<()>,
-    /// Told when there may be something to fetch.
+    /// Notified when a feed may be due.
     changed: Notify,
 }
 
-/// One of them.
+/// The daemon's knowledge of one feed.
 #[derive(Default)]
 struct KnownFeed {
     entry: Entry,
-    /// When the last attempt was, by both clocks; `None`: the next is due.
+    /// Time of the last attempt, by the monotonic clock and in seconds since
+    /// 1970-01-01T00:00:00Z. `None` if the next attempt is due.
     attempted: Option<(Instant, u64)>,
 }
 
 impl KnownFeed {
-    /// As it is stored. What was attempted in the future, a clock said that
-    /// was wrong.
+    /// Returns the knowledge from a stored entry. Ignores an attempt in the future: the
+    /// clock was wrong when it was stored.
     fn stored(entry: Entry) -> Self {
         let at = entry.last.as_ref().map(|last| last.at);
         let attempted = at.filter(|at| *at <= now()).map(|at| (Instant::now(), at));
         Self { entry, attempted }
     }
 
-    /// How long to wait until the next attempt. Time has passed where one of
-    /// the clocks says so: one stands still in suspend, the other can be set back.
+    /// Returns the time until the next attempt. Uses the clock by which more time has
+    /// passed: the monotonic clock stands still while the machine sleeps, and the other can
+    /// be set back.
     fn wait(&self, refresh: Duration) -> Duration {
         let Some((instant, at)) = self.attempted else {
             return Duration::ZERO;
@@ -77,34 +80,37 @@ impl KnownFeed {
     }
 }
 
-/// Why somebody's wish about a feed is not met.
+/// The reason why a command about a feed fails.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::daemon) enum FeedError {
-    /// Which one?
+    /// The name does not identify one feed.
     #[error(transparent)]
     Unknown(#[from] feeds::UnknownFeed),
-    /// Nothing to accept.
+    /// The feed has no refused update.
     #[error("there is no refused update of {0} to accept")]
     NoCandidate(String),
-    /// Another one came since.
-    #[error("the update of {0} is not the one that was looked at: another came since; look again")]
+    /// A newer update replaced the one that the operator saw.
+    #[error(
+        "there is a newer update of {0} than the one that you saw: look at it with `monitor feed diff` first"
+    )]
     OtherCandidate(String),
-    /// It has no meaning as a list, with the policies as they are now.
+    /// The update is not a usable list, or the current policies cannot use it.
     #[error("the update cannot be accepted: {0}")]
     Useless(String),
-    /// Files.
+    /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] feeds::StoreError),
-    /// The update cannot be judged without the networks of the gateway.
+    /// The networks of the gateway cannot be read, so the update cannot be judged.
     #[error("the update cannot be judged: {0}")]
     Gateway(#[from] datapath::Error),
 }
 
 impl Core {
-    /// Takes notice of the feeds that the policies in force name.
+    /// Updates the known feeds to those that the policies in force name. Removes others from
+    /// the store.
     pub(super) fn note_feeds(&self, feeds: &[Feed]) {
         let store = self.store();
-        // Read from disk before the lock, because `status` waits for the lock.
+        // Reads the store without holding the lock, because `status` waits for the lock.
         let missing: Vec<&Feed> = {
             let known = lock(&self.feeds.known);
             let is_missing = |feed: &&Feed| !known.contains_key(&feed.url);
@@ -125,29 +131,30 @@ impl Core {
             let mut entry = feed_before
                 .or_else(|| stored.remove(&feed.url))
                 .unwrap_or_default();
-            // Stored, and of no use with the policies as they are now.
+            // The stored content cannot be used with the current policies, so the feed is due.
             if feed.in_force.is_none() && entry.entry.failures == 0 {
                 entry.attempted = None;
             }
             known.insert(feed.url.clone(), entry);
         }
         drop(known);
-        // The feeds of policies that may come back are kept.
+        // During a trial, nothing is removed: the earlier policies may come back and need
+        // their feeds.
         if self.deadline().is_none() {
             let urls: Vec<FeedUrl> = feeds.iter().map(|feed| feed.url.clone()).collect();
             if let Err(error) = store.keep_only(&urls) {
-                warn!("tidy the stored feeds: {}", error_text(&error));
+                warn!("remove unused feeds from the store: {}", error_text(&error));
             }
         }
         self.feeds.changed.notify_one();
     }
 
-    /// Waits until there may be something to fetch.
+    /// Waits until a feed may be due.
     pub(in crate::daemon) async fn feeds_changed(&self) {
         self.feeds.changed.notified().await;
     }
 
-    /// The feed that is due next, and in how long.
+    /// Returns the feed that is due next, and the time until then.
     pub(in crate::daemon) fn next_feed(&self) -> Option<(Duration, FeedUrl)> {
         let known = lock(&self.feeds.known);
         let feeds = self.feeds_in_force();
@@ -158,7 +165,7 @@ impl Core {
         waits.min()
     }
 
-    /// The URLs of the feed that is called so, or of all.
+    /// Returns the URL of the feed that `name` means, or the URLs of all feeds.
     pub(in crate::daemon) fn named_feeds(
         &self,
         name: Option<&str>,
@@ -170,7 +177,7 @@ impl Core {
         })
     }
 
-    /// Those that an enabled policy uses.
+    /// Returns the feeds that an enabled policy uses.
     fn feeds_in_force(&self) -> Vec<Feed> {
         let state = self.state();
         let feeds = state.stage.policies().map(|policies| &policies.feeds);
@@ -183,8 +190,8 @@ impl Core {
         Store::new(&self.settings.state_dir)
     }
 
-    /// Fetches a feed and judges what came. Whether something new is stored,
-    /// so that a reload puts it in force.
+    /// Fetches a feed and judges the update. Returns true if a new content is stored; then a
+    /// reload puts it in force.
     pub(in crate::daemon) fn fetch_feed(&self, url: &FeedUrl) -> bool {
         let _one_at_a_time = lock(&self.feeds.fetching);
         let feeds = self.feeds_in_force();
@@ -216,7 +223,8 @@ impl Core {
         is_new
     }
 
-    /// One attempt: what is known after it, and a content that is to be stored.
+    /// Makes one attempt to fetch a feed. Returns the entry after it, and a new content if
+    /// it must be stored.
     fn attempt(&self, feed: &Feed) -> (Entry, Option<Vec<u8>>) {
         let store = self.store();
         let mut entry = store
@@ -234,7 +242,7 @@ impl Core {
         let known = usable.map_or((None, None), |(good, _)| {
             (good.etag.as_deref(), good.last_modified.as_deref())
         });
-        // Asked once: the fetch and the judgement must know the same networks.
+        // Read once, so that the fetch and the judgement use the same networks.
         let gateway = self.settings.gateway();
         let answer = gateway
             .as_ref()
@@ -244,7 +252,8 @@ impl Core {
                 let answer = fetcher.fetch(&feed.url, known);
                 answer.map_err(|error| error_text(&error))
             });
-        // Without the networks nothing was fetched, so nothing is judged.
+        // If the networks are not known, nothing was fetched, so nothing is judged with the
+        // default.
         let gateway = gateway.unwrap_or_default();
         let attempted = Attempted {
             feed,
@@ -258,7 +267,7 @@ impl Core {
         })
     }
 
-    /// A fetcher that knows which addresses belong to the gateway now.
+    /// Returns a fetcher that knows the gateway's current addresses.
     fn fetcher(&self, gateway: &Gateway) -> Result<Fetcher, Box<dyn Error>> {
         let ca_file = self.settings.feeds.ca_file.as_deref();
         let own = Own {
@@ -268,7 +277,8 @@ impl Core {
         Ok(Fetcher::new(ca_file, Limits::default())?.with_own(own))
     }
 
-    /// Why the policies, which are fine without this update, cannot be used with it.
+    /// Compiles the policies with this update. Returns the reason if they cannot be used
+    /// with it, but can be used without it.
     fn refused_by_policies(&self, feed: &Feed, update: &[u8], gateway: &Gateway) -> Option<String> {
         let stored = DiskAndFeeds::new(&self.settings.state_dir);
         let with_update = WithUpdate {
@@ -294,7 +304,7 @@ impl Core {
         (!without.has_errors()).then_some(text)
     }
 
-    /// Stores an update as good that was refused, where it still is the one with
+    /// Makes the refused update of a feed its content. Fails if the update does not have
     /// this SHA-256.
     pub(in crate::daemon) fn accept_feed(
         &self,
@@ -340,7 +350,7 @@ impl Core {
         Ok(())
     }
 
-    /// What there is to know of each feed of the policies in force.
+    /// Returns the state of each feed of the policies in force.
     pub(in crate::daemon) fn feed_snapshots(&self) -> Vec<FeedSnapshot> {
         let feeds = self.feeds_in_force();
         let labels = labels(feeds.iter().map(|feed| &feed.url));
@@ -369,7 +379,7 @@ fn tell(url: &FeedUrl, entry: &Entry) {
     let stays = if entry.good.is_some() {
         "the last good list stays in force"
     } else {
-        "nothing of it is in force"
+        "no version of it is in force"
     };
     match outcome {
         Outcome::Current => info!("feed {label}: current"),

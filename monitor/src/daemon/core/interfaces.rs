@@ -1,4 +1,4 @@
-//! Interfaces that come and go.
+//! Handles interfaces that appear and disappear.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use crate::{
     error_text::error_text,
 };
 
-/// Why each interface that was asked for is not filtered; not those that are.
+/// The configured interfaces that are not filtered, each with the reason.
 pub(super) type Waiting = BTreeMap<String, String>;
 
 impl Core {
-    /// Attaches to interfaces that appeared, with the ruleset in force. Returns
-    /// what changed, in words.
+    /// Attaches the filter with the ruleset in force to interfaces that appeared. Returns a
+    /// text for each change.
     pub(in crate::daemon) fn look_at_interfaces(&self) -> Result<Vec<String>, LoadError> {
-        let mut filter = self.work_on_filter("a look at the interfaces");
+        let mut filter = self.work_on_filter("a check of the interfaces");
         let Some(filter) = filter.as_mut() else {
             return Ok(Vec::new());
         };
@@ -40,7 +40,8 @@ impl Core {
         Ok(came.chain(others).collect())
     }
 
-    /// `refused` is why the kernel did not take what is there.
+    /// Returns the interfaces that are not filtered. `refused` is the kernel's reason for not
+    /// attaching the filter to existing interfaces.
     pub(super) fn waiting(
         &self,
         filter: &Filter,
@@ -62,7 +63,7 @@ impl Core {
         Ok(each.collect())
     }
 
-    /// For `status`.
+    /// Returns the interfaces that are not filtered, for `status`.
     pub(super) fn waiting_interfaces(&self) -> Vec<WaitingInterface> {
         let waiting = lock(&self.waiting);
         let each = waiting.iter().map(|(name, why)| WaitingInterface {

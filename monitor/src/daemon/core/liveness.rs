@@ -1,5 +1,5 @@
-//! Which work is under way, and for how long. Work that does not end is a daemon
-//! that hangs, and `status` and `/healthz` say so.
+//! Records the daemon's tasks in progress and their times. If a task takes too long, the
+//! daemon hangs, and `status` and `/healthz` report it.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -10,25 +10,26 @@ use std::{
 use super::{Core, lock};
 use crate::{datapath::Filter, snapshot::Working};
 
-/// Work that has begun.
+/// A task in progress.
 #[derive(Clone, Copy)]
 struct CurrentWork {
-    /// A noun phrase: `a reload`.
+    /// The task as a noun phrase, such as `a reload`.
     what: &'static str,
+    /// The time at which it began.
     at: Instant,
 }
 
-/// What the daemon does now.
+/// The tasks in progress.
 #[derive(Default)]
 pub(super) struct Liveness {
-    /// By the thread that holds the filter.
+    /// The task of the thread that holds the lock of the filter.
     filter: Mutex<Option<CurrentWork>>,
-    /// By the main loop, which hears signals, files and schedules.
+    /// The task of the main loop, which handles signals, files and schedules.
     main_loop: Mutex<Option<CurrentWork>>,
 }
 
 impl Liveness {
-    /// The work that has been under way for longest, if there is any.
+    /// Returns the task that began first, if one is in progress.
     pub(super) fn working(&self) -> Option<Working> {
         let begun = [&self.filter, &self.main_loop].map(|work| *lock(work));
         let first = begun.into_iter().flatten().min_by_key(|begun| begun.at)?;
@@ -39,14 +40,15 @@ impl Liveness {
     }
 }
 
-/// The filter, for as long as work on it goes on.
+/// The locked filter, while a task works on it.
 pub(super) struct AtWork<'a> {
     filter: MutexGuard<'a, Option<Filter>>,
     liveness: &'a Liveness,
 }
 
 impl Core {
-    /// Waits for the filter, and says what it is taken for.
+    /// Waits for the lock of the filter, and records the task `what` until the returned value
+    /// is dropped.
     pub(super) fn work_on_filter(&self, what: &'static str) -> AtWork<'_> {
         let filter = lock(&self.filter);
         let at = Instant::now();
@@ -57,14 +59,15 @@ impl Core {
         }
     }
 
-    /// Whether work takes longer than any work should.
+    /// Returns true if a task takes so long that the daemon counts as hanging.
     pub(in crate::daemon) fn hangs(&self) -> bool {
         self.liveness
             .working()
             .is_some_and(|working| working.hangs())
     }
 
-    /// The main loop begins to work on what it heard, or has ended that.
+    /// Records that the main loop begins the task `what`, or has ended its task if `what` is
+    /// `None`.
     pub(in crate::daemon) fn main_loop_works(&self, what: Option<&'static str>) {
         let at = Instant::now();
         *lock(&self.liveness.main_loop) = what.map(|what| CurrentWork { what, at });
@@ -73,7 +76,7 @@ impl Core {
 
 impl Drop for AtWork<'_> {
     fn drop(&mut self) {
-        // Before the lock, which the fields give back after this.
+        // Ends the task before the lock is released: fields are dropped after this function.
         *lock(&self.liveness.filter) = None;
     }
 }

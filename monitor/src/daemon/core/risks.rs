@@ -1,4 +1,4 @@
-//! The policies in force, judged again when addresses change.
+//! Judges the policies in force again when addresses change.
 
 use std::sync::Arc;
 
@@ -10,31 +10,32 @@ use crate::{
     policy::{Diagnostic, Texts},
 };
 
-/// What another look at the policies in force has found.
+/// The differences between two judgements of the policies in force.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct RiskChanges {
-    /// Risks that were not there before.
+    /// The new risks.
     pub(in crate::daemon) new: Vec<RiskInForce>,
-    /// How many are gone.
+    /// Number of risks that are gone.
     pub(in crate::daemon) gone: usize,
 }
 
 impl Core {
-    /// Judges the policies in force for the gateway as it is now. Nothing is
-    /// changed of what is in force.
+    /// Judges the policies in force with the gateway's current addresses. Does not change
+    /// the policies in force.
     pub(in crate::daemon) fn recheck(&self) -> Result<RiskChanges, datapath::Error> {
         let gateway = self.settings.gateway()?;
         let state = self.state();
         let Some(policies) = state.stage.policies() else {
             return Ok(RiskChanges::default());
         };
-        // The texts of the files may have changed: places without lines are enough.
+        // The files may have changed since they were loaded, so their texts are not used.
+        // The messages then quote no lines.
         let found = guard(&policies.policies, &gateway, &Texts::default());
         let risks: Vec<RiskInForce> = found.errors().map(in_force).collect();
         let mut held = lock(&self.risks);
         let is_in_force = |now: &PoliciesInForce| Arc::ptr_eq(&now.policies, &policies.policies);
         if !self.state().stage.policies().is_some_and(is_in_force) {
-            // Other policies came into force meanwhile, judged by their own load.
+            // Other policies came into force meanwhile. Their own load judged them.
             return Ok(RiskChanges::default());
         }
         let before = std::mem::replace(&mut *held, risks.clone());
@@ -47,7 +48,7 @@ impl Core {
         })
     }
 
-    /// What the policies in force were found to cut off.
+    /// Returns the risks of the policies in force.
     pub(super) fn risks(&self) -> Vec<RiskInForce> {
         lock(&self.risks).clone()
     }

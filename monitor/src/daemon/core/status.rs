@@ -1,4 +1,4 @@
-//! What `status` says of the daemon.
+//! Builds the answer to `status`.
 
 use super::{Core, Resting, clock};
 use crate::{
@@ -9,7 +9,8 @@ use crate::{
 };
 
 impl Core {
-    /// The snapshot, the daemon, and what does not work.
+    /// Returns the snapshot, the state of the daemon, and the list of things that do not
+    /// work.
     pub(in crate::daemon) fn status(&self) -> Result<Status, datapath::Error> {
         let snapshot = self.snapshot()?;
         let endpoints = self.endpoints.now();
@@ -35,7 +36,7 @@ impl Core {
         })
     }
 
-    /// Which daemon this is. Needs no look at the kernel.
+    /// Returns the identity of this daemon. Does not read the kernel's state.
     pub(in crate::daemon) fn who(&self) -> DaemonIdentity {
         DaemonIdentity {
             pid: std::process::id(),
@@ -47,12 +48,13 @@ impl Core {
         }
     }
 
-    /// What became of the places where metrics and the page should be served.
+    /// Returns the endpoints of metrics and page, with their state.
     pub(in crate::daemon) fn endpoints(&self) -> &Endpoints {
         &self.endpoints
     }
 
-    /// The enabled policies that do nothing now.
+    /// Returns the enabled policies that are off now, because of a schedule, an end or a
+    /// pause.
     fn resting(&self) -> Vec<Resting> {
         let state = self.state();
         let policies = state.stage.policies();
@@ -76,7 +78,7 @@ fn checks(snapshot: &Snapshot, endpoints: &[Endpoint]) -> Vec<Check> {
             status: CheckStatus::Degraded,
             what: format!("metrics and page are not served at {}", endpoint.address),
             why: endpoint.error.clone()?,
-            fix: "free the address, or give another with `listen` or --listen".to_owned(),
+            fix: "free the address, or choose another with `listen` or --listen".to_owned(),
         })
     });
     hanging.map(hang).chain(http).collect()
@@ -86,9 +88,8 @@ fn hang(working: &Working) -> Check {
     Check {
         id: "daemon".to_owned(),
         status: CheckStatus::Degraded,
-        what: "the daemon hangs; the filter in force goes on, and changes have no effect"
-            .to_owned(),
+        what: "the daemon hangs; the filter keeps working, but changes have no effect".to_owned(),
         why: working.to_string(),
-        fix: "look at the log, and at where the policy files and lists are: a file system may not answer; then start the daemon anew".to_owned(),
+        fix: "look at the log, and check the file systems of the policy files and lists, because one may not answer; then restart the daemon".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Policy and list files → a signal that one of them changed.
+//! Watches policy files and lists, and reports when one of them changes.
 
 mod places;
 
@@ -19,22 +19,23 @@ use tokio::{
 
 use places::Places;
 
-/// Editors write, rename and remove within this time; the last one counts.
+/// How long the watch waits for further changes after one. Within this time an editor
+/// writes, renames and removes files.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// The longest that changes upon changes put off a reload.
+/// Maximum time by which a series of changes can delay a reload.
 const MAX_SETTLE: Duration = Duration::from_secs(2);
 
 /// Waits for changes of files.
 pub(super) struct FileWatch {
     directories: WatchedDirectories,
     changes: Arc<Notify>,
-    /// Changes that the caller was not told of yet.
+    /// Changes that [`FileWatch::changed`] has not reported yet.
     pending: Option<Pending>,
 }
 
-/// The directories of the files, because editors replace files by renaming. Clones
-/// share them.
+/// The watched directories. The watch covers directories and not files, because editors
+/// replace files by renaming. Clones share the state.
 #[derive(Clone)]
 pub(super) struct WatchedDirectories {
     watched: Arc<Mutex<Watched>>,
@@ -44,19 +45,19 @@ pub(super) struct WatchedDirectories {
 
 struct Watched {
     watcher: RecommendedWatcher,
-    /// `None`: the directory is missing.
+    /// The watched directories. The identity is `None` if the directory does not exist.
     directories: BTreeMap<PathBuf, Option<Identity>>,
 }
 
-/// When the first and the last change was seen.
+/// The times of the first and the last change of a series.
 #[derive(Clone, Copy)]
 struct Pending {
     first: Instant,
     last: Instant,
 }
 
-/// Device, inode and birth of a directory: the kernel watches these and not a
-/// path, and uses the numbers of inodes again.
+/// Device, inode and time of birth of a directory. The kernel watches an inode, not a path.
+/// It also reuses inode numbers, so the time of birth is needed.
 type Identity = (u64, u64, Option<SystemTime>);
 
 impl FileWatch {
@@ -66,7 +67,7 @@ impl FileWatch {
         let (known, tell) = (Arc::clone(&places), Arc::clone(&changes));
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let known = known.lock().unwrap_or_else(PoisonError::into_inner);
-            // An error may hide a change.
+            // An error may hide a change, so it counts as one.
             if event.map_or(true, |event| known.concern(&event)) {
                 tell.notify_one();
             }
@@ -87,13 +88,14 @@ impl FileWatch {
         })
     }
 
-    /// The directories, to be set on a thread that may block.
+    /// Returns the watched directories, so that the caller can set them on a thread that
+    /// may block.
     pub(super) fn directories(&self) -> WatchedDirectories {
         self.directories.clone()
     }
 
-    /// Waits for a change, and until no more follow at once. Where this is
-    /// cancelled, the next call goes on.
+    /// Waits for a change, and until no more follow within [`SETTLE`], at most
+    /// [`MAX_SETTLE`]. If this future is dropped early, the next call continues.
     pub(super) async fn changed(&mut self) {
         if self.pending.is_none() {
             self.changes.notified().await;
@@ -118,9 +120,9 @@ impl FileWatch {
 }
 
 impl WatchedDirectories {
-    /// Watches these files and directories, and nothing else; what was not
-    /// watched until now counts as changed. Returns what could not be watched.
-    /// Blocks where a file system does not answer.
+    /// Sets the files and directories to watch. A directory that was not watched before
+    /// counts as changed. Returns an error for each directory that cannot be watched.
+    /// Blocks if a file system does not answer.
     pub(super) fn set(&self, paths: &BTreeSet<PathBuf>) -> Vec<notify::Error> {
         let places = Places::of(paths);
         let wanted: BTreeMap<_, _> = places
@@ -137,13 +139,14 @@ impl WatchedDirectories {
         let mut errors = Vec::new();
         for (directory, identity) in directories.iter() {
             if wanted.get(directory) != Some(identity) {
-                // It may be gone already.
+                // An error means that the directory no longer exists.
                 let _ = watcher.unwatch(directory);
             }
         }
         for (directory, identity) in &wanted {
             let is_new = directories.get(directory) != Some(identity);
-            // Also where it is not new: the watcher gives up what was moved, even moved back.
+            // Watches known directories again too: the watcher drops a directory that was
+            // moved, even if it was moved back.
             let result = watcher.watch(directory, RecursiveMode::NonRecursive);
             if is_new {
                 errors.extend(result.err());
@@ -168,10 +171,10 @@ mod tests {
 
     use super::*;
 
-    /// Fails a test that would wait for ever; nothing is measured by it.
+    /// The time after which a test that waits fails. No test measures it.
     const PATIENCE: Duration = Duration::from_secs(60);
 
-    /// A watch of a file that exists, with nothing pending.
+    /// Returns a watch of an existing file, without pending changes.
     async fn watch(file: &Path) -> FileWatch {
         fs::write(file, "1").unwrap();
         let mut watch = FileWatch::new().unwrap();
@@ -190,11 +193,11 @@ mod tests {
         let cancelled = timeout(PATIENCE, async {
             while timeout(SETTLE / 8, watch.changed()).await.is_err() {}
         });
-        cancelled.await.expect("the change is told in the end");
+        cancelled.await.expect("the change is reported in the end");
     }
 
     #[tokio::test]
-    async fn changes_upon_changes_are_told_all_the_same() {
+    async fn a_series_of_changes_does_not_delay_the_report_forever() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("p.yaml");
         let mut watch = watch(&file).await;
@@ -209,11 +212,11 @@ mod tests {
         let told = timeout(PATIENCE, watch.changed()).await;
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
-        told.expect("the change is told while others follow");
+        told.expect("the change is reported while others follow");
     }
 
     #[tokio::test]
-    async fn what_is_newly_watched_counts_as_changed_once() {
+    async fn a_newly_watched_directory_counts_as_changed_once() {
         let directory = tempfile::tempdir().unwrap();
         let paths = BTreeSet::from([directory.path().to_owned()]);
         let mut watch = FileWatch::new().unwrap();

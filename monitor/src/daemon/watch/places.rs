@@ -1,4 +1,5 @@
-//! Which directory entries decide what a path is.
+//! Finds the directory entries that lead to a path: the names in it, and the symbolic links
+//! and their targets on the way. If one of them changes, the path may lead to another file.
 
 use std::{
     collections::BTreeSet,
@@ -14,23 +15,23 @@ use notify::{
 
 use crate::policy::is_policy_file;
 
-/// As many links as the kernel follows, `path_resolution(7)`.
+/// Maximum number of symbolic links, as in the kernel (`path_resolution(7)`).
 const MAX_LINKS: usize = 40;
 
-/// What must not change unnoticed.
+/// The entries and directories to watch for a set of paths.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
-    /// The paths, what is above them, and the links and targets on their way;
-    /// none leads through a link.
+    /// The paths, the directories above them, and the links and their targets on the way.
+    /// None of these paths contains a link as a part before the last.
     entries: BTreeSet<PathBuf>,
-    /// Those of the paths that are directories: policy files may come.
+    /// The paths that are directories. A policy file may appear in them.
     folders: BTreeSet<PathBuf>,
-    /// Directories to watch for all that.
+    /// The directories to watch, so that every change of an entry is noticed.
     pub(super) directories: BTreeSet<PathBuf>,
 }
 
 impl Places {
-    /// Follows every link on the way to these paths.
+    /// Finds the entries for `paths`. Follows every symbolic link on the way.
     pub(super) fn of(paths: &BTreeSet<PathBuf>) -> Self {
         let mut places = Self::default();
         for path in paths {
@@ -51,7 +52,7 @@ impl Places {
                 at.pop();
                 continue;
             }
-            // An absolute target replaces what was there.
+            // If `part` is `/`, from an absolute target, it replaces the whole path.
             at.push(part);
             self.entries.insert(at.clone());
             if let Ok(target) = fs::read_link(&at) {
@@ -80,7 +81,7 @@ impl Places {
         self.directories.extend(entry.parent().map(Path::to_owned));
     }
 
-    /// Whether what happened may change what the policies say.
+    /// Returns true if `event` may change the policies.
     pub(super) fn concern(&self, event: &notify::Event) -> bool {
         let decides = |changed: &PathBuf| {
             let in_folder = changed
@@ -92,7 +93,7 @@ impl Places {
     }
 }
 
-/// Last first, without those that say nothing.
+/// Returns the parts of a path, the last part first, without `.`.
 fn parts(path: &Path) -> Vec<OsString> {
     let parts = path.components().rev();
     parts
@@ -101,7 +102,8 @@ fn parts(path: &Path) -> Vec<OsString> {
         .collect()
 }
 
-/// Reading is no change, though the kernel reports it.
+/// Returns true if an event of this kind is a change. The kernel also reports reading, which
+/// is none.
 fn is_change(kind: EventKind) -> bool {
     match kind {
         EventKind::Access(access) => access == AccessKind::Close(AccessMode::Write),
@@ -126,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn every_link_on_the_way_and_every_target_counts() {
+    fn a_change_of_each_link_and_target_on_the_way_counts() {
         let base = tempfile::tempdir().unwrap();
         let base = base.path().canonicalize().unwrap();
         fs::create_dir_all(base.join("versions/2")).unwrap();
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_policies_would_not_read_does_not_count() {
+    fn files_that_are_not_policies_or_lists_do_not_count() {
         let base = tempfile::tempdir().unwrap();
         let base = base.path().canonicalize().unwrap();
         let places = Places::of(&BTreeSet::from([base.clone(), base.join("list.txt")]));
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_is_missing_the_directory_above_is_watched() {
+    fn the_nearest_existing_directory_of_a_missing_path_is_watched() {
         let base = tempfile::tempdir().unwrap();
         let base = base.path().canonicalize().unwrap();
         let places = Places::of(&BTreeSet::from([base.join("a/b/p.yaml")]));
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_links_ends() {
+    fn a_loop_of_links_ends() {
         let base = tempfile::tempdir().unwrap();
         let link = base.path().canonicalize().unwrap().join("link");
         symlink("link", &link).unwrap();

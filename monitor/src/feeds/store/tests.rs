@@ -1,4 +1,4 @@
-//! The store keeps what it is given, within limits.
+//! Tests of the store: saving, damage, and the limits of sizes.
 
 use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
 
@@ -24,7 +24,7 @@ fn good(content: &[u8]) -> Entry {
 }
 
 #[test]
-fn what_is_saved_is_read_again_and_older_contents_go() {
+fn a_saved_content_is_read_again_and_older_contents_are_removed() {
     let state = tempfile::tempdir().unwrap();
     let store = Store::new(state.path());
     assert_eq!(store.good(&url()).unwrap(), None);
@@ -53,7 +53,7 @@ fn what_is_saved_is_read_again_and_older_contents_go() {
 }
 
 #[test]
-fn damage_is_told_and_the_next_save_mends_it() {
+fn damage_is_reported_and_the_next_save_repairs_it() {
     let state = tempfile::tempdir().unwrap();
     let store = Store::new(state.path());
     let content = b"1.2.3.4\n";
@@ -74,14 +74,14 @@ fn damage_is_told_and_the_next_save_mends_it() {
         store.good(&url()),
         Err(StoreError::Damaged { .. })
     ));
-    // A content that nothing names yet is what an interrupted save leaves.
+    // An interrupted save leaves a file that `meta.json` does not name yet.
     store.save(&url(), &good(content), Some(content)).unwrap();
     fs::write(file("0123"), b"half").unwrap();
     assert!(store.good(&url()).unwrap().is_some());
 }
 
 #[test]
-fn of_a_huge_file_the_list_in_force_stays_and_the_next_save_shrinks_it() {
+fn a_huge_meta_file_keeps_the_list_in_force_and_the_next_save_shrinks_it() {
     let state = tempfile::tempdir().unwrap();
     let store = Store::new(state.path());
     let content = b"1.2.3.4\n";
@@ -145,7 +145,7 @@ fn each_text_is_bounded_when_written_and_when_read() {
     store.save(&url(), &entry, Some(content)).unwrap();
     assert!(fs::metadata(&path).unwrap().len() < 5000);
     check();
-    // As a version without limits wrote it.
+    // The file as a version without limits wrote it.
     fs::write(&path, serde_json::to_vec(&entry).unwrap()).unwrap();
     check();
 }

@@ -1,10 +1,12 @@
-//! Counts of packets and bytes as pairs of families.
+//! Helpers for families that count packets and bytes.
 
 use prometheus_client::registry::Unit;
 
 use super::super::family::{Family, Kind, Labels};
 use crate::snapshot::{Count, Verdicts};
 
+/// Returns a sample for each verdict: `labels` with the verdict as last label, and
+/// its count.
 pub(super) fn by_verdict(
     labels: &[(&'static str, &str)],
     verdicts: &Verdicts,
@@ -19,6 +21,8 @@ pub(super) fn by_verdict(
     })
 }
 
+/// Returns two families of the same name, one that counts packets and one that
+/// counts bytes.
 pub(super) fn packets_and_bytes(
     name: &'static str,
     packets_help: &'static str,

@@ -1,4 +1,4 @@
-//! Families about what the daemon does: reloads, confirmations, feeds.
+//! Families about the work of the daemon: reloads, trials and feeds.
 
 use prometheus_client::registry::Unit;
 
@@ -9,7 +9,7 @@ pub(super) fn reload(reload: Option<&ReloadSnapshot>) -> [Family; 2] {
     [
         Family {
             name: "monitor_reload_success",
-            help: "1 where the policy files as last read are in force, else 0.",
+            help: "1 if the policy files are in force as the daemon last read them, else 0.",
             unit: None,
             kind: Kind::Gauge,
             samples: vec![(
@@ -19,7 +19,7 @@ pub(super) fn reload(reload: Option<&ReloadSnapshot>) -> [Family; 2] {
         },
         Family {
             name: "monitor_reload_timestamp",
-            help: "When the last load of the policy files ended, well or not, as Unix time; 0 before the first.",
+            help: "Unix time at which the last load of the policy files ended, with success or without; 0 before the first.",
             unit: Some(Unit::Seconds),
             kind: Kind::Gauge,
             samples: vec![(Labels::new(), reload.map_or(0, |reload| reload.timestamp))],
@@ -43,19 +43,19 @@ pub(super) fn unconfirmed(unconfirmed: Option<&Unconfirmed>) -> [Family; 3] {
     [
         gauge(
             "monitor_unconfirmed",
-            "1 where what is in force is to be confirmed, else 0.",
+            "1 while a trial waits for `monitor confirm`, else 0.",
             None,
             Some(u64::from(waiting.is_some())),
         ),
         gauge(
             "monitor_unconfirmed_left",
-            "How long it can still be confirmed; no series where nothing is to be.",
+            "Time left to confirm the trial; no series if no trial waits.",
             Some(Unit::Seconds),
             waiting.map(|unconfirmed| unconfirmed.seconds_left),
         ),
         gauge(
             "monitor_rolled_back",
-            "1 where the policy files were not confirmed in time, and what was in force before them is again, else 0.",
+            "1 if the last trial was not confirmed in time, so that the ruleset before it is in force again, else 0.",
             None,
             Some(u64::from(rolled_back)),
         ),
@@ -76,25 +76,25 @@ pub(super) fn feeds(feeds: &[FeedSnapshot]) -> [Family; 4] {
     [
         gauge(
             "monitor_feed_age",
-            "Time since the list in force was last found to be what its URL gives; no series where nothing of it is in force.",
+            "Time since the daemon last found the list in force equal to the content of its URL; no series if no version of it is in force.",
             Some(Unit::Seconds),
             |feed| feed.age,
         ),
         gauge(
             "monitor_feed_destinations",
-            "Destinations of the list that are in force, all or in part.",
+            "Destinations of the list that are in force, wholly or partly.",
             None,
             |feed| Some(feed.destinations as u64),
         ),
         gauge(
             "monitor_feed_cut_destinations",
-            "Destinations of the list of which all or a part is cut out, because it is reserved or the gateway's own.",
+            "Destinations of the list that are cut out wholly or partly, because they are reserved or belong to the gateway.",
             None,
             |feed| Some(feed.cut as u64),
         ),
         gauge(
             "monitor_feed_success",
-            "1 where the last attempt to fetch the list ended well, else 0; no series before the first.",
+            "1 if the last attempt to fetch the list succeeded, else 0; no series before the first attempt.",
             None,
             |feed| {
                 feed.last_attempt

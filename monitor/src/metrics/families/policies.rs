@@ -1,4 +1,4 @@
-//! Families about policies, and about devices by policy.
+//! Families about policies, and about the devices that policies matched.
 
 use monitor_common::MAX_POLICIES;
 
@@ -25,9 +25,9 @@ pub(super) fn policies(policies: &[PolicySnapshot]) -> Vec<Family> {
         .collect();
     let mut families = Vec::from(packets_and_bytes(
         "monitor_policy",
-        "Packets that the policy matched, by what became of them: another policy may have decided. \
-         A packet counts under every policy that matched it, so policies do not add up. Dropped packets are attempts.",
-        "Bytes of the packets that the policy matched, layer 2 included, by what became of them.",
+        "Packets that the policy matched, by verdict; another policy may have decided the verdict. \
+         A packet counts under every policy that matched it, so the sum over all policies can be more than the number of packets. Devices retry, so dropped packets are attempts.",
+        "Bytes of the packets that the policy matched, layer 2 included, by verdict.",
         &counts,
     ));
     families.push(policy_info(&in_force));
@@ -48,7 +48,7 @@ fn policy_info(in_force: &[(&PolicySnapshot, Action)]) -> Family {
         .collect();
     Family {
         name: "monitor_policy",
-        help: "The policies in force and what each asks for; the value is always 1.",
+        help: "The policies in force and their actions; the value is always 1.",
         unit: None,
         kind: Kind::Info,
         samples,
@@ -67,7 +67,7 @@ fn policy_prefixes(in_force: &[(&PolicySnapshot, Action)]) -> Family {
         .collect();
     Family {
         name: "monitor_policy_prefixes",
-        help: "Distinct prefixes that a policy in force has in the ruleset, derived ones included.",
+        help: "Number of distinct prefixes of a policy in force, with the IPv6 prefixes derived from IPv4 destinations.",
         unit: None,
         kind: Kind::Gauge,
         samples,
@@ -91,10 +91,10 @@ pub(super) fn devices(policies: &[PolicySnapshot], labels: &DeviceLabels) -> [Fa
     }
     packets_and_bytes(
         "monitor_device",
-        "Packets of the device that the policy matched, by what became of them. A device is a source MAC, the last hop, \
-         which may hide several. Device other: those without a label of their own. Device past: those whose places were taken back. \
-         So the devices of a policy add up to it.",
-        "Bytes of the packets of the device that the policy matched, layer 2 included, by what became of them.",
+        "Packets of the device that the policy matched, by verdict. A device is a source MAC, the last hop; \
+         several devices may use one MAC. Device other: all devices without a label of their own. Device past: all forgotten devices. \
+         The sum of all devices of a policy is the count of the policy.",
+        "Bytes of the packets of the device that the policy matched, layer 2 included, by verdict.",
         &counts,
     )
 }
@@ -103,8 +103,8 @@ pub(super) fn policy_slots(used: u64) -> Family {
     let free = u64::from(MAX_POLICIES).saturating_sub(used);
     Family {
         name: "monitor_policy_slots",
-        help: "Places for the counters of policies. Used: by every policy that was ever in force, until `monitor detach`; \
-               where none is free, a policy with a new name is refused.",
+        help: "Slots for the counters of policies. Used: one for every policy name that was in force since the last `monitor detach`. \
+               If none is free, a policy with a new name is refused.",
         unit: None,
         kind: Kind::Gauge,
         samples: [("used", used), ("free", free)]
@@ -126,8 +126,8 @@ pub(super) fn device_places(places: &[PlacesSnapshot]) -> Family {
     });
     Family {
         name: "monitor_device_places",
-        help: "Places in the device tables, one for each device and policy that matched it. Kept for any: used by made-up MACs too; \
-               named and neighbour: used by known devices alone, where the first has no room.",
+        help: "Places in the device tables, one for each device and policy that matched it. Kept for any: every device can use them, also one with a made-up MAC. \
+               Kept for named or neighbour: only known devices use them, when the first kind is full.",
         unit: None,
         kind: Kind::Gauge,
         samples: samples.collect(),

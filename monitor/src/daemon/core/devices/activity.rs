@@ -1,5 +1,5 @@
-//! When each device was last seen. Kept in memory only: after a start every
-//! device counts as just seen.
+//! Records when each device was last seen. This is kept only in memory, so after a start
+//! every device counts as just seen.
 
 use std::{
     collections::HashMap,
@@ -8,21 +8,21 @@ use std::{
 
 use crate::{datapath::DeviceCounts, policy::MacAddress};
 
-/// When counts of devices last changed.
+/// The packet count of each device, and the time of its last change.
 #[derive(Debug, Default)]
 pub(super) struct Activity(HashMap<MacAddress, DeviceActivity>);
 
 #[derive(Clone, Copy, Debug)]
 struct DeviceActivity {
-    /// Packets under all policies.
+    /// Sum of the device's packets over all policies.
     packets: u64,
-    /// When that was first found.
+    /// Time at which this sum was first read.
     since: Instant,
 }
 
 impl Activity {
-    /// Compares the counts with those of the last look, and drops devices that
-    /// have none any more.
+    /// Compares the counts with those of the last call. Removes devices that no longer have
+    /// counts.
     pub(super) fn look(&mut self, counts: &DeviceCounts, now: Instant) {
         let mut packets: HashMap<MacAddress, u64> = HashMap::new();
         for (key, counters) in &counts.devices {
@@ -41,7 +41,7 @@ impl Activity {
             .collect();
     }
 
-    /// How long a device was not seen.
+    /// Returns the time since a device was last seen.
     pub(super) fn unseen(&self, mac: MacAddress, now: Instant) -> Duration {
         let seen = self.0.get(&mac);
         seen.map_or(Duration::ZERO, |seen| now.duration_since(seen.since))

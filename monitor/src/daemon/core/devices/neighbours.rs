@@ -1,8 +1,8 @@
-//! Which neighbours of the gateway have places kept for them.
+//! Chooses the neighbours of the gateway for which places are kept.
 //!
-//! A device can make up neighbours too: it asks for the gateway's address under
-//! many MACs. So there is a limit, devices that were neighbours before keep their
-//! place under it, and neighbours that answered the gateway come first.
+//! A device can create false neighbours: it asks for the gateway's address under many
+//! MACs. Therefore the number is limited. Within the limit, earlier neighbours stay, and
+//! new neighbours that answered the gateway come before the others.
 
 use std::{
     collections::BTreeMap,
@@ -11,17 +11,17 @@ use std::{
 
 use crate::policy::MacAddress;
 
-/// Neighbours that are known at the same time.
+/// Maximum number of known neighbours.
 pub(super) const MOST_NEIGHBOURS: usize = 1024;
 
-/// The neighbours that are known, with the last look that found each.
+/// The known neighbours, each with the last time at which it was in the kernel's table.
 #[derive(Debug, Default)]
 pub(super) struct Neighbours(BTreeMap<MacAddress, Instant>);
 
 impl Neighbours {
-    /// Takes over what the kernel's table says now: MACs, and whether each is
-    /// confirmed. A neighbour that is not in the table any more stays known for
-    /// `keep`, or until its room is needed.
+    /// Updates the known neighbours from the kernel's neighbour table. `found` holds its
+    /// MACs; the value is true if the neighbour answered the gateway. A neighbour that left
+    /// the table stays known for the time `keep`, or until another needs its room.
     pub(super) fn look(
         &mut self,
         found: &BTreeMap<MacAddress, bool>,
@@ -48,13 +48,13 @@ impl Neighbours {
         }
     }
 
-    /// Every known neighbour.
+    /// Returns the MACs of all known neighbours.
     pub(super) fn macs(&self) -> impl Iterator<Item = MacAddress> {
         self.0.keys().copied()
     }
 
-    /// Whether there is room for one more, where need be that of the neighbour
-    /// that left the kernel's table first.
+    /// Returns true if there is room for one more neighbour. If the limit is reached, first
+    /// removes the neighbour that left the kernel's table the longest time ago.
     fn make_room(&mut self, now: Instant) -> bool {
         if self.0.len() < MOST_NEIGHBOURS {
             return true;
@@ -99,10 +99,10 @@ mod tests {
         let mut flood = made_up(0, 2 * MOST_NEIGHBOURS);
         flood.insert(phone, false);
         assert_eq!(look(&flood, 1), [true, false]);
-        // A later one finds no room while all are there …
+        // A later neighbour finds no room while all are in the table …
         flood.insert(tv, true);
         assert_eq!(look(&flood, 2), [true, false]);
-        // … and the room of those that left.
+        // … and gets the room of a neighbour that left.
         let after = BTreeMap::from([(phone, false), (tv, true)]);
         assert_eq!(look(&after, 3), [true, true]);
         assert_eq!(look(&BTreeMap::new(), 3 + KEEP.as_secs()), [false, false]);

@@ -1,4 +1,5 @@
-//! What is asked of every request, and added to every answer.
+//! Checks the `Host` header and the token of each request, and adds the security
+//! headers to each answer.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -19,14 +20,14 @@ use axum::{
 use super::Access;
 
 const NO_TOKEN: &str = "\
-This endpoint asks for a token: send the header `Authorization: Bearer TOKEN`.
-Prometheus has the setting `authorization: {credentials_file: …}` for that.
+This endpoint needs a token: send the header `Authorization: Bearer TOKEN`.
+For Prometheus, use the setting `authorization: {credentials_file: …}`.
 ";
 
 const FOREIGN_HOST: &str = "\
-This endpoint is asked by address (http://192.0.2.1:9641/) or as localhost only.
-A name could belong to a web page that points it here to read what it must not (DNS rebinding).
-To mend it, put the address in place of the name.
+This endpoint answers only requests for an IP address (http://192.0.2.1:9641/) or for localhost.
+A web page could point its own host name at this address and read the data (DNS rebinding).
+To fix this, put the address in place of the name.
 ";
 
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
@@ -45,14 +46,15 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// Why a request is not answered.
+/// The reason why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
-    /// No host, several, or one that is no text.
+    /// The request has no `Host` header, several, or one with a byte that is not
+    /// visible ASCII.
     Unclear,
-    /// A name other than `localhost`.
+    /// The request names a host other than an address or `localhost`.
     Foreign,
-    /// No token, or another.
+    /// The request shows no token or a wrong one.
     NoToken,
 }
 
@@ -70,10 +72,14 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Refuses requests to foreign hosts and without the token; adds the security
-/// headers to every answer.
-pub(super) async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let mut response = match check(&access, request.uri(), request.headers()) {
+/// Passes a request on if `access` allows it, otherwise answers with the refusal.
+/// Adds the security headers to both answers.
+pub(super) async fn check_request(
+    State(access): State<Access>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match check_access(&access, request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,
         Err(refusal) => refusal.into_response(),
     };
@@ -81,7 +87,7 @@ pub(super) async fn guard(State(access): State<Access>, request: Request, next: 
     response
 }
 
-fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_access(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let Access::Network(token) = access else {
         return Ok(());
     };
@@ -92,7 +98,8 @@ fn check(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal>
     }
 }
 
-/// The target of a request may name a host, too (`GET http://host/ HTTP/1.1`).
+/// Checks the `Host` header and the host in the request line, if it has one
+/// (`GET http://host/ HTTP/1.1`).
 fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -104,8 +111,10 @@ fn check_host(uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
     if own { Ok(()) } else { Err(Refusal::Foreign) }
 }
 
-/// An address literal cannot be rebound, and browsers resolve `localhost`
-/// themselves. Any port: it may be forwarded.
+/// Returns true if `host` is an address literal or `localhost`. DNS cannot point
+/// either of them elsewhere: a literal is not resolved, and browsers resolve
+/// `localhost` themselves. Every port is accepted, because a tunnel may forward
+/// another port to this one.
 fn is_own(host: &str) -> bool {
     let ipv6 = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     host.parse::<SocketAddr>().is_ok()
@@ -166,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_target_counts_as_well() {
+    fn a_foreign_host_in_the_request_line_is_refused() {
         assert_eq!(
             check("http://evil.example/", &["127.0.0.1"]),
             Err(Refusal::Foreign)
