@@ -80,6 +80,22 @@ pub enum Request {
 }
 
 impl Request {
+    /// Returns true if the daemon changes something for this request. Then only root
+    /// and the user that runs the daemon may ask.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Status {} | Self::Who {} | Self::FeedList {} => false,
+            Self::Reload { .. }
+            | Self::Confirm {}
+            | Self::Detach {}
+            | Self::Change(_)
+            | Self::Forget { .. }
+            | Self::FeedFetch { .. }
+            | Self::FeedAccept { .. } => true,
+        }
+    }
+
     /// Parses a line from a client. The line must end with a newline: otherwise it
     /// was too long or truncated, and its beginning may look like another request.
     /// The error says why the line is not a request.

@@ -15,7 +15,7 @@ use super::{
     blocking::blocking,
     core::{Core, ReloadOutcome, Trigger},
     feeds,
-    serve::reload,
+    jobs::reload,
     sockets::ControlSocket,
 };
 use crate::{
@@ -124,23 +124,15 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
 }
 
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {
+    if request.changes() && !may_change {
+        return Answer::Refused(
+            "only root and the user that runs the daemon may change what is in force".to_owned(),
+        );
+    }
     match request {
         Request::Status {} => status(core).await,
         Request::Who {} => Answer::Who(Box::new(core.who())),
         Request::FeedList {} => Answer::Feeds(core.feed_snapshots()),
-        Request::Reload { .. }
-        | Request::Confirm {}
-        | Request::Detach {}
-        | Request::Change(_)
-        | Request::Forget { .. }
-        | Request::FeedFetch { .. }
-        | Request::FeedAccept { .. }
-            if !may_change =>
-        {
-            Answer::Refused(
-                "only root and the user that runs the daemon may change the filter".to_owned(),
-            )
-        }
         Request::Reload { confirm } => {
             let trigger = confirm.map_or(Trigger::Request, |seconds| {
                 Trigger::Confirm(Duration::from_secs(seconds.min(LONGEST_CONFIRM.as_secs())))

@@ -8,7 +8,7 @@ use tracing::error;
 use super::{
     blocking::blocking,
     core::{Core, Trigger},
-    serve::reload,
+    jobs::reload,
 };
 use crate::{control::Answer, error_text::error_text, lists::FeedUrl};
 

@@ -136,7 +136,10 @@ pub enum TrustError {
         source: io::Error,
     },
     /// The file contains no certificate.
-    #[error("{} contains no certificate in PEM format", crate::printable::path(path))]
+    #[error(
+        "{} contains no certificate in PEM format",
+        crate::printable::path(path)
+    )]
     None {
         /// Path of the file, as configured.
         path: PathBuf,

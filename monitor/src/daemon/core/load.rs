@@ -77,6 +77,7 @@ pub(super) fn reason(error: &LoadError) -> String {
         LoadError::Policies(_)
         | LoadError::Keep(_)
         | LoadError::LastGood(_)
+        | LoadError::NotSaved(_)
         | LoadError::NeverConfirmed { .. } => text,
     }
 }

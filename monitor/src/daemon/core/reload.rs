@@ -130,7 +130,7 @@ impl Core {
             return Ok((self.apply(filter, &policies.ruleset)?, None));
         };
         // The next daemon must know as well what comes back.
-        self.save_last_good()?;
+        self.save_last_good().map_err(LoadError::NotSaved)?;
         let deadline = Deadline::after(within);
         let names = self.settings.real_interfaces()?;
         let request = request(&self.settings, &names, &policies.ruleset, Some(deadline));
