@@ -43,7 +43,7 @@ pub(super) enum InvalidDevice {
     #[error("`{0}` is a range, and a device is an address or a CIDR")]
     Range(String),
     /// A text that is neither a MAC, an address nor a name.
-    #[error("`{0}` is no MAC, no address, and cannot be a name of devices")]
+    #[error("`{0}` is neither a MAC, an address, nor a valid name of a device")]
     Nothing(String),
     /// A text that is almost an address.
     #[error(transparent)]
@@ -54,13 +54,15 @@ impl InvalidDevice {
     /// How to fix the text.
     pub(super) fn help(&self) -> String {
         match self {
-            Self::HalfMac { whole, .. } => format!("write \"{whole}\" for all MACs that begin so"),
+            Self::HalfMac { whole, .. } => {
+                format!("write \"{whole}\" for all MACs that begin like this")
+            }
             Self::Mac {
                 meant: Some(mac), ..
             } => format!("write \"{mac}\""),
             Self::Mac { meant: None, .. } => {
-                "write all of it: \"64:cc:2e:11:22:33\", or \"64:cc:2e:00:00:00/24\" for those \
-                 that begin alike"
+                "write all six bytes: \"64:cc:2e:11:22:33\", or \"64:cc:2e:00:00:00/24\" for \
+                 all MACs that begin like this"
                     .to_owned()
             }
             Self::HostBits { prefix, mac, .. } => {
@@ -145,10 +147,10 @@ impl TryFrom<String> for Device {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidDeviceName {
     /// Metrics use this label for all devices without a name.
-    #[error("`{OTHER}` cannot be the name of a device: metrics call the devices without a name so")]
+    #[error("`{OTHER}` cannot be the name of a device: metrics use it for devices without a name")]
     Reserved,
     /// The text is a MAC or an address, so a use of it would be ambiguous.
-    #[error("`{0}` is a device itself, and cannot be the name of one")]
+    #[error("`{0}` is a MAC or an address, and cannot be the name of a device")]
     Device(String),
     /// The text has a character or a length that metrics, files or shells do
     /// not accept.

@@ -176,13 +176,13 @@ fn circle<'a>(
 ) -> Diagnostic {
     let through: Vec<String> = through.map(|name| format!("`{name}`")).collect();
     let message = match through.as_slice() {
-        [] => format!("the devices `{name}` hold themselves"),
+        [] => format!("the group `{name}` contains itself"),
         _ => format!(
-            "the devices `{name}` hold themselves, through {}",
+            "the group `{name}` contains itself, through {}",
             through.join(", ")
         ),
     };
-    let help = "remove one of the names from the group that holds it";
+    let help = "remove one of the names from the group that contains it";
     Diagnostic::error(place, message, help)
 }
 
@@ -326,8 +326,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "the devices `a` hold themselves",
-                "the devices `b` hold themselves, through `c`, `d`"
+                "the group `a` contains itself",
+                "the group `b` contains itself, through `c`, `d`"
             ]
         );
     }

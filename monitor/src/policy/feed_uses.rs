@@ -119,13 +119,13 @@ impl<'a> Feeds<'a> {
                 ));
             }
             Err(error) => {
-                let message = format!("what was fetched of this list cannot be read: {error}");
+                let message = format!("the stored content of this list cannot be read: {error}");
                 return Err((message, FETCHES.to_owned()));
             }
         };
         if pinned.is_some_and(|pinned| pinned != Sha256::of(&content)) {
             let message =
-                "what was fetched of this list has another SHA-256 than `sha256`, and is not used";
+                "the stored content of this list does not match `sha256`, and is not used";
             return Err((message.to_owned(), FETCHES.to_owned()));
         }
         let read = feed_text(content).and_then(|text| {
@@ -134,11 +134,11 @@ impl<'a> Feeds<'a> {
         });
         let (text, list) = read.map_err(|problem| {
             let message = format!(
-                "what was fetched of this list cannot be used as it is asked for here: {problem}"
+                "the stored content of this list cannot be used with these options: {problem}"
             );
             (
                 message,
-                format!("{}; until it can, it protects nothing", problem.help()),
+                format!("{}; until then it protects nothing", problem.help()),
             )
         })?;
         let (list, cut) = self.reserved.cut(list);

@@ -199,7 +199,7 @@ impl<'a> Lists<'a> {
             let text = list_text(bytes).map_err(|offset| {
                 let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
                 let help = if is_table {
-                    "name a table of text, or an MMDB database; of one that is cut short the end is missing, by which it is known"
+                    "name a text table or a complete MMDB database: a truncated one lacks the end marker by which it is recognised"
                 } else {
                     "name a text file with one CIDR, address or range per line"
                 };

@@ -92,7 +92,7 @@ impl fmt::Display for Service {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidService {
     /// A protocol that is not supported.
-    #[error("`{0}` is no protocol of a service: those are tcp, udp and icmp")]
+    #[error("`{0}` is not a protocol: the protocols are tcp, udp and icmp")]
     Protocol(String),
     /// Ports without a protocol.
     #[error("`{0}` is a port without a protocol")]
@@ -104,7 +104,7 @@ pub enum InvalidService {
     #[error("icmp has no ports")]
     PortOfIcmp,
     /// The port is not a number from 0 to 65535.
-    #[error("`{0}` is no port: ports are 0 to 65535")]
+    #[error("`{0}` is not a port: ports are 0 to 65535")]
     Port(String),
     /// A port range whose end is before its beginning.
     #[error("the ports `{0}` end before they begin")]

@@ -173,7 +173,7 @@ impl Lines<'_> {
                 SourcePlace::file_only(self.source.path()),
                 format!("and {hidden} more lines of this list are wrong"),
                 format!(
-                    "the list is read as `{}`; mend the lines{skip}",
+                    "the list is read as `{}`; fix the lines{skip}",
                     self.format
                 ),
             )
@@ -211,7 +211,7 @@ impl Lines<'_> {
         let help = if self.format == Format::Plain {
             "write one CIDR, address or range per line, or remove the `list:` that names this file"
         } else {
-            "mend the list, or remove the `list:` that names this file"
+            "fix the list, or remove the `list:` that names this file"
         };
         Diagnostic::error(
             self.source.place(0..0),

@@ -36,7 +36,7 @@ impl Reader<'_> {
         let url = url.filter(|_| valid)?;
         if url.is_exposed() && sha256.is_none() {
             let message =
-                "this list is fetched without encryption: whoever is on the way can change it";
+                "this list is fetched without encryption: others on the network path can change it";
             let help = "write `https://`, or `sha256:` with the hash of the one content to take";
             self.warning(list.span.clone(), message, help);
         }

@@ -101,7 +101,7 @@ impl Reader<'_> {
             }
             (None, None) => {
                 let help = "write `{asn: [24406], table: …}` or `{country: [CN], table: …}`";
-                self.error(table.span.clone(), "nothing is asked of this table", help);
+                self.error(table.span.clone(), "this table has neither `asn` nor `country`", help);
                 return None;
             }
         };

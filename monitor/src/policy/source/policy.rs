@@ -96,7 +96,7 @@ impl Reader<'_> {
         match PolicyName::from_str(&text) {
             Ok(name) if name.as_str().starts_with(PolicyName::OF_COMMANDS) => {
                 let message = format!(
-                    "names that begin with `{}` are those of commands",
+                    "names that begin with `{}` are reserved for commands",
                     PolicyName::OF_COMMANDS
                 );
                 self.error(node.span, message, help);

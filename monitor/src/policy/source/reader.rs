@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
         };
         if elements.is_empty() {
             let message =
-                format!("{what} is an empty sequence, which reads as nothing and as everything");
+                format!("{what} is an empty sequence, which could mean nothing or everything");
             let help = "write what it should match, or remove the key to match every packet";
             self.error(node.span.clone(), message, help);
         }

@@ -28,7 +28,7 @@ impl Reader<'_> {
                 "reason",
                 accepted.span,
                 "a risk is accepted without a `reason`",
-                "write `reason: …` beside it: whoever reads this later needs to know why",
+                "write `reason: …` beside it, so that later readers know why",
             );
             return None;
         }
