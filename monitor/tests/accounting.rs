@@ -1,6 +1,6 @@
-//! Counting by device cannot be blinded: places are kept for known devices, and
-//! places that are given back leave every sum exact, whenever a reader looks and
-//! whenever the daemon is killed.
+//! Counts by device stay exact under a flood of new MACs. Known devices keep
+//! their places in the device table. When places are freed, every sum stays
+//! exact at any time of reading, even if the daemon is killed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

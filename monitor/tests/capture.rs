@@ -1,5 +1,5 @@
-//! Reading captures: real ones against what two other readers found in them, and
-//! where captures come from.
+//! Reads real captures and compares the results with those of two other
+//! readers. Also tests the sources of captures: files and standard input.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

@@ -1,5 +1,5 @@
-//! Made captures, at the edges of the formats: every byte order and block, files
-//! cut short and damaged.
+//! Reads generated captures at the edges of the formats: every byte order and
+//! block, truncated files and damaged files.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

@@ -1,4 +1,4 @@
-//! The compiler against an answer that is slow and obvious.
+//! Compares the compiler with a slow and simple model.
 
 #![expect(
     clippy::unwrap_used,

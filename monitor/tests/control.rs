@@ -1,4 +1,4 @@
-//! The control socket: who may use it, and who cannot break it.
+//! The control socket: permissions, and robustness against its clients.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

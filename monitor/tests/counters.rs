@@ -1,4 +1,5 @@
-//! Counters belong to the name of a policy: they outlive its place in the files.
+//! Counters belong to the name of a policy, so they survive if it is removed
+//! from the files and added again.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,10 +1,10 @@
-//! `kill -9` before every call that changes something: each interface runs the
-//! old ruleset or the new one wholly, every packet is counted, and the next
-//! `run` leaves nothing of the interrupted one. Where the mode changes, one
-//! interface at a time may run none.
+//! Kills the process (SIGKILL) before each call that changes something. Each
+//! interface must run the old or the new ruleset completely, every packet must
+//! be counted, and the next `run` must remove all remains of the interrupted
+//! one. If the mode changes, one interface at a time may run no ruleset.
 //!
-//! strace kills, at the kernel's boundary. What is tried in every run is chosen
-//! in `support/strace.rs`; `MONITOR_FAULTS=all` tries every call.
+//! strace kills the process when it enters the call. `support/strace.rs`
+//! selects the calls of a normal run; `MONITOR_FAULTS=all` tries every call.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

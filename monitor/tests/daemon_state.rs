@@ -1,5 +1,5 @@
-//! What the daemon keeps, logs and ends, where a disk is full, time passes or it
-//! is asked to stop meanwhile.
+//! What the daemon stores, logs and finishes if the disk is full, if time
+//! passes, or if it is stopped during a request.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

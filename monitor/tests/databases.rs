@@ -1,4 +1,5 @@
-//! MMDB databases, written here, beside the same content as text.
+//! Reads MMDB databases that the tests write, and compares them with text
+//! tables of the same content.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

@@ -1,5 +1,5 @@
-//! IPv4 destinations hold the IPv6 addresses that carry them: through the real
-//! binary, and in the kernel.
+//! IPv4 destinations also cover the IPv6 addresses that embed them: in the
+//! output of the real binary, and in the kernel.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,5 @@
-//! What the operator calls a device, in metrics, page and status, over reloads.
+//! The operator's names for devices in metrics, page and status, across
+//! reloads.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,5 +1,5 @@
-//! Where metrics and page are served, which requests are answered there, and that
-//! the filter does not depend on it.
+//! The endpoints of metrics and page, and the requests that they answer. The
+//! filter works without them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

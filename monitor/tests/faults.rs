@@ -1,6 +1,6 @@
-//! Every call that changes something refused once by the kernel: out of memory,
-//! not permitted, no space. What was in force stays in force, the error says
-//! what failed, and the next attempt puts everything right.
+//! Makes each call that changes something fail once: out of memory, not
+//! permitted, no space. The old state must stay in force, the error must name
+//! what failed, and the next attempt must succeed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,5 +1,6 @@
-//! More devices than the device table holds, as somebody who makes up source
-//! addresses sends them: counted to the packet, in memory that does not grow.
+//! Packets from more devices than the device table holds, as a sender of
+//! made-up source addresses causes. All packets must be counted, and memory
+//! must not grow.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! What the builder and the generator make for the tests of the filter.
+//! Tests of the frame builder and of the generator of rulesets.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

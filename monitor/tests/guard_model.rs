@@ -1,4 +1,4 @@
-//! The lock-out guard against a model that tries packets.
+//! Compares the lock-out guard with a model that tries packets.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

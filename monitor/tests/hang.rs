@@ -1,4 +1,5 @@
-//! A daemon that hangs: what `status`, `/healthz` and the daemon's end tell of it.
+//! A daemon that hangs: the reports of `status` and `/healthz`, and the
+//! daemon's end.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

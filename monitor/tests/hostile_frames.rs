@@ -1,5 +1,5 @@
-//! Frames that nobody sends in good faith: real ones and built ones, damaged,
-//! through the kernel program and the reference model, which must agree.
+//! Hostile frames: real and generated ones, damaged. The kernel program and the
+//! reference model must agree on each.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! Interfaces that come, go and change under a running daemon.
+//! Interfaces that appear, disappear and change while the daemon runs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! A start with files that are broken by then.
+//! A start after the policy files have become invalid.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

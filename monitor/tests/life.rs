@@ -1,4 +1,4 @@
-//! Start, stop, kill, take-over and detach, on the real daemon.
+//! Start, stop, kill, take-over and detach of the real daemon.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,6 +1,6 @@
-//! The real binary on lists that others publish. What each holds was counted by
-//! other programs; where a comment says `python`, with its `csv` and
-//! `ipaddress.summarize_address_range`, networks counted once.
+//! Runs the real binary on published lists. Other programs counted the expected
+//! numbers. A comment `python` means the modules `csv` and `ipaddress`
+//! (`summarize_address_range`), with each network counted once.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

@@ -1,4 +1,4 @@
-//! YAML that is made to cost much: refused before it does.
+//! YAML that would be expensive to parse is refused before it is parsed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

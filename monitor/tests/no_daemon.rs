@@ -1,4 +1,4 @@
-//! The verbs that reach a filter, where there is none.
+//! The verbs that need a filter, without a daemon or a filter.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

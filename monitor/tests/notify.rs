@@ -1,4 +1,4 @@
-//! What a service manager is told, heard on a socket in its place.
+//! The messages to a service manager, received on a socket of the test.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,5 +1,5 @@
-//! The pin directory: what is ours goes, what is not stays, and half of it is
-//! never taken for the whole.
+//! The pin directory: the daemon removes its own files and no others, and never
+//! uses an incomplete state.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,5 @@
-//! Where the daemon listens and keeps its files, and what it leaves alone there.
+//! Sockets and directories of the daemon, and the files of others that it must
+//! not touch.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

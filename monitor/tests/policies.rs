@@ -1,4 +1,5 @@
-//! The real binary on policy files: what `check` and `explain` print, and how they end.
+//! The real binary on policy files: output and exit codes of `check` and
+//! `explain`.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

@@ -1,4 +1,4 @@
-//! Reloads: by request, by signal, and by whatever happens to the files.
+//! Reloads by request, by signal, and after changes of files.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,5 +1,5 @@
-//! `monitor replay` on the real captures, compared with two readers that are
-//! not this one (`expected.json`), and with the reference model.
+//! `monitor replay` on the real captures, compared with two independent readers
+//! (`expected.json`) and with the reference model.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

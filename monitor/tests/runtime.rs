@@ -1,4 +1,5 @@
-//! What commands change for a while, with the real daemon: `pause`, `block`, `allow`.
+//! Temporary changes by the commands `pause`, `block` and `allow`, with the
+//! real daemon.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

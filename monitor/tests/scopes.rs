@@ -1,4 +1,5 @@
-//! Devices, interfaces and services through the real daemon, in network namespaces.
+//! Conditions on devices, interfaces and services in the real daemon, in
+//! network namespaces.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

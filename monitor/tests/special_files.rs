@@ -1,5 +1,5 @@
-//! Files that are not files, or have no end: the real binary refuses them, and
-//! a daemon goes on.
+//! Special and endless files in place of regular ones: the real binary refuses
+//! them, and a running daemon continues.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! Signals while a long list is being loaded.
+//! Signals while the daemon loads a long list.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,5 +1,6 @@
-//! A state directory that is full or read-only: what is in force stays, what
-//! must be kept and cannot is said, and nothing is promised that a restart forgets.
+//! A full or read-only state directory: the filter stays in force, the daemon
+//! reports what it cannot store, and it refuses changes that a restart would
+//! lose.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

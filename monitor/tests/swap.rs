@@ -1,7 +1,8 @@
-//! Many reloads while packets come in on two interfaces: none to a dropped
-//! range passes, no other is lost, and the counters are what was sent.
+//! Many reloads while packets arrive on two interfaces. No packet to a dropped
+//! range may pass, no other may be lost, and the counters must equal the number
+//! of sent packets.
 //!
-//! 100 reloads, or `MONITOR_SWAPS`.
+//! Runs 100 reloads, or `MONITOR_SWAPS`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

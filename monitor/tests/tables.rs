@@ -1,4 +1,5 @@
-//! The real data: lists of a country, the whole table, and selections from tables.
+//! The real data: country lists, a whole routing table, and selections from
+//! tables.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

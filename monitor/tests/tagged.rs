@@ -1,11 +1,11 @@
-//! Frames of every shape, sent as they are over a veth pair, through the real
-//! daemon: its counters are compared with the reference model, cell by cell, and
-//! what a packet socket behind the filter sees with what should have passed.
+//! Sends frames of every shape over a veth pair through the real daemon.
+//! Compares its counters with the reference model cell by cell, and the frames
+//! that a packet socket behind the filter receives with those that must pass.
 //!
-//! In generic mode the kernel runs the program before it takes a tag off
-//! (`__netif_receive_skb_core`), so tags in band look the same in both modes. A
-//! driver that takes the outermost tag off itself shows generic mode a frame
-//! without it, four bytes shorter; it is matched by what is inside all the same.
+//! In generic mode, the kernel runs the program before it removes a tag
+//! (`__netif_receive_skb_core`). So in-band tags look the same in both modes.
+//! If a driver removes the outermost tag, generic mode sees the frame without
+//! it, four bytes shorter. The filter then matches the content in the same way.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,5 @@
-//! Text of others on its way to a terminal or a log: no character of it acts.
+//! Text of other people in a terminal or a log: no control character of it has
+//! an effect.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,5 @@
-//! Schedules and expiries: generations that the time makes.
+//! Schedules and expiries: the daemon makes new generations when their times
+//! come.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! Real sockets through the real daemon, in network namespaces.
+//! Traffic of real sockets through the real daemon, in network namespaces.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

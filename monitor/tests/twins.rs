@@ -1,4 +1,4 @@
-//! Two daemons that start at the same place at the same time.
+//! Two daemons that start at the same time with the same control socket.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

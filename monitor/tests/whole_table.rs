@@ -1,4 +1,4 @@
-//! Every routed prefix of the internet in the kernel's tries at once.
+//! All routed prefixes of the internet in the kernel's tries at the same time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,5 @@
-//! Requests to the control socket, and who may make them.
+//! Requests to the control socket: their limits, and the users that may send
+//! them.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Many clients at once, slow ones, and those that leave.
+//! Many clients at once, slow clients, and clients that disconnect.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Requests to the endpoint of metrics and page.
+//! Hostile requests to the endpoint of metrics and page.
 
 use std::io::Write as _;
 

@@ -1,5 +1,5 @@
-//! Clients that mean no good, on the real daemon's two sockets: whatever they do,
-//! it keeps filtering, answers others, and changes nothing.
+//! Hostile clients on both sockets of the real daemon. The daemon must keep
+//! filtering, answer other clients, and change nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,5 @@
-//! What is not confirmed goes back, and every packet is counted once.
+//! Without a confirmation, the old policies come back. Every packet is counted
+//! once.
 
 use std::sync::atomic::Ordering;
 

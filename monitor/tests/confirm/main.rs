@@ -1,5 +1,6 @@
-//! `--confirm`: what nobody confirms goes back, whoever is alive by then, and
-//! every packet is counted once, by the generation that decided.
+//! `--confirm`: without a confirmation the old policies come back, even if the
+//! daemon has ended. Every packet is counted once, by the generation that
+//! decided on it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! What changes while a generation waits, and after it went back.
+//! Changes of files and commands during a trial and after its end.
 
 use std::{fs, sync::atomic::Ordering};
 

@@ -1,4 +1,4 @@
-//! A daemon that ends or starts while a generation waits.
+//! A daemon that ends or starts during a trial.
 
 use serde_json::Value;
 

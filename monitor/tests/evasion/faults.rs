@@ -1,4 +1,4 @@
-//! Faults that were found, made smaller, each kind once.
+//! The faults that a run found: one minimal case for each kind.
 
 use std::{env, fs, path::Path};
 

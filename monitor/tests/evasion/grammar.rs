@@ -1,4 +1,4 @@
-//! Cases at random, from everything that Linux reads before an IP stack.
+//! Random cases, from all the layers that Linux parses before IP.
 
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 

@@ -1,5 +1,6 @@
-//! A phone, a gateway and the internet in network namespaces, perhaps with the
-//! real daemon on the gateway, and every socket that shows what became of a frame.
+//! A phone, a gateway and the internet in network namespaces, with or without
+//! the real daemon on the gateway, and the sockets that show where a frame
+//! arrived.
 
 use std::{collections::BTreeMap, fs, os::fd::OwnedFd};
 

@@ -1,5 +1,5 @@
-//! The same frames through a filtered gateway and an open one: what the open one
-//! shows is what Linux delivers, and the filtered one must keep to its rules.
+//! Sends the same frames through a filtered and an open gateway. The open one
+//! shows what Linux delivers; the filtered one must follow its rules.
 
 use nix::{
     sched::{CpuSet, sched_getcpu, sched_setaffinity},

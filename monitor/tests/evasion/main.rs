@@ -1,6 +1,7 @@
-//! Frames from a grammar on the wire of a namespace lab. The kernel is the judge:
-//! it shows without the filter what it delivers, and with the filter nothing of a
-//! dropped destination may arrive, and nothing else may be missing.
+//! Sends generated frames through a lab of namespaces, with the kernel as
+//! reference. Without the filter, the lab shows which frames the kernel
+//! delivers. With the filter, no frame to a dropped destination may arrive, and
+//! all others must arrive.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! A case that shows a fault → the smallest that still shows the same one.
+//! Reduces a case to the smallest case with the same fault.
 
 use crate::{
     case::{BLOCKED_PORT, Case, Envelope, Extension, Ip, Place, Session, Tag, Trailer, Upper},

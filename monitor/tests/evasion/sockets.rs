@@ -1,4 +1,4 @@
-//! What the sockets of a lab show of the frames that were sent.
+//! The frames that the sockets of a lab receive.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6},

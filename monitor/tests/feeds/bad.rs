@@ -1,4 +1,4 @@
-//! What a server may give in place of a good list.
+//! Bad content that a server may send in place of a list.
 
 use std::io::{self, Write as _};
 

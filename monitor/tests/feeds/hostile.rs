@@ -1,5 +1,5 @@
-//! What a hostile server can make of the daemon's answers, log and state: all
-//! of it stays small. Sizes are asserted, never times.
+//! A hostile server must not make the daemon's replies, log or state large. The
+//! tests assert sizes, never times.
 
 use std::{
     fs,

@@ -1,5 +1,5 @@
-//! A feed is not fetched from inside: neither by a redirect, nor by a name, nor
-//! through a proxy.
+//! A feed must not be downloaded from an internal address: not after a
+//! redirect, not through a name, not through a proxy.
 
 use std::{
     fs::File,

@@ -1,4 +1,4 @@
-//! Lists that are fetched, from servers that behave badly in every way.
+//! Feeds from servers that fail in many ways.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

@@ -1,4 +1,4 @@
-//! An HTTP server that does what it is told, well or badly.
+//! An HTTP server that a test scripts, with correct and faulty behaviour.
 
 use std::{
     io::{self, Read, Write},

@@ -1,4 +1,4 @@
-//! Worked examples: a refusal, and the policies that mend it.
+//! Worked examples: policies that the guard refuses, and their fixes.
 
 #[path = "../data/mod.rs"]
 mod data;

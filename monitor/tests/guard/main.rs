@@ -1,5 +1,5 @@
-//! What the lock-out guard refuses, and what mends it: policies as they are
-//! written, for gateways that are made up.
+//! Policies that the lock-out guard refuses, and their fixes, for imaginary
+//! gateways.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 

@@ -1,4 +1,4 @@
-//! What a client may not take, and how the server ends.
+//! Limits on clients, and the end of the server.
 
 use std::{
     sync::{Arc, mpsc},

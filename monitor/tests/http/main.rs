@@ -1,4 +1,4 @@
-//! The endpoint over real sockets of the loopback interface.
+//! The endpoint on real sockets of the loopback interface.
 
 #![expect(
     clippy::unwrap_used,

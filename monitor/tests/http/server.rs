@@ -1,4 +1,4 @@
-//! A server on the loopback interface, and a client that sends what it likes.
+//! A server on the loopback interface, and a client that sends any bytes.
 
 use std::{
     io,

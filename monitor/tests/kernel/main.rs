@@ -1,5 +1,5 @@
-//! The program as the verifier let it in, run by `BPF_PROG_TEST_RUN`: a table of
-//! packets, and random ones against the reference model.
+//! Runs the verified program by `BPF_PROG_TEST_RUN`: on a table of packets, and
+//! on random packets that are compared with the reference model.
 
 mod services;
 #[expect(dead_code, reason = "each test file uses a part of it")]

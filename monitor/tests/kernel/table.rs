@@ -1,4 +1,4 @@
-//! A table of packets with what must become of each.
+//! A table of packets, each with the expected result.
 
 use monitor::datapath::Sandbox;
 use monitor_common::Reason;

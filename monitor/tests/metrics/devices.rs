@@ -1,4 +1,4 @@
-//! What devices sent adds up, whatever they are called.
+//! The counts of devices add up, with any names for devices.
 
 use std::collections::BTreeSet;
 

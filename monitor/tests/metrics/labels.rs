@@ -1,4 +1,4 @@
-//! Which label a device has.
+//! The labels of devices.
 
 use monitor::{
     metrics::{DeviceLabel, DeviceLabels},

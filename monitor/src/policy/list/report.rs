@@ -173,7 +173,7 @@ impl Lines<'_> {
                 SourcePlace::file_only(self.source.path()),
                 format!("and {hidden} more lines of this list are wrong"),
                 format!(
-                    "the list is read as `{}`; fix the lines{skip}",
+                    "the list is read as `{}`; fix these lines{skip}",
                     self.format
                 ),
             )

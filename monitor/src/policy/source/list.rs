@@ -101,7 +101,8 @@ impl Reader<'_> {
             }
             (None, None) => {
                 let help = "write `{asn: [24406], table: …}` or `{country: [CN], table: …}`";
-                self.error(table.span.clone(), "this table has neither `asn` nor `country`", help);
+                let message = "this table has neither `asn` nor `country`";
+                self.error(table.span.clone(), message, help);
                 return None;
             }
         };
