@@ -17,7 +17,8 @@ use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, any_like};
 
 const DATAGRAMS: u64 = 20;
 
-/// Long enough for an answer over a veth pair; a blocked one waits it out.
+/// Longest time to wait for a reply over a veth pair. A blocked packet takes
+/// all of it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 #[test]

@@ -32,7 +32,7 @@ use known::Known;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use support::generate::generator;
 
-/// Cases of one run, where `MONITOR_FUZZ_SECONDS` does not ask for more.
+/// Number of cases in one run, unless `MONITOR_FUZZ_SECONDS` is set.
 const CASES: usize = 5_000;
 /// A run ends after this many different faults.
 const MOST_FAULTS: usize = 30;
@@ -84,7 +84,7 @@ fn no_way_that_was_found_leads_past_the_filter() {
         }
         judge.check_counted();
     }
-    // More lines would say the same.
+    // More lines would add nothing.
     wrong.truncate(MOST_FAULTS);
     assert!(
         wrong.is_empty(),
@@ -118,7 +118,7 @@ fn generated(test: &str, seat: Seat) {
     println!("executions: {}", count.frames);
     faults.check(seat);
     judge.check_counted();
-    // Else the frames would show little.
+    // If Linux delivered few cases, the run would show little.
     assert!(
         count.delivered * 4 > count.cases,
         "Linux refuses too much of it"
@@ -145,7 +145,8 @@ struct Count {
     delivered: usize,
 }
 
-/// Says whether there is another round after so many cases.
+/// Returns a function that takes the number of tried cases and returns true if
+/// there is another round.
 fn rounds() -> impl FnMut(usize) -> bool {
     let seconds = env::var("MONITOR_FUZZ_SECONDS").ok();
     let end = seconds.map(|text| Instant::now() + Duration::from_secs(text.parse().unwrap()));

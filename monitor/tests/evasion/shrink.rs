@@ -5,7 +5,7 @@ use crate::{
     support::packets::{GATEWAY, PHONE},
 };
 
-/// Takes parts away for as long as `still` says that the fault is there.
+/// Removes parts of the case as long as `still` reports the fault.
 pub(crate) fn shrink(case: &Case, mut still: impl FnMut(&Case) -> bool) -> Case {
     let mut smallest = case.clone();
     while let Some(smaller) = simpler(&smallest).into_iter().find(|case| still(case)) {
