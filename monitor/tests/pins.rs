@@ -342,7 +342,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// Another user who owns the directory of the links could do this.
+/// Another user could do this, if that user owns the directory of the links.
 #[test]
 fn detach_says_that_a_program_still_runs_whose_link_was_moved_away() {
     for running in [false, true] {

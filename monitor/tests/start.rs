@@ -16,8 +16,8 @@ const ADDRESSES: u32 = 300_000;
 #[test]
 fn sigterm_during_the_load_leaves_nothing_or_a_whole_generation() {
     let lab = lab("term");
-    // The rules are the same with and without a filter in force, so the second
-    // round starts with one.
+    // The same must hold with a filter in force, so the second round starts
+    // with one.
     for _ in 0..2 {
         let mut daemon = begin(&lab);
         daemon.signal(Signal::SIGTERM);

@@ -162,7 +162,8 @@ impl<'a> Feeds<'a> {
         }
     }
 
-    /// The text of a feed that was read, by the path that messages name.
+    /// The text of the feed whose name in messages is `path`; `None` if there
+    /// is none.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
         let mut all = self
             .fetched

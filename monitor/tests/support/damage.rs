@@ -4,7 +4,7 @@ use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::packets::{ARP, ETHERNET_HEADER, EXTENSIONS, IPV4, IPV6, PPPOE_SESSION, TPIDS};
 
-/// Offset of the EtherType in a frame, in bytes. Tags are inserted here.
+/// Offset of the `EtherType` in a frame, in bytes. Tags are inserted here.
 const ETHER_TYPE: usize = 12;
 
 /// Number of bytes that contain all headers the program reads, and some more.
@@ -13,8 +13,8 @@ const HEADERS: usize = 160;
 /// Longest frame, in bytes, that a test run passes to the program.
 const LONGEST: usize = 3520;
 
-/// EtherTypes that change how the program parses a frame. 0x8863 is PPPoE
-/// discovery; 0x26 is a length.
+/// Values of the `EtherType` that change how the program parses a frame. 0x8863
+/// is PPPoE discovery; 0x26 is a length.
 const ETHER_TYPES: [u16; 9] = [
     IPV4,
     IPV6,
@@ -123,7 +123,7 @@ fn put_session(random: &mut StdRng, frame: &mut Vec<u8>) {
     insert(frame, at, &header);
 }
 
-/// Changes the EtherType of the frame, or the one behind its tags.
+/// Changes the `EtherType` of the frame, or the one behind its tags.
 fn put_type(random: &mut StdRng, frame: &mut [u8]) {
     let types = ETHER_TYPES.iter().chain(&TPIDS).copied();
     let types: Vec<u16> = types.collect();

@@ -269,7 +269,8 @@ fn block_inside(random: &mut StdRng, outer: Block) -> Block {
     block_of(address_inside(random, outer), length)
 }
 
-/// The other half of the block that is one bit shorter.
+/// The sibling of `block`: the other half of the enclosing block, which is one
+/// bit shorter.
 fn neighbour(block: Block) -> Block {
     let Some(host_bits) = width(block.address).checked_sub(block.length) else {
         return block;
@@ -460,7 +461,7 @@ fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
     }
 }
 
-/// Changes up to three bytes of the headers. Often changes the EtherType, or
+/// Changes up to three bytes of the headers. Often changes the `EtherType`, or
 /// the first byte of an untagged packet (its IP version).
 fn damage(random: &mut StdRng, frame: &mut [u8]) {
     let headers = packets::ETHERNET_HEADER + 4 * 4 + 8 + 40;
