@@ -92,7 +92,7 @@ impl fmt::Display for Service {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidService {
     /// A protocol that is not supported.
-    #[error("`{0}` is not a protocol: the protocols are tcp, udp and icmp")]
+    #[error("`{0}` is not a supported protocol: the protocols are tcp, udp and icmp")]
     Protocol(String),
     /// Ports without a protocol.
     #[error("`{0}` is a port without a protocol")]
