@@ -1,6 +1,6 @@
-//! Counting by device cannot be blinded: places are kept for known devices, and
-//! places that are given back leave every sum exact, whenever a reader looks and
-//! whenever the daemon is killed.
+//! Counts by device stay exact under a flood of new MACs. Known devices keep
+//! their places in the device table. When places are freed, every sum stays
+//! exact at any time of reading, even if the daemon is killed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -27,9 +27,9 @@ use support::{
     strace::{Attached, Plan, all_faults},
 };
 
-/// A device with a name in the policies; it is in no neighbour table.
+/// A device that has a name in the policies and no entry in a neighbour table.
 const CAMERA: [u8; 6] = [2, 0xca, 0, 0, 0, 1];
-/// A device that stands in a policy without a name.
+/// A device that a policy contains as a MAC, without a name.
 const PRINTER: [u8; 6] = [2, 0xca, 0, 0, 0, 2];
 const POLICIES: &str = "version: 1
 devices: {camera: '02:ca:00:00:00:01'}
@@ -45,7 +45,7 @@ policies:
     destinations: [203.0.113.0/24]
     devices: ['02:ca:00:00:00:02']
 ";
-/// Both match a frame to `BLOCKED[0]`.
+/// Policies that match a frame to `BLOCKED[0]`.
 const BOTH: [&str; 2] = ["blocked", "seen"];
 
 fn lab(test: &str) -> Lab {
@@ -54,7 +54,7 @@ fn lab(test: &str) -> Lab {
     lab
 }
 
-/// Starts a daemon that gives places back after this time.
+/// Starts a daemon that forgets devices after this time.
 fn start(lab: &Lab, forget_after: &str) -> Daemon {
     let config = lab.directory.path().join("config.yaml");
     fs::write(
@@ -89,13 +89,14 @@ fn policy<'a>(snapshot: &'a Snapshot, name: &str) -> &'a PolicySnapshot {
     policies.find(|policy| policy.name == name).unwrap()
 }
 
-/// Packets and bytes that were dropped; no frame of these tests passes.
+/// The dropped packets and bytes. In these tests no frame passes.
 fn dropped(verdicts: Verdicts) -> [u64; 2] {
     assert_eq!(verdicts.passed.packets, 0);
     [verdicts.dropped.packets, verdicts.dropped.bytes]
 }
 
-/// Devices and past; what is to be that: matched without other.
+/// The sums of devices and past, and the value that they must have: matched
+/// minus other.
 fn sides(policy: &PolicySnapshot) -> [[u64; 2]; 2] {
     let mut counted = dropped(policy.past);
     for device in &policy.devices {
@@ -178,7 +179,8 @@ fn a_flood_of_made_up_macs_does_not_hide_known_devices() {
         assert_eq!(of_device(&snapshot, stranger), BTreeMap::new());
         let own = of_device(&snapshot, PRINTER);
         assert_eq!(own, BTreeMap::from([("printer".to_owned(), round)]));
-        // Its label is its own too, though made-up MACs used up all of them.
+        // The camera has its own label, although made-up MACs used all free
+        // labels.
         assert_eq!(metric(&lab.metrics(), "camera"), 20 * round);
     }
     daemon.kill();
@@ -199,7 +201,7 @@ fn places_come_back_after_their_time_and_no_sum_is_off_meanwhile() {
         send(&phone, made_up(number), 2);
     }
     let made_up_packets = 2 * u64::from(DEVICES);
-    // Nothing is sent meanwhile: every reading must be exact.
+    // No packets are sent now, so every reading must be exact.
     let mut between = 0;
     poll("all of them are in the past", || {
         for _ in 0..20 {
@@ -223,13 +225,13 @@ fn places_come_back_after_their_time_and_no_sum_is_off_meanwhile() {
     let human = text(&lab.monitor(&["status"]).stdout);
     assert!(human.contains("past (forgotten)"), "{human}");
 
-    // The places are free, also for the same devices.
+    // The freed places can be used again, also by the same devices.
     send(&phone, made_up(0), 3);
     matched(&lab, made_up_packets + 10);
     assert_exact(&read(&lab), "after one came back");
 }
 
-/// Devices send all the time, and have their places taken away all the time.
+/// Devices send while their places are freed again and again.
 #[test]
 fn under_traffic_each_packet_is_counted_once_while_devices_are_forgotten() {
     const DEVICES: u32 = 40;
@@ -276,10 +278,11 @@ fn under_traffic_each_packet_is_counted_once_while_devices_are_forgotten() {
     assert!(dropped(policy(&snapshot, "seen").past)[0] > 0);
 }
 
-/// A reading takes devices first and the policy last, and a packet adds to the
-/// policy first and to its device last: so devices and past lie between what the
-/// policy said in the reading before, less one packet for each processor, and
-/// what it says now.
+/// Asserts the bounds of a reading under traffic. A reading takes devices first
+/// and the policy last. A packet is added to the policy first and to its device
+/// last. So the sum of devices and past is at most the policy's count in this
+/// reading. It is at least the policy's count in the previous reading, minus
+/// one packet for each processor.
 fn assert_between(before: &Snapshot, now: &Snapshot, name: &str, processors: u64) {
     let [_, [least, _]] = sides(policy(before, name));
     let [[counted, _], [most, _]] = sides(policy(now, name));
@@ -335,9 +338,9 @@ fn a_device_is_forgotten_by_its_mac_by_its_name_and_with_many_others() {
     }
 }
 
-/// Whatever call the daemon is killed before: a reader without a daemon sees
-/// exact sums, packets that come then are counted, and the next daemon ends what
-/// was begun.
+/// Kills the daemon before each call in turn. Then a reader without a daemon
+/// sees exact sums, new packets are counted, and the next daemon completes the
+/// move.
 #[test]
 fn killed_at_any_call_of_a_move_no_sum_is_off() {
     const DEVICES: u32 = 3;
@@ -366,7 +369,7 @@ fn killed_at_any_call_of_a_move_no_sum_is_off() {
             halves += usize::from(found.policies.iter().any(|policy| {
                 policy.name == "seen" && !policy.devices.is_empty() && dropped(policy.past)[0] > 0
             }));
-            // No daemon runs, and the devices go on.
+            // The devices continue to send without a daemon.
             send(&phone, made_up(0), 1);
             all += 1;
             matched(&lab, all);
@@ -381,14 +384,15 @@ fn killed_at_any_call_of_a_move_no_sum_is_off() {
     assert!(forget(&lab, "02:aa:00:00:00:00/16").status.success());
     let last = read(&lab);
     assert_exact(&last, "at the end");
-    // Packets that came while a device was leaving and no daemon ran are in `other`.
+    // Packets that arrived while no daemon ran and a device was being forgotten
+    // are in `other`.
     let seen = policy(&last, "seen");
     assert_eq!(dropped(seen.past)[0] + dropped(seen.other)[0], all);
     println!("{kills} kills, {halves} of them with devices and a past");
     assert!(kills > 10, "{kills}");
 }
 
-/// Every call, or a part of those that are many.
+/// Step between tried calls: 1 for most calls, more for frequent ones.
 fn step(name: &str) -> usize {
     if name == "bpf" && !all_faults() { 7 } else { 1 }
 }

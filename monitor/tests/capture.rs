@@ -1,5 +1,5 @@
-//! Reading captures: real ones against what two other readers found in them, and
-//! where captures come from.
+//! Reads real captures and compares the results with those of two other
+//! readers. Also tests the sources of captures: files and standard input.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -149,7 +149,7 @@ fn source_mac_needs_twelve_bytes() {
     assert_eq!(whole(&[]).source_mac(), None);
 }
 
-/// Runs itself again, because standard input is one to a process.
+/// Runs the test binary again, because a process has only one standard input.
 #[test]
 fn standard_input_is_a_dash() {
     const CHILD: &str = "MONITOR_TEST_READ_STANDARD_INPUT";

@@ -1,5 +1,5 @@
-//! Made captures, at the edges of the formats: every byte order and block, files
-//! cut short and damaged.
+//! Reads generated captures at the edges of the formats: every byte order and
+//! block, truncated files and damaged files.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -18,12 +18,12 @@ use support::{
     packets::{self, to},
 };
 
-/// The problem's own words, without the name of the capture.
+/// The text of the problem, without the name of the capture.
 fn problem(error: &CaptureError) -> String {
     error.problem.to_string()
 }
 
-/// Frames of unequal length, so that padding and order show.
+/// Frames of different lengths, so that errors in padding and order are found.
 fn frames() -> Vec<Frame> {
     vec![
         whole(&to("42.62.48.7").build()),
@@ -319,7 +319,7 @@ fn other_files_are_refused_with_the_mend() {
     }
 }
 
-/// Whatever the bytes are, reading ends, and with no more data than there was.
+/// Reading ends for any bytes, and returns no more data than the file has.
 #[test]
 fn damaged_files_end_in_frames_or_an_error() {
     let mut random = generator();

@@ -1,4 +1,4 @@
-//! The compiler against an answer that is slow and obvious.
+//! Compares the compiler with a slow and simple model.
 
 #![expect(
     clippy::unwrap_used,
@@ -148,7 +148,7 @@ fn yaml(cases: &[Case], ipv6: bool) -> String {
     text
 }
 
-/// The obvious answer: each entry in turn, sorted as DESIGN says.
+/// The expected result: tries each entry, and sorts as DESIGN defines.
 fn brute_force(cases: &[Case], address: u8) -> Vec<String> {
     let mut found = Vec::new();
     for (number, case) in cases.iter().enumerate().filter(|(_, case)| case.enabled) {
@@ -262,7 +262,8 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// In the same order: a derived prefix is longer by the same number of bits.
+    /// The order stays the same, because all derived prefixes are longer by the
+    /// same number of bits.
     #[test]
     fn every_carrier_has_the_answer_of_its_address(
         cases in vec(case(), 1..7),
@@ -391,8 +392,8 @@ fn thirty_two_policies_cover_an_address_and_a_33rd_does_not() {
     assert!(message.ends_with("`p32`"), "{message}");
 }
 
-/// One policy per bit of a number, each number an address of its own: as many
-/// match sets as numbers.
+/// One policy for each bit of a number, and one address for each number. So
+/// there are as many match sets as numbers.
 fn numbers(count: u32) -> Loaded {
     const BITS: u32 = 16;
     let mut files = Memory::default();

@@ -1,4 +1,4 @@
-//! The control socket: who may use it, and who cannot break it.
+//! The control socket: permissions, and robustness against its clients.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -22,7 +22,7 @@ use monitor::control::MAX_CLIENTS;
 use serde_json::Value;
 use support::lab::{Lab, POLICIES, copy_binary, poll, text};
 
-/// One less than the daemon reads from at the same time.
+/// One client less than the daemon serves at the same time.
 const SILENT_CLIENTS: usize = MAX_CLIENTS - 1;
 
 #[test]
@@ -30,7 +30,7 @@ fn what_is_no_request_is_refused_and_changes_nothing() {
     let lab = Lab::new("garbage");
     let mut daemon = lab.start(&["--mode", "generic"]);
     let oversized = format!("{{\"verb\":\"{}\"}}\n", "x".repeat(1 << 20));
-    // The first 4096 bytes alone would be a request.
+    // The first 4096 bytes alone would be a valid request.
     let padded = format!("{{\"verb\":\"detach\"}}{} x\n", " ".repeat(5000));
     let requests: [&[u8]; 9] = [
         b"",
@@ -107,7 +107,7 @@ fn only_who_may_open_the_socket_is_answered_and_only_root_changes_anything() {
         assert!(error.contains("member of the socket's group"), "{error}");
     }
 
-    // As an operator may, for a dashboard.
+    // An operator may do this for a dashboard.
     fs::set_permissions(lab.socket(), fs::Permissions::from_mode(0o666)).unwrap();
     let status = as_nobody(&lab, "status");
     assert!(status.status.success(), "{}", text(&status.stderr));
@@ -159,7 +159,7 @@ fn a_client_that_hangs_up_leaves_no_daemon_without_a_filter() {
 fn a_detach_that_fails_fails_again_until_it_succeeds() {
     let lab = Lab::new("detach-fails");
     let mut daemon = lab.start(&["--mode", "generic"]);
-    // What is not a link cannot be detached.
+    // A file that is not a link cannot be detached.
     let link = lab.pin_dir.join("links").join(hex::encode("wlan0"));
     let aside = lab.pin_dir.join("aside");
     fs::rename(&link, &aside).unwrap();
@@ -196,13 +196,15 @@ fn find_pin(pin_dir: &Path) -> std::path::PathBuf {
         .path()
 }
 
-/// Sends these bytes and nothing more, and reads what comes until the end.
+/// Sends these bytes, ends the request, and reads until the connection is
+/// closed.
 fn exchange(socket: &Path, request: &[u8]) -> String {
     let mut stream = UnixStream::connect(socket).unwrap();
     stream
         .set_read_timeout(Some(Duration::from_secs(60)))
         .unwrap();
-    // The daemon may hang up on a request that is too long before all is sent.
+    // The daemon may close the connection before a request that is too long is
+    // sent completely.
     let _ = stream.write_all(request);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
@@ -217,8 +219,8 @@ fn json(output: &Output) -> Value {
         .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
 }
 
-/// Lets everybody reach the socket's directory, and puts the binary there: it
-/// may lie where others cannot look.
+/// Lets every user enter the socket's directory, and copies the binary there,
+/// because the original may be in a private directory.
 fn open_directory(lab: &Lab) {
     let directory = lab.directory.path();
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();

@@ -1,4 +1,5 @@
-//! Counters belong to the name of a policy: they outlive its place in the files.
+//! Counters belong to the name of a policy, so they survive if it is removed
+//! from the files and added again.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -22,7 +23,8 @@ policies:
     action: count
     destinations: [192.0.2.0/24, 198.51.100.0/25]
 ";
-/// Another policy takes the place of `blocked`, sorted before it.
+/// Policies in which another policy takes the index of `blocked`, because its
+/// name sorts first.
 const ANOTHER: &str = "version: 1
 policies:
   - name: another
@@ -101,13 +103,13 @@ fn what_finds_no_room_in_the_device_table_is_counted_and_told() {
     );
 }
 
-/// Every line that is not written is counted, also over a reload.
+/// Each line that is not written is counted, also after a reload.
 #[test]
 fn what_the_log_has_no_room_for_is_counted_and_told() {
     const PACKETS: usize = 3000;
     let lab = Lab::new("log");
     let daemon = lab.start(&["--mode", "generic", "--log-packets"]);
-    // Nobody reads meanwhile.
+    // The stopped daemon does not read the log buffer.
     daemon.signal(Signal::SIGSTOP);
     lab.send_udp(BLOCKED[0], PACKETS as u64);
     daemon.signal(Signal::SIGCONT);
@@ -137,8 +139,9 @@ fn what_the_log_has_no_room_for_is_counted_and_told() {
     assert_line(&lab, &lost);
 }
 
-/// A device that sends fast does not fill the disk with lines: the kernel writes
-/// 1000 in a period of 2^30 ns on each CPU, and counts the others.
+/// A device that sends fast does not fill the disk with log lines. The kernel
+/// emits 1000 lines in 2^30 ns (about a second) on each CPU, and counts the
+/// others.
 #[test]
 fn a_flood_of_packets_makes_no_flood_of_lines() {
     const PACKETS: u64 = 50_000;
@@ -164,7 +167,7 @@ fn a_flood_of_packets_makes_no_flood_of_lines() {
     assert!(lines() > 0 && lost_log() > 0);
 }
 
-/// What was refused must not take the room of what is asked for next.
+/// A refused ruleset must not occupy slots that the next one needs.
 #[test]
 fn policies_for_which_there_is_no_slot_take_none() {
     const FREE: u32 = 96;
@@ -198,7 +201,7 @@ fn policies_for_which_there_is_no_slot_take_none() {
     assert_eq!(policy(&lab, "new-7").unwrap()["action"], "drop");
 }
 
-/// As many policies, of one address each.
+/// `policies` policies with one address each.
 fn many(name: &str, policies: u32) -> String {
     let mut file = "version: 1\npolicies:\n".to_owned();
     for number in 0..policies {
@@ -223,14 +226,15 @@ fn assert_line(lab: &Lab, line: &str) {
     assert!(found.contains(&line), "no {line} in {found:#?}");
 }
 
-/// Waits until what was sent has come to the filter.
+/// Waits until the filter has counted the packets that were sent.
 fn counted(lab: &Lab, policy: &str, passed_and_dropped: (u64, u64)) {
     poll(&format!("{policy} counts {passed_and_dropped:?}"), || {
         lab.policy(policy) == passed_and_dropped
     });
 }
 
-/// Not in force, every number as it was.
+/// Asserts that the policy is no longer in force and that all its counts are
+/// unchanged.
 fn assert_gone(lab: &Lab, before: &Value, series: &[String]) {
     let now = policy(lab, "blocked").expect("its counters are still shown");
     assert_eq!(now["action"], Value::Null);

@@ -1,10 +1,10 @@
-//! `kill -9` before every call that changes something: each interface runs the
-//! old ruleset or the new one wholly, every packet is counted, and the next
-//! `run` leaves nothing of the interrupted one. Where the mode changes, one
-//! interface at a time may run none.
+//! Kills the process (SIGKILL) before each call that changes something. Each
+//! interface must run the old or the new ruleset completely, every packet must
+//! be counted, and the next `run` must remove all remains of the interrupted
+//! one. If the mode changes, one interface at a time may run no ruleset.
 //!
-//! strace kills, at the kernel's boundary. What is tried in every run is chosen
-//! in `support/strace.rs`; `MONITOR_FAULTS=all` tries every call.
+//! strace kills the process when it enters the call. `support/strace.rs`
+//! selects the calls of a normal run; `MONITOR_FAULTS=all` tries every call.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -27,29 +27,30 @@ use support::{
     strace::{Attached, Call, Fault, Plan, calls, chosen, traced},
 };
 
-/// How long something that was not killed is given to be killed yet: 20 × 50 ms.
+/// How long the test waits for the kill of a process that is up: 20 × 50 ms.
 const GRACE: (u32, Duration) = (20, Duration::from_millis(50));
 
-/// One kind of interruption, over and over.
+/// A lab in which one kind of interruption is repeated.
 struct Trial {
     lab: Lab,
     books: Books,
-    /// What the files say that the last daemon took.
+    /// The ruleset in the files that the last daemon loaded.
     in_force: InForce,
-    /// In which every daemon from now on attaches.
+    /// The mode in which new daemons attach.
     mode: &'static str,
-    /// What a start that nobody interrupts leaves.
+    /// The objects that exist after an uninterrupted start.
     reference: Objects,
-    /// Everything that was ever seen.
+    /// All objects that were seen so far.
     all: Objects,
     kills: usize,
-    /// Calls that were not made this time.
+    /// Number of planned calls that did not occur.
     missed: usize,
 }
 
 impl Trial {
-    /// With the first ruleset in force, and the daemon that put it there and has
-    /// written what it keeps, so that nothing of that is recorded as of what follows.
+    /// Returns a trial with the first ruleset in force, and its daemon. The
+    /// daemon has already stored its state, so these writes are not recorded as
+    /// part of the next action.
     fn new(test: &str) -> (Self, Daemon) {
         let (lab, books, daemon) = lab_in_force(test);
         wait_until_kept(&lab);
@@ -77,8 +78,8 @@ impl Trial {
         ["--mode", self.mode, "--interface", "wlan1"]
     }
 
-    /// `monitor run` under strace, until it is killed. One that is not is
-    /// killed when it is up.
+    /// Runs `monitor run` under strace until it is killed. If strace does not
+    /// kill it, this function does so once the daemon is up.
     fn run_until_killed(&mut self, plan: Plan<'_>) {
         let mut child = self.spawn_traced(plan);
         let ended = waits_for(&mut child, || {
@@ -114,7 +115,7 @@ impl Trial {
             return;
         }
         match ended {
-            // strace ends as its process did.
+            // strace ends with the same status as its process.
             Some(status) if status.signal() == Some(9) => self.kills += 1,
             Some(status) => panic!("it ended by itself ({status}): {plan:?}"),
             None => {
@@ -124,7 +125,8 @@ impl Trial {
         }
     }
 
-    /// After a kill while `new` was to take the place of what was in force.
+    /// Asserts the state after a kill while `new` was replacing `old`: one of
+    /// them is in force.
     fn assert_old_or_new(&mut self, old: InForce, new: InForce, call: &Call) {
         for found in self.books.probe() {
             assert!(
@@ -135,8 +137,9 @@ impl Trial {
         }
     }
 
-    /// The same where the mode changes as well, which leaves one interface open
-    /// while its link is exchanged. Whether one is.
+    /// Asserts the same for a change of mode, during which at most one
+    /// interface has no filter while its link is replaced. Returns true if one
+    /// had none.
     fn assert_one_open_at_most(&mut self, old: InForce, new: InForce, call: &Call) -> bool {
         let found = self.books.probe();
         let open = found.iter().filter(|found| **found == InForce::Nothing);
@@ -152,7 +155,7 @@ impl Trial {
         open == 1
     }
 
-    /// The next `run` puts everything in order.
+    /// Asserts that the next `run` restores a complete state.
     fn recover(&mut self, new: InForce, call: &Call) -> Daemon {
         let daemon = self.lab.start(&self.options());
         assert_eq!(self.books.probe(), [new; 2], "after {}", call.text);
@@ -172,14 +175,15 @@ impl Trial {
         self.books.forget();
     }
 
-    /// Nothing is left, and hardly a call was missed.
+    /// Asserts that no objects remain and that few calls were missed.
     fn end(mut self, what: &str) {
         self.detach();
         assert!(!self.lab.pin_dir.exists());
         assert_gone(&self.all);
         let (kills, missed, sent) = (self.kills, self.missed, self.books.sent);
         println!("{what}: killed at {kills} calls, {missed} not reached, {sent} packets sent");
-        // What a daemon keeps it may have written before strace saw it, or after.
+        // A daemon may write its state before or after strace attaches, so some
+        // calls may be missed.
         assert!(missed * 10 <= kills.max(40), "{missed} calls missed");
     }
 }
@@ -237,7 +241,7 @@ fn killed_at_any_call_of_a_change_of_mode() {
         }
     }
     println!("one interface was open after {open} of them");
-    // Without a kill inside the gap nothing was shown of it.
+    // At least one kill must hit the gap, or the test shows nothing about it.
     assert!(open > 0);
     trial.end("change of mode");
 }
@@ -292,7 +296,7 @@ fn killed_at_any_call_of_a_detach() {
         let plan = Plan::Inject(call, Fault::Kill);
         trial.note(Some(run(plan)), plan);
         trial.assert_old_or_new(InForce::First, InForce::Nothing, call);
-        // All of the counters or none.
+        // Either all counters exist or none.
         if !objects::state(&trial.lab).exists() {
             trial.books.forget();
         }
@@ -311,7 +315,7 @@ fn killed_at_any_call_of_a_stop_or_a_detach_by_the_daemon() {
             if stop {
                 daemon.signal(Signal::SIGTERM);
             } else {
-                // Without an answer where the daemon is killed.
+                // There is no answer if the daemon is killed.
                 let _ = lab.monitor(&["detach"]);
             }
         };
@@ -363,7 +367,8 @@ fn action_of_even(in_force: InForce) -> &'static str {
     }
 }
 
-/// Waits until a process ends or `is_up`, and then for a while whether it ends.
+/// Waits until the process ends or `is_up` is true. In the second case, waits a
+/// little longer for its end.
 fn waits_for(child: &mut Child, mut is_up: impl FnMut() -> bool) -> Option<ExitStatus> {
     let mut ended = None;
     poll("it is killed, or up", || {

@@ -1,5 +1,5 @@
-//! What the daemon keeps, logs and ends, where a disk is full, time passes or it
-//! is asked to stop meanwhile.
+//! What the daemon stores, logs and finishes if the disk is full, if time
+//! passes, or if it is stopped during a request.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -13,15 +13,15 @@ use std::{
 use nix::sys::signal::Signal;
 use support::lab::{Daemon, Lab, POLICIES, poll, poll_long, text};
 
-/// The daemon can go back only to policies that the state directory has. Each try
-/// must find out anew that the directory does not have them.
+/// The daemon can go back only to policies that the state directory contains.
+/// Each attempt must check again that they are missing.
 #[test]
 fn without_a_place_for_the_last_good_files_no_reload_waits_for_a_confirmation() {
     let lab = Lab::new("unsaved");
     let file = lab.directory.path().join("state/last-good.tar");
     let daemon = start(&lab);
     poll("the files are kept", || file.exists());
-    // A folder in the place of the file lets every write of it fail.
+    // A directory in place of the file makes every write of it fail.
     fs::remove_file(&file).unwrap();
     fs::create_dir_all(file.join("in the way")).unwrap();
     lab.give(&file);
@@ -62,7 +62,7 @@ fn a_policy_that_expired_meanwhile_is_logged_when_it_comes_back() {
     });
 }
 
-/// The rest of the request comes after the daemon was asked to stop.
+/// The daemon gets the rest of the request after the signal to stop.
 #[test]
 fn a_request_that_has_begun_is_answered_though_the_daemon_stops() {
     let lab = Lab::new("last-answer");
@@ -70,7 +70,7 @@ fn a_request_that_has_begun_is_answered_though_the_daemon_stops() {
     let connect = || TcpStream::connect("127.0.0.1:9641");
     let mut begun = lab.gateway.run(connect).unwrap();
     begun.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
-    // Answered after it: the daemon has accepted the first one by now.
+    // This request is answered after the first one was accepted.
     assert!(lab.metrics().contains("monitor_build_info"));
     daemon.signal(Signal::SIGTERM);
     poll("nobody listens any more", || {

@@ -1,4 +1,5 @@
-//! MMDB databases, written here, beside the same content as text.
+//! Reads MMDB databases that the tests write, and compares them with text
+//! tables of the same content.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -222,8 +223,8 @@ fn other_content_is_refused_by_its_name() {
     );
 }
 
-/// Any byte may be wrong: then it is an error or another answer, and never a
-/// panic or a walk without end.
+/// With any byte changed, the result is an error or another answer, never a
+/// panic or an endless loop.
 #[test]
 fn a_damaged_database_is_an_error_with_the_reason() {
     let selection = keys([Key::Asn(64500)]);
@@ -287,7 +288,8 @@ fn explain_names_the_file_without_a_line_and_gzip_is_read() {
     assert_eq!(explained("192.0.2.9")[0]["source"], "t/asn.db");
     assert_eq!(explained("192.0.2.9")[0]["prefix"], "192.0.2.0/24");
     assert_eq!(explained("2001:db9::1")[0]["prefix"], "2001:db9::1/128");
-    // The database repeats its IPv4 tree there; what matches is derived instead.
+    // The database repeats its IPv4 tree here; the reader ignores that, so the
+    // match is a derived prefix.
     let derived = &explained("2002:c000:200::1")[0]["derived"];
     assert_eq!(derived["from"], "192.0.2.0/24", "a repetition");
     let text = fs::read_to_string(files.path().join("p.yaml")).unwrap();
@@ -296,7 +298,7 @@ fn explain_names_the_file_without_a_line_and_gzip_is_read() {
     assert_eq!(explained("2002:c000:200::1"), json!([]), "a repetition");
 }
 
-/// Files that say the same in text and in a database mean the same policies.
+/// A text table and a database with the same content give the same policies.
 #[test]
 fn real_tables_mean_the_same_as_databases() {
     const ROWS: usize = 40_000;
@@ -359,8 +361,8 @@ fn check(directory: &Path, file: &str) -> (Option<i32>, serde_json::Value, serde
     (output.status.code(), report["prefixes"].clone(), counts)
 }
 
-/// The databases of the corpus of wrong files are what is written here.
-/// `UPDATE_EXPECTED=1` writes them anew.
+/// The databases among the invalid policy files are those that this code
+/// writes. `UPDATE_EXPECTED=1` writes them again.
 #[test]
 fn the_databases_of_the_corpus() {
     let tables: PathBuf = corpus().join("tables");

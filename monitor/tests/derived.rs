@@ -1,5 +1,5 @@
-//! IPv4 destinations hold the IPv6 addresses that carry them: through the real
-//! binary, and in the kernel.
+//! IPv4 destinations also cover the IPv6 addresses that embed them: in the
+//! output of the real binary, and in the kernel.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -19,7 +19,7 @@ use support::{
 };
 use tempfile::TempDir;
 
-/// How each of these addresses carries 42.62.48.9.
+/// Addresses that embed 42.62.48.9, and how.
 const CARRIERS: [(&str, &str, &str, &str); 9] = [
     ("64:ff9b::2a3e:3009", "nat64", "64:ff9b::/96", "NAT64"),
     ("2002:2a3e:3009::1", "6to4", "2002::/16", "6to4"),
@@ -71,7 +71,7 @@ fn own() -> Derivation {
     derivation(&OWN)
 }
 
-/// What becomes of a packet to each destination: dropped, or passed.
+/// For each destination, true if a packet to it is dropped.
 fn dropped(policies: &str, derivation: &Derivation, destinations: &[&str]) -> Vec<bool> {
     let yaml = format!("version: 1\npolicies:\n{policies}");
     let mut sandbox = Sandbox::new(&compiled_with(&yaml, derivation), "wlan0").unwrap();
@@ -135,12 +135,12 @@ fn derive_none_in_the_policy_or_in_the_config_turns_it_off() {
     let without = DROP.replace("action", "derive: none, action");
     assert_eq!(dropped(&without, &own(), &addresses), [false; 9]);
     assert_eq!(dropped(DROP, &Derivation::none(), &addresses), [false; 9]);
-    // Another policy derives all the same.
+    // Prefixes of another policy are still derived.
     let both = format!("{without}{}", DROP.replace("name: d", "name: other"));
     assert_eq!(dropped(&both, &own(), &addresses), [true; 9]);
 }
 
-/// A translator that follows section 2.3 of RFC 6052 reads neither of them.
+/// A translator that follows RFC 6052, section 2.3, ignores both.
 #[test]
 fn neither_the_octet_between_nor_the_suffix_lets_a_packet_through() {
     let odd = [
@@ -175,7 +175,7 @@ fn exceptions_and_allows_hold_for_the_carriers_too() {
     assert_eq!(dropped(&narrow, &own(), &saved), [true; 9]);
 }
 
-/// Written IPv6 destinations around and inside what is derived.
+/// Written IPv6 destinations around and inside derived prefixes.
 #[test]
 fn written_ipv6_destinations_meet_derived_ones() {
     let policies = format!(

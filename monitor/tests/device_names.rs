@@ -1,4 +1,5 @@
-//! What the operator calls a device, in metrics, page and status, over reloads.
+//! The operator's names for devices in metrics, page and status, across
+//! reloads.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -40,7 +41,7 @@ fn named(name: &str, packets: u64) -> Vec<(String, u64)> {
     vec![(name.to_owned(), packets)]
 }
 
-/// Puts these names in force by a reload that somebody asks for.
+/// Puts these names in force with `monitor reload`.
 fn reload(lab: &Lab, devices: &str) {
     lab.write_policies(&policies(devices));
     let output = lab.monitor(&["reload"]);
@@ -82,7 +83,8 @@ fn a_name_is_shown_for_its_mac_and_moves_to_no_other() {
         "another name, the whole count"
     );
 
-    // `ana` is another device now: its series must not go on with this MAC's.
+    // `ana` now names another device, whose series must not continue that of
+    // this MAC.
     reload(&lab, "ana: \"02:00:00:00:00:01\"");
     assert_eq!(labels(&lab), named(&pseudonym, 5));
     assert_eq!(device(&lab.status()).get("name"), None);
@@ -93,7 +95,7 @@ fn a_name_is_shown_for_its_mac_and_moves_to_no_other() {
     assert!(!lab.monitor(&["reload"]).status.success());
     assert_eq!(labels(&lab), named("phone", 5));
 
-    // The pins know no names.
+    // The pins contain no names.
     daemon.kill();
     let status = lab.status();
     assert_eq!(status["daemon"], Value::Null);

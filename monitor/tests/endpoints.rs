@@ -1,5 +1,5 @@
-//! Where metrics and page are served, which requests are answered there, and that
-//! the filter does not depend on it.
+//! The endpoints of metrics and page, and the requests that they answer. The
+//! filter works without them.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -28,7 +28,7 @@ use support::{
 
 const TOKEN: &str = "a-token-of-thirty-two-characters";
 
-/// What `status` says of the places, in their order.
+/// The endpoints in `status`, in their order.
 fn endpoints(lab: &Lab) -> Vec<Value> {
     let status = lab.status();
     status["daemon"]["endpoints"].as_array().unwrap().clone()
@@ -57,7 +57,8 @@ fn a_port_that_another_process_holds_does_not_keep_the_filter_from_starting() {
         "{shown}"
     );
 
-    // Some tries later the log has it once, and once that it is over.
+    // After several attempts the log has one line for the failure and one for
+    // its end.
     thread::sleep(Duration::from_secs(5));
     let told = |what: &str| daemon.log().matches(what).count();
     assert_eq!(told("NOT served"), 1, "{}", daemon.log());
@@ -116,7 +117,7 @@ fn a_socket_file_is_for_its_owner_and_group_and_needs_no_host() {
     assert!(ask(&path, "gateway").contains("monitor_attached{"));
     assert_eq!(lab.status()["daemon"]["listen"], listen);
 
-    // A killed daemon leaves the file, and the next one takes its place.
+    // A killed daemon leaves the socket file, and the next one replaces it.
     daemon.kill();
     assert!(path.exists());
     let mut daemon = lab.start(&["--listen", &listen]);
@@ -140,7 +141,7 @@ fn what_lies_in_the_way_of_a_socket_file_is_left_alone_and_the_filter_is_in_forc
 
     fs::remove_file(&path).unwrap();
     let other = UnixListener::bind(&path).unwrap();
-    // The daemon's user may ask who listens on it.
+    // The daemon's user needs access, to find out which process listens on it.
     lab.give(&path);
     poll("the other is told", || why().contains("another process"));
     drop(other);
@@ -181,7 +182,8 @@ fn over_tcp_only_requests_with_the_token_are_answered() {
         "--listen-token-file",
         file.to_str().unwrap(),
     ]);
-    // A token that others can read is none: nothing is served over TCP.
+    // The daemon refuses a token file that others can read, and serves nothing
+    // over TCP.
     assert_eq!(lab.generation("wlan0"), Some(1));
     assert!(daemon.log().contains("chmod 0640"), "{}", daemon.log());
     let address = "127.0.0.1:9641".parse().unwrap();

@@ -1,6 +1,6 @@
-//! Every call that changes something refused once by the kernel: out of memory,
-//! not permitted, no space. What was in force stays in force, the error says
-//! what failed, and the next attempt puts everything right.
+//! Makes each call that changes something fail once: out of memory, not
+//! permitted, no space. The old state must stay in force, the error must name
+//! what failed, and the next attempt must succeed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -21,23 +21,24 @@ use support::{
     strace::{Attached, Call, Fault, Plan, calls, refusable, traced},
 };
 
-/// An error, and how the system puts it.
+/// The name of an error, and the system's text for it.
 type Refusal = (&'static str, &'static str);
 
 const NO_MEMORY: Refusal = ("ENOMEM", "Cannot allocate memory");
 const NOT_PERMITTED: Refusal = ("EPERM", "ermi");
 const NO_SPACE: Refusal = ("ENOSPC", "No space left on device");
 
-/// What an error may be about: a path, a map, an interface, the program.
+/// Words for the object of an error: a path, a map, an interface, the program.
 const OBJECTS: [&str; 6] = ["/", "map", "wlan", "program", "link", "directory"];
 
-/// One way to put a ruleset in force, refused over and over.
+/// A lab in which one way to put a ruleset in force is refused again and again.
 struct Trial {
     lab: Lab,
     books: Books,
     reference: Objects,
     in_force: InForce,
-    /// Calls without which it goes on, and those after which it does not, by error.
+    /// Number of refusals for each error and outcome: the daemon continued, or
+    /// it stopped.
     outcomes: BTreeMap<(&'static str, &'static str), usize>,
 }
 
@@ -54,8 +55,8 @@ impl Trial {
         (trial, daemon)
     }
 
-    /// `monitor run` under strace: what it said where it ended by itself. One
-    /// that comes up is killed.
+    /// Runs `monitor run` under strace. Returns its output if it ended by
+    /// itself. Kills a daemon that comes up, and returns `None`.
     fn run(&self, plan: Plan<'_>) -> Option<String> {
         let mut command = self.lab.daemon_command(&BOTH);
         command.args(["--interface", "wlan0"]);
@@ -88,14 +89,15 @@ impl Trial {
         refusable(calls(&self.lab.directory.path().join("strace")))
     }
 
-    /// What became of one refusal.
+    /// Records the outcome of one refusal.
     fn note(&mut self, call: &Call, (error, words): Refusal, said: Option<&str>) {
         let outcome = if said.is_some() { "failed" } else { "went on" };
         *self.outcomes.entry((error, outcome)).or_default() += 1;
         if let Some(said) = said {
             println!("{error} {}\n    {}", call.text, said.trim());
-            // Maps are made in no order: it may have been the opening of one that
-            // is there, which is then made anew in vain.
+            // Maps are created in no fixed order. The refused call may have
+            // opened an existing map; the daemon then fails to create that map
+            // again.
             let again = said.contains("File exists");
             assert!(said.contains(words) || again, "{}: {said}", call.text);
             let named = OBJECTS.iter().any(|object| said.contains(object));
@@ -126,12 +128,13 @@ impl Trial {
         );
         let failed = |(key, count): (&(&str, &str), &usize)| (key.1 == "failed").then_some(*count);
         let failed: usize = self.outcomes.iter().filter_map(failed).sum();
-        // Which calls are met differs: the daemon makes others between them.
+        // The calls that are refused differ between runs, because the daemon
+        // makes other calls between them.
         assert!(failed >= 5, "hardly a refusal was noticed");
     }
 }
 
-/// One that the call can give.
+/// An error that this call can return.
 fn refusal(call: &Call) -> Refusal {
     if call.text.contains("BPF_LINK") || call.text.contains("BPF_PROG_LOAD") {
         NOT_PERMITTED
@@ -155,7 +158,8 @@ fn a_first_start_that_is_refused_leaves_nothing() {
         trial.note(call, refusal, said.as_deref());
         let up = said.is_none();
         trial.probe(if up { InForce::First } else { InForce::Nothing }, call);
-        // Who cannot have the lock does not know whether it is somebody else's.
+        // A daemon that does not get the lock cannot know if another process
+        // holds it.
         let empty = fs::read_dir(&trial.lab.pin_dir).map_or(0, Iterator::count) == 0;
         let may_stay = call.text.starts_with("flock") && empty;
         let there = trial.lab.pin_dir.exists();
@@ -217,12 +221,13 @@ fn a_reload_that_is_refused_changes_nothing_and_says_so() {
         );
         let before = daemon.log().len();
         trial.lab.write_policies(&new.policies());
-        // Not by asking the daemon: an answer takes calls, which strace counts.
+        // The test reads the log, because a request to the daemon would cause
+        // calls that strace counts.
         poll_long("the reload has ended", || {
             let log = daemon.log();
             let new = &log[before..];
-            // A program that is refused once is asked for again, for the reasons of
-            // the verifier, which writes them for seconds.
+            // After one refusal the library loads the program again to get the
+            // verifier's log, which takes seconds.
             new.contains("in force") || new.contains("the reload failed")
         });
         drop(strace);
@@ -253,7 +258,7 @@ fn daemon_in(status: Option<&Value>) -> bool {
     status.is_some_and(|status| status["daemon"]["pid"].is_u64())
 }
 
-/// Waits until the daemon has written, or could not write, what it keeps.
+/// Waits until the daemon has stored its state, or has failed to.
 fn wait_until_quiet(lab: &Lab) {
     let unfinished = || {
         let state = fs::read_dir(lab.directory.path().join("state")).unwrap();

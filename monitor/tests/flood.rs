@@ -1,5 +1,6 @@
-//! More devices than the device table holds, as somebody who makes up source
-//! addresses sends them: counted to the packet, in memory that does not grow.
+//! Packets from more devices than the device table holds, as a sender of
+//! made-up source addresses causes. All packets must be counted, and memory
+//! must not grow.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -21,15 +22,15 @@ use support::{
     raw::RawSocket,
 };
 
-/// Made-up devices of one flood: two policies match each, so eight times what
-/// the table holds.
+/// Number of made-up devices in one flood. Two policies match each device, so
+/// they need eight times the places of the table.
 const DEVICES: u32 = 4 * MAX_DEVICE_CELLS;
 
-/// Bytes of each of their frames.
+/// Length of each of their frames, in bytes.
 const FRAME: usize = 14 + 20 + 8 + 4;
 
-/// What a daemon may take that answers about a full table, in KiB; it was seen
-/// to take a third of that.
+/// Largest memory, in KiB, of a daemon that reports a full table. A normal
+/// value is a third of it.
 const MOST_MEMORY: u64 = 64 << 10;
 
 #[test]
@@ -59,7 +60,7 @@ fn a_flood_of_new_devices_is_counted_and_takes_no_more_memory() {
         assert!(resident < MOST_MEMORY, "the daemon takes {resident} KiB");
     }
 
-    // Who was there before is counted on.
+    // Devices that had a place before the flood are still counted.
     let before = packets_of_phone(&lab);
     lab.send_udp(BLOCKED[0], 5);
     poll("the phone is counted", || {
@@ -75,7 +76,8 @@ fn sent(lab: &Lab, packets: u64) -> u64 {
     packets
 }
 
-/// Devices and other are the policy, for each policy, and what is lost is told.
+/// Asserts for each policy that devices and other add up to its count, and that
+/// losses are reported.
 fn check_sums(lab: &Lab, all: u64) {
     let status = lab.status();
     let mut lost_of_all = 0;
@@ -91,7 +93,7 @@ fn check_sums(lab: &Lab, all: u64) {
         assert_eq!(packets, all, "{name}");
         assert_eq!(of_devices + other, packets, "{name}");
         assert_eq!(bytes_of_devices + other_bytes, bytes, "{name}");
-        // Every frame that found no room was one of the flood.
+        // Each frame without a place was one of the flood.
         assert_eq!(other_bytes, other * FRAME as u64, "{name}");
         lost_of_all += other;
         cells += devices.len();
@@ -135,7 +137,8 @@ fn lost(lab: &Lab) -> u64 {
         .unwrap()
 }
 
-/// What the kernel charges for all pinned maps of the state, in bytes.
+/// The memory, in bytes, that the kernel charges for all pinned maps of the
+/// state.
 fn map_memory(pin_dir: &Path) -> u64 {
     let entries = fs::read_dir(pin_dir).unwrap().flatten();
     let state = entries.map(|entry| entry.path()).find(|path| {

@@ -1,4 +1,4 @@
-//! What the builder and the generator make for the tests of the filter.
+//! Tests of the frame builder and of the generator of rulesets.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -17,7 +17,7 @@ use support::{
 const V4: &str = "42.62.48.7";
 const V6: &str = "2001:db8:42::7";
 
-/// Another reader of packets finds in a built frame what was asked for.
+/// An independent parser reads the requested values from a built frame.
 #[test]
 fn built_packets_are_whole() {
     for destination in [V4, V6] {
@@ -100,7 +100,7 @@ fn generated_rulesets_have_entries_inside_holes_beside_and_the_same() {
     }
 }
 
-/// The generator reaches every fate, often enough to test something.
+/// The generator reaches every outcome often enough for a useful test.
 #[test]
 fn generated_frames_reach_every_outcome() {
     let mut random = generate::generator();

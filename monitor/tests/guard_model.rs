@@ -1,4 +1,4 @@
-//! The lock-out guard against a model that tries packets.
+//! Compares the lock-out guard with a model that tries packets.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -80,7 +80,7 @@ const RESOLVERS: [&str; 5] = [
     "64:ff9b::203.0.113.53",
     "3fff:32:7272:7272::",
 ];
-/// A resolver carries 114.114.114.114 behind it.
+/// A NAT64 prefix; the address of a resolver embeds 114.114.114.114 under it.
 const NAT64: [&str; 1] = ["3fff:32::/32"];
 const DHCP: [(&str, u16); 2] = [("198.51.100.67", 67), ("fd77::1", 547)];
 const OWN: [(&str, &[&str]); 2] = [
@@ -101,8 +101,9 @@ fn the_guard_refuses_what_some_packet_would_run_into() {
         let expected = expected(&policies);
         let missed: Vec<_> = expected.difference(&found).collect();
         assert!(missed.is_empty(), "not refused: {missed:?}\n{yaml}");
-        // Two `allow` that are apart by devices may save together; the guard
-        // asks one of them to hold for all of the devices.
+        // Two `allow` policies for different devices may exempt a target
+        // together. The guard accepts only a single `allow` that holds for all
+        // devices.
         let apart = |policy: &Policy| {
             policy.action == Action::Allow && !policy.scope.except_devices.is_empty()
         };
@@ -170,7 +171,8 @@ impl Files for OneFile<'_> {
     }
 }
 
-/// Tries a packet of each kind to each address at which something may change.
+/// The expected refusals. Tries a packet of each kind to each address at which
+/// the result may change.
 fn expected(policies: &[Policy]) -> BTreeSet<Refused> {
     let mut refused = BTreeSet::new();
     for destination in destinations() {
@@ -210,7 +212,7 @@ fn packets(destination: IpAddr) -> impl Iterator<Item = (u8, IpAddr, Option<(u8,
     })
 }
 
-/// What is risked where such a packet is dropped.
+/// The risks of dropping such a packet.
 fn risks(packet: &Packet, interface: &str) -> Vec<&'static str> {
     let to = packet.destination;
     let within = |blocks: &[&str]| blocks.iter().any(|text| block(text).contains(to));
@@ -248,7 +250,7 @@ fn risks(packet: &Packet, interface: &str) -> Vec<&'static str> {
     run.map(|(risk, _)| risk).collect()
 }
 
-/// Both ends of each block and of each target, and what lies beside them.
+/// The first and last address of each block and target, and their neighbours.
 fn destinations() -> BTreeSet<IpAddr> {
     let targets = [
         "ff00::/8",

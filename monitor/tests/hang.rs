@@ -1,4 +1,5 @@
-//! A daemon that hangs: what `status`, `/healthz` and the daemon's end tell of it.
+//! A daemon that hangs: the reports of `status` and `/healthz`, and the
+//! daemon's end.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -42,7 +43,7 @@ fn of_a_daemon_that_is_stopped_status_says_so_and_counts_from_the_kernel() {
     assert_eq!(status["reload"], Value::Null);
     assert_eq!(lab.policy("blocked"), (0, 10));
     assert_eq!(received.load(Ordering::Relaxed), 0);
-    // Verbs that the daemon must carry out fail, and change nothing.
+    // Verbs that need the daemon fail, and change nothing.
     for verb in ["reload", "detach"] {
         let output = lab.monitor(&[verb]);
         assert_eq!(output.status.code(), Some(1), "{verb}");
@@ -50,7 +51,7 @@ fn of_a_daemon_that_is_stopped_status_says_so_and_counts_from_the_kernel() {
     }
     daemon.signal(Signal::SIGCONT);
     assert_eq!(lab.generation("wlan0"), Some(1));
-    // The work that was stopped ends first.
+    // The interrupted work ends first.
     poll("all is well", || {
         lab.status()["checks"] == Value::Array(Vec::new())
     });
@@ -108,13 +109,13 @@ fn a_daemon_whose_reload_hangs_ends_when_it_is_asked_to() {
     poll_long("it gives up waiting", || {
         daemon.log().contains("the daemon ends without it")
     });
-    // A process that is traced is gone only when its tracer has heard of it.
+    // A traced process disappears only after its tracer has noticed its end.
     drop(tracer);
     poll("the daemon ends", || !daemon.is_running());
     assert!(lab.generation("wlan0").is_some());
 }
 
-/// Holds every thread of the daemon that comes to wait for running programs.
+/// Holds each thread of the daemon that begins to wait for running programs.
 fn hold(lab: &Lab, daemon: &Daemon) -> Daemon {
     let said = lab.directory.path().join("strace.said");
     let tracer = Command::new("strace")

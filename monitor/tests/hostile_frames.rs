@@ -1,5 +1,5 @@
-//! Frames that nobody sends in good faith: real ones and built ones, damaged,
-//! through the kernel program and the reference model, which must agree.
+//! Hostile frames: real and generated ones, damaged. The kernel program and the
+//! reference model must agree on each.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -26,17 +26,18 @@ use support::{
     scope::{Device, Scope, Service},
 };
 
-/// Frames that are looked at of each capture; those of one shape are alike.
+/// Number of frames read from each capture. Frames of one shape are similar.
 const READ: usize = 20_000;
-/// Frames of one shape that are kept.
+/// Number of frames kept of each shape.
 const KEPT: usize = 2;
 
-/// Damaged frames of a round: with fewer senders than the device table holds.
+/// Number of damaged frames in a round. Their senders must be fewer than the
+/// device table holds.
 const ROUND: usize = 5_000;
-/// Rounds, where `MONITOR_FUZZ_SECONDS` does not ask for more.
+/// Number of rounds, unless `MONITOR_FUZZ_SECONDS` is set.
 const ROUNDS: usize = 20;
 
-/// Truncated at each byte, and each bit of the headers turned.
+/// Truncates the frames at each byte, and flips each bit of the headers.
 #[test]
 fn every_beginning_and_every_turned_bit() {
     let frames = frames();
@@ -48,7 +49,7 @@ fn every_beginning_and_every_turned_bit() {
         }
         pair.check_cells();
     }
-    // One turned bit does not make 29 tags.
+    // A single flipped bit cannot produce 29 tags.
     seen.print_and_check(Reason::ALL.len() - 1);
 }
 
@@ -71,12 +72,12 @@ fn damaged_real_frames() {
     seen.print_and_check(Reason::ALL.len());
 }
 
-/// What became of the frames.
+/// The number of frames for each outcome.
 #[derive(Default)]
 struct Seen {
-    /// By reason, and whether it was dropped.
+    /// By reason, and true for dropped frames.
     unparsed: BTreeMap<(Reason, bool), u64>,
-    /// By how many policies matched, and whether it was dropped.
+    /// By the number of matching policies, and true for dropped frames.
     parsed: BTreeMap<(usize, bool), u64>,
 }
 
@@ -93,7 +94,8 @@ impl Seen {
         *count += 1;
     }
 
-    /// Damage that sends every frame the same way would show nothing.
+    /// Prints the outcomes, and asserts that there are several, because
+    /// otherwise the damage would show nothing.
     fn print_and_check(&self, reasons: usize) {
         println!("not parsed (reason, dropped): {:?}", self.unparsed);
         println!("parsed (policies that matched, dropped): {:?}", self.parsed);
@@ -106,8 +108,8 @@ impl Seen {
     }
 }
 
-/// Says whether there is another round: for as long as is asked for, else for a
-/// fixed number of them.
+/// Returns a function that is true as long as there is another round: for the
+/// requested time, or else a fixed number of rounds.
 fn rounds() -> impl FnMut() -> bool {
     let seconds = env::var("MONITOR_FUZZ_SECONDS").ok();
     let end = seconds.map(|text| Instant::now() + Duration::from_secs(text.parse().unwrap()));
@@ -121,7 +123,7 @@ fn rounds() -> impl FnMut() -> bool {
     }
 }
 
-/// Built frames, and of each shape some from the real captures.
+/// Generated frames, and some frames of each shape from the real captures.
 fn frames() -> Vec<Vec<u8>> {
     let mut frames = built();
     let Some(folder) = data::folder() else {

@@ -1,4 +1,4 @@
-//! Interfaces that come, go and change under a running daemon.
+//! Interfaces that appear, disappear and change while the daemon runs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -99,7 +99,7 @@ fn without_any_interface_the_daemon_waits_and_is_not_healthy() {
     is_filtered(&lab, "wlan7");
 }
 
-/// As hostapd does it.
+/// hostapd deletes and creates interfaces in this way.
 #[test]
 fn an_interface_that_is_deleted_and_made_again_keeps_its_counters() {
     let lab = Lab::new("hostapd");
@@ -175,7 +175,8 @@ fn a_bridge_a_new_mtu_and_a_down_do_not_lose_the_filter() {
     );
 }
 
-/// Somebody else was faster: never replaced unasked, taken when it is gone.
+/// Another program is attached first. The daemon never replaces it, and
+/// attaches when it is gone.
 #[test]
 fn an_interface_that_comes_with_another_program_is_named_and_awaited() {
     let (lab, other) = (Lab::new("taken"), Lab::new("taker"));
@@ -197,7 +198,8 @@ fn an_interface_that_comes_with_another_program_is_named_and_awaited() {
         .unwrap();
     let holder = match lab.daemon_user() {
         0 => format!("process {} ", occupier.id()),
-        // Who holds a program, and its name, are for root to see.
+        // Only root can see the name of a program and the process that holds
+        // it.
         _ => "XDP program with id ".to_owned(),
     };
     let _occupier = Daemon::from_child(occupier);
@@ -227,12 +229,12 @@ fn an_interface_that_comes_with_another_program_is_named_and_awaited() {
 #[test]
 fn an_alternative_name_is_resolved_at_the_start_and_when_it_comes() {
     let lab = Lab::new("altname");
-    // Longer than the names that the kernel has for interfaces.
+    // Longer than the limit for an interface's main name.
     let long = "wireless-lan-of-the-second-floor";
     lab.gateway
         .ip(&format!("link property add dev wlan0 altname {long}"));
     lab.add_interface("wlan1");
-    // A bare `start` asks for wlan0 as well, which is the same.
+    // `start` adds wlan0 as well, which is the same interface.
     let daemon = lab.start(&[
         "--mode",
         "generic",
@@ -261,7 +263,7 @@ fn an_alternative_name_is_resolved_at_the_start_and_when_it_comes() {
     let health = lab.try_get("127.0.0.1:9641".parse().unwrap(), "/healthz", "");
     assert!(health.unwrap().ends_with("\r\n\r\nok\n"));
 
-    // Under its real name it is known to the next daemon.
+    // The next daemon knows the interface by its main name.
     daemon.kill();
     let _next = lab.start(&["--mode", "generic", "--interface", "later"]);
     assert_eq!(lab.generation("wlan1"), lab.generation("wlan0"));

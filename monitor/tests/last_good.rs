@@ -1,4 +1,4 @@
-//! A start with files that are broken by then.
+//! A start after the policy files have become invalid.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -10,7 +10,8 @@ use support::{
     verbs::refused,
 };
 
-/// What a restart of the machine leaves: the state directory, and no pins.
+/// Simulates a restart of the machine: the state directory remains, and the
+/// pins do not.
 fn restart(lab: &Lab) {
     let detached = lab.monitor(&["detach"]);
     assert!(detached.status.success(), "{}", text(&detached.stderr));

@@ -1,4 +1,4 @@
-//! Start, stop, kill, take-over and detach, on the real daemon.
+//! Start, stop, kill, take-over and detach of the real daemon.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -239,7 +239,7 @@ fn without_privileges_the_error_says_which_are_needed() {
     lab.belongs_to_root();
     let own = TempDir::new().unwrap();
     chown(own.path(), Some(65534), Some(65534)).unwrap();
-    // The binary may lie where others cannot look.
+    // Other users may not be able to read the binary at its own path.
     let copy = directory.join("monitor");
     fs::copy(binary(), &copy).unwrap();
     let output = lab
@@ -298,8 +298,8 @@ fn an_interface_that_was_deleted_and_made_again_is_attached_anew() {
     assert_eq!(lab.generation("wlan1"), Some(2), "{}", daemon.log());
 }
 
-/// Attaches another lab's program to this lab's wlan1, by a link without a pin
-/// directory in common.
+/// Attaches another lab's program to this lab's wlan1. The labs have different
+/// pin directories.
 fn occupy(lab: &Lab, other: &Lab) {
     other.belongs_to_root();
     let child = lab
@@ -325,7 +325,7 @@ fn occupy(lab: &Lab, other: &Lab) {
     child.kill();
 }
 
-/// Id of the XDP program on the gateway's wlan0.
+/// The id of the XDP program on the gateway's wlan0.
 fn attached_program(lab: &Lab) -> Option<u32> {
     lab.gateway.run(|| {
         monitor::datapath::list_interfaces()

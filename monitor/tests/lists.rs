@@ -1,6 +1,6 @@
-//! The real binary on lists that others publish. What each holds was counted by
-//! other programs; where a comment says `python`, with its `csv` and
-//! `ipaddress.summarize_address_range`, networks counted once.
+//! Runs the real binary on published lists. Other programs counted the expected
+//! numbers. A comment `python` means the modules `csv` and `ipaddress`
+//! (`summarize_address_range`), with each network counted once.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -14,7 +14,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// What `check` says about one destination, in the folder of that name.
+/// The output of `check` for a policy with one destination, in `folder`.
 fn check(folder: &Path, destination: &str) -> (Output, Value) {
     let yaml = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
     let list = destination.replace("list: ", &format!("list: {}/", folder.display()));
@@ -94,7 +94,7 @@ fn real_lists_hold_what_others_counted() {
             // python; the same numbers as the tables of prefixes made from them
             ("list: asn-ipv4.csv.gz", "range-csv", 564_579, 0, 0),
             ("list: asn-ipv6.csv.gz", "range-csv", 0, 167_903, 0),
-            // A number after each prefix reads as a score.
+            // The number after each prefix is read as a score.
             ("list: asn-v6-cidr.txt.gz", "scores", 0, 167_903, 0),
         ],
     );
@@ -103,7 +103,7 @@ fn real_lists_hold_what_others_counted() {
 #[test]
 fn real_lines_of_each_format() {
     let Some(ranges) = data::ranges() else { return };
-    // Read by eye.
+    // These numbers were counted by hand.
     holds(
         &ranges.join("format-samples"),
         &[

@@ -1,4 +1,4 @@
-//! The lock-out guard in the real daemon, on a gateway with addresses of its own.
+//! The lock-out guard in the real daemon, with the addresses of a real gateway.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

@@ -1,4 +1,4 @@
-//! YAML that is made to cost much: refused before it does.
+//! YAML that would be expensive to parse is refused before it is parsed.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -9,7 +9,8 @@ use std::{fmt::Write as _, path::Path, process::Command};
 
 use command::{directory, text};
 
-/// The binary must refuse `p.yaml`, and does so long before it is ended.
+/// Runs the binary, which must refuse `p.yaml` long before the time limit ends
+/// it.
 fn refused(folder: &Path, arguments: &[&str], code: i32) -> String {
     let output = Command::new("timeout")
         .args(["100", "prlimit", "--as=4000000000"])
@@ -45,7 +46,8 @@ fn nesting_without_an_end_is_refused_at_its_place() {
     }
 }
 
-/// What one parser cannot read is not given to the other without a look.
+/// Text that the first parser cannot read is checked before the second one gets
+/// it.
 #[test]
 fn nesting_behind_a_syntax_error_is_refused_too() {
     let value = format!("\n  - {{name: x, %: [}}\n  - {}", "[".repeat(400_000));

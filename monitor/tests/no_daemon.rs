@@ -1,4 +1,4 @@
-//! The verbs that reach a filter, where there is none.
+//! The verbs that need a filter, without a daemon or a filter.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -65,7 +65,8 @@ fn monitor(directory: &Path, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// What it says on standard error: it must fail, and print nothing else.
+/// Asserts that the verb failed and printed only errors. Returns its standard
+/// error.
 fn failed(output: Output) -> String {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{error}");

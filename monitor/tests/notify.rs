@@ -1,4 +1,4 @@
-//! What a service manager is told, heard on a socket in its place.
+//! The messages to a service manager, received on a socket of the test.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -13,10 +13,10 @@ use support::{
     lab::{Daemon, Lab, POLICIES, poll},
 };
 
-/// What is told where all is well.
+/// The status message if all is well.
 const IN_FORCE: &str = "STATUS=the policy files are in force";
 
-/// How long a message may take to come.
+/// Longest time to wait for a message.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[test]
@@ -24,7 +24,7 @@ fn ready_comes_when_the_filter_is_attached_and_the_socket_answers() {
     let manager = Manager::new("ready");
     let mut daemon = manager.start(&[]);
     assert_eq!(manager.next(), ["READY=1", IN_FORCE]);
-    // At once, without waiting: that is what READY means.
+    // This must hold without waiting, because READY says so.
     assert_eq!(manager.lab.generation("wlan0"), Some(1));
     let status = manager.lab.status();
     assert_eq!(status["daemon"]["pid"], daemon.child.id());
@@ -104,8 +104,8 @@ fn the_watchdog_hears_a_beat_again_and_again_and_only_from_the_one_it_asks() {
     other.reloads();
 }
 
-/// The list is on a file system that answers no request, so the reload never ends.
-/// A reload may take its time; after ten seconds it counts as hanging.
+/// The list is on a file system that does not answer, so the reload never ends.
+/// After ten seconds it counts as hanging.
 #[test]
 fn the_watchdog_hears_beats_during_a_reload_and_none_once_the_reload_hangs() {
     let manager = Manager::new("hung");
@@ -144,7 +144,7 @@ impl Manager {
         Self { socket, lab }
     }
 
-    /// Starts the daemon as a service, and does not wait for it.
+    /// Starts the daemon as a service, without waiting for it.
     fn start(&self, environment: &[(&str, &str)]) -> Daemon {
         let child = self
             .lab
@@ -169,7 +169,7 @@ impl Manager {
         text.lines().map(str::to_owned).collect()
     }
 
-    /// What came and was not read yet.
+    /// The messages that have arrived and were not read yet.
     fn heard(&self) -> Vec<Vec<String>> {
         self.socket.set_nonblocking(true).unwrap();
         let mut messages = Vec::new();
@@ -189,8 +189,9 @@ impl Manager {
         }
     }
 
-    /// The reloads that were told until now, at least one, and perhaps also one
-    /// for a changed file: begin and end in turn. Returns how the last one ended.
+    /// Reads the messages about reloads, and asserts that begin and end
+    /// alternate. There is at least one reload; a changed file may cause
+    /// another. Returns the result of the last one.
     fn reloads(&self) -> String {
         let mut messages = vec![self.next()];
         messages.extend(self.heard());
@@ -204,7 +205,7 @@ impl Manager {
         messages.last().unwrap()[1].clone()
     }
 
-    /// Waits until nothing comes for the time of twenty beats.
+    /// Waits until no message arrives for the time of twenty beats.
     fn falls_silent(&self) {
         let silence = Duration::from_secs(2);
         self.socket.set_read_timeout(Some(silence)).unwrap();

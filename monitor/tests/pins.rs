@@ -1,5 +1,5 @@
-//! The pin directory: what is ours goes, what is not stays, and half of it is
-//! never taken for the whole.
+//! The pin directory: the daemon removes its own files and no others, and never
+//! uses an incomplete state.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -58,7 +58,7 @@ fn a_symbolic_link_to_the_pin_directory_is_followed() {
     support::lab::poll("the daemon ends", || !daemon.is_running());
 }
 
-/// Else the names of policies and their counts would come apart.
+/// Otherwise the names of policies would not fit their counts.
 #[test]
 fn half_of_the_state_is_made_anew_as_a_whole() {
     let lab = Lab::new("half");
@@ -113,8 +113,8 @@ fn the_state_of_another_version_is_not_touched() {
     assert!(!lab.pin_dir.exists());
 }
 
-/// The old filter counts until the moment in which it is replaced. So what is saved
-/// and what is counted from then on are all packets, each once.
+/// The old filter counts until it is replaced. So the saved counts and the new
+/// counts together contain each packet once.
 #[test]
 fn reset_state_saves_every_count_and_replaces_the_filter_without_a_gap() {
     for mode in ["generic", "native"] {
@@ -168,8 +168,8 @@ fn reset_state_saves_every_count_and_replaces_the_filter_without_a_gap() {
     }
 }
 
-/// The map of the names of interfaces is missing, and the past of policies is a
-/// map with values of another size.
+/// The map with the names of interfaces is missing, and the map with the past
+/// of policies has values of another size.
 #[test]
 fn counters_with_an_unknown_layout_are_named_as_not_saved_and_the_others_are_saved() {
     let lab = Lab::new("layout");
@@ -304,7 +304,7 @@ fn the_pins_of_another_network_namespace_are_refused() {
 
 const OTHER_VERSION: &str = "v0123456789abcdef";
 
-/// What is pinned becomes that of a version with another layout.
+/// Makes the pins look like those of a version with another layout.
 fn become_another_version(lab: &Lab) {
     let own = lab.pin_dir.join(format!("v{ABI_HASH:016x}"));
     fs::rename(own, lab.pin_dir.join(OTHER_VERSION)).unwrap();
@@ -319,7 +319,7 @@ fn saved(lab: &Lab) -> Value {
     serde_json::from_slice(&fs::read(directory.join(&files[0])).unwrap()).unwrap()
 }
 
-/// The first of them that has this name.
+/// The first value with this name.
 fn named<'a>(values: &'a Value, name: &str) -> &'a Value {
     let found = values.as_array().unwrap().iter();
     let mut found = found.filter(|value| value["name"] == name);
@@ -342,7 +342,7 @@ fn names(directory: &Path) -> Vec<String> {
     names
 }
 
-/// As another user could do who owns the directory that the links lie in.
+/// Another user could do this, if that user owns the directory of the links.
 #[test]
 fn detach_says_that_a_program_still_runs_whose_link_was_moved_away() {
     for running in [false, true] {
@@ -373,7 +373,7 @@ fn detach_says_that_a_program_still_runs_whose_link_was_moved_away() {
         assert_eq!(received.load(Ordering::Relaxed), 0);
         assert_eq!(lab.policy("blocked"), (0, 3), "the counters are left");
 
-        // What the error says does help.
+        // The fix in the error message works.
         fs::rename(&moved, lab.pin_dir.join("links")).unwrap();
         let output = lab.monitor_inside(&["detach"]);
         assert!(output.status.success(), "{}", text(&output.stderr));

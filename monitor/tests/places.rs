@@ -1,4 +1,5 @@
-//! Where the daemon listens and keeps its files, and what it leaves alone there.
+//! Sockets and directories of the daemon, and the files of others that it must
+//! not touch.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -164,8 +165,8 @@ fn the_status_tells_the_port_that_was_chosen_and_nothing_that_nobody_knows() {
     assert_eq!(status["daemon"], Value::Null);
 }
 
-/// A directory that another user owns or may write to, with the permission bits
-/// and what the refusal names.
+/// Directories that another user owns or may write to: permission bits, owner,
+/// and the words of the refusal.
 const UNSAFE: [(u32, Option<u32>, &str); 4] = [
     (0o777, None, "chmod go-w"),
     (0o720, None, "chmod go-w"),
@@ -188,7 +189,7 @@ fn directories_that_others_may_change_are_refused_with_the_command_that_helps() 
         for (mode, owner, fix) in UNSAFE {
             let open = if option == "--pin-dir" { path } else { &place };
             if mode & 0o1000 != 0 && path == inner && option == "--state-dir" {
-                // Below a sticky directory as /tmp it is safe.
+                // Below a sticky directory such as /tmp it is safe.
                 continue;
             }
             fs::create_dir(open).unwrap();
@@ -213,7 +214,7 @@ fn directories_that_others_may_change_are_refused_with_the_command_that_helps() 
     }
 }
 
-/// As another user could have made it before the first start.
+/// Another user could have created this directory before the first start.
 #[test]
 fn directories_of_others_inside_the_pin_directory_are_refused_too() {
     let lab = Lab::new("unsafe-links");

@@ -1,4 +1,5 @@
-//! The real binary on policy files: what `check` and `explain` print, and how they end.
+//! The real binary on policy files: output and exit codes of `check` and
+//! `explain`.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -161,7 +162,7 @@ fn explain_names_the_range_of_2014() {
     assert_eq!(line.trim(), "- 42.62.48.0/24");
 }
 
-/// Nothing matches then, and that is not all there is to say.
+/// If no policy matches, `explain` must still print the warnings.
 #[test]
 fn explain_warns_of_a_list_that_is_not_fetched() {
     let list = "{list: 'https://lists.example/drop.txt'}";

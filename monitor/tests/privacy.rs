@@ -1,4 +1,5 @@
-//! The daemon's log names devices and destinations only where it is told to.
+//! The daemon's log contains addresses of devices and destinations only if the
+//! operator enables that.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

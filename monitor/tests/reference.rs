@@ -1,4 +1,4 @@
-//! The reference model itself, on frames whose fate is known.
+//! Tests of the reference model, on frames with known results.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;

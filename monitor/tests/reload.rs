@@ -1,4 +1,4 @@
-//! Reloads: by request, by signal, and by whatever happens to the files.
+//! Reloads by request, by signal, and after changes of files.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -92,7 +92,8 @@ fn a_list_file_is_watched_and_touching_it_changes_nothing() {
 fn a_native_reload_under_ipv6_traffic_on_two_interfaces_loses_nothing() {
     let lab = Lab::new("reload6");
     lab.add_interface("wlan1");
-    // The second way to the gateway: what is sent to these arrives on wlan1.
+    // A second route to the gateway: packets to these addresses arrive on
+    // wlan1.
     lab.phone.ip("address add fd78::2/64 dev wlan1 nodad");
     lab.gateway.ip("address add fd78::1/64 dev wlan1 nodad");
     let second = ["2001:db8:1::20", "2001:db8:bad::20"];
@@ -123,8 +124,8 @@ fn a_native_reload_under_ipv6_traffic_on_two_interfaces_loses_nothing() {
     }
 }
 
-/// Replaces the directory of the policies in one of the ways people do, and
-/// edits the file twice after that.
+/// Replaces the directory of the policies with `replace`, and then edits the
+/// file twice.
 fn replaced(test: &str, replace: impl Fn(&Path, &str)) {
     let lab = Lab::new(test);
     let policies = lab.policies();
@@ -195,7 +196,7 @@ fn the_target_of_a_linked_file_is_watched() {
     });
 }
 
-/// The kernel's refusal must not send anybody to the files.
+/// An error of the kernel must not be reported as an error in the files.
 #[test]
 fn a_reload_that_the_kernel_refuses_says_so() {
     let lab = Lab::new("refused");
@@ -211,8 +212,8 @@ fn a_reload_that_the_kernel_refuses_says_so() {
     }
 }
 
-/// Reloads, by command and by SIGHUP in turn, while datagrams go to every
-/// address; returns how many each of them got.
+/// Reloads by command and by SIGHUP in turn while datagrams go to every
+/// address. Returns the number sent to each.
 fn reload_under_traffic(lab: &Lab, daemon: &Daemon, interfaces: &[&str], to: &[SocketAddr]) -> u64 {
     let stop = AtomicBool::new(false);
     let sent = thread::scope(|scope| {

@@ -1,5 +1,5 @@
-//! `monitor replay` on the real captures, compared with two readers that are
-//! not this one (`expected.json`), and with the reference model.
+//! `monitor replay` on the real captures, compared with two independent readers
+//! (`expected.json`) and with the reference model.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -105,7 +105,7 @@ fn compare(report: &Value, expected: &Expected) {
     }
 }
 
-/// Not only the totals: every single frame.
+/// Compares every single frame, not only the totals.
 #[test]
 fn kernel_and_model_agree_on_every_captured_frame() {
     let Some(folder) = data::folder() else { return };
@@ -115,7 +115,8 @@ fn kernel_and_model_agree_on_every_captured_frame() {
         if expected.is_ethernet() {
             for frame in Capture::open(&expected.path(&folder)).unwrap() {
                 let frame = frame.unwrap();
-                // What a test run shows the program of a long frame.
+                // A test run passes only this much of a long frame to the
+                // program.
                 pair.check(&frame.data[..frame.data.len().min(3520)]);
                 frames += 1;
             }

@@ -1,4 +1,5 @@
-//! What commands change for a while, with the real daemon: `pause`, `block`, `allow`.
+//! Temporary changes by the commands `pause`, `block` and `allow`, with the
+//! real daemon.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -19,14 +20,14 @@ devices:
   laptop: \"02:00:00:00:00:99\"
 ";
 
-/// Runs a command that must succeed; its JSON.
+/// Runs a command, which must succeed, and returns its JSON.
 fn done(lab: &Lab, arguments: &[&str]) -> Value {
     let output = lab.monitor(&[arguments, &["--json"]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// Runs a command that must fail with exit code 1; what it says.
+/// Runs a command, which must fail with exit code 1, and returns its message.
 fn refused(lab: &Lab, arguments: &[&str]) -> String {
     let output = lab.monitor(arguments);
     let error = text(&output.stderr);
@@ -35,7 +36,7 @@ fn refused(lab: &Lab, arguments: &[&str]) -> String {
     error
 }
 
-/// How many of ten datagrams to an address are dropped.
+/// Sends ten datagrams to an address, and returns the number of dropped ones.
 fn dropped(lab: &Lab, address: &str) -> u64 {
     let family = if address.contains(':') {
         "ipv6"
@@ -69,7 +70,7 @@ fn kept(lab: &Lab) -> String {
     fs::read_to_string(lab.directory.path().join("state/runtime.jsonl")).unwrap_or_default()
 }
 
-/// `monitor explain`, with what the daemon keeps.
+/// Runs `monitor explain` with the daemon's state directory.
 fn explain(lab: &Lab, address: &str, arguments: &[&str]) -> Value {
     let config = lab.directory.path().join("explain.yaml");
     let state = lab.directory.path().join("state");
@@ -344,7 +345,8 @@ fn only_root_changes_what_is_in_force() {
             .output()
             .unwrap()
     };
-    // The group may open the socket; the directory must let it through.
+    // The group may open the socket, but it must also be able to enter the
+    // directory.
     let open = |path: &std::path::Path| {
         use std::os::unix::fs::PermissionsExt as _;
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

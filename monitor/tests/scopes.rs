@@ -1,4 +1,5 @@
-//! Devices, interfaces and services through the real daemon, in network namespaces.
+//! Conditions on devices, interfaces and services in the real daemon, in
+//! network namespaces.
 
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
@@ -7,7 +8,7 @@ use support::lab::{Lab, OPEN, PHONE_MAC, poll};
 
 const DATAGRAMS: u64 = 10;
 
-/// Whether a drop with these conditions drops what the phone sends to port 9.
+/// True if a `drop` with these conditions drops packets of the phone to port 9.
 fn drops(lab: &Lab, conditions: &str) -> bool {
     lab.write_policies(&format!(
         "version: 1

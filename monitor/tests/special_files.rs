@@ -1,5 +1,5 @@
-//! Files that are not files, or have no end: the real binary refuses them, and
-//! a daemon goes on.
+//! Special and endless files in place of regular ones: the real binary refuses
+//! them, and a running daemon continues.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -26,10 +26,10 @@ use support::{
 
 const MIB: u64 = 1 << 20;
 
-/// A list that is there.
+/// The content of a valid list.
 const LIST: &str = "203.0.113.0/24\n";
 
-/// Runs the binary in `folder` with 4 GB of address space; one that waits is ended.
+/// Runs the binary in `folder` with 4 GB of address space and a time limit.
 fn bounded(folder: &Path, arguments: &[&str]) -> Output {
     Command::new("timeout")
         .args(["60", "prlimit", "--as=4000000000"])
@@ -91,7 +91,7 @@ fn every_file_that_a_verb_reads_must_be_a_regular_one() {
         fs::remove_file(at(name)).unwrap();
         each_kind(&at(name), |what| {
             if !matches!(name, "l.txt" | "t.mmdb") && what == "it is a folder" {
-                // The policies of such a folder are read.
+                // A directory is valid here: its policies are read.
                 return;
             }
             let paths = ["check", "p.yaml", "lists.yaml", "x.local.yaml"];
@@ -170,7 +170,7 @@ fn a_file_beyond_its_limit_is_refused_with_the_limit_and_the_fix() {
     refused(files.path(), &config, 1, &["c.yaml", "more than 1.0 MiB"]);
 }
 
-/// Files of `/proc` say that they are regular and have no bytes.
+/// Files in `/proc` appear as regular files of zero bytes.
 #[test]
 fn a_regular_file_that_waits_or_does_not_end_is_refused() {
     let files = directory(&[("p.yaml", &policy("a", "count", "{list: l.txt}"))]);
@@ -215,8 +215,8 @@ fn a_daemon_goes_on_where_a_watched_folder_gets_a_special_file() {
     poll("the daemon ends", || !daemon.is_running());
 }
 
-/// A read of a regular file may wait too, where its file server is gone. Then
-/// `status` and `/healthz` name the reload, and SIGTERM ends the daemon.
+/// A read of a regular file may block if its file server is unreachable. Then
+/// `status` and `/healthz` report the reload, and SIGTERM ends the daemon.
 #[test]
 fn while_a_file_system_gives_no_answer_the_daemon_says_so_and_ends() {
     let lab = Lab::new("hung");

@@ -1,4 +1,4 @@
-//! Signals while a long list is being loaded.
+//! Signals while the daemon loads a long list.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -10,13 +10,14 @@ use std::{fmt::Write as _, fs, net::Ipv4Addr, process::Stdio};
 use nix::sys::signal::Signal;
 use support::lab::{Daemon, Lab, poll, text};
 
-/// Prefixes of the long list: no two are neighbours.
+/// Number of prefixes in the long list. No two are adjacent.
 const ADDRESSES: u32 = 300_000;
 
 #[test]
 fn sigterm_during_the_load_leaves_nothing_or_a_whole_generation() {
     let lab = lab("term");
-    // What is in force does not change what must hold, so the second finds a filter.
+    // The same must hold with a filter in force, so the second round starts
+    // with one.
     for _ in 0..2 {
         let mut daemon = begin(&lab);
         daemon.signal(Signal::SIGTERM);
@@ -51,7 +52,7 @@ fn sighup_during_the_load_is_one_reload_after_it() {
     assert_eq!(lab.generation("wlan0"), Some(3));
 }
 
-/// A lab whose one policy is long.
+/// A lab with one policy, whose list is long.
 fn lab(test: &str) -> Lab {
     let lab = Lab::new(test);
     let mut list = String::new();

@@ -1,5 +1,6 @@
-//! A state directory that is full or read-only: what is in force stays, what
-//! must be kept and cannot is said, and nothing is promised that a restart forgets.
+//! A full or read-only state directory: the filter stays in force, the daemon
+//! reports what it cannot store, and it refuses changes that a restart would
+//! lose.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -22,7 +23,8 @@ fn while_the_disk_is_full_reloads_work_and_commands_that_must_be_kept_are_refuse
     poll("the policies are kept", || disk.holds("last-good.tar"));
     disk.fill();
 
-    // Larger than what is kept of the policies, so that it finds no room.
+    // The padding makes the policies larger than the stored ones, so that they
+    // do not fit on the disk.
     let padding = format!("# {}\n", "x".repeat(100_000));
     lab.write_policies(&(POLICIES.replace("name: seen", "name: new") + &padding));
     poll("the new file is in force", || {
@@ -45,7 +47,8 @@ fn while_the_disk_is_full_reloads_work_and_commands_that_must_be_kept_are_refuse
     send(&lab, blocked, 10);
     assert_eq!(lab.policy("blocked"), (0, 10));
 
-    // What was kept before is whole: a start with a broken file has it.
+    // The stored policies are still complete: a start with an invalid file
+    // loads them.
     daemon.kill();
     lab.write_policies(&POLICIES.replace("action: drop", "action: dorp"));
     let daemon = lab.start(&["--mode", "generic"]);
@@ -81,7 +84,8 @@ fn a_state_directory_that_became_read_only_does_not_keep_the_filter_from_startin
     assert_eq!(lab.generation("wlan0"), Some(2));
 }
 
-/// A small file system at the lab's state directory, unmounted with this value.
+/// A small file system at the lab's state directory. Dropping this value
+/// unmounts it.
 struct Disk {
     path: PathBuf,
 }
@@ -103,7 +107,7 @@ impl Disk {
         self.path.join(name).exists()
     }
 
-    /// Takes all of the room that is left.
+    /// Fills the file system completely.
     fn fill(&self) {
         let error = fs::write(self.path.join("filler"), vec![0; 1 << 20]).unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
@@ -123,7 +127,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // The daemon may still be there.
+        // The daemon may still use the file system.
         let unmounted = Command::new("umount")
             .arg("--lazy")
             .arg(&self.path)
@@ -134,7 +138,7 @@ impl Drop for Disk {
     }
 }
 
-/// `/proc` takes no directories, from root either.
+/// In `/proc`, not even root can create a directory.
 #[test]
 fn a_state_directory_that_cannot_be_made_does_not_keep_the_filter_from_starting() {
     let lab = Lab::new("no-state");

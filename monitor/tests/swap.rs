@@ -1,7 +1,8 @@
-//! Many reloads while packets come in on two interfaces: none to a dropped
-//! range passes, no other is lost, and the counters are what was sent.
+//! Many reloads while packets arrive on two interfaces. No packet to a dropped
+//! range may pass, no other may be lost, and the counters must equal the number
+//! of sent packets.
 //!
-//! 100 reloads, or `MONITOR_SWAPS`.
+//! Runs 100 reloads, or `MONITOR_SWAPS`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -21,10 +22,10 @@ use support::{
     lab::{BLOCKED, Lab, OPEN, POLICIES, poll, text},
 };
 
-/// What is sent to these arrives on the second interface: open, blocked.
+/// Addresses whose packets arrive on the second interface: open, blocked.
 const SECOND: [&str; 2] = ["192.0.2.20", "2001:db8:bad::20"];
 
-/// Both modes together.
+/// Number of reloads in both modes together.
 fn swaps() -> u64 {
     env::var("MONITOR_SWAPS").map_or(100, |swaps| swaps.parse().expect("MONITOR_SWAPS"))
 }
@@ -102,10 +103,10 @@ fn lab(mode: &str) -> Lab {
     lab
 }
 
-/// One packet sent must be one packet seen.
+/// Without offloads, each sent packet arrives as one packet.
 const OFF: [&str; 6] = ["gro", "off", "gso", "off", "tso", "off"];
 
-/// The same drops and counts in rulesets of different shapes.
+/// Rulesets of different shapes with the same drops and counts.
 fn policies(round: u64) -> String {
     let mut text = POLICIES.replace("192.0.2.0/24,", "192.0.2.0/24, 2001:db8:1::/48,");
     match round % 3 {
@@ -123,7 +124,8 @@ fn policies(round: u64) -> String {
     text
 }
 
-/// To the packet; the phone also says other things, that no policy is about.
+/// Asserts exact counts of packets. The phone also sends other packets, which
+/// no policy covers.
 fn check_counters(lab: &Lab, sent: u64) {
     assert_eq!(lab.policy("blocked"), (0, 2 * sent));
     assert_eq!(lab.policy("seen"), (2 * sent, sent));
@@ -137,7 +139,7 @@ fn check_counters(lab: &Lab, sent: u64) {
     assert_devices_add_up(&status);
 }
 
-/// What interfaces and sockets lost by themselves.
+/// The packets that interfaces and sockets lost.
 fn losses(lab: &Lab) -> String {
     let mut found = String::new();
     for namespace in [&lab.phone, &lab.gateway] {

@@ -1,4 +1,5 @@
-//! The real data: lists of a country, the whole table, and selections from tables.
+//! The real data: country lists, a whole routing table, and selections from
+//! tables.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -35,8 +36,8 @@ fn runs<A: Address>(destinations: &Destinations<A>) -> Vec<(u128, u128)> {
     runs
 }
 
-/// The lists of each network's prefixes were taken out of the same tables by
-/// another program.
+/// Another program extracted the lists of each network's prefixes from the same
+/// tables.
 #[test]
 fn a_table_gives_what_its_networks_announce() {
     let Some(ranges) = data::ranges() else { return };
@@ -130,7 +131,7 @@ fn the_real_chinese_prefixes() {
     let output = monitor(files.path(), &["check", "cn.yaml", "--json"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let report = json_of(&output);
-    // No two of the IPv4 prefixes join.
+    // No two IPv4 prefixes can be joined.
     assert_eq!(
         report["prefixes"],
         json!({"v4": 5501, "v6": 2024 + 3 * 5501})
@@ -159,7 +160,7 @@ fn the_whole_table() {
         report["prefixes"],
         json!({"v4": 564_579, "v6": 167_903 + derived})
     );
-    // Of one policy, most neighbours join.
+    // With a single policy, most neighbours are joined.
     assert!(derived > 0 && derived < 2 * 564_579, "{derived}");
     let warnings = report["warnings"].as_array().unwrap();
     assert_eq!(warnings.len(), 1);
@@ -171,7 +172,7 @@ fn the_whole_table() {
     );
 }
 
-/// What `check` says of one destination, with `t` as its file.
+/// The output of `check` for one destination whose file `t` has this content.
 fn check_of(content: &[u8], entry: &str) -> std::process::Output {
     let files = directory(&[("p.yaml", &policy("a", "count", entry))]);
     std::fs::write(files.path().join("t"), content).unwrap();

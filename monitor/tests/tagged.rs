@@ -1,11 +1,11 @@
-//! Frames of every shape, sent as they are over a veth pair, through the real
-//! daemon: its counters are compared with the reference model, cell by cell, and
-//! what a packet socket behind the filter sees with what should have passed.
+//! Sends frames of every shape over a veth pair through the real daemon.
+//! Compares its counters with the reference model cell by cell, and the frames
+//! that a packet socket behind the filter receives with those that must pass.
 //!
-//! In generic mode the kernel runs the program before it takes a tag off
-//! (`__netif_receive_skb_core`), so tags in band look the same in both modes. A
-//! driver that takes the outermost tag off itself shows generic mode a frame
-//! without it, four bytes shorter; it is matched by what is inside all the same.
+//! In generic mode, the kernel runs the program before it removes a tag
+//! (`__netif_receive_skb_core`). So in-band tags look the same in both modes.
+//! If a driver removes the outermost tag, generic mode sees the frame without
+//! it, four bytes shorter. The filter then matches the content in the same way.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -97,11 +97,11 @@ fn agrees_with_the_model(mode: &str) {
     assert_eq!(received(&phone, &behind), expected);
 }
 
-/// Fewer than a veth pair queues.
+/// Frames sent at once: fewer than a veth pair queues.
 const BATCH: usize = 100;
 
-/// Nobody speaks but the packet sockets: no neighbour discovery, no multicast
-/// reports, no answers.
+/// Turns off all other traffic (neighbour discovery, multicast reports,
+/// replies), so that only the packet sockets send.
 fn silence(lab: &Lab) {
     let gateway = hex::encode(GATEWAY);
     let pairs: Vec<&str> = (0..gateway.len())
@@ -154,7 +154,7 @@ fn by_destination() -> Vec<Vec<u8>> {
                 .fragment(Fragment::Later(3))
                 .build(),
         );
-        // To everybody: an access point passes these on as well.
+        // A broadcast frame; an access point forwards these too.
         let mut broadcast = packet().build();
         broadcast[..6].fill(0xff);
         frames.push(broadcast);
@@ -162,7 +162,8 @@ fn by_destination() -> Vec<Vec<u8>> {
     frames
 }
 
-/// No tag, one to five of each kind, mixed ones, and more than the parser skips.
+/// Stacks of tags: none, one to five of each kind, mixed ones, and more than
+/// the parser skips.
 fn stacks() -> Vec<Vec<u16>> {
     let mut stacks = vec![
         vec![],
@@ -176,7 +177,8 @@ fn stacks() -> Vec<Vec<u16>> {
     stacks
 }
 
-/// Cut at every byte behind the Ethernet header; shorter frames cannot be sent.
+/// Frames truncated at every byte behind the Ethernet header. Shorter frames
+/// cannot be sent.
 fn truncated() -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for destination in [IPV4[1], IPV6[1]] {
@@ -228,7 +230,7 @@ fn not_ip() -> Vec<Vec<u8>> {
     [&plain[..], &tagged[..], &[link_control]].concat()
 }
 
-/// The same frames, each from a MAC of its own, by which it is known again.
+/// The frames, each from a different MAC that identifies it.
 fn numbered(mut frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     for (frame, number) in frames.iter_mut().zip(1_u16..) {
         let [high, low] = number.to_be_bytes();
@@ -237,8 +239,9 @@ fn numbered(mut frames: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
     frames
 }
 
-/// What a packet socket sees of a frame that passed: it comes without its
-/// outermost tag, and not at all where the kernel finds too little behind that.
+/// The form in which a packet socket sees a frame that passed: without its
+/// outermost tag. `None` if too little follows the tag; the kernel then drops
+/// the frame.
 fn handed_on(frame: &[u8]) -> Option<Vec<u8>> {
     let (addresses, rest) = frame.split_at(12);
     if !matches!(rest[..2], [0x81, 0x00] | [0x88, 0xa8]) {
@@ -248,7 +251,7 @@ fn handed_on(frame: &[u8]) -> Option<Vec<u8>> {
     Some([addresses, behind_tag].concat())
 }
 
-/// Everything that came from the phone, up to a last frame.
+/// All frames from the phone, up to a last frame that this function sends.
 fn received(phone: &RawSocket, behind: &RawSocket) -> Vec<Vec<u8>> {
     const LAST: [u8; 6] = [0x02, 0, 0, 0x88, 0, 0];
     phone.send(&ethernet(LAST, ARP, &[]));
@@ -260,7 +263,8 @@ fn total(cells: &Cells) -> u64 {
     cells.interfaces.values().map(|total| total.packets).sum()
 }
 
-/// Otherwise the comparison would prove less than it says.
+/// Asserts that the frames reach every cell, because otherwise the comparison
+/// would prove little.
 fn covers_every_cell(cells: &Cells) {
     let mut kinds: Vec<_> = cells
         .interfaces
@@ -291,7 +295,7 @@ fn covers_every_cell(cells: &Cells) {
     assert_eq!(kinds, expected);
 }
 
-/// What `status --json` says, in the model's words.
+/// The counts of `status --json` in the model's types.
 fn cells(lab: &Lab) -> Cells {
     let snapshot: Snapshot = serde_json::from_value(lab.status()).expect("status is a snapshot");
     let mut cells = Cells::default();

@@ -1,4 +1,5 @@
-//! Text of others on its way to a terminal or a log: no character of it acts.
+//! Text of other people in a terminal or a log: no control character of it has
+//! an effect.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -29,7 +30,7 @@ fn acting() -> String {
         .collect()
 }
 
-/// In double quotes of YAML.
+/// The value as a double-quoted YAML string.
 fn in_yaml(value: &str) -> String {
     let escape = |c: char| format!("\\u{:04x}", u32::from(c));
     value
@@ -38,12 +39,12 @@ fn in_yaml(value: &str) -> String {
         .collect()
 }
 
-/// A value that forges a line of its own where its line breaks are printed.
+/// A value that would forge an output line if its line breaks were printed.
 fn forging() -> String {
     format!("{}x\nforged: y\r\nforged: z", acting())
 }
 
-/// Fails where `shown` holds a character that acts or a forged line.
+/// Panics if `shown` contains an active control character or a forged line.
 fn assert_harmless(what: &str, shown: &str) {
     let found: String = shown
         .chars()
@@ -168,7 +169,7 @@ fn every_verb_without_a_daemon() {
     }
 }
 
-/// On a terminal the diagnostics have colours, and nothing else of that kind.
+/// On a terminal, colours are the only control sequences in diagnostics.
 #[test]
 fn diagnostics_in_colours() {
     let value = in_yaml(&forging());

@@ -1,4 +1,5 @@
-//! Schedules and expiries: generations that the time makes.
+//! Schedules and expiries: the daemon makes new generations when their times
+//! come.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -13,7 +14,7 @@ use support::lab::{Lab, poll, text};
 fn from_now(seconds: u64) -> String {
     let time = SystemTime::now() + Duration::from_secs(seconds);
     let seconds = time.duration_since(UNIX_EPOCH).unwrap().as_secs();
-    // Seconds alone are enough for GNU date, which is everywhere that this runs.
+    // Uses GNU date, which exists on all test machines.
     let date = std::process::Command::new("date")
         .args([
             "--utc",
@@ -92,7 +93,7 @@ fn an_expiry_that_no_daemon_saw_is_told_and_made_good_by_the_next() {
     assert!(!status().contains("MISSED"));
 }
 
-/// What the kernel says of this machine's clock is taken as it is.
+/// The test accepts both states of this machine's clock.
 #[test]
 fn an_allow_that_expires_needs_a_synchronised_clock() {
     // SAFETY: all fields are integers, and with no mode set the call only reads.

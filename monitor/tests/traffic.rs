@@ -1,4 +1,4 @@
-//! Real sockets through the real daemon, in network namespaces.
+//! Traffic of real sockets through the real daemon, in network namespaces.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -17,7 +17,8 @@ use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, any_like};
 
 const DATAGRAMS: u64 = 20;
 
-/// Long enough for an answer over a veth pair; a blocked one waits it out.
+/// Longest time to wait for a reply over a veth pair. A blocked packet takes
+/// all of it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Two daemons that start at the same place at the same time.
+//! Two daemons that start at the same time with the same control socket.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -18,7 +18,7 @@ use support::lab::{Daemon, Lab, poll, poll_long};
 /// How long strace holds the first daemon, in microseconds.
 const HELD: &str = "4000000";
 
-/// The pins of the second daemon, removed with this value.
+/// The pins of the second daemon. Dropping this value removes them.
 struct Pins(PathBuf);
 
 impl Drop for Pins {
@@ -74,8 +74,8 @@ fn leave_stale(lab: &Lab, socket: &Path) {
     lab.give(socket);
 }
 
-/// Starts a daemon, and returns when it is about to remove `socket`. strace is its
-/// grandchild, so that the process that the test knows is the daemon.
+/// Starts a daemon, and returns when it is about to remove `socket`. strace
+/// runs as a grandchild, so that the test's child process is the daemon itself.
 fn held_at_unlink(lab: &Lab, socket: &Path, arguments: &[&str]) -> Daemon {
     let calls = lab.directory.path().join("calls");
     let command = lab.daemon_command(arguments);

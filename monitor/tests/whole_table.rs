@@ -1,4 +1,4 @@
-//! Every routed prefix of the internet in the kernel's tries at once.
+//! All routed prefixes of the internet in the kernel's tries at the same time.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -35,12 +35,14 @@ use support::{
 
 const FRAMES: usize = 2_000;
 
-/// Policies of the second test, each with the prefixes of every ninth line.
+/// Number of policies in the second test. Each has the prefixes of every ninth
+/// line.
 const POLICIES: usize = 9;
 /// `BPF_F_NO_PREALLOC` (linux/bpf.h); the kernel's trie wants it.
 const NO_PREALLOC: u32 = 1;
 
-/// `BPF_MAP_TYPE_LPM_TRIE` shares no line with what is compared with it.
+/// Compares with `BPF_MAP_TYPE_LPM_TRIE`, which shares no code with the
+/// filter's trie.
 #[test]
 fn the_kernels_own_trie_finds_the_same_policies() {
     let Some(list) = whole_table() else {
@@ -93,7 +95,7 @@ fn the_kernels_own_trie_finds_the_same_policies() {
     assert!(enough.contains(&found), "{found} of {FRAMES} are inside");
 }
 
-/// Both families, a prefix a line; `None` where the data is not there.
+/// The prefixes of both families, one on each line; `None` without the data.
 fn whole_table() -> Option<String> {
     let ranges = data::ranges()?;
     let tables = ["asn-v4-cidr.txt.gz", "asn-v6-cidr.txt.gz"];
@@ -147,7 +149,7 @@ fn the_kernel_finds_in_the_whole_table_what_is_in_it() {
     assert_counted(&sandbox, found[0][1] + found[1][1]);
 }
 
-/// Every match is in the counters, and nothing else.
+/// Asserts that the counters contain exactly these matches.
 fn assert_counted(sandbox: &Sandbox, matched: usize) {
     let counters = sandbox.counters().unwrap();
     assert_eq!(counters.policies[0].passed.packets, matched as u64);
@@ -157,12 +159,12 @@ fn assert_counted(sandbox: &Sandbox, matched: usize) {
     assert_eq!(passed, FRAMES as u64);
 }
 
-/// One policy that counts all of it.
+/// A ruleset with one policy that counts the whole list.
 fn ruleset(list: &str) -> Ruleset {
     ruleset_of(&[list.to_owned()])
 }
 
-/// A policy that counts for each list.
+/// A ruleset with a counting policy for each list.
 fn ruleset_of(lists: &[String]) -> Ruleset {
     let directory = tempfile::tempdir().unwrap();
     let mut policies = "version: 1\npolicies:\n".to_owned();
@@ -182,7 +184,7 @@ fn ruleset_of(lists: &[String]) -> Ruleset {
     compile(&loaded.policies, &Derivation::none()).unwrap()
 }
 
-/// Prefixes as they stand in the file, by first address and length.
+/// The prefixes of the file, by family, first address and length.
 struct Table(HashSet<(bool, u128, u32)>);
 
 impl Table {
@@ -200,7 +202,7 @@ fn key(block: Block) -> (bool, u128, u32) {
     (first.is_ipv4(), number(first), block.length)
 }
 
-/// Any address, or one at the edge of a prefix, on either side of it.
+/// A random address, or an address just inside or just outside a prefix.
 fn destination(random: &mut impl Rng, blocks: &[Block]) -> IpAddr {
     if random.random_bool(0.3) {
         return address(random.random(), random.random());

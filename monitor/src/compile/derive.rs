@@ -1,10 +1,10 @@
-//! IPv4 destinations → the IPv6 prefixes that carry them.
+//! IPv4 destinations → the IPv6 prefixes that embed them.
 //!
-//! The IPv4 prefixes are swept first, and their neighbours with equal match sets
-//! are joined. Each way to carry an IPv4 address then maps the joined prefixes
-//! into its own prefix. Where written IPv6 destinations overlap that prefix,
-//! both are swept together instead, because a match set names all policies of
-//! an address.
+//! First the IPv4 prefixes are swept, and neighbours with equal match sets are
+//! joined. Each embedding (such as NAT64) then maps the joined prefixes into
+//! its own prefix. If written IPv6 destinations overlap that prefix, the
+//! written and the derived ones are swept together instead, because a match set
+//! contains all policies that cover an address.
 
 use std::{
     borrow::Cow,
@@ -21,10 +21,12 @@ use crate::{
     policy::{Destinations, Entry, Policy},
 };
 
-/// The most derived prefixes of a ruleset: 100 MB while it is compiled.
+/// Largest number of derived prefixes in a ruleset. They take about 100 MB
+/// while the ruleset is compiled.
 pub(super) const MAX_DERIVED: usize = 1 << 22;
 
-/// The IPv6 prefixes of a ruleset, sorted, and which of them are derived.
+/// The sorted IPv6 prefixes of a ruleset, and the number of derived ones for
+/// each embedding.
 pub(super) struct Ipv6 {
     pub(super) prefixes: Vec<Prefix<Ipv6Addr>>,
     pub(super) derived: Vec<DerivedPrefixes>,
@@ -56,13 +58,15 @@ pub(super) fn ipv6(
         let each = source.iter().flat_map(|prefix| images(*by, *prefix));
         prefixes.extend(each);
     }
-    // Mostly sorted runs, one after the other: a stable sort merges those.
+    // The vector consists of a few sorted runs, which a stable sort only
+    // merges.
     prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
     let derived = count(embeddings, &prefixes, &written);
     Ok(Ipv6 { prefixes, derived })
 }
 
-/// The joined IPv4 prefixes of the policies that derive.
+/// The joined IPv4 prefixes of the policies from which IPv6 prefixes are
+/// derived.
 fn source(
     policies: &[&Policy],
     ipv4: &[Prefix<Ipv4Addr>],
@@ -88,7 +92,7 @@ fn source(
     Ok(join(&swept))
 }
 
-/// The written IPv6 networks and their exceptions, sorted.
+/// The written IPv6 networks and their exceptions, sorted, without duplicates.
 fn written(policies: &[&Policy]) -> Vec<Network<Ipv6Addr>> {
     let each = policies.iter().map(|policy| policy.ipv6());
     let mut written: Vec<_> = each
@@ -102,7 +106,8 @@ fn written(policies: &[&Policy]) -> Vec<Network<Ipv6Addr>> {
     written
 }
 
-/// Whether anything but what is derived by `one` lies in its prefix or around it.
+/// True if the prefix of `one` overlaps a written network or the prefix of
+/// another embedding.
 fn is_shared(one: Embedding, all: &[Embedding], written: &[Network<Ipv6Addr>]) -> bool {
     let touches = |other: Network<Ipv6Addr>| {
         one.prefix().contains_network(other) || other.contains_network(one.prefix())
@@ -146,7 +151,8 @@ fn images(by: Embedding, prefix: Prefix<Ipv4Addr>) -> impl Iterator<Item = Prefi
     })
 }
 
-/// The IPv6 destinations of a policy with those that are derived in these ways.
+/// The IPv6 destinations of a policy, plus those that the embeddings `by`
+/// derive.
 fn with_derived<'a>(policy: &'a Policy, by: &[Embedding]) -> Cow<'a, Destinations<Ipv6Addr>> {
     if by.is_empty() || !policy.derives() || policy.ipv4().entries().is_empty() {
         return Cow::Borrowed(policy.ipv6());
@@ -158,15 +164,17 @@ fn with_derived<'a>(policy: &'a Policy, by: &[Embedding]) -> Cow<'a, Destination
     Cow::Owned(all)
 }
 
-/// Of the sorted `prefixes`, those that lie in the prefix of each way and are
-/// not written, each under the longest such prefix.
+/// Counts the derived prefixes of each embedding: those of the sorted
+/// `prefixes` that lie in its prefix and are not written. If prefixes of
+/// embeddings are nested, a derived prefix counts for the innermost one.
 fn count(
     embeddings: &[Embedding],
     prefixes: &[Prefix<Ipv6Addr>],
     written: &[Network<Ipv6Addr>],
 ) -> Vec<DerivedPrefixes> {
     let mut counted: Vec<DerivedPrefixes> = Vec::new();
-    // A prefix sorts before the longer prefixes that it covers.
+    // The embeddings are sorted: an outer prefix comes before the prefixes
+    // inside it. So this loop visits inner prefixes first.
     for by in embeddings.iter().rev() {
         let outer = by.prefix();
         let last = outer.interval().last();
@@ -193,7 +201,7 @@ fn count(
     counted
 }
 
-/// How many distinct prefixes `policy` gives to a ruleset by derivation.
+/// Number of distinct prefixes that the embeddings `by` derive from `policy`.
 pub(super) fn of_policy(policy: &Policy, by: &[Embedding]) -> usize {
     if by.is_empty() || !policy.derives() {
         return 0;

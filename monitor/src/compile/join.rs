@@ -1,11 +1,11 @@
-//! Fewer prefixes that say the same.
+//! Reduces the number of prefixes without changing any match set.
 
 use super::{MatchSetId, Prefix};
 use crate::address::{Address, Network};
 
-/// The same match set for every address, with no prefix that repeats what
-/// encloses it, and neighbours of one match set joined. `prefixes` are sorted
-/// by address, then length.
+/// Returns fewer prefixes with the same match set for every address. Drops a
+/// prefix whose match set is that of its enclosing prefix, and joins two halves
+/// with equal match sets. `prefixes` must be sorted by address, then length.
 pub(super) fn join<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Prefix<A>> {
     let mut joiner = Joiner {
         kept: Vec::new(),
@@ -28,15 +28,16 @@ pub(super) fn join<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Prefix<A>> {
 }
 
 struct Joiner<A> {
-    /// Sorted; `None` where a prefix was joined with another one.
+    /// Sorted. An element is `None` if its prefix was joined into another one.
     kept: Vec<Option<Prefix<A>>>,
-    /// Where the last prefix of each length stands.
+    /// Index of the last prefix of each length.
     latest: [Option<usize>; 129],
 }
 
 impl<A: Address> Joiner<A> {
-    /// Adds a prefix. Where the lower half of the network around it has the same
-    /// match set, both become that network, which may join its own lower half.
+    /// Adds a prefix. If the lower half of the enclosing network has the same
+    /// match set, replaces both halves with that network, and repeats with the
+    /// network.
     fn add(&mut self, mut prefix: Prefix<A>) {
         let mut at = self.kept.len();
         self.kept.push(Some(prefix));
@@ -55,7 +56,8 @@ impl<A: Address> Joiner<A> {
             };
             let same = self.latest[length - 1].filter(|same| self.is_at(*same, outer));
             if let Some(same) = same {
-                // Both halves overrule it, so that its own match set has no effect.
+                // The two halves override this prefix completely, so its own
+                // match set has no effect.
                 self.kept[lower] = None;
                 self.kept[same] = Some(prefix);
                 return;

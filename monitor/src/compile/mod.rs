@@ -24,13 +24,14 @@ use crate::{
     snapshot::Prefixes,
 };
 
-/// Compiles the active policies, and what `derivation` says of their IPv4
-/// destinations. Names must be unique, as in what
-/// [`crate::policy::load`] returns without errors.
+/// Compiles the active policies, and the IPv6 prefixes that `derivation`
+/// derives from their IPv4 destinations. Names must be unique, as in the result
+/// of [`crate::policy::load`] without errors.
 ///
 /// # Errors
 ///
-/// One of the kernel's limits is exceeded; the diagnostic names the policies.
+/// The ruleset exceeds a limit of the kernel. The diagnostic names the
+/// policies.
 pub fn compile(policies: &[Policy], derivation: &Derivation) -> Result<Ruleset, Diagnostics> {
     let mut enabled: Vec<&Policy> = policies
         .iter()

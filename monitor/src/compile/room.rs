@@ -1,15 +1,15 @@
-//! Whether the tries of a ruleset have room in the kernel.
+//! Checks that the tries of a ruleset fit into kernel memory.
 
 use super::{Ruleset, TooLarge, Tries, trie::Room};
 use crate::policy::{Diagnostic, Policy};
 
-/// Compiles the tries of `ruleset` to find out whether they have room.
+/// Compiles the tries of `ruleset` to check that they fit into kernel memory.
 /// `policies` are those that `ruleset` was compiled from.
 ///
 /// # Errors
 ///
-/// A trie of the ruleset needs more kernel memory than it can have. The
-/// diagnostic names the policy with the most prefixes of that family.
+/// A trie needs more kernel memory than it can have. The diagnostic names the
+/// policy with the most prefixes of that address family.
 pub fn check_room(ruleset: &Ruleset, policies: &[Policy]) -> Result<(), Box<Diagnostic>> {
     check(ruleset, policies, Room::default())
 }
@@ -72,7 +72,8 @@ mod tests {
         )
         .unwrap();
         let policies = load(&[file], &Disk).policies;
-        // Derived prefixes would make the IPv4 list give most of the IPv6 prefixes.
+        // Without derived prefixes: with them, the IPv4 list would have the
+        // most IPv6 prefixes.
         let ruleset = compile(&policies, &Derivation::none()).unwrap();
         let tries = Tries::new(&ruleset).unwrap();
         let room = |fewer| Room {

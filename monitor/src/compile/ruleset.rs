@@ -1,4 +1,5 @@
-//! All policies compiled: what a generation is made from.
+//! The ruleset: all policies in compiled form, from which a generation is
+//! built.
 
 use std::{
     hash::Hasher,
@@ -20,63 +21,65 @@ pub type PolicyIndex = u16;
 /// Index into [`Ruleset::match_sets`].
 pub type MatchSetId = u32;
 
-/// One immutable ruleset. Equal policies give equal rulesets, whatever the
+/// An immutable ruleset. Equal policies give equal rulesets, regardless of the
 /// order of files and entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Ruleset {
-    /// Enabled policies, sorted by name.
+    /// Active policies, sorted by name.
     pub policies: Vec<RulesetPolicy>,
     /// Sorted by address, then length; host bits are zero.
     pub ipv4: Vec<Prefix<Ipv4Addr>>,
     /// Sorted by address, then length; host bits are zero.
     pub ipv6: Vec<Prefix<Ipv6Addr>>,
-    /// How many of the IPv6 prefixes are derived from IPv4 destinations, for each
-    /// way to carry an IPv4 address.
+    /// Number of IPv6 prefixes that are derived from IPv4 destinations, for
+    /// each embedding.
     pub derived: Vec<DerivedPrefixes>,
-    /// For each set the policies that cover a prefix, strongest action first,
-    /// then the longer prefix, then the name. Element 0 is the empty set.
+    /// The policies of each match set, strongest action first, then longest
+    /// prefix, then by name. Element 0 is the empty set.
     pub match_sets: Vec<Vec<PolicyIndex>>,
-    /// What the policies ask of a packet beside its destination.
+    /// The conditions of the policies on device, interface and service.
     pub scopes: Scopes,
 }
 
 /// A policy of a ruleset.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct RulesetPolicy {
-    /// Unique in a ruleset.
+    /// Unique in the ruleset.
     pub name: PolicyName,
-    /// What it asks for.
+    /// The action in effect.
     pub action: Action,
-    /// Which packets to its destinations it is about: an index into the scopes.
+    /// Index of the policy's conditions in [`Ruleset::scopes`].
     pub scope: ScopeIndex,
-    /// Distinct prefixes it gave to the ruleset, derived ones included, before
-    /// neighbours are joined; exceptions not counted.
+    /// Number of distinct prefixes of the policy, including derived ones,
+    /// before neighbours are joined. Exceptions are not counted.
     pub prefixes: Prefixes,
 }
 
-/// A prefix and the policies that cover all of it but what longer prefixes cover.
+/// A prefix, and the policies that cover its addresses except those of longer
+/// prefixes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prefix<A> {
     /// Network address.
     pub address: A,
     /// Length in bits.
     pub length: u8,
-    /// Set of the policies that cover it, inherited ones included.
+    /// The set of all policies that cover these addresses, also by shorter
+    /// prefixes.
     pub match_set: MatchSetId,
 }
 
-/// How many prefixes of a ruleset are derived in one way.
+/// The number of prefixes that one embedding derives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct DerivedPrefixes {
-    /// How an address carries an IPv4 address.
+    /// How an IPv6 address embeds an IPv4 address.
     pub by: Embedding,
-    /// How many of the ruleset's IPv6 prefixes that are.
+    /// Number of the ruleset's IPv6 prefixes that this embedding derives.
     pub prefixes: usize,
 }
 
 impl Ruleset {
-    /// The policies that cover `address`, in the order of their match set:
-    /// longest prefix match, as the kernel does it.
+    /// The policies that cover `address`, in the order of their match set. Uses
+    /// the longest matching prefix, as the kernel does.
     #[must_use]
     pub fn lookup(&self, address: IpAddr) -> &[PolicyIndex] {
         let match_set = match address {
@@ -86,8 +89,8 @@ impl Ruleset {
         match_set.map_or(&[], |id| &self.match_sets[id as usize])
     }
 
-    /// FNV-1a, 64 bits, over the content: equal for equal rulesets, also in
-    /// another process, on another machine and in a later release.
+    /// FNV-1a hash (64 bits) of the content. It is equal for equal rulesets,
+    /// also in other processes, on other machines and in later releases.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
         let mut hash = FnvHasher::default();
@@ -133,7 +136,8 @@ fn write_prefixes<A: Address>(hash: &mut FnvHasher, prefixes: &[Prefix<A>]) {
     }
 }
 
-/// In the words of a policy file, which do not change from release to release.
+/// Hashes the notation of policy files, because that does not change between
+/// releases.
 fn write_scope(hash: &mut FnvHasher, scope: &Scope) {
     let Scope {
         devices,

@@ -1,11 +1,12 @@
-//! The conditions of all policies → tables in which the kernel finds, for each
-//! part of a packet's origin and service, which conditions that part decides.
+//! The conditions of all policies → tables for the kernel. For each part of a
+//! packet, a table tells the kernel which conditions that part decides.
 //!
-//! Values of one part (MAC, source address, service, interface) that no
-//! condition tells apart form a *class*. A class has two bits for each scope:
-//! `within` (the part alone makes the packet one of the devices) and `except`
-//! (it alone excludes the packet). A packet meets a scope where one of its
-//! classes says `within` and none says `except`.
+//! The parts are MAC, source address, service and interface. Values of one part
+//! that every condition treats alike form a *class*. A class has two bits for
+//! each scope: `within` (this part alone shows that the packet comes from one
+//! of the devices) and `except` (this part alone excludes the packet). A packet
+//! meets a scope if at least one of its classes has `within` set and none has
+//! `except` set.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,40 +26,45 @@ pub type ScopeIndex = u16;
 /// Index of a class.
 pub type ClassId = u32;
 
-/// Scopes in a word.
+/// Number of scopes in one word: a bit for each.
 const WORD: usize = 32;
 
-/// The scopes of a ruleset, and the classes that decide them.
+/// The scopes of a ruleset, and the classes that decide if a packet meets them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Scopes {
-    /// Distinct; element 0 is every packet. Sorted.
+    /// Sorted and distinct. Element 0 is met by every packet.
     pub scopes: Vec<Scope>,
-    /// Class of the MACs that begin with a prefix; those of no prefix have class 0.
+    /// Class of each MAC prefix. MACs without a prefix here have class 0.
     pub macs: Vec<Classified<MacPrefix>>,
-    /// Class of IPv4 sources; those of no prefix have class 0.
+    /// Class of each IPv4 source network. Sources without a network here have
+    /// class 0.
     pub ipv4: Vec<Classified<Network<Ipv4Addr>>>,
-    /// Class of IPv6 sources; those of no prefix have class 0.
+    /// Class of each IPv6 source network. Sources without a network here have
+    /// class 0.
     pub ipv6: Vec<Classified<Network<Ipv6Addr>>>,
-    /// Class of protocol and port, as the address `0.PROTOCOL.PORT` (the port
-    /// in two bytes); those of no prefix have class `no_service`.
+    /// Class of each service, with protocol and port as the address
+    /// `0.PROTOCOL.PORT` (the port takes two bytes). Services without a prefix
+    /// here have class `no_service`.
     pub services: Vec<Classified<Network<Ipv4Addr>>>,
-    /// Class of packets without a readable service, and of other services.
+    /// Class of packets without a readable service, and of services without a
+    /// prefix above.
     pub no_service: ClassId,
-    /// Class of the interfaces that a scope names.
+    /// Class of each interface that a scope names.
     pub interfaces: BTreeMap<String, ClassId>,
     /// Class of all other interfaces.
     pub other_interface: ClassId,
-    /// For each class [`Scopes::words`] words, bit `s % 32` of word `s / 32` for scope `s`.
+    /// [`Scopes::words`] words for each class. Bit `s % 32` of word `s / 32` is
+    /// for scope `s`.
     pub classes: Vec<Vec<ScopeWord>>,
 }
 
-/// A prefix of one part of a packet, and the class of what begins with it but
-/// does not begin with a longer prefix.
+/// A prefix of values of one part of a packet, and the class of the values that
+/// it covers and no longer prefix covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Classified<K> {
-    /// First bits.
+    /// The prefix.
     pub prefix: K,
-    /// Their class.
+    /// The class of its values.
     pub class: ClassId,
 }
 
@@ -69,7 +75,8 @@ impl Default for Scopes {
 }
 
 impl Scopes {
-    /// Compiles distinct, sorted `scopes`, of which the first is every packet.
+    /// Compiles `scopes` and the scope of every packet, sorted and without
+    /// duplicates.
     pub(super) fn new<'a>(scopes: impl IntoIterator<Item = &'a Scope>) -> Self {
         let mut scopes: Vec<Scope> = scopes.into_iter().cloned().collect();
         scopes.push(Scope::default());
@@ -105,14 +112,14 @@ impl Scopes {
         }
     }
 
-    /// The index of a scope that was compiled.
+    /// The index of `scope`, which must be one of the compiled scopes.
     pub(super) fn index_of(&self, scope: &Scope) -> ScopeIndex {
         let index = self.scopes.binary_search(scope);
         let index = index.expect("every scope of the ruleset was compiled");
         ScopeIndex::try_from(index).expect("there are fewer scopes than policies")
     }
 
-    /// Words of a class; 0 where no scope asks for anything.
+    /// Number of words of a class; 0 if no scope has a condition.
     #[must_use]
     pub fn words(&self) -> usize {
         self.classes.first().map_or(0, Vec::len)
@@ -126,14 +133,14 @@ impl Scopes {
     }
 }
 
-/// Which scopes a part of a packet makes it one of the devices of, and which exclude it.
+/// The two bits of a class for each scope, unpacked.
 #[derive(Clone)]
 struct Row {
     within: Vec<bool>,
     except: Vec<bool>,
 }
 
-/// Rows that were met so far; equal ones have one id.
+/// The classes so far. Equal rows have the same id.
 struct Classes<'a> {
     scopes: &'a [Scope],
     rows: Vec<Vec<ScopeWord>>,
@@ -141,7 +148,7 @@ struct Classes<'a> {
 }
 
 impl<'a> Classes<'a> {
-    /// Class 0 decides nothing.
+    /// Begins with class 0, which has no bits set.
     fn new(scopes: &'a [Scope]) -> Self {
         let mut classes = Self {
             scopes,
@@ -164,7 +171,7 @@ impl<'a> Classes<'a> {
     }
 
     fn intern(&mut self, row: &Row) -> ClassId {
-        // A ruleset whose only scope is every packet needs no words at all.
+        // If the only scope is met by every packet, a class needs no words.
         let scopes = if self.scopes.len() > 1 {
             row.within.len()
         } else {
@@ -185,7 +192,8 @@ impl<'a> Classes<'a> {
         id
     }
 
-    /// The class of each key: that of all keys that hold it, as `finish` says.
+    /// The class of each key. Combines the rows of all keys that cover it, and
+    /// applies `finish` to the result.
     fn of_keys<K: KeyPrefix>(
         &mut self,
         mut items: Vec<Item<K>>,
@@ -215,7 +223,8 @@ impl<'a> Classes<'a> {
         keys
     }
 
-    /// The class of each interface that a scope names, and of all others.
+    /// The class of each interface that a scope names, and the class of all
+    /// others.
     fn of_interfaces(&mut self) -> (BTreeMap<String, ClassId>, ClassId) {
         let named = self.scopes.iter().flat_map(|scope| {
             let devices = scope.devices.iter().chain(&scope.except_devices);
@@ -258,7 +267,7 @@ struct Item<K> {
     except: bool,
 }
 
-/// Sorts before those that it holds.
+/// A prefix. It sorts before the prefixes that it covers.
 trait KeyPrefix: Copy + Ord {
     fn holds(self, other: Self) -> bool;
 }
@@ -275,7 +284,7 @@ impl KeyPrefix for MacPrefix {
     }
 }
 
-/// What the scopes name of the devices, by part.
+/// The devices that the scopes name, by kind.
 #[derive(Default)]
 struct Items {
     macs: Vec<Item<MacPrefix>>,
@@ -302,7 +311,8 @@ impl Items {
             Device::Mac(key) => self.macs.push(item(*key, scope, except)),
             Device::Ipv4(key) => self.ipv4.push(item(*key, scope, except)),
             Device::Ipv6(key) => self.ipv6.push(item(*key, scope, except)),
-            // There are few of them, and each program knows its own.
+            // Interfaces need no prefixes: there are few, and each attached
+            // program knows its own.
             Device::Interface(_) => {}
         }
     }
@@ -325,9 +335,9 @@ fn services(scopes: &[Scope]) -> Vec<Item<Network<Ipv4Addr>>> {
     items
 }
 
-/// The pairs of protocol (IANA number) and destination port of a service, in
-/// the form of addresses so that ranges become prefixes as those of addresses
-/// do; protocols without ports have all ports.
+/// The pairs of protocol (IANA number) and destination port of a service. They
+/// have the form of addresses, so that ranges split into prefixes like address
+/// ranges. A protocol without ports covers all ports.
 fn keys(service: Service) -> Vec<Interval<Ipv4Addr>> {
     const ICMP: u32 = 1;
     const TCP: u32 = 6;

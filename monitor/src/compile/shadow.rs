@@ -1,4 +1,4 @@
-//! A `drop` of which an `allow` leaves nothing.
+//! Finds each `drop` that `allow` policies override completely.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +8,8 @@ use crate::{
     policy::{Diagnostic, Diagnostics, Policy},
 };
 
-/// Warns of each `drop` of `ruleset` that can never drop, because `allow`
-/// policies match wherever it does. `policies` are those that were compiled.
+/// Warns of each `drop` of `ruleset` that never drops, because an `allow` wins
+/// for every packet that it matches. `policies` are those that were compiled.
 #[must_use]
 pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
     let mut live = vec![false; ruleset.match_sets.len()];
@@ -25,7 +25,8 @@ pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
     for (set, _) in sets {
         let of = |policy: &PolicyIndex| &ruleset.policies[usize::from(*policy)];
         for drop in set.iter().filter(|policy| of(policy).action.blocks()) {
-            // An allow of fewer packets leaves some of the drop.
+            // Only an `allow` with no conditions or the same conditions
+            // overrides the whole drop.
             let shadow = set.iter().find(|policy| {
                 let allow = of(policy);
                 let wide = allow.scope == 0 || allow.scope == of(drop).scope;
@@ -82,8 +83,8 @@ fn find<'a>(policies: &'a [Policy], ruleset: &Ruleset, index: PolicyIndex) -> Op
     policies.iter().find(|policy| policy.name() == name)
 }
 
-/// Marks the match sets of prefixes that longer prefixes do not cover wholly:
-/// only those ever decide about a packet.
+/// Marks the match sets of prefixes that longer prefixes do not cover
+/// completely. Only these match sets ever decide about a packet.
 fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
     let mut open: Vec<EnclosingPrefix<A>> = Vec::new();
     for prefix in prefixes {
@@ -107,7 +108,7 @@ fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
     }
 }
 
-/// A prefix, and the longer ones directly inside it.
+/// A prefix, and the longer prefixes directly inside it.
 struct EnclosingPrefix<A> {
     network: Network<A>,
     match_set: usize,

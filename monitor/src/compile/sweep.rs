@@ -1,4 +1,5 @@
-//! One pass over all prefixes of a family, with a stack of those that are open.
+//! Computes match sets in one pass over all prefixes of an address family, with
+//! a stack of enclosing prefixes.
 
 use std::{cmp::Reverse, collections::HashMap};
 
@@ -10,7 +11,7 @@ use crate::{
     policy::{Action, Destinations, Policy},
 };
 
-/// What a set of policies cannot be compiled for.
+/// A limit that a set of policies exceeds.
 #[derive(Debug)]
 pub(super) enum Limit {
     /// More than [`MAX_COVERING_POLICIES`] policies cover a prefix.
@@ -18,17 +19,17 @@ pub(super) enum Limit {
         prefix: String,
         policies: Vec<PolicyIndex>,
     },
-    /// More than [`MAX_MATCH_SETS`] different sets.
+    /// There are more than [`MAX_MATCH_SETS`] different match sets.
     MatchSets { policies: Vec<PolicyIndex> },
     /// More than [`MAX_DERIVED`](super::derive::MAX_DERIVED) prefixes are derived.
     Derived {
         prefixes: usize,
-        /// The policy that gives most of them.
+        /// The policy from which most of them are derived.
         policies: Vec<PolicyIndex>,
     },
 }
 
-/// The match sets so far; equal sets have one id.
+/// The match sets so far. Equal sets have the same id.
 pub(super) struct MatchSets {
     sets: Vec<Vec<PolicyIndex>>,
     ids: HashMap<Vec<PolicyIndex>, MatchSetId>,
@@ -50,7 +51,7 @@ impl MatchSets {
         if let Some(id) = self.ids.get(set) {
             return Ok(*id);
         }
-        // The empty set does not count.
+        // The empty set does not count towards the limit.
         let id = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
         if id > MAX_MATCH_SETS {
             return Err(Limit::MatchSets {
@@ -63,7 +64,7 @@ impl MatchSets {
     }
 }
 
-/// A network that begins or ends the hold of an entry.
+/// A network at which an entry or one of its exceptions begins.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Item<A> {
     network: Network<A>,
@@ -73,8 +74,8 @@ struct Item<A> {
     entry: u32,
 }
 
-/// The prefixes of one family, sorted. A prefix that is only an exception is
-/// left out where it changes nothing.
+/// The prefixes of one address family, sorted. Leaves out a prefix that is only
+/// an exception and does not change the match set.
 pub(super) fn sweep<'a, A: Address + 'a>(
     policies: &[&Policy],
     destinations: impl Fn(usize) -> &'a Destinations<A>,
@@ -143,24 +144,25 @@ fn sorted_items<'a, A: Address + 'a>(
     items
 }
 
-/// A prefix that holds the one at hand, with what begins and ends there.
+/// A prefix that covers the current one, with the entries and exceptions at it.
 struct EnclosingPrefix<'a, A> {
     network: Network<A>,
     items: &'a [Item<A>],
     match_set: MatchSetId,
 }
 
-/// Buffers of the computation, kept from prefix to prefix.
+/// Buffers that are reused from prefix to prefix.
 #[derive(Default)]
 struct Covering {
     left_out: Vec<(PolicyIndex, u32)>,
-    /// Sorts into the order of a match set: policies are sorted by name.
+    /// Its sort order is the order of a match set, because indices of policies
+    /// follow their names.
     found: Vec<(Action, Reverse<u8>, PolicyIndex)>,
     set: Vec<PolicyIndex>,
 }
 
 impl Covering {
-    /// The policies that cover the innermost open prefix.
+    /// Returns the policies that cover the innermost open prefix.
     fn compute<A: Address>(
         &mut self,
         open: &[EnclosingPrefix<'_, A>],
@@ -168,8 +170,9 @@ impl Covering {
     ) -> &[PolicyIndex] {
         self.left_out.clear();
         self.found.clear();
-        // From the innermost: the first entry of a policy is its longest, and
-        // an exception lies inside the entry that it belongs to.
+        // Goes from the innermost prefix outwards. So the first entry found
+        // for a policy is its longest. An exception lies inside its entry, so
+        // it is found before the entry.
         for outer in open.iter().rev() {
             for item in outer.items.iter().filter(|item| item.hole) {
                 self.left_out.push((item.policy, item.entry));

@@ -1,8 +1,8 @@
-//! What a policy asks for, and all that follows from it.
+//! Actions of policies, and everything that depends on the choice of an action.
 //!
-//! The other modules ask an [`Action`] or match its [`Strength`]; they compare
-//! it with no variant. A new variant therefore needs its constant in
-//! `monitor_common` and the arms of the `match` expressions in this file.
+//! Other modules call the methods of [`Action`] or match its [`Strength`]; they
+//! never compare with a variant. So a new variant needs only its constant in
+//! `monitor_common` and an arm in each `match` of this file.
 
 use std::{borrow::Cow, cmp::Ordering, fmt, str::FromStr};
 
@@ -25,15 +25,15 @@ macro_rules! with_all {
 }
 
 with_all! {
-    /// What a policy asks for. Sorts by [`Strength`], strongest first; equally
-    /// strong actions sort in the order of this declaration.
+    /// The action that a policy asks for. Sorts by [`Strength`], strongest
+    /// first; equally strong actions sort in the order of this declaration.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum Action {
-        /// Exempts from this filter; always wins.
+        /// Exempts from this filter. Wins over every other action.
         Allow,
-        /// Drops, unless an `allow` matches too.
+        /// Drops, unless an `allow` policy matches too.
         Drop,
-        /// Counts and lets pass.
+        /// Counts the packet and lets it pass.
         Count,
     }
 }
@@ -51,7 +51,7 @@ pub enum Strength {
 }
 
 impl Action {
-    /// Which of the actions that match the same packet decides.
+    /// How the action ranks against other actions that match the same packet.
     #[must_use]
     pub const fn strength(self) -> Strength {
         match self {
@@ -61,7 +61,7 @@ impl Action {
         }
     }
 
-    /// True where the action stops packets.
+    /// True if the action stops packets.
     #[must_use]
     pub const fn blocks(self) -> bool {
         match self.strength() {
@@ -70,7 +70,7 @@ impl Action {
         }
     }
 
-    /// True where the action saves packets from every action that blocks.
+    /// True if the action exempts packets from every action that blocks.
     #[must_use]
     pub const fn exempts(self) -> bool {
         match self.strength() {
@@ -89,7 +89,7 @@ impl Action {
         }
     }
 
-    /// Characters of the longest name.
+    /// Length of the longest action name, in characters.
     pub const LONGEST_NAME: usize = {
         let (mut longest, mut index) = (0, 0);
         while index < Self::ALL.len() {
@@ -102,7 +102,8 @@ impl Action {
         longest
     };
 
-    /// Its constant among the `ACTION_*` of a [`monitor_common::GenerationPolicy`].
+    /// The action's `ACTION_*` constant in a
+    /// [`monitor_common::GenerationPolicy`].
     #[must_use]
     pub const fn code(self) -> u32 {
         match self {
@@ -112,14 +113,16 @@ impl Action {
         }
     }
 
-    /// The action of a constant; `None` where a newer version wrote it.
+    /// The action with this `ACTION_*` constant; `None` for a constant of a
+    /// newer version.
     #[must_use]
     pub fn from_code(code: u32) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|action| action.code() == code)
     }
 
-    /// What becomes of packets where this action decides, as `explain` says it.
+    /// What happens to packets when this action decides, as `explain` prints
+    /// it.
     #[must_use]
     pub const fn outcome(self) -> &'static str {
         match self {
@@ -129,7 +132,7 @@ impl Action {
         }
     }
 
-    /// What an operator writes it for.
+    /// Why an operator writes this action; part of a help text.
     const fn purpose(self) -> &'static str {
         match self {
             Self::Allow => "to exempt from this filter",
@@ -138,7 +141,7 @@ impl Action {
         }
     }
 
-    /// What other filters call it.
+    /// Words that other filters use for this action.
     const fn synonyms(self) -> &'static [&'static str] {
         match self {
             Self::Allow => &["accept", "permit", "pass", "whitelist", "exempt"],
@@ -147,7 +150,7 @@ impl Action {
         }
     }
 
-    /// What to write for an action, the weakest first.
+    /// Help text that lists every action, weakest first.
     #[must_use]
     pub fn choice() -> String {
         let each = Self::ALL.iter().rev();
@@ -159,7 +162,7 @@ impl Action {
         format!("write {}", each.join(", "))
     }
 
-    /// The action that another filter calls `word`, or that `word` misspells.
+    /// The action whose name or synonym is nearest to `word`.
     fn meant_by(word: &str) -> Option<Self> {
         let all = Self::ALL.iter().copied();
         let names = all.clone().map(|action| (action.name(), action));

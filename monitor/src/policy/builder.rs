@@ -1,4 +1,4 @@
-//! What was typed → model: the rules that need more than one value.
+//! Typed policy → model: checks the rules that involve more than one value.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +22,8 @@ use crate::{
     lists::List,
 };
 
-/// The policy that `typed` means, as `change` changes it; `None` where `out`
-/// says what is wrong.
+/// Builds the policy from `typed`, with the override `change` applied. Returns
+/// `None` if it is invalid; `out` then has the errors.
 pub(super) fn policy(
     typed: SourcePolicy,
     change: Option<&SourceOverride>,
@@ -83,11 +83,13 @@ pub(super) fn policy(
 
 struct Builder<'a> {
     file: &'a SourceFile,
-    /// The policy file first, then its lists; and what begins a comment there.
+    /// Path and comment characters of each file: the policy file first, then
+    /// its lists.
     files: Vec<(Arc<Path>, &'static [char])>,
     ipv4: Destinations<Ipv4Addr>,
     ipv6: Destinations<Ipv6Addr>,
-    /// Which of the files were fetched: nobody here can mend them.
+    /// Indices into `files` of fetched lists. The operator cannot edit those,
+    /// so duplicates in them are not reported.
     feeds: BTreeSet<u32>,
     valid: bool,
 }
@@ -140,7 +142,7 @@ impl Builder<'_> {
         self.add_lines(path, list);
     }
 
-    /// What is not fetched yet is missing without being wrong.
+    /// A list that is not fetched yet adds nothing; that is no error.
     fn add_feed(
         &mut self,
         feed: (&SourceList, &SourceFeed),
@@ -207,7 +209,8 @@ impl Builder<'_> {
     }
 }
 
-/// The addresses that `except` leaves out of `outer`; `None` where one is wrong.
+/// The addresses that `except` leaves out of `outer`; `None` if an exception is
+/// invalid or nothing remains.
 fn holes<A: Address>(
     file: &SourceFile,
     outer: Interval<A>,

@@ -1,42 +1,46 @@
-//! What commands ask of one policy, on top of its files.
+//! Changes that commands made to one policy, on top of its files.
 
 use jiff::Timestamp;
 
 use super::{device::Device, scope::Scope};
 
-/// What commands ask of one policy.
+/// Changes that commands made to one policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ByCommand {
-    /// The command that wrote the policy, where no file did.
+    /// The command that created the policy; `None` if a file defines the
+    /// policy.
     pub(super) made_by: Option<String>,
-    /// Its end does not hang on the clock being right.
+    /// True if the end of the policy can be trusted: the clock is synchronised,
+    /// the end is measured from the start of the machine, or there is no end.
     pub(super) end_is_measured: bool,
     pub(super) pauses: Vec<Pause>,
 }
 
-/// A policy does nothing for a while.
+/// A time during which a policy has no effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pause {
-    /// For these, sorted; empty: for every device.
+    /// Devices that the pause applies to, sorted; empty: every device.
     pub devices: Vec<Device>,
-    /// How the operator named them.
+    /// The devices as the operator typed them.
     pub device: Option<String>,
-    /// Until then.
+    /// End of the pause.
     pub until: Timestamp,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     pub reason: Option<String>,
-    /// `file:line` where it is kept.
+    /// `file:line` of the entry in the runtime overlay file.
     pub source: String,
 }
 
 impl ByCommand {
-    /// When the last of the pauses for every device ends.
+    /// The latest end of all pauses that apply to every device; `None` if there
+    /// is none at `at`.
     pub(super) fn paused_until(&self, at: Timestamp) -> Option<Timestamp> {
         let whole = self.pauses.iter().filter(|pause| pause.devices.is_empty());
         whole.map(|pause| pause.until).filter(|end| *end > at).max()
     }
 
-    /// `scope` without the devices that it is paused for, where there are any.
+    /// `scope` with the paused devices as exceptions; `None` if no device is
+    /// paused at `at`.
     pub(super) fn narrowed(&self, scope: &Scope, at: Timestamp) -> Option<Scope> {
         let standing = self.pauses.iter().filter(|pause| pause.until > at);
         let mut excepted: Vec<Device> = standing.flat_map(|pause| pause.devices.clone()).collect();

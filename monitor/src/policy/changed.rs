@@ -1,35 +1,35 @@
-//! What an overlay changed of a policy.
+//! What an overlay changed in a policy.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{Action, Risk, destinations::Destinations, diagnostic::SourcePlace};
 
-/// What an overlay changed of a policy.
+/// What an overlay changed in a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Override {
     pub(super) place: SourcePlace,
-    /// The action of the policy's own file, where another one is set.
+    /// The action in the policy's own file, if the overlay sets another one.
     pub(super) previous_action: Option<Action>,
     pub(super) enabled: Option<bool>,
     pub(super) exceptions: usize,
-    /// Where the action is set.
+    /// Where the overlay sets the action.
     pub(super) action_place: Option<SourcePlace>,
-    /// Risks that it accepts.
+    /// Risks that the overlay accepts.
     pub(super) accepted: Vec<Risk>,
     pub(super) reason: Option<String>,
-    /// What its exceptions took out of the policy.
+    /// IPv4 destinations that the overlay's exceptions removed from the policy.
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
 }
 
 impl Override {
-    /// Where it names the policy.
+    /// Where the overlay names the policy.
     #[must_use]
     pub fn place(&self) -> &SourcePlace {
         &self.place
     }
 
-    /// `file:line` of that place.
+    /// `file:line` of [`Self::place`].
     #[must_use]
     pub fn source(&self) -> String {
         let file = crate::printable::path(self.place.file());
@@ -39,19 +39,20 @@ impl Override {
         }
     }
 
-    /// Where it sets the action, where it does.
+    /// Where the overlay sets the action, if it does.
     #[must_use]
     pub fn action_place(&self) -> Option<&SourcePlace> {
         self.action_place.as_ref()
     }
 
-    /// Why, in the operator's words.
+    /// The operator's reason for the change.
     #[must_use]
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
-    /// What it changed of a policy whose action is now `action`, in words.
+    /// Describes the changes in words; `action` is the action of the policy
+    /// now.
     #[must_use]
     pub fn changes(&self, action: Action) -> String {
         let mut parts = Vec::new();

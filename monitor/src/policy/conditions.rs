@@ -1,4 +1,4 @@
-//! What was typed of devices, interfaces and services → [`Scope`].
+//! Typed devices, interfaces and services → [`Scope`].
 
 use std::{collections::BTreeMap, ops::Range, path::Path};
 
@@ -9,10 +9,11 @@ use super::{
     source::{SourcePolicy, Spanned},
 };
 
-/// Port ranges that one policy may have.
+/// Largest number of port ranges in one policy.
 const MAX_PORT_RANGES: usize = 16;
 
-/// The scope that was typed for `policy`; `None` where `out` says what is wrong.
+/// Builds the scope that was typed for `policy`. Returns `None` if it is
+/// invalid; `out` then has the errors.
 pub(super) fn scope(
     policy: &SourcePolicy,
     names: &DeviceNames,
@@ -68,7 +69,8 @@ fn ranges(
     Some(joined)
 }
 
-/// Notes where HTTP/3 gets past a drop of HTTPS.
+/// Adds a note if a policy drops TCP port 443 but not UDP port 443: HTTP/3 then
+/// still gets through.
 pub(super) fn note_quic(
     action: Action,
     services: &[Service],
@@ -90,7 +92,8 @@ pub(super) fn note_quic(
     }
 }
 
-/// Notes what services do not do, once for each action in each file.
+/// Adds a note on packets that a condition on services cannot match. There is
+/// one note for each action in each file.
 pub(super) fn note_fragments(policies: &[Policy], out: &mut Diagnostics) {
     let mut alike: BTreeMap<(&Path, Action), Vec<&Policy>> = BTreeMap::new();
     for policy in policies {

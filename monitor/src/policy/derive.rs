@@ -1,4 +1,4 @@
-//! IPv6 destinations from IPv4 destinations.
+//! IPv6 destinations that are derived from IPv4 destinations.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -6,7 +6,8 @@ use super::destinations::{Destinations, Entry, Hole};
 use crate::address::Embedding;
 
 impl Destinations<Ipv6Addr> {
-    /// Adds what carries an address of `ipv4` as `by` says, exceptions included.
+    /// Adds the IPv6 networks that embed the networks of `ipv4` as `by`
+    /// defines, with their exceptions.
     pub(crate) fn derive(&mut self, ipv4: &Destinations<Ipv4Addr>, by: Embedding) {
         let mut holes = ipv4.holes.as_slice();
         for (index, entry) in ipv4.entries.iter().enumerate() {

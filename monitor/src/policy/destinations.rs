@@ -1,10 +1,10 @@
-//! The networks that a policy is about, and the holes in them.
+//! The networks that a policy covers, and the holes in them.
 
 use std::collections::BTreeSet;
 
 use crate::address::{Address, Interval, IntervalSet, Network};
 
-/// The destinations of one family.
+/// The destinations of one address family.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destinations<A> {
     pub(super) entries: Vec<Entry<A>>,
@@ -12,23 +12,25 @@ pub struct Destinations<A> {
     pub(super) holes: Vec<Hole<A>>,
 }
 
-/// One network of a policy: 16 bytes for IPv4, 28 for IPv6, because lists are long.
+/// One network of a policy. An entry takes 16 bytes for IPv4 and 28 for IPv6:
+/// it is kept small because lists are long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry<A> {
     pub(super) network: Network<A>,
-    /// One of several networks that make up a range.
+    /// True if this is one of several networks that together make up a typed
+    /// range.
     pub(super) part_of_range: bool,
-    /// 0 where its file has no lines.
+    /// Line number from 1; 0 if the file has no lines (a database).
     pub(super) line: u32,
     pub(super) file: u32,
 }
 
-/// A network that an entry leaves out; another entry may still hold it.
+/// A network that is left out of an entry. Another entry may still cover it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hole<A> {
     /// Index into [`Destinations::entries`].
     pub entry: usize,
-    /// Lies inside the network of that entry.
+    /// Lies inside the network of the entry.
     pub network: Network<A>,
 }
 
@@ -42,7 +44,7 @@ impl<A> Default for Destinations<A> {
 }
 
 impl<A: Address> Destinations<A> {
-    /// In the order in which they are written.
+    /// The entries in the order in which they are written.
     #[must_use]
     pub fn entries(&self) -> &[Entry<A>] {
         &self.entries
@@ -54,7 +56,8 @@ impl<A: Address> Destinations<A> {
         &self.holes
     }
 
-    /// The entry with the longest prefix that holds `address`, and does not leave it out.
+    /// The entry with the longest prefix that covers `address` outside its
+    /// holes.
     #[must_use]
     pub fn longest_match(&self, address: A) -> Option<&Entry<A>> {
         let holds = |index: usize| {
@@ -67,7 +70,7 @@ impl<A: Address> Destinations<A> {
         let entries = self.entries.iter().enumerate();
         entries
             .filter(|(index, entry)| entry.network.contains(address) && holds(*index))
-            // Among equals the first that is written.
+            // Of equally long prefixes, the entry that is written first.
             .min_by_key(|(_, entry)| std::cmp::Reverse(entry.network.length()))
             .map(|(_, entry)| entry)
     }
@@ -87,7 +90,7 @@ impl<A: Address> Destinations<A> {
             }));
     }
 
-    /// Takes `holes` out of the entry that was added last.
+    /// Adds `holes` to the last entry. Returns false if `holes` is `None`.
     pub(super) fn carve(&mut self, holes: Option<Vec<Interval<A>>>) -> bool {
         let Some(holes) = holes else { return false };
         let entry = self.entries.len() - 1;
@@ -97,7 +100,8 @@ impl<A: Address> Destinations<A> {
         true
     }
 
-    /// Calls `found` with (file, line) of the first and of each later naming of a network.
+    /// Calls `found` for each repeated network with its text, the (file, line)
+    /// of its first entry, and the (file, line) of the repeated entry.
     pub(super) fn duplicates(&self, found: &mut impl FnMut(String, (u32, u32), (u32, u32))) {
         let whole = self.entries.iter().filter(|entry| !entry.part_of_range);
         let mut sorted: Vec<_> = whole
@@ -117,26 +121,28 @@ impl<A: Address> Destinations<A> {
 }
 
 impl<A: Address> Entry<A> {
-    /// The network.
+    /// The network of the entry.
     #[must_use]
     pub fn network(&self) -> Network<A> {
         self.network
     }
 
-    /// Whether it is one of several networks that make up a range.
+    /// True if this is one of several networks that together make up a typed
+    /// range.
     #[must_use]
     pub fn is_part_of_range(&self) -> bool {
         self.part_of_range
     }
 
-    /// Whether it is written in a list, and not in the policy file itself.
+    /// True if the entry is written in a list, false if in the policy file
+    /// itself.
     #[must_use]
     pub fn is_in_list(&self) -> bool {
         self.file > 0
     }
 
-    /// Line of the policy file or list, from 1; `None` where it is a database,
-    /// which has no lines.
+    /// Line in the policy file or list, from 1; `None` if the file is a
+    /// database, which has no lines.
     #[must_use]
     pub fn line(&self) -> Option<u32> {
         (self.line > 0).then_some(self.line)
@@ -144,13 +150,14 @@ impl<A: Address> Entry<A> {
 }
 
 impl<A: Address> Destinations<A> {
-    /// True where an entry holds an address of `interval`, as if there were no holes.
+    /// True if an entry overlaps `interval`. Ignores the holes.
     pub(super) fn touches(&self, interval: Interval<A>) -> bool {
         let mut networks = self.entries.iter().map(|entry| entry.network.interval());
         networks.any(|network| network.overlap(interval).is_some())
     }
 
-    /// What is left without `except`, and what was taken away.
+    /// Splits the destinations: those that remain without `except`, and those
+    /// that `except` removes.
     pub(super) fn leave_out(&self, except: &[Network<A>]) -> (Self, Self) {
         let (mut kept, mut removed) = (Self::default(), Self::default());
         let mut holes = self.holes.as_slice();
@@ -184,7 +191,7 @@ impl<A: Address> Destinations<A> {
         (kept, removed)
     }
 
-    /// Adds `entry` without those of `holes` that lie inside it.
+    /// Adds `entry` with those of `holes` that lie inside it.
     fn push(&mut self, entry: Entry<A>, holes: impl IntoIterator<Item = Network<A>>) {
         let index = self.entries.len();
         let inside = holes

@@ -1,4 +1,4 @@
-//! Devices as packets show them: by MAC, source address or interface.
+//! Devices as packets identify them: by MAC, source address or interface.
 
 use std::{
     fmt,
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::MacAddress;
 use crate::address::{Address, Network};
 
-/// How a packet tells that it comes from a device.
+/// The property of a packet that identifies its device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Device {
-    /// The Ethernet source begins with these bits.
+    /// The Ethernet source address begins with these bits.
     Mac(MacPrefix),
     /// The IPv4 source address lies in this network.
     Ipv4(Network<Ipv4Addr>),
     /// The IPv6 source address lies in this network.
     Ipv6(Network<Ipv6Addr>),
-    /// It came in on the interface of this name.
+    /// The packet came in on the interface of this name.
     Interface(String),
 }
 
@@ -35,15 +35,16 @@ impl MacPrefix {
     /// Bits of a MAC address.
     pub const BITS: u8 = 48;
 
-    /// The prefix, or `None` where `length` (bits) is too long or host bits are set.
+    /// The prefix; `None` if `length` (in bits) is too long or host bits are
+    /// set.
     #[must_use]
     pub fn new(address: MacAddress, length: u8) -> Option<Self> {
         let prefix = Self::around(address, length);
         (length <= Self::BITS && prefix.address == address).then_some(prefix)
     }
 
-    /// The prefix of `length` bits that holds `address`; all of it where
-    /// `length` is longer.
+    /// The prefix of `length` bits that covers `address`; the full address if
+    /// `length` is longer than a MAC.
     #[must_use]
     pub fn around(address: MacAddress, length: u8) -> Self {
         let length = length.min(Self::BITS);
@@ -59,32 +60,32 @@ impl MacPrefix {
         }
     }
 
-    /// Its first address.
+    /// The first address of the prefix.
     #[must_use]
     pub fn address(self) -> MacAddress {
         self.address
     }
 
-    /// Its length in bits.
+    /// Length in bits.
     #[must_use]
     pub fn length(self) -> u8 {
         self.length
     }
 
-    /// Whether `address` begins with it.
+    /// True if the prefix covers `address`.
     #[must_use]
     pub fn contains(self, address: MacAddress) -> bool {
         Self::around(address, self.length) == self
     }
 
-    /// Whether more than one address begins with it.
+    /// True if the prefix covers more than one address.
     #[must_use]
     pub fn is_shared(self) -> bool {
         self.length < Self::BITS
     }
 
-    /// Whether addresses begin with it that their device made up: the locally
-    /// administered ones (IEEE 802, the second bit of the first byte).
+    /// True if the prefix covers randomised addresses: the locally administered
+    /// ones (IEEE 802, second lowest bit of the first byte).
     #[must_use]
     pub fn holds_randomised(self) -> bool {
         self.length < 7 || self.address.0[0] & 0b10 != 0
@@ -129,7 +130,7 @@ impl From<Device> for String {
     }
 }
 
-/// A network of one address is written as the address.
+/// Writes a network; one with a single address is written as that address.
 fn fmt_network<A: Address>(network: Network<A>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if network.length() == A::BITS {
         return write!(f, "{}", network.address());

@@ -1,4 +1,5 @@
-//! A device as it is typed: a MAC, the first bits of one, an address, or a name.
+//! Parses a device as it is typed: a MAC, a MAC prefix, an address, a CIDR, or
+//! a name.
 
 use super::{Device, MacAddress, MacPrefix};
 use crate::{
@@ -6,28 +7,28 @@ use crate::{
     quoted::quoted,
 };
 
-/// What a text says.
+/// The meaning of a typed device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum DeviceText {
-    /// The device itself.
+    /// The text is the device itself.
     Device(Device),
-    /// A name that stands for devices.
+    /// The text is a name that stands for devices.
     Name(String),
 }
 
-/// Why a text names no device.
+/// Why a text is not a valid device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidDevice {
-    /// Half of a MAC.
+    /// The first three bytes of a MAC, without a prefix length.
     #[error("`{text}` is the first half of a MAC")]
     HalfMac { text: String, whole: String },
-    /// A MAC in another notation, or too short or long for one.
+    /// A MAC in another notation, or one that is too short or too long.
     #[error("`{text}` is not a MAC: that is six pairs of hexadecimal digits")]
     Mac {
         text: String,
         meant: Option<MacAddress>,
     },
-    /// A prefix and a MAC at once.
+    /// A MAC with a prefix length, but with bits set after that length.
     #[error("`{text}` has bits set after its first {length}: it reads as a prefix or as a MAC")]
     HostBits {
         text: String,
@@ -35,31 +36,33 @@ pub(super) enum InvalidDevice {
         prefix: String,
         mac: MacAddress,
     },
-    /// Not a length of a MAC.
+    /// A prefix length that a MAC cannot have.
     #[error("`/{0}` is not the length of a MAC prefix")]
     Length(String),
-    /// Several networks.
+    /// A range of several networks.
     #[error("`{0}` is a range, and a device is an address or a CIDR")]
     Range(String),
-    /// Nothing that devices are known by.
-    #[error("`{0}` is no MAC, no address, and cannot be a name of devices")]
+    /// A text that is neither a MAC, an address nor a name.
+    #[error("`{0}` is neither a MAC, an address, nor a valid name of a device")]
     Nothing(String),
-    /// Nearly an address.
+    /// A text that is almost an address.
     #[error(transparent)]
     Address(InvalidDestination),
 }
 
 impl InvalidDevice {
-    /// How to mend it.
+    /// How to fix the text.
     pub(super) fn help(&self) -> String {
         match self {
-            Self::HalfMac { whole, .. } => format!("write \"{whole}\" for all MACs that begin so"),
+            Self::HalfMac { whole, .. } => {
+                format!("write \"{whole}\" for all MACs that begin like this")
+            }
             Self::Mac {
                 meant: Some(mac), ..
             } => format!("write \"{mac}\""),
             Self::Mac { meant: None, .. } => {
-                "write all of it: \"64:cc:2e:11:22:33\", or \"64:cc:2e:00:00:00/24\" for those \
-                 that begin alike"
+                "write all six bytes: \"64:cc:2e:11:22:33\", or \"64:cc:2e:00:00:00/24\" for \
+                 all MACs that begin like this"
                     .to_owned()
             }
             Self::HostBits { prefix, mac, .. } => {
@@ -74,7 +77,8 @@ impl InvalidDevice {
         }
     }
 
-    /// Of a text that is no destination either.
+    /// The error for a `text` that parses neither as a MAC nor as a
+    /// destination.
     fn of(text: &str, error: InvalidDestination) -> Self {
         let text = quoted(text);
         match error {
@@ -94,23 +98,23 @@ impl InvalidDevice {
     }
 }
 
-/// Why a text means no devices.
+/// Why a text on the command line matches no device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownDevice {
-    /// It is none of the names of the policy files.
+    /// No policy file defines this name.
     #[error("there is no device named `{name}`; {help}")]
     Name {
-        /// What was written.
+        /// The text as it was typed.
         name: String,
-        /// How to mend it.
+        /// How to fix it.
         help: String,
     },
-    /// It cannot be a device.
+    /// The text is not a valid device.
     #[error("{message}; {help}")]
     Text {
-        /// Why.
+        /// Why the text is not valid.
         message: String,
-        /// How to mend it.
+        /// How to fix it.
         help: String,
     },
 }
@@ -127,7 +131,7 @@ impl From<InvalidDevice> for UnknownDevice {
 impl TryFrom<String> for Device {
     type Error = UnknownDevice;
 
-    /// Reads what [`Device`] displays.
+    /// Parses the text that `Display` of [`Device`] writes.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         if let Some(name) = text.strip_prefix("interface ") {
             return Ok(Self::Interface(name.to_owned()));
@@ -139,16 +143,17 @@ impl TryFrom<String> for Device {
     }
 }
 
-/// Why a text cannot be a name of devices.
+/// Why a text cannot be the name of devices.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidDeviceName {
-    /// Metrics have it for devices without a label of their own.
-    #[error("`{OTHER}` cannot be the name of a device: metrics call the devices without a name so")]
+    /// Metrics use this label for all devices without a name.
+    #[error("`{OTHER}` cannot be the name of a device: metrics use it for devices without a name")]
     Reserved,
-    /// It would not be known which of the two is meant.
-    #[error("`{0}` is a device itself, and cannot be the name of one")]
+    /// The text is a MAC or an address, so a use of it would be ambiguous.
+    #[error("`{0}` is a MAC or an address, and cannot be the name of a device")]
     Device(String),
-    /// A character or length that metrics, files or shells would trip over.
+    /// The text has a character or a length that metrics, files or shells do
+    /// not accept.
     #[error("`{0}` cannot be the name of a device")]
     Text(String),
 }
@@ -156,7 +161,7 @@ pub(super) enum InvalidDeviceName {
 const OTHER: &str = "other";
 
 impl InvalidDeviceName {
-    /// How to mend it.
+    /// How to fix the name.
     pub(super) const fn help(&self) -> &'static str {
         match self {
             Self::Reserved => "write a name that says more, such as `other-phones`",
@@ -171,8 +176,8 @@ impl InvalidDeviceName {
     }
 }
 
-/// Whether `text` can be the name of devices: 1 to 63 letters, digits, `.`,
-/// `_` and `-`, at least one letter, and neither a MAC nor an address.
+/// Checks a name of devices: 1 to 63 letters, digits, `.`, `_` and `-`, with at
+/// least one letter. A MAC, an address and the reserved word are refused.
 pub(super) fn check_name(text: &str) -> Result<(), InvalidDeviceName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let well_formed = (1..=63).contains(&text.len())
@@ -190,7 +195,7 @@ pub(super) fn check_name(text: &str) -> Result<(), InvalidDeviceName> {
     }
 }
 
-/// Reads a device.
+/// Parses a device or a name.
 pub(super) fn parse(text: &str) -> Result<DeviceText, InvalidDevice> {
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length)),
@@ -223,7 +228,7 @@ pub(super) fn parse(text: &str) -> Result<DeviceText, InvalidDevice> {
     Ok(DeviceText::Device(device))
 }
 
-/// The MAC that `text` is in another notation: `64cc.2e11.2233`,
+/// The MAC that `text` writes in another notation: `64cc.2e11.2233`,
 /// `64cc2e112233`, `0:c:29:1:2:3`.
 pub(super) fn meant_mac(text: &str) -> Option<MacAddress> {
     let parts: Vec<&str> = text.split([':', '-', '.']).collect();
@@ -241,7 +246,7 @@ pub(super) fn meant_mac(text: &str) -> Option<MacAddress> {
     Some(MacAddress(bytes))
 }
 
-/// Whether somebody who wrote `text` thought of a MAC.
+/// True if `text` looks like an attempt to write a MAC.
 fn is_like_a_mac(text: &str) -> bool {
     let pairs = |separator| {
         let parts: Vec<&str> = text.split(separator).collect();
@@ -258,7 +263,8 @@ fn network<A: Address>(interval: Interval<A>) -> Option<Network<A>> {
     }
 }
 
-/// Pairs of hexadecimal digits with one separator, `:` or `-`; at least three.
+/// Bytes of three or six pairs of hexadecimal digits that are separated by `:`
+/// or `-`.
 fn mac_bytes(text: &str) -> Option<Vec<u8>> {
     let separator = if text.contains(':') { ':' } else { '-' };
     let pairs = text.split(separator).map(|pair| {

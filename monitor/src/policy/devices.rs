@@ -1,4 +1,4 @@
-//! Names of devices: what each stands for, over all files of a load.
+//! Names of devices, resolved over all files of a load.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,19 +13,19 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceNames {
     by_name: BTreeMap<String, Vec<Device>>,
-    /// Every name of every file is here.
+    /// True if every file could be read, so every defined name is known.
     complete: bool,
 }
 
 impl DeviceNames {
-    /// The devices that a name stands for, sorted.
+    /// The devices of a name, sorted; `None` for an unknown name.
     #[must_use]
     pub fn devices(&self, name: &str) -> Option<&[Device]> {
         self.by_name.get(name).map(Vec::as_slice)
     }
 
-    /// Every name that stands for one MAC alone, with that MAC, sorted by
-    /// name: these can be shown in place of it.
+    /// Each name that stands for exactly one full MAC, with that MAC, sorted by
+    /// name. Output can show such a name in place of the MAC.
     pub fn macs(&self) -> impl Iterator<Item = (&str, MacAddress)> {
         self.by_name
             .iter()
@@ -37,8 +37,8 @@ impl DeviceNames {
             })
     }
 
-    /// The devices that an operator means by `text`, sorted: a MAC, the first
-    /// bits of one, an address, a CIDR, or a name.
+    /// Parses `text` as an operator types it: a MAC, a MAC prefix, an address,
+    /// a CIDR, or a name. Returns the devices, sorted.
     pub fn named(&self, text: &str) -> Result<Vec<Device>, UnknownDevice> {
         let name = match device_text::parse(text)? {
             DeviceText::Device(device) => return Ok(vec![device]),
@@ -54,7 +54,8 @@ impl DeviceNames {
         })
     }
 
-    /// The name of each MAC that has one of its own; of several the first.
+    /// A name for each MAC that has one. If a MAC has several names, the first
+    /// in alphabetical order is used.
     #[must_use]
     pub fn by_mac(&self) -> BTreeMap<MacAddress, String> {
         let mut names = BTreeMap::new();
@@ -70,7 +71,7 @@ impl DeviceNames {
     }
 }
 
-/// One definition, and where it is written.
+/// The definition of a name, and where it is written.
 struct Definition {
     place: SourcePlace,
     members: Vec<(DeviceText, SourcePlace)>,
@@ -83,7 +84,8 @@ pub(super) struct Definitions {
 }
 
 impl Definitions {
-    /// Adds what one file defines; a name has one definition.
+    /// Adds the definitions of one file. A second definition of a name is an
+    /// error.
     pub(super) fn add(
         &mut self,
         typed: Vec<SourceDevices>,
@@ -110,8 +112,9 @@ impl Definitions {
         }
     }
 
-    /// What every name stands for in the end. Where not all files could be
-    /// read (`complete`), a name that is not there may be in one of those.
+    /// Resolves every name to its devices. Unknown names are errors only if
+    /// `complete`, that is, if all files could be read: otherwise an unread
+    /// file may define the name.
     pub(super) fn resolve(&self, complete: bool, out: &mut Diagnostics) -> DeviceNames {
         let each = self.by_name.iter();
         let by_name =
@@ -122,8 +125,8 @@ impl Definitions {
         }
     }
 
-    /// All devices of a group and of those inside it, sorted. Every name is
-    /// gone into once, however many groups hold it.
+    /// All devices of a group and of the groups inside it, sorted. Visits each
+    /// name once, even if several groups contain it.
     fn members(
         &self,
         name: &str,
@@ -147,7 +150,8 @@ impl Definitions {
                 DeviceText::Name(inner) => inner,
             };
             if inner == name {
-                // A circle is told of once: by the first of its names.
+                // Reports each cycle once: for the alphabetically first of its
+                // names.
                 if path.iter().all(|(other, _)| name <= *other) {
                     let through = path[1..].iter().map(|(name, _)| *name);
                     out.push(circle(name, through, place.clone()));
@@ -172,13 +176,13 @@ fn circle<'a>(
 ) -> Diagnostic {
     let through: Vec<String> = through.map(|name| format!("`{name}`")).collect();
     let message = match through.as_slice() {
-        [] => format!("the devices `{name}` hold themselves"),
+        [] => format!("the group `{name}` contains itself"),
         _ => format!(
-            "the devices `{name}` hold themselves, through {}",
+            "the group `{name}` contains itself, through {}",
             through.join(", ")
         ),
     };
-    let help = "remove one of the names from the group that holds it";
+    let help = "remove one of the names from the group that contains it";
     Diagnostic::error(place, message, help)
 }
 
@@ -199,8 +203,9 @@ fn help_for_unknown(name: &str, names: &[&str]) -> String {
 }
 
 impl DeviceNames {
-    /// The devices of a sequence, sorted; `None` where `out` says of one of
-    /// them, here or where it is defined, what is wrong.
+    /// All devices of a sequence, sorted; `None` if a name in it is unknown or
+    /// its definition has errors. An error is then reported here or at the
+    /// definition.
     pub(super) fn expand(
         &self,
         typed: &[Spanned<DeviceText>],
@@ -321,8 +326,8 @@ mod tests {
         assert_eq!(
             told,
             [
-                "the devices `a` hold themselves",
-                "the devices `b` hold themselves, through `c`, `d`"
+                "the group `a` contains itself",
+                "the group `b` contains itself, through `c`, `d`"
             ]
         );
     }

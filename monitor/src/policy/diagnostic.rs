@@ -1,4 +1,5 @@
-//! What is wrong with the policy files, where, and how to mend it.
+//! Errors, warnings and notes on policy files: the message, the place, and the
+//! fix.
 
 use annotate_snippets::{Group, Level, Renderer};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -7,18 +8,18 @@ use crate::{printable, quoted};
 
 pub use super::place::{SourceFile, SourcePlace};
 
-/// How bad it is.
+/// How serious a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
     /// The policies cannot be used.
     Error,
-    /// The policies can be used, and may not mean what was meant.
+    /// The policies can be used, but may not do what the author meant.
     Warning,
-    /// They mean what was meant, and something about it is worth knowing.
+    /// The policies do what the author meant; the note explains a side effect.
     Note,
 }
 
-/// One thing that is wrong.
+/// One error, warning or note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     severity: Severity,
@@ -30,7 +31,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error: why it is one (`message`) and how to mend it (`help`).
+    /// An error: `message` says what is wrong, `help` says how to fix it.
     #[must_use]
     pub fn error(place: SourcePlace, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
@@ -43,7 +44,7 @@ impl Diagnostic {
         }
     }
 
-    /// A warning, in the same words.
+    /// A warning; the parameters are those of [`Self::error`].
     #[must_use]
     pub fn warning(
         place: SourcePlace,
@@ -56,7 +57,7 @@ impl Diagnostic {
         }
     }
 
-    /// A note, in the same words.
+    /// A note; the parameters are those of [`Self::error`].
     #[must_use]
     pub fn note(place: SourcePlace, message: impl Into<String>, help: impl Into<String>) -> Self {
         Self {
@@ -65,39 +66,40 @@ impl Diagnostic {
         }
     }
 
-    /// Shows a second place, and what it has to do with the first.
+    /// Adds a second place; `label` says how it relates to the first.
     #[must_use]
     pub fn with_related(mut self, place: SourcePlace, label: &'static str) -> Self {
         self.related = Some((place, label));
         self
     }
 
-    /// Stands for `count` diagnostics that are not shown one by one.
+    /// Marks this diagnostic as a summary of `count` diagnostics that are not
+    /// shown.
     #[must_use]
     pub fn standing_for(mut self, count: usize) -> Self {
         self.count = count;
         self
     }
 
-    /// How bad it is.
+    /// How serious the diagnostic is.
     #[must_use]
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// Where it is.
+    /// The place that the diagnostic points at.
     #[must_use]
     pub fn place(&self) -> &SourcePlace {
         &self.place
     }
 
-    /// Why it is wrong.
+    /// What is wrong.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// How to mend it.
+    /// How to fix it.
     #[must_use]
     pub fn help(&self) -> &str {
         &self.help
@@ -137,27 +139,28 @@ impl Serialize for Diagnostic {
     }
 }
 
-/// Everything that is wrong, in the order of the files. Serialises as
-/// `{"errors": […], "warnings": […], "notes": […]}`, with `"more": N` where `N`
-/// are not kept.
+/// All diagnostics of a load, in the order of the files. Serialises as
+/// `{"errors": […], "warnings": […], "notes": […]}`. A key `"more": N` is added
+/// if `N` diagnostics are counted but not kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Diagnostics {
     kept: Vec<Diagnostic>,
-    /// How many are kept, by severity.
+    /// Number of kept diagnostics for each severity.
     kept_by: [usize; 3],
-    /// How many are not kept, by severity.
+    /// Number of diagnostics that are counted but not kept, for each severity.
     more: [usize; 3],
 }
 
 impl Diagnostics {
-    /// The most that are kept of one severity; the others are counted.
+    /// Largest number of diagnostics kept for each severity; further ones are
+    /// only counted.
     pub const MAX_KEPT: usize = 1000;
 
-    /// The size of what [`Self::render_some`] shows, in bytes. The first
-    /// diagnostic is shown whatever its size, which is bounded too.
+    /// Size limit of [`Self::render_some`], in bytes. The first diagnostic is
+    /// always shown; its own size is bounded too.
     pub const MAX_RENDERED: usize = 4096;
 
-    /// Adds one.
+    /// Adds a diagnostic, or counts it if [`Self::MAX_KEPT`] is reached.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let severity = diagnostic.severity as usize;
         if self.kept_by[severity] < Self::MAX_KEPT {
@@ -168,7 +171,7 @@ impl Diagnostics {
         }
     }
 
-    /// Adds all of `other`.
+    /// Adds all diagnostics of `other`.
     pub fn append(&mut self, other: Self) {
         for diagnostic in other.kept {
             self.push(diagnostic);
@@ -178,7 +181,8 @@ impl Diagnostics {
         }
     }
 
-    /// Sorts by file, line and column; what concerns a whole file comes first.
+    /// Sorts by file, line and column. A diagnostic about a whole file comes
+    /// first.
     pub fn sort(&mut self) {
         self.kept.sort_by(|a, b| {
             let key = |place: &SourcePlace| (place.line(), place.column());
@@ -187,22 +191,22 @@ impl Diagnostics {
         });
     }
 
-    /// The errors that are shown.
+    /// The kept errors.
     pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
         self.of(Severity::Error)
     }
 
-    /// The warnings that are shown.
+    /// The kept warnings.
     pub fn warnings(&self) -> impl Iterator<Item = &Diagnostic> {
         self.of(Severity::Warning)
     }
 
-    /// The notes.
+    /// The kept notes.
     pub fn notes(&self) -> impl Iterator<Item = &Diagnostic> {
         self.of(Severity::Note)
     }
 
-    /// Leaves the notes out: they are for who writes the files.
+    /// Removes the notes: they help the author of the files, and clutter a log.
     #[must_use]
     pub fn without_notes(mut self) -> Self {
         self.kept
@@ -212,26 +216,26 @@ impl Diagnostics {
         self
     }
 
-    /// Whether the policies cannot be used.
+    /// True if there is an error, so the policies cannot be used.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.errors().next().is_some()
     }
 
-    /// All errors, also those that are not shown one by one.
+    /// Number of all errors, including those that are not kept.
     #[must_use]
     pub fn error_count(&self) -> usize {
         self.count(Severity::Error)
     }
 
-    /// All warnings, also those that are not shown one by one.
+    /// Number of all warnings, including those that are not kept.
     #[must_use]
     pub fn warning_count(&self) -> usize {
         self.count(Severity::Warning)
     }
 
-    /// For a terminal: each with its line, the place underlined, why and how
-    /// to mend it. Empty where nothing is wrong.
+    /// All kept diagnostics for a terminal, each with its source line, the
+    /// place underlined, and the fix. Empty if there are no diagnostics.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
         let renderer = if color {
@@ -247,8 +251,8 @@ impl Diagnostics {
         text
     }
 
-    /// The same without colour, errors first, in about [`Self::MAX_RENDERED`]
-    /// bytes: for the log and for answers of the daemon.
+    /// The diagnostics for the log and for replies of the daemon: without
+    /// colour, errors first, limited to about [`Self::MAX_RENDERED`] bytes.
     #[must_use]
     pub fn render_some(&self) -> String {
         let renderer = Renderer::plain();
@@ -303,7 +307,7 @@ impl Serialize for Diagnostics {
     }
 }
 
-/// Shows the first few of many alike, and counts the rest.
+/// Adds the first few of many similar diagnostics, and counts the others.
 #[derive(Debug)]
 pub(super) struct Capped {
     shown: usize,
@@ -311,7 +315,7 @@ pub(super) struct Capped {
 }
 
 impl Capped {
-    /// Diagnostics of one file that are shown one by one.
+    /// Largest number of similar diagnostics that are added one by one.
     const MAX_SHOWN: usize = 20;
 
     pub(super) const fn new() -> Self {
@@ -330,12 +334,13 @@ impl Capped {
         }
     }
 
-    /// Counts `more` that nobody made a diagnostic of.
+    /// Counts `more` diagnostics that the caller did not construct.
     pub(super) const fn hide(&mut self, more: usize) {
         self.hidden += more;
     }
 
-    /// Adds what stands for the rest; `summary` is given their number.
+    /// Adds the diagnostic that `summary` makes from the number of hidden ones,
+    /// if any.
     pub(super) fn finish(self, out: &mut Diagnostics, summary: impl FnOnce(usize) -> Diagnostic) {
         if self.hidden > 0 {
             out.push(summary(self.hidden).standing_for(self.hidden));
@@ -343,7 +348,7 @@ impl Capped {
     }
 }
 
-/// The candidate that `word` is most likely a slip of.
+/// The candidate that `word` most likely misspells.
 pub(super) fn near_miss<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
     let word = word.to_lowercase();
     let allowed = (word.chars().count() / 3).clamp(1, 3);

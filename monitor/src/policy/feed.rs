@@ -1,25 +1,26 @@
-//! Lists that are fetched: what the policies ask of them, and what of them is
-//! in force.
+//! Fetched lists (feeds): the options that policies set, and the part of the
+//! content that is in force.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use super::PolicyName;
 use crate::lists::{Cut, FeedReading, FeedUrl, Sha256};
 
-/// How often a list is fetched where its policy does not say.
+/// Time between two fetches of a list if its policy sets none.
 pub(super) const DEFAULT_REFRESH: Duration = Duration::from_hours(24);
 pub(super) const MIN_REFRESH: Duration = Duration::from_mins(1);
 pub(super) const MAX_REFRESH: Duration = Duration::from_hours(30 * 24);
 
-/// A part of a whole, in percent; more than a hundred for what may grow.
+/// A percentage. It may exceed 100, for quantities that can grow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(u32);
 
 impl Share {
-    /// Of a change that nobody was asked about.
+    /// Largest change of a list that is accepted if its policy sets no
+    /// `max_change`.
     pub const DEFAULT_CHANGE: Self = Self(50);
 
-    /// In percent.
+    /// The value in percent.
     #[must_use]
     pub const fn percent(self) -> u32 {
         self.0
@@ -32,7 +33,7 @@ impl fmt::Display for Share {
     }
 }
 
-/// A text that is no share.
+/// The text is not a valid percentage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a share is written as a whole number from 0% to 1000%")]
 pub struct InvalidShare;
@@ -50,42 +51,44 @@ impl FromStr for Share {
     }
 }
 
-/// What becomes of an update with reserved ranges in it.
+/// What happens to an update that contains reserved ranges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReservedRule {
-    /// They are cut out.
+    /// The reserved ranges are removed from the update.
     #[default]
     Strip,
-    /// It is not taken.
+    /// The whole update is refused.
     Refuse,
 }
 
-/// A list that policies ask to have fetched.
+/// A list that the daemon fetches because policies use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feed {
-    /// Where from.
+    /// The URL to fetch.
     pub url: FeedUrl,
-    /// The enabled policies that use it, sorted; where there is none, it is not fetched.
+    /// The enabled policies that use the feed, sorted. The daemon does not
+    /// fetch a feed without one.
     pub policies: BTreeSet<PolicyName>,
-    /// How often; the smallest that a policy asks for.
+    /// Time between two fetches: the shortest that any of the policies sets.
     pub refresh: Duration,
-    /// The only content that is taken.
+    /// The required hash of the content; other content is refused.
     pub sha256: Option<Sha256>,
     /// How far an update may shrink or grow.
     pub max_change: Share,
-    /// `Refuse` where one policy says so.
+    /// `Refuse` if at least one policy says so.
     pub reserved: ReservedRule,
-    /// The ways in which the policies read it.
+    /// The formats and selections with which the policies read the feed.
     pub readings: BTreeSet<FeedReading>,
-    /// What of it is in force; `None` where nothing that can be used is stored.
+    /// The part of the feed that is in force; `None` if no usable content is
+    /// stored.
     pub in_force: Option<InForce>,
 }
 
-/// What of a feed is in force: of the readings together.
+/// The part of a feed that is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce {
-    /// Lines whose destinations are in force, all or in part.
+    /// Number of lines whose destinations are in force, completely or in part.
     pub destinations: usize,
-    /// What was taken out.
+    /// The reserved ranges that were removed.
     pub cut: Cut,
 }

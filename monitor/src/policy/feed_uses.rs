@@ -1,4 +1,4 @@
-//! The feeds that the policies of a load use, each read from what was fetched.
+//! The feeds that the policies of a load use, read from stored content.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
@@ -21,11 +21,11 @@ pub(super) struct Feeds<'a> {
     uses: Vec<Use>,
 }
 
-/// A feed, read in one way.
+/// The stored content of a feed, read with one format and selection.
 struct Fetched {
     url: FeedUrl,
     reading: FeedReading,
-    /// `None`: `why_not` says why.
+    /// `None` if there is no usable content; a warning was reported then.
     content: Option<(SourceFile, List, InForce)>,
 }
 
@@ -49,8 +49,8 @@ impl<'a> Feeds<'a> {
         }
     }
 
-    /// What is in force of the feed that `policy` asks for; `None` where it is
-    /// nothing yet, which a warning says.
+    /// The content of the feed that `policy` uses. Returns `None` and adds a
+    /// warning if there is no usable content yet.
     pub(super) fn load(
         &mut self,
         (typed, feed): (&SourceList, &SourceFeed),
@@ -101,8 +101,8 @@ impl<'a> Feeds<'a> {
         Some((source, list))
     }
 
-    /// Or message and help of a warning: what is wrong is no error, because the
-    /// daemon mends it by fetching.
+    /// Reads the stored content. The error is the message and the help of a
+    /// warning: it is not fatal, because the daemon fixes it by fetching.
     fn read(
         &self,
         url: &FeedUrl,
@@ -119,13 +119,13 @@ impl<'a> Feeds<'a> {
                 ));
             }
             Err(error) => {
-                let message = format!("what was fetched of this list cannot be read: {error}");
+                let message = format!("the stored content of this list cannot be read: {error}");
                 return Err((message, FETCHES.to_owned()));
             }
         };
         if pinned.is_some_and(|pinned| pinned != Sha256::of(&content)) {
             let message =
-                "what was fetched of this list has another SHA-256 than `sha256`, and is not used";
+                "the stored content of this list does not match `sha256`, and is not used";
             return Err((message.to_owned(), FETCHES.to_owned()));
         }
         let read = feed_text(content).and_then(|text| {
@@ -134,11 +134,11 @@ impl<'a> Feeds<'a> {
         });
         let (text, list) = read.map_err(|problem| {
             let message = format!(
-                "what was fetched of this list cannot be used as it is asked for here: {problem}"
+                "the stored content of this list cannot be used with these options: {problem}"
             );
             (
                 message,
-                format!("{}; until it can, it protects nothing", problem.help()),
+                format!("{}; until then it protects nothing", problem.help()),
             )
         })?;
         let (list, cut) = self.reserved.cut(list);
@@ -148,7 +148,7 @@ impl<'a> Feeds<'a> {
     }
 
     /// What messages call a feed: its URL without the query, which may hold a
-    /// secret, and a number where another URL differs in the query alone.
+    /// The name of a feed in messages: its URL without the query, which may hold a
     fn name_of(&self, url: &FeedUrl) -> String {
         let shown = url.to_string();
         let others = self.fetched.iter().map(|fetched| &fetched.url);
@@ -162,7 +162,8 @@ impl<'a> Feeds<'a> {
         }
     }
 
-    /// The text of a feed that was read.
+    /// The text of the feed whose name in messages is `path`; `None` if there
+    /// is none.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
         let mut all = self
             .fetched
@@ -172,8 +173,8 @@ impl<'a> Feeds<'a> {
             .map(|(source, ..)| source)
     }
 
-    /// The feeds, sorted by URL, and their texts. Says where
-    /// policies contradict one another.
+    /// Returns the feeds, sorted by URL, and their texts. Reports policies with
+    /// contradicting options.
     pub(super) fn finish(
         self,
         policies: &[Policy],
@@ -222,12 +223,14 @@ impl<'a> Feeds<'a> {
         let fetched = self.fetched.iter().filter(|fetched| fetched.url == *url);
         let contents = fetched.filter_map(|fetched| fetched.content.as_ref());
         let all = contents.map(|(_, _, in_force)| in_force.clone());
-        // Of several readings the one that takes most.
+        // If there are several readings, the one with the most destinations
+        // counts.
         all.max_by_key(|in_force| in_force.destinations)
     }
 }
 
-/// The value that all who name one name; two that differ are an error.
+/// The value of an option on which all policies that set it agree. Two
+/// different values are an error.
 fn agreed<T: Copy + PartialEq>(
     uses: &[&Use],
     key: &str,

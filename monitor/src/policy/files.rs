@@ -1,4 +1,4 @@
-//! Reading policy files and lists: the only way out of the policy stage.
+//! Reads policy files and lists. The policy stage has no other access to files.
 
 use std::{
     fs, io,
@@ -10,25 +10,25 @@ use crate::{
     regular_file::{self, Purpose},
 };
 
-/// What policies are read from: a file system, and what was fetched.
+/// The source of policies: a file system, and the stored content of feeds.
 pub trait Files {
-    /// The whole of a file, which may be as large as `purpose` allows.
+    /// Reads a whole file; `purpose` sets the size limit.
     fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>>;
 
-    /// Whether `path` is a directory.
+    /// True if `path` is a directory.
     fn is_directory(&self, path: &Path) -> bool;
 
-    /// Paths of what lies in a directory, in any order.
+    /// Paths of the entries of a directory, in any order.
     fn list(&self, directory: &Path) -> io::Result<Vec<PathBuf>>;
 
-    /// The last good content of a list that is fetched; `None` where there is none yet.
+    /// The last good content of a feed; `None` if there is none yet.
     fn feed(&self, url: &FeedUrl) -> io::Result<Option<Vec<u8>>> {
         let _ = url;
         Ok(None)
     }
 }
 
-/// The file system of this machine; of lists that are fetched it knows none.
+/// The file system of this machine, without feeds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Disk;
 

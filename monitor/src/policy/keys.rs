@@ -1,5 +1,5 @@
-//! Which keys a mapping may have: what is unknown is an error, and what a
-//! later release will know is named as such.
+//! The keys that a mapping may have. An unknown key is an error; the message
+//! for a key of a later release says so.
 
 use serde_yaml::Value;
 
@@ -11,13 +11,13 @@ use super::{
 
 /// The keys of one kind of mapping.
 pub(super) struct Keys {
-    /// What the mapping is, with its article.
+    /// What the mapping is, with its article, for messages.
     pub(super) what: &'static str,
-    /// Keys that have a meaning.
+    /// Valid keys.
     pub(super) known: &'static [&'static str],
-    /// Keys that a later release gives a meaning, and what to do until then.
+    /// Keys that a later release will support, and what to do until then.
     pub(super) later: &'static [(&'static str, &'static str)],
-    /// Keys of another kind of file, and what to do with them.
+    /// Keys that belong to another kind of file, and what to do with them.
     pub(super) elsewhere: &'static [(&'static str, &'static str)],
 }
 
@@ -112,7 +112,7 @@ pub(super) const DESTINATION: Keys = Keys {
     elsewhere: &[("url", "write it as a list: `{list: https://…}`")],
 };
 
-/// What a destination that is a mapping stands for.
+/// The kind of a destination that is written as a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DestinationKind {
     /// A CIDR or an address.
@@ -121,11 +121,11 @@ pub(super) enum DestinationKind {
     File,
     /// A list that the daemon fetches.
     Feed,
-    /// A table of which the policy takes some lines.
+    /// A table; the policy uses some of its lines.
     Table,
 }
 
-/// Every key of a destination, and the kinds in which it has a meaning.
+/// Every key of a destination, and the kinds in which it is valid.
 const DESTINATION_KEYS: [(&str, &[DestinationKind]); 14] = [
     ("cidr", &[Cidr]),
     ("except", &[Cidr]),
@@ -154,14 +154,14 @@ const DESTINATION_NAMES: [&str; DESTINATION_KEYS.len()] = {
 };
 
 impl DestinationKind {
-    /// The keys of other kinds that have no meaning in this one.
+    /// The keys of other kinds that are not valid in this one.
     pub(super) fn foreign_keys(self) -> impl Iterator<Item = &'static str> {
         let keys = DESTINATION_KEYS.iter();
         let foreign = keys.filter(move |(_, kinds)| !kinds.contains(&self));
         foreign.map(|(key, _)| *key)
     }
 
-    /// The keys that have a meaning in this kind alone.
+    /// The keys that are valid only in this kind.
     pub(super) fn own_keys(self) -> impl Iterator<Item = &'static str> {
         let keys = DESTINATION_KEYS.iter();
         let own = keys.filter(move |(_, kinds)| *kinds == [self]);
@@ -170,8 +170,8 @@ impl DestinationKind {
 }
 
 impl Keys {
-    /// Reports every key of `node` that has no meaning here. Returns the known
-    /// keys that some of them are slips of.
+    /// Reports every key of `node` that is not valid here. Returns the known
+    /// keys that some of the unknown ones misspell.
     pub(super) fn check(
         &self,
         node: &Node<'_>,

@@ -1,4 +1,4 @@
-//! The lists of a load: each file read once, what is wrong with it told once.
+//! The lists of a load. Reads each file once and reports its errors once.
 
 mod content;
 mod report;
@@ -28,27 +28,28 @@ use crate::{
     regular_file::{FileProblem, Purpose},
 };
 
-/// A list as a policy asked for it, and how much of it was used.
+/// A list as a policy uses it, and how much of it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListSummary {
-    /// Path as it was read.
+    /// Path of the file, as it was opened.
     pub file: Arc<Path>,
-    /// Given or recognised.
+    /// The format, from the policy or recognised from the content.
     pub kind: Kind,
-    /// Lines, or networks of a database, that were asked for.
+    /// Number of intervals that were selected.
     pub destinations: usize,
-    /// Those that were not: too low a score, another country.
+    /// Number of lines that were not selected: a score that is too low, another
+    /// country.
     pub left_out: usize,
-    /// Lines that were not understood and skipped, as the policy says.
+    /// Number of invalid lines that were skipped because the policy allows it.
     pub skipped: usize,
 }
 
-/// Every list of a load.
+/// All lists of a load.
 pub(super) struct Lists<'a> {
     files: &'a dyn Files,
-    /// `None` where it cannot be read.
+    /// The content by path; `None` if the file cannot be read.
     contents: BTreeMap<PathBuf, Option<Content>>,
-    /// `None` where it cannot be used.
+    /// The list by reading; `None` if it cannot be used.
     read: BTreeMap<Reading, Option<List>>,
     feeds: Feeds<'a>,
 }
@@ -63,12 +64,12 @@ impl<'a> Lists<'a> {
         }
     }
 
-    /// Every path that was tried, sorted.
+    /// Every path that was opened or tried, sorted.
     pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
         self.contents.keys()
     }
 
-    /// What was read, sorted by path.
+    /// A summary of each list that was read, sorted by path.
     pub(super) fn summaries(&self) -> Vec<ListSummary> {
         let each = self.read.iter().filter_map(|(reading, list)| {
             let list = list.as_ref()?;
@@ -87,7 +88,7 @@ impl<'a> Lists<'a> {
         each.collect()
     }
 
-    /// The text of a list that was read; `None` where it is a database.
+    /// The text of a list or feed that was read; `None` if it is a database.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
         let file = match self.contents.get(path) {
             Some(Some(Content::Text(text))) => Some(&text.source),
@@ -96,7 +97,7 @@ impl<'a> Lists<'a> {
         file.or_else(|| self.feeds.text(path))
     }
 
-    /// Moves the texts of all lists that were read.
+    /// Moves the texts of all lists into `texts`, and returns the feeds.
     pub(super) fn into_texts(
         self,
         texts: &mut Texts,
@@ -116,7 +117,7 @@ impl<'a> Lists<'a> {
         feeds
     }
 
-    /// The feed that `typed` asks for, as far as it is there.
+    /// The stored content of the feed that `typed` names; see [`Feeds::load`].
     pub(super) fn load_feed(
         &mut self,
         feed: (&SourceList, &SourceFeed),
@@ -127,8 +128,8 @@ impl<'a> Lists<'a> {
         self.feeds.load(feed, policy, file, out)
     }
 
-    /// The list that `typed` in `file` asks for, and its path; `None` where
-    /// `out` says why not.
+    /// Reads the list that `typed` in `file` names, and returns its path and
+    /// content. Returns `None` if it cannot be used; `out` then has the errors.
     pub(super) fn load(
         &mut self,
         typed: &SourceList,
@@ -198,7 +199,7 @@ impl<'a> Lists<'a> {
             let text = list_text(bytes).map_err(|offset| {
                 let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
                 let help = if is_table {
-                    "name a table of text, or an MMDB database; of one that is cut short the end is missing, by which it is known"
+                    "name a text table or a complete MMDB database: a truncated one lacks the end marker by which it is recognised"
                 } else {
                     "name a text file with one CIDR, address or range per line"
                 };
@@ -219,7 +220,8 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// UTF-8 text without its byte order mark, or the offset of the first byte that is none.
+/// Decodes UTF-8 and removes the byte order mark. The error is the offset of
+/// the first invalid byte.
 pub(super) fn utf8(bytes: Vec<u8>) -> Result<String, usize> {
     const MARK: &str = "\u{feff}";
     let mut text = String::from_utf8(bytes).map_err(|error| error.utf8_error().valid_up_to())?;

@@ -1,4 +1,5 @@
-//! Paths → policies: which files, in which order, and what must hold between them.
+//! Paths → policies: finds the files, reads them in order, and checks the rules
+//! that involve several policies.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,36 +24,37 @@ use crate::{
     regular_file::{FileProblem, Purpose},
 };
 
-/// What the policy files say.
+/// The content of the policy files.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Sorted by name; not to be used where `diagnostics` has errors.
+    /// Sorted by name. Invalid if `diagnostics` has errors.
     pub policies: Vec<Policy>,
-    /// Every policy file, overlay and list that was read or tried, sorted: what to watch.
+    /// Every policy file, overlay and list that was read or tried, sorted. The
+    /// daemon watches them.
     pub files: Vec<PathBuf>,
     /// The lists that were read, sorted by path.
     pub lists: Vec<ListSummary>,
-    /// The lists that are fetched, sorted by URL.
+    /// The feeds, sorted by URL.
     pub feeds: Vec<Feed>,
-    /// Devices with names.
+    /// The named devices.
     pub devices: DeviceNames,
-    /// What the policies were read from.
+    /// The texts that the policies were read from.
     pub texts: Texts,
-    /// What is wrong, sorted by place.
+    /// Errors, warnings and notes, sorted by place.
     pub diagnostics: Diagnostics,
 }
 
-/// Reads the policies at `paths`: a file is that file, a directory its
-/// `*.yaml` and `*.yml` files. Those named `*.local.yaml` or `*.local.yml` are
-/// overlays, of all policies that are read. List paths are relative to the
-/// policy file.
+/// Reads the policies at `paths`. A path is a file, or a directory of which all
+/// `*.yaml` and `*.yml` files are read. Files named `*.local.yaml` or
+/// `*.local.yml` are overlays, and change policies of all files that are read.
+/// List paths are relative to the policy file.
 #[must_use]
 pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
     load_for(paths, files, &[])
 }
 
-/// The same, for a gateway with these networks: they are cut out of lists that
-/// are fetched.
+/// Does the same as [`load`] for a gateway with the networks `own`, which are
+/// removed from feeds.
 #[must_use]
 pub fn load_for(paths: &[PathBuf], files: &dyn Files, own: &[OwnNetwork]) -> Loaded {
     let mut out = Diagnostics::default();
@@ -148,8 +150,8 @@ fn in_directory(directory: &Path, files: &dyn Files, out: &mut Diagnostics) -> V
     found
 }
 
-/// Whether a directory's file of this name is read. Editors keep hidden files
-/// beside the one that is edited.
+/// True if a file of this name in a directory is read as a policy file. Hidden
+/// files are not: editors keep them beside the file that is edited.
 pub(crate) fn is_policy_file(path: &Path) -> bool {
     let hidden = path
         .file_name()
@@ -160,7 +162,8 @@ pub(crate) fn is_policy_file(path: &Path) -> bool {
     yaml && !hidden
 }
 
-/// `*.local.yaml` changes policies, and holds none.
+/// True for `*.local.yaml` and `*.local.yml`: these files change policies and
+/// define none.
 fn is_overlay(path: &Path) -> bool {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     is_policy_file(path) && stem.ends_with(".local")
@@ -177,7 +180,7 @@ fn read_overlays(paths: &[&PathBuf], files: &dyn Files, out: &mut Diagnostics) -
     overlays
 }
 
-/// What each file that can be read says.
+/// Parses each file that can be read.
 fn read_sources(
     paths: &[&PathBuf],
     files: &dyn Files,
@@ -193,7 +196,8 @@ fn read_sources(
     sources
 }
 
-/// Where a file or a policy of it cannot be read, the name may be there.
+/// Reports overrides of unknown policies. Reports nothing if a file or the name
+/// of a policy could not be read, because the policy may be there.
 fn refuse_unknown_names(
     overlays: &Overlays,
     sources: &[(SourceFile, Contents)],
@@ -264,7 +268,8 @@ fn refuse_equal_names(policies: &[Policy], out: &mut Diagnostics) {
     }
 }
 
-/// Each file may leave the policies to others, and not all of them.
+/// Reports an error if no file has a policy. A single file may have none, for
+/// example if it only names devices.
 fn refuse_no_policy(sources: &[(SourceFile, Contents)], out: &mut Diagnostics) {
     let [(first, _), ..] = sources else { return };
     let none = sources.iter().all(|(_, all)| all.policies.is_empty());

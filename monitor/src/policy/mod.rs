@@ -1,4 +1,4 @@
-//! Policies: what was typed, and what it means.
+//! Policies: what the operator typed, and what it means.
 //!
 //! ```text
 //! text → yaml (values and places) → source (what was typed) → builder → model

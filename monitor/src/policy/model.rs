@@ -1,4 +1,4 @@
-//! Policies that cannot be invalid.
+//! Policies in their valid form.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -20,7 +20,8 @@ use super::{
 };
 use crate::address::{Address, Derivation, DerivedFrom};
 
-/// One policy: at least one destination, its exceptions inside its destinations.
+/// One policy. It has at least one destination, and each exception lies inside
+/// a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     pub(super) name: PolicyName,
@@ -32,43 +33,44 @@ pub struct Policy {
     pub(super) scope: Scope,
     pub(super) schedule: Option<Schedule>,
     pub(super) expires: Option<Timestamp>,
-    /// What commands ask of it.
+    /// Changes that commands made to the policy.
     pub(super) by_command: ByCommand,
     pub(super) now: CurrentEffect,
-    /// The scope that it has now, where that is not the written one.
+    /// The scope at this time, if it differs from the written one.
     pub(super) scope_now: Option<Scope>,
     pub(super) place: SourcePlace,
-    /// The policy file first, then its lists.
+    /// The policy file first, then its lists. [`Entry::file`] is an index into
+    /// it.
     pub(super) files: Vec<Arc<Path>>,
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
     pub(super) derives: bool,
     pub(super) changed: Option<Override>,
-    /// Of its file first, then of an overlay.
+    /// From the policy's own file first, then from an overlay.
     pub(super) accepted: Vec<Acceptance>,
 }
 
-/// What a policy does at the moment that it was told last.
+/// The effect of a policy at the last time given to [`Policy::set_now`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum CurrentEffect {
-    /// What its action says.
+    /// The policy does what its action says.
     #[default]
     AsWritten,
-    /// Count only.
+    /// The policy only counts.
     Counts,
-    /// Nothing, until then.
+    /// The policy has no effect, until the given time if that is known.
     Rests(Rest, Option<Timestamp>),
 }
 
 impl Policy {
-    /// Unique among the policies of a load.
+    /// The name, unique among the policies of a load.
     #[must_use]
     pub fn name(&self) -> &PolicyName {
         &self.name
     }
 
-    /// What it asks for now: outside its schedule that may be less than its
-    /// file says.
+    /// The action that is in effect now. Outside its schedule a policy may only
+    /// count.
     #[must_use]
     pub fn action(&self) -> Action {
         match self.now {
@@ -77,32 +79,33 @@ impl Policy {
         }
     }
 
-    /// What it asks for when it does not rest.
+    /// The action that is written, without the effect of the schedule.
     #[must_use]
     pub fn written_action(&self) -> Action {
         self.action
     }
 
-    /// Whether its files want it.
+    /// True if the policy is enabled in its files.
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.enabled
     }
 
-    /// Whether it is part of the ruleset.
+    /// True if the policy is part of the ruleset now.
     #[must_use]
     pub fn is_active(&self) -> bool {
         self.enabled && self.rest().is_none()
     }
 
-    /// Whether it is part of the ruleset at every time from now on.
+    /// True if the policy is part of the ruleset now and at every later time.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         let timed = self.schedule.is_some() || self.expires.is_some();
         self.enabled && !timed && self.by_command.pauses.is_empty()
     }
 
-    /// Why it does nothing now, though it is enabled.
+    /// Why the policy has no effect now although it is enabled; `None` if it
+    /// has one.
     #[must_use]
     pub fn rest(&self) -> Option<Rest> {
         match self.now {
@@ -111,7 +114,7 @@ impl Policy {
         }
     }
 
-    /// When its rest ends by itself.
+    /// When the policy takes effect again, if that time is known.
     #[must_use]
     pub fn rests_until(&self) -> Option<Timestamp> {
         match self.now {
@@ -120,7 +123,7 @@ impl Policy {
         }
     }
 
-    /// Sets what it does at `moment`.
+    /// Sets the effect that the policy has at `moment`.
     pub fn set_now(&mut self, moment: &Moment) {
         let outside = || {
             let schedule = self.schedule.as_ref()?;
@@ -141,7 +144,8 @@ impl Policy {
         self.scope_now = self.by_command.narrowed(&self.scope, moment.at);
     }
 
-    /// When that changes next by itself.
+    /// The next time after `after` at which the effect may change: an edge of
+    /// the schedule, the end of the policy, or the end of a pause.
     #[must_use]
     pub fn next_edge(&self, after: Timestamp) -> Option<Timestamp> {
         if !self.enabled || self.expires.is_some_and(|end| end <= after) {
@@ -154,112 +158,113 @@ impl Policy {
         edge.into_iter().chain(self.expires).chain(pauses).min()
     }
 
-    /// The command that wrote it, where no file did.
+    /// The command that created the policy; `None` if a file defines it.
     #[must_use]
     pub fn command(&self) -> Option<&str> {
         self.by_command.made_by.as_deref()
     }
 
-    /// The pauses that commands asked for, of all of it or for some devices.
+    /// Pauses that commands set, for every device or for some.
     #[must_use]
     pub fn pauses(&self) -> &[Pause] {
         &self.by_command.pauses
     }
 
-    /// When it ends, where it does.
+    /// When the policy ends, if it does.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires
     }
 
-    /// Whether it waits for a synchronised clock.
+    /// True if the policy has no effect because the clock is not synchronised.
     #[must_use]
     pub fn waits_for_clock(&self) -> bool {
         self.rest() == Some(Rest::Clock)
     }
 
-    /// What it is about, in the author's words.
+    /// The author's description.
     #[must_use]
     pub fn description(&self) -> Option<&str> {
         self.description.as_deref()
     }
 
-    /// When the traffic was seen that it is about.
+    /// When the author saw the traffic.
     #[must_use]
     pub fn observed(&self) -> Option<&Observed> {
         self.observed.as_ref()
     }
 
-    /// Where to read about it.
+    /// Links to further information.
     #[must_use]
     pub fn references(&self) -> &[String] {
         &self.references
     }
 
-    /// Which packets to its destinations it is about now.
+    /// The devices, interfaces and services to which the policy applies now.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         self.scope_now.as_ref().unwrap_or(&self.scope)
     }
 
-    /// Where its name is written.
+    /// Where the policy's name is written.
     #[must_use]
     pub fn place(&self) -> &SourcePlace {
         &self.place
     }
 
-    /// Its IPv4 destinations.
+    /// The IPv4 destinations.
     #[must_use]
     pub fn ipv4(&self) -> &Destinations<Ipv4Addr> {
         &self.ipv4
     }
 
-    /// Its IPv6 destinations.
+    /// The IPv6 destinations.
     #[must_use]
     pub fn ipv6(&self) -> &Destinations<Ipv6Addr> {
         &self.ipv6
     }
 
-    /// Whether its IPv4 destinations also hold the IPv6 addresses that carry
-    /// them: not with `derive: none`.
+    /// True if the policy also covers the IPv6 addresses that embed its IPv4
+    /// destinations. It is false with `derive: none`.
     #[must_use]
     pub fn derives(&self) -> bool {
         self.derives
     }
 
-    /// The longest prefix that covers `address`, where one does; written, or
-    /// derived as `derivation` says.
+    /// The longest prefix of the policy that covers `address`: a written
+    /// prefix, or one that is derived as `derivation` defines.
     #[must_use]
     pub fn longest_match(&self, address: IpAddr, derivation: &Derivation) -> Option<LongestMatch> {
         self.longest_of(&self.ipv4, &self.ipv6, address, derivation)
     }
 
-    /// What an overlay changed of it.
+    /// What an overlay changed in the policy.
     #[must_use]
     pub fn changed(&self) -> Option<&Override> {
         self.changed.as_ref()
     }
 
-    /// The risks that it accepts: in its file, and in an overlay.
+    /// The risks that the policy's file and an overlay accept.
     #[must_use]
     pub fn accepted(&self) -> &[Acceptance] {
         &self.accepted
     }
 
-    /// Whether it accepts `risk`.
+    /// True if the policy's file or an overlay accepts `risk`.
     #[must_use]
     pub fn accepts(&self, risk: Risk) -> bool {
         let mut accepted = self.accepted.iter();
         accepted.any(|accepted| accepted.risks.contains_key(&risk))
     }
 
-    /// The file that `entry` is written in.
+    /// The file in which `entry` is written.
     #[must_use]
     pub fn file_of<A: Address>(&self, entry: &Entry<A>) -> &Path {
         &self.files[entry.file as usize]
     }
 
-    /// What would cover `address`, had an overlay made no exceptions.
+    /// The prefix that an overlay's exception removed and that would otherwise
+    /// cover `address`.
     #[must_use]
     pub fn left_out(&self, address: IpAddr, derivation: &Derivation) -> Option<LongestMatch> {
         let changed = self.changed.as_ref()?;
@@ -281,14 +286,14 @@ impl Policy {
         };
         let written = ipv6.longest_match(address).map(|entry| self.show(entry));
         let derived = self.derived_of(ipv4, address, derivation);
-        // Among equals the written one.
+        // Of equally long prefixes, the written one wins.
         derived
             .chain(written)
             .max_by_key(|found| (found.length, found.derived.is_none()))
     }
 
-    /// The longest match of the IPv4 address that `address` carries, for each
-    /// way in which it can carry one.
+    /// For each embedding of the IPv4 address in `address`, the longest prefix
+    /// that covers it.
     fn derived_of(
         &self,
         ipv4: &Destinations<Ipv4Addr>,
@@ -324,15 +329,17 @@ impl Policy {
     }
 }
 
-/// The part of a policy that matches an address.
+/// The prefix of a policy that covers an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LongestMatch {
     /// Length of the prefix in bits.
     pub length: u8,
-    /// The prefix.
+    /// The prefix as text.
     pub prefix: String,
-    /// `file:line` where it is written; `file` alone where that has no lines.
+    /// `file:line` where the prefix is written; only `file` if the file has no
+    /// lines.
     pub source: String,
-    /// The IPv4 network that the prefix is derived from, where it is not written.
+    /// The IPv4 network from which the prefix is derived; `None` if it is
+    /// written.
     pub derived: Option<DerivedFrom>,
 }

@@ -1,24 +1,26 @@
-//! The small values that the whole program shares.
+//! Names and MAC addresses, which all modules use.
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-/// Names a policy: 1 to 63 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
+/// The name of a policy: 1 to 63 characters of `a-z A-Z 0-9 . _ -`, of which
+/// the first is a letter or digit.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PolicyName(String);
 
-/// Why a text names no policy.
+/// Why a text is not a valid policy name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPolicyName {
-    /// Nothing was written.
+    /// The text is empty.
     #[error("a policy name is empty")]
     Empty,
-    /// Too long for the kernel's table of names.
+    /// The text is too long for the name field of the kernel's policy table.
     #[error("a policy name has at most {} characters", PolicyName::MAX_LEN)]
     TooLong,
-    /// A character that metrics, file names or shells would trip over.
+    /// The text has a character that metrics, file names or shells do not
+    /// accept.
     #[error(
         "a policy name is made of a-z, A-Z, 0-9, '.', '_' and '-', and begins with a letter or digit"
     )]
@@ -26,13 +28,14 @@ pub enum InvalidPolicyName {
 }
 
 impl PolicyName {
-    /// Longest name in characters (and bytes).
+    /// Longest name, in characters (each is one byte).
     pub const MAX_LEN: usize = monitor_common::NAME_BYTES - 1;
 
-    /// Begins the names of policies that commands write, and of no other.
+    /// Prefix of the names of policies that commands create. Other policies
+    /// cannot have it.
     pub(super) const OF_COMMANDS: &'static str = "runtime.";
 
-    /// The text.
+    /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -77,12 +80,12 @@ impl fmt::Display for PolicyName {
     }
 }
 
-/// A 48-bit MAC address, network order; written `64:cc:2e:11:22:33`.
+/// A 48-bit MAC address in network byte order, written `64:cc:2e:11:22:33`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MacAddress(pub [u8; 6]);
 
-/// A text that is no MAC address.
+/// The text is not a valid MAC address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a MAC address is six pairs of hexadecimal digits with colons between: 64:cc:2e:11:22:33")]
 pub struct InvalidMacAddress;

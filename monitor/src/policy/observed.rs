@@ -1,4 +1,4 @@
-//! When a destination was seen.
+//! The date on which a destination was seen.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ use jiff::civil::Date;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed(String);
 
-/// A text that is no year, month or day, or is before 1970.
+/// The text is not a year, month or day, or it is before 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a date is written 2014, 2014-07 or 2014-07-31")]
 pub struct InvalidObserved;
@@ -23,7 +23,8 @@ impl FromStr for Observed {
             _ => text.to_owned(),
         };
         let date: Date = first_day.parse().map_err(|_| InvalidObserved)?;
-        // The library reads more ways to write a date than this one.
+        // The library also parses other notations; only this one is valid
+        // here.
         let is_valid = date.year() >= 1970 && date.to_string() == first_day;
         is_valid
             .then(|| Self(text.to_owned()))

@@ -1,4 +1,4 @@
-//! Overlays: what `*.local.yaml` files change of policies that others wrote.
+//! Overlays: changes in `*.local.yaml` files to policies of other files.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +21,8 @@ pub(super) struct Overlays {
 }
 
 impl Overlays {
-    /// Adds what one overlay says; a policy has one override.
+    /// Adds the overrides of one overlay. A second override of a policy is an
+    /// error.
     pub(super) fn add(&mut self, overrides: Vec<SourceOverride>, out: &mut Diagnostics) {
         for new in overrides {
             if let Some(first) = self.by_policy.get(&new.policy) {
@@ -42,7 +43,7 @@ impl Overlays {
         self.by_policy.get(name?)
     }
 
-    /// Refuses overrides of policies that are not among `names`.
+    /// Reports overrides of policies that are not in `names`.
     pub(super) fn refuse_unknown(&self, names: &BTreeSet<PolicyName>, out: &mut Diagnostics) {
         let candidates: Vec<&str> = names.iter().map(PolicyName::as_str).collect();
         for (name, unknown) in &self.by_policy {
@@ -60,7 +61,8 @@ impl Overlays {
 }
 
 impl SourceOverride {
-    /// Changes `policy`; `None` where that leaves nothing of it.
+    /// Applies the override to `policy`. Returns `None` and reports an error if
+    /// the exceptions leave no destination.
     pub(super) fn apply(&self, mut policy: Policy, out: &mut Diagnostics) -> Option<Policy> {
         let (ipv4, ipv6) = self.exceptions(&policy, out);
         let (kept4, left_out4) = policy.ipv4.leave_out(&ipv4);
@@ -96,7 +98,7 @@ impl SourceOverride {
         Some(policy)
     }
 
-    /// The action that it sets.
+    /// The action that the override sets, if any.
     pub(super) fn action(&self) -> Option<Action> {
         self.action.as_ref().map(|(action, _)| *action)
     }

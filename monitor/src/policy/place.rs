@@ -1,4 +1,4 @@
-//! Where in which file something is written.
+//! Places in files, for messages.
 
 use std::{collections::BTreeMap, fmt, ops::Range, path::Path, sync::Arc};
 
@@ -6,7 +6,8 @@ use annotate_snippets::{AnnotationKind, Group, Origin, Snippet};
 
 use crate::{address::Destination, printable};
 
-/// Longest excerpt of a line, in bytes; list lines have no limit of their own.
+/// Longest excerpt of a line, in bytes. It is needed because lines of lists can
+/// have any length.
 const MAX_EXCERPT: usize = 400;
 
 /// The text of one file.
@@ -19,7 +20,7 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// Keeps `text` with the path that messages name.
+    /// Stores `text` with the `path` that messages name.
     #[must_use]
     pub fn new(path: &Path, text: String) -> Self {
         let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
@@ -30,7 +31,7 @@ impl SourceFile {
         }
     }
 
-    /// Path as it was given.
+    /// Path as the caller gave it.
     #[must_use]
     pub fn path(&self) -> &Arc<Path> {
         &self.path
@@ -42,14 +43,15 @@ impl SourceFile {
         &self.text
     }
 
-    /// Number of the line (from 1) that holds the byte at `offset`.
+    /// Number of the line (from 1) that contains the byte at `offset`.
     #[must_use]
     pub fn line_of(&self, offset: usize) -> u32 {
         let line = self.lines.partition_point(|start| *start <= offset);
         u32::try_from(line).unwrap_or(u32::MAX)
     }
 
-    /// Byte offset of a line and column, both from 1, the column in characters.
+    /// Byte offset of `line` and `column`. Both count from 1; `column` counts
+    /// characters.
     #[must_use]
     pub fn offset_of(&self, line: usize, column: usize) -> usize {
         let Some(start) = self.lines.get(line.saturating_sub(1)) else {
@@ -60,7 +62,7 @@ impl SourceFile {
         offset.map_or(self.text.len(), |(offset, _)| start + offset)
     }
 
-    /// The place of the bytes in `span`; what goes beyond its first line is left out.
+    /// The place of the bytes in `span`, cut at the end of its first line.
     #[must_use]
     pub fn place(&self, span: Range<usize>) -> SourcePlace {
         let line = self.line_of(span.start);
@@ -74,8 +76,8 @@ impl SourceFile {
         }
     }
 
-    /// The place of a whole line (from 1) without the white space around it and
-    /// without what follows one of `comments`.
+    /// The place of a whole line (from 1), without the white space around it
+    /// and without a comment that begins with one of `comments`.
     #[must_use]
     pub fn place_of_line(&self, line: u32, comments: &[char]) -> SourcePlace {
         let start = self.lines.get(line as usize - 1).copied();
@@ -88,7 +90,7 @@ impl SourceFile {
     }
 }
 
-/// Where in which file.
+/// A place in a file, with an excerpt of its line.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SourcePlace {
     file: Arc<Path>,
@@ -117,7 +119,7 @@ impl Excerpt {
         }
     }
 
-    /// For a terminal: the text with its controls escaped, and the span in it.
+    /// The text with control characters escaped, and the span in that text.
     fn shown(&self) -> (String, Range<usize>) {
         let mut shown = String::new();
         let ends = [self.span.start, self.span.end, self.text.len()];
@@ -131,9 +133,9 @@ impl Excerpt {
     }
 }
 
-/// `text` with `*` in place of each byte of a URL that may be secret: user and
-/// password, and the query. An excerpt goes to the log and to whoever may ask
-/// for the status.
+/// `text` with `*` in place of each byte of a URL that may be secret: user,
+/// password and query. The log and the reply to `status` show excerpts, and
+/// other users may read them.
 fn without_secrets(text: &str) -> String {
     let mut hidden = text.to_owned();
     let mut from = 0;
@@ -155,13 +157,13 @@ fn without_secrets(text: &str) -> String {
     hidden
 }
 
-/// Keeps the length, so that offsets stay true.
+/// Replaces the range with as many `*`, so offsets stay valid.
 fn hide(text: &mut String, range: Range<usize>) {
     text.replace_range(range.clone(), &"*".repeat(range.len()));
 }
 
 impl SourcePlace {
-    /// A file as a whole.
+    /// The place of a whole file.
     #[must_use]
     pub fn file_only(file: &Path) -> Self {
         Self {
@@ -170,7 +172,7 @@ impl SourcePlace {
         }
     }
 
-    /// A line (from 1) whose text is not at hand.
+    /// The place of a line (from 1) whose text is not available.
     fn of_line(file: &Path, line: u32) -> Self {
         Self {
             file: file.into(),
@@ -189,13 +191,13 @@ impl SourcePlace {
         &self.file
     }
 
-    /// Number of the line, from 1.
+    /// Number of the line, from 1; `None` for a whole file.
     #[must_use]
     pub fn line(&self) -> Option<u32> {
         self.excerpt.as_ref().map(|excerpt| excerpt.line)
     }
 
-    /// Number of the character in its line, from 1.
+    /// Number of the character in its line, from 1; `None` for a whole file.
     #[must_use]
     pub fn column(&self) -> Option<u32> {
         self.excerpt.as_ref().map(|excerpt| excerpt.column)
@@ -217,7 +219,7 @@ impl SourcePlace {
 }
 
 impl fmt::Display for SourcePlace {
-    /// `file:line:column`, as far as known.
+    /// Writes `file:line:column`, or the part of it that is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", printable::path(&self.file))?;
         if let Some(excerpt) = &self.excerpt {
@@ -236,9 +238,9 @@ impl Texts {
         self.0.insert(Arc::clone(file.path()), file);
     }
 
-    /// The first destination on a line (from 1) that `is_meant`, or else the
-    /// whole line; without an excerpt where the text is not at hand, and the
-    /// file alone where it has no lines.
+    /// The place of the first destination on `line` (from 1) for which
+    /// `is_meant` is true, or else of the whole line. The place has no excerpt
+    /// if the text is not available, and no line if `line` is `None`.
     #[must_use]
     pub fn place(
         &self,

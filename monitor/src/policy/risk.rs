@@ -1,25 +1,25 @@
-//! What an operator may run into with a `drop`, and accepts.
+//! Risks of a `drop` that an operator can accept.
 
 use std::{collections::BTreeMap, fmt};
 
 use super::diagnostic::SourcePlace;
 
-/// What a `drop` may cut off that a gateway or its devices need.
+/// What a `drop` could cut off although a gateway or its devices need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Risk {
-    /// The gateway itself, and what a network needs to work at all.
+    /// The gateway itself, and addresses that every network needs.
     Lan,
-    /// Networks that are not part of the internet.
+    /// Private networks, which are not part of the internet.
     Private,
-    /// Much of the internet.
+    /// A large part of the internet.
     ShortPrefix,
 }
 
 impl Risk {
-    /// All of them.
+    /// All risks.
     pub const ALL: [Self; 3] = [Self::Lan, Self::Private, Self::ShortPrefix];
 
-    /// `lan`, `private` or `short-prefix`.
+    /// The word in policy files: `lan`, `private` or `short-prefix`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -44,12 +44,12 @@ pub struct Acceptance {
 }
 
 impl Acceptance {
-    /// Each risk, and where it is written.
+    /// Each risk, and where it is accepted.
     pub fn risks(&self) -> impl Iterator<Item = (Risk, &SourcePlace)> {
         self.risks.iter().map(|(risk, place)| (*risk, place))
     }
 
-    /// Why, in the operator's words.
+    /// The operator's reason.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason

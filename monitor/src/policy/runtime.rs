@@ -1,5 +1,5 @@
-//! The runtime overlay: what commands change, on top of files and overlays,
-//! for a while or until it is undone.
+//! The runtime overlay: changes that commands make, on top of files and
+//! overlays. A change lasts for some time, or until a command undoes it.
 
 use std::{
     fmt,
@@ -19,33 +19,33 @@ use super::{
 };
 use crate::address::Destination;
 
-/// One change that a command asked for.
+/// One change that a command made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeChange {
     /// What it does.
     pub effect: Effect,
-    /// For whom, sorted; empty: for every device.
+    /// Devices that the change applies to, sorted; empty: every device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub devices: Vec<Device>,
-    /// How the operator named them.
+    /// The devices as the operator typed them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
-    /// When it was asked for.
+    /// When the command was given.
     pub since: Timestamp,
-    /// When it ends; `None`: not by itself.
+    /// When the change ends; `None`: only when a command undoes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends: Option<ChangeEnd>,
-    /// Why, in the operator's words.
+    /// The operator's reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// What a change does.
+/// The effect of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Effect {
-    /// The policy does nothing.
+    /// The policy has no effect.
     Pause(PolicyName),
     /// Packets to these addresses are dropped.
     Block(Destination),
@@ -53,28 +53,30 @@ pub enum Effect {
     Allow(Destination),
 }
 
-/// When a change ends: by the clock that is set, and by the one that is not.
+/// When a change ends, on two clocks: the wall clock, which may be set, and the
+/// time since boot, which is never set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangeEnd {
-    /// What the clock will say then, as it looked when it was asked for.
+    /// The wall-clock time of the end, as computed when the command was given.
     pub at: Timestamp,
-    /// Decides until the machine starts anew.
+    /// The end in time since boot. It takes precedence until the machine
+    /// restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since_boot: Option<SinceBoot>,
 }
 
-/// All changes that stand, in the order in which they were asked for.
+/// All current changes, in the order in which the commands were given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RuntimeOverlay {
-    /// The file that keeps them, a line each.
+    /// The file that stores the changes, one on each line.
     pub file: PathBuf,
-    /// No two that differ in their times and reasons only.
+    /// The changes. No two are the same apart from their times and reasons.
     pub changes: Vec<RuntimeChange>,
 }
 
 impl ChangeEnd {
-    /// `length` from `moment`.
+    /// The end of a change that begins at `moment` and lasts for `length`.
     #[must_use]
     pub fn after(moment: &Moment, length: SignedDuration) -> Self {
         let milliseconds = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
@@ -87,7 +89,8 @@ impl ChangeEnd {
         }
     }
 
-    /// What the clock says at the end, if nobody sets it before.
+    /// The wall-clock time of the end, corrected for changes of the clock since
+    /// the command was given.
     #[must_use]
     pub fn by_clock(&self, moment: &Moment) -> Timestamp {
         let left = self.left(moment).map(SignedDuration::from_millis);
@@ -95,7 +98,8 @@ impl ChangeEnd {
         measured.unwrap_or(self.at)
     }
 
-    /// Milliseconds until the end, where that does not hang on the clock.
+    /// Milliseconds until the end by the time since boot; `None` if that is not
+    /// known or the machine has restarted.
     fn left(&self, moment: &Moment) -> Option<i64> {
         let (end, now) = (self.since_boot?, moment.since_boot?);
         let left = end.milliseconds.saturating_sub(now.milliseconds);
@@ -104,7 +108,7 @@ impl ChangeEnd {
 }
 
 impl Effect {
-    /// The verb and its object, as they are typed.
+    /// The command's verb and its object, as they are typed.
     #[must_use]
     pub fn command(&self) -> String {
         match self {
@@ -126,29 +130,31 @@ impl fmt::Display for RuntimeChange {
 }
 
 impl RuntimeChange {
-    /// Whether the two differ in their times and reasons only.
+    /// True if the two changes differ only in their times and reasons.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         self.effect == other.effect && self.devices == other.devices
     }
 
-    /// Whether its end has come.
+    /// True if the change has ended at `moment`.
     #[must_use]
     pub fn has_ended(&self, moment: &Moment) -> bool {
         let ends = self.ends.as_ref();
         ends.is_some_and(|end| end.by_clock(moment) <= moment.at)
     }
 
-    /// Whether it is known well enough when it ends. What opens the filter
-    /// waits for that.
+    /// True if the end can be trusted: the clock is synchronised, the end is
+    /// measured in time since boot, or there is no end. Without this, a change
+    /// that opens the filter does not take effect.
     #[must_use]
     pub fn end_is_known(&self, moment: &Moment) -> bool {
         let ends = self.ends.as_ref();
         ends.is_none_or(|end| moment.clock_synchronised || end.left(moment).is_some())
     }
 
-    /// The policy that it pauses, or the name of the one that it makes: of
-    /// nothing but what it is about, so that the same block counts on.
+    /// The name of the policy that the change pauses or creates. A created name
+    /// is a hash of destination and devices alone, so that counters continue if
+    /// the same command is given again.
     #[must_use]
     pub fn policy(&self) -> PolicyName {
         let (verb, destination) = match &self.effect {
@@ -210,7 +216,7 @@ impl RuntimeChange {
 }
 
 impl RuntimeOverlay {
-    /// The most changes that stand together.
+    /// Largest number of changes at the same time.
     pub const MAX_CHANGES: usize = 1000;
 
     /// Removes the changes that have ended, and returns them.
@@ -219,8 +225,9 @@ impl RuntimeOverlay {
         self.changes.extract_if(.., ended).collect()
     }
 
-    /// Changes `policies`, sorted by name, as the commands asked for; what an
-    /// overlay put on them before is gone. Tells of pauses without a policy.
+    /// Applies the changes to `policies` and sorts them by name. Removes the
+    /// effects of an earlier runtime overlay first. Warns of pauses whose
+    /// policy no longer exists.
     pub fn put_on(&self, policies: &mut Vec<Policy>, moment: &Moment) -> Diagnostics {
         let mut out = Diagnostics::default();
         policies.retain(|policy| policy.by_command.made_by.is_none());
@@ -247,7 +254,7 @@ impl RuntimeOverlay {
         out
     }
 
-    /// Whether a change waits for a synchronised clock.
+    /// True if a change waits for a synchronised clock.
     #[must_use]
     pub fn waits_for_clock(&self, moment: &Moment) -> bool {
         let mut changes = self.changes.iter();
@@ -270,8 +277,7 @@ impl RuntimeOverlay {
     }
 }
 
-/// The name among those of `policies` that somebody who wrote `name` may have
-/// meant.
+/// The name of one of `policies` that `name` most likely misspells.
 #[must_use]
 pub fn closest_policy(name: &PolicyName, policies: &[Policy]) -> Option<PolicyName> {
     let names: Vec<&str> = policies.iter().map(|policy| policy.name.as_str()).collect();
@@ -328,7 +334,8 @@ mod tests {
             Some(ChangeEnd::after(&asked, SignedDuration::from_mins(10))),
         );
         let minute = 60_000;
-        // The clock is set years ahead and back; ten minutes stay ten minutes.
+        // The clock is set years ahead and back; the change still lasts ten
+        // minutes.
         for clock in ["2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z"] {
             let before = moment(clock, BOOT, 1_000 + 9 * minute);
             assert!(!change.has_ended(&before), "{clock}");

@@ -1,4 +1,4 @@
-//! When a policy is in force: windows of local time, and an end.
+//! The times at which a policy is in force: windows of local time, and an end.
 
 use jiff::{
     Timestamp, ToSpan as _,
@@ -7,10 +7,10 @@ use jiff::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Windows of local time, each of which belongs to the day on which it starts.
+/// Windows of local time. Each belongs to the day on which it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// Sorted from Monday, without repetition.
+    /// Sorted from Monday, without duplicates.
     pub(super) days: Vec<Weekday>,
     pub(super) from: Time,
     pub(super) to: To,
@@ -18,36 +18,39 @@ pub struct Schedule {
     pub(super) outside: Outside,
 }
 
-/// The end of a window: at or before its start it is on the next day.
+/// The end of a window. A time at or before the start is on the next day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To {
     Time(Time),
-    /// `24:00`
+    /// `24:00`, the end of the day.
     Midnight,
 }
 
 /// What a policy does outside its windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outside {
-    /// Neither drop nor count.
+    /// It neither drops nor counts.
     Off,
-    /// Count.
+    /// It only counts.
     Count,
 }
 
 impl Schedule {
-    /// Days that are looked at on either side: a window per week at least, and
-    /// time zones that skip a day.
+    /// Number of days in which [`Self::next_edge`] looks for a window. A week
+    /// has at least one; the other days allow for time zones that skipped a
+    /// day.
     const DAYS: i64 = 9;
 
-    /// Whether `at` lies in a window; a window holds its start, not its end.
+    /// True if `at` lies in a window. The start of a window is part of it, the
+    /// end is not.
     #[must_use]
     pub fn is_open(&self, at: Timestamp) -> bool {
         let mut windows = self.windows(at, -2, 1).into_iter();
         windows.any(|(start, end)| start <= at && at < end)
     }
 
-    /// When that changes next; `None` where it does not.
+    /// The next time at which [`Self::is_open`] changes; `None` if it does not
+    /// change.
     #[must_use]
     pub fn next_edge(&self, after: Timestamp) -> Option<Timestamp> {
         let now = self.is_open(after);
@@ -67,7 +70,8 @@ impl Schedule {
         self.outside
     }
 
-    /// The windows that start from `first` days after the day of `at` to `last` days after.
+    /// The windows of the days from `first` to `last`, counted from the day of
+    /// `at`.
     fn windows(&self, at: Timestamp, first: i64, last: i64) -> Vec<(Timestamp, Timestamp)> {
         let today = self.zone.to_datetime(at).date();
         let days = (first..=last).filter_map(|days| today.checked_add(days.days()).ok());
@@ -76,9 +80,10 @@ impl Schedule {
             .collect()
     }
 
-    /// The window of `day`. A local time that daylight saving skips is the same
-    /// time after it; of one that comes twice it is the first (RFC 5545,
-    /// section 3.3.5). `None` where the skipped hour swallows it whole.
+    /// The window that starts on `day`. A local time that daylight saving skips
+    /// is moved forward by the skipped hour; a local time that occurs twice
+    /// means the first occurrence (RFC 5545, section 3.3.5). Returns `None` if
+    /// nothing remains of the window.
     fn window(&self, day: Date) -> Option<(Timestamp, Timestamp)> {
         let tomorrow = day.tomorrow().ok()?;
         let end = match self.to {
@@ -92,23 +97,24 @@ impl Schedule {
     }
 }
 
-/// A point in time, and how far the clock that told it can be trusted.
+/// A point in time, and how far its clock can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// What the clock says.
+    /// The time of the wall clock.
     pub at: Timestamp,
-    /// Whether something keeps the clock right.
+    /// True if the clock is synchronised (for example by NTP).
     pub clock_synchronised: bool,
-    /// The same by a clock that nobody sets.
+    /// The same moment as time since boot, which is never set; `None` if not
+    /// known.
     pub since_boot: Option<SinceBoot>,
 }
 
-/// Time since the machine started, sleep included: nobody sets that clock, and
-/// it means nothing after the next start.
+/// Time since the machine started, including sleep. This clock is never set,
+/// and a value is valid only until the next start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SinceBoot {
-    /// Which start: `/proc/sys/kernel/random/boot_id`.
+    /// Identifies the start: `/proc/sys/kernel/random/boot_id`.
     #[serde(with = "hex::serde")]
     pub boot: [u8; 16],
     /// Milliseconds (`CLOCK_BOOTTIME`).
@@ -116,7 +122,8 @@ pub struct SinceBoot {
 }
 
 impl Moment {
-    /// A moment that is given, and not told by a clock.
+    /// A moment that the operator gave; it is trusted like a synchronised
+    /// clock.
     #[must_use]
     pub const fn given(at: Timestamp) -> Self {
         Self {
@@ -127,21 +134,21 @@ impl Moment {
     }
 }
 
-/// Why a policy does not do what its action asks for.
+/// Why a policy has no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Rest {
-    /// Outside its schedule.
+    /// The time is outside its schedule.
     Schedule,
-    /// Its end has come.
+    /// The policy has ended.
     Expired,
-    /// It ends at some time, and the time is not known well enough.
+    /// The policy has an end, and the clock is not synchronised.
     Clock,
-    /// A command paused it.
+    /// A command paused the policy.
     Paused,
 }
 
 impl Rest {
-    /// In words.
+    /// The reason in words.
     #[must_use]
     pub const fn reason(self) -> &'static str {
         match self {
@@ -181,7 +188,8 @@ mod tests {
         Weekday::Sunday,
     ];
 
-    /// What the wall says, minute by minute; for days on which no clock moves.
+    /// Reads the local time minute by minute; valid for days on which no clock
+    /// changes.
     fn open_by_the_wall(schedule: &Schedule, at: Timestamp) -> bool {
         let local = schedule.zone.to_datetime(at);
         let (now, today) = (local.time(), local.date());
@@ -233,7 +241,7 @@ mod tests {
     #[test]
     fn daylight_saving_moves_the_edges() {
         let night = schedule(&EVERY_DAY, (22, 0), Some((6, 0)), "Europe/Madrid");
-        // Winter: UTC+1. Summer from 2027-03-28 01:00 UTC: UTC+2.
+        // Winter is UTC+1; summer, from 2027-03-28 01:00 UTC, is UTC+2.
         assert_eq!(
             night.next_edge(utc("2027-03-27T12:00:00Z")),
             Some(utc("2027-03-27T21:00:00Z"))
@@ -242,7 +250,8 @@ mod tests {
             night.next_edge(utc("2027-03-27T21:00:00Z")),
             Some(utc("2027-03-28T04:00:00Z"))
         );
-        // Back on 2027-10-31 at 01:00 UTC: this night has nine hours.
+        // Clocks go back on 2027-10-31 at 01:00 UTC, so this night has nine
+        // hours.
         assert_eq!(
             night.next_edge(utc("2027-10-30T20:00:00Z")),
             Some(utc("2027-10-31T05:00:00Z"))
@@ -252,12 +261,14 @@ mod tests {
     #[test]
     fn a_window_in_the_hour_that_is_skipped_or_comes_twice() {
         let early = schedule(&EVERY_DAY, (2, 15), Some((2, 45)), "Europe/Madrid");
-        // 02:15 to 02:45 do not exist on 2027-03-28: the window is an hour later.
+        // 02:15 to 02:45 do not exist on 2027-03-28, so the window is an hour
+        // later.
         assert_eq!(
             early.next_edge(utc("2027-03-28T00:00:00Z")),
             Some(utc("2027-03-28T01:15:00Z"))
         );
-        // On 2027-10-31 it is the first of the two.
+        // On 2027-10-31 these times occur twice; the first occurrence is the
+        // window.
         assert!(early.is_open(utc("2027-10-31T00:30:00Z")));
         assert!(!early.is_open(utc("2027-10-31T01:30:00Z")));
     }
@@ -265,7 +276,7 @@ mod tests {
     #[test]
     fn a_zone_that_skips_a_day_and_one_that_moves_by_half_an_hour() {
         let friday = schedule(&[Weekday::Friday], (8, 0), Some((9, 0)), "Pacific/Apia");
-        // 2011-12-30, a Friday, did not exist there.
+        // 2011-12-30, a Friday, did not exist in this zone.
         let after = date(2011, 12, 28).at(0, 0, 0, 0);
         let after = friday
             .zone

@@ -1,12 +1,13 @@
-//! Which packets to its destinations a policy is about: devices, interfaces, services.
+//! The packets to its destinations that a policy matches: by device, interface
+//! and service.
 
 use std::{fmt, net::IpAddr};
 
 use super::{MacAddress, device::Device, service::Service};
 
-/// The conditions of a policy. A packet meets them where it comes from one of
+/// The conditions of a policy. A packet meets them if it comes from one of
 /// `devices` and none of `except_devices`, on one of `interfaces`, for one of
-/// `services`; a condition that is empty holds for every packet.
+/// `services`. An empty condition holds for every packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// Sorted.
@@ -15,18 +16,18 @@ pub struct Scope {
     pub except_devices: Vec<Device>,
     /// Sorted names.
     pub interfaces: Vec<String>,
-    /// Sorted, apart from each other.
+    /// Sorted, without overlaps.
     pub services: Vec<Service>,
 }
 
 impl Scope {
-    /// Whether every packet meets it.
+    /// True if every packet meets the conditions.
     #[must_use]
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `packet` meets it, as far as it is known.
+    /// Checks `packet`, of which some properties may be unknown.
     #[must_use]
     pub fn met_by(&self, packet: &Packet) -> ScopeMatch {
         let from_device = if self.devices.is_empty() {
@@ -72,7 +73,7 @@ impl Scope {
     }
 }
 
-/// Whether any answer is yes, as far as known.
+/// Three-valued "or": `None` if the answer depends on an unknown property.
 fn any(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut known = Some(false);
     for answer in answers {
@@ -95,33 +96,34 @@ fn either<T: fmt::Display>(items: &[T]) -> String {
     }
 }
 
-/// What is known of a packet beside its destination.
+/// The known properties of a packet, apart from its destination.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
-    /// Ethernet source.
+    /// Ethernet source address.
     pub mac: Option<MacAddress>,
-    /// IP source.
+    /// IP source address.
     pub address: Option<IpAddr>,
-    /// Interface on which it came in.
+    /// Interface on which the packet came in.
     pub interface: Option<String>,
-    /// What it is for.
+    /// Protocol and destination port.
     pub service: Option<Service>,
 }
 
-/// Whether a packet meets a scope.
+/// The result of checking a packet against a scope.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ScopeMatch {
-    /// It does.
+    /// The packet meets the scope.
     Yes,
-    /// It does not.
+    /// The packet does not meet the scope.
     No,
-    /// That depends on what is not known of it: it does where this holds.
+    /// The packet meets the scope if this condition on an unknown property
+    /// holds.
     If(String),
 }
 
 impl Device {
-    /// Whether a packet that is known so far comes from it; `None` where that
-    /// depends on what is not known.
+    /// True if the packet comes from the device; `None` if that depends on an
+    /// unknown property.
     fn holds(&self, packet: &Packet) -> Option<bool> {
         match self {
             Self::Mac(prefix) => packet.mac.map(|mac| prefix.contains(mac)),

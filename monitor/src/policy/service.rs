@@ -1,17 +1,17 @@
-//! Protocols and their ports.
+//! Services: protocols and their ports.
 
 use std::{fmt, str::FromStr};
 
 use crate::quoted::quoted;
 
-/// Destination ports of a protocol, or a protocol without ports.
+/// A protocol with its destination ports, or a protocol without ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Service {
     /// ICMP and `ICMPv6`.
     Icmp,
     /// TCP to one of these ports.
     Tcp(Ports),
-    /// UDP, QUIC included, to one of these ports.
+    /// UDP, including QUIC, to one of these ports.
     Udp(Ports),
 }
 
@@ -23,13 +23,13 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// The ports, or `None` where `last` comes before `first`.
+    /// The ports; `None` if `last` comes before `first`.
     #[must_use]
     pub fn new(first: u16, last: u16) -> Option<Self> {
         (first <= last).then_some(Self { first, last })
     }
 
-    /// One port.
+    /// A range of a single port.
     #[must_use]
     pub const fn only(port: u16) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl Ports {
 }
 
 impl Service {
-    /// Whether all of `other` belongs to it.
+    /// True if this service covers all packets of `other`.
     #[must_use]
     pub fn contains(self, other: Self) -> bool {
         match (self, other) {
@@ -88,25 +88,25 @@ impl fmt::Display for Service {
     }
 }
 
-/// Why a text is no service.
+/// Why a text is not a valid service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidService {
-    /// Another protocol than those that can be told apart.
-    #[error("`{0}` is no protocol of a service: those are tcp, udp and icmp")]
+    /// A protocol that is not supported.
+    #[error("`{0}` is not a supported protocol: the protocols are tcp, udp and icmp")]
     Protocol(String),
-    /// Ports, and no protocol written.
+    /// Ports without a protocol.
     #[error("`{0}` is a port without a protocol")]
     NoProtocol(String),
-    /// A protocol with ports, and none written.
+    /// A protocol that needs ports, without ports.
     #[error("`{0}` has no port")]
     NoPort(String),
-    /// ICMP has no ports.
+    /// ICMP with a port; it has none.
     #[error("icmp has no ports")]
     PortOfIcmp,
-    /// What stands for a port is none.
-    #[error("`{0}` is no port: ports are 0 to 65535")]
+    /// The port is not a number from 0 to 65535.
+    #[error("`{0}` is not a port: ports are 0 to 65535")]
     Port(String),
-    /// A range that ends before it begins.
+    /// A port range whose end is before its beginning.
     #[error("the ports `{0}` end before they begin")]
     Backwards(String),
 }
@@ -146,7 +146,7 @@ fn parse_ports(text: &str) -> Result<Ports, InvalidService> {
     Ports::new(port(first)?, port(last)?).ok_or_else(|| InvalidService::Backwards(quoted(text)))
 }
 
-/// Sorts `services`, and joins those that overlap or touch.
+/// Sorts `services`, and merges those that overlap or are adjacent.
 #[must_use]
 pub(super) fn join(mut services: Vec<Service>) -> Vec<Service> {
     services.sort_unstable();

@@ -1,9 +1,9 @@
 //! YAML text → values with their positions.
 //!
-//! The text is read twice because `serde_yaml`, which decides what a file says,
-//! keeps no places of valid values: `saphyr_parser` gives those as a tree of the
-//! same shape. Where the two trees differ, a value has the place of its nearest
-//! ancestor that both know.
+//! The text is parsed twice. `serde_yaml` defines the values, but it keeps no
+//! positions of valid values. `saphyr_parser` provides the positions, as a tree
+//! of the same shape. Where the two trees differ, a value gets the position of
+//! its nearest ancestor in both trees.
 
 use std::ops::Range;
 
@@ -23,11 +23,12 @@ pub(super) struct Document {
     root: YamlPosition,
 }
 
-/// Where a node stands, and its children in the order in which they are written.
+/// The position of a node, and its children in the order in which they are
+/// written.
 #[derive(Debug, Default)]
 struct YamlPosition {
     span: Range<usize>,
-    /// For a mapping the key first, then its value, and so on.
+    /// For a mapping: first key, first value, second key, and so on.
     children: Vec<Self>,
     text: Option<String>,
     kind: NodeKind,
@@ -41,7 +42,7 @@ enum NodeKind {
     Mapping,
 }
 
-/// A value of the document, and where it stands.
+/// A value of the document, and its position.
 #[derive(Clone, Debug)]
 pub(super) struct Node<'a> {
     pub(super) value: &'a Value,
@@ -50,7 +51,7 @@ pub(super) struct Node<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Key and value of each entry of a mapping.
+    /// Keys and values of a mapping; `None` for other nodes.
     pub(super) fn entries(&self) -> Option<Vec<(Self, Self)>> {
         let Value::Mapping(mapping) = self.value else {
             return None;
@@ -63,7 +64,7 @@ impl<'a> Node<'a> {
         Some(entries.collect())
     }
 
-    /// Elements of a sequence.
+    /// Elements of a sequence; `None` for other nodes.
     pub(super) fn elements(&self) -> Option<Vec<Self>> {
         let Value::Sequence(sequence) = self.value else {
             return None;
@@ -90,8 +91,9 @@ impl<'a> Node<'a> {
 }
 
 impl Document {
-    /// Parses `file`. A file with a syntax error has that one error only:
-    /// what comes after it cannot be told. `key` is what such a file holds.
+    /// Parses `file`. A syntax error is the only error reported, because the
+    /// text after it cannot be interpreted. `key` is the top-level key that
+    /// such a file must have, for messages.
     pub(super) fn parse(file: &SourceFile, key: &str) -> Result<Self, Box<Diagnostic>> {
         let positions = Positions::read(file.text());
         if let Some((excess, span)) = positions.excess {
@@ -185,7 +187,8 @@ fn line_start(file: &SourceFile, offset: usize) -> usize {
 }
 
 impl YamlPosition {
-    /// Two keys of one mapping with the same text.
+    /// The places of two keys with the same text in one mapping, if there are
+    /// any.
     fn duplicate_key(&self) -> Option<(Range<usize>, Range<usize>)> {
         let keys = || {
             self.children
@@ -205,17 +208,18 @@ impl YamlPosition {
     }
 }
 
-/// What the second parser tells.
+/// The result of the second parser.
 #[derive(Debug, Default)]
 struct Positions {
     root: Option<YamlPosition>,
     second_document: Option<Range<usize>>,
-    /// Why the text must not be read any further, and where.
+    /// The limit that the text exceeds, and where. The text must not be parsed
+    /// by `serde_yaml` then.
     excess: Option<(Excess, Range<usize>)>,
 }
 
 impl Positions {
-    /// Reads as far as the parser can: what is open where it ends is kept.
+    /// Reads until the first error. Nodes that are still open then are kept.
     fn read(text: &str) -> Self {
         let offsets = Offsets::new(text);
         let mut positions = Self::default();
@@ -258,7 +262,8 @@ impl Positions {
 }
 
 impl YamlPosition {
-    /// The node that `event` ends; one that it begins is left in `open`.
+    /// Returns the node that `event` completes. If `event` begins a node, adds
+    /// it to `open`.
     fn of_event(
         event: Event<'_>,
         span: Span,
@@ -302,7 +307,8 @@ impl YamlPosition {
         }
     }
 
-    /// A block ends where its last child ends, a flow collection with its bracket.
+    /// Sets the end of a collection: the closing bracket in flow style, or the
+    /// end of the last child in block style.
     fn close(mut self, end: Range<usize>) -> Self {
         let last = self
             .children
@@ -314,10 +320,10 @@ impl YamlPosition {
     }
 }
 
-/// Character offsets → byte offsets.
+/// Converts character offsets to byte offsets.
 struct Offsets<'a> {
     text: &'a str,
-    /// Byte offset of each character; `None` where all are one byte long.
+    /// Byte offset of each character; `None` if the text is ASCII.
     characters: Option<Vec<usize>>,
 }
 
@@ -343,8 +349,8 @@ impl<'a> Offsets<'a> {
         start..self.byte(span.end).max(start)
     }
 
-    /// Of a scalar where nothing is written the `-` or `:` before it: the
-    /// parser is already at what comes next.
+    /// The range of a scalar. For an empty scalar, the range of the `-` or `:`
+    /// before it: the parser reports the position of the next token instead.
     fn scalar(&self, span: Span) -> Range<usize> {
         let span = self.span(span);
         if !span.is_empty() {

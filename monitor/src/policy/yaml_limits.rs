@@ -1,39 +1,42 @@
-//! Bounds on the shape of a YAML text, checked before `serde_yaml` reads it.
+//! Limits on the shape of a YAML text, checked before `serde_yaml` reads it.
 //!
-//! The time of `serde_yaml` grows with the square of the nesting, and an alias
-//! copies what it names. So nesting is bounded, and so is the size of the text
-//! with every alias replaced.
+//! The run time of `serde_yaml` grows with the square of the nesting depth, and
+//! each alias copies its anchor's node. So the depth is limited, and so is the
+//! size of the text with all aliases replaced.
 
 use std::{collections::HashMap, ops::Range};
 
 use saphyr_parser::{Event, Parser, ScanError, Span};
 
-/// Levels of sequences and mappings. A policy file has about six.
+/// Largest nesting depth of sequences and mappings. A policy file needs about
+/// six.
 const MAX_DEPTH: usize = 64;
 
-/// Bytes of scalars and number of nodes, with every alias replaced, in sum.
+/// Largest weight: bytes of scalars plus number of nodes, with all aliases
+/// replaced.
 const MAX_EXPANDED: u64 = 64 << 20;
 
-/// Steps that `serde_yaml` may need for text that the parser of events cannot
-/// read: about a second.
+/// Largest number of steps that `serde_yaml` may need for text that the event
+/// parser cannot read. They take about a second.
 const MAX_STEPS: usize = 1 << 31;
 
-/// A YAML text that is refused for its shape.
+/// Why a YAML text is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Excess {
-    /// Nested too deeply.
+    /// The text is nested too deeply.
     #[error("this is nested more than {MAX_DEPTH} levels deep")]
     Depth,
-    /// Aliases make it too large.
+    /// The text is too large with its aliases replaced.
     #[error("with its aliases (`*name`) replaced, the file is larger than {} MiB", MAX_EXPANDED >> 20)]
     Expanded,
-    /// Invalid for one of the two parsers, and too nested to ask the other.
+    /// The event parser refuses the text, and it may be too deeply nested to
+    /// try `serde_yaml`.
     #[error("this is not valid YAML: {0}")]
     Invalid(String),
 }
 
 impl Excess {
-    /// What to do about it.
+    /// How to fix it.
     #[must_use]
     pub const fn help(&self) -> &'static str {
         match self {
@@ -46,18 +49,18 @@ impl Excess {
     }
 }
 
-/// Watches the events of one text.
+/// Checks the events of one text.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
-    /// Of each open collection: its anchor, and the weight before it.
+    /// For each open collection: its anchor, and the weight before it.
     open: Vec<(usize, u64)>,
-    /// Weights of anchored nodes by the parser's number for the anchor.
+    /// Weights of anchored nodes, by the parser's number of the anchor.
     anchors: HashMap<usize, u64>,
     weight: u64,
 }
 
 impl Limits {
-    /// Takes the next event; an error where the text goes beyond a limit with it.
+    /// Processes the next event. Returns an error if the text exceeds a limit.
     pub(super) fn take(&mut self, event: &Event<'_>) -> Result<(), Excess> {
         match event {
             Event::SequenceStart(anchor, _) | Event::MappingStart(anchor, _) => {
@@ -97,7 +100,8 @@ impl Limits {
         self.weight = self.weight.saturating_add(weight);
     }
 
-    /// Remembers the weight since `before` of a node with an anchor; 0 is none.
+    /// Stores the weight of the node that began at weight `before` under its
+    /// anchor. Anchor 0 means that there is none.
     fn name(&mut self, anchor: usize, before: u64) {
         if anchor != 0 {
             self.anchors.insert(anchor, self.weight - before);
@@ -105,12 +109,13 @@ impl Limits {
     }
 }
 
-/// Judges what follows the byte at which the parser of events gave up. Each
-/// token costs a step for each bracket that may be open, and each alias may copy
-/// the whole text.
+/// Estimates the steps of `serde_yaml` for the text after `offset`, where the
+/// event parser stopped. Each token costs one step for each bracket that may be
+/// open. Each alias may copy the whole text.
 pub(super) fn check_unread(text: &str, offset: usize, error: &ScanError) -> Result<(), Excess> {
-    // The parser of events gives up at 255 levels of brackets by itself, and it
-    // looks ahead: then no event tells of the level beyond the limit.
+    // The event parser stops by itself at 255 levels of brackets. Because it
+    // reads ahead, it may stop before it emits the event of the level that
+    // exceeds the limit.
     if error.info().contains("recursion limit") {
         return Err(Excess::Depth);
     }
@@ -124,7 +129,7 @@ pub(super) fn check_unread(text: &str, offset: usize, error: &ScanError) -> Resu
     Ok(())
 }
 
-/// Checks a whole text. The range of an error is in characters.
+/// Checks a whole text. The range of an error counts characters.
 pub(crate) fn check(text: &str) -> Result<(), (Excess, Range<usize>)> {
     let characters = |span: Span| span.start.index()..span.end.index();
     let mut limits = Limits::default();

@@ -1,4 +1,5 @@
-//! Requests to the control socket, and who may make them.
+//! Requests to the control socket: their limits, and the users that may send
+//! them.
 
 use std::{
     fs,
@@ -17,7 +18,7 @@ use crate::{
     support::lab::{Lab, copy_binary, text},
 };
 
-/// A user and a group that nothing else here has.
+/// A user and group that no other process of the test has.
 const NOBODY: u32 = 65534;
 
 #[test]
@@ -49,7 +50,8 @@ fn requests_on_the_control_socket_are_bounded() {
     for request in requests {
         let mut client = UnixStream::connect(lab.socket()).unwrap();
         client.set_read_timeout(Some(HANGS)).unwrap();
-        // It may hang up on what is too long before all is sent.
+        // The daemon may close the connection before a request that is too long
+        // is sent completely.
         let _ = client.write_all(request.as_bytes());
         let mut answer = Vec::new();
         if let Err(error) = client.read_to_end(&mut answer) {

@@ -1,4 +1,4 @@
-//! Many clients at once, slow ones, and those that leave.
+//! Many clients at once, slow clients, and clients that disconnect.
 
 use std::{
     fs,
@@ -14,11 +14,11 @@ use crate::{
     support::lab::{Lab, poll},
 };
 
-/// More than either socket serves at once.
+/// Number of clients: more than either socket serves at the same time.
 const CROWD: usize = 300;
 
-/// As many as are served at once and as wait in the listener's queue: another
-/// would wait for one of them.
+/// Number of clients that fill both the places for clients and the listener's
+/// queue. A further client would have to wait.
 const HTTP_CROWD: usize = 150;
 
 #[test]
@@ -37,9 +37,10 @@ fn a_crowd_that_never_finishes_asking_is_sent_away() {
     });
     let open = descriptors(daemon.child.id());
     println!("{} clients, {open} descriptors", CROWD + HTTP_CROWD);
-    // Beside what it has open for itself.
+    // The allowance is for descriptors that the daemon itself needs.
     assert!(open < most + 100, "{open} descriptors");
-    // Others wait their turn, until those before them are sent away.
+    // Other clients wait until the daemon has closed the connections before
+    // them.
     assert_eq!(lab.generation("wlan0"), Some(1));
     for client in crowd.iter().take(Limits::default().connections) {
         assert_eq!(rest(client), "", "an answer to nothing");

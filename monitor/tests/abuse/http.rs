@@ -1,4 +1,4 @@
-//! Requests to the endpoint of metrics and page.
+//! Hostile requests to the endpoint of metrics and page.
 
 use std::io::Write as _;
 
@@ -13,8 +13,8 @@ fn requests_that_are_too_large_or_no_requests_are_refused() {
     let most = Limits::default().header_bytes;
     for (what, request, expected) in large_requests(most).into_iter().chain(wrong_requests()) {
         let status = status_of(&ask(&lab, &request));
-        // Hung up on without a word; or much was sent that is not read, and the
-        // answer was lost to a reset.
+        // The daemon closed the connection without a reply, or the reply was
+        // lost in a reset because much of the request was not read.
         let lost = status.is_none() && (expected.is_empty() || request.len() > most);
         assert!(
             lost || expected.contains(&status.unwrap_or(0)),
@@ -28,7 +28,8 @@ type Case = (&'static str, Vec<u8>, &'static [u16]);
 
 const HOST: &str = "Host: localhost\r\n";
 
-/// More of it than the daemon reads, and the answers that it may give.
+/// Requests that are longer than the daemon reads, and the statuses with which
+/// it may reply.
 fn large_requests(most: usize) -> Vec<Case> {
     let long = "a".repeat(most);
     let huge = "a".repeat(1 << 20);
@@ -80,7 +81,7 @@ fn large_requests(most: usize) -> Vec<Case> {
     ]
 }
 
-/// Not HTTP, or another than is spoken here.
+/// Requests that are not HTTP, or that use an unsupported part of HTTP.
 fn wrong_requests() -> Vec<Case> {
     vec![
         (
@@ -183,10 +184,11 @@ fn over_tcp_nothing_can_be_changed() {
     check(&lab, &mut daemon);
 }
 
-/// Sends these bytes, and reads what comes until the end.
+/// Sends these bytes, and reads until the connection is closed.
 fn ask(lab: &Lab, request: &[u8]) -> String {
     let mut client = connect(lab);
-    // The daemon may hang up before all is sent.
+    // The daemon may close the connection before the request is sent
+    // completely.
     let _ = client.write_all(request);
     rest(&client)
 }

@@ -1,5 +1,5 @@
-//! Clients that mean no good, on the real daemon's two sockets: whatever they do,
-//! it keeps filtering, answers others, and changes nothing.
+//! Hostile clients on both sockets of the real daemon. The daemon must keep
+//! filtering, answer other clients, and change nothing.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -21,10 +21,10 @@ use support::lab::{Daemon, Lab, text};
 /// Where the lab's daemon serves metrics.
 const HTTP: &str = "127.0.0.1:9641";
 
-/// Who takes longer has failed the test; nothing is measured.
+/// A daemon that takes longer hangs, and the test fails. No time is measured.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// The daemon filters as before, and answers on both sockets.
+/// Asserts that the daemon still filters and answers on both sockets.
 pub(crate) fn check(lab: &Lab, daemon: &mut Daemon) {
     assert!(daemon.is_running(), "{}", daemon.log());
     assert!(!daemon.log().contains("panicked"), "{}", daemon.log());
@@ -46,7 +46,7 @@ fn connect(lab: &Lab) -> TcpStream {
     })
 }
 
-/// What is to come, until the daemon closes the connection.
+/// Reads until the daemon closes the connection.
 fn rest(mut client: &TcpStream) -> String {
     let mut answer = Vec::new();
     if let Err(error) = client.read_to_end(&mut answer) {

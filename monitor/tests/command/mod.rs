@@ -1,4 +1,4 @@
-//! The real binary on files of a test.
+//! Runs the real binary on the files of a test.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! What is not confirmed goes back, and every packet is counted once.
+//! Without a confirmation, the old policies come back. Every packet is counted
+//! once.
 
 use std::sync::atomic::Ordering;
 
@@ -140,7 +141,8 @@ fn with_nothing_before_every_packet_passes_and_is_counted() {
     send(&lab, blocked, 50);
     poll("they arrive", || received.load(Ordering::Relaxed) == 100);
 
-    // Never confirmed, so not for good; and there is nothing else.
+    // These policies were never confirmed, and there are no others to start
+    // with.
     let error = refused(&lab, &["--interface", "wlan0"]);
     assert!(
         error.contains("never confirmed") && error.contains("--confirm 60s"),

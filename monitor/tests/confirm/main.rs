@@ -1,5 +1,6 @@
-//! `--confirm`: what nobody confirms goes back, whoever is alive by then, and
-//! every packet is counted once, by the generation that decided.
+//! `--confirm`: without a confirmation the old policies come back, even if the
+//! daemon has ended. Every packet is counted once, by the generation that
+//! decided on it.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -64,7 +65,7 @@ fn what_is_confirmed_in_time_stays() {
     assert!(text(&again.stderr).contains("nothing waits"), "{again:?}");
     assert!(daemon.is_running());
 
-    // It is what a start finds, and what is kept for broken files.
+    // A start loads these policies; they are also stored as the last good ones.
     daemon.kill();
     lab.write_policies("version: 1\npolicies: [\n");
     let _next = start(&lab, &[]);
@@ -89,12 +90,13 @@ fn a_reload_that_fails_changes_nothing_of_it() {
     }
 }
 
-/// Files are loaded by command alone, so that a test says when.
+/// Starts a daemon that loads files only by command, so that the test decides
+/// when.
 fn start(lab: &Lab, arguments: &[&str]) -> Daemon {
     lab.start(&[&["--mode", "generic", "--no-watch"], arguments].concat())
 }
 
-/// The range that is dropped in the lab's policies is counted.
+/// The lab's policies, with `count` in place of `drop`.
 fn passing() -> String {
     POLICIES.replace("action: drop", "action: count")
 }
@@ -134,8 +136,7 @@ fn generations(lab: &Lab) -> Vec<String> {
     names
 }
 
-/// Sends datagrams while `work` goes on, and for a while before and after;
-/// returns how many.
+/// Sends datagrams before, during and after `work`. Returns their number.
 fn under_traffic(lab: &Lab, to: SocketAddr, work: impl FnOnce()) -> u64 {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -159,7 +160,8 @@ fn blocked_packets(lab: &Lab) -> u64 {
     passed + dropped
 }
 
-/// What passed has arrived, what was dropped has not, and nothing is missing.
+/// Asserts that exactly the packets counted as passed have arrived, and that
+/// passed and dropped ones add up to those sent.
 fn assert_counted(lab: &Lab, received: &AtomicU64, sent: u64) {
     let (passed, dropped) = lab.policy("blocked");
     assert_eq!(passed + dropped, sent);
@@ -172,8 +174,8 @@ fn assert_counted(lab: &Lab, received: &AtomicU64, sent: u64) {
     );
 }
 
-/// Frames that the phone sent, and frames in all cells of the gateway's
-/// interface, at one moment.
+/// The numbers of frames that the phone sent and that all cells of the
+/// gateway's interface counted, at the same moment.
 fn sent_and_seen(lab: &Lab) -> (u64, u64) {
     let sent = || {
         let output = lab
@@ -211,7 +213,7 @@ fn not_confirmed(lab: &Lab) -> u64 {
         .unwrap()
 }
 
-/// Waits longer than a deadline of so many seconds.
+/// Waits until a deadline of `seconds` has certainly passed.
 fn wait_for(seconds: u64) {
     thread::sleep(std::time::Duration::from_secs(seconds + 1));
 }

@@ -1,4 +1,4 @@
-//! What changes while a generation waits, and after it went back.
+//! Changes of files and commands during a trial and after its end.
 
 use std::{fs, sync::atomic::Ordering};
 
@@ -11,7 +11,8 @@ use super::{
     verb,
 };
 
-/// Only `confirm` ends the waiting: whatever comes into force meanwhile waits too.
+/// Only `confirm` ends a trial: everything that comes into force during it
+/// waits too.
 #[test]
 fn a_plain_reload_a_changed_file_and_a_command_wait_with_it() {
     let lab = Lab::new("meanwhile");
@@ -68,8 +69,8 @@ fn files_that_were_not_confirmed_are_not_loaded_because_they_change() {
     assert_eq!(action(&lab), "count");
 }
 
-/// After a roll-back, a changed file makes the daemon read what was confirmed last,
-/// because a feed may be newer by then.
+/// After a roll-back, a changed file makes the daemon read the last confirmed
+/// policies again, because a feed may be newer by then.
 #[test]
 fn what_was_confirmed_and_cannot_be_read_any_more_is_told_and_not_swallowed() {
     let lab = Lab::new("unreadable");

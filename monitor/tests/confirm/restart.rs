@@ -1,4 +1,4 @@
-//! A daemon that ends or starts while a generation waits.
+//! A daemon that ends or starts during a trial.
 
 use serde_json::Value;
 
@@ -74,7 +74,8 @@ fn after_a_restart_of_the_machine_what_was_confirmed_is_in_force() {
     lab.write_policies(&passing());
     verb(&lab, &["reload", "--confirm", LONG]);
     daemon.kill();
-    // What a restart leaves: the state directory, and no pins.
+    // After a restart of the machine, the state directory exists and the pins
+    // do not.
     verb(&lab, &["detach"]);
     let next = start(&lab, &[]);
     assert!(next.log().contains("not confirmed"), "{}", next.log());
@@ -90,7 +91,8 @@ fn run_confirm_goes_back_on_every_interface_to_what_was_in_force_before() {
     start(&lab, &["--interface", "wlan1"]).kill();
     lab.write_policies(&passing());
     let sent = under_traffic(&lab, blocked, || {
-        // One interface fewer: it must not lose its filter before that is confirmed.
+        // The new options omit an interface. It must keep its filter until they
+        // are confirmed.
         let daemon = start(&lab, &["--confirm", "3s"]);
         assert_eq!(lab.generation("wlan1"), Some(1), "{}", daemon.log());
         assert!(daemon.log().contains("detached when that is confirmed"));
@@ -108,8 +110,8 @@ fn run_confirm_goes_back_on_every_interface_to_what_was_in_force_before() {
     }
 }
 
-/// What fails before the kernel is told must not make files good that nobody
-/// confirmed.
+/// A start that fails before it changes the kernel must not mark unconfirmed
+/// files as good.
 #[test]
 fn a_start_that_fails_does_not_forget_that_files_were_not_confirmed() {
     let lab = Lab::new("forgets");

@@ -1,4 +1,4 @@
-//! Real data that is not part of the project.
+//! Real data that is stored outside the project.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 

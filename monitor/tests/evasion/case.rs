@@ -1,4 +1,5 @@
-//! One attempt to get past the filter, as a description from which frames are made.
+//! The description of one attempt to evade the filter, from which frames are
+//! built.
 
 use std::{
     fmt,

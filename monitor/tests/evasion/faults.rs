@@ -1,4 +1,4 @@
-//! Faults that were found, made smaller, each kind once.
+//! The faults that a run found: one minimal case for each kind.
 
 use std::{env, fs, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
 
 #[derive(Default)]
 pub(crate) struct Faults {
-    /// The smallest case of each, and its text.
+    /// The smallest case of each fault, and its text.
     pub(crate) found: Vec<(Case, String)>,
 }
 
@@ -43,7 +43,7 @@ impl Faults {
         self.found.push((smallest, text));
     }
 
-    /// Fails where there is any, and leaves them in a file.
+    /// Panics if there are faults, after it has written them to a file.
     pub(crate) fn check(&self, seat: Seat) {
         let texts: Vec<&str> = self.found.iter().map(|(_, text)| text.as_str()).collect();
         if texts.is_empty() {

@@ -1,4 +1,4 @@
-//! Cases at random, from everything that Linux reads before an IP stack.
+//! Random cases, from all the layers that Linux parses before IP.
 
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 
@@ -47,7 +47,8 @@ pub(crate) fn case(random: &mut StdRng) -> Case {
     case.from = from(random);
     case.upper = upper(random);
     case.payload = payload(random);
-    // Few parts are odd at a time: what the kernel refuses shows nothing.
+    // Few parts of a case are unusual at the same time, because a frame that
+    // the kernel refuses shows nothing.
     if random.random_bool(0.4) {
         case.tags = tags(random);
     }
@@ -114,7 +115,7 @@ fn tags(random: &mut StdRng) -> Vec<Tag> {
     let depth = match random.random_range(0..20) {
         0..14 => random.random_range(1..=6),
         14..19 => random.random_range(7..=40),
-        // As many as leave room for the headers.
+        // As many tags as leave room for the headers.
         _ => (LONGEST - 100) / 4,
     };
     let priority_only = random.random_bool(0.7);
@@ -262,7 +263,7 @@ fn extension(random: &mut StdRng, number: u8) -> Extension {
             header.body[2..6].copy_from_slice(&length.to_be_bytes());
         }
         _ if units > 0 => {
-            // One option over the whole body.
+            // One option fills the whole body.
             let length = u8::try_from(header.body.len() - 2).unwrap();
             header.body[..2].copy_from_slice(&[OPTION_TO_SKIP, length]);
         }

@@ -1,5 +1,6 @@
-//! A phone, a gateway and the internet in network namespaces, perhaps with the
-//! real daemon on the gateway, and every socket that shows what became of a frame.
+//! A phone, a gateway and the internet in network namespaces, with or without
+//! the real daemon on the gateway, and the sockets that show where a frame
+//! arrived.
 
 use std::{collections::BTreeMap, fs, os::fd::OwnedFd};
 
@@ -113,7 +114,7 @@ pub(crate) struct Ground {
     wan: RawSocket,
     datagrams: Vec<(Observer, Family, OwnedFd)>,
     sentinels: u16,
-    /// Frames since the filter is there.
+    /// Number of frames that were sent since the filter was attached.
     sent: u64,
     _daemon: Option<Daemon>,
     _internet: Namespace,
@@ -121,7 +122,7 @@ pub(crate) struct Ground {
 }
 
 impl Ground {
-    /// Builds it; without a filter where `filter` is false.
+    /// Builds the namespaces. Starts a filter only if `filter` is true.
     pub(crate) fn new(test: &str, seat: Seat, filter: bool) -> Self {
         let lab = Lab::new(test);
         let internet = Namespace::new(format!("{}i", lab.gateway.name));
@@ -160,8 +161,8 @@ impl Ground {
         });
     }
 
-    /// Sends frames from the phone, and returns all that was seen of them. At most
-    /// as many frames as a veth pair queues.
+    /// Sends frames from the phone, and returns what the observers saw. There
+    /// may be at most as many frames as a veth pair queues.
     pub(crate) fn send(&mut self, frames: &[Vec<u8>]) -> Seen {
         for frame in frames {
             self.phone.send(frame);

@@ -1,5 +1,5 @@
-//! The same frames through a filtered gateway and an open one: what the open one
-//! shows is what Linux delivers, and the filtered one must keep to its rules.
+//! Sends the same frames through a filtered and an open gateway. The open one
+//! shows what Linux delivers; the filtered one must follow its rules.
 
 use nix::{
     sched::{CpuSet, sched_getcpu, sched_setaffinity},
@@ -22,7 +22,7 @@ pub(crate) const BATCH: usize = 100;
 /// VLAN tags that a frame may have and still be read by the filter, whatever
 /// the filter does with more of them.
 const READ_TAGS: usize = 28;
-/// The same of IPv6 extension headers in front of a port.
+/// Number of IPv6 extension headers before a port that the filter still reads.
 const READ_EXTENSIONS: usize = 16;
 
 /// A case on which filter and rules disagree.
@@ -35,7 +35,7 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// The same kind, wherever it was seen.
+    /// True if both faults are of the same kind, at any observer.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         matches!(self, Self::Leaked(_)) == matches!(other, Self::Leaked(_))
     }
@@ -89,7 +89,8 @@ impl Judge {
     }
 }
 
-/// Each queue on the way then keeps the order of the frames.
+/// Pins the thread to one CPU, so that every queue on the way keeps the order
+/// of the frames.
 fn stay_on_one_cpu() {
     let mut cpus = CpuSet::new();
     cpus.set(sched_getcpu().unwrap()).unwrap();
@@ -144,7 +145,7 @@ fn fault(case: &Case, filtered: &Seen, open: &Seen) -> Option<Fault> {
     missing.map(Fault::Missing)
 }
 
-/// Where no packet of the case may show up.
+/// The observers that must not see a packet of the case.
 fn forbidden(case: &Case) -> Vec<Observer> {
     match case.target {
         _ if matches!(case.envelope, Envelope::Control(_)) => Vec::new(),
@@ -161,7 +162,7 @@ fn forbidden(case: &Case) -> Vec<Observer> {
     }
 }
 
-/// Where the case must show up as often as without the filter.
+/// The observers that must see the case as often as without the filter.
 fn promised(case: &Case) -> Vec<Observer> {
     let ways = vec![Observer::Gateway, Observer::Internet];
     // A `drop` stops packets that hide their port.
@@ -185,7 +186,8 @@ fn promised(case: &Case) -> Vec<Observer> {
     }
 }
 
-/// What the policies say of the packet, whatever stands before its port.
+/// True if a `drop` matches the packet, regardless of the headers before its
+/// port.
 fn drop_matches(case: &Case) -> bool {
     match case.target {
         Target::Innocent => false,

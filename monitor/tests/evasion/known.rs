@@ -1,4 +1,4 @@
-//! Ways around the filter that were found, and neighbours of them, each by name.
+//! Known ways to evade the filter and variants of them, each with a name.
 
 use crate::{
     case::{Case, Envelope, Family, Length, Place, PppProtocol, Session, Tag, Target},

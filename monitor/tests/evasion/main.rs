@@ -1,6 +1,7 @@
-//! Frames from a grammar on the wire of a namespace lab. The kernel is the judge:
-//! it shows without the filter what it delivers, and with the filter nothing of a
-//! dropped destination may arrive, and nothing else may be missing.
+//! Sends generated frames through a lab of namespaces, with the kernel as
+//! reference. Without the filter, the lab shows which frames the kernel
+//! delivers. With the filter, no frame to a dropped destination may arrive, and
+//! all others must arrive.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -31,7 +32,7 @@ use known::Known;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use support::generate::generator;
 
-/// Cases of one run, where `MONITOR_FUZZ_SECONDS` does not ask for more.
+/// Number of cases in one run, unless `MONITOR_FUZZ_SECONDS` is set.
 const CASES: usize = 5_000;
 /// A run ends after this many different faults.
 const MOST_FAULTS: usize = 30;
@@ -83,7 +84,7 @@ fn no_way_that_was_found_leads_past_the_filter() {
         }
         judge.check_counted();
     }
-    // More lines would say the same.
+    // More lines would add nothing.
     wrong.truncate(MOST_FAULTS);
     assert!(
         wrong.is_empty(),
@@ -117,7 +118,7 @@ fn generated(test: &str, seat: Seat) {
     println!("executions: {}", count.frames);
     faults.check(seat);
     judge.check_counted();
-    // Else the frames would show little.
+    // If Linux delivered few cases, the run would show little.
     assert!(
         count.delivered * 4 > count.cases,
         "Linux refuses too much of it"
@@ -144,7 +145,8 @@ struct Count {
     delivered: usize,
 }
 
-/// Says whether there is another round after so many cases.
+/// Returns a function that takes the number of tried cases and returns true if
+/// there is another round.
 fn rounds() -> impl FnMut(usize) -> bool {
     let seconds = env::var("MONITOR_FUZZ_SECONDS").ok();
     let end = seconds.map(|text| Instant::now() + Duration::from_secs(text.parse().unwrap()));

@@ -1,11 +1,11 @@
-//! A case that shows a fault → the smallest that still shows the same one.
+//! Reduces a case to the smallest case with the same fault.
 
 use crate::{
     case::{BLOCKED_PORT, Case, Envelope, Extension, Ip, Place, Session, Tag, Trailer, Upper},
     support::packets::{GATEWAY, PHONE},
 };
 
-/// Takes parts away for as long as `still` says that the fault is there.
+/// Removes parts of the case as long as `still` reports the fault.
 pub(crate) fn shrink(case: &Case, mut still: impl FnMut(&Case) -> bool) -> Case {
     let mut smallest = case.clone();
     while let Some(smaller) = simpler(&smallest).into_iter().find(|case| still(case)) {

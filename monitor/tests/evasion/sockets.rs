@@ -1,4 +1,4 @@
-//! What the sockets of a lab show of the frames that were sent.
+//! The frames that the sockets of a lab receive.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6},
@@ -22,7 +22,7 @@ use crate::{
 
 const PORTS: [u16; 3] = [BLOCKED_PORT, ALLOWED_PORT, OTHER_PORT];
 
-/// Room for all that a batch may bring.
+/// Size of the receive buffer, in bytes: it holds all packets of a batch.
 const RECEIVE_BUFFER: usize = 16 << 20;
 
 /// Sockets on the gateway and the internet that show what an IP stack delivered.
@@ -90,7 +90,7 @@ fn receive<T: SockaddrLike>(socket: &OwnedFd) -> Option<T> {
         match recvfrom::<T>(socket.as_raw_fd(), &mut buffer) {
             Ok((_, from)) => return from,
             Err(nix::Error::EAGAIN) => return None,
-            // A router on the way said so.
+            // A router on the way sent an ICMP error.
             Err(nix::Error::EHOSTUNREACH | nix::Error::ECONNREFUSED) => {}
             Err(error) => panic!("receive a datagram: {error}"),
         }
@@ -118,7 +118,8 @@ pub(crate) fn ip_addresses(frame: &[u8]) -> Option<(IpAddr, IpAddr)> {
     }
 }
 
-/// From an address of no case, with this number as its sequence number.
+/// An echo request with this sequence number, from an address that no case
+/// uses.
 pub(crate) fn echo_request(sequence: u16) -> Vec<u8> {
     let mut icmp = [&[8, 0, 0, 0, 0x45, 0x56], &sequence.to_be_bytes()[..]].concat();
     let sum = checksum(&[&icmp]);

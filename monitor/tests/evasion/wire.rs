@@ -1,4 +1,4 @@
-//! [`Case`] → the bytes of its frames.
+//! Builds the bytes of the frames of a [`Case`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

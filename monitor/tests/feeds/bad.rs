@@ -1,4 +1,4 @@
-//! What a server may give in place of a good list.
+//! Bad content that a server may send in place of a list.
 
 use std::io::{self, Write as _};
 
@@ -11,7 +11,8 @@ use crate::{
 
 type Does = Box<dyn Fn(&mut dyn Stream) -> io::Result<()> + Send>;
 
-/// The state that follows, a part of the reason, and what the server does.
+/// The expected state, a part of the expected reason, and the behaviour of the
+/// server.
 type Bad = (&'static str, &'static str, Does);
 
 /// `count` networks of 256 addresses, one per line.
@@ -37,7 +38,7 @@ fn refused(reason: &'static str, body: impl Into<Vec<u8>>) -> Bad {
     ("refused", reason, gives("200 OK", body))
 }
 
-/// Contents that are no good list.
+/// Contents that are not a usable list.
 pub(crate) fn contents() -> Vec<Bad> {
     let good = list();
     let binary = [b"\xff\xfe4\0".as_slice(), good.as_bytes()].concat();
@@ -91,7 +92,7 @@ pub(crate) fn contents() -> Vec<Bad> {
     ]
 }
 
-/// Answers without a content, or without an end.
+/// Replies without content, or without an end.
 pub(crate) fn endings() -> Vec<Bad> {
     const TOO_LARGE: usize = 65 << 20;
     let failed = |reason, does| ("failed", reason, does);

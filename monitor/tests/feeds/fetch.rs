@@ -1,4 +1,4 @@
-//! Fetching itself: limits, redirects, TLS, conditions.
+//! Downloads: limits, redirects, TLS, conditional requests.
 
 use std::{fs, net::TcpListener, time::Duration};
 

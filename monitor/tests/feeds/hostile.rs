@@ -1,5 +1,5 @@
-//! What a hostile server can make of the daemon's answers, log and state: all
-//! of it stays small. Sizes are asserted, never times.
+//! A hostile server must not make the daemon's replies, log or state large. The
+//! tests assert sizes, never times.
 
 use std::{
     fs,
@@ -21,10 +21,10 @@ use crate::{
 
 type Does = Box<dyn Fn(&mut dyn Stream) -> io::Result<()> + Send>;
 
-/// The most bytes of an answer that may hold the reason of one feed.
+/// Size limit, in bytes, of a reply that contains the reason of one feed.
 const SMALL: usize = 16 * 1024;
 
-/// The most bytes of an answer that says how one command went.
+/// Size limit, in bytes, of a reply to one command.
 const TINY: usize = 1024;
 
 fn gives(headers: &str, body: impl Into<Vec<u8>>) -> Does {
@@ -44,7 +44,8 @@ fn raw(text: String) -> Does {
     })
 }
 
-/// What a server sends, the state that follows and a part of the reason.
+/// For each attack: the expected state, a part of the expected reason, and the
+/// behaviour of the server.
 fn attacks() -> Vec<(&'static str, &'static str, Does)> {
     let good = list();
     let with = |line: &str| format!("{good}{line}\n");
@@ -150,7 +151,8 @@ fn block(undo: bool) -> Request {
     ))
 }
 
-/// Every verb, in answers and in print.
+/// Checks the size of the daemon's reply and of the printed output for every
+/// verb.
 fn check_answers(gateway: &Gateway, what: &str) {
     let lab = &gateway.lab;
     for (request, limit) in [
@@ -259,7 +261,8 @@ fn of_a_huge_state_the_list_stays_in_force_and_answers_stay_small() {
     assert!(daemon.log().len() < 2 * SMALL, "{}", daemon.log().len());
 }
 
-/// In the order in which the daemon writes: `serde_json` sorts the keys of a value.
+/// A huge state with the keys in the daemon's order. `serde_json` would sort
+/// the keys of a value.
 fn huge_as_written(entry: &Value) -> String {
     let keys = ["url", "good", "candidate", "last", "failures"];
     let parts = keys.map(|key| format!("\"{key}\": {}", entry[key]));

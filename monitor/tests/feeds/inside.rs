@@ -1,5 +1,5 @@
-//! A feed is not fetched from inside: neither by a redirect, nor by a name, nor
-//! through a proxy.
+//! A feed must not be downloaded from an internal address: not after a
+//! redirect, not through a name, not through a proxy.
 
 use std::{
     fs::File,
@@ -19,10 +19,10 @@ use crate::{
     support::lab::{Daemon, Lab, poll, text},
 };
 
-/// Stands in answers of servers inside, and must be told nowhere.
+/// Content of internal servers. It must not appear in any output.
 const SECRET: &str = "45.66.77.0/24 swordfish\n";
 
-/// An address of no special network, on the phone's side.
+/// An address of no special network, on the phone's end.
 const OUTSIDE: &str = "45.9.200.1";
 
 fn outside(lab: &Lab) -> TcpListener {
@@ -33,7 +33,7 @@ fn outside(lab: &Lab) -> TcpListener {
     lab.phone.run(|| TcpListener::bind((address, 0)).unwrap())
 }
 
-/// Servers on inside addresses, on one port each.
+/// A server on each internal address.
 fn inside(lab: &Lab) -> Vec<Server> {
     let gateways = [
         "127.0.0.2",
@@ -164,7 +164,7 @@ fn a_name_does_not_lead_inside_and_localhost_is_the_operators_word() {
         let fetcher = Fetcher::new(None, Limits::default()).unwrap();
         fetcher.fetch(&url, (None, None))
     };
-    // The system's resolver takes these for names of 127.0.0.1.
+    // The system's resolver reads these names as 127.0.0.1.
     for name in ["127.1", "2130706433", "0x7f.0.0.1", "0177.0.0.1"] {
         let error = fetch(name).unwrap_err();
         assert!(matches!(error, FetchError::Inside(_)), "{name}: {error}");

@@ -1,4 +1,4 @@
-//! Lists that are fetched, from servers that behave badly in every way.
+//! Feeds from servers that fail in many ways.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -23,7 +23,7 @@ use server::{Server, answer};
 use sha2::{Digest as _, Sha256};
 use support::lab::{Daemon, Lab, binary, poll, text};
 
-/// 100 destinations; the phone sends to the first.
+/// A list of 100 destinations; the phone sends to the first.
 fn list() -> String {
     networks("45.9", 100)
 }
@@ -36,7 +36,8 @@ fn policies(url: &str, keys: &str) -> String {
     )
 }
 
-/// A gateway with a server on its loopback, and a policy that names it.
+/// A gateway with a server on its loopback interface, and a policy with a feed
+/// from it.
 struct Gateway {
     lab: Lab,
     server: Server,
@@ -54,7 +55,7 @@ impl Gateway {
         self.lab.monitor(&[&["feed"], arguments].concat())
     }
 
-    /// `feed fetch --json`: the one feed after it.
+    /// Runs `feed fetch --json`, and returns the only feed.
     fn fetch(&self) -> Value {
         let output = self.feed(&["fetch", "--json"]);
         assert!(output.status.success(), "{}", text(&output.stderr));
@@ -74,7 +75,7 @@ impl Gateway {
         dropped == 3
     }
 
-    /// With the good list in force.
+    /// Starts a daemon, with the good list in force.
     fn start(&self) -> Daemon {
         self.server.gives(list());
         let daemon = self.lab.start(&[]);
@@ -136,7 +137,8 @@ fn an_unchanged_list_makes_no_generation_and_a_changed_one_does() {
     let _daemon = gateway.start();
     let first = gateway.lab.generation("wlan0");
     gateway.server.behaves(|head, client| {
-        // The conditions are those of an answer without names: none.
+        // The earlier reply had neither `ETag` nor `Last-Modified`, so the
+        // request has no condition.
         assert!(!head.contains("If-"), "{head}");
         answer(client, "200 OK", "ETag: \"2\"\r\n", list().as_bytes())
     });
@@ -234,7 +236,7 @@ fn what_shrinks_is_in_force_after_somebody_accepted_it() {
     );
 }
 
-/// `monitor feed accept bad` on a terminal, where somebody types this.
+/// Runs `monitor feed accept bad` on a terminal, and types `answer`.
 fn accept_on_a_terminal(lab: &Lab, answer: &str) -> Output {
     let terminal = nix::pty::openpty(None, None).unwrap();
     let mut keyboard = File::from(terminal.master);
@@ -397,7 +399,7 @@ fn without_a_daemon_the_store_tells_and_damage_is_told_too() {
     assert!(gateway.is_dropped(HELD));
 }
 
-/// Every file in the folders of a folder.
+/// All files in the subdirectories of a directory.
 fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let entries = |folder: &std::path::Path| -> Vec<_> {
         std::fs::read_dir(folder)

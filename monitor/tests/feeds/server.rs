@@ -1,4 +1,4 @@
-//! An HTTP server that does what it is told, well or badly.
+//! An HTTP server that a test scripts, with correct and faulty behaviour.
 
 use std::{
     io::{self, Read, Write},
@@ -13,10 +13,10 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub(crate) trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
-/// What it does with a request.
+/// The server's reaction to a request.
 pub(crate) type Behaviour = Box<dyn Fn(&str, &mut dyn Stream) -> io::Result<()> + Send>;
 
-/// Serves until the test ends.
+/// A server that runs until the test ends.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     behaviour: Arc<Mutex<Behaviour>>,
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// On a listener of any namespace.
+    /// Starts a server on a listener, which may be of any namespace.
     pub(crate) fn on(listener: TcpListener, tls: Option<Arc<ServerConfig>>) -> Self {
         let address = listener.local_addr().unwrap();
         let behaviour: Behaviour = Box::new(|_, _| Ok(()));
@@ -33,7 +33,8 @@ impl Server {
         let (does, seen) = (Arc::clone(&behaviour), Arc::clone(&requests));
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                // A client may hang up, and must where it refuses what it gets.
+                // A client may close the connection, and must do so if it
+                // refuses the reply.
                 let _ = match &tls {
                     None => serve(client, &does, &seen),
                     Some(config) => ServerConnection::new(Arc::clone(config))
@@ -64,13 +65,13 @@ impl Server {
         *self.behaviour.lock().unwrap() = Box::new(behaviour);
     }
 
-    /// Gives this with status 200.
+    /// Makes the server reply with this content and status 200.
     pub(crate) fn gives(&self, content: impl Into<Vec<u8>>) {
         let content = content.into();
         self.behaves(move |_, client| answer(client, "200 OK", "", &content));
     }
 
-    /// Heads of all requests so far.
+    /// The heads of all requests so far.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -92,7 +93,7 @@ fn serve(
     behaviour.lock().unwrap()(&head, &mut client)
 }
 
-/// An answer with its length.
+/// Sends a reply with its length.
 pub(crate) fn answer(
     client: &mut dyn Stream,
     status: &str,
@@ -122,7 +123,7 @@ pub(crate) fn certificate() -> (String, Arc<ServerConfig>) {
     (made.cert.pem(), Arc::new(config))
 }
 
-/// A connection that is refused: nobody listens there any more.
+/// An address that refuses connections, because its listener is closed.
 pub(crate) fn refusing() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

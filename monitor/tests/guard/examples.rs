@@ -1,4 +1,4 @@
-//! Worked examples: a refusal, and the policies that mend it.
+//! Worked examples: policies that the guard refuses, and their fixes.
 
 #[path = "../data/mod.rs"]
 mod data;
@@ -12,8 +12,7 @@ use monitor::{
 
 use super::{compiled, file, gateway, refused, yaml};
 
-/// The resolver that a gateway hands out lies inside the list
-/// of a country that it drops.
+/// The gateway announces a resolver whose address is in a dropped country list.
 #[test]
 fn a_resolver_inside_a_dropped_country_list() {
     let list = "# aggregated\n114.110.64.0/20\n114.112.0.0/14 ; three /16\n115.24.0.0/14\n";

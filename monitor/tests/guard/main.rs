@@ -1,5 +1,5 @@
-//! What the lock-out guard refuses, and what mends it: policies as they are
-//! written, for gateways that are made up.
+//! Policies that the lock-out guard refuses, and their fixes, for imaginary
+//! gateways.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -79,7 +79,7 @@ fn file(policies: &str) -> String {
     format!("{yaml}policies:\n{policies}")
 }
 
-/// What is refused of these policies: the messages.
+/// The messages with which the guard refuses these policies.
 fn refused(policies: &str) -> Vec<String> {
     let compiled = compiled(&[("p.yaml", &file(policies))], &gateway());
     let errors = compiled.diagnostics.errors();
@@ -267,13 +267,13 @@ fn parts_of_an_address_range_are_saved_together() {
     );
 }
 
-/// What stands between the first backticks of a help that begin with `start`.
+/// The text in the first pair of backticks of a help that begins with `start`.
 fn yaml(help: &str, start: &str) -> String {
     let text = &help[help.find(&format!("`{start}")).unwrap() + 1..];
     text[..text.find('`').unwrap()].to_owned()
 }
 
-/// Follows each `help` to its letter until nothing is refused.
+/// Follows each `help` literally until no policy is refused.
 #[test]
 fn what_a_help_says_mends_what_it_is_said_of() {
     for destination in [
@@ -331,7 +331,7 @@ fn accepted_risks_are_not_refused_and_those_in_vain_are_named() {
         compiled.diagnostics.warning_count()
     };
     assert_eq!(warnings(&gateway()), 1);
-    // Where the addresses are not known, it cannot be told.
+    // Without known addresses, the guard cannot decide this.
     assert_eq!(warnings(&Gateway::default()), 0);
 }
 
@@ -392,7 +392,7 @@ fn derived_prefixes_are_judged_where_devices_need_the_address() {
         (d("198.51.100.0/24", ", interfaces: [br-lan]"), &[own]),
         // Unique local addresses are private, those behind a NAT64 prefix are not.
         (d("42.62.48.0/24", ""), &[]),
-        // 2002:200::/24 and fd64::200:0/104 are no short prefixes.
+        // The derived 2002:200::/24 and fd64::200:0/104 are not short prefixes.
         (d("2.0.0.0/8", ""), &[]),
         (d("172.16.0.0/12", accept), &[]),
     ] {

@@ -1,4 +1,4 @@
-//! What a client may not take, and how the server ends.
+//! Limits on clients, and the end of the server.
 
 use std::{
     sync::{Arc, mpsc},
@@ -38,7 +38,7 @@ async fn an_oversized_header_is_refused() {
     assert_eq!(server.get("/").await.status, 200);
 }
 
-/// One place, and little time to ask.
+/// Limits with one place for clients and a short time for a request.
 fn strict() -> Limits {
     Limits {
         connections: 1,
@@ -55,7 +55,8 @@ async fn who_never_finishes_asking_makes_room() {
     let mut silent = TcpStream::connect(server.address).await.unwrap();
     let mut slow = TcpStream::connect(server.address).await.unwrap();
     slow.write_all(b"GET /metrics HT").await.unwrap();
-    // Only one place: this is answered when both others were sent away.
+    // There is one place, so this request is answered only after both other
+    // connections are closed.
     assert_eq!(server.get("/healthz").await.status, 200);
     for stream in [&mut silent, &mut slow] {
         let bytes = read_to_end(stream).await;

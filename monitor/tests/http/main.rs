@@ -1,4 +1,4 @@
-//! The endpoint over real sockets of the loopback interface.
+//! The endpoint on real sockets of the loopback interface.
 
 #![expect(
     clippy::unwrap_used,
@@ -258,7 +258,7 @@ async fn the_page_says_what_was_looked_at_for_a_count_of_zero() {
     );
 }
 
-/// A snapshot whose work has gone on for so many seconds.
+/// A snapshot of a daemon whose current work has taken `seconds` so far.
 fn working(seconds: u64) -> Snapshot {
     let mut snapshot = gateway();
     let what = "a reload".to_owned();
@@ -328,7 +328,7 @@ async fn a_scraper_that_reads_plain_text_alone_gets_the_same_samples() {
         let families = open.body.lines().filter(|line| line.starts_with("# TYPE "));
         assert_eq!(parsed.families.len(), families.count());
     }
-    // Metadata bears the name of the samples, and there are no other comments.
+    // Metadata lines have the name of the samples; there are no other comments.
     let plain = ask("text/plain").await;
     for line in plain.body.lines().filter(|line| line.starts_with('#')) {
         let name = line.split(' ').nth(2).unwrap();

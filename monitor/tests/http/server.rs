@@ -1,4 +1,4 @@
-//! A server on the loopback interface, and a client that sends what it likes.
+//! A server on the loopback interface, and a client that sends any bytes.
 
 use std::{
     io,
@@ -21,7 +21,7 @@ use tokio::{
 
 use crate::snapshots::{PHONE, named};
 
-/// A test that hangs longer has failed; nothing is measured.
+/// A test that takes longer hangs, and fails. No time is measured.
 pub(crate) const HANGS: Duration = Duration::from_secs(60);
 
 pub(crate) struct Server {
@@ -111,7 +111,7 @@ pub(crate) async fn read_to_end(stream: &mut TcpStream) -> Vec<u8> {
         .expect("the server does not close");
     match ended {
         Ok(_) => {}
-        // Closed with something of ours unread.
+        // The server closed the connection before it had read everything.
         Err(error) => assert_eq!(error.kind(), io::ErrorKind::ConnectionReset),
     }
     bytes

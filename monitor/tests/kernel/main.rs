@@ -1,5 +1,5 @@
-//! The program as the verifier let it in, run by `BPF_PROG_TEST_RUN`: a table of
-//! packets, and random ones against the reference model.
+//! Runs the verified program by `BPF_PROG_TEST_RUN`: on a table of packets, and
+//! on random packets that are compared with the reference model.
 
 mod services;
 #[expect(dead_code, reason = "each test file uses a part of it")]
@@ -20,7 +20,7 @@ use support::{
     reference::{Block, Entry, Policy, address, number},
 };
 
-/// An empty family costs no look-up, and matches nothing.
+/// An address family without prefixes needs no look-up, and matches nothing.
 #[test]
 fn a_ruleset_of_one_family_leaves_the_other_alone() {
     for (only, ours, theirs) in [
@@ -34,7 +34,7 @@ fn a_ruleset_of_one_family_leaves_the_other_alone() {
     }
 }
 
-/// As many policies on one address as the limit allows.
+/// One address has as many policies as the limit allows.
 #[test]
 fn the_longest_match_set_is_walked_to_its_end() {
     let policies: Vec<_> = (0..32)
@@ -74,7 +74,8 @@ fn devices_and_other_add_up_to_the_policy_when_the_table_is_full() {
     );
 }
 
-/// Older verifiers prune less: keep a distance from their limit of a million.
+/// Older verifiers prune less, so the program must stay far below their limit
+/// of a million instructions.
 #[test]
 fn the_verifier_has_room_to_spare() {
     let everything = table::RULESET.to_owned()
@@ -126,8 +127,8 @@ fn compare_random(mut random: StdRng) {
     }
 }
 
-/// The same, without what a policy file may not say: drops of very short
-/// prefixes, and exceptions that leave nothing.
+/// Changes policies so that a policy file may contain them: without drops of
+/// very short prefixes, and without exceptions that leave nothing.
 fn acceptable(mut policies: Vec<Policy>) -> Vec<Policy> {
     for policy in &mut policies {
         policy.entries.retain(leaves_something);
@@ -143,7 +144,8 @@ fn acceptable(mut policies: Vec<Policy>) -> Vec<Policy> {
     policies
 }
 
-/// Where anything is left, it begins with the block or behind a hole.
+/// True if the holes leave an address. If so, the first address of the block or
+/// the first one behind a hole is left.
 fn leaves_something(entry: &Entry) -> bool {
     let ipv4 = entry.block.address.is_ipv4();
     let behind = |hole: &Block| address(ipv4, number(hole.last()).wrapping_add(1));

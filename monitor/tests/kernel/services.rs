@@ -10,7 +10,8 @@ use crate::{
     },
 };
 
-/// All about the same addresses; by index in the order of names.
+/// Policies for the same addresses. Tests name them by index, in the order of
+/// their names.
 const RULESET: &str = "version: 1
 policies:
   - name: allow
@@ -30,7 +31,7 @@ const ALLOW: u16 = 0;
 const COUNT: u16 = 1;
 const DROP: u16 = 2;
 
-/// Bytes before the transport header of a frame without tags.
+/// Offset of the transport header in an untagged IPv4 frame, in bytes.
 const BEHIND_IPV4: usize = 14 + 20;
 const BEHIND_IPV6: usize = 14 + 40;
 
@@ -91,7 +92,7 @@ fn readable_and_behind_headers() -> Vec<Case> {
     ]
 }
 
-/// Packets cut short, fragments, and other protocols.
+/// Truncated packets, fragments, and other protocols.
 fn cut_short_and_other_protocols() -> Vec<Case> {
     let other = |destination, protocol| to(destination).transport(Transport::Other(protocol));
     vec![

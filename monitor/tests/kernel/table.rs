@@ -1,4 +1,4 @@
-//! A table of packets with what must become of each.
+//! A table of packets, each with the expected result.
 
 use monitor::datapath::Sandbox;
 use monitor_common::Reason;
@@ -12,7 +12,7 @@ use crate::{
     unparsed,
 };
 
-/// What the table's ruleset does with its addresses.
+/// The ruleset of the table.
 pub(crate) const RULESET: &str = "version: 1
 policies:
   - name: allow
@@ -29,16 +29,17 @@ const ALLOW: u16 = 0;
 const COUNT: u16 = 1;
 const DROP: u16 = 2;
 
-/// What must become of a frame.
+/// The expected result for a frame.
 enum Expect {
-    /// Matched by these, by index in the order of names, and passed.
+    /// These policies match (indices in the order of names), and the frame
+    /// passes.
     Passed(&'static [u16]),
-    /// Matched by these and dropped.
+    /// These policies match, and the frame is dropped.
     Dropped(&'static [u16]),
-    /// Given up on, and passed.
+    /// The frame cannot be parsed, and passes.
     Unparsed(Reason),
-    /// Given up on, and dropped, because the ruleset drops and the kernel could
-    /// still deliver the frame.
+    /// The frame cannot be parsed. It is dropped, because the ruleset has a
+    /// `drop` and the kernel could still deliver the frame.
     DroppedUnparsed(Reason),
 }
 use Expect::{Dropped, DroppedUnparsed, Passed, Unparsed};
@@ -63,7 +64,7 @@ fn table() {
     }
 }
 
-/// The same frames, where nothing is to be dropped: every one passes.
+/// With a ruleset without a `drop`, all these frames pass.
 #[test]
 fn a_ruleset_without_a_drop_stays_open() {
     let counts = RULESET.replace("action: drop", "action: count");

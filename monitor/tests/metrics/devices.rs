@@ -1,4 +1,4 @@
-//! What devices sent adds up, whatever they are called.
+//! The counts of devices add up, with any names for devices.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +13,8 @@ use crate::{
     snapshots::{named, verdicts},
 };
 
-/// Packets that a policy matched: which policy, which device (`None`: lost),
-/// whether dropped, how many.
+/// Packets that a policy matched: the policy, the device (`None`: lost), true
+/// if dropped, the number.
 type Arrival = (usize, Option<u8>, bool, u64);
 
 const POLICIES: usize = 3;
@@ -32,15 +32,15 @@ fn device(number: u8) -> MacAddress {
     MacAddress([2, 0, 0, 0, 0, number])
 }
 
-/// What happens to the counts.
+/// A change of the counts.
 #[derive(Clone, Debug)]
 enum Event {
     Arrival(Arrival),
-    /// The places of this device are taken back.
+    /// The device is forgotten: its places are freed.
     Forget(u8),
 }
 
-/// What a snapshot says after these events.
+/// The snapshot after these events.
 fn after(events: &[Event]) -> Snapshot {
     let mut policies: Vec<_> = (0..POLICIES)
         .map(|policy| PolicySnapshot {
@@ -126,8 +126,9 @@ fn assert_devices_add_up(series: &Series, policy: &str) {
     }
 }
 
-/// Names change, and with them which series there are; none falls, also not
-/// where it ended and is there again. Only that of a device that was forgotten may.
+/// Asserts that no series decreases, although names and so the set of series
+/// change. This includes a series that ended and began again. Only the series
+/// of a forgotten device may decrease.
 fn assert_nothing_falls(before: &Series, now: &Series) {
     for (name, later) in now {
         let value = before.get(name).unwrap_or(later);
@@ -135,7 +136,7 @@ fn assert_nothing_falls(before: &Series, now: &Series) {
     }
 }
 
-/// A few arrivals; now and then a device is forgotten.
+/// A few arrivals, and sometimes a forgotten device.
 fn step() -> impl Strategy<Value = Vec<Event>> {
     let event = prop_oneof![
         5 => arrival().prop_map(Event::Arrival),
@@ -144,7 +145,8 @@ fn step() -> impl Strategy<Value = Vec<Event>> {
     prop::collection::vec(event, 0..12)
 }
 
-/// Whether a label may be that of a device: its pseudonym, or one of the names.
+/// True if the label is possible for the device: its pseudonym, or one of the
+/// names.
 fn may_be(label: Option<&String>, mac: MacAddress) -> bool {
     let names = ["tv", "tablet", "phone"];
     label.is_some_and(|label| names.contains(&label.as_str()) || *label == key().pseudonym(mac))

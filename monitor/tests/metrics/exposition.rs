@@ -1,4 +1,4 @@
-//! The families and samples of an exposition.
+//! The metric families and samples of the metrics text.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! Which label a device has.
+//! The labels of devices.
 
 use monitor::{
     metrics::{DeviceLabel, DeviceLabels},
@@ -28,7 +28,7 @@ fn a_mac_is_a_label_only_where_asked_for() {
     );
 }
 
-/// What the labels of phone and television are when they have these names.
+/// The labels of phone and television if they have these names.
 fn labels_of(labels: &mut DeviceLabels, names: &[(MacAddress, &str)]) -> [Option<String>; 2] {
     labels.admit(&named(gateway(), names));
     [PHONE, TELEVISION].map(|mac| labels.label(mac))
@@ -68,7 +68,7 @@ fn a_name_that_was_a_label_stays_with_its_mac() {
         (&[][..], [phone.clone(), television.clone()]),
         (&[(PHONE, "a")], [name("a"), television.clone()]),
         (&[(PHONE, "b")], [name("b"), television.clone()]),
-        // Given to another device, and given back.
+        // The name is given to another device, and then given back.
         (&[(TELEVISION, "a")], [phone.clone(), television.clone()]),
         (&[(TELEVISION, "c"), (PHONE, "a")], [name("a"), name("c")]),
         (&[], [phone.clone(), television.clone()]),
@@ -108,7 +108,7 @@ fn made_up_devices_take_no_label_from_a_device_with_a_name() {
     let found = labels_of(&mut labels, &[(PHONE, "phone")]);
     let television = key().pseudonym(TELEVISION);
     assert_eq!(found, [Some("phone".to_owned()), Some(television)]);
-    // Gone, it leaves its label to the next.
+    // After the device is gone, another one can get its label.
     let mut later = gateway();
     later.policies[1].devices.remove(0);
     labels.admit(&later);

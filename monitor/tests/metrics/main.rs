@@ -1,4 +1,4 @@
-//! Metrics, read by a parser that is not the encoder.
+//! Reads the metrics with a parser that shares no code with the encoder.
 
 #![expect(
     clippy::unwrap_used,

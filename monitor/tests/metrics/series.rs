@@ -1,4 +1,4 @@
-//! A snapshot as the series that a scraper reads.
+//! Converts a snapshot into the series that a scraper should read.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A systemd of its own in namespaces of its own, on the gateway of a lab.
+//! A systemd in its own namespaces, on the gateway of a lab.
 
 use std::{
     fs,
@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::support::lab::{Lab, binary, poll, text};
 
-/// The lab, and what was booted on its gateway; all of it ends with this value.
+/// A lab, and the system that was booted on its gateway. Dropping this value
+/// ends both.
 pub(crate) struct Machine {
     pub(crate) lab: Lab,
     unshare: Child,
@@ -20,8 +21,8 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// Boots it, with the units and settings of `packaging/systemd`; none is
-    /// started yet.
+    /// Boots systemd with the units and settings of `packaging/systemd`. Starts
+    /// none of the units.
     pub(crate) fn boot(test: &str) -> Self {
         let lab = Lab::new(test);
         let cgroup = format!("monitor-{test}-{}", std::process::id());
@@ -57,12 +58,12 @@ impl Machine {
         machine
     }
 
-    /// What the boot and systemd said.
+    /// The output of the boot and of systemd.
     fn console(&self) -> String {
         fs::read_to_string(self.lab.directory.path().join("console.log")).unwrap_or_default()
     }
 
-    /// The first process of the machine, as the outside numbers it.
+    /// Process id of the machine's first process, as seen from outside.
     fn init(&self) -> Option<u32> {
         let unshare = self.unshare.id();
         let children = format!("/proc/{unshare}/task/{unshare}/children");
@@ -70,7 +71,7 @@ impl Machine {
         children.split_whitespace().next()?.parse().ok()
     }
 
-    /// A command inside, as root.
+    /// Runs a command inside the machine as root.
     pub(crate) fn run(&self, words: &[&str]) -> Output {
         let init = self.init().expect("the machine runs");
         Command::new("nsenter")
@@ -81,7 +82,7 @@ impl Machine {
             .unwrap()
     }
 
-    /// The same, which must succeed; what it printed.
+    /// Runs a command, which must succeed, and returns its output.
     pub(crate) fn say(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(
@@ -94,7 +95,7 @@ impl Machine {
         text(&output.stdout).trim().to_owned()
     }
 
-    /// What became of the service, and what the daemon logged.
+    /// The state of the service, and the log of the daemon.
     pub(crate) fn log(&self) -> String {
         let units = ["monitor-bpffs", "monitor"];
         let status = self.run(
@@ -108,7 +109,7 @@ impl Machine {
         text(&status.stdout) + &text(&log.stdout)
     }
 
-    /// A property of the service.
+    /// A systemd property of the service.
     pub(crate) fn property(&self, name: &str) -> String {
         self.say(&[
             "systemctl",
@@ -120,26 +121,26 @@ impl Machine {
         ])
     }
 
-    /// Whether a unit is active.
+    /// True if a unit is active.
     pub(crate) fn active(&self, unit: &str) -> bool {
         let output = self.run(&["systemctl", "is-active", "--quiet", unit]);
         output.status.success()
     }
 
-    /// `monitor VERB… --config …` inside, as root.
+    /// Runs `monitor VERB… --config …` inside the machine as root.
     pub(crate) fn monitor(&self, verb: &[&str]) -> Output {
         let config = ["--config", "/etc/monitor/monitor.yaml"];
         self.run(&[&["monitor"], verb, &config].concat())
     }
 
-    /// `monitor status --json` there.
+    /// The output of `monitor status --json` inside the machine.
     pub(crate) fn status(&self) -> Value {
         let output = self.monitor(&["status", "--json"]);
         assert!(output.status.success(), "{}", text(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
-    /// Packets that the policy `blocked` has dropped.
+    /// Number of packets that the policy `blocked` has dropped.
     pub(crate) fn dropped(&self) -> u64 {
         let status = self.status();
         let policies = status["policies"].as_array().unwrap();
@@ -149,7 +150,7 @@ impl Machine {
             .unwrap()
     }
 
-    /// The generation on wlan0.
+    /// The generation in force on wlan0.
     pub(crate) fn generation(&self) -> u64 {
         self.status()["interfaces"][0]["generation"]
             .as_u64()
@@ -162,13 +163,14 @@ impl Drop for Machine {
         if std::thread::panicking() {
             eprintln!("{}\n{}", self.console(), self.log());
         }
-        // Its first process dies with it, and with that all others.
+        // The machine's first process ends with it, and so do all others.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
         let root = self.lab.directory.path().join("root");
         let script = "mount --make-rprivate / && mount -t cgroup2 cgroup2 \"$0\" && \
             find \"$0/$1\" -depth -type d -exec rmdir '{}' '+'";
-        // Not poll(): the test may be failing already.
+        // Without `poll`, whose panic would abort if the test is already
+        // failing.
         for _ in 0..100 {
             let removed = Command::new("unshare")
                 .args(["--mount", "sh", "-c", script])
@@ -185,7 +187,7 @@ impl Drop for Machine {
     }
 }
 
-/// The folder of the crate.
+/// The directory of the crate.
 pub(crate) fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
 }

@@ -1,6 +1,6 @@
-//! The daemon as a service: the units of `packaging/systemd`, under the real
-//! systemd, which applies all that they ask for. Any system call that the unit
-//! does not list ends the daemon in these tests.
+//! The daemon as a service: the units of `packaging/systemd` under a real
+//! systemd, which applies all their settings. In these tests, a system call
+//! that the unit does not allow ends the daemon.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
@@ -24,7 +24,7 @@ use support::{
 /// `CAP_NET_ADMIN` is 12, `CAP_PERFMON` 38, `CAP_BPF` 39 (linux/capability.h).
 const CAPABILITIES: u64 = 1 << 12 | 1 << 38 | 1 << 39;
 
-/// Where a system without systemd is told what is missing.
+/// False on a system without systemd; prints what is missing.
 fn has_systemd() -> bool {
     let found = Command::new("systemd-analyze").arg("--version").output();
     if found.is_ok() {
@@ -90,7 +90,8 @@ fn the_service_filters_as_its_own_user_with_three_capabilities() {
     assert_eq!(machine.property("NRestarts"), "0", "{}", machine.log());
 }
 
-/// From a server, and from what is stored once that is gone.
+/// Downloads from a server, then keeps the stored list after the server is
+/// gone.
 #[test]
 fn the_service_fetches_feeds_within_its_limits() {
     const HELD: &str = "45.9.0.9";
@@ -136,7 +137,7 @@ fn a_service_that_stops_dies_or_hangs_leaves_the_filter_in_force() {
     machine.say(&["systemctl", "start", "monitor"]);
     send(lab, blocked, 10);
     let mut sent = 10;
-    // STOP: it hangs, and the watchdog ends it.
+    // STOP makes the daemon hang, and the watchdog ends it.
     for (signal, restarts) in [("KILL", "1"), ("STOP", "2")] {
         let before = machine.property("MainPID");
         machine.say(&["kill", &format!("-{signal}"), &before]);
@@ -149,7 +150,8 @@ fn a_service_that_stops_dies_or_hangs_leaves_the_filter_in_force() {
         assert_eq!(machine.dropped(), sent, "after SIG{signal}");
     }
 
-    // The one that mounts what is pinned does not unmount it either.
+    // The unit that mounts the BPF file system does not unmount it when it
+    // stops.
     machine.say(&["systemctl", "stop", "monitor", "monitor-bpffs"]);
     send(lab, blocked, 10);
     sent += 10;
@@ -161,7 +163,7 @@ fn a_service_that_stops_dies_or_hangs_leaves_the_filter_in_force() {
     assert_eq!(machine.dropped(), sent);
     assert_eq!(received.load(Ordering::Relaxed), 0);
 
-    // It is not started again after this.
+    // From here on, systemd does not start the daemon again.
     let detached = machine.monitor(&["detach"]);
     assert!(detached.status.success(), "{}", text(&detached.stderr));
     poll("the service is over", || {
@@ -217,7 +219,7 @@ fn systemd_finds_no_fault_in_the_units_and_their_exposure_is_low() {
     let mut paths = Vec::new();
     for name in ["monitor.service", "monitor-bpffs.service"] {
         let unit = fs::read_to_string(units.join(name)).unwrap();
-        // What it starts must be there.
+        // The programs that the units start must exist.
         let unit = unit.replace("/usr/bin/monitor", binary().to_str().unwrap());
         let path = directory.path().join(name);
         fs::write(&path, unit).unwrap();
@@ -231,7 +233,7 @@ fn systemd_finds_no_fault_in_the_units_and_their_exposure_is_low() {
     assert!(verified.status.success(), "{}", text(&verified.stderr));
     assert_eq!(text(&verified.stderr), "");
 
-    // The threshold is in tenths: under 3.0.
+    // The threshold is in tenths: the exposure must be under 3.0.
     let security = Command::new("systemd-analyze")
         .args(["security", "--offline=true", "--threshold=29", "--no-pager"])
         .arg(&paths[0])
@@ -243,7 +245,8 @@ fn systemd_finds_no_fault_in_the_units_and_their_exposure_is_low() {
     assert!(security.status.success(), "{report}");
 }
 
-/// What the kernel says of the process that systemd started.
+/// Asserts the privileges that the kernel shows for the process that systemd
+/// started.
 fn assert_least_privilege(machine: &Machine) {
     let pid = machine.property("MainPID");
     let status = machine.say(&["cat", &format!("/proc/{pid}/status")]);

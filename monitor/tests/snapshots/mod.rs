@@ -1,4 +1,4 @@
-//! A gateway as the tests of metrics and HTTP see it.
+//! A snapshot of a gateway for the tests of metrics and HTTP.
 
 use monitor::{
     policy::{Action, MacAddress},
@@ -14,7 +14,7 @@ pub(crate) const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0
 /// The television of [`gateway`].
 pub(crate) const TELEVISION: MacAddress = MacAddress([0x02, 0x00, 0x00, 0x00, 0x00, 0x07]);
 
-/// Packets of 100 bytes each.
+/// A count of packets, each of 100 bytes.
 pub(crate) const fn packets(packets: u64) -> Count {
     Count {
         packets,
@@ -29,8 +29,8 @@ pub(crate) const fn verdicts(passed: u64, dropped: u64) -> Verdicts {
     }
 }
 
-/// Two interfaces, one of them no longer attached; three policies, one of them
-/// no longer in force; one of the policies has lost devices.
+/// A snapshot with two interfaces, of which one is no longer attached, and
+/// three policies, of which one is no longer in force and one has lost devices.
 pub(crate) fn gateway() -> Snapshot {
     Snapshot {
         interfaces: vec![
@@ -91,7 +91,7 @@ fn places(kept_for: &str, used: usize, size: usize) -> PlacesSnapshot {
     }
 }
 
-/// The same gateway with these names for devices.
+/// The snapshot with these names of devices.
 pub(crate) fn named(mut snapshot: Snapshot, names: &[(MacAddress, &str)]) -> Snapshot {
     let names = names.iter().map(|(mac, name)| (*mac, (*name).to_owned()));
     snapshot.name_devices(&names.collect());

@@ -1,5 +1,5 @@
-//! Frames to two interfaces that tell which ruleset is in force on each, and
-//! what the counters must say of them.
+//! Frames to two interfaces that show which ruleset is in force on each, and
+//! the counts that the filter must report for them.
 
 use std::{collections::BTreeMap, fs, thread};
 
@@ -15,7 +15,7 @@ use super::{
     raw::RawSocket,
 };
 
-/// Drops the odd range and counts the even one.
+/// A ruleset that drops the range `odd` and counts the range `even`.
 pub(crate) const FIRST: &str = "version: 1
 policies:
   - name: odd
@@ -26,23 +26,24 @@ policies:
     destinations: [203.0.113.0/24, 2001:db8:beef::/48]
 ";
 
-/// The phone's and the gateway's ends.
+/// Pairs of interfaces: the phone's end, and the gateway's end.
 const INTERFACES: [(&str, &str); 2] = [("eth0", "wlan0"), ("wlan1", "wlan1")];
 
-/// Options of a daemon on both.
+/// Options of a daemon on both interfaces.
 pub(crate) const BOTH: [&str; 4] = ["--mode", "generic", "--interface", "wlan1"];
 
-/// Destinations of both families by policy; the last is nobody's.
+/// An IPv4 and an IPv6 destination for each policy. No policy covers the last
+/// pair.
 const RANGES: [(&str, [&str; 2]); 3] = [
     ("odd", ["198.51.100.7", "2001:db8:bad::7"]),
     ("even", ["203.0.113.7", "2001:db8:beef::7"]),
     ("", ["192.0.2.7", "2001:db8:1::7"]),
 ];
 
-/// Frames to each destination in one round.
+/// Number of frames to each destination in one round.
 const FRAMES: u32 = 2;
 
-/// The other way round.
+/// A ruleset with the actions of [`FIRST`] exchanged.
 pub(crate) fn second() -> String {
     FIRST
         .replace("drop", "DROP")
@@ -50,7 +51,7 @@ pub(crate) fn second() -> String {
         .replace("DROP", "count")
 }
 
-/// What decides on an interface.
+/// The ruleset that decides on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InForce {
     Nothing,
@@ -74,17 +75,19 @@ impl InForce {
     }
 }
 
-/// What was sent, and what became of it.
+/// The frames that were sent, and the counts that they must lead to.
 pub(crate) struct Books {
     sides: [(RawSocket, RawSocket); 2],
-    /// Packets since the counters were made, zeros left out.
+    /// Number of packets in each cell since the counters were created; no
+    /// zeros.
     expected: BTreeMap<String, u64>,
     number: u32,
-    /// Every frame of every round.
+    /// Number of all frames in all rounds.
     pub(crate) sent: u64,
 }
 
-/// Devices and `other` are the policy, for each verdict.
+/// Asserts that for each policy and verdict the counts of the devices and of
+/// `other` add up to the count of the policy.
 pub(crate) fn assert_devices_add_up(status: &Value) {
     for policy in status["policies"].as_array().unwrap() {
         let devices = policy["devices"].as_array().unwrap();
@@ -96,8 +99,8 @@ pub(crate) fn assert_devices_add_up(status: &Value) {
     }
 }
 
-/// Such a lab with the first ruleset in force on both interfaces, and the daemon
-/// that put it there.
+/// A quiet lab with the first ruleset in force on both interfaces, and its
+/// daemon.
 pub(crate) fn lab_in_force(test: &str) -> (Lab, Books, Daemon) {
     let (lab, mut books) = quiet_lab(test);
     lab.write_policies(FIRST);
@@ -107,7 +110,7 @@ pub(crate) fn lab_in_force(test: &str) -> (Lab, Books, Daemon) {
     (lab, books, daemon)
 }
 
-/// A lab of two interfaces where nobody speaks but packet sockets.
+/// A lab of two interfaces on which only the packet sockets of the test send.
 pub(crate) fn quiet_lab(test: &str) -> (Lab, Books) {
     let lab = Lab::new(test);
     lab.add_interface("wlan1");
@@ -134,8 +137,8 @@ pub(crate) fn quiet_lab(test: &str) -> (Lab, Books) {
 }
 
 impl Books {
-    /// Sends a round to both interfaces, and says what decided on each. Panics
-    /// where it was not one ruleset wholly.
+    /// Sends a round to both interfaces, and returns the ruleset that decided
+    /// on each. Panics if the frames of one interface met different rulesets.
     pub(crate) fn probe(&mut self) -> [InForce; 2] {
         [0, 1].map(|side| self.probe_one(side))
     }
@@ -199,12 +202,12 @@ impl Books {
         frames
     }
 
-    /// The counters are gone.
+    /// Starts to count from zero, after the filter lost its counters.
     pub(crate) fn forget(&mut self) {
         self.expected.clear();
     }
 
-    /// Every counter is what was sent, to the packet.
+    /// Asserts that every counter has exactly the expected number of packets.
     pub(crate) fn check(&self, lab: &Lab, when: &str) {
         let status = lab.status();
         assert_eq!(cells(&status), self.expected, "{when}: {status:#}");
@@ -218,7 +221,8 @@ struct Frame {
     bytes: Vec<u8>,
 }
 
-/// Sends the frames; which of them came through. The last one always does.
+/// Sends the frames, and returns for each if it arrived. The last frame must
+/// not be dropped: its arrival ends the wait.
 fn exchange((sender, receiver): &(RawSocket, RawSocket), frames: &[Frame]) -> Vec<bool> {
     for frame in frames {
         sender.send(&frame.bytes);
@@ -234,7 +238,7 @@ fn exchange((sender, receiver): &(RawSocket, RawSocket), frames: &[Frame]) -> Ve
     arrived
 }
 
-/// Frames that one CPU sends stay in order.
+/// Runs `work` on one CPU: frames that one CPU sends stay in order.
 fn on_one_cpu<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let pinned = scope.spawn(|| {
@@ -252,7 +256,7 @@ fn on_one_cpu<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     })
 }
 
-/// What `status` counted, zeros left out.
+/// The packet counts of `status` for each cell; no zeros.
 fn cells(status: &Value) -> BTreeMap<String, u64> {
     let mut cells = BTreeMap::new();
     let mut add = |cell: String, counts: &Value| {
@@ -276,7 +280,7 @@ fn cells(status: &Value) -> BTreeMap<String, u64> {
     cells
 }
 
-/// Waits until `status` says that a daemon is there.
+/// Waits until `status` reports a daemon, and returns its process id.
 pub(crate) fn wait_for_pid(lab: &Lab) -> u32 {
     let mut pid = None;
     poll("the daemon answers", || {
@@ -288,7 +292,7 @@ pub(crate) fn wait_for_pid(lab: &Lab) -> u32 {
     u32::try_from(pid.unwrap()).unwrap()
 }
 
-/// Waits until the daemon has written what it keeps of the policies.
+/// Waits until the daemon has stored its policies in the state directory.
 pub(crate) fn wait_until_kept(lab: &Lab) {
     let kept = lab.directory.path().join("state/last-good.tar");
     let policies = fs::read_to_string(lab.policies().join("policies.yaml")).unwrap();

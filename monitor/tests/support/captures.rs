@@ -10,10 +10,11 @@ pub(crate) const LINUX_SLL: u16 = 113;
 
 pub(crate) const MICROSECONDS: u32 = 0xa1b2_c3d4;
 pub(crate) const NANOSECONDS: u32 = 0xa1b2_3c4d;
-/// Records of 24 bytes; old kernels' patched libpcap.
+/// The format of patched libpcap versions on old systems: records have 24
+/// bytes.
 pub(crate) const MODIFIED: u32 = 0xa1b2_cd34;
 
-/// How numbers are written.
+/// Byte order of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     Little,
@@ -36,7 +37,7 @@ impl Order {
     }
 }
 
-/// A frame captured whole.
+/// A frame that was captured completely.
 pub(crate) fn whole(data: &[u8]) -> Frame {
     Frame {
         data: data.to_vec(),
@@ -52,7 +53,7 @@ pub(crate) fn cut(data: &[u8], wire_length: u32) -> Frame {
     }
 }
 
-/// A pcap file; the upper half of `network` is that of the header's word.
+/// A pcap file. `network` is the whole header word: link type and upper half.
 pub(crate) fn pcap(order: Order, magic: u32, network: u32, frames: &[Frame]) -> Vec<u8> {
     let mut file = order.u32(magic).to_vec();
     file.extend(order.u16(2));
@@ -77,12 +78,12 @@ pub(crate) fn pcap(order: Order, magic: u32, network: u32, frames: &[Frame]) -> 
     file
 }
 
-/// An Ethernet pcap as tcpdump writes it.
+/// An Ethernet pcap file as tcpdump writes it.
 pub(crate) fn plain_pcap(frames: &[Frame]) -> Vec<u8> {
     pcap(Order::Little, MICROSECONDS, ETHERNET.into(), frames)
 }
 
-/// A pcapng block around `body`, padded to four bytes.
+/// A pcapng block with the content `body`, padded to a multiple of four bytes.
 pub(crate) fn block(order: Order, kind: u32, body: &[u8]) -> Vec<u8> {
     let mut padded = body.to_vec();
     padded.resize(body.len().next_multiple_of(4), 0);
@@ -129,7 +130,7 @@ fn length(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap()
 }
 
-/// Reads a capture from memory, called `made`.
+/// Reads a capture from memory; its name in messages is `made`.
 pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     collect(Capture::new(
         "made",
@@ -137,13 +138,13 @@ pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     ))
 }
 
-/// Reads it through a pipe that gives one byte at a time.
+/// Reads a capture from a reader that returns one byte at a time.
 pub(crate) fn read_slowly(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     let slow = OneByte(io::Cursor::new(file.to_vec()));
     collect(Capture::new("made", Box::new(slow)))
 }
 
-/// The frames, and the error that ended the capture early.
+/// Reads all frames, and the error that ended the capture early, if any.
 pub(crate) fn collect(
     capture: Result<Capture, CaptureError>,
 ) -> (Vec<Frame>, Option<CaptureError>) {

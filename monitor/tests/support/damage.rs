@@ -1,20 +1,20 @@
-//! Real frames, damaged as hostile senders and bad cables do.
+//! Damages real frames as hostile senders and bad cables do.
 
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::packets::{ARP, ETHERNET_HEADER, EXTENSIONS, IPV4, IPV6, PPPOE_SESSION, TPIDS};
 
-/// Where the type of an Ethernet frame is, and tags are put in.
+/// Offset of the `EtherType` in a frame, in bytes. Tags are inserted here.
 const ETHER_TYPE: usize = 12;
 
-/// Bytes in which every header lies that the program reads, and some more.
+/// Number of bytes that contain all headers the program reads, and some more.
 const HEADERS: usize = 160;
 
-/// The most that a test run shows to the program.
+/// Longest frame, in bytes, that a test run passes to the program.
 const LONGEST: usize = 3520;
 
-/// Types that send the program another way; 0x8863 is PPPoE discovery, 0x26 a
-/// length.
+/// Values of the `EtherType` that change how the program parses a frame. 0x8863
+/// is PPPoE discovery; 0x26 is a length.
 const ETHER_TYPES: [u16; 9] = [
     IPV4,
     IPV6,
@@ -27,12 +27,12 @@ const ETHER_TYPES: [u16; 9] = [
     0x88cc,
 ];
 
-/// Every beginning of a frame, to the end of its headers.
+/// All prefixes of a frame, up to the end of its headers.
 pub(crate) fn truncations(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..=frame.len().min(HEADERS)).map(|length| frame[..length].to_vec())
 }
 
-/// The frame with one bit of its headers turned, for each of them.
+/// For each bit of the headers, the frame with this bit flipped.
 pub(crate) fn flips(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     (0..frame.len().min(HEADERS) * 8).map(|bit| {
         let mut frame = frame.to_vec();
@@ -41,7 +41,7 @@ pub(crate) fn flips(frame: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// The frame after one to four kinds of damage.
+/// The frame with one to four kinds of damage.
 pub(crate) fn damaged(random: &mut StdRng, frame: &[u8]) -> Vec<u8> {
     let mut frame = frame.to_vec();
     for _ in 0..random.random_range(1..=4) {
@@ -75,7 +75,7 @@ fn flip(random: &mut StdRng, frame: &mut [u8]) {
     }
 }
 
-/// Puts bytes in, where the frame is long enough.
+/// Inserts bytes, if the frame is long enough.
 fn insert(frame: &mut Vec<u8>, at: usize, bytes: &[u8]) {
     if frame.len() >= at {
         frame.splice(at..at, bytes.iter().copied());
@@ -88,7 +88,7 @@ fn write(frame: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// Some, and sometimes more than are read; perhaps inside a session.
+/// Inserts tags: usually a few, sometimes more than the program reads.
 fn put_tags(random: &mut StdRng, frame: &mut Vec<u8>) {
     let depth = if random.random_bool(0.1) {
         random.random_range(27..=40)
@@ -102,7 +102,8 @@ fn put_tags(random: &mut StdRng, frame: &mut Vec<u8>) {
     }
 }
 
-/// A PPPoE session around what the frame carries, most of the time a good one.
+/// Wraps the content of a frame in a PPPoE session, with a damaged header in
+/// three of ten cases.
 fn put_session(random: &mut StdRng, frame: &mut Vec<u8>) {
     let at = network(frame);
     let Some(ether_type) = frame.get(at.wrapping_sub(2)..at) else {
@@ -122,7 +123,7 @@ fn put_session(random: &mut StdRng, frame: &mut Vec<u8>) {
     insert(frame, at, &header);
 }
 
-/// Another type, of the frame or behind its tags.
+/// Changes the `EtherType` of the frame, or the one behind its tags.
 fn put_type(random: &mut StdRng, frame: &mut [u8]) {
     let types = ETHER_TYPES.iter().chain(&TPIDS).copied();
     let types: Vec<u16> = types.collect();
@@ -134,8 +135,8 @@ fn put_type(random: &mut StdRng, frame: &mut [u8]) {
     write(frame, place, &types.choose(random).unwrap().to_be_bytes());
 }
 
-/// A chain of extension headers behind a fixed IPv6 header: of every length,
-/// with lengths that lie, and fragments among them.
+/// Inserts IPv6 extension headers behind the fixed header: of every length,
+/// some with a wrong length field, and some fragment headers.
 fn put_extensions(random: &mut StdRng, frame: &mut Vec<u8>) {
     let at = packet(frame);
     let Some(&first) = frame.get(at + 6) else {
@@ -164,7 +165,7 @@ fn put_extensions(random: &mut StdRng, frame: &mut Vec<u8>) {
     write(frame, at + 6, &[next]);
 }
 
-/// IPv4 options, and a header length that may be another.
+/// Inserts IPv4 options, and perhaps sets a wrong header length.
 fn put_options(random: &mut StdRng, frame: &mut Vec<u8>) {
     let at = packet(frame);
     let words: u8 = random.random_range(0..=10);
@@ -177,7 +178,7 @@ fn put_options(random: &mut StdRng, frame: &mut Vec<u8>) {
     write(frame, at, &[0x40 | claimed]);
 }
 
-/// Another protocol, in either family's place.
+/// Changes the protocol field of IPv4 or IPv6.
 fn put_protocol(random: &mut StdRng, frame: &mut [u8]) {
     let protocol = *[
         0, 1, 6, 17, 41, 43, 44, 47, 50, 51, 58, 59, 60, 132, 135, 255,
@@ -188,7 +189,7 @@ fn put_protocol(random: &mut StdRng, frame: &mut [u8]) {
     write(frame, at + if random.random() { 9 } else { 6 }, &[protocol]);
 }
 
-/// A fragment's offset and flags (IPv4).
+/// Sets the offset and flags of an IPv4 fragment.
 fn put_fragment(random: &mut StdRng, frame: &mut [u8]) {
     let field = *[0, 1, 0x1fff, 0x2000, 0x2001, 0x4000, 0x8000, 0xffff_u16]
         .choose(random)
@@ -196,7 +197,7 @@ fn put_fragment(random: &mut StdRng, frame: &mut [u8]) {
     write(frame, packet(frame) + 6, &field.to_be_bytes());
 }
 
-/// Where what follows the tags begins.
+/// Offset of the first byte behind the tags.
 fn network(frame: &[u8]) -> usize {
     let mut at = ETHERNET_HEADER;
     while let Some(&[high, low]) = frame.get(at - 2..at).and_then(|bytes| bytes.first_chunk())
@@ -207,7 +208,7 @@ fn network(frame: &[u8]) -> usize {
     at
 }
 
-/// The same, behind a session where there is one.
+/// Offset of the IP packet: behind the tags and behind a PPPoE session.
 fn packet(frame: &[u8]) -> usize {
     let at = network(frame);
     match frame.get(at - 2..at) {

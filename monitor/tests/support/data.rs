@@ -1,5 +1,5 @@
-//! Real data that is kept beside the project, and what two other readers of the
-//! captures found in them.
+//! Real data that is stored beside the project, and the results of two other
+//! readers for its captures.
 
 use std::{
     collections::BTreeMap,
@@ -13,8 +13,9 @@ use serde::Deserialize;
 use super::reference::{Change, Entry, Policy};
 use super::scope::Scope;
 
-/// The folder of the data: `MONITOR_TEST_DATA`, else beside the workspace. Where
-/// it is missing a test is skipped, but not under continuous integration.
+/// The directory of the data: `MONITOR_TEST_DATA`, or a directory beside the
+/// workspace. Without the data, tests are skipped, except in continuous
+/// integration.
 pub(crate) fn folder() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let folder = env::var_os("MONITOR_TEST_DATA").map_or_else(beside, PathBuf::from);
@@ -30,36 +31,36 @@ pub(crate) fn folder() -> Option<PathBuf> {
     None
 }
 
-/// `captures/expected.json`.
+/// The content of `captures/expected.json`.
 #[derive(Debug, Deserialize)]
 struct Expectations {
     files: Vec<Expected>,
 }
 
-/// What is known of one capture.
+/// The expected results for one capture.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Expected {
-    /// Name in `captures/`.
+    /// File name in `captures/`.
     pub(crate) file: String,
-    /// By interface.
+    /// Link type of each interface.
     #[serde(rename = "linktype")]
     pub(crate) link_types: Vec<u16>,
     pub(crate) packets: u64,
-    /// Packets of which only the beginning was captured.
+    /// Number of packets of which only the beginning was captured.
     pub(crate) snap_truncated: u64,
     pub(crate) outer_v4: u64,
     pub(crate) outer_v6: u64,
     pub(crate) other: u64,
-    /// Packets whose destination is in the lists of [`cn_policy`].
+    /// Number of packets whose destination is in the lists of [`cn_policy`].
     pub(crate) cn_dst_pkts: u64,
-    /// Bytes of those on the wire.
+    /// Number of bytes of these packets on the wire.
     pub(crate) cn_dst_bytes: u64,
     /// Source MACs that sent IP packets.
     pub(crate) devices: BTreeMap<MacAddress, ExpectedDevice>,
     pub(crate) n_src_macs: usize,
 }
 
-/// What is known of one source MAC.
+/// The expected results for one source MAC.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct ExpectedDevice {
     pub(crate) ip_pkts: u64,
@@ -77,7 +78,7 @@ impl Expected {
     }
 }
 
-/// Every capture, in the order of `expected.json`.
+/// The expected results for all captures, in the order of `expected.json`.
 pub(crate) fn expectations(folder: &Path) -> Vec<Expected> {
     let text = read(&folder.join("captures/expected.json"));
     let expectations: Expectations = serde_json::from_str(&text).unwrap();
@@ -85,10 +86,10 @@ pub(crate) fn expectations(folder: &Path) -> Vec<Expected> {
     expectations.files
 }
 
-/// The lists by which `expected.json` was made.
+/// The lists from which `expected.json` was computed.
 pub(crate) const CN_LISTS: [&str; 2] = ["ranges/cn-v4.rir-ip.txt", "ranges/cn-v6.rir-ip.txt"];
 
-/// Both lists as one policy.
+/// A policy with both lists.
 pub(crate) fn cn_policy(folder: &Path, action: Action) -> Policy {
     let entries = CN_LISTS.iter().flat_map(|list| {
         let text = read(&folder.join(list));

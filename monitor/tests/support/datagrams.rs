@@ -1,4 +1,4 @@
-//! Datagrams from the phone, and how many of them arrive.
+//! Sends datagrams from the phone, and counts those that arrive.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -11,15 +11,16 @@ use nix::sys::socket::{setsockopt, sockopt};
 
 use super::lab::{Lab, any_like, bind_udp};
 
-/// Room for what comes while a busy machine lets nobody read.
+/// Size of the receive buffer, in bytes: holds all datagrams that arrive while
+/// a busy machine does not run the reader.
 const RECEIVE_BUFFER: usize = 64 << 20;
 
-/// Counts the datagrams that reach an address of the gateway.
+/// Counts the datagrams that arrive at an address of the gateway.
 pub(crate) fn count_arrivals(lab: &Lab, address: &str) -> (SocketAddr, &'static AtomicU64) {
     let socket = lab.gateway.run(|| bind_udp(address));
     setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).unwrap();
     let bound = socket.local_addr().unwrap();
-    // Lives as long as the thread, which waits for datagrams until the process ends.
+    // Leaked because the thread reads datagrams until the process ends.
     let arrived: &'static AtomicU64 = Box::leak(Box::default());
     thread::spawn(move || {
         let mut buffer = [0; 64];
@@ -39,7 +40,8 @@ pub(crate) fn send(lab: &Lab, to: SocketAddr, packets: u64) {
     });
 }
 
-/// Sends one datagram to each address in turn; returns how many each got.
+/// Sends datagrams to the addresses in turn until `stop`. Returns the number
+/// sent to each.
 pub(crate) fn send_until(lab: &Lab, stop: &AtomicBool, to: &[SocketAddr]) -> u64 {
     lab.phone.run(|| {
         let sockets: Vec<_> = to.iter().map(|to| (socket_to(*to), *to)).collect();

@@ -1,5 +1,5 @@
-//! Random rulesets, and packets that fall on the edges of their prefixes.
-//! Equal seeds give equal results.
+//! Random rulesets, and packets at the edges of their prefixes. The same seed
+//! gives the same result.
 
 use std::{env, fmt::Write as _};
 
@@ -12,11 +12,12 @@ use super::{
     scope::{Device, Scope, Service},
 };
 
-/// Where `MONITOR_TEST_SEED` is not set: the same run everywhere.
+/// Seed if `MONITOR_TEST_SEED` is not set, so that all machines run the same
+/// test.
 const DEFAULT_SEED: u64 = 42_62_48;
 
-/// A generator from `MONITOR_TEST_SEED`; prints the seed, so that a failure can
-/// be seen again.
+/// A generator with the seed `MONITOR_TEST_SEED`. Prints the seed, so that a
+/// failure can be repeated.
 pub(crate) fn generator() -> StdRng {
     let seed = env::var("MONITOR_TEST_SEED").map_or(DEFAULT_SEED, |seed| {
         seed.parse()
@@ -26,22 +27,23 @@ pub(crate) fn generator() -> StdRng {
     StdRng::seed_from_u64(seed)
 }
 
-/// How large a ruleset becomes.
+/// Limits on the size of a ruleset.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// At most 32, so that no address is covered by more than the limit.
+    /// Number of policies. At most 32, so that an address is never covered by
+    /// more policies than the limit.
     pub(crate) policies: usize,
-    /// Most entries of one policy.
+    /// Largest number of entries in one policy.
     pub(crate) entries: usize,
-    /// Whether policies are about some devices, interfaces or services only.
+    /// True if policies may have conditions on devices, interfaces or services.
     pub(crate) scopes: bool,
 }
 
-/// Policies whose prefixes nest, repeat and touch each other, within one policy
-/// and between policies.
+/// Policies whose prefixes are nested, equal or adjacent, within one policy and
+/// between policies.
 pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
     let mut blocks = Vec::new();
-    // Each IPv4 entry takes 256 prefixes behind the last four.
+    // Under the last four prefixes, each IPv4 entry becomes 256 IPv6 prefixes.
     let few = size.policies * size.entries <= 64;
     let sets = if few { &NAT64[..] } else { &NAT64[..3] };
     let own = sets.choose(random).copied().unwrap();
@@ -76,7 +78,7 @@ const NAT64: [&[&str]; 7] = [
     &["3fff:64:64:64::/64"],
 ];
 
-/// What an overlay and commands change of a third of the policies.
+/// Adds changes by an overlay or a command to about a third of the policies.
 pub(crate) fn change(random: &mut StdRng, policies: &mut [Policy]) {
     const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
     for policy in policies {
@@ -100,14 +102,15 @@ pub(crate) fn change(random: &mut StdRng, policies: &mut [Policy]) {
     }
 }
 
-/// At most a 32nd of a block, so that two of them and the holes leave some of it.
+/// A block of at most 1/32 of `block`, so that two of them and the holes do not
+/// cover it.
 fn small_part(random: &mut StdRng, block: Block) -> Option<Block> {
     let width = width(block.address);
     let length = random.random_range((block.length + 5).min(width)..=width);
     (length >= block.length + 5).then(|| block_of(address_inside(random, block), length))
 }
 
-/// Conditions on the few hosts, interfaces and ports that frames have.
+/// Conditions on the few hosts, interfaces and ports that the frames use.
 fn scope(random: &mut StdRng) -> Scope {
     fn some<T>(random: &mut StdRng, share: f64, one: fn(&mut StdRng) -> T) -> Vec<T> {
         if !random.random_bool(share) {
@@ -190,7 +193,7 @@ fn entry(random: &mut StdRng, blocks: &mut Vec<Block>) -> Entry {
     Entry { block, except }
 }
 
-/// A new block, or one that has to do with an earlier one.
+/// A new block, or a block that is related to an earlier one.
 fn related_block(random: &mut StdRng, blocks: &[Block]) -> Block {
     let Some(&earlier) = blocks.choose(random) else {
         return any_block(random);
@@ -204,8 +207,9 @@ fn related_block(random: &mut StdRng, blocks: &[Block]) -> Block {
     }
 }
 
-/// Lengths at the strides of tries come up more often, those that cover half a
-/// family or all of it seldom: under an `allow` of that size nothing else shows.
+/// A random block. Lengths at the strides of tries are more likely. Blocks of
+/// half an address family or more are rare: an `allow` of that size would hide
+/// all other policies.
 fn any_block(random: &mut StdRng) -> Block {
     let ipv4 = random.random_bool(0.5);
     if !ipv4 && random.random_bool(0.1) {
@@ -226,8 +230,9 @@ fn any_block(random: &mut StdRng) -> Block {
     block_of(address(ipv4, random.random()), length)
 }
 
-/// An IPv6 block around or inside the addresses that carry IPv4 addresses. A
-/// policy file may not name IPv4-mapped ones.
+/// An IPv6 block that covers, or lies inside, addresses that embed IPv4
+/// addresses. IPv4-mapped ones are left out, because a policy file cannot
+/// contain them.
 fn block_of_carriers(random: &mut StdRng) -> Block {
     let known = ["64:ff9b::/96", "2002::/16"].into_iter();
     let all: Vec<&str> = known.chain(NAT64.into_iter().flatten().copied()).collect();
@@ -236,7 +241,7 @@ fn block_of_carriers(random: &mut StdRng) -> Block {
     block_of(address_inside(random, prefix), length.clamp(16, 128))
 }
 
-/// An IPv6 address that carries `ipv4`, its other bits random.
+/// An IPv6 address that embeds `ipv4`; its other bits are random.
 fn carrier(random: &mut StdRng, ipv4: std::net::IpAddr, own: &[&str]) -> std::net::IpAddr {
     let known = ["64:ff9b::/96", "::ffff:0:0/96", "2002::/16"];
     let all: Vec<&str> = known.iter().chain(own).copied().collect();
@@ -253,7 +258,7 @@ fn carrier(random: &mut StdRng, ipv4: std::net::IpAddr, own: &[&str]) -> std::ne
     address(false, u128::from_be_bytes(octets))
 }
 
-/// A longer prefix inside `outer`, which must not be full length.
+/// A longer prefix inside `outer`, which must not be of full length.
 fn block_inside(random: &mut StdRng, outer: Block) -> Block {
     let width = width(outer.address);
     let length = if random.random_bool(0.5) {
@@ -264,7 +269,8 @@ fn block_inside(random: &mut StdRng, outer: Block) -> Block {
     block_of(address_inside(random, outer), length)
 }
 
-/// The other half of the block one bit shorter.
+/// The sibling of `block`: the other half of the enclosing block, which is one
+/// bit shorter.
 fn neighbour(block: Block) -> Block {
     let Some(host_bits) = width(block.address).checked_sub(block.length) else {
         return block;
@@ -286,7 +292,7 @@ fn address_inside(random: &mut StdRng, block: Block) -> std::net::IpAddr {
     address(block.address.is_ipv4(), random.random_range(first..=last))
 }
 
-/// The policies as a policy file has them.
+/// The policies in the notation of a policy file.
 pub(crate) fn to_yaml(policies: &[Policy]) -> String {
     let mut yaml = "version: 1\ndevices:\n".to_owned();
     for name in INTERFACES {
@@ -317,7 +323,7 @@ pub(crate) fn to_yaml(policies: &[Policy]) -> String {
     yaml
 }
 
-/// What an overlay changes of the policies; `None` where it changes nothing.
+/// An overlay with the changes to the policies; `None` if there are none.
 pub(crate) fn to_overlay(policies: &[Policy]) -> Option<String> {
     let mut yaml = "version: 1\noverrides:\n".to_owned();
     let changed = policies.iter().filter(|policy| {
@@ -356,7 +362,7 @@ fn write_sequence(yaml: &mut String, key: &str, items: &[impl ToString]) {
     writeln!(yaml, "    {key}: [{}]", items.join(", ")).unwrap();
 }
 
-/// An address that is likely to be on one side or the other of an edge.
+/// An address that is often just inside or just outside a prefix.
 pub(crate) fn destination(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
     let near = near_an_edge(random, policies);
     let own = policies.iter().find_map(|policy| policy.derive);
@@ -389,8 +395,8 @@ fn near_an_edge(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
     }
 }
 
-/// A frame to such an address; about half are plain, the others tagged, in a
-/// session, fragmented, with options, cut short or damaged.
+/// A frame to such an address. About half are plain; the others are tagged, in
+/// a PPPoE session, fragmented, with options, truncated or damaged.
 pub(crate) fn frame(random: &mut StdRng, policies: &[Policy]) -> Vec<u8> {
     let destination = destination(random, policies);
     let packet = Builder::new(destination)
@@ -419,7 +425,7 @@ fn transport(random: &mut StdRng) -> Transport {
     }
 }
 
-/// A port that policies name, or one beside it.
+/// A port that policies use, or a port beside one.
 fn port(random: &mut StdRng) -> u16 {
     let port: u16 = *PORTS.choose(random).unwrap();
     port.wrapping_add(random.random_range(0..3)).wrapping_sub(1)
@@ -427,7 +433,7 @@ fn port(random: &mut StdRng) -> u16 {
 
 fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
     if random.random_bool(0.5) {
-        // Some are deeper than the parser goes.
+        // Some stacks are deeper than the parser reads.
         let depth = if random.random_bool(0.1) {
             random.random_range(27..=40)
         } else {
@@ -455,8 +461,8 @@ fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
     }
 }
 
-/// Changes up to three bytes, where headers are rather than behind them, and
-/// often where the type of the frame is or the version of an untagged packet.
+/// Changes up to three bytes of the headers. Often changes the `EtherType`, or
+/// the first byte of an untagged packet (its IP version).
 fn damage(random: &mut StdRng, frame: &mut [u8]) {
     let headers = packets::ETHERNET_HEADER + 4 * 4 + 8 + 40;
     for _ in 0..random.random_range(1..=3) {

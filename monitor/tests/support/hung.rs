@@ -1,4 +1,4 @@
-//! A file system that answers nothing, as a server that is gone.
+//! A file system that does not answer, like one whose server is unreachable.
 
 use std::{
     fs::File,
@@ -8,8 +8,8 @@ use std::{
 
 use super::lab::sh;
 
-/// A mounted file system without a server: every call on it waits until this
-/// value goes.
+/// A mounted file system without a server. Every call on it blocks until this
+/// value is dropped.
 pub(crate) struct Hung {
     folder: PathBuf,
     _server: OwnedFd,
@@ -22,7 +22,7 @@ impl Hung {
             .write(true)
             .open("/dev/fuse")
             .expect("open /dev/fuse");
-        // `mount` inherits this copy.
+        // The process `mount` inherits this copy.
         let server = nix::unistd::dup(&device).expect("copy a descriptor");
         sh(&format!(
             "mount -i -t fuse -o fd={},rootmode=40000,user_id=0,group_id=0,allow_other hung {}",

@@ -1,4 +1,4 @@
-//! The kernel program and the reference model, side by side on the same frames.
+//! Runs the same frames through the kernel program and the reference model.
 
 use std::{
     collections::BTreeMap,
@@ -26,10 +26,10 @@ use super::{
 /// The only interface of a sandbox.
 pub(crate) const INTERFACE: &str = "wlan0";
 
-/// One ruleset in the kernel and in the model.
+/// One ruleset, in the kernel and in the model.
 pub(crate) struct Pair {
     policies: Vec<Policy>,
-    /// What `explain` is given.
+    /// The policies that `explain` gets.
     read: Vec<monitor::policy::Policy>,
     derivation: Derivation,
     ruleset: Ruleset,
@@ -38,7 +38,8 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Through the real reader and compiler on one side, as they are on the other.
+    /// Loads the policies into the kernel through the real reader and compiler,
+    /// and into the model directly.
     pub(crate) fn new(policies: Vec<Policy>) -> Self {
         let loaded = read(&to_yaml(&policies), to_overlay(&policies).as_deref());
         let mut read = loaded.policies;
@@ -60,14 +61,15 @@ impl Pair {
         }
     }
 
-    /// Runs a frame through both, which must agree, and asks `explain` about it.
+    /// Runs a frame through both, asserts equal results, and checks the answer
+    /// of `explain`.
     pub(crate) fn check(&mut self, frame: &[u8]) -> FrameOutcome {
         let outcome = judge(&self.policies, INTERFACE, frame);
         self.check_explanations(&outcome);
         self.check_outcome(frame, &outcome)
     }
 
-    /// Runs a frame through both, which must agree.
+    /// Runs a frame through both, and asserts equal results.
     pub(crate) fn compare(&mut self, frame: &[u8]) -> FrameOutcome {
         let outcome = judge(&self.policies, INTERFACE, frame);
         self.check_outcome(frame, &outcome)
@@ -84,13 +86,14 @@ impl Pair {
             self.policies
         );
         if frame.len() >= 14 {
-            // Shorter ones never reach the kernel.
+            // Shorter frames never reach the kernel program.
             self.model.receive(INTERFACE, frame, frame.len() as u64);
         }
         found
     }
 
-    /// What `explain` says of the packet, known in full and in part.
+    /// Checks the answers of `explain`, with all or only some properties of the
+    /// packet known.
     fn check_explanations(&self, outcome: &Outcome) {
         let Outcome::Parsed {
             packet,
@@ -145,13 +148,13 @@ impl Pair {
         }
     }
 
-    /// Every cell of both, which must agree.
+    /// Asserts that all cells of both are equal.
     pub(crate) fn check_cells(&self) {
         let found = self.cells(&self.sandbox.counters().unwrap());
         assert_eq!(found, self.model.cells, "{:#?}", self.policies);
     }
 
-    /// The model's answer in the kernel's words.
+    /// Converts the model's outcome into the type of the kernel's outcome.
     fn expected(&self, outcome: &Outcome) -> FrameOutcome {
         match outcome {
             Outcome::Unparsed(reason, verdict) => FrameOutcome::Unparsed {
@@ -229,7 +232,7 @@ impl Pair {
     }
 }
 
-/// A service that a policy can name.
+/// The service that a policy can name, if there is one.
 fn service((protocol, port): (u8, u16)) -> Option<Service> {
     match protocol {
         6 => Ports::new(port, port).map(Service::Tcp),
@@ -238,12 +241,12 @@ fn service((protocol, port): (u8, u16)) -> Option<Service> {
     }
 }
 
-/// The ruleset of a policy file's text, which must be valid.
+/// The ruleset of a valid policy file with the text `yaml`.
 pub(crate) fn compiled(yaml: &str) -> Ruleset {
     compiled_with(yaml, &Derivation::default())
 }
 
-/// The same, in a network with these ways to carry an IPv4 address.
+/// Like [`compiled`], with the given derivation.
 pub(crate) fn compiled_with(yaml: &str, derivation: &Derivation) -> Ruleset {
     compile(&read(yaml, None).policies, derivation).unwrap()
 }
@@ -259,8 +262,7 @@ pub(crate) fn derivation(own: &[&str]) -> Derivation {
     Derivation::with(own)
 }
 
-/// What commands would ask for, so that the policies are paused as their
-/// changes say.
+/// A runtime overlay with the pauses of the policies' changes.
 fn pauses(policies: &[Policy], names: &DeviceNames) -> RuntimeOverlay {
     let each = policies.iter().filter_map(|policy| {
         let paused = policy.change.paused.as_ref()?;
@@ -297,7 +299,7 @@ fn read(yaml: &str, overlay: Option<&str>) -> Loaded {
     loaded
 }
 
-/// A policy file and perhaps an overlay.
+/// A policy file and, in some tests, an overlay.
 struct Texts<'a> {
     yaml: &'a str,
     overlay: Option<&'a str>,

@@ -1,5 +1,5 @@
-//! A phone and a gateway in network namespaces of their own, joined by a veth
-//! pair, and the real daemon on the gateway's side of it.
+//! A phone and a gateway in two network namespaces that a veth pair connects.
+//! The real daemon runs on the gateway's end.
 
 mod daemon;
 mod namespace;
@@ -21,14 +21,14 @@ use tempfile::TempDir;
 pub(crate) use self::{daemon::*, namespace::*, tools::*};
 use super::user::User;
 
-/// MAC of the phone.
+/// MAC address of the phone.
 pub(crate) const PHONE_MAC: &str = "64:cc:2e:11:22:33";
-/// Addresses behind the gateway that the test policy leaves alone.
+/// Addresses behind the gateway that the test policy does not cover.
 pub(crate) const OPEN: [&str; 2] = ["192.0.2.10", "2001:db8:1::10"];
 /// Addresses behind the gateway that the test policy drops.
 pub(crate) const BLOCKED: [&str; 2] = ["198.51.100.10", "2001:db8:bad::10"];
 
-/// The policies that a lab starts with.
+/// The policies with which a lab starts.
 pub(crate) const POLICIES: &str = "version: 1
 policies:
   - name: blocked
@@ -41,19 +41,19 @@ policies:
 
 static LABS: AtomicU32 = AtomicU32::new(0);
 
-/// Phone, gateway, and a place for files and pins.
+/// The phone, the gateway, and directories for files and pins.
 pub(crate) struct Lab {
     pub(crate) phone: Namespace,
     pub(crate) gateway: Namespace,
     pub(crate) directory: TempDir,
     pub(crate) pin_dir: PathBuf,
     name: String,
-    /// Who its daemons run as, where that is not root.
+    /// User that runs the daemons; `None`: root.
     user: Option<User>,
 }
 
 impl Lab {
-    /// Builds it. `test` becomes part of every name that the kernel sees.
+    /// Creates the lab. `test` becomes part of each name that the kernel sees.
     pub(crate) fn new(test: &str) -> Self {
         assert!(
             nix::unistd::geteuid().is_root(),
@@ -90,7 +90,7 @@ impl Lab {
             namespace.ip(&format!(
                 "address add fd77::{last}/64 dev {interface} nodad"
             ));
-            // One packet sent must be one packet seen.
+            // Without offloads, each sent packet arrives as one packet.
             let off = format!("ethtool -K {interface} gro off gso off tso off");
             sh(&format!(
                 "nsenter --net=/run/netns/{} {off}",
@@ -108,7 +108,8 @@ impl Lab {
             };
             gateway.ip(&format!("address add {address}/{length} dev lo"));
         }
-        // The first neighbour discovery after a link comes up may take a second.
+        // After a link comes up, the first neighbour discovery may take a
+        // second.
         for address in ["10.77.0.1", "fd77::1"] {
             sh(&format!(
                 "nsenter --net=/run/netns/{} ping -n -c 1 -W 5 {address}",
@@ -117,7 +118,7 @@ impl Lab {
         }
     }
 
-    /// Adds a second veth pair; the gateway's end has this name.
+    /// Adds a second veth pair; `name` is the gateway's end.
     pub(crate) fn add_interface(&self, name: &str) {
         let (phone, gateway) = (&self.phone.name, &self.gateway.name);
         sh(&format!(
@@ -127,18 +128,20 @@ impl Lab {
         self.gateway.ip(&format!("link set {name} up"));
     }
 
-    /// The number of the user that its daemons run as.
+    /// Number of the user that runs the daemons.
     pub(crate) fn daemon_user(&self) -> u32 {
         self.user.as_ref().map_or(0, User::number)
     }
 
-    /// Gives a file or directory that the test made to the user of its daemons.
+    /// Changes the owner of a file or directory to the user that runs the
+    /// daemons.
     pub(crate) fn give(&self, path: &Path) {
         let owner = Some(self.daemon_user());
         std::os::unix::fs::chown(path, owner, owner).expect("give it to the daemon");
     }
 
-    /// Gives the places of its daemons to root, for one that root starts.
+    /// Changes the owner of the daemons' directories to root, for a daemon that
+    /// root starts.
     pub(crate) fn belongs_to_root(&self) {
         let bpffs = self.user.as_ref().map(User::bpffs);
         let above = bpffs.as_deref().and_then(Path::parent);
@@ -148,7 +151,7 @@ impl Lab {
         }
     }
 
-    /// Directory of the policies.
+    /// Directory of the policy files.
     pub(crate) fn policies(&self) -> PathBuf {
         self.directory.path().join("policies")
     }
@@ -157,7 +160,7 @@ impl Lab {
         self.directory.path().join("monitor.sock")
     }
 
-    /// Replaces the policy file in one step, as editors do.
+    /// Replaces the policy file atomically, as editors do.
     pub(crate) fn write_policies(&self, text: &str) {
         let directory = self.policies();
         fs::create_dir_all(&directory).unwrap();
@@ -166,12 +169,13 @@ impl Lab {
         fs::rename(new, directory.join("policies.yaml")).unwrap();
     }
 
-    /// Starts `monitor run --interface wlan0 …` and waits until it answers.
+    /// Starts `monitor run --interface wlan0 …`, and waits until the daemon
+    /// answers.
     pub(crate) fn start(&self, arguments: &[&str]) -> Daemon {
         self.start_on("wlan0", arguments)
     }
 
-    /// The same on another interface of the gateway.
+    /// Like [`Self::start`], on another interface of the gateway.
     pub(crate) fn start_on(&self, interface: &str, arguments: &[&str]) -> Daemon {
         let log = self.directory.path().join("daemon.log");
         let output = File::options()
@@ -198,14 +202,15 @@ impl Lab {
         daemon
     }
 
-    /// Echoes every datagram that reaches the address, for as long as the lab lives.
+    /// Echoes every datagram that arrives at the address, as long as the lab
+    /// exists.
     pub(crate) fn serve_udp(&self, address: &str) -> SocketAddr {
         let socket = self.gateway.run(|| bind_udp(address));
         let bound = socket.local_addr().unwrap();
         thread::spawn(move || {
             let mut buffer = [0; 2048];
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                // The phone may be gone.
+                // The phone may no longer exist.
                 let _ = socket.send_to(&buffer[..length], from);
             }
         });
@@ -222,7 +227,7 @@ impl Lab {
         });
     }
 
-    /// A listener on the gateway.
+    /// A TCP listener on the gateway.
     pub(crate) fn listen_tcp(&self, address: &str) -> TcpListener {
         let ip: IpAddr = address.parse().unwrap();
         self.gateway

@@ -16,18 +16,19 @@ pub(crate) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-/// What a record of the tree points to.
+/// The target of a record in the tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Record {
     Nothing,
     Node(usize),
-    /// Offset in the data section.
+    /// Offset in the data section, in bytes.
     Data(usize),
 }
 
-/// A database that is being written.
+/// A database under construction.
 pub(crate) struct Writer {
-    /// Both families in one tree, IPv4 under `::/96`; else IPv4 alone.
+    /// True: one tree for both families, with IPv4 under `::/96`. False: only
+    /// IPv4.
     both: bool,
     nodes: Vec<[Record; 2]>,
     data: Vec<u8>,
@@ -54,7 +55,7 @@ impl Writer {
         }
     }
 
-    /// Adds a network that neither holds nor lies in one that was added before.
+    /// Adds a network that does not overlap any network added before.
     pub(crate) fn add(&mut self, block: Block, value: &Value) {
         let offset = match self.offsets.get(value) {
             Some(offset) => *offset,
@@ -77,7 +78,7 @@ impl Writer {
         self.set(bits, length, Record::Node(at));
     }
 
-    /// The bits of a network from the highest, and how many there are.
+    /// The address bits of a network from the highest, and their number.
     fn path(&self, block: Block) -> (u128, u32) {
         let bits = number(block.first());
         match (block.first().is_ipv4(), self.both) {
@@ -116,7 +117,7 @@ impl Writer {
         offset
     }
 
-    /// The file, with records of 24, 28 or 32 bits.
+    /// The finished file, with records of 24, 28 or 32 bits.
     pub(crate) fn finish(&self, record_size: u16) -> Vec<u8> {
         let count = self.nodes.len();
         let number = |record: Record| {
@@ -161,7 +162,7 @@ impl Writer {
     }
 }
 
-/// Values of the metadata, whose types are given.
+/// Values of the metadata, whose types are fixed.
 enum Sized<'a> {
     Short(u16),
     Word(u32),
@@ -208,14 +209,14 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
     }
 }
 
-/// A number without its leading zeros.
+/// Writes a number without its leading zero bytes.
 fn unsigned(kind: u8, bytes: &[u8], out: &mut Vec<u8>) {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     control(kind, bytes.len() - zeros, out);
     out.extend(&bytes[zeros..]);
 }
 
-/// The type and size before a value; types above 7 take a byte of their own.
+/// Writes the type and size before a value. Types above 7 need an extra byte.
 fn control(kind: u8, size: usize, out: &mut Vec<u8>) {
     let (size, more) = match size {
         0..29 => (size, None),

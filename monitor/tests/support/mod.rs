@@ -1,6 +1,6 @@
-//! What the integration tests share: a slow and obvious model of the filter,
-//! frames and rulesets to try it on, captures, the real data, and a lab of
-//! network namespaces.
+//! Helpers of the integration tests: a slow and simple model of the filter,
+//! frames and rulesets for it, captures, real data, and a lab of network
+//! namespaces.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 

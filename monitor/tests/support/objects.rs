@@ -1,4 +1,4 @@
-//! What a lab's filter holds in the kernel, and what is pinned of it.
+//! The kernel objects and pins of a lab's filter.
 
 use std::{
     collections::BTreeSet,
@@ -19,14 +19,14 @@ use super::lab::{Lab, poll};
 pub(crate) struct Objects {
     pub(crate) programs: BTreeSet<u32>,
     pub(crate) maps: BTreeSet<u32>,
-    /// Below the pin directory; generations without their number.
+    /// Paths below the pin directory, with the numbers of generations removed.
     pub(crate) pins: BTreeSet<String>,
-    /// Below the state directory.
+    /// Paths below the state directory.
     pub(crate) files: BTreeSet<String>,
 }
 
 impl Objects {
-    /// Everything that is pinned, and every program that uses the lab's counters.
+    /// All pinned objects, and every program that uses the lab's counters.
     pub(crate) fn of(lab: &Lab) -> Self {
         let mut objects = Self {
             files: below(&lab.directory.path().join("state"))
@@ -37,7 +37,8 @@ impl Objects {
         for pin in below(&lab.pin_dir) {
             let path = lab.pin_dir.join(&pin);
             objects.pins.insert(without_number(&pin));
-            // The kernel describes either as the other: the names tell.
+            // The kernel accepts a program where a map is expected and the
+            // reverse, so the names decide.
             let name = path.file_name().unwrap().to_str().unwrap();
             if name.starts_with("prog_") {
                 let program = ProgramInfo::from_pin(&path);
@@ -57,7 +58,7 @@ impl Objects {
 
     fn add_users_of(&mut self, map: u32) {
         for program in loaded_programs().flatten() {
-            // One that goes away meanwhile has no maps any more.
+            // A program that is freed in the meantime has no maps.
             let maps = program.map_ids().ok().flatten().unwrap_or_default();
             if maps.contains(&map) {
                 self.programs.insert(program.id());
@@ -66,7 +67,7 @@ impl Objects {
         }
     }
 
-    /// The same without ids, which every start gives anew.
+    /// The objects without their ids, which differ after every start.
     fn shape(&self) -> (usize, usize, &BTreeSet<String>, &BTreeSet<String>) {
         (
             self.programs.len(),
@@ -77,10 +78,11 @@ impl Objects {
     }
 }
 
-/// Waits until the lab holds what `reference` does, and nothing more.
+/// Waits until the lab has the same objects as `reference`, apart from ids.
+/// Panics with `when` if it does not.
 pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects {
     let mut found = Objects::default();
-    // The kernel frees maps some time after their last user.
+    // The kernel frees maps some time after their last user ends.
     let like = settled(|| {
         found = Objects::of(lab);
         found.shape() == reference.shape()
@@ -92,7 +94,7 @@ pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects
     found
 }
 
-/// Waits until the kernel has none of them any more.
+/// Waits until the kernel has freed all of them.
 pub(crate) fn assert_gone(objects: &Objects) {
     poll("the kernel has freed every program and map", || {
         let programs = loaded_programs().flatten();
@@ -104,7 +106,7 @@ pub(crate) fn assert_gone(objects: &Objects) {
     });
 }
 
-/// Where the counters of the lab are pinned.
+/// The directory in which the lab's counters are pinned.
 pub(crate) fn state(lab: &Lab) -> PathBuf {
     lab.pin_dir.join(format!("v{ABI_HASH:016x}"))
 }
@@ -119,7 +121,8 @@ fn settled(mut done: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Every file and directory below, relative; none where there is no directory.
+/// Relative paths of all files and directories below; empty if `directory` is
+/// missing.
 fn below(directory: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut open = vec![PathBuf::new()];

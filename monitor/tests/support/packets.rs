@@ -1,4 +1,4 @@
-//! Frames, written layer by layer.
+//! Builds frames layer by layer.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,31 +10,31 @@ use etherparse::{
 pub(crate) const PHONE: [u8; 6] = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
 pub(crate) const GATEWAY: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 
-/// Two addresses and a type, in bytes.
+/// Length of two addresses and a type, in bytes.
 pub(crate) const ETHERNET_HEADER: usize = 14;
 
 pub(crate) const IPV4: u16 = 0x0800;
 pub(crate) const ARP: u16 = 0x0806;
 pub(crate) const IPV6: u16 = 0x86dd;
 pub(crate) const PPPOE_SESSION: u16 = 0x8864;
-/// Every tag protocol identifier that is known.
+/// All tag protocol identifiers that the program knows.
 pub(crate) const TPIDS: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
 
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 
-/// What follows the IP header, its ports or type being those of a request.
+/// The protocol behind the IP header, with the ports or type of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Transport {
     Tcp(u16),
     Udp(u16),
     /// ICMP or `ICMPv6`.
     EchoRequest,
-    /// A protocol without ports.
+    /// A protocol without ports, by number.
     Other(u8),
 }
 
-/// Where in its datagram the packet belongs.
+/// Position of the packet in its datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fragment {
     Whole,
@@ -47,8 +47,8 @@ pub(crate) enum Fragment {
 /// authentication, 60 destination options, 135 mobility. A fragment header comes with [`Fragment`].
 pub(crate) const EXTENSIONS: [u8; 5] = [0, 43, 51, 60, 135];
 
-/// A frame in the making. What is not set is a UDP packet of the phone, whole,
-/// with four bytes of payload.
+/// A frame under construction. By default it is an unfragmented UDP packet of
+/// the phone with four bytes of payload.
 #[derive(Clone, Debug)]
 pub(crate) struct Builder {
     source: [u8; 6],
@@ -63,12 +63,12 @@ pub(crate) struct Builder {
     host: u8,
 }
 
-/// A packet to `destination`, which chooses the family.
+/// Starts a packet to `destination`, which also selects the address family.
 pub(crate) fn to(destination: &str) -> Builder {
     Builder::new(destination.parse().unwrap())
 }
 
-/// Any frame: an Ethernet header and what follows.
+/// Any frame: an Ethernet header followed by `rest`.
 pub(crate) fn ethernet(source: [u8; 6], ether_type: u16, rest: &[u8]) -> Vec<u8> {
     [&GATEWAY, &source, &ether_type.to_be_bytes()[..], rest].concat()
 }
@@ -94,36 +94,37 @@ impl Builder {
         self
     }
 
-    /// Last byte of the source address.
+    /// Sets the last byte of the source address.
     pub(crate) fn host(mut self, host: u8) -> Self {
         self.host = host;
         self
     }
 
-    /// Tag protocol identifiers, the outermost first.
+    /// Adds tags with these protocol identifiers, the outermost first.
     pub(crate) fn tags(mut self, tpids: &[u16]) -> Self {
         self.tags = tpids.to_vec();
         self
     }
 
-    /// Inside a PPPoE session.
+    /// Puts the packet into a PPPoE session.
     pub(crate) fn pppoe(self) -> Self {
         self.pppoe_with(0x11, 0)
     }
 
-    /// Inside a PPPoE session with this version-and-type byte and code.
+    /// Puts the packet into a PPPoE session with this version-and-type byte and
+    /// code.
     pub(crate) fn pppoe_with(mut self, version_type: u8, code: u8) -> Self {
         self.pppoe = Some([version_type, code]);
         self
     }
 
-    /// `words` 32-bit words of IPv4 options, at most ten.
+    /// Adds `words` 32-bit words of IPv4 options, at most ten.
     pub(crate) fn options(mut self, words: usize) -> Self {
         self.options = words;
         self
     }
 
-    /// IPv6 extension headers, the first next to the fixed header.
+    /// Adds IPv6 extension headers; the first follows the fixed header.
     pub(crate) fn extensions(mut self, numbers: &[u8]) -> Self {
         self.extensions = numbers.to_vec();
         self
@@ -215,7 +216,8 @@ impl Builder {
         [header.to_bytes().to_vec(), body].concat()
     }
 
-    /// Eight bytes: options are one `PadN`, a routing header has no segments left.
+    /// An extension header of eight bytes. Options are one `PadN`; a routing
+    /// header has no segments left.
     fn extension(&self, number: u8, next: u8) -> [u8; 8] {
         match number {
             44 => {
@@ -258,7 +260,7 @@ impl Builder {
         }
     }
 
-    /// Transport header and payload; a later fragment has payload only.
+    /// Transport header and payload. A later fragment has only payload.
     fn body(&self, destination: IpAddr) -> Vec<u8> {
         let header = match self.transport {
             _ if matches!(self.fragment, Fragment::Later(_)) => Vec::new(),

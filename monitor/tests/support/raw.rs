@@ -1,4 +1,4 @@
-//! Frames sent and received as they are, through packet sockets.
+//! Sends and receives raw frames through packet sockets.
 
 use std::{
     os::fd::{AsRawFd as _, OwnedFd},
@@ -15,22 +15,22 @@ use nix::sys::{
 
 use super::lab::Namespace;
 
-/// Room for everything that a test sends, so that the socket loses nothing.
+/// Size of the receive buffer, in bytes: it holds all frames that a test sends.
 const RECEIVE_BUFFER: usize = 64 << 20;
 
-/// How long a frame may take that must come.
+/// Longest time to wait for a frame that must arrive.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A packet socket on one interface.
 pub(crate) struct RawSocket(OwnedFd);
 
 impl RawSocket {
-    /// One that only sends.
+    /// A socket that only sends.
     pub(crate) fn sender(namespace: &Namespace, interface: &str) -> Self {
         Self::open(namespace, interface, None)
     }
 
-    /// One that also sees every frame which the kernel hands on.
+    /// A socket that also receives every frame that the kernel passes on.
     pub(crate) fn receiver(namespace: &Namespace, interface: &str) -> Self {
         let socket = Self::open(namespace, interface, Some(SockProtocol::EthAll));
         setsockopt(&socket.0, sockopt::RcvBufForce, &RECEIVE_BUFFER).unwrap();
@@ -48,8 +48,8 @@ impl RawSocket {
                 protocol,
             )
             .expect("open a packet socket");
-            // The address that the kernel lists for it names no protocol, so that
-            // the socket keeps its own.
+            // The address that the kernel lists for the interface has no
+            // protocol, so the socket keeps its own.
             let address = nix::ifaddrs::getifaddrs()
                 .expect("list interfaces")
                 .filter(|found| found.interface_name == interface)
@@ -61,7 +61,7 @@ impl RawSocket {
         })
     }
 
-    /// Sends one frame as it is, without padding.
+    /// Sends one frame unchanged, without padding.
     pub(crate) fn send(&self, frame: &[u8]) {
         let sent = send(self.0.as_raw_fd(), frame, MsgFlags::empty()).unwrap_or_else(|error| {
             panic!(
@@ -73,7 +73,8 @@ impl RawSocket {
         assert_eq!(sent, frame.len());
     }
 
-    /// The next frame that has come already, as [`receive`](Self::receive) shows it.
+    /// The next frame that has already arrived, in the form of
+    /// [`receive`](Self::receive).
     pub(crate) fn receive_now(&self) -> Option<Vec<u8>> {
         let mut buffer = [0; 4096];
         match recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
@@ -83,8 +84,8 @@ impl RawSocket {
         }
     }
 
-    /// The next frame, without an outermost tag of 802.1Q or 802.1ad: the kernel
-    /// takes that one off before packet sockets see a frame.
+    /// The next frame. An outermost tag of 802.1Q or 802.1ad is missing,
+    /// because the kernel removes it before packet sockets get the frame.
     pub(crate) fn receive(&self) -> Vec<u8> {
         let mut buffer = [0; 4096];
         let length = recv(self.0.as_raw_fd(), &mut buffer, MsgFlags::empty())

@@ -1,5 +1,5 @@
-//! What the filter is to do, slow and obvious: every policy is tried on
-//! every packet. It shares no code with the kernel program or the compiler.
+//! A slow and simple model of the filter: it tries every policy on every
+//! packet. It shares no code with the kernel program or the compiler.
 
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
@@ -15,7 +15,7 @@ pub(crate) struct Block {
     pub(crate) length: u32,
 }
 
-/// A destination of a policy and the holes in it.
+/// A destination of a policy, and the holes in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) block: Block,
@@ -29,30 +29,30 @@ pub(crate) struct Policy {
     pub(crate) action: Action,
     pub(crate) entries: Vec<Entry>,
     pub(crate) scope: Scope,
-    /// NAT64 prefixes of the network; `None` where the policy says `derive: none`.
+    /// NAT64 prefixes of the network; `None` if the policy has `derive: none`.
     pub(crate) derive: Option<&'static [&'static str]>,
     pub(crate) change: Change,
 }
 
-/// What an overlay and a command change of a policy.
+/// Changes to a policy by an overlay and a command.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) disabled: bool,
     pub(crate) action: Option<Action>,
     pub(crate) except: Vec<Block>,
-    /// Paused for these devices; where there are none, for all.
+    /// Devices for which the policy is paused; an empty vector: all devices.
     pub(crate) paused: Option<Vec<Device>>,
 }
 
-/// What is read from a frame.
+/// The values that the filter reads from a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) source: MacAddress,
     pub(crate) sender: IpAddr,
     pub(crate) destination: IpAddr,
-    /// Protocol and destination port, where they can be read.
+    /// Protocol and destination port, if they can be read.
     pub(crate) service: Option<(u8, u16)>,
-    /// The packet is no later fragment, and its port cannot be read.
+    /// True if the packet is not a later fragment and its port cannot be read.
     pub(crate) unreadable: bool,
 }
 
@@ -63,13 +63,13 @@ pub(crate) enum Verdict {
     Dropped,
 }
 
-/// What becomes of a frame.
+/// The result for a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Unparsed(Reason, Verdict),
     Parsed {
         packet: Packet,
-        /// Indices into the list of policies, ascending.
+        /// Indices of the matching policies, ascending.
         matched: Vec<usize>,
         verdict: Verdict,
     },
@@ -81,14 +81,14 @@ impl Block {
             && leading_bits(self.address, self.length) == leading_bits(address, self.length)
     }
 
-    /// The lowest address, its host bits zero.
+    /// The lowest address: its host bits are zero.
     pub(crate) fn first(self) -> IpAddr {
         let host = width(self.address) - self.length;
         let first = leading_bits(self.address, self.length).checked_shl(host);
         address(self.address.is_ipv4(), first.unwrap_or(0))
     }
 
-    /// The highest address, its host bits one.
+    /// The highest address: its host bits are one.
     pub(crate) fn last(self) -> IpAddr {
         let host = width(self.address) - self.length;
         let ones = 1_u128.checked_shl(host).unwrap_or(0).wrapping_sub(1);
@@ -105,7 +105,7 @@ impl fmt::Display for Block {
 impl FromStr for Block {
     type Err = String;
 
-    /// `42.62.48.0/24`, or an address alone.
+    /// Parses `42.62.48.0/24`, or a single address.
     fn from_str(text: &str) -> Result<Self, String> {
         let (address, length) = match text.split_once('/') {
             Some((address, length)) => (address, Some(length)),
@@ -126,7 +126,8 @@ impl FromStr for Block {
 }
 
 impl Entry {
-    /// Whether any address is in the block and in no hole, nor in one of `more`.
+    /// True if at least one address of the block is outside all holes and
+    /// outside `more`.
     fn holds_any(&self, more: &[Block]) -> bool {
         let holes = self.except.iter().chain(more);
         let behind = holes.clone().map(|hole| {
@@ -175,7 +176,7 @@ impl Policy {
             && !self.change.stops(packet, interface)
     }
 
-    /// Whether there is a packet that this policy drops.
+    /// True if at least one packet exists that this policy drops.
     fn drops(&self) -> bool {
         let paused = self.change.paused.as_ref().is_some_and(Vec::is_empty);
         let rests = self.change.disabled || paused;
@@ -203,8 +204,8 @@ impl Change {
     }
 }
 
-/// The address itself, and each IPv4 address that it carries, read octet by
-/// octet from the pictures in RFC 6052, RFC 3056 and RFC 4291.
+/// The address itself, and each IPv4 address that it embeds. The octets are
+/// taken from the diagrams in RFC 6052, RFC 3056 and RFC 4291.
 fn readings(destination: IpAddr, derive: Option<&[&str]>) -> Vec<IpAddr> {
     let mut all = vec![destination];
     let (IpAddr::V6(ipv6), Some(own)) = (destination, derive) else {
@@ -227,8 +228,8 @@ fn readings(destination: IpAddr, derive: Option<&[&str]>) -> Vec<IpAddr> {
     all
 }
 
-/// Which octets of an address carry the IPv4 address behind a prefix of this
-/// length: never octet 8.
+/// Octets of the IPv6 address that contain the IPv4 address, for a NAT64 prefix
+/// of this length. Octet 8 is never used.
 pub(crate) fn nat64_octets(length: u32) -> [usize; 4] {
     match length {
         32 => [4, 5, 6, 7],
@@ -241,7 +242,7 @@ pub(crate) fn nat64_octets(length: u32) -> [usize; 4] {
     }
 }
 
-/// Bits of an address of this family.
+/// Number of bits of an address of this family.
 pub(crate) fn width(address: IpAddr) -> u32 {
     if address.is_ipv4() { 32 } else { 128 }
 }
@@ -270,7 +271,8 @@ fn leading_bits(address: IpAddr, length: u32) -> u128 {
         .unwrap_or(0)
 }
 
-/// Reads a frame from the outside in; the first thing that is wrong is the reason.
+/// Parses a frame from the outermost layer inwards. The error is the first
+/// problem.
 pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
     if frame.len() < 14 {
         return Err(Reason::TruncatedEthernet);
@@ -305,8 +307,8 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
     })
 }
 
-/// Version and type, code, session, length: all unread. Then the PPP protocol, whose
-/// leading zero byte may be left out.
+/// Skips version and type, code, session and length without a check. Then reads
+/// the PPP protocol, whose leading zero byte may be omitted.
 fn pppoe(session: &[u8]) -> Result<(IpAddr, &[u8]), Reason> {
     if session.len() < 8 {
         return Err(Reason::BadPppoe);
@@ -350,7 +352,7 @@ fn number_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
 }
 
-/// Parses, tries every policy, and decides.
+/// Parses a frame, tries every policy, and decides.
 pub(crate) fn judge(policies: &[Policy], interface: &str, frame: &[u8]) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
@@ -364,8 +366,8 @@ pub(crate) fn judge(policies: &[Policy], interface: &str, frame: &[u8]) -> Outco
     }
 }
 
-/// Where any policy drops, a frame is dropped in which the kernel could still find
-/// a packet.
+/// The verdict on a frame that cannot be parsed. The frame is dropped if some
+/// policy can drop and the kernel might still find a packet in the frame.
 fn unparsed(policies: &[Policy], reason: Reason) -> Verdict {
     let deliverable = [Reason::VlanDepth, Reason::BadPppoe].contains(&reason);
     if deliverable && policies.iter().any(Policy::drops) {
@@ -375,8 +377,8 @@ fn unparsed(policies: &[Policy], reason: Reason) -> Verdict {
     }
 }
 
-/// The policies that match, ascending, and what they do: an `allow` that
-/// matches wins, else any `drop` drops.
+/// The matching policies, ascending, and the verdict. An `allow` wins over
+/// every `drop`; a `drop` wins over the others.
 pub(crate) fn decide(
     policies: &[Policy],
     interface: &str,
@@ -398,14 +400,15 @@ pub(crate) fn decide(
     (matched, verdict)
 }
 
-/// Packets and bytes.
+/// A number of packets and of bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) packets: u64,
     pub(crate) bytes: u64,
 }
 
-/// The family of an interface's cell; what is not parsed is neither, by reason.
+/// The address family of an interface's cell, or the reason why the frame was
+/// not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Family {
     Ipv4,
@@ -413,14 +416,14 @@ pub(crate) enum Family {
     Other(Reason),
 }
 
-/// Every cell that is not zero.
+/// All cells that are not zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cells {
-    /// A packet adds to exactly one of them.
+    /// Each packet counts in exactly one of these cells.
     pub(crate) interfaces: BTreeMap<(String, Verdict, Family), Total>,
-    /// By policy name; every policy that matches counts.
+    /// By policy name. A packet counts for every policy that matches.
     pub(crate) policies: BTreeMap<(String, Verdict), Total>,
-    /// By source and policy name.
+    /// By source MAC and policy name.
     pub(crate) devices: BTreeMap<(MacAddress, String, Verdict), Total>,
 }
 
@@ -439,12 +442,13 @@ impl Model {
         }
     }
 
-    /// A new generation; the cells live on.
+    /// Puts a new generation in force; the cells keep their values.
     pub(crate) fn replace_policies(&mut self, policies: Vec<Policy>) {
         self.policies = policies;
     }
 
-    /// A frame of `bytes` bytes, of which `frame` is what the program sees.
+    /// Processes a frame of `bytes` bytes on the wire; the program sees only
+    /// `frame`.
     pub(crate) fn receive(&mut self, interface: &str, frame: &[u8], bytes: u64) -> Verdict {
         let outcome = judge(&self.policies, interface, frame);
         let (family, verdict) = match &outcome {

@@ -1,4 +1,4 @@
-//! Which packets a policy is about, slow and obvious; part of the reference model.
+//! Conditions of a policy, slow and simple; part of the reference model.
 
 use std::{fmt, net::IpAddr};
 
@@ -6,7 +6,7 @@ use monitor::policy::MacAddress;
 
 use super::reference::{Block, Packet};
 
-/// The conditions of a policy; what is empty holds for every packet.
+/// The conditions of a policy. An empty condition holds for every packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Scope {
     pub(crate) devices: Vec<Device>,
@@ -17,7 +17,8 @@ pub(crate) struct Scope {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Device {
-    /// MACs that agree with this one in the first bits.
+    /// MACs that have the same first bits as this one; the number is that of
+    /// the bits.
     Mac(MacAddress, u32),
     Address(Block),
     Interface(String),
@@ -31,7 +32,8 @@ pub(crate) enum Service {
 }
 
 impl Scope {
-    /// With `any_service`, whatever the services are.
+    /// True if the packet meets the conditions. With `any_service`, the
+    /// condition on services is ignored.
     pub(crate) fn holds(&self, packet: &Packet, interface: &str, any_service: bool) -> bool {
         let from =
             |devices: &[Device]| devices.iter().any(|device| device.holds(packet, interface));
@@ -91,7 +93,7 @@ impl fmt::Display for Service {
     }
 }
 
-/// The address that a packet, from its IP header on, says it comes from.
+/// The source address of a packet that begins with its IP header.
 pub(crate) fn sender(packet: &[u8]) -> IpAddr {
     if packet[0] / 16 == 4 {
         let sender: [u8; 4] = packet[12..16].try_into().unwrap();
@@ -102,7 +104,8 @@ pub(crate) fn sender(packet: &[u8]) -> IpAddr {
     }
 }
 
-/// Protocol and destination port, 0 for ICMP, of a packet from its IP header on.
+/// Protocol and destination port (0 for ICMP) of a packet that begins with its
+/// IP header.
 pub(crate) fn service(packet: &[u8]) -> Option<(u8, u16)> {
     match upper(packet) {
         Upper::Protocol(protocol @ (1 | 58), _) => Some((protocol, 0)),
@@ -113,8 +116,8 @@ pub(crate) fn service(packet: &[u8]) -> Option<(u8, u16)> {
     }
 }
 
-/// Whether the packet may have a port that cannot be read: cut short, encrypted, or
-/// behind too many headers.
+/// True if the packet may have a port that cannot be read: the packet is
+/// truncated or encrypted, or has too many headers.
 pub(crate) fn unreadable(packet: &[u8]) -> bool {
     match upper(packet) {
         Upper::Protocol(6 | 17, rest) => rest.len() < 4,
@@ -124,7 +127,7 @@ pub(crate) fn unreadable(packet: &[u8]) -> bool {
     }
 }
 
-/// What follows the IP headers.
+/// The content behind the IP headers.
 enum Upper<'a> {
     Protocol(u8, &'a [u8]),
     LaterFragment,
@@ -135,7 +138,7 @@ fn upper(packet: &[u8]) -> Upper<'_> {
     if packet[0] / 16 != 4 {
         let length = usize::from(u16::from_be_bytes([packet[4], packet[5]]));
         let mut payload = &packet[40..];
-        // 0 stands for a jumbogram.
+        // Length 0 means a jumbogram.
         if length != 0 {
             payload = payload.get(..length).unwrap_or(payload);
         }
@@ -149,7 +152,7 @@ fn upper(packet: &[u8]) -> Upper<'_> {
     Upper::Protocol(packet[9], packet.get(header..).unwrap_or_default())
 }
 
-/// Walks at most `left` extension headers.
+/// Reads at most `left` extension headers.
 fn ipv6(next: u8, packet: &[u8], left: usize) -> Upper<'_> {
     if !matches!(next, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140) {
         return Upper::Protocol(next, packet);

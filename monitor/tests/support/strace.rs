@@ -1,5 +1,6 @@
-//! A command under strace: which system calls it makes, and one of them made
-//! its last or made to fail. Nothing in the product knows of it.
+//! Runs a command under strace. It records the system calls, and can kill the
+//! process at a call or make the call fail. The product has no code for these
+//! tests.
 
 use std::{
     env, fs,
@@ -16,7 +17,7 @@ use super::{
     lab::{Daemon, poll},
 };
 
-/// Calls that change the kernel's state or a file system.
+/// System calls that change the state of the kernel or of a file system.
 const CALLS: &str = "bpf,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,fsync,flock,membarrier";
 
 /// Commands of bpf(2) that change something.
@@ -31,7 +32,8 @@ const BPF_COMMANDS: [&str; 8] = [
     "BPF_LINK_DETACH",
 ];
 
-/// Calls that are tried in every run: what they change is seen from outside.
+/// Parts of calls that every run tries, because their effect is visible from
+/// outside.
 const ALWAYS: [&str; 9] = [
     "BPF_LINK_",
     "BPF_PROG_LOAD",
@@ -44,36 +46,37 @@ const ALWAYS: [&str; 9] = [
     "membarrier",
 ];
 
-/// How many of the others are tried where not all are.
+/// Number of other calls that a run tries, unless it tries all.
 const SAMPLE: usize = 10;
 
 /// One call of one thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// Of the system call.
+    /// Name of the system call.
     name: String,
-    /// How many calls of this name the thread makes until then, this one included.
+    /// Number of calls of this name that the thread has made, including this
+    /// one.
     index: usize,
-    /// As strace writes it.
+    /// The call as strace prints it.
     pub(crate) text: String,
 }
 
-/// What happens to a call.
+/// What happens at a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The process is killed before the kernel does it.
+    /// The process is killed before the kernel executes the call.
     Kill,
-    /// It fails with this error, and is not done.
+    /// The call fails with this error and is not executed.
     Error(&'static str),
 }
 
-/// What strace is to do.
+/// What strace must do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Plan<'a> {
     Record,
     Inject(&'a Call, Fault),
-    /// The process is killed before the kernel does this call: the name, and how
-    /// many calls of the name a thread made until then, this one included.
+    /// Kills the process before the kernel executes this call: its name, and
+    /// the number of calls of that name in the thread, including this one.
     KillAt(&'static str, usize),
 }
 
@@ -92,7 +95,8 @@ impl Plan<'_> {
                 Fault::Error(error) => format!("error={error}"),
             };
             let (name, index) = (&call.name, call.index);
-            // The library asks a second time, for the verifier's reasons.
+            // After a failure the library repeats the call to get the
+            // verifier's log.
             let last = index + usize::from(call.text.contains("BPF_PROG_LOAD"));
             arguments.push(format!("--inject={name}:{what}:when={index}..{last}"));
         }
@@ -100,7 +104,7 @@ impl Plan<'_> {
     }
 }
 
-/// The same command, under strace.
+/// The same command under strace.
 pub(crate) fn traced(command: &Command, plan: Plan<'_>, output: &Path) -> Command {
     let mut traced = Command::new("strace");
     traced
@@ -112,14 +116,14 @@ pub(crate) fn traced(command: &Command, plan: Plan<'_>, output: &Path) -> Comman
     traced
 }
 
-/// A strace of a process that runs already; ended with this value.
+/// An strace of a running process. Dropping this value ends the strace.
 pub(crate) struct Attached {
     child: Child,
     output: PathBuf,
 }
 
 impl Attached {
-    /// Returns when every call of the daemon is seen.
+    /// Attaches to the daemon. Returns when strace sees every call.
     pub(crate) fn to(daemon: &Daemon, plan: Plan<'_>, output: &Path) -> Self {
         let said = output.with_extension("said");
         let child = Command::new("strace")
@@ -137,7 +141,8 @@ impl Attached {
         }
     }
 
-    /// Lets the process go on alone; what it did until now.
+    /// Detaches from the process, and returns the calls that it made until
+    /// then.
     pub(crate) fn calls(mut self) -> Vec<Call> {
         self.end();
         calls(&self.output)
@@ -145,9 +150,9 @@ impl Attached {
 
     fn end(&mut self) {
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
-        // It ends by itself where the process did.
+        // strace ends by itself if the process has ended.
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT);
-        // strace 6.1 may wait for ever for a thread that was killed in a call.
+        // strace 6.1 may wait forever for a thread that was killed in a call.
         for _ in 0..100 {
             if self.child.try_wait().unwrap().is_some() {
                 return;
@@ -175,7 +180,8 @@ pub(crate) fn calls(output: &Path) -> Vec<Call> {
             continue;
         };
         let rest = rest.trim_start();
-        // Neither the second half of a call nor what strace says of the process.
+        // Skips the second half of an interrupted call, and messages about the
+        // process.
         let Some((name, arguments)) = rest.split_once('(').filter(|(name, _)| is_name(name)) else {
             continue;
         };
@@ -207,25 +213,27 @@ fn changes_something(name: &str, arguments: &str) -> bool {
                 .strip_prefix(command)
                 .is_some_and(|rest| rest.starts_with(','))
         }),
-        // Not what it says to people, nor what its threads wake each other by.
+        // Skips output on standard error, and writes by which threads wake
+        // each other.
         "write" => !arguments.starts_with("2,") && !arguments.contains("\"\\1"),
         _ => true,
     }
 }
 
-/// Whether every call is to be tried (`MONITOR_FAULTS=all`): some minutes more.
+/// True if every call must be tried (`MONITOR_FAULTS=all`). It takes some
+/// minutes more.
 pub(crate) fn all_faults() -> bool {
     env::var("MONITOR_FAULTS").is_ok_and(|value| value == "all")
 }
 
-/// The calls that can be made to fail without failing a thread that wakes
-/// another, which nothing survives: those are writes too.
+/// The calls that may be made to fail. Writes are left out: threads wake each
+/// other by writes, and a failure of such a write stops the process.
 pub(crate) fn refusable(calls: Vec<Call>) -> Vec<Call> {
     let calls = calls.into_iter();
     chosen(calls.filter(|call| call.name != "write").collect())
 }
 
-/// All of the calls, or those that can be seen from outside and some of the others.
+/// All calls, or else those visible from outside and a sample of the others.
 pub(crate) fn chosen(calls: Vec<Call>) -> Vec<Call> {
     if all_faults() {
         return calls;

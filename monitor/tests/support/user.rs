@@ -1,5 +1,6 @@
-//! The daemon as an ordinary user with exactly the capabilities that it needs.
-//! The namespaces and the traffic are made by the test, which is root.
+//! Runs the daemon as an ordinary user with exactly the capabilities that it
+//! needs. The test itself runs as root, and creates the namespaces and the
+//! traffic.
 
 use std::{
     env,
@@ -12,21 +13,22 @@ use tempfile::TempDir;
 
 use super::lab::{binary, sh};
 
-/// The number of the user that the daemons of a lab run as; without it, root.
+/// Environment variable with the number of the user that runs the daemons;
+/// without it, root runs them.
 const VARIABLE: &str = "MONITOR_TEST_USER";
 
-/// What a service is given, as setpriv(1) wants it.
+/// The capabilities of the service, in the notation of setpriv(1).
 const CAPABILITIES: &str = "-all,+bpf,+net_admin,+perfmon";
 
-/// A user, with a BPF file system and the binary, which may lie where others
-/// cannot look; unmounted with this value.
+/// A user, with a BPF file system and a bind mount of the binary, because the
+/// original may be in a private directory. Dropping this value unmounts both.
 pub(crate) struct User {
     number: u32,
     directory: TempDir,
 }
 
 impl User {
-    /// The one that is asked for.
+    /// The user that the environment variable names, if it is set.
     pub(crate) fn asked_for() -> Option<Self> {
         let number = env::var(VARIABLE).ok()?;
         let number: u32 = number.parse().expect("MONITOR_TEST_USER is a number");
@@ -40,7 +42,7 @@ impl User {
         sh(&format!(
             "mkdir {pins} && mount -t bpf -o mode=0700 bpf {pins}"
         ));
-        // Read-only: what a test writes there would reach the real one.
+        // Read-only, because a write of a test would change the real file.
         sh(&format!(
             ": >{path} && mount --bind {} {path} && mount -o remount,bind,ro {path}",
             binary().display()
@@ -51,12 +53,12 @@ impl User {
         Some(user)
     }
 
-    /// Its number.
+    /// The number of the user.
     pub(crate) fn number(&self) -> u32 {
         self.number
     }
 
-    /// Where a BPF file system of its own is.
+    /// The directory of the user's own BPF file system.
     pub(crate) fn bpffs(&self) -> PathBuf {
         self.directory.path().join("bpf")
     }
@@ -65,7 +67,7 @@ impl User {
         self.directory.path().join("monitor")
     }
 
-    /// The words that start the binary as this user.
+    /// The command line that starts the binary as this user.
     pub(crate) fn words(&self) -> Vec<String> {
         let number = self.number;
         vec![
@@ -85,7 +87,8 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         for path in [self.bpffs(), self.program()] {
-            // Reported, not raised: the test may be failing already.
+            // Only reported, because a panic while a test already fails would
+            // abort.
             let unmounted = Command::new("umount").arg("--lazy").arg(&path).status();
             if !unmounted.as_ref().is_ok_and(ExitStatus::success) {
                 eprintln!("could not unmount {}: {unmounted:?}", path.display());

@@ -1,10 +1,11 @@
-//! Daemons that do not come up.
+//! Daemons whose start fails.
 
 use std::process::Stdio;
 
 use super::lab::{Lab, text};
 
-/// Starts `monitor run`, which must end by itself with exit code 1.
+/// Starts `monitor run`, which must end by itself with exit code 1. Returns its
+/// standard error.
 pub(crate) fn refused(lab: &Lab, arguments: &[&str]) -> String {
     let output = lab
         .daemon_command(arguments)

@@ -1,4 +1,4 @@
-//! What the file of a list holds, and how a policy asks to read it.
+//! The content of a list file, and the ways in which a policy reads it.
 
 use std::path::PathBuf;
 
@@ -10,20 +10,20 @@ use crate::{
     },
 };
 
-/// What a file of a list holds.
+/// The content of a list file.
 pub(super) enum Content {
     Text(Text),
     Database(Vec<u8>),
 }
 
-/// A list of text.
+/// A list that is a text file.
 pub(super) struct Text {
     pub(super) source: SourceFile,
-    /// Unset until it is asked for.
+    /// The format found in the text; `None` until it is needed.
     pub(super) recognised: Option<Result<Format, Refused>>,
 }
 
-/// One way to read one file.
+/// One way to read one file; the same reading is done once for all policies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Reading {
     pub(super) path: PathBuf,
@@ -32,21 +32,22 @@ pub(super) struct Reading {
     pub(super) skip_bad_lines: bool,
 }
 
-/// What a policy asks for, and where.
+/// The list that a policy names, and where it names it.
 pub(super) struct ListRequest<'a> {
     pub(super) typed: &'a SourceList,
     pub(super) file: &'a SourceFile,
     pub(super) named_at: SourcePlace,
 }
 
-/// A content that is known how to read.
+/// A content whose format is known.
 pub(super) enum Readable<'a> {
     Lines(&'a SourceFile, Format),
     Database(&'a [u8]),
 }
 
 impl Content {
-    /// `None` where `out` says why its format cannot be told.
+    /// Determines the format. Returns `None` if that fails; `out` then has the
+    /// error.
     pub(super) fn readable(
         &mut self,
         typed: &SourceList,
@@ -72,7 +73,8 @@ impl Readable<'_> {
         }
     }
 
-    /// What `reading` takes of it; `None` where `out` says why it cannot be used.
+    /// Reads the selected part. Returns `None` if it cannot be used; `out` then
+    /// has the error.
     pub(super) fn read(
         &self,
         reading: &Reading,
@@ -98,7 +100,7 @@ impl Readable<'_> {
 }
 
 impl Text {
-    /// Its format; says only the first time why it cannot be told.
+    /// The format of the text. Reports only once that it cannot be determined.
     fn recognise(&mut self, named_at: &SourcePlace, out: &mut Diagnostics) -> Option<Format> {
         if let Some(known) = self.recognised {
             return known.ok();

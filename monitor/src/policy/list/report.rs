@@ -1,4 +1,4 @@
-//! What is wrong with a list, or with what is asked of it.
+//! Reports errors in a list, and in the options with which a policy uses it.
 
 use std::ops::Range;
 
@@ -11,11 +11,12 @@ use crate::{
     },
 };
 
-/// Lines shown of those that are skipped.
+/// Largest number of skipped lines that are shown one by one.
 const SKIPPED_SHOWN: usize = 3;
 
 impl ListRequest<'_> {
-    /// Whether a list of `kind` can be asked for this.
+    /// True if the options of the policy are valid for a list of `kind`;
+    /// reports those that are not.
     pub(super) fn fits(&self, kind: Kind, out: &mut Diagnostics) -> bool {
         let mut refusals = Vec::new();
         match kind {
@@ -91,10 +92,10 @@ impl ListRequest<'_> {
     }
 }
 
-/// Where, why, and how to mend it.
+/// Place, reason and fix of an invalid option.
 type Refusal = (Range<usize>, String, String);
 
-/// Tells of a list that was read for `asked`.
+/// Reports the errors and warnings of a list that was read for `asked`.
 pub(super) fn report(
     list: &List,
     readable: &Readable<'_>,
@@ -138,7 +139,7 @@ pub(super) fn report(
     }
 }
 
-/// A list of text that was read.
+/// A text list that was read.
 struct Lines<'a> {
     list: &'a List,
     source: &'a SourceFile,
@@ -152,7 +153,7 @@ impl Lines<'_> {
             wrong.push(out, || {
                 let place = self.source.place_of_line(*line, self.format.comments());
                 let help = match error {
-                    // It says what to write.
+                    // This help already says what to write.
                     InvalidLine::Destination(error) => error.help(),
                     other if is_table => other.help(),
                     other => format!("{}, or `on_bad_line: skip`", other.help()),
@@ -172,7 +173,7 @@ impl Lines<'_> {
                 SourcePlace::file_only(self.source.path()),
                 format!("and {hidden} more lines of this list are wrong"),
                 format!(
-                    "the list is read as `{}`; mend the lines{skip}",
+                    "the list is read as `{}`; fix these lines{skip}",
                     self.format
                 ),
             )
@@ -210,7 +211,7 @@ impl Lines<'_> {
         let help = if self.format == Format::Plain {
             "write one CIDR, address or range per line, or remove the `list:` that names this file"
         } else {
-            "mend the list, or remove the `list:` that names this file"
+            "fix the list, or remove the `list:` that names this file"
         };
         Diagnostic::error(
             self.source.place(0..0),

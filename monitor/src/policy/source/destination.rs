@@ -1,4 +1,4 @@
-//! One destination, as it was typed.
+//! One destination as it is typed.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::policy::{
     yaml::Node,
 };
 
-/// A destination as it was typed.
+/// A destination as it is typed.
 #[derive(Debug)]
 pub(in crate::policy) enum SourceDestination {
     Plain(Spanned<Destination>),
@@ -21,7 +21,7 @@ pub(in crate::policy) enum SourceDestination {
         except: Vec<Spanned<Destination>>,
     },
     List(SourceList),
-    /// A table, once for each selection.
+    /// A table with the lines to select from it.
     Table(SourceList),
 }
 
@@ -68,7 +68,8 @@ impl Reader<'_> {
         }
     }
 
-    /// Where a key is unknown or misspelt, that is the error.
+    /// Reports a destination with neither `cidr` nor `list`. An unknown key was
+    /// reported before, so nothing is added then.
     fn neither(&mut self, node: &Node<'_>) {
         let entries = node.entries().unwrap_or_default();
         let known = |(key, _): &(Node<'_>, Node<'_>)| {
@@ -90,7 +91,8 @@ impl Reader<'_> {
         );
     }
 
-    /// `- fe80::` is a mapping to YAML, because it ends with a colon.
+    /// Reports an IPv6 address that ends with a colon, such as `- fe80::`: YAML
+    /// reads it as a key without a value.
     fn split_by_yaml(&mut self, node: &Node<'_>) -> bool {
         let entries = node.entries().unwrap_or_default();
         let [(key, value)] = entries.as_slice() else {

@@ -1,4 +1,4 @@
-//! What a policy says about a list that is fetched, as it was typed.
+//! The options of a fetched list as they are typed.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// A list that is fetched.
+/// A fetched list.
 #[derive(Debug)]
 pub(in crate::policy) struct SourceFeed {
     pub(in crate::policy) url: FeedUrl,
@@ -25,7 +25,7 @@ pub(in crate::policy) struct SourceFeed {
 }
 
 impl Reader<'_> {
-    /// `None` where something is wrong.
+    /// Reads the options; `None` if one of them is invalid.
     pub(super) fn feed(&mut self, node: &Node<'_>, list: &Node<'_>) -> Option<SourceFeed> {
         let mut valid = true;
         let url = self.feed_url(list);
@@ -36,7 +36,7 @@ impl Reader<'_> {
         let url = url.filter(|_| valid)?;
         if url.is_exposed() && sha256.is_none() {
             let message =
-                "this list is fetched without encryption: whoever is on the way can change it";
+                "this list is fetched without encryption: others on the network path can change it";
             let help = "write `https://`, or `sha256:` with the hash of the one content to take";
             self.warning(list.span.clone(), message, help);
         }
@@ -49,7 +49,8 @@ impl Reader<'_> {
         })
     }
 
-    /// A list in a file has none of these keys.
+    /// Reports keys that are valid only for a fetched list. Returns true if
+    /// there are none.
     pub(super) fn refuse_feed_keys(&mut self, node: &Node<'_>) -> bool {
         let mut fine = true;
         for key in DestinationKind::Feed.own_keys() {

@@ -1,4 +1,4 @@
-//! A list among the destinations, as it was typed.
+//! A list among the destinations, as it is typed.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -21,19 +21,19 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::policy) struct SourceList {
     pub(in crate::policy) path: Spanned<PathBuf>,
-    /// Set where `path` is a URL.
+    /// The fetch options if `path` is a URL, otherwise `None`.
     pub(in crate::policy) feed: Option<Box<SourceFeed>>,
     pub(in crate::policy) format: Option<Spanned<Format>>,
     pub(in crate::policy) min_score: Option<Spanned<u32>>,
-    /// None: all of it.
+    /// The lines to select; empty: all lines.
     pub(in crate::policy) keys: Vec<Spanned<Key>>,
     pub(in crate::policy) skip_bad_lines: bool,
-    /// Written as `table`, and not as `list`.
+    /// True if it is written as `table`, false if as `list`.
     pub(in crate::policy) is_table: bool,
 }
 
 impl SourceList {
-    /// Which of its lines are asked for.
+    /// The selection of lines.
     pub(in crate::policy) fn selection(&self) -> Selection {
         Selection {
             min_score: self.min_score.as_ref().map(|score| score.value),
@@ -42,7 +42,7 @@ impl SourceList {
     }
 }
 
-/// What others call a format, or what is none.
+/// Words that operators may write for a format, and the format they mean.
 const WORDS: [(&str, Format); 11] = [
     ("cidr", Format::Plain),
     ("txt", Format::Plain),
@@ -66,7 +66,8 @@ impl Reader<'_> {
                 return None;
             }
         }
-        // Each part is read before any is asked for: all errors at once.
+        // Every part is read before the first check, so all errors are
+        // reported at once.
         let mut valid = true;
         let path = self.list_path(list);
         let feed = self.feed_of(node, list, &mut valid);
@@ -100,7 +101,8 @@ impl Reader<'_> {
             }
             (None, None) => {
                 let help = "write `{asn: [24406], table: …}` or `{country: [CN], table: …}`";
-                self.error(table.span.clone(), "nothing is asked of this table", help);
+                let message = "this table has neither `asn` nor `country`";
+                self.error(table.span.clone(), message, help);
                 return None;
             }
         };
@@ -116,7 +118,7 @@ impl Reader<'_> {
         })
     }
 
-    /// The keys in a value or a sequence of them; `None` where one is wrong.
+    /// Reads one key or a sequence of keys; `None` if one is invalid.
     fn keys(
         &mut self,
         node: &Node<'_>,
@@ -144,7 +146,8 @@ impl Reader<'_> {
         valid.then_some(keys)
     }
 
-    /// By number, never by name: names are not unique, and change.
+    /// Reads an AS number. Names are not accepted: they are not unique and they
+    /// change.
     fn asn_key(&mut self, node: &Node<'_>) -> Option<Key> {
         let help = "write the number, such as `24406` or `AS24406`";
         if let Some(number) = node.value.as_u64() {
@@ -183,14 +186,15 @@ impl Reader<'_> {
         Some(path)
     }
 
-    /// Where `list` is a URL, what the policy says about fetching it.
+    /// Reads the fetch options if `list` is a URL. `valid` becomes false on
+    /// errors.
     fn feed_of(
         &mut self,
         node: &Node<'_>,
         list: &Node<'_>,
         valid: &mut bool,
     ) -> Option<Box<SourceFeed>> {
-        // What is no text is told already.
+        // A value that is not text was reported before.
         let text = list.value.as_str()?;
         if !FeedUrl::is_meant_by(text) {
             *valid &= self.refuse_feed_keys(node);

@@ -1,5 +1,5 @@
-//! YAML values → what was typed, each part with its place. Knows the keys and
-//! their types; what the parts mean together is the model's.
+//! YAML values → typed values, each with its place. Checks keys and types; the
+//! model checks how the values fit together.
 
 mod destination;
 mod feed;
@@ -24,15 +24,15 @@ use super::{
     yaml::{Document, Node},
 };
 
-/// What a policy file says.
+/// The content of a policy file.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) policies: Vec<SourcePolicy>,
-    /// `None` where they cannot be read.
+    /// `None` if the devices cannot be read.
     pub(super) devices: Option<Vec<SourceDevices>>,
 }
 
-/// Reads every policy and every name of `file`.
+/// Reads all policies and device names of `file`.
 pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Contents {
     match Document::parse(file, "policies") {
         Ok(document) => Reader::new(file, out).contents(&document.root()),
@@ -43,7 +43,7 @@ pub(super) fn read(file: &SourceFile, out: &mut Diagnostics) -> Contents {
     }
 }
 
-/// Reads every override of the overlay `file`.
+/// Reads all overrides of the overlay `file`.
 pub(super) fn read_overlay(file: &SourceFile, out: &mut Diagnostics) -> Vec<SourceOverride> {
     match Document::parse(file, "overrides") {
         Ok(document) => Reader::new(file, out).overrides(&document.root()),
@@ -74,7 +74,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A file that names devices need not have policies.
+    /// Reads the policies. They may be missing only in a file that names
+    /// devices.
     fn policies(&mut self, root: &Node<'_>, has_devices: bool) -> Vec<SourcePolicy> {
         let help = "write `policies:` and below it one `- name: …` for each policy";
         let Some(policies) = get(root, "policies") else {

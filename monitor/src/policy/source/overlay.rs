@@ -1,4 +1,4 @@
-//! An overlay, as it was typed.
+//! An overlay as it is typed.
 
 use std::str::FromStr as _;
 
@@ -8,12 +8,12 @@ use crate::policy::{
     Action, PolicyName, diagnostic::SourcePlace, keys, risk::Acceptance, yaml::Node,
 };
 
-/// A change of one policy: at least one of action, exceptions, `enabled` and
-/// accepted risks.
+/// A change to one policy. It sets at least one of action, exceptions,
+/// `enabled` and accepted risks.
 #[derive(Debug)]
 pub(in crate::policy) struct SourceOverride {
     pub(in crate::policy) policy: PolicyName,
-    /// Where the policy is named.
+    /// Where the overlay names the policy.
     pub(in crate::policy) place: SourcePlace,
     pub(in crate::policy) action: Option<(Action, SourcePlace)>,
     pub(in crate::policy) except: Vec<(Destination, SourcePlace)>,
@@ -53,7 +53,8 @@ impl Reader<'_> {
             return None;
         }
         self.misspelt = keys::OVERRIDE.check(node, self.file, self.out);
-        // Each part is read before any is asked for: all errors at once.
+        // Every part is read before the first check, so all errors are
+        // reported at once.
         let policy = self.overridden_policy(node, HELP);
         let action = self.new_action(node);
         let except = self.exceptions(node);

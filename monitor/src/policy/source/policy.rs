@@ -1,4 +1,4 @@
-//! One policy, as it was typed.
+//! One policy as it is typed.
 
 use std::str::FromStr as _;
 
@@ -15,8 +15,8 @@ use crate::policy::{
     risk::Acceptance, yaml::Node,
 };
 
-/// A policy as it was typed. What is missing here was found wrong, and what is
-/// not is still worth a look for other errors.
+/// A policy as it is typed. A required part that is `None` was reported as an
+/// error; the other parts are kept so that their errors are found too.
 #[derive(Debug)]
 pub(in crate::policy) struct SourcePolicy {
     pub(in crate::policy) name: Option<Spanned<PolicyName>>,
@@ -25,13 +25,13 @@ pub(in crate::policy) struct SourcePolicy {
     pub(in crate::policy) observed: Option<Observed>,
     pub(in crate::policy) references: Vec<String>,
     pub(in crate::policy) enabled: bool,
-    /// Whether IPv6 prefixes are derived from its IPv4 destinations.
+    /// True if IPv6 prefixes are derived from the IPv4 destinations.
     pub(in crate::policy) derives: bool,
     pub(in crate::policy) accepted: Option<Acceptance>,
     pub(in crate::policy) scope: SourceScope,
     pub(in crate::policy) schedule: Option<Schedule>,
     pub(in crate::policy) expires: Option<Timestamp>,
-    /// Neither of the two is wrong.
+    /// True if `schedule` and `expires` are both valid or not set.
     pub(in crate::policy) times_valid: bool,
     pub(in crate::policy) destinations: Vec<SourceDestination>,
 }
@@ -48,7 +48,8 @@ impl Reader<'_> {
             return None;
         }
         self.misspelt = keys::POLICY.check(node, self.file, self.out);
-        // Each part is read before any is asked for: all errors at once.
+        // Every part is read before the first check, so all errors are
+        // reported at once.
         let name = self.name(node);
         let action = self.action(node);
         let description = self.optional_text(node, "description");
@@ -95,7 +96,7 @@ impl Reader<'_> {
         match PolicyName::from_str(&text) {
             Ok(name) if name.as_str().starts_with(PolicyName::OF_COMMANDS) => {
                 let message = format!(
-                    "names that begin with `{}` are those of commands",
+                    "names that begin with `{}` are reserved for commands",
                     PolicyName::OF_COMMANDS
                 );
                 self.error(node.span, message, help);
@@ -140,7 +141,7 @@ impl Reader<'_> {
     fn observed(&mut self, policy: &Node<'_>) -> Option<Observed> {
         let node = get(policy, "observed")?;
         let help = "write the year, month or day: `2014`, `2014-07` or `2014-07-31`";
-        // A year alone is a number in YAML.
+        // YAML reads a year alone as a number.
         let text = match node.value {
             Value::Number(number) => number.to_string(),
             _other => self.text(&node, "`observed`", help)?,
@@ -171,7 +172,8 @@ impl Reader<'_> {
         get(policy, "enabled").is_none_or(|node| self.truth(&node))
     }
 
-    /// `derive: none` is its only value; without the key, prefixes are derived.
+    /// Reads `derive`. Its only value is `none`; without the key, prefixes are
+    /// derived.
     fn derives(&mut self, policy: &Node<'_>) -> bool {
         let Some(node) = get(policy, "derive") else {
             return true;
@@ -184,7 +186,7 @@ impl Reader<'_> {
         false
     }
 
-    /// In a policy, a reason is one for accepting a risk.
+    /// Reads the accepted risks. In a policy, `reason` belongs to them.
     fn accepted(&mut self, policy: &Node<'_>) -> Option<Acceptance> {
         self.optional_text(policy, "reason");
         if let (Some(reason), None) = (get(policy, "reason"), get(policy, "accept_risk")) {
@@ -232,7 +234,7 @@ impl Reader<'_> {
 
 const DERIVE: &str = "write `derive: none`, so that IPv4 destinations hold no NAT64, 6to4 and IPv4-mapped addresses, or remove the key";
 
-/// `text` as a name, where little has to change.
+/// Suggests a valid name if more than half of the characters of `text` remain.
 fn similar_name(text: &str) -> Option<PolicyName> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let replaced: String = text

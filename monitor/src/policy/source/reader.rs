@@ -1,4 +1,4 @@
-//! What all readers of typed values share.
+//! Helpers for reading typed values.
 
 use std::ops::Range;
 
@@ -9,18 +9,18 @@ use crate::policy::{
     yaml::Node,
 };
 
-/// A value, and the bytes of the file that say it.
+/// A value, and its byte range in the file.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct Spanned<T> {
     pub(in crate::policy) value: T,
     pub(in crate::policy) span: Range<usize>,
 }
 
-/// Reads the values of one file, and tells what is wrong with them.
+/// Reads the values of one file, and reports errors.
 pub(super) struct Reader<'a> {
     pub(super) file: &'a SourceFile,
     pub(super) out: &'a mut Diagnostics,
-    /// Keys of the mapping at hand that are there under a misspelt name.
+    /// Keys that the current mapping has under a misspelt name.
     pub(super) misspelt: Vec<&'static str>,
 }
 
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value of `enabled`.
+    /// Reads the value of `enabled`.
     pub(super) fn truth(&mut self, node: &Node<'_>) -> bool {
         node.value.as_bool().unwrap_or_else(|| {
             self.wrong_type(
@@ -66,22 +66,23 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The elements of a sequence, or the one value in place of one; an empty
-    /// sequence is an error.
+    /// The elements of a sequence, or the value itself if it is not a sequence.
+    /// An empty sequence is an error.
     pub(super) fn one_or_many<'n>(&mut self, node: &Node<'n>, what: &str) -> Vec<Node<'n>> {
         let Some(elements) = node.elements() else {
             return vec![node.clone()];
         };
         if elements.is_empty() {
             let message =
-                format!("{what} is an empty sequence, which reads as nothing and as everything");
+                format!("{what} is an empty sequence, which could mean nothing or everything");
             let help = "write what it should match, or remove the key to match every packet";
             self.error(node.span.clone(), message, help);
         }
         elements
     }
 
-    /// The value of `key`, where it is there; not `valid` where it is wrong.
+    /// The value of `key`, or `None` if there is none. An invalid value sets
+    /// `valid` to false.
     pub(super) fn option<T>(
         &mut self,
         parent: &Node<'_>,
@@ -113,7 +114,7 @@ impl<'a> Reader<'a> {
         );
     }
 
-    /// Reports a key that is not there, unless it is there misspelt.
+    /// Reports a missing key, unless it was found under a misspelt name.
     pub(super) fn missing(&mut self, key: &str, span: Range<usize>, message: &str, help: &str) {
         if !self.misspelt.contains(&key) {
             self.error(span, message, help);
@@ -136,7 +137,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The value of a key; `None` where the mapping does not have it.
+/// The value of a key; `None` if the mapping does not have the key.
 pub(super) fn get<'a>(node: &Node<'a>, wanted: &str) -> Option<Node<'a>> {
     let entries = node.entries()?.into_iter();
     entries

@@ -1,4 +1,4 @@
-//! The risks that are accepted, as they were typed.
+//! The accepted risks as they are typed.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,13 @@ use crate::policy::{
 const HELP: &str = "write `accept_risk: [lan]`; the risks are `lan`, `private` and `short-prefix`";
 
 impl Reader<'_> {
-    /// `accept_risk` with its `reason`; `None` where there is none, or it is wrong.
+    /// Reads `accept_risk` with its `reason`; `None` if it is missing or
+    /// invalid.
     pub(super) fn acceptance(&mut self, node: &Node<'_>) -> Option<Acceptance> {
         let accepted = get(node, "accept_risk")?;
         let risks = self.risks(&accepted);
         let reason = match get(node, "reason") {
-            // A reason of another type is an error of its own.
+            // A reason of another type was reported as an error of its own.
             Some(reason) => reason.value.as_str().map(str::to_owned)?,
             None => String::new(),
         };
@@ -27,7 +28,7 @@ impl Reader<'_> {
                 "reason",
                 accepted.span,
                 "a risk is accepted without a `reason`",
-                "write `reason: …` beside it: whoever reads this later needs to know why",
+                "write `reason: …` beside it, so that later readers know why",
             );
             return None;
         }

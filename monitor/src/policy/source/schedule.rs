@@ -1,4 +1,4 @@
-//! When a policy is in force, as it was typed.
+//! The times of a policy as they are typed.
 
 use jiff::{
     Timestamp,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::policy::{Outside, Schedule, diagnostic::near_miss, keys, schedule::To, yaml::Node};
 
-/// In the order of a week.
+/// Short names of the days, from Monday to Sunday.
 const DAYS: [(&str, Weekday); 7] = [
     ("mon", Weekday::Monday),
     ("tue", Weekday::Tuesday),
@@ -27,7 +27,7 @@ const DAYS: [(&str, Weekday); 7] = [
 const TIME_HELP: &str = "write hour and minute in quotes, such as `\"22:00\"`";
 
 impl Reader<'_> {
-    /// The value of `schedule`; not `valid` where it is wrong.
+    /// Reads `schedule`. An invalid value sets `valid` to false.
     pub(super) fn schedule(&mut self, policy: &Node<'_>, valid: &mut bool) -> Option<Schedule> {
         let node = get(policy, "schedule")?;
         let schedule = self.schedule_of(&node);
@@ -76,7 +76,7 @@ impl Reader<'_> {
                 chosen.push(*day);
                 continue;
             }
-            // A day in full begins with its short name.
+            // The full name of a day begins with its short name.
             let short: String = text.to_lowercase().chars().take(3).collect();
             let near = near_miss(&short, &names).or_else(|| near_miss(&text, &names));
             let help = near.map_or(help.to_owned(), |near| format!("did you mean `{near}`?"));
@@ -173,7 +173,7 @@ impl Reader<'_> {
         zone
     }
 
-    /// The value of `expires`; not `valid` where it is wrong.
+    /// Reads `expires`. An invalid value sets `valid` to false.
     pub(super) fn expires(&mut self, policy: &Node<'_>, valid: &mut bool) -> Option<Timestamp> {
         let help = "write date, time and offset, such as `2027-01-01T00:00:00Z`";
         let node = get(policy, "expires")?;

@@ -1,4 +1,4 @@
-//! Devices, interfaces and services, as they were typed.
+//! Devices, interfaces and services as they are typed.
 
 use std::str::FromStr as _;
 
@@ -16,18 +16,18 @@ use crate::policy::{
     yaml::Node,
 };
 
-/// The conditions of a policy; `None` is a key that is not there.
+/// The conditions of a policy; `None` for a key that is not set.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct SourceScope {
     pub(in crate::policy) devices: Option<Vec<Spanned<DeviceText>>>,
     pub(in crate::policy) except_devices: Option<Vec<Spanned<DeviceText>>>,
     pub(in crate::policy) interfaces: Option<Vec<String>>,
     pub(in crate::policy) services: Option<Spanned<Vec<Service>>>,
-    /// Something of it was wrong, and is not here.
+    /// True if a value was invalid and is missing here.
     pub(in crate::policy) incomplete: bool,
 }
 
-/// A name for devices, and what it stands for.
+/// A name for devices, and the devices that it stands for.
 #[derive(Debug)]
 pub(in crate::policy) struct SourceDevices {
     pub(in crate::policy) name: Spanned<String>,
@@ -37,7 +37,7 @@ pub(in crate::policy) struct SourceDevices {
 const DEVICE_HELP: &str =
     "write a MAC in quotes (\"64:cc:2e:11:22:33\"), an address, or a name of `devices:`";
 
-/// The longest interface name, bytes (`IFNAMSIZ` without its zero).
+/// Longest interface name, in bytes (`IFNAMSIZ` without the terminating zero).
 const MAX_INTERFACE_NAME: usize = 15;
 
 impl Reader<'_> {
@@ -52,7 +52,8 @@ impl Reader<'_> {
         scope
     }
 
-    /// The top-level `devices:` of a file; `None` where it cannot be read.
+    /// Reads the top-level `devices:` of a file; `None` if it is missing or not
+    /// a mapping.
     pub(super) fn named_devices(&mut self, root: &Node<'_>) -> Option<Vec<SourceDevices>> {
         let help = "write `devices:` and below it one `NAME: \"64:cc:2e:11:22:33\"` for each";
         let Some(node) = get(root, "devices") else {
@@ -67,8 +68,8 @@ impl Reader<'_> {
         Some(named.collect())
     }
 
-    /// A name whose members are wrong is there all the same: policies that
-    /// use it are not wrong.
+    /// Reads a name and its members. A name with invalid members is kept, so
+    /// that policies that use it do not report it as unknown.
     fn named(&mut self, name: &Node<'_>, members: &Node<'_>) -> Option<SourceDevices> {
         let help = "write a name with a letter in it, such as `kids-tablet`";
         let text = self.text(name, "the name of a device", help);
@@ -96,7 +97,7 @@ impl Reader<'_> {
         })
     }
 
-    /// `{interface: NAME}`: the devices on an interface.
+    /// Reads `{interface: NAME}`: all devices on an interface.
     fn group(&mut self, node: &Node<'_>) -> Option<Spanned<DeviceText>> {
         keys::GROUP.check(node, self.file, self.out);
         if node.entries().is_some_and(|entries| entries.is_empty()) {
@@ -192,7 +193,7 @@ impl Reader<'_> {
     fn interface(&mut self, node: &Node<'_>) -> Option<String> {
         let help = "write the name that `ip link` shows, such as `wlan0-guest`";
         let name = self.text(node, "an interface", help)?;
-        // dev_valid_name in net/core/dev.c.
+        // The same rules as `dev_valid_name` in the kernel's net/core/dev.c.
         let valid = !name.is_empty()
             && name.len() <= MAX_INTERFACE_NAME
             && !matches!(name.as_str(), "." | "..")
@@ -224,7 +225,7 @@ impl Reader<'_> {
 
     fn service(&mut self, node: &Node<'_>) -> Option<Vec<Service>> {
         let help = "write a service such as `tcp/443`, `udp/8000-9000`, `https` or `icmp`";
-        // A port alone is a number in YAML.
+        // YAML reads a port alone as a number.
         let text = match node.value {
             Value::Number(number) => number.to_string(),
             _other => self.text(node, "a service", help)?,

@@ -1,8 +1,8 @@
-//! What a text that is no service was meant to say.
+//! Suggestions for texts that are not valid services.
 
 use crate::policy::{InvalidService, Service, diagnostic::near_miss};
 
-/// Services that have a name elsewhere.
+/// Common names of services, and what to write for them.
 const NAMES: [(&str, &str); 11] = [
     ("http", "`tcp/80`"),
     ("https", "`https`, which is tcp/443 and udp/443"),
@@ -17,7 +17,7 @@ const NAMES: [(&str, &str); 11] = [
     ("icmpv6", "`icmp`, which is ICMP and ICMPv6"),
 ];
 
-/// What to write in place of `text`; `None` where that cannot be told.
+/// Suggests what to write in place of `text`; `None` if there is no suggestion.
 pub(super) fn meant(text: &str, error: &InvalidService) -> Option<String> {
     match error {
         InvalidService::Protocol(word) => protocol(text, word),
@@ -49,7 +49,8 @@ fn protocol(text: &str, word: &str) -> Option<String> {
     rewritten.or_else(|| named(word))
 }
 
-/// Protocol and ports in another order, with another separator, or misspelt.
+/// The service, if `text` has protocol and port in another order, with another
+/// separator, or misspelt.
 fn rewritten(text: &str) -> Option<Service> {
     let halves = text.split_once('/');
     let (before, after) = halves.or_else(|| text.split_once([':', ' ', ',', '.', '_', '-']))?;

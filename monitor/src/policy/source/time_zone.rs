@@ -1,13 +1,14 @@
-//! What a text that names no time zone may mean.
+//! Suggestions for texts that are not names of a time zone.
 
 use crate::policy::diagnostic::near_miss;
 
-/// How a time zone is written.
+/// Help text: how to write a time zone.
 pub(super) const HELP: &str =
     "write a name of the IANA time zone database, such as `Europe/Madrid` or `UTC`";
 
-/// Fewest letters of a text whose nearest name is suggested: abbreviations such
-/// as PST and CEST are nearest to those of other zones.
+/// Shortest text, in characters, for which the nearest name is suggested.
+/// Shorter texts are abbreviations such as PST and CEST, which are nearest to
+/// the names of other zones.
 const SHORTEST: usize = 5;
 
 /// Suggests what to write in place of `text`, which is none of `names`.
@@ -18,20 +19,21 @@ pub(super) fn help(text: &str, names: &[&str]) -> String {
     if is_own_zone(text) {
         return format!("{HELP}: the gateway's own clock often runs on UTC");
     }
-    // A nearest name with another digit or sign is another zone.
+    // With a digit or a sign, the nearest name would be a different zone.
     let is_word = !text.contains(|c: char| c.is_ascii_digit() || c == '+');
     let near = is_word.then(|| near(text, names)).flatten();
     near.map_or_else(|| HELP.to_owned(), |near| format!("did you mean `{near}`?"))
 }
 
-/// Words that other programs have for the zone of the machine.
+/// True for the words that other programs use for the time zone of the machine.
 fn is_own_zone(text: &str) -> bool {
     ["local", "localtime", "system", "host", "default"]
         .iter()
         .any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Zones are written `Area/Place`, and most slips are a place alone.
+/// The name that is nearest to `text`. Names have the form `Area/Place`, and
+/// the most common mistake is to write the place alone.
 fn near<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
     let is_place = |name: &&&str| {
         name.rsplit('/')
@@ -60,7 +62,7 @@ fn near<'a>(text: &str, names: &[&'a str]) -> Option<&'a str> {
 struct Offset(i8);
 
 impl Offset {
-    /// Reads `GMT+2`, `UTC-03:00`, `+0200` and the like.
+    /// Parses `GMT+2`, `UTC-03:00`, `+0200` and similar texts.
     fn of(text: &str) -> Option<Self> {
         let upper = text.trim().to_ascii_uppercase();
         let rest = upper
@@ -79,7 +81,8 @@ impl Offset {
         (0..=14).contains(&hours).then_some(Self(sign * hours))
     }
 
-    /// The names `Etc/GMT±N` have the sign of POSIX, which is the other one.
+    /// Suggests a name for the offset. In `Etc/GMT±N` the sign is reversed, as
+    /// in POSIX.
     fn help(self, names: &[&str]) -> String {
         let Self(hours) = self;
         let posix = format!("Etc/GMT{:+}", -hours);

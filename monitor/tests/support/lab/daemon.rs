@@ -1,4 +1,4 @@
-//! The real binary on a lab: its daemon and its other verbs.
+//! Runs the real binary in a lab: its daemon and its other verbs.
 
 use std::{
     fs,
@@ -10,19 +10,20 @@ use serde_json::Value;
 
 use super::{super::user::User, Lab, tools::binary};
 
-/// A running daemon, killed with this value.
+/// A running daemon. Dropping this value kills it.
 pub(crate) struct Daemon {
     pub(crate) child: Child,
     log: PathBuf,
 }
 
 impl Daemon {
-    /// Owns a process that writes to this log.
+    /// Takes ownership of a process that writes to this log.
     pub(crate) fn new(child: Child, log: PathBuf) -> Self {
         Self { child, log }
     }
 
-    /// Owns a process that was started elsewhere, without its log.
+    /// Takes ownership of a process that was started elsewhere; its log is not
+    /// known.
     pub(crate) fn from_child(child: Child) -> Self {
         Self {
             child,
@@ -30,13 +31,13 @@ impl Daemon {
         }
     }
 
-    /// `kill -9`, and waits for the end.
+    /// Sends SIGKILL, and waits for the end of the process.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Sends a signal by name.
+    /// Sends a signal.
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let pid = i32::try_from(self.child.id()).unwrap();
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), signal).unwrap();
@@ -46,7 +47,8 @@ impl Daemon {
         self.child.try_wait().unwrap().is_none()
     }
 
-    /// What the daemon wrote to stderr so far, of every daemon of this lab.
+    /// Everything that the daemons of this lab have written to standard error
+    /// so far.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -54,13 +56,13 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Whether metrics are served, or it is known why not, at each place.
+/// True if each endpoint either serves metrics or has a reason why it does not.
 pub(crate) fn has_tried_to_listen(status: &Value) -> bool {
     let endpoints = status["daemon"]["endpoints"].as_array();
     let mut endpoints = endpoints.expect("endpoints").iter();
@@ -68,8 +70,8 @@ pub(crate) fn has_tried_to_listen(status: &Value) -> bool {
 }
 
 impl Lab {
-    /// `monitor run` inside the gateway, not started yet. What `arguments` do not
-    /// set is the lab's own.
+    /// The command `monitor run` inside the gateway, not started. Options that
+    /// `arguments` do not set have the lab's values.
     pub(crate) fn daemon_command(&self, arguments: &[&str]) -> Command {
         let binary = vec![binary().display().to_string()];
         let words = self.user.as_ref().map_or(binary, User::words);
@@ -91,8 +93,8 @@ impl Lab {
         command
     }
 
-    /// A verb on this lab's pins, inside the gateway's namespace, where its
-    /// interfaces are seen.
+    /// Runs another verb on this lab's pins, inside the gateway's namespace,
+    /// where it sees the gateway's interfaces.
     pub(crate) fn monitor_inside(&self, arguments: &[&str]) -> Output {
         let mut command = self.gateway.command(binary());
         command.args(arguments).arg("--socket").arg(self.socket());

@@ -12,14 +12,14 @@ use nix::sched::{CloneFlags, setns};
 
 use super::tools::sh;
 
-/// A network namespace that is deleted with this value.
+/// A network namespace. Dropping this value deletes it.
 pub(crate) struct Namespace {
     pub(crate) name: String,
     file: OwnedFd,
 }
 
 impl Namespace {
-    /// Makes it, with its loopback interface up.
+    /// Creates the namespace, and sets its loopback interface up.
     pub(crate) fn new(name: String) -> Self {
         sh(&format!("ip netns add {name}"));
         let file = File::open(Path::new("/run/netns").join(&name)).expect("open the namespace");
@@ -43,7 +43,8 @@ impl Namespace {
         })
     }
 
-    /// A command that runs inside the namespace and sees the machine's file systems.
+    /// A command that runs inside the namespace, with the file systems of the
+    /// machine.
     pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("nsenter");
         command
@@ -60,7 +61,8 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Reported, not raised: the test may be failing already.
+        // Only reported, because a panic while a test already fails would
+        // abort.
         let deleted = Command::new("ip")
             .args(["netns", "del", &self.name])
             .status();

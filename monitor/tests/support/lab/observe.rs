@@ -1,4 +1,4 @@
-//! What a lab's filter says of itself: status, metrics, page.
+//! Reads the outputs of a lab's filter: status, metrics, page.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Lab, tools::text};
 
 impl Lab {
-    /// `monitor status --json`, which must succeed.
+    /// The output of `monitor status --json`, which must succeed.
     pub(crate) fn status(&self) -> Value {
         let output = self.monitor(&["status", "--json"]);
         assert!(
@@ -18,7 +18,7 @@ impl Lab {
         serde_json::from_slice(&output.stdout).expect("status prints JSON")
     }
 
-    /// What the counters say about a policy: (passed, dropped) packets.
+    /// The numbers of (passed, dropped) packets of a policy.
     pub(crate) fn policy(&self, name: &str) -> (u64, u64) {
         let status = self.status();
         let policies = status["policies"].as_array().expect("policies");
@@ -43,17 +43,17 @@ impl Lab {
         interface["generation"].as_u64()
     }
 
-    /// The metrics.
+    /// The metrics as text.
     pub(crate) fn metrics(&self) -> String {
         self.get("/metrics")
     }
 
-    /// The page for people.
+    /// The HTML page.
     pub(crate) fn page(&self) -> String {
         self.get("/")
     }
 
-    /// What `/healthz` answers, with its head.
+    /// The reply to `/healthz`, including its head.
     pub(crate) fn health(&self) -> String {
         self.get("/healthz")
     }
@@ -64,8 +64,8 @@ impl Lab {
         page.expect("connect to metrics")
     }
 
-    /// Head and body of the answer, where a server listens on the gateway.
-    /// `headers` are more lines of the request, each with its end.
+    /// Head and body of the reply; an error if no server listens on the gateway.
+    /// `headers` are extra lines of the request, each with its line end.
     pub(crate) fn try_get(
         &self,
         address: SocketAddr,

@@ -1,4 +1,4 @@
-//! What tests do again and again: wait, run a command, find the binary.
+//! Helpers of many tests: wait, run a command, find the binary.
 
 use std::{
     net::{IpAddr, UdpSocket},
@@ -8,16 +8,16 @@ use std::{
     time::Duration,
 };
 
-/// How often something that takes its time is looked at: 100 × 100 ms.
+/// Number of attempts before a test gives up: 100, with 100 ms between them.
 const POLLS: u32 = 100;
 const POLL: Duration = Duration::from_millis(100);
 
-/// Waits until `done`, and fails with `what` where it never is.
+/// Waits until `done` returns true. Panics with `what` after ten seconds.
 pub(crate) fn poll(what: &str, done: impl FnMut() -> bool) {
     poll_times(POLLS, what, done);
 }
 
-/// The same for what takes some seconds by itself.
+/// Like [`poll`], for operations that need several seconds.
 pub(crate) fn poll_long(what: &str, done: impl FnMut() -> bool) {
     poll_times(6 * POLLS, what, done);
 }
@@ -32,13 +32,13 @@ fn poll_times(times: u32, what: &str, mut done: impl FnMut() -> bool) {
     panic!("waited in vain until {what}");
 }
 
-/// A datagram socket on any port of `address`.
+/// A UDP socket on any free port of `address`.
 pub(crate) fn bind_udp(address: &str) -> UdpSocket {
     let ip: IpAddr = address.parse().unwrap();
     UdpSocket::bind((ip, 0)).expect("bind")
 }
 
-/// The unspecified address of the same family.
+/// The unspecified address of the same address family.
 pub(crate) fn any_like(address: &str) -> &'static str {
     if address.contains(':') {
         "::"
@@ -51,9 +51,10 @@ pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_monitor"))
 }
 
-/// Puts the binary into a directory that everybody may look into: it may lie
-/// where others cannot. By another process: while one of this test's threads
-/// has the copy open for writing, what another starts keeps it from running.
+/// Copies the binary into a directory that every user can read, because its own
+/// directory may be private. Another process does the copying: if a thread of
+/// this process had the copy open for writing, a concurrent start would fail
+/// (ETXTBSY).
 pub(crate) fn copy_binary(directory: &Path) {
     let (from, to) = (binary().display(), directory.display());
     sh(&format!("cp {from} {to}/monitor"));
