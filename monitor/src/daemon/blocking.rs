@@ -1,4 +1,4 @@
-//! Calls of the core, which block, from tasks, which must not.
+//! Runs calls of the core for tasks. The calls block, and tasks must not block.
 
 use std::{error::Error, sync::Arc};
 
@@ -7,8 +7,8 @@ use tokio::task::spawn_blocking;
 use super::core::Core;
 use crate::error_text::error_text;
 
-/// Runs `work` on a thread that may block. The error is a text with its causes;
-/// a panic of `work` is one as well.
+/// Runs `work` on a thread that may block. The error is a text with all causes. A
+/// panic of `work` becomes an error too.
 pub(super) async fn blocking<T, E>(
     core: &Arc<Core>,
     work: impl FnOnce(&Core) -> Result<T, E> + Send + 'static,
