@@ -20,7 +20,7 @@ use crate::{printable, regular_file};
 /// A lock that at most one process holds. Dropping the value releases it.
 #[derive(Debug)]
 pub struct FileLock(
-    #[expect(dead_code, reason = "dropping it releases the lock")] Flock<OwnedFd>,
+    #[expect(dead_code, reason = "dropping this releases the lock")] Flock<OwnedFd>,
 );
 
 /// Reasons why a lock is not acquired.

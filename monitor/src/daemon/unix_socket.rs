@@ -166,7 +166,7 @@ impl<'a> SocketPath<'a> {
     pub(super) fn claim(self) -> Result<Claim<'a>, BindError> {
         self.check()?;
         if let Some(directory) = self.path.parent() {
-            // The umask may remove permissions, but adds none.
+            // The directory has at most these permissions: the umask may remove some.
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o755)

@@ -116,8 +116,10 @@ pub enum Error {
     )]
     OnlyRootFinds,
 
-    /// A swap failed, and restoring the filter in force before failed too.
-    #[error("{first}; and the filter that was in force before could NOT be restored: {undo}")]
+    /// A swap failed, and the filter that was in force before could not be restored.
+    #[error(
+        "{first}; and the filter that was in force before could NOT be restored: {undo}"
+    )]
     NotUndone {
         /// Error of the swap.
         first: Box<Error>,

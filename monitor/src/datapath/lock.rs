@@ -13,7 +13,7 @@ use crate::{
 
 /// Lock of the pin directory. Dropping the value releases it.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "dropping it releases the lock")] FileLock);
+pub(super) struct Lock(#[expect(dead_code, reason = "dropping this releases the lock")] FileLock);
 
 impl Lock {
     /// Locks the pin directory. Returns an error if it does not exist or another

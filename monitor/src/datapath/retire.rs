@@ -53,7 +53,7 @@ impl Filter {
             return Ok(None);
         }
         self.remove_link(name, &link)?;
-        Ok((!wanted).then(|| format!("{name}: detached, because it is no longer configured")))
+        Ok((!wanted).then(|| format!("{name}: detached, no longer configured")))
     }
 }
 

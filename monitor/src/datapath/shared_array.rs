@@ -44,7 +44,7 @@ impl SharedArray {
     fn map(array: impl AsFd, access: libc::c_int) -> io::Result<Self> {
         let info = sys::map_info(&array)?;
         if info.kind != BPF_MAP_TYPE_ARRAY as u32 || info.flags & BPF_F_MMAPABLE == 0 {
-            return Err(io::Error::other("it is not an array that can be mapped into memory"));
+            return Err(io::Error::other("it is not an array that can be mapped"));
         }
         let words = (info.value_size as usize).div_ceil(WORD);
         let elements = info.max_entries as usize;
@@ -150,7 +150,7 @@ pub(super) fn fill<T: Pod>(array: impl AsFd, values: &[T]) -> io::Result<()> {
     }
     let array = WritableArray::open(array)?.0;
     if values.len() > array.elements || size_of::<T>().div_ceil(WORD) != array.words {
-        return Err(io::Error::other("the array has fewer elements, or elements of another size"));
+        return Err(io::Error::other("array length or element size differs"));
     }
     for (index, value) in values.iter().enumerate() {
         let element = array.start.wrapping_byte_add(index * array.words * WORD);

@@ -188,8 +188,8 @@ impl<W: Write> ArchiveWriter<W> {
 ///
 /// # Errors
 ///
-/// Returns the error of the system, or an error if it is not such an archive or is
-/// truncated.
+/// Returns the error of the system, or an error if the input is not such an archive
+/// or is truncated.
 pub fn archived_files(mut archive: impl Read + Seek) -> io::Result<ArchivedFiles> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let size = archive.seek(io::SeekFrom::End(0))?;

@@ -77,7 +77,7 @@ impl Core {
             && let Err(error) = write_runtime(&passed.runtime)
         {
             // Only log the error: the next start removes ended changes too.
-            tracing::warn!("cannot remove a change that has ended from the state directory: {error}");
+            tracing::warn!("cannot remove an ended change: {error}");
         }
         self.keep_edges(&after, moment);
         self.update(|state| {
