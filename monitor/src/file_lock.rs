@@ -1,6 +1,7 @@
-//! Locks of files and directories by `flock(2)`, and the process that holds one.
+//! Locks files and directories by `flock(2)`, and finds the process that holds a
+//! lock.
 //!
-//! The kernel gives a lock back when its process ends, however it ends.
+//! The kernel releases a lock when its process ends, even if the process is killed.
 
 use std::{
     fs::{self, File},
@@ -16,35 +17,35 @@ use nix::{
 
 use crate::{printable, regular_file};
 
-/// A lock that at most one process has; dropping this value gives it back.
+/// A lock that at most one process holds. Dropping the value releases it.
 #[derive(Debug)]
 pub struct FileLock(
-    #[expect(dead_code, reason = "dropping it gives the lock back")] Flock<OwnedFd>,
+    #[expect(dead_code, reason = "dropping this releases the lock")] Flock<OwnedFd>,
 );
 
-/// Why a lock is not acquired.
+/// Reasons why a lock is not acquired.
 #[derive(Debug, thiserror::Error)]
 pub enum FileLockError {
-    /// Another process has it.
+    /// Another process holds it.
     #[error("{holder} holds it")]
     Held {
-        /// The process, in words.
+        /// Description of the process.
         holder: String,
     },
     /// The file to lock cannot be opened.
     #[error("open: {0}")]
     Open(#[source] io::Error),
-    /// The system does not lock it.
+    /// The system refused the lock.
     #[error("lock: {0}")]
     Lock(#[source] io::Error),
 }
 
 impl FileLock {
-    /// Locks what lies at `path` and what `open` opens, without waiting.
+    /// Locks the file at `path`, which `open` opens. Does not wait for the lock.
     ///
     /// The last holder may have removed the file between opening and locking, and
-    /// another process may have made it anew. Then the lock is one of a file that
-    /// no other process can find, so the file is opened again.
+    /// another process may have created a new file. Then no other process can find
+    /// the locked file, so the function opens the path again.
     ///
     /// # Errors
     ///
@@ -82,13 +83,13 @@ fn metadata(file: &OwnedFd) -> io::Result<fs::Metadata> {
     File::from(file.try_clone()?).metadata()
 }
 
-/// The process that holds the lock of an open file or directory, in words, as
-/// `/proc/locks` says (proc(5)). `None` where no process holds it, or where this
-/// user may not know.
+/// Describes the process that holds the lock of an open file or directory, as
+/// listed in `/proc/locks` (proc(5)). `None` if no process holds it, or if this
+/// user may not see the process.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the kernel's own file neither waits nor goes on without an end"
+    reason = "the kernel's file does not block and has an end"
 )]
 pub fn holder(file: &OwnedFd) -> Option<String> {
     let metadata = metadata(file).ok()?;
@@ -112,7 +113,7 @@ pub fn holder(file: &OwnedFd) -> Option<String> {
     Some(describe_process(&pid))
 }
 
-/// A process in words: `process 4711 (monitor)`.
+/// Description of a process, such as `process 4711 (monitor)`.
 #[must_use]
 pub fn describe_process(pid: &str) -> String {
     match regular_file::read_kernel_text(format!("/proc/{pid}/comm")) {
@@ -156,8 +157,8 @@ mod tests {
         assert!(holder(&held).unwrap().starts_with(&own));
     }
 
-    /// The file that a process opened before the last holder removed it is not
-    /// the one that the next process finds.
+    /// A process opens the file, and then the last holder removes it. The next
+    /// process finds another file at the path.
     #[test]
     fn a_file_that_was_removed_before_it_was_locked_is_opened_again() {
         let directory = tempfile::tempdir().unwrap();

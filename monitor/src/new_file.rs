@@ -1,5 +1,5 @@
-//! Files that take their place whole or not at all: written beside it, synced to
-//! disk, then renamed.
+//! Writes files atomically: writes an unfinished file in the same directory, syncs
+//! it to disk, then renames it.
 //!
 //! A process that is killed leaves an unfinished file behind. Its name tells which
 //! process wrote it, so that the next daemon can remove it.
@@ -15,15 +15,16 @@ use tempfile::NamedTempFile;
 
 use crate::regular_file;
 
-/// How the names of unfinished files begin; the process that writes the file and
-/// something random follow.
+/// Prefix of the names of unfinished files. The number of the writing process and a
+/// random part follow.
 const PREFIX: &str = ".unfinished-";
 
-/// Begins a file in `directory`, mode 0600. It is removed with the value.
+/// Creates an unfinished file in `directory`, mode 0600. Dropping the value removes
+/// the file.
 ///
 /// # Errors
 ///
-/// The system's answer.
+/// Returns the error of the system.
 pub fn begin(directory: &Path) -> io::Result<NamedTempFile> {
     let prefix = format!("{PREFIX}{}-", process::id());
     tempfile::Builder::new()
@@ -31,21 +32,21 @@ pub fn begin(directory: &Path) -> io::Result<NamedTempFile> {
         .tempfile_in(directory)
 }
 
-/// Puts a file that was begun in the directory of `path` in the place of what lies
-/// at `path`.
+/// Renames an unfinished file to `path`, and replaces an existing file. The
+/// unfinished file must be in the directory of `path`.
 ///
 /// # Errors
 ///
-/// The system's answer. The file that was there before is still there, except
-/// where only the last step failed: then the new one is there and may be lost in
-/// a power failure.
+/// Returns the error of the system. The old file is still there, unless only the
+/// last step failed. Then the new file is there, but a power failure may undo the
+/// renaming.
 pub fn put(file: &NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     fs::rename(file.path(), path)?;
     sync_directory_of(path)
 }
 
-/// Puts `content` in the place of what lies at `path`, mode 0600.
+/// Replaces the file at `path` by a file with this `content`, mode 0600.
 ///
 /// # Errors
 ///
@@ -54,11 +55,12 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     put(&written(path, content)?, path)
 }
 
-/// Makes a file at `path` that holds `content`, mode 0600.
+/// Creates a file at `path` with this `content`, mode 0600.
 ///
 /// # Errors
 ///
-/// The system's answer: [`io::ErrorKind::AlreadyExists`] where there is one.
+/// Returns the error of the system: [`io::ErrorKind::AlreadyExists`] if the file
+/// exists.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     let file = written(path, content)?;
     file.as_file().sync_all()?;
@@ -80,12 +82,12 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
     regular_file::open_folder(directory_of(path))?.sync_all()
 }
 
-/// Removes from `directory` the unfinished files of processes that are gone. Call
-/// it before this process begins a file there.
+/// Removes the unfinished files of ended processes from `directory`. Call it before
+/// this process begins a file there.
 ///
 /// # Errors
 ///
-/// The system's answer.
+/// Returns the error of the system.
 pub fn remove_unfinished(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -102,7 +104,8 @@ fn writer(name: &str) -> Option<u32> {
     process.parse().ok()
 }
 
-/// In a container the next daemon may have the number of the last.
+/// True if the process has ended, or has the number of this process. In a
+/// container, a new daemon may get the number of the last one.
 fn is_gone(process: u32) -> bool {
     process == process::id() || !Path::new("/proc").join(process.to_string()).exists()
 }
@@ -118,7 +121,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let begun = begin(directory.path()).unwrap();
         let (_, own) = begun.keep().unwrap();
-        // Process 1 is always there; the kernel numbers up to 2^22.
+        // Process 1 always exists. The kernel numbers processes up to 2^22.
         let [living, dead] = [1, 5_000_000].map(|process| {
             let path = directory.path().join(format!("{PREFIX}{process}-a1"));
             fs::write(&path, "").unwrap();

@@ -1,9 +1,9 @@
-//! The daemon without its tasks: every call blocks until it is done.
+//! The core of the daemon, without its tasks. Every call blocks until it is done.
 //!
-//! Two locks matter. A call that changes what the kernel does holds `filter` for
-//! its whole length, so that changes come one after another. `state` is locked
-//! only to copy or replace it: compiling, judging and writing to disk happen
-//! without it, and every question is answered meanwhile.
+//! Two locks matter. A call that changes the filter locks `filter` until it ends,
+//! so changes happen one after another. A call locks `state` only to copy or
+//! replace it. It compiles policies, finds risks and writes to disk without that
+//! lock, so the daemon answers requests meanwhile.
 
 mod changes;
 mod confirm;
@@ -46,40 +46,41 @@ use crate::{
     state_dir::{NotConfirmed, StateDirError},
 };
 
-/// Why a filter is not detached.
+/// Reasons why the filter is not detached.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DetachError {
     /// An earlier call detached it.
     #[error("the filter is already detached")]
     Already,
-    /// Some of it may be left.
+    /// Detaching failed. Parts of the filter may be left.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
 }
 
-/// The filter, and what is known about it.
+/// The filter, and everything that the daemon knows about it.
 pub struct Core {
     settings: Settings,
     started: u64,
-    /// Held for the length of every change.
+    /// Locked during every change.
     filter: Mutex<Option<Filter>>,
     reader: Reader,
-    /// Held only to copy or replace it.
+    /// Locked only to copy or replace the state.
     state: Mutex<State>,
-    /// Held while the last good files are written.
+    /// Locked while the last good files are written.
     saving: Mutex<()>,
     /// Devices that the policies in force cut off, and that no policy accepts.
     risks: Mutex<Vec<RiskInForce>>,
-    /// Interfaces that were asked for and are not filtered.
+    /// Configured interfaces that are not filtered.
     waiting: Mutex<Waiting>,
     loggers: Mutex<Vec<aya::Ebpf>>,
-    /// Notified after every reload that a client asked for.
+    /// Notified after every reload that a client requested.
     reloaded: Notify,
     feeds: feeds::Feeds,
     endpoints: Endpoints,
     liveness: Liveness,
     devices: Mutex<devices::Devices>,
-    /// Notified after the policies changed, and with them the names of devices.
+    /// Notified after the policies changed, because the names of devices change
+    /// with them.
     names_changed: Notify,
 }
 
@@ -94,28 +95,28 @@ impl Core {
         lock(&self.state).clone()
     }
 
-    /// Changes the state. `change` must not wait for anything: every question to
-    /// the daemon waits for it.
+    /// Changes the state. `change` must not block, because every request to the
+    /// daemon waits for it.
     fn update(&self, change: impl FnOnce(&mut State)) {
         change(&mut lock(&self.state));
     }
 
-    /// The paths to watch: every file that the policies were read from, or should
-    /// have been, and the directories that were given.
+    /// Paths to watch: every file that the policies were read from or should have
+    /// been read from, and the configured directories.
     pub(super) fn watched_paths(&self) -> BTreeSet<PathBuf> {
         let mut paths = BTreeSet::clone(&self.state().files);
         paths.extend(self.settings.policies.iter().cloned());
         paths
     }
 
-    /// Whether the state directory lacks the files of the policies in force.
+    /// True if the state directory lacks the files of the policies in force.
     pub(super) fn has_unsaved(&self) -> bool {
         lock(&self.state).stage.to_save().is_some()
     }
 
-    /// Writes the files of the policies in force to the state directory, where
-    /// the policies are in force for good and the files are not there yet. After
-    /// an error the next call tries again.
+    /// Writes the files of the policies in force to the state directory. Does
+    /// nothing unless the policies are in force permanently and the files are
+    /// missing there. After an error the next call tries again.
     pub(super) fn save_last_good(&self) -> Result<(), StateDirError> {
         let _one_at_a_time = lock(&self.saving);
         let unsaved = lock(&self.state).stage.to_save().map(Arc::clone);
@@ -126,7 +127,7 @@ impl Core {
         Ok(())
     }
 
-    /// Waits until a reload has ended that a client asked for.
+    /// Waits until a reload that a client requested has ended.
     pub(super) async fn reloaded_by_client(&self) {
         self.reloaded.notified().await;
     }
@@ -136,7 +137,8 @@ impl Core {
         self.reloaded.notify_one();
     }
 
-    /// Loaded objects whose programs write to the log, each handed out once.
+    /// Takes the loaded objects whose programs write to the log. Later calls do not
+    /// return the same objects again.
     pub(super) fn take_loggers(&self) -> Vec<aya::Ebpf> {
         std::mem::take(&mut lock(&self.loggers))
     }
@@ -145,15 +147,15 @@ impl Core {
         *lock(&self.loggers) = loggers;
     }
 
-    /// Makes a generation. Where the generation in force waits to be confirmed,
+    /// Makes a generation. If the generation in force waits for its confirmation,
     /// the new one has the same deadline.
     fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, datapath::Error> {
         let names = self.settings.real_interfaces()?;
         filter.apply(&request(&self.settings, &names, ruleset, self.deadline()))
     }
 
-    /// The generation that every interface runs, as the kernel says; `None`
-    /// where they differ or cannot be read.
+    /// Generation that every interface runs, as the kernel reports it. `None` if
+    /// the interfaces run different generations, or if they cannot be read.
     fn generation(&self) -> Option<u64> {
         let snapshot = self.snapshot().ok()?;
         let names = self.settings.real_interfaces().ok()?;
@@ -167,17 +169,18 @@ impl Core {
             .then_some(first)
     }
 
-    /// A line that says whether the policy files are in force as they were read last.
+    /// A line about the last load of the policy files: in force, or not in force.
     pub(super) fn summary(&self) -> &'static str {
         if lock(&self.state).last_load.success {
             "the policy files are in force"
         } else {
-            "the policy files are not in force, something older is: `monitor status` says why"
+            "the policy files are not in force, but older policies are: `monitor status` says why"
         }
     }
 
-    /// Removes the filter and every pin, after which the daemon has nothing left
-    /// to do. After an error the caller may try again.
+    /// Removes the filter and every pin. Returns the names of the detached
+    /// interfaces. Then the daemon has nothing left to do. After an error the
+    /// caller may try again.
     pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {
         let mut filter = self.work_on_filter("a detach");
         let held = filter.as_mut().ok_or(DetachError::Already)?;
@@ -186,7 +189,7 @@ impl Core {
         Ok(interfaces)
     }
 
-    /// What the filter has seen and done.
+    /// Reads all counters, and adds what only the daemon knows.
     pub fn snapshot(&self) -> Result<Snapshot, datapath::Error> {
         let state = self.state();
         let mut snapshot = self.reader.snapshot(Some(state.last_load))?;
@@ -217,14 +220,15 @@ fn request<'a>(
     }
 }
 
-/// Seconds since 1970-01-01T00:00:00Z; 0 where the clock says an earlier time.
+/// Seconds since 1970-01-01T00:00:00Z; 0 if the clock shows an earlier time.
 fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
 
-/// A panic of another thread leaves these values as they were.
+/// Locks a mutex, even if another thread panicked while it held the lock. The
+/// values in this module stay valid after a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

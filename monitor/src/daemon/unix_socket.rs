@@ -1,10 +1,10 @@
 //! A listening socket file in a directory that no other user can change.
 //!
-//! A socket file outlives a daemon that was killed, and the next daemon must
-//! remove it before it can bind there. Two daemons that start at once must not
-//! remove each other's new file. So a daemon looks at the file, removes it, binds
-//! and, in the end, removes its own only while it holds the lock of a file beside
-//! it: `monitor.sock.lock` for `monitor.sock`.
+//! A socket file outlives a daemon that was killed, and the next daemon must remove
+//! the file before it can bind. Two daemons that start at the same time must not
+//! remove each other's new file. So a daemon examines, removes and binds the socket
+//! file only while it holds the lock of a file beside it: `monitor.sock.lock` for
+//! `monitor.sock`.
 
 use std::{
     fs::{self, DirBuilder, OpenOptions},
@@ -26,122 +26,124 @@ use crate::{
     trusted::{Directory, UntrustedError},
 };
 
-/// Why a socket file cannot be listened on.
+/// Reasons why a daemon cannot listen on a socket file.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// The system refuses it.
+    /// The system refused the socket.
     #[error(
         "listen on socket {}: {source}; give another place with {option}",
         crate::printable::path(path)
     )]
     Socket {
-        /// As given.
+        /// Path as given by the operator.
         path: PathBuf,
-        /// Command-line option that names another.
+        /// Command-line option for another path.
         option: &'static str,
-        /// The system's answer.
+        /// Error from the system.
         source: io::Error,
     },
-    /// The file beside the socket that keeps other daemons away cannot be locked.
+    /// The lock file beside the socket cannot be locked.
     #[error(
         "lock {}: {source}; remove it if no daemon of another user runs, or give another place with {option}",
         crate::printable::path(path)
     )]
     Lock {
-        /// The lock file.
+        /// Path of the lock file.
         path: PathBuf,
-        /// Command-line option that names another place for the socket.
+        /// Command-line option for another path of the socket.
         option: &'static str,
-        /// The system's answer.
+        /// Error from the system.
         source: io::Error,
     },
-    /// Something lies there that the daemon did not make.
+    /// Something else than a socket is at the path.
     #[error(
         "listen on socket {}: something else than a socket is there; remove it, or give another place with {option}",
         crate::printable::path(path)
     )]
     NotASocket {
-        /// As given.
+        /// Path as given by the operator.
         path: PathBuf,
-        /// Command-line option that names another.
+        /// Command-line option for another path.
         option: &'static str,
     },
-    /// Another process listens there.
+    /// Another process listens on the socket.
     #[error(
         "{holder} listens on {} already; stop it, or give this one another {option}",
         crate::printable::path(path)
     )]
     SocketInUse {
-        /// As given.
+        /// Path as given by the operator.
         path: PathBuf,
-        /// Command-line option that names another.
+        /// Command-line option for another path.
         option: &'static str,
         /// The process that listens.
         holder: String,
     },
-    /// Another user could exchange the socket.
+    /// Another user could replace the socket.
     #[error(transparent)]
     Untrusted(#[from] UntrustedError),
 }
 
-/// A place for a socket file.
+/// Path of a socket file, and the option that sets it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketPath<'a> {
     /// Absolute path of the file.
     pub(super) path: &'a Path,
-    /// Command-line option that names another, for errors.
+    /// Command-line option for another path, for errors.
     pub(super) option: &'static str,
 }
 
-/// What became of a place that a daemon asked for.
+/// Result of the attempt to lock the path of a socket.
 pub(super) enum Claim<'a> {
     /// This process alone may bind and remove the socket file.
     Own(Owned<'a>),
-    /// Another daemon has that right; the process, in words.
+    /// Another daemon has that right. Holds a description of its process.
     Held(String),
 }
 
-/// A place that no other daemon binds, as long as this value lives.
+/// The right to bind a socket file. No other daemon binds it while this value
+/// lives.
 pub(super) struct Owned<'a> {
     place: SocketPath<'a>,
     lock: LockFile,
 }
 
-/// A locked file; removed with this value.
+/// A locked file. Dropping the value removes it.
 struct LockFile {
     path: PathBuf,
     _lock: FileLock,
 }
 
-/// The listener, and its file: removed with this value.
+/// A listener and its socket file. Dropping the value removes the file.
 pub(super) struct UnixSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
     /// Device and inode of the file.
     bound: (u64, u64),
-    /// Released last: until then no other daemon looks at the file.
+    /// Dropped last, so that no other daemon touches the socket file before.
     _lock: LockFile,
 }
 
 impl Drop for LockFile {
     fn drop(&mut self) {
-        // A daemon that opened it before finds that it is gone, and opens a new one.
+        // A daemon that opened this file earlier notices the removal, and creates a
+        // new one.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        // A program that knows nothing of the lock may have bound its own there.
+        // A program that does not use the lock may have bound its own socket here.
         if identity(&self.path).is_ok_and(|found| found == self.bound) {
-            // The next daemon removes what this one could not.
+            // Ignore errors, because the next daemon removes the file.
             let _ = fs::remove_file(&self.path);
         }
     }
 }
 
 impl<'a> SocketPath<'a> {
-    /// Checks the directory, as far as it exists.
+    /// Checks the directory of the socket, as far as it exists.
     pub(super) fn check(&self) -> Result<(), BindError> {
         let Some(path) = self.path.parent() else {
             return Ok(());
@@ -154,15 +156,17 @@ impl<'a> SocketPath<'a> {
         Ok(directory.check()?)
     }
 
-    /// Makes the directory where there is none, and takes the place.
+    /// Creates the directory if it is missing, and locks the path against other
+    /// daemons.
     ///
     /// # Errors
     ///
-    /// The directory is not safe, or the lock file cannot be made.
+    /// Returns an error if another user could change the directory, or if the lock
+    /// file cannot be created.
     pub(super) fn claim(self) -> Result<Claim<'a>, BindError> {
         self.check()?;
         if let Some(directory) = self.path.parent() {
-            // No more permissions than these, whatever the umask.
+            // The directory has at most these permissions: the umask may remove some.
             DirBuilder::new()
                 .recursive(true)
                 .mode(0o755)
@@ -211,7 +215,8 @@ impl<'a> SocketPath<'a> {
 }
 
 impl Owned<'_> {
-    /// Whether a socket lies there; an error where something else does.
+    /// True if a socket is at the path. Returns an error if something else is
+    /// there.
     pub(super) fn has_socket(&self) -> Result<bool, BindError> {
         let SocketPath { path, option } = self.place;
         match fs::symlink_metadata(path) {
@@ -225,9 +230,9 @@ impl Owned<'_> {
         }
     }
 
-    /// Listens. A socket that lies there is removed as what a killed daemon left:
-    /// the caller has looked before whether a process listens on it. The owner
-    /// and the group may connect.
+    /// Binds the path and listens. Removes an existing socket, which a killed
+    /// daemon must have left. So the caller checks first that no process listens on
+    /// it. The owner and the group may connect.
     pub(super) fn bind(self) -> Result<UnixSocket, BindError> {
         let place = self.place;
         if self.has_socket()? {
@@ -250,7 +255,8 @@ impl Owned<'_> {
     }
 }
 
-/// Opens the lock file, for this user alone: a user who can open it can lock it.
+/// Opens the lock file with mode 0600, because every user who can open it can lock
+/// it.
 #[expect(
     clippy::disallowed_methods,
     reason = "the flags keep the call from waiting, and nothing is read"
@@ -291,7 +297,7 @@ mod tests {
         }
     }
 
-    /// Both have seen that no process listens before either binds.
+    /// Both daemons find that no process listens, before either of them binds.
     #[tokio::test]
     async fn of_two_that_want_a_stale_socket_the_second_does_not_remove_the_new_one() {
         let directory = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! Interface and program → link.
+//! Attaches a program to an interface by a link.
 
 use std::{io, os::fd::OwnedFd};
 
@@ -13,17 +13,18 @@ use crate::snapshot::Mode;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// Which hook an interface shall use.
+/// Requested mode of an interface.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ModeChoice {
-    /// The driver's where it has one, else generic.
+    /// Native mode if the driver supports it, else generic mode.
     #[default]
     Auto,
-    /// This one, or an error.
+    /// This mode, or else an error.
     Only(Mode),
 }
 
-/// Makes a link, and says in which mode. It is not pinned: closing it detaches.
+/// Creates a link, and returns it with its mode. The link is not pinned, so closing
+/// it detaches the program.
 pub(super) fn attach(
     interface: &Interface,
     mode: ModeChoice,
@@ -39,7 +40,8 @@ pub(super) fn attach(
     let (result, mode) = match mode {
         ModeChoice::Only(mode) => (create(mode), mode),
         ModeChoice::Auto => match create(Mode::Native) {
-            // Drivers refuse with many words, also for this MTU or these queues.
+            // Drivers refuse with many error codes, also because of the MTU or the
+            // number of queues.
             Err(error) if !is_final(&error) => (create(Mode::Generic), Mode::Generic),
             result => (result, Mode::Native),
         },
@@ -47,7 +49,7 @@ pub(super) fn attach(
     result.map_err(|source| attach_error(interface, mode, source))
 }
 
-/// Whether the other mode would be refused as well.
+/// True if the kernel would refuse the other mode too.
 fn is_final(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -74,18 +76,19 @@ fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
     }
 }
 
-/// The interfaces of some names.
+/// Result of looking up interfaces by name.
 #[derive(Clone, Debug)]
 pub(super) struct AttachedProgram {
-    /// Those that are there, in the order of the names.
+    /// Interfaces that exist, in the order of the names.
     pub(super) present: Vec<Interface>,
-    /// Names of which there is none.
+    /// Names without an interface.
     pub(super) absent: Vec<String>,
     /// Every interface of this network namespace.
     pub(super) all: Vec<Interface>,
 }
 
-/// Looks up every name, before anything is changed.
+/// Looks up every name. Returns an error if a bridge and one of its ports are both
+/// named.
 pub(super) fn find_interfaces(names: &[String]) -> Result<AttachedProgram, Error> {
     let all =
         interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;

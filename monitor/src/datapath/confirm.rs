@@ -1,5 +1,6 @@
-//! Generations that are to be confirmed: the kernel goes back to the one before
-//! by itself, and what is done here makes that, or the new one, permanent.
+//! Generations that must be confirmed. After the deadline, the kernel program goes
+//! back to the generation before by itself. The functions here make that, or the
+//! new generation, permanent.
 
 use std::{collections::BTreeMap, os::fd::OwnedFd, path::Path};
 
@@ -20,7 +21,8 @@ use super::{
     sys,
 };
 
-/// Generations that wait, by number, with the interfaces that run them.
+/// Generations that wait for a confirmation, by number, with their deadline and the
+/// interfaces that run them.
 fn waiting(pins: &Pins) -> Result<BTreeMap<u64, (Deadline, Vec<String>)>, Error> {
     let mut waiting = BTreeMap::new();
     for interface in pins.linked_interfaces()? {
@@ -34,8 +36,8 @@ fn waiting(pins: &Pins) -> Result<BTreeMap<u64, (Deadline, Vec<String>)>, Error>
     Ok(waiting)
 }
 
-/// Confirms what waits, for whoever holds the lock. Returns the newest number,
-/// and what an operator should know.
+/// Confirms all generations that wait. The caller holds the lock. Returns the
+/// newest number, and messages for the operator.
 fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
     let waiting = waiting(pins)?;
     let Some((newest, (deadline, _))) = waiting.last_key_value() else {
@@ -53,7 +55,7 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
         cell.set(0, &CONFIRMED, 0)
             .map_err(write(ruleset::CONFIRMED))?;
     }
-    // From here on it is confirmed, whatever else fails.
+    // From here on the generations are confirmed, even if something else fails.
     let mut notes = Vec::new();
     for (number, (_, interfaces)) in &waiting {
         notes.extend(
@@ -65,13 +67,13 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
     Ok((*newest, notes))
 }
 
-/// Lets go of the programs that a confirmed generation no longer needs.
+/// Releases the previous programs, which a confirmed generation no longer needs.
 fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<(), Error> {
     let mut programs: ProgramArray<MapData> =
         maps::open(&pins.generation(number), ruleset::PREVIOUS)?;
     let mut errors = Vec::new();
     for slot in 0..MAX_INTERFACES {
-        // Most were never set.
+        // Ignore errors, because most slots were never set.
         let _ = programs.clear_index(&slot);
     }
     for interface in interfaces {
@@ -80,17 +82,18 @@ fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<()
     Error::collect(errors)
 }
 
-/// The deadline of what is in force, and what became of it.
+/// Deadline of the generation in force, and the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnconfirmedGeneration {
-    /// It may have passed.
+    /// Deadline; it may have passed.
     pub deadline: Deadline,
-    /// Whether it is in force for good.
+    /// True if the generation was confirmed.
     pub confirmed: bool,
 }
 
-/// What is in force under `pin_dir` and was or is to be confirmed, whoever put
-/// it there.
+/// Returns the deadline of the newest generation that a link under `pin_dir` runs.
+/// `None` if that generation never needed a confirmation. Any process may have put
+/// it in force.
 pub fn unconfirmed_generation(pin_dir: &Path) -> Result<Option<UnconfirmedGeneration>, Error> {
     let pins = Pins::new(pin_dir);
     let mut newest = None;
@@ -99,7 +102,7 @@ pub fn unconfirmed_generation(pin_dir: &Path) -> Result<Option<UnconfirmedGenera
         let program = link_info(&interface, &link)?.program;
         newest = newest.max(pins.generation_of(&interface, program)?);
     }
-    // Pins that are lost in part must not keep a daemon from starting.
+    // A daemon must start even if some pins are lost.
     Ok(newest.and_then(|number| {
         let record = generation::record(&pins, number).ok()?;
         Some(UnconfirmedGeneration {
@@ -109,8 +112,9 @@ pub fn unconfirmed_generation(pin_dir: &Path) -> Result<Option<UnconfirmedGenera
     }))
 }
 
-/// Confirms what waits under `pin_dir`, where no daemon holds it. Returns its
-/// number, and what an operator should know.
+/// Confirms the generations that wait under `pin_dir`. Returns an error if a daemon
+/// holds the lock. Otherwise returns the newest number, and messages for the
+/// operator.
 pub fn confirm(pin_dir: &Path) -> Result<(u64, Vec<String>), Error> {
     let pins = Pins::new(pin_dir);
     let _lock = Lock::acquire(&pins)?;
@@ -121,8 +125,9 @@ pub fn confirm(pin_dir: &Path) -> Result<(u64, Vec<String>), Error> {
 }
 
 impl Filter {
-    /// What decides on each interface where a new generation is not confirmed:
-    /// what does now, or what would where that is not confirmed either.
+    /// Returns the program of each interface that decides if a new generation is
+    /// not confirmed in time. It is the program that runs now. If that one waits
+    /// for a confirmation itself, it is the program before it.
     pub(super) fn previous_programs<'a>(
         &self,
         names: impl Iterator<Item = &'a String>,
@@ -147,8 +152,8 @@ impl Filter {
         Ok(programs)
     }
 
-    /// Confirms what waits, and then detaches what is not `wanted`. Returns its
-    /// number, and what an operator should know.
+    /// Confirms all generations that wait, then detaches the interfaces that are
+    /// not `wanted`. Returns the newest number, and messages for the operator.
     pub fn confirm(&mut self, wanted: &[String]) -> Result<(u64, Vec<String>), Error> {
         let (number, mut notes) = confirm_all(&self.pins)?;
         let errors = self.retire(wanted, None, &mut notes);
@@ -156,8 +161,9 @@ impl Filter {
         Ok((number, notes))
     }
 
-    /// Puts what decides already in the place of generations whose time is over.
-    /// Where there was nothing before them they stay, and let every packet pass.
+    /// Replaces each generation whose deadline has passed by the program that
+    /// already decides. If there was no program before, the generation stays and
+    /// lets every packet pass.
     pub fn roll_back(&mut self) -> Result<(), Error> {
         let mut errors = Vec::new();
         for (number, (deadline, interfaces)) in waiting(&self.pins)? {
@@ -186,8 +192,8 @@ impl Filter {
         })
     }
 
-    /// Hash of the ruleset that all of these interfaces run that are filtered;
-    /// `None` where they differ, or where it cannot be told.
+    /// Hash of the ruleset that all filtered interfaces in `names` run. `None` if
+    /// they run different rulesets, or if the generation of one of them is unknown.
     pub fn ruleset_hash(&self, names: &[String]) -> Result<Option<u64>, Error> {
         let mut hash = None;
         for name in self.pins.linked_interfaces()? {

@@ -1,4 +1,4 @@
-//! Until when a generation is to be confirmed.
+//! Time by which a generation must be confirmed.
 
 use std::time::Duration;
 
@@ -6,16 +6,16 @@ use monitor_common::GenerationRecord;
 
 use crate::clock::boot_time;
 
-/// Until when a generation is to be confirmed.
+/// Time by which a generation must be confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
-    /// Since boot.
+    /// Time since boot.
     at: Duration,
     within: Duration,
 }
 
 impl Deadline {
-    /// That long from now.
+    /// Deadline that is `within` after now.
     #[must_use]
     pub fn after(within: Duration) -> Self {
         Self {
@@ -24,25 +24,25 @@ impl Deadline {
         }
     }
 
-    /// How long it was when it was set.
+    /// Time between setting the deadline and the deadline.
     #[must_use]
     pub const fn within(self) -> Duration {
         self.within
     }
 
-    /// How long it is still; zero where it has passed.
+    /// Time until the deadline; zero if it has passed.
     #[must_use]
     pub fn left(self) -> Duration {
         self.at.saturating_sub(boot_time())
     }
 
-    /// Whether the generation before decides again.
+    /// True if the deadline has passed. Then the generation before decides again.
     #[must_use]
     pub fn has_passed(self) -> bool {
         self.left().is_zero()
     }
 
-    /// Of a generation that has one.
+    /// Deadline in the record of a generation; `None` if it has no deadline.
     pub(super) fn of(record: GenerationRecord) -> Option<Self> {
         (record.deadline != 0).then(|| Self {
             at: Duration::from_nanos(record.deadline),
@@ -50,7 +50,7 @@ impl Deadline {
         })
     }
 
-    /// As the kernel compares it, since boot.
+    /// Deadline in nanoseconds since boot, as the kernel program compares it.
     #[must_use]
     pub fn nanoseconds(self) -> u64 {
         u64::try_from(self.at.as_nanos()).unwrap_or(u64::MAX)

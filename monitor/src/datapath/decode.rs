@@ -1,5 +1,6 @@
-//! What the kernel hands back, read without asking it: names of pins, names in
-//! maps, replies of netlink. All of it may have been written by others.
+//! Decodes data from the kernel without system calls: names of pins, names in maps,
+//! netlink messages. Other programs may have written the data, so every byte string
+//! must be accepted without a panic.
 
 use monitor_common::InterfaceRecord;
 
@@ -10,34 +11,37 @@ pub use super::{
 };
 use crate::snapshot::Mode;
 
-/// The interface that a pinned link is named after; `None`: it is not ours.
+/// Interface name that the file name of a pinned link encodes. `None` if it encodes
+/// no interface name.
 #[must_use]
 pub fn linked_interface(pin: &str) -> Option<String> {
     let name = String::from_utf8(hex::decode(pin).ok()?).ok()?;
     (name.len() < libc::IFNAMSIZ).then_some(name)
 }
 
-/// The number of the generation that a directory of pins is named after.
+/// Generation number in the name of a directory of pins. `None` for other
+/// directories.
 #[must_use]
 pub fn generation_number(pin: &str) -> Option<u64> {
     pin.strip_prefix("gen-")?.parse().ok()
 }
 
-/// Whether a directory of pins is named after an ABI: `v` and 16 hexadecimal digits.
+/// True if the name of a directory of pins is an ABI hash: `v` and 16 hexadecimal
+/// digits.
 #[must_use]
 pub fn is_state(pin: &str) -> bool {
     pin.strip_prefix('v')
         .is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// A name that is padded with zeros; empty where the slot is free.
+/// Name without the zero bytes that pad it; empty if the slot is free.
 #[must_use]
 pub fn padded_name(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
-/// How an interface is attached; `None` where it is not.
+/// Mode in which an interface is attached; `None` if it is not attached.
 #[must_use]
 pub fn attach_mode(record: &InterfaceRecord) -> Option<Mode> {
     match record.mode {

@@ -1,4 +1,4 @@
-//! Out of force, and out of the way.
+//! Detaches a filter and removes its pins.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use super::{
     sys,
 };
 
-/// Detaches what is pinned, of whatever version, and removes every pin.
-/// Returns the interfaces that were detached.
+/// Detaches every pinned filter, of any version, and removes every pin. Returns the
+/// names of the detached interfaces.
 pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
     let pins = Pins::new(pin_dir);
     let _lock = Lock::acquire(&pins).map_err(|error| pinned_elsewhere(&pins, error))?;
@@ -26,9 +26,9 @@ pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
     detach_all(&pins)
 }
 
-/// The same, for a caller that holds the lock. Errors do not stop it. The pins stay
-/// where an interface still runs one of their programs: by those it is found
-/// the next time.
+/// Does the same as [`detach`], for a caller that holds the lock. Goes on after an
+/// error, and returns all errors at the end. If an interface still runs one of the
+/// programs, the pins stay, because the next call identifies the programs by them.
 pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
     let linked = pins.linked_interfaces()?;
     let mut ours = pins.program_ids()?;
@@ -49,8 +49,9 @@ pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
     Error::collect(errors).map(|()| linked)
 }
 
-/// An error where an interface of this network namespace runs one of these
-/// programs: its link is pinned elsewhere, or another process holds it.
+/// Returns an error for each interface of this network namespace that still runs
+/// one of these programs. Its link is pinned elsewhere, or another process holds
+/// it.
 fn still_runs(pins: &Pins, ours: &[u32]) -> Result<(), Error> {
     let errors = listed()?.into_iter().filter_map(|interface| {
         let program = interface.program.filter(|program| ours.contains(program))?;
@@ -64,8 +65,9 @@ fn still_runs(pins: &Pins, ours: &[u32]) -> Result<(), Error> {
     Error::collect(errors.collect())
 }
 
-/// Where nothing is pinned: says so, and names the interface that runs a filter
-/// of this program all the same, as far as this user may know.
+/// Replaces the error `NotAttached` if an interface runs a filter of this program
+/// nevertheless. The new error names that interface. Returns `error` unchanged if
+/// this user may not list programs.
 fn pinned_elsewhere(pins: &Pins, error: Error) -> Error {
     if !matches!(error, Error::NotAttached { .. }) {
         return error;
@@ -91,7 +93,7 @@ fn listed() -> Result<Vec<Interface>, Error> {
     interfaces::list().map_err(|source| Error::system("list network interfaces", source))
 }
 
-/// How to end a program whose pin is not known.
+/// Tells the operator how to detach a program whose pin is unknown.
 fn way_out(program: u32) -> String {
     let process = holder::process_with_program(program)
         .map_or_else(String::new, |process| format!("It is held by {process}. "));
@@ -101,7 +103,7 @@ fn way_out(program: u32) -> String {
                 "{process}End it with `bpftool link detach id {link}` (Debian package bpftool)."
             )
         }
-        // Finding links takes CAP_SYS_ADMIN.
+        // Listing links requires CAP_SYS_ADMIN.
         Ok(None) | Err(_) => format!(
             "{process}As root, `bpftool link` shows its link by the program id, and `bpftool link detach id …` ends it."
         ),

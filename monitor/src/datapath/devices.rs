@@ -1,4 +1,5 @@
-//! What devices counted: the device tables, the near cells, and the past.
+//! Counters of devices: the device tables, the near cells, and the past. The past
+//! holds the counts of devices whose places were taken back.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -20,20 +21,20 @@ use super::{
 };
 use crate::policy::MacAddress;
 
-/// Words of [`Moves`] and [`PastCounters`], by what they hold.
+/// Index of the first 8-byte word of each field of [`Moves`] and [`PastCounters`].
 pub(super) const SEQUENCE: usize = offset_of!(Moves, sequence) / 8;
 pub(super) const LEAVING: usize = offset_of!(Moves, leaving) / 8;
 pub(super) const EVEN: usize = offset_of!(PastCounters, even) / 8;
 pub(super) const ODD: usize = offset_of!(PastCounters, odd) / 8;
 
-/// How often a reading is begun again because counts were moved meanwhile. The
-/// daemon moves counts in bursts of less than a second.
+/// Number of attempts to read the counters during which no counts are moved. The
+/// daemon moves counts in bursts of less than 1 s.
 const ATTEMPTS: usize = 200;
 
-/// Slot of a policy in the counters, as [`DeviceKey`] holds it.
+/// Policy slot, in the type that [`DeviceKey`] has for it.
 pub(super) type PolicySlot = u16;
 
-/// Why the kernel keeps places for a device.
+/// Reason for which the kernel reserves places for a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownKind {
     /// The operator gave it a name, or wrote its MAC in a policy.
@@ -42,12 +43,15 @@ pub enum KnownKind {
     Neighbour,
 }
 
-/// What devices counted, at one moment of every move.
+/// Counters of all devices, read between two steps of a move. So each packet is
+/// counted either for its device or in the past.
 #[derive(Clone, Debug, Default)]
 pub struct DeviceCounts {
-    /// By device and policy slot, summed over all CPUs; none is zero.
+    /// Counters by device and policy slot, summed over all CPUs. Zero counters are
+    /// left out.
     pub devices: BTreeMap<DeviceKey, DeviceCounters>,
-    /// By policy slot, of devices whose places were taken back; none is zero.
+    /// Counters of devices whose places were taken back, by policy slot. Zero
+    /// counters are left out.
     pub past: HashMap<u16, DeviceCounters>,
     /// Places of each device table.
     pub places: Vec<Places>,
@@ -56,16 +60,16 @@ pub struct DeviceCounts {
 /// The places of one device table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
-    /// For which devices the table is: `any`, `named` or `neighbour`.
+    /// Kind of device that may use the table: `any`, `named` or `neighbour`.
     pub kept_for: &'static str,
-    /// Entries that a device has.
+    /// Number of entries in use.
     pub used: usize,
-    /// Entries that there are.
+    /// Number of entries in total.
     pub size: usize,
 }
 
 impl DeviceCounts {
-    /// Whether less than a tenth of the places that every device may use is free.
+    /// True if at most a tenth of the places that every device may use is free.
     #[must_use]
     pub fn is_nearly_full(&self) -> bool {
         let any = self.places.first();
@@ -73,7 +77,7 @@ impl DeviceCounts {
     }
 }
 
-/// The maps of all of it.
+/// The maps that hold the counters of devices.
 pub(super) struct DeviceTables {
     pub(super) tables: [PerCpuHashMap<MapData, DeviceKey, DeviceCounters>; 3],
     pub(super) near: NearDevices,
@@ -83,10 +87,10 @@ pub(super) struct DeviceTables {
     known: HashMapOf<MapData, [u8; 6], u32>,
 }
 
-/// For which devices each table is, in their order.
+/// Kind of device that may use each table, in the order of the tables.
 const KEPT_FOR: [&str; 3] = ["any", "named", "neighbour"];
 const SIZES: [u32; 3] = [MAX_DEVICE_CELLS, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS];
-/// The names of their maps.
+/// Names of the maps, in the order of the tables.
 pub(super) const TABLES: [&str; 3] = [state::DEVICES, state::NAMED_DEVICES, state::NEIGHBOURS];
 
 impl DeviceTables {
@@ -102,8 +106,9 @@ impl DeviceTables {
         })
     }
 
-    /// Everything, so that for each policy `devices + other + past` is what it
-    /// matched, but for packets that come meanwhile.
+    /// Reads all counters of devices. For each policy, `devices + other + past` is
+    /// the number of packets that it matched, except for packets that arrive during
+    /// the call.
     pub(super) fn counts(&self) -> Result<DeviceCounts, Error> {
         let moves = self.moves.read();
         let moves = moves.map_err(not_mapped("read", state::MOVES))?;
@@ -114,12 +119,13 @@ impl DeviceTables {
                 return Ok(counts);
             }
         }
-        let source = std::io::Error::other("counts are moved all the time; try again");
+        let source = std::io::Error::other("counts were moved during every attempt; try again");
         Err(not_mapped("read", state::MOVES)(source))
     }
 
-    /// The counts of a moment when that many steps of moves were taken: what
-    /// readers skip is in [`Moves`].
+    /// Reads the counters for this value of [`Moves::sequence`]. If the value is
+    /// odd, the counts of the leaving devices are already in the past, so skips
+    /// these devices.
     fn counts_at(&self, sequence: u64) -> Result<DeviceCounts, Error> {
         let is_moved = sequence % 2 == 1;
         let skipped = if is_moved {
@@ -152,7 +158,8 @@ impl DeviceTables {
         Ok(counts)
     }
 
-    /// The past of every slot, from the half that begins with word `first`.
+    /// Reads the past of every policy slot, from the half that starts with word
+    /// `first`. Zero counters are left out.
     pub(super) fn past(&self, first: usize) -> Result<HashMap<PolicySlot, DeviceCounters>, Error> {
         let past = self.past.read();
         let past = past.map_err(not_mapped("read", state::PAST))?;
@@ -170,8 +177,8 @@ impl DeviceTables {
         keys.map(|key| key.map_err(read(state::LEAVING))).collect()
     }
 
-    /// Tells the kernel for which devices it keeps places, and which devices are
-    /// not known any more.
+    /// Reserves places for the devices in `known`: writes them to the map `KNOWN`,
+    /// and removes all others from it.
     pub(super) fn set_known(
         &mut self,
         known: &BTreeMap<MacAddress, KnownKind>,
@@ -199,8 +206,9 @@ impl DeviceTables {
     }
 }
 
-/// A table's entries. Where one is deleted meanwhile, the kernel begins with the
-/// first one again: each counts once.
+/// Reads the entries of a table. If an entry is deleted meanwhile, the kernel
+/// starts again with the first entry. Each entry still counts once, because the
+/// result is a map.
 fn entries(
     table: &PerCpuHashMap<MapData, DeviceKey, DeviceCounters>,
     name: &'static str,

@@ -1,4 +1,4 @@
-//! What can go wrong between the ruleset and the kernel.
+//! Errors that occur while a ruleset is put in force or its counters are read.
 
 use std::{io, path::PathBuf};
 
@@ -6,7 +6,7 @@ use aya::{EbpfError, maps::MapError, programs::ProgramError, util::KernelVersion
 
 use crate::{compile::TooLarge, trusted::UntrustedError};
 
-/// An operation on the kernel that failed, what it was about, and the mend.
+/// A failed operation on the kernel, with its object and the fix.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The process may not load programs or attach them.
@@ -14,22 +14,23 @@ pub enum Error {
         "{operation}: permission denied; run as root, or with the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
     )]
     Permission {
-        /// What was tried.
+        /// Operation that failed.
         operation: String,
     },
 
     /// The kernel lacks a feature.
     #[error("{feature} needs Linux {needs} or later, and this is {found}; upgrade the kernel")]
     KernelTooOld {
-        /// What is missing.
+        /// Missing feature.
         feature: &'static str,
-        /// Version that has it.
+        /// First Linux version with the feature.
         needs: &'static str,
-        /// Version that runs.
+        /// Linux version that runs.
         found: String,
     },
 
-    /// The same packets would be seen twice.
+    /// A bridge and one of its ports are both filtered, so the same packets would
+    /// be seen twice.
     #[error(
         "interface {port} is a port of the bridge {bridge}, and both were given: packets would be counted twice; give one of them"
     )]
@@ -40,49 +41,49 @@ pub enum Error {
         bridge: String,
     },
 
-    /// Something else runs on the interface, and is not replaced unasked.
-    #[error("attach XDP to {interface}: {holder} holds it; {mend}")]
+    /// Another XDP program runs on the interface. The daemon does not replace it.
+    #[error("attach XDP to {interface}: {holder} holds it; {fix}")]
     Occupied {
         /// Interface.
         interface: String,
         /// Program and process that hold it.
         holder: String,
-        /// How to go on.
-        mend: String,
+        /// What the operator can do.
+        fix: String,
     },
 
-    /// The driver has no XDP support of its own.
+    /// The driver does not support XDP in native mode.
     #[error(
         "attach XDP to {interface} in native mode: its driver cannot ({source}); use --mode generic or --mode auto"
     )]
     NoNativeMode {
         /// Interface.
         interface: String,
-        /// The kernel's answer.
+        /// Error from the kernel.
         source: io::Error,
     },
 
-    /// A link could not be made.
+    /// The kernel refused to create a link.
     #[error("attach XDP to {interface} in {mode} mode: {source}")]
     Attach {
         /// Interface.
         interface: String,
         /// `native` or `generic`.
         mode: &'static str,
-        /// The kernel's answer.
+        /// Error from the kernel.
         source: io::Error,
     },
 
-    /// A link could not be moved to the new generation.
+    /// The kernel refused to replace the program of a link.
     #[error("replace the program on {interface}: {source}")]
     Replace {
         /// Interface.
         interface: String,
-        /// The kernel's answer.
+        /// Error from the kernel.
         source: io::Error,
     },
 
-    /// Another daemon has this pin directory.
+    /// Another process holds the lock of the pin directory.
     #[error(
         "{} is in use by {holder}; stop that daemon, or give this one another --pin-dir",
         crate::printable::path(path)
@@ -94,36 +95,38 @@ pub enum Error {
         holder: String,
     },
 
-    /// The pinned link of this name runs on another interface, of another name
-    /// or in another network namespace.
+    /// The pinned link of this interface is attached to another interface. The
+    /// other interface has another name or is in another network namespace.
     #[error(
         "the filter pinned for {interface} under {} is attached to another interface: {interface} was renamed, or is in another network namespace; give this daemon another --pin-dir, or remove that filter with `monitor detach --pin-dir {}`",
         crate::printable::path(path),
         crate::printable::path(path)
     )]
     AttachedElsewhere {
-        /// Name of the link.
+        /// Interface name of the link.
         interface: String,
         /// Pin directory.
         path: PathBuf,
     },
 
-    /// Without its pin a program is found by its id, which takes `CAP_SYS_ADMIN`.
+    /// The program in force has no pin. Finding it by its id requires
+    /// `CAP_SYS_ADMIN`.
     #[error(
         "the program in force is not pinned any more, and only root may find it: start once as root, or remove it with `monitor detach`"
     )]
     OnlyRootFinds,
 
-    /// A swap failed, and so did a part of its undoing.
-    #[error("{first}; and what was in force before could NOT be put back: {undo}")]
+    /// A swap failed, and the filter that was in force before could not be restored.
+    #[error("{first}; and the filter that was in force before could NOT be restored: {undo}")]
     NotUndone {
-        /// Why the swap failed.
+        /// Error of the swap.
         first: Box<Error>,
-        /// Why the undoing did.
+        /// Error of the restoration.
         undo: Box<Error>,
     },
 
-    /// The pin directory must outlive the process and hold BPF objects.
+    /// The pin directory is not on a BPF file system, so no BPF object can be
+    /// pinned there.
     #[error(
         "{} is not on a BPF file system; mount one with `mount -t bpf -o mode=0700 bpf /sys/fs/bpf`, or give another --pin-dir",
         crate::printable::path(path)
@@ -133,11 +136,12 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// Another user could exchange what is pinned.
+    /// Another user could replace pins.
     #[error(transparent)]
     Untrusted(#[from] UntrustedError),
 
-    /// What was detached is not what the interface runs.
+    /// All links were detached, but an interface still runs a program of this
+    /// filter.
     #[error(
         "{interface} STILL RUNS a program of this filter (program id {program}): its link is not pinned under {} any more, so another process holds it or it was moved. {way} Counters and pins were left as they are; run `monitor detach` once more after that",
         crate::printable::path(path)
@@ -147,13 +151,13 @@ pub enum Error {
         interface: String,
         /// Id of the program.
         program: u32,
-        /// Where the link should be.
+        /// Directory that should hold the pin of the link.
         path: PathBuf,
-        /// How to end it.
+        /// How to detach the program.
         way: String,
     },
 
-    /// Nothing is pinned here, and an interface runs a filter nevertheless.
+    /// Nothing is pinned here, but an interface runs a filter.
     #[error(
         "no filter is in force under {}, but {interface} runs one (program id {program}) that is pinned elsewhere; name its directory with --pin-dir. {way}",
         crate::printable::path(path)
@@ -165,11 +169,11 @@ pub enum Error {
         interface: String,
         /// Id of the program.
         program: u32,
-        /// How to end it without its pins.
+        /// How to detach the program without its pin.
         way: String,
     },
 
-    /// Pins that another version left, with another layout.
+    /// The pins are those of another version with another layout.
     #[error(
         "{} holds the filter and the counters of another version of monitor; `monitor run --reset-state` saves the counters as a file and takes the filter over without a gap, `monitor detach --pin-dir {}` removes both",
         crate::printable::path(path),
@@ -180,37 +184,39 @@ pub enum Error {
         path: PathBuf,
     },
 
-    /// The prefixes of the ruleset are too many.
+    /// The ruleset has too many prefixes.
     #[error("{0}; {fix}", fix = TooLarge::FIX)]
     TooLarge(#[from] TooLarge),
 
-    /// All slots are taken by policies of the past and the present.
+    /// All slots are in use. A slot stays in use after its policy or interface is
+    /// removed.
     #[error(
         "all {capacity} {kind} slots are in use, also by those no longer in force; `monitor detach` frees them, and forgets their counters"
     )]
     NoSlot {
         /// `policy` or `interface`.
         kind: &'static str,
-        /// How many there are.
+        /// Number of slots.
         capacity: u32,
     },
 
-    /// What is in force does not wait for it.
-    #[error("nothing waits to be confirmed: what is in force is so for good")]
+    /// The generation in force needs no confirmation.
+    #[error("nothing waits to be confirmed: the generation in force is permanent")]
     NothingToConfirm,
 
-    /// The kernel went back already.
+    /// The deadline has passed, and the kernel has gone back to the generation
+    /// before.
     #[error(
-        "generation {generation} was not confirmed within {within} s, and what was in force before it decides again; put it in force once more with `monitor reload --confirm 60s`"
+        "generation {generation} was not confirmed within {within} s, so the kernel went back to what was in force before; put it in force once more with `monitor reload --confirm 60s`"
     )]
     NotConfirmedInTime {
-        /// Its number.
+        /// Number of the generation that was not confirmed.
         generation: u64,
-        /// In seconds.
+        /// Time that it had, in seconds.
         within: u64,
     },
 
-    /// Nothing is pinned.
+    /// No filter is pinned in the pin directory.
     #[error("no filter is in force under {}", crate::printable::path(path))]
     NotAttached {
         /// Pin directory.
@@ -221,57 +227,57 @@ pub enum Error {
     #[error("the kernel refused the program: {0}")]
     Verifier(String),
 
-    /// A file of the pin directory.
+    /// An operation on a pin failed.
     #[error("{operation} {}: {source}", crate::printable::path(path))]
     Pin {
-        /// What was tried.
+        /// Operation that failed.
         operation: &'static str,
-        /// Where.
+        /// Path of the pin.
         path: PathBuf,
-        /// The kernel's answer.
+        /// Error from the kernel.
         source: io::Error,
     },
 
-    /// A map.
+    /// An operation on a map failed.
     #[error("{operation} map {map}: {source}")]
     Map {
-        /// What was tried.
+        /// Operation that failed.
         operation: &'static str,
-        /// Name.
+        /// Name of the map.
         map: &'static str,
-        /// The library's answer.
+        /// Error from aya.
         source: MapError,
     },
 
-    /// A system call outside the library.
+    /// A system call that does not go through aya failed.
     #[error("{operation}: {source}")]
     System {
-        /// What was tried.
+        /// Operation that failed.
         operation: String,
-        /// The kernel's answer.
+        /// Error from the kernel.
         source: io::Error,
     },
 
-    /// Loading the object.
+    /// The object cannot be loaded.
     #[error("load the program: {0}")]
     Load(#[source] EbpfError),
 
-    /// Loading, pinning or running the program.
+    /// The program cannot be loaded, pinned or run.
     #[error("{operation}: {source}")]
     Program {
-        /// What was tried.
+        /// Operation that failed.
         operation: &'static str,
-        /// The library's answer.
+        /// Error from aya.
         source: ProgramError,
     },
 
-    /// Several errors of a tear-down, all of them.
+    /// Two or more errors of a tear-down.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Several(Vec<Error>),
 }
 
 impl Error {
-    /// One error for all that a tear-down met, or `Ok` where it met none.
+    /// Combines the errors of a tear-down; `Ok` if there are none.
     pub(super) fn collect(mut errors: Vec<Self>) -> Result<(), Self> {
         match errors.len() {
             0 => Ok(()),

@@ -1,4 +1,4 @@
-//! The filter in force. At most one process holds it.
+//! The filter of a pin directory. At most one process holds it.
 
 use std::{os::fd::OwnedFd, path::Path};
 
@@ -12,28 +12,32 @@ use super::{
     state::State,
 };
 
-/// What to do where a version with another ABI left its filter and counters.
+/// Reaction to the filter and counters of a version with another ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OtherVersions {
-    /// Refuse to go on.
+    /// Return an error.
     Refuse,
-    /// Put this one's filter in the place of its.
+    /// Replace the filter of that version by the filter of this version.
     TakeOver,
 }
 
-/// The right and the means to change what is in force.
+/// Exclusive right to change the filter of a pin directory, and the methods that do
+/// it.
 pub struct Filter {
     pub(super) pins: Pins,
     pub(super) state: State,
-    /// Open as long as the filter is held, so that others can find who holds it.
+    /// Open links. They stay open while this process holds the filter, so that
+    /// other processes can find it through `/proc/PID/fdinfo`.
     pub(super) links: Vec<OwnedFd>,
-    /// Nothing was pinned before, and nothing was in force yet.
+    /// True if this process created the state maps and no filter is in force yet.
+    /// Then dropping the value removes the maps.
     pub(super) fresh: bool,
     _lock: Lock,
 }
 
 impl Filter {
-    /// Takes the pin directory, and makes the counters where there are none.
+    /// Locks the pin directory and opens the state maps. Creates them if they are
+    /// missing or incomplete.
     pub fn open(pin_dir: &Path, others: OtherVersions) -> Result<Self, Error> {
         pins::check_directory(pin_dir)?;
         let pins = Pins::new(pin_dir);
@@ -63,13 +67,14 @@ impl Filter {
         })
     }
 
-    /// The pin directory that is held, without symbolic links.
+    /// Path of the pin directory, with symbolic links resolved.
     #[must_use]
     pub fn pin_dir(&self) -> &Path {
         self.pins.root()
     }
 
-    /// The program that a link runs: pinned, else by its id, which only root may.
+    /// Opens the program that a link runs: by its pin, else by its id. The second
+    /// way requires `CAP_SYS_ADMIN`.
     pub(super) fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
         let id = link_info(interface, link)?.program;
         if let Some(generation) = self.pins.generation_of(interface, id)? {
@@ -89,8 +94,9 @@ impl Filter {
         Error::collect(errors)
     }
 
-    /// Detaches everything and removes every pin. Errors do not stop it; after
-    /// one it can be asked again.
+    /// Detaches all interfaces, removes every pin, and returns the names of the
+    /// interfaces. Goes on after an error. The caller may call it again after an
+    /// error.
     pub fn detach(&mut self) -> Result<Vec<String>, Error> {
         self.links.clear();
         detach_all(&self.pins)
@@ -105,8 +111,8 @@ impl Drop for Filter {
     }
 }
 
-/// Leaves nothing of this version where nothing of it was, and nothing is in
-/// force. The error that led here is the one to tell.
+/// Removes the state maps that this process created while no filter is in force.
+/// Ignores errors, because the caller reports the error that led here.
 fn leave_nothing(pins: &Pins) {
     let others = pins.other_versions();
     let _ = match others.as_deref() {
@@ -117,7 +123,7 @@ fn leave_nothing(pins: &Pins) {
 
 fn open_state(pins: &Pins, fresh: bool) -> Result<State, Error> {
     if fresh {
-        // Part of it is what an interrupted start left; no filter ran on it.
+        // An interrupted start left the state incomplete. No filter used it.
         pins.discard_state()?;
     }
     pins::create_directory(&pins.state())?;

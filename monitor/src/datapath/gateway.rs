@@ -1,4 +1,5 @@
-//! What this machine is to the devices behind some of its interfaces.
+//! Addresses and networks of this machine, as devices behind its interfaces reach
+//! them.
 
 use std::net::IpAddr;
 
@@ -8,8 +9,8 @@ use super::{
 };
 use crate::{guard::LanInterface, lists::OwnNetwork};
 
-/// The interfaces of these names, with the addresses that devices reach
-/// through them; none for one that is not there.
+/// Returns each named interface with the addresses that devices reach through it.
+/// An interface that does not exist has no addresses.
 pub fn lan_interfaces(names: &[String]) -> Result<Vec<LanInterface>, Error> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -25,7 +26,8 @@ pub fn lan_interfaces(names: &[String]) -> Result<Vec<LanInterface>, Error> {
     Ok(each.collect())
 }
 
-/// The networks that these addresses are in; sorted, none twice.
+/// Returns the networks of the addresses that devices reach through these
+/// interfaces, sorted and without duplicates.
 pub fn lan_networks(names: &[String]) -> Result<Vec<OwnNetwork>, Error> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -45,7 +47,8 @@ pub fn lan_networks(names: &[String]) -> Result<Vec<OwnNetwork>, Error> {
     Ok(networks)
 }
 
-/// The addresses of every interface of this machine; sorted, none twice.
+/// Returns the addresses of every interface of this machine, sorted and without
+/// duplicates.
 pub fn own_addresses() -> Result<Vec<IpAddr>, Error> {
     let (_, addresses) = listed()?;
     let mut addresses: Vec<IpAddr> = addresses.iter().map(|own| own.address).collect();
@@ -61,8 +64,8 @@ fn listed() -> Result<(Vec<Interface>, Vec<OwnAddress>), Error> {
     Ok((interfaces, addresses))
 }
 
-/// Addresses of an interface, of the bridge that it is a port of, and of the
-/// VLANs on either: the filter sees the packets to all of them. Sorted by address.
+/// Addresses of an interface, of the bridge that it is a port of, and of the VLANs
+/// on both, sorted by address. The filter sees the packets to all of them.
 fn reached_through(
     name: &str,
     interfaces: &[Interface],
@@ -77,8 +80,8 @@ fn reached_through(
     found
 }
 
-/// Indices of an interface, of the bridge that it is a port of, and of the VLANs
-/// on either.
+/// Indices of an interface, of the bridge that it is a port of, and of the VLANs on
+/// both. Empty if no interface has this name.
 pub(super) fn reached_indices(name: &str, interfaces: &[Interface]) -> Vec<u32> {
     let mut reached: Vec<u32> = Vec::new();
     let start = interfaces.iter().find(|interface| interface.name == name);

@@ -1,4 +1,5 @@
-//! Ruleset → generation: maps filled and frozen, one program per interface.
+//! Builds a generation from a ruleset: fills and freezes its maps, and loads one
+//! program for each interface.
 
 use std::{
     collections::BTreeMap,
@@ -25,38 +26,42 @@ use super::{
 };
 use crate::compile::{Ruleset, Tries};
 
-/// What to build.
+/// Description of the generation to build.
 pub(super) struct Plan<'a> {
     pub(super) number: u64,
     pub(super) ruleset: &'a Ruleset,
     /// Slot of each policy of the ruleset, in its order.
     pub(super) policy_slots: &'a [PolicySlot],
-    /// Name and slot.
+    /// Name and slot of each interface.
     pub(super) interfaces: &'a [(String, u32)],
     pub(super) log_packets: bool,
-    /// Until when it is to be confirmed; `None`: it need not be.
+    /// Time by which the generation must be confirmed; `None` if it needs no
+    /// confirmation.
     pub(super) deadline: Option<Deadline>,
-    /// By interface, the program that decides where it is not confirmed.
+    /// By interface name: the program that decides if the generation is not
+    /// confirmed in time.
     pub(super) previous: &'a BTreeMap<String, OwnedFd>,
 }
 
-/// A generation that is loaded and pinned, in force nowhere.
+/// A generation that is loaded and pinned, but attached to no interface.
 pub(super) struct Generation {
-    /// By interface.
+    /// Program of each interface, by interface name.
     pub(super) programs: BTreeMap<String, OwnedFd>,
-    /// The loaded objects whose programs write to the log; empty where none does.
+    /// Loaded objects whose programs write to the log; empty if packets are not
+    /// logged.
     pub(super) loggers: Vec<Ebpf>,
-    /// Whether a program decides on some interface where it is not confirmed.
+    /// True if at least one interface has a program that decides if the generation
+    /// is not confirmed in time.
     pub(super) has_previous: bool,
 }
 
-/// Builds and pins a generation; leaves nothing where it fails.
+/// Builds and pins a generation. On an error, removes all pins of the generation.
 pub(super) fn build(pins: &Pins, plan: &Plan<'_>) -> Result<Generation, Error> {
     let directory = pins.generation(plan.number);
     pins::create_directory(&directory)?;
     let built = build_in(pins, &directory, plan);
     if built.is_err() {
-        // The first error is the one to tell; what it left goes.
+        // Report the first error, and ignore errors of the removal.
         let _ = pins::remove_tree(&directory);
     }
     built
@@ -82,7 +87,7 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         };
         let mut object = object::load_program(sizes, constants, Some(&paths))?;
         if generation.programs.is_empty() {
-            // The maps are the same for every interface.
+            // The interfaces share the maps, so fill them only once.
             fill(&mut object, plan, &tries)?;
         }
         let program = object::program_fd(&mut object)?;
@@ -99,8 +104,9 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     Ok(generation)
 }
 
-/// Lets the program of an interface slot leave packets to `previous`, and pins
-/// that: it must outlive its own generation.
+/// Sets `previous` as the program to which the program of an interface slot can
+/// hand over packets (a tail call). Pins it too, because it must outlive its own
+/// generation.
 fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) -> Result<(), Error> {
     pins::pin(previous, pin)?;
     let failed = |source| Error::program("open the previous program", source);
@@ -111,7 +117,7 @@ fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) ->
         .map_err(write(ruleset::PREVIOUS))
 }
 
-/// Entries of the ruleset maps for this ruleset.
+/// Number of entries that each ruleset map needs for this ruleset.
 pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries, deadline: Option<Deadline>) -> Sizes {
     let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits them");
     Sizes {
@@ -166,7 +172,7 @@ fn fill_records(object: &mut Ebpf, plan: &Plan<'_>) -> Result<(), Error> {
     freeze(object, ruleset::GENERATION)
 }
 
-/// What a pinned generation says of itself.
+/// Records of a pinned generation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
     pub(super) record: GenerationRecord,

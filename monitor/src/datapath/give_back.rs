@@ -1,14 +1,19 @@
-//! Takes places of devices back while programs count, so that every reader sees
-//! exact sums at every moment, also where the process is killed between two
-//! steps. `monitor_common::Moves` says which half of a move readers see.
+//! Takes back places of devices while programs count. Every reader sees exact sums
+//! at every moment, even if the process is killed between two steps.
+//! `monitor_common::Moves` describes which half of the past readers use.
 //!
-//! Programs must not add to an entry that is deleted. So a device is entered into
-//! LEAVING first; then no program finds its place any more. After a grace period
-//! no program that had found it is left, and its near cells can be marked; after
-//! another one nothing changes its counts.
+//! No program may add to an entry that is deleted. So a move begins with these
+//! steps:
 //!
-//! Every step can be done twice. What a killed process left is finished by the
-//! next one: LEAVING still holds the devices, and the sequence tells the half.
+//! 1. Enter the device into `LEAVING`. Programs that start later do not find its
+//!    place.
+//! 2. Wait for a grace period. Then no program runs that found the place earlier.
+//! 3. Mark the near cells of the device.
+//! 4. Wait for a second grace period. Then no program changes its counts.
+//!
+//! Every step is idempotent. If a process is killed during a move, the next process
+//! finishes it: `LEAVING` still holds the devices, and the sequence number says
+//! which half of the past is valid.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,22 +34,22 @@ use super::{
 };
 use crate::policy::MacAddress;
 
-/// What was moved to the past.
+/// Result of a move to the past.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GivenBack {
-    /// Devices, each once for every policy that counted it.
+    /// Number of places, one for each pair of device and policy.
     pub places: usize,
-    /// What they had counted.
+    /// Sum of the counters of these places.
     pub counters: DeviceCounters,
 }
 
 impl Filter {
-    /// What devices counted until now.
+    /// Reads the counters of all devices.
     pub fn device_counts(&self) -> Result<DeviceCounts, Error> {
         self.state.devices.counts()
     }
 
-    /// Keeps places for these devices, and for no others.
+    /// Reserves places for these devices, and for no others.
     pub fn set_known(
         &mut self,
         known: &std::collections::BTreeMap<MacAddress, KnownKind>,
@@ -52,8 +57,8 @@ impl Filter {
         self.state.devices.set_known(known)
     }
 
-    /// Moves the counts of these devices to the past of their policies and takes
-    /// their places back. Finishes first what a killed process left.
+    /// Moves the counts of these devices to the past of their policies, and takes
+    /// their places back. First finishes a move that a killed process left.
     pub fn give_back(&mut self, devices: &[DeviceKey]) -> Result<GivenBack, Error> {
         self.state.devices.give_back(devices)
     }
@@ -77,7 +82,7 @@ impl DeviceTables {
         Ok(given_back)
     }
 
-    /// Finishes a move that was begun.
+    /// Finishes a move that a killed process left. Without one, does nothing.
     fn finish(&mut self) -> Result<(), Error> {
         let moves = self.moves()?;
         if moves.load(0, LEAVING) == 0 {
@@ -100,15 +105,15 @@ impl DeviceTables {
         grace_period()?;
         let (given_back, amounts) = self.counted(&leaving)?;
         self.write_past_after(&amounts)?;
-        // From here on, readers count the past and not the devices.
+        // From here on, readers use the past and skip the devices.
         step(moves);
         self.remove(&leaving)?;
         self.end(moves, &leaving)?;
         Ok(given_back)
     }
 
-    /// What these devices counted, in all and by policy slot. Nothing adds to it
-    /// any more.
+    /// Sums the counters of these devices, in total and by policy slot. No program
+    /// changes them any more.
     fn counted(
         &self,
         leaving: &HashSet<DeviceKey>,
@@ -137,7 +142,7 @@ impl DeviceTables {
         Ok((given_back, amounts))
     }
 
-    /// Writes the half of the past that readers do not count yet.
+    /// Writes the past after the move to the half that readers do not use yet.
     fn write_past_after(&self, amounts: &HashMap<PolicySlot, DeviceCounters>) -> Result<(), Error> {
         let mut after = self.past(EVEN)?;
         for (slot, amount) in amounts {
@@ -161,8 +166,8 @@ impl DeviceTables {
         Ok(())
     }
 
-    /// Removes everything that readers skip, and makes both halves of the past
-    /// equal.
+    /// Makes both halves of the past equal, then removes the entries and counts
+    /// that readers skip.
     fn remove(&mut self, leaving: &HashSet<DeviceKey>) -> Result<(), Error> {
         let past = self.past(ODD)?;
         self.write_past(EVEN, &past)?;
@@ -174,8 +179,8 @@ impl DeviceTables {
         self.near.clear_marked()
     }
 
-    /// Ends a move: readers skip nothing any more, because nothing is left, and
-    /// devices that left may come back.
+    /// Ends a move. Readers skip nothing any more, because the counts of the
+    /// devices are gone. The devices may get places again.
     fn end(&mut self, moves: &WritableArray, leaving: &HashSet<DeviceKey>) -> Result<(), Error> {
         step(moves);
         self.near.free_marked()?;
@@ -192,7 +197,7 @@ impl DeviceTables {
     }
 }
 
-/// An entry that is not there needs not be removed.
+/// Ignores the error for an entry that does not exist.
 fn removed(result: Result<(), MapError>) -> Result<(), MapError> {
     match result {
         Err(MapError::SyscallError(error))

@@ -1,5 +1,5 @@
-//! Which generation decides on an interface: found by comparing the link's program
-//! with those that are pinned.
+//! Finds the generation that decides on an interface, by comparing the link's
+//! program with the pinned programs.
 
 use aya::{
     maps::{Array, MapData},
@@ -15,19 +15,20 @@ use super::{
     pins::Pins,
 };
 
-/// The value of a cell of the map `CONFIRMED` whose generation is confirmed.
+/// Value in the map `CONFIRMED` of a confirmed generation.
 pub(super) const CONFIRMED: u32 = 1;
 
-/// What a link runs.
+/// Program and generation that a link runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InForce {
     /// Id of the program.
     pub(super) program: u32,
-    /// Its generation, where that is pinned.
+    /// Generation of the program; `None` if it is not pinned.
     pub(super) generation: Option<u64>,
-    /// Until when that is to be confirmed; `None`: it is, or need not be.
+    /// Time by which `generation` must be confirmed; `None` if it is confirmed or
+    /// needs no confirmation.
     pub(super) deadline: Option<Deadline>,
-    /// The generation that decides where it is not confirmed.
+    /// Generation that decides if `generation` is not confirmed in time.
     pub(super) previous: Option<u64>,
 }
 
@@ -41,7 +42,7 @@ impl InForce {
     }
 }
 
-/// What the link of `interface` runs, whose program has this id.
+/// Finds what the link of `interface` runs. `program` is the id of its program.
 pub(super) fn in_force(pins: &Pins, interface: &str, program: u32) -> Result<InForce, Error> {
     let mut found = InForce {
         program,
@@ -61,7 +62,8 @@ pub(super) fn in_force(pins: &Pins, interface: &str, program: u32) -> Result<InF
     Ok(found)
 }
 
-/// Until when a pinned generation is to be confirmed; `None`: it is, or need not be.
+/// Time by which a pinned generation must be confirmed; `None` if it is confirmed
+/// or needs no confirmation.
 fn deadline_of(pins: &Pins, number: u64) -> Result<Option<Deadline>, Error> {
     let deadline = Deadline::of(generation::record(pins, number)?);
     if deadline.is_none() || is_confirmed(pins, number)? {

@@ -1,5 +1,5 @@
-//! Network interfaces of this network namespace, as the kernel lists them over
-//! netlink. Not `/sys`, which may show another namespace.
+//! Reads the interfaces of this network namespace and their addresses over netlink.
+//! It does not use `/sys`, which may show another namespace.
 
 use std::{io, net::IpAddr};
 
@@ -12,23 +12,23 @@ use netlink_packet_route::{
 
 use super::netlink::dump;
 
-/// An interface, as far as the filter cares.
+/// Properties of an interface that the filter uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Name.
     pub name: String,
-    /// Other names that it has beside it (`ip link property add dev … altname …`,
-    /// Linux 5.5, commit 36fbf1e52bd3).
+    /// Alternative names (`ip link property add dev … altname …`, Linux 5.5, commit
+    /// 36fbf1e52bd3).
     pub alternatives: Vec<String>,
-    /// Index, unique in its namespace.
+    /// Interface index, unique in its network namespace.
     pub index: u32,
     /// Index of the bridge (or bond) that it is a port of.
     pub controller: Option<u32>,
-    /// Index of the interface that carries it as a VLAN.
+    /// Index of the interface on which it is a VLAN.
     pub carrier: Option<u32>,
-    /// Id of the XDP program that it runs, whoever attached it.
+    /// Id of the XDP program that it runs, of this filter or of any other program.
     pub program: Option<u32>,
-    /// How that is attached, where it is at one of the two hooks.
+    /// Mode of that program; `None` if it is neither native nor generic.
     pub mode: Option<Mode>,
 }
 
@@ -39,7 +39,7 @@ pub struct OwnAddress {
     pub interface: u32,
     /// Address.
     pub address: IpAddr,
-    /// Length of its network's prefix in bits.
+    /// Length of the network prefix in bits.
     pub length: u8,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn addresses() -> io::Result<Vec<OwnAddress>> {
     })
 }
 
-/// What a message says of an interface.
+/// Reads an interface from a netlink message.
 #[must_use]
 pub fn interface(link: LinkMessage) -> Interface {
     let mut interface = Interface {
@@ -97,7 +97,8 @@ pub fn interface(link: LinkMessage) -> Interface {
             _ => {}
         }
     }
-    // Of other kinds it may be a peer, also one in another namespace.
+    // For other kinds of interfaces, it may be the index of a peer, even of one in
+    // another namespace.
     interface.carrier = lower.filter(|_| is_vlan);
     interface
 }
@@ -117,11 +118,11 @@ const fn mode(hook: XdpAttached) -> Option<Mode> {
     }
 }
 
-/// What a message says of an address; `None` where it names none.
+/// Reads an address from a netlink message; `None` if the message has no address.
 #[must_use]
 pub fn own_address(message: &AddressMessage) -> Option<OwnAddress> {
     let attributes = || message.attributes.iter();
-    // Where there is a peer, `Address` is the peer's.
+    // On an interface with a peer, `Address` is the peer's address.
     let local = attributes().find_map(|attribute| match attribute {
         AddressAttribute::Local(address) => Some(*address),
         _ => None,

@@ -1,4 +1,4 @@
-//! The attachment of a program to an interface.
+//! Links that attach the program to interfaces.
 
 use std::os::fd::OwnedFd;
 
@@ -8,16 +8,17 @@ use super::{
     sys,
 };
 
-/// Reads the program and the index of the interface.
+/// Reads the program id and the interface index of a link.
 pub(super) fn link_info(interface: &str, link: &OwnedFd) -> Result<sys::LinkInfo, Error> {
     sys::link_info(link)
         .map_err(|source| Error::system(format!("examine the link of {interface}"), source))
 }
 
-/// Detaches one link and removes its pin.
+/// Detaches a link and removes its pin.
 pub(super) fn remove_link(pins: &Pins, interface: &str, link: &OwnedFd) -> Result<(), Error> {
     match sys::link_detach(link) {
-        // The interface was deleted, and the kernel detached by itself.
+        // `ENOLINK`: the interface was deleted, so the kernel has already detached
+        // the link.
         Err(source) if source.raw_os_error() != Some(libc::ENOLINK) => {
             return Err(Error::system(
                 format!("detach XDP from {interface}"),

@@ -1,4 +1,4 @@
-//! The right to change what is pinned: at most one process has it.
+//! Lock of a pin directory. Only the process that holds it may change the pins.
 
 use std::{io, os::fd::OwnedFd, path::Path};
 
@@ -11,12 +11,13 @@ use crate::{
     regular_file,
 };
 
-/// The lock of the pin directory; given back with this value.
+/// Lock of the pin directory. Dropping the value releases it.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "dropping it gives the lock back")] FileLock);
+pub(super) struct Lock(#[expect(dead_code, reason = "dropping this releases the lock")] FileLock);
 
 impl Lock {
-    /// Locks the pin directory, which must exist.
+    /// Locks the pin directory. Returns an error if it does not exist or another
+    /// process holds the lock.
     pub(super) fn acquire(pins: &Pins) -> Result<Self, Error> {
         let path = pins.root();
         let lock = FileLock::acquire(path, || open_directory(path));
@@ -36,8 +37,8 @@ impl Lock {
     }
 }
 
-/// The process that holds the filter pinned at `pin_dir`, in words; `None` where
-/// no process does, or where this user may not know.
+/// Describes the process that holds the filter pinned at `pin_dir`. `None` if no
+/// process holds it, or if this user may not see the process.
 #[must_use]
 pub fn holder(pin_dir: &Path) -> Option<String> {
     let pins = Pins::new(pin_dir);

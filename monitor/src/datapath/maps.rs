@@ -1,15 +1,15 @@
-//! Reading and writing of maps: opened by name, filled, frozen, summed over all
-//! CPUs.
+//! Opens maps by name, fills and freezes them, and sums their values over all CPUs.
 //!
-//! Programs count while user space reads. Each 64-bit counter is read whole:
+//! Programs count while user space reads. Even so, no 64-bit counter is read half:
 //!
 //! - Maps with a value for each CPU are read by `bpf(2)`. The kernel copies such a
-//!   value long by long (`copy_map_value_long`, `bpf_long_memcpy` in
-//!   `include/linux/bpf.h`). On a 64-bit machine each counter is one load.
-//! - Arrays with one value are copied by `memcpy`, which promises nothing of the
-//!   kind. So counters in them are read through [`SharedArray`] alone.
+//!   value in units of `long` (`copy_map_value_long`, `bpf_long_memcpy` in
+//!   `include/linux/bpf.h`). On a 64-bit machine, it loads each counter once.
+//! - Arrays with one value for all CPUs are copied by `memcpy`, which may load a
+//!   counter in parts. So user space reads their counters only through
+//!   [`SharedArray`].
 //!
-//! Two counters, such as the packets and the bytes of one cell, may be of
+//! Two counters, such as the packets and the bytes of one cell, can be read at
 //! different moments.
 //!
 //! [`SharedArray`]: super::shared_array::SharedArray
@@ -23,15 +23,15 @@ use aya::{
 
 use super::{Error, shared_array, sys};
 
-/// Where typed maps come from.
+/// Source of typed maps: a loaded object or a directory of pins.
 pub(super) trait Maps {
-    /// Opens or takes the map of this name.
+    /// Returns the map with this name as type `T`.
     fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
     where
         T: TryFrom<Map, Error = MapError>;
 }
 
-/// Maps of a loaded object, each taken once.
+/// Takes maps out of a loaded object. Each map can be taken only once.
 impl Maps for &mut Ebpf {
     fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
     where
@@ -44,7 +44,7 @@ impl Maps for &mut Ebpf {
     }
 }
 
-/// Maps that are pinned in a directory.
+/// Opens maps that are pinned in a directory.
 impl Maps for &Path {
     fn map<T>(&mut self, name: &'static str) -> Result<T, Error>
     where
@@ -54,7 +54,7 @@ impl Maps for &Path {
     }
 }
 
-/// A map that is pinned in `directory`, in the type that reads and writes it.
+/// Opens the map with this name that is pinned in `directory`, as type `T`.
 pub(super) fn open<T>(directory: &Path, name: &'static str) -> Result<T, Error>
 where
     T: TryFrom<Map, Error = MapError>,
@@ -64,7 +64,7 @@ where
     T::try_from(map).map_err(failed("use", name))
 }
 
-/// A map of a loaded object, in the type that writes it, borrowed.
+/// Borrows a map of a loaded object, as type `T`.
 pub(super) fn borrow<'a, T>(object: &'a mut Ebpf, name: &'static str) -> Result<T, Error>
 where
     T: TryFrom<&'a mut Map, Error = MapError>,
@@ -75,7 +75,7 @@ where
     T::try_from(map).map_err(failed("use", name))
 }
 
-/// Writes all of an array of a loaded object at once, and freezes it.
+/// Writes `elements` to an array of a loaded object, then freezes the array.
 pub(super) fn fill<T: Pod>(object: &Ebpf, name: &'static str, elements: &[T]) -> Result<(), Error> {
     shared_array::fill(descriptor(object, name), elements).map_err(not_mapped("fill", name))?;
     freeze(object, name)
@@ -93,7 +93,7 @@ fn descriptor<'a>(object: &'a Ebpf, name: &'static str) -> BorrowedFd<'a> {
     }
 }
 
-/// The sum of a value over all CPUs.
+/// Sums a value over all CPUs.
 pub(super) fn sum<T: Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut T, &T)) -> T {
     let mut total = T::default();
     for value in values.iter() {
@@ -102,12 +102,12 @@ pub(super) fn sum<T: Pod + Default>(values: &PerCpuValues<T>, add: impl Fn(&mut 
     total
 }
 
-/// The error of reading a map.
+/// Error for a failed read of a map.
 pub(super) fn read(map: &'static str) -> impl Fn(MapError) -> Error {
     failed("read", map)
 }
 
-/// The error of writing a map.
+/// Error for a failed write to a map.
 pub(super) fn write(map: &'static str) -> impl Fn(MapError) -> Error {
     failed("write", map)
 }
@@ -120,7 +120,7 @@ fn failed(operation: &'static str, map: &'static str) -> impl Fn(MapError) -> Er
     }
 }
 
-/// The error of a map that is used without aya.
+/// Error for a failed operation on a map that is used without aya.
 pub(super) fn not_mapped(
     operation: &'static str,
     map: &'static str,

@@ -1,4 +1,5 @@
-//! Ruleset → generation → kernel, and counters back. All of aya lives here.
+//! Turns a ruleset into a generation of maps and programs, puts it in force in the
+//! kernel, and reads the counters back. Almost all code that uses aya is here.
 
 mod attach;
 mod confirm;

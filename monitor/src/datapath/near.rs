@@ -1,4 +1,5 @@
-//! The near cells of all CPUs, read and written without a call for each.
+//! Reads and writes the near cells of all CPUs in shared memory, without a system
+//! call for each cell.
 
 use std::{collections::HashSet, mem::offset_of};
 
@@ -11,24 +12,25 @@ use super::{
     shared_array::{ArrayOf, SharedArray, WritableArray},
 };
 
-/// Words of a cell, by what they hold.
+/// Index of the first 8-byte word of each field of a cell.
 const KEY: usize = offset_of!(NearDevice, key) / 8;
 const COUNTERS: usize = offset_of!(NearDevice, counters) / 8;
 
-/// An array with [`NEAR_CELLS`] for each possible CPU.
+/// Array of near cells, [`NEAR_CELLS`](monitor_common::NEAR_CELLS) for each
+/// possible CPU.
 pub(super) type NearDevices = ArrayOf<NearDevice>;
 
-/// A near cell that a device has.
+/// Content of a near cell that belongs to a device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NearCell {
     pub(super) key: DeviceKey,
-    /// The device's place is being taken back.
+    /// True while the place of the device is taken back.
     pub(super) leaving: bool,
     pub(super) counters: DeviceCounters,
 }
 
 impl NearDevices {
-    /// Every cell that a device has, those of a CPU after those of another.
+    /// Reads every cell that belongs to a device, CPU by CPU.
     pub(super) fn taken(&self) -> Result<Vec<NearCell>, Error> {
         let cells = self.read().map_err(not_mapped("read", NEAR_DEVICES))?;
         Ok((0..cells.len())
@@ -36,8 +38,8 @@ impl NearDevices {
             .collect())
     }
 
-    /// Marks the cells of these devices: no packet is counted there any more,
-    /// once the programs have ended that run now.
+    /// Marks the cells of these devices. Programs that start after this call count
+    /// no packet there. Programs that run during the call still may.
     pub(super) fn mark(&self, devices: &HashSet<DeviceKey>) -> Result<(), Error> {
         self.change(|cells, cell, bits| {
             let device = DeviceKey::from_bits(bits & !DeviceKey::LEAVING);
@@ -56,7 +58,8 @@ impl NearDevices {
         })
     }
 
-    /// Gives marked cells, which must be clear, to whichever device comes next.
+    /// Frees marked cells for other devices. The counters of the cells must be
+    /// zero.
     pub(super) fn free_marked(&self) -> Result<(), Error> {
         self.change(|cells, cell, bits| {
             if bits & DeviceKey::LEAVING != 0 {
@@ -90,7 +93,7 @@ fn taken(cells: &SharedArray, cell: usize) -> Option<NearCell> {
     }
 }
 
-/// The counters whose words begin with `first`.
+/// Reads counters from consecutive words, starting with word `first`.
 pub(super) fn counters(load: impl Fn(usize) -> u64, first: usize) -> DeviceCounters {
     let count = |first| Count {
         packets: load(first),
@@ -102,7 +105,7 @@ pub(super) fn counters(load: impl Fn(usize) -> u64, first: usize) -> DeviceCount
     }
 }
 
-/// Writes counters to the words from `first` on.
+/// Writes counters to consecutive words of an element, starting with word `first`.
 pub(super) fn set_counters(
     array: &WritableArray,
     element: usize,

@@ -10,20 +10,21 @@ use netlink_packet_route::{
 use super::{Error, gateway::reached_indices, interfaces::list, netlink::dump};
 use crate::policy::MacAddress;
 
-/// A MAC that the kernel resolved an address to.
+/// A MAC to which the kernel resolved an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neighbour {
-    /// Index of the interface.
+    /// Interface index.
     pub interface: u32,
-    /// MAC.
+    /// MAC of the neighbour.
     pub mac: MacAddress,
-    /// The kernel heard from it that it can be reached, or the operator entered
-    /// it; else it may have only said so in a request of its own.
+    /// True if the kernel learned that the neighbour is reachable, or if the
+    /// operator entered it. False if the kernel may know the MAC only from a
+    /// request that the neighbour sent.
     pub confirmed: bool,
 }
 
-/// The neighbours on these interfaces, on the bridges that they are ports of and
-/// on the VLANs on either: whether each is confirmed.
+/// MACs of the neighbours on these interfaces, on their bridges and on the VLANs of
+/// both. The value is [`Neighbour::confirmed`].
 pub fn neighbours(names: &[String]) -> Result<BTreeMap<MacAddress, bool>, Error> {
     let failed = |source| Error::system("list neighbours", source);
     let interfaces = list().map_err(failed)?;
@@ -44,8 +45,8 @@ pub fn neighbours(names: &[String]) -> Result<BTreeMap<MacAddress, bool>, Error>
     Ok(found)
 }
 
-/// What a message says of a neighbour; `None` where it names no MAC, or one that
-/// was not resolved or belongs to no single device.
+/// Reads a neighbour from a netlink message. `None` if the message has no MAC, if
+/// the MAC is not resolved, or if it is not the MAC of a single device.
 #[must_use]
 pub fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
     use NeighbourState::{Delay, Permanent, Probe, Reachable, Stale};

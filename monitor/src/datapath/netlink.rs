@@ -1,11 +1,11 @@
-//! Lists that the kernel gives over rtnetlink, called dumps.
+//! Reads lists from the kernel over rtnetlink. The kernel calls them dumps.
 //!
-//! The kernel fills one datagram after another, and the list may change between
-//! two of them. Then an entry may be missing or stand there twice. The kernel
-//! marks the next message with `NLM_F_DUMP_INTR` (Linux 3.1, commit
-//! 670dc2833d14), and [`dump`] asks for the whole list again. The kernel does so
-//! for links and addresses. It marks no change of the neighbour tables: an entry
-//! that is missing there is found by the next look, ten seconds later.
+//! The kernel fills one datagram after another, and the list may change between two
+//! datagrams. Then an entry may be missing or appear twice. For links and
+//! addresses, the kernel marks the next message with `NLM_F_DUMP_INTR` (Linux 3.1,
+//! commit 670dc2833d14), and [`dump`] requests the whole list again. For neighbour
+//! tables, the kernel marks no change. The daemon finds a missing neighbour ten
+//! seconds later, when it reads the table again.
 
 use std::io;
 
@@ -15,8 +15,8 @@ use netlink_packet_core::{
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-/// How often a list is asked for until it did not change meanwhile. One attempt
-/// takes less than a millisecond for a hundred interfaces.
+/// Number of attempts to read a list that does not change meanwhile. One attempt
+/// takes less than 1 ms for 100 interfaces.
 const ATTEMPTS: usize = 16;
 
 /// Byte offset of the flags in the header of a message (netlink(7)).
@@ -33,12 +33,12 @@ pub enum Progress {
     Changed,
 }
 
-/// Asks the kernel for a list, and returns what `read` takes of its messages, in
-/// the kernel's order.
+/// Requests a list from the kernel. Calls `read` with each message, and returns the
+/// values in the kernel's order.
 ///
 /// # Errors
 ///
-/// The kernel's answer, or that the list changed during every attempt.
+/// Returns the kernel's error, or an error if the list changed during every attempt.
 pub(super) fn dump<T>(
     request: &RouteNetlinkMessage,
     mut read: impl FnMut(RouteNetlinkMessage) -> Option<T>,
@@ -46,7 +46,7 @@ pub(super) fn dump<T>(
     until_complete(|| Dump::begin(request)?.finish(&mut read))
 }
 
-/// Repeats `attempt` until it returns a list.
+/// Repeats `attempt` until it returns a list, at most [`ATTEMPTS`] times.
 fn until_complete<T>(
     mut attempt: impl FnMut() -> io::Result<Option<Vec<T>>>,
 ) -> io::Result<Vec<T>> {
@@ -60,7 +60,8 @@ fn until_complete<T>(
     )))
 }
 
-/// One attempt, on a socket of its own: what is left of another is not in it.
+/// One attempt to read a list. Each attempt opens its own socket, so it receives no
+/// datagrams of an earlier attempt.
 struct Dump(Socket);
 
 impl Dump {
@@ -72,7 +73,7 @@ impl Dump {
         Ok(Self(socket))
     }
 
-    /// `None` where the list changed meanwhile.
+    /// Reads the list. `None` if the list changed meanwhile.
     fn finish<T>(
         &self,
         mut read: impl FnMut(RouteNetlinkMessage) -> Option<T>,
@@ -100,22 +101,24 @@ fn serialized(message: &RouteNetlinkMessage) -> Vec<u8> {
     bytes
 }
 
-/// Hands out the messages of one datagram of a dump.
+/// Calls `found` with each message of one datagram of a dump.
 ///
 /// # Errors
 ///
-/// The error that the kernel reports in it, also at the end of the list.
+/// Returns the error that the kernel reports in the datagram, also if it reports it
+/// in the message that ends the list.
 pub fn netlink_reply(
     reply: &[u8],
     mut found: impl FnMut(RouteNetlinkMessage),
 ) -> io::Result<Progress> {
     let mut rest = reply;
     while let Some(length) = message_length(rest) {
-        // Also of a message that the library cannot read.
+        // Check the flags first, because the library cannot decode every message.
         if flags(rest) & NLM_F_DUMP_INTR != 0 {
             return Ok(Progress::Changed);
         }
-        // What the library cannot read is about some other kind of device.
+        // A message that the library cannot decode describes another kind of
+        // device.
         if let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
             match message.payload {
                 NetlinkPayload::Done(done) if done.code < 0 => {
@@ -135,7 +138,8 @@ pub fn netlink_reply(
     Ok(Progress::More)
 }
 
-/// Bytes to the next message: the first field of the header (netlink(7)), padded to four.
+/// Bytes to the next message: the first field of the header (netlink(7)), rounded
+/// up to a multiple of 4. `None` at the end of the datagram.
 fn message_length(rest: &[u8]) -> Option<usize> {
     let length = u32::from_ne_bytes(*rest.first_chunk()?);
     (length > 0).then(|| (length as usize).next_multiple_of(4))
@@ -183,14 +187,14 @@ mod tests {
         message(NetlinkPayload::Done(done), flags)
     }
 
-    /// The progress, and how many messages were handed out.
+    /// The progress, and the number of messages in `reply`.
     fn read(reply: &[u8]) -> (io::Result<Progress>, usize) {
         let mut found = 0;
         (netlink_reply(reply, |_| found += 1), found)
     }
 
     #[test]
-    fn a_message_that_is_marked_as_interrupted_makes_the_list_changed() {
+    fn a_message_that_is_marked_as_interrupted_says_that_the_list_changed() {
         let interrupted = NLM_F_DUMP_INTR;
         let (progress, found) = read(&[address(0), address(0)].concat());
         assert_eq!((progress.unwrap(), found), (Progress::More, 2));
@@ -249,10 +253,10 @@ mod tests {
         each.collect()
     }
 
-    /// Every list is longer than one datagram. The kernel has written the first
-    /// when the change comes, and writes the others after it.
+    /// Each list is longer than one datagram. The kernel writes the first datagram
+    /// before the change, and the others after it.
     #[test]
-    fn the_kernel_tells_of_every_change_that_comes_between_two_datagrams() {
+    fn the_kernel_marks_changes_of_links_and_addresses_between_two_datagrams() {
         let inside = thread::spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET).unwrap();
             ip(&lines(70, |_, n| format!("link add b{n} type bridge")));

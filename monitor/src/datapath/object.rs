@@ -1,4 +1,5 @@
-//! The embedded object, and how each instance of it is loaded.
+//! The embedded eBPF object. Loads its state maps alone, or its program and maps
+//! for one interface.
 
 use std::{
     os::fd::{AsFd as _, OwnedFd},
@@ -14,7 +15,7 @@ use monitor_common::{NEAR_CELLS, global};
 
 use super::Error;
 
-/// The compiled kernel program, made by the build script.
+/// Compiled eBPF object, written by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
 
 /// Name of the program in the object.
@@ -72,20 +73,22 @@ pub(super) mod ruleset {
     ];
 }
 
-/// Entries of the ruleset maps. No map may have none, so empty ones have one.
+/// Number of entries of each ruleset map. The kernel refuses a map with 0 entries,
+/// so an empty map gets 1 entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sizes {
     pub(super) match_sets: u32,
     pub(super) policies: u32,
-    /// Programs to fall back on, by interface slot.
+    /// Entries of `PREVIOUS`: one for each interface slot if the generation has a
+    /// deadline, else 1.
     pub(super) previous: u32,
-    /// By map.
+    /// Name and entries of each map of the tries.
     pub(super) tries: [(&'static str, u32); 4],
-    /// By map.
+    /// Name and entries of each map of the scopes.
     pub(super) scopes: [(&'static str, u32); 5],
 }
 
-/// The constants of a trie.
+/// Constants of one trie, as described in `compile::Trie`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Root {
     pub(super) common_bits: u32,
@@ -96,7 +99,8 @@ pub(super) struct Root {
     pub(super) low: bool,
 }
 
-/// What the program of one interface is told before the verifier sees it.
+/// Constants of the program of one interface. They are set before the verifier
+/// runs, so it can skip branches that are never taken.
 #[derive(Clone, Copy, Debug)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -114,12 +118,14 @@ pub(super) struct Constants {
     pub(super) class_words: u32,
     pub(super) interface_class: u32,
     pub(super) no_service_class: u32,
-    /// In nanoseconds since boot; 0 for none.
+    /// Time by which the generation must be confirmed, in nanoseconds since boot; 0
+    /// if it needs no confirmation.
     pub(super) deadline: u64,
     pub(super) log_packets: bool,
 }
 
-/// Makes (or finds pinned under `state_pins`) the state maps, and no program.
+/// Loads the state maps without a program. Opens the maps that are pinned under
+/// `state_pins`, and creates and pins the missing ones.
 pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     require_kernel()?;
     let mut loader = EbpfLoader::new();
@@ -130,21 +136,24 @@ pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     loader.load(OBJECT).map_err(Error::load)
 }
 
-/// Elements of the array of near cells. A CPU whose number is beyond them, where
-/// numbers are left out, counts in the device tables.
+/// Elements of the array of near cells: [`NEAR_CELLS`] for each possible CPU. If
+/// the CPU numbers have gaps, the highest numbers can lie beyond the array. Those
+/// CPUs count in the device tables.
 fn near_cells() -> Result<u32, Error> {
     let cpus = nr_cpus();
     let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;
     Ok(cpus.get() * NEAR_CELLS)
 }
 
-/// Where the maps of a load are found or pinned; without, they are its own.
+/// Directories in which a load opens pinned maps, and pins the maps that it
+/// creates.
 pub(super) struct PinPaths<'a> {
     pub(super) state: &'a Path,
     pub(super) generation: &'a Path,
 }
 
-/// Loads maps and program for one interface.
+/// Loads the maps and the program for one interface. Without `pins`, the maps
+/// belong to the returned object alone.
 pub(super) fn load_program(
     sizes: Sizes,
     constants: Constants,
@@ -209,7 +218,7 @@ pub(super) fn program(object: &mut Ebpf) -> &mut Xdp {
         .expect("the embedded object holds one XDP program of this name")
 }
 
-/// A descriptor of its own for the program of a loaded object.
+/// Duplicates the descriptor of the program of a loaded object.
 pub(super) fn program_fd(object: &mut Ebpf) -> Result<OwnedFd, Error> {
     let failed = |source| Error::Program {
         operation: "take the program",
@@ -221,7 +230,8 @@ pub(super) fn program_fd(object: &mut Ebpf) -> Result<OwnedFd, Error> {
         .map_err(|source| Error::system("duplicate a descriptor", source))
 }
 
-/// A descriptor for any loaded program. The kernel gives it to root alone.
+/// Opens the loaded program with this id. The kernel allows it only with
+/// `CAP_SYS_ADMIN`.
 pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
     for program in loaded_programs() {
         let program = program.map_err(Error::find)?;
@@ -239,8 +249,9 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
     ))
 }
 
-/// Links to interfaces and their replacement came with Linux 5.9
-/// (commits aa8d3a716b59 and 026a4c28e1db).
+/// Returns an error before Linux 5.9. That version brought links that attach XDP
+/// programs, and the replacement of a link's program (commits aa8d3a716b59 and
+/// 026a4c28e1db).
 fn require_kernel() -> Result<(), Error> {
     let found = KernelVersion::current().map_err(|error| {
         Error::system(

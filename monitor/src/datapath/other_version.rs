@@ -1,9 +1,10 @@
-//! What a version with another layout counted: sums by name, for a person to read.
+//! Reads the counters of a version with another layout. The result has sums by
+//! name, for the operator to read.
 //!
-//! Its maps are opened in the types of this version. A map of another kind or with
-//! entries of another size does not open, and the part that it belongs to is named
-//! as not saved: a guess at its cells could be wrong. So a cell must not change
-//! its meaning without changing the size of its map.
+//! The maps are opened with the types of this version. A map of another kind, or
+//! with entries of another size, does not open. Then the part that it belongs to is
+//! reported as not saved, because a guess at its cells could be wrong. So a cell
+//! must not change its meaning without changing the size of its map.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,28 +22,30 @@ use super::{
 };
 use crate::snapshot::{InterfaceSnapshot, PolicySnapshot};
 
-/// What another version counted, as far as this version can read it.
+/// Counters of another version, as far as this version can read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OtherVersionCounters {
     /// Name of the directory that its maps are pinned in.
     pub version: String,
-    /// As in a snapshot of this version, without what is in force.
+    /// As in a snapshot of this version, without mode and generation.
     pub interfaces: Vec<InterfaceSnapshot>,
-    /// As in a snapshot of this version, without what is in force.
+    /// As in a snapshot of this version, without action and number of prefixes.
     pub policies: Vec<PolicySnapshot>,
-    /// Why counters are missing above, by part: `interfaces`, `policies`, `devices`.
+    /// Reasons why counters are missing above, by part: `interfaces`, `policies`,
+    /// `devices`.
     pub not_saved: BTreeMap<&'static str, String>,
 }
 
 impl Filter {
-    /// What other versions counted until now, sorted by their names.
+    /// Reads the counters of other versions, sorted by the names of their
+    /// directories.
     pub fn other_versions_counters(&self) -> Result<Vec<OtherVersionCounters>, Error> {
         let others = self.pins.other_versions()?;
         others.iter().map(|version| counters(version)).collect()
     }
 
-    /// Removes what other versions left. Their filter must not be in force any
-    /// more.
+    /// Removes the state of other versions. Their filter must no longer be in
+    /// force.
     pub fn discard_others(&mut self) -> Result<(), Error> {
         self.pins.discard_others()
     }
@@ -66,7 +69,8 @@ fn counters(mut directory: &Path) -> Result<OtherVersionCounters, Error> {
     })
 }
 
-/// What was read; nothing where it has another layout, which `not_saved` then says.
+/// Returns the value that was read. If a map has another layout, returns an empty
+/// value and adds the reason to `not_saved`.
 fn readable<T: Default>(
     part: &'static str,
     result: Result<T, Error>,
@@ -81,7 +85,7 @@ fn readable<T: Default>(
     }
 }
 
-/// Whether a map is missing, or is not of the type in which it was opened.
+/// True if a map is missing, or has another type than this version expects.
 fn has_other_layout(error: &Error) -> bool {
     let Error::Map { source, .. } = error else {
         return false;

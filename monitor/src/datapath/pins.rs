@@ -1,7 +1,7 @@
-//! Where things are pinned.
+//! Paths of the pinned links, maps and programs.
 //!
 //! ```text
-//! PIN_DIR/links/<interface>                the attachments
+//! PIN_DIR/links/<interface>                the link that attaches the filter
 //! PIN_DIR/v<ABI hash>/<STATE MAP>          counters and names
 //! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>, prev_<interface>
 //! ```
@@ -27,21 +27,21 @@ use super::{
 };
 use crate::{printable, trusted::Directory};
 
-/// How the name of state begins that is on its way out.
+/// Prefix of the name of a state directory that is being removed.
 const DISCARDED: &str = "discarded_";
 
 /// Default of `--pin-dir`.
 pub const DEFAULT_PIN_DIR: &str = "/sys/fs/bpf/monitor";
 
-/// Names of what is pinned; makes nothing.
+/// A pin directory. Computes paths, lists pins and removes them; creates nothing.
 #[derive(Clone, Debug)]
 pub(super) struct Pins {
     root: PathBuf,
 }
 
 impl Pins {
-    /// `root` need not exist. A symbolic link on the way is followed now, so that
-    /// what is removed later is what it leads to.
+    /// Resolves symbolic links in `root` now, so that later removals change the
+    /// directory that they lead to now. `root` need not exist.
     pub(super) fn new(root: &Path) -> Self {
         let absolute = std::path::absolute(root).unwrap_or_else(|_| root.to_owned());
         let existing = nearest_existing(&absolute);
@@ -52,7 +52,8 @@ impl Pins {
         Self { root }
     }
 
-    /// Whether anything is there; an error where that cannot be known.
+    /// True if the pin directory exists. Returns an error if that cannot be
+    /// determined.
     pub(super) fn exists(&self) -> Result<bool, Error> {
         self.root
             .try_exists()
@@ -84,13 +85,15 @@ impl Pins {
             .join(format!("prog_{}", hex::encode(interface)))
     }
 
-    /// The program that decides where a generation is not confirmed.
+    /// Path of the program that decides on `interface` if the generation is not
+    /// confirmed in time.
     pub(super) fn previous(&self, generation: u64, interface: &str) -> PathBuf {
         self.generation(generation)
             .join(format!("prev_{}", hex::encode(interface)))
     }
 
-    /// Interfaces with a pinned link, sorted. Other names are not ours.
+    /// Names of the interfaces with a pinned link, sorted. Skips file names that do
+    /// not encode an interface name.
     pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, Error> {
         let mut interfaces: Vec<_> = names(&self.links())?
             .iter()
@@ -100,7 +103,7 @@ impl Pins {
         Ok(interfaces)
     }
 
-    /// Numbers of the generations that are pinned, ascending.
+    /// Numbers of the pinned generations, ascending.
     pub(super) fn generations(&self) -> Result<Vec<u64>, Error> {
         let mut numbers: Vec<_> = names(&self.state())?
             .iter()
@@ -110,7 +113,7 @@ impl Pins {
         Ok(numbers)
     }
 
-    /// The state that versions with another ABI left here, sorted.
+    /// State directories of versions with another ABI, sorted.
     pub(super) fn other_versions(&self) -> Result<Vec<PathBuf>, Error> {
         let own = self.state();
         let versions = names(&self.root)?.into_iter();
@@ -123,8 +126,9 @@ impl Pins {
         Ok(others)
     }
 
-    /// Where another version pinned the program of `interface` that has this id,
-    /// if it does so as this one does.
+    /// Path at which another version pinned the program of `interface` with this
+    /// id. `None` if there is none, or if that version uses other names for its
+    /// pins.
     pub(super) fn other_program(&self, interface: &str, id: u32) -> Result<Option<PathBuf>, Error> {
         let program = format!("prog_{}", hex::encode(interface));
         for version in self.other_versions()? {
@@ -138,14 +142,14 @@ impl Pins {
         Ok(None)
     }
 
-    /// Ids of all programs that are pinned, of every version.
+    /// Ids of all pinned programs, of every version.
     pub(super) fn program_ids(&self) -> Result<Vec<u32>, Error> {
         let mut ids = Vec::new();
         for version in names(&self.root)?.iter().filter(|name| is_state(name)) {
             let version = self.root.join(version);
             for generation in names(&version)? {
                 let generation = version.join(generation);
-                // Maps of the state lie beside the generations.
+                // The state maps lie beside the directories of the generations.
                 if !generation.is_dir() {
                     continue;
                 }
@@ -164,14 +168,14 @@ impl Pins {
         Ok(ids)
     }
 
-    /// Takes the state of this version out of the way in one step, then removes
-    /// it: whoever is interrupted leaves all of the counters or none.
+    /// Renames the state directory of this version, then removes it. The rename is
+    /// one step, so an interrupted process leaves all of the counters or none.
     pub(super) fn discard_state(&self) -> Result<(), Error> {
         self.discard(&self.state())?;
         self.remove_discarded()
     }
 
-    /// The same for the state of other versions.
+    /// Removes the state directories of other versions in the same way.
     pub(super) fn discard_others(&self) -> Result<(), Error> {
         for version in self.other_versions()? {
             self.discard(&version)?;
@@ -189,8 +193,8 @@ impl Pins {
         Ok(())
     }
 
-    /// Removes everything that is ours, of every version, and the directory
-    /// where nothing else is in it.
+    /// Removes the state of every version. Then removes the directory of the links
+    /// and the pin directory, unless they are still in use.
     pub(super) fn remove_all(&self) -> Result<(), Error> {
         for name in names(&self.root)? {
             if is_state(&name) {
@@ -222,7 +226,7 @@ impl Pins {
         }
     }
 
-    /// The generation whose program for `interface` has this id.
+    /// Number of the newest generation whose program for `interface` has this id.
     pub(super) fn generation_of(&self, interface: &str, id: u32) -> Result<Option<u64>, Error> {
         let generations = self.generations()?;
         Ok(generations.into_iter().rev().find(|number| {
@@ -232,7 +236,7 @@ impl Pins {
         }))
     }
 
-    /// Whether a filter or its counters are here, of whatever version.
+    /// True if a filter or counters of any version are pinned here.
     pub(super) fn holds_anything(&self) -> Result<bool, Error> {
         let ours = |name: &String| is_state(name) || name == "links" || name.starts_with(DISCARDED);
         Ok(names(&self.root)?.iter().any(ours))
@@ -243,7 +247,7 @@ impl Pins {
     }
 }
 
-/// Refuses a directory whose pins another user could take away or exchange.
+/// Refuses a directory in which another user could remove or replace pins.
 pub fn check_directory(path: &Path) -> Result<(), Error> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let directory = Directory {
@@ -260,7 +264,8 @@ pub fn check_directory(path: &Path) -> Result<(), Error> {
     })
 }
 
-/// Makes a directory and those above it, for root alone, on a BPF file system.
+/// Creates a directory and its missing parents with mode 0700. Returns an error if
+/// the path is not on a BPF file system.
 pub(super) fn create_directory(path: &Path) -> Result<(), Error> {
     let existing = nearest_existing(path);
     let file_system = nix::sys::statfs::statfs(existing)
@@ -284,12 +289,12 @@ fn nearest_existing(path: &Path) -> &Path {
         .unwrap_or(Path::new("/"))
 }
 
-/// Unlinks everything under `path`. What is missing already is no error.
+/// Removes `path` and everything under it. A missing `path` is no error.
 pub(super) fn remove_tree(path: &Path) -> Result<(), Error> {
     removed(path, fs::remove_dir_all(path))
 }
 
-/// Unlinks one pin. What is missing already is no error.
+/// Removes one pin. A missing pin is no error.
 pub(super) fn remove(path: &Path) -> Result<(), Error> {
     removed(path, fs::remove_file(path))
 }
@@ -303,7 +308,8 @@ fn removed(path: &Path, result: io::Result<()>) -> Result<(), Error> {
     }
 }
 
-/// Somebody else's things are in it, it is a mount point, or it is gone already.
+/// True if a directory cannot be removed for a harmless reason: it is not empty, it
+/// is a mount point, or it does not exist.
 fn is_kept(error: &io::Error) -> bool {
     matches!(
         error.raw_os_error(),
@@ -319,7 +325,7 @@ pub(super) fn open(path: &Path) -> Result<OwnedFd, Error> {
     sys::object_get(path).map_err(failed("open", path))
 }
 
-/// Names in a directory; none where it does not exist.
+/// Names in a directory; empty if the directory does not exist.
 fn names(path: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

@@ -1,4 +1,4 @@
-//! Which of the interfaces that were asked for are there, and under which name.
+//! Finds out which configured interfaces exist, and under which name.
 
 use std::path::Path;
 
@@ -10,9 +10,9 @@ use super::{
     pins::{self, Pins},
 };
 
-/// The names by which the kernel knows these interfaces, each once: an
-/// alternative name becomes the name. A name without an interface stays, and so
-/// does one under which a filter is pinned at `pin_dir`.
+/// Replaces alternative names by the main names of their interfaces, and removes
+/// duplicates. A name without an interface stays as it is. So does a name under
+/// which a filter is pinned at `pin_dir`.
 pub fn real_names(pin_dir: &Path, names: &[String]) -> Result<Vec<String>, Error> {
     let all =
         interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
@@ -32,7 +32,8 @@ pub fn real_names(pin_dir: &Path, names: &[String]) -> Result<Vec<String>, Error
     Ok(real)
 }
 
-/// The name of the interface that has this alternative name now.
+/// Main name of the interface that has this alternative name now; `None` if no
+/// interface has it.
 pub fn name_of_alternative(name: &str) -> Result<Option<String>, Error> {
     let all =
         interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
@@ -44,21 +45,22 @@ fn with_alternative<'a>(all: &'a [Interface], name: &str) -> Option<&'a Interfac
     all.iter().find(has_it)
 }
 
-/// An interface that was asked for.
+/// State of a configured interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceState {
-    /// It runs our program.
+    /// The interface runs the program of this filter.
     Filtered,
-    /// It is there, and does not.
+    /// The interface exists, but does not run the program of this filter.
     Unfiltered,
-    /// There is none of this name; in words.
+    /// No interface has this name. Holds a message for the operator.
     Absent(String),
 }
 
 impl Filter {
-    /// Those that are there by their name, and those that were renamed under a
-    /// link of ours: it stays on them, and so must the ruleset. What an operator
-    /// should know of the others.
+    /// Returns the interfaces to filter, and messages for the operator about absent
+    /// names. An interface that was renamed while it had a pinned link is returned
+    /// under its old name. The link keeps the old name, so the ruleset must use it
+    /// too.
     pub(super) fn with_renamed(
         &self,
         found: AttachedProgram,
@@ -79,7 +81,8 @@ impl Filter {
         Ok((interfaces, notes))
     }
 
-    /// The interface that our link of this name runs on, whatever its name is now.
+    /// Finds the interface that the pinned link of this name is attached to, even
+    /// if it was renamed.
     fn renamed(&self, name: &str, all: &[Interface]) -> Result<Option<Interface>, Error> {
         if !self
             .pins
@@ -96,7 +99,7 @@ impl Filter {
         Ok(all.iter().find(ours).cloned())
     }
 
-    /// Which of `names` are filtered, and which are not, and why.
+    /// Returns the state of each interface in `names`, in the same order.
     pub fn states(&self, names: &[String]) -> Result<Vec<InterfaceState>, Error> {
         let found = find_interfaces(names)?;
         let each = names.iter().map(|name| {
@@ -117,14 +120,14 @@ impl Filter {
         each.collect()
     }
 
-    /// Whether our link of this name is what runs on the interface.
+    /// True if the interface runs the program of the pinned link of this name.
     fn runs_on(&self, name: &str, interface: &Interface) -> Result<bool, Error> {
         let all = std::slice::from_ref(interface);
         Ok(self.renamed(name, all)?.is_some())
     }
 }
 
-/// What an operator is told of a name without an interface.
+/// Message for the operator about a name without an interface.
 fn absent(name: &str, all: &[Interface]) -> String {
     let names: Vec<&str> = all.iter().map(|other| other.name.as_str()).collect();
     format!(

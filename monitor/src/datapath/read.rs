@@ -1,4 +1,4 @@
-//! What is pinned → snapshot. Needs no daemon and takes no lock.
+//! Makes a snapshot of the pinned maps. It needs no daemon and takes no lock.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,20 +24,22 @@ use crate::{
     },
 };
 
-/// Reads the pinned state at any time, also while a swap goes on.
+/// Reads the pinned state at any time, also during a swap.
 pub struct Reader {
     pins: Pins,
     state: State,
 }
 
-/// Attached links by interface, and what the newest generation of them says.
+/// What each attached link runs, by interface name, and the records of the newest
+/// generation that decides on an interface.
 type InForceByInterface = (HashMap<String, InForce>, Option<Description>);
 
-/// How often a reading is begun again because a swap went on meanwhile.
+/// Number of attempts to read during which no swap takes place.
 const ATTEMPTS: usize = 5;
 
 impl Reader {
-    /// Opens the state maps.
+    /// Opens the state maps. Returns an error if nothing is pinned, or only the
+    /// state of another version.
     pub fn open(pin_dir: &Path) -> Result<Self, Error> {
         let pins = Pins::new(pin_dir);
         let path = pins.root().to_owned();
@@ -55,7 +57,7 @@ impl Reader {
         Ok(Self { pins, state })
     }
 
-    /// Reads every counter once. The caller adds how the last reload went.
+    /// Reads every counter once. The caller passes the result of the last reload.
     pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
         let (in_force, description) = self.find()?;
         let interfaces = interfaces(&self.state.interfaces, &in_force)?;
@@ -79,8 +81,9 @@ impl Reader {
         })
     }
 
-    /// A swap moves links and then removes what they ran: what is found belongs
-    /// together only where the links were the same before and after.
+    /// Reads the links, then the records of their generation. A swap changes the
+    /// links and then removes old generations. So both belong together only if the
+    /// links are the same before and after; otherwise reads again.
     fn find(&self) -> Result<InForceByInterface, Error> {
         let mut last = self.try_find();
         for _ in 1..ATTEMPTS {
@@ -174,7 +177,7 @@ pub(super) fn policies(
     Ok(policies)
 }
 
-/// Sorted by MAC, for each slot.
+/// Groups counters by policy slot. Each group is sorted by MAC.
 fn by_policy(
     devices: BTreeMap<DeviceKey, DeviceCounters>,
 ) -> HashMap<PolicySlot, Vec<DeviceSnapshot>> {
@@ -199,7 +202,8 @@ fn verdicts(counters: &DeviceCounters) -> Verdicts {
     }
 }
 
-/// The newest generation that waits, or has waited in vain.
+/// The newest generation that waits for its confirmation, or whose deadline has
+/// passed.
 fn unconfirmed(in_force: &HashMap<String, InForce>) -> Option<Unconfirmed> {
     let waiting = in_force.values().filter(|link| link.deadline.is_some());
     let newest = waiting.max_by_key(|link| (link.generation, link.previous))?;

@@ -1,4 +1,5 @@
-//! What a new generation leaves behind: links, running programs, old generations.
+//! Cleans up after a swap: removes unused links and generations, and waits for the
+//! last runs of old programs.
 
 use super::{
     Error, Filter,
@@ -10,9 +11,11 @@ use super::{
 };
 
 impl Filter {
-    /// Detaches interfaces that are no longer asked for or no longer there, waits
-    /// until no packet runs an old program, and removes the old generations. What
-    /// may come back, because the new one is not confirmed, stays.
+    /// Detaches interfaces that were deleted or are not `wanted`, waits until no
+    /// packet runs an old program, and removes unused generations. If there is a
+    /// `deadline`, interfaces that are not `wanted` stay attached until the
+    /// generation is confirmed. Adds messages for the operator to `notes`, and
+    /// returns all errors.
     pub(super) fn retire(
         &mut self,
         wanted: &[String],
@@ -27,7 +30,7 @@ impl Filter {
         for name in &linked {
             if deadline.is_some() && !wanted.contains(name) {
                 notes.push(format!(
-                    "{name}: is no longer asked for; it is detached when that is confirmed"
+                    "{name}: is no longer configured; it is detached when the new generation is confirmed"
                 ));
                 continue;
             }
@@ -42,26 +45,28 @@ impl Filter {
         errors
     }
 
-    /// Removes a link where it is not wanted or its interface was deleted.
+    /// Removes the link of an interface that is not wanted or was deleted. Returns
+    /// a message for the operator if the interface is not wanted.
     fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {
         let link = pins::open(&self.pins.link(name))?;
         if wanted && link_info(name, &link)?.ifindex != 0 {
             return Ok(None);
         }
         self.remove_link(name, &link)?;
-        Ok((!wanted).then(|| format!("{name}: detached, it is no longer asked for")))
+        Ok((!wanted).then(|| format!("{name}: detached, no longer configured")))
     }
 }
 
-/// Waits until every run of a program that was replaced has ended. Returns what
-/// to tell where that cannot be waited for.
+/// Waits until every run of a replaced program has ended. If the kernel refuses to
+/// wait, returns a message for the operator.
 pub(super) fn wait_for_running_programs() -> Option<String> {
-    // Kernels with nohz_full CPUs refuse it: an old run may last microseconds longer.
+    // Kernels with `nohz_full` CPUs refuse it. Then a run of an old program may
+    // last a few microseconds longer.
     let source = sys::grace_period().err()?;
     Some(format!("cannot wait for running programs to end: {source}"))
 }
 
-/// Removes the generations that neither decide nor may decide again.
+/// Removes the generations that no link runs and that no link can fall back to.
 pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
     let mut used = Vec::new();
     for interface in pins.linked_interfaces()? {

@@ -1,5 +1,5 @@
-//! The same program on maps of its own, run by `BPF_PROG_TEST_RUN`: for replay
-//! and for tests. Attached nowhere, pinned nowhere.
+//! Runs the same program by `BPF_PROG_TEST_RUN` on maps of its own, for replays and
+//! tests. The program is neither attached nor pinned.
 
 use std::collections::BTreeMap;
 
@@ -18,36 +18,36 @@ use super::{
 };
 use crate::compile::{PolicyIndex, Ruleset, Tries};
 
-/// The shortest frame that `BPF_PROG_TEST_RUN` takes: an Ethernet header
-/// (`net/bpf/test_run.c`).
+/// Length in bytes of the shortest frame that `BPF_PROG_TEST_RUN` accepts: an
+/// Ethernet header (`net/bpf/test_run.c`).
 const SHORTEST: usize = 14;
 
-/// The longest linear part of a frame that a program sees in a test run; more
-/// than enough for every header that the parser reads.
+/// Length in bytes of the longest linear part of a frame that a program sees in a
+/// test run. It has room for every header that the parser reads.
 const LONGEST: usize = 3520;
 
 const INTERFACE_SLOT: u32 = 0;
 
-/// What became of one frame.
+/// Result of running the program on one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameOutcome {
-    /// The parser gave up on it.
+    /// The parser rejected the frame.
     Unparsed {
-        /// Why.
+        /// Reason of the rejection.
         reason: Reason,
-        /// The verdict.
+        /// True if the frame was dropped.
         dropped: bool,
     },
-    /// Its destination was looked up.
+    /// The destination of the frame was looked up.
     Parsed {
         /// Every policy that matched, each once.
         matched: Vec<PolicyIndex>,
-        /// The verdict.
+        /// True if the frame was dropped.
         dropped: bool,
     },
 }
 
-/// A loaded program and its maps, thrown away together.
+/// A loaded program and its own maps. Dropping the value frees both.
 pub struct Sandbox {
     object: Ebpf,
     state: State,
@@ -59,16 +59,18 @@ pub struct Sandbox {
 /// The cells of a [`Sandbox`], summed over all CPUs.
 #[derive(Clone, Debug)]
 pub struct SandboxCounters {
-    /// Of its only interface.
+    /// Cells of its only interface.
     pub interface: InterfaceCounters,
-    /// In the order of the ruleset.
+    /// Cells of each policy, in the order of the ruleset.
     pub policies: Vec<PolicyCounters>,
-    /// In no order; the policy of a key is its index in the ruleset.
+    /// Cells of each device, in no order. The policy of a key is its index in the
+    /// ruleset.
     pub devices: Vec<(DeviceKey, DeviceCounters)>,
 }
 
 impl Sandbox {
-    /// Loads the program with `ruleset`, as that of the interface `name`.
+    /// Loads the program with `ruleset`, as the program of an interface called
+    /// `name`.
     pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
         let tries = Tries::new(ruleset)?;
         let constants = scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false);
@@ -95,10 +97,12 @@ impl Sandbox {
         })
     }
 
-    /// Runs one frame and reports what the kernel's counters say about it.
+    /// Runs the program on one frame and derives the outcome from the kernel's
+    /// counters.
     pub fn run(&mut self, frame: &[u8]) -> Result<FrameOutcome, Error> {
         if frame.len() < SHORTEST {
-            // The kernel refuses to run these; the program would say the same.
+            // The kernel refuses such short frames. The program would reject them
+            // for the same reason.
             return Ok(FrameOutcome::Unparsed {
                 reason: Reason::TruncatedEthernet,
                 dropped: false,
@@ -112,7 +116,7 @@ impl Sandbox {
         self.outcome()
     }
 
-    /// What the last run added to the counters.
+    /// Derives the outcome of the last run from the counters that changed.
     fn outcome(&mut self) -> Result<FrameOutcome, Error> {
         let before = self.interface;
         self.interface = self.state.interfaces.counters(INTERFACE_SLOT)?;
@@ -139,8 +143,8 @@ impl Sandbox {
         Ok(FrameOutcome::Parsed { matched, dropped })
     }
 
-    /// Instructions that the verifier walked through before it let the program
-    /// in (it gives up at a million); `None` before Linux 5.16.
+    /// Number of instructions that the verifier checked before it accepted the
+    /// program. Its limit is 1,000,000. `None` before Linux 5.16.
     pub fn verified_instructions(&mut self) -> Result<Option<u32>, Error> {
         object::program(&mut self.object)
             .info()
@@ -148,7 +152,8 @@ impl Sandbox {
             .map_err(|source| Error::program("examine the program", source))
     }
 
-    /// Everything counted so far, in the cells of a running filter.
+    /// Reads everything counted so far, in the same cells that a running filter
+    /// has.
     pub fn counters(&self) -> Result<SandboxCounters, Error> {
         let policies = self
             .policies

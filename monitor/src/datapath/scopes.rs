@@ -1,4 +1,4 @@
-//! The conditions of a ruleset → maps and constants of a generation.
+//! Writes the scopes of a ruleset to the maps and constants of a generation.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -23,7 +23,8 @@ use crate::{
     policy::{Device, MacAddress, Scope, Strength},
 };
 
-/// A match set as the kernel reads it.
+/// Encodes match set `id` as the kernel program reads it. `slots` holds the slot of
+/// each policy, in the order of the ruleset.
 pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> MatchSet {
     let policies = &ruleset.match_sets[id];
     let mut set = MatchSet {
@@ -50,14 +51,15 @@ pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> M
     set
 }
 
-/// What has to be known of a packet to say whether it meets `scope`.
+/// Flags `NEEDS_*` for what the kernel program must read from a packet to test
+/// `scope`.
 fn needs(scope: &Scope) -> u32 {
     let mut needs = 0;
     for device in scope.devices.iter().chain(&scope.except_devices) {
         needs |= match device {
             Device::Mac(_) => NEEDS_MAC,
             Device::Ipv4(_) | Device::Ipv6(_) => NEEDS_SOURCE,
-            // Constant for each program.
+            // The interface is a constant of each program.
             Device::Interface(_) => 0,
         };
     }
@@ -70,7 +72,7 @@ fn needs(scope: &Scope) -> u32 {
     needs | NEEDS_SCOPES
 }
 
-/// The constants of the program of one interface.
+/// Constants of the program of one interface.
 pub(super) fn constants(
     ruleset: &Ruleset,
     tries: &Tries,
@@ -99,7 +101,7 @@ pub(super) fn constants(
     }
 }
 
-/// True where a policy that drops covers an address.
+/// True if a policy that drops covers an address.
 fn has_drops(ruleset: &Ruleset) -> bool {
     let mut policies = ruleset.match_sets.iter().flatten();
     policies.any(|index| ruleset.policies[usize::from(*index)].action.blocks())
@@ -110,7 +112,8 @@ fn longest_set(ruleset: &Ruleset) -> u32 {
     u32::try_from(longest.unwrap_or(0)).expect("the compiler limits the match sets")
 }
 
-/// Entries of the maps of `scopes`. No map may have none, so empty ones have one.
+/// Number of entries of each map of the scopes. The kernel refuses a map with 0
+/// entries, so an empty map gets 1 entry.
 pub(super) fn sizes(scopes: &Scopes) -> [(&'static str, u32); 5] {
     let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the scopes");
     [
@@ -125,7 +128,7 @@ pub(super) fn sizes(scopes: &Scopes) -> [(&'static str, u32); 5] {
     ]
 }
 
-/// Writes and freezes the maps of `scopes`.
+/// Fills and freezes the maps of the scopes.
 pub(super) fn fill(object: &mut Ebpf, scopes: &Scopes) -> Result<(), Error> {
     let macs = scopes.macs.iter().map(|mac| {
         let MacAddress(octets) = mac.prefix.address();

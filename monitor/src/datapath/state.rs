@@ -1,5 +1,5 @@
-//! The pinned maps that outlive generations and daemons: counters, and whose
-//! they are.
+//! The state maps: counters, and the names of their interfaces and policies. They
+//! are pinned, so they outlive generations and daemons.
 
 use std::{collections::HashMap, path::Path};
 
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{policy::PolicyName, snapshot::Mode};
 
-/// The state maps.
+/// All state maps.
 pub(super) struct State {
     pub(super) interfaces: InterfaceMaps,
     pub(super) policies: PolicyMaps,
@@ -50,12 +50,12 @@ impl State {
         Self::from_maps(&mut object)
     }
 
-    /// Whether every map is pinned.
+    /// True if every state map is pinned in `directory`.
     pub(super) fn is_whole(directory: &Path) -> bool {
         state::ALL.iter().all(|map| directory.join(map).exists())
     }
 
-    /// Opens what is pinned.
+    /// Opens the state maps that are pinned in `directory`.
     pub(super) fn open(mut directory: &Path) -> Result<Self, Error> {
         Self::from_maps(&mut directory)
     }
@@ -77,7 +77,8 @@ impl PolicyMaps {
         })
     }
 
-    /// A slot for each name, in the same order: the one it has, else a free one.
+    /// Returns a slot for each name, in the same order. A known name keeps its
+    /// slot, and a new name gets a free slot.
     pub(super) fn assign<'a>(
         &mut self,
         names: impl Iterator<Item = &'a PolicyName>,
@@ -93,14 +94,14 @@ impl PolicyMaps {
             .filter(|name| !used.contains_key(name.as_str()));
         let capacity = self.names.len();
         if used.len() + new.count() > capacity as usize {
-            // Before any is taken: none is ever given back, and what asks for
-            // fewer must find room.
+            // Check before a slot is taken. Slots are never freed, so a failed call
+            // must leave them to a later call with fewer names.
             return Err(Error::NoSlot {
                 kind: "policy",
                 capacity,
             });
         }
-        // So the used ones are the first ones.
+        // Slots are taken in order, so the used slots are always the first slots.
         let mut slots = Vec::new();
         for name in names {
             let next = used.len();
@@ -126,7 +127,7 @@ impl PolicyMaps {
         Ok(slot)
     }
 
-    /// Used policy slots and their names, by slot.
+    /// Used policy slots and their names, sorted by slot.
     pub(super) fn slots(&self) -> Result<Vec<(PolicySlot, String)>, Error> {
         let mut slots = Vec::new();
         for (slot, record) in self.names.iter().enumerate() {
@@ -140,7 +141,7 @@ impl PolicyMaps {
         Ok(slots)
     }
 
-    /// Sum over all CPUs.
+    /// Counters of a policy slot, summed over all CPUs.
     pub(super) fn counters(&self, slot: PolicySlot) -> Result<PolicyCounters, Error> {
         let values = self
             .counters
@@ -163,7 +164,8 @@ impl InterfaceMaps {
         })
     }
 
-    /// The slot of an interface: the one it has, else a free one.
+    /// Returns the slot of an interface. A known name keeps its slot, and a new
+    /// name gets a free slot.
     pub(super) fn assign(&mut self, name: &str) -> Result<u32, Error> {
         let slots = self.slots()?;
         if let Some(found) = slots.iter().find(|slot| slot.name == name) {
@@ -181,7 +183,7 @@ impl InterfaceMaps {
         Ok(slot)
     }
 
-    /// Stores how an interface is attached.
+    /// Stores the name of an interface and its mode; `None` if it is not attached.
     pub(super) fn record(
         &mut self,
         slot: u32,
@@ -201,7 +203,7 @@ impl InterfaceMaps {
             .map_err(write(state::INTERFACE_NAMES))
     }
 
-    /// Used interface slots, by slot.
+    /// Used interface slots, sorted by slot.
     pub(super) fn slots(&self) -> Result<Vec<InterfaceSlot>, Error> {
         let mut slots = Vec::new();
         for (slot, record) in (0..).zip(self.names.iter()) {
@@ -216,7 +218,7 @@ impl InterfaceMaps {
         Ok(slots)
     }
 
-    /// Sum over all CPUs.
+    /// Counters of an interface slot, summed over all CPUs.
     pub(super) fn counters(&self, slot: u32) -> Result<InterfaceCounters, Error> {
         let values = self
             .counters
@@ -238,7 +240,7 @@ impl InterfaceMaps {
     }
 }
 
-/// Text, then zeros; at least one, so that the end can be found.
+/// Pads `text` with zero bytes. At least one zero byte marks the end.
 fn padded<const N: usize>(text: &str) -> [u8; N] {
     const { assert!(N <= NAME_BYTES) };
     assert!(text.len() < N, "{text:?} is longer than {} bytes", N - 1);

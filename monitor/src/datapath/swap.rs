@@ -1,5 +1,6 @@
-//! Puts a new generation in force: built whole, then swapped in on one interface
-//! after another. On an error, every interface runs again what it ran before.
+//! Puts a new generation in force: builds it completely, then swaps it in on one
+//! interface after another. On an error, every interface runs again what it ran
+//! before.
 
 use std::{
     collections::BTreeMap,
@@ -17,45 +18,47 @@ use super::{
 };
 use crate::{compile::Ruleset, snapshot::Mode};
 
-/// What to put in force.
+/// Request to put a ruleset in force.
 #[derive(Debug)]
 pub struct Request<'a> {
-    /// Names, without repetition.
+    /// Interface names, without duplicates.
     pub interfaces: &'a [String],
-    /// For every interface.
+    /// Mode for every interface.
     pub mode: ModeChoice,
     /// The ruleset.
     pub ruleset: &'a Ruleset,
-    /// Whether the kernel writes every matched packet to the log.
+    /// True if the kernel program writes every matched packet to the log.
     pub log_packets: bool,
-    /// Until when it is to be confirmed, else the generation before decides
-    /// again; `None`: it is in force for good.
+    /// Time by which the generation must be confirmed; after it, the generation
+    /// before decides again. `None` if it needs no confirmation.
     pub deadline: Option<Deadline>,
 }
 
-/// What was put in force.
+/// Result of a swap.
 pub struct Applied {
-    /// Its number.
+    /// Number of the new generation.
     pub generation: u64,
-    /// Things an operator should know, in order.
+    /// Messages for the operator, in order.
     pub notes: Vec<String>,
-    /// Whether something was in force before on one of the interfaces.
+    /// True if the generation must be confirmed and at least one interface ran a
+    /// program before.
     pub has_previous: bool,
-    /// The loaded objects whose programs write to the log; empty where none does.
+    /// Loaded objects whose programs write to the log; empty if packets are not
+    /// logged.
     pub loggers: Vec<aya::Ebpf>,
 }
 
-/// What a link ran before, to put it back.
+/// A step that restores what an interface ran before.
 enum Undo {
-    /// It did not exist.
+    /// Remove a new link.
     Detach { interface: String, link: OwnedFd },
-    /// It was removed because its mode was another one.
+    /// Attach the old program again, whose link was removed to change the mode.
     Reattach {
         interface: Interface,
         mode: Mode,
         old: OwnedFd,
     },
-    /// It ran this program.
+    /// Set the link back to the program `old`.
     Restore {
         interface: String,
         link: OwnedFd,
@@ -65,8 +68,8 @@ enum Undo {
 }
 
 impl Filter {
-    /// Builds a new generation and swaps it in on every interface. Where any of
-    /// it fails, what was in force before is in force after.
+    /// Builds a new generation and swaps it in on every interface. On an error, the
+    /// filter that was in force before is in force again.
     pub fn apply(&mut self, request: &Request<'_>) -> Result<Applied, Error> {
         let result = self.build_and_swap(request);
         self.fresh &= result.is_err();
@@ -79,12 +82,13 @@ impl Filter {
         let number = self.pins.generations()?.last().map_or(1, |last| last + 1);
         let mut built = self.build(number, request, &interfaces)?;
         if let Err(error) = self.swap(&interfaces, request.mode, &built, &mut notes) {
-            // The first error is the one to tell.
+            // Report the first error, and ignore errors of the removal.
             let _ = self.pins.remove_generation(number);
             return Err(error);
         }
         for error in self.retire(request.interfaces, request.deadline, &mut notes) {
-            // The new generation is in force all the same; the next one removes what is left.
+            // The new generation is in force despite the error. The next swap
+            // removes the rest.
             notes.push(error.to_string());
         }
         Ok(Applied {
@@ -123,7 +127,8 @@ impl Filter {
         generation::build(&self.pins, &plan)
     }
 
-    /// One interface after another; on an error, back in reverse order.
+    /// Swaps one interface after another. On an error, undoes all steps in reverse
+    /// order.
     fn swap(
         &mut self,
         interfaces: &[Interface],
@@ -142,7 +147,8 @@ impl Filter {
         Ok(())
     }
 
-    /// Back in reverse order; returns what is to be told.
+    /// Undoes steps in reverse order. Returns `first`, together with the errors of
+    /// the undoing.
     fn undo_all(&mut self, steps: Vec<Undo>, first: Error) -> Error {
         let failed: Vec<_> = steps
             .into_iter()
@@ -190,7 +196,8 @@ impl Filter {
         Ok(())
     }
 
-    /// Of a link that another version made, whose records this one cannot read.
+    /// Records the mode of a link that another version created, because this
+    /// version cannot read the records of that version.
     fn record_mode(&mut self, interface: &Interface) -> Result<(), Error> {
         let name = &interface.name;
         if self.recorded_mode(name)?.is_some() {
@@ -200,8 +207,8 @@ impl Filter {
         self.state.interfaces.record(slot, name, interface.mode)
     }
 
-    /// Attaches, pins and records. An error before the pin closes the link,
-    /// which detaches it.
+    /// Attaches a program, records the mode and pins the link. After an error, the
+    /// link is not pinned, so closing it detaches the program.
     fn attach_new(
         &mut self,
         interface: &Interface,
@@ -216,8 +223,8 @@ impl Filter {
         Ok(link)
     }
 
-    /// The pinned link of an interface where it can be kept. One whose interface
-    /// was deleted, or whose mode is not the one asked for, is removed.
+    /// Returns the pinned link of an interface if it can be kept. Removes a link
+    /// whose interface was deleted, or whose mode is not the requested one.
     fn live_link(
         &mut self,
         interface: &Interface,
@@ -233,12 +240,13 @@ impl Filter {
         let info = link_info(name, &link)?;
         if info.ifindex == 0 {
             notes.push(format!(
-                "{name}: the interface was deleted and made again; it is attached anew"
+                "{name}: the interface was deleted and created again; the filter is attached again"
             ));
             self.remove_link(name, &link)?;
             return Ok(None);
         }
-        // An index says nothing without its network namespace; a program id does.
+        // An index is unique only in its network namespace. A program id is unique
+        // on the machine.
         if info.ifindex != interface.index || interface.program != Some(info.program) {
             return Err(Error::AttachedElsewhere {
                 interface: name.clone(),
@@ -297,7 +305,7 @@ impl Undo {
     fn into_link(self) -> Option<OwnedFd> {
         match self {
             Self::Detach { link, .. } | Self::Restore { link, .. } => Some(link),
-            // The link that took its place has a step of its own.
+            // The link that replaced it has its own step.
             Self::Reattach { .. } => None,
         }
     }

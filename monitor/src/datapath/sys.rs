@@ -1,9 +1,8 @@
-//! The calls of `bpf(2)` and `membarrier(2)` that aya does not offer: links that
-//! name the program they expect, pins, freezing. Maps of any layout and arrays in
-//! memory are in `raw_map` and `shared_array`.
+//! Calls of `bpf(2)` and `membarrier(2)` that aya does not offer: links that name
+//! the program they expect, pins, freezing. `shared_array` maps arrays into memory.
 //!
-//! Every function passes memory that lives as long as the call, and file
-//! descriptors that it borrows; the kernel checks the rest.
+//! Every function passes memory that outlives the call, and borrowed file
+//! descriptors. The kernel checks all other arguments.
 
 use std::{
     ffi::CString,
@@ -20,17 +19,18 @@ use aya_obj::generated::{
     BPF_F_REPLACE, bpf_attach_type::BPF_XDP, bpf_attr, bpf_cmd, bpf_link_info, bpf_map_info,
 };
 
-/// What the kernel says about a link to an interface.
+/// Information of the kernel about a link to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkInfo {
-    /// Program that it runs.
+    /// Id of the program that the link runs.
     pub(super) program: u32,
-    /// Interface index; 0 where the interface was deleted.
+    /// Interface index; 0 if the interface was deleted.
     pub(super) ifindex: u32,
 }
 
-/// Attaches an XDP program by a link (Linux 5.9, commit aa8d3a716b59). Unlike
-/// aya's `attach`, never by netlink, whose attachments cannot be pinned.
+/// Attaches an XDP program by a link (Linux 5.9, commit aa8d3a716b59). Unlike aya's
+/// `attach`, never falls back to netlink, because such an attachment cannot be
+/// pinned.
 pub(super) fn link_create(program: impl AsFd, ifindex: u32, flags: u32) -> io::Result<OwnedFd> {
     let mut attr = zeroed();
     // SAFETY: writing to a union field; plain integers.
@@ -39,12 +39,12 @@ pub(super) fn link_create(program: impl AsFd, ifindex: u32, flags: u32) -> io::R
     create.__bindgen_anon_2.target_ifindex = ifindex;
     create.attach_type = BPF_XDP as u32;
     create.flags = flags;
-    // SAFETY: descriptors and integers alone.
+    // SAFETY: `attr` holds only descriptors and integers.
     unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
 
-/// Puts `new` in the place of `old` in one step, and fails with `EPERM` where
-/// the link runs something else than `old`.
+/// Replaces the program `old` of a link by `new` in one step. Fails with `EPERM` if
+/// the link runs another program than `old`.
 pub(super) fn link_update(link: impl AsFd, new: impl AsFd, old: impl AsFd) -> io::Result<()> {
     let mut attr = zeroed();
     // SAFETY: writing to a union field; plain integers.
@@ -53,16 +53,16 @@ pub(super) fn link_update(link: impl AsFd, new: impl AsFd, old: impl AsFd) -> io
     update.__bindgen_anon_1.new_prog_fd = raw(new.as_fd());
     update.__bindgen_anon_2.old_prog_fd = raw(old.as_fd());
     update.flags = BPF_F_REPLACE;
-    // SAFETY: descriptors and integers alone.
+    // SAFETY: `attr` holds only descriptors and integers.
     unsafe { bpf(bpf_cmd::BPF_LINK_UPDATE, &mut attr) }.map(drop)
 }
 
-/// Detaches a link for good (Linux 5.9, commit 73b11c2ab072): its pins and
-/// descriptors stay, and do nothing.
+/// Detaches a link permanently (Linux 5.9, commit 73b11c2ab072). Its pins and
+/// descriptors stay, but have no effect.
 pub(super) fn link_detach(link: impl AsFd) -> io::Result<()> {
     let mut attr = zeroed();
     attr.link_detach.link_fd = raw(link.as_fd());
-    // SAFETY: descriptors and integers alone.
+    // SAFETY: `attr` holds only descriptors and integers.
     unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
 }
 
@@ -79,14 +79,14 @@ pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
     })
 }
 
-/// Id of a link that runs this program; `None` where there is none. Takes
+/// Id of a link that runs this program; `None` if there is none. Requires
 /// `CAP_SYS_ADMIN` (Linux 5.8, commit a3b80e107894).
 pub(super) fn link_of_program(program: u32) -> io::Result<Option<u32>> {
     let mut id = 0;
     loop {
         let mut attr = zeroed();
         attr.__bindgen_anon_6.__bindgen_anon_1.start_id = id;
-        // SAFETY: integers alone.
+        // SAFETY: `attr` holds only integers.
         match unsafe { bpf(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut attr) } {
             Ok(_) => {}
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
@@ -96,8 +96,9 @@ pub(super) fn link_of_program(program: u32) -> io::Result<Option<u32>> {
         id = unsafe { attr.__bindgen_anon_6.next_id };
         let mut attr = zeroed();
         attr.__bindgen_anon_6.__bindgen_anon_1.link_id = id;
-        // It may be gone meanwhile.
-        // SAFETY: integers alone; the command returns a new descriptor.
+        // The link may be gone meanwhile. Then the search goes on.
+        // SAFETY: `attr` holds only integers, and the command returns a new
+        // descriptor.
         let link = unsafe { bpf_fd(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut attr) };
         if link.is_ok_and(|link| link_info(link).is_ok_and(|info| info.program == program)) {
             return Ok(Some(id));
@@ -124,21 +125,22 @@ pub(super) fn object_pin(object: impl AsFd, path: &Path) -> io::Result<()> {
     unsafe { bpf(bpf_cmd::BPF_OBJ_PIN, &mut attr) }.map(drop)
 }
 
-/// Makes a map read-only for user space, for good (Linux 5.2, commit 87df15de441b).
+/// Makes a map permanently read-only for user space (Linux 5.2, commit
+/// 87df15de441b).
 pub(super) fn map_freeze(map: impl AsFd) -> io::Result<()> {
     let mut attr = zeroed();
     attr.__bindgen_anon_2.map_fd = raw(map.as_fd());
-    // SAFETY: descriptors and integers alone.
+    // SAFETY: `attr` holds only descriptors and integers.
     unsafe { bpf(bpf_cmd::BPF_MAP_FREEZE, &mut attr) }.map(drop)
 }
 
 /// Waits until every program run that began before this call has ended.
 ///
-/// `MEMBARRIER_CMD_GLOBAL` (Linux 4.3) is `synchronize_rcu`, which since Linux
-/// 4.20 (commit 45975c7d21a1) also waits for code with soft interrupts switched
-/// off: that is where XDP programs run, in native and in generic mode. On one
-/// processor the call waits for nothing, and needs not to: such code is never
-/// interrupted by a process (except by kernels with `PREEMPT_RT`).
+/// `MEMBARRIER_CMD_GLOBAL` (Linux 4.3) is `synchronize_rcu`. Since Linux 4.20
+/// (commit 45975c7d21a1), it also waits for code that runs with soft interrupts
+/// disabled, as XDP programs do in native and in generic mode. On a machine with
+/// one processor, the call returns at once. No wait is needed there, because no
+/// process interrupts such code (except on kernels with `PREEMPT_RT`).
 pub(super) fn grace_period() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: takes integers only.
@@ -149,18 +151,19 @@ pub(super) fn grace_period() -> io::Result<()> {
     Ok(())
 }
 
-/// What the kernel says about a map.
+/// Information of the kernel about a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MapInfo {
     /// A `bpf_map_type`.
     pub(super) kind: u32,
-    /// Bytes of a key.
+    /// Size of a key in bytes.
     pub(super) key_size: u32,
-    /// Bytes of a value, on one processor where each has its own.
+    /// Size of a value in bytes. If each CPU has its own value, the size of one of
+    /// them.
     pub(super) value_size: u32,
-    /// Entries at most.
+    /// Maximum number of entries.
     pub(super) max_entries: u32,
-    /// The flags that it was made with.
+    /// Flags that the map was created with.
     pub(super) flags: u32,
 }
 
@@ -177,11 +180,12 @@ pub(super) fn map_info(map: impl AsFd) -> io::Result<MapInfo> {
     })
 }
 
-/// Reads what the kernel says about an object: at most as many bytes as `T` has.
+/// Reads the information of the kernel about an object, at most as many bytes as
+/// `T` has.
 ///
 /// # Safety
 ///
-/// Every pattern of bytes must be a `T`.
+/// Every byte pattern must be a valid `T`.
 unsafe fn info<T>(object: impl AsFd) -> io::Result<T> {
     let mut info = MaybeUninit::<T>::zeroed();
     let mut attr = zeroed();
@@ -190,23 +194,24 @@ unsafe fn info<T>(object: impl AsFd) -> io::Result<T> {
     attr.info.info = info.as_mut_ptr() as u64;
     // SAFETY: `info` outlives the call and has the length that is given.
     unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)? };
-    // SAFETY: zeroed before, so initialised whatever part the kernel wrote.
+    // SAFETY: the memory was zeroed before, so it is initialised however much the
+    // kernel wrote.
     Ok(unsafe { info.assume_init() })
 }
 
-/// A command that returns a new descriptor.
+/// Runs a `bpf(2)` command that returns a new descriptor.
 ///
 /// # Safety
 ///
-/// As for [`bpf`]; the command must be one that returns a new descriptor.
+/// As for [`bpf`]. The command must return a new descriptor.
 unsafe fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
-    // SAFETY: the caller answers for it.
+    // SAFETY: the caller keeps the conditions of [`bpf`].
     let fd = unsafe { bpf(command, attr)? };
     // SAFETY: the command returned a new descriptor that nothing else owns.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// `bpf(2)`.
+/// Calls `bpf(2)` and returns its result.
 ///
 /// # Safety
 ///
@@ -214,8 +219,8 @@ unsafe fn bpf_fd(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<OwnedFd> {
 /// there, until the call returns.
 pub(super) unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i32> {
     let attr: *mut bpf_attr = attr;
-    // SAFETY: `attr` is valid for reads and writes of its size, and the caller
-    // answers for what it points to.
+    // SAFETY: `attr` is valid for reads and writes of its size. The caller
+    // guarantees that the addresses in it are valid.
     let result = unsafe {
         libc::syscall(
             libc::SYS_bpf,
@@ -230,7 +235,8 @@ pub(super) unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<i3
     i32::try_from(result).map_err(io::Error::other)
 }
 
-/// All zero: the kernel refuses other bytes behind the fields of a command.
+/// Attributes of a command, all zero. The kernel refuses other bytes behind the
+/// fields of a command.
 pub(super) fn zeroed() -> bpf_attr {
     // SAFETY: a union of integers, for which zero is a valid value.
     unsafe { MaybeUninit::zeroed().assume_init() }

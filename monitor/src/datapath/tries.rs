@@ -1,4 +1,4 @@
-//! The tries of a ruleset → maps and constants of a generation.
+//! Writes the tries of a ruleset to the maps and constants of a generation.
 
 use aya::Ebpf;
 
@@ -9,9 +9,10 @@ use super::{
 };
 use crate::compile::{Trie, Tries};
 
-/// Entries of the maps. No map may have none, so empty ones have one.
+/// Number of entries of each map. The kernel refuses a map with 0 entries, so an
+/// empty map gets 1 entry.
 pub(super) fn sizes(tries: &Tries) -> [(&'static str, u32); 4] {
-    let entries = |n: usize| u32::try_from(n.max(1)).expect("a trie has less room");
+    let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits the tries");
     [
         (ruleset::NODES_V4, entries(tries.ipv4.nodes.len())),
         (ruleset::LINES_V4, entries(tries.ipv4.lines.len())),
@@ -20,7 +21,7 @@ pub(super) fn sizes(tries: &Tries) -> [(&'static str, u32); 4] {
     ]
 }
 
-/// Fills and freezes the maps.
+/// Fills and freezes the maps of the tries.
 pub(super) fn fill_all(object: &Ebpf, tries: &Tries) -> Result<(), Error> {
     fill(object, ruleset::NODES_V4, &tries.ipv4.nodes)?;
     fill(object, ruleset::LINES_V4, &tries.ipv4.lines)?;
@@ -28,7 +29,7 @@ pub(super) fn fill_all(object: &Ebpf, tries: &Tries) -> Result<(), Error> {
     fill(object, ruleset::LINES_V6, &tries.ipv6.lines)
 }
 
-/// The constants of `trie`.
+/// Constants of `trie`.
 pub(super) fn root(trie: &Trie) -> Root {
     Root {
         common_bits: trie.common_bits,

@@ -1,5 +1,5 @@
-//! When time changes what is in force next: for whoever finds a filter
-//! without a daemon, whose time stands still.
+//! The file with the next change of each policy. If no daemon runs, commands read
+//! it to report the changes that were missed.
 
 use std::path::{Path, PathBuf};
 
@@ -11,30 +11,32 @@ use super::{StateDirError, read, write};
 /// Name of the file in the state directory.
 const FILE: &str = "edges.json";
 
-/// What a daemon would have done by itself.
+/// Changes that a running daemon makes by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edges {
-    /// Where the filter is pinned.
+    /// Pin directory of the filter.
     pub pin_dir: PathBuf,
-    /// Sorted by time, then policy.
+    /// Next change of each policy, sorted by time, then policy.
     pub edges: Vec<Edge>,
 }
 
-/// The next time at which a policy does something else.
+/// The next time at which a policy changes what it does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edge {
-    /// When.
+    /// Time of the change.
     pub at: Timestamp,
-    /// Its name.
+    /// Name of the policy.
     pub policy: String,
-    /// What it does until then: an action, or why it does nothing.
+    /// What the policy does until then: an action, or the reason why it does
+    /// nothing.
     pub until: String,
 }
 
 impl Edges {
-    /// What the daemon of the filter under `pin_dir` kept in `state_dir`.
+    /// Reads what the daemon of the filter under `pin_dir` stored in `state_dir`.
+    /// Empty if it stored nothing, or if the file belongs to another pin directory.
     pub fn read(state_dir: &Path, pin_dir: &Path) -> Result<Self, StateDirError> {
         let path = state_dir.join(FILE);
         let Some(text) = read(&path)? else {
@@ -45,7 +47,7 @@ impl Edges {
             path,
             source,
         })?;
-        // Several gateways can live on one machine.
+        // Several filters can run on one machine.
         Ok(if kept.pin_dir == pin_dir {
             kept
         } else {
@@ -53,12 +55,12 @@ impl Edges {
         })
     }
 
-    /// Keeps them in `state_dir`.
+    /// Stores the changes in `state_dir`.
     pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
         write(&state_dir.join(FILE), serde_json::to_string(self))
     }
 
-    /// Those that `now` has passed.
+    /// Changes whose time has come at `now`.
     pub fn missed(&self, now: Timestamp) -> impl Iterator<Item = &Edge> {
         self.edges.iter().filter(move |edge| edge.at <= now)
     }

@@ -1,10 +1,10 @@
-//! The policy files and lists that were in force last, as an archive that every
-//! user of `tar` can unpack. A daemon falls back on it where the files are broken
-//! by the time it starts.
+//! The policy files and lists that were in force last, as an archive that `tar` can
+//! unpack. A daemon uses it if the files have errors when it starts.
 //!
-//! No text of a file stays in memory for it: a [`Recorder`] writes each file to an
-//! unfinished archive when the file is read, and [`Unkept::keep`] renames that. A
-//! [`LastGood`] reads each file from the archive when it is asked for.
+//! No text of a file stays in memory. A [`Recorder`] writes each file to an
+//! unfinished archive when the file is read, and [`UnsavedLastGood::keep`] renames the
+//! archive. A [`LastGood`] reads a file from the archive only when the file is
+//! requested.
 
 use std::{
     cell::RefCell,
@@ -29,41 +29,41 @@ use crate::{
 /// Name of the file in the state directory.
 const FILE: &str = "last-good.tar";
 
-/// Where the bytes of each file lie in an archive, by absolute path.
+/// Byte range of each file in an archive, by absolute path.
 pub type ArchivedFiles = BTreeMap<PathBuf, Range<u64>>;
 
-/// Files as they were when policies from them were in force for good.
+/// Files as they were when their policies were last in force permanently.
 #[derive(Debug, Default)]
 pub struct LastGood {
-    /// `None` where nothing was kept.
+    /// `None` if no archive is stored.
     archive: Option<File>,
     files: ArchivedFiles,
 }
 
-/// Reads files, and writes what was read to an archive.
+/// Reads files, and writes each file that was read to an archive.
 pub struct Recorder<'a> {
     inner: &'a dyn Files,
     state_dir: &'a Path,
-    /// An error does not keep the files from being read: it is told when they are
-    /// to be kept.
+    /// An error here does not keep files from being read. [`UnsavedLastGood::keep`] returns
+    /// it.
     archive: RefCell<io::Result<Unfinished>>,
 }
 
-/// An archive in the making.
+/// An archive that is being written.
 type Unfinished = ArchiveWriter<BufWriter<NamedTempFile>>;
 
-/// An archive of what was read that has not taken the place of the last one yet;
-/// removed with this value.
+/// An archive of the files that were read, which has not replaced the last archive
+/// yet. Dropping the value removes it.
 #[derive(Debug)]
-pub struct Unkept {
+pub struct UnsavedLastGood {
     path: PathBuf,
     archive: io::Result<NamedTempFile>,
 }
 
-/// Writes the format of the archive.
+/// Writes an archive in the tar format.
 pub struct ArchiveWriter<W: Write> {
     archive: tar::Builder<W>,
-    /// Bytes of the files until now.
+    /// Size of the files so far, in bytes.
     size: u64,
 }
 
@@ -80,11 +80,11 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    /// The archive of all that was read.
+    /// Finishes the archive of all files that were read.
     #[must_use]
-    pub fn into_unkept(self) -> Unkept {
+    pub fn into_unkept(self) -> UnsavedLastGood {
         let finish = |archive: Unfinished| Ok(archive.finish()?.into_inner()?);
-        Unkept {
+        UnsavedLastGood {
             path: self.state_dir.join(FILE),
             archive: self.archive.into_inner().and_then(finish),
         }
@@ -116,25 +116,26 @@ impl Files for Recorder<'_> {
         self.inner.list(directory)
     }
 
-    /// Not kept: what was fetched has a store of its own.
+    /// Not recorded, because fetched lists have their own store.
     fn feed(&self, url: &FeedUrl) -> io::Result<Option<Vec<u8>>> {
         self.inner.feed(url)
     }
 }
 
-impl Unkept {
-    /// Puts the archive in the place of the last one. It may be called again after
-    /// an error.
+impl UnsavedLastGood {
+    /// Replaces the last archive by this one. The caller may call it again after an
+    /// error.
     ///
     /// # Errors
     ///
-    /// The archive cannot be synced or renamed, or could not be written when the
-    /// files were read. In the second case every call fails: the files must be
-    /// read again.
+    /// Returns an error if the archive cannot be synced or renamed, or could not be
+    /// written when the files were read. In the second case every call fails, and
+    /// the files must be read again.
     pub fn keep(&self) -> Result<(), StateDirError> {
         let keep = || {
             let archive = self.archive.as_ref();
-            // An error of the system cannot be copied with its number.
+            // `io::Error` cannot be cloned, so only the kind and the text are
+            // copied.
             let archive =
                 archive.map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
             Purpose::LastGood.check(archive.as_file().metadata()?.len())?;
@@ -161,7 +162,8 @@ impl<W: Write> ArchiveWriter<W> {
     ///
     /// # Errors
     ///
-    /// The system's answer, or that the archive would be larger than is read again.
+    /// Returns the error of the system, or an error if the archive would be too
+    /// large to be read again.
     pub fn add(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         self.size = self.size.saturating_add(bytes.len() as u64);
         Purpose::LastGood.check(self.size)?;
@@ -172,11 +174,11 @@ impl<W: Write> ArchiveWriter<W> {
         self.archive.append_data(&mut header, name, bytes)
     }
 
-    /// Writes the end of the archive, and returns what it was written to.
+    /// Writes the end of the archive, and returns the target.
     ///
     /// # Errors
     ///
-    /// The system's answer.
+    /// Returns the error of the system.
     pub fn finish(self) -> io::Result<W> {
         self.archive.into_inner()
     }
@@ -186,7 +188,8 @@ impl<W: Write> ArchiveWriter<W> {
 ///
 /// # Errors
 ///
-/// The system's answer, or that it is no such archive or is cut short.
+/// Returns the error of the system, or an error if the input is not such an archive
+/// or is truncated.
 pub fn archived_files(mut archive: impl Read + Seek) -> io::Result<ArchivedFiles> {
     let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
     let size = archive.seek(io::SeekFrom::End(0))?;
@@ -195,7 +198,7 @@ pub fn archived_files(mut archive: impl Read + Seek) -> io::Result<ArchivedFiles
     for entry in tar::Archive::new(archive).entries_with_seek()? {
         let entry = entry?;
         let path = entry.path()?;
-        // Others are never packed, and a sparse file is as large as it claims.
+        // A writer adds only regular files. A sparse file could claim any size.
         if !entry.header().entry_type().is_file() {
             let path = crate::printable::path(&path);
             return Err(invalid(format!("{path} is no regular file")));
@@ -212,7 +215,8 @@ pub fn archived_files(mut archive: impl Read + Seek) -> io::Result<ArchivedFiles
     Ok(files)
 }
 
-/// As they were; a directory holds the files of it that were read.
+/// Reads files from the archive. A directory has only those of its files that are
+/// in the archive.
 impl Files for LastGood {
     fn read(&self, path: &Path, _: Purpose) -> io::Result<Vec<u8>> {
         let found = self.files.get(&std::path::absolute(path)?);
@@ -240,11 +244,12 @@ impl Files for LastGood {
 }
 
 impl LastGood {
-    /// Opens what a daemon kept in `state_dir`; empty where it kept nothing.
+    /// Opens the archive that a daemon stored in `state_dir`. Empty if there is
+    /// none.
     ///
     /// # Errors
     ///
-    /// The archive cannot be read, or is not whole.
+    /// Returns an error if the archive cannot be read or is incomplete.
     pub fn open(state_dir: &Path) -> Result<Self, StateDirError> {
         let path = state_dir.join(FILE);
         let open = || -> io::Result<Self> {
@@ -261,7 +266,7 @@ impl LastGood {
         }
     }
 
-    /// Whether nothing was kept.
+    /// True if no files are stored.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.files.is_empty()
@@ -312,7 +317,7 @@ mod tests {
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
-    /// Also where another archive takes the place of the open one.
+    /// Another archive replaces the file while the first archive is open.
     #[test]
     fn an_open_archive_stays_what_it_was() {
         let directory = tempfile::tempdir().unwrap();

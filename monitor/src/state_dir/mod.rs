@@ -1,5 +1,5 @@
-//! The state directory: what outlives the daemon and the machine's restarts.
-//! Each file is replaced whole or not at all.
+//! The state directory: files that outlive the daemon and restarts of the machine.
+//! Each file is replaced completely or not at all.
 
 mod edges;
 mod last_good;
@@ -13,7 +13,9 @@ use std::{
 };
 
 pub use edges::{Edge, Edges};
-pub use last_good::{ArchiveWriter, ArchivedFiles, LastGood, Recorder, Unkept, archived_files};
+pub use last_good::{
+    ArchiveWriter, ArchivedFiles, LastGood, Recorder, UnsavedLastGood, archived_files,
+};
 pub use not_confirmed::NotConfirmed;
 pub use runtime::{
     RUNTIME_FILE, parse_runtime, read_runtime, runtime_text, set_runtime_aside, write_runtime,
@@ -28,40 +30,40 @@ use crate::{
 /// A file of the state directory that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateDirError {
-    /// The system does not let it be read or written.
+    /// The system refused to read or write the file.
     #[error("{operation} {}: {source}", crate::printable::path(path))]
     Io {
         /// `read`, `write`, `make` or `remove`.
         operation: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's answer.
+        /// Error from the system.
         source: io::Error,
     },
-    /// What was in force for good last cannot be read.
+    /// The last good files cannot be read.
     #[error(
-        "read {}: {source}; remove the file: the daemon writes it anew with the next policies in force for good",
+        "read {}: {source}; remove the file: the daemon writes it again when policies come into force permanently",
         crate::printable::path(path)
     )]
     LastGood {
-        /// The archive.
+        /// Path of the archive.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Reason.
         source: io::Error,
     },
-    /// It says something that this version does not write.
+    /// The file has content that this version does not write.
     #[error("{}:{line}: {source}", crate::printable::path(path))]
     Content {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// From 1.
+        /// Line number, starting at 1.
         line: usize,
-        /// The parser's answer.
+        /// Error from the parser.
         source: serde_json::Error,
     },
 }
 
-/// Text of a file; `None` where there is none.
+/// Text of a file; `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<String>, StateDirError> {
     match regular_file::read_text(path, Purpose::State) {
         Ok(text) => Ok(Some(text)),
@@ -74,7 +76,7 @@ fn read(path: &Path) -> Result<Option<String>, StateDirError> {
     }
 }
 
-/// Puts `content` in the place of what a file holds, for the owner's eyes only.
+/// Replaces a file by one with this `content`. Only its owner may read it.
 fn write<T, E>(path: &Path, content: Result<T, E>) -> Result<(), StateDirError>
 where
     T: AsRef<[u8]>,

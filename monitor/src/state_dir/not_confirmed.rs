@@ -1,5 +1,5 @@
-//! That the policy files were put in force to be confirmed, and are not yet or
-//! never were: the next start must not take them for good.
+//! Record of policy files that were put in force on trial and are not confirmed.
+//! The next start must not put them in force permanently.
 
 use std::{
     io,
@@ -15,26 +15,26 @@ use crate::snapshot::Unconfirmed;
 /// Name of the file in the state directory.
 const FILE: &str = "not-confirmed.json";
 
-/// When that was, and how long they could be confirmed.
+/// When the policy files were put in force, and how long they can be confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NotConfirmed {
-    /// When they were put in force.
+    /// Time at which they were put in force.
     pub since: Timestamp,
-    /// In seconds.
+    /// Time for the confirmation, in seconds.
     pub within_seconds: u64,
-    /// The deadline that the generation has, in nanoseconds since boot.
+    /// Deadline of the generation, in nanoseconds since boot.
     pub deadline_nanoseconds: u64,
 }
 
 impl NotConfirmed {
-    /// Where it is kept.
+    /// Path of the record.
     #[must_use]
     pub fn path(state_dir: &Path) -> PathBuf {
         state_dir.join(FILE)
     }
 
-    /// What was kept in `state_dir`.
+    /// Reads the record in `state_dir`; `None` if there is none.
     pub fn read(state_dir: &Path) -> Result<Option<Self>, StateDirError> {
         let path = Self::path(state_dir);
         let Some(text) = read(&path)? else {
@@ -48,12 +48,13 @@ impl NotConfirmed {
         Ok(Some(kept))
     }
 
-    /// Keeps it in `state_dir`.
+    /// Stores the record in `state_dir`.
     pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
         write(&Self::path(state_dir), serde_json::to_string(self))
     }
 
-    /// Forgets it: the files are in force for good. What is missing is no error.
+    /// Removes the record, because the files are in force permanently. A missing
+    /// record is no error.
     pub fn remove(state_dir: &Path) -> Result<(), StateDirError> {
         let path = Self::path(state_dir);
         match std::fs::remove_file(&path) {
@@ -66,7 +67,7 @@ impl NotConfirmed {
         }
     }
 
-    /// For whoever looks at it after the deadline.
+    /// The record as a snapshot shows it after the deadline.
     #[must_use]
     pub const fn shown(&self) -> Unconfirmed {
         Unconfirmed {

@@ -1,4 +1,4 @@
-//! The runtime overlay, a line of JSON for each change.
+//! The file of the runtime overlay, with one line of JSON for each change.
 
 use std::{
     fs, io,
@@ -11,14 +11,15 @@ use crate::policy::RuntimeOverlay;
 /// Name of the file in the state directory.
 pub const RUNTIME_FILE: &str = "runtime.jsonl";
 
-/// The changes that a daemon kept in `state_dir`; none where it kept none.
+/// Reads the changes that a daemon stored in `state_dir`; empty if it stored none.
 pub fn read_runtime(state_dir: &Path) -> Result<RuntimeOverlay, StateDirError> {
     let file = state_dir.join(RUNTIME_FILE);
     let text = read(&file)?.unwrap_or_default();
     parse_runtime(file, &text)
 }
 
-/// The changes that `text` holds, which `file` is to keep.
+/// Parses the changes in `text`. `file` is the path for errors and for later
+/// writes.
 pub fn parse_runtime(file: PathBuf, text: &str) -> Result<RuntimeOverlay, StateDirError> {
     let lines = text.lines().zip(1..);
     let changes = lines.map(|(text, line)| {
@@ -34,12 +35,12 @@ pub fn parse_runtime(file: PathBuf, text: &str) -> Result<RuntimeOverlay, StateD
     })
 }
 
-/// Keeps the changes of `overlay` in its file.
+/// Writes the changes of `overlay` to its file.
 pub fn write_runtime(overlay: &RuntimeOverlay) -> Result<(), StateDirError> {
     write(&overlay.file, runtime_text(overlay))
 }
 
-/// The changes of `overlay` as its file holds them.
+/// Text of the file with the changes of `overlay`.
 pub fn runtime_text(overlay: &RuntimeOverlay) -> serde_json::Result<String> {
     let lines = overlay.changes.iter().map(|change| {
         let line = serde_json::to_string(change)?;
@@ -48,7 +49,7 @@ pub fn runtime_text(overlay: &RuntimeOverlay) -> serde_json::Result<String> {
     lines.collect()
 }
 
-/// Moves a file that cannot be read out of the way, and returns where to.
+/// Renames a file that cannot be read, and returns the new path.
 pub fn set_runtime_aside(state_dir: &Path) -> io::Result<PathBuf> {
     let file = state_dir.join(RUNTIME_FILE);
     let aside = file.with_extension("jsonl.unread");

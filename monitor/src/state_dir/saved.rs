@@ -1,4 +1,4 @@
-//! What is not counted on: kept for people to read.
+//! Files for the operator to read. The daemon writes them, but never reads them.
 
 use std::{
     fs::DirBuilder,
@@ -13,13 +13,13 @@ use super::{StateDirError, write};
 /// Name of the directory in the state directory.
 const DIRECTORY: &str = "saved";
 
-/// Where something of this name is saved.
+/// Path of the file with this name.
 #[must_use]
 pub fn saved_path(state_dir: &Path, name: &str) -> PathBuf {
     state_dir.join(DIRECTORY).join(format!("{name}.json"))
 }
 
-/// Writes `content` as JSON, in the place of what was there.
+/// Writes `content` as JSON. Replaces an existing file.
 pub fn save(path: &Path, content: &impl Serialize) -> Result<(), StateDirError> {
     let directory = path.parent().unwrap_or(Path::new(""));
     DirBuilder::new()

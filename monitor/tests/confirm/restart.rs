@@ -95,7 +95,7 @@ fn run_confirm_goes_back_on_every_interface_to_what_was_in_force_before() {
         // are confirmed.
         let daemon = start(&lab, &["--confirm", "3s"]);
         assert_eq!(lab.generation("wlan1"), Some(1), "{}", daemon.log());
-        assert!(daemon.log().contains("detached when that is confirmed"));
+        assert!(daemon.log().contains("the new generation is confirmed"));
         daemon.kill();
         poll("it is rolled back", || is_rolled_back(&lab));
     });

@@ -50,11 +50,11 @@ static DESTINATIONS: Array<[u8; 4]> = Array::with_max_entries(DESTINATIONS_COUNT
 #[map(name = "RECEIVED")]
 static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// Zeros for the program `read`: cache lines, a power of two.
+/// Cache lines of zeros for the program `read`. Their number is a power of two.
 #[map(name = "LINES")]
 static LINES: Array<[u32; 16]> = Array::with_max_entries(1, 0);
 
-/// Index of the last of these lines.
+/// Index of the last element of `LINES`.
 #[unsafe(no_mangle)]
 static LAST_LINE: Global<u32> = Global::new(0);
 

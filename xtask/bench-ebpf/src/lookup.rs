@@ -34,17 +34,18 @@ static LPM_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, 0);
 #[map(name = "LPM_V6")]
 static LPM_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, 0);
 
-/// Zeros: as many cache lines as the first level of a trie.
+/// Cache lines of zeros, as many as the first level of a trie has.
 #[map(name = "FIRST_LINES")]
 static FIRST_LINES: Array<[u64; 8]> = Array::with_max_entries(1, 0);
 
-/// Zeros: as many cache lines as the rest of the trie.
+/// Cache lines of zeros, as many as the rest of the trie has.
 #[map(name = "OTHER_LINES")]
 static OTHER_LINES: Array<[u64; 8]> = Array::with_max_entries(1, 0);
 
-/// Number of elements of `FIRST_LINES`, and of `OTHER_LINES`.
+/// Number of elements of `FIRST_LINES`.
 #[unsafe(no_mangle)]
 static FIRST_COUNT: Global<u32> = Global::new(1);
+/// Number of elements of `OTHER_LINES`.
 #[unsafe(no_mangle)]
 static OTHER_COUNT: Global<u32> = Global::new(1);
 

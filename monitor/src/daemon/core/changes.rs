@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::{Core, edges::Passed, state::PoliciesInForce};
+use super::{Core, edges::LaterPolicies, state::PoliciesInForce};
 use crate::{
     address::Derivation,
     clock,
@@ -98,7 +98,7 @@ impl Core {
         let moment = clock::now();
         let state = self.state();
         let before = state.stage.policies().ok_or(ChangeError::Unknown)?;
-        let passed = Passed::new(&state, before, &moment);
+        let passed = LaterPolicies::new(&state, before, &moment);
         let change = resolve(request, &passed.policies, &before.devices, &moment)?;
         let overlay = overlay_with(&passed.runtime, &change, request.undo)?;
         let planned = plan(&passed.policies, overlay, &moment, &gateway.derivation)?;

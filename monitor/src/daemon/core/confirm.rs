@@ -1,5 +1,6 @@
-//! Policies that wait to be confirmed: whatever comes into force meanwhile waits
-//! as well and goes back with them. Only `confirm` ends the waiting.
+//! Policies that wait for a confirmation. Generations that come into force
+//! meanwhile wait too, and are rolled back together with them. Until the deadline,
+//! only `confirm` ends the wait.
 
 use std::path::Path;
 
@@ -14,13 +15,13 @@ use crate::{
     state_dir::NotConfirmed,
 };
 
-/// Why nothing is confirmed.
+/// Reasons why nothing is confirmed.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::daemon) enum ConfirmError {
     /// There is nothing to confirm.
     #[error("the filter is detached")]
     Detached,
-    /// Nothing waits, or it has waited in vain.
+    /// Nothing waits for a confirmation, or the deadline has passed.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
 }
@@ -28,21 +29,22 @@ pub(in crate::daemon) enum ConfirmError {
 /// Result of a roll-back, for the log.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct RolledBack {
-    /// What happened and what the operator can do; `None` where no deadline had
+    /// What happened and what the operator can do; `None` if no deadline had
     /// passed.
     pub(in crate::daemon) told: Option<String>,
-    /// What time changed of the policies that came back, a line each.
+    /// Changes in the restored policies since they were last in force, one line
+    /// each.
     pub(in crate::daemon) changes: Vec<String>,
 }
 
-/// What a start finds of a generation that was to be confirmed.
+/// State of an earlier trial that a start finds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum EarlierTrial {
-    /// There was none, or it was confirmed.
+    /// There was no trial, or it was confirmed.
     Over,
     /// The operator can still confirm it.
     Waiting(Deadline),
-    /// It was not confirmed in time.
+    /// The trial was not confirmed in time.
     NotConfirmed(NotConfirmed),
 }
 
@@ -68,7 +70,7 @@ impl EarlierTrial {
         })
     }
 
-    /// The record of files that are not confirmed.
+    /// Record of the policy files that are not confirmed; `None` if there are none.
     pub(super) fn not_confirmed(self) -> Option<NotConfirmed> {
         match self {
             Self::Over => None,
@@ -78,7 +80,7 @@ impl EarlierTrial {
     }
 }
 
-/// The record of a generation with this deadline.
+/// Makes the record of a generation with this deadline.
 pub(super) fn record(deadline: Deadline) -> NotConfirmed {
     NotConfirmed {
         since: clock::now().at,
@@ -87,9 +89,9 @@ pub(super) fn record(deadline: Deadline) -> NotConfirmed {
     }
 }
 
-/// Runs `work`, which puts a ruleset in force until `deadline`. The record is
-/// written before, so that a daemon that is killed meanwhile leaves it. After an
-/// error the earlier record is written again.
+/// Runs `work`, which puts a ruleset in force until `deadline`. Writes the record
+/// before, so that it exists even if the daemon is killed meanwhile. After an
+/// error, writes the earlier record again.
 pub(super) fn record_while<T>(
     state_dir: &Path,
     deadline: Deadline,
@@ -110,23 +112,25 @@ pub(super) fn record_while<T>(
 /// Message about files that were not confirmed, with what the operator can do.
 pub(super) fn rolled_back(kept: &NotConfirmed) -> String {
     format!(
-        "{}; the policy files as they are now come into force by `monitor reload --confirm 60s` alone, or by `monitor reload`",
+        "{}; to put the policy files in force as they are now, run `monitor reload --confirm 60s`, or `monitor reload`",
         kept.shown()
     )
 }
 
 impl Core {
-    /// The time until which the generation in force can be confirmed.
+    /// Time by which the generation in force can be confirmed; `None` if it needs
+    /// no confirmation.
     pub(in crate::daemon) fn deadline(&self) -> Option<Deadline> {
         self.state().stage.deadline()
     }
 
-    /// Whether a changed policy file is not loaded by itself.
+    /// True if the policy files were not confirmed in time. Then a changed file
+    /// alone does not load them.
     pub(in crate::daemon) fn is_rolled_back(&self) -> bool {
         self.state().stage.rolled_back().is_some()
     }
 
-    /// Keeps the generation in force for good.
+    /// Makes the generation in force permanent.
     pub(in crate::daemon) fn confirm(&self) -> Result<Confirmed, ConfirmError> {
         let mut filter = self.work_on_filter("a confirmation");
         let filter = filter.as_mut().ok_or(ConfirmError::Detached)?;
@@ -138,7 +142,7 @@ impl Core {
         let removed = saved.and_then(|()| NotConfirmed::remove(&self.settings.state_dir));
         notes.extend(removed.err().map(|error| {
             format!(
-                "it is in force, but after a restart of this machine what was confirmed before will be: {}",
+                "the generation is in force, but after a restart of this machine the policies confirmed before it come back: {}",
                 error_text(&error)
             )
         }));
@@ -148,7 +152,7 @@ impl Core {
         Ok(Confirmed { generation, notes })
     }
 
-    /// Makes permanent what the kernel does since the deadline.
+    /// Makes the kernel's roll-back permanent, if the deadline has passed.
     pub(in crate::daemon) fn roll_back(&self) -> Result<RolledBack, LoadError> {
         let mut filter = self.work_on_filter("a roll-back");
         let passed = self.deadline().filter(|deadline| deadline.has_passed());
@@ -169,8 +173,8 @@ impl Core {
             };
         });
         super::lock(&self.risks).clear();
-        // Schedules, commands and interfaces may have changed since the policies
-        // that come back were in force.
+        // Schedules, commands and interfaces may have changed since the restored
+        // policies were last in force.
         let changes = self.pass_to(filter, &clock::now());
         self.note_feeds(policies.as_ref().map_or(&[], |policies| &policies.feeds));
         Ok(RolledBack {

@@ -1,5 +1,5 @@
-//! Time passes: schedules open and close, policies expire, and the kernel gets a
-//! generation of the policies as they are then.
+//! Changes caused by time. Schedules open and close, policies expire, and the
+//! kernel gets a generation with the policies as they are then.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,26 +16,26 @@ use crate::{
     state_dir::{Edge, Edges, write_runtime},
 };
 
-/// How soon to look again at a clock that is not synchronised yet, or to try
-/// again after the kernel refused a generation.
+/// Delay until the next look at a clock that is not synchronised yet, and until the
+/// next attempt after the kernel refused a generation.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// Policies and commands at a later moment than the state's.
-pub(super) struct Passed {
+/// Policies and commands, moved on to a later moment than that of the state.
+pub(super) struct LaterPolicies {
     pub(super) runtime: RuntimeOverlay,
     pub(super) policies: Vec<Policy>,
-    /// What time changed, a line each.
+    /// Changes caused by time, one line each.
     pub(super) changes: Vec<String>,
-    /// A change by a command has ended.
+    /// True if a change by a command has ended.
     ended: bool,
 }
 
 impl Core {
-    /// Puts in force what the policies in force say at `moment`. The files are not
-    /// read, because they may be broken meanwhile. Returns a line for each change.
+    /// Puts the policies in force as they are at `moment`. Does not read the files,
+    /// because they may have errors now. Returns a line for each change.
     ///
-    /// After an error the state is as before, and the next look comes in
-    /// [`LOOK_AGAIN`].
+    /// After an error the policies are as before, and the next attempt follows
+    /// after [`LOOK_AGAIN`].
     pub(in crate::daemon) fn pass_edge(&self, moment: &Moment) -> Result<Vec<String>, LoadError> {
         let mut filter = self.work_on_filter("a change by a schedule");
         match filter.as_mut() {
@@ -44,7 +44,7 @@ impl Core {
         }
     }
 
-    /// As [`Self::pass_edge`], for a caller that holds the filter.
+    /// Same as [`Self::pass_edge`], for a caller that holds the filter.
     pub(super) fn pass_to(
         &self,
         filter: &mut Filter,
@@ -54,7 +54,7 @@ impl Core {
         let Some(before) = state.stage.policies() else {
             return Ok(Vec::new());
         };
-        let passed = Passed::new(&state, before, moment);
+        let passed = LaterPolicies::new(&state, before, moment);
         let ruleset = match self.bring_up(filter, before, &passed.policies) {
             Ok(ruleset) => ruleset,
             Err(error) => {
@@ -76,8 +76,8 @@ impl Core {
         if passed.ended
             && let Err(error) = write_runtime(&passed.runtime)
         {
-            // The next start finds that the change has ended.
-            tracing::warn!("forget a change that has ended: {error}");
+            // Only log the error: the next start removes ended changes too.
+            tracing::warn!("cannot remove an ended change: {error}");
         }
         self.keep_edges(&after, moment);
         self.update(|state| {
@@ -87,8 +87,9 @@ impl Core {
         Ok(passed.changes)
     }
 
-    /// Compiles `policies`, which were `before` at an earlier moment, and makes a
-    /// generation unless the kernel has their ruleset already.
+    /// Compiles `policies`, which are the policies of `before` at a later moment.
+    /// Makes a generation, unless the kernel already has their ruleset. Returns the
+    /// ruleset.
     fn bring_up(
         &self,
         filter: &mut Filter,
@@ -110,7 +111,7 @@ impl Core {
         Ok(ruleset)
     }
 
-    /// When to look at the clock next. The time may be past, where an edge came
+    /// Time of the next look at the clock. It may be in the past if an edge came
     /// while a generation was made.
     pub(in crate::daemon) fn next_look(&self, moment: &Moment) -> Option<Timestamp> {
         let state = self.state();
@@ -127,8 +128,8 @@ impl Core {
             .min()
     }
 
-    /// Writes down when time changes the policies next: a reader that finds the
-    /// filter without a daemon tells the operator which edges it missed.
+    /// Stores the next change of each policy. A command that finds the filter
+    /// without a daemon tells the operator which changes were missed.
     pub(super) fn keep_edges(&self, policies: &PoliciesInForce, moment: &Moment) {
         let each = policies.policies.iter();
         let mut edges: Vec<Edge> = each.filter_map(|policy| edge(policy, moment.at)).collect();
@@ -138,14 +139,15 @@ impl Core {
             edges,
         };
         if let Err(error) = edges.write(&self.settings.state_dir) {
-            tracing::warn!("keep when schedules change: {error}");
+            tracing::warn!("cannot store when schedules change: {error}");
         }
     }
 }
 
-impl Passed {
-    /// Moves the commands and `policies` of `state` on to `moment`: changes by
-    /// commands that have ended are gone, and each policy does what it does then.
+impl LaterPolicies {
+    /// Moves the commands and `policies` of `state` on to `moment`. Removes changes
+    /// by commands that have ended, and determines what each policy does at that
+    /// moment.
     pub(super) fn new(state: &State, policies: &PoliciesInForce, moment: &Moment) -> Self {
         let mut runtime = RuntimeOverlay::clone(&state.runtime);
         let ended = runtime.remove_ended(moment);
@@ -155,7 +157,7 @@ impl Passed {
             .collect();
         let before: BTreeMap<PolicyName, _> = policies.policies.iter().map(doing).collect();
         let mut policies = policies.policies.to_vec();
-        // Pauses of missing policies were told of when the policies were loaded.
+        // Pauses of missing policies were reported when the policies were loaded.
         let _ = runtime.put_on(&mut policies, moment);
         for (name, now) in policies.iter().map(doing) {
             if before.get(&name).is_some_and(|before| *before != now) {
@@ -176,7 +178,7 @@ impl Passed {
     }
 }
 
-/// What a policy does now: an action, or nothing and why.
+/// What a policy does now: an action, or the reason why it does nothing.
 fn doing(policy: &Policy) -> (PolicyName, (Option<Rest>, Action)) {
     (policy.name().clone(), (policy.rest(), policy.action()))
 }

@@ -1,4 +1,4 @@
-//! Policy files → what can be put in force, or why not.
+//! Reads and compiles policy files.
 
 use std::{
     collections::BTreeSet,
@@ -19,35 +19,37 @@ use crate::{
     policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
     state_dir::{
-        LastGood, RUNTIME_FILE, Recorder, StateDirError, Unkept, read_runtime, set_runtime_aside,
+        LastGood, RUNTIME_FILE, Recorder, StateDirError, UnsavedLastGood, read_runtime,
+        set_runtime_aside,
     },
 };
 
-/// Why policies are not put in force.
+/// Reasons why policies are not put in force.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The policies cannot be used.
     #[error("the policies have errors:\n{0}")]
     Policies(String),
-    /// The policies are fine, and the kernel did not take the filter.
+    /// The policies are correct, but the filter could not be changed.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
-    /// What has to outlive the daemon cannot be read or written.
+    /// A file of the state directory cannot be read or written.
     #[error(transparent)]
     Keep(#[from] StateDirError),
-    /// Files that were not confirmed are not loaded unasked, and those before them
-    /// cannot be read.
+    /// The policy files were not confirmed, so they are loaded only on request. The
+    /// last good files cannot be read.
     #[error(
         "what was in force last cannot be used, so no newer list of a feed comes into force until `monitor reload` loads the policy files as they are"
     )]
     LastGood(#[source] StateDirError),
-    /// The files must not come into force unasked, and there are no others.
+    /// The policy files were not confirmed, so they are loaded only on request.
+    /// There are no last good files.
     #[error(
-        "the policy files were put in force with --confirm and never confirmed, and there are none that were in force before them; start with `--confirm 60s` and confirm them with `monitor confirm`, or remove {} where they are right",
+        "the policy files were put in force with --confirm and never confirmed, and there are no earlier ones; start with `--confirm 60s` and confirm them with `monitor confirm`, or, if the files are correct, remove {}",
         crate::printable::path(path)
     )]
     NeverConfirmed {
-        /// What says so.
+        /// Record of the files that were not confirmed.
         path: PathBuf,
     },
 }
@@ -55,7 +57,7 @@ pub enum LoadError {
 /// Result of reading and compiling policies.
 pub(super) struct Loaded {
     pub(super) result: Result<Usable, LoadError>,
-    /// Every file that was read, or should have been.
+    /// Every file that was read, or should have been read.
     pub(super) files: BTreeSet<PathBuf>,
     pub(super) warnings: String,
 }
@@ -63,8 +65,8 @@ pub(super) struct Loaded {
 /// Policies without errors.
 pub(super) struct Usable {
     pub(super) policies: PoliciesInForce,
-    /// The files that the policies were read from.
-    pub(super) read: Unkept,
+    /// Archive of the files that the policies were read from.
+    pub(super) read: UnsavedLastGood,
 }
 
 /// Text of a failed reload. It says whether to fix the files or something else.
@@ -82,8 +84,8 @@ pub(super) fn reason(error: &LoadError) -> String {
     }
 }
 
-/// Reads what commands changed before the last daemon ended. An unreadable file
-/// is set aside, and must not keep the policy files from coming into force.
+/// Reads the changes by commands that the last daemon stored. Renames an unreadable
+/// file, because it must not keep the policy files from coming into force.
 pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> RuntimeOverlay {
     read_runtime(&settings.state_dir).unwrap_or_else(|error| {
         let kept = match set_runtime_aside(&settings.state_dir) {
@@ -103,8 +105,8 @@ pub(super) fn kept_changes(settings: &Settings, notes: &mut Vec<String>) -> Runt
 /// First line of the message about broken policy files with usable last good ones.
 pub(super) const FELL_BACK: &str = "THE POLICY FILES CANNOT BE USED. What was in force last is loaded instead, until they are fixed:";
 
-/// Loads the policies that were in force last. Fails with `errors`, which are
-/// those of the files now, where no daemon kept any, or they cannot be used.
+/// Loads the policies that were in force last. If there are none, or if they cannot
+/// be used, fails with `errors`, the errors of the current files.
 pub(super) fn last_good(
     errors: &str,
     settings: &Settings,
@@ -124,8 +126,8 @@ pub(super) fn last_good(
     }
 }
 
-/// Loads the policies that were in force for good last, compiled for `moment`;
-/// `None` where no daemon kept any.
+/// Loads the policies that were last in force permanently, compiled for `moment`.
+/// `None` if no daemon stored any.
 pub(super) fn load_last_good(
     settings: &Settings,
     runtime: &RuntimeOverlay,
@@ -192,7 +194,7 @@ pub(super) fn load(
         rendered.push_str(&elsewhere(ruleset, &attached));
     }
     let (result, warnings) = match compiled.ruleset {
-        // Without errors, warnings are all there is.
+        // Without errors, the diagnostics are warnings only.
         Some(ruleset) => {
             let policies = PoliciesInForce {
                 policies: compiled.policies.into(),
@@ -214,8 +216,8 @@ pub(super) fn load(
     }
 }
 
-/// A line for each interface that policies name and the filter is not on: most
-/// likely a slip, and without it nobody would see that they never match.
+/// Returns a warning for each interface that policies name and the filter is not
+/// on. It is most likely a typing error, and the policy never matches there.
 fn elsewhere(ruleset: &Ruleset, attached: &[String]) -> String {
     let named = ruleset.scopes.interfaces.keys();
     let missing = named.filter(|name| !attached.contains(name));

@@ -1,5 +1,5 @@
-//! A reload: read the files, decide, apply, record. Only the filter is locked
-//! meanwhile, so that every question is answered from the state before.
+//! A reload reads the files, decides, applies and records. It locks only the
+//! filter, so the daemon answers requests from the old state meanwhile.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,14 +21,14 @@ use crate::{
     state_dir::NotConfirmed,
 };
 
-/// Why the policies are loaded.
+/// Reason to load the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::daemon) enum Trigger {
     /// A file or feed changed. A generation is made only for another ruleset.
     File,
-    /// An operator asked. A generation is always made.
+    /// The operator requested it. A generation is always made.
     Request,
-    /// An operator asked, and will confirm within that time.
+    /// The operator requested it, and must confirm it within this time.
     Confirm(Duration),
 }
 
@@ -37,32 +37,32 @@ pub(in crate::daemon) enum Trigger {
 pub(in crate::daemon) enum ReloadOutcome {
     /// The filter was detached before, so there is nothing to reload.
     Detached,
-    /// The ruleset in force is the one that the files ask for.
+    /// The ruleset in force is already that of the files.
     Unchanged,
     /// A generation was made, or the old one stays because of an error.
     Tried(Reloaded),
 }
 
-/// Where a reload reads the policies.
+/// Source of the policies of a reload.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
     /// The policy files as they are now.
     Files,
-    /// The last good files, because the files of now were not confirmed.
+    /// The last good files, because the current files were not confirmed.
     LastGood,
 }
 
-/// Policies that were read without errors, and what becomes of them.
+/// Policies without errors, and what to do with them.
 enum Decision {
     /// The kernel has their ruleset already.
     Keep(Usable),
-    /// The kernel gets a generation of them.
+    /// Make a generation of the policies.
     Apply(Usable),
 }
 
 impl Core {
-    /// Reads the policies again. Where they have errors, or the kernel does not
-    /// take them, the old generation stays in force.
+    /// Reads the policies again. If they have errors, or the kernel refuses them,
+    /// the old generation stays in force.
     pub(in crate::daemon) fn reload(&self, trigger: Trigger) -> ReloadOutcome {
         let mut filter = self.work_on_filter("a reload");
         let Some(filter) = filter.as_mut() else {
@@ -100,7 +100,7 @@ impl Core {
         }
     }
 
-    /// Reads and compiles; `None` where no policies were kept to go back to.
+    /// Reads and compiles the policies. `None` if there are no last good files.
     fn read(
         &self,
         source: Source,
@@ -119,7 +119,7 @@ impl Core {
         }
     }
 
-    /// Makes a generation. Returns also the deadline of one that is to be confirmed.
+    /// Makes a generation. Also returns its deadline if it must be confirmed.
     fn apply_loaded(
         &self,
         filter: &mut Filter,
@@ -129,7 +129,7 @@ impl Core {
         let Trigger::Confirm(within) = trigger else {
             return Ok((self.apply(filter, &policies.ruleset)?, None));
         };
-        // The next daemon must know as well what comes back.
+        // The next daemon too must have the files that come back.
         self.save_last_good().map_err(LoadError::NotSaved)?;
         let deadline = Deadline::after(within);
         let names = self.settings.real_interfaces()?;
@@ -167,7 +167,8 @@ impl Core {
         ReloadOutcome::Tried(self.reloaded(success, notes))
     }
 
-    /// Swaps the policies in, then writes to disk what belongs to them.
+    /// Replaces the policies in the state, then writes to disk what depends on
+    /// them.
     fn record_policies(&self, stage: Stage, moment: &Moment) {
         let policies = stage.policies().cloned();
         let not_confirmed = stage.rolled_back().map(rolled_back);
@@ -210,7 +211,7 @@ impl Core {
 }
 
 impl Source {
-    /// Files that were not confirmed are not loaded by a changed file or feed alone.
+    /// A changed file or feed alone does not load files that were not confirmed.
     fn of(state: &State, trigger: Trigger) -> Self {
         if state.stage.rolled_back().is_some() && trigger == Trigger::File {
             Self::LastGood

@@ -1,4 +1,4 @@
-//! What another version counted: saved for a person to read, then removed.
+//! Counters of another version: saved for the operator to read, then removed.
 
 use std::path::{Path, PathBuf};
 
@@ -14,13 +14,13 @@ use crate::{
     state_dir::{save, saved_path},
 };
 
-/// Other versions' counters, and where they are saved.
+/// Paths of the saved counters of other versions, and the time of saving.
 pub(super) struct SavedCounters {
     paths: Vec<PathBuf>,
     moment: Moment,
 }
 
-/// What a file holds.
+/// Content of a saved file.
 #[derive(Serialize)]
 struct Content<'a> {
     saved_at: String,
@@ -30,7 +30,7 @@ struct Content<'a> {
 }
 
 impl SavedCounters {
-    /// Saves them before anything is changed.
+    /// Saves the counters of other versions before anything is changed.
     pub(super) fn new(
         filter: &Filter,
         settings: &Settings,
@@ -61,8 +61,9 @@ impl SavedCounters {
         Ok(())
     }
 
-    /// Saves them once more, because their filter counted until it was replaced,
-    /// and removes them. Returns what to tell.
+    /// Saves the counters again, because the old filter counted until it was
+    /// replaced. Then removes the state of the other versions. Returns messages for
+    /// the operator.
     pub(super) fn finish(&self, filter: &mut Filter) -> Vec<String> {
         if self.paths.is_empty() {
             return Vec::new();
@@ -75,10 +76,10 @@ impl SavedCounters {
         let paths = paths.join(", ");
         match self.save_and_discard(filter) {
             Ok(not_saved) => vec![format!(
-                "the counters of another version are saved in {paths}, and begin anew; its filter is replaced{not_saved}"
+                "the counters of another version are saved in {paths}, and all counters start at zero; its filter is replaced{not_saved}"
             )],
             Err(error) => vec![format!(
-                "the filter of another version is replaced, but its counters could not be saved once more, so they stay for the next `run --reset-state`; what it had counted before is in {paths}: {}",
+                "the filter of another version is replaced, but its counters could not be saved once more, so they stay for the next `run --reset-state`; the counters from before the replacement are in {paths}: {}",
                 error_text(&error)
             )],
         }

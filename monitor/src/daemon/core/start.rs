@@ -1,4 +1,4 @@
-//! From nothing to policies in force.
+//! Start of the daemon, until its policies are in force.
 
 use std::{
     collections::BTreeSet,
@@ -27,16 +27,15 @@ use crate::{
     feeds::DiskAndFeeds,
     policy::{Moment, RuntimeOverlay},
     snapshot::ReloadSnapshot,
-    state_dir::{NotConfirmed, Unkept},
+    state_dir::{NotConfirmed, UnsavedLastGood},
 };
 
-/// What the operator asks of a start, beside the settings.
+/// Options of a start, beside the settings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StartOptions {
-    /// How long the policies wait to be confirmed; `None`: they are in force for
-    /// good.
+    /// Time for the confirmation of the policies; `None` if they need none.
     pub confirm: Option<Duration>,
-    /// Save what another version counted, and take its filter over.
+    /// Save the counters of another version, and replace its filter.
     pub reset_state: bool,
 }
 
@@ -50,50 +49,54 @@ struct Plan {
 
 /// Where the policies of a start come from.
 enum Origin {
-    /// The policy files as they are now, for good.
-    Files { read: Unkept },
-    /// The policy files as they are now, to be confirmed.
-    FilesToConfirm { read: Unkept, until: ConfirmUntil },
+    /// The policy files as they are now, permanently.
+    Files { read: UnsavedLastGood },
+    /// The policy files as they are now, on trial.
+    FilesToConfirm {
+        read: UnsavedLastGood,
+        until: ConfirmUntil,
+    },
     /// The last good files.
     LastGood {
-        /// Why not the files of now.
+        /// Reason why the current files are not used.
         error: String,
-        /// The files of now were never confirmed.
+        /// Record of the current files, if they were not confirmed.
         not_confirmed: Option<NotConfirmed>,
     },
 }
 
-/// The time until which an operator can confirm.
+/// Time by which the operator can confirm.
 #[derive(Clone, Copy)]
 enum ConfirmUntil {
-    /// So long from the time at which the policies are in force.
+    /// This long after the policies are put in force.
     For(Duration),
     /// The deadline of an earlier daemon.
     Deadline(Deadline),
 }
 
-/// What a start works with.
+/// Inputs of a start.
 struct Start<'a> {
     settings: &'a Settings,
     runtime: &'a RuntimeOverlay,
     moment: &'a Moment,
 }
 
-/// The kernel's answer, and what comes back if no operator confirms.
+/// Result of the swap, and the policies that come back if the operator does not
+/// confirm.
 struct PutInForce {
     applied: Applied,
     trial: Option<(Deadline, Option<PoliciesInForce>)>,
 }
 
 impl Core {
-    /// Reads the policies and puts them in force. Where it fails, what was in
-    /// force before is in force after.
+    /// Reads the policies and puts them in force. Also returns messages for the
+    /// operator. On an error, what was in force before stays in force.
     pub fn start(
         mut settings: Settings,
         options: StartOptions,
     ) -> Result<(Self, Vec<String>), LoadError> {
         let started = now();
-        // Before anything is read from there.
+        // Check the directory before anything is read from it.
         datapath::check_directory(&settings.pin_dir)?;
         let mut notes = Vec::new();
         let moment = clock::now();
@@ -106,7 +109,7 @@ impl Core {
         let plan = start.plan(options.confirm)?;
         notes.splice(0..0, plan.origin.error().map(str::to_owned));
         let mut filter = Filter::open(&settings.pin_dir, options.other_versions())?;
-        // Whatever may fail comes before the swap.
+        // Do everything that may fail before the swap.
         let reader = Reader::open(filter.pin_dir())?;
         let PutInForce { applied, trial } = start.put_in_force(&plan, &mut filter)?;
         notes.extend((!plan.warnings.is_empty()).then(|| plan.warnings.clone()));
@@ -134,8 +137,8 @@ impl Core {
         Ok((core, notes))
     }
 
-    /// Sets up what belongs to the policies in force. Returns what went wrong; the
-    /// policies are in force all the same.
+    /// Sets up what belongs to the policies in force. Returns a message if it fails;
+    /// the policies stay in force even then.
     fn look_around(&self, moment: &Moment) -> Option<String> {
         if let Some(policies) = self.state().stage.policies() {
             self.note_feeds(&policies.feeds);
@@ -162,7 +165,7 @@ impl StartOptions {
     }
 }
 
-/// A line for each interface that was asked for by an alternative name.
+/// Returns a line for each interface that is configured by an alternative name.
 fn alternative_names(settings: &Settings) -> Result<Vec<String>, datapath::Error> {
     let mut notes = Vec::new();
     let real = settings.real_interfaces()?;
@@ -179,7 +182,7 @@ fn alternative_names(settings: &Settings) -> Result<Vec<String>, datapath::Error
     Ok(notes)
 }
 
-/// What commands changed, and still stands.
+/// Reads the changes by commands, and removes those that have ended.
 fn standing_changes(
     settings: &Settings,
     moment: &Moment,
@@ -192,8 +195,8 @@ fn standing_changes(
 }
 
 impl Start<'_> {
-    /// Reads what can be put in force: the files, and where those cannot be used
-    /// or were not confirmed, the last good ones.
+    /// Determines the policies to put in force: those of the files, or the last
+    /// good ones if the files have errors or were not confirmed.
     fn plan(&self, confirm: Option<Duration>) -> Result<Plan, LoadError> {
         let earlier = EarlierTrial::look(self.settings)?;
         let until = match (confirm, earlier) {
@@ -224,7 +227,7 @@ impl Start<'_> {
         })
     }
 
-    /// The files were not confirmed, so the policies before them are put in force.
+    /// Plans a start with the policies before the files that were not confirmed.
     fn plan_without_files(&self, kept: NotConfirmed) -> Result<Plan, LoadError> {
         let loaded = load_last_good(self.settings, self.runtime, self.moment)?;
         let Loaded {
@@ -259,8 +262,8 @@ impl Start<'_> {
         let applied = record_while(&self.settings.state_dir, deadline, || {
             self.replace(filter, &request)
         })?;
-        // Without an earlier generation packets pass after the deadline, whatever
-        // was good long ago.
+        // Without an earlier generation, packets pass after the deadline, even if
+        // there are last good files.
         let before = before
             .filter(|_| applied.has_previous)
             .and_then(|loaded| loaded.result.ok())
@@ -271,7 +274,7 @@ impl Start<'_> {
         })
     }
 
-    /// Saves what another version counted before the kernel is told, so that an
+    /// Replaces the filter. First saves the counters of another version, so that an
     /// interrupted start loses no count.
     fn replace(&self, filter: &mut Filter, request: &Request<'_>) -> Result<Applied, LoadError> {
         let saved = SavedCounters::new(filter, self.settings, self.moment)?;
@@ -327,14 +330,14 @@ impl Plan {
 }
 
 impl Origin {
-    fn files(read: Unkept, until: Option<ConfirmUntil>) -> Self {
+    fn files(read: UnsavedLastGood, until: Option<ConfirmUntil>) -> Self {
         match until {
             None => Self::Files { read },
             Some(until) => Self::FilesToConfirm { read, until },
         }
     }
 
-    /// Why the policies are not those of the files as they are now.
+    /// Reason why the policies are not those of the current files.
     fn error(&self) -> Option<&str> {
         match self {
             Self::Files { .. } | Self::FilesToConfirm { .. } => None,

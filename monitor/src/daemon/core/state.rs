@@ -1,5 +1,5 @@
-//! What the daemon knows of the policies in force: built beside the old value,
-//! then swapped in.
+//! State of the policies in force. A call builds a new value, then replaces the old
+//! one by it.
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     datapath::Deadline,
     policy::{DeviceNames, Feed, Policy, RuntimeOverlay},
     snapshot::ReloadSnapshot,
-    state_dir::{NotConfirmed, Unkept},
+    state_dir::{NotConfirmed, UnsavedLastGood},
 };
 
 /// Everything that a reload, a command, a schedule or a roll-back changes. A
@@ -19,7 +19,7 @@ use crate::{
 pub(super) struct State {
     /// The policies in force, and whether they stay.
     pub(super) stage: Stage,
-    /// What commands changed on top of the files.
+    /// Changes by commands, on top of the files.
     pub(super) runtime: Arc<RuntimeOverlay>,
     /// The result of the last load of the policy files.
     pub(super) last_load: ReloadSnapshot,
@@ -35,24 +35,24 @@ pub(super) enum Stage {
         policies: PoliciesInForce,
         /// The files that the policies were read from, until the state directory
         /// has them.
-        unsaved: Option<Arc<Unkept>>,
+        unsaved: Option<Arc<UnsavedLastGood>>,
     },
     /// The kernel goes back to the generation before at the deadline, unless an
     /// operator confirms.
     Unconfirmed {
         policies: PoliciesInForce,
         deadline: Deadline,
-        /// The policies that come back; `None` where the daemon does not know
-        /// them, or there were none.
+        /// Policies that come back; `None` if the daemon does not know them, or if
+        /// there were none.
         before: Option<PoliciesInForce>,
         /// Saved once the policies are confirmed.
-        unsaved: Option<Arc<Unkept>>,
+        unsaved: Option<Arc<UnsavedLastGood>>,
     },
     /// The policy files were not confirmed in time. A changed file alone does
     /// not load them.
     RolledBack {
-        /// The policies before them, which are in force again; `None` where the
-        /// daemon does not know them, or there were none.
+        /// The policies before them, which are in force again; `None` if the daemon
+        /// does not know them, or if there were none.
         policies: Option<PoliciesInForce>,
         kept: NotConfirmed,
     },
@@ -61,22 +61,22 @@ pub(super) enum Stage {
 /// Policies, and the ruleset that the kernel has of them. A clone is cheap.
 #[derive(Clone)]
 pub(super) struct PoliciesInForce {
-    /// As the files and commands say for `as_of`.
+    /// Policies of the files and commands, as they are at `as_of`.
     pub(super) policies: Arc<[Policy]>,
-    /// Names of devices, as the files were read last without errors.
+    /// Names of devices, from the last files without errors.
     pub(super) devices: Arc<DeviceNames>,
     /// The lists to fetch for the policies.
     pub(super) feeds: Arc<[Feed]>,
-    /// The time for which the daemon worked out what each policy does.
+    /// Time for which the daemon determined what each policy does.
     pub(super) as_of: Timestamp,
     pub(super) ruleset: Arc<Ruleset>,
-    /// The kernel may have another ruleset than the policies ask for now: an
-    /// earlier try failed, or policies came back after a while.
+    /// True if the kernel may have another ruleset than these policies need: an
+    /// earlier attempt failed, or the policies came back after a roll-back.
     pub(super) kernel_is_behind: bool,
 }
 
 impl Stage {
-    /// The policies in force, where the daemon knows them.
+    /// The policies in force; `None` if the daemon does not know them.
     pub(super) fn policies(&self) -> Option<&PoliciesInForce> {
         match self {
             Self::Settled { policies, .. } | Self::Unconfirmed { policies, .. } => Some(policies),
@@ -84,7 +84,8 @@ impl Stage {
         }
     }
 
-    /// The time until which the policies can be confirmed, where they wait for that.
+    /// Time by which the policies can be confirmed; `None` if they need no
+    /// confirmation.
     pub(super) fn deadline(&self) -> Option<Deadline> {
         match self {
             Self::Unconfirmed { deadline, .. } => Some(*deadline),
@@ -92,7 +93,7 @@ impl Stage {
         }
     }
 
-    /// The record of files that were not confirmed in time.
+    /// Record of files that were not confirmed in time; `None` in other stages.
     pub(super) fn rolled_back(&self) -> Option<&NotConfirmed> {
         match self {
             Self::RolledBack { kept, .. } => Some(kept),
@@ -100,17 +101,17 @@ impl Stage {
         }
     }
 
-    /// What the state directory must hold before other policies can come into
-    /// force for a while, and does not yet.
-    pub(super) fn to_save(&self) -> Option<&Arc<Unkept>> {
+    /// Archive that the state directory lacks, and must hold before other policies
+    /// come into force on trial.
+    pub(super) fn to_save(&self) -> Option<&Arc<UnsavedLastGood>> {
         match self {
             Self::Settled { unsaved, .. } => unsaved.as_ref(),
             Self::Unconfirmed { .. } | Self::RolledBack { .. } => None,
         }
     }
 
-    /// Notes that the state directory has `saved` now.
-    pub(super) fn has_saved(&mut self, saved: &Arc<Unkept>) {
+    /// Records that the state directory holds `saved` now.
+    pub(super) fn has_saved(&mut self, saved: &Arc<UnsavedLastGood>) {
         if let Self::Settled { unsaved, .. } = self
             && unsaved.as_ref().is_some_and(|own| Arc::ptr_eq(own, saved))
         {
@@ -118,7 +119,8 @@ impl Stage {
         }
     }
 
-    /// The same stage with other policies: time passed, or a command changed them.
+    /// Replaces the policies, because time passed or a command changed them. The
+    /// stage stays the same.
     pub(super) fn set_policies(&mut self, new: PoliciesInForce) {
         match self {
             Self::Settled { policies, .. } | Self::Unconfirmed { policies, .. } => *policies = new,
@@ -126,9 +128,9 @@ impl Stage {
         }
     }
 
-    /// The stage after the policy files were loaded for good, or as long as an
-    /// earlier load waits to be confirmed.
-    pub(super) fn loaded(self, policies: PoliciesInForce, read: Unkept) -> Self {
+    /// Stage after the policy files were loaded without a deadline. If an earlier
+    /// load waits for its confirmation, the new policies wait for it too.
+    pub(super) fn loaded(self, policies: PoliciesInForce, read: UnsavedLastGood) -> Self {
         let unsaved = Some(Arc::new(read));
         match self {
             Self::Unconfirmed {
@@ -143,13 +145,14 @@ impl Stage {
         }
     }
 
-    /// The stage after the policy files were loaded until `deadline`. Where
-    /// others wait to be confirmed already, those before them come back.
+    /// Stage after the policy files were loaded with a `deadline`. If other
+    /// policies already wait for a confirmation, the policies before those come
+    /// back.
     pub(super) fn loaded_until(
         self,
         deadline: Deadline,
         policies: PoliciesInForce,
-        read: Unkept,
+        read: UnsavedLastGood,
     ) -> Self {
         let before = match self {
             Self::Unconfirmed { before, .. } => before,
@@ -164,7 +167,7 @@ impl Stage {
         }
     }
 
-    /// The stage after an operator confirmed.
+    /// Stage after the operator confirmed.
     pub(super) fn confirmed(self) -> Self {
         match self {
             Self::Unconfirmed {
@@ -174,8 +177,8 @@ impl Stage {
         }
     }
 
-    /// The stage after the deadline passed. The policies that come back may ask
-    /// for another ruleset than when they were in force last.
+    /// Stage after the deadline passed. The restored policies may need another
+    /// ruleset than when they were last in force.
     pub(super) fn not_confirmed(self, kept: NotConfirmed) -> Self {
         let policies = match self {
             Self::Unconfirmed { before, .. } => before,
