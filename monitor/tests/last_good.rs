@@ -54,7 +54,7 @@ fn after_a_restart_with_broken_files_the_last_good_ones_are_in_force_and_that_is
     assert_eq!(lab.policy("blocked"), (0, 5), "it stays in force");
 
     lab.write_policies(POLICIES);
-    poll("the mended files are in force", || {
+    poll("the fixed files are in force", || {
         lab.status()["reload"]["success"] == true
     });
     assert_eq!(lab.status()["policies"].as_array().unwrap().len(), 2);
@@ -75,7 +75,7 @@ fn what_a_guard_refuses_now_is_not_loaded_either() {
     assert!(error.contains("the policies have errors"), "{error}");
     assert!(
         !error.contains("203.0.113.1"),
-        "the files are to be mended: {error}"
+        "the files are to be fixed: {error}"
     );
 }
 

@@ -42,7 +42,7 @@ fn every_bad_file_is_refused_with_the_expected_text() {
             Some(if errors { 3 } else { 0 }),
             "{name}"
         );
-        assert!(found.contains("help: "), "{name} says how to mend it");
+        assert!(found.contains("help: "), "{name} says how to fix it");
     }
 }
 

@@ -60,7 +60,7 @@ fn a_changed_file_is_loaded_and_a_broken_one_is_not() {
     assert!(text(&reload.stderr).contains("generation 1 stays in force"));
 
     lab.write_policies(&POLICIES.replace("action: drop", "action: count"));
-    poll("the mended file is in force", || {
+    poll("the fixed file is in force", || {
         lab.status()["reload"]["success"] == true
     });
     assert_eq!(lab.generation("wlan0"), Some(2));

@@ -216,7 +216,7 @@ fn changes_survive_the_daemon_reloads_and_broken_files() {
     lab.write_policies(
         "version: 1\npolicies:\n  - {name: another, action: count, destinations: [203.0.113.0/24]}\n",
     );
-    poll("the mended files are in force", || {
+    poll("the fixed files are in force", || {
         lab.status()["reload"]["success"] == true
     });
     assert_eq!(dropped(&lab, OPEN[0]), 10);

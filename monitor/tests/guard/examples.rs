@@ -47,9 +47,9 @@ help: exempt it with a policy: `- {name: resolvers, action: allow, destinations:
 "
     );
     let help = refused.diagnostics.errors().next().unwrap().help();
-    let mended = run(&format!("{drop}  {}\n", yaml(help, "- {")));
-    assert_eq!(mended.diagnostics.without_notes().render(false), "");
-    assert!(mended.ruleset.is_some());
+    let fixed = run(&format!("{drop}  {}\n", yaml(help, "- {")));
+    assert_eq!(fixed.diagnostics.without_notes().render(false), "");
+    assert!(fixed.ruleset.is_some());
     let blocked_doh = drop.replace("]}\n", "], services: [https]}\n");
     assert!(run(&blocked_doh).ruleset.is_some());
 }

@@ -293,7 +293,7 @@ fn what_a_help_says_mends_what_it_is_said_of() {
         for step in 0.. {
             assert!(
                 step < 8,
-                "{destination} is not mended: {allows} {destinations}"
+                "{destination} is not fixed: {allows} {destinations}"
             );
             let text = file(&(policy(&destinations, &risks) + &allows));
             let compiled = compiled(&[("p.yaml", &text), ("l.txt", list)], &gateway());

@@ -26,8 +26,8 @@ impl Reader<'_> {
     pub(super) fn overrides(&mut self, root: &Node<'_>) -> Vec<SourceOverride> {
         let help = "write `overrides:` and below it one `- policy: NAME` for each policy to change";
         if root.entries().is_none() {
-            let mend = "write `version: 1` and `overrides:`";
-            self.wrong_type(root, "an overlay", "a mapping", mend);
+            let help = "write `version: 1` and `overrides:`";
+            self.wrong_type(root, "an overlay", "a mapping", help);
             return Vec::new();
         }
         self.misspelt = keys::OVERLAY.check(root, self.file, self.out);
