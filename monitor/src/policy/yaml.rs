@@ -272,7 +272,7 @@ impl YamlPosition {
     ) -> Option<Self> {
         match event {
             Event::SequenceStart(..) => {
-                open.push(Self::open(NodeKind::Sequence, offsets.span(span)))
+                open.push(Self::open(NodeKind::Sequence, offsets.span(span)));
             }
             Event::MappingStart(..) => open.push(Self::open(NodeKind::Mapping, offsets.span(span))),
             Event::SequenceEnd | Event::MappingEnd => {

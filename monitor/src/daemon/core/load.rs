@@ -42,6 +42,11 @@ pub enum LoadError {
         "what was in force last cannot be used, so no newer list of a feed comes into force until `monitor reload` loads the policy files as they are"
     )]
     LastGood(#[source] StateDirError),
+    /// The state directory does not have the files that a trial goes back to.
+    #[error(
+        "no trial without the files to go back to, and these cannot be kept; make room in the state directory, run `monitor reload`, then try again"
+    )]
+    NotSaved(#[source] StateDirError),
     /// The policy files were not confirmed, so they are loaded only on request.
     /// There are no last good files.
     #[error(
