@@ -392,11 +392,7 @@ mod by_reason {
         }
 
         fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-            let mut counts = Vec::new();
-            while let Some(count) = map.next_entry()? {
-                counts.push(count);
-            }
-            Ok(counts)
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
         }
     }
 }

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{blocking::blocking, core::Core};
 
 /// Time between a failure and the next try.
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// The last failure to write, or nothing after a success. Clones share it.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use serde::Serialize;
 
 use crate::{
-    address::{Interval, IntervalSet, Network},
+    address::{Address, Interval, IntervalSet, Network},
     lists::{Cut, FeedProblem, FeedReading, List, Reserved, Sha256, feed_text, read_feed},
     policy::{Feed, ReservedRule, Share},
 };
@@ -379,7 +379,7 @@ type Prefixes = (Vec<Network<Ipv4Addr>>, Vec<Network<Ipv6Addr>>);
 
 /// Returns the prefixes of a list, sorted and without duplicates.
 fn prefixes(list: &List) -> Prefixes {
-    fn of<A: crate::address::Address>(intervals: &[(Interval<A>, u32)]) -> Vec<Network<A>> {
+    fn of<A: Address>(intervals: &[(Interval<A>, u32)]) -> Vec<Network<A>> {
         let each = intervals
             .iter()
             .flat_map(|(interval, _)| interval.networks());
@@ -392,10 +392,7 @@ fn prefixes(list: &List) -> Prefixes {
 }
 
 /// Returns the prefixes of `more` that are not in `less`. Both must be sorted.
-fn missing<A: crate::address::Address>(
-    more: &[Network<A>],
-    less: &[Network<A>],
-) -> Vec<Network<A>> {
+fn missing<A: Address>(more: &[Network<A>], less: &[Network<A>]) -> Vec<Network<A>> {
     let is_new = |network: &&Network<A>| less.binary_search(network).is_err();
     more.iter().filter(is_new).copied().collect()
 }

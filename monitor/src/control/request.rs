@@ -1,0 +1,100 @@
+//! Requests of a client.
+
+use serde::{Deserialize, Serialize};
+
+use super::MAX_REQUEST;
+use crate::policy::Effect;
+
+/// A request. All variants have braces, because serde refuses unknown keys in such
+/// variants, but ignores them in unit variants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Request {
+    /// Ask which daemon this is, and what its filter saw.
+    Status {},
+    /// Ask which daemon this is. The daemon answers without reading the kernel.
+    Who {},
+    /// Read the policies again and make a new generation.
+    Reload {
+        /// Time of the trial in seconds; `None`: no trial.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        confirm: Option<u64>,
+    },
+    /// Confirm the trial.
+    Confirm {},
+    /// Remove the filter and all pins, and end the daemon.
+    Detach {},
+    /// Pause a policy, block or allow a destination, or undo such a change.
+    Change(ChangeRequest),
+    /// Ask for the state of all feeds of the policies in force.
+    #[serde(rename = "feed-list")]
+    FeedList {},
+    /// Move the counters of a device to the past of its policies.
+    Forget {
+        /// A MAC, the first bits of one, or a name in `devices:`.
+        device: String,
+    },
+    /// Download a feed now, or all feeds.
+    #[serde(rename = "feed-fetch")]
+    FeedFetch {
+        /// Name of a policy, label or URL.
+        feed: Option<String>,
+    },
+    /// Put a refused update in force.
+    #[serde(rename = "feed-accept")]
+    FeedAccept {
+        /// Name of a policy, label or URL.
+        feed: String,
+        /// SHA-256 of the update that the operator saw, hexadecimal.
+        sha256: String,
+    },
+}
+
+impl Request {
+    /// Returns true if the daemon changes something for this request. Then only root
+    /// and the user that runs the daemon may ask.
+    #[must_use]
+    pub const fn changes(&self) -> bool {
+        match self {
+            Self::Status {} | Self::Who {} | Self::FeedList {} => false,
+            Self::Reload { .. }
+            | Self::Confirm {}
+            | Self::Detach {}
+            | Self::Change(_)
+            | Self::Forget { .. }
+            | Self::FeedFetch { .. }
+            | Self::FeedAccept { .. } => true,
+        }
+    }
+
+    /// Parses a line from a client. The line must end with a newline: otherwise it
+    /// was too long or truncated, and its beginning may look like another request.
+    /// The error says why the line is not a request.
+    pub fn from_line(line: &str) -> Result<Self, String> {
+        let Some(line) = line.strip_suffix('\n') else {
+            return Err(format!("it is not one line of at most {MAX_REQUEST} bytes"));
+        };
+        // Serde would accept `["detach"]` as a request too.
+        if !line.trim_start().starts_with('{') {
+            return Err("it is not a JSON object".to_owned());
+        }
+        serde_json::from_str(line).map_err(|error| error.to_string())
+    }
+}
+
+/// A request to make or undo a temporary change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeRequest {
+    /// The effect of the change.
+    pub effect: Effect,
+    /// Device that the change is for: a MAC, the first bits of one, an address, a
+    /// CIDR, or a name in `devices:`; `None`: every device.
+    pub device: Option<String>,
+    /// Length of the change in seconds; `None`: until an operator undoes it.
+    pub seconds: Option<u64>,
+    /// True to undo the change, false to make it.
+    pub undo: bool,
+    /// The operator's reason.
+    pub reason: Option<String>,
+}
