@@ -85,7 +85,12 @@ impl Core {
             Err(error) => self.record_failure(&error, loaded.warnings),
             Ok(Decision::Keep(usable)) => {
                 let stage = stage_after(before.stage, None, source, usable);
-                self.record_policies(stage, &moment);
+                let last_load = match source {
+                    // Nothing came into force now.
+                    Source::Files => before.last_load,
+                    Source::LastGood => last_load(&stage),
+                };
+                self.record_policies(stage, last_load, &moment);
                 ReloadOutcome::Unchanged
             }
             Ok(Decision::Apply(usable)) => {
@@ -150,7 +155,8 @@ impl Core {
     ) -> ReloadOutcome {
         let is_settled = matches!(stage, Stage::Settled { .. });
         self.hand_out(applied.loggers);
-        self.record_policies(stage, moment);
+        let last_load = last_load(&stage);
+        self.record_policies(stage, last_load, moment);
         let mut notes = Vec::new();
         notes.extend((!warnings.is_empty()).then_some(warnings));
         notes.extend(applied.notes);
@@ -169,14 +175,8 @@ impl Core {
 
     /// Replaces the policies in the state, then writes to disk what depends on
     /// them.
-    fn record_policies(&self, stage: Stage, moment: &Moment) {
+    fn record_policies(&self, stage: Stage, last_load: ReloadSnapshot, moment: &Moment) {
         let policies = stage.policies().cloned();
-        let not_confirmed = stage.rolled_back().map(rolled_back);
-        let last_load = ReloadSnapshot {
-            success: not_confirmed.is_none(),
-            timestamp: now(),
-            error: not_confirmed,
-        };
         self.update(|state| {
             state.stage = stage;
             state.last_load = last_load;
@@ -230,6 +230,17 @@ fn decide(before: &State, trigger: Trigger, source: Source, usable: Usable) -> D
         Decision::Keep(usable)
     } else {
         Decision::Apply(usable)
+    }
+}
+
+/// The result of a load that succeeded now. Files that were not confirmed stay out of
+/// force, so they count as not loaded.
+fn last_load(stage: &Stage) -> ReloadSnapshot {
+    let not_confirmed = stage.rolled_back().map(rolled_back);
+    ReloadSnapshot {
+        success: not_confirmed.is_none(),
+        timestamp: now(),
+        error: not_confirmed,
     }
 }
 
