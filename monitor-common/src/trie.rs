@@ -45,7 +45,8 @@ pub const POINTER: u32 = 1 << 29;
 pub const VALUE: u32 = (1 << 30) - 1;
 /// The lowest bit of a pointer's kind.
 pub const KIND_SHIFT: u32 = 26;
-/// The three bits of a pointer's kind, shifted to the right end.
+/// Mask of the kind of a pointer (three bits), after the pointer was shifted right so
+/// that the kind is in its lowest bits.
 pub const KIND: u32 = 7;
 /// The bits of a pointer below its kind: its index.
 pub const INDEX: u32 = (1 << KIND_SHIFT) - 1;

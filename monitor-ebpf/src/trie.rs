@@ -97,7 +97,8 @@ pub(crate) fn ipv4(address: u32) -> u32 {
     look_up::<STEPS_V4>(&root, remaining ^ root.common, remaining, &trie)
 }
 
-/// Match set of an IPv6 address, given as its two halves in host order.
+/// Returns the number of the match set of an IPv6 address. The arguments are the two
+/// halves of the address in host order.
 ///
 /// This is not a global function for the verifier, unlike `account::add_to_policies`:
 /// with the kernel's "Safe RET" every return is mispredicted, and a call costs as much

@@ -169,8 +169,8 @@ impl Embedding {
         (0..=last).map(move |u| self.network_with(network, u))
     }
 
-    /// Returns the prefix that covers exactly the addresses that carry an address of
-    /// `network` and have the same `u` octet as `like`.
+    /// Returns the IPv6 prefix in which the IPv4 addresses of `network` are embedded.
+    /// RFC 6052 has an octet `u` between the IPv4 bits; its value is that of `like`.
     #[must_use]
     pub fn network_like(self, network: Network<Ipv4Addr>, like: Ipv6Addr) -> Network<Ipv6Addr> {
         self.network_with(network, like.octets()[usize::from(U.0) / 8])

@@ -27,8 +27,8 @@ pub(super) struct StopSignals {
 pub(super) struct HangUp(Signal);
 
 impl Signals {
-    /// Installs the handlers. From then on these signals do not kill the process. Needs a
-    /// running tokio.
+    /// Installs handlers for SIGTERM, SIGINT and SIGHUP. From then on these signals do not
+    /// kill the process. Needs a running tokio runtime.
     pub fn install() -> Result<Self, SignalError> {
         Ok(Self {
             stop: StopSignals {

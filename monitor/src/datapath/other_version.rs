@@ -25,7 +25,8 @@ use crate::snapshot::{InterfaceSnapshot, PolicySnapshot};
 /// Counters of another version, as far as this version can read them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OtherVersionCounters {
-    /// Name of the directory that its maps are pinned in.
+    /// The other version: the name of the directory in which its maps are pinned, `v` and
+    /// its ABI hash.
     pub version: String,
     /// As in a snapshot of this version, without mode and generation.
     pub interfaces: Vec<InterfaceSnapshot>,

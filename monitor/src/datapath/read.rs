@@ -81,9 +81,10 @@ impl Reader {
         })
     }
 
-    /// Reads the links, then the records of their generation. A swap changes the
-    /// links and then removes old generations. So both belong together only if the
-    /// links are the same before and after; otherwise reads again.
+    /// Reads which generation each interface runs (from its link), then the record of that
+    /// generation. A reload moves the links to a new generation and removes the old one. So
+    /// the two reads fit together only if the links are the same afterwards; otherwise both
+    /// are read again.
     fn find(&self) -> Result<InForceByInterface, Error> {
         let mut last = self.try_find();
         for _ in 1..ATTEMPTS {

@@ -100,7 +100,8 @@ pub(super) trait Family: Address + 'static {
     fn special() -> &'static [SpecialNetwork<Self>];
     /// Returns the destinations of a policy in this family.
     fn destinations(policy: &Policy) -> &Destinations<Self>;
-    /// Returns the network of a device that is given by a source address of this family.
+    /// Returns the source addresses that `device` stands for, if a policy names the device
+    /// by an address or CIDR of this family.
     fn sender(device: &Device) -> Option<Network<Self>>;
     /// Wraps an interval of this family.
     fn destination(interval: Interval<Self>) -> Destination;

@@ -147,8 +147,8 @@ impl<'a> Feeds<'a> {
         Ok((source, list, InForce { destinations, cut }))
     }
 
-    /// What messages call a feed: its URL without the query, which may hold a
-    /// The name of a feed in messages: its URL without the query, which may hold a
+    /// Returns the name of a feed for messages: its URL without the query, because the query
+    /// may hold a secret. A number is added if an earlier feed has the same name.
     fn name_of(&self, url: &FeedUrl) -> String {
         let shown = url.to_string();
         let others = self.fetched.iter().map(|fetched| &fetched.url);

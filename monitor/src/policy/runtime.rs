@@ -225,9 +225,9 @@ impl RuntimeOverlay {
         self.changes.extract_if(.., ended).collect()
     }
 
-    /// Applies the changes to `policies` and sorts them by name. Removes the
-    /// effects of an earlier runtime overlay first. Warns of pauses whose
-    /// policy no longer exists.
+    /// Applies the changes of this overlay to `policies`, after the effects of an earlier
+    /// overlay are removed. Sorts the policies by name. Returns a warning for each pause of
+    /// a policy that no longer exists.
     pub fn put_on(&self, policies: &mut Vec<Policy>, moment: &Moment) -> Diagnostics {
         let mut out = Diagnostics::default();
         policies.retain(|policy| policy.by_command.made_by.is_none());

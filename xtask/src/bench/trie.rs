@@ -8,7 +8,7 @@ use monitor_common::trie::{FIRST_NODES, Line, Node};
 use super::object;
 use super::sets::Family;
 
-/// A trie, and the names of its constants and maps.
+/// A trie, and the names that the kernel program gives to the trie's constants and maps.
 pub(crate) struct Loadable<'t> {
     trie: &'t Trie,
     constants: Vec<(String, u32)>,

@@ -20,7 +20,8 @@ use crate::{
 /// next attempt after the kernel refused a generation.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// Policies and commands, moved on to a later moment than that of the state.
+/// The policies in force and the changes by commands, as time alone makes them at a later
+/// moment: schedules open or close, policies expire, and temporary changes end.
 pub(super) struct LaterPolicies {
     pub(super) runtime: RuntimeOverlay,
     pub(super) policies: Vec<Policy>,
