@@ -250,7 +250,7 @@ fn what_ends_while_no_daemon_runs_is_told_and_ends_with_the_next() {
         human.contains(&format!("MISSED     {policy}: due")),
         "{human}"
     );
-    assert!(human.contains("still as it was then: drop"), "{human}");
+    assert!(human.contains("still in force: drop"), "{human}");
     let daemon = lab.start(&["--mode", "generic"]);
     assert_eq!(dropped(&lab, OPEN[0]), 0);
     assert!(changes(&lab).is_empty());

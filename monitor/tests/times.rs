@@ -86,7 +86,7 @@ fn an_expiry_that_no_daemon_saw_is_told_and_made_good_by_the_next() {
     poll("the expiry has passed", || {
         status().contains("MISSED     brief: due to change at ")
     });
-    assert!(status().contains("still as it was then: drop"));
+    assert!(status().contains("still in force: drop"));
     assert_eq!(lab.status()["policies"][0]["action"], "drop");
     let _daemon = lab.start(&["--mode", "generic"]);
     assert!(lab.status()["policies"][0]["action"].is_null());
