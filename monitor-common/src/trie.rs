@@ -70,8 +70,8 @@ pub const PAIRS_BITS: u32 = 2 + STRIDE;
 pub const WIDTH_SHIFT: u32 = 22;
 /// Bits that select a part of an [`INLINE`] pointer.
 pub const INLINE_BITS: u32 = 4;
-/// The lowest of the 16 part bits of an [`INLINE`] pointer. The bits below hold the
-/// match set.
+/// Position of the lowest of 16 bits in an [`INLINE`] pointer, one for each part of the
+/// pointer's block. The 10 bits below hold the match set.
 pub const INLINE_SHIFT: u32 = 10;
 
 /// Bits that a node of kind [`PAIR`], [`RUNS`] or [`EXCEPTIONS`] consumes. They

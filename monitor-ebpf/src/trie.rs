@@ -31,7 +31,8 @@ trait Remaining {
     fn consume(&mut self, bits: u32);
 }
 
-/// An IPv4 address, or the upper half of an IPv6 address; zeros follow.
+/// The bits of an IPv4 address from bit 63 down, or the upper half of an IPv6 address.
+/// Zeros move in at the end as the look-up consumes bits.
 impl Remaining for u64 {
     #[inline(always)]
     fn next(&self, bits: u32) -> u64 {

@@ -28,8 +28,9 @@ pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot>
     each.collect()
 }
 
-/// Returns the state of one feed. The caller adds the time of the next attempt, and a
-/// unique label in place of host and path.
+/// Returns the state of one feed. Its label is host and path of the URL; where two
+/// feeds share that, the caller sets another label. The caller also sets the time of the
+/// next attempt.
 #[must_use]
 pub fn shown(feed: &Feed, entry: &Entry, now: u64) -> FeedSnapshot {
     let last = entry.last.as_ref();

@@ -77,7 +77,7 @@ impl Reserved {
     }
 }
 
-/// Returns the networks for special purposes that are cut out of lists.
+/// Returns the networks of `special` that must be cut out of lists.
 fn fixed<A: Copy>(special: &[SpecialNetwork<A>]) -> impl Iterator<Item = Network<A>> {
     let cut = special.iter().filter(|special| is_cut(special.purpose));
     cut.map(|special| special.network)

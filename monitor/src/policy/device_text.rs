@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_none_says_how_to_mend_it() {
+    fn a_text_that_is_no_device_gets_a_fix() {
         for (text, expected) in [
             ("64:cc:2e", "write \"64:cc:2e:00:00:00/24\""),
             ("64:cc:2e:11:22:33/24", "write \"64:cc:2e:00:00:00/24\""),
@@ -354,9 +354,9 @@ mod tests {
             ("1122.3344.5566", "write \"11:22:33:44:55:66\""),
             ("112233445566", "write \"11:22:33:44:55:66\""),
             ("0:c:29:1:2:3", "write \"00:0c:29:01:02:03\""),
-            ("64:CC:2E:11:22:3g", "write all of it"),
+            ("64:CC:2E:11:22:3g", "write all six bytes"),
             ("64-cc-2e-11-22", "name 64-cc-2e-11-22"),
-            ("64:cc:2e:11:22", "write all of it"),
+            ("64:cc:2e:11:22", "write all six bytes"),
         ] {
             let found = read(text);
             assert!(found.contains(expected), "{text}: {found}");

@@ -63,7 +63,7 @@ pub(super) enum CurrentEffect {
 }
 
 impl Policy {
-    /// The name, unique among the policies of a load.
+    /// The name of the policy. No other policy in the same set of policy files has it.
     #[must_use]
     pub fn name(&self) -> &PolicyName {
         &self.name

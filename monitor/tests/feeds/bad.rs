@@ -56,7 +56,10 @@ pub(crate) fn contents() -> Vec<Bad> {
             "0.0.0.0 a.example.com\n0.0.0.0 b.example.com\n",
         ),
         refused("list of domains", "a.example.com\nb.example.com\n"),
-        refused("not understood", format!("{good}nonsense here\n")),
+        refused(
+            "lines that cannot be read: 1",
+            format!("{good}nonsense here\n"),
+        ),
         refused("not UTF-8", binary),
         refused("more than 1000000 lines", "1.1.1.1\n".repeat(1_000_001)),
         refused("unpack gzip", &packed(good.as_bytes())[..60]),

@@ -320,7 +320,10 @@ fn reserved_ranges_and_own_networks_are_cut_out_and_shown() {
     poll("the file is read", || gateway.status()["destinations"] == 0);
     let feed = gateway.fetch();
     assert!(
-        feed["reason"].as_str().unwrap().contains("takes only 0000"),
+        feed["reason"]
+            .as_str()
+            .unwrap()
+            .contains("accepts only 0000"),
         "{feed:#}"
     );
     let right = hex::encode(Sha256::digest(list()));
