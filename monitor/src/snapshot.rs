@@ -229,7 +229,7 @@ pub struct Prefixes {
     pub v6: usize,
 }
 
-/// The packets of one device that one policy matched.
+/// Counts of the packets that one device sent and one policy matched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSnapshot {
     /// The source MAC: the last hop, which may forward packets of several devices.

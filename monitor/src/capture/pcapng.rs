@@ -99,8 +99,8 @@ impl PcapNg {
         Ok([number(kind), number(length), number(byte_order)])
     }
 
-    /// Parses a whole block. Stores the interface that it describes, or returns the
-    /// packet that it holds.
+    /// Parses a whole block. If the block describes an interface, stores the interface. If
+    /// the block holds a packet, returns the packet.
     fn read_block(&mut self, input: &Input) -> Result<Option<Packet>, Problem> {
         let parse: ParseBlock = if self.big_endian {
             parse_block_be

@@ -105,8 +105,8 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
 }
 
 /// Sets `previous` as the program to which the program of an interface slot can
-/// hand over packets (a tail call). Pins it too, because it must outlive its own
-/// generation.
+/// hand over packets (a tail call). Pins `previous` too, because the program must outlive
+/// its own generation.
 fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) -> Result<(), Error> {
     pins::pin(previous, pin)?;
     let failed = |source| Error::program("open the previous program", source);

@@ -147,8 +147,8 @@ fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
 /// likely holds no address and is left out. If all four are left out, returns
 /// 0.0.0.0, which is inside.
 fn local_nat64(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
-    // Bits 64 to 71 are not part of the IPv4 address: `before` bits of it come before
-    // them, the others after them.
+    // Bits 64 to 71 are not part of the IPv4 address. Its first `before` bits end at bit 63,
+    // and its other bits begin at bit 72.
     let around_them = |before: u32| {
         let first = bits(address, 64 - before).to_bits() >> (32 - before) << (32 - before);
         Ipv4Addr::from_bits(first | bits(address, 72).to_bits() >> before)

@@ -25,7 +25,7 @@ pub enum UnpackError {
     },
 }
 
-/// Unpacks `bytes` if they are gzip, otherwise returns them unchanged.
+/// Unpacks gzip. Content in any other form is returned unchanged.
 pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
     unpack_up_to(bytes, MAX_UNPACKED)
 }

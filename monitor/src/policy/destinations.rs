@@ -156,8 +156,8 @@ impl<A: Address> Destinations<A> {
         networks.any(|network| network.overlap(interval).is_some())
     }
 
-    /// Splits the destinations: those that remain without `except`, and those
-    /// that `except` removes.
+    /// Splits the destinations in two. The first part has no address of `except`; the second
+    /// part has only addresses of `except`.
     pub(super) fn leave_out(&self, except: &[Network<A>]) -> (Self, Self) {
         let (mut kept, mut removed) = (Self::default(), Self::default());
         let mut holes = self.holes.as_slice();

@@ -91,8 +91,8 @@ fn run_confirm_goes_back_on_every_interface_to_what_was_in_force_before() {
     start(&lab, &["--interface", "wlan1"]).kill();
     lab.write_policies(&passing());
     let sent = under_traffic(&lab, blocked, || {
-        // The new options omit an interface. It must keep its filter until they
-        // are confirmed.
+        // The new start does not name wlan1. wlan1 must keep its filter until the start is
+        // confirmed.
         let daemon = start(&lab, &["--confirm", "3s"]);
         assert_eq!(lab.generation("wlan1"), Some(1), "{}", daemon.log());
         assert!(daemon.log().contains("the new generation is confirmed"));
