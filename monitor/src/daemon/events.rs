@@ -1,19 +1,24 @@
 //! Events for the main loop: signals, files, clocks, addresses.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tracing::{error, info};
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
 
 use super::{
     addresses::AddressWatch,
+    blocking::blocking,
     core::Core,
     log_reader::LogReader,
     saving::Saving,
     signals::HangUp,
     watch::{FileWatch, WatchedDirectories},
 };
-use crate::clock::{self, Alarm, Woke};
+use crate::{
+    clock::{self, Alarm, Woke},
+    error_text::error_text,
+};
 
 /// Time between a failure and the next try.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
@@ -31,8 +36,6 @@ pub enum ServeError {
 
 /// An event that the main loop handles.
 pub(super) enum Event {
-    /// Files of the policies in force may not be watched yet.
-    Watch(WatchedDirectories),
     /// SIGHUP asks for a reload.
     Asked,
     /// The state directory does not have the files of the policies in force.
@@ -53,7 +56,6 @@ impl Event {
     /// Returns the work for this event as a noun phrase.
     pub(super) const fn work(&self) -> &'static str {
         match self {
-            Self::Watch(_) => "watching the policy files",
             Self::Asked | Self::Files => "a reload",
             Self::Unsaved(_) => "writing the last good policies",
             Self::Reloaded => "the main loop's own work",
@@ -73,8 +75,9 @@ pub(super) struct Events<'a> {
     addresses: AddressWatch,
     log_readers: Vec<LogReader>,
     pub(super) saving: Saving,
-    /// True if the last event may have put policies from other files in force.
-    watch_again: bool,
+    /// Notified after each event, because it may have put policies from other files in
+    /// force.
+    watch_again: Arc<Notify>,
 }
 
 impl<'a> Events<'a> {
@@ -91,19 +94,17 @@ impl<'a> Events<'a> {
             addresses: AddressWatch::new().map_err(ServeError::Addresses)?,
             log_readers: Vec::new(),
             saving: Saving::default(),
-            watch_again: true,
+            watch_again: Arc::new(Notify::new()),
         })
     }
 
     /// Waits for the next event. If this future is dropped early, no event is lost.
     pub(super) async fn next(&mut self) -> Event {
         read_logs(&mut self.log_readers, &self.core);
-        if self.core.settings().watch && std::mem::take(&mut self.watch_again) {
-            return Event::Watch(self.files.directories());
-        }
+        self.watch_again.notify_one();
         let next_look = self.core.next_look(&clock::now());
         let core = &self.core;
-        let event = tokio::select! {
+        tokio::select! {
             biased;
             () = self.hang_up.next() => Event::Asked,
             () = self.saving.due(core) => Event::Unsaved(self.saving.clone()),
@@ -112,9 +113,34 @@ impl<'a> Events<'a> {
             () = deadline_passed(core) => Event::Deadline,
             waited = self.addresses.changed() => Event::Addresses(waited),
             () = self.files.changed() => Event::Files,
-        };
-        self.watch_again = true;
-        event
+        }
+    }
+
+    /// Returns a task that watches the files of the policies in force. It is a task of its
+    /// own because a file system that does not answer would block the main loop's jobs.
+    pub(super) fn watching(&self) -> impl Future<Output = ()> + Send + use<> {
+        let core = Arc::clone(&self.core);
+        let directories = self.files.directories();
+        let watch_again = Arc::clone(&self.watch_again);
+        async move {
+            while core.settings().watch {
+                watch_again.notified().await;
+                watch_files(&core, directories.clone()).await;
+            }
+        }
+    }
+}
+
+async fn watch_files(core: &Arc<Core>, directories: WatchedDirectories) {
+    let watch = move |core: &Core| Ok::<_, Infallible>(directories.set(&core.watched_paths()));
+    match blocking(core, watch).await {
+        Ok(errors) => {
+            for error in errors {
+                let error = error_text(&error);
+                warn!("cannot watch for changes, so use `monitor reload` after a change: {error}");
+            }
+        }
+        Err(error) => error!("watch the policy files: {error}"),
     }
 }
 

@@ -9,14 +9,12 @@ use super::{
     core::{Core, ReloadOutcome, Trigger},
     events::{Event, RETRY},
     manager,
-    watch::WatchedDirectories,
 };
-use crate::{clock, error_text::error_text};
+use crate::clock;
 
 pub(super) async fn work_on(core: Arc<Core>, event: Event) {
     let core = &core;
     match event {
-        Event::Watch(directories) => watch_files(core, directories).await,
         Event::Asked => drop(reload(core, Trigger::Request).await),
         Event::Unsaved(saving) => saving.save(core).await,
         // There is nothing to do: before the loop waits again, it watches the files of the
@@ -129,17 +127,4 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadO
         Err(error) => error!("the reload failed, see `monitor status`: {error}"),
     }
     outcome
-}
-
-async fn watch_files(core: &Arc<Core>, directories: WatchedDirectories) {
-    let watch = move |core: &Core| Ok::<_, Infallible>(directories.set(&core.watched_paths()));
-    match blocking(core, watch).await {
-        Ok(errors) => {
-            for error in errors {
-                let error = error_text(&error);
-                warn!("cannot watch for changes, so use `monitor reload` after a change: {error}");
-            }
-        }
-        Err(error) => error!("watch the policy files: {error}"),
-    }
 }

@@ -55,7 +55,7 @@ pub async fn run(
     let mut answering = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
     let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
     answering.push(tokio::spawn(clients));
-    let background = [
+    let mut background = vec![
         tokio::spawn(feeds::run(Arc::clone(&core))),
         tokio::spawn(devices::run(Arc::clone(&core))),
     ];
@@ -66,7 +66,10 @@ pub async fn run(
     manager::ready(&core);
     let (stop_signals, hang_up) = signals.split();
     let end = match Events::new(Arc::clone(&core), alarm, hang_up) {
-        Ok(events) => Ok(main_loop(&core, events, stop_signals, when_detached).await),
+        Ok(events) => {
+            background.push(tokio::spawn(events.watching()));
+            Ok(main_loop(&core, events, stop_signals, when_detached).await)
+        }
         Err(error) => Err(error),
     };
     manager::stopping(match &end {
