@@ -126,7 +126,7 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {
     if request.changes() && !may_change {
         return Answer::Refused(
-            "only root and the user that runs the daemon may change what is in force".to_owned(),
+            "only root and the user that runs the daemon may change the filter".to_owned(),
         );
     }
     match request {
