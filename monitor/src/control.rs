@@ -255,9 +255,9 @@ pub struct Forgotten {
     pub devices: usize,
     /// Number of places that became free: one for each MAC and policy.
     pub places: usize,
-    /// Packets that passed, once for each policy that matched them.
+    /// Packets of the device that passed. A packet that two policies matched counts twice.
     pub passed: Count,
-    /// Packets that were dropped, once for each policy that matched them.
+    /// Packets of the device that were dropped, counted in the same way.
     pub dropped: Count,
 }
 

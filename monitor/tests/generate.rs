@@ -62,7 +62,7 @@ fn equal_seeds_give_equal_rulesets_and_frames() {
         let mut random = StdRng::seed_from_u64(seed);
         let policies = generate::ruleset(&mut random, SIZE);
         let frames: Vec<_> = (0..100)
-            .map(|_| generate::frame(&mut random, &policies))
+            .map(|_| generate::frames::frame(&mut random, &policies))
             .collect();
         (policies, frames)
     };
@@ -109,7 +109,7 @@ fn generated_frames_reach_every_outcome() {
         let policies = generate::ruleset(&mut random, SIZE);
         model.replace_policies(policies.clone());
         for _ in 0..500 {
-            let frame = generate::frame(&mut random, &policies);
+            let frame = generate::frames::frame(&mut random, &policies);
             model.receive("br-lan", &frame, frame.len() as u64);
         }
     }

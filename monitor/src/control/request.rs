@@ -10,9 +10,9 @@ use crate::policy::Effect;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    /// Ask which daemon this is, and what its filter saw.
+    /// Ask for the identity of the daemon and the counters of its filter.
     Status {},
-    /// Ask which daemon this is. The daemon answers without reading the kernel.
+    /// Ask for the identity of the daemon. The daemon answers without reading the kernel.
     Who {},
     /// Read the policies again and make a new generation.
     Reload {

@@ -126,8 +126,8 @@ pub fn confirm(pin_dir: &Path) -> Result<(u64, Vec<String>), Error> {
 
 impl Filter {
     /// Returns the program of each interface that decides if a new generation is
-    /// not confirmed in time. It is the program that runs now. If that one waits
-    /// for a confirmation itself, it is the program before it.
+    /// not confirmed in time: the program that runs now. If the generation that runs now
+    /// waits to be confirmed itself, returns the program before that generation.
     pub(super) fn previous_programs<'a>(
         &self,
         names: impl Iterator<Item = &'a String>,

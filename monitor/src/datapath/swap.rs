@@ -305,7 +305,7 @@ impl Undo {
     fn into_link(self) -> Option<OwnedFd> {
         match self {
             Self::Detach { link, .. } | Self::Restore { link, .. } => Some(link),
-            // The link that replaced it has its own step.
+            // The new link of this interface is undone by a step of its own.
             Self::Reattach { .. } => None,
         }
     }

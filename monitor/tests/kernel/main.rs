@@ -121,7 +121,7 @@ fn compare_random(mut random: StdRng) {
         }
         let mut pair = Pair::new(policies.clone());
         for _ in 0..FRAMES {
-            pair.check(&generate::frame(&mut random, &policies));
+            pair.check(&generate::frames::frame(&mut random, &policies));
         }
         pair.check_cells();
     }
