@@ -17,8 +17,7 @@ pub(super) async fn work_on(core: Arc<Core>, event: Event) {
     match event {
         Event::Asked => drop(reload(core, Trigger::Request).await),
         Event::Unsaved(saving) => saving.save(core).await,
-        // There is nothing to do: before the loop waits again, it watches the files of the
-        // new policies.
+        // The end of this empty job is enough: the files of the new policies are watched then.
         Event::Reloaded => {}
         Event::Edge => pass_edge(core).await,
         Event::Deadline => roll_back(core).await,
@@ -36,6 +35,9 @@ async fn roll_back(core: &Arc<Core>) {
             }
             for change in rolled_back.changes {
                 info!("{change}");
+            }
+            if let Some(error) = rolled_back.behind {
+                error!("the restored policies could not be brought up to date: {error}");
             }
         }
         Err(error) => {
