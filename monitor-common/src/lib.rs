@@ -10,6 +10,7 @@
 
 mod abi;
 mod counters;
+pub mod evidence;
 mod names;
 mod places;
 mod ruleset;

@@ -49,6 +49,10 @@ pub struct MatchSet {
     pub allows: u32,
     /// Entries whose action is `drop`.
     pub drops: u32,
+    /// Entries whose flows are recorded.
+    pub flows: u32,
+    /// Entries for which names are learnt from what devices send. Subset of `flows`.
+    pub names: u32,
     /// The first `len` entries are used, the rest is zero.
     pub entries: [MatchEntry; MAX_COVERING_POLICIES],
 }
@@ -162,6 +166,14 @@ pub mod global {
     /// `u64`: when the previous generation takes over if this one is not confirmed, in
     /// nanoseconds since boot, suspend included; 0 for never.
     pub const DEADLINE: &str = "DEADLINE";
+    /// Number of this generation, modulo 2^32.
+    pub const GENERATION: &str = "GENERATION_NUMBER";
+    /// Buckets of one table of flows, a power of two; 0 if no flow is recorded.
+    pub const FLOW_BUCKETS: &str = "FLOW_BUCKETS";
+    /// 1 if payload of matched packets is sampled.
+    pub const SAMPLES: &str = "SAMPLES";
+    /// 1 if time and length of a packet are those of a replay.
+    pub const REPLAY: &str = "REPLAY";
     /// 1 to write every matched packet to the log.
     pub const LOG_PACKETS: &str = "LOG_PACKETS";
 }

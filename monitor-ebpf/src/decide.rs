@@ -1,13 +1,15 @@
 //! Frame → outcome and verdict.
 
-use monitor_common::{MatchSet, Reason};
+use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
+use monitor_common::{MatchSet, NEEDS_SERVICE, Reason, evidence::PORT_NONE};
 
 use crate::{
     frame::Frame,
     lookup::lookup,
-    maps::HAS_DROPS,
-    parse::{Packet, parse},
+    maps::{FLOW_BUCKETS, HAS_DROPS, NEEDS},
+    parse::{Destination, Packet, parse},
     scope::applying,
+    service::Service,
 };
 
 /// Result of examining a frame.
@@ -29,30 +31,76 @@ pub(crate) struct Matched {
     pub(crate) set: &'static MatchSet,
     /// Bit `n` is set if entry `n` of the set applies.
     pub(crate) mask: u32,
+    /// Read only if the set needs it, or if flows are recorded.
+    pub(crate) service: Service,
 }
 
-/// The decision about a packet.
+/// The decision about a packet. The numbers are arguments of global functions.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 pub(crate) enum Verdict {
-    Passed,
-    Dropped,
+    Passed = 0,
+    Dropped = 1,
 }
 
 #[inline(always)]
-pub(crate) fn decide(frame: &Frame) -> Outcome {
+pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
         Err(reason) => return Outcome::Unparsed(reason, unparsed(reason)),
     };
     match lookup(&packet.destination) {
         Some((set_id, set)) => {
-            let mask = applying(frame, &packet, set);
-            let matched = Matched { set_id, set, mask };
+            let is_needed = set.needs & NEEDS.load() & NEEDS_SERVICE != 0;
+            let service = if is_needed || FLOW_BUCKETS.load() != 0 {
+                service_of(ctx, &packet)
+            } else {
+                Service {
+                    protocol: 0,
+                    kind: PORT_NONE,
+                    port: 0,
+                    offset: 0,
+                }
+            };
+            let mask = applying(frame, &packet, set, &service);
+            let matched = Matched {
+                set_id,
+                set,
+                mask,
+                service,
+            };
             let verdict = verdict(&matched);
             Outcome::Matched(packet, matched, verdict)
         }
         None => Outcome::Unmatched(packet),
     }
+}
+
+/// The service of a packet.
+#[inline(always)]
+fn service_of(ctx: &XdpContext, packet: &Packet) -> Service {
+    let is_ipv6 = match packet.destination {
+        Destination::Ipv4(_) => 0,
+        Destination::Ipv6(_) => 1,
+    };
+    let network = packet.network as u64;
+    Service::from_bits(read_service(ctx.as_ptr().cast(), network, is_ipv6))
+}
+
+/// Reads the service of the packet whose IP header begins `network` bytes from the start of
+/// the frame, at most 255. `is_ipv6` is 0 or 1. Returns [`Service::to_bits`].
+///
+/// This is a global function for the verifier (kernel commit 51c39bb1d5d1): not inlined,
+/// with a context and numbers as arguments. The verifier examines it once, instead of once
+/// for each path that leads here.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn read_service(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let frame = Frame::new(ctx.data(), ctx.data_end());
+    #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+    let network = network as usize & 255;
+    Service::read(&frame, network, is_ipv6 != 0).to_bits()
 }
 
 /// Verdict of a frame that the parser rejected. A ruleset with a `drop` drops the frames

@@ -26,6 +26,7 @@ use crate::{
     datapath::{self, ModeChoice},
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
+    policy::EvidenceLevel,
     snapshot::Mode,
 };
 
@@ -65,6 +66,8 @@ pub struct Settings {
     pub log_packets: bool,
     /// True to load changed policy files at once.
     pub watch: bool,
+    /// The most that is recorded about matched packets.
+    pub evidence: EvidenceLevel,
     /// Label of a device in metrics.
     pub device: DeviceOption,
     /// Number of devices with a label of their own.
@@ -108,6 +111,7 @@ impl Options {
                 .collect(),
             log_packets: self.log_packets.unwrap_or(false),
             watch: self.watch.unwrap_or(true),
+            evidence: self.evidence.unwrap_or_default(),
             device: self.metrics.device.unwrap_or_default(),
             max_devices: self
                 .metrics

@@ -24,6 +24,7 @@ use monitor::{
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
     new_file::remove_unfinished,
+    policy::EvidenceLevel,
     printable::LogWriter,
     snapshot::Snapshot,
     trusted::Directory,
@@ -83,6 +84,14 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     no_watch: bool,
 
+    /// The most that is recorded about packets that matched a policy: `counters`; `flows`,
+    /// also which device contacted which address and port, and when; `names`, also the names
+    /// of these addresses [default: names]
+    ///
+    /// A policy file can record less for a policy of its own, and never more.
+    #[arg(long, value_enum, hide_possible_values = true)]
+    evidence: Option<EvidenceLevel>,
+
     /// Write matched packets to the log, with addresses and MACs: at most about 1000
     /// a second on each CPU; `monitor_lost_total{reason="log"}` counts the others
     #[arg(long)]
@@ -100,6 +109,7 @@ impl RunArgs {
             pin_dir: self.pin_dir,
             socket: self.socket,
             log_packets: self.log_packets.then_some(true),
+            evidence: self.evidence,
             watch: self.no_watch.then_some(false),
             ..Options::default()
         }

@@ -14,7 +14,7 @@ use super::{
     one_or_many::OneOrMany,
 };
 use crate::{
-    policy::{Excess, yaml_limits},
+    policy::{EvidenceLevel, Excess, yaml_limits},
     quoted::message,
     regular_file::{self, Purpose},
 };
@@ -44,6 +44,8 @@ pub struct Options {
     pub log_packets: Option<bool>,
     /// True to load changed policy files at once.
     pub watch: Option<bool>,
+    /// The most that is recorded about matched packets.
+    pub evidence: Option<EvidenceLevel>,
     /// How metrics name devices.
     pub metrics: MetricsOptions,
     /// How long the filter remembers devices.
@@ -193,6 +195,7 @@ impl Options {
             policies: self.policies.or(below.policies),
             log_packets: self.log_packets.or(below.log_packets),
             watch: self.watch.or(below.watch),
+            evidence: self.evidence.or(below.evidence),
             metrics: MetricsOptions {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),

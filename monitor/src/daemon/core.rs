@@ -216,6 +216,7 @@ fn request<'a>(
         mode: settings.mode,
         ruleset,
         log_packets: settings.log_packets,
+        evidence: settings.evidence,
         deadline,
     }
 }

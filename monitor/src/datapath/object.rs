@@ -11,7 +11,11 @@ use aya::{
     programs::{Xdp, loaded_programs},
     util::{KernelVersion, nr_cpus},
 };
-use monitor_common::{NEAR_CELLS, global};
+use monitor_common::{
+    MAX_POLICIES, NEAR_CELLS,
+    evidence::{BUCKET_CELLS, CONNECTION_LINES, FLOW_CELLS},
+    global,
+};
 
 use super::Error;
 
@@ -48,6 +52,26 @@ pub(super) mod state {
         PAST,
         POLICY_NAMES,
         INTERFACE_NAMES,
+    ];
+}
+
+/// Maps of flows, which all generations that record flows share.
+pub(super) mod evidence {
+    pub(in super::super) const CONTROL: &str = "EVIDENCE";
+    pub(in super::super) const FLOWS: &str = "FLOWS";
+    pub(in super::super) const EFFECTIVE: &str = "EFFECTIVE";
+    pub(in super::super) const LOSSES: &str = "EV_LOSSES";
+    pub(in super::super) const EVENTS: &str = "FLOW_EVENTS";
+    pub(in super::super) const CONNECTIONS: &str = "CONNECTIONS";
+    pub(in super::super) const SAMPLES: &str = "SAMPLES_RING";
+    pub(in super::super) const ALL: [&str; 7] = [
+        CONTROL,
+        FLOWS,
+        EFFECTIVE,
+        LOSSES,
+        EVENTS,
+        CONNECTIONS,
+        SAMPLES,
     ];
 }
 
@@ -122,6 +146,43 @@ pub(super) struct Constants {
     /// if it needs no confirmation.
     pub(super) deadline: u64,
     pub(super) log_packets: bool,
+    /// Number of the generation.
+    pub(super) generation: u64,
+    /// Size of the tables of flows; `None` if no flow is recorded.
+    pub(super) flows: Option<TableSize>,
+    /// True if payload of matched packets is sampled. Needs `flows`.
+    pub(super) samples: bool,
+    /// True if the caller states time and length of each packet.
+    pub(super) replay: bool,
+}
+
+/// Size of the tables of flows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct TableSize {
+    /// Buckets of one table, a power of two.
+    buckets: u32,
+}
+
+impl TableSize {
+    /// The size of the pinned tables.
+    #[expect(clippy::cast_possible_truncation, reason = "a bucket has few cells")]
+    pub(super) const PINNED: Self = Self {
+        buckets: FLOW_CELLS / BUCKET_CELLS as u32,
+    };
+
+    /// Tables for about `flows` flows on each CPU.
+    #[expect(clippy::cast_possible_truncation, reason = "a bucket has few cells")]
+    pub(super) const fn for_flows(flows: u32) -> Self {
+        let buckets = flows.next_power_of_two() / BUCKET_CELLS as u32;
+        Self {
+            buckets: if buckets == 0 { 1 } else { buckets },
+        }
+    }
+
+    /// Elements of the map of flows: two tables for each possible CPU.
+    fn elements(self) -> Result<u32, Error> {
+        Ok(2 * self.buckets * possible_cpus()?)
+    }
 }
 
 /// Loads the state maps without a program. Opens the maps that are pinned under
@@ -136,19 +197,50 @@ pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     loader.load(OBJECT).map_err(Error::load)
 }
 
+/// Loads the evidence maps without a program, as [`load_state`]. Opens the maps that are
+/// pinned under `pins`, and creates and pins the missing ones.
+pub(super) fn load_evidence(pins: &Path) -> Result<Ebpf, Error> {
+    require_kernel()?;
+    let mut loader = EbpfLoader::new();
+    size_evidence(&mut loader, TableSize::PINNED)?;
+    for map in evidence::ALL {
+        loader.map_pin_path(map, pins.join(map));
+    }
+    loader.load(OBJECT).map_err(Error::load)
+}
+
+fn size_evidence(loader: &mut EbpfLoader<'_>, flows: TableSize) -> Result<(), Error> {
+    loader
+        .map_max_entries(evidence::FLOWS, flows.elements()?)
+        .map_max_entries(evidence::EFFECTIVE, MAX_POLICIES)
+        .map_max_entries(evidence::CONNECTIONS, possible_cpus()? * CONNECTION_LINES);
+    Ok(())
+}
+
+/// Size in bytes of a ring buffer that is not used: one page of the largest size that Linux
+/// has on any machine of 64 bits.
+const SMALLEST_RING: u32 = 64 << 10;
+
 /// Elements of the array of near cells: [`NEAR_CELLS`] for each possible CPU. If
 /// the CPU numbers have gaps, the highest numbers can lie beyond the array. Those
 /// CPUs count in the device tables.
 fn near_cells() -> Result<u32, Error> {
+    Ok(possible_cpus()? * NEAR_CELLS)
+}
+
+/// Number of possible CPUs.
+pub(super) fn possible_cpus() -> Result<u32, Error> {
     let cpus = nr_cpus();
     let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;
-    Ok(cpus.get() * NEAR_CELLS)
+    Ok(cpus.get())
 }
 
 /// Directories in which a load opens pinned maps, and pins the maps that it
 /// creates.
 pub(super) struct PinPaths<'a> {
     pub(super) state: &'a Path,
+    /// Used only if the program records flows.
+    pub(super) evidence: &'a Path,
     pub(super) generation: &'a Path,
 }
 
@@ -164,6 +256,14 @@ pub(super) fn load_program(
     let has_drops = u32::from(constants.has_drops);
     let low_ipv6 = u32::from(constants.ipv6.low);
     let log_packets = u32::from(constants.log_packets);
+    let flow_buckets = constants.flows.map_or(0, |flows| flows.buckets);
+    let replay = u32::from(constants.replay);
+    let samples = u32::from(constants.samples);
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "modulo 2^32, as the ABI says"
+    )]
+    let generation = constants.generation as u32;
     let mut loader = EbpfLoader::new();
     loader
         .override_global(global::INTERFACE_SLOT, &constants.interface_slot, true)
@@ -187,6 +287,10 @@ pub(super) fn load_program(
         .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)
         .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
         .override_global(global::DEADLINE, &constants.deadline, true)
+        .override_global(global::GENERATION, &generation, true)
+        .override_global(global::FLOW_BUCKETS, &flow_buckets, true)
+        .override_global(global::SAMPLES, &samples, true)
+        .override_global(global::REPLAY, &replay, true)
         .override_global(global::LOG_PACKETS, &log_packets, true)
         .map_max_entries(state::NEAR_DEVICES, near_cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
@@ -195,7 +299,20 @@ pub(super) fn load_program(
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
+    match constants.flows {
+        Some(flows) => size_evidence(&mut loader, flows)?,
+        None => {
+            for ring in [evidence::EVENTS, evidence::SAMPLES] {
+                loader.map_max_entries(ring, SMALLEST_RING);
+            }
+        }
+    }
     if let Some(pins) = pins {
+        if constants.flows.is_some() {
+            for map in evidence::ALL {
+                loader.map_pin_path(map, pins.evidence.join(map));
+            }
+        }
         for map in state::ALL {
             loader.map_pin_path(map, pins.state.join(map));
         }
@@ -247,6 +364,11 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
         "find the program in force",
         std::io::ErrorKind::NotFound.into(),
     ))
+}
+
+/// True if the kernel lets a program copy payload (Linux 5.18, commit 3f364222d032).
+pub(super) fn can_sample() -> bool {
+    KernelVersion::current().is_ok_and(|found| found >= KernelVersion::new(5, 18, 0))
 }
 
 /// Returns an error before Linux 5.9. That version brought links that attach XDP

@@ -4,6 +4,7 @@
 use super::{
     Error, Filter,
     deadline::Deadline,
+    evidence::generations_of_flows,
     in_force::in_force,
     link::link_info,
     pins::{self, Pins},
@@ -66,7 +67,8 @@ pub(super) fn wait_for_running_programs() -> Option<String> {
     Some(format!("cannot wait for running programs to end: {source}"))
 }
 
-/// Removes the generations that no link runs and that no link can fall back to.
+/// Removes the generations that no link runs, that no link can fall back to, and that no
+/// flow in the tables names.
 pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
     let mut used = Vec::new();
     for interface in pins.linked_interfaces()? {
@@ -75,6 +77,7 @@ pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
         used.extend(found.generation);
         used.extend(found.previous);
     }
+    used.extend(generations_of_flows(pins)?);
     let all = pins.generations()?;
     let unused = all.iter().filter(|number| !used.contains(number));
     let errors = unused.filter_map(|number| pins.remove_generation(*number).err());

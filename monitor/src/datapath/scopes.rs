@@ -20,12 +20,17 @@ use super::{
 use crate::{
     address::{Address, Network},
     compile::{ClassId, Classified, Ruleset, Scopes, Tries},
-    policy::{Device, MacAddress, Scope, Strength},
+    policy::{Device, EvidenceLevel, MacAddress, Scope, Strength},
 };
 
 /// Encodes match set `id` as the kernel program reads it. `slots` holds the slot of
-/// each policy, in the order of the ruleset.
-pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> MatchSet {
+/// each policy, in the order of the ruleset. `evidence` is the most that the daemon records.
+pub(super) fn match_set(
+    ruleset: &Ruleset,
+    id: usize,
+    slots: &[PolicySlot],
+    evidence: EvidenceLevel,
+) -> MatchSet {
     let policies = &ruleset.match_sets[id];
     let mut set = MatchSet {
         len: u32::try_from(policies.len()).expect("the compiler limits a match set"),
@@ -45,6 +50,12 @@ pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> M
         }
         if policy.scope == 0 {
             set.unscoped |= bit;
+        }
+        if policy.evidence.min(evidence) >= EvidenceLevel::Flows {
+            set.flows |= bit;
+        }
+        if policy.evidence.min(evidence) >= EvidenceLevel::Names {
+            set.names |= bit;
         }
         set.needs |= needs(&ruleset.scopes.scopes[usize::from(policy.scope)]);
     }
@@ -98,6 +109,10 @@ pub(super) fn constants(
         no_service_class: scopes.no_service,
         deadline: 0,
         log_packets,
+        generation: 0,
+        flows: None,
+        samples: false,
+        replay: false,
     }
 }
 

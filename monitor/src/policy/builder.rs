@@ -72,6 +72,7 @@ pub(super) fn policy(
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
         derives: typed.derives,
+        evidence: typed.evidence,
         changed: None,
         accepted: typed.accepted.into_iter().collect(),
     })?;

@@ -81,6 +81,7 @@ pub(super) const POLICY: Keys = Keys {
         "expires",
         "enabled",
         "derive",
+        "evidence",
         "accept_risk",
         "reason",
     ],

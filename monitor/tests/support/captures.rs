@@ -40,6 +40,7 @@ impl Order {
 /// A frame that was captured completely.
 pub(crate) fn whole(data: &[u8]) -> Frame {
     Frame {
+        at: None,
         data: data.to_vec(),
         wire_length: length(data),
     }
@@ -48,6 +49,7 @@ pub(crate) fn whole(data: &[u8]) -> Frame {
 /// A frame of which only the beginning was captured.
 pub(crate) fn cut(data: &[u8], wire_length: u32) -> Frame {
     Frame {
+        at: None,
         data: data.to_vec(),
         wire_length,
     }

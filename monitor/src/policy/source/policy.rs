@@ -11,8 +11,8 @@ use super::{
     scope::SourceScope,
 };
 use crate::policy::{
-    Action, PolicyName, Schedule, action::InvalidAction, keys, observed::Observed,
-    risk::Acceptance, yaml::Node,
+    Action, EvidenceLevel, InvalidEvidenceLevel, PolicyName, Schedule, action::InvalidAction, keys,
+    observed::Observed, risk::Acceptance, yaml::Node,
 };
 
 /// A policy as it is typed. A required part that is `None` was reported as an
@@ -27,6 +27,7 @@ pub(in crate::policy) struct SourcePolicy {
     pub(in crate::policy) enabled: bool,
     /// True if IPv6 prefixes are derived from the IPv4 destinations.
     pub(in crate::policy) derives: bool,
+    pub(in crate::policy) evidence: EvidenceLevel,
     pub(in crate::policy) accepted: Option<Acceptance>,
     pub(in crate::policy) scope: SourceScope,
     pub(in crate::policy) schedule: Option<Schedule>,
@@ -57,6 +58,7 @@ impl Reader<'_> {
         let references = self.references(node);
         let enabled = self.enabled(node);
         let derives = self.derives(node);
+        let evidence = self.evidence(node);
         let accepted = self.accepted(node);
         let scope = self.scope(node);
         let mut times_valid = true;
@@ -71,6 +73,7 @@ impl Reader<'_> {
             references,
             enabled,
             derives,
+            evidence,
             accepted,
             scope,
             schedule,
@@ -186,6 +189,20 @@ impl Reader<'_> {
         false
     }
 
+    /// Reads `evidence`. Without the key, names are recorded.
+    fn evidence(&mut self, policy: &Node<'_>) -> EvidenceLevel {
+        let Some(node) = get(policy, "evidence") else {
+            return EvidenceLevel::default();
+        };
+        let Some(text) = self.text(&node, "`evidence`", EVIDENCE) else {
+            return EvidenceLevel::default();
+        };
+        text.parse().unwrap_or_else(|error: InvalidEvidenceLevel| {
+            self.error(node.span, error.to_string(), EVIDENCE);
+            EvidenceLevel::default()
+        })
+    }
+
     /// Reads the accepted risks. In a policy, `reason` belongs to them.
     fn accepted(&mut self, policy: &Node<'_>) -> Option<Acceptance> {
         self.optional_text(policy, "reason");
@@ -233,6 +250,8 @@ impl Reader<'_> {
 }
 
 const DERIVE: &str = "write `derive: none`, so that IPv4 destinations hold no NAT64, 6to4 and IPv4-mapped addresses, or remove the key";
+
+const EVIDENCE: &str = "write `evidence: counters`, `evidence: flows` (also who contacted what, and when) or `evidence: names` (the default: also names)";
 
 /// Suggests a valid name if more than half of the characters of `text` remain.
 fn similar_name(text: &str) -> Option<PolicyName> {

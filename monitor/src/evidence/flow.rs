@@ -1,0 +1,81 @@
+//! Flows: what one device sent to one destination, with packets, bytes and times.
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use monitor_common::Count;
+
+use crate::policy::{MacAddress, PolicyName};
+
+/// What makes a flow: all packets with the same key belong to the same flow.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    /// Source MAC of the packets.
+    pub device: MacAddress,
+    /// Interface on which the packets arrived.
+    pub interface: String,
+    /// Direction of the packets, seen from the device.
+    pub direction: Direction,
+    /// Destination address of the packets. An IPv4-mapped IPv6 address stays IPv6.
+    pub destination: IpAddr,
+    /// Protocol number (IANA) of the header behind the IP header and its extension
+    /// headers.
+    pub protocol: u8,
+    /// Destination port, or why there is none.
+    pub port: Port,
+}
+
+/// Direction of a packet, seen from the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// The device sent the packet.
+    Out,
+    /// The packet went to the device.
+    In,
+}
+
+/// Destination port of a packet, or why it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Port {
+    /// The port.
+    Number(u16),
+    /// The protocol has no ports.
+    None,
+    /// A fragment after the first one does not hold the port.
+    LaterFragment,
+    /// The packet ends before the port.
+    Truncated,
+    /// ESP, AH or IPComp hides the port (RFC 4303, RFC 4302, RFC 3173).
+    Hidden,
+    /// The packet has more IPv6 extension headers than the program reads.
+    TooManyExtensions,
+}
+
+/// What is known about a flow in one period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flow {
+    /// What makes the flow.
+    pub key: FlowKey,
+    /// Every policy that matched, in the order of the decision: the effective policy is
+    /// the first.
+    pub policies: Vec<PolicyName>,
+    /// Packets that passed.
+    pub passed: Count,
+    /// Packets that were dropped.
+    pub dropped: Count,
+    /// Time of the first packet, to about one second.
+    pub first: Timestamp,
+    /// Time of the last packet, to about one second.
+    pub last: Timestamp,
+}
+
+/// A source address that a device used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeenAddress {
+    /// Source MAC of the packet.
+    pub device: MacAddress,
+    /// Its source address.
+    pub address: IpAddr,
+    /// Time of the packet, to about one second.
+    pub at: Timestamp,
+}

@@ -1,0 +1,18 @@
+//! Evidence: which device contacted which destination, under which names, and what is not
+//! known. The modules are pure: time and input come in as arguments.
+
+pub mod absence;
+pub mod answers;
+mod claim;
+pub mod encrypted;
+mod flow;
+pub mod learner;
+pub mod names;
+pub mod sampler;
+mod text;
+mod view;
+
+pub use claim::{Claim, Ech, FlowEnd, NameSource};
+pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress};
+pub use sampler::Sample;
+pub use view::{FlowView, FlowsView, NameView, NotRecorded, protocol};

@@ -1,0 +1,249 @@
+//! Flows as `monitor flows --json` and `monitor replay --evidence --json` print them.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use monitor_common::{Count, evidence::EffectiveCounters};
+use serde::{Deserialize, Serialize};
+
+use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port};
+use crate::{
+    clock::to_the_second,
+    policy::{MacAddress, PolicyName},
+};
+
+/// Flows, and what no flow records.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsView {
+    /// Sorted by device, then by time of the first packet.
+    pub flows: Vec<FlowView>,
+    /// Matched packets that are in no flow.
+    pub not_recorded: NotRecorded,
+}
+
+/// One flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowView {
+    /// Source MAC of the packets.
+    pub device: MacAddress,
+    /// Interface on which the packets arrived.
+    pub interface: String,
+    /// `out`: the device sent the packets. `in`: it got them.
+    pub direction: String,
+    /// Destination address.
+    pub destination: IpAddr,
+    /// `tcp`, `udp`, `icmp`, `icmpv6` or the protocol number (IANA).
+    pub protocol: String,
+    /// Destination port; `None` if there is none to read.
+    pub port: Option<u16>,
+    /// Why the port cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unreadable: Option<String>,
+    /// Every policy that matched; the effective policy is the first.
+    pub policies: Vec<PolicyName>,
+    /// Packets, dropped ones included.
+    pub packets: u64,
+    /// Bytes of these packets on the wire, layer 2 included.
+    pub bytes: u64,
+    /// Packets among them that were dropped.
+    pub dropped: u64,
+    /// Time of the first packet (RFC 3339).
+    pub first: String,
+    /// Time of the last packet (RFC 3339).
+    pub last: String,
+    /// Claims about the name of the destination, earliest first.
+    pub names: Vec<NameView>,
+    /// The holder of the destination's range; `None` if no data names it.
+    pub holder: Option<()>,
+}
+
+/// A claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameView {
+    /// The name.
+    pub name: String,
+    /// How the name was learnt: a word of [`super::NameSource`].
+    pub how: String,
+    /// When the name was first learnt (RFC 3339).
+    pub at: String,
+    /// Address of the DNS server that answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<IpAddr>,
+    /// CNAME chain from the asked name to the owner of the address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
+    /// What is known about Encrypted Client Hello: `real`, `grease` or `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ech: Option<String>,
+}
+
+/// Matched packets that are in no flow.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotRecorded {
+    /// Number of packets.
+    pub packets: u64,
+    /// Number of packets by reason, if it is not zero: `full`, `setting`, `lost`, …
+    pub reasons: BTreeMap<String, u64>,
+}
+
+impl FlowsView {
+    /// The view of flows. Flows with the same key and policies become one. `names` gives the
+    /// claims about a flow's end.
+    #[must_use]
+    pub fn new(
+        flows: impl IntoIterator<Item = Flow>,
+        names: impl Fn(&FlowEnd) -> Vec<Claim>,
+        not_recorded: NotRecorded,
+    ) -> Self {
+        let mut joined: BTreeMap<_, Flow> = BTreeMap::new();
+        for flow in flows {
+            let key = (flow.key.clone(), flow.policies.clone());
+            match joined.get_mut(&key) {
+                Some(known) => known.join(&flow),
+                None => drop(joined.insert(key, flow)),
+            }
+        }
+        let mut flows: Vec<_> = joined.into_values().collect();
+        flows.sort_by(|a, b| {
+            let key = |flow: &Flow| (flow.key.device, flow.first);
+            key(a).cmp(&key(b)).then_with(|| a.key.cmp(&b.key))
+        });
+        Self {
+            flows: flows
+                .iter()
+                .map(|flow| FlowView::new(flow, names(&flow.key.end())))
+                .collect(),
+            not_recorded,
+        }
+    }
+}
+
+impl FlowView {
+    fn new(flow: &Flow, mut claims: Vec<Claim>) -> Self {
+        claims.sort_by(|a, b| (a.first, a.source, &a.name).cmp(&(b.first, b.source, &b.name)));
+        let Count { packets, bytes } = sum(flow.passed, flow.dropped);
+        Self {
+            device: flow.key.device,
+            interface: flow.key.interface.clone(),
+            direction: flow.key.direction.word().to_owned(),
+            destination: flow.key.destination,
+            protocol: protocol(flow.key.protocol),
+            port: flow.key.port.number(),
+            unreadable: flow.key.port.why_unreadable().map(str::to_owned),
+            policies: flow.policies.clone(),
+            packets,
+            bytes,
+            dropped: flow.dropped.packets,
+            first: to_the_second(flow.first),
+            last: to_the_second(flow.last),
+            names: claims.iter().map(NameView::new).collect(),
+            holder: None,
+        }
+    }
+}
+
+impl NameView {
+    /// The view of a claim.
+    #[must_use]
+    pub fn new(claim: &Claim) -> Self {
+        Self {
+            name: claim.name.clone(),
+            how: claim.source.word().to_owned(),
+            at: to_the_second(claim.first),
+            from: claim.server,
+            chain: claim.chain.clone(),
+            ech: claim.ech.map(|ech| ech.word().to_owned()),
+        }
+    }
+}
+
+impl NotRecorded {
+    /// Adds packets for a reason. The reason does not appear if there are none.
+    pub fn add(&mut self, reason: &str, packets: u64) {
+        if packets > 0 {
+            self.packets += packets;
+            *self.reasons.entry(reason.to_owned()).or_default() += packets;
+        }
+    }
+
+    /// Adds what the kernel counted for a policy.
+    pub fn add_effective(&mut self, counters: &EffectiveCounters) {
+        let packets = |passed: Count, dropped: Count| passed.packets + dropped.packets;
+        self.add("full", packets(counters.full_passed, counters.full_dropped));
+        let setting = packets(counters.setting_passed, counters.setting_dropped);
+        self.add("setting", setting);
+    }
+}
+
+impl Flow {
+    /// Adds packets of the same flow from another period.
+    pub fn join(&mut self, other: &Self) {
+        self.passed += other.passed;
+        self.dropped += other.dropped;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+    }
+}
+
+impl FlowKey {
+    /// The end of the flow to which names belong. Without a readable port it has port 0.
+    #[must_use]
+    pub fn end(&self) -> FlowEnd {
+        FlowEnd {
+            device: self.device,
+            destination: self.destination,
+            protocol: self.protocol,
+            port: self.port.number().unwrap_or(0),
+        }
+    }
+}
+
+impl Direction {
+    /// The word of JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::In => "in",
+        }
+    }
+}
+
+impl Port {
+    /// The port; `None` if there is none to read.
+    #[must_use]
+    pub const fn number(self) -> Option<u16> {
+        match self {
+            Self::Number(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    /// Why a port that may exist cannot be read.
+    #[must_use]
+    pub const fn why_unreadable(self) -> Option<&'static str> {
+        match self {
+            Self::Number(_) | Self::None => None,
+            Self::LaterFragment => Some("a fragment after the first one"),
+            Self::Truncated => Some("the packet ends before the port"),
+            Self::Hidden => Some("hidden by ESP, AH or IPComp"),
+            Self::TooManyExtensions => Some("too many IPv6 extension headers"),
+        }
+    }
+}
+
+/// The word for a protocol number, or the number.
+#[must_use]
+pub fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn sum(mut one: Count, other: Count) -> Count {
+    one += other;
+    one
+}
