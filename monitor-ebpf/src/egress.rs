@@ -83,10 +83,6 @@ struct CopyBudget {
     bytes: u64,
 }
 
-/// Slot of the interface.
-#[unsafe(no_mangle)]
-static INTERFACE_SLOT: Global<u32> = Global::new(0);
-
 /// 1 if time is that of a replay.
 #[unsafe(no_mangle)]
 static REPLAY: Global<u32> = Global::new(0);
@@ -245,7 +241,7 @@ fn copy(ctx: &TcContext, frame: &Frame, found: &Found) -> Option<()> {
         sequence: found.sequence,
         length: found.length as u16,
         captured: 0,
-        interface: INTERFACE_SLOT.load() as u8,
+        interface: 0,
         dropped: 0,
         flags: found.flags,
         zero: 0,

@@ -7,12 +7,13 @@ mod request;
 use std::{fmt, path::PathBuf, time::Duration};
 
 pub use ask::{ControlError, ask, ask_within};
-pub use request::{ChangeRequest, Request};
+pub use request::{AskedFlows, ChangeRequest, Request};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
+    evidence::FlowsView,
     policy::{Effect, Moment, RuntimeChange},
     printable,
     snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
@@ -28,6 +29,9 @@ pub const MAX_CLIENTS: usize = 256;
 
 /// Clients that a daemon answers at the same time: an answer may be large.
 pub const MAX_ANSWERS: usize = 16;
+
+/// The most flows in one answer.
+pub const MAX_FLOWS: usize = 10_000;
 
 /// How long a client may take to send its request, and again to read the answer.
 pub const CLIENT_TIME: Duration = Duration::from_secs(10);
@@ -52,6 +56,8 @@ pub enum Answer {
     Detached(Vec<String>),
     /// To [`Request::Change`].
     Changed(Box<Changed>),
+    /// To [`Request::Flows`].
+    Flows(Box<FlowsView>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.

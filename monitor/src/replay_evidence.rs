@@ -10,7 +10,7 @@ use crate::{
     compile::Ruleset,
     datapath::{DnsCopies, Error, FrameOutcome, Sandbox},
     evidence::{
-        Claim, Flow, FlowEnd, FlowKey, FlowsView, NotRecorded,
+        Claim, Flow, FlowEnd, FlowKey, FlowRow, FlowsView, NotRecorded,
         answers::AnswerSettings,
         learner::{Learner, StatedModel, join},
     },
@@ -64,7 +64,7 @@ impl EvidenceReplay {
         let outcome = self.sandbox.run_at(&frame.data, at, length)?;
         self.sandbox.take_samples(|sample| learner.sample(&sample));
         self.copies.run_at(&frame.data, at)?;
-        self.copies.read(|_, copy| learner.copy(&copy));
+        self.copies.read(|copy| learner.copy(&copy));
         self.frames += 1;
         if self.frames >= FRAMES {
             self.read_tables()?;
@@ -103,11 +103,11 @@ impl EvidenceReplay {
             not_recorded.add_effective(&counters);
         }
         let claims = self.claims;
-        let names = |end: &FlowEnd| claims.get(end).cloned().unwrap_or_default();
-        Ok(FlowsView::new(
-            self.flows.into_values(),
-            names,
-            not_recorded,
-        ))
+        let row = |flow: Flow| {
+            let names = claims.get(&flow.key.end()).cloned().unwrap_or_default();
+            FlowRow::new(flow, names)
+        };
+        let rows = self.flows.into_values().map(row);
+        Ok(FlowsView::new(rows, not_recorded, usize::MAX))
     }
 }

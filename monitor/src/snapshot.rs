@@ -80,6 +80,10 @@ pub struct Snapshot {
     /// The feeds of the policies in force, sorted by URL. Empty if no daemon runs.
     #[serde(default)]
     pub feeds: Vec<FeedSnapshot>,
+    /// What is recorded in flows. `None` if nothing was recorded since the counters were
+    /// created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceSnapshot>,
     /// The daemon's task in progress, if there is one. The other fields may show the
     /// state before this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -94,6 +98,46 @@ impl Snapshot {
             device.name = names.get(&device.mac).cloned();
         }
     }
+}
+
+/// What is recorded in flows, and what is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceSnapshot {
+    /// Packets that each policy decided about, sorted by policy.
+    pub effective: Vec<EffectiveSnapshot>,
+    /// New flows that made no event, because the ring buffer had no room.
+    pub lost_events: u64,
+    /// Payload samples for which the ring buffer had no room, or beyond the rate limit.
+    pub lost_samples: u64,
+    /// Interfaces on whose way to the devices the daemon copies DNS answers, sorted. Empty if
+    /// no daemon runs.
+    #[serde(default)]
+    pub dns_copied: Vec<String>,
+    /// Why the daemon does not store flows; `None` if it does, or if no daemon runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<EvidenceFailure>,
+}
+
+/// Packets of which one policy was the effective policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectiveSnapshot {
+    /// Name of the policy.
+    pub policy: String,
+    /// All packets.
+    pub packets: Verdicts,
+    /// The part whose flow found no room in the kernel.
+    pub full: Verdicts,
+    /// The part of which the policies ask for counters only.
+    pub setting: Verdicts,
+}
+
+/// Why the daemon does not store flows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceFailure {
+    /// The reason.
+    pub error: String,
+    /// Since when (RFC 3339).
+    pub since: String,
 }
 
 /// A task of the daemon that is in progress.

@@ -6,6 +6,7 @@ mod confirm;
 mod detach;
 mod explain;
 mod feed;
+mod flows;
 mod forget;
 mod reach;
 mod reload;
@@ -89,7 +90,8 @@ enum Verb {
     /// the command returns, survives a restart, and ends at its time. It wins over
     /// every `drop` of this filter, but opens no other firewall.
     Allow(change::ForDestination),
-    /// Forget a device: its counters move to the `past` of its policies
+    Flows(flows::FlowsArgs),
+    /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
     /// places in the device tables become free. Later packets are counted from 0.
@@ -161,6 +163,7 @@ impl Cli {
             Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
+            Verb::Flows(arguments) => flows::run(&self.common, arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,

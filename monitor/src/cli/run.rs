@@ -25,7 +25,7 @@ use monitor::{
     metrics::{DeviceKey, DeviceLabels},
     new_file::remove_unfinished,
     policy::EvidenceLevel,
-    printable::LogWriter,
+    printable::{self, LogWriter},
     snapshot::Snapshot,
     trusted::Directory,
 };
@@ -219,9 +219,27 @@ fn announce(core: &Core) {
         // The filter is in force anyway.
         Err(error) => warn!("{}", error_text(&error)),
     }
-    info!(
-        "recorded: counters of policies and devices, in kernel memory only; no destination addresses, no names"
-    );
+    info!("{}", recorded(core.settings()));
+}
+
+/// What the daemon records about matched packets, as a sentence.
+fn recorded(settings: &Settings) -> String {
+    let store = printable::path(&settings.state_dir);
+    let more = match settings.evidence {
+        EvidenceLevel::Counters => {
+            "recorded of matched packets: counters of policies and devices, in kernel memory only; no destination addresses, no names".to_owned()
+        }
+        EvidenceLevel::Flows => format!(
+            "recorded of matched packets, for 30 days in {store}: which device contacted which address and port, how much and when; no names"
+        ),
+        EvidenceLevel::Names => format!(
+            "recorded of matched packets, for 30 days in {store}: which device contacted which address and port, how much and when, and the names of these addresses"
+        ),
+    };
+    match settings.evidence {
+        EvidenceLevel::Counters => more,
+        _ => format!("{more}; --evidence counters records less, `monitor forget` erases a device"),
+    }
 }
 
 fn announce_in_force(snapshot: &Snapshot) {

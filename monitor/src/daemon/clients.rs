@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     control::{
-        Answer, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS, MAX_CLIENTS,
-        MAX_REQUEST, Request,
+        Answer, AskedFlows, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS,
+        MAX_CLIENTS, MAX_FLOWS, MAX_REQUEST, Request,
     },
     quoted,
 };
@@ -159,6 +159,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             core.tell_reloaded();
             answer
         }
+        Request::Flows(asked) => flows(core, asked).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -181,6 +182,14 @@ async fn change(core: &Arc<Core>, request: ChangeRequest) -> Answer {
             log_change(&changed);
             Answer::Changed(Box::new(changed))
         }
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn flows(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
+    asked.limit = asked.limit.min(MAX_FLOWS);
+    match blocking(core, move |core| core.flows(&asked)).await {
+        Ok(flows) => Answer::Flows(Box::new(flows)),
         Err(error) => Answer::Refused(error),
     }
 }

@@ -10,6 +10,7 @@ mod confirm;
 mod devices;
 mod edges;
 mod feeds;
+mod flow_filter;
 mod interfaces;
 mod liveness;
 mod load;
@@ -27,6 +28,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use flow_filter::FlowsError;
 use interfaces::Waiting;
 use liveness::Liveness;
 pub use load::LoadError;
@@ -35,13 +37,17 @@ pub use start::StartOptions;
 use state::State;
 use tokio::sync::Notify;
 
-use super::endpoints::Endpoints;
+use tracing::warn;
+
+use super::{endpoints::Endpoints, evidence::Evidence};
 use crate::{
     clock,
     compile::Ruleset,
     config::Settings,
-    control::{Resting, RiskInForce},
+    control::{AskedFlows, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
+    evidence::FlowsView,
+    flows,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
 };
@@ -82,12 +88,35 @@ pub struct Core {
     /// Notified after the policies changed, because the names of devices change
     /// with them.
     names_changed: Notify,
+    evidence: Evidence,
 }
 
 impl Core {
     /// The settings that the daemon runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The way to the thread that records evidence.
+    pub(super) fn evidence(&self) -> &Evidence {
+        &self.evidence
+    }
+
+    /// Removes generations that were kept only until their flows were drained.
+    pub(super) fn remove_drained_generations(&self) {
+        if let Some(filter) = &*lock(&self.filter)
+            && let Err(error) = filter.remove_unused_generations()
+        {
+            warn!("{error}");
+        }
+    }
+
+    /// The flows that a client asks for, up to this moment.
+    pub(super) fn flows(&self, asked: &AskedFlows) -> Result<FlowsView, FlowsError> {
+        let filter = self.flow_filter(asked)?;
+        self.evidence.drain();
+        let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
+        Ok(flows::read(pins, state, &filter)?)
     }
 
     /// A copy of the state as it is now.
@@ -182,6 +211,8 @@ impl Core {
     /// interfaces. Then the daemon has nothing left to do. After an error the
     /// caller may try again.
     pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {
+        // The store keeps what the kernel recorded.
+        self.evidence.drain();
         let mut filter = self.work_on_filter("a detach");
         let held = filter.as_mut().ok_or(DetachError::Already)?;
         let interfaces = held.detach()?;
@@ -197,6 +228,10 @@ impl Core {
             .unconfirmed
             .or_else(|| state.stage.rolled_back().map(NotConfirmed::shown));
         snapshot.feeds = self.feed_snapshots();
+        if let Some(evidence) = &mut snapshot.evidence {
+            evidence.failure = self.evidence.failure();
+            evidence.dns_copied = self.evidence.dns_copied();
+        }
         if let Some(policies) = state.stage.policies() {
             snapshot.name_devices(&policies.devices.by_mac());
         }

@@ -8,6 +8,7 @@ mod core;
 mod devices;
 mod endpoints;
 mod events;
+mod evidence;
 mod feeds;
 mod jobs;
 mod log_reader;

@@ -1,6 +1,6 @@
 //! Runs the daemon's tasks: signals, changed files, schedules and clients.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -10,11 +10,12 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    blocking::blocking,
     clients,
     core::Core,
     devices, endpoints,
     events::{Events, ServeError},
-    feeds,
+    evidence, feeds,
     jobs::work_on,
     manager::{self, Heartbeat},
     saving::Saving,
@@ -55,6 +56,7 @@ pub async fn run(
     let mut answering = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
     let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
     answering.push(tokio::spawn(clients));
+    evidence::start(&core);
     let mut background = vec![
         tokio::spawn(feeds::run(Arc::clone(&core))),
         tokio::spawn(devices::run(Arc::clone(&core))),
@@ -78,6 +80,10 @@ pub async fn run(
     });
     for task in background {
         task.abort();
+    }
+    let recorded = blocking(&core, |core| Ok::<_, Infallible>(core.evidence().end()));
+    if timeout(LAST_WORK, recorded).await.is_err() {
+        warn!("the evidence store takes too long: the daemon ends without it");
     }
     let _ = stop.send(true);
     end_answers(answering).await;

@@ -78,6 +78,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Confirmed(_)
             | Answer::Detached(_)
             | Answer::Changed(_)
+            | Answer::Flows(_)
             | Answer::Feeds(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

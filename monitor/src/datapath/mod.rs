@@ -43,7 +43,7 @@ pub use deadline::Deadline;
 pub use detach::detach;
 pub use devices::{DeviceCounts, KnownKind, Places};
 pub use error::Error;
-pub use evidence::{DnsCopies, EffectivePolicy, FlowTables, TakenFlows};
+pub use evidence::{DnsCopies, EffectivePolicy, FlowRings, FlowTables, TakenFlows};
 pub use filter::{Filter, OtherVersions};
 pub use gateway::{lan_interfaces, lan_networks, own_addresses};
 pub use give_back::GivenBack;

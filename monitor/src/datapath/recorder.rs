@@ -77,10 +77,8 @@ impl Recorder {
     }
 
     /// Reads the samples since the last call.
-    pub(super) fn take_samples(&mut self, mut each: impl FnMut(Sample<'_>)) {
-        samples::read(&mut self.samples, Ticks::MICROSECONDS, |_, sample| {
-            each(sample)
-        });
+    pub(super) fn take_samples(&mut self, each: impl FnMut(Sample<'_>)) {
+        samples::read(&mut self.samples, Ticks::MICROSECONDS, each);
     }
 
     pub(super) fn effective(&self, slot: PolicySlot) -> Result<EffectiveCounters, Error> {

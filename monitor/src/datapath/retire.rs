@@ -46,6 +46,15 @@ impl Filter {
         errors
     }
 
+    /// Removes the generations that nothing uses any more.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of all removals.
+    pub fn remove_unused_generations(&self) -> Result<(), Error> {
+        remove_unused_generations(&self.pins)
+    }
+
     /// Removes the link of an interface that is not wanted or was deleted. Returns
     /// a message for the operator if the interface is not wanted.
     fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {

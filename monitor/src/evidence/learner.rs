@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Claim, Ech, Flow, FlowEnd, NameSource,
@@ -25,6 +25,9 @@ const MAX_CLAIMS: usize = 16;
 
 /// The most flow ends with claims that wait to be taken.
 const MAX_ENDS: usize = 10_000;
+
+/// How long encrypted DNS of a device is kept.
+const ENCRYPTED_KEPT: SignedDuration = SignedDuration::from_hours(24);
 
 /// A model that a device stated.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -151,6 +154,14 @@ impl Learner {
         }
     }
 
+    /// Removes what is too old. The caller calls it at least every ten seconds.
+    pub fn expire(&mut self, now: Timestamp) {
+        self.sampler.expire(now);
+        self.answers.expire(now);
+        self.encrypted
+            .expire(now.checked_sub(ENCRYPTED_KEPT).unwrap_or(now));
+    }
+
     /// Takes away the claims since the last call.
     pub fn take_claims(&mut self) -> BTreeMap<FlowEnd, Vec<Claim>> {
         std::mem::take(&mut self.claims)
@@ -169,6 +180,7 @@ impl Learner {
 
     /// Removes everything that is known of a device.
     pub fn forget(&mut self, device: MacAddress) {
+        self.sampler.forget(device);
         self.answers.forget(device);
         self.streams.forget(device);
         self.encrypted.forget(device);

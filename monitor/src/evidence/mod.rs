@@ -3,9 +3,9 @@
 
 pub mod absence;
 pub mod answers;
-mod claim;
+pub mod claim;
 pub mod encrypted;
-mod flow;
+pub mod flow;
 pub mod learner;
 pub mod names;
 pub mod sampler;
@@ -15,4 +15,4 @@ mod view;
 pub use claim::{Claim, Ech, FlowEnd, NameSource};
 pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress};
 pub use sampler::Sample;
-pub use view::{FlowView, FlowsView, NameView, NotRecorded, protocol};
+pub use view::{FlowRow, FlowView, FlowsView, NameView, NotRecorded, protocol};

@@ -13,11 +13,14 @@ impl fmt::Display for FlowsView {
             writeln!(f, "no flows")?;
         }
         for of_device in self.flows.chunk_by(|a, b| a.device == b.device) {
+            let device = of_device[0].device.map(|device| device.to_string());
+            let device = device.unwrap_or_else(|| "other devices".to_owned());
+            writeln!(f, "{device}\n{}\n", table(of_device).trim_fmt())?;
+        }
+        if self.more {
             writeln!(
                 f,
-                "{}\n{}\n",
-                of_device[0].device,
-                table(of_device).trim_fmt()
+                "there are more flows: narrow the question, or raise --limit\n"
             )?;
         }
         write!(f, "{}", self.not_recorded)
@@ -59,7 +62,8 @@ fn table(flows: &[FlowView]) -> Table {
     for flow in flows {
         let policies = flow.policies.iter().map(ToString::to_string);
         table.add_row([
-            flow.destination.to_string(),
+            flow.destination
+                .map_or_else(|| "other destinations".to_owned(), |to| to.to_string()),
             service(flow),
             flow.packets.to_string(),
             flow.bytes.to_string(),

@@ -2,10 +2,11 @@
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use jiff::Timestamp;
 use monitor_common::{Count, evidence::EffectiveCounters};
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port};
+use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port, learner::join};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -16,6 +17,9 @@ use crate::{
 pub struct FlowsView {
     /// Sorted by device, then by time of the first packet.
     pub flows: Vec<FlowView>,
+    /// True if there are more flows than were asked for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
 }
@@ -23,14 +27,14 @@ pub struct FlowsView {
 /// One flow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowView {
-    /// Source MAC of the packets.
-    pub device: MacAddress,
+    /// Source MAC of the packets. `None` for all devices beyond the limits of the store.
+    pub device: Option<MacAddress>,
     /// Interface on which the packets arrived.
     pub interface: String,
     /// `out`: the device sent the packets. `in`: it got them.
     pub direction: String,
-    /// Destination address.
-    pub destination: IpAddr,
+    /// Destination address. `None` for all destinations beyond the limits of the store.
+    pub destination: Option<IpAddr>,
     /// `tcp`, `udp`, `icmp`, `icmpv6` or the protocol number (IANA).
     pub protocol: String,
     /// Destination port; `None` if there is none to read.
@@ -85,57 +89,130 @@ pub struct NotRecorded {
     pub reasons: BTreeMap<String, u64>,
 }
 
+/// A flow of the kernel or of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowRow {
+    /// The device; `None` for all devices beyond the limits of the store.
+    pub device: Option<MacAddress>,
+    /// Interface on which the packets arrived.
+    pub interface: String,
+    /// Direction of the packets, seen from the device.
+    pub direction: Direction,
+    /// Destination; `None` for all destinations beyond the limits of the store.
+    pub destination: Option<IpAddr>,
+    /// Protocol number (IANA).
+    pub protocol: u8,
+    /// Destination port, or why there is none.
+    pub port: Port,
+    /// Every policy that matched, the effective one first.
+    pub policies: Vec<PolicyName>,
+    /// Packets that passed.
+    pub passed: Count,
+    /// Packets that were dropped.
+    pub dropped: Count,
+    /// Time of the first packet.
+    pub first: Timestamp,
+    /// Time of the last packet.
+    pub last: Timestamp,
+    /// Names of the destination.
+    pub claims: Vec<Claim>,
+}
+
+impl FlowRow {
+    /// The row of a flow of the kernel.
+    #[must_use]
+    pub fn new(flow: Flow, claims: Vec<Claim>) -> Self {
+        Self {
+            device: Some(flow.key.device),
+            interface: flow.key.interface,
+            direction: flow.key.direction,
+            destination: Some(flow.key.destination),
+            protocol: flow.key.protocol,
+            port: flow.key.port,
+            policies: flow.policies,
+            passed: flow.passed,
+            dropped: flow.dropped,
+            first: flow.first,
+            last: flow.last,
+            claims,
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.dropped += other.dropped;
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        for claim in other.claims {
+            join(&mut self.claims, claim);
+        }
+    }
+}
+
 impl FlowsView {
-    /// The view of flows. Flows with the same key and policies become one. `names` gives the
-    /// claims about a flow's end.
+    /// The view of rows. Rows that differ only in counts, times and names become one. At
+    /// most `limit` rows stay, those with the latest packets.
     #[must_use]
     pub fn new(
-        flows: impl IntoIterator<Item = Flow>,
-        names: impl Fn(&FlowEnd) -> Vec<Claim>,
+        rows: impl IntoIterator<Item = FlowRow>,
         not_recorded: NotRecorded,
+        limit: usize,
     ) -> Self {
-        let mut joined: BTreeMap<_, Flow> = BTreeMap::new();
-        for flow in flows {
-            let key = (flow.key.clone(), flow.policies.clone());
+        let mut joined: BTreeMap<_, FlowRow> = BTreeMap::new();
+        for row in rows {
+            let key = (
+                (row.device, row.interface.clone(), row.direction),
+                (row.destination, row.protocol, row.port),
+                row.policies.clone(),
+            );
             match joined.get_mut(&key) {
-                Some(known) => known.join(&flow),
-                None => drop(joined.insert(key, flow)),
+                Some(known) => known.join(row),
+                None => drop(joined.insert(key, row)),
             }
         }
-        let mut flows: Vec<_> = joined.into_values().collect();
-        flows.sort_by(|a, b| {
-            let key = |flow: &Flow| (flow.key.device, flow.first);
-            key(a).cmp(&key(b)).then_with(|| a.key.cmp(&b.key))
+        let mut rows: Vec<_> = joined.into_values().collect();
+        let more = rows.len() > limit;
+        if more {
+            rows.sort_by_key(|row| std::cmp::Reverse(row.last));
+            rows.truncate(limit);
+        }
+        rows.sort_by(|a, b| {
+            let key = |row: &FlowRow| {
+                let end = (row.destination, row.protocol, row.port);
+                (row.device, row.first, end)
+            };
+            let (a_key, b_key) = (key(a), key(b));
+            a_key.cmp(&b_key).then_with(|| a.policies.cmp(&b.policies))
         });
         Self {
-            flows: flows
-                .iter()
-                .map(|flow| FlowView::new(flow, names(&flow.key.end())))
-                .collect(),
+            flows: rows.into_iter().map(FlowView::new).collect(),
+            more,
             not_recorded,
         }
     }
 }
 
 impl FlowView {
-    fn new(flow: &Flow, mut claims: Vec<Claim>) -> Self {
-        claims.sort_by(|a, b| (a.first, a.source, &a.name).cmp(&(b.first, b.source, &b.name)));
-        let Count { packets, bytes } = sum(flow.passed, flow.dropped);
+    fn new(mut row: FlowRow) -> Self {
+        let order = |claim: &Claim| (claim.first, claim.source);
+        row.claims
+            .sort_by(|a, b| order(a).cmp(&order(b)).then_with(|| a.name.cmp(&b.name)));
+        let Count { packets, bytes } = sum(row.passed, row.dropped);
         Self {
-            device: flow.key.device,
-            interface: flow.key.interface.clone(),
-            direction: flow.key.direction.word().to_owned(),
-            destination: flow.key.destination,
-            protocol: protocol(flow.key.protocol),
-            port: flow.key.port.number(),
-            unreadable: flow.key.port.why_unreadable().map(str::to_owned),
-            policies: flow.policies.clone(),
+            device: row.device,
+            interface: row.interface,
+            direction: row.direction.word().to_owned(),
+            destination: row.destination,
+            protocol: protocol(row.protocol),
+            port: row.port.number(),
+            unreadable: row.port.why_unreadable().map(str::to_owned),
+            policies: row.policies,
             packets,
             bytes,
-            dropped: flow.dropped.packets,
-            first: to_the_second(flow.first),
-            last: to_the_second(flow.last),
-            names: claims.iter().map(NameView::new).collect(),
+            dropped: row.dropped.packets,
+            first: to_the_second(row.first),
+            last: to_the_second(row.last),
+            names: row.claims.iter().map(NameView::new).collect(),
             holder: None,
         }
     }

@@ -11,7 +11,7 @@ use aya::{
     util::KernelVersion,
 };
 use jiff::Timestamp;
-use monitor_common::evidence::DnsLosses;
+use monitor_common::evidence::{DnsLosses, MAX_RESOLVERS};
 
 use super::{Ticks, samples};
 use crate::{
@@ -39,13 +39,17 @@ pub struct DnsCopies {
     ring: RingBuf<MapData>,
     losses: PerCpuArray<MapData, DnsLosses>,
     ticks: Option<Ticks>,
+    /// Name and index of the interface; `None` in a replay.
+    interface: Option<(String, u32)>,
 }
 
 impl DnsCopies {
     /// Copies the answers that leave through an interface, from now until the value is
-    /// dropped. `slot` is the number by which its samples name the interface.
-    pub fn attach(interface: &str, slot: u32) -> Result<Self, Error> {
-        let mut copies = Self::load(slot, None)?;
+    /// dropped. `resolvers` are the addresses of servers that offer DNS over HTTPS.
+    pub fn attach(interface: &str, resolvers: impl Iterator<Item = IpAddr>) -> Result<Self, Error> {
+        let mut copies = Self::load(None)?;
+        copies.set_resolvers(resolvers)?;
+        copies.interface = Some((interface.to_owned(), index(interface)));
         let failed = |error: &dyn std::fmt::Display| Error::DnsCopies {
             interface: interface.to_owned(),
             why: error.to_string(),
@@ -68,13 +72,12 @@ impl DnsCopies {
 
     /// The same classifier, for packets of a capture.
     pub fn replay() -> Result<Self, Error> {
-        Self::load(0, Some(Ticks::MICROSECONDS))
+        Self::load(Some(Ticks::MICROSECONDS))
     }
 
-    fn load(slot: u32, ticks: Option<Ticks>) -> Result<Self, Error> {
+    fn load(ticks: Option<Ticks>) -> Result<Self, Error> {
         let replay = u32::from(ticks.is_some());
         let mut object = EbpfLoader::new()
-            .override_global("INTERFACE_SLOT", &slot, true)
             .override_global("REPLAY", &replay, true)
             .load(OBJECT)
             .map_err(Error::load)?;
@@ -86,16 +89,20 @@ impl DnsCopies {
             losses: maps.map(LOSSES)?,
             object,
             ticks,
+            interface: None,
         })
     }
 
-    /// States the addresses of servers that offer DNS over HTTPS. At most 256 are used.
-    pub fn set_resolvers(&mut self, resolvers: &[IpAddr]) -> Result<(), Error> {
+    /// True if the interface still is the one to which the classifier was attached.
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        let interface = self.interface.as_ref();
+        interface.is_none_or(|(name, attached)| index(name) == *attached)
+    }
+
+    fn set_resolvers(&mut self, resolvers: impl Iterator<Item = IpAddr>) -> Result<(), Error> {
         let mut map: HashMap<&mut MapData, [u8; 16], u32> = borrow(&mut self.object, RESOLVERS)?;
-        for resolver in resolvers
-            .iter()
-            .take(monitor_common::evidence::MAX_RESOLVERS as usize)
-        {
+        for resolver in resolvers.take(MAX_RESOLVERS as usize) {
             let key = match resolver {
                 IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
                 IpAddr::V6(address) => address.octets(),
@@ -121,9 +128,9 @@ impl DnsCopies {
     }
 
     /// Reads the copies since the last call. The device of a copy got the answer.
-    pub fn read(&mut self, mut each: impl FnMut(u32, Sample<'_>)) {
+    pub fn read(&mut self, each: impl FnMut(Sample<'_>)) {
         let ticks = self.ticks.unwrap_or_else(Ticks::now);
-        samples::read(&mut self.ring, ticks, &mut each);
+        samples::read(&mut self.ring, ticks, each);
     }
 
     /// What was not copied, over all CPUs.
@@ -139,11 +146,9 @@ impl DnsCopies {
     }
 }
 
-impl std::os::fd::AsFd for DnsCopies {
-    /// Readable when there are copies.
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.ring.as_fd()
-    }
+/// Index of an interface; 0 if there is none of this name.
+fn index(interface: &str) -> u32 {
+    nix::net::if_::if_nametoindex(interface).unwrap_or(0)
 }
 
 /// True if classifiers are attached by links, which end with their process (Linux 6.6, commit

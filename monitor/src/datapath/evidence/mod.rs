@@ -17,7 +17,7 @@ use aya::maps::{MapData, PerCpuArray};
 use monitor_common::evidence::{EffectiveCounters, EvidenceLosses, FlowBucket};
 
 pub use self::dns_copies::DnsCopies;
-pub use self::pinned::{EffectivePolicy, FlowTables, TakenFlows};
+pub use self::pinned::{EffectivePolicy, FlowRings, FlowTables, TakenFlows};
 pub(super) use self::{
     control::Control, decode::Decoder, pinned::generations_of_flows, tables::RawFlow, ticks::Ticks,
 };
@@ -83,9 +83,14 @@ impl EvidenceMaps {
         }))
     }
 
-    /// New flows that made no event, over all CPUs.
-    pub(super) fn lost_events(&self) -> Result<u64, Error> {
+    /// Events and samples that found no room, over all CPUs.
+    pub(super) fn losses(&self) -> Result<EvidenceLosses, Error> {
         let values = self.losses.get(&0, 0).map_err(read(evidence::LOSSES))?;
-        Ok(values.iter().map(|cpu| cpu.events).sum())
+        Ok(sum(&values, |total: &mut EvidenceLosses, cpu| {
+            total.events += cpu.events;
+            total.samples_full += cpu.samples_full;
+            total.samples_rate += cpu.samples_rate;
+            total.samples_cut += cpu.samples_cut;
+        }))
     }
 }

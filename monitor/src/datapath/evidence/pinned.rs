@@ -5,23 +5,27 @@ use std::{
     path::Path,
 };
 
-use aya::maps::{Array, MapData};
-use monitor_common::{Count, MatchSet, evidence::EffectiveCounters};
+use aya::maps::{Array, MapData, RingBuf};
+use monitor_common::{
+    Count, MatchSet,
+    evidence::{EffectiveCounters, EvidenceLosses},
+};
 
 use super::{
     Decoder, EvidenceMaps, RawFlow, Ticks,
     decode::{address, is_ipv6},
+    samples,
 };
 use crate::{
     datapath::{
         Error,
         devices::PolicySlot,
         maps::{self, read},
-        object::ruleset,
+        object::{evidence, ruleset},
         pins::Pins,
         state::{InterfaceMaps, PolicyMaps},
     },
-    evidence::{Flow, SeenAddress},
+    evidence::{Flow, Sample, SeenAddress},
     policy::PolicyName,
 };
 
@@ -41,6 +45,28 @@ pub struct TakenFlows {
     /// Packets of flows whose generation is not pinned any more, so that their policies are
     /// not known.
     pub lost: Count,
+}
+
+/// The ring buffers of samples and of new flows.
+pub struct FlowRings {
+    samples: RingBuf<MapData>,
+    events: RingBuf<MapData>,
+}
+
+impl FlowRings {
+    /// Reads the samples since the last call.
+    pub fn samples(&mut self, each: impl FnMut(Sample<'_>)) {
+        samples::read(&mut self.samples, Ticks::now(), each);
+    }
+
+    /// Reads the events of new flows since the last call, and returns their number.
+    pub fn new_flows(&mut self) -> usize {
+        let mut number = 0;
+        while self.events.next().is_some() {
+            number += 1;
+        }
+        number
+    }
 }
 
 /// Counters of a policy as the effective policy.
@@ -122,9 +148,18 @@ impl FlowTables {
         each.collect()
     }
 
-    /// New flows that made no event, because the ring buffer had no room.
-    pub fn lost_events(&self) -> Result<u64, Error> {
-        self.maps.lost_events()
+    /// Events and samples that found no room, over all CPUs.
+    pub fn losses(&self) -> Result<EvidenceLosses, Error> {
+        self.maps.losses()
+    }
+
+    /// Opens the ring buffers of samples and of new flows. At most one process reads them.
+    pub fn rings(&self) -> Result<FlowRings, Error> {
+        let directory = self.pins.evidence();
+        Ok(FlowRings {
+            samples: maps::open(&directory, evidence::SAMPLES)?,
+            events: maps::open(&directory, evidence::EVENTS)?,
+        })
     }
 
     fn policies(&self) -> Result<BTreeMap<PolicySlot, PolicyName>, Error> {

@@ -1,0 +1,311 @@
+//! The state of the thread that records evidence.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+
+use crate::{
+    clock,
+    config::Settings,
+    datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
+    evidence::{
+        Claim, FlowEnd, SeenAddress,
+        answers::AnswerSettings,
+        encrypted::resolver_addresses,
+        learner::{Learner, StatedModel},
+    },
+    policy::{EvidenceLevel, MacAddress},
+    store::{self, DeviceFact, Drained, Instance, Loss, Opened, Remedy, Store, StoreError},
+};
+
+/// Time between two attempts to open the store, or to copy DNS answers.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// Why evidence is not recorded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RecordError {
+    #[error(transparent)]
+    Datapath(#[from] datapath::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+pub(super) struct Recorder {
+    settings: Settings,
+    state_dir: PathBuf,
+    store: Option<Store>,
+    tables: Option<FlowTables>,
+    rings: Option<FlowRings>,
+    copies: BTreeMap<String, DnsCopies>,
+    copies_due: Instant,
+    learner: Learner,
+    new_flows: usize,
+    compacted: Option<Timestamp>,
+    /// Claims that a failed write left.
+    claims: Vec<(FlowEnd, Claim)>,
+    notes: Vec<String>,
+}
+
+impl Recorder {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            state_dir: settings.state_dir.clone(),
+            settings: settings.clone(),
+            store: None,
+            tables: None,
+            rings: None,
+            copies: BTreeMap::new(),
+            copies_due: Instant::now(),
+            learner: Learner::new(AnswerSettings::default(), Timestamp::now()),
+            new_flows: 0,
+            compacted: None,
+            claims: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Reads the ring buffers.
+    pub(super) fn look(&mut self) {
+        let learner = &mut self.learner;
+        for copies in self.copies.values_mut() {
+            copies.read(|copy| learner.copy(&copy));
+        }
+        if let Some(rings) = &mut self.rings {
+            rings.samples(|sample| learner.sample(&sample));
+            self.new_flows += rings.new_flows();
+        }
+    }
+
+    /// New flows since the last drain.
+    pub(super) fn new_flows(&self) -> usize {
+        self.new_flows
+    }
+
+    /// Drains the tables into the store, and writes what was learnt. Returns messages for the
+    /// operator.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store or of the kernel. Then the flows stay in the kernel, and
+    /// the next call tries again.
+    pub(super) fn drain(&mut self) -> Result<Vec<String>, RecordError> {
+        self.new_flows = 0;
+        self.learner.expire(Timestamp::now());
+        if self.tables.is_none() {
+            self.tables = FlowTables::open(&self.settings.pin_dir)?;
+            let tables = self.tables.as_ref();
+            self.rings = tables.map(FlowTables::rings).transpose()?;
+        }
+        if self.tables.is_none() {
+            return Ok(Vec::new());
+        }
+        self.attach_copies();
+        let result = self.store_flows().and_then(|()| self.store_names());
+        if let Err(RecordError::Store(error)) = &result
+            && error.remedy() == Remedy::Reopen
+        {
+            self.store = None;
+        }
+        result?;
+        Ok(std::mem::take(&mut self.notes))
+    }
+
+    fn store_flows(&mut self) -> Result<(), RecordError> {
+        self.open_store()?;
+        let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
+            return Ok(());
+        };
+        let instance = Instance {
+            token: tables.instance(),
+            boot: clock::now().since_boot.map(|since| since.boot),
+        };
+        let drained = store.drained(instance.token)?.unwrap_or(0);
+        let learner = &mut self.learner;
+        let mut addresses = Vec::new();
+        tables.drain(drained, |epoch, taken| {
+            let TakenFlows { flows, lost, .. } = &taken;
+            for flow in flows {
+                learner.flow(flow);
+            }
+            let now = Timestamp::now();
+            store.write_drained(
+                &Drained {
+                    instance,
+                    epoch,
+                    flows,
+                },
+                now,
+            )?;
+            if lost.packets > 0 {
+                store.write_losses(&[loss("lost", lost.packets, lost.bytes)], now)?;
+            }
+            addresses.extend(taken.addresses);
+            Ok::<_, RecordError>(())
+        })?;
+        let now = Timestamp::now();
+        for (device, facts) in facts_of(&addresses, &self.learner.take_models()) {
+            store.write_device_facts(device, &facts, now)?;
+        }
+        let day = jiff::SignedDuration::from_hours(24);
+        if self
+            .compacted
+            .is_none_or(|last| now.duration_since(last) >= day)
+        {
+            store.compact(now)?;
+            self.compacted = Some(now);
+        }
+        Ok(())
+    }
+
+    fn store_names(&mut self) -> Result<(), RecordError> {
+        for (end, claims) in self.learner.take_claims() {
+            let claims = claims.into_iter().map(|claim| (end.clone(), claim));
+            self.claims.extend(claims);
+        }
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        store.write_claims(&self.claims, Timestamp::now())?;
+        self.claims.clear();
+        Ok(())
+    }
+
+    /// Opens the store if it is not open.
+    fn open_store(&mut self) -> Result<(), StoreError> {
+        if self.store.is_some() {
+            return Ok(());
+        }
+        let now = Timestamp::now();
+        let (store, opened) = Store::open(&self.state_dir, store::Settings::default(), now)?;
+        self.notes.extend(notes(&opened));
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Copies the DNS answers that leave through each filtered interface.
+    fn attach_copies(&mut self) {
+        let wanted = self.settings.evidence == EvidenceLevel::Names;
+        if !wanted || self.copies_due > Instant::now() {
+            return;
+        }
+        self.copies_due = Instant::now() + RETRY;
+        let Ok(interfaces) = self.settings.real_interfaces() else {
+            return;
+        };
+        self.copies
+            .retain(|name, copies| interfaces.contains(name) && copies.is_attached());
+        for interface in interfaces {
+            if self.copies.contains_key(&interface) {
+                continue;
+            }
+            match DnsCopies::attach(&interface, resolver_addresses()) {
+                Ok(copies) => drop(self.copies.insert(interface, copies)),
+                Err(error) => self
+                    .notes
+                    .push(format!("{error}; no names are learnt from DNS there")),
+            }
+        }
+    }
+
+    /// Interfaces on whose way to the devices DNS answers are copied, sorted.
+    pub(super) fn dns_copied(&self) -> Vec<String> {
+        self.copies.keys().cloned().collect()
+    }
+
+    /// Removes all evidence of devices from the store and from memory.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store.
+    pub(super) fn forget(&mut self, devices: &[MacAddress]) -> Result<(), StoreError> {
+        self.open_store()?;
+        for device in devices {
+            self.learner.forget(*device);
+            self.claims.retain(|(end, _)| end.device != *device);
+            if let Some(store) = &mut self.store {
+                store.forget(*device, Timestamp::now())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes the store, so that the next daemon knows that nothing is missing.
+    pub(super) fn close(&mut self) {
+        if let Some(store) = self.store.take()
+            && let Err(error) = store.close()
+        {
+            tracing::warn!("{error}");
+        }
+    }
+}
+
+fn notes(opened: &Opened) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(damage) = &opened.damaged {
+        notes.push(format!(
+            "the evidence store was damaged ({}) and is kept as {}; a new one begins",
+            damage.why, damage.name
+        ));
+    }
+    if let Some(migration) = &opened.migrated {
+        notes.push(format!(
+            "the evidence store was migrated from version {} to {}",
+            migration.from, migration.to
+        ));
+    }
+    if opened.killed {
+        notes.push(
+            "the daemon before was killed: names that it learnt in its last seconds may be missing"
+                .to_owned(),
+        );
+    }
+    notes
+}
+
+fn loss(reason: &str, packets: u64, bytes: u64) -> Loss {
+    Loss {
+        reason: reason.to_owned(),
+        policy: None,
+        packets,
+        bytes,
+    }
+}
+
+/// Facts about devices: the source addresses of their packets, and the models they stated.
+fn facts_of(
+    addresses: &[SeenAddress],
+    models: &[StatedModel],
+) -> BTreeMap<MacAddress, Vec<DeviceFact>> {
+    let addresses = addresses.iter().map(|seen| {
+        let address = seen.address.to_string();
+        (seen.device, ("address", address, "frame"), seen.at)
+    });
+    let models = models.iter().map(|model| {
+        let source = model.source.word();
+        (
+            model.device,
+            ("model", model.model.clone(), source),
+            model.at,
+        )
+    });
+    let mut periods: BTreeMap<_, (Timestamp, Timestamp)> = BTreeMap::new();
+    for (device, fact, at) in addresses.chain(models) {
+        let period = periods.entry((device, fact)).or_insert((at, at));
+        *period = (period.0.min(at), period.1.max(at));
+    }
+    let mut facts: BTreeMap<MacAddress, Vec<DeviceFact>> = BTreeMap::new();
+    for ((device, (kind, value, source)), (first, last)) in periods {
+        facts.entry(device).or_default().push(DeviceFact {
+            kind: kind.to_owned(),
+            value,
+            source: source.to_owned(),
+            first,
+            last,
+        });
+    }
+    facts
+}
