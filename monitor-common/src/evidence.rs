@@ -321,6 +321,7 @@ impl FlowKey {
     /// and port; protocol, kind, interface and match set; mask and generation.
     #[inline(always)]
     #[must_use]
+    #[expect(clippy::many_single_char_names, reason = "each is a byte")]
     pub const fn to_words(self) -> [u64; FLOW_KEY_WORDS] {
         let [a, b, c, d, e, f, g, h, low @ ..] = self.destination;
         let [m, n, o, p, q, r] = self.mac;
@@ -394,7 +395,6 @@ pub fn flow_hash(key: &[u64; FLOW_KEY_WORDS], secrets: &[u64; FLOW_SECRETS]) -> 
 /// Indices of the two buckets of a hash, among `buckets`, a power of two up to 65,536.
 #[inline(always)]
 #[must_use]
-#[expect(clippy::cast_possible_truncation, reason = "both parts have 16 bits")]
 pub const fn flow_buckets(hash: u64, buckets: u32) -> [u32; 2] {
     let mask = buckets - 1;
     [

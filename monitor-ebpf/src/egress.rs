@@ -7,11 +7,11 @@
 
 #[expect(dead_code, reason = "the XDP program uses all of it")]
 mod frame;
+#[expect(dead_code, reason = "the XDP program uses all of it")]
 mod parse;
 mod runtime;
 #[expect(dead_code, reason = "the XDP program uses all of it")]
 mod service;
-#[expect(dead_code, reason = "the XDP program uses all of it")]
 mod verifier;
 
 use aya_ebpf::{

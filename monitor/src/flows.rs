@@ -49,7 +49,10 @@ pub fn read(
     state_dir: &Path,
     filter: &FlowFilter,
 ) -> Result<FlowsView, FlowsError> {
-    let mut reader = Reader::open(state_dir)?;
+    let mut reader = match state_dir.try_exists() {
+        Ok(false) => None,
+        _ => Reader::open(state_dir)?,
+    };
     let mut stored = Stored::default();
     let tables = FlowTables::open(pin_dir)?;
     let Some(tables) = tables else {
@@ -86,6 +89,8 @@ struct Stored {
     drained: u64,
     /// Packets of flows that the store removed, by reason.
     removed: Vec<(&'static str, u64)>,
+    /// Models that devices stated: device, model, message.
+    models: Vec<(MacAddress, String, String)>,
 }
 
 impl Stored {
@@ -111,6 +116,11 @@ impl Stored {
             })?;
             stored.more |= found.more;
             stored.flows.extend(found.flows);
+        }
+        for device in view.devices(None, u32::MAX)? {
+            let models = device.facts.into_iter().filter(|fact| fact.kind == "model");
+            let models = models.map(|fact| (device.mac, fact.value, fact.source));
+            stored.models.extend(models);
         }
         if let Some(instance) = instance {
             stored.drained = view.drained(instance)?.unwrap_or(0);
@@ -138,7 +148,8 @@ fn view(
     let live = live.flows.into_iter().filter(|flow| filter.shows(flow));
     let rows = stored.flows.into_iter().map(FlowRow::from);
     let rows = rows.chain(live.map(|flow| FlowRow::new(flow, Vec::new())));
-    let mut view = FlowsView::new(rows, not_recorded, filter.limit);
+    let view = FlowsView::new(rows, not_recorded, filter.limit);
+    let mut view = view.with_models(stored.models);
     view.more |= stored.more;
     view
 }

@@ -77,8 +77,8 @@ impl EvidenceReplay {
         let Some(learner) = &mut self.learner else {
             return Ok(());
         };
-        for flow in self.sandbox.take_flows()? {
-            learner.flow(&flow);
+        for (flow, has_names) in self.sandbox.take_flows_with_names()? {
+            learner.flow(&flow, has_names);
             let key = (flow.key.clone(), flow.policies.clone());
             match self.flows.get_mut(&key) {
                 Some(known) => known.join(&flow),
@@ -108,6 +108,11 @@ impl EvidenceReplay {
             FlowRow::new(flow, names)
         };
         let rows = self.flows.into_values().map(row);
-        Ok(FlowsView::new(rows, not_recorded, usize::MAX))
+        let models = self.models.into_iter();
+        let models = models.map(|stated| {
+            let how = stated.source.word().to_owned();
+            (stated.device, stated.model, how)
+        });
+        Ok(FlowsView::new(rows, not_recorded, usize::MAX).with_models(models))
     }
 }

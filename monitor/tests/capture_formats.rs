@@ -11,8 +11,8 @@ use rand::RngExt as _;
 use support::{
     captures::{
         ETHERNET, LINUX_SLL, MICROSECONDS, MODIFIED, NANOSECONDS, Order, block, cut,
-        enhanced_packet, interface, pcap, plain_pcap, read, read_slowly, section_header,
-        simple_packet, whole,
+        enhanced_packet, interface, pcap, plain_pcap, read, read_slowly, read_with_times,
+        section_header, simple_packet, whole,
     },
     generate::generator,
     packets::{self, to},
@@ -45,6 +45,39 @@ fn pcap_in_both_byte_orders_and_all_magics() {
     }
     let modified = pcap(Order::Little, MODIFIED, ETHERNET.into(), &frames());
     assert_eq!(read(&modified).0, frames());
+}
+
+/// The unit of a time depends on the magic number in pcap, and on an option of the interface
+/// in pcapng, whose default is a microsecond.
+#[test]
+fn each_frame_has_the_time_of_the_capture() {
+    let frame = [whole(&to("42.62.48.7").build())];
+    let time = |file: &[u8]| {
+        let (frames, error) = read_with_times(file);
+        assert!(error.is_none(), "{error:?}");
+        frames[0].at.map(|at| at.to_string())
+    };
+    for order in [Order::Little, Order::Big] {
+        for (magic, expected) in [
+            (MICROSECONDS, "2014-07-30T00:00:00.999999Z"),
+            (NANOSECONDS, "2014-07-30T00:00:00.000999999Z"),
+        ] {
+            let file = pcap(order, magic, ETHERNET.into(), &frame);
+            assert_eq!(
+                time(&file).as_deref(),
+                Some(expected),
+                "{order:?} {magic:x}"
+            );
+        }
+        let in_section = |packet: Vec<u8>| {
+            let file = [section_header(order), interface(order, ETHERNET, 0), packet];
+            time(&file.concat())
+        };
+        let enhanced = in_section(enhanced_packet(order, 0, &frame[0]));
+        // 0x4ff50_12345678 microseconds.
+        assert_eq!(enhanced.as_deref(), Some("2014-07-29T07:34:34.72908Z"));
+        assert_eq!(in_section(simple_packet(order, &frame[0])), None);
+    }
 }
 
 #[test]

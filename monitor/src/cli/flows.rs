@@ -84,7 +84,7 @@ impl FlowsArgs {
     /// The filter, without the names of a daemon's policies.
     fn filter(&self) -> anyhow::Result<FlowFilter> {
         let device = self.device.as_deref().map(str::parse).transpose();
-        let device = device.context("--device: no daemon runs that knows names")?;
+        let device = device.context("--device: without a daemon, write a MAC")?;
         let policy = self.policy.as_deref().map(str::parse).transpose();
         let destination = self.destination.as_deref().map(range).transpose()?;
         Ok(FlowFilter {

@@ -169,6 +169,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
 async fn confirm(core: &Arc<Core>) -> Answer {
     match blocking(core, Core::confirm).await {
         Ok(confirmed) => {
+            core.evidence().drain_soon();
             info!("generation {} is confirmed", confirmed.generation);
             Answer::Confirmed(confirmed)
         }

@@ -104,8 +104,10 @@ impl Core {
 
     /// Removes generations that were kept only until their flows were drained.
     pub(super) fn remove_drained_generations(&self) {
-        if let Some(filter) = &*lock(&self.filter)
-            && let Err(error) = filter.remove_unused_generations()
+        // During a change of the filter, the next drain removes them.
+        if let Ok(mut filter) = self.filter.try_lock()
+            && let Some(filter) = filter.as_mut()
+            && let Err(error) = filter.remove_drained_generations()
         {
             warn!("{error}");
         }

@@ -1,6 +1,7 @@
 //! Records evidence on a thread of its own: reads the kernel's ring buffers, learns names,
 //! and drains the flows into the store.
 
+mod lost;
 mod recorder;
 
 use std::{
@@ -19,6 +20,7 @@ use crate::{
     error_text::error_text,
     policy::{EvidenceLevel, MacAddress},
     snapshot::EvidenceFailure,
+    store,
 };
 
 /// Time between two drains.
@@ -31,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(200);
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// New flows after which the tables are drained early, so that they do not become full.
-const MANY_FLOWS: usize = monitor_common::evidence::FLOW_CELLS as usize / 4;
+const MANY_FLOWS: usize = monitor_common::evidence::FLOW_CELLS as usize / 8;
 
 /// Work that a caller asks for. The thread answers when it is done.
 enum Command {
@@ -59,6 +61,13 @@ impl Evidence {
         if self.send(Command::Drain(done)) {
             let _ = when_done.recv_timeout(PATIENCE);
         }
+    }
+
+    /// Asks for a drain and does not wait for it. After a change of the generation, the old
+    /// one can go when its flows are drained.
+    pub(super) fn drain_soon(&self) {
+        let (done, _) = mpsc::channel();
+        self.send(Command::Drain(done));
     }
 
     /// Removes all evidence of these devices.
@@ -102,9 +111,12 @@ impl Evidence {
     }
 }
 
-/// Begins to record, unless the settings ask for counters only.
+/// Begins to record. If the settings ask for counters only, the thread just lets the rows of
+/// an earlier store expire.
 pub(super) fn start(core: &Arc<Core>) {
-    if core.settings().evidence == EvidenceLevel::Counters {
+    let settings = core.settings();
+    let has_store = settings.state_dir.join(store::FILE).exists();
+    if settings.evidence == EvidenceLevel::Counters && !has_store {
         return;
     }
     let (commands, received) = mpsc::channel();
@@ -150,7 +162,17 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
 
 /// Drains the tables. Logs a failure once, and its end.
 fn drain(core: &Core, recorder: &mut Recorder) {
-    let drained = recorder.drain();
+    let drained = recorder.drain().and_then(|notes| {
+        let snapshot = core.snapshot()?;
+        let generations = snapshot.interfaces.iter();
+        let newest = generations
+            .filter_map(|interface| interface.generation)
+            .max();
+        if let (Some(generation), Some(hash)) = (newest, &snapshot.ruleset) {
+            recorder.store_ruleset(generation, hash)?;
+        }
+        Ok(notes)
+    });
     *lock(&core.evidence().dns_copied) = recorder.dns_copied();
     let error = match drained {
         Ok(notes) => {

@@ -30,6 +30,7 @@ pub(super) async fn work_on(core: Arc<Core>, event: Event) {
 async fn roll_back(core: &Arc<Core>) {
     match blocking(core, Core::roll_back).await {
         Ok(rolled_back) => {
+            core.evidence().drain_soon();
             if let Some(told) = rolled_back.told {
                 error!("{told}");
             }
@@ -114,6 +115,7 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadO
     let reload =
         move |core: &Core| Ok::<_, Infallible>(manager::reloading(core, || core.reload(trigger)));
     let outcome = blocking(core, reload).await;
+    core.evidence().drain_soon();
     match &outcome {
         Ok(ReloadOutcome::Tried(reloaded)) => {
             for note in &reloaded.notes {

@@ -81,7 +81,10 @@ pub async fn run(
     for task in background {
         task.abort();
     }
-    let recorded = blocking(&core, |core| Ok::<_, Infallible>(core.evidence().end()));
+    let recorded = blocking(&core, |core| {
+        core.evidence().end();
+        Ok::<_, Infallible>(())
+    });
     if timeout(LAST_WORK, recorded).await.is_err() {
         warn!("the evidence store takes too long: the daemon ends without it");
     }

@@ -174,7 +174,7 @@ impl Filter {
         }
         if errors.is_empty() {
             let _ = wait_for_running_programs();
-            errors.extend(remove_unused_generations(&self.pins).err());
+            errors.extend(self.remove_unused_generations().err());
         }
         Error::collect(errors)
     }

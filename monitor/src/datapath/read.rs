@@ -93,7 +93,9 @@ impl Reader {
         };
         let effective = tables.effective()?.into_iter();
         let effective = effective.filter(|policy| policy.counters != EffectiveCounters::default());
-        let mut effective: Vec<_> = effective.map(effective_snapshot).collect();
+        let mut effective: Vec<_> = effective
+            .map(|policy| effective_snapshot(&policy))
+            .collect();
         effective.sort_by(|a, b| a.policy.cmp(&b.policy));
         let losses = tables.losses()?;
         Ok(Some(EvidenceSnapshot {
@@ -202,7 +204,7 @@ pub(super) fn policies(
     Ok(policies)
 }
 
-fn effective_snapshot(policy: EffectivePolicy) -> EffectiveSnapshot {
+fn effective_snapshot(policy: &EffectivePolicy) -> EffectiveSnapshot {
     let counters = &policy.counters;
     let verdicts = |passed: Count, dropped: Count| Verdicts {
         passed: passed.into(),

@@ -55,8 +55,9 @@ impl Recorder {
         self.maps.control.state_packet(microseconds, length);
     }
 
-    /// The flows since the last call, sorted by key.
-    pub(super) fn take(&self) -> Result<Vec<Flow>, Error> {
+    /// The flows since the last call, sorted by key, each with whether the names of its
+    /// destination are recorded.
+    pub(super) fn take(&self) -> Result<Vec<(Flow, bool)>, Error> {
         let taken = RefCell::new(Vec::new());
         self.maps.drain(0, |_, flows| {
             taken.replace(flows);

@@ -1,6 +1,8 @@
 //! Cleans up after a swap: removes unused links and generations, and waits for the
 //! last runs of old programs.
 
+use std::collections::BTreeSet;
+
 use super::{
     Error, Filter,
     deadline::Deadline,
@@ -42,17 +44,37 @@ impl Filter {
             }
         }
         notes.extend(wait_for_running_programs());
-        errors.extend(remove_unused_generations(&self.pins).err());
+        errors.extend(self.remove_unused_generations().err());
         errors
     }
 
-    /// Removes the generations that nothing uses any more.
+    /// Removes the generations that are unused. Those that flows in the tables name stay, and
+    /// are removed when the flows are drained.
+    pub(super) fn remove_unused_generations(&mut self) -> Result<(), Error> {
+        self.kept_for_flows = remove_unused_generations(&self.pins)?;
+        Ok(())
+    }
+
+    /// Removes the generations that were kept only because of flows that are drained now.
     ///
     /// # Errors
     ///
     /// Returns the errors of all removals.
-    pub fn remove_unused_generations(&self) -> Result<(), Error> {
-        remove_unused_generations(&self.pins)
+    pub fn remove_drained_generations(&mut self) -> Result<(), Error> {
+        if self.kept_for_flows.is_empty() {
+            return Ok(());
+        }
+        let named = generations_of_flows(&self.pins)?;
+        let (kept, drained): (BTreeSet<_>, BTreeSet<_>) = self
+            .kept_for_flows
+            .iter()
+            .copied()
+            .partition(|number| named.contains(number));
+        self.kept_for_flows = kept;
+        let errors = drained
+            .into_iter()
+            .filter_map(|number| self.pins.remove_generation(number).err());
+        Error::collect(errors.collect())
     }
 
     /// Removes the link of an interface that is not wanted or was deleted. Returns
@@ -77,8 +99,8 @@ pub(super) fn wait_for_running_programs() -> Option<String> {
 }
 
 /// Removes the generations that no link runs, that no link can fall back to, and that no
-/// flow in the tables names.
-pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
+/// flow in the tables names. Returns those that stay only because flows name them.
+pub(super) fn remove_unused_generations(pins: &Pins) -> Result<BTreeSet<u64>, Error> {
     let mut used = Vec::new();
     for interface in pins.linked_interfaces()? {
         let link = pins::open(&pins.link(&interface))?;
@@ -86,9 +108,12 @@ pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
         used.extend(found.generation);
         used.extend(found.previous);
     }
-    used.extend(generations_of_flows(pins)?);
-    let all = pins.generations()?;
-    let unused = all.iter().filter(|number| !used.contains(number));
-    let errors = unused.filter_map(|number| pins.remove_generation(*number).err());
-    Error::collect(errors.collect())
+    let all = pins.generations()?.into_iter();
+    let unused: BTreeSet<_> = all.filter(|number| !used.contains(number)).collect();
+    let mut kept = generations_of_flows(pins)?;
+    kept.retain(|number| unused.contains(number));
+    let drained = unused.difference(&kept);
+    let errors = drained.filter_map(|number| pins.remove_generation(*number).err());
+    Error::collect(errors.collect())?;
+    Ok(kept)
 }

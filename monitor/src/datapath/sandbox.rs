@@ -174,6 +174,12 @@ impl Sandbox {
     /// What the program recorded since the last call, and clears its tables. Empty if the
     /// program records nothing.
     pub fn take_flows(&mut self) -> Result<Vec<Flow>, Error> {
+        let flows = self.take_flows_with_names()?.into_iter();
+        Ok(flows.map(|(flow, _)| flow).collect())
+    }
+
+    /// As [`Self::take_flows`], each with whether the names of its destination are recorded.
+    pub fn take_flows_with_names(&mut self) -> Result<Vec<(Flow, bool)>, Error> {
         match &self.recorder {
             Some(recorder) => recorder.take(),
             None => Ok(Vec::new()),

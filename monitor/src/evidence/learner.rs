@@ -142,8 +142,12 @@ impl Learner {
             .answer(copy.device, copy.source, answer, copy.at);
     }
 
-    /// Takes a flow: looks for DNS answers that gave its destination.
-    pub fn flow(&mut self, flow: &Flow) {
+    /// Takes a flow. If its names are recorded, looks for DNS answers that gave its
+    /// destination.
+    pub fn flow(&mut self, flow: &Flow, has_names: bool) {
+        if !has_names {
+            return;
+        }
         let end = flow.key.end();
         self.encrypted.flow(&end, flow.first, flow.last);
         for claim in self.answers.names(end.device, end.destination, flow.last) {
@@ -160,6 +164,11 @@ impl Learner {
         self.answers.expire(now);
         self.encrypted
             .expire(now.checked_sub(ENCRYPTED_KEPT).unwrap_or(now));
+    }
+
+    /// DNS answers were lost at this time.
+    pub fn missed_answers(&mut self, now: Timestamp) {
+        self.answers.missed(now);
     }
 
     /// Takes away the claims since the last call.

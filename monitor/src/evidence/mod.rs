@@ -15,4 +15,6 @@ mod view;
 pub use claim::{Claim, Ech, FlowEnd, NameSource};
 pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress};
 pub use sampler::Sample;
-pub use view::{FlowRow, FlowView, FlowsView, NameView, NotRecorded, protocol};
+pub use view::{
+    FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded, protocol,
+};

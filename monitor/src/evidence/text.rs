@@ -1,21 +1,35 @@
 //! Flows as text for people.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{FlowView, FlowsView, NameView, NotRecorded};
+use super::{FlowView, FlowsView, ModelsView, NameView, NotRecorded};
 
-/// A heading for each device, then one row for each flow and one for each of its names.
+/// A heading for each device, then one line for each flow and one for each of its names.
 impl fmt::Display for FlowsView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.flows.is_empty() {
-            writeln!(f, "no flows")?;
+        if self.flows.is_empty() && self.not_recorded.packets == 0 {
+            return writeln!(f, "no flows are recorded");
         }
         for of_device in self.flows.chunk_by(|a, b| a.device == b.device) {
             let device = of_device[0].device.map(|device| device.to_string());
             let device = device.unwrap_or_else(|| "other devices".to_owned());
-            writeln!(f, "{device}\n{}\n", table(of_device).trim_fmt())?;
+            writeln!(f, "{device}")?;
+            let models = self.models.iter();
+            for models in models.filter(|models| Some(models.device) == of_device[0].device) {
+                writeln!(f, " {models}")?;
+            }
+            let table = table(of_device).trim_fmt();
+            let mut lines = table.lines();
+            writeln!(f, "{}", lines.next().unwrap_or_default())?;
+            for (flow, line) in of_device.iter().zip(lines) {
+                writeln!(f, "{line}")?;
+                for name in &flow.names {
+                    writeln!(f, "   {}", described(name))?;
+                }
+            }
+            writeln!(f)?;
         }
         if self.more {
             writeln!(
@@ -24,6 +38,20 @@ impl fmt::Display for FlowsView {
             )?;
         }
         write!(f, "{}", self.not_recorded)
+    }
+}
+
+impl fmt::Display for ModelsView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let models = self.models.iter();
+        let models: Vec<_> = models
+            .map(|stated| format!("{} ({})", stated.model, stated.how))
+            .collect();
+        write!(f, "states the model {}", models.join(", "))?;
+        if self.several {
+            write!(f, ": possibly several devices behind this MAC")?;
+        }
+        Ok(())
     }
 }
 
@@ -72,9 +100,6 @@ fn table(flows: &[FlowView]) -> Table {
             flow.last.clone(),
             policies.collect::<Vec<_>>().join(", "),
         ]);
-        for name in &flow.names {
-            table.add_row([format!("  {}", described(name))]);
-        }
     }
     table
 }
@@ -90,13 +115,13 @@ fn service(flow: &FlowView) -> String {
 fn described(name: &NameView) -> String {
     let mut text = format!("{} {}", name.how, name.name);
     if !name.chain.is_empty() {
-        text.push_str(&format!(" ({})", name.chain.join(" → ")));
+        let _ = write!(text, " ({})", name.chain.join(" → "));
     }
     if let Some(server) = name.from {
-        text.push_str(&format!(" by {server}"));
+        let _ = write!(text, " by {server}");
     }
     if let Some(ech) = &name.ech {
-        text.push_str(&format!(", ECH {ech}"));
+        let _ = write!(text, ", ECH {ech}");
     }
     text
 }

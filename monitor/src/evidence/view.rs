@@ -1,6 +1,9 @@
 //! Flows as `monitor flows --json` and `monitor replay --evidence --json` print them.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use jiff::Timestamp;
 use monitor_common::{Count, evidence::EffectiveCounters};
@@ -20,8 +23,32 @@ pub struct FlowsView {
     /// True if there are more flows than were asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub more: bool,
+    /// Models that the devices of these flows stated, sorted by device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<ModelsView>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
+}
+
+/// Models that one device stated in what it sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelsView {
+    /// Source MAC of the packets.
+    pub device: MacAddress,
+    /// Each model with the message that stated it, sorted.
+    pub models: Vec<ModelView>,
+    /// True if the models differ: several devices may share the MAC, such as those behind a
+    /// router.
+    pub several: bool,
+}
+
+/// A model that a device stated.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ModelView {
+    /// The model.
+    pub model: String,
+    /// The message that stated it: a word of [`super::sampler::ModelSource`].
+    pub how: String,
 }
 
 /// One flow.
@@ -150,6 +177,35 @@ impl FlowRow {
 }
 
 impl FlowsView {
+    /// Adds the models that devices stated, as (device, model, message).
+    #[must_use]
+    pub fn with_models(
+        mut self,
+        stated: impl IntoIterator<Item = (MacAddress, String, String)>,
+    ) -> Self {
+        let mut models: BTreeMap<MacAddress, BTreeSet<ModelView>> = BTreeMap::new();
+        for (device, model, how) in stated {
+            models
+                .entry(device)
+                .or_default()
+                .insert(ModelView { model, how });
+        }
+        let shown = |device: &MacAddress| {
+            let mut flows = self.flows.iter();
+            flows.any(|flow| flow.device == Some(*device))
+        };
+        models.retain(|device, _| shown(device));
+        let models = models.into_iter().map(|(device, models)| ModelsView {
+            device,
+            several: models
+                .iter()
+                .any(|one| models.first().is_some_and(|first| first.model != one.model)),
+            models: models.into_iter().collect(),
+        });
+        self.models = models.collect();
+        self
+    }
+
     /// The view of rows. Rows that differ only in counts, times and names become one. At
     /// most `limit` rows stay, those with the latest packets.
     #[must_use]
@@ -187,6 +243,7 @@ impl FlowsView {
         Self {
             flows: rows.into_iter().map(FlowView::new).collect(),
             more,
+            models: Vec::new(),
             not_recorded,
         }
     }

@@ -151,10 +151,13 @@ impl Store {
     }
 
     /// Returns unused pages to the file system, if more than a quarter of the file is
-    /// unused. Returns true if more pages are left.
+    /// unused, or if the file is larger than it may be. Returns true if more pages are
+    /// left.
     fn vacuum_step(&mut self) -> Result<bool, StoreError> {
         let used = self.used()?;
-        if used.unused <= (used.database / 4).max(u64::from(PAGES * PAGE)) {
+        let many = (used.database / 4).max(u64::from(PAGES * PAGE));
+        let is_too_large = used.database > self.settings.database() && used.unused > 0;
+        if used.unused <= many && !is_too_large {
             return Ok(false);
         }
         self.return_pages(PAGES)?;

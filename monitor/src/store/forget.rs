@@ -48,8 +48,19 @@ impl Store {
     /// After an error, or if the process is killed, the device may be erased in part. Then
     /// repeat the call. A device without rows is not an error.
     pub fn forget(&mut self, mac: MacAddress, now: Timestamp) -> Result<Forgotten, StoreError> {
+        self.forget_all(&[mac], now)
+    }
+
+    /// Erases several devices as [`Self::forget`], and writes the database anew once.
+    pub fn forget_all(
+        &mut self,
+        macs: &[MacAddress],
+        now: Timestamp,
+    ) -> Result<Forgotten, StoreError> {
         let mut forgotten = Forgotten::default();
-        while self.forget_step(mac, now, &mut forgotten)? {}
+        for mac in macs {
+            while self.forget_step(*mac, now, &mut forgotten)? {}
+        }
         forgotten.files = aside::remove_all(&self.path)?;
         forgotten.complete = match self.write_anew() {
             Err(error) if error.remedy() == Remedy::Retry => false,
@@ -60,11 +71,14 @@ impl Store {
 
     /// Writes the database anew. Overwriting deleted rows with zeros is not enough: when
     /// SQLite moves rows between pages, copies of them stay in unused bytes of a page.
-    /// Returns false if the disk has no room.
+    /// Returns false if a reader holds the log, or the disk has no room.
     ///
     /// The statement `VACUUM` would put its temporary file into another directory, or into
     /// memory.
     fn write_anew(&mut self) -> Result<bool, StoreError> {
+        if !self.empty_log()? {
+            return Ok(false);
+        }
         let used = self.used()?;
         let directory = self.path.parent().unwrap_or(Path::new("/"));
         if aside::free_bytes(directory)?

@@ -27,6 +27,10 @@ use crate::{
 /// last the longest ago are left out.
 const MOST_CLAIMS: usize = 64;
 
+/// Largest text of the claims that an answer holds for one flow, in bytes of names and
+/// chains. An answer holds at least one claim.
+const MOST_CLAIM_TEXT: usize = 4_096;
+
 /// Which flows to return.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
@@ -109,10 +113,9 @@ pub struct StoredFlow {
     pub more_claims: u32,
 }
 
-/// Row numbers that make a flow.
+/// Row numbers that make a flow. The flow end tells the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
-    device: i64,
     end: i64,
     unreadable: i64,
     interface: i64,
@@ -165,16 +168,22 @@ impl View<'_> {
         let mut sums = HashMap::new();
         let mut more = false;
         while let Some(row) = found.next().map_err(on("read"))? {
-            let (key, sum) = read(row).map_err(on("read"))?;
-            let is_outside = since.is_some_and(|since| sum.last < since)
-                || until.is_some_and(|until| sum.first >= until);
-            if is_outside || !has_policy(filter, lists.get(&key.list)) {
+            let key = read_key(row).map_err(on("read"))?;
+            if !has_policy(filter, lists, key.list) {
                 continue;
             }
-            let is_full = sums.len() >= filter.limit;
+            let is_further = sums.len() >= filter.limit && !sums.contains_key(&key);
+            // These are most rows of a long answer. Reading them takes most of the time.
+            if is_further && more {
+                continue;
+            }
+            let sum = read_sum(row).map_err(on("read"))?;
+            let is_outside = since.is_some_and(|since| sum.last < since)
+                || until.is_some_and(|until| sum.first >= until);
             match sums.entry(key) {
+                _ if is_outside => {}
                 Entry::Occupied(mut entry) => add(entry.get_mut(), &sum),
-                Entry::Vacant(_) if is_full => more = true,
+                Entry::Vacant(_) if is_further => more = true,
                 Entry::Vacant(entry) => {
                     entry.insert(sum);
                 }
@@ -247,11 +256,15 @@ impl View<'_> {
                 })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
-        let more = claims.len().saturating_sub(MOST_CLAIMS);
-        if more > 0 {
-            claims.sort_by(|a, b| b.last.cmp(&a.last).then_with(|| a.cmp(b)));
-            claims.truncate(MOST_CLAIMS);
-        }
+        claims.sort_by(|a, b| b.last.cmp(&a.last).then_with(|| a.cmp(b)));
+        let mut text = 0;
+        let fitting = claims.iter().take(MOST_CLAIMS).take_while(|claim| {
+            text += claim.name.len() + claim.chain.iter().map(String::len).sum::<usize>();
+            text <= MOST_CLAIM_TEXT
+        });
+        let kept = fitting.count().max(1);
+        let more = claims.len().saturating_sub(kept);
+        claims.truncate(kept);
         claims.sort();
         Ok((claims, u32::try_from(more).unwrap_or(u32::MAX)))
     }
@@ -293,9 +306,8 @@ fn select(filter: &Filter) -> String {
         None => ("", ""),
     };
     format!(
-        "{ends} SELECT count.device, flow_end, unreadable, interface, direction, list,
-            passed_packets, passed_bytes, dropped_packets, dropped_bytes,
-            first + number * {seconds}, last + number * {seconds}
+        "{ends} SELECT flow_end, unreadable, interface, direction, list,
+            passed_packets, passed_bytes, dropped_packets, dropped_bytes, first, last, number
         FROM bucket CROSS JOIN count ON count.bucket = number {device} {end}
         WHERE (number + span) * {seconds} > ?1 AND earliest < ?2
         ORDER BY number DESC",
@@ -326,22 +338,24 @@ fn seconds(time: Option<Timestamp>) -> Option<i64> {
     time.map(bucket::seconds)
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<(Key, Sum)> {
-    let key = Key {
-        device: row.get(0)?,
-        end: row.get(1)?,
-        unreadable: row.get(2)?,
-        interface: row.get(3)?,
-        direction: row.get(4)?,
-        list: row.get(5)?,
-    };
-    let sum = Sum {
-        passed: rows::count(row, 6)?,
-        dropped: rows::count(row, 8)?,
-        first: row.get(10)?,
-        last: row.get(11)?,
-    };
-    Ok((key, sum))
+fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
+    Ok(Key {
+        end: row.get(0)?,
+        unreadable: row.get(1)?,
+        interface: row.get(2)?,
+        direction: row.get(3)?,
+        list: row.get(4)?,
+    })
+}
+
+fn read_sum(row: &Row<'_>) -> rusqlite::Result<Sum> {
+    let start = bucket::start(row.get(11)?);
+    Ok(Sum {
+        passed: rows::count(row, 5)?,
+        dropped: rows::count(row, 7)?,
+        first: start.saturating_add(row.get(9)?),
+        last: start.saturating_add(row.get(10)?),
+    })
 }
 
 fn add(sum: &mut Sum, other: &Sum) {
@@ -351,11 +365,11 @@ fn add(sum: &mut Sum, other: &Sum) {
     sum.last = sum.last.max(other.last);
 }
 
-fn has_policy(filter: &Filter, list: Option<&Vec<PolicyName>>) -> bool {
+fn has_policy(filter: &Filter, lists: &HashMap<i64, Vec<PolicyName>>, list: i64) -> bool {
     let Some(policy) = &filter.policy else {
         return true;
     };
-    list.is_some_and(|list| list.contains(policy))
+    lists.get(&list).is_some_and(|list| list.contains(policy))
 }
 
 type Order<'a> = (

@@ -24,7 +24,7 @@
 /// Name of the database file in the state directory.
 pub const FILE: &str = "evidence.db";
 
-/// Marks the file as one of this program (`PRAGMA application_id`): "MonE".
+/// Marks the file as one of this program (`PRAGMA application_id`): the bytes `MonE`.
 pub(super) const APPLICATION: i64 = 0x4d6f_6e45;
 
 /// Size of a page in bytes.

@@ -37,7 +37,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            keep: Duration::from_secs(30 * 24 * 60 * 60),
+            keep: Duration::from_hours(30 * 24),
             size: 200 << 20,
             limits: Limits::default(),
         }

@@ -24,7 +24,8 @@ impl Store {
     /// transaction. A table whose epoch is not higher than the last one is already there;
     /// then the call changes nothing.
     ///
-    /// On an error nothing is written. The caller must not empty the table.
+    /// On an error nothing is written. The caller must not empty the table. The first policy of
+    /// a flow is the effective one, so a flow has at least one policy.
     pub fn write_drained(
         &mut self,
         drained: &Drained<'_>,
@@ -104,7 +105,7 @@ struct Sum {
 }
 
 /// A row of `count`. Sorts in the order of the table.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     bucket: i64,
     device: i64,

@@ -1,5 +1,7 @@
 //! Flows that the kernel program records, and what finds no room.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::{SignedDuration, Timestamp};
@@ -110,10 +112,10 @@ fn compare_flows(random: &mut StdRng, number: usize) -> usize {
     let size = Size {
         policies: 1 + number % 32,
         entries: 1 + number % 24,
-        scopes: number % 4 != 0,
+        scopes: !number.is_multiple_of(4),
     };
     let mut policies = acceptable(generate::ruleset(random, size));
-    if number % 3 != 0 {
+    if !number.is_multiple_of(3) {
         generate::change(random, &mut policies);
     }
     let ruleset = ruleset_of(&policies);
@@ -137,7 +139,9 @@ fn compare_flows(random: &mut StdRng, number: usize) -> usize {
     found.extend(sandbox.take_flows().unwrap());
     assert_eq!(sandbox.take_flows().unwrap(), [], "the tables are cleared");
     let mut flows = Flows::new();
-    found.iter().for_each(|flow| add(&mut flows, flow));
+    for flow in &found {
+        add(&mut flows, flow);
+    }
     let (yaml, overlay) = (to_yaml(&policies), to_overlay(&policies));
     assert_eq!(flows, expected, "{yaml}{overlay:?}");
     let names = ruleset

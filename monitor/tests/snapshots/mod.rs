@@ -79,6 +79,7 @@ pub(crate) fn gateway() -> Snapshot {
         }),
         unconfirmed: None,
         feeds: Vec::new(),
+        evidence: None,
         working: None,
     }
 }

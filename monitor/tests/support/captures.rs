@@ -134,6 +134,15 @@ fn length(bytes: &[u8]) -> u32 {
 
 /// Reads a capture from memory; its name in messages is `made`.
 pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
+    let (mut frames, error) = read_with_times(file);
+    for frame in &mut frames {
+        frame.at = None;
+    }
+    (frames, error)
+}
+
+/// Like [`read`], and each frame has its time.
+pub(crate) fn read_with_times(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     collect(Capture::new(
         "made",
         Box::new(io::Cursor::new(file.to_vec())),
@@ -143,7 +152,11 @@ pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
 /// Reads a capture from a reader that returns one byte at a time.
 pub(crate) fn read_slowly(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     let slow = OneByte(io::Cursor::new(file.to_vec()));
-    collect(Capture::new("made", Box::new(slow)))
+    let (mut frames, error) = collect(Capture::new("made", Box::new(slow)));
+    for frame in &mut frames {
+        frame.at = None;
+    }
+    (frames, error)
 }
 
 /// Reads all frames, and the error that ended the capture early, if any.

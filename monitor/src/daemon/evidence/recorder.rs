@@ -8,6 +8,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::lost::{Lost, loss};
 use crate::{
     clock,
     config::Settings,
@@ -19,7 +20,7 @@ use crate::{
         learner::{Learner, StatedModel},
     },
     policy::{EvidenceLevel, MacAddress},
-    store::{self, DeviceFact, Drained, Instance, Loss, Opened, Remedy, Store, StoreError},
+    store::{self, DeviceFact, Drained, Instance, Opened, Remedy, Store, StoreError},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -34,6 +35,17 @@ pub(super) enum RecordError {
     Store(#[from] StoreError),
 }
 
+/// Why a device is not forgotten.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ForgetError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(
+        "its rows are removed, but traces may be left in the file of the store, because the disk is too full or a reader uses it; run the command again"
+    )]
+    Traces,
+}
+
 pub(super) struct Recorder {
     settings: Settings,
     state_dir: PathBuf,
@@ -45,6 +57,10 @@ pub(super) struct Recorder {
     learner: Learner,
     new_flows: usize,
     compacted: Option<Timestamp>,
+    /// What the kernel had lost at the last drain.
+    lost: Lost,
+    /// Generation and ruleset at the last drain.
+    ruleset: Option<(u64, String)>,
     /// Claims that a failed write left.
     claims: Vec<(FlowEnd, Claim)>,
     notes: Vec<String>,
@@ -63,6 +79,8 @@ impl Recorder {
             learner: Learner::new(AnswerSettings::default(), Timestamp::now()),
             new_flows: 0,
             compacted: None,
+            lost: Lost::default(),
+            ruleset: None,
             claims: Vec::new(),
             notes: Vec::new(),
         }
@@ -100,11 +118,19 @@ impl Recorder {
             let tables = self.tables.as_ref();
             self.rings = tables.map(FlowTables::rings).transpose()?;
         }
-        if self.tables.is_none() {
+        if self.tables.is_none() && !self.has_store() {
             return Ok(Vec::new());
         }
-        self.attach_copies();
-        let result = self.store_flows().and_then(|()| self.store_names());
+        if self.tables.is_some() {
+            self.attach_copies();
+        }
+        let result = self
+            .open_store()
+            .map_err(RecordError::from)
+            .and_then(|()| self.store_flows())
+            .and_then(|()| self.store_names())
+            .and_then(|()| self.store_losses())
+            .and_then(|()| Ok(self.compact()?));
         if let Err(RecordError::Store(error)) = &result
             && error.remedy() == Remedy::Reopen
         {
@@ -114,22 +140,29 @@ impl Recorder {
         Ok(std::mem::take(&mut self.notes))
     }
 
+    /// True if an earlier daemon left a store, whose rows expire also if this one records
+    /// counters only.
+    fn has_store(&self) -> bool {
+        self.store.is_some() || self.state_dir.join(store::FILE).exists()
+    }
+
     fn store_flows(&mut self) -> Result<(), RecordError> {
-        self.open_store()?;
         let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
             return Ok(());
         };
-        let instance = Instance {
-            token: tables.instance(),
-            boot: clock::now().since_boot.map(|since| since.boot),
-        };
+        let instance = instance(tables);
         let drained = store.drained(instance.token)?.unwrap_or(0);
         let learner = &mut self.learner;
         let mut addresses = Vec::new();
         tables.drain(drained, |epoch, taken| {
-            let TakenFlows { flows, lost, .. } = &taken;
-            for flow in flows {
-                learner.flow(flow);
+            let TakenFlows {
+                flows,
+                has_names,
+                lost,
+                ..
+            } = &taken;
+            for (flow, has_names) in flows.iter().zip(has_names) {
+                learner.flow(flow, *has_names);
             }
             let now = Timestamp::now();
             store.write_drained(
@@ -150,14 +183,66 @@ impl Recorder {
         for (device, facts) in facts_of(&addresses, &self.learner.take_models()) {
             store.write_device_facts(device, &facts, now)?;
         }
+        Ok(())
+    }
+
+    /// Writes the state of the clock, and once a day removes and merges old rows.
+    fn compact(&mut self) -> Result<(), StoreError> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let now = Timestamp::now();
+        store.write_clock(clock::now().clock_synchronised, now)?;
         let day = jiff::SignedDuration::from_hours(24);
-        if self
+        let is_due = self
             .compacted
-            .is_none_or(|last| now.duration_since(last) >= day)
-        {
-            store.compact(now)?;
+            .is_none_or(|last| now.duration_since(last) >= day);
+        if is_due && !store.compact_step(now)?.more {
             self.compacted = Some(now);
         }
+        Ok(())
+    }
+
+    /// Writes which generation is in force, if that changed.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store.
+    pub(super) fn store_ruleset(&mut self, generation: u64, hash: &str) -> Result<(), StoreError> {
+        let ruleset = (generation, hash.to_owned());
+        let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
+            return Ok(());
+        };
+        if self.ruleset.as_ref() == Some(&ruleset) {
+            return Ok(());
+        }
+        let number = u32::try_from(generation).unwrap_or(u32::MAX);
+        let instance = instance(tables);
+        store.write_generation(instance, number, hash.as_bytes(), Timestamp::now())?;
+        self.ruleset = Some(ruleset);
+        Ok(())
+    }
+
+    /// Writes what was lost since the last drain.
+    fn store_losses(&mut self) -> Result<(), RecordError> {
+        let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
+            return Ok(());
+        };
+        let mut lost = Lost::of(&tables.losses()?);
+        lost.claims = self.learner.lost();
+        for copies in self.copies.values() {
+            lost.add_dns(&copies.losses()?);
+        }
+        let now = Timestamp::now();
+        if lost.dns() > self.lost.dns() {
+            // From now on, a missing answer means nothing about the time before.
+            self.learner.missed_answers(now);
+        }
+        let losses = lost.since(&self.lost);
+        if !losses.is_empty() {
+            store.write_losses(&losses, now)?;
+        }
+        self.lost = lost;
         Ok(())
     }
 
@@ -220,17 +305,24 @@ impl Recorder {
     ///
     /// # Errors
     ///
-    /// Returns the error of the store.
-    pub(super) fn forget(&mut self, devices: &[MacAddress]) -> Result<(), StoreError> {
-        self.open_store()?;
+    /// Returns the error of the store, or says that traces are left in its file.
+    pub(super) fn forget(&mut self, devices: &[MacAddress]) -> Result<(), ForgetError> {
+        if self.tables.is_some() || self.has_store() {
+            self.open_store()?;
+        }
         for device in devices {
             self.learner.forget(*device);
             self.claims.retain(|(end, _)| end.device != *device);
-            if let Some(store) = &mut self.store {
-                store.forget(*device, Timestamp::now())?;
-            }
         }
-        Ok(())
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        let forgotten = store.forget_all(devices, Timestamp::now())?;
+        if forgotten.complete {
+            Ok(())
+        } else {
+            Err(ForgetError::Traces)
+        }
     }
 
     /// Closes the store, so that the next daemon knows that nothing is missing.
@@ -240,6 +332,13 @@ impl Recorder {
         {
             tracing::warn!("{error}");
         }
+    }
+}
+
+fn instance(tables: &FlowTables) -> Instance {
+    Instance {
+        token: tables.instance(),
+        boot: clock::now().since_boot.map(|since| since.boot),
     }
 }
 
@@ -264,15 +363,6 @@ fn notes(opened: &Opened) -> Vec<String> {
         );
     }
     notes
-}
-
-fn loss(reason: &str, packets: u64, bytes: u64) -> Loss {
-    Loss {
-        reason: reason.to_owned(),
-        policy: None,
-        packets,
-        bytes,
-    }
 }
 
 /// Facts about devices: the source addresses of their packets, and the models they stated.

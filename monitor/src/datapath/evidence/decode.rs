@@ -27,14 +27,16 @@ pub(in crate::datapath) struct Decoder<'a> {
 }
 
 impl Decoder<'_> {
-    /// The flow with names. `set` is the match set of its key. `None` if a name is not
-    /// known.
-    pub(in crate::datapath) fn flow(&self, raw: &RawFlow, set: &MatchSet) -> Option<Flow> {
+    /// The flow with the names of policies and interfaces, and whether the names of its
+    /// destination are recorded. `set` is the match set of its key. `None` if the name of a
+    /// policy or of the interface is not known.
+    pub(in crate::datapath) fn flow(&self, raw: &RawFlow, set: &MatchSet) -> Option<(Flow, bool)> {
         let key = &raw.key;
+        let has_names = key.mask & set.names != 0;
         let entries = set.entries.iter().enumerate();
         let applying = entries.filter(|(index, _)| key.mask >> index & 1 != 0);
         let names = applying.map(|(_, entry)| self.policies.get(&entry.policy).cloned());
-        Some(Flow {
+        let flow = Flow {
             key: evidence::FlowKey {
                 device: MacAddress(key.mac),
                 interface: self.interfaces.get(&u32::from(key.interface))?.clone(),
@@ -48,7 +50,8 @@ impl Decoder<'_> {
             dropped: raw.dropped,
             first: self.ticks.time(raw.first),
             last: self.ticks.time(raw.last),
-        })
+        };
+        Some((flow, has_names))
     }
 }
 

@@ -40,6 +40,8 @@ pub struct FlowTables {
 pub struct TakenFlows {
     /// Sorted by their key in the kernel.
     pub flows: Vec<Flow>,
+    /// For each flow: true if a policy asks for the names of its destination.
+    pub has_names: Vec<bool>,
     /// Source addresses that devices used.
     pub addresses: Vec<SeenAddress>,
     /// Packets of flows whose generation is not pinned any more, so that their policies are
@@ -137,8 +139,7 @@ impl FlowTables {
         }
     }
 
-    /// Counters of each policy as the effective policy, and how many new flows made no
-    /// event.
+    /// Counters of each policy as the effective policy.
     pub fn effective(&self) -> Result<Vec<EffectivePolicy>, Error> {
         let policies = self.policies()?.into_iter();
         let each = policies.map(|(slot, name)| {
@@ -185,12 +186,12 @@ impl FlowTables {
         for flow in raw {
             taken.addresses.extend(seen_addresses(flow, decoder.ticks));
             let set = sets.get(flow.key.generation, flow.key.set)?;
-            match set.and_then(|set| decoder.flow(flow, &set)) {
-                Some(flow) => taken.flows.push(flow),
-                None => {
-                    taken.lost += flow.passed;
-                    taken.lost += flow.dropped;
-                }
+            if let Some((flow, has_names)) = set.and_then(|set| decoder.flow(flow, &set)) {
+                taken.flows.push(flow);
+                taken.has_names.push(has_names);
+            } else {
+                taken.lost += flow.passed;
+                taken.lost += flow.dropped;
             }
         }
         Ok(taken)

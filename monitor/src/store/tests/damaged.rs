@@ -38,7 +38,7 @@ fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
                 .open(path)
                 .unwrap()
                 .set_len(3 * 4_096)
-                .unwrap()
+                .unwrap();
         },
         &|path| overwrite(path, 5 * 4_096, &[0xa5; 4_096]),
         &|path| {
@@ -46,7 +46,7 @@ fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
                 path,
                 "this is not a database, but it has more than 100 bytes: ".repeat(9),
             )
-            .unwrap()
+            .unwrap();
         },
     ];
     for damage in damages {
@@ -144,7 +144,7 @@ fn a_file_of_another_program_or_of_a_newer_version_is_left_alone() {
             );
             assert_eq!(matches!(error, StoreError::Foreign { .. }), !is_newer);
         }
-        assert!(fs::read(&path).unwrap() == before);
+        assert_eq!(fs::read(&path).unwrap(), before);
     }
 }
 

@@ -226,8 +226,8 @@ fn filters_select_device_policy_and_destination() {
     );
     assert_eq!(
         find(Filter {
-            destination,
             device,
+            destination,
             ..Filter::default()
         }),
         ["10.0.0.1"]

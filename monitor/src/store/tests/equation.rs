@@ -100,9 +100,9 @@ fn run(steps: Vec<Step>) {
                         flow
                     })
                     .collect();
-                flows.iter().for_each(|flow| {
-                    add(&mut written, &flow.policies[0], flow.passed, flow.dropped)
-                });
+                for flow in &flows {
+                    add(&mut written, &flow.policies[0], flow.passed, flow.dropped);
+                }
                 opened.drain(&flows, now);
             }
             Step::Wait(hours) => now += SignedDuration::from_hours(hours),

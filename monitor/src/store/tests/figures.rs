@@ -1,64 +1,78 @@
-//! Time, size and memory of a large store. Prints the figures; run with `--release`.
+//! Prints time, size and memory of a large store. Run it with `--release`.
 
 use std::{fs, time::Instant};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
-use super::{Opened, ago, claim, days, flow, mac, noon};
-use crate::{evidence::flow::Flow, store::Filter};
+use super::{INSTANCE, Opened, ago, claim, days, destination, flow, mac, noon};
+use crate::{
+    evidence::flow::Flow,
+    store::{DestinationRange, Drained, Filter},
+};
 
 const ROWS: u32 = 1_000_000;
+
+/// Device 0 has a fifth of all rows, and the other ones share the rest.
 const DEVICES: u32 = 40;
 
-/// Resident memory and its peak, in KiB.
-fn memory() -> String {
+const CLAIMS: u32 = 20_000;
+
+fn resident() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let lines = status
         .lines()
         .filter(|line| line.starts_with("VmHWM") || line.starts_with("VmRSS"));
-    lines.collect::<Vec<_>>().join(" ")
+    lines.collect::<Vec<_>>().join(" ").replace('\t', " ")
 }
 
-/// Writes rows evenly over 30 days: device 0 has a fifth of them. The last two days are
-/// buckets of five minutes.
-fn fill(opened: &mut Opened) {
-    let steps = 30 * 24 + 48 * 11;
-    let per_step = ROWS / steps;
-    let mut batch: Vec<Flow> = Vec::new();
-    let mut random = 1_u32;
-    for step in 0..=steps {
-        let minutes = if step < 28 * 24 {
-            60 * (30 * 24 - i64::from(step))
-        } else {
-            (48 * 60 - 5 * i64::from(step - 28 * 24)).max(1)
-        };
-        let at = ago(SignedDuration::from_mins(minutes));
-        for row in 0..per_step {
+fn measure<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    println!("{what}: {:.1?}; {}", start.elapsed(), resident());
+    result
+}
+
+/// The begin of each bucket of 30 days, of which the last two have buckets of five minutes.
+fn buckets() -> Vec<Timestamp> {
+    let hours = (48..30 * 24)
+        .rev()
+        .map(|hours| ago(SignedDuration::from_hours(hours)));
+    let minutes = (0..48 * 12)
+        .rev()
+        .map(|n| ago(SignedDuration::from_mins(5 * n)));
+    hours.chain(minutes).collect()
+}
+
+fn rows(number: u32, seed: u32, at: Timestamp) -> Vec<Flow> {
+    let mut random = seed;
+    let mut table: Vec<_> = (0..number)
+        .map(|row| {
             random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let device = if row % 5 == 0 { 0 } else { row % DEVICES };
-            batch.push(flow(
+            let device = if row % 5 == 0 {
+                0
+            } else {
+                1 + row % (DEVICES - 1)
+            };
+            flow(
                 device,
                 (random >> 8) % 4_000 * 37,
                 3 + u64::from(random >> 28),
                 at,
-            ));
-        }
-        batch.dedup_by(|a, b| a.key == b.key);
-        opened.drain(&batch, at);
-        batch.clear();
-    }
+            )
+        })
+        .collect();
+    table.sort_by(|a, b| a.key.cmp(&b.key));
+    table.dedup_by(|a, b| a.key == b.key);
+    table
 }
 
-#[test]
-#[ignore = "measures, and takes long without --release"]
-fn a_million_rows() {
-    let mut opened = Opened::new();
-    println!("before: {}", memory());
-    let start = Instant::now();
-    fill(&mut opened);
-    println!("written in {:?}; {}", start.elapsed(), memory());
-    let start = Instant::now();
-    let claims: Vec<_> = (0..20_000)
+fn fill(opened: &mut Opened) {
+    let buckets = buckets();
+    let per_bucket = ROWS / u32::try_from(buckets.len()).unwrap();
+    for (seed, at) in (1..).zip(buckets) {
+        opened.drain(&rows(per_bucket, seed, at), at);
+    }
+    let claims: Vec<_> = (0..CLAIMS)
         .map(|n| {
             claim(
                 n % DEVICES,
@@ -68,125 +82,126 @@ fn a_million_rows() {
             )
         })
         .collect();
-    for chunk in claims.chunks(1000) {
+    for chunk in claims.chunks(1_000) {
         opened.store.write_claims(chunk, noon()).unwrap();
     }
-    println!("20,000 claims in {:?}", start.elapsed());
-    let rows: u32 = opened
-        .raw()
-        .query_row("SELECT count(*) FROM count", [], |row| row.get(0))
-        .unwrap();
-    println!(
-        "rows {rows}, {:?}; {}",
-        opened.store.used().unwrap(),
-        memory()
-    );
-    let ends: u32 = opened
-        .raw()
-        .query_row("SELECT count(*) FROM flow_end", [], |row| row.get(0))
-        .unwrap();
-    println!("flow ends {ends}");
-    let filters = [
+}
+
+fn filters() -> [(&'static str, Filter); 8] {
+    let all = Filter::default;
+    let (week, hour) = (Some(ago(days(7))), Some(ago(SignedDuration::from_hours(1))));
+    let (first, other) = (Some(mac(0)), Some(mac(1)));
+    let range = |first, last| {
+        let (first, last) = (destination(first), destination(last));
+        Some(DestinationRange { first, last })
+    };
+    let (one, network) = (range(37, 37), range(0, 0x00ff_ffff));
+    [
         (
-            "device 0 (a fifth of all rows), 7 days",
+            "device with a fifth of all rows, 7 days",
             Filter {
-                device: Some(mac(0)),
-                since: Some(ago(days(7))),
-                ..Filter::default()
+                device: first,
+                since: week,
+                ..all()
             },
         ),
         (
-            "device 1, 7 days",
+            "another device, 7 days",
             Filter {
-                device: Some(mac(1)),
-                since: Some(ago(days(7))),
-                ..Filter::default()
+                device: other,
+                since: week,
+                ..all()
             },
         ),
         (
-            "device 1, 30 days",
+            "another device, 30 days",
             Filter {
-                device: Some(mac(1)),
-                ..Filter::default()
+                device: other,
+                ..all()
             },
         ),
         (
-            "all, 1 hour",
+            "all devices, 1 hour",
             Filter {
-                since: Some(ago(SignedDuration::from_hours(1))),
-                ..Filter::default()
+                since: hour,
+                ..all()
             },
         ),
         (
-            "all, 7 days",
+            "all devices, 7 days",
             Filter {
-                since: Some(ago(days(7))),
-                ..Filter::default()
+                since: week,
+                ..all()
             },
         ),
-        ("all, 30 days", Filter::default()),
+        ("all devices, 30 days", all()),
         (
-            "one destination",
+            "one destination, 30 days",
             Filter {
-                destination: Some(crate::store::DestinationRange {
-                    first: super::destination(37),
-                    last: super::destination(37),
-                }),
-                ..Filter::default()
+                destination: one,
+                ..all()
             },
         ),
         (
             "10.0.0.0/8, 7 days",
             Filter {
-                since: Some(ago(days(7))),
-                destination: Some(crate::store::DestinationRange {
-                    first: super::destination(0),
-                    last: super::destination(0x00ff_ffff),
-                }),
-                ..Filter::default()
+                destination: network,
+                since: week,
+                ..all()
             },
         ),
-    ];
-    for (name, filter) in filters {
-        for _ in 0..2 {
-            let start = Instant::now();
-            let mut reader = opened.reader();
-            let flows = reader.view().unwrap().flows(&filter).unwrap();
-            println!(
-                "{name}: {} flows, more {}, {:?}",
-                flows.flows.len(),
-                flows.more,
-                start.elapsed()
-            );
+    ]
+}
+
+#[test]
+#[ignore = "prints figures, and takes minutes without --release"]
+fn figures_of_a_million_rows() {
+    let mut opened = Opened::new();
+    measure("nothing", || ());
+    measure("write all", || fill(&mut opened));
+    for table in ["count", "flow_end", "claim"] {
+        let count = format!("SELECT count(*) FROM {table}");
+        let rows: u32 = opened
+            .raw()
+            .query_row(&count, [], |row| row.get(0))
+            .unwrap();
+        println!("{table}: {rows} rows");
+    }
+    println!("{:?}", opened.store.used().unwrap());
+    for (name, filter) in filters() {
+        for _ in 0..3 {
+            let found = measure(name, || {
+                opened.reader().view().unwrap().flows(&filter).unwrap()
+            });
+            println!("    {} flows, more: {}", found.flows.len(), found.more);
         }
     }
-    println!("{}", memory());
-    let start = Instant::now();
-    let mut reader = opened.reader();
-    reader
-        .view()
-        .unwrap()
-        .recorded(super::INSTANCE.token)
-        .unwrap();
-    println!("recorded: {:?}", start.elapsed());
-    let tomorrow = noon() + days(1);
-    let start = Instant::now();
-    let compacted = opened.store.compact(tomorrow).unwrap();
-    println!(
-        "daily compaction {:?}: {compacted:?}; {}",
-        start.elapsed(),
-        memory()
-    );
-    println!("{:?}", opened.store.used().unwrap());
-    let start = Instant::now();
-    let step = opened.store.compact(noon() + days(3)).unwrap();
-    println!(
-        "two more days {:?}: {step:?}; {}",
-        start.elapsed(),
-        memory()
-    );
-    let start = Instant::now();
-    let forgotten = opened.store.forget(mac(0), tomorrow).unwrap();
-    println!("forget {:?}: {forgotten:?}; {}", start.elapsed(), memory());
+    measure("recorded", || {
+        opened
+            .reader()
+            .view()
+            .unwrap()
+            .recorded(INSTANCE.token)
+            .unwrap()
+    });
+    let table = rows(10_000, 9, noon());
+    for epoch in 10_000..10_003 {
+        let drained = Drained {
+            instance: INSTANCE,
+            epoch,
+            flows: &table,
+        };
+        measure("drain 10,000 flows", || {
+            opened.store.write_drained(&drained, noon()).unwrap()
+        });
+    }
+    for day in 1..=3 {
+        let done = measure("compact", || {
+            opened.store.compact(noon() + days(day)).unwrap()
+        });
+        println!("    {done:?}, {:?}", opened.store.used().unwrap());
+    }
+    let done = measure("forget", || opened.store.forget(mac(0), noon()).unwrap());
+    println!("    {done:?}, {:?}", opened.store.used().unwrap());
     opened.verify();
 }

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{Opened, ago, claim, days, flow, mac, noon, packets};
 use crate::{
-    evidence::flow::Port,
+    evidence::{claim::NameSource, flow::Port},
     store::{Filter, Limits, Settings},
 };
 
@@ -267,4 +267,29 @@ fn a_flood_of_destinations_and_names_keeps_to_the_size() {
     assert_eq!(other[0].passed.packets, 60 * 4);
     assert_eq!(other[0].claims.len(), 1);
     opened.verify();
+}
+
+#[test]
+fn the_claims_of_an_answer_are_bounded_in_bytes() {
+    let mut opened = Opened::new();
+    opened.drain(&[flow(1, 1, 4, noon())], noon());
+    let claims: Vec<_> = (0..40_i64)
+        .map(|n| {
+            let at = ago(SignedDuration::from_mins(n));
+            let (end, mut claim) = claim(1, 1, &format!("{n:0>255}"), at);
+            claim.source = [NameSource::Dns, NameSource::Sni, NameSource::Asked]
+                [usize::try_from(n).unwrap() % 3];
+            (end, claim)
+        })
+        .collect();
+    assert_eq!(opened.store.write_claims(&claims, noon()).unwrap(), 0);
+    let stored = opened.flows(&Filter::default()).remove(0);
+    let mut latest: Vec<_> = claims
+        .into_iter()
+        .take(16)
+        .map(|(_, claim)| claim)
+        .collect();
+    latest.sort();
+    assert_eq!(stored.claims, latest);
+    assert_eq!(stored.more_claims, 24);
 }

@@ -6,18 +6,26 @@ use std::{
     path::Path,
 };
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use jiff::Timestamp;
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, unshare},
+};
 use tempfile::TempDir;
 
-use super::{INSTANCE, claim, flow, mac, noon, packets, verify};
-use crate::store::{Drained, FILE, Loss, Reader, Remedy, Settings, Store};
+use super::{INSTANCE, claim, days, flow, mac, noon, packets, verify};
+use crate::store::{Drained, FILE, Loss, Reader, Remedy, Settings, Store, StoreError};
 
-/// A small file system in memory. Dropping it unmounts it.
+/// A small file system in memory. Only the thread that mounts it sees it, so it goes with
+/// the thread at the latest.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
     fn new(size: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+        mount(None::<&str>, "/", None::<&str>, private, None::<&str>).unwrap();
         let options = format!("size={size},mode=0700");
         let flags = MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
         mount(
@@ -63,22 +71,27 @@ impl Drop for SmallDisk {
     }
 }
 
-fn write(store: &mut Store, epoch: u64) -> Result<(), crate::store::StoreError> {
+fn write(store: &mut Store, epoch: u64) -> Result<(), StoreError> {
+    write_at(store, epoch, noon())
+}
+
+/// Writes a table of 1,000 packets.
+fn write_at(store: &mut Store, epoch: u64, now: Timestamp) -> Result<(), StoreError> {
     let n = u32::try_from(epoch).unwrap() * 200;
-    let flows: Vec<_> = (n..n + 200).map(|to| flow(to % 3, to, 4, noon())).collect();
+    let flows: Vec<_> = (n..n + 200).map(|to| flow(to % 3, to, 4, now)).collect();
     let table = Drained {
         instance: INSTANCE,
         epoch,
         flows: &flows,
     };
-    store.write_drained(&table, noon()).map(|_| ())
+    store.write_drained(&table, now).map(|_| ())
 }
 
 #[test]
 fn a_table_is_written_completely_or_not_at_all_and_later_again() {
     let disk = SmallDisk::new("8m");
     let (mut store, _) = Store::open(disk.path(), Settings::default(), noon()).unwrap();
-    let mut failures = 0;
+    let mut failures = 0_u32;
     let mut epoch = 1;
     for _ in 0..6 {
         for _ in 0..5 {
@@ -96,7 +109,7 @@ fn a_table_is_written_completely_or_not_at_all_and_later_again() {
         failures += 1;
         store
             .write_claims(
-                &[claim(1, epoch as u32 * 200 + 1, "a.example", noon())],
+                &[claim(1, 1_000_000 + failures, "a.example", noon())],
                 noon(),
             )
             .unwrap_err();
@@ -118,7 +131,7 @@ fn a_table_is_written_completely_or_not_at_all_and_later_again() {
     let mut reader = Reader::open(disk.path()).unwrap().unwrap();
     assert_eq!(packets(&mut reader), (1_000 * (epoch - 1), 0));
     let losses = reader.view().unwrap().losses(noon()).unwrap();
-    assert_eq!(losses[0].loss.packets, failures);
+    assert_eq!(losses[0].loss.packets, u64::from(failures));
     verify(&rusqlite::Connection::open(disk.path().join(FILE)).unwrap());
 }
 
@@ -139,11 +152,19 @@ fn a_device_is_forgotten_completely_as_soon_as_there_is_room() {
     let disk = SmallDisk::new("8m");
     let (mut store, _) = Store::open(disk.path(), Settings::default(), noon()).unwrap();
     let mut epoch = 0;
-    while store.used().unwrap().database < 3 << 20 {
+    while store.used().unwrap().database < 2 << 20 {
         epoch += 1;
-        write(&mut store, epoch).unwrap();
+        assert!(epoch < 300);
+        let now = noon() + days(i64::try_from(epoch).unwrap());
+        write_at(&mut store, epoch, now).unwrap();
         store.empty_log().unwrap();
     }
+    // Leaves room for the log, but not for a second copy of the database.
+    disk.fill();
+    let filler = OpenOptions::new().write(true).open(disk.filler()).unwrap();
+    let size = filler.metadata().unwrap().len();
+    filler.set_len(size - (5 << 19)).unwrap();
+    drop(filler);
     assert!(!store.forget(mac(1), noon()).unwrap().complete);
     let mut reader = Reader::open(disk.path()).unwrap().unwrap();
     let devices = reader.view().unwrap().devices(None, 10).unwrap();
@@ -151,8 +172,6 @@ fn a_device_is_forgotten_completely_as_soon_as_there_is_room() {
         devices.iter().map(|device| device.mac).collect::<Vec<_>>(),
         [mac(0), mac(2)]
     );
-    for device in [0, 2] {
-        store.forget(mac(device), noon()).unwrap();
-    }
+    disk.make_room();
     assert!(store.forget(mac(1), noon()).unwrap().complete);
 }

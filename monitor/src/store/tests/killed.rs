@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::Duration,
@@ -18,7 +18,7 @@ const DIRECTORY: &str = "MONITOR_TEST_STORE_TO_KILL";
 
 /// Writes tables of 50 packets until it is killed. Every seventh table it also compacts,
 /// and every eleventh it forgets a device.
-fn write_until_killed(directory: &Path) {
+fn write_until_killed(directory: &Path) -> ! {
     let (mut store, _) = Store::open(directory, Settings::default(), noon()).unwrap();
     let mut epoch = store.drained(INSTANCE.token).unwrap().unwrap_or(0);
     loop {
@@ -46,19 +46,11 @@ fn write_until_killed(directory: &Path) {
     }
 }
 
-#[test]
-#[ignore = "runs only as the process that another test kills"]
-fn process_to_kill() {
-    let directory = env::var_os(DIRECTORY).map(PathBuf::from).unwrap();
-    write_until_killed(&directory);
-}
-
 fn start(directory: &Path) -> Child {
     Command::new(env::current_exe().unwrap())
         .args([
             "--exact",
-            "--ignored",
-            "store::tests::killed::process_to_kill",
+            "store::tests::killed::after_kill_9_every_drained_table_is_there_completely",
         ])
         .env(DIRECTORY, directory)
         .stdout(Stdio::null())
@@ -72,8 +64,12 @@ fn epoch(directory: &Path) -> u64 {
     epoch.unwrap_or(0)
 }
 
+/// Starts this test again as the process to kill.
 #[test]
 fn after_kill_9_every_drained_table_is_there_completely() {
+    if let Some(directory) = env::var_os(DIRECTORY) {
+        write_until_killed(Path::new(&directory));
+    }
     let directory = tempfile::tempdir().unwrap();
     for round in 0..12 {
         let before = epoch(directory.path());

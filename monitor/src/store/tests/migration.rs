@@ -1,6 +1,6 @@
 //! Migration from older versions of the schema.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use rusqlite::Connection;
 
@@ -92,7 +92,7 @@ fn a_migration_that_fails_changes_nothing() {
     let path = directory.path().join(FILE);
     Connection::open(&path)
         .unwrap()
-        .execute_batch("ALTER TABLE bucket ADD COLUMN earliest")
+        .execute_batch("ALTER TABLE bucket ADD COLUMN earliest INTEGER")
         .unwrap();
     let before = schema(&Connection::open(&path).unwrap());
     Store::open(directory.path(), Settings::default(), noon()).unwrap_err();
@@ -112,6 +112,4 @@ fn the_dump_has_the_schema_of_its_version() {
     let created = Connection::open_in_memory().unwrap();
     created.execute_batch(STEPS[0]).unwrap();
     assert_eq!(schema(&dump), schema(&created));
-    let directory = tempfile::tempdir().unwrap();
-    assert!(fs::read_dir(directory.path()).unwrap().next().is_none());
 }

@@ -5,7 +5,9 @@ use std::fs;
 use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, ago, claim, days, flow, mac, noon, packets};
-use crate::store::{Drained, Event, FILE, Filter, Instance, Loss, Removal, RemovedSum, Settings};
+use crate::store::{
+    Drained, Event, FILE, Filter, Instance, Loss, Removal, RemovedSum, Settings, Store,
+};
 
 fn rows(opened: &Opened) -> u32 {
     let count = "SELECT count(*) FROM count";
@@ -243,5 +245,28 @@ fn at_the_size_a_device_with_most_rows_loses_only_its_own() {
     }
     let most = kept(0);
     assert!(most < 600 * 190 * 4 && most > 200 * 190 * 4, "{most}");
+    opened.verify();
+}
+
+#[test]
+fn a_store_that_is_larger_than_a_new_setting_shrinks() {
+    let mut opened = Opened::new();
+    for table in 0..900_u32 {
+        let now = ago(days(20)) + SignedDuration::from_mins(5 * i64::from(table));
+        let flows: Vec<_> = (0..200).map(|n| flow(n % 10, n % 300, 4, now)).collect();
+        opened.drain(&flows, now);
+    }
+    opened.store.empty_log().unwrap();
+    let file = opened.path().join(FILE);
+    assert!(fs::metadata(&file).unwrap().len() > Settings::LEAST_SIZE);
+    let now = ago(days(16));
+    let (store, _) = Store::open(opened.path(), small(), now).unwrap();
+    opened.store = store;
+    opened.drain(&[flow(1, 1, 4, now)], now);
+    opened.store.compact(now).unwrap();
+    opened.store.empty_log().unwrap();
+    assert!(fs::metadata(&file).unwrap().len() <= Settings::LEAST_SIZE / 10 * 7);
+    let (recorded, removed) = packets(&mut opened.reader());
+    assert_eq!(recorded + removed, 900 * 200 * 5 + 5);
     opened.verify();
 }
