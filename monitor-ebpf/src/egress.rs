@@ -87,12 +87,21 @@ struct CopyBudget {
 #[unsafe(no_mangle)]
 static REPLAY: Global<u32> = Global::new(0);
 
-/// A packet that is worth a copy.
-struct Found {
+/// The IP header of a packet.
+struct Network {
     is_ipv6: bool,
     /// Addresses; IPv4 as `::ffff:a.b.c.d`.
     source: [u8; 16],
     destination: [u8; 16],
+    /// Offset of the header, bytes.
+    start: usize,
+    /// Offset of the end of the packet by the header, bytes.
+    end: usize,
+}
+
+/// A packet that is worth a copy.
+struct Found {
+    network: Network,
     service: Service,
     source_port: u16,
     /// Offset of the payload, bytes.
@@ -119,12 +128,12 @@ fn monitor_dns(ctx: TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
-/// Finds the payload of a packet from a DNS server. Reads each header once: the verifier does
-/// not see that two reads lie in the same checked range.
+/// Reads the IP header. Each header is read once: the verifier does not see that two reads
+/// lie in the same checked range.
 #[inline(always)]
-fn examine(frame: &Frame, packet: &Packet) -> Option<Found> {
-    let network = packet.network & 255;
-    let (is_ipv6, source, destination, end) = match packet.destination {
+fn network(frame: &Frame, packet: &Packet) -> Option<Network> {
+    let start = packet.network & 255;
+    match packet.destination {
         Destination::Ipv4(_) => {
             let [
                 _,
@@ -147,25 +156,37 @@ fn examine(frame: &Frame, packet: &Packet) -> Option<Found> {
                 f,
                 g,
                 h,
-            ] = frame.bytes(network)?;
-            let length = usize::from(u16::from_be_bytes([high, low]));
-            (
-                false,
-                mapped([a, b, c, d]),
-                mapped([e, f, g, h]),
-                network + length,
-            )
+            ] = frame.bytes(start)?;
+            Some(Network {
+                is_ipv6: false,
+                source: mapped([a, b, c, d]),
+                destination: mapped([e, f, g, h]),
+                start,
+                end: start + usize::from(u16::from_be_bytes([high, low])),
+            })
         }
         Destination::Ipv6(_) => {
-            let header: [u8; IPV6_HEADER] = frame.bytes(network)?;
-            let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+            let header: [u8; IPV6_HEADER] = frame.bytes(start)?;
             let [mut source, mut destination] = [[0; 16]; 2];
             source.copy_from_slice(&header[8..24]);
             destination.copy_from_slice(&header[24..]);
-            (true, source, destination, network + IPV6_HEADER + length)
+            let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+            Some(Network {
+                is_ipv6: true,
+                source,
+                destination,
+                start,
+                end: start + IPV6_HEADER + length,
+            })
         }
-    };
-    let service = Service::read(frame, network, is_ipv6);
+    }
+}
+
+/// Finds the payload of a packet from a DNS server.
+#[inline(always)]
+fn examine(frame: &Frame, packet: &Packet) -> Option<Found> {
+    let network = network(frame, packet)?;
+    let service = Service::read(frame, network.start, network.is_ipv6);
     let header = service.header_offset();
     if header == 0 {
         return None;
@@ -181,13 +202,11 @@ fn examine(frame: &Frame, packet: &Packet) -> Option<Found> {
     };
     let payload = header + length;
     let found = Found {
-        is_ipv6,
-        source,
-        destination,
+        length: network.end.saturating_sub(payload),
+        network,
         service,
         source_port: u16::from_be_bytes(port),
         payload,
-        length: end.saturating_sub(payload),
         sequence,
         flags,
     };
@@ -209,7 +228,7 @@ fn is_wanted(frame: &Frame, found: &Found) -> bool {
     let is_encrypted = match found.source_port {
         DNS => return found.length > 0,
         ENCRYPTED_DNS => true,
-        HTTPS => RESOLVERS.get_ptr(&found.source).is_some(),
+        HTTPS => RESOLVERS.get_ptr(&found.network.source).is_some(),
         _ => return false,
     };
     let begins = if found.service.protocol == TCP {
@@ -223,57 +242,14 @@ fn is_wanted(frame: &Frame, found: &Found) -> bool {
 
 /// Writes a copy to the ring buffer.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "each part has few bits")]
 fn copy(ctx: &TcContext, frame: &Frame, found: &Found) -> Option<()> {
     let sample = COPY_OF_CPU.get_ptr_mut(0)?;
     // SAFETY: only this CPU uses the cell, and the classifier runs with bottom halves off.
     let sample = unsafe { &mut *sample };
-    let is_dns = found.source_port == DNS;
-    sample.header = SampleHeader {
-        time: now(),
-        source: found.source,
-        destination: found.destination,
-        mac: frame.bytes(0)?,
-        source_port: found.source_port,
-        port: found.service.port,
-        protocol: found.service.protocol,
-        kind: if found.is_ipv6 { KIND_IPV6 } else { 0 },
-        sequence: found.sequence,
-        length: found.length as u16,
-        captured: 0,
-        interface: 0,
-        dropped: 0,
-        flags: found.flags,
-        zero: 0,
-    };
+    sample.header = header(frame, found)?;
     let mut size = size_of::<SampleHeader>();
-    if is_dns {
-        let in_frame = (ctx.len() as usize).saturating_sub(found.payload);
-        let length = found
-            .length
-            .min(in_frame)
-            .min(usize::from(CONNECTION_BYTES));
-        if length < found.length {
-            count_loss(|losses| &mut losses.cut);
-        }
-        // The verifier wants to see a length from 1 on.
-        let length = masked::<MASK>((length as u64).wrapping_sub(1)) as u32 + 1;
-        sample.header.captured = length as u16;
-        let payload = sample.payload.as_mut_ptr();
-        // SAFETY: the payload has room for `CONNECTION_BYTES` bytes, and `length` is at most
-        // that. The helper checks the range in the packet.
-        let copied = unsafe {
-            bpf_skb_load_bytes(
-                ctx.as_ptr().cast(),
-                found.payload as u32,
-                payload.cast(),
-                length,
-            )
-        };
-        if copied != 0 {
-            return None;
-        }
-        size += length as usize;
+    if found.source_port == DNS {
+        size += copy_payload(ctx, sample, found)?;
     }
     if !take_turn(size as u64) {
         return None;
@@ -284,6 +260,61 @@ fn copy(ctx: &TcContext, frame: &Frame, found: &Found) -> Option<()> {
         count_loss(|losses| &mut losses.full);
     }
     Some(())
+}
+
+/// Everything but the captured length.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "an IP packet is shorter than 64 KiB"
+)]
+fn header(frame: &Frame, found: &Found) -> Option<SampleHeader> {
+    let network = &found.network;
+    Some(SampleHeader {
+        time: now(),
+        source: network.source,
+        destination: network.destination,
+        mac: frame.bytes(0)?,
+        source_port: found.source_port,
+        port: found.service.port,
+        protocol: found.service.protocol,
+        kind: if network.is_ipv6 { KIND_IPV6 } else { 0 },
+        sequence: found.sequence,
+        length: found.length as u16,
+        captured: 0,
+        interface: 0,
+        dropped: 0,
+        flags: found.flags,
+        zero: 0,
+    })
+}
+
+/// Copies the payload into the sample. Returns its length.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "at most 4096, and offsets of headers"
+)]
+fn copy_payload(ctx: &TcContext, sample: &mut Sample, found: &Found) -> Option<usize> {
+    let in_frame = (ctx.len() as usize).saturating_sub(found.payload);
+    let length = found
+        .length
+        .min(in_frame)
+        .min(usize::from(CONNECTION_BYTES));
+    if length < found.length {
+        count_loss(|losses| &mut losses.cut);
+    }
+    // The verifier wants to see a length from 1 on.
+    let length = masked::<MASK>((length as u64).wrapping_sub(1)) as u32 + 1;
+    sample.header.captured = length as u16;
+    let payload = sample.payload.as_mut_ptr();
+    // SAFETY: the payload has room for `CONNECTION_BYTES` bytes, and `length` is at most that.
+    // The helper checks the range in the packet.
+    let copied = unsafe {
+        let packet = ctx.as_ptr().cast();
+        bpf_skb_load_bytes(packet, found.payload as u32, payload.cast(), length)
+    };
+    (copied == 0).then_some(length as usize)
 }
 
 /// Time of the packet, in ticks of the kernel.

@@ -2,7 +2,13 @@
 //! reports receive only this. Counts are totals since the counters were created, over
 //! all generations.
 
+mod evidence;
+mod working;
+
 use std::{collections::BTreeMap, fmt};
+
+pub use evidence::{EffectiveSnapshot, EvidenceFailure, EvidenceSnapshot};
+pub use working::Working;
 
 use serde::{Deserialize, Serialize};
 
@@ -97,75 +103,6 @@ impl Snapshot {
         for device in policies.flat_map(|policy| &mut policy.devices) {
             device.name = names.get(&device.mac).cloned();
         }
-    }
-}
-
-/// What is recorded in flows, and what is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvidenceSnapshot {
-    /// Packets that each policy decided about, sorted by policy.
-    pub effective: Vec<EffectiveSnapshot>,
-    /// New flows that made no event, because the ring buffer had no room.
-    pub lost_events: u64,
-    /// Payload samples for which the ring buffer had no room, or beyond the rate limit.
-    pub lost_samples: u64,
-    /// Interfaces on whose way to the devices the daemon copies DNS answers, sorted. Empty if
-    /// no daemon runs.
-    #[serde(default)]
-    pub dns_copied: Vec<String>,
-    /// Why the daemon does not store flows; `None` if it does, or if no daemon runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<EvidenceFailure>,
-}
-
-/// Packets of which one policy was the effective policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EffectiveSnapshot {
-    /// Name of the policy.
-    pub policy: String,
-    /// All packets.
-    pub packets: Verdicts,
-    /// The part whose flow found no room in the kernel.
-    pub full: Verdicts,
-    /// The part of which the policies ask for counters only.
-    pub setting: Verdicts,
-}
-
-/// Why the daemon does not store flows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvidenceFailure {
-    /// The reason.
-    pub error: String,
-    /// Since when (RFC 3339).
-    pub since: String,
-}
-
-/// A task of the daemon that is in progress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Working {
-    /// The task as a noun phrase, such as `a reload`.
-    pub what: String,
-    /// Time since it began, in whole seconds.
-    pub seconds: u64,
-}
-
-impl Working {
-    /// A task counts as hanging after this many seconds. For comparison: a reload of two
-    /// whole routing tables takes two seconds on a small machine.
-    pub const HANGS_AFTER: u64 = 10;
-
-    /// Returns true if the task takes so long that it counts as hanging.
-    #[must_use]
-    pub const fn hangs(&self) -> bool {
-        self.seconds >= Self::HANGS_AFTER
-    }
-}
-
-/// Writes a sentence without the full stop.
-impl fmt::Display for Working {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, seconds } = self;
-        write!(f, "{what} has been under way for {seconds} s")
     }
 }
 

@@ -39,7 +39,7 @@ use tokio::sync::Notify;
 
 use tracing::warn;
 
-use super::{endpoints::Endpoints, evidence::Evidence};
+use super::{endpoints::Endpoints, recording::Recording};
 use crate::{
     clock,
     compile::Ruleset,
@@ -88,7 +88,7 @@ pub struct Core {
     /// Notified after the policies changed, because the names of devices change
     /// with them.
     names_changed: Notify,
-    evidence: Evidence,
+    evidence: Recording,
 }
 
 impl Core {
@@ -98,7 +98,7 @@ impl Core {
     }
 
     /// The way to the thread that records evidence.
-    pub(super) fn evidence(&self) -> &Evidence {
+    pub(super) fn evidence(&self) -> &Recording {
         &self.evidence
     }
 

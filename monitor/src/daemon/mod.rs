@@ -13,6 +13,7 @@ mod feeds;
 mod jobs;
 mod log_reader;
 mod manager;
+mod recording;
 mod saving;
 mod serve;
 mod signals;

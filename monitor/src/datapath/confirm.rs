@@ -11,13 +11,14 @@ use super::{
     Error, Filter,
     deadline::Deadline,
     generation,
+    grace::wait_for_running_programs,
     in_force::{CONFIRMED, in_force, is_confirmed},
     link::link_info,
     lock::Lock,
     maps::{self, write},
     object::ruleset,
     pins::{self, Pins},
-    retire::{remove_unused_generations, wait_for_running_programs},
+    retire::remove_unused_generations,
     sys,
 };
 

@@ -17,13 +17,16 @@ use monitor_common::{GenerationPolicy, GenerationRecord, MAX_INTERFACES};
 
 use super::{
     Error,
+    constants::Constants,
     deadline::Deadline,
     devices::PolicySlot,
     evidence::EvidenceMaps,
     maps::{self, freeze, read, write},
-    object::{self, Constants, PinPaths, Sizes, TableSize, ruleset},
+    object::{self, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
-    scopes, tries,
+    scopes,
+    table_size::TableSize,
+    tries,
 };
 use crate::{
     compile::{Ruleset, Tries},

@@ -3,6 +3,7 @@
 
 mod attach;
 mod confirm;
+mod constants;
 mod deadline;
 pub mod decode;
 mod detach;
@@ -13,6 +14,7 @@ mod filter;
 mod gateway;
 mod generation;
 mod give_back;
+mod grace;
 mod holder;
 mod in_force;
 mod interfaces;
@@ -35,6 +37,8 @@ mod shared_array;
 mod state;
 mod swap;
 mod sys;
+mod table_size;
+mod test_run;
 mod tries;
 
 pub use attach::ModeChoice;

@@ -9,15 +9,15 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     programs::{Xdp, loaded_programs},
-    util::{KernelVersion, nr_cpus},
+    util::KernelVersion,
 };
-use monitor_common::{
-    MAX_POLICIES, NEAR_CELLS,
-    evidence::{BUCKET_CELLS, CONNECTION_LINES, FLOW_CELLS},
-    global,
-};
+use monitor_common::{MAX_POLICIES, NEAR_CELLS, evidence::CONNECTION_LINES};
 
-use super::Error;
+use super::{
+    Error,
+    constants::{Constants, Numbers},
+    table_size::{TableSize, possible_cpus},
+};
 
 /// Compiled eBPF object, written by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
@@ -112,79 +112,6 @@ pub(super) struct Sizes {
     pub(super) scopes: [(&'static str, u32); 5],
 }
 
-/// Constants of one trie, as described in `compile::Trie`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Root {
-    pub(super) common_bits: u32,
-    pub(super) common: u64,
-    pub(super) outside: u32,
-    pub(super) first_bits: u32,
-    pub(super) first_kind: u32,
-    pub(super) low: bool,
-}
-
-/// Constants of the program of one interface. They are set before the verifier
-/// runs, so it can skip branches that are never taken.
-#[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a constant of its own in the program"
-)]
-pub(super) struct Constants {
-    pub(super) interface_slot: u32,
-    pub(super) has_ipv4: bool,
-    pub(super) has_ipv6: bool,
-    pub(super) has_drops: bool,
-    pub(super) ipv4: Root,
-    pub(super) ipv6: Root,
-    pub(super) longest_set: u32,
-    pub(super) needs: u32,
-    pub(super) class_words: u32,
-    pub(super) interface_class: u32,
-    pub(super) no_service_class: u32,
-    /// Time by which the generation must be confirmed, in nanoseconds since boot; 0
-    /// if it needs no confirmation.
-    pub(super) deadline: u64,
-    pub(super) log_packets: bool,
-    /// Number of the generation.
-    pub(super) generation: u64,
-    /// Size of the tables of flows; `None` if no flow is recorded.
-    pub(super) flows: Option<TableSize>,
-    /// True if payload of matched packets is sampled. Needs `flows`.
-    pub(super) samples: bool,
-    /// True if the caller states time and length of each packet.
-    pub(super) replay: bool,
-}
-
-/// Size of the tables of flows.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TableSize {
-    /// Buckets of one table, a power of two.
-    buckets: u32,
-}
-
-impl TableSize {
-    /// The size of the pinned tables.
-    #[expect(clippy::cast_possible_truncation, reason = "a bucket has few cells")]
-    pub(super) const PINNED: Self = Self {
-        buckets: FLOW_CELLS / BUCKET_CELLS as u32,
-    };
-
-    /// Tables for about `flows` flows on each CPU.
-    #[expect(clippy::cast_possible_truncation, reason = "a bucket has few cells")]
-    pub(super) const fn for_flows(flows: u32) -> Self {
-        let buckets = flows.next_power_of_two() / BUCKET_CELLS as u32;
-        Self {
-            buckets: if buckets == 0 { 1 } else { buckets },
-        }
-    }
-
-    /// Elements of the map of flows: two tables for each possible CPU.
-    fn elements(self) -> Result<u32, Error> {
-        Ok(2 * self.buckets * possible_cpus()?)
-    }
-}
-
 /// Loads the state maps without a program. Opens the maps that are pinned under
 /// `state_pins`, and creates and pins the missing ones.
 pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
@@ -228,13 +155,6 @@ fn near_cells() -> Result<u32, Error> {
     Ok(possible_cpus()? * NEAR_CELLS)
 }
 
-/// Number of possible CPUs.
-pub(super) fn possible_cpus() -> Result<u32, Error> {
-    let cpus = nr_cpus();
-    let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;
-    Ok(cpus.get())
-}
-
 /// Directories in which a load opens pinned maps, and pins the maps that it
 /// creates.
 pub(super) struct PinPaths<'a> {
@@ -252,46 +172,26 @@ pub(super) fn load_program(
     pins: Option<&PinPaths<'_>>,
 ) -> Result<Ebpf, Error> {
     require_kernel()?;
-    let (has_ipv4, has_ipv6) = (u32::from(constants.has_ipv4), u32::from(constants.has_ipv6));
-    let has_drops = u32::from(constants.has_drops);
-    let low_ipv6 = u32::from(constants.ipv6.low);
-    let log_packets = u32::from(constants.log_packets);
-    let flow_buckets = constants.flows.map_or(0, |flows| flows.buckets);
-    let replay = u32::from(constants.replay);
-    let samples = u32::from(constants.samples);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "modulo 2^32, as the ABI says"
-    )]
-    let generation = constants.generation as u32;
+    let numbers = Numbers::new(constants);
     let mut loader = EbpfLoader::new();
+    numbers.set(&mut loader);
+    size_maps(&mut loader, sizes, constants.flows)?;
+    if let Some(pins) = pins {
+        set_pins(&mut loader, pins, constants.flows.is_some());
+    }
+    let mut object = loader.load(OBJECT).map_err(Error::load)?;
+    program(&mut object)
+        .load()
+        .map_err(|source| Error::program("load the program", source))?;
+    Ok(object)
+}
+
+fn size_maps(
+    loader: &mut EbpfLoader<'_>,
+    sizes: Sizes,
+    flows: Option<TableSize>,
+) -> Result<(), Error> {
     loader
-        .override_global(global::INTERFACE_SLOT, &constants.interface_slot, true)
-        .override_global(global::HAS_IPV4, &has_ipv4, true)
-        .override_global(global::HAS_IPV6, &has_ipv6, true)
-        .override_global(global::HAS_DROPS, &has_drops, true)
-        .override_global(global::COMMON_BITS_V4, &constants.ipv4.common_bits, true)
-        .override_global(global::COMMON_V4, &constants.ipv4.common, true)
-        .override_global(global::OUTSIDE_V4, &constants.ipv4.outside, true)
-        .override_global(global::FIRST_BITS_V4, &constants.ipv4.first_bits, true)
-        .override_global(global::FIRST_KIND_V4, &constants.ipv4.first_kind, true)
-        .override_global(global::COMMON_BITS_V6, &constants.ipv6.common_bits, true)
-        .override_global(global::COMMON_V6, &constants.ipv6.common, true)
-        .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
-        .override_global(global::FIRST_BITS_V6, &constants.ipv6.first_bits, true)
-        .override_global(global::FIRST_KIND_V6, &constants.ipv6.first_kind, true)
-        .override_global(global::LOW_V6, &low_ipv6, true)
-        .override_global(global::LONGEST_SET, &constants.longest_set, true)
-        .override_global(global::NEEDS, &constants.needs, true)
-        .override_global(global::CLASS_WORDS, &constants.class_words, true)
-        .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)
-        .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
-        .override_global(global::DEADLINE, &constants.deadline, true)
-        .override_global(global::GENERATION, &generation, true)
-        .override_global(global::FLOW_BUCKETS, &flow_buckets, true)
-        .override_global(global::SAMPLES, &samples, true)
-        .override_global(global::REPLAY, &replay, true)
-        .override_global(global::LOG_PACKETS, &log_packets, true)
         .map_max_entries(state::NEAR_DEVICES, near_cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies)
@@ -299,32 +199,27 @@ pub(super) fn load_program(
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
-    match constants.flows {
-        Some(flows) => size_evidence(&mut loader, flows)?,
-        None => {
-            for ring in [evidence::EVENTS, evidence::SAMPLES] {
-                loader.map_max_entries(ring, SMALLEST_RING);
-            }
+    if let Some(flows) = flows {
+        return size_evidence(loader, flows);
+    }
+    for ring in [evidence::EVENTS, evidence::SAMPLES] {
+        loader.map_max_entries(ring, SMALLEST_RING);
+    }
+    Ok(())
+}
+
+fn set_pins(loader: &mut EbpfLoader<'_>, pins: &PinPaths<'_>, records_flows: bool) {
+    if records_flows {
+        for map in evidence::ALL {
+            loader.map_pin_path(map, pins.evidence.join(map));
         }
     }
-    if let Some(pins) = pins {
-        if constants.flows.is_some() {
-            for map in evidence::ALL {
-                loader.map_pin_path(map, pins.evidence.join(map));
-            }
-        }
-        for map in state::ALL {
-            loader.map_pin_path(map, pins.state.join(map));
-        }
-        for map in ruleset::ALL {
-            loader.map_pin_path(map, pins.generation.join(map));
-        }
+    for map in state::ALL {
+        loader.map_pin_path(map, pins.state.join(map));
     }
-    let mut object = loader.load(OBJECT).map_err(Error::load)?;
-    program(&mut object)
-        .load()
-        .map_err(|source| Error::program("load the program", source))?;
-    Ok(object)
+    for map in ruleset::ALL {
+        loader.map_pin_path(map, pins.generation.join(map));
+    }
 }
 
 /// The program of a loaded object.

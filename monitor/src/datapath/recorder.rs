@@ -12,13 +12,15 @@ use super::{
     evidence::{Decoder, EvidenceMaps, RawFlow, Ticks, samples},
     maps::{Maps as _, read},
     object::{evidence, ruleset},
-    sandbox::INTERFACE_SLOT,
 };
 use crate::{
     compile::Ruleset,
     evidence::{Flow, Sample},
     policy::PolicyName,
 };
+
+/// Slot of the only interface of a sandbox.
+pub(super) const INTERFACE_SLOT: u32 = 0;
 
 /// The evidence maps of a loaded object, and the names of its numbers.
 pub(super) struct Recorder {

@@ -7,10 +7,10 @@ use super::{
     Error, Filter,
     deadline::Deadline,
     evidence::generations_of_flows,
+    grace::wait_for_running_programs,
     in_force::in_force,
     link::link_info,
     pins::{self, Pins},
-    sys,
 };
 
 impl Filter {
@@ -87,15 +87,6 @@ impl Filter {
         self.remove_link(name, &link)?;
         Ok((!wanted).then(|| format!("{name}: detached, no longer configured")))
     }
-}
-
-/// Waits until every run of a replaced program has ended. If the kernel refuses to
-/// wait, returns a message for the operator.
-pub(super) fn wait_for_running_programs() -> Option<String> {
-    // Kernels with `nohz_full` CPUs refuse it. Then a run of an old program may
-    // last a few microseconds longer.
-    let source = sys::grace_period().err()?;
-    Some(format!("cannot wait for running programs to end: {source}"))
 }
 
 /// Removes the generations that no link runs, that no link can fall back to, and that no

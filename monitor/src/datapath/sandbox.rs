@@ -15,28 +15,21 @@ use monitor_common::{
 
 use super::{
     Error,
+    constants::Constants,
     devices::PolicySlot,
     generation::{self, Plan},
-    object::{self, Constants, TableSize},
-    recorder::Recorder,
+    object,
+    recorder::{INTERFACE_SLOT, Recorder},
     scopes,
     state::State,
+    table_size::TableSize,
+    test_run::{LONGEST, SHORTEST},
 };
 use crate::{
     compile::{PolicyIndex, Ruleset, Tries},
     evidence::{Flow, Sample},
     policy::EvidenceLevel,
 };
-
-/// Length in bytes of the shortest frame that `BPF_PROG_TEST_RUN` accepts: an
-/// Ethernet header (`net/bpf/test_run.c`).
-pub(super) const SHORTEST: usize = 14;
-
-/// Length in bytes of the longest linear part of a frame that a program sees in a
-/// test run. It has room for every header that the parser reads.
-pub(super) const LONGEST: usize = 3520;
-
-pub(super) const INTERFACE_SLOT: u32 = 0;
 
 /// Result of running the program on one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]

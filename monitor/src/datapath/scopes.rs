@@ -12,9 +12,10 @@ use monitor_common::{
 
 use super::{
     Error,
+    constants::Constants,
     devices::PolicySlot,
     maps::{self, freeze, write},
-    object::{Constants, ruleset},
+    object::ruleset,
     tries::root,
 };
 use crate::{

@@ -8,19 +8,19 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::lost::{Lost, loss};
+use super::{
+    facts::facts_of,
+    lost::{Lost, loss},
+};
 use crate::{
     clock,
     config::Settings,
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
     evidence::{
-        Claim, FlowEnd, SeenAddress,
-        answers::AnswerSettings,
-        encrypted::resolver_addresses,
-        learner::{Learner, StatedModel},
+        Claim, FlowEnd, answers::AnswerSettings, encrypted::resolver_addresses, learner::Learner,
     },
     policy::{EvidenceLevel, MacAddress},
-    store::{self, DeviceFact, Drained, Instance, Opened, Remedy, Store, StoreError},
+    store::{self, Drained, Instance, Opened, Remedy, Store, StoreError},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -363,39 +363,4 @@ fn notes(opened: &Opened) -> Vec<String> {
         );
     }
     notes
-}
-
-/// Facts about devices: the source addresses of their packets, and the models they stated.
-fn facts_of(
-    addresses: &[SeenAddress],
-    models: &[StatedModel],
-) -> BTreeMap<MacAddress, Vec<DeviceFact>> {
-    let addresses = addresses.iter().map(|seen| {
-        let address = seen.address.to_string();
-        (seen.device, ("address", address, "frame"), seen.at)
-    });
-    let models = models.iter().map(|model| {
-        let source = model.source.word();
-        (
-            model.device,
-            ("model", model.model.clone(), source),
-            model.at,
-        )
-    });
-    let mut periods: BTreeMap<_, (Timestamp, Timestamp)> = BTreeMap::new();
-    for (device, fact, at) in addresses.chain(models) {
-        let period = periods.entry((device, fact)).or_insert((at, at));
-        *period = (period.0.min(at), period.1.max(at));
-    }
-    let mut facts: BTreeMap<MacAddress, Vec<DeviceFact>> = BTreeMap::new();
-    for ((device, (kind, value, source)), (first, last)) in periods {
-        facts.entry(device).or_default().push(DeviceFact {
-            kind: kind.to_owned(),
-            value,
-            source: source.to_owned(),
-            first,
-            last,
-        });
-    }
-    facts
 }

@@ -18,6 +18,7 @@ use crate::{
     datapath::{
         Error,
         maps::{Maps as _, borrow, read, write},
+        test_run::{LONGEST, SHORTEST},
     },
     evidence::Sample,
 };
@@ -115,14 +116,14 @@ impl DnsCopies {
     /// Runs the classifier on a packet of a capture. A packet whose IP header is cut short is
     /// skipped, because the kernel hands no such packet to a classifier.
     pub fn run_at(&mut self, frame: &[u8], at: Timestamp) -> Result<(), Error> {
-        if frame.len() < super::super::sandbox::SHORTEST {
+        if frame.len() < SHORTEST {
             return Ok(());
         }
         let microseconds = u64::try_from(at.as_microsecond()).unwrap_or(0);
         let mut time: Array<&mut MapData, u64> = borrow(&mut self.object, REPLAY_TIME)?;
         time.set(0, &microseconds, 0).map_err(write(REPLAY_TIME))?;
         let mut options = TestRunOptions::new();
-        options.data_in = Some(&frame[..frame.len().min(super::super::sandbox::LONGEST)]);
+        options.data_in = Some(&frame[..frame.len().min(LONGEST)]);
         match program(&mut self.object).test_run(options) {
             Err(ProgramError::SyscallError(error))
                 if error.io_error.raw_os_error() == Some(libc::EINVAL) =>

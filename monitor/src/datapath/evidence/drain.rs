@@ -14,7 +14,7 @@
 use std::{thread, time::Duration};
 
 use super::{EvidenceMaps, RawFlow};
-use crate::datapath::{Error, retire::wait_for_running_programs};
+use crate::datapath::{Error, grace::wait_for_running_programs};
 
 /// Time after which no program that began before still runs. It is waited where the kernel
 /// refuses to wait for a grace period (`nohz_full`).

@@ -14,8 +14,9 @@ use super::EvidenceMaps;
 use crate::datapath::{
     Error,
     maps::not_mapped,
-    object::{evidence, possible_cpus},
+    object::evidence,
     shared_array::{SharedArray, WritableArray},
+    table_size::possible_cpus,
 };
 
 const WORD: usize = size_of::<u64>();

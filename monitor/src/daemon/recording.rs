@@ -1,0 +1,104 @@
+//! The way from the core to the thread that records evidence, and what that thread tells.
+
+use std::{
+    sync::{Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use crate::{policy::MacAddress, snapshot::EvidenceFailure};
+
+/// How long a caller waits for a drain.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Work that a caller asks for. The thread answers when it is done.
+pub(super) enum Command {
+    /// Drain the tables.
+    Drain(mpsc::Sender<()>),
+    /// Remove all evidence of devices.
+    Forget(Vec<MacAddress>, mpsc::Sender<Result<(), String>>),
+    /// Drain the tables, close the store and end.
+    End(mpsc::Sender<()>),
+}
+
+/// The way to the thread that records evidence.
+#[derive(Default)]
+pub(super) struct Recording {
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    failure: Mutex<Option<EvidenceFailure>>,
+    dns_copied: Mutex<Vec<String>>,
+}
+
+impl Recording {
+    /// Drains the tables, so that the store holds every flow. Does nothing if no thread
+    /// records evidence. Returns after some seconds even if the drain takes longer.
+    pub(super) fn drain(&self) {
+        let (done, when_done) = mpsc::channel();
+        if self.send(Command::Drain(done)) {
+            let _ = when_done.recv_timeout(PATIENCE);
+        }
+    }
+
+    /// Asks for a drain and does not wait for it. After a change of the generation, the old
+    /// one can go when its flows are drained.
+    pub(super) fn drain_soon(&self) {
+        let (done, _) = mpsc::channel();
+        self.send(Command::Drain(done));
+    }
+
+    /// Removes all evidence of these devices.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store as text.
+    pub(super) fn forget(&self, devices: Vec<MacAddress>) -> Result<(), String> {
+        let (done, when_done) = mpsc::channel();
+        if !self.send(Command::Forget(devices, done)) {
+            return Ok(());
+        }
+        let answer = when_done.recv_timeout(6 * PATIENCE);
+        answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Drains the tables a last time and ends the thread.
+    pub(super) fn end(&self) {
+        let (done, when_done) = mpsc::channel();
+        if self.send(Command::End(done)) {
+            let _ = when_done.recv_timeout(PATIENCE);
+        }
+        lock(&self.commands).take();
+    }
+
+    /// What does not work, since when.
+    pub(super) fn failure(&self) -> Option<EvidenceFailure> {
+        lock(&self.failure).clone()
+    }
+
+    /// Interfaces on whose way to the devices DNS answers are copied, sorted.
+    pub(super) fn dns_copied(&self) -> Vec<String> {
+        lock(&self.dns_copied).clone()
+    }
+
+    /// Sets the way to the thread.
+    pub(super) fn open(&self, commands: mpsc::Sender<Command>) {
+        *lock(&self.commands) = Some(commands);
+    }
+
+    pub(super) fn set_failure(&self, failure: Option<EvidenceFailure>) {
+        *lock(&self.failure) = failure;
+    }
+
+    pub(super) fn set_dns_copied(&self, interfaces: Vec<String>) {
+        *lock(&self.dns_copied) = interfaces;
+    }
+
+    fn send(&self, command: Command) -> bool {
+        let commands = lock(&self.commands);
+        commands
+            .as_ref()
+            .is_some_and(|commands| commands.send(command).is_ok())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
