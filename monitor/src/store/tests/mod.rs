@@ -3,7 +3,6 @@
 mod damaged;
 mod drain;
 mod equation;
-mod figures;
 mod flood;
 mod forget;
 mod full_disk;
