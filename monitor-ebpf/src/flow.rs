@@ -97,8 +97,8 @@ pub(crate) fn record(
     }
 }
 
-/// Adds a packet to its flow. `packet` is [`packet_bits`], `service` [`Service::to_bits`]. Returns 0, or 1 if the tables have no room for
-/// a new flow.
+/// Adds a packet to its flow. `packet` is [`packet_bits`], `service` [`Service::to_bits`].
+/// Returns 0, or 1 if the tables have no room for a new flow.
 ///
 /// This is a global function for the verifier, as `decide::read_service`.
 #[inline(never)]

@@ -125,6 +125,21 @@ fn a_forgotten_device_is_erased() {
     }
 }
 
+/// A detach stores the flows before it removes them from the kernel, and no later drain looks
+/// for them.
+#[test]
+fn after_a_detach_the_store_has_the_flows() {
+    let lab = Lab::new("detached");
+    let mut daemon = lab.start(&[]);
+    lab.send_udp(BLOCKED[0], 5);
+    assert!(lab.monitor(&["detach"]).status.success());
+    poll("the daemon ends", || !daemon.is_running());
+    assert!(!lab.pin_dir.exists());
+    assert_eq!(counts(&flows(&lab, &[]))[BLOCKED[0]], (5, 5));
+    let log = daemon.log();
+    assert!(!log.contains("not stored"), "{log}");
+}
+
 #[test]
 fn with_counters_only_nothing_is_recorded() {
     let lab = Lab::new("counters-only");

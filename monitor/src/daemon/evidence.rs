@@ -59,7 +59,8 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
         };
         recorder.look();
         let now = Instant::now();
-        if command.is_some() || due <= now || recorder.new_flows() >= MANY_FLOWS {
+        let is_asked = matches!(command, Some(Command::Drain(_) | Command::Forget(..)));
+        if is_asked || due <= now || recorder.new_flows() >= MANY_FLOWS {
             drain(core, &mut recorder);
             due = now + TICK;
         }

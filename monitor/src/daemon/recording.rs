@@ -16,7 +16,7 @@ pub(super) enum Command {
     Drain(mpsc::Sender<()>),
     /// Remove all evidence of devices.
     Forget(Vec<MacAddress>, mpsc::Sender<Result<(), String>>),
-    /// Drain the tables, close the store and end.
+    /// Close the store and end.
     End(mpsc::Sender<()>),
 }
 
@@ -59,7 +59,8 @@ impl Recording {
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
     }
 
-    /// Drains the tables a last time and ends the thread.
+    /// Closes the store and ends the thread. The caller drains the tables before, while they
+    /// are pinned.
     pub(super) fn end(&self) {
         let (done, when_done) = mpsc::channel();
         if self.send(Command::End(done)) {

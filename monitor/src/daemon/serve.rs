@@ -81,7 +81,12 @@ pub async fn run(
     for task in background {
         task.abort();
     }
-    let recorded = blocking(&core, |core| {
+    // A `detach` drained the tables before it removed them.
+    let is_pinned = !matches!(end, Ok(DaemonEnd::Detached));
+    let recorded = blocking(&core, move |core| {
+        if is_pinned {
+            core.evidence().drain();
+        }
         core.evidence().end();
         Ok::<_, Infallible>(())
     });

@@ -1,4 +1,4 @@
-//! Says what it means that an address has no name.
+//! Explains why the daemon may know no name of an address.
 
 use std::fmt;
 

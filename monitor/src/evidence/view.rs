@@ -30,7 +30,7 @@ pub struct FlowsView {
     pub not_recorded: NotRecorded,
 }
 
-/// Models that one device stated in what it sent.
+/// Phone models that the packets of one device name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModelsView {
     /// Source MAC of the packets.

@@ -35,7 +35,8 @@ pub struct Drained<'a> {
 pub struct Written {
     /// True if the store already held this table. Then the call changed nothing.
     pub repeated: bool,
-    /// Flows that were summed under "other destinations" or "other devices".
+    /// Number of flows that got no row of their own, because a limit was reached. The store
+    /// added them to the row "other destinations" of their device, or to "other devices".
     pub unnamed: usize,
 }
 

@@ -189,5 +189,5 @@ fn mac(number: u32) -> MacAddress {
 
 /// An address in 10.0.0.0/8.
 fn destination(number: u32) -> Ipv4Addr {
-    Ipv4Addr::from_bits(0x0a00_0000 | number * 37)
+    Ipv4Addr::from_bits(0x0a00_0000 | (number * 37))
 }

@@ -247,13 +247,16 @@ impl Recorder {
     }
 
     fn store_names(&mut self) -> Result<(), RecordError> {
-        for (end, claims) in self.learner.take_claims() {
-            let claims = claims.into_iter().map(|claim| (end.clone(), claim));
-            self.claims.extend(claims);
-        }
         let Some(store) = &mut self.store else {
             return Ok(());
         };
+        // While the store refuses claims, the learner keeps the next ones within its bounds.
+        if self.claims.is_empty() {
+            for (end, claims) in self.learner.take_claims() {
+                let claims = claims.into_iter().map(|claim| (end.clone(), claim));
+                self.claims.extend(claims);
+            }
+        }
         store.write_claims(&self.claims, Timestamp::now())?;
         self.claims.clear();
         Ok(())
