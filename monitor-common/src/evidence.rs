@@ -18,8 +18,8 @@ use core::mem::{offset_of, size_of};
 
 pub use sample::{
     CONNECTION_BYTES, CONNECTION_LINES, CONNECTION_PACKETS, Connection, ConnectionLine,
-    DNS_RING_BYTES, DnsLosses, LINE_CONNECTIONS, MAX_RESOLVERS, SAMPLE_RING_BYTES, Sample,
-    SampleHeader,
+    DNS_RING_BYTES, DnsLosses, LINE_CONNECTIONS, MAX_RESOLVERS, SAMPLE_RING_BYTES, SampleHeader,
+    SampleRecord,
 };
 
 use crate::{Count, abi::fnv1a};
@@ -42,16 +42,16 @@ pub const PORT_HIDDEN: u8 = 3;
 pub const PORT_TOO_MANY_EXTENSIONS: u8 = 4;
 /// The protocol has no port.
 pub const PORT_NONE: u8 = 5;
-/// The bits of [`FlowKey::kind`] that hold one of the `PORT_*` constants.
+/// The bits of [`FlowCellKey::kind`] that hold one of the `PORT_*` constants.
 pub const KIND_PORT: u8 = 0b111;
-/// Bit of [`FlowKey::kind`]: the packet is IPv6.
+/// Bit of [`FlowCellKey::kind`]: the packet is IPv6.
 pub const KIND_IPV6: u8 = 1 << 3;
-/// Bit of [`FlowKey::kind`] that every flow has. So no key has a third word of zero.
+/// Bit of [`FlowCellKey::kind`] that every flow has. So no key has a third word of zero.
 pub const KIND_USED: u8 = 1 << 7;
 
-/// What makes a flow. The maps hold it as words, see [`FlowKey::to_words`].
+/// What makes a flow. The maps hold it as words, see [`FlowCellKey::to_words`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FlowKey {
+pub struct FlowCellKey {
     /// Destination address in network order; IPv4 as `::ffff:a.b.c.d`.
     pub destination: [u8; 16],
     /// Source MAC in network order.
@@ -72,7 +72,7 @@ pub struct FlowKey {
     pub generation: u32,
 }
 
-/// Raised when [`FlowKey::to_words`] changes.
+/// Raised when [`FlowCellKey::to_words`] changes.
 const FLOW_KEY_VERSION: usize = 1;
 
 /// Words of 64 bits in a key.
@@ -85,7 +85,7 @@ pub const FLOW_USED_WORD: usize = 3;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowCell {
-    /// [`FlowKey::to_words`]. The program writes word [`FLOW_USED_WORD`] last.
+    /// [`FlowCellKey::to_words`]. The program writes word [`FLOW_USED_WORD`] last.
     pub key: [u64; FLOW_KEY_WORDS],
     /// Time of the first packet, in ticks of the kernel (`get_jiffies_64`).
     pub first: u64,
@@ -174,7 +174,7 @@ pub struct EvidenceLosses {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowEvent {
-    /// [`FlowKey::to_words`].
+    /// [`FlowCellKey::to_words`].
     pub key: [u64; FLOW_KEY_WORDS],
     /// Source address; IPv4 as `::ffff:a.b.c.d`.
     pub source: [u8; 16],
@@ -217,7 +217,7 @@ pub const EVIDENCE_HASH: u64 = fnv1a(&[
     CONNECTION_LINES as usize,
 ]);
 
-impl FlowKey {
+impl FlowCellKey {
     /// The key as words of a map: the destination in two words in network order; then MAC
     /// and port; protocol, kind, interface and match set; mask and generation.
     #[inline(always)]

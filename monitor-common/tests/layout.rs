@@ -13,7 +13,7 @@ use monitor_common::{
     PolicyRecord, Reason, ScopeWord,
     evidence::{
         Connection, DnsLosses, EVIDENCE_HASH, EffectiveCounters, EvidenceControl, EvidenceLosses,
-        FLOW_USED_WORD, FlowBucket, FlowCell, FlowEvent, FlowKey, KIND_IPV6, KIND_USED,
+        FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent, KIND_IPV6, KIND_USED,
         SampleHeader, flow_buckets, flow_hash,
     },
     trie::Node,
@@ -282,7 +282,7 @@ layout!(dns_losses, DnsLosses: 32 aligned to 8 {
 /// A key of every flow survives the way into a map and back, and is never free.
 #[test]
 fn a_flow_key_is_five_words() {
-    let key = FlowKey {
+    let key = FlowCellKey {
         destination: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
         mac: [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33],
         port: 443,
@@ -293,10 +293,10 @@ fn a_flow_key_is_five_words() {
         mask: 0x8000_0001,
         generation: 0xdead_beef,
     };
-    assert_eq!(FlowKey::from_words(key.to_words()), key);
-    let empty = FlowKey {
+    assert_eq!(FlowCellKey::from_words(key.to_words()), key);
+    let empty = FlowCellKey {
         kind: KIND_USED,
-        ..FlowKey::default()
+        ..FlowCellKey::default()
     };
     assert_ne!(empty.to_words()[FLOW_USED_WORD], 0);
 }

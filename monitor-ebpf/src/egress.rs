@@ -23,7 +23,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use monitor_common::evidence::{
-    CONNECTION_BYTES, DNS_RING_BYTES, DnsLosses, KIND_IPV6, MAX_RESOLVERS, Sample, SampleHeader,
+    CONNECTION_BYTES, DNS_RING_BYTES, DnsLosses, KIND_IPV6, MAX_RESOLVERS, SampleHeader,
+    SampleRecord,
 };
 
 use crate::{
@@ -69,7 +70,7 @@ static RESOLVERS: HashMap<[u8; 16], u32> = HashMap::with_max_entries(MAX_RESOLVE
 static REPLAY_TIME: Array<u64> = Array::with_max_entries(1, 0);
 
 #[map(name = "COPY_OF_CPU")]
-static COPY_OF_CPU: PerCpuArray<Sample> = PerCpuArray::with_max_entries(1, 0);
+static COPY_OF_CPU: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
 
 #[map(name = "COPY_BUDGET")]
 static COPY_BUDGET: PerCpuArray<CopyBudget> = PerCpuArray::with_max_entries(1, 0);
@@ -295,7 +296,7 @@ fn header(frame: &Frame, found: &Found) -> Option<SampleHeader> {
     clippy::cast_possible_truncation,
     reason = "at most 4096, and offsets of headers"
 )]
-fn copy_payload(ctx: &TcContext, sample: &mut Sample, found: &Found) -> Option<usize> {
+fn copy_payload(ctx: &TcContext, sample: &mut SampleRecord, found: &Found) -> Option<usize> {
     let in_frame = (ctx.len() as usize).saturating_sub(found.payload);
     let length = found
         .length

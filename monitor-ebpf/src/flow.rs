@@ -5,7 +5,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use monitor_common::evidence::{
-    BUCKET_CELLS, FLOW_KEY_WORDS, FLOW_USED_WORD, FlowBucket, FlowCell, FlowEvent, FlowKey,
+    BUCKET_CELLS, FLOW_KEY_WORDS, FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent,
     KIND_IPV6, KIND_USED, flow_buckets, flow_hash,
 };
 
@@ -37,8 +37,8 @@ pub(crate) enum Recorded {
 }
 
 /// A packet and its flow.
-struct Sample {
-    /// `FlowKey::to_words`.
+struct FlowPacket {
+    /// `FlowCellKey::to_words`.
     key: [u64; FLOW_KEY_WORDS],
     /// Source address, network order; IPv4 as `::ffff:a.b.c.d`.
     source: [u8; 16],
@@ -132,12 +132,18 @@ extern "C" fn add_to_flow(
 /// Reads the key and the source address of a packet.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "each part has few bits")]
-fn read(frame: &Frame, packet: u64, service: Service, set_id: u32, mask: u32) -> Option<Sample> {
+fn read(
+    frame: &Frame,
+    packet: u64,
+    service: Service,
+    set_id: u32,
+    mask: u32,
+) -> Option<FlowPacket> {
     const IPV4_ADDRESSES: usize = 12;
     const IPV6_ADDRESSES: usize = 8;
     let network = packet as usize & 255;
     let [mac @ .., _, _] = frame.source_mac().to_ne_bytes();
-    let mut key = FlowKey {
+    let mut key = FlowCellKey {
         destination: [0; 16],
         mac,
         port: service.port,
@@ -161,7 +167,7 @@ fn read(frame: &Frame, packet: u64, service: Service, set_id: u32, mask: u32) ->
         key.kind |= KIND_IPV6;
         source
     };
-    Some(Sample {
+    Some(FlowPacket {
         key: key.to_words(),
         source,
         time: replay::now(),
@@ -178,7 +184,7 @@ pub(crate) const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
 
 /// The cell of the flow of a packet; `None` if there is no room.
 #[inline(always)]
-fn cell(sample: &Sample) -> Option<&'static mut FlowCell> {
+fn cell(sample: &FlowPacket) -> Option<&'static mut FlowCell> {
     let control = EVIDENCE.get_ptr(0)?;
     // SAFETY: the element exists. User space writes the secrets before any program runs, and
     // the epoch in one store.
@@ -203,7 +209,7 @@ fn cell(sample: &Sample) -> Option<&'static mut FlowCell> {
 
 /// The cell of the flow in a bucket.
 #[inline(always)]
-fn find(bucket: *mut FlowBucket, sample: &Sample) -> Option<&'static mut FlowCell> {
+fn find(bucket: *mut FlowBucket, sample: &FlowPacket) -> Option<&'static mut FlowCell> {
     cells(bucket).iter_mut().find(|cell| {
         cell.key[FLOW_USED_WORD] == sample.key[FLOW_USED_WORD]
             && cell.key[0] == sample.key[0]
@@ -215,7 +221,7 @@ fn find(bucket: *mut FlowBucket, sample: &Sample) -> Option<&'static mut FlowCel
 
 /// Makes a cell for a new flow in the emptier of its two buckets; `None` if both are full.
 #[inline(always)]
-fn insert(buckets: [*mut FlowBucket; 2], sample: &Sample) -> Option<&'static mut FlowCell> {
+fn insert(buckets: [*mut FlowBucket; 2], sample: &FlowPacket) -> Option<&'static mut FlowCell> {
     let [one, other] = buckets.map(|bucket| {
         let used = cells(bucket).iter().map(|cell| cell.key[FLOW_USED_WORD]);
         used.map(|word| u32::from(word == 0)).sum::<u32>()
@@ -237,7 +243,7 @@ fn insert(buckets: [*mut FlowBucket; 2], sample: &Sample) -> Option<&'static mut
 
 /// Writes an event about a new flow.
 #[inline(always)]
-fn report(sample: &Sample) {
+fn report(sample: &FlowPacket) {
     if let Some(mut event) = FLOW_EVENTS.reserve::<FlowEvent>(0) {
         event.write(FlowEvent {
             key: sample.key,

@@ -14,7 +14,7 @@ use monitor_common::{
     PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
     evidence::{
         ConnectionLine, EffectiveCounters, EvidenceControl, EvidenceLosses, FLOW_EVENT_BYTES,
-        FlowBucket, SAMPLE_RING_BYTES, Sample,
+        FlowBucket, SAMPLE_RING_BYTES, SampleRecord,
     },
     trie::Line,
     trie::Node,
@@ -105,7 +105,7 @@ pub(crate) static SAMPLES_RING: RingBuf = RingBuf::with_byte_size(SAMPLE_RING_BY
 
 // The sample that a CPU takes. Each loaded object has its own.
 #[map(name = "SAMPLE_OF_CPU")]
-pub(crate) static SAMPLE_OF_CPU: PerCpuArray<Sample> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static SAMPLE_OF_CPU: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
 
 // Each CPU's use of the ring buffer. Each loaded object has its own.
 #[map(name = "SAMPLE_BUDGET")]

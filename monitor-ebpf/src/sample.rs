@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use monitor_common::evidence::{
     CONNECTION_BYTES, CONNECTION_LINES, CONNECTION_PACKETS, Connection, EvidenceLosses, KIND_IPV6,
-    LINE_CONNECTIONS, PORT_READABLE, Sample, SampleHeader,
+    LINE_CONNECTIONS, PORT_READABLE, SampleHeader, SampleRecord,
 };
 
 use crate::{
@@ -248,7 +248,7 @@ fn tag(header: &SampleHeader) -> Option<u64> {
 /// Copies `length` bytes of the frame into the sample, and writes the sample.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "at most 4096")]
-fn write(ctx: *mut xdp_md, sample: &mut Sample, offset: u32, length: u32) {
+fn write(ctx: *mut xdp_md, sample: &mut SampleRecord, offset: u32, length: u32) {
     // The verifier wants to see a length from 1 on.
     let length = masked::<MASK>(u64::from(length.wrapping_sub(1))) as u32 + 1;
     if !take_turn(u64::from(length)) {

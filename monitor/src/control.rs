@@ -6,7 +6,7 @@ mod request;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-pub use ask::{ControlError, ask, ask_within};
+pub use ask::{ControlError, ask, ask_to_detach, ask_within};
 pub use request::{AskedFlows, ChangeRequest, Request};
 
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use crate::{
     datapath::{self, FlowTables, TakenFlows},
     evidence::{Flow, FlowRow, FlowsView, NotRecorded},
     policy::{MacAddress, PolicyName},
-    store::{self, DestinationRange, Reader, StoreError, StoredFlow},
+    store::{DestinationRange, FlowQuery, StoreError, StoreReader},
 };
 
 /// Which flows to show.
@@ -51,7 +51,7 @@ pub fn read(
 ) -> Result<FlowsView, FlowsError> {
     let mut reader = match state_dir.try_exists() {
         Ok(false) => None,
-        _ => Reader::open(state_dir)?,
+        _ => StoreReader::open(state_dir)?,
     };
     let mut stored = Stored::default();
     let tables = FlowTables::open(pin_dir)?;
@@ -83,7 +83,7 @@ pub fn read(
 /// What one reading of the store found.
 #[derive(Default)]
 struct Stored {
-    flows: Vec<StoredFlow>,
+    flows: Vec<FlowRow>,
     more: bool,
     /// The last drained epoch.
     drained: u64,
@@ -95,7 +95,7 @@ struct Stored {
 
 impl Stored {
     fn read(
-        reader: &mut Reader,
+        reader: &mut StoreReader,
         instance: Option<u64>,
         filter: &FlowFilter,
     ) -> Result<Self, StoreError> {
@@ -104,7 +104,7 @@ impl Stored {
         let devices = filter.devices.iter().copied().map(Some);
         let every = filter.devices.is_empty().then_some(None);
         for device in devices.chain(every) {
-            let found = view.flows(&store::Filter {
+            let found = view.flows(&FlowQuery {
                 since: filter.since,
                 until: None,
                 device,
@@ -146,8 +146,8 @@ fn view(
         not_recorded.add(reason, packets);
     }
     let live = live.flows.into_iter().filter(|flow| filter.shows(flow));
-    let rows = stored.flows.into_iter().map(FlowRow::from);
-    let rows = rows.chain(live.map(|flow| FlowRow::new(flow, Vec::new())));
+    let live = live.map(|flow| FlowRow::new(flow, Vec::new()));
+    let rows = stored.flows.into_iter().chain(live);
     let view = FlowsView::new(rows, not_recorded, filter.limit);
     let mut view = view.with_models(stored.models);
     view.more |= stored.more;
@@ -165,24 +165,5 @@ impl FlowFilter {
                 let is_same = first.is_ipv4() == key.destination.is_ipv4();
                 is_same && (first..=last).contains(&key.destination)
             })
-    }
-}
-
-impl From<StoredFlow> for FlowRow {
-    fn from(flow: StoredFlow) -> Self {
-        Self {
-            device: flow.device,
-            interface: flow.interface,
-            direction: flow.direction,
-            destination: flow.destination,
-            protocol: flow.protocol,
-            port: flow.port,
-            policies: flow.policies,
-            passed: flow.passed,
-            dropped: flow.dropped,
-            first: flow.first,
-            last: flow.last,
-            claims: flow.claims,
-        }
     }
 }

@@ -43,7 +43,7 @@ pub const CONNECTION_BYTES: u16 = 4096;
 /// A sample with its payload. A record in the ring buffer ends after the captured bytes.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-pub struct Sample {
+pub struct SampleRecord {
     /// Everything but the payload.
     pub header: SampleHeader,
     /// The first `header.captured` bytes are used.

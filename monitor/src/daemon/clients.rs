@@ -104,6 +104,9 @@ async fn serve_client(
     if matches!(answer, Answer::Detached(_)) {
         // The channel is full if another client asked for the same.
         let _ = detached.try_send(());
+        // The connection is open as long as the process: its end tells the client that
+        // another daemon can start.
+        std::mem::forget(client);
     }
     written?
 }

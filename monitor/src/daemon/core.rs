@@ -39,7 +39,7 @@ use tokio::sync::Notify;
 
 use tracing::warn;
 
-use super::{endpoints::Endpoints, recording::Recording};
+use super::{endpoints::Endpoints, evidence_handle::EvidenceHandle};
 use crate::{
     clock,
     compile::Ruleset,
@@ -88,7 +88,7 @@ pub struct Core {
     /// Notified after the policies changed, because the names of devices change
     /// with them.
     names_changed: Notify,
-    evidence: Recording,
+    evidence: EvidenceHandle,
 }
 
 impl Core {
@@ -98,7 +98,7 @@ impl Core {
     }
 
     /// The way to the thread that records evidence.
-    pub(super) fn evidence(&self) -> &Recording {
+    pub(super) fn evidence(&self) -> &EvidenceHandle {
         &self.evidence
     }
 
@@ -213,11 +213,12 @@ impl Core {
     /// interfaces. Then the daemon has nothing left to do. After an error the
     /// caller may try again.
     pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {
-        // The store keeps what the kernel recorded.
-        self.evidence.drain();
         let mut filter = self.work_on_filter("a detach");
         let held = filter.as_mut().ok_or(DetachError::Already)?;
+        // The store keeps what the kernel recorded.
+        let rest = self.evidence.rest();
         let interfaces = held.detach()?;
+        rest.detached();
         *filter = None;
         Ok(interfaces)
     }

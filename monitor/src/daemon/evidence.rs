@@ -14,8 +14,11 @@ use std::{
 use jiff::Timestamp;
 use tracing::{error, info, warn};
 
-use self::recorder::Recorder;
-use super::{core::Core, recording::Command};
+use self::recorder::EvidenceRecorder;
+use super::{
+    core::Core,
+    evidence_handle::{Command, Detached},
+};
 use crate::{
     clock::to_the_second, error_text::error_text, policy::EvidenceLevel, snapshot::EvidenceFailure,
     store,
@@ -49,7 +52,7 @@ pub(super) fn start(core: &Arc<Core>) {
 
 /// Records until a caller ends it, or until the daemon has dropped its end of the channel.
 fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
-    let mut recorder = Recorder::new(core.settings());
+    let mut recorder = EvidenceRecorder::new(core.settings());
     let mut due = Instant::now();
     loop {
         let command = match commands.recv_timeout(LOOK) {
@@ -59,7 +62,10 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
         };
         recorder.look();
         let now = Instant::now();
-        let is_asked = matches!(command, Some(Command::Drain(_) | Command::Forget(..)));
+        let is_asked = matches!(
+            command,
+            Some(Command::Drain(_) | Command::Rest(..) | Command::Forget(..))
+        );
         if is_asked || due <= now || recorder.new_flows() >= MANY_FLOWS {
             drain(core, &mut recorder);
             due = now + TICK;
@@ -67,6 +73,13 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
         match command {
             None => {}
             Some(Command::Drain(done)) => drop(done.send(())),
+            Some(Command::Rest(resting, end_of_rest)) => {
+                let _ = resting.send(());
+                if let Ok(Detached) = end_of_rest.recv() {
+                    recorder.close();
+                    return;
+                }
+            }
             Some(Command::Forget(devices, done)) => {
                 let forgotten = recorder.forget(&devices);
                 let _ = done.send(forgotten.map_err(|error| error_text(&error)));
@@ -81,7 +94,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
 }
 
 /// Drains the tables. Logs a failure once, and its end.
-fn drain(core: &Core, recorder: &mut Recorder) {
+fn drain(core: &Core, recorder: &mut EvidenceRecorder) {
     let drained = recorder.drain().and_then(|notes| {
         let snapshot = core.snapshot()?;
         let generations = snapshot.interfaces.iter();

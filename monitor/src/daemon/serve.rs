@@ -81,12 +81,8 @@ pub async fn run(
     for task in background {
         task.abort();
     }
-    // A `detach` drained the tables before it removed them.
-    let is_pinned = !matches!(end, Ok(DaemonEnd::Detached));
-    let recorded = blocking(&core, move |core| {
-        if is_pinned {
-            core.evidence().drain();
-        }
+    let recorded = blocking(&core, |core| {
+        core.evidence().drain();
         core.evidence().end();
         Ok::<_, Infallible>(())
     });

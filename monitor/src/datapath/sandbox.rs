@@ -19,7 +19,7 @@ use super::{
     devices::PolicySlot,
     generation::{self, Plan},
     object,
-    recorder::{INTERFACE_SLOT, Recorder},
+    sandbox_flows::{INTERFACE_SLOT, SandboxFlows},
     scopes,
     state::State,
     table_size::TableSize,
@@ -54,7 +54,7 @@ pub enum FrameOutcome {
 pub struct Sandbox {
     object: Ebpf,
     state: State,
-    recorder: Option<Recorder>,
+    recorder: Option<SandboxFlows>,
     policies: Vec<(PolicyIndex, PolicySlot)>,
     interface: InterfaceCounters,
     matched: Vec<PolicyCounters>,
@@ -115,7 +115,7 @@ impl Sandbox {
         generation::fill(&mut object, &plan, &tries)?;
         let state = State::take(&mut object)?;
         let recorder = match flows {
-            Some(_) => Some(Recorder::new(&mut object, ruleset, name)?),
+            Some(_) => Some(SandboxFlows::new(&mut object, ruleset, name)?),
             None => None,
         };
         Ok(Self {

@@ -1,5 +1,5 @@
-//! Evidence: which device contacted which destination, under which names, and what is not
-//! known. The modules are pure: time and input come in as arguments.
+//! Evidence: flows of devices, claims about the names of their destinations, and reasons why
+//! a name is missing. The modules are pure: time and input come in as arguments.
 
 pub mod absence;
 pub mod answers;

@@ -28,6 +28,9 @@ impl fmt::Display for FlowsView {
                 for name in &flow.names {
                     writeln!(f, "   {}", described(name))?;
                 }
+                if flow.more_names > 0 {
+                    writeln!(f, "   and {} further names", flow.more_names)?;
+                }
             }
             writeln!(f)?;
         }

@@ -83,6 +83,9 @@ pub struct FlowView {
     pub last: String,
     /// Claims about the name of the destination, earliest first.
     pub names: Vec<NameView>,
+    /// Number of further names that are not shown.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_names: u32,
     /// The holder of the destination's range; `None` if no data names it.
     pub holder: Option<()>,
 }
@@ -143,6 +146,8 @@ pub struct FlowRow {
     pub last: Timestamp,
     /// Names of the destination.
     pub claims: Vec<Claim>,
+    /// Number of claims that were left out.
+    pub more_claims: u32,
 }
 
 impl FlowRow {
@@ -162,6 +167,7 @@ impl FlowRow {
             first: flow.first,
             last: flow.last,
             claims,
+            more_claims: 0,
         }
     }
 
@@ -170,8 +176,9 @@ impl FlowRow {
         self.dropped += other.dropped;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
+        self.more_claims += other.more_claims;
         for claim in other.claims {
-            join(&mut self.claims, claim);
+            self.more_claims += u32::from(!join(&mut self.claims, claim));
         }
     }
 }
@@ -270,6 +277,7 @@ impl FlowView {
             first: to_the_second(row.first),
             last: to_the_second(row.last),
             names: row.claims.iter().map(NameView::new).collect(),
+            more_names: row.more_claims,
             holder: None,
         }
     }
@@ -375,6 +383,14 @@ pub fn protocol(number: u8) -> String {
         58 => "icmpv6".to_owned(),
         other => other.to_string(),
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn sum(mut one: Count, other: Count) -> Count {

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     error::{StoreError, on},
-    settings::Limits,
+    settings::StoreLimits,
 };
 
 /// The row of a device in memory, with what the device used up in a day.
@@ -41,7 +41,7 @@ impl Device {
 /// What all devices together used up.
 #[derive(Debug)]
 pub(super) struct Budget {
-    limits: Limits,
+    limits: StoreLimits,
     day: i64,
     devices: u32,
     ends: Spent,
@@ -76,7 +76,7 @@ impl Budget {
     /// Reads from the store what was used up in a day.
     pub(super) fn load(
         connection: &Connection,
-        limits: Limits,
+        limits: StoreLimits,
         day: i64,
     ) -> Result<Self, StoreError> {
         let sums = "SELECT

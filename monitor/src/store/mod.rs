@@ -2,7 +2,7 @@
 //! devices, generations, attachments, losses and events.
 //!
 //! One process writes, by [`Store`]. Other processes read at the same time, by
-//! [`Reader`]. A write is one transaction: after `kill -9` or on a full disk it is there
+//! [`StoreReader`]. A write is one transaction: after `kill -9` or on a full disk it is there
 //! completely or not at all. After a power failure the writes of the last minutes may be
 //! missing.
 //!
@@ -42,11 +42,11 @@ pub use compact::Compacted;
 pub use error::{Remedy, StoreError};
 pub use forget::Forgotten;
 pub use open::{Damage, Migration, Opened};
-pub use query::{DestinationRange, Filter, Flows, StoredFlow};
-pub use reader::{Reader, View};
-pub use room::Used;
+pub use query::{DestinationRange, FlowQuery, StoredFlows};
+pub use reader::{StoreReader, View};
+pub use room::StoreSize;
 pub use schema::FILE;
-pub use settings::{Limits, Settings};
+pub use settings::{StoreLimits, StoreSettings};
 pub use types::{
     Attachment, DeviceFact, Drained, EncryptedDns, Event, Instance, Loss, PolicySum, Removal,
     RemovedSum, StoredDevice, StoredEvent, StoredGeneration, StoredLoss, Written,
@@ -58,7 +58,7 @@ pub struct Store {
     connection: Connection,
     /// Path of the database.
     path: PathBuf,
-    settings: Settings,
+    settings: StoreSettings,
     known: writer::Known,
     /// Time of the last checkpoint.
     checkpointed: Option<Timestamp>,

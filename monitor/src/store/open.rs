@@ -17,7 +17,7 @@ use super::{
     migrate,
     rows::number,
     schema::{FILE, PAGE},
-    settings::Settings,
+    settings::StoreSettings,
     types::Loss,
     writer::Known,
 };
@@ -70,7 +70,7 @@ impl Store {
     /// reads the whole file to find damage.
     pub fn open(
         state_dir: &Path,
-        settings: Settings,
+        settings: StoreSettings,
         now: Timestamp,
     ) -> Result<(Self, Opened), StoreError> {
         let path = path_in(state_dir)?;
@@ -96,7 +96,7 @@ impl Store {
 
     fn open_at(
         path: &Path,
-        settings: Settings,
+        settings: StoreSettings,
         now: Timestamp,
         opened: &mut Opened,
     ) -> Result<Self, StoreError> {
@@ -191,7 +191,7 @@ fn make_file(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-fn configure(connection: &Connection, settings: &Settings) -> Result<(), StoreError> {
+fn configure(connection: &Connection, settings: &StoreSettings) -> Result<(), StoreError> {
     let set = || {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         bound_memory(connection)?;

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     evidence::{
+        FlowRow,
         claim::Claim,
         flow::{Direction, Port},
     },
@@ -33,7 +34,7 @@ const MOST_CLAIM_TEXT: usize = 4_096;
 
 /// Which flows to return.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
+pub struct FlowQuery {
     /// Leaves out rows whose last packet is older.
     pub since: Option<Timestamp>,
     /// Leaves out rows whose first packet is not older.
@@ -48,7 +49,7 @@ pub struct Filter {
     pub limit: usize,
 }
 
-impl Default for Filter {
+impl Default for FlowQuery {
     fn default() -> Self {
         Self {
             since: None,
@@ -70,47 +71,14 @@ pub struct DestinationRange {
     pub last: IpAddr,
 }
 
-/// The answer to a [`Filter`].
+/// The answer to a [`FlowQuery`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Flows {
+pub struct StoredFlows {
     /// The flows, sorted by device, destination, protocol, port, interface, direction and
     /// policies.
-    pub flows: Vec<StoredFlow>,
+    pub flows: Vec<FlowRow>,
     /// True if further flows exceed the limit.
     pub more: bool,
-}
-
-/// The sum of a flow over a period.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredFlow {
-    /// The device. `None` for all devices that had no room for rows of their own.
-    pub device: Option<MacAddress>,
-    /// Destination address. `None` for all destinations that had no room for rows of their
-    /// own. Then `protocol` is 0, and `policies` holds only the effective policy.
-    pub destination: Option<IpAddr>,
-    /// Protocol number (IANA).
-    pub protocol: u8,
-    /// Destination port, or why there is none.
-    pub port: Port,
-    /// Interface on which the packets arrived.
-    pub interface: String,
-    /// Direction of the packets, seen from the device.
-    pub direction: Direction,
-    /// Every policy that matched, the effective one first.
-    pub policies: Vec<PolicyName>,
-    /// Packets that passed.
-    pub passed: Count,
-    /// Packets that were dropped.
-    pub dropped: Count,
-    /// Time of the first packet, to about one second. It may be before the period, because
-    /// a row holds the packets of five minutes or of an hour.
-    pub first: Timestamp,
-    /// Time of the last packet, to about one second. It may be after the period.
-    pub last: Timestamp,
-    /// Names of the destination, sorted.
-    pub claims: Vec<Claim>,
-    /// Number of claims that the answer leaves out.
-    pub more_claims: u32,
 }
 
 /// Row numbers that make a flow. The flow end tells the device.
@@ -133,7 +101,7 @@ struct Sum {
 impl View<'_> {
     /// Returns the flows that a filter selects, with their sums over the period. Adjacent
     /// periods share the rows that cross their border.
-    pub fn flows(&self, filter: &Filter) -> Result<Flows, StoreError> {
+    pub fn flows(&self, filter: &FlowQuery) -> Result<StoredFlows, StoreError> {
         let lists = self.lists()?;
         let (sums, more) = self.sum_rows(filter, &lists)?;
         let interfaces = self.interfaces()?;
@@ -145,14 +113,14 @@ impl View<'_> {
             .map(|(key, sum)| self.flow(key, &sum, &lists, &interfaces))
             .collect::<Result<Vec<_>, _>>()?;
         flows.sort_by(|a, b| order(a).cmp(&order(b)));
-        Ok(Flows { flows, more })
+        Ok(StoredFlows { flows, more })
     }
 
     /// Reads the rows from the latest bucket back to the earliest. Takes the first
     /// `filter.limit` flows, and sums only their rows, so the memory is bounded.
     fn sum_rows(
         &self,
-        filter: &Filter,
+        filter: &FlowQuery,
         lists: &HashMap<i64, Vec<PolicyName>>,
     ) -> Result<(HashMap<Key, Sum>, bool), StoreError> {
         let (since, until) = (seconds(filter.since), seconds(filter.until));
@@ -198,7 +166,7 @@ impl View<'_> {
         sum: &Sum,
         lists: &HashMap<i64, Vec<PolicyName>>,
         interfaces: &HashMap<i64, String>,
-    ) -> Result<StoredFlow, StoreError> {
+    ) -> Result<FlowRow, StoreError> {
         let damaged = || StoreError::Content { table: "count" };
         let select = "SELECT mac, destination, protocol, port
             FROM flow_end JOIN device ON device.id = device WHERE flow_end.id = ?1";
@@ -212,7 +180,7 @@ impl View<'_> {
             })
             .map_err(on("read"))?;
         let (claims, more_claims) = self.claims(key.end)?;
-        Ok(StoredFlow {
+        Ok(FlowRow {
             device: rows::mac(&mac)?,
             destination: rows::address(&destination, "flow_end")?,
             protocol,
@@ -289,7 +257,7 @@ impl View<'_> {
 
 /// Returns the statement for a filter. It goes from bucket to bucket, and within a bucket
 /// only to the rows of the devices in question.
-fn select(filter: &Filter) -> String {
+fn select(filter: &FlowQuery) -> String {
     let device = match (filter.device, filter.destination) {
         (Some(_), _) => "AND count.device = (SELECT id FROM device WHERE mac = ?3)",
         (None, Some(_)) => "AND count.device IN (SELECT DISTINCT device FROM ends)",
@@ -317,7 +285,7 @@ fn select(filter: &Filter) -> String {
 
 /// Returns the values of the statement of [`select`]: begin and end of the period in
 /// seconds, MAC, first and last destination.
-fn values(filter: &Filter) -> Vec<Value> {
+fn values(filter: &FlowQuery) -> Vec<Value> {
     let bytes = |address| Value::Blob(AddressBytes::new(address).as_slice().to_vec());
     let mut values = vec![
         Value::Integer(seconds(filter.since).unwrap_or(i64::MIN)),
@@ -365,7 +333,7 @@ fn add(sum: &mut Sum, other: &Sum) {
     sum.last = sum.last.max(other.last);
 }
 
-fn has_policy(filter: &Filter, lists: &HashMap<i64, Vec<PolicyName>>, list: i64) -> bool {
+fn has_policy(filter: &FlowQuery, lists: &HashMap<i64, Vec<PolicyName>>, list: i64) -> bool {
     let Some(policy) = &filter.policy else {
         return true;
     };
@@ -382,7 +350,7 @@ type Order<'a> = (
     &'a [PolicyName],
 );
 
-fn order(flow: &StoredFlow) -> Order<'_> {
+fn order(flow: &FlowRow) -> Order<'_> {
     (
         flow.device,
         flow.destination,

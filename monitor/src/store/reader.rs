@@ -24,11 +24,11 @@ const WAIT: Duration = Duration::from_secs(2);
 
 /// A connection that only reads.
 #[derive(Debug)]
-pub struct Reader {
+pub struct StoreReader {
     connection: Connection,
 }
 
-impl Reader {
+impl StoreReader {
     /// Opens the store in the state directory. Returns `None` if there is none.
     pub fn open(state_dir: &Path) -> Result<Option<Self>, StoreError> {
         let path = path_in(state_dir)?;

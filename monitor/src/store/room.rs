@@ -29,7 +29,7 @@ const MOST_CHUNKS: usize = 8;
 
 /// The disk space that the store uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
+pub struct StoreSize {
     /// Size of the database file in bytes.
     pub database: u64,
     /// Size of the unused pages in the database file, in bytes.
@@ -71,14 +71,14 @@ impl Store {
     }
 
     /// Returns the disk space that the store uses.
-    pub fn used(&self) -> Result<Used, StoreError> {
+    pub fn used(&self) -> Result<StoreSize, StoreError> {
         let pages = |name: &str| {
             self.connection
                 .pragma_query_value(None, name, |row| row.get::<_, u32>(0))
                 .map(|pages| u64::from(pages) * u64::from(PAGE))
                 .map_err(on("measure"))
         };
-        Ok(Used {
+        Ok(StoreSize {
             database: pages("page_count")?,
             unused: pages("freelist_count")?,
             log: self.log_size(),

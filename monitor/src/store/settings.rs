@@ -4,17 +4,17 @@ use std::time::Duration;
 
 /// Settings of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct StoreSettings {
     /// How long the store keeps rows.
     pub keep: Duration,
     /// Largest size of the database with its log, in bytes. At least
-    /// [`Settings::LEAST_SIZE`].
+    /// [`StoreSettings::LEAST_SIZE`].
     pub size: u64,
     /// Limits on what devices can make the store write.
-    pub limits: Limits,
+    pub limits: StoreLimits,
 }
 
-impl Settings {
+impl StoreSettings {
     /// The smallest size in bytes. The store takes a smaller setting as this one.
     pub const LEAST_SIZE: u64 = 4 << 20;
 
@@ -34,12 +34,12 @@ impl Settings {
     }
 }
 
-impl Default for Settings {
+impl Default for StoreSettings {
     fn default() -> Self {
         Self {
             keep: Duration::from_hours(30 * 24),
             size: 200 << 20,
-            limits: Limits::default(),
+            limits: StoreLimits::default(),
         }
     }
 }
@@ -47,7 +47,7 @@ impl Default for Settings {
 /// Limits on what devices can make the store write. What exceeds a limit is summed under
 /// "other destinations" or "other devices", or it is counted as a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct StoreLimits {
     /// New flow ends in a day.
     pub ends: u32,
     /// New flow ends in a day of one device.
@@ -82,7 +82,7 @@ pub struct Limits {
     pub losses: u32,
 }
 
-impl Default for Limits {
+impl Default for StoreLimits {
     fn default() -> Self {
         Self {
             ends: 40_000,

@@ -10,7 +10,7 @@ use super::{
     budget::{Budget, Device},
     error::{StoreError, on},
     schema::OTHER_DEVICES,
-    settings::Limits,
+    settings::StoreLimits,
 };
 use crate::policy::{MacAddress, PolicyName};
 
@@ -29,11 +29,11 @@ pub(super) struct Known {
 /// A write transaction.
 pub(super) struct Writer<'t> {
     pub(super) connection: &'t Connection,
-    pub(super) limits: Limits,
+    pub(super) limits: StoreLimits,
     pub(super) now: Timestamp,
     budget: Budget,
     known: &'t mut Known,
-    devices: Vec<Used>,
+    devices: Vec<StoreSize>,
     positions: HashMap<MacAddress, Position>,
 }
 
@@ -44,7 +44,7 @@ pub(super) type Position = usize;
 pub(super) const OTHERS: Position = 0;
 
 #[derive(Debug)]
-struct Used {
+struct StoreSize {
     device: Device,
     /// First and last time in this transaction, in milliseconds since
     /// 1970-01-01T00:00:00Z.
@@ -55,7 +55,7 @@ impl<'t> Writer<'t> {
     pub(super) fn new(
         connection: &'t Connection,
         known: &'t mut Known,
-        limits: Limits,
+        limits: StoreLimits,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let day = bucket::day(bucket::of(now));
@@ -77,7 +77,7 @@ impl<'t> Writer<'t> {
             now,
             budget,
             known,
-            devices: vec![Used {
+            devices: vec![StoreSize {
                 device: others,
                 seen: None,
             }],
@@ -95,7 +95,7 @@ impl<'t> Writer<'t> {
             .connection
             .prepare_cached(update)
             .map_err(on("write"))?;
-        for Used { device, seen } in self.devices.iter().skip(1) {
+        for StoreSize { device, seen } in self.devices.iter().skip(1) {
             let (first, last) = seen.unwrap_or((i64::MAX, i64::MIN));
             statement
                 .execute(params![
@@ -186,7 +186,7 @@ impl<'t> Writer<'t> {
 
     fn remember(&mut self, mac: MacAddress, device: Device) -> Position {
         let position = self.devices.len();
-        self.devices.push(Used { device, seen: None });
+        self.devices.push(StoreSize { device, seen: None });
         self.positions.insert(mac, position);
         position
     }

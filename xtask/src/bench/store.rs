@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
 use monitor::evidence::{Claim, Direction, Flow, FlowEnd, FlowKey, NameSource, Port};
 use monitor::policy::MacAddress;
-use monitor::store::{Drained, Filter, Instance, Reader, Settings, Store};
+use monitor::store::{Drained, FlowQuery, Instance, Store, StoreReader, StoreSettings};
 use monitor_common::Count;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -32,9 +32,9 @@ const INSTANCE: Instance = Instance {
 pub(crate) fn measure(rounds: usize, report: &mut Report) -> Result<()> {
     let directory = tempfile::tempdir()?;
     let end = Timestamp::now();
-    let (mut store, _) = Store::open(directory.path(), Settings::default(), end)?;
+    let (mut store, _) = Store::open(directory.path(), StoreSettings::default(), end)?;
     let mut epoch = fill(&mut store, end)?;
-    let mut reader = Reader::open(directory.path())?.context("the store is there")?;
+    let mut reader = StoreReader::open(directory.path())?.context("the store is there")?;
     for _ in 0..rounds {
         for (what, filter) in queries(end) {
             let time = milliseconds(|| {
@@ -102,12 +102,12 @@ fn fill(store: &mut Store, end: Timestamp) -> Result<u64> {
     Ok(epoch)
 }
 
-fn queries(end: Timestamp) -> [(&'static str, Filter); 4] {
+fn queries(end: Timestamp) -> [(&'static str, FlowQuery); 4] {
     let week = Some(end - SignedDuration::from_hours(7 * 24));
-    let of = |device: Option<u32>, since| Filter {
+    let of = |device: Option<u32>, since| FlowQuery {
         device: device.map(mac),
         since,
-        ..Filter::default()
+        ..FlowQuery::default()
     };
     [
         ("flows of a device, 7 days", of(Some(1), week)),

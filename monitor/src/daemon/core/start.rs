@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock,
     config::Settings,
-    daemon::{endpoints::Endpoints, recording::Recording},
+    daemon::{endpoints::Endpoints, evidence_handle::EvidenceHandle},
     datapath::{self, Applied, Deadline, Filter, OtherVersions, Reader, Request},
     error_text::error_text,
     feeds::DiskAndFeeds,
@@ -130,7 +130,7 @@ impl Core {
             liveness: Liveness::default(),
             devices: Mutex::default(),
             names_changed: Notify::new(),
-            evidence: Recording::default(),
+            evidence: EvidenceHandle::default(),
             settings,
             started,
         };

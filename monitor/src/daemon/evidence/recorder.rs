@@ -20,7 +20,7 @@ use crate::{
         Claim, FlowEnd, answers::AnswerSettings, encrypted::resolver_addresses, learner::Learner,
     },
     policy::{EvidenceLevel, MacAddress},
-    store::{self, Drained, Instance, Opened, Remedy, Store, StoreError},
+    store::{self, Drained, Instance, Opened, Remedy, Store, StoreError, StoreSettings},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -46,7 +46,7 @@ pub(super) enum ForgetError {
     Traces,
 }
 
-pub(super) struct Recorder {
+pub(super) struct EvidenceRecorder {
     settings: Settings,
     state_dir: PathBuf,
     store: Option<Store>,
@@ -66,7 +66,7 @@ pub(super) struct Recorder {
     notes: Vec<String>,
 }
 
-impl Recorder {
+impl EvidenceRecorder {
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
             state_dir: settings.state_dir.clone(),
@@ -268,7 +268,7 @@ impl Recorder {
             return Ok(());
         }
         let now = Timestamp::now();
-        let (store, opened) = Store::open(&self.state_dir, store::Settings::default(), now)?;
+        let (store, opened) = Store::open(&self.state_dir, StoreSettings::default(), now)?;
         self.notes.extend(notes(&opened));
         self.store = Some(store);
         Ok(())

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr, net::Ipv6Addr};
 use monitor_common::{
     MatchSet,
     evidence::{
-        FlowKey, KIND_IPV6, KIND_PORT, PORT_HIDDEN, PORT_LATER_FRAGMENT, PORT_READABLE,
+        FlowCellKey, KIND_IPV6, KIND_PORT, PORT_HIDDEN, PORT_LATER_FRAGMENT, PORT_READABLE,
         PORT_TOO_MANY_EXTENSIONS, PORT_TRUNCATED,
     },
 };
@@ -17,7 +17,7 @@ use crate::{
     policy::{MacAddress, PolicyName},
 };
 
-/// What the numbers in a [`FlowKey`] stand for.
+/// What the numbers in a [`FlowCellKey`] stand for.
 pub(in crate::datapath) struct Decoder<'a> {
     /// Names of the interfaces by slot.
     pub(in crate::datapath) interfaces: &'a BTreeMap<u32, String>,
@@ -56,7 +56,7 @@ impl Decoder<'_> {
 }
 
 /// True if the packets of a flow are IPv6.
-pub(super) fn is_ipv6(key: &FlowKey) -> bool {
+pub(super) fn is_ipv6(key: &FlowCellKey) -> bool {
     key.kind & KIND_IPV6 != 0
 }
 
@@ -69,7 +69,7 @@ pub(super) fn address(bytes: [u8; 16], is_ipv6: bool) -> IpAddr {
     }
 }
 
-fn port(key: &FlowKey) -> Port {
+fn port(key: &FlowCellKey) -> Port {
     match key.kind & KIND_PORT {
         PORT_READABLE => Port::Number(key.port),
         PORT_LATER_FRAGMENT => Port::LaterFragment,

@@ -7,7 +7,7 @@ use std::{
 
 use monitor_common::{
     Count,
-    evidence::{BUCKET_CELLS, FLOW_KEY_WORDS, FLOW_USED_WORD, FlowCell, FlowKey},
+    evidence::{BUCKET_CELLS, FLOW_KEY_WORDS, FLOW_USED_WORD, FlowCell, FlowCellKey},
 };
 
 use super::EvidenceMaps;
@@ -32,7 +32,7 @@ const LAST_SOURCE: usize = offset_of!(FlowCell, last_source) / WORD;
 /// One flow of one epoch, summed over all CPUs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::datapath) struct RawFlow {
-    pub(in crate::datapath) key: FlowKey,
+    pub(in crate::datapath) key: FlowCellKey,
     /// Ticks.
     pub(in crate::datapath) first: u64,
     /// Ticks.
@@ -117,7 +117,7 @@ fn add(flows: &mut BTreeMap<Words, RawFlow>, part: &SharedArray, bucket: usize, 
         bytes
     };
     let flow = RawFlow {
-        key: FlowKey::from_words(key),
+        key: FlowCellKey::from_words(key),
         first: word(FIRST),
         last: word(LAST),
         passed: count(PASSED),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{INSTANCE, Opened, days, flow, noon, packets};
-use crate::store::{FILE, Reader, Remedy, Settings, Store, StoreError};
+use crate::store::{FILE, Remedy, Store, StoreError, StoreReader, StoreSettings};
 
 /// A state directory whose store holds some rows and was not closed.
 fn used() -> tempfile::TempDir {
@@ -25,7 +25,7 @@ fn overwrite(path: &Path, at: u64, bytes: &[u8]) {
 }
 
 fn open(directory: &Path) -> (Store, crate::store::Opened) {
-    Store::open(directory, Settings::default(), noon()).unwrap()
+    Store::open(directory, StoreSettings::default(), noon()).unwrap()
 }
 
 #[test]
@@ -61,7 +61,7 @@ fn a_damaged_file_is_set_aside_and_a_new_one_begun() {
         let aside = fs::metadata(directory.path().join(&found.name)).unwrap();
         assert_eq!(aside.len(), size);
         assert_eq!(store.drained(INSTANCE.token).unwrap(), None);
-        let mut reader = Reader::open(directory.path()).unwrap().unwrap();
+        let mut reader = StoreReader::open(directory.path()).unwrap().unwrap();
         assert_eq!(packets(&mut reader), (0, 0));
         let losses = reader.view().unwrap().losses(noon()).unwrap();
         assert_eq!(losses[0].loss.reason, "damaged");
@@ -79,7 +79,7 @@ fn only_one_damaged_file_is_kept() {
     for hour in 0..3 {
         overwrite(&directory.path().join(FILE), 0, &[0xff; 100]);
         let now = noon() + jiff::SignedDuration::from_hours(hour);
-        Store::open(directory.path(), Settings::default(), now).unwrap();
+        Store::open(directory.path(), StoreSettings::default(), now).unwrap();
     }
     let mut names: Vec<_> = directory
         .path()
@@ -133,8 +133,8 @@ fn a_file_of_another_program_or_of_a_newer_version_is_left_alone() {
             .unwrap();
         let before = fs::read(&path).unwrap();
         let errors = [
-            Store::open(directory.path(), Settings::default(), noon()).unwrap_err(),
-            Reader::open(directory.path()).unwrap_err(),
+            Store::open(directory.path(), StoreSettings::default(), noon()).unwrap_err(),
+            StoreReader::open(directory.path()).unwrap_err(),
         ];
         for error in errors {
             assert_eq!(error.remedy(), Remedy::Operator);
@@ -161,9 +161,9 @@ fn what_is_not_a_regular_file_is_not_opened() {
     for make in make {
         let _ = fs::remove_file(&path);
         make();
-        let error = Store::open(directory.path(), Settings::default(), noon()).unwrap_err();
+        let error = Store::open(directory.path(), StoreSettings::default(), noon()).unwrap_err();
         assert!(error.to_string().contains("not a regular file"), "{error}");
-        let error = Reader::open(directory.path()).unwrap_err();
+        let error = StoreReader::open(directory.path()).unwrap_err();
         assert!(error.to_string().contains("not a regular file"), "{error}");
     }
 }

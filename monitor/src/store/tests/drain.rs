@@ -11,7 +11,7 @@ use crate::{
         flow::{Direction, Port},
     },
     policy::MacAddress,
-    store::{DestinationRange, Drained, Filter, Instance, PolicySum, Settings, Store},
+    store::{DestinationRange, Drained, FlowQuery, Instance, PolicySum, Store, StoreSettings},
 };
 
 #[test]
@@ -86,7 +86,7 @@ fn every_part_of_a_key_is_read_back() {
     add(&|flow| flow.policies = vec![policy("all")]);
     opened.drain(&flows, noon());
     let mut stored: Vec<_> = opened
-        .flows(&Filter::default())
+        .flows(&FlowQuery::default())
         .into_iter()
         .map(|stored| {
             assert_eq!((stored.passed, stored.dropped), (count(5), count(1)));
@@ -119,10 +119,10 @@ fn a_flow_is_summed_over_the_period_with_its_first_and_last_packet() {
         opened.drain(&[flow(1, 1, 10, at)], at);
     }
     let find = |since: Option<i64>, until: Option<i64>| {
-        let filter = Filter {
+        let filter = FlowQuery {
             since: since.map(|minutes| ago(SignedDuration::from_mins(minutes))),
             until: until.map(|minutes| ago(SignedDuration::from_mins(minutes))),
-            ..Filter::default()
+            ..FlowQuery::default()
         };
         let found = opened.flows(&filter);
         assert!(found.len() <= 1);
@@ -149,9 +149,9 @@ fn a_flow_that_began_long_before_its_bucket_is_found_at_its_begin() {
     let mut long = flow(1, 1, 10, noon());
     long.first = ago(SignedDuration::from_hours(7));
     opened.drain(&[long], noon());
-    let filter = |hours| Filter {
+    let filter = |hours| FlowQuery {
         until: Some(ago(SignedDuration::from_hours(hours))),
-        ..Filter::default()
+        ..FlowQuery::default()
     };
     assert_eq!(opened.flows(&filter(6)).len(), 1);
     assert_eq!(opened.flows(&filter(8)).len(), 0);
@@ -169,7 +169,7 @@ fn filters_select_device_policy_and_destination() {
     v6.key.destination = "::a00:1".parse().unwrap();
     flows.push(v6);
     opened.drain(&flows, noon());
-    let find = |filter: Filter| -> Vec<_> {
+    let find = |filter: FlowQuery| -> Vec<_> {
         let found = opened.flows(&filter);
         found
             .into_iter()
@@ -184,76 +184,76 @@ fn filters_select_device_policy_and_destination() {
         })
     };
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             device,
-            ..Filter::default()
+            ..FlowQuery::default()
         }),
         ["10.0.0.1", "10.0.0.3"]
     );
     let unknown = Some(mac(9));
     assert!(
-        find(Filter {
+        find(FlowQuery {
             device: unknown,
-            ..Filter::default()
+            ..FlowQuery::default()
         })
         .is_empty()
     );
     let strict = Some(policy("strict"));
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             device,
             policy: strict,
-            ..Filter::default()
+            ..FlowQuery::default()
         }),
         ["10.0.0.1"]
     );
     let all = Some(policy("all"));
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             policy: all,
-            ..Filter::default()
+            ..FlowQuery::default()
         })
         .len(),
         5
     );
     let destination = range("10.0.0.1", "10.0.0.2");
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             destination,
-            ..Filter::default()
+            ..FlowQuery::default()
         }),
         ["10.0.0.2", "10.0.0.1"]
     );
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             device,
             destination,
-            ..Filter::default()
+            ..FlowQuery::default()
         }),
         ["10.0.0.1"]
     );
     let destination = range("0.0.0.0", "255.255.255.255");
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             destination,
-            ..Filter::default()
+            ..FlowQuery::default()
         })
         .len(),
         4
     );
     let destination = range("::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff");
     assert_eq!(
-        find(Filter {
+        find(FlowQuery {
             destination,
-            ..Filter::default()
+            ..FlowQuery::default()
         }),
         ["::a00:1"]
     );
     let destination = range("10.0.0.9", "10.0.0.9");
     assert!(
-        find(Filter {
+        find(FlowQuery {
             destination,
-            ..Filter::default()
+            ..FlowQuery::default()
         })
         .is_empty()
     );
@@ -271,9 +271,9 @@ fn the_limit_takes_the_latest_flows_and_keeps_their_whole_sums() {
     let view = reader.view().unwrap();
     let found = |limit| {
         let found = view
-            .flows(&Filter {
+            .flows(&FlowQuery {
                 limit,
-                ..Filter::default()
+                ..FlowQuery::default()
             })
             .unwrap();
         let flows: Vec<_> = found
@@ -306,7 +306,7 @@ fn claims_stay_side_by_side_and_repeated_ones_move_their_times() {
     later.ech = Some(Ech::Grease);
     let claims = [&sni, &dns, &later, &earlier].map(|claim| (end.clone(), claim.clone()));
     assert_eq!(opened.store.write_claims(&claims, noon()).unwrap(), 0);
-    let flows = opened.flows(&Filter::default());
+    let flows = opened.flows(&FlowQuery::default());
     later.first = earlier.first;
     let mut expected = vec![later, dns];
     expected.sort();
@@ -339,7 +339,7 @@ fn claims_of_a_source_and_in_an_answer_are_limited() {
         opened.store.write_claims(&claims, noon()).unwrap(),
         5 * 4 + 2
     );
-    let flows = opened.flows(&Filter::default());
+    let flows = opened.flows(&FlowQuery::default());
     assert_eq!((flows[0].claims.len(), flows[0].more_claims), (64, 16));
     let mut reader = opened.reader();
     let losses = reader.view().unwrap().losses(ago(days(1))).unwrap();
@@ -365,10 +365,10 @@ fn a_store_that_was_closed_is_found_as_it_was() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names, ["evidence.db"]);
-    let (store, found) = Store::open(directory.path(), Settings::default(), noon()).unwrap();
+    let (store, found) = Store::open(directory.path(), StoreSettings::default(), noon()).unwrap();
     assert_eq!(found, super::super::Opened::default());
     assert_eq!(store.drained(INSTANCE.token).unwrap(), Some(1));
-    let mut reader = super::Reader::open(directory.path()).unwrap().unwrap();
+    let mut reader = super::StoreReader::open(directory.path()).unwrap().unwrap();
     assert_eq!(packets(&mut reader), (6, 0));
 }
 

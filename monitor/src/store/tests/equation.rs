@@ -10,7 +10,7 @@ use super::{INSTANCE, Opened, ago, days, flow, mac, policy};
 use crate::{
     evidence::flow::Flow,
     policy::PolicyName,
-    store::{Limits, Settings},
+    store::{StoreLimits, StoreSettings},
 };
 
 #[derive(Clone, Debug)]
@@ -71,7 +71,7 @@ fn stored(opened: &Opened) -> Sums {
 }
 
 fn run(steps: Vec<Step>) {
-    let limits = Limits {
+    let limits = StoreLimits {
         ends: 40,
         ends_of_device: 9,
         ends_of_new_devices: 30,
@@ -79,11 +79,11 @@ fn run(steps: Vec<Step>) {
         rows_of_device: 5,
         rows: 12,
         lists: 3,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
-    let settings = Settings {
+    let settings = StoreSettings {
         limits,
-        ..Settings::default()
+        ..StoreSettings::default()
     };
     let mut opened = Opened::with(settings);
     let mut now = ago(days(60));

@@ -7,21 +7,21 @@ use jiff::SignedDuration;
 use super::{Opened, ago, claim, days, flow, mac, noon, packets};
 use crate::{
     evidence::{claim::NameSource, flow::Port},
-    store::{Filter, Limits, Settings},
+    store::{FlowQuery, StoreLimits, StoreSettings},
 };
 
-fn limited(limits: Limits) -> Opened {
-    Opened::with(Settings {
+fn limited(limits: StoreLimits) -> Opened {
+    Opened::with(StoreSettings {
         limits,
-        ..Settings::default()
+        ..StoreSettings::default()
     })
 }
 
 fn named(opened: &Opened, device: u32) -> usize {
-    let filter = Filter {
+    let filter = FlowQuery {
         device: Some(mac(device)),
         limit: 100_000,
-        ..Filter::default()
+        ..FlowQuery::default()
     };
     let flows = opened.flows(&filter);
     flows
@@ -32,10 +32,10 @@ fn named(opened: &Opened, device: u32) -> usize {
 
 #[test]
 fn new_destinations_beyond_the_limit_are_summed_per_device() {
-    let limits = Limits {
+    let limits = StoreLimits {
         ends: 100,
         ends_of_device: 60,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
     let mut opened = limited(limits);
     let yesterday = ago(days(1));
@@ -48,9 +48,9 @@ fn new_destinations_beyond_the_limit_are_summed_per_device() {
     // Another device still gets its own flows.
     let other: Vec<_> = (0..30).map(|to| flow(2, to, 4, noon())).collect();
     assert_eq!(opened.drain(&other, noon()).unnamed, 0);
-    let flows = opened.flows(&Filter {
+    let flows = opened.flows(&FlowQuery {
         device: Some(mac(1)),
-        ..Filter::default()
+        ..FlowQuery::default()
     });
     let rest: Vec<_> = flows
         .iter()
@@ -79,11 +79,11 @@ fn new_destinations_beyond_the_limit_are_summed_per_device() {
 
 #[test]
 fn new_devices_leave_a_share_to_known_ones() {
-    let limits = Limits {
+    let limits = StoreLimits {
         ends: 100,
         ends_of_new_devices: 40,
         devices: 50,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
     let mut opened = limited(limits);
     let yesterday = ago(days(1));
@@ -92,7 +92,7 @@ fn new_devices_leave_a_share_to_known_ones() {
     assert_eq!(opened.drain(&flood, noon()).unnamed, 160);
     let known: Vec<_> = (0..60).map(|to| flow(1, to, 4, noon())).collect();
     assert_eq!(opened.drain(&known, noon()).unnamed, 0);
-    let flows = opened.flows(&Filter::default());
+    let flows = opened.flows(&FlowQuery::default());
     let others: u64 = flows
         .iter()
         .filter(|flow| flow.device.is_none())
@@ -110,10 +110,10 @@ fn new_devices_leave_a_share_to_known_ones() {
 
 #[test]
 fn rows_of_a_bucket_are_limited_per_device_and_together() {
-    let limits = Limits {
+    let limits = StoreLimits {
         rows: 100,
         rows_of_device: 40,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
     let mut opened = limited(limits);
     let table: Vec<_> = (0..300).map(|n| flow(n % 5, n, 4, noon())).collect();
@@ -137,9 +137,9 @@ fn rows_of_a_bucket_are_limited_per_device_and_together() {
 
 #[test]
 fn lists_beyond_the_limit_keep_the_effective_policy() {
-    let limits = Limits {
+    let limits = StoreLimits {
         lists: 4,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
     let mut opened = limited(limits);
     let table: Vec<_> = (0..20)
@@ -174,10 +174,10 @@ fn lists_beyond_the_limit_keep_the_effective_policy() {
 
 #[test]
 fn claims_are_limited_in_bytes_per_device_and_day() {
-    let limits = Limits {
+    let limits = StoreLimits {
         claim_bytes_of_device: 10_000,
         claim_bytes: 15_000,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
     let mut opened = limited(limits);
     let yesterday = ago(days(1));
@@ -212,7 +212,11 @@ fn a_long_chain_loses_its_end() {
         .store
         .write_claims(&[(end, claim.clone())], noon())
         .unwrap();
-    let stored = opened.flows(&Filter::default()).remove(0).claims.remove(0);
+    let stored = opened
+        .flows(&FlowQuery::default())
+        .remove(0)
+        .claims
+        .remove(0);
     // A control character takes six bytes in JSON.
     assert_eq!(stored.chain, claim.chain[..1]);
 }
@@ -221,16 +225,16 @@ fn a_long_chain_loses_its_end() {
 /// to its size, and the flows of another device stay.
 #[test]
 fn a_flood_of_destinations_and_names_keeps_to_the_size() {
-    let size = Settings::LEAST_SIZE;
-    let limits = Limits {
+    let size = StoreSettings::LEAST_SIZE;
+    let limits = StoreLimits {
         ends_of_device: 1_500,
         claim_bytes_of_device: 200_000,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
-    let mut opened = Opened::with(Settings {
+    let mut opened = Opened::with(StoreSettings {
         size,
         limits,
-        ..Settings::default()
+        ..StoreSettings::default()
     });
     let mut packets_sent = 0;
     for step in 0..60_u32 {
@@ -260,9 +264,9 @@ fn a_flood_of_destinations_and_names_keeps_to_the_size() {
     let (recorded, removed) = packets(&mut opened.reader());
     assert_eq!(recorded + removed, packets_sent);
     assert!(removed > 0);
-    let other = opened.flows(&Filter {
+    let other = opened.flows(&FlowQuery {
         device: Some(mac(2)),
-        ..Filter::default()
+        ..FlowQuery::default()
     });
     assert_eq!(other[0].passed.packets, 60 * 4);
     assert_eq!(other[0].claims.len(), 1);
@@ -283,7 +287,7 @@ fn the_claims_of_an_answer_are_bounded_in_bytes() {
         })
         .collect();
     assert_eq!(opened.store.write_claims(&claims, noon()).unwrap(), 0);
-    let stored = opened.flows(&Filter::default()).remove(0);
+    let stored = opened.flows(&FlowQuery::default()).remove(0);
     let mut latest: Vec<_> = claims
         .into_iter()
         .take(16)

@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
 use super::{Opened, ago, claim, days, flow, mac, noon, packets};
-use crate::store::{DeviceFact, EncryptedDns, Event, Filter, Removal};
+use crate::store::{DeviceFact, EncryptedDns, Event, FlowQuery, Removal};
 
 /// Destinations, names, facts and events of a device contain its number, so that their
 /// bytes are found.
@@ -115,18 +115,18 @@ fn no_byte_of_a_forgotten_device_is_left_in_any_file() {
         let before = [3, 4].map(|device| traces(&opened, device));
         assert!(before[0] > 1_000, "{before:?}");
         let all = packets(&mut opened.reader());
-        let own = opened.flows(&Filter {
+        let own = opened.flows(&FlowQuery {
             device: Some(mac(4)),
-            ..Filter::default()
+            ..FlowQuery::default()
         });
         let forgotten = opened.store.forget(mac(3), noon()).unwrap();
         assert!(forgotten.complete);
         assert_eq!(forgotten.files, 2);
         assert_eq!(traces(&opened, 3), 0);
         assert!(traces(&opened, 4) > 500);
-        let others = opened.flows(&Filter {
+        let others = opened.flows(&FlowQuery {
             device: Some(mac(4)),
-            ..Filter::default()
+            ..FlowQuery::default()
         });
         assert_eq!(others, own);
         let after = packets(&mut opened.reader());
@@ -151,9 +151,9 @@ fn a_device_that_a_reader_still_sees_is_not_completely_forgotten() {
     let mut reader = opened.reader();
     let view = reader.view().unwrap();
     assert!(!opened.store.forget(mac(3), noon()).unwrap().complete);
-    let filter = Filter {
+    let filter = FlowQuery {
         device: Some(mac(3)),
-        ..Filter::default()
+        ..FlowQuery::default()
     };
     assert!(!view.flows(&filter).unwrap().flows.is_empty());
     drop(view);
@@ -177,9 +177,9 @@ fn a_forgotten_device_can_come_back() {
     opened.store.forget(mac(3), noon()).unwrap();
     assert_eq!(opened.store.forget(mac(3), noon()).unwrap().rows, 0);
     opened.drain(&[flow(3, 1, 5, noon())], noon());
-    let device = opened.flows(&Filter {
+    let device = opened.flows(&FlowQuery {
         device: Some(mac(3)),
-        ..Filter::default()
+        ..FlowQuery::default()
     });
     assert_eq!(device.len(), 1);
     assert!(device[0].claims.is_empty());

@@ -14,7 +14,7 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{INSTANCE, claim, days, flow, mac, noon, packets, verify};
-use crate::store::{Drained, FILE, Loss, Reader, Remedy, Settings, Store, StoreError};
+use crate::store::{Drained, FILE, Loss, Remedy, Store, StoreError, StoreReader, StoreSettings};
 
 /// A small file system in memory. Only the thread that mounts it sees it, so it goes with
 /// the thread at the latest.
@@ -90,7 +90,7 @@ fn write_at(store: &mut Store, epoch: u64, now: Timestamp) -> Result<(), StoreEr
 #[test]
 fn a_table_is_written_completely_or_not_at_all_and_later_again() {
     let disk = SmallDisk::new("8m");
-    let (mut store, _) = Store::open(disk.path(), Settings::default(), noon()).unwrap();
+    let (mut store, _) = Store::open(disk.path(), StoreSettings::default(), noon()).unwrap();
     let mut failures = 0_u32;
     let mut epoch = 1;
     for _ in 0..6 {
@@ -114,7 +114,7 @@ fn a_table_is_written_completely_or_not_at_all_and_later_again() {
             )
             .unwrap_err();
         // What was written before can be read on the full disk.
-        let mut reader = Reader::open(disk.path()).unwrap().unwrap();
+        let mut reader = StoreReader::open(disk.path()).unwrap().unwrap();
         assert_eq!(packets(&mut reader), (1_000 * (epoch - 1), 0));
         assert_eq!(store.drained(INSTANCE.token).unwrap(), Some(epoch - 1));
         disk.make_room();
@@ -128,7 +128,7 @@ fn a_table_is_written_completely_or_not_at_all_and_later_again() {
         };
         store.write_losses(&[loss], noon()).unwrap();
     }
-    let mut reader = Reader::open(disk.path()).unwrap().unwrap();
+    let mut reader = StoreReader::open(disk.path()).unwrap().unwrap();
     assert_eq!(packets(&mut reader), (1_000 * (epoch - 1), 0));
     let losses = reader.view().unwrap().losses(noon()).unwrap();
     assert_eq!(losses[0].loss.packets, u64::from(failures));
@@ -139,10 +139,10 @@ fn a_table_is_written_completely_or_not_at_all_and_later_again() {
 fn a_store_on_a_full_disk_opens_when_there_is_room() {
     let disk = SmallDisk::new("1m");
     disk.fill();
-    let error = Store::open(disk.path(), Settings::default(), noon()).unwrap_err();
+    let error = Store::open(disk.path(), StoreSettings::default(), noon()).unwrap_err();
     assert_eq!(error.remedy(), Remedy::Retry, "{error}");
     disk.make_room();
-    let (mut store, opened) = Store::open(disk.path(), Settings::default(), noon()).unwrap();
+    let (mut store, opened) = Store::open(disk.path(), StoreSettings::default(), noon()).unwrap();
     assert!(opened.new && opened.damaged.is_none());
     write(&mut store, 1).unwrap();
 }
@@ -150,7 +150,7 @@ fn a_store_on_a_full_disk_opens_when_there_is_room() {
 #[test]
 fn a_device_is_forgotten_completely_as_soon_as_there_is_room() {
     let disk = SmallDisk::new("8m");
-    let (mut store, _) = Store::open(disk.path(), Settings::default(), noon()).unwrap();
+    let (mut store, _) = Store::open(disk.path(), StoreSettings::default(), noon()).unwrap();
     let mut epoch = 0;
     while store.used().unwrap().database < 2 << 20 {
         epoch += 1;
@@ -166,7 +166,7 @@ fn a_device_is_forgotten_completely_as_soon_as_there_is_room() {
     filler.set_len(size - (5 << 19)).unwrap();
     drop(filler);
     assert!(!store.forget(mac(1), noon()).unwrap().complete);
-    let mut reader = Reader::open(disk.path()).unwrap().unwrap();
+    let mut reader = StoreReader::open(disk.path()).unwrap().unwrap();
     let devices = reader.view().unwrap().devices(None, 10).unwrap();
     assert_eq!(
         devices.iter().map(|device| device.mac).collect::<Vec<_>>(),

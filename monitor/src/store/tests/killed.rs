@@ -11,7 +11,7 @@ use std::{
 use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, claim, flow, noon, packets, verify};
-use crate::store::{Drained, Reader, Settings, Store};
+use crate::store::{Drained, Store, StoreReader, StoreSettings};
 
 /// Tells the test process that it is the one to be killed, and the state directory.
 const DIRECTORY: &str = "MONITOR_TEST_STORE_TO_KILL";
@@ -19,7 +19,7 @@ const DIRECTORY: &str = "MONITOR_TEST_STORE_TO_KILL";
 /// Writes tables of 50 packets until it is killed. Every seventh table it also compacts,
 /// and every eleventh it forgets a device.
 fn write_until_killed(directory: &Path) -> ! {
-    let (mut store, _) = Store::open(directory, Settings::default(), noon()).unwrap();
+    let (mut store, _) = Store::open(directory, StoreSettings::default(), noon()).unwrap();
     let mut epoch = store.drained(INSTANCE.token).unwrap().unwrap_or(0);
     loop {
         epoch += 1;
@@ -59,7 +59,7 @@ fn start(directory: &Path) -> Child {
 }
 
 fn epoch(directory: &Path) -> u64 {
-    let reader = Reader::open(directory).ok().flatten();
+    let reader = StoreReader::open(directory).ok().flatten();
     let epoch = reader.and_then(|mut reader| reader.view().ok()?.drained(INSTANCE.token).ok()?);
     epoch.unwrap_or(0)
 }
@@ -81,7 +81,7 @@ fn after_kill_9_every_drained_table_is_there_completely() {
         thread::sleep(Duration::from_millis(13 * round));
         child.kill().unwrap();
         child.wait().unwrap();
-        let mut reader = Reader::open(directory.path()).unwrap().unwrap();
+        let mut reader = StoreReader::open(directory.path()).unwrap().unwrap();
         let drained = reader
             .view()
             .unwrap()
@@ -93,13 +93,13 @@ fn after_kill_9_every_drained_table_is_there_completely() {
         assert_eq!(recorded + removed, 50 * drained);
         verify(&rusqlite::Connection::open(directory.path().join(crate::store::FILE)).unwrap());
     }
-    let (store, opened) = Store::open(directory.path(), Settings::default(), noon()).unwrap();
+    let (store, opened) = Store::open(directory.path(), StoreSettings::default(), noon()).unwrap();
     assert!(opened.killed && opened.damaged.is_none() && !opened.new);
-    let mut reader = Reader::open(directory.path()).unwrap().unwrap();
+    let mut reader = StoreReader::open(directory.path()).unwrap().unwrap();
     let losses = reader.view().unwrap().losses(noon()).unwrap();
     assert!(losses.iter().any(|stored| stored.loss.reason == "killed"));
     store.close().unwrap();
-    let (_, opened) = Store::open(directory.path(), Settings::default(), noon()).unwrap();
+    let (_, opened) = Store::open(directory.path(), StoreSettings::default(), noon()).unwrap();
     assert!(!opened.killed);
 }
 

@@ -7,7 +7,9 @@ use rusqlite::Connection;
 use super::{NOON, Opened, days, mac, noon, packets, policy, verify};
 use crate::{
     evidence::claim::NameSource,
-    store::{FILE, Filter, Migration, Reader, Settings, Store, StoreError, schema::STEPS},
+    store::{
+        FILE, FlowQuery, Migration, Store, StoreError, StoreReader, StoreSettings, schema::STEPS,
+    },
 };
 
 /// A store of version 1: two instances, flows of five minutes and of an hour, removed
@@ -32,12 +34,13 @@ fn schema(raw: &Connection) -> Vec<String> {
 fn an_older_store_is_migrated_and_a_copy_kept() {
     let directory = tempfile::tempdir().unwrap();
     old(directory.path());
-    let error = Reader::open(directory.path()).unwrap_err();
+    let error = StoreReader::open(directory.path()).unwrap_err();
     assert!(
         matches!(error, StoreError::Older { found: 1, .. }),
         "{error}"
     );
-    let (mut store, opened) = Store::open(directory.path(), Settings::default(), noon()).unwrap();
+    let (mut store, opened) =
+        Store::open(directory.path(), StoreSettings::default(), noon()).unwrap();
     let copy = "evidence.db.version-1-20261129T120000Z".to_owned();
     let migrated = Migration {
         from: 1,
@@ -49,10 +52,10 @@ fn an_older_store_is_migrated_and_a_copy_kept() {
     let raw = Connection::open(directory.path().join(FILE)).unwrap();
     assert_eq!(schema(&raw), schema(&Opened::new().raw()));
     verify(&raw);
-    let mut reader = Reader::open(directory.path()).unwrap().unwrap();
+    let mut reader = StoreReader::open(directory.path()).unwrap().unwrap();
     assert_eq!(packets(&mut reader), (15, 5));
     let view = reader.view().unwrap();
-    let flows = view.flows(&Filter::default()).unwrap().flows;
+    let flows = view.flows(&FlowQuery::default()).unwrap().flows;
     assert_eq!(flows.len(), 2);
     assert_eq!(flows[0].device, Some(mac(1)));
     assert_eq!(flows[0].policies, [policy("strict"), policy("all")]);
@@ -95,7 +98,7 @@ fn a_migration_that_fails_changes_nothing() {
         .execute_batch("ALTER TABLE bucket ADD COLUMN earliest INTEGER")
         .unwrap();
     let before = schema(&Connection::open(&path).unwrap());
-    Store::open(directory.path(), Settings::default(), noon()).unwrap_err();
+    Store::open(directory.path(), StoreSettings::default(), noon()).unwrap_err();
     let raw = Connection::open(&path).unwrap();
     assert_eq!(schema(&raw), before);
     let version: i64 = raw

@@ -22,7 +22,8 @@ use monitor_common::Count;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::{Drained, Filter, Instance, Reader, Settings, Store, StoredFlow};
+use super::{Drained, FlowQuery, Instance, Store, StoreReader, StoreSettings};
+use crate::evidence::FlowRow;
 use crate::{
     evidence::{
         claim::{Claim, FlowEnd, NameSource},
@@ -120,10 +121,10 @@ struct Opened {
 
 impl Opened {
     fn new() -> Self {
-        Self::with(Settings::default())
+        Self::with(StoreSettings::default())
     }
 
-    fn with(settings: Settings) -> Self {
+    fn with(settings: StoreSettings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let (store, opened) = Store::open(directory.path(), settings, noon()).unwrap();
         assert!(opened.new);
@@ -149,11 +150,11 @@ impl Opened {
         self.store.write_drained(&drained, now).unwrap()
     }
 
-    fn reader(&self) -> Reader {
-        Reader::open(self.path()).unwrap().unwrap()
+    fn reader(&self) -> StoreReader {
+        StoreReader::open(self.path()).unwrap().unwrap()
     }
 
-    fn flows(&self, filter: &Filter) -> Vec<StoredFlow> {
+    fn flows(&self, filter: &FlowQuery) -> Vec<FlowRow> {
         self.reader().view().unwrap().flows(filter).unwrap().flows
     }
 
@@ -203,7 +204,7 @@ fn verify(raw: &Connection) {
 }
 
 /// Returns the packets of all stored rows and of all removed sums of the test's instance.
-fn packets(reader: &mut Reader) -> (u64, u64) {
+fn packets(reader: &mut StoreReader) -> (u64, u64) {
     let view = reader.view().unwrap();
     let recorded = view.recorded(INSTANCE.token).unwrap();
     let removed = view.removed(INSTANCE.token).unwrap();

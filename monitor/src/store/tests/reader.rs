@@ -9,11 +9,11 @@ use std::{
 use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, flow, noon, packets};
-use crate::store::{Filter, Reader, Remedy, Settings, StoreError, View};
+use crate::store::{FlowQuery, Remedy, StoreError, StoreReader, StoreSettings, View};
 
 /// Packets of all flows, and of the sums by policy, and the epoch, as one view sees them.
 fn seen(view: &View<'_>) -> (u64, u64, u64) {
-    let flows = view.flows(&Filter::default()).unwrap().flows;
+    let flows = view.flows(&FlowQuery::default()).unwrap().flows;
     let rows = flows
         .iter()
         .map(|flow| flow.passed.packets + flow.dropped.packets)
@@ -83,9 +83,9 @@ fn a_view_keeps_what_it_saw_first() {
 #[test]
 fn a_reader_that_stays_stops_the_writer_at_the_size_and_loses_nothing() {
     let size = 6 << 20;
-    let mut opened = Opened::with(Settings {
+    let mut opened = Opened::with(StoreSettings {
         size,
-        ..Settings::default()
+        ..StoreSettings::default()
     });
     opened.drain(&[flow(1, 1, 4, noon())], noon());
     let mut reader = opened.reader();
@@ -140,7 +140,7 @@ fn a_query_can_be_stopped() {
                 break view;
             }
         };
-        let stopped = (0..1_000).any(|_| view.flows(&Filter::default()).is_err());
+        let stopped = (0..1_000).any(|_| view.flows(&FlowQuery::default()).is_err());
         stop.store(true, Ordering::Relaxed);
         assert!(stopped);
     });
@@ -149,8 +149,8 @@ fn a_query_can_be_stopped() {
 #[test]
 fn without_a_store_there_is_no_reader() {
     let directory = tempfile::tempdir().unwrap();
-    assert!(Reader::open(directory.path()).unwrap().is_none());
+    assert!(StoreReader::open(directory.path()).unwrap().is_none());
     fs::write(directory.path().join(crate::store::FILE), "").unwrap();
-    assert!(Reader::open(directory.path()).unwrap().is_none());
+    assert!(StoreReader::open(directory.path()).unwrap().is_none());
     assert_eq!(directory.path().read_dir().unwrap().count(), 1);
 }

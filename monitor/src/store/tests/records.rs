@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, ago, days, flow, mac, noon, policy};
 use crate::store::{
-    Attachment, DeviceFact, EncryptedDns, Event, Limits, Loss, Settings, StoredGeneration,
+    Attachment, DeviceFact, EncryptedDns, Event, Loss, StoreLimits, StoreSettings, StoredGeneration,
 };
 
 fn fact(value: &str, at: jiff::Timestamp) -> DeviceFact {
@@ -28,13 +28,13 @@ fn loss(reason: &str, policy: Option<crate::policy::PolicyName>) -> Loss {
 
 #[test]
 fn facts_belong_to_devices_with_flows() {
-    let limits = Limits {
+    let limits = StoreLimits {
         facts_of_device: 3,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
-    let mut opened = Opened::with(Settings {
+    let mut opened = Opened::with(StoreSettings {
         limits,
-        ..Settings::default()
+        ..StoreSettings::default()
     });
     let before = ago(days(1));
     opened.drain(&[flow(2, 1, 5, before), flow(1, 1, 5, noon())], noon());
@@ -124,14 +124,14 @@ fn encrypted_dns_is_kept_per_device() {
 
 #[test]
 fn events_are_followed_by_their_numbers() {
-    let limits = Limits {
+    let limits = StoreLimits {
         events: 5,
         events_of_device: 3,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
-    let mut opened = Opened::with(Settings {
+    let mut opened = Opened::with(StoreSettings {
         limits,
-        ..Settings::default()
+        ..StoreSettings::default()
     });
     let event = |device: Option<u32>, n: u32| Event {
         at: noon(),
@@ -175,13 +175,13 @@ fn events_are_followed_by_their_numbers() {
 
 #[test]
 fn losses_are_summed_per_hour_reason_and_policy() {
-    let limits = Limits {
+    let limits = StoreLimits {
         losses: 3,
-        ..Limits::default()
+        ..StoreLimits::default()
     };
-    let mut opened = Opened::with(Settings {
+    let mut opened = Opened::with(StoreSettings {
         limits,
-        ..Settings::default()
+        ..StoreSettings::default()
     });
     let all = Some(policy("all"));
     let losses = [loss("full", all.clone()), loss("full", None)];

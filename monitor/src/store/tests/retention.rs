@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, ago, claim, days, flow, mac, noon, packets};
 use crate::store::{
-    Drained, Event, FILE, Filter, Instance, Loss, Removal, RemovedSum, Settings, Store,
+    Drained, Event, FILE, FlowQuery, Instance, Loss, Removal, RemovedSum, Store, StoreSettings,
 };
 
 fn rows(opened: &Opened) -> u32 {
@@ -32,21 +32,21 @@ fn old_buckets_are_merged_into_hours_without_changing_an_answer() {
         let flows: Vec<_> = (0..3).map(|to| flow(to % 2, to, 4, at)).collect();
         opened.drain(&flows, at);
     }
-    let before = opened.flows(&Filter::default());
+    let before = opened.flows(&FlowQuery::default());
     assert_eq!(rows(&opened), 180);
     let compacted = opened.store.compact(noon()).unwrap();
     assert_eq!((compacted.merged, compacted.expired), (3 * 11 * 5, 0));
     assert_eq!(rows(&opened), 15);
-    assert_eq!(opened.flows(&Filter::default()), before);
+    assert_eq!(opened.flows(&FlowQuery::default()), before);
     // A table that was drained late comes into an hour that is already merged.
     let late = ago(days(4)) + SignedDuration::from_mins(17);
     opened.drain(&[flow(0, 0, 4, late)], noon());
     assert_eq!(rows(&opened), 16);
     opened.store.compact(noon()).unwrap();
     assert_eq!(rows(&opened), 15);
-    let filter = Filter {
+    let filter = FlowQuery {
         until: Some(ago(days(4)) + SignedDuration::from_hours(1)),
-        ..Filter::default()
+        ..FlowQuery::default()
     };
     let first = opened.flows(&filter);
     assert_eq!(first[0].passed.packets, 4 * 13);
@@ -170,7 +170,7 @@ fn while_the_clock_is_not_synchronised_nothing_expires() {
 
 /// Writes tables of new flows until rows were removed several times.
 fn write_until_full(opened: &mut Opened, device: impl Fn(u32) -> u32) -> u64 {
-    let size = Settings::LEAST_SIZE;
+    let size = StoreSettings::LEAST_SIZE;
     let mut packets = 0;
     for table in 0..700_u32 {
         let now = ago(days(20)) + SignedDuration::from_mins(5 * i64::from(table));
@@ -187,10 +187,10 @@ fn write_until_full(opened: &mut Opened, device: impl Fn(u32) -> u32) -> u64 {
     packets
 }
 
-fn small() -> Settings {
-    Settings {
-        size: Settings::LEAST_SIZE,
-        ..Settings::default()
+fn small() -> StoreSettings {
+    StoreSettings {
+        size: StoreSettings::LEAST_SIZE,
+        ..StoreSettings::default()
     }
 }
 
@@ -230,9 +230,9 @@ fn at_the_size_a_device_with_most_rows_loses_only_its_own() {
     let mut opened = Opened::with(small());
     write_until_full(&mut opened, |n| if n < 190 { 0 } else { 1 + n % 5 });
     let kept = |device| -> u64 {
-        let filter = Filter {
+        let filter = FlowQuery {
             device: Some(mac(device)),
-            ..Filter::default()
+            ..FlowQuery::default()
         };
         opened
             .flows(&filter)
@@ -258,14 +258,14 @@ fn a_store_that_is_larger_than_a_new_setting_shrinks() {
     }
     opened.store.empty_log().unwrap();
     let file = opened.path().join(FILE);
-    assert!(fs::metadata(&file).unwrap().len() > Settings::LEAST_SIZE);
+    assert!(fs::metadata(&file).unwrap().len() > StoreSettings::LEAST_SIZE);
     let now = ago(days(16));
     let (store, _) = Store::open(opened.path(), small(), now).unwrap();
     opened.store = store;
     opened.drain(&[flow(1, 1, 4, now)], now);
     opened.store.compact(now).unwrap();
     opened.store.empty_log().unwrap();
-    assert!(fs::metadata(&file).unwrap().len() <= Settings::LEAST_SIZE / 10 * 7);
+    assert!(fs::metadata(&file).unwrap().len() <= StoreSettings::LEAST_SIZE / 10 * 7);
     let (recorded, removed) = packets(&mut opened.reader());
     assert_eq!(recorded + removed, 900 * 200 * 5 + 5);
     opened.verify();

@@ -14,21 +14,38 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum Command {
     /// Drain the tables.
     Drain(mpsc::Sender<()>),
+    /// Drain the tables, and then rest until the caller drops its end of the channel, or says
+    /// that the filter is detached.
+    Rest(mpsc::Sender<()>, mpsc::Receiver<Detached>),
     /// Remove all evidence of devices.
     Forget(Vec<MacAddress>, mpsc::Sender<Result<(), String>>),
     /// Close the store and end.
     End(mpsc::Sender<()>),
 }
 
+/// The filter is detached, so nothing is left to record.
+pub(super) struct Detached;
+
+/// While this value lives, the thread that records evidence reads no map.
+pub(super) struct Rest(mpsc::Sender<Detached>);
+
+impl Rest {
+    /// Ends the thread, because the filter is detached.
+    pub(super) fn detached(self) {
+        // If no thread records evidence, there is none to end.
+        let _ = self.0.send(Detached);
+    }
+}
+
 /// The way to the thread that records evidence.
 #[derive(Default)]
-pub(super) struct Recording {
+pub(super) struct EvidenceHandle {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     failure: Mutex<Option<EvidenceFailure>>,
     dns_copied: Mutex<Vec<String>>,
 }
 
-impl Recording {
+impl EvidenceHandle {
     /// Drains the tables, so that the store holds every flow. Does nothing if no thread
     /// records evidence. Returns after some seconds even if the drain takes longer.
     pub(super) fn drain(&self) {
@@ -45,6 +62,16 @@ impl Recording {
         self.send(Command::Drain(done));
     }
 
+    /// Drains the tables, and lets the thread rest while the caller removes them.
+    pub(super) fn rest(&self) -> Rest {
+        let (resting, when_resting) = mpsc::channel();
+        let (rest, end_of_rest) = mpsc::channel();
+        if self.send(Command::Rest(resting, end_of_rest)) {
+            let _ = when_resting.recv_timeout(PATIENCE);
+        }
+        Rest(rest)
+    }
+
     /// Removes all evidence of these devices.
     ///
     /// # Errors
@@ -59,8 +86,7 @@ impl Recording {
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
     }
 
-    /// Closes the store and ends the thread. The caller drains the tables before, while they
-    /// are pinned.
+    /// Closes the store and ends the thread. Does nothing if the thread has ended.
     pub(super) fn end(&self) {
         let (done, when_done) = mpsc::channel();
         if self.send(Command::End(done)) {

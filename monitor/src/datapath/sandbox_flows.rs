@@ -23,7 +23,7 @@ use crate::{
 pub(super) const INTERFACE_SLOT: u32 = 0;
 
 /// The evidence maps of a loaded object, and the names of its numbers.
-pub(super) struct Recorder {
+pub(super) struct SandboxFlows {
     maps: EvidenceMaps,
     sets: Array<MapData, MatchSet>,
     interfaces: BTreeMap<u32, String>,
@@ -31,7 +31,7 @@ pub(super) struct Recorder {
     samples: RingBuf<MapData>,
 }
 
-impl Recorder {
+impl SandboxFlows {
     /// Takes the maps out of a loaded object whose policy slots are the indices of the
     /// ruleset.
     pub(super) fn new(
