@@ -53,6 +53,8 @@ pub struct MatchSet {
     pub flows: u32,
     /// Entries for which names are learnt from what devices send. Subset of `flows`.
     pub names: u32,
+    /// Entries that let TCP segments without data pass. Subset of `drops`.
+    pub handshakes: u32,
     /// The first `len` entries are used, the rest is zero.
     pub entries: [MatchEntry; MAX_COVERING_POLICIES],
 }
@@ -65,6 +67,8 @@ pub const NEEDS_MAC: u32 = 1 << 1;
 pub const NEEDS_SOURCE: u32 = 1 << 2;
 /// Some scope names services.
 pub const NEEDS_SERVICE: u32 = 1 << 3;
+/// Some entry lets TCP segments without data pass.
+pub const NEEDS_SEGMENT: u32 = 1 << 4;
 
 /// What one class of MACs, sources, services or interfaces says about 32 scopes, one
 /// bit for each scope. A packet has four classes. It meets a scope if at least one of

@@ -1,7 +1,7 @@
 //! Frame → outcome and verdict.
 
 use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
-use monitor_common::{MatchSet, NEEDS_SERVICE, Reason, evidence::PORT_NONE};
+use monitor_common::{MatchSet, NEEDS_SEGMENT, NEEDS_SERVICE, Reason, evidence::PORT_NONE};
 
 use crate::{
     frame::Frame,
@@ -9,6 +9,7 @@ use crate::{
     maps::{FLOW_BUCKETS, HAS_DROPS, NEEDS},
     parse::{Destination, Packet, parse},
     scope::applying,
+    segment,
     service::Service,
 };
 
@@ -69,7 +70,7 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
                 mask,
                 service,
             };
-            let verdict = verdict(&matched);
+            let verdict = verdict(ctx, &packet, &matched);
             Outcome::Matched(packet, matched, verdict)
         }
         None => Outcome::Unmatched(packet),
@@ -79,12 +80,17 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
 /// The service of a packet.
 #[inline(always)]
 fn service_of(ctx: &XdpContext, packet: &Packet) -> Service {
-    let is_ipv6 = match packet.destination {
+    let network = packet.network as u64;
+    Service::from_bits(read_service(ctx.as_ptr().cast(), network, is_ipv6(packet)))
+}
+
+/// 1 for a packet of IPv6, 0 for IPv4: an argument of global functions.
+#[inline(always)]
+fn is_ipv6(packet: &Packet) -> u32 {
+    match packet.destination {
         Destination::Ipv4(_) => 0,
         Destination::Ipv6(_) => 1,
-    };
-    let network = packet.network as u64;
-    Service::from_bits(read_service(ctx.as_ptr().cast(), network, is_ipv6))
+    }
 }
 
 /// Reads the service of the packet whose IP header begins `network` bytes from the start of
@@ -114,13 +120,30 @@ fn unparsed(reason: Reason) -> Verdict {
     }
 }
 
-/// Verdict of a packet: an `allow` passes it, else a `drop` drops it, else it passes.
+/// Verdict of a packet: an `allow` passes it, else a `drop` drops it, else it passes. If
+/// every `drop` that applies allows the handshake, a TCP segment without data passes.
 #[inline(always)]
-fn verdict(matched: &Matched) -> Verdict {
+fn verdict(ctx: &XdpContext, packet: &Packet, matched: &Matched) -> Verdict {
     let Matched { set, mask, .. } = matched;
-    if mask & set.allows == 0 && mask & set.drops != 0 {
-        Verdict::Dropped
-    } else {
-        Verdict::Passed
+    let drops = mask & set.drops;
+    if mask & set.allows != 0 || drops == 0 {
+        return Verdict::Passed;
     }
+    let may_open = NEEDS.load() & NEEDS_SEGMENT != 0 && drops & !set.handshakes == 0;
+    if may_open && holds_no_data(ctx.as_ptr().cast(), packet.network as u64, is_ipv6(packet)) != 0 {
+        return Verdict::Passed;
+    }
+    Verdict::Dropped
+}
+
+/// 1 if the packet is a TCP segment without data. The arguments are those of
+/// [`read_service`], and it is a global function for the same reason.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn holds_no_data(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u32 {
+    let ctx = XdpContext::new(ctx);
+    let frame = Frame::new(ctx.data(), ctx.data_end());
+    #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+    let network = network as usize & 255;
+    segment::holds_no_data(&frame, network, is_ipv6 != 0).into()
 }

@@ -19,6 +19,7 @@ mod replay;
 mod runtime;
 mod sample;
 mod scope;
+mod segment;
 mod service;
 mod trie;
 mod verifier;

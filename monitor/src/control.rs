@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
-    evidence::FlowsView,
+    evidence::{FlowsView, event::EventsView},
     policy::{Effect, Moment, RuntimeChange},
     printable,
     snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
@@ -58,6 +58,8 @@ pub enum Answer {
     Changed(Box<Changed>),
     /// To [`Request::Flows`].
     Flows(Box<FlowsView>),
+    /// To [`Request::Events`].
+    Events(Box<EventsView>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.

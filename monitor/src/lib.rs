@@ -26,6 +26,7 @@ pub mod control;
 pub mod daemon;
 pub mod datapath;
 pub mod error_text;
+pub mod events;
 pub mod evidence;
 pub mod explain;
 pub mod feeds;

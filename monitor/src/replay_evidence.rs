@@ -113,6 +113,14 @@ impl EvidenceReplay {
             let how = stated.source.word().to_owned();
             (stated.device, stated.model, how)
         });
-        Ok(FlowsView::new(rows, not_recorded, usize::MAX).with_models(models))
+        let view = FlowsView::new(rows, not_recorded, usize::MAX).with_models(models);
+        let Some(learner) = self.learner else {
+            return Ok(view);
+        };
+        let without = view.devices_without_names().into_iter();
+        let absences: Vec<_> = without
+            .map(|device| (device, learner.absence(device, self.now)))
+            .collect();
+        Ok(view.with_absences(absences))
     }
 }

@@ -225,15 +225,20 @@ fn announce(core: &Core) {
 /// What the daemon records about matched packets, as a sentence.
 fn recorded(settings: &Settings) -> String {
     let store = printable::path(&settings.state_dir);
+    let keep = settings.store.keep.as_secs();
+    let keep = match keep / 86_400 {
+        days if days > 1 && keep % 86_400 == 0 => format!("{days} days"),
+        _ => humantime::format_duration(settings.store.keep).to_string(),
+    };
     let more = match settings.evidence {
         EvidenceLevel::Counters => {
             "recorded of matched packets: counters of policies and devices, in kernel memory only; no destination addresses, no names".to_owned()
         }
         EvidenceLevel::Flows => format!(
-            "recorded of matched packets, for 30 days in {store}: which device contacted which address and port, how much and when; no names"
+            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when; no names"
         ),
         EvidenceLevel::Names => format!(
-            "recorded of matched packets, for 30 days in {store}: which device contacted which address and port, how much and when, and the names of these addresses"
+            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when, and the names of these addresses"
         ),
     };
     match settings.evidence {

@@ -259,6 +259,23 @@ fn evidence_lines(text: &mut String, evidence: &EvidenceSnapshot) {
         }
     }
     let _ = writeln!(text, "; `monitor flows` shows them");
+    if let Some(contacts) = evidence.first_contacts {
+        let _ = writeln!(
+            text,
+            "events     {contacts} first contacts in the last 24 hours; `monitor events` shows them"
+        );
+    }
+    for (lost, what) in [
+        (evidence.lost_samples, "packets were not searched for names"),
+        (
+            evidence.lost_events,
+            "new flows were not announced to the daemon",
+        ),
+    ] {
+        if lost > 0 {
+            let _ = writeln!(text, "lost       {lost} {what}");
+        }
+    }
     if !evidence.dns_copied.is_empty() {
         let interfaces = evidence.dns_copied.join(", ");
         let _ = writeln!(

@@ -50,6 +50,8 @@ pub struct RulesetPolicy {
     pub action: Action,
     /// What is recorded about the packets that the policy matches.
     pub evidence: EvidenceLevel,
+    /// True if the policy blocks, and lets TCP segments without data pass.
+    pub allows_handshake: bool,
     /// Index of the policy's conditions in [`Ruleset::scopes`].
     pub scope: ScopeIndex,
     /// Number of distinct prefixes of the policy, including derived ones,
@@ -103,6 +105,9 @@ impl Ruleset {
             hash.write(policy.action.name().as_bytes());
             if policy.evidence != EvidenceLevel::default() {
                 hash.write(policy.evidence.word().as_bytes());
+            }
+            if policy.allows_handshake {
+                hash.write(b"allow_handshake");
             }
             let scope = &self.scopes.scopes[usize::from(policy.scope)];
             if !scope.is_everything() {

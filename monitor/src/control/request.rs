@@ -31,6 +31,14 @@ pub enum Request {
     FeedList {},
     /// Ask for flows.
     Flows(AskedFlows),
+    /// Ask for events.
+    Events {
+        /// Only events after the one with this number; `None`: the latest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<i64>,
+        /// Which events.
+        about: AskedFlows,
+    },
     /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
@@ -58,7 +66,11 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Status {} | Self::Who {} | Self::FeedList {} | Self::Flows(_) => false,
+            Self::Status {}
+            | Self::Who {}
+            | Self::FeedList {}
+            | Self::Flows(_)
+            | Self::Events { .. } => false,
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}

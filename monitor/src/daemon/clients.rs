@@ -163,6 +163,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             answer
         }
         Request::Flows(asked) => flows(core, asked).await,
+        Request::Events { after, about } => events(core, after, about).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -194,6 +195,14 @@ async fn flows(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
     asked.limit = asked.limit.min(MAX_FLOWS);
     match blocking(core, move |core| core.flows(&asked)).await {
         Ok(flows) => Answer::Flows(Box::new(flows)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn events(core: &Arc<Core>, after: Option<i64>, mut about: AskedFlows) -> Answer {
+    about.limit = about.limit.min(MAX_FLOWS);
+    match blocking(core, move |core| core.events(after, &about)).await {
+        Ok(events) => Answer::Events(Box::new(events)),
         Err(error) => Answer::Refused(error),
     }
 }

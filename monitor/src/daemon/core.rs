@@ -46,7 +46,8 @@ use crate::{
     config::Settings,
     control::{AskedFlows, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
-    evidence::FlowsView,
+    events,
+    evidence::{FlowsView, event::EventsView},
     flows,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
@@ -118,7 +119,21 @@ impl Core {
         let filter = self.flow_filter(asked)?;
         self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
-        Ok(flows::read(pins, state, &filter)?)
+        let view = flows::read(pins, state, &filter)?;
+        let without = view.devices_without_names().into_iter().collect();
+        Ok(view.with_absences(self.evidence.absences(without)))
+    }
+
+    /// The events that a client asks for, up to this moment.
+    pub(super) fn events(
+        &self,
+        after: Option<i64>,
+        about: &AskedFlows,
+    ) -> Result<EventsView, FlowsError> {
+        let filter = self.flow_filter(about)?;
+        self.evidence.drain();
+        let events = events::read(&self.settings.state_dir, after, &filter);
+        Ok(events.map_err(flows::FlowsError::from)?)
     }
 
     /// A copy of the state as it is now.

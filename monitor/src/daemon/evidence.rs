@@ -3,6 +3,8 @@
 
 mod facts;
 mod lost;
+mod notes;
+mod periods;
 mod recorder;
 
 use std::{
@@ -80,6 +82,9 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                     return;
                 }
             }
+            Some(Command::Absences(devices, done)) => {
+                let _ = done.send(recorder.absences(&devices));
+            }
             Some(Command::Forget(devices, done)) => {
                 let forgotten = recorder.forget(&devices);
                 let _ = done.send(forgotten.map_err(|error| error_text(&error)));
@@ -104,6 +109,7 @@ fn drain(core: &Core, recorder: &mut EvidenceRecorder) {
         if let (Some(generation), Some(hash)) = (newest, &snapshot.ruleset) {
             recorder.store_ruleset(generation, hash)?;
         }
+        recorder.store_periods(&snapshot.interfaces)?;
         Ok(notes)
     });
     core.evidence().set_dns_copied(recorder.dns_copied());

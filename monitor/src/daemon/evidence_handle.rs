@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{policy::MacAddress, snapshot::EvidenceFailure};
+use crate::{evidence::absence::Absence, policy::MacAddress, snapshot::EvidenceFailure};
 
 /// How long a caller waits for a drain.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -17,6 +17,8 @@ pub(super) enum Command {
     /// Drain the tables, and then rest until the caller drops its end of the channel, or says
     /// that the filter is detached.
     Rest(mpsc::Sender<()>, mpsc::Receiver<Detached>),
+    /// Tell why destinations of devices have no name.
+    Absences(Vec<MacAddress>, mpsc::Sender<Vec<(MacAddress, Absence)>>),
     /// Remove all evidence of devices.
     Forget(Vec<MacAddress>, mpsc::Sender<Result<(), String>>),
     /// Close the store and end.
@@ -70,6 +72,16 @@ impl EvidenceHandle {
             let _ = when_resting.recv_timeout(PATIENCE);
         }
         Rest(rest)
+    }
+
+    /// Why destinations of these devices have no name. Empty if no thread records evidence, or
+    /// if it does not answer.
+    pub(super) fn absences(&self, devices: Vec<MacAddress>) -> Vec<(MacAddress, Absence)> {
+        let (done, when_done) = mpsc::channel();
+        if devices.is_empty() || !self.send(Command::Absences(devices, done)) {
+            return Vec::new();
+        }
+        when_done.recv_timeout(PATIENCE).unwrap_or_default()
     }
 
     /// Removes all evidence of these devices.

@@ -103,6 +103,7 @@ impl Reader {
             lost_events: losses.events,
             lost_samples: losses.samples_full + losses.samples_rate,
             dns_copied: Vec::new(),
+            first_contacts: None,
             failure: None,
         }))
     }

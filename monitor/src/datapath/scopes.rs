@@ -7,7 +7,8 @@ use aya::{
     maps::{MapData, lpm_trie},
 };
 use monitor_common::{
-    MatchEntry, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SERVICE, NEEDS_SOURCE, SERVICE_KEY_BYTES,
+    MatchEntry, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SEGMENT, NEEDS_SERVICE, NEEDS_SOURCE,
+    SERVICE_KEY_BYTES,
 };
 
 use super::{
@@ -48,6 +49,10 @@ pub(super) fn match_set(
             Strength::Exempts => set.allows |= bit,
             Strength::Blocks => set.drops |= bit,
             Strength::Observes => {}
+        }
+        if policy.allows_handshake {
+            set.handshakes |= bit;
+            set.needs |= NEEDS_SEGMENT;
         }
         if policy.scope == 0 {
             set.unscoped |= bit;
@@ -104,7 +109,7 @@ pub(super) fn constants(
             .scopes
             .iter()
             .map(needs)
-            .fold(0, |all, one| all | one),
+            .fold(needs_segment(ruleset), |all, one| all | one),
         class_words: u32::try_from(scopes.words()).expect("there are fewer scopes than policies"),
         interface_class: scopes.interface_class(interface),
         no_service_class: scopes.no_service,
@@ -114,6 +119,16 @@ pub(super) fn constants(
         flows: None,
         samples: false,
         replay: false,
+    }
+}
+
+/// `NEEDS_SEGMENT` if a policy allows the handshake, else 0.
+fn needs_segment(ruleset: &Ruleset) -> u32 {
+    let mut policies = ruleset.policies.iter();
+    if policies.any(|policy| policy.allows_handshake) {
+        NEEDS_SEGMENT
+    } else {
+        0
     }
 }
 

@@ -1,7 +1,7 @@
 //! Encrypted DNS that was seen from each device. Its answers cannot be read, so an address
 //! may have a name that the gateway did not see.
 
-use std::{collections::BTreeMap, fmt, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::Timestamp;
 
@@ -60,7 +60,9 @@ impl EncryptedKind {
         }
     }
 
-    fn text(self) -> &'static str {
+    /// The same in words, which the address of the server follows.
+    #[must_use]
+    pub fn text(self) -> &'static str {
         match self {
             Self::Dot => "DNS over TLS to",
             Self::Doq => "DNS over QUIC to",
@@ -87,20 +89,6 @@ pub struct EncryptedDns {
     pub first: Timestamp,
     /// Time at which it was last seen.
     pub last: Timestamp,
-}
-
-impl fmt::Display for EncryptedDns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind.text(), self.server)?;
-        match (self.name.as_deref(), self.operator) {
-            (Some(name), Some(operator)) => write!(f, " ({name}, {operator})")?,
-            (Some(name), None) | (None, Some(name)) => write!(f, " ({name})")?,
-            (None, None) => {}
-        }
-        let (first, last) = (self.first.as_second(), self.last.as_second());
-        let time = |second| Timestamp::from_second(second).unwrap_or(Timestamp::MIN);
-        write!(f, ", first {}, last {}", time(first), time(last))
-    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

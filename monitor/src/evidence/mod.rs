@@ -5,6 +5,7 @@ pub mod absence;
 pub mod answers;
 pub mod claim;
 pub mod encrypted;
+pub mod event;
 pub mod flow;
 pub mod learner;
 pub mod names;
@@ -13,8 +14,6 @@ mod text;
 mod view;
 
 pub use claim::{Claim, Ech, FlowEnd, NameSource};
-pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress};
+pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress, protocol};
 pub use sampler::Sample;
-pub use view::{
-    FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded, protocol,
-};
+pub use view::{FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded};

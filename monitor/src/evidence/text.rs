@@ -20,6 +20,11 @@ impl fmt::Display for FlowsView {
             for models in models.filter(|models| Some(models.device) == of_device[0].device) {
                 writeln!(f, " {models}")?;
             }
+            let mut absences = self.no_names.iter();
+            let absence = absences.find(|absence| Some(absence.device) == of_device[0].device);
+            for encrypted in absence.iter().flat_map(|absence| &absence.encrypted) {
+                writeln!(f, " uses encrypted DNS: {encrypted}")?;
+            }
             let table = table(of_device).trim_fmt();
             let mut lines = table.lines();
             writeln!(f, "{}", lines.next().unwrap_or_default())?;
@@ -27,6 +32,9 @@ impl fmt::Display for FlowsView {
                 writeln!(f, "{line}")?;
                 for name in &flow.names {
                     writeln!(f, "   {}", described(name))?;
+                }
+                if let Some(absence) = absence.filter(|_| flow.has_no_name()) {
+                    writeln!(f, "   {absence}")?;
                 }
                 if flow.more_names > 0 {
                     writeln!(f, "   and {} further names", flow.more_names)?;

@@ -9,7 +9,12 @@ use jiff::Timestamp;
 use monitor_common::{Count, evidence::EffectiveCounters};
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port, learner::join};
+use super::{
+    Claim, Direction, Flow, NameSource, Port,
+    absence::{Absence, AbsenceView},
+    flow::protocol,
+    learner::join,
+};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -26,6 +31,9 @@ pub struct FlowsView {
     /// Models that the devices of these flows stated, sorted by device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelsView>,
+    /// Why destinations in these flows have no name, sorted by device. Empty without a daemon.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub no_names: Vec<AbsenceView>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
 }
@@ -213,6 +221,26 @@ impl FlowsView {
         self
     }
 
+    /// The devices that have a flow to a destination without a name, sorted.
+    #[must_use]
+    pub fn devices_without_names(&self) -> BTreeSet<MacAddress> {
+        let flows = self.flows.iter().filter(|flow| flow.has_no_name());
+        flows.filter_map(|flow| flow.device).collect()
+    }
+
+    /// Adds why destinations of devices have no name.
+    #[must_use]
+    pub fn with_absences(
+        mut self,
+        absences: impl IntoIterator<Item = (MacAddress, Absence)>,
+    ) -> Self {
+        let views = absences
+            .into_iter()
+            .map(|(device, absence)| AbsenceView::new(device, &absence));
+        self.no_names = views.collect();
+        self
+    }
+
     /// The view of rows. Rows that differ only in counts, times and names become one. At
     /// most `limit` rows stay, those with the latest packets.
     #[must_use]
@@ -251,6 +279,7 @@ impl FlowsView {
             flows: rows.into_iter().map(FlowView::new).collect(),
             more,
             models: Vec::new(),
+            no_names: Vec::new(),
             not_recorded,
         }
     }
@@ -280,6 +309,15 @@ impl FlowView {
             more_names: row.more_claims,
             holder: None,
         }
+    }
+}
+
+impl FlowView {
+    /// True if no claim states a name of the destination. A name that was asked for is not one.
+    #[must_use]
+    pub fn has_no_name(&self) -> bool {
+        let mut names = self.names.iter();
+        self.destination.is_some() && names.all(|name| name.how == NameSource::Asked.word())
     }
 }
 
@@ -313,75 +351,6 @@ impl NotRecorded {
         self.add("full", packets(counters.full_passed, counters.full_dropped));
         let setting = packets(counters.setting_passed, counters.setting_dropped);
         self.add("setting", setting);
-    }
-}
-
-impl Flow {
-    /// Adds packets of the same flow from another period.
-    pub fn join(&mut self, other: &Self) {
-        self.passed += other.passed;
-        self.dropped += other.dropped;
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-    }
-}
-
-impl FlowKey {
-    /// The end of the flow to which names belong. Without a readable port it has port 0.
-    #[must_use]
-    pub fn end(&self) -> FlowEnd {
-        FlowEnd {
-            device: self.device,
-            destination: self.destination,
-            protocol: self.protocol,
-            port: self.port.number().unwrap_or(0),
-        }
-    }
-}
-
-impl Direction {
-    /// The word of JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Out => "out",
-            Self::In => "in",
-        }
-    }
-}
-
-impl Port {
-    /// The port; `None` if there is none to read.
-    #[must_use]
-    pub const fn number(self) -> Option<u16> {
-        match self {
-            Self::Number(port) => Some(port),
-            _ => None,
-        }
-    }
-
-    /// Why a port that may exist cannot be read.
-    #[must_use]
-    pub const fn why_unreadable(self) -> Option<&'static str> {
-        match self {
-            Self::Number(_) | Self::None => None,
-            Self::LaterFragment => Some("a fragment after the first one"),
-            Self::Truncated => Some("the packet ends before the port"),
-            Self::Hidden => Some("hidden by ESP, AH or IPComp"),
-            Self::TooManyExtensions => Some("too many IPv6 extension headers"),
-        }
-    }
-}
-
-/// The word for a protocol number, or the number.
-#[must_use]
-pub fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        other => other.to_string(),
     }
 }
 

@@ -52,6 +52,9 @@ pub(super) fn policy(
             conditions::note_quic(action, &scope.services, span, file, out);
         }
     }
+    if let (Some(span), Some(action)) = (&typed.allow_handshake, typed.action) {
+        conditions::note_handshake(action, span, file, out);
+    }
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let valid = builder.valid && typed.times_valid;
     let policy = valid.then(|| Policy {
@@ -73,6 +76,7 @@ pub(super) fn policy(
         ipv6: builder.ipv6,
         derives: typed.derives,
         evidence: typed.evidence,
+        allow_handshake: typed.allow_handshake.is_some(),
         changed: None,
         accepted: typed.accepted.into_iter().collect(),
     })?;

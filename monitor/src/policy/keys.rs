@@ -82,6 +82,7 @@ pub(super) const POLICY: Keys = Keys {
         "enabled",
         "derive",
         "evidence",
+        "allow_handshake",
         "accept_risk",
         "reason",
     ],

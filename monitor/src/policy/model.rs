@@ -46,6 +46,8 @@ pub struct Policy {
     pub(super) ipv6: Destinations<Ipv6Addr>,
     pub(super) derives: bool,
     pub(super) evidence: EvidenceLevel,
+    /// As written; it has an effect only while the action blocks.
+    pub(super) allow_handshake: bool,
     pub(super) changed: Option<Override>,
     /// From the policy's own file first, then from an overlay.
     pub(super) accepted: Vec<Acceptance>,
@@ -97,6 +99,12 @@ impl Policy {
     #[must_use]
     pub fn evidence(&self) -> EvidenceLevel {
         self.evidence
+    }
+
+    /// True if the policy blocks now, and lets TCP segments without data pass.
+    #[must_use]
+    pub fn allows_handshake(&self) -> bool {
+        self.allow_handshake && self.action().blocks()
     }
 
     /// True if the policy is part of the ruleset now.

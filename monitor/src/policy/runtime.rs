@@ -211,6 +211,7 @@ impl RuntimeChange {
             ipv6,
             derives: true,
             evidence: EvidenceLevel::default(),
+            allow_handshake: false,
             changed: None,
             accepted: Vec::new(),
         })

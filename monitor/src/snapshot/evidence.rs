@@ -17,6 +17,10 @@ pub struct EvidenceSnapshot {
     /// no daemon runs.
     #[serde(default)]
     pub dns_copied: Vec<String>,
+    /// Number of first contacts in the last 24 hours that the store holds. Only the daemon's
+    /// answer to `status` has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_contacts: Option<u64>,
     /// Why the daemon does not store flows; `None` if it does, or if no daemon runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<EvidenceFailure>,

@@ -7,12 +7,15 @@ use jiff::Timestamp;
 use super::{
     Store, bucket,
     error::{StoreError, on},
-    records::add_loss,
+    records::{add_event, add_loss},
     rows::{self, AddressBytes},
     types::Loss,
     writer::{OTHERS, Writer},
 };
-use crate::evidence::claim::{Claim, FlowEnd};
+use crate::evidence::{
+    claim::{Claim, FlowEnd},
+    event::Happening,
+};
 
 /// Longest name in bytes.
 const MOST_NAME: usize = 255;
@@ -73,6 +76,7 @@ fn write_claim(writer: &mut Writer<'_>, end: &FlowEnd, claim: &Claim) -> Result<
     let Some(row) = row.filter(|_| position != OTHERS) else {
         return Ok(false);
     };
+    let row = row.id;
     let chain = chain_text(&claim.chain);
     let length = claim.name.len() + chain.as_ref().map_or(0, String::len);
     let change = Change {
@@ -88,6 +92,8 @@ fn write_claim(writer: &mut Writer<'_>, end: &FlowEnd, claim: &Claim) -> Result<
         && writer.take_claim(position, u32::try_from(length).unwrap_or(u32::MAX));
     if fits {
         change.insert(writer)?;
+        let what = Happening::name(end, claim);
+        add_event(writer, &what.of(end.device, claim.first))?;
     }
     Ok(fits)
 }

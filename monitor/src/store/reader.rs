@@ -11,7 +11,7 @@ use super::{
     error::{StoreError, on},
     migrate,
     open::{bound_memory, path_in},
-    rows, schema,
+    records, rows, schema,
     types::{
         Attachment, DeviceFact, EncryptedDns, Event, Loss, PolicySum, Removal, RemovedSum,
         StoredDevice, StoredEvent, StoredGeneration, StoredLoss,
@@ -257,6 +257,16 @@ impl View<'_> {
             .collect()
     }
 
+    /// Returns the number of events of a kind since a time.
+    pub fn count_events(&self, kind: &str, since: Timestamp) -> Result<u64, StoreError> {
+        let select = "SELECT count(*) FROM event WHERE kind = ?1 AND at >= ?2";
+        self.transaction
+            .query_row(select, params![kind, since.as_millisecond()], |row| {
+                row.get::<_, i64>(0).map(i64::unsigned_abs)
+            })
+            .map_err(on("read"))
+    }
+
     /// Returns the number of the latest event, or 0. A follower begins after it.
     pub fn last_event(&self) -> Result<i64, StoreError> {
         let select = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'event'), 0)";
@@ -291,27 +301,12 @@ impl View<'_> {
             .collect()
     }
 
-    /// Returns the attachments that end after `since`, sorted by begin.
+    /// Returns the attachments that were seen after `since`, sorted by begin.
     pub fn attachments(&self, since: Timestamp) -> Result<Vec<Attachment>, StoreError> {
         let select = "SELECT name, mode, generation, since, until
             FROM attachment JOIN interface ON interface.id = interface
-            WHERE until IS NULL OR until > ?1 ORDER BY since, attachment.id";
-        let found = self.all(select, [since.as_millisecond()], |row| {
-            let texts = (row.get(0)?, row.get(1)?);
-            Ok((texts, row.get(2)?, row.get(3)?, row.get(4)?))
-        })?;
-        found
-            .into_iter()
-            .map(|((interface, mode), generation, since, until)| {
-                Ok(Attachment {
-                    interface,
-                    mode,
-                    generation,
-                    since: time(since, "attachment")?,
-                    until: optional_time(until, "attachment")?,
-                })
-            })
-            .collect()
+            WHERE until > ?1 ORDER BY since, attachment.id";
+        records::attachments(&self.transaction, select, [since.as_millisecond()])
     }
 
     /// Returns the generations of an instance, sorted by begin.

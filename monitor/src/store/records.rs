@@ -2,17 +2,21 @@
 //! the clock and events.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Store, bucket,
     error::{StoreError, on},
+    reader::time,
     rows,
     types::{Attachment, DeviceFact, EncryptedDns, Event, Instance, Loss},
     write,
     writer::{OTHERS, Writer},
 };
-use crate::policy::MacAddress;
+use crate::{
+    evidence::event::Happening,
+    policy::{MacAddress, PolicyName},
+};
 
 /// Longest word, such as a kind or a reason, in bytes.
 const MOST_WORD: usize = 64;
@@ -83,17 +87,27 @@ impl Store {
         })
     }
 
-    /// Adds losses to the hour of `now`.
+    /// Adds losses to the hour of `now`. The first of a reason in an hour is an event too.
     pub fn write_losses(&mut self, losses: &[Loss], now: Timestamp) -> Result<(), StoreError> {
         if losses.is_empty() {
             return Ok(());
         }
         self.transaction(now, |writer| {
-            losses.iter().try_for_each(|loss| add_loss(writer, loss))
+            losses.iter().try_for_each(|loss| {
+                if is_first_of_hour(writer, loss)? {
+                    let what = Happening::Loss {
+                        reason: loss.reason.clone(),
+                        packets: loss.packets,
+                    };
+                    add_event(writer, &what.at(writer.now))?;
+                }
+                add_loss(writer, loss)
+            })
         })
     }
 
-    /// Writes that a generation came into force. The one before ends at the same time.
+    /// Writes that a generation came into force. The one before ends at the same time. If the
+    /// store did not know that, it is an event too.
     pub fn write_generation(
         &mut self,
         instance: Instance,
@@ -103,6 +117,16 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.transaction(now, |writer| {
             let (instance, at) = (write::instance(writer, instance)?, now.as_millisecond());
+            let current = "SELECT 1 FROM generation
+                WHERE instance = ?1 AND until IS NULL AND number = ?2 AND ruleset = ?3";
+            let known = writer.first(current, params![instance, number, ruleset])?;
+            if known.is_none() {
+                let what = Happening::Generation {
+                    generation: number.into(),
+                    ruleset: String::from_utf8_lossy(ruleset).into_owned(),
+                };
+                add_event(writer, &what.at(now))?;
+            }
             let end = "UPDATE generation SET until = ?2
                 WHERE instance = ?1 AND until IS NULL AND number <> ?3";
             writer.change(end, params![instance, at, number])?;
@@ -116,14 +140,30 @@ impl Store {
         })
     }
 
-    /// Writes an attachment, or the end of the attachment that has the same interface and
-    /// begin.
-    pub fn write_attachment(
+    /// Writes attachments. One with the interface and begin of a stored one only changes its
+    /// end. A new one is an event too.
+    pub fn write_attachments(
         &mut self,
-        attachment: &Attachment,
+        attachments: &[Attachment],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.transaction(now, |writer| write_attachment(writer, attachment))
+        if attachments.is_empty() {
+            return Ok(());
+        }
+        self.transaction(now, |writer| {
+            attachments
+                .iter()
+                .try_for_each(|attachment| write_attachment(writer, attachment))
+        })
+    }
+
+    /// Returns the last attachment of each interface.
+    pub fn last_attachments(&self) -> Result<Vec<Attachment>, StoreError> {
+        let select = "SELECT name, mode, generation, since, until
+            FROM attachment JOIN interface ON interface.id = interface
+            WHERE attachment.id IN (SELECT max(id) FROM attachment GROUP BY interface)
+            ORDER BY name";
+        attachments(&self.connection, select, [])
     }
 
     /// Writes the state of the clock, if it differs from the last stored one.
@@ -146,14 +186,17 @@ impl Store {
         event: &Event,
         now: Timestamp,
     ) -> Result<Option<i64>, StoreError> {
-        self.transaction(now, |writer| {
-            let id = write_event(writer, event)?;
-            if id.is_none() {
-                add_loss(writer, &lost_event())?;
-            }
-            Ok(id)
-        })
+        self.transaction(now, |writer| add_event(writer, event))
     }
+}
+
+/// Writes an event, or the loss of it.
+pub(super) fn add_event(writer: &mut Writer<'_>, event: &Event) -> Result<Option<i64>, StoreError> {
+    let id = write_event(writer, event)?;
+    if id.is_none() {
+        add_loss(writer, &lost_event())?;
+    }
+    Ok(id)
 }
 
 fn write_fact(writer: &Writer<'_>, device: i64, fact: &DeviceFact) -> Result<(), StoreError> {
@@ -228,7 +271,7 @@ pub(super) fn add_loss(writer: &Writer<'_>, loss: &Loss) -> Result<(), StoreErro
 fn write_attachment(writer: &mut Writer<'_>, attachment: &Attachment) -> Result<(), StoreError> {
     let interface = writer.interface(&attachment.interface)?;
     let since = attachment.since.as_millisecond();
-    let until = attachment.until.map(Timestamp::as_millisecond);
+    let until = attachment.until.as_millisecond();
     let end = "UPDATE attachment SET until = ?3 WHERE interface = ?1 AND since = ?2";
     if writer.change(end, params![interface, since, until])? > 0 {
         return Ok(());
@@ -237,6 +280,11 @@ fn write_attachment(writer: &mut Writer<'_>, attachment: &Attachment) -> Result<
         VALUES (?1, ?2, ?3, ?4, ?5)";
     let (mode, generation) = (&attachment.mode, attachment.generation);
     writer.change(insert, params![interface, mode, generation, since, until])?;
+    let what = Happening::Attached {
+        interface: attachment.interface.clone(),
+        mode: mode.clone(),
+    };
+    add_event(writer, &what.at(attachment.since))?;
     let oldest = "DELETE FROM attachment WHERE id <= (
         SELECT id FROM attachment ORDER BY id DESC LIMIT 1 OFFSET ?1)";
     writer.change(oldest, [MOST_PERIODS])?;
@@ -265,6 +313,15 @@ fn write_event(writer: &mut Writer<'_>, event: &Event) -> Result<Option<i64>, St
     Ok(Some(id))
 }
 
+/// True if the hour has no loss of the same reason and policy.
+fn is_first_of_hour(writer: &Writer<'_>, loss: &Loss) -> Result<bool, StoreError> {
+    let hour = bucket::hour(bucket::of(writer.now));
+    let select = "SELECT 1 FROM loss WHERE bucket = ?1 AND reason = ?2 AND policy = ?3";
+    let policy = loss.policy.as_ref().map_or("", PolicyName::as_str);
+    let known = writer.first(select, params![hour, loss.reason, policy])?;
+    Ok(known.is_none())
+}
+
 fn lost_event() -> Loss {
     Loss {
         reason: "event".to_owned(),
@@ -283,4 +340,29 @@ pub(super) fn is_synchronised(writer: &Writer<'_>) -> Result<bool, StoreError> {
         .optional()
         .map_err(on("read"))?;
     Ok(last.unwrap_or(true))
+}
+
+/// The attachments that a query finds: name, mode, generation, begin and end.
+pub(super) fn attachments(
+    connection: &Connection,
+    select: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<Attachment>, StoreError> {
+    let mut statement = connection.prepare_cached(select).map_err(on("read"))?;
+    let rows = statement.query_map(values, |row| {
+        let texts = (row.get(0)?, row.get(1)?);
+        Ok((texts, row.get(2)?, row.get(3)?, row.get(4)?))
+    });
+    rows.map_err(on("read"))?
+        .map(|row| {
+            let ((interface, mode), generation, since, until) = row.map_err(on("read"))?;
+            Ok(Attachment {
+                interface,
+                mode,
+                generation,
+                since: time(since, "attachment")?,
+                until: time(until, "attachment")?,
+            })
+        })
+        .collect()
 }

@@ -14,6 +14,7 @@ use super::{
     types::{Event, Removal},
     writer::{Known, Writer},
 };
+use crate::evidence::event::Happening;
 
 /// Size of the log, in bytes, above which a transaction first tries to empty it.
 const LOG_TO_EMPTY: u64 = 8 << 20;
@@ -149,16 +150,10 @@ impl Store {
 }
 
 fn size_event(removed: Removed, now: Timestamp) -> Event {
-    let until = removed
-        .until()
-        .map_or("null".to_owned(), |until| format!("\"{until}\""));
-    Event {
-        at: now,
-        kind: "removed".to_owned(),
-        device: None,
-        json: format!(
-            "{{\"reason\":\"size\",\"rows\":{},\"until\":{until}}}",
-            removed.rows
-        ),
-    }
+    let what = Happening::Removed {
+        reason: Removal::Size.word().to_owned(),
+        rows: removed.rows,
+        until: removed.until().map(|until| until.to_string()),
+    };
+    what.at(now)
 }

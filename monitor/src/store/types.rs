@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use monitor_common::Count;
 
 use crate::{
-    evidence::flow::Flow,
+    evidence::{event::Happening, flow::Flow},
     policy::{MacAddress, PolicyName},
 };
 
@@ -107,8 +107,8 @@ pub struct Attachment {
     pub generation: u32,
     /// Begin.
     pub since: Timestamp,
-    /// End. `None` if the filter is still attached.
-    pub until: Option<Timestamp>,
+    /// Time at which the daemon last saw the filter attached.
+    pub until: Timestamp,
 }
 
 /// A period in which a generation was in force.
@@ -135,6 +135,26 @@ pub struct Event {
     pub device: Option<MacAddress>,
     /// The event as a JSON object. [`super::Store::forget`] removes it with the device.
     pub json: String,
+}
+
+impl Happening {
+    /// The event, if it is about no device.
+    pub(super) fn at(&self, at: Timestamp) -> Event {
+        Event {
+            at,
+            kind: self.word().to_owned(),
+            device: None,
+            json: self.to_json(),
+        }
+    }
+
+    /// The event, if it is about a device.
+    pub(super) fn of(&self, device: MacAddress, at: Timestamp) -> Event {
+        Event {
+            device: Some(device),
+            ..self.at(at)
+        }
+    }
 }
 
 /// An event with its number.

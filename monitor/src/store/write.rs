@@ -9,12 +9,13 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{
     Store, bucket,
     error::{StoreError, on},
+    records::add_event,
     rows::{self, AddressBytes},
     schema::WRITTEN,
     types::{Drained, Instance, Written},
     writer::{OTHERS, Position, Writer},
 };
-use crate::evidence::flow::Flow;
+use crate::evidence::{event::Happening, flow::Flow};
 
 /// Number of flows that are sorted and written at once. It bounds the memory.
 const BATCH: usize = 4_096;
@@ -136,7 +137,12 @@ fn write_flows(
     });
     let mut keyed = Vec::with_capacity(sorted.len());
     for flow in sorted {
-        keyed.push((key(writer, flow)?, flow));
+        let (key, is_new) = key(writer, flow)?;
+        if is_new {
+            let what = Happening::first_contact(flow);
+            add_event(writer, &what.of(flow.key.device, flow.first))?;
+        }
+        keyed.push((key, flow));
     }
     keyed.sort_by(|(a, flow), (b, other)| a.cmp(b).then_with(|| flow.key.cmp(&other.key)));
     note_buckets(writer, flows)?;
@@ -156,23 +162,26 @@ fn write_flows(
     Ok(unnamed)
 }
 
-/// Returns the key of a flow's row. It has no flow end if no more may be created.
-fn key(writer: &mut Writer<'_>, flow: &Flow) -> Result<Key, StoreError> {
+/// Returns the key of a flow's row, and true if its flow end is new. The key has no flow end
+/// if no more may be created.
+fn key(writer: &mut Writer<'_>, flow: &Flow) -> Result<(Key, bool), StoreError> {
     let position = writer.device(flow.key.device, flow.first, flow.last)?;
     let bucket = bucket::of(flow.last);
     let destination = AddressBytes::new(flow.key.destination);
     let (unreadable, port) = rows::port_numbers(flow.key.port);
     let protocol = flow.key.protocol;
-    Ok(Key {
+    let end = writer.end(position, destination.as_slice(), protocol, port, bucket)?;
+    let key = Key {
         bucket,
         device: writer.device_id(position),
-        end: writer.end(position, destination.as_slice(), protocol, port, bucket)?,
+        end: end.map(|end| end.id),
         unreadable,
         interface: writer.interface(&flow.key.interface)?,
         direction: rows::direction_number(flow.key.direction),
         list: writer.list(&flow.policies)?,
         position,
-    })
+    };
+    Ok((key, end.is_some_and(|end| end.is_new)))
 }
 
 /// Writes a flow into a row of its own. Returns false if no more rows may be created.

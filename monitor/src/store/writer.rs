@@ -33,8 +33,17 @@ pub(super) struct Writer<'t> {
     pub(super) now: Timestamp,
     budget: Budget,
     known: &'t mut Known,
-    devices: Vec<StoreSize>,
+    devices: Vec<UsedDevice>,
     positions: HashMap<MacAddress, Position>,
+}
+
+/// The row of a flow end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// Row number.
+    pub(super) id: i64,
+    /// True if the call created the row.
+    pub(super) is_new: bool,
 }
 
 /// Position of a device among the devices that a transaction uses.
@@ -44,7 +53,7 @@ pub(super) type Position = usize;
 pub(super) const OTHERS: Position = 0;
 
 #[derive(Debug)]
-struct StoreSize {
+struct UsedDevice {
     device: Device,
     /// First and last time in this transaction, in milliseconds since
     /// 1970-01-01T00:00:00Z.
@@ -77,7 +86,7 @@ impl<'t> Writer<'t> {
             now,
             budget,
             known,
-            devices: vec![StoreSize {
+            devices: vec![UsedDevice {
                 device: others,
                 seen: None,
             }],
@@ -95,7 +104,7 @@ impl<'t> Writer<'t> {
             .connection
             .prepare_cached(update)
             .map_err(on("write"))?;
-        for StoreSize { device, seen } in self.devices.iter().skip(1) {
+        for UsedDevice { device, seen } in self.devices.iter().skip(1) {
             let (first, last) = seen.unwrap_or((i64::MAX, i64::MIN));
             statement
                 .execute(params![
@@ -186,7 +195,7 @@ impl<'t> Writer<'t> {
 
     fn remember(&mut self, mac: MacAddress, device: Device) -> Position {
         let position = self.devices.len();
-        self.devices.push(StoreSize { device, seen: None });
+        self.devices.push(UsedDevice { device, seen: None });
         self.positions.insert(mac, position);
         position
     }
@@ -220,8 +229,8 @@ impl<'t> Writer<'t> {
         self.budget.is_full(self.connection, bucket)
     }
 
-    /// Returns the row number of a flow end, and notes that it was used in the day of
-    /// `bucket`. Creates the row, or returns `None` if no more flow ends may be created.
+    /// Returns the row of a flow end, and notes that it was used in the day of `bucket`.
+    /// Creates the row, or returns `None` if no more flow ends may be created.
     pub(super) fn end(
         &mut self,
         position: Position,
@@ -229,7 +238,7 @@ impl<'t> Writer<'t> {
         protocol: u8,
         port: u16,
         bucket: i64,
-    ) -> Result<Option<i64>, StoreError> {
+    ) -> Result<Option<End>, StoreError> {
         let (device, day) = (self.device_id(position), bucket::day(bucket));
         if position == OTHERS && !destination.is_empty() {
             return Ok(None);
@@ -251,7 +260,7 @@ impl<'t> Writer<'t> {
                 let update = "UPDATE flow_end SET day = ?2 WHERE id = ?1";
                 self.insert(update, params![id, day])?;
             }
-            return Ok(Some(id));
+            return Ok(Some(End { id, is_new: false }));
         }
         let used = self.devices.get_mut(position);
         let may = destination.is_empty()
@@ -261,14 +270,15 @@ impl<'t> Writer<'t> {
         }
         let insert = "INSERT INTO flow_end (device, destination, protocol, port, day)
             VALUES (?1, ?2, ?3, ?4, ?5)";
-        self.insert(insert, params![device, destination, protocol, port, day])
-            .map(Some)
+        let id = self.insert(insert, params![device, destination, protocol, port, day])?;
+        Ok(Some(End { id, is_new: true }))
     }
 
     /// Returns the row number of the flow end for all other destinations of a device.
     pub(super) fn other_end(&mut self, position: Position, bucket: i64) -> Result<i64, StoreError> {
-        let id = self.end(position, &[], 0, 0, bucket)?;
-        id.ok_or(StoreError::Content { table: "flow_end" })
+        let end = self.end(position, &[], 0, 0, bucket)?;
+        end.map(|end| end.id)
+            .ok_or(StoreError::Content { table: "flow_end" })
     }
 
     /// Returns the row number of an interface.

@@ -144,6 +144,7 @@ fn acceptable(mut policies: Vec<Policy>) -> Vec<Policy> {
         });
         if short && policy.action == Action::Drop {
             policy.action = Action::Allow;
+            policy.allow_handshake = false;
         }
     }
     policies.retain(|policy| !policy.entries.is_empty());

@@ -49,24 +49,28 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
     let sets = if few { &NAT64[..] } else { &NAT64[..3] };
     let own = sets.choose(random).copied().unwrap();
     (0..size.policies)
-        .map(|index| Policy {
-            name: format!("policy-{index:02}"),
-            action: *[Action::Allow, Action::Drop, Action::Count]
-                .choose(random)
-                .unwrap(),
-            entries: (0..random.random_range(1..=size.entries))
-                .map(|_| entry(random, &mut blocks))
-                .collect(),
-            scope: if size.scopes {
-                scope(random)
-            } else {
-                Scope::default()
-            },
-            derive: random.random_bool(0.8).then_some(own),
-            change: Change::default(),
+        .map(|index| {
+            let action = *ACTIONS.choose(random).unwrap();
+            Policy {
+                name: format!("policy-{index:02}"),
+                action,
+                allow_handshake: action == Action::Drop && random.random_bool(0.5),
+                entries: (0..random.random_range(1..=size.entries))
+                    .map(|_| entry(random, &mut blocks))
+                    .collect(),
+                scope: if size.scopes {
+                    scope(random)
+                } else {
+                    Scope::default()
+                },
+                derive: random.random_bool(0.8).then_some(own),
+                change: Change::default(),
+            }
         })
         .collect()
 }
+
+const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
 
 /// NAT64 prefixes that a network may have.
 const NAT64: [&[&str]; 7] = [
@@ -81,7 +85,6 @@ const NAT64: [&[&str]; 7] = [
 
 /// Adds changes by an overlay or a command to about a third of the policies.
 pub(crate) fn change(random: &mut StdRng, policies: &mut [Policy]) {
-    const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
     for policy in policies {
         if random.random_bool(0.67) {
             continue;
@@ -315,6 +318,9 @@ pub(crate) fn to_yaml(policies: &[Policy]) -> String {
         let scope = &policy.scope;
         if policy.derive.is_none() {
             yaml.push_str("    derive: none\n");
+        }
+        if policy.allow_handshake {
+            yaml.push_str("    allow_handshake: true\n");
         }
         write_sequence(&mut yaml, "devices", &scope.devices);
         write_sequence(&mut yaml, "except_devices", &scope.except_devices);

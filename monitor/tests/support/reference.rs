@@ -35,6 +35,8 @@ pub(crate) struct Policy {
     pub(crate) scope: Scope,
     /// NAT64 prefixes of the network; `None` if the policy has `derive: none`.
     pub(crate) derive: Option<&'static [&'static str]>,
+    /// A `drop` lets TCP segments without data pass.
+    pub(crate) allow_handshake: bool,
     pub(crate) change: Change,
 }
 
@@ -58,6 +60,8 @@ pub(crate) struct Packet {
     pub(crate) service: Option<(u8, u16)>,
     /// True if the packet is not a later fragment and its port cannot be read.
     pub(crate) unreadable: bool,
+    /// True if the packet is a TCP segment that can carry no byte of a device's data.
+    pub(crate) no_data: bool,
 }
 
 /// What the kernel does with a packet.
@@ -163,6 +167,7 @@ impl Policy {
             entries: blocks.iter().map(entry).collect(),
             scope: Scope::default(),
             derive: Some(&[]),
+            allow_handshake: false,
             change: Change::default(),
         }
     }
@@ -301,7 +306,8 @@ fn unparsed(policies: &[Policy], reason: Reason) -> Verdict {
 }
 
 /// The matching policies, ascending, and the verdict. An `allow` wins over
-/// every `drop`; a `drop` wins over the others.
+/// every `drop`; a `drop` wins over the others. A `drop` that allows the
+/// handshake asks for nothing where the packet has no data.
 pub(crate) fn decide(
     policies: &[Policy],
     interface: &str,
@@ -311,9 +317,11 @@ pub(crate) fn decide(
         .filter(|&index| policies[index].matches(packet, interface))
         .collect();
     let asked = |action| {
-        matched
-            .iter()
-            .any(|&index| policies[index].action() == action)
+        matched.iter().any(|&index| {
+            let policy = &policies[index];
+            let spares = action == Action::Drop && policy.allow_handshake && packet.no_data;
+            policy.action() == action && !spares
+        })
     };
     let verdict = if asked(Action::Drop) && !asked(Action::Allow) {
         Verdict::Dropped

@@ -11,16 +11,17 @@ use jiff::Timestamp;
 use super::{
     facts::facts_of,
     lost::{Lost, loss},
+    notes::notes,
+    periods::Periods,
 };
 use crate::{
     clock,
     config::Settings,
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
-    evidence::{
-        Claim, FlowEnd, answers::AnswerSettings, encrypted::resolver_addresses, learner::Learner,
-    },
+    evidence::{Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner},
     policy::{EvidenceLevel, MacAddress},
-    store::{self, Drained, Instance, Opened, Remedy, Store, StoreError, StoreSettings},
+    snapshot::InterfaceSnapshot,
+    store::{self, Drained, Instance, Remedy, Store, StoreError},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -61,6 +62,7 @@ pub(super) struct EvidenceRecorder {
     lost: Lost,
     /// Generation and ruleset at the last drain.
     ruleset: Option<(u64, String)>,
+    periods: Option<Periods>,
     /// Claims that a failed write left.
     claims: Vec<(FlowEnd, Claim)>,
     notes: Vec<String>,
@@ -76,11 +78,12 @@ impl EvidenceRecorder {
             rings: None,
             copies: BTreeMap::new(),
             copies_due: Instant::now(),
-            learner: Learner::new(AnswerSettings::default(), Timestamp::now()),
+            learner: Learner::new(settings.dns, Timestamp::now()),
             new_flows: 0,
             compacted: None,
             lost: Lost::default(),
             ruleset: None,
+            periods: None,
             claims: Vec::new(),
             notes: Vec::new(),
         }
@@ -151,7 +154,11 @@ impl EvidenceRecorder {
             return Ok(());
         };
         let instance = instance(tables);
-        let drained = store.drained(instance.token)?.unwrap_or(0);
+        let drained = store.drained(instance.token)?;
+        if self.periods.is_none() {
+            self.periods = Some(Periods::of(store, drained.is_some())?);
+        }
+        let drained = drained.unwrap_or(0);
         let learner = &mut self.learner;
         let mut addresses = Vec::new();
         tables.drain(drained, |epoch, taken| {
@@ -223,6 +230,22 @@ impl EvidenceRecorder {
         Ok(())
     }
 
+    /// Writes where the filter is attached.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store.
+    pub(super) fn store_periods(
+        &mut self,
+        interfaces: &[InterfaceSnapshot],
+    ) -> Result<(), StoreError> {
+        if let (Some(store), Some(periods)) = (&mut self.store, &mut self.periods) {
+            let now = Timestamp::now();
+            store.write_attachments(&periods.look(interfaces, now), now)?;
+        }
+        Ok(())
+    }
+
     /// Writes what was lost since the last drain.
     fn store_losses(&mut self) -> Result<(), RecordError> {
         let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
@@ -268,7 +291,7 @@ impl EvidenceRecorder {
             return Ok(());
         }
         let now = Timestamp::now();
-        let (store, opened) = Store::open(&self.state_dir, StoreSettings::default(), now)?;
+        let (store, opened) = Store::open(&self.state_dir, self.settings.store, now)?;
         self.notes.extend(notes(&opened));
         self.store = Some(store);
         Ok(())
@@ -302,6 +325,15 @@ impl EvidenceRecorder {
     /// Interfaces on whose way to the devices DNS answers are copied, sorted.
     pub(super) fn dns_copied(&self) -> Vec<String> {
         self.copies.keys().cloned().collect()
+    }
+
+    /// Why destinations of devices have no name.
+    pub(super) fn absences(&self, devices: &[MacAddress]) -> Vec<(MacAddress, Absence)> {
+        let now = Timestamp::now();
+        let devices = devices.iter();
+        devices
+            .map(|device| (*device, self.learner.absence(*device, now)))
+            .collect()
     }
 
     /// Removes all evidence of devices from the store and from memory.
@@ -343,27 +375,4 @@ fn instance(tables: &FlowTables) -> Instance {
         token: tables.instance(),
         boot: clock::now().since_boot.map(|since| since.boot),
     }
-}
-
-fn notes(opened: &Opened) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(damage) = &opened.damaged {
-        notes.push(format!(
-            "the evidence store was damaged ({}) and is kept as {}; a new one begins",
-            damage.why, damage.name
-        ));
-    }
-    if let Some(migration) = &opened.migrated {
-        notes.push(format!(
-            "the evidence store was migrated from version {} to {}",
-            migration.from, migration.to
-        ));
-    }
-    if opened.killed {
-        notes.push(
-            "the daemon before was killed: names that it learnt in its last seconds may be missing"
-                .to_owned(),
-        );
-    }
-    notes
 }

@@ -235,11 +235,16 @@ fn periods_of_generations_attachments_and_the_clock_are_kept() {
         mode: "generic".to_owned(),
         generation: 1,
         since: noon(),
-        until: None,
+        until: noon(),
     };
-    store.write_attachment(&attachment, noon()).unwrap();
-    attachment.until = Some(later);
-    store.write_attachment(&attachment, later).unwrap();
+    store
+        .write_attachments(std::slice::from_ref(&attachment), noon())
+        .unwrap();
+    attachment.until = later;
+    store
+        .write_attachments(std::slice::from_ref(&attachment), later)
+        .unwrap();
+    assert_eq!(store.last_attachments().unwrap(), [attachment.clone()]);
     for (seconds, is_synchronised) in [(0, false), (1, false), (2, true), (3, true), (4, false)] {
         let at = noon() + SignedDuration::from_secs(seconds);
         store.write_clock(is_synchronised, at).unwrap();

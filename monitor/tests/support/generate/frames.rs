@@ -53,7 +53,7 @@ pub(crate) fn frame(random: &mut StdRng, policies: &[Policy]) -> Vec<u8> {
         .source([2, 0, 0, 0, 0, random.random_range(0..4)])
         .host(random.random_range(0..4))
         .transport(transport(random))
-        .payload(&vec![0x5a; random.random_range(0..64)]);
+        .payload(&payload(random));
     if random.random_bool(0.5) {
         return packet.build();
     }
@@ -61,9 +61,20 @@ pub(crate) fn frame(random: &mut StdRng, policies: &[Policy]) -> Vec<u8> {
     match random.random_range(0..4) {
         0 => frame.truncate(random.random_range(0..=frame.len())),
         1 => damage(random, &mut frame),
+        2 => frame.resize(frame.len() + random.random_range(0..8), 0),
         _ => {}
     }
     frame
+}
+
+/// Often empty, as in the packets that open a TCP connection.
+fn payload(random: &mut StdRng) -> Vec<u8> {
+    let length = if random.random_bool(0.5) {
+        0
+    } else {
+        random.random_range(0..64)
+    };
+    vec![0x5a; length]
 }
 
 fn transport(random: &mut StdRng) -> Transport {

@@ -40,6 +40,7 @@ pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
         destination,
         service: scope::service(packet),
         unreadable: scope::unreadable(packet),
+        no_data: has_no_data(frame.len(), packet),
     })
 }
 
@@ -82,6 +83,26 @@ fn ipv6_destination(header: &[u8]) -> Result<IpAddr, Reason> {
     }
     let destination: [u8; 16] = header[24..40].try_into().unwrap();
     Ok(destination.into())
+}
+
+/// True if all bytes behind the link layer are a plain IP header and a TCP header, or
+/// padding of a frame that would be too short for Ethernet.
+fn has_no_data(frame: usize, packet: &[u8]) -> bool {
+    let (ip, total, plain) = if packet[0] / 16 == 4 {
+        let whole = number_at(packet, 6) & 0x3fff == 0;
+        let total = usize::from(number_at(packet, 2));
+        (20, total, whole && packet[0] % 16 == 5 && packet[9] == 6)
+    } else {
+        let total = 40 + usize::from(number_at(packet, 4));
+        (40, total, packet[6] == 6)
+    };
+    let Some(&offset) = packet.get(ip + 12) else {
+        return false;
+    };
+    let tcp = usize::from(offset / 16) * 4;
+    let link = frame - packet.len();
+    let padded = packet.len() > total && packet.len() + 14 <= 60 && link >= 14;
+    plain && tcp >= 20 && total == ip + tcp && (packet.len() == total || padded)
 }
 
 fn number_at(bytes: &[u8], offset: usize) -> u16 {
