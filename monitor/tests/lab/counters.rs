@@ -271,8 +271,9 @@ fn counters_of(lab: &Lab, name: &str) -> Vec<String> {
     let label = format!("policy=\"{name}\"");
     let page = lab.metrics();
     let lines = page.lines().filter(|line| line.contains(&label));
+    let of = ["monitor_policy_", "monitor_device_"];
     lines
-        .filter(|line| line.contains("_total{"))
+        .filter(|line| line.contains("_total{") && of.iter().any(|name| line.starts_with(name)))
         .map(str::to_owned)
         .collect()
 }
