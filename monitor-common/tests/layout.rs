@@ -97,7 +97,7 @@ layout!(interface_record, InterfaceRecord: 20 aligned to 4 {
 
 layout!(match_entry, MatchEntry: 4 aligned to 2 { policy: u16 = 0, scope: u16 = 2 });
 
-layout!(match_set, MatchSet: 156 aligned to 4 {
+layout!(match_set, MatchSet: 160 aligned to 4 {
     len: u32 = 0,
     needs: u32 = 4,
     unscoped: u32 = 8,
@@ -105,7 +105,8 @@ layout!(match_set, MatchSet: 156 aligned to 4 {
     drops: u32 = 16,
     flows: u32 = 20,
     names: u32 = 24,
-    entries: [MatchEntry; MAX_COVERING_POLICIES] = 28,
+    handshakes: u32 = 28,
+    entries: [MatchEntry; MAX_COVERING_POLICIES] = 32,
 });
 
 layout!(scope_word, ScopeWord: 8 aligned to 4 { within: u32 = 0, except: u32 = 4 });
@@ -158,9 +159,10 @@ fn bytes_become_a_ruleset_and_bytes_again() {
     assert_eq!(set.unscoped, u32_at(8));
     assert_eq!((set.allows, set.drops), (u32_at(12), u32_at(16)));
     assert_eq!((set.flows, set.names), (u32_at(20), u32_at(24)));
+    assert_eq!(set.handshakes, u32_at(28));
     let last = set.entries[MAX_COVERING_POLICIES - 1];
-    assert_eq!(last.policy, u16::from_ne_bytes([152, 153]));
-    assert_eq!(last.scope, u16::from_ne_bytes([154, 155]));
+    assert_eq!(last.policy, u16::from_ne_bytes([156, 157]));
+    assert_eq!(last.scope, u16::from_ne_bytes([158, 159]));
     let word: ScopeWord = round_trip();
     assert_eq!((word.within, word.except), (u32_at(0), u32_at(4)));
     let record: GenerationRecord = round_trip();

@@ -270,6 +270,7 @@ mod tests {
 
     fn ruleset() -> Ruleset {
         let policy = |name: &str, action| RulesetPolicy {
+            allows_handshake: false,
             evidence: EvidenceLevel::default(),
             scope: 0,
             name: name.parse().unwrap(),

@@ -227,7 +227,7 @@ fn recorded(settings: &Settings) -> String {
     let store = printable::path(&settings.state_dir);
     let keep = settings.store.keep.as_secs();
     let keep = match keep / 86_400 {
-        days if days > 1 && keep % 86_400 == 0 => format!("{days} days"),
+        days if days > 1 && keep.is_multiple_of(86_400) => format!("{days} days"),
         _ => humantime::format_duration(settings.store.keep).to_string(),
     };
     let more = match settings.evidence {

@@ -107,7 +107,8 @@ impl fmt::Display for AbsenceView {
 }
 
 impl EncryptedView {
-    fn new(encrypted: &EncryptedDns) -> Self {
+    /// The view of one server.
+    pub(super) fn new(encrypted: &EncryptedDns) -> Self {
         Self {
             kind: encrypted.kind.word().to_owned(),
             what: encrypted.kind.text().to_owned(),

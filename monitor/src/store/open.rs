@@ -149,7 +149,11 @@ impl Store {
                 bytes: 0,
             })
             .collect();
-        self.write_losses(&losses, now)?;
+        if !losses.is_empty() {
+            // The size may be smaller than before.
+            self.make_room(now)?;
+            self.write_losses(&losses, now)?;
+        }
         self.set_clean(false)
     }
 

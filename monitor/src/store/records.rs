@@ -8,7 +8,7 @@ use super::{
     Store, bucket,
     error::{StoreError, on},
     reader::time,
-    rows,
+    remove, rows,
     types::{Attachment, DeviceFact, EncryptedDns, Event, Instance, Loss},
     write,
     writer::{OTHERS, Writer},
@@ -308,8 +308,7 @@ fn write_event(writer: &mut Writer<'_>, event: &Event) -> Result<Option<i64>, St
     let insert = "INSERT INTO event (at, kind, device, json) VALUES (?1, ?2, ?3, ?4)";
     let at = event.at.as_millisecond();
     let id = writer.insert(insert, params![at, event.kind, device, event.json])?;
-    let oldest = "DELETE FROM event WHERE id <= ?1";
-    writer.change(oldest, [id - i64::from(writer.limits.events)])?;
+    remove::events_before(writer, id - i64::from(writer.limits.events))?;
     Ok(Some(id))
 }
 

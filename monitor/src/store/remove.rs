@@ -192,6 +192,21 @@ fn events(writer: &Writer<'_>, bucket: i64) -> Result<u64, StoreError> {
     Ok(removed as u64)
 }
 
+/// Removes the oldest events beyond the limit.
+pub(super) fn excess_events(writer: &Writer<'_>) -> Result<(), StoreError> {
+    let last = writer.first("SELECT max(id) FROM event HAVING max(id) IS NOT NULL", [])?;
+    match last {
+        Some(last) => events_before(writer, last - i64::from(writer.limits.events)),
+        None => Ok(()),
+    }
+}
+
+/// Removes the events up to a number.
+pub(super) fn events_before(writer: &Writer<'_>, id: i64) -> Result<(), StoreError> {
+    writer.change("DELETE FROM event WHERE id <= ?1", [id])?;
+    Ok(())
+}
+
 /// Removes flow ends with their claims. Returns the number of removed rows.
 pub(super) fn remove_ends(writer: &Writer<'_>, ends: &[i64]) -> Result<u64, StoreError> {
     let mut removed = 0;

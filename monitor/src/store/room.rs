@@ -11,6 +11,7 @@ use super::{
     error::{StoreError, on},
     remove::{self, Removed},
     schema::PAGE,
+    settings::StoreLimits,
     types::{Event, Removal},
     writer::{Known, Writer},
 };
@@ -63,7 +64,10 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(on("write"))?;
-        let limits = self.settings.limits;
+        let limits = StoreLimits {
+            events: self.settings.events(),
+            ..self.settings.limits
+        };
         let mut writer = Writer::new(&transaction, &mut self.known, limits, now)?;
         let value = work(&mut writer)?;
         writer.finish()?;
@@ -134,7 +138,12 @@ impl Store {
         }
         let mut removed = Removed::default();
         for _ in 0..MOST_CHUNKS {
-            let chunk = self.transaction(now, |writer| remove::oldest(writer, Removal::Size))?;
+            let chunk = self.transaction(now, |writer| {
+                let chunk = remove::oldest(writer, Removal::Size)?;
+                // A smaller size than before has room for fewer events.
+                remove::excess_events(writer)?;
+                Ok(chunk)
+            })?;
             removed.add(chunk);
             let used = self.used()?;
             if chunk.is_nothing() || used.database.saturating_sub(used.unused) <= most / 10 * 9 {

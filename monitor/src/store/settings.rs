@@ -29,6 +29,13 @@ impl StoreSettings {
         self.whole() / 12
     }
 
+    /// The most events: those that the limit allows, in at most a tenth of the size.
+    pub(super) fn events(&self) -> u32 {
+        const BYTES_OF_EVENT: u64 = 300;
+        let fit = self.whole() / 10 / BYTES_OF_EVENT;
+        u32::try_from(fit).map_or(self.limits.events, |fit| fit.min(self.limits.events))
+    }
+
     fn whole(&self) -> u64 {
         self.size.max(Self::LEAST_SIZE)
     }

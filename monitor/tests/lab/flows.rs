@@ -273,7 +273,7 @@ fn events_tell_first_contacts_once_with_and_without_a_daemon() {
     let after = events(&lab, &["--format", "json"]);
     assert_eq!(after[..4], all);
     let mut new: Vec<_> = after[4..].iter().map(|event| &event["event"]).collect();
-    new.sort_by_key(|event| event.to_string());
+    new.sort_by_key(ToString::to_string);
     assert_eq!(new, ["generation", "loss"], "{after:?}");
     drop(daemon);
 }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::evidence::names::dns;
+use crate::evidence::{absence::EncryptedView, names::dns};
 
 const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -66,7 +66,7 @@ fn names_of_known_resolvers_are_recognised() {
     assert_eq!(found[0].kind, EncryptedKind::DohName);
     assert_eq!((found[0].first, found[0].last), (at(2), at(9)));
     assert_eq!(
-        found[0].to_string(),
+        EncryptedView::new(&found[0]).to_string(),
         "HTTPS to a known DNS resolver by its name, 192.0.2.1 (dns.google, Google), \
          first 1970-01-01T00:00:02Z, last 1970-01-01T00:00:09Z"
     );

@@ -1,4 +1,4 @@
-//! Events in EVE JSON, the format of Suricata that EveBox, Arkime and others read.
+//! Events in EVE JSON, the format of Suricata that `EveBox`, Arkime and others read.
 //!
 //! Source: Suricata's documentation, "Eve JSON Format". There is no `src_ip`: a flow here is
 //! that of a MAC, which may have many addresses.

@@ -120,7 +120,9 @@ fn rows_older_than_the_retention_go_and_their_sums_stay() {
     let view = reader.view().unwrap();
     assert_eq!(view.devices(None, 9).unwrap().len(), 3);
     assert_eq!(view.losses(ago(days(99))).unwrap().len(), 31);
-    assert_eq!(view.events(0, 99).unwrap().len(), 31);
+    let mut events = view.events(0, 999).unwrap();
+    events.retain(|event| event.event.json == "{}");
+    assert_eq!(events.len(), 31);
     assert_eq!(view.oldest().unwrap(), Some(ago(days(30))));
     drop(view);
     for table in ["flow_end", "claim"] {

@@ -89,7 +89,7 @@ fn ipv6_destination(header: &[u8]) -> Result<IpAddr, Reason> {
 /// padding of a frame that would be too short for Ethernet.
 fn has_no_data(frame: usize, packet: &[u8]) -> bool {
     let (ip, total, plain) = if packet[0] / 16 == 4 {
-        let whole = number_at(packet, 6) & 0x3fff == 0;
+        let whole = number_at(packet, 6).trailing_zeros() >= 14;
         let total = usize::from(number_at(packet, 2));
         (20, total, whole && packet[0] % 16 == 5 && packet[9] == 6)
     } else {
