@@ -159,7 +159,11 @@ fn standard_input_is_a_dash() {
         return;
     }
     let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "standard_input_is_a_dash", "--nocapture"])
+        .args([
+            "--exact",
+            "capture::standard_input_is_a_dash",
+            "--nocapture",
+        ])
         .env(CHILD, "1")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
