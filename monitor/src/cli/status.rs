@@ -262,7 +262,7 @@ fn evidence_lines(text: &mut String, evidence: &EvidenceSnapshot) {
     if let Some(contacts) = evidence.first_contacts {
         let _ = writeln!(
             text,
-            "events     {contacts} first contacts in the last 24 hours; `monitor events` shows them"
+            "events     first contacts in the last 24 hours: {contacts}; `monitor events` shows them"
         );
     }
     for (lost, what) in [

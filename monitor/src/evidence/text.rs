@@ -33,8 +33,15 @@ impl fmt::Display for FlowsView {
                 for name in &flow.names {
                     writeln!(f, "   {}", described(name))?;
                 }
-                if let Some(absence) = absence.filter(|_| flow.has_no_name()) {
-                    writeln!(f, "   {absence}")?;
+                match absence.filter(|_| flow.has_no_name()) {
+                    None => {}
+                    // Both times are RFC 3339 in UTC, so their order is that of the text.
+                    Some(absence) if flow.last < absence.since => writeln!(
+                        f,
+                        "   no name is known; DNS answers are remembered only since {}",
+                        absence.since
+                    )?,
+                    Some(absence) => writeln!(f, "   {absence}")?,
                 }
                 if flow.more_names > 0 {
                     writeln!(f, "   and {} further names", flow.more_names)?;

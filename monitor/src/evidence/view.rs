@@ -313,11 +313,13 @@ impl FlowView {
 }
 
 impl FlowView {
-    /// True if no claim states a name of the destination. A name that was asked for is not one.
+    /// True if no claim states a name of the destination, and it is an address that DNS
+    /// answers give. A name that was asked for is not one.
     #[must_use]
     pub fn has_no_name(&self) -> bool {
         let mut names = self.names.iter();
-        self.destination.is_some() && names.all(|name| name.how == NameSource::Asked.word())
+        self.destination.is_some_and(is_public)
+            && names.all(|name| name.how == NameSource::Asked.word())
     }
 }
 
@@ -351,6 +353,27 @@ impl NotRecorded {
         self.add("full", packets(counters.full_passed, counters.full_dropped));
         let setting = packets(counters.setting_passed, counters.setting_dropped);
         self.add("setting", setting);
+    }
+}
+
+/// True for an address outside the local network.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            !(address.is_multicast()
+                || address.is_broadcast()
+                || address.is_private()
+                || address.is_link_local()
+                || address.is_loopback()
+                || address.is_unspecified())
+        }
+        IpAddr::V6(address) => {
+            !(address.is_multicast()
+                || address.is_unique_local()
+                || address.is_unicast_link_local()
+                || address.is_loopback()
+                || address.is_unspecified())
+        }
     }
 }
 
