@@ -1,7 +1,9 @@
 //! The daemon's settings: built-in defaults, then the config file, then the
 //! command line.
 
+mod devices;
 mod lan;
+mod length;
 mod listen;
 mod one_or_many;
 mod options;
@@ -13,13 +15,12 @@ use std::{
 };
 
 pub use self::{
+    devices::{DeviceFileSettings, DevicesOptions, LeasesOption, VendorsOption},
     lan::{DeriveOption, LanOptions},
+    length::Length,
     listen::{Listen, ListenError},
     one_or_many::OneOrMany,
-    options::{
-        ConfigError, DeviceOption, DevicesOptions, FeedsOptions, Length, MetricsOptions,
-        ModeOption, Options,
-    },
+    options::{ConfigError, DeviceOption, FeedsOptions, MetricsOptions, ModeOption, Options},
 };
 use crate::{
     address::Derivation,
@@ -75,6 +76,8 @@ pub struct Settings {
     /// How long a device without a name keeps its own counts after its last
     /// packet that a policy matched.
     pub forget_after: Duration,
+    /// Files that describe devices.
+    pub device_files: DeviceFileSettings,
     /// The network of the devices: resolvers, DHCP servers, NAT64 prefixes.
     pub lan: LanOptions,
     /// Mechanisms by which IPv6 addresses carry IPv4 addresses.
@@ -122,6 +125,7 @@ impl Options {
                 .devices
                 .forget_after
                 .map_or(DEFAULT_FORGET_AFTER, Length::duration),
+            device_files: self.devices.files(),
             lan: self.lan,
             feeds: self.feeds,
         }

@@ -9,6 +9,7 @@ use crate::{
     capture::Frame,
     compile::Ruleset,
     datapath::{DnsCopies, Error, FrameOutcome, Sandbox},
+    device_book::DeviceBook,
     evidence::{
         Claim, Flow, FlowEnd, FlowKey, FlowRow, FlowsView, NotRecorded,
         answers::AnswerSettings,
@@ -113,6 +114,7 @@ impl EvidenceReplay {
             let how = stated.source.word().to_owned();
             (stated.device, stated.model, how)
         });
-        Ok(FlowsView::new(rows, not_recorded, usize::MAX).with_models(models))
+        let view = FlowsView::new(rows, not_recorded, usize::MAX).with_models(models);
+        Ok(view.with_heads(|mac| DeviceBook::default().head(mac, None, None)))
     }
 }

@@ -1,6 +1,6 @@
 //! `monitor flows`: which device contacted which destination, and its names.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -8,11 +8,12 @@ use jiff::{SignedDuration, Timestamp};
 use monitor::{
     address::Destination,
     control::{Answer, AskedFlows, MAX_FLOWS, Request, ask},
+    device_book::DeviceBook,
     evidence::FlowsView,
     flows::{self, FlowFilter},
 };
 
-use super::{Common, ReachArgs, print, print_json};
+use super::{Common, ReachArgs, print, print_json, tell};
 
 /// Show which device contacted which destination, how much, since when, and under which names
 ///
@@ -48,16 +49,28 @@ pub(crate) struct FlowsArgs {
 /// Asks the daemon, or reads the store and the pinned tables.
 pub(super) fn run(common: &Common, args: FlowsArgs) -> anyhow::Result<()> {
     let reach = args.reach.reach(common)?;
+    let asked = Asked {
+        since: args.since,
+        device: args.device,
+        policy: args.policy,
+        destination: args.destination,
+        limit: args.limit.min(MAX_FLOWS),
+    };
     let flows = if reach.daemon.is_some() {
-        let request = Request::Flows(args.asked());
+        let request = Request::Flows(asked.request());
         match ask(&reach.settings.socket, &request)? {
             Answer::Flows(flows) => *flows,
             Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
             other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
         }
     } else {
-        let filter = args.filter()?;
-        flows::read(&reach.settings.pin_dir, &reach.settings.state_dir, &filter)?
+        let settings = &reach.settings;
+        let found = flows::read(&settings.pin_dir, &settings.state_dir, &asked.filter()?)?;
+        let (book, warnings) = DeviceBook::read(&settings.device_files);
+        for warning in warnings {
+            tell(&warning);
+        }
+        found.view(&book, &BTreeMap::new())
     };
     show(common, &flows)
 }
@@ -70,19 +83,28 @@ fn show(common: &Common, flows: &FlowsView) -> anyhow::Result<()> {
     }
 }
 
-impl FlowsArgs {
-    fn asked(self) -> AskedFlows {
+/// What the operator asks about flows, or about devices.
+pub(super) struct Asked {
+    pub(super) since: Option<Timestamp>,
+    pub(super) device: Option<String>,
+    pub(super) policy: Option<String>,
+    pub(super) destination: Option<String>,
+    pub(super) limit: usize,
+}
+
+impl Asked {
+    pub(super) fn request(self) -> AskedFlows {
         AskedFlows {
             since: self.since.map(Timestamp::as_second),
             device: self.device,
             policy: self.policy,
             destination: self.destination,
-            limit: self.limit.min(MAX_FLOWS),
+            limit: self.limit,
         }
     }
 
     /// The filter, without the names of a daemon's policies.
-    fn filter(&self) -> anyhow::Result<FlowFilter> {
+    pub(super) fn filter(&self) -> anyhow::Result<FlowFilter> {
         let device = self.device.as_deref().map(str::parse).transpose();
         let device = device.context("--device: without a daemon, write a MAC")?;
         let policy = self.policy.as_deref().map(str::parse).transpose();
@@ -92,7 +114,7 @@ impl FlowsArgs {
             devices: device.into_iter().collect(),
             policy: policy.context("--policy")?,
             destination,
-            limit: self.limit.min(MAX_FLOWS),
+            limit: self.limit,
         })
     }
 }
@@ -109,7 +131,7 @@ fn range(text: &str) -> anyhow::Result<(std::net::IpAddr, std::net::IpAddr)> {
 }
 
 /// Parses a length of time before now, or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     let help = "write a length such as 7d or 12h, or a time such as 2026-11-01T00:00:00Z";
     let length: Option<Duration> = humantime::parse_duration(text).ok();
     let before = length.and_then(|length| SignedDuration::try_from(length).ok());

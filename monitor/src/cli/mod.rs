@@ -4,6 +4,7 @@ mod change;
 mod check;
 mod confirm;
 mod detach;
+mod devices;
 mod explain;
 mod feed;
 mod flows;
@@ -91,6 +92,7 @@ enum Verb {
     /// every `drop` of this filter, but opens no other firewall.
     Allow(change::ForDestination),
     Flows(flows::FlowsArgs),
+    Devices(devices::DevicesArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
@@ -164,6 +166,7 @@ impl Cli {
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
             Verb::Flows(arguments) => flows::run(&self.common, arguments)?,
+            Verb::Devices(arguments) => devices::run(&self.common, arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,

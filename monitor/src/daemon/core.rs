@@ -46,7 +46,8 @@ use crate::{
     config::Settings,
     control::{AskedFlows, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
-    evidence::FlowsView,
+    device_list,
+    evidence::{DevicesView, FlowsView},
     flows,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
@@ -118,7 +119,19 @@ impl Core {
         let filter = self.flow_filter(asked)?;
         self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
-        Ok(flows::read(pins, state, &filter)?)
+        let found = flows::read(pins, state, &filter)?;
+        let names = self.device_names().by_mac();
+        Ok(self.evidence.with_book(|book| found.view(book, &names)))
+    }
+
+    /// The devices that a client asks for, up to this moment.
+    pub(super) fn known_devices(&self, asked: &AskedFlows) -> Result<DevicesView, FlowsError> {
+        let filter = self.flow_filter(asked)?;
+        self.evidence.drain();
+        let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
+        let found = device_list::read(pins, state, &filter)?;
+        let names = self.device_names().by_mac();
+        Ok(self.evidence.with_book(|book| found.view(book, &names)))
     }
 
     /// A copy of the state as it is now.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use monitor_common::Count;
 
+use super::claim::FlowEnd;
 use crate::policy::{MacAddress, PolicyName};
 
 /// What makes a flow: all packets with the same key belong to the same flow.
@@ -78,4 +79,51 @@ pub struct SeenAddress {
     pub address: IpAddr,
     /// Time of the packet, to about one second.
     pub at: Timestamp,
+}
+
+impl FlowKey {
+    /// The end of the flow to which names belong. Without a readable port it has port 0.
+    #[must_use]
+    pub fn end(&self) -> FlowEnd {
+        FlowEnd {
+            device: self.device,
+            destination: self.destination,
+            protocol: self.protocol,
+            port: self.port.number().unwrap_or(0),
+        }
+    }
+}
+
+impl Direction {
+    /// The word of JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::In => "in",
+        }
+    }
+}
+
+impl Port {
+    /// The port; `None` if there is none to read.
+    #[must_use]
+    pub const fn number(self) -> Option<u16> {
+        match self {
+            Self::Number(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    /// Why a port that may exist cannot be read.
+    #[must_use]
+    pub const fn why_unreadable(self) -> Option<&'static str> {
+        match self {
+            Self::Number(_) | Self::None => None,
+            Self::LaterFragment => Some("a fragment after the first one"),
+            Self::Truncated => Some("the packet ends before the port"),
+            Self::Hidden => Some("hidden by ESP, AH or IPComp"),
+            Self::TooManyExtensions => Some("too many IPv6 extension headers"),
+        }
+    }
 }

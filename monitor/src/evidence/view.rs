@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use monitor_common::{Count, evidence::EffectiveCounters};
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port, learner::join};
+use super::{Claim, DeviceHead, Direction, Flow, Port, learner::join};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -26,6 +26,9 @@ pub struct FlowsView {
     /// Models that the devices of these flows stated, sorted by device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<ModelsView>,
+    /// Name and vendor of the devices of these flows, sorted by device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceHead>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
 }
@@ -213,6 +216,14 @@ impl FlowsView {
         self
     }
 
+    /// Adds name and vendor of each device of these flows.
+    #[must_use]
+    pub fn with_heads(mut self, head: impl FnMut(MacAddress) -> DeviceHead) -> Self {
+        let devices: BTreeSet<_> = self.flows.iter().filter_map(|flow| flow.device).collect();
+        self.devices = devices.into_iter().map(head).collect();
+        self
+    }
+
     /// The view of rows. Rows that differ only in counts, times and names become one. At
     /// most `limit` rows stay, those with the latest packets.
     #[must_use]
@@ -251,6 +262,7 @@ impl FlowsView {
             flows: rows.into_iter().map(FlowView::new).collect(),
             more,
             models: Vec::new(),
+            devices: Vec::new(),
             not_recorded,
         }
     }
@@ -323,53 +335,6 @@ impl Flow {
         self.dropped += other.dropped;
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-    }
-}
-
-impl FlowKey {
-    /// The end of the flow to which names belong. Without a readable port it has port 0.
-    #[must_use]
-    pub fn end(&self) -> FlowEnd {
-        FlowEnd {
-            device: self.device,
-            destination: self.destination,
-            protocol: self.protocol,
-            port: self.port.number().unwrap_or(0),
-        }
-    }
-}
-
-impl Direction {
-    /// The word of JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Out => "out",
-            Self::In => "in",
-        }
-    }
-}
-
-impl Port {
-    /// The port; `None` if there is none to read.
-    #[must_use]
-    pub const fn number(self) -> Option<u16> {
-        match self {
-            Self::Number(port) => Some(port),
-            _ => None,
-        }
-    }
-
-    /// Why a port that may exist cannot be read.
-    #[must_use]
-    pub const fn why_unreadable(self) -> Option<&'static str> {
-        match self {
-            Self::Number(_) | Self::None => None,
-            Self::LaterFragment => Some("a fragment after the first one"),
-            Self::Truncated => Some("the packet ends before the port"),
-            Self::Hidden => Some("hidden by ESP, AH or IPComp"),
-            Self::TooManyExtensions => Some("too many IPv6 extension headers"),
-        }
     }
 }
 
