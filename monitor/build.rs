@@ -1,12 +1,19 @@
-//! Compiles the kernel program and leaves it in `OUT_DIR`, to be embedded.
+//! Compiles the kernel program, and writes the table of vendors. Leaves both in `OUT_DIR`,
+//! to be embedded.
 
-use std::env;
+use std::{env, path::Path};
 
 use anyhow::Context as _;
 use aya_build::{Package, Toolchain};
 
+#[path = "build/vendors.rs"]
+mod vendors;
+
 fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=../monitor-common");
+    println!("cargo::rerun-if-changed=build");
+    let out = env::var_os("OUT_DIR").context("OUT_DIR is not set")?;
+    vendors::write(&Path::new(&out).join("vendors.bin"))?;
     let toolchain = env::var("RUSTUP_TOOLCHAIN")
         .context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;
     // The BPF target is built with its own `core`, an unstable flag of cargo;

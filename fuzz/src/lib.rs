@@ -48,6 +48,11 @@ pub const TARGETS: &[Target] = &[
         seeds: &["monitor/tests/policies/tables"],
     },
     Target {
+        name: "devices",
+        run: targets::devices,
+        seeds: &[],
+    },
+    Target {
         name: "feed",
         run: targets::feed,
         seeds: &["monitor/tests/policies/bad/lists"],

@@ -8,6 +8,7 @@
 
 mod capture;
 mod daemon;
+mod devices;
 mod kernel;
 mod lists;
 mod names;
@@ -17,6 +18,7 @@ use jiff::Timestamp;
 
 pub use capture::capture;
 pub use daemon::{archive, config, control, state};
+pub use devices::devices;
 pub use kernel::kernel;
 pub(crate) use lists::feed_with;
 pub use lists::{database, feed, list};

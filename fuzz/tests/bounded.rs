@@ -64,6 +64,7 @@ tests! {
     config: 200_000;
     control: 1_000_000;
     database: 200_000;
+    devices: 20_000;
     feed: 20_000;
     kernel: 500_000;
     list: 10_000;

@@ -1,7 +1,9 @@
 //! The daemon's settings: built-in defaults, then the config file, then the
 //! command line.
 
+mod devices;
 mod lan;
+mod length;
 mod listen;
 mod memory;
 mod one_or_many;
@@ -14,14 +16,13 @@ use std::{
 };
 
 pub use self::{
+    devices::{DeviceFileSettings, DevicesOptions, LeasesOption, VendorsOption},
     lan::{DeriveOption, LanOptions},
+    length::Length,
     listen::{Listen, ListenError},
     memory::{DnsOptions, StoreOptions},
     one_or_many::OneOrMany,
-    options::{
-        ConfigError, DeviceOption, DevicesOptions, FeedsOptions, Length, MetricsOptions,
-        ModeOption, Options,
-    },
+    options::{ConfigError, DeviceOption, FeedsOptions, MetricsOptions, ModeOption, Options},
 };
 use crate::{
     address::Derivation,
@@ -83,6 +84,8 @@ pub struct Settings {
     /// How long a device without a name keeps its own counts after its last
     /// packet that a policy matched.
     pub forget_after: Duration,
+    /// Files that describe devices.
+    pub device_files: DeviceFileSettings,
     /// The network of the devices: resolvers, DHCP servers, NAT64 prefixes.
     pub lan: LanOptions,
     /// Mechanisms by which IPv6 addresses carry IPv4 addresses.
@@ -132,6 +135,7 @@ impl Options {
                 .devices
                 .forget_after
                 .map_or(DEFAULT_FORGET_AFTER, Length::duration),
+            device_files: self.devices.files(),
             lan: self.lan,
             feeds: self.feeds,
         }

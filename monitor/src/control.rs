@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
-    evidence::{FlowsView, event::EventsView},
+    evidence::{DevicesView, FlowsView, event::EventsView},
     policy::{Effect, Moment, RuntimeChange},
     printable,
     snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
@@ -32,6 +32,9 @@ pub const MAX_ANSWERS: usize = 16;
 
 /// The most flows in one answer.
 pub const MAX_FLOWS: usize = 10_000;
+
+/// The most devices in one answer.
+pub const MAX_DEVICES: usize = 1_000;
 
 /// How long a client may take to send its request, and again to read the answer.
 pub const CLIENT_TIME: Duration = Duration::from_secs(10);
@@ -60,6 +63,8 @@ pub enum Answer {
     Flows(Box<FlowsView>),
     /// To [`Request::Events`].
     Events(Box<EventsView>),
+    /// To [`Request::Devices`].
+    Devices(Box<DevicesView>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.

@@ -1,13 +1,14 @@
 //! Which flows a period had: from the store, and from the kernel's tables that the store does
 //! not hold yet.
 
-use std::{net::IpAddr, path::Path};
+use std::{collections::BTreeMap, net::IpAddr, path::Path};
 
 use jiff::Timestamp;
 
 use crate::{
     datapath::{self, FlowTables, TakenFlows},
-    evidence::{Flow, FlowRow, FlowsView, NotRecorded},
+    device_book::DeviceBook,
+    evidence::{Flow, FlowRow, FlowsView, NotRecorded, latest_name},
     policy::{MacAddress, PolicyName},
     store::{DestinationRange, FlowQuery, StoreError, StoreReader},
 };
@@ -48,7 +49,7 @@ pub fn read(
     pin_dir: &Path,
     state_dir: &Path,
     filter: &FlowFilter,
-) -> Result<FlowsView, FlowsError> {
+) -> Result<FoundFlows, FlowsError> {
     let mut reader = match state_dir.try_exists() {
         Ok(false) => None,
         _ => StoreReader::open(state_dir)?,
@@ -59,7 +60,7 @@ pub fn read(
         if let Some(reader) = &mut reader {
             stored = Stored::read(reader, None, filter)?;
         }
-        return Ok(view(
+        return Ok(found(
             stored,
             TakenFlows::default(),
             NotRecorded::default(),
@@ -77,7 +78,33 @@ pub fn read(
         not_recorded.add_effective(&policy.counters);
     }
     not_recorded.add("lost", live.lost.packets);
-    Ok(view(stored, live, not_recorded, filter))
+    Ok(found(stored, live, not_recorded, filter))
+}
+
+/// The flows, and the host names of their devices.
+#[derive(Debug)]
+pub struct FoundFlows {
+    view: FlowsView,
+    host_names: HostNames,
+}
+
+/// The latest host name of each device, with the time at which it was last stated.
+type HostNames = BTreeMap<MacAddress, (Timestamp, String)>;
+
+impl FoundFlows {
+    /// The view of these flows. `names` are the names of the policies.
+    #[must_use]
+    pub fn view(self, book: &DeviceBook, names: &BTreeMap<MacAddress, String>) -> FlowsView {
+        let host_names = self.host_names;
+        self.view.with_heads(|mac| {
+            let stored = host_names.get(&mac);
+            let stored = stored.map(|(at, name)| (*at, name.as_str()));
+            let known = book.identities.get(mac).and_then(latest_name);
+            let latest = stored.max(known.map(|(name, at)| (at, name)));
+            let name = names.get(&mac).map(String::as_str);
+            book.head(mac, name, latest.map(|(_, name)| name))
+        })
+    }
 }
 
 /// What one reading of the store found.
@@ -91,6 +118,7 @@ struct Stored {
     removed: Vec<(&'static str, u64)>,
     /// Models that devices stated: device, model, message.
     models: Vec<(MacAddress, String, String)>,
+    host_names: HostNames,
 }
 
 impl Stored {
@@ -118,9 +146,19 @@ impl Stored {
             stored.flows.extend(found.flows);
         }
         for device in view.devices(None, u32::MAX)? {
-            let models = device.facts.into_iter().filter(|fact| fact.kind == "model");
-            let models = models.map(|fact| (device.mac, fact.value, fact.source));
-            stored.models.extend(models);
+            for fact in device.facts {
+                match fact.kind.as_str() {
+                    "model" => stored.models.push((device.mac, fact.value, fact.source)),
+                    "host-name" => {
+                        let name = Some((fact.last, fact.value));
+                        let known = stored.host_names.remove(&device.mac).max(name);
+                        stored
+                            .host_names
+                            .extend(known.map(|name| (device.mac, name)));
+                    }
+                    _ => {}
+                }
+            }
         }
         if let Some(instance) = instance {
             stored.drained = view.drained(instance)?.unwrap_or(0);
@@ -136,12 +174,12 @@ impl Stored {
     }
 }
 
-fn view(
+fn found(
     stored: Stored,
     live: TakenFlows,
     mut not_recorded: NotRecorded,
     filter: &FlowFilter,
-) -> FlowsView {
+) -> FoundFlows {
     for (reason, packets) in stored.removed {
         not_recorded.add(reason, packets);
     }
@@ -151,11 +189,14 @@ fn view(
     let view = FlowsView::new(rows, not_recorded, filter.limit);
     let mut view = view.with_models(stored.models);
     view.more |= stored.more;
-    view
+    FoundFlows {
+        view,
+        host_names: stored.host_names,
+    }
 }
 
 impl FlowFilter {
-    fn shows(&self, flow: &Flow) -> bool {
+    pub(crate) fn shows(&self, flow: &Flow) -> bool {
         let key = &flow.key;
         let policy = self.policy.as_ref();
         self.since.is_none_or(|since| flow.last >= since)

@@ -34,6 +34,8 @@ pub enum Purpose {
     Feed,
     /// A capture.
     Capture,
+    /// Leases, vendors or names of devices.
+    Devices,
 }
 
 impl Purpose {
@@ -43,7 +45,8 @@ impl Purpose {
         const MIB: u64 = 1 << 20;
         match self {
             Self::Config => MIB,
-            Self::Policies | Self::Certificates | Self::State => 16 * MIB,
+            // The largest file of vendors, `oui.txt`, has 6 MB.
+            Self::Policies | Self::Certificates | Self::State | Self::Devices => 16 * MIB,
             Self::Feed => MAX_FEED_BYTES,
             Self::List => 256 * MIB,
             Self::LastGood => 1024 * MIB,
@@ -75,6 +78,7 @@ impl Purpose {
             Self::LastGood => "the archive of the last good files",
             Self::Feed => "a feed",
             Self::Capture => "a capture file",
+            Self::Devices => "a file about devices",
         }
     }
 
@@ -83,6 +87,9 @@ impl Purpose {
             Self::Policies => "move the addresses into lists, or split the file",
             Self::List => "split the list, or remove what the policies do not use",
             Self::Config => "write only settings into it",
+            Self::Devices => {
+                "check which program writes the file, or name another one in `devices`"
+            }
             Self::Certificates => "keep only the certificates that are needed",
             Self::State | Self::Feed => "remove the file; the daemon writes it again",
             Self::LastGood => "remove the file; the daemon writes it again from smaller lists",
@@ -100,7 +107,7 @@ impl Purpose {
             Self::State | Self::Feed | Self::LastGood => {
                 "remove it; the daemon writes the file again"
             }
-            Self::Policies | Self::List | Self::Config | Self::Certificates => {
+            Self::Policies | Self::List | Self::Config | Self::Certificates | Self::Devices => {
                 "put a regular file in its place"
             }
         }

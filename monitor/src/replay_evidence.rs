@@ -9,6 +9,7 @@ use crate::{
     capture::Frame,
     compile::Ruleset,
     datapath::{DnsCopies, Error, FrameOutcome, Sandbox},
+    device_book::DeviceBook,
     evidence::{
         Claim, Flow, FlowEnd, FlowKey, FlowRow, FlowsView, NotRecorded,
         answers::AnswerSettings,
@@ -114,6 +115,7 @@ impl EvidenceReplay {
             (stated.device, stated.model, how)
         });
         let view = FlowsView::new(rows, not_recorded, usize::MAX).with_models(models);
+        let view = view.with_heads(|mac| DeviceBook::default().head(mac, None, None));
         let Some(learner) = self.learner else {
             return Ok(view);
         };

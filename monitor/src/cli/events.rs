@@ -4,7 +4,7 @@ use std::{fmt::Write as _, thread, time::Duration};
 
 use clap::{Args, ValueEnum};
 use monitor::{
-    control::{Answer, Request, ask},
+    control::{Answer, MAX_FLOWS, Request, ask},
     events,
     evidence::event::{EventView, EventsView},
     printable,
@@ -75,10 +75,10 @@ pub(super) fn run(common: &Common, args: &EventsArgs) -> anyhow::Result<()> {
 
 fn read(reach: &Reach, args: &EventsArgs, after: Option<i64>) -> anyhow::Result<EventsView> {
     if reach.daemon.is_none() {
-        let filter = args.select.filter()?;
+        let filter = args.select.filter(MAX_FLOWS)?;
         return Ok(events::read(&reach.settings.state_dir, after, &filter)?);
     }
-    let about = args.select.asked();
+    let about = args.select.asked(MAX_FLOWS);
     match ask(&reach.settings.socket, &Request::Events { after, about })? {
         Answer::Events(events) => Ok(*events),
         Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),

@@ -1,13 +1,16 @@
 //! `monitor flows`: which device contacted which destination, and its names.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use monitor::{
-    control::{Answer, Request, ask},
+    control::{Answer, MAX_FLOWS, Request, ask},
+    device_book::DeviceBook,
     evidence::FlowsView,
     flows,
 };
 
-use super::{Common, ReachArgs, print, print_json, select::Select};
+use super::{Common, ReachArgs, print, print_json, select::Select, tell};
 
 /// Show which device contacted which destination, how much, since when, and under which names
 ///
@@ -26,15 +29,21 @@ pub(crate) struct FlowsArgs {
 pub(super) fn run(common: &Common, args: &FlowsArgs) -> anyhow::Result<()> {
     let reach = args.reach.reach(common)?;
     let flows = if reach.daemon.is_some() {
-        let request = Request::Flows(args.select.asked());
+        let request = Request::Flows(args.select.asked(MAX_FLOWS));
         match ask(&reach.settings.socket, &request)? {
             Answer::Flows(flows) => *flows,
             Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
             other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
         }
     } else {
-        let filter = args.select.filter()?;
-        flows::read(&reach.settings.pin_dir, &reach.settings.state_dir, &filter)?
+        let settings = &reach.settings;
+        let filter = args.select.filter(MAX_FLOWS)?;
+        let found = flows::read(&settings.pin_dir, &settings.state_dir, &filter)?;
+        let (book, warnings) = DeviceBook::read(&settings.device_files);
+        for warning in warnings {
+            tell(&warning);
+        }
+        found.view(&book, &BTreeMap::new())
     };
     show(common, &flows)
 }

@@ -4,6 +4,7 @@ mod change;
 mod check;
 mod confirm;
 mod detach;
+mod devices;
 mod events;
 mod explain;
 mod feed;
@@ -94,6 +95,7 @@ enum Verb {
     Allow(change::ForDestination),
     Flows(flows::FlowsArgs),
     Events(events::EventsArgs),
+    Devices(devices::DevicesArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
@@ -168,6 +170,7 @@ impl Cli {
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
             Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
+            Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,

@@ -235,10 +235,10 @@ fn recorded(settings: &Settings) -> String {
             "recorded of matched packets: counters of policies and devices, in kernel memory only; no destination addresses, no names".to_owned()
         }
         EvidenceLevel::Flows => format!(
-            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when; no names"
+            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when; addresses and host names of these devices; no names of destinations"
         ),
         EvidenceLevel::Names => format!(
-            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when, and the names of these addresses"
+            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when, and the names of these addresses; addresses, host names and models of these devices"
         ),
     };
     match settings.evidence {

@@ -5,11 +5,7 @@ use std::{net::IpAddr, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use monitor::{
-    address::Destination,
-    control::{AskedFlows, MAX_FLOWS},
-    flows::FlowFilter,
-};
+use monitor::{address::Destination, control::AskedFlows, flows::FlowFilter};
 
 /// Conditions on what is shown.
 #[derive(Args, Clone, Debug)]
@@ -37,19 +33,19 @@ pub(crate) struct Select {
 }
 
 impl Select {
-    /// The conditions as the daemon reads them.
-    pub(super) fn asked(&self) -> AskedFlows {
+    /// The conditions as the daemon reads them. It shows at most `most` lines.
+    pub(super) fn asked(&self, most: usize) -> AskedFlows {
         AskedFlows {
             since: self.since.map(Timestamp::as_second),
             device: self.device.clone(),
             policy: self.policy.clone(),
             destination: self.destination.clone(),
-            limit: self.limit.min(MAX_FLOWS),
+            limit: self.limit.min(most),
         }
     }
 
     /// The conditions without the names of a daemon's policies.
-    pub(super) fn filter(&self) -> anyhow::Result<FlowFilter> {
+    pub(super) fn filter(&self, most: usize) -> anyhow::Result<FlowFilter> {
         let device = self.device.as_deref().map(str::parse).transpose();
         let device = device.context("--device: without a daemon, write a MAC")?;
         let policy = self.policy.as_deref().map(str::parse).transpose();
@@ -59,7 +55,7 @@ impl Select {
             devices: device.into_iter().collect(),
             policy: policy.context("--policy")?,
             destination,
-            limit: self.limit.min(MAX_FLOWS),
+            limit: self.limit.min(most),
         })
     }
 }

@@ -3,12 +3,12 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::Deserialize;
 
 use super::{
+    devices::DevicesOptions,
     lan::{DeriveOption, LanOptions},
     listen::Listen,
     memory::{DnsOptions, StoreOptions},
@@ -53,7 +53,7 @@ pub struct Options {
     pub dns: DnsOptions,
     /// How metrics name devices.
     pub metrics: MetricsOptions,
-    /// How long the filter remembers devices.
+    /// How long the filter remembers devices, and files that describe them.
     pub devices: DevicesOptions,
     /// The network of the devices: resolvers, DHCP servers, NAT64 prefixes.
     pub lan: LanOptions,
@@ -69,39 +69,6 @@ pub struct Options {
 pub struct FeedsOptions {
     /// Certificates to trust (PEM), in place of the system's.
     pub ca_file: Option<PathBuf>,
-}
-
-/// The `devices` section of the config file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DevicesOptions {
-    /// How long a device without a name keeps its own counts after its last
-    /// packet that a policy matched.
-    pub forget_after: Option<Length>,
-}
-
-/// A length of time, such as `7d` or `12h 30m`; at least a second.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Length(Duration);
-
-impl Length {
-    pub(super) const fn duration(self) -> Duration {
-        self.0
-    }
-}
-
-impl TryFrom<String> for Length {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let length = humantime::parse_duration(&text)
-            .map_err(|error| format!("{error}; write a time such as 7d or 12h"))?;
-        if length < Duration::from_secs(1) {
-            return Err("write a time of at least 1s".to_owned());
-        }
-        Ok(Self(length))
-    }
 }
 
 /// The `metrics` section of the config file.
@@ -166,6 +133,7 @@ impl Options {
     }
 
     fn resolve_paths(&mut self, base: &Path) {
+        self.devices.resolve_paths(base);
         let ca_file = &mut self.feeds.ca_file;
         for path in [
             &mut self.state_dir,
@@ -207,9 +175,7 @@ impl Options {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),
             },
-            devices: DevicesOptions {
-                forget_after: self.devices.forget_after.or(below.devices.forget_after),
-            },
+            devices: self.devices.over(below.devices),
             lan: self.lan.or(below.lan),
             derive: self.derive.or(below.derive),
             feeds: FeedsOptions {

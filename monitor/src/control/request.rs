@@ -39,6 +39,8 @@ pub enum Request {
         /// Which events.
         about: AskedFlows,
     },
+    /// Ask for the devices of flows, and for those that are known otherwise.
+    Devices(AskedFlows),
     /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
@@ -70,7 +72,8 @@ impl Request {
             | Self::Who {}
             | Self::FeedList {}
             | Self::Flows(_)
-            | Self::Events { .. } => false,
+            | Self::Events { .. }
+            | Self::Devices(_) => false,
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}
@@ -96,7 +99,7 @@ impl Request {
     }
 }
 
-/// The flows that a client asks for.
+/// The flows that a client asks for, or the devices of these flows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskedFlows {
@@ -112,7 +115,8 @@ pub struct AskedFlows {
     /// Only flows to this address, CIDR or range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
-    /// The most flows, at most [`MAX_FLOWS`](super::MAX_FLOWS).
+    /// The most flows, at most [`MAX_FLOWS`](super::MAX_FLOWS), or the most devices, at most
+    /// [`MAX_DEVICES`](super::MAX_DEVICES).
     pub limit: usize,
 }
 

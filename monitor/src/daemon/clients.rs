@@ -21,7 +21,7 @@ use super::{
 use crate::{
     control::{
         Answer, AskedFlows, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS,
-        MAX_CLIENTS, MAX_FLOWS, MAX_REQUEST, Request,
+        MAX_CLIENTS, MAX_DEVICES, MAX_FLOWS, MAX_REQUEST, Request,
     },
     quoted,
 };
@@ -164,6 +164,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         }
         Request::Flows(asked) => flows(core, asked).await,
         Request::Events { after, about } => events(core, after, about).await,
+        Request::Devices(asked) => devices(core, asked).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -203,6 +204,14 @@ async fn events(core: &Arc<Core>, after: Option<i64>, mut about: AskedFlows) -> 
     about.limit = about.limit.min(MAX_FLOWS);
     match blocking(core, move |core| core.events(after, &about)).await {
         Ok(events) => Answer::Events(Box::new(events)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn devices(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
+    asked.limit = asked.limit.min(MAX_DEVICES);
+    match blocking(core, move |core| core.known_devices(&asked)).await {
+        Ok(devices) => Answer::Devices(Box::new(devices)),
         Err(error) => Answer::Refused(error),
     }
 }

@@ -46,8 +46,8 @@ use crate::{
     config::Settings,
     control::{AskedFlows, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
-    events,
-    evidence::{FlowsView, event::EventsView},
+    device_list, events,
+    evidence::{DevicesView, FlowsView, event::EventsView},
     flows,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
@@ -119,7 +119,9 @@ impl Core {
         let filter = self.flow_filter(asked)?;
         self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
-        let view = flows::read(pins, state, &filter)?;
+        let found = flows::read(pins, state, &filter)?;
+        let names = self.device_names().by_mac();
+        let view = self.evidence.with_book(|book| found.view(book, &names));
         let without = view.devices_without_names().into_iter().collect();
         Ok(view.with_absences(self.evidence.absences(without)))
     }
@@ -134,6 +136,16 @@ impl Core {
         self.evidence.drain();
         let events = events::read(&self.settings.state_dir, after, &filter);
         Ok(events.map_err(flows::FlowsError::from)?)
+    }
+
+    /// The devices that a client asks for, up to this moment.
+    pub(super) fn known_devices(&self, asked: &AskedFlows) -> Result<DevicesView, FlowsError> {
+        let filter = self.flow_filter(asked)?;
+        self.evidence.drain();
+        let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
+        let found = device_list::read(pins, state, &filter)?;
+        let names = self.device_names().by_mac();
+        Ok(self.evidence.with_book(|book| found.view(book, &names)))
     }
 
     /// A copy of the state as it is now.

@@ -1,7 +1,7 @@
 //! Records evidence on a thread of its own: reads the kernel's ring buffers, learns names,
 //! and drains the flows into the store.
 
-mod facts;
+mod device_recorder;
 mod lost;
 mod notes;
 mod periods;
@@ -54,7 +54,7 @@ pub(super) fn start(core: &Arc<Core>) {
 
 /// Records until a caller ends it, or until the daemon has dropped its end of the channel.
 fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
-    let mut recorder = EvidenceRecorder::new(core.settings());
+    let mut recorder = EvidenceRecorder::new(core.settings(), core.evidence().book());
     let mut due = Instant::now();
     loop {
         let command = match commands.recv_timeout(LOOK) {
@@ -69,6 +69,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
             Some(Command::Drain(_) | Command::Rest(..) | Command::Forget(..))
         );
         if is_asked || due <= now || recorder.new_flows() >= MANY_FLOWS {
+            recorder.look_at_devices(is_asked);
             drain(core, &mut recorder);
             due = now + TICK;
         }

@@ -1,11 +1,14 @@
 //! The way from the core to the thread that records evidence, and what that thread tells.
 
 use std::{
-    sync::{Mutex, PoisonError, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     time::Duration,
 };
 
-use crate::{evidence::absence::Absence, policy::MacAddress, snapshot::EvidenceFailure};
+use crate::{
+    device_book::DeviceBook, evidence::absence::Absence, policy::MacAddress,
+    snapshot::EvidenceFailure,
+};
 
 /// How long a caller waits for a drain.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +48,8 @@ pub(super) struct EvidenceHandle {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     failure: Mutex<Option<EvidenceFailure>>,
     dns_copied: Mutex<Vec<String>>,
+    /// What is known about devices. The thread writes it.
+    book: Arc<Mutex<DeviceBook>>,
 }
 
 impl EvidenceHandle {
@@ -117,6 +122,17 @@ impl EvidenceHandle {
         lock(&self.dns_copied).clone()
     }
 
+    /// What is known about devices, for the thread that records.
+    pub(super) fn book(&self) -> Arc<Mutex<DeviceBook>> {
+        Arc::clone(&self.book)
+    }
+
+    /// Reads what is known about devices. `read` must not block, because the thread that
+    /// records waits for it.
+    pub(super) fn with_book<T>(&self, read: impl FnOnce(&DeviceBook) -> T) -> T {
+        read(&lock(&self.book))
+    }
+
     /// Sets the way to the thread.
     pub(super) fn open(&self, commands: mpsc::Sender<Command>) {
         *lock(&self.commands) = Some(commands);
@@ -138,6 +154,6 @@ impl EvidenceHandle {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -80,6 +80,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Changed(_)
             | Answer::Flows(_)
             | Answer::Events(_)
+            | Answer::Devices(_)
             | Answer::Feeds(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

@@ -53,7 +53,7 @@ pub use gateway::{lan_interfaces, lan_networks, own_addresses};
 pub use give_back::GivenBack;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use lock::holder;
-pub use neighbours::neighbours;
+pub use neighbours::{Neighbour, neighbour_entries, neighbours};
 pub use other_version::OtherVersionCounters;
 pub use pins::{DEFAULT_PIN_DIR, check_directory};
 pub use presence::{InterfaceState, name_of_alternative, real_names};

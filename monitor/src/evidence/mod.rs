@@ -4,9 +4,12 @@
 pub mod absence;
 pub mod answers;
 pub mod claim;
+mod device_text;
+mod device_view;
 pub mod encrypted;
 pub mod event;
 pub mod flow;
+pub mod identity;
 pub mod learner;
 pub mod names;
 pub mod sampler;
@@ -14,6 +17,10 @@ mod text;
 mod view;
 
 pub use claim::{Claim, Ech, FlowEnd, NameSource};
+pub use device_view::{
+    DeviceCounts, DeviceHead, DeviceView, DevicesView, FactView, ReasonView, StatedView,
+    latest_name,
+};
 pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress, protocol};
 pub use sampler::Sample;
 pub use view::{FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded};

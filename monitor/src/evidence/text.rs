@@ -4,7 +4,8 @@ use std::fmt::{self, Write as _};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{FlowView, FlowsView, ModelsView, NameView, NotRecorded};
+use super::{FlowView, FlowsView, ModelsView, NameView, NotRecorded, device_text::beside};
+use crate::policy::MacAddress;
 
 /// A heading for each device, then one line for each flow and one for each of its names.
 impl fmt::Display for FlowsView {
@@ -13,9 +14,7 @@ impl fmt::Display for FlowsView {
             return writeln!(f, "no flows are recorded");
         }
         for of_device in self.flows.chunk_by(|a, b| a.device == b.device) {
-            let device = of_device[0].device.map(|device| device.to_string());
-            let device = device.unwrap_or_else(|| "other devices".to_owned());
-            writeln!(f, "{device}")?;
+            writeln!(f, "{}", self.heading(of_device[0].device))?;
             let models = self.models.iter();
             for models in models.filter(|models| Some(models.device) == of_device[0].device) {
                 writeln!(f, " {models}")?;
@@ -56,6 +55,21 @@ impl fmt::Display for FlowsView {
             )?;
         }
         write!(f, "{}", self.not_recorded)
+    }
+}
+
+impl FlowsView {
+    /// MAC, name and vendor of a device.
+    fn heading(&self, device: Option<MacAddress>) -> String {
+        let Some(mac) = device else {
+            return "other devices".to_owned();
+        };
+        let mut heads = self.devices.iter();
+        let head = heads.find(|head| head.device == device);
+        match head.map(beside).filter(|text| !text.is_empty()) {
+            Some(text) => format!("{mac}  {text}"),
+            None => mac.to_string(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use monitor_common::{Count, evidence::EffectiveCounters};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Claim, Direction, Flow, NameSource, Port,
+    Claim, DeviceHead, Direction, Flow, NameSource, Port,
     absence::{Absence, AbsenceView},
     flow::protocol,
     learner::join,
@@ -34,6 +34,9 @@ pub struct FlowsView {
     /// Why destinations in these flows have no name, sorted by device. Empty without a daemon.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub no_names: Vec<AbsenceView>,
+    /// Name and vendor of the devices of these flows, sorted by device.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceHead>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
 }
@@ -241,6 +244,14 @@ impl FlowsView {
         self
     }
 
+    /// Adds name and vendor of each device of these flows.
+    #[must_use]
+    pub fn with_heads(mut self, head: impl FnMut(MacAddress) -> DeviceHead) -> Self {
+        let devices: BTreeSet<_> = self.flows.iter().filter_map(|flow| flow.device).collect();
+        self.devices = devices.into_iter().map(head).collect();
+        self
+    }
+
     /// The view of rows. Rows that differ only in counts, times and names become one. At
     /// most `limit` rows stay, those with the latest packets.
     #[must_use]
@@ -280,6 +291,7 @@ impl FlowsView {
             more,
             models: Vec::new(),
             no_names: Vec::new(),
+            devices: Vec::new(),
             not_recorded,
         }
     }

@@ -17,6 +17,7 @@ mod bucket;
 mod budget;
 mod claims;
 mod compact;
+mod device_sums;
 mod error;
 mod forget;
 mod migrate;
@@ -39,6 +40,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use compact::Compacted;
+pub use device_sums::{DeviceSum, DeviceSums};
 pub use error::{Remedy, StoreError};
 pub use forget::Forgotten;
 pub use open::{Damage, Migration, Opened};

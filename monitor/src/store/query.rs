@@ -124,7 +124,11 @@ impl View<'_> {
         lists: &HashMap<i64, Vec<PolicyName>>,
     ) -> Result<(HashMap<Key, Sum>, bool), StoreError> {
         let (since, until) = (seconds(filter.since), seconds(filter.until));
-        let select = select(filter);
+        let select = select(
+            "flow_end, unreadable, interface, direction, list,
+            passed_packets, passed_bytes, dropped_packets, dropped_bytes, first, last, number",
+            filter,
+        );
         let mut statement = self
             .transaction
             .prepare_cached(&select)
@@ -237,7 +241,7 @@ impl View<'_> {
         Ok((claims, u32::try_from(more).unwrap_or(u32::MAX)))
     }
 
-    fn lists(&self) -> Result<HashMap<i64, Vec<PolicyName>>, StoreError> {
+    pub(super) fn lists(&self) -> Result<HashMap<i64, Vec<PolicyName>>, StoreError> {
         let select = "SELECT id, policies FROM list";
         let found = self.all(select, [], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
@@ -255,9 +259,9 @@ impl View<'_> {
     }
 }
 
-/// Returns the statement for a filter. It goes from bucket to bucket, and within a bucket
+/// Returns the statement that reads columns of the rows that a filter selects. It goes from bucket to bucket, and within a bucket
 /// only to the rows of the devices in question.
-fn select(filter: &FlowQuery) -> String {
+pub(super) fn select(columns: &str, filter: &FlowQuery) -> String {
     let device = match (filter.device, filter.destination) {
         (Some(_), _) => "AND count.device = (SELECT id FROM device WHERE mac = ?3)",
         (None, Some(_)) => "AND count.device IN (SELECT DISTINCT device FROM ends)",
@@ -274,8 +278,7 @@ fn select(filter: &FlowQuery) -> String {
         None => ("", ""),
     };
     format!(
-        "{ends} SELECT flow_end, unreadable, interface, direction, list,
-            passed_packets, passed_bytes, dropped_packets, dropped_bytes, first, last, number
+        "{ends} SELECT {columns}
         FROM bucket CROSS JOIN count ON count.bucket = number {device} {end}
         WHERE (number + span) * {seconds} > ?1 AND earliest < ?2
         ORDER BY number DESC",
@@ -285,7 +288,7 @@ fn select(filter: &FlowQuery) -> String {
 
 /// Returns the values of the statement of [`select`]: begin and end of the period in
 /// seconds, MAC, first and last destination.
-fn values(filter: &FlowQuery) -> Vec<Value> {
+pub(super) fn values(filter: &FlowQuery) -> Vec<Value> {
     let bytes = |address| Value::Blob(AddressBytes::new(address).as_slice().to_vec());
     let mut values = vec![
         Value::Integer(seconds(filter.since).unwrap_or(i64::MIN)),
@@ -302,7 +305,7 @@ fn values(filter: &FlowQuery) -> Vec<Value> {
     values
 }
 
-fn seconds(time: Option<Timestamp>) -> Option<i64> {
+pub(super) fn seconds(time: Option<Timestamp>) -> Option<i64> {
     time.map(bucket::seconds)
 }
 
@@ -333,7 +336,11 @@ fn add(sum: &mut Sum, other: &Sum) {
     sum.last = sum.last.max(other.last);
 }
 
-fn has_policy(filter: &FlowQuery, lists: &HashMap<i64, Vec<PolicyName>>, list: i64) -> bool {
+pub(super) fn has_policy(
+    filter: &FlowQuery,
+    lists: &HashMap<i64, Vec<PolicyName>>,
+    list: i64,
+) -> bool {
     let Some(policy) = &filter.policy else {
         return true;
     };

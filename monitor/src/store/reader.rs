@@ -177,7 +177,7 @@ impl View<'_> {
             .collect()
     }
 
-    fn facts(&self, device: i64) -> Result<Vec<DeviceFact>, StoreError> {
+    pub(super) fn facts(&self, device: i64) -> Result<Vec<DeviceFact>, StoreError> {
         let select = "SELECT kind, value, source, first, last FROM device_fact
             WHERE device = ?1 ORDER BY kind, value, source";
         let found = self.all(select, [device], |row| {

@@ -9,6 +9,7 @@ pub(crate) mod captures;
 pub(crate) mod damage;
 pub(crate) mod data;
 pub(crate) mod datagrams;
+pub(crate) mod dhcp;
 pub(crate) mod generate;
 pub(crate) mod hung;
 pub(crate) mod kernel;

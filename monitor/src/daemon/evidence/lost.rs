@@ -15,6 +15,7 @@ pub(super) struct Lost {
     dns_rate: u64,
     dns_cut: u64,
     pub(super) claims: u64,
+    pub(super) device_facts: u64,
 }
 
 impl Lost {
@@ -53,6 +54,7 @@ impl Lost {
             ("dns-rate", self.dns_rate, before.dns_rate),
             ("dns-cut", self.dns_cut, before.dns_cut),
             ("claim", self.claims, before.claims),
+            ("device-fact", self.device_facts, before.device_facts),
         ];
         let lost = numbers.into_iter().map(|(reason, now, before)| {
             let packets = now.checked_sub(before).unwrap_or(now);

@@ -3,13 +3,14 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
 use super::{
-    facts::facts_of,
+    device_recorder::DeviceRecorder,
     lost::{Lost, loss},
     notes::notes,
     periods::Periods,
@@ -18,6 +19,7 @@ use crate::{
     clock,
     config::Settings,
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
+    device_book::DeviceBook,
     evidence::{Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner},
     policy::{EvidenceLevel, MacAddress},
     snapshot::InterfaceSnapshot,
@@ -56,6 +58,7 @@ pub(super) struct EvidenceRecorder {
     copies: BTreeMap<String, DnsCopies>,
     copies_due: Instant,
     learner: Learner,
+    devices: DeviceRecorder,
     new_flows: usize,
     compacted: Option<Timestamp>,
     /// What the kernel had lost at the last drain.
@@ -69,7 +72,7 @@ pub(super) struct EvidenceRecorder {
 }
 
 impl EvidenceRecorder {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, book: Arc<Mutex<DeviceBook>>) -> Self {
         Self {
             state_dir: settings.state_dir.clone(),
             settings: settings.clone(),
@@ -79,6 +82,7 @@ impl EvidenceRecorder {
             copies: BTreeMap::new(),
             copies_due: Instant::now(),
             learner: Learner::new(settings.dns, Timestamp::now()),
+            devices: DeviceRecorder::new(settings, book),
             new_flows: 0,
             compacted: None,
             lost: Lost::default(),
@@ -98,6 +102,15 @@ impl EvidenceRecorder {
         if let Some(rings) = &mut self.rings {
             rings.samples(|sample| learner.sample(&sample));
             self.new_flows += rings.new_flows();
+        }
+    }
+
+    /// Looks at the neighbours and the files that describe devices, if that is due. `is_asked`
+    /// is true if an operator waits for the result.
+    pub(super) fn look_at_devices(&mut self, is_asked: bool) {
+        if self.settings.evidence > EvidenceLevel::Counters {
+            let warnings = self.devices.look(Timestamp::now(), is_asked);
+            self.notes.extend(warnings);
         }
     }
 
@@ -186,11 +199,8 @@ impl EvidenceRecorder {
             addresses.extend(taken.addresses);
             Ok::<_, RecordError>(())
         })?;
-        let now = Timestamp::now();
-        for (device, facts) in facts_of(&addresses, &self.learner.take_models()) {
-            store.write_device_facts(device, &facts, now)?;
-        }
-        Ok(())
+        self.devices.take(&addresses, self.learner.take_models());
+        Ok(self.devices.write(store, Timestamp::now())?)
     }
 
     /// Writes the state of the clock, and once a day removes and merges old rows.
@@ -204,8 +214,12 @@ impl EvidenceRecorder {
         let is_due = self
             .compacted
             .is_none_or(|last| now.duration_since(last) >= day);
-        if is_due && !store.compact_step(now)?.more {
-            self.compacted = Some(now);
+        if is_due {
+            // The rows of a device may go, and come again.
+            self.devices.write_all_again();
+            if !store.compact_step(now)?.more {
+                self.compacted = Some(now);
+            }
         }
         Ok(())
     }
@@ -253,6 +267,7 @@ impl EvidenceRecorder {
         };
         let mut lost = Lost::of(&tables.losses()?);
         lost.claims = self.learner.lost();
+        lost.device_facts = self.devices.lost();
         for copies in self.copies.values() {
             lost.add_dns(&copies.losses()?);
         }
@@ -293,6 +308,7 @@ impl EvidenceRecorder {
         let now = Timestamp::now();
         let (store, opened) = Store::open(&self.state_dir, self.settings.store, now)?;
         self.notes.extend(notes(&opened));
+        self.devices.write_all_again();
         self.store = Some(store);
         Ok(())
     }
@@ -347,6 +363,7 @@ impl EvidenceRecorder {
         }
         for device in devices {
             self.learner.forget(*device);
+            self.devices.forget(*device);
             self.claims.retain(|(end, _)| end.device != *device);
         }
         let Some(store) = &mut self.store else {

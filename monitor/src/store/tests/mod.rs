@@ -1,6 +1,7 @@
 //! Tests of the store on real files.
 
 mod damaged;
+mod device_sums;
 mod drain;
 mod equation;
 mod flood;

@@ -1,0 +1,342 @@
+//! What is known about each device: its addresses, host names and models, each with the
+//! source and the times, and whether its MAC possibly stands for several devices.
+//!
+//! A device is a MAC. All addresses of a MAC belong to one device. A device can send frames
+//! under the MAC of another device, so these statements are about the MAC.
+
+mod at_once;
+mod device;
+mod fact;
+mod same;
+mod several;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
+
+use jiff::Timestamp;
+
+pub use self::{
+    at_once::{MAX_IPV6_AT_ONCE, WINDOW},
+    device::{Device, Known},
+    fact::{Fact, FactSource, Period},
+    same::{InvalidSame, MAX_SAME, Same, Stated, StatedSame},
+    several::Several,
+};
+use crate::{
+    devices::{leases::Lease, mac},
+    policy::MacAddress,
+};
+
+/// Limits of [`Identities`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Maximum number of devices.
+    pub devices: usize,
+    /// Maximum number of addresses of a device.
+    pub addresses: usize,
+    /// Maximum number of host names of a device, and of models.
+    pub names: usize,
+}
+
+impl Default for Limits {
+    /// Returns limits for at most about 13 MiB, if every text has 255 bytes.
+    fn default() -> Self {
+        Self {
+            devices: 1024,
+            addresses: 32,
+            names: 8,
+        }
+    }
+}
+
+/// What found no room, or was no fact about a device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Losses {
+    /// Devices that were removed for a new one.
+    pub devices_removed: u64,
+    /// Facts about new devices that found no room.
+    pub devices_refused: u64,
+    /// Addresses that were removed for a new one, or found no room.
+    pub addresses: u64,
+    /// Host names that were removed for a new one, or found no room.
+    pub host_names: u64,
+    /// Models that were removed for a new one, or found no room.
+    pub models: u64,
+    /// Facts about a group MAC or a MAC of zeros.
+    pub not_a_device: u64,
+    /// Addresses that no device has: unspecified, loopback, multicast, broadcast.
+    pub not_an_address: u64,
+    /// Leases without a MAC whose address no device used.
+    pub leases_without_device: u64,
+}
+
+/// How well a device is known. A device is only removed for one that is known as well or
+/// better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Only a lease or another statement names the MAC.
+    Named,
+    /// Frames came from the MAC, or the neighbour table has it. A device can make up such
+    /// MACs.
+    Seen,
+    /// The kernel reached the MAC.
+    Confirmed,
+}
+
+/// The known devices.
+#[derive(Clone, Debug, Default)]
+pub struct Identities {
+    limits: Limits,
+    devices: BTreeMap<MacAddress, Device>,
+    /// The devices in the order in which they are removed: see [`Device::order`].
+    order: BTreeSet<(Order, MacAddress)>,
+    losses: Losses,
+}
+
+/// The device that is known least comes first, and of these the one whose last fact is
+/// oldest.
+type Order = (Rank, Option<Timestamp>);
+
+impl Identities {
+    /// Returns an empty set with these limits.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Returns a device.
+    #[must_use]
+    pub fn get(&self, mac: MacAddress) -> Option<&Device> {
+        self.devices.get(&mac)
+    }
+
+    /// Returns all devices, sorted by MAC.
+    pub fn iter(&self) -> impl Iterator<Item = (MacAddress, &Device)> {
+        self.devices.iter().map(|(mac, device)| (*mac, device))
+    }
+
+    /// Returns all facts, for the store: sorted by MAC, kind, value and source.
+    pub fn facts(&self) -> impl Iterator<Item = (MacAddress, Fact, FactSource, Period)> {
+        self.iter().flat_map(|(mac, device)| {
+            let facts = device.facts();
+            facts.map(move |(fact, source, period)| (mac, fact, source, period))
+        })
+    }
+
+    /// Returns what found no room.
+    #[must_use]
+    pub fn losses(&self) -> Losses {
+        self.losses
+    }
+
+    /// Removes everything that is known about a device. Returns true if it was known. A
+    /// lease file that still names the MAC makes it known again.
+    pub fn forget(&mut self, mac: MacAddress) -> bool {
+        let removed = self.devices.remove(&mac);
+        let order = removed.as_ref().and_then(|device| device.order);
+        if let Some(order) = order {
+            self.order.remove(&(order, mac));
+        }
+        removed.is_some()
+    }
+
+    /// Takes in that a frame with this source MAC and source address was seen at `at`.
+    /// The frames of a MAC should come in the order of time.
+    pub fn frame(&mut self, mac: MacAddress, address: IpAddr, at: Timestamp) {
+        if !self.is_address(address) {
+            return;
+        }
+        let Some(device) = self.device(mac, Rank::Seen, at) else {
+            return;
+        };
+        device.see(at);
+        device.use_address(address, at);
+        self.add(
+            mac,
+            Fact::Address(address),
+            FactSource::Frame,
+            Period::at(at),
+        );
+    }
+
+    /// Takes in that the kernel's neighbour table had this entry at `at`. `is_confirmed`
+    /// is true if the kernel learned that the neighbour is reachable, or if the operator
+    /// entered it.
+    pub fn neighbour(
+        &mut self,
+        mac: MacAddress,
+        address: IpAddr,
+        is_confirmed: bool,
+        at: Timestamp,
+    ) {
+        if !self.is_address(address) {
+            return;
+        }
+        let rank = if is_confirmed {
+            Rank::Confirmed
+        } else {
+            Rank::Seen
+        };
+        let Some(device) = self.device(mac, rank, at) else {
+            return;
+        };
+        device.see(at);
+        self.add(
+            mac,
+            Fact::Address(address),
+            FactSource::Neighbour,
+            Period::at(at),
+        );
+    }
+
+    /// Takes in the leases that a lease file had at `at`. Leaves out leases that have
+    /// ended. A lease without a MAC goes to the device that used its address last.
+    pub fn leases(&mut self, leases: &[Lease], at: Timestamp) {
+        let is_needed = leases.iter().any(|lease| lease.mac.is_none());
+        let users = if is_needed {
+            self.users()
+        } else {
+            BTreeMap::new()
+        };
+        for lease in leases.iter().filter(|lease| !lease.has_ended(at)) {
+            let user = || users.get(&lease.address).map(|(_, mac)| *mac);
+            match lease.mac.or_else(user) {
+                Some(mac) => self.lease(mac, lease, at),
+                None => count(&mut self.losses.leases_without_device),
+            }
+        }
+    }
+
+    fn lease(&mut self, mac: MacAddress, lease: &Lease, at: Timestamp) {
+        let is_known =
+            self.is_address(lease.address) && self.device(mac, Rank::Named, at).is_some();
+        if !is_known {
+            return;
+        }
+        let source = FactSource::Lease(lease.source);
+        self.add(mac, Fact::Address(lease.address), source, Period::at(at));
+        if let Some(name) = &lease.host_name {
+            self.add(mac, Fact::HostName(name.clone()), source, Period::at(at));
+        }
+    }
+
+    /// Takes in a host name or a model that a device showed at `at`. The caller gives it as
+    /// printable ASCII of at most 255 bytes.
+    pub fn fact(&mut self, mac: MacAddress, fact: Fact, source: FactSource, at: Timestamp) {
+        if self.device(mac, Rank::Named, at).is_some() {
+            self.add(mac, fact, source, Period::at(at));
+        }
+    }
+
+    /// Takes in a fact from the store.
+    pub fn restore(&mut self, mac: MacAddress, fact: Fact, source: FactSource, period: Period) {
+        let rank = match source {
+            FactSource::Frame | FactSource::Neighbour => Rank::Seen,
+            FactSource::Lease(_) | FactSource::MiPush | FactSource::UserAgent => Rank::Named,
+        };
+        let Some(device) = self.device(mac, rank, period.last) else {
+            return;
+        };
+        if rank == Rank::Seen {
+            device.see(period.first);
+            device.see(period.last);
+        }
+        self.add(mac, fact, source, period);
+    }
+
+    /// Returns the device of a MAC. Adds it if it is new and finds room.
+    fn device(&mut self, mac: MacAddress, rank: Rank, at: Timestamp) -> Option<&mut Device> {
+        if !mac::is_device(mac) {
+            count(&mut self.losses.not_a_device);
+            return None;
+        }
+        if !self.devices.contains_key(&mac) && !self.make_room(rank, at) {
+            count(&mut self.losses.devices_refused);
+            return None;
+        }
+        let device = self.devices.entry(mac).or_default();
+        device.rank_at_least(rank);
+        Some(device)
+    }
+
+    /// Returns true if there is room for a device of this rank. If all places are taken,
+    /// first removes the device that is known least and was not seen for the longest time.
+    fn make_room(&mut self, rank: Rank, at: Timestamp) -> bool {
+        if self.devices.len() < self.limits.devices {
+            return true;
+        }
+        let Some(((lowest, last), mac)) = self.order.first().copied() else {
+            return false;
+        };
+        let is_older = last.is_none_or(|last| last < at);
+        let is_removed = lowest <= rank && is_older;
+        if is_removed {
+            self.forget(mac);
+            count(&mut self.losses.devices_removed);
+        }
+        is_removed
+    }
+
+    /// Adds a fact to a known device.
+    fn add(&mut self, mac: MacAddress, fact: Fact, source: FactSource, period: Period) {
+        let Some(device) = self.devices.get_mut(&mac) else {
+            return;
+        };
+        let loss = match &fact {
+            Fact::Address(_) => &mut self.losses.addresses,
+            Fact::HostName(_) => &mut self.losses.host_names,
+            Fact::Model(_) => &mut self.losses.models,
+            Fact::AtOnce { .. } => &mut 0,
+        };
+        if !device.add(fact, source, period, self.limits) {
+            count(loss);
+        }
+        let order = (device.rank(), device.last());
+        if let Some(before) = device
+            .order
+            .replace(order)
+            .filter(|before| *before != order)
+        {
+            self.order.remove(&(before, mac));
+        }
+        self.order.insert((order, mac));
+    }
+
+    /// Returns true if a device can have `address`. Counts one that no device has.
+    fn is_address(&mut self, address: IpAddr) -> bool {
+        let is_other = match address {
+            IpAddr::V4(ipv4) => ipv4.is_broadcast(),
+            IpAddr::V6(_) => false,
+        };
+        let is_none =
+            is_other || address.is_unspecified() || address.is_loopback() || address.is_multicast();
+        if is_none {
+            count(&mut self.losses.not_an_address);
+        }
+        !is_none
+    }
+
+    /// Returns for each address the device that used it last, with the time.
+    fn users(&self) -> BTreeMap<IpAddr, (Timestamp, MacAddress)> {
+        let mut users = BTreeMap::new();
+        for (mac, device) in self.iter() {
+            for (address, last) in device.used() {
+                let user = users.entry(address).or_insert((last, mac));
+                *user = (*user).max((last, mac));
+            }
+        }
+        users
+    }
+}
+
+fn count(loss: &mut u64) {
+    *loss = loss.saturating_add(1);
+}
+
+#[cfg(test)]
+mod tests;
