@@ -1,6 +1,7 @@
 //! The daemon's settings: built-in defaults, then the config file, then the
 //! command line.
 
+mod data;
 mod lan;
 mod listen;
 mod one_or_many;
@@ -13,6 +14,7 @@ use std::{
 };
 
 pub use self::{
+    data::{DataOptions, DataPath, DataUrl},
     lan::{DeriveOption, LanOptions},
     listen::{Listen, ListenError},
     one_or_many::OneOrMany,
@@ -23,6 +25,7 @@ pub use self::{
 };
 use crate::{
     address::Derivation,
+    data::DataSources,
     datapath::{self, ModeChoice},
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
@@ -81,6 +84,8 @@ pub struct Settings {
     pub derivation: Derivation,
     /// Settings for downloads of lists.
     pub feeds: FeedsOptions,
+    /// Data about ranges: registries, holders, origin AS, countries.
+    pub data: DataSources,
 }
 
 impl Options {
@@ -124,6 +129,7 @@ impl Options {
                 .map_or(DEFAULT_FORGET_AFTER, Length::duration),
             lan: self.lan,
             feeds: self.feeds,
+            data: self.data.settle(),
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
+    data::Listing,
     evidence::FlowsView,
     policy::{Effect, Moment, RuntimeChange},
     printable,
@@ -58,6 +59,8 @@ pub enum Answer {
     Changed(Box<Changed>),
     /// To [`Request::Flows`].
     Flows(Box<FlowsView>),
+    /// To [`Request::Data`].
+    Data(Box<Listing>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.

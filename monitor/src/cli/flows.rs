@@ -9,10 +9,12 @@ use monitor::{
     address::Destination,
     control::{Answer, AskedFlows, MAX_FLOWS, Request, ask},
     evidence::FlowsView,
+    feeds::DiskAndFeeds,
     flows::{self, FlowFilter},
+    policy::load_for,
 };
 
-use super::{Common, ReachArgs, print, print_json};
+use super::{Common, ReachArgs, data, print, print_json};
 
 /// Show which device contacted which destination, how much, since when, and under which names
 ///
@@ -57,7 +59,11 @@ pub(super) fn run(common: &Common, args: FlowsArgs) -> anyhow::Result<()> {
         }
     } else {
         let filter = args.filter()?;
-        flows::read(&reach.settings.pin_dir, &reach.settings.state_dir, &filter)?
+        let settings = &reach.settings;
+        let flows = flows::read(&settings.pin_dir, &settings.state_dir, &filter)?;
+        let files = DiskAndFeeds::new(&settings.state_dir);
+        let policies = load_for(&settings.policies, &files, &[]).policies;
+        data::with_holders(settings, &policies, flows)
     };
     show(common, &flows)
 }

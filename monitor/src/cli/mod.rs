@@ -3,6 +3,7 @@
 mod change;
 mod check;
 mod confirm;
+mod data;
 mod detach;
 mod explain;
 mod feed;
@@ -91,6 +92,11 @@ enum Verb {
     /// every `drop` of this filter, but opens no other firewall.
     Allow(change::ForDestination),
     Flows(flows::FlowsArgs),
+    /// Show the sources of data about address ranges, each with its date and age
+    ///
+    /// They are the files and feeds under `data:` in the config file. With a daemon, they are
+    /// those that the daemon uses.
+    Data(ReachArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
@@ -164,6 +170,7 @@ impl Cli {
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
             Verb::Flows(arguments) => flows::run(&self.common, arguments)?,
+            Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,

@@ -31,6 +31,8 @@ pub enum Request {
     FeedList {},
     /// Ask for flows.
     Flows(AskedFlows),
+    /// Ask for the sources of data about ranges.
+    Data {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
@@ -58,7 +60,9 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Status {} | Self::Who {} | Self::FeedList {} | Self::Flows(_) => false,
+            Self::Status {} | Self::Who {} | Self::FeedList {} | Self::Flows(_) | Self::Data {} => {
+                false
+            }
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}

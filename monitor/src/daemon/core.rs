@@ -7,6 +7,7 @@
 
 mod changes;
 mod confirm;
+mod data_feeds;
 mod devices;
 mod edges;
 mod feeds;
@@ -14,6 +15,7 @@ mod flow_filter;
 mod interfaces;
 mod liveness;
 mod load;
+mod ranges;
 mod reload;
 mod reset;
 mod risks;
@@ -89,6 +91,7 @@ pub struct Core {
     /// with them.
     names_changed: Notify,
     evidence: EvidenceHandle,
+    ranges: ranges::Ranges,
 }
 
 impl Core {
@@ -118,7 +121,8 @@ impl Core {
         let filter = self.flow_filter(asked)?;
         self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
-        Ok(flows::read(pins, state, &filter)?)
+        let flows = flows::read(pins, state, &filter)?;
+        Ok(self.with_holders(flows))
     }
 
     /// A copy of the state as it is now.

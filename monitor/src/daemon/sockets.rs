@@ -79,6 +79,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Detached(_)
             | Answer::Changed(_)
             | Answer::Flows(_)
+            | Answer::Data(_)
             | Answer::Feeds(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

@@ -79,3 +79,49 @@ pub struct SeenAddress {
     /// Time of the packet, to about one second.
     pub at: Timestamp,
 }
+
+impl Direction {
+    /// The word of JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Out => "out",
+            Self::In => "in",
+        }
+    }
+}
+
+impl Port {
+    /// The port; `None` if there is none to read.
+    #[must_use]
+    pub const fn number(self) -> Option<u16> {
+        match self {
+            Self::Number(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    /// Why a port that may exist cannot be read.
+    #[must_use]
+    pub const fn why_unreadable(self) -> Option<&'static str> {
+        match self {
+            Self::Number(_) | Self::None => None,
+            Self::LaterFragment => Some("a fragment after the first one"),
+            Self::Truncated => Some("the packet ends before the port"),
+            Self::Hidden => Some("hidden by ESP, AH or IPComp"),
+            Self::TooManyExtensions => Some("too many IPv6 extension headers"),
+        }
+    }
+}
+
+/// The word for a protocol number, or the number.
+#[must_use]
+pub fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        other => other.to_string(),
+    }
+}

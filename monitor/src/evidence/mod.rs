@@ -6,6 +6,7 @@ pub mod answers;
 pub mod claim;
 pub mod encrypted;
 pub mod flow;
+mod holders;
 pub mod learner;
 pub mod names;
 pub mod sampler;
@@ -13,8 +14,7 @@ mod text;
 mod view;
 
 pub use claim::{Claim, Ech, FlowEnd, NameSource};
-pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress};
+pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress, protocol};
+pub use holders::MAX_HOLDERS;
 pub use sampler::Sample;
-pub use view::{
-    FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded, protocol,
-};
+pub use view::{FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded};

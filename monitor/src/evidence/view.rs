@@ -9,9 +9,10 @@ use jiff::Timestamp;
 use monitor_common::{Count, evidence::EffectiveCounters};
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port, learner::join};
+use super::{Claim, Direction, Flow, FlowEnd, FlowKey, Port, flow::protocol, learner::join};
 use crate::{
     clock::to_the_second,
+    data::{FailedSource, Statements},
     policy::{MacAddress, PolicyName},
 };
 
@@ -28,6 +29,9 @@ pub struct FlowsView {
     pub models: Vec<ModelsView>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
+    /// Sources of data about ranges that cannot be used. What is unknown may be known to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_sources: Vec<FailedSource>,
 }
 
 /// Phone models that the packets of one device name.
@@ -86,8 +90,8 @@ pub struct FlowView {
     /// Number of further names that are not shown.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_names: u32,
-    /// The holder of the destination's range; `None` if no data names it.
-    pub holder: Option<()>,
+    /// What is stated about the range of the destination; `None` if nothing is.
+    pub holder: Option<Box<Statements>>,
 }
 
 /// A claim.
@@ -252,6 +256,7 @@ impl FlowsView {
             more,
             models: Vec::new(),
             not_recorded,
+            failed_sources: Vec::new(),
         }
     }
 }
@@ -336,52 +341,6 @@ impl FlowKey {
             protocol: self.protocol,
             port: self.port.number().unwrap_or(0),
         }
-    }
-}
-
-impl Direction {
-    /// The word of JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Out => "out",
-            Self::In => "in",
-        }
-    }
-}
-
-impl Port {
-    /// The port; `None` if there is none to read.
-    #[must_use]
-    pub const fn number(self) -> Option<u16> {
-        match self {
-            Self::Number(port) => Some(port),
-            _ => None,
-        }
-    }
-
-    /// Why a port that may exist cannot be read.
-    #[must_use]
-    pub const fn why_unreadable(self) -> Option<&'static str> {
-        match self {
-            Self::Number(_) | Self::None => None,
-            Self::LaterFragment => Some("a fragment after the first one"),
-            Self::Truncated => Some("the packet ends before the port"),
-            Self::Hidden => Some("hidden by ESP, AH or IPComp"),
-            Self::TooManyExtensions => Some("too many IPv6 extension headers"),
-        }
-    }
-}
-
-/// The word for a protocol number, or the number.
-#[must_use]
-pub fn protocol(number: u8) -> String {
-    match number {
-        1 => "icmp".to_owned(),
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        58 => "icmpv6".to_owned(),
-        other => other.to_string(),
     }
 }
 
