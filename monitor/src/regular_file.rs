@@ -22,6 +22,8 @@ pub enum Purpose {
     Policies,
     /// A list, a table or a database of addresses.
     List,
+    /// Data about ranges.
+    Data,
     /// The config file.
     Config,
     /// Trusted certificates.
@@ -45,7 +47,7 @@ impl Purpose {
             Self::Config => MIB,
             Self::Policies | Self::Certificates | Self::State => 16 * MIB,
             Self::Feed => MAX_FEED_BYTES,
-            Self::List => 256 * MIB,
+            Self::List | Self::Data => 256 * MIB,
             Self::LastGood => 1024 * MIB,
             // Captures are read with bounded memory. The limit only stops the reading of a
             // huge sparse file.
@@ -69,6 +71,7 @@ impl Purpose {
         match self {
             Self::Policies => "a policy file",
             Self::List => "a list",
+            Self::Data => "data about ranges",
             Self::Config => "a config file",
             Self::Certificates => "a file of certificates",
             Self::State => "a file of the state directory",
@@ -82,6 +85,7 @@ impl Purpose {
         match self {
             Self::Policies => "move the addresses into lists, or split the file",
             Self::List => "split the list, or remove what the policies do not use",
+            Self::Data => "remove the rows that are not needed",
             Self::Config => "write only settings into it",
             Self::Certificates => "keep only the certificates that are needed",
             Self::State | Self::Feed => "remove the file; the daemon writes it again",
@@ -100,7 +104,7 @@ impl Purpose {
             Self::State | Self::Feed | Self::LastGood => {
                 "remove it; the daemon writes the file again"
             }
-            Self::Policies | Self::List | Self::Config | Self::Certificates => {
+            Self::Policies | Self::List | Self::Data | Self::Config | Self::Certificates => {
                 "put a regular file in its place"
             }
         }

@@ -443,9 +443,28 @@ fn an_unchanged_file_is_not_read_again_and_a_changed_one_is() {
     };
     assert_eq!(origins(&before), [1, 2]);
     assert_eq!(origins(&after), [1, 3]);
-    // What was read before is still there after its file is gone from the disk.
+    // What was read before is still used after its file is gone from the disk, or broken.
     fs::remove_file(&files.paths[0]).unwrap();
+    fs::write(&files.paths[1], "<html>").unwrap();
+    let after = load(&files.paths[..2], Some(&after));
     assert_eq!(origins(&after), [1, 3]);
+    let failed = about(&after, "10.0.0.1").failed;
+    assert!(failed[0].error.contains("No such file"), "{failed:?}");
+    assert!(failed[1].error.contains("web page"), "{failed:?}");
+    let used = "the content that was read before is used";
+    assert!(
+        failed.iter().all(|failed| failed.error.contains(used)),
+        "{failed:?}"
+    );
+    let listing = after.listing(today()).to_string();
+    assert!(
+        listing.contains("table, 1 IPv4 and 0 IPv6 rows"),
+        "{listing}"
+    );
+    assert!(listing.contains(used), "{listing}");
+    fs::write(&files.paths[1], "10.0.0.0/8,4\n").unwrap();
+    let after = load(&files.paths[..2], Some(&after));
+    assert_eq!(origins(&after), [1, 4]);
 }
 
 /// The real tables, read once.

@@ -14,7 +14,7 @@ use monitor::{
     feeds::{DiskAndFeeds, Own},
     guard::Gateway,
     pipeline::judge_files,
-    policy::{DeviceNames, InvalidService, Moment, Packet, RuntimeOverlay, Service},
+    policy::{DeviceNames, InvalidService, Loaded, Moment, Packet, RuntimeOverlay, Service},
     printable,
     state_dir::{StateDirError, read_runtime},
 };
@@ -61,24 +61,7 @@ impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
         let gateway = settings.gateway()?;
-        let now = now();
-        let mut loaded = judge_files(
-            &settings.policies,
-            &DiskAndFeeds::new(&settings.state_dir),
-            &runtime_overlay(&settings)?,
-            &now,
-            &gateway,
-        );
-        if loaded.diagnostics.has_errors() {
-            eprint_diagnostics(&loaded.diagnostics);
-            bail!("the policies cannot be used: fix the errors above");
-        }
-        // If nothing matches, a feed without a download may be the reason.
-        eprint_diagnostics(&loaded.diagnostics.without_notes());
-        let moment = self.at.unwrap_or(now);
-        for policy in &mut loaded.policies {
-            policy.set_now(&moment);
-        }
+        let loaded = self.policies(&settings, &gateway)?;
         let packet = self.packet(&loaded.devices)?;
         let mut explanation = explain(&loaded.policies, &gateway.derivation, self.address, &packet);
         let stated = data::read(&settings).about(self.address, &gateway.derivation);
@@ -97,6 +80,30 @@ impl Explain {
             Some(Err(error)) => Err(error.context("the answer above is without RDAP")),
             Some(Ok(_)) | None => Ok(Outcome::Fine),
         }
+    }
+
+    /// The policies as they are at the time of the question.
+    fn policies(&self, settings: &Settings, gateway: &Gateway) -> anyhow::Result<Loaded> {
+        let now = now();
+        let mut loaded = judge_files(
+            &settings.policies,
+            &DiskAndFeeds::new(&settings.state_dir),
+            &runtime_overlay(settings)?,
+            &now,
+            gateway,
+        );
+        if loaded.diagnostics.has_errors() {
+            eprint_diagnostics(&loaded.diagnostics);
+            bail!("the policies cannot be used: fix the errors above");
+        }
+        // If nothing matches, a feed without a download may be the reason.
+        let diagnostics = std::mem::take(&mut loaded.diagnostics);
+        eprint_diagnostics(&diagnostics.without_notes());
+        let moment = self.at.unwrap_or(now);
+        for policy in &mut loaded.policies {
+            policy.set_now(&moment);
+        }
+        Ok(loaded)
     }
 
     /// Asks an RDAP server about the address.

@@ -37,7 +37,8 @@ pub struct Listed {
     pub as_of: Option<AsOf>,
     /// Days since that date. Negative if the date is in the future.
     pub age_days: Option<i32>,
-    /// The reason why it cannot be used.
+    /// The reason why its content cannot be used. If there is a kind, an earlier content is
+    /// used.
     pub error: Option<String>,
 }
 
@@ -45,23 +46,24 @@ impl Listed {
     pub(super) fn new(
         name: String,
         feed: bool,
-        file: Result<&DataFile, &String>,
+        file: Option<&DataFile>,
+        error: Option<String>,
         today: Date,
     ) -> Self {
         let contents = file.map(|file| *file.contents()).unwrap_or_default();
-        let as_of = file.ok().and_then(|file| file.source().as_of);
+        let as_of = file.and_then(|file| file.source().as_of);
         let age = as_of.and_then(|as_of| today.since(as_of.date).ok());
         Self {
             name,
             feed,
-            kind: file.ok().map(|file| file.source().kind),
+            kind: file.map(|file| file.source().kind),
             ipv4_rows: contents.ipv4_rows,
             ipv6_rows: contents.ipv6_rows,
             bad_lines: contents.bad_lines,
             contradictions: contents.contradictions,
             as_of,
             age_days: age.map(|age| age.get_days()),
-            error: file.err().cloned(),
+            error,
         }
     }
 }
@@ -85,10 +87,10 @@ impl fmt::Display for Listed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let feed = if self.feed { "feed " } else { "" };
         write!(f, "{feed}{}: ", printable::value(&self.name))?;
-        if let Some(error) = &self.error {
-            return write!(f, "cannot be used: {}", printable::value(error));
-        }
-        let kind = self.kind.map_or("unknown kind", SourceKind::words);
+        let error = self.error.as_deref().map(printable::value);
+        let Some(kind) = self.kind.map(SourceKind::words) else {
+            return write!(f, "cannot be used: {}", error.unwrap_or_default());
+        };
         let (ipv4, ipv6) = (self.ipv4_rows, self.ipv6_rows);
         write!(f, "{kind}, {ipv4} IPv4 and {ipv6} IPv6 rows, ")?;
         match (self.as_of, self.age_days) {
@@ -101,6 +103,9 @@ impl fmt::Display for Listed {
         if self.contradictions > 0 {
             let count = self.contradictions;
             write!(f, "; rows that contradict an earlier row: {count}")?;
+        }
+        if let Some(error) = error {
+            write!(f, "; {error}")?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
-use super::{AsOf, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
+use super::{AsOf, DataError, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
 use crate::{
     address::Derivation,
     feeds::{Good, Store},
@@ -58,12 +58,16 @@ pub struct Data {
 pub type StoredFeed = Option<(Good, Vec<u8>)>;
 
 /// One file or feed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Loaded {
     origin: Origin,
-    /// Identifies the content, to notice a change.
+    /// Identifies the content that was read last, to notice a change. `None` if it could not
+    /// be read to its end.
     stamp: Option<Stamp>,
-    file: Result<Arc<DataFile>, String>,
+    /// The last content that can be used.
+    file: Option<Arc<DataFile>>,
+    /// Why the content there now cannot be used.
+    error: Option<String>,
 }
 
 /// The origin of data.
@@ -94,7 +98,8 @@ enum Stamp {
 impl Data {
     /// Reads all files and feeds. `feed` returns the content of a feed from the store. The
     /// tables are temporary files in `directory`, and vanish with this value. A content
-    /// that has not changed since `before` is not read again.
+    /// that has not changed since `before` is not read again. A content that cannot be used
+    /// does not replace an earlier one.
     #[must_use]
     pub fn load(
         places: &DataSources,
@@ -102,33 +107,21 @@ impl Data {
         directory: &Path,
         before: Option<&Self>,
     ) -> Self {
-        let known = |origin: &Origin, stamp: &Stamp| {
-            let mut sources = before.into_iter().flat_map(|before| &before.sources);
-            let same = sources
-                .find(|known| known.origin == *origin && known.stamp.as_ref() == Some(stamp));
-            same.and_then(|known| known.file.as_ref().ok().cloned())
-        };
         let sources = places.origins().into_iter().map(|origin| {
-            let mut stamp = None;
-            let file = match &origin {
-                Origin::File(path) => read_file(path, directory, |new| {
-                    stamp = Some(new.clone());
-                    known(&origin, new)
-                }),
-                Origin::Feed(url) => read_feed(url, feed, directory, |new| {
-                    stamp = Some(new.clone());
-                    known(&origin, new)
-                }),
+            let before = before.and_then(|before| before.loaded(&origin));
+            let opened = match &origin {
+                Origin::File(path) => open_file(path),
+                Origin::Feed(url) => open_feed(url, feed),
             };
-            Loaded {
-                origin,
-                stamp,
-                file,
-            }
+            Loaded::new(origin, opened, directory, before)
         });
         Self {
             sources: sources.collect(),
         }
+    }
+
+    fn loaded(&self, origin: &Origin) -> Option<&Loaded> {
+        self.sources.iter().find(|loaded| loaded.origin == *origin)
     }
 
     /// Reads all files, and all feeds from the store in `state_dir`, as [`Self::load`] does.
@@ -140,7 +133,18 @@ impl Data {
         before: Option<&Self>,
     ) -> Self {
         let store = Store::new(state_dir);
-        let feed = |url: &FeedUrl| store.good(url).map_err(io::Error::other);
+        let feed = |url: &FeedUrl| {
+            let before = before.and_then(|before| before.loaded(&Origin::Feed(url.clone())));
+            let known = before.and_then(|before| before.stamp.as_ref());
+            let good = store.entry(url).map_err(io::Error::other)?.good;
+            match good {
+                // Nothing is read from a content that has not changed.
+                Some(good) if known == Some(&Stamp::Feed(good.sha256.clone())) => {
+                    Ok(Some((good, Vec::new())))
+                }
+                _ => store.good(url).map_err(io::Error::other),
+            }
+        };
         Self::load(places, &feed, directory, before)
     }
 
@@ -150,7 +154,8 @@ impl Data {
         let sources = places.origins().into_iter().map(|origin| Loaded {
             origin,
             stamp: None,
-            file: Err("it has not been read yet; ask again later".to_owned()),
+            file: None,
+            error: Some("it has not been read yet; ask again later".to_owned()),
         });
         Self {
             sources: sources.collect(),
@@ -160,10 +165,8 @@ impl Data {
     /// Returns the number of rows of a feed, if it can be used.
     #[must_use]
     pub fn rows_of(&self, url: &FeedUrl) -> Option<u64> {
-        let is_it =
-            |loaded: &&Loaded| matches!(&loaded.origin, Origin::Feed(known) if known == url);
-        let file = self.sources.iter().find(is_it)?.file.as_ref().ok()?;
-        let contents = file.contents();
+        let loaded = self.loaded(&Origin::Feed(url.clone()))?;
+        let contents = loaded.file.as_ref()?.contents();
         Some(contents.ipv4_rows + contents.ipv6_rows)
     }
 
@@ -171,7 +174,7 @@ impl Data {
     #[must_use]
     pub fn failed(&self) -> Vec<FailedSource> {
         let failed = self.sources.iter().filter_map(|loaded| {
-            let error = loaded.file.as_ref().err()?.clone();
+            let error = loaded.problem()?;
             let name = loaded.origin.name();
             Some(FailedSource { name, error })
         });
@@ -192,15 +195,12 @@ impl Data {
             }
         };
         let mut statements = Statements::default();
-        for Loaded { origin, file, .. } in &self.sources {
-            let stated = match file {
-                Ok(file) => file
-                    .state(address, &mut statements)
-                    .map_err(|error| error.to_string()),
-                Err(error) => Err(error.clone()),
-            };
-            if let Err(error) = stated {
-                let name = origin.name();
+        for loaded in &self.sources {
+            let file = loaded.file.as_ref();
+            let stated = file.map_or(Ok(()), |file| file.state(address, &mut statements));
+            let failed = stated.err().map(|error| error.to_string());
+            if let Some(error) = failed.or_else(|| loaded.problem()) {
+                let name = loaded.origin.name();
                 statements.failed.push(FailedSource { name, error });
             }
         }
@@ -212,8 +212,8 @@ impl Data {
     pub fn listing(&self, today: Date) -> Listing {
         let listed = self.sources.iter().map(|loaded| {
             let is_feed = matches!(loaded.origin, Origin::Feed(_));
-            let file = loaded.file.as_ref().map(Arc::as_ref);
-            Listed::new(loaded.origin.name(), is_feed, file, today)
+            let file = loaded.file.as_deref();
+            Listed::new(loaded.origin.name(), is_feed, file, loaded.problem(), today)
         });
         Listing {
             sources: listed.collect(),
@@ -221,50 +221,111 @@ impl Data {
     }
 }
 
-/// Reads a file, unless `known` has its content.
-fn read_file(
-    path: &Path,
-    directory: &Path,
-    known: impl FnOnce(&Stamp) -> Option<Arc<DataFile>>,
-) -> Result<Arc<DataFile>, String> {
-    let metadata = fs::metadata(path).map_err(|error| error.to_string())?;
-    let changed = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    let stamp = Stamp::File(metadata.dev(), metadata.ino(), metadata.len(), changed);
-    if let Some(known) = known(&stamp) {
-        return Ok(known);
-    }
-    let content = RegularFile::open(path, Purpose::List).map_err(|error| error.to_string())?;
-    let name = path.to_string_lossy();
-    let as_of = as_of(metadata.mtime(), DatedBy::Modified);
-    read(content, &name, as_of, directory)
+/// An opened content that has not been read.
+struct Opened {
+    stamp: Stamp,
+    content: Box<dyn io::Read>,
+    /// Path, or URL without its query.
+    name: String,
+    /// The date if the content states none.
+    as_of: Option<AsOf>,
 }
 
-/// Reads a feed from the store, unless `known` has its content.
-fn read_feed(
+fn open_file(path: &Path) -> io::Result<Opened> {
+    let metadata = fs::metadata(path)?;
+    let changed = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+    Ok(Opened {
+        stamp: Stamp::File(metadata.dev(), metadata.ino(), metadata.len(), changed),
+        content: Box::new(RegularFile::open(path, Purpose::Data)?),
+        name: path.to_string_lossy().into_owned(),
+        as_of: as_of(metadata.mtime(), DatedBy::Modified),
+    })
+}
+
+fn open_feed(
     url: &FeedUrl,
     feed: &dyn Fn(&FeedUrl) -> io::Result<StoredFeed>,
-    directory: &Path,
-    known: impl FnOnce(&Stamp) -> Option<Arc<DataFile>>,
-) -> Result<Arc<DataFile>, String> {
-    let stored = feed(url).map_err(|error| error.to_string())?;
-    let (good, content) = stored.ok_or("the daemon has not fetched it yet")?;
-    if let Some(known) = known(&Stamp::Feed(good.sha256)) {
-        return Ok(known);
-    }
+) -> io::Result<Opened> {
+    let not_yet = || io::Error::other("the daemon has not fetched it yet");
+    let (good, content) = feed(url)?.ok_or_else(not_yet)?;
     let fetched = i64::try_from(good.fetched_at).unwrap_or_default();
-    let as_of = as_of(fetched, DatedBy::Fetched);
-    read(content.as_slice(), &url.to_string(), as_of, directory)
+    Ok(Opened {
+        stamp: Stamp::Feed(good.sha256),
+        content: Box::new(io::Cursor::new(content)),
+        name: url.to_string(),
+        as_of: as_of(fetched, DatedBy::Fetched),
+    })
 }
 
-fn read(
-    content: impl io::Read,
-    name: &str,
-    as_of: Option<AsOf>,
-    directory: &Path,
-) -> Result<Arc<DataFile>, String> {
-    let file = DataFile::read(content, name, as_of, directory);
-    file.map(Arc::new)
-        .map_err(|error| format!("{error}; {}", error.help()))
+impl Loaded {
+    /// Reads an opened content, unless `before` is of the same content.
+    fn new(
+        origin: Origin,
+        opened: io::Result<Opened>,
+        directory: &Path,
+        before: Option<&Self>,
+    ) -> Self {
+        let earlier = || before.and_then(|before| before.file.clone());
+        let Opened {
+            stamp,
+            content,
+            name,
+            as_of,
+        } = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                return Self {
+                    origin,
+                    stamp: None,
+                    file: earlier(),
+                    error: Some(error.to_string()),
+                };
+            }
+        };
+        if let Some(before) = before.filter(|before| before.stamp.as_ref() == Some(&stamp)) {
+            return before.clone();
+        }
+        let (stamp, file, error) = match DataFile::read(content, &name, as_of, directory) {
+            Ok(file) => (Some(stamp), Some(Arc::new(file)), None),
+            Err(error) => {
+                let text = format!("{error}; {}", error.help());
+                (is_final(&error).then_some(stamp), earlier(), Some(text))
+            }
+        };
+        Self {
+            origin,
+            stamp,
+            file,
+            error,
+        }
+    }
+
+    /// Why the content there now cannot be used, and whether an earlier one is used.
+    fn problem(&self) -> Option<String> {
+        let error = self.error.as_ref()?;
+        Some(match self.file {
+            Some(_) => format!("{error}; the content that was read before is used"),
+            None => error.clone(),
+        })
+    }
+}
+
+/// True if the same content gives the same error again. With free space on the disk, for
+/// example, another attempt may succeed.
+fn is_final(error: &DataError) -> bool {
+    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
+    match error {
+        DataError::Io(error) => matches!(
+            error.kind(),
+            FileTooLarge | InvalidData | InvalidInput | UnexpectedEof
+        ),
+        DataError::Binary
+        | DataError::Refused(_)
+        | DataError::NoRow { .. }
+        | DataError::Empty
+        | DataError::Limit(_)
+        | DataError::Mmdb(_) => true,
+    }
 }
 
 /// The date (UTC) of a time in seconds since 1970-01-01T00:00:00Z.

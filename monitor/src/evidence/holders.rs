@@ -11,6 +11,7 @@ use super::{FlowView, FlowsView};
 use crate::{
     data::{Author, FailedSource, Statement, Statements},
     policy::PolicyName,
+    registry::Registry,
 };
 
 /// The most that all flows of an answer say about ranges, as JSON, in bytes.
@@ -112,7 +113,13 @@ impl FlowView {
         let registries = stated.registry.iter();
         let registries = registries.map(|registry| registry.value.registry.to_string());
         let authors = stated.list_author.iter();
-        let authors = authors.map(|author| author.value.holder.clone());
+        let authors = authors.map(|author| {
+            let holder = &author.value.holder;
+            match Registry::only_in(holder) {
+                Some(registry) => format!("{holder} [{registry} is a registry, not a holder]"),
+                None => holder.clone(),
+            }
+        });
         let parts = [
             Some(format!(
                 "holder {}",
@@ -151,4 +158,108 @@ fn joined(texts: impl IntoIterator<Item = String>) -> Option<String> {
         }
     }
     (!different.is_empty()).then(|| different.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::{Holder, HolderField, Source, SourceKind};
+
+    fn view(destinations: &[&str]) -> FlowsView {
+        let flows = destinations.iter().map(|destination| {
+            json!({
+                "device": null, "interface": "wlan0", "direction": "out",
+                "destination": destination, "protocol": "tcp", "port": 443,
+                "policies": ["a"], "packets": 1, "bytes": 60, "dropped": 0,
+                "first": "2026-11-29T00:00:00Z", "last": "2026-11-29T00:00:00Z",
+                "names": [], "holder": null,
+            })
+        });
+        let flows: Vec<_> = flows.collect();
+        let view = json!({"flows": flows, "not_recorded": {"packets": 0, "reasons": {}}});
+        serde_json::from_value(view).unwrap()
+    }
+
+    fn statement<T>(value: T) -> Statement<T> {
+        let source = Source {
+            name: "x".to_owned(),
+            kind: SourceKind::Table,
+            as_of: None,
+        };
+        Statement { value, source }
+    }
+
+    fn held_by(name: &str) -> Statements {
+        Statements {
+            holder: vec![statement(Holder {
+                name: name.to_owned(),
+                field: HolderField::Holder,
+            })],
+            ..Statements::default()
+        }
+    }
+
+    #[test]
+    fn each_destination_is_looked_up_once() {
+        let view = view(&["192.0.2.1", "192.0.2.2", "192.0.2.1"]);
+        let calls = Cell::new(0);
+        let about = |address: IpAddr| {
+            calls.set(calls.get() + 1);
+            held_by(&address.to_string())
+        };
+        let view = view.with_holders(about, []);
+        assert_eq!(calls.get(), 2);
+        let lines: Vec<_> = view.flows.iter().map(FlowView::range_line).collect();
+        assert_eq!(lines[0].as_deref(), Some("range: holder 192.0.2.1"));
+        assert_eq!(lines[0], lines[2]);
+        assert!(view.failed_sources.is_empty());
+        let text = view.to_string();
+        assert_eq!(
+            text.matches("range: holder 192.0.2.1\n").count(),
+            1,
+            "{text}"
+        );
+        let again: FlowsView =
+            serde_json::from_value(serde_json::to_value(&view).unwrap()).unwrap();
+        assert_eq!(again, view);
+    }
+
+    #[test]
+    fn an_author_that_names_a_registry_is_corrected_and_nothing_stated_is_null() {
+        let author = |holder: &str| Author {
+            holder: holder.to_owned(),
+            policy: "a".to_owned(),
+            stated_as_of: None,
+            stated_source: None,
+        };
+        let nothing = |_| Statements::default();
+        let authors = [("a".parse().unwrap(), statement(author("CNNIC")))];
+        let flows = view(&["192.0.2.1"]).with_holders(nothing, authors).flows;
+        let line = flows[0].range_line();
+        assert_eq!(
+            line.as_deref(),
+            Some(
+                "range: holder unknown; policy author says: CNNIC [CNNIC is a registry, not a holder]"
+            )
+        );
+        let authors = [("other".parse().unwrap(), statement(author("Example")))];
+        let flows = view(&["192.0.2.1"]).with_holders(nothing, authors).flows;
+        assert_eq!(flows[0].holder, None);
+        assert_eq!(flows[0].range_line(), None);
+    }
+
+    #[test]
+    fn an_answer_has_a_limit_and_says_so() {
+        let destinations: Vec<String> = (0..20).map(|last| format!("192.0.2.{last}")).collect();
+        let destinations: Vec<&str> = destinations.iter().map(String::as_str).collect();
+        let large = held_by(&"x".repeat(MAX_HOLDERS / 10));
+        let view = view(&destinations).with_holders(|_| large.clone(), []);
+        let stated = view.flows.iter().filter(|flow| flow.holder.is_some());
+        assert_eq!(stated.count(), 9);
+        assert!(view.to_string().contains("lower --limit"));
+    }
 }
