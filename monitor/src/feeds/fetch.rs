@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytesize::ByteSize;
 use http::{HeaderValue, Response, StatusCode, Uri, header};
 use ureq::{
     Agent, Body,
@@ -48,6 +47,15 @@ impl Default for Limits {
             redirects: 5,
         }
     }
+}
+
+/// A limit in MiB, or else in KiB.
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    if bytes.is_multiple_of(KIB * KIB) {
+        return format!("{} MiB", bytes / KIB / KIB);
+    }
+    format!("{} KiB", bytes.div_ceil(KIB))
 }
 
 /// A client that fetches one URL at a time.
@@ -96,7 +104,7 @@ pub enum FetchError {
     #[error("the server answers {0}")]
     Status(StatusCode),
     /// The body is larger than the limit.
-    #[error("the answer is larger than {}", ByteSize::b(*limit).display().iec())]
+    #[error("the answer is larger than {}", size(*limit))]
     TooLarge {
         /// The limit in bytes.
         limit: u64,
