@@ -43,10 +43,12 @@ pub fn server(bytes: &[u8]) {
         ..feed_with(ReservedRule::Strip, None)
     };
     let attempted = Attempted {
-        feed: &feed,
         entry: Entry::new(&feed.url),
         before: None,
-        reserved: &Reserved::new(&GATEWAY.networks),
+        judge: &|update, before| {
+            let reserved = Reserved::new(&GATEWAY.networks);
+            Ok(feeds::judge(update, before, &feed, &reserved)?)
+        },
         now: NOW,
     };
     let (entry, _) = attempted.settle(fetched, |update| {

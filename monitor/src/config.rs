@@ -1,6 +1,7 @@
 //! The daemon's settings: built-in defaults, then the config file, then the
 //! command line.
 
+mod data;
 mod devices;
 mod lan;
 mod length;
@@ -16,6 +17,7 @@ use std::{
 };
 
 pub use self::{
+    data::{DataOptions, DataPath, DataUrl},
     devices::{DeviceFileSettings, DevicesOptions, LeasesOption, VendorsOption},
     lan::{DeriveOption, LanOptions},
     length::Length,
@@ -26,6 +28,7 @@ pub use self::{
 };
 use crate::{
     address::Derivation,
+    data::DataSources,
     datapath::{self, ModeChoice},
     evidence::answers::AnswerSettings,
     guard::Gateway,
@@ -92,6 +95,8 @@ pub struct Settings {
     pub derivation: Derivation,
     /// Settings for downloads of lists.
     pub feeds: FeedsOptions,
+    /// Data about ranges: registries, holders, origin AS, countries.
+    pub data: DataSources,
 }
 
 impl Options {
@@ -138,6 +143,7 @@ impl Options {
             device_files: self.devices.files(),
             lan: self.lan,
             feeds: self.feeds,
+            data: self.data.settle(),
         }
     }
 }

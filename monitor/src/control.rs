@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
+    data::Listing,
     evidence::{DevicesView, FlowsView, event::EventsView},
     policy::{Effect, Moment, RuntimeChange},
     printable,
@@ -65,6 +66,8 @@ pub enum Answer {
     Events(Box<EventsView>),
     /// To [`Request::Devices`].
     Devices(Box<DevicesView>),
+    /// To [`Request::Data`].
+    Data(Box<Listing>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.

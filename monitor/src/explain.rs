@@ -9,6 +9,7 @@ use serde::{Serialize, Serializer};
 use crate::{
     address::{Derivation, DerivedFrom},
     clock::to_the_second,
+    data::{Statement, Statements, rdap},
     policy::{Action, LongestMatch, Packet, Policy, PolicyName, ScopeMatch},
 };
 
@@ -31,8 +32,11 @@ pub struct Explanation {
     /// pause. Sorted by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resting: Vec<Resting>,
-    /// The holder of the address, as far as known.
-    pub holder: Holder,
+    /// What is stated about the range of the address.
+    pub holder: Statements,
+    /// The answer of an RDAP server, if one was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rdap: Option<rdap::Answer>,
 }
 
 /// A policy that would match, but is off now.
@@ -122,22 +126,6 @@ pub struct LeftOut {
     pub changed: Changed,
 }
 
-/// Five facts about the holder of an address, which are often confused with each other.
-/// `None` means unknown.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Holder {
-    /// The regional or national internet registry that registered the range.
-    pub registry: Option<String>,
-    /// The organisation that holds the range.
-    pub holder: Option<String>,
-    /// The autonomous system that announces the range.
-    pub origin_as: Option<String>,
-    /// The country to which the range is delegated. It may be used in another country.
-    pub country: Option<String>,
-    /// The author of the list that names the address.
-    pub list_author: Option<String>,
-}
-
 /// Returns what `policies` decide about a packet to `address`. `packet` holds the other
 /// properties of the packet, as far as they are known. `derivation` tells which IPv6
 /// addresses carry IPv4 addresses.
@@ -171,6 +159,8 @@ pub fn explain(
         winner.effective = true;
         winner.policy.clone()
     });
+    let authors = policies.iter().filter(|policy| longest(policy).is_some());
+    let list_author = authors.filter_map(Statement::of_author).collect();
     Explanation {
         address,
         decision,
@@ -184,7 +174,11 @@ pub fn explain(
             .iter()
             .filter_map(|policy| resting(policy, longest(policy)?, packet))
             .collect(),
-        holder: Holder::default(),
+        holder: Statements {
+            list_author,
+            ..Statements::default()
+        },
+        rdap: None,
     }
 }
 

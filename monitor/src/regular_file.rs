@@ -22,6 +22,8 @@ pub enum Purpose {
     Policies,
     /// A list, a table or a database of addresses.
     List,
+    /// Data about ranges.
+    Data,
     /// The config file.
     Config,
     /// Trusted certificates.
@@ -48,7 +50,7 @@ impl Purpose {
             // The largest file of vendors, `oui.txt`, has 6 MB.
             Self::Policies | Self::Certificates | Self::State | Self::Devices => 16 * MIB,
             Self::Feed => MAX_FEED_BYTES,
-            Self::List => 256 * MIB,
+            Self::List | Self::Data => 256 * MIB,
             Self::LastGood => 1024 * MIB,
             // Captures are read with bounded memory. The limit only stops the reading of a
             // huge sparse file.
@@ -72,6 +74,7 @@ impl Purpose {
         match self {
             Self::Policies => "a policy file",
             Self::List => "a list",
+            Self::Data => "data about ranges",
             Self::Config => "a config file",
             Self::Certificates => "a file of certificates",
             Self::State => "a file of the state directory",
@@ -86,6 +89,7 @@ impl Purpose {
         match self {
             Self::Policies => "move the addresses into lists, or split the file",
             Self::List => "split the list, or remove what the policies do not use",
+            Self::Data => "remove the rows that are not needed",
             Self::Config => "write only settings into it",
             Self::Devices => {
                 "check which program writes the file, or name another one in `devices`"
@@ -107,7 +111,12 @@ impl Purpose {
             Self::State | Self::Feed | Self::LastGood => {
                 "remove it; the daemon writes the file again"
             }
-            Self::Policies | Self::List | Self::Config | Self::Certificates | Self::Devices => {
+            Self::Policies
+            | Self::List
+            | Self::Data
+            | Self::Config
+            | Self::Certificates
+            | Self::Devices => {
                 "put a regular file in its place"
             }
         }

@@ -8,15 +8,18 @@ use jiff::{Timestamp, Zoned};
 use monitor::{
     clock::now,
     config::Settings,
+    data::rdap,
+    datapath,
     explain::explain,
-    feeds::DiskAndFeeds,
+    feeds::{DiskAndFeeds, Own},
+    guard::Gateway,
     pipeline::judge_files,
-    policy::{DeviceNames, InvalidService, Moment, Packet, RuntimeOverlay, Service},
+    policy::{DeviceNames, InvalidService, Loaded, Moment, Packet, RuntimeOverlay, Service},
     printable,
     state_dir::{StateDirError, read_runtime},
 };
 
-use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
+use super::{Common, Outcome, data, eprint_diagnostics, print, print_json, tell};
 
 /// Explain what happens to packets to an address: every matching policy, with file and line.
 #[derive(Debug, Args)]
@@ -34,6 +37,13 @@ pub(crate) struct Explain {
     /// Interface on which the packets arrive
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
+    /// Also ask an RDAP server about the address: its operator learns which address is of
+    /// interest. By default, it is the server of the registry in IANA's table
+    #[arg(long)]
+    rdap: bool,
+    /// Base URL of the RDAP server to ask
+    #[arg(long, value_name = "URL", requires = "rdap")]
+    rdap_server: Option<rdap::Server>,
     /// Time at which the packets arrive, such as 2026-12-24T22:30:00+01:00 [default: now]
     #[arg(long, value_name = "TIME", value_parser = moment)]
     at: Option<Moment>,
@@ -51,32 +61,59 @@ impl Explain {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
         let gateway = settings.gateway()?;
+        let loaded = self.policies(&settings, &gateway)?;
+        let packet = self.packet(&loaded.devices)?;
+        let mut explanation = explain(&loaded.policies, &gateway.derivation, self.address, &packet);
+        let stated = data::read(&settings).about(self.address, &gateway.derivation);
+        explanation.holder.extend(stated);
+        let asked = self.rdap.then(|| self.ask(&settings, &gateway));
+        if let Some(Ok(answer)) = &asked {
+            explanation.holder.extend(answer.statements.clone());
+            explanation.rdap = Some(answer.clone());
+        }
+        if common.json {
+            print_json(&explanation)?;
+        } else {
+            print(&explanation.to_string())?;
+        }
+        match asked {
+            Some(Err(error)) => Err(error.context("the answer above is without RDAP")),
+            Some(Ok(_)) | None => Ok(Outcome::Fine),
+        }
+    }
+
+    /// The policies as they are at the time of the question.
+    fn policies(&self, settings: &Settings, gateway: &Gateway) -> anyhow::Result<Loaded> {
         let now = now();
         let mut loaded = judge_files(
             &settings.policies,
             &DiskAndFeeds::new(&settings.state_dir),
-            &runtime_overlay(&settings)?,
+            &runtime_overlay(settings)?,
             &now,
-            &gateway,
+            gateway,
         );
         if loaded.diagnostics.has_errors() {
             eprint_diagnostics(&loaded.diagnostics);
             bail!("the policies cannot be used: fix the errors above");
         }
         // If nothing matches, a feed without a download may be the reason.
-        eprint_diagnostics(&loaded.diagnostics.without_notes());
+        let diagnostics = std::mem::take(&mut loaded.diagnostics);
+        eprint_diagnostics(&diagnostics.without_notes());
         let moment = self.at.unwrap_or(now);
         for policy in &mut loaded.policies {
             policy.set_now(&moment);
         }
-        let packet = self.packet(&loaded.devices)?;
-        let explanation = explain(&loaded.policies, &gateway.derivation, self.address, &packet);
-        if common.json {
-            print_json(&explanation)?;
-        } else {
-            print(&explanation.to_string())?;
-        }
-        Ok(Outcome::Fine)
+        Ok(loaded)
+    }
+
+    /// Asks an RDAP server about the address.
+    fn ask(&self, settings: &Settings, gateway: &Gateway) -> anyhow::Result<rdap::Answer> {
+        let own = Own {
+            addresses: datapath::own_addresses()?,
+            networks: gateway.networks.clone(),
+        };
+        let client = rdap::Client::new(settings.feeds.ca_file.as_deref(), own)?;
+        Ok(client.ask(self.address, self.rdap_server.as_ref(), Timestamp::now())?)
     }
 
     fn packet(&self, names: &DeviceNames) -> anyhow::Result<Packet> {

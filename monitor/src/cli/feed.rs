@@ -64,11 +64,12 @@ struct Pending<'a> {
     sha256: &'a str,
     fetched_at: u64,
     reason: &'a str,
+    /// `None` for data about ranges.
     #[serde(flatten)]
-    difference: Difference,
+    difference: Option<Difference>,
 }
 
-/// The feeds that the policies name, and the stored versions.
+/// The feeds that the policies and the settings name, and the stored versions.
 struct StoredFeeds {
     feeds: Vec<Feed>,
     own: Vec<OwnNetwork>,
@@ -178,8 +179,15 @@ impl StoredFeeds {
                 "note: the policies have errors, see `monitor check`; the feeds of the others follow",
             );
         }
+        let mut feeds = loaded.feeds;
+        for url in &settings.data.feeds {
+            if feeds.iter().all(|feed| feed.url != *url) {
+                feeds.push(Feed::of_data(url.clone(), 0));
+            }
+        }
+        feeds.sort_by(|a, b| a.url.cmp(&b.url));
         Ok(Self {
-            feeds: loaded.feeds,
+            feeds,
             own,
             store: Store::new(state_dir),
         })
@@ -196,15 +204,20 @@ impl StoredFeeds {
         candidate: &'a Candidate,
         content: &[u8],
     ) -> anyhow::Result<Pending<'a>> {
-        let before = self.store.good(&feed.url)?.map(|(_, content)| content);
-        let reserved = Reserved::new(&self.own);
+        let difference = if feed.is_data() {
+            None
+        } else {
+            let before = self.store.good(&feed.url)?.map(|(_, content)| content);
+            let reserved = Reserved::new(&self.own);
+            Some(difference(content, before.as_deref(), feed, &reserved)?)
+        };
         Ok(Pending {
             url: feed.url.to_string(),
             policies: feed.policies.iter().map(ToString::to_string).collect(),
             sha256: &candidate.content.sha256,
             fetched_at: candidate.content.fetched_at,
             reason: &candidate.reason,
-            difference: difference(content, before.as_deref(), feed, &reserved)?,
+            difference,
         })
     }
 }
@@ -212,37 +225,42 @@ impl StoredFeeds {
 impl Pending<'_> {
     fn to_text(&self) -> String {
         let mut text = String::new();
-        let Difference { before, after, .. } = &self.difference;
-        let line = |name: &str, of: fn(&SizesText) -> String| {
-            format!("{name:<16}  {} -> {}\n", of(before), of(after))
-        };
         let _ = writeln!(text, "feed              {}", self.url);
-        let _ = writeln!(text, "policies          {}", self.policies.join(", "));
+        let used_by = if self.policies.is_empty() {
+            "none: it is data about ranges".to_owned()
+        } else {
+            self.policies.join(", ")
+        };
+        let _ = writeln!(text, "policies          {used_by}");
         let _ = writeln!(text, "refused because   {}", printable::block(self.reason));
-        text.push_str(&line("destinations", |sizes| {
-            sizes.destinations.to_string()
-        }));
-        text.push_str(&line("IPv4 addresses", |sizes| {
-            sizes.ipv4_addresses.clone()
-        }));
-        text.push_str(&line("IPv6 addresses", |sizes| {
-            sizes.ipv6_addresses.clone()
-        }));
-        let difference = &self.difference;
-        prefixes(
-            &mut text,
-            "added",
-            &difference.added,
-            difference.added_count,
-        );
-        prefixes(
-            &mut text,
-            "removed",
-            &difference.removed,
-            difference.removed_count,
-        );
+        if let Some(difference) = &self.difference {
+            describe(&mut text, difference);
+        }
         text
     }
+}
+
+fn describe(text: &mut String, difference: &Difference) {
+    let Difference { before, after, .. } = difference;
+    let line = |name: &str, of: fn(&SizesText) -> String| {
+        format!("{name:<16}  {} -> {}\n", of(before), of(after))
+    };
+    text.push_str(&line("destinations", |sizes| {
+        sizes.destinations.to_string()
+    }));
+    text.push_str(&line("IPv4 addresses", |sizes| {
+        sizes.ipv4_addresses.clone()
+    }));
+    text.push_str(&line("IPv6 addresses", |sizes| {
+        sizes.ipv6_addresses.clone()
+    }));
+    prefixes(text, "added", &difference.added, difference.added_count);
+    prefixes(
+        text,
+        "removed",
+        &difference.removed,
+        difference.removed_count,
+    );
 }
 
 fn prefixes(text: &mut String, what: &str, shown: &[String], count: usize) {
@@ -259,7 +277,7 @@ fn show(common: &Common, feeds: &[FeedSnapshot]) -> anyhow::Result<()> {
     if common.json {
         print_json(&feeds)
     } else if feeds.is_empty() {
-        print("no policy has a feed\n")
+        print("no policy has a feed, and `data:` names none\n")
     } else {
         print(&render(feeds))
     }

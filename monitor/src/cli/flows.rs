@@ -7,10 +7,12 @@ use monitor::{
     control::{Answer, MAX_FLOWS, Request, ask},
     device_book::DeviceBook,
     evidence::FlowsView,
+    feeds::DiskAndFeeds,
     flows,
+    policy::load_for,
 };
 
-use super::{Common, ReachArgs, print, print_json, select::Select, tell};
+use super::{Common, ReachArgs, data, print, print_json, select::Select, tell};
 
 /// Show which device contacted which destination, how much, since when, and under which names
 ///
@@ -43,7 +45,9 @@ pub(super) fn run(common: &Common, args: &FlowsArgs) -> anyhow::Result<()> {
         for warning in warnings {
             tell(&warning);
         }
-        found.view(&book, &BTreeMap::new())
+        let files = DiskAndFeeds::new(&settings.state_dir);
+        let policies = load_for(&settings.policies, &files, &[]).policies;
+        data::with_holders(settings, &policies, found.view(&book, &BTreeMap::new()))
     };
     show(common, &flows)
 }

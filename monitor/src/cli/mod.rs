@@ -3,6 +3,7 @@
 mod change;
 mod check;
 mod confirm;
+mod data;
 mod detach;
 mod devices;
 mod events;
@@ -96,6 +97,11 @@ enum Verb {
     Flows(flows::FlowsArgs),
     Events(events::EventsArgs),
     Devices(devices::DevicesArgs),
+    /// Show the sources of data about address ranges, each with its date and age
+    ///
+    /// They are the files and feeds under `data:` in the config file. With a daemon, they are
+    /// those that the daemon uses.
+    Data(ReachArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
@@ -171,6 +177,7 @@ impl Cli {
             Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
+            Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,

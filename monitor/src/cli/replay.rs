@@ -18,7 +18,7 @@ use monitor::{
 };
 use serde::Serialize;
 
-use super::{Common, eprint_diagnostics, print, print_json};
+use super::{Common, data, eprint_diagnostics, print, print_json};
 
 /// Run captured frames through the kernel program and report what the policies would have matched
 ///
@@ -72,6 +72,8 @@ pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
         }
     }
     let evidence = runner.end()?;
+    let evidence =
+        evidence.map(|evidence| data::with_holders(&settings, &compiled.policies, evidence));
     if common.json {
         print_json(&WithEvidence { report, evidence })
     } else {

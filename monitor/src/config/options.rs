@@ -8,6 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use super::{
+    data::DataOptions,
     devices::DevicesOptions,
     lan::{DeriveOption, LanOptions},
     listen::Listen,
@@ -61,6 +62,8 @@ pub struct Options {
     pub derive: Option<DeriveOption>,
     /// Settings for downloads of lists.
     pub feeds: FeedsOptions,
+    /// Data about ranges: files and feeds.
+    pub data: DataOptions,
 }
 
 /// The `feeds` section of the config file.
@@ -144,6 +147,7 @@ impl Options {
         ] {
             *path = path.take().map(|path| base.join(path));
         }
+        self.data.resolve_paths(base);
         for listen in &mut self.listen.0 {
             if let Listen::Unix(path) = listen {
                 *path = base.join(&path);
@@ -181,6 +185,7 @@ impl Options {
             feeds: FeedsOptions {
                 ca_file: self.feeds.ca_file.or(below.feeds.ca_file),
             },
+            data: self.data.over(below.data),
         }
     }
 }

@@ -10,7 +10,8 @@ use std::{
 use super::{Answer, Request};
 
 /// The longest answer to [`Request::Status`], [`Request::Flows`] and [`Request::Devices`]
-/// that a client reads, in bytes; a full device table fits.
+/// that a client reads, in bytes. A full device table fits, and so does [`super::MAX_FLOWS`]
+/// with names and with [`crate::evidence::MAX_HOLDERS`].
 const MAX_LONG_ANSWER: u64 = 64 << 20;
 
 /// The longest answer to other requests that a client reads, in bytes. Their size

@@ -41,6 +41,8 @@ pub enum Request {
     },
     /// Ask for the devices of flows, and for those that are known otherwise.
     Devices(AskedFlows),
+    /// Ask for the sources of data about ranges.
+    Data {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
@@ -73,7 +75,8 @@ impl Request {
             | Self::FeedList {}
             | Self::Flows(_)
             | Self::Events { .. }
-            | Self::Devices(_) => false,
+            | Self::Devices(_)
+            | Self::Data {} => false,
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}

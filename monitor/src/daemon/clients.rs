@@ -1,6 +1,6 @@
 //! Serves the clients of the control socket.
 
-use std::{io, sync::Arc};
+use std::{convert::Infallible, io, sync::Arc};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -165,6 +165,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         Request::Flows(asked) => flows(core, asked).await,
         Request::Events { after, about } => events(core, after, about).await,
         Request::Devices(asked) => devices(core, asked).await,
+        Request::Data {} => data(core).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -212,6 +213,13 @@ async fn devices(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
     asked.limit = asked.limit.min(MAX_DEVICES);
     match blocking(core, move |core| core.known_devices(&asked)).await {
         Ok(devices) => Answer::Devices(Box::new(devices)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn data(core: &Arc<Core>) -> Answer {
+    match blocking(core, |core| Ok::<_, Infallible>(core.range_listing())).await {
+        Ok(listing) => Answer::Data(Box::new(listing)),
         Err(error) => Answer::Refused(error),
     }
 }

@@ -7,6 +7,7 @@
 
 mod changes;
 mod confirm;
+mod data_feeds;
 mod devices;
 mod edges;
 mod feeds;
@@ -14,6 +15,7 @@ mod flow_filter;
 mod interfaces;
 mod liveness;
 mod load;
+mod ranges;
 mod reload;
 mod reset;
 mod risks;
@@ -90,6 +92,7 @@ pub struct Core {
     /// with them.
     names_changed: Notify,
     evidence: EvidenceHandle,
+    ranges: ranges::Ranges,
 }
 
 impl Core {
@@ -123,7 +126,8 @@ impl Core {
         let names = self.device_names().by_mac();
         let view = self.evidence.with_book(|book| found.view(book, &names));
         let without = view.devices_without_names().into_iter().collect();
-        Ok(view.with_absences(self.evidence.absences(without)))
+        let view = view.with_absences(self.evidence.absences(without));
+        Ok(self.with_holders(view))
     }
 
     /// The events that a client asks for, up to this moment.

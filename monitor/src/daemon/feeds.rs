@@ -30,11 +30,12 @@ pub(super) async fn run(core: Arc<Core>) {
     }
 }
 
-/// Fetches one feed. If its content is new, reloads the policies with it.
+/// Fetches one feed. If its content is new, uses it.
 async fn fetch(core: &Arc<Core>, url: FeedUrl) {
-    let fetch = move |core: &Core| Ok::<_, Infallible>(core.fetch_feed(&url));
+    let fetched = url.clone();
+    let fetch = move |core: &Core| Ok::<_, Infallible>(core.fetch_feed(&fetched));
     match blocking(core, fetch).await {
-        Ok(true) => put_in_force(core).await,
+        Ok(true) => put_in_force(core, &url).await,
         Ok(false) => {}
         Err(error) => {
             error!("fetch a feed: {error}");
@@ -43,7 +44,20 @@ async fn fetch(core: &Arc<Core>, url: FeedUrl) {
     }
 }
 
-async fn put_in_force(core: &Arc<Core>) {
+/// Uses the new content of a feed: as data, or else in the policies.
+async fn put_in_force(core: &Arc<Core>, url: &FeedUrl) {
+    if core.is_data_feed(url) {
+        let read = |core: &Core| {
+            core.read_ranges();
+            Ok::<_, Infallible>(())
+        };
+        if let Err(error) = blocking(core, read).await {
+            error!("read the data about ranges: {error}");
+        }
+    }
+    if !core.is_used_by_policies(url) {
+        return;
+    }
     drop(reload(core, Trigger::File).await);
     // The main loop watches the files of the new policies.
     core.tell_reloaded();
@@ -71,9 +85,10 @@ pub(super) async fn accept(core: &Arc<Core>, name: &str, sha256: String) -> Answ
     let Some(url) = url else {
         return Answer::Refused("there is no such feed".to_owned());
     };
-    match blocking(core, move |core| core.accept_feed(&url, &sha256)).await {
+    let accepted = url.clone();
+    match blocking(core, move |core| core.accept_feed(&accepted, &sha256)).await {
         Ok(()) => {
-            put_in_force(core).await;
+            put_in_force(core, &url).await;
             Answer::Feeds(core.feed_snapshots())
         }
         Err(error) => Answer::Refused(error),

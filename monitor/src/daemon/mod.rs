@@ -14,6 +14,7 @@ mod feeds;
 mod jobs;
 mod log_reader;
 mod manager;
+mod ranges;
 mod saving;
 mod serve;
 mod signals;

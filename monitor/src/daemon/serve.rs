@@ -18,6 +18,7 @@ use super::{
     evidence, feeds,
     jobs::work_on,
     manager::{self, Heartbeat},
+    ranges,
     saving::Saving,
     signals::{Signals, StopSignals},
     sockets::ControlSocket,
@@ -57,6 +58,7 @@ pub async fn run(
     let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
     answering.push(tokio::spawn(clients));
     evidence::start(&core);
+    ranges::start(&core);
     let mut background = vec![
         tokio::spawn(feeds::run(Arc::clone(&core))),
         tokio::spawn(devices::run(Arc::clone(&core))),

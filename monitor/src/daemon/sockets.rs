@@ -81,6 +81,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Flows(_)
             | Answer::Events(_)
             | Answer::Devices(_)
+            | Answer::Data(_)
             | Answer::Feeds(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

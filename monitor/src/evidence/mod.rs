@@ -9,6 +9,7 @@ mod device_view;
 pub mod encrypted;
 pub mod event;
 pub mod flow;
+mod holders;
 pub mod identity;
 pub mod learner;
 pub mod names;
@@ -22,5 +23,6 @@ pub use device_view::{
     latest_name,
 };
 pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress, protocol};
+pub use holders::MAX_HOLDERS;
 pub use sampler::Sample;
 pub use view::{FlowRow, FlowView, FlowsView, ModelView, ModelsView, NameView, NotRecorded};

@@ -1,6 +1,9 @@
 //! Flows as text for people.
 
-use std::fmt::{self, Write as _};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+};
 
 use comfy_table::{CellAlignment, Table, presets};
 
@@ -26,9 +29,16 @@ impl fmt::Display for FlowsView {
             }
             let table = table(of_device).trim_fmt();
             let mut lines = table.lines();
+            let mut shown = BTreeSet::new();
             writeln!(f, "{}", lines.next().unwrap_or_default())?;
             for (flow, line) in of_device.iter().zip(lines) {
                 writeln!(f, "{line}")?;
+                // Flows to the same destination repeat nothing.
+                if let Some(range) = flow.range_line()
+                    && shown.insert(flow.destination)
+                {
+                    writeln!(f, "   {range}")?;
+                }
                 for name in &flow.names {
                     writeln!(f, "   {}", described(name))?;
                 }
@@ -53,6 +63,9 @@ impl fmt::Display for FlowsView {
                 f,
                 "there are more flows: narrow the question, or raise --limit\n"
             )?;
+        }
+        for failed in &self.failed_sources {
+            writeln!(f, "{failed}")?;
         }
         write!(f, "{}", self.not_recorded)
     }

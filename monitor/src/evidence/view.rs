@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     clock::to_the_second,
+    data::{FailedSource, Statements},
     policy::{MacAddress, PolicyName},
 };
 
@@ -39,6 +40,9 @@ pub struct FlowsView {
     pub devices: Vec<DeviceHead>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
+    /// Sources of data about ranges that cannot be used. What is unknown may be known to them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_sources: Vec<FailedSource>,
 }
 
 /// Phone models that the packets of one device name.
@@ -97,8 +101,8 @@ pub struct FlowView {
     /// Number of further names that are not shown.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_names: u32,
-    /// The holder of the destination's range; `None` if no data names it.
-    pub holder: Option<()>,
+    /// What is stated about the range of the destination; `None` if nothing is.
+    pub holder: Option<Box<Statements>>,
 }
 
 /// A claim.
@@ -293,6 +297,7 @@ impl FlowsView {
             no_names: Vec::new(),
             devices: Vec::new(),
             not_recorded,
+            failed_sources: Vec::new(),
         }
     }
 }

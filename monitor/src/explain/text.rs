@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Changed, Decision, Explanation, Holder, LeftOut, Match, Resting};
+use super::{Changed, Decision, Explanation, LeftOut, Match, Resting};
 use crate::{address::DerivedFrom, policy::Action, printable};
 
 impl fmt::Display for Explanation {
@@ -55,7 +55,11 @@ impl fmt::Display for Explanation {
             )?;
         }
         writeln!(f)?;
-        self.holder.fmt(f)
+        self.holder.fmt(f)?;
+        match &self.rdap {
+            Some(answer) => writeln!(f, "{answer}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -97,22 +101,6 @@ fn write_derived(f: &mut fmt::Formatter<'_>, derived: Option<DerivedFrom>) -> fm
     match derived {
         Some(derived) => writeln!(f, "          {derived}"),
         None => Ok(()),
-    }
-}
-
-impl fmt::Display for Holder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let facts = [
-            ("registry", &self.registry),
-            ("holder", &self.holder),
-            ("origin AS", &self.origin_as),
-            ("country of delegation", &self.country),
-            ("list author", &self.list_author),
-        ];
-        for (name, fact) in facts {
-            writeln!(f, "{name}: {}", fact.as_deref().unwrap_or("unknown"))?;
-        }
-        Ok(())
     }
 }
 

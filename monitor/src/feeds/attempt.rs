@@ -1,23 +1,41 @@
 //! Decides the new state of a feed after an attempt to fetch it. Reads no clock and
 //! no file: the time is an argument, in seconds since 1970-01-01T00:00:00Z.
 
-use super::{Answer, Attempt, Candidate, Entry, Fetched, Good, Outcome, judge};
-use crate::{
-    lists::{Reserved, Sha256},
-    policy::Feed,
-    quoted::message,
-};
+use super::{Answer, Attempt, Candidate, Entry, Fetched, Good, Outcome, Refusal};
+use crate::{lists::Sha256, quoted::message};
+
+/// Judges an update (the first argument) against the content in force, if there is one.
+pub type Judge<'a> = dyn Fn(&[u8], Option<&[u8]>) -> Result<(), Objection> + 'a;
+
+/// Why an update is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objection {
+    /// The reason.
+    pub reason: String,
+    /// What the operator can do.
+    pub help: String,
+    /// True if an operator may accept the update in spite of the reason.
+    pub is_acceptable: bool,
+}
+
+impl From<Refusal> for Objection {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            reason: refusal.to_string(),
+            help: refusal.help(),
+            is_acceptable: refusal.is_acceptable(),
+        }
+    }
+}
 
 /// The state of a feed before an attempt, and the inputs for judging an update.
 pub struct Attempted<'a> {
-    /// The feed as the policies describe it.
-    pub feed: &'a Feed,
     /// The stored entry of the feed before the attempt.
     pub entry: Entry,
     /// The content in force, or `None` if there is none or it cannot be read.
     pub before: Option<&'a [u8]>,
-    /// The reserved networks, which are cut out of every list.
-    pub reserved: &'a Reserved,
+    /// Judges an update against the content in force.
+    pub judge: &'a Judge<'a>,
     /// When the attempt ended.
     pub now: u64,
 }
@@ -50,21 +68,21 @@ impl Attempted<'_> {
             self.entry.good = Some(Good { fetched_at, ..new });
             return (self.found_current(), None);
         }
-        let judged = judge(&fetched.content, self.before, self.feed, self.reserved);
-        let Err(refusal) = judged else {
+        let judged = (self.judge)(&fetched.content, self.before);
+        let Err(refused) = judged else {
             if let Some(reason) = objection(&fetched.content) {
                 return (self.ended(Outcome::Refused, Some(reason)), None);
             }
             self.entry.good = Some(new);
             return (self.found_current(), Some(fetched.content));
         };
-        let reason = format!("{refusal}; {}", refusal.help());
-        if !refusal.is_acceptable() {
+        let reason = format!("{}; {}", refused.reason, refused.help);
+        if !refused.is_acceptable {
             return (self.ended(Outcome::Refused, Some(reason)), None);
         }
         self.entry.candidate = Some(Candidate {
             content: new,
-            reason: refusal.to_string(),
+            reason: refused.reason,
         });
         let mut entry = self.ended(Outcome::Refused, Some(reason));
         // The update waits for the operator, and fetching it again soon does not

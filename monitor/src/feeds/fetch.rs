@@ -49,12 +49,23 @@ impl Default for Limits {
     }
 }
 
+/// A limit in MiB, or else in KiB.
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    if bytes.is_multiple_of(KIB * KIB) {
+        return format!("{} MiB", bytes / KIB / KIB);
+    }
+    format!("{} KiB", bytes.div_ceil(KIB))
+}
+
 /// A client that fetches one URL at a time.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
     limits: Limits,
     roots: RootCerts,
     own: Own,
+    /// Value of the header `Accept`, if the server needs one.
+    accept: Option<&'static str>,
 }
 
 /// The answer of a server.
@@ -93,7 +104,7 @@ pub enum FetchError {
     #[error("the server answers {0}")]
     Status(StatusCode),
     /// The body is larger than the limit.
-    #[error("the answer is larger than {} MiB", limit.div_ceil(1024 * 1024))]
+    #[error("the answer is larger than {}", size(*limit))]
     TooLarge {
         /// The limit in bytes.
         limit: u64,
@@ -164,6 +175,7 @@ impl Fetcher {
             limits,
             roots,
             own: Own::default(),
+            accept: None,
         })
     }
 
@@ -175,6 +187,13 @@ impl Fetcher {
         self
     }
 
+    /// Sets the header `Accept`.
+    #[must_use]
+    pub fn with_accept(mut self, types: &'static str) -> Self {
+        self.accept = Some(types);
+        self
+    }
+
     /// Fetches `url`. `known` holds the `ETag` and the `Last-Modified` of the content
     /// that is already there.
     pub fn fetch(
@@ -182,6 +201,16 @@ impl Fetcher {
         url: &FeedUrl,
         known: (Option<&str>, Option<&str>),
     ) -> Result<Answer, FetchError> {
+        self.fetch_from(url, known).map(|(answer, _)| answer)
+    }
+
+    /// Fetches `url` as [`Self::fetch`] does. Returns the answer with the URL that gave it,
+    /// which differs from `url` after a redirect.
+    pub fn fetch_from(
+        &self,
+        url: &FeedUrl,
+        known: (Option<&str>, Option<&str>),
+    ) -> Result<(Answer, FeedUrl), FetchError> {
         let end = Instant::now() + self.limits.time;
         let agent = self.agent(url);
         let mut url = url.clone();
@@ -192,9 +221,12 @@ impl Fetcher {
             let response = self.get(&agent, &uri, known, left)?;
             let status = response.status();
             match status {
-                StatusCode::OK => return self.content(response).map(Answer::Content),
+                StatusCode::OK => {
+                    let content = self.content(response)?;
+                    return Ok((Answer::Content(content), url));
+                }
                 StatusCode::NOT_MODIFIED if known != (None, None) => {
-                    return Ok(Answer::NotModified);
+                    return Ok((Answer::NotModified, url));
                 }
                 _ if status.is_redirection() => {
                     let location = response.headers().get(header::LOCATION);
@@ -239,6 +271,7 @@ impl Fetcher {
     ) -> Result<Response<Body>, FetchError> {
         let mut request = agent.get(uri);
         for (name, value) in [
+            (header::ACCEPT, self.accept),
             (header::IF_NONE_MATCH, etag),
             (header::IF_MODIFIED_SINCE, last_modified),
         ] {

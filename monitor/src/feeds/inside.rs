@@ -60,7 +60,7 @@ pub struct LeadsInside {
 
 impl Own {
     /// Returns the kind of `address` as a phrase, or `None` if it is not inside.
-    fn inside(&self, address: IpAddr) -> Option<String> {
+    pub(crate) fn inside(&self, address: IpAddr) -> Option<String> {
         if self.addresses.contains(&address) {
             return Some("an address of this gateway".to_owned());
         }

@@ -17,7 +17,7 @@ mod redirect;
 mod shown;
 mod store;
 
-pub use attempt::Attempted;
+pub use attempt::{Attempted, Judge, Objection};
 pub use fetch::{Answer, FetchError, Fetched, Fetcher, Limits, TrustError};
 pub use files::{DiskAndFeeds, WithUpdate};
 pub use gate::{Difference, Refusal, Sizes, SizesText, difference, judge};

@@ -15,7 +15,7 @@ pub fn shown_feeds(feeds: &[Feed], store: &Store, now: u64) -> Vec<FeedSnapshot>
     let labels = labels(feeds.iter().map(|feed| &feed.url));
     let each = feeds
         .iter()
-        .filter(|feed| !feed.policies.is_empty())
+        .filter(|feed| feed.is_data() || !feed.policies.is_empty())
         .map(|feed| {
             let entry = store.entry(&feed.url).unwrap_or_else(|error| {
                 warn!("{}", error_text(&error));

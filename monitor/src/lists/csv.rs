@@ -2,30 +2,21 @@
 //! a country or an AS number. Commas or tabs separate the columns. The first row may
 //! be a header with the names of the columns.
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-
 use super::{
     Country, Key,
+    fields::Fields,
     header::{Columns, asn},
     line::{InvalidLine, whole},
     selection::Chooser,
 };
 use crate::{address::Destination, quoted::quoted};
 
-/// Maximum number of columns that are read. Published tables have all needed columns
-/// among these.
-const COLUMNS: usize = 16;
-
-/// A reader of rows. It reads each line by itself, so a quoted field cannot continue
-/// in the next line, and each error has the right line number.
+/// A reader of rows. It reads each line by itself, so each error has the right line
+/// number.
 #[derive(Debug)]
 pub(super) struct Csv {
-    commas: Reader,
-    tabs: Reader,
-    /// The bytes of all fields of the current row.
-    fields: Vec<u8>,
-    /// Start and end of each column in `fields`.
-    columns: Vec<(usize, usize)>,
+    /// The fields of the current row.
+    fields: Fields,
     /// The columns that the header names.
     named: Columns,
     /// True if the next row may be the header.
@@ -62,12 +53,8 @@ impl Csv {
 
     /// Returns a reader for rows after the first, which are never a header.
     pub(super) fn within() -> Self {
-        let tabs = ReaderBuilder::new().delimiter(b'\t').quoting(false).build();
         Self {
-            commas: Reader::new(),
-            tabs,
-            fields: Vec::new(),
-            columns: Vec::new(),
+            fields: Fields::new(),
             named: Columns::default(),
             at_start: false,
             first_country: None,
@@ -90,9 +77,9 @@ impl Csv {
         if line.is_empty() {
             return Ok(None);
         }
-        self.split(line);
+        self.fields.split(line);
         if std::mem::take(&mut self.at_start)
-            && let Some(named) = self.header()
+            && let Some(named) = self.fields.all().as_deref().and_then(Columns::of)
         {
             self.named = named;
             return Ok(None);
@@ -106,50 +93,6 @@ impl Csv {
         Ok(Some(Row { addresses, wanted }))
     }
 
-    /// Splits `line` into fields, and stores them in `self.fields` and `self.columns`.
-    fn split(&mut self, line: &str) {
-        let tab = line.find('\t');
-        let is_tabbed = tab.is_some_and(|tab| !line[..tab].contains(','));
-        let reader = if is_tabbed {
-            &mut self.tabs
-        } else {
-            &mut self.commas
-        };
-        reader.reset();
-        self.fields.resize(line.len(), 0);
-        let mut ends = [0; COLUMNS];
-        let (result, _, written, found) =
-            reader.read_record(line.as_bytes(), &mut self.fields, &mut ends);
-        // The line has no line end, so the reader does not report the end of the last
-        // field.
-        let count = if result == ReadRecordResult::InputEmpty && found < COLUMNS {
-            ends[found] = written;
-            found + 1
-        } else {
-            found
-        };
-        let mut start = 0;
-        self.columns.clear();
-        for end in &ends[..count] {
-            self.columns.push((start, *end));
-            start = *end;
-        }
-    }
-
-    fn header(&self) -> Option<Columns> {
-        let fields: Option<Vec<&str>> = (0..self.columns.len()).map(|at| self.field(at)).collect();
-        Columns::of(&fields?)
-    }
-
-    /// Returns a field of the row. Returns `None` if there is no such column, or if it
-    /// is not UTF-8.
-    fn field(&self, column: usize) -> Option<&str> {
-        let (start, end) = *self.columns.get(column)?;
-        std::str::from_utf8(&self.fields[start..end])
-            .ok()
-            .map(str::trim)
-    }
-
     /// Returns true if one column holds a network. A header that names the columns
     /// decides. Without one, the first column must be a CIDR, and the second must not be
     /// a destination.
@@ -160,17 +103,18 @@ impl Csv {
         }
         let is_cidr = |text: &str| text.contains('/') && text.parse::<Destination>().is_ok();
         let is_key = |text: &str| !text.is_empty() && text.parse::<Destination>().is_err();
-        self.field(0).is_some_and(is_cidr) && self.field(1).is_some_and(is_key)
+        self.fields.get(0).is_some_and(is_cidr) && self.fields.get(1).is_some_and(is_key)
     }
 
     fn addresses(&self) -> Option<Addresses<'_>> {
         if self.is_network() {
             return self
-                .field(self.named.network.unwrap_or(0))
+                .fields
+                .get(self.named.network.unwrap_or(0))
                 .map(Addresses::Network);
         }
         let (first, last) = self.named.range.unwrap_or((0, 1));
-        let [first, last] = [self.field(first)?, self.field(last)?];
+        let [first, last] = [self.fields.get(first)?, self.fields.get(last)?];
         Some(Addresses::Range { first, last })
     }
 
@@ -178,7 +122,7 @@ impl Csv {
     /// country or AS number if no header names one.
     fn is_wanted(&mut self, key: usize, chooser: &mut Chooser<'_>) -> Result<bool, InvalidLine> {
         if let Some(wanted) = chooser.selection.asn() {
-            let text = self.field(self.named.asn.unwrap_or(key));
+            let text = self.fields.get(self.named.asn.unwrap_or(key));
             let text = text.unwrap_or_default();
             return match asn(text) {
                 Some(found) => Ok(chooser.takes(Some(Key::Asn(found)))),
@@ -214,10 +158,10 @@ impl Csv {
     /// Returns the text in the column of the country. If that column has an AS number
     /// and no header names the columns, the country is in the next one (iptoasn.com).
     fn country(&self, key: usize) -> &str {
-        let text = self.field(self.named.country.unwrap_or(key));
+        let text = self.fields.get(self.named.country.unwrap_or(key));
         let text = text.unwrap_or_default();
         if self.named.country.is_none() && asn(text).is_some() {
-            let next = self.field(key + 1).unwrap_or_default();
+            let next = self.fields.get(key + 1).unwrap_or_default();
             if next == "None" || next.parse::<Country>().is_ok() {
                 return next;
             }

@@ -5,15 +5,19 @@ use crate::address::Destination;
 
 /// The columns that a header names, counted from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Columns {
+pub(crate) struct Columns {
     /// The column with a network.
-    pub(super) network: Option<usize>,
+    pub(crate) network: Option<usize>,
     /// The columns with the first and the last address of a range.
-    pub(super) range: Option<(usize, usize)>,
+    pub(crate) range: Option<(usize, usize)>,
     /// The column with the AS number.
-    pub(super) asn: Option<usize>,
+    pub(crate) asn: Option<usize>,
     /// The column with the country code.
-    pub(super) country: Option<usize>,
+    pub(crate) country: Option<usize>,
+    /// The column with the name of the autonomous system or of its organisation.
+    pub(crate) organisation: Option<usize>,
+    /// The column with the holder of the range.
+    pub(crate) holder: Option<usize>,
 }
 
 const NETWORKS: [&str; 8] = [
@@ -64,9 +68,22 @@ const COUNTRIES: [&str; 5] = [
     "country",
 ];
 
+const ORGANISATIONS: [&str; 9] = [
+    "autonomous_system_organization",
+    "as_organization",
+    "as_name",
+    "asn_name",
+    "as_description",
+    "as_org",
+    "organization",
+    "organisation",
+    "org",
+];
+const HOLDERS: [&str; 2] = ["holder", "netname"];
+
 impl Columns {
     /// Reads a header. Returns `None` if `fields` is a row with addresses.
-    pub(super) fn of(fields: &[&str]) -> Option<Self> {
+    pub(crate) fn of(fields: &[&str]) -> Option<Self> {
         let is_word = |field: &&str| {
             let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | ' ');
             field.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -92,12 +109,14 @@ impl Columns {
             range: find(&FIRSTS).zip(find(&LASTS)),
             asn: find(&ASNS),
             country: find(&COUNTRIES),
+            organisation: find(&ORGANISATIONS),
+            holder: find(&HOLDERS),
         }
     }
 }
 
 /// Parses an AS number: `13335` or `AS13335`.
-pub(super) fn asn(text: &str) -> Option<u32> {
+pub(crate) fn asn(text: &str) -> Option<u32> {
     let prefixed = text
         .split_at_checked(2)
         .filter(|(prefix, _)| prefix.eq_ignore_ascii_case("AS"));
@@ -121,6 +140,8 @@ mod tests {
             range: Some((0, 1)),
             asn: Some(5),
             country: Some(3),
+            organisation: Some(6),
+            holder: None,
         };
         assert_eq!(columns(wide), Some(expected));
         assert_eq!(columns("AS Number,Prefix").unwrap().network, Some(1));

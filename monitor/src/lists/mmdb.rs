@@ -102,7 +102,7 @@ pub fn read_database(bytes: &[u8], selection: &Selection) -> Result<List, Databa
     let mut chooser = Chooser::new(selection);
     let mut entries = Entries::new(&reader, selection);
     let mut list = List::new(Kind::Database);
-    for network in networks(&reader)? {
+    for network in database_networks(&reader)? {
         let (network, offset, record) = network?;
         let key = entries.key(offset, record)?;
         if !chooser.takes(key) {
@@ -125,11 +125,12 @@ pub fn read_database(bytes: &[u8], selection: &Selection) -> Result<List, Databa
     Ok(list)
 }
 
-type DatabaseRecord<'a> = (IpNetwork, usize, maxminddb::LookupResult<'a, &'a [u8]>);
+/// A network of a database, the offset of its entry in the file, and the entry.
+pub(crate) type DatabaseRecord<'a> = (IpNetwork, usize, maxminddb::LookupResult<'a, &'a [u8]>);
 
 /// Returns every network that has an entry, each once. A tree for both families can
 /// repeat its IPv4 part under other prefixes (aliases); these are skipped.
-fn networks<'a>(
+pub(crate) fn database_networks<'a>(
     reader: &'a Reader<&'a [u8]>,
 ) -> Result<impl Iterator<Item = Result<DatabaseRecord<'a>, DatabaseError>>, DatabaseError> {
     let mut options = WithinOptions::default().include_networks_without_data();
@@ -162,7 +163,7 @@ fn interval<A: Address>(address: A, length: u8) -> Option<(Interval<A>, u32)> {
 }
 
 /// Returns the IPv4 network of an IPv6 network below `::/96` or `::ffff:0:0/96`.
-fn ipv4_within(address: Ipv6Addr, length: u8) -> Option<(Ipv4Addr, u8)> {
+pub(crate) fn ipv4_within(address: Ipv6Addr, length: u8) -> Option<(Ipv4Addr, u8)> {
     let length = length.checked_sub(IPV4_IN_IPV6)?;
     let number = address.to_bits();
     let low = u32::try_from(number).ok().map(Ipv4Addr::from_bits);

@@ -21,11 +21,15 @@ pub(super) fn line(
         return Ok(Line::Nothing);
     };
     let (first, last) = match addresses {
-        Addresses::Range { first, last } => (number(first)?, number(last)?),
-        Addresses::Network(network) => (number(network)?, number(network)?),
+        Addresses::Range { first, last } => (first, last),
+        Addresses::Network(network) => (network, network),
     };
-    let destination = range(first, last).ok_or(InvalidLine::Backwards)?;
-    Ok(Line::new(destination, wanted))
+    Ok(Line::new(numeric_range(first, last)?, wanted))
+}
+
+/// Parses the two ends of a range, both decimal numbers.
+pub(crate) fn numeric_range(first: &str, last: &str) -> Result<Destination, InvalidLine> {
+    range(number(first)?, number(last)?).ok_or(InvalidLine::Backwards)
 }
 
 fn number(text: &str) -> Result<u128, InvalidLine> {

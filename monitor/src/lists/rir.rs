@@ -18,28 +18,72 @@ const PATTERN: InvalidLine = InvalidLine::Pattern {
     pattern: "registry|country|ipv4 or ipv6|start|value|date|status",
 };
 
+/// A line with addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Record<'a> {
+    /// The registry, such as `apnic`.
+    pub(crate) registry: &'a str,
+    /// The country code; empty or `ZZ` if there is none.
+    pub(crate) country: &'a str,
+    /// The addresses.
+    pub(crate) destination: Destination,
+    /// The date of the delegation as `yyyymmdd`; empty or zeros if it is not known.
+    pub(crate) date: &'a str,
+    /// The status, such as `allocated`.
+    pub(crate) status: &'a str,
+}
+
+impl Record<'_> {
+    fn is_delegated(&self) -> bool {
+        matches!(self.status, "allocated" | "assigned")
+    }
+}
+
 pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
+    let Some(record) = record(text)? else {
+        return Ok(Line::Nothing);
+    };
+    let country = record.country.parse().ok();
+    let wanted = record.is_delegated() && chooser.takes(country.map(Key::Country));
+    Ok(Line::new(record.destination, wanted))
+}
+
+/// Reads a line. Returns `None` for a line without addresses.
+pub(crate) fn record(text: &str) -> Result<Option<Record<'_>>, InvalidLine> {
     let text = whole(text);
     if text.is_empty() {
-        return Ok(Line::Nothing);
+        return Ok(None);
     }
     let fields: Vec<&str> = text.split('|').collect();
-    let destination = match fields[..] {
+    let record = match fields[..] {
         // The version line, the summary lines and the lines of AS numbers.
         [version, _, _, _, _, _, _] if version.starts_with(|c: char| c.is_ascii_digit()) => {
-            return Ok(Line::Nothing);
+            return Ok(None);
         }
-        [_, "*", _, "*", _, "summary"] | [_, _, "asn", _, _, _, _, ..] => {
-            return Ok(Line::Nothing);
-        }
-        [_, _, "ipv4", start, count, _, _, ..] => ipv4(start, count)?,
-        [_, _, "ipv6", start, length, _, _, ..] => format!("{start}/{length}").parse()?,
+        [_, "*", _, "*", _, "summary"] | [_, _, "asn", _, _, _, _, ..] => return Ok(None),
+        [
+            registry,
+            country,
+            kind @ ("ipv4" | "ipv6"),
+            start,
+            value,
+            date,
+            status,
+            ..,
+        ] => Record {
+            registry,
+            country,
+            destination: if kind == "ipv4" {
+                ipv4(start, value)?
+            } else {
+                format!("{start}/{value}").parse()?
+            },
+            date,
+            status,
+        },
         [..] => return Err(PATTERN),
     };
-    let country = fields[1].parse().ok();
-    let delegated = matches!(fields[6], "allocated" | "assigned");
-    let wanted = delegated && chooser.takes(country.map(Key::Country));
-    Ok(Line::new(destination, wanted))
+    Ok(Some(record))
 }
 
 fn ipv4(start: &str, count: &str) -> Result<Destination, InvalidLine> {

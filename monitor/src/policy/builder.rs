@@ -64,6 +64,7 @@ pub(super) fn policy(
         enabled: typed.enabled,
         description: typed.description,
         observed: typed.observed,
+        about: typed.about,
         references: typed.references,
         scope,
         schedule: typed.schedule,

@@ -84,6 +84,32 @@ pub struct Feed {
     pub in_force: Option<InForce>,
 }
 
+impl Feed {
+    /// A feed with data about ranges, which no policy uses. `rows` are in force.
+    #[must_use]
+    pub fn of_data(url: FeedUrl, rows: usize) -> Self {
+        Self {
+            url,
+            policies: BTreeSet::new(),
+            refresh: DEFAULT_REFRESH,
+            sha256: None,
+            max_change: Share::DEFAULT_CHANGE,
+            reserved: ReservedRule::default(),
+            readings: BTreeSet::new(),
+            in_force: Some(InForce {
+                destinations: rows,
+                cut: Cut::default(),
+            }),
+        }
+    }
+
+    /// True if this is a feed with data about ranges.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        self.policies.is_empty() && self.readings.is_empty()
+    }
+}
+
 /// The part of a feed that is in force.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InForce {

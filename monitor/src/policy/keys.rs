@@ -71,6 +71,7 @@ pub(super) const POLICY: Keys = Keys {
         "action",
         "description",
         "observed",
+        "about",
         "references",
         "destinations",
         "devices",
@@ -86,6 +87,13 @@ pub(super) const POLICY: Keys = Keys {
         "accept_risk",
         "reason",
     ],
+    later: &[],
+    elsewhere: &[],
+};
+
+pub(super) const ABOUT: Keys = Keys {
+    what: "`about`",
+    known: &["holder", "as_of", "source"],
     later: &[],
     elsewhere: &[],
 };

@@ -4,6 +4,7 @@
 //! text → yaml (values and places) → source (what was typed) → builder → model
 //! ```
 
+mod about;
 mod action;
 mod builder;
 mod by_command;
@@ -36,6 +37,7 @@ mod source;
 mod yaml;
 pub(crate) mod yaml_limits;
 
+pub use about::About;
 pub use action::{Action, InvalidAction, Strength};
 pub use by_command::Pause;
 pub use changed::Override;

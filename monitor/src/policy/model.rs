@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Acceptance, Action, EvidenceLevel, PolicyName, Risk,
+    About, Acceptance, Action, EvidenceLevel, PolicyName, Risk,
     by_command::{ByCommand, Pause},
     changed::Override,
     destinations::{Destinations, Entry},
@@ -29,6 +29,7 @@ pub struct Policy {
     pub(super) enabled: bool,
     pub(super) description: Option<String>,
     pub(super) observed: Option<Observed>,
+    pub(super) about: Option<About>,
     pub(super) references: Vec<String>,
     pub(super) scope: Scope,
     pub(super) schedule: Option<Schedule>,
@@ -208,6 +209,12 @@ impl Policy {
     #[must_use]
     pub fn observed(&self) -> Option<&Observed> {
         self.observed.as_ref()
+    }
+
+    /// What the author states about the holder of the destinations.
+    #[must_use]
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
     }
 
     /// Links to further information.

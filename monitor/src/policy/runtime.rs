@@ -191,6 +191,7 @@ impl RuntimeChange {
             enabled: true,
             description: self.reason.clone(),
             observed: None,
+            about: None,
             references: Vec::new(),
             scope: Scope {
                 devices: self.devices.clone(),

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod bad;
+mod data;
 mod fetch;
 mod hostile;
 mod inside;

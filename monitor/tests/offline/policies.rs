@@ -145,7 +145,14 @@ fn explain_names_the_range_of_2014() {
             "if": null,
         }],
         "holder": {
-            "registry": null, "holder": null, "origin_as": null, "country": null, "list_author": null,
+            "registry": null, "holder": null, "origin_as": null, "country": null,
+            "list_author": [{
+                "value": "a Beijing hosting company (\"Forest Eternal\")",
+                "policy": "range-42.62.48.0-24",
+                "stated_as_of": "2014-07-30",
+                "stated_source": "tuexperto, 30 July 2014",
+                "source": json_of(&output)["holder"]["list_author"][0]["source"],
+            }],
         },
     });
     assert_eq!(json_of(&output), expected);

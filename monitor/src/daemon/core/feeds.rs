@@ -16,10 +16,10 @@ use crate::{
     error_text::error_text,
     feeds::{
         self, Attempt, Attempted, DiskAndFeeds, Entry, Fetcher, Limits, Outcome, Own, Store,
-        WithUpdate, judge, labels, shown,
+        WithUpdate, labels, shown,
     },
     guard::Gateway,
-    lists::{FeedUrl, Reserved},
+    lists::FeedUrl,
     pipeline::compile_files,
     policy::{Feed, Files},
     snapshot::FeedSnapshot,
@@ -106,9 +106,10 @@ pub(in crate::daemon) enum FeedError {
 }
 
 impl Core {
-    /// Updates the known feeds to those that the policies in force name. Removes others from
-    /// the store.
+    /// Updates the known feeds to those that the policies in force and the settings name.
+    /// Removes others from the store.
     pub(super) fn note_feeds(&self, feeds: &[Feed]) {
+        let feeds = &self.with_data_feeds(feeds.to_vec());
         let store = self.store();
         // Reads the store without holding the lock, because `status` waits for the lock.
         let missing: Vec<&Feed> = {
@@ -177,13 +178,13 @@ impl Core {
         })
     }
 
-    /// Returns the feeds that an enabled policy uses.
-    fn feeds_in_force(&self) -> Vec<Feed> {
+    /// Returns the feeds that an enabled policy or the settings use, sorted by URL.
+    pub(super) fn feeds_in_force(&self) -> Vec<Feed> {
         let state = self.state();
         let feeds = state.stage.policies().map(|policies| &policies.feeds);
         let feeds = feeds.map_or(&[][..], |feeds| feeds);
         let used = feeds.iter().filter(|feed| !feed.policies.is_empty());
-        used.cloned().collect()
+        self.with_data_feeds(used.cloned().collect())
     }
 
     fn store(&self) -> Store {
@@ -256,10 +257,9 @@ impl Core {
         // default.
         let gateway = gateway.unwrap_or_default();
         let attempted = Attempted {
-            feed,
             entry,
             before: usable.map(|(_, content)| content.as_slice()),
-            reserved: &Reserved::new(&gateway.networks),
+            judge: &|update, before| self.judge(feed, update, before, &gateway),
             now: now(),
         };
         attempted.settle(answer, |update| {
@@ -280,6 +280,9 @@ impl Core {
     /// Compiles the policies with this update. Returns the reason if they cannot be used
     /// with it, but can be used without it.
     fn refused_by_policies(&self, feed: &Feed, update: &[u8], gateway: &Gateway) -> Option<String> {
+        if feed.is_data() {
+            return None;
+        }
         let stored = DiskAndFeeds::new(&self.settings.state_dir);
         let with_update = WithUpdate {
             files: &stored,
@@ -322,10 +325,10 @@ impl Core {
             return Err(FeedError::OtherCandidate(url.label()));
         }
         let gateway = self.settings.gateway()?;
-        if let Err(refusal) = judge(&content, None, feed, &Reserved::new(&gateway.networks))
-            && !refusal.is_acceptable()
+        if let Err(refused) = self.judge(feed, &content, None, &gateway)
+            && !refused.is_acceptable
         {
-            return Err(FeedError::Useless(refusal.to_string()));
+            return Err(FeedError::Useless(refused.reason));
         }
         if let Some(reason) = self.refused_by_policies(feed, &content, &gateway) {
             return Err(FeedError::Useless(reason));

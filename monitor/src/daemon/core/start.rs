@@ -131,6 +131,7 @@ impl Core {
             devices: Mutex::default(),
             names_changed: Notify::new(),
             evidence: EvidenceHandle::default(),
+            ranges: super::ranges::Ranges::default(),
             settings,
             started,
         };

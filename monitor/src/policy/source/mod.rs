@@ -1,6 +1,7 @@
 //! YAML values → typed values, each with its place. Checks keys and types; the
 //! model checks how the values fit together.
 
+mod about;
 mod destination;
 mod feed;
 mod list;

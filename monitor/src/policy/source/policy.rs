@@ -3,7 +3,6 @@
 use std::{ops::Range, str::FromStr as _};
 
 use jiff::Timestamp;
-use serde_yaml::Value;
 
 use super::{
     destination::SourceDestination,
@@ -11,8 +10,8 @@ use super::{
     scope::SourceScope,
 };
 use crate::policy::{
-    Action, EvidenceLevel, InvalidEvidenceLevel, PolicyName, Schedule, action::InvalidAction, keys,
-    observed::Observed, risk::Acceptance, yaml::Node,
+    About, Action, EvidenceLevel, InvalidEvidenceLevel, PolicyName, Schedule,
+    action::InvalidAction, keys, observed::Observed, risk::Acceptance, yaml::Node,
 };
 
 /// A policy as it is typed. A required part that is `None` was reported as an
@@ -23,6 +22,7 @@ pub(in crate::policy) struct SourcePolicy {
     pub(in crate::policy) action: Option<Action>,
     pub(in crate::policy) description: Option<String>,
     pub(in crate::policy) observed: Option<Observed>,
+    pub(in crate::policy) about: Option<About>,
     pub(in crate::policy) references: Vec<String>,
     pub(in crate::policy) enabled: bool,
     /// True if IPv6 prefixes are derived from the IPv4 destinations.
@@ -56,7 +56,8 @@ impl Reader<'_> {
         let name = self.name(node);
         let action = self.action(node);
         let description = self.optional_text(node, "description");
-        let observed = self.observed(node);
+        let observed = self.date(node, "observed");
+        let about = self.about(node);
         let references = self.references(node);
         let enabled = self.enabled(node);
         let derives = self.derives(node);
@@ -73,6 +74,7 @@ impl Reader<'_> {
             action,
             description,
             observed,
+            about,
             references,
             enabled,
             derives,
@@ -143,21 +145,6 @@ impl Reader<'_> {
             self.error(node.span.clone(), error.to_string(), error.help());
         }
         read.ok()
-    }
-
-    fn observed(&mut self, policy: &Node<'_>) -> Option<Observed> {
-        let node = get(policy, "observed")?;
-        let help = "write the year, month or day: `2014`, `2014-07` or `2014-07-31`";
-        // YAML reads a year alone as a number.
-        let text = match node.value {
-            Value::Number(number) => number.to_string(),
-            _other => self.text(&node, "`observed`", help)?,
-        };
-        let observed = text.parse().ok();
-        if observed.is_none() {
-            self.error(node.span, format!("`{text}` is not a date"), help);
-        }
-        observed
     }
 
     fn references(&mut self, policy: &Node<'_>) -> Vec<String> {
