@@ -23,6 +23,10 @@ use crate::{
 /// Time between a failure and the next try.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
 
+/// Time between two looks at an interface that is there and not filtered. The kernel reports
+/// when an interface appears, but not when another program was detached from it.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+
 /// The reason why the daemon cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -48,6 +52,8 @@ pub(super) enum Event {
     Deadline,
     /// Addresses or interfaces changed.
     Addresses(io::Result<()>),
+    /// An interface is still not filtered.
+    Unfiltered,
     /// A policy file or a list changed.
     Files,
 }
@@ -62,6 +68,7 @@ impl Event {
             Self::Edge => "a change by a schedule",
             Self::Deadline => "a roll-back",
             Self::Addresses(_) => "a check of the addresses",
+            Self::Unfiltered => "a check of the interfaces",
         }
     }
 }
@@ -112,6 +119,7 @@ impl<'a> Events<'a> {
             () = look_at_clock(self.alarm, next_look) => Event::Edge,
             () = deadline_passed(core) => Event::Deadline,
             waited = self.addresses.changed() => Event::Addresses(waited),
+            () = look_again(core) => Event::Unfiltered,
             () = self.files.changed() => Event::Files,
         }
     }
@@ -155,6 +163,16 @@ async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
             error!("wait for the next edge of a schedule: {error}");
             tokio::time::sleep(RETRY).await;
         }
+    }
+}
+
+/// Waits for the next look at an interface that is not filtered. Never returns if there is
+/// none.
+async fn look_again(core: &Core) {
+    if core.has_unfiltered() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    } else {
+        std::future::pending().await
     }
 }
 

@@ -22,6 +22,7 @@ pub(super) async fn work_on(core: Arc<Core>, event: Event) {
         Event::Edge => pass_edge(core).await,
         Event::Deadline => roll_back(core).await,
         Event::Addresses(waited) => look_at_addresses(core, waited).await,
+        Event::Unfiltered => attach_to_new(core).await,
         Event::Files => files_changed(core).await,
     }
 }

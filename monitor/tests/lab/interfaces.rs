@@ -5,7 +5,7 @@
 use crate::support;
 
 use serde_json::Value;
-use support::lab::{BLOCKED, Daemon, Lab, OPEN, binary, poll, text};
+use support::lab::{BLOCKED, Daemon, Lab, OPEN, binary, poll, poll_long, text};
 
 fn waiting(lab: &Lab) -> Vec<Value> {
     lab.status()["daemon"]["waiting"]
@@ -220,7 +220,7 @@ fn an_interface_that_comes_with_another_program_is_named_and_awaited() {
     assert!(why.as_str().unwrap().contains(&holder), "{why}");
     let detached = other.monitor(&["detach"]);
     assert!(detached.status.success(), "{}", text(&detached.stderr));
-    poll("it is taken when it is free", || waiting(&lab).is_empty());
+    poll_long("it is taken when it is free", || waiting(&lab).is_empty());
     assert_eq!(lab.generation("wlan3"), lab.generation("wlan0"));
 }
 
