@@ -4,7 +4,7 @@ use bytesize::ByteSize;
 use jiff::SignedDuration;
 use serde::Deserialize;
 
-use super::options::Length;
+use super::length::Length;
 use crate::{evidence::answers::AnswerSettings, store::StoreSettings};
 
 /// The `store` section of the config file.
