@@ -172,7 +172,7 @@ async fn look_again(core: &Core) {
     if core.has_unfiltered() {
         tokio::time::sleep(LOOK_AGAIN).await;
     } else {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -52,9 +52,7 @@ pub(super) fn policy(
             conditions::note_quic(action, &scope.services, span, file, out);
         }
     }
-    if let (Some(span), Some(action)) = (&typed.allow_handshake, typed.action) {
-        conditions::note_handshake(action, span, file, out);
-    }
+    conditions::note_handshake(&typed, file, out);
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let valid = builder.valid && typed.times_valid;
     let policy = valid.then(|| Policy {

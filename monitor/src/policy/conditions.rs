@@ -93,13 +93,11 @@ pub(super) fn note_quic(
 }
 
 /// Adds a note on what `allow_handshake` gives away.
-pub(super) fn note_handshake(
-    action: Action,
-    span: &Range<usize>,
-    file: &SourceFile,
-    out: &mut Diagnostics,
-) {
-    if action.blocks() {
+pub(super) fn note_handshake(typed: &SourcePolicy, file: &SourceFile, out: &mut Diagnostics) {
+    let Some(span) = &typed.allow_handshake else {
+        return;
+    };
+    if typed.action.is_some_and(Action::blocks) {
         let message = "with `allow_handshake`, the far side learns that the address of this gateway connected, and its data reaches the device; TCP data of the device is dropped";
         let help = "this needs no fix, if the name in the first data is worth that";
         out.push(Diagnostic::note(file.place(span.clone()), message, help));
