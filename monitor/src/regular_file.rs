@@ -116,9 +116,7 @@ impl Purpose {
             | Self::Data
             | Self::Config
             | Self::Certificates
-            | Self::Devices => {
-                "put a regular file in its place"
-            }
+            | Self::Devices => "put a regular file in its place",
         }
     }
 }

@@ -2,8 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
-mod support;
+use crate::support;
 
 use std::{fs, net::IpAddr};
 

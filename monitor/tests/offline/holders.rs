@@ -3,8 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-#[expect(dead_code, reason = "each test file uses a part of it")]
-mod support;
+mod rdap;
+
+use crate::support;
 
 use std::{
     fs::{self, File},
@@ -20,7 +21,7 @@ use nix::{sys::stat::Mode, unistd::mkfifo};
 use serde_json::{Value, json};
 use support::{
     data::folder,
-    lab::{BLOCKED, Lab, OPEN, binary, poll, text},
+    lab::{binary, text},
     mmdb::{Value as Entry, Writer, text as words},
 };
 use tempfile::TempDir;
@@ -306,216 +307,6 @@ fn a_wrong_config_names_file_line_and_fix() {
         assert_eq!(output.status.code(), Some(1), "{error}");
         assert!(error.contains(place) && error.contains(fix), "{error}");
     }
-}
-
-/// Answers every request with `body`. Returns the URL.
-fn rdap_server(status: &'static str, body: String) -> (String, std::sync::mpsc::Receiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (seen, requests) = std::sync::mpsc::channel();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            let mut client = client.unwrap();
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && matches!(client.read(&mut byte), Ok(1)) {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let _ = seen.send(head.lines().next().unwrap_or_default().to_owned());
-            let length = body.len();
-            let head = format!(
-                "HTTP/1.1 {status}\r\nContent-Type: application/rdap+json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
-            );
-            let _ = client.write_all(head.as_bytes());
-            let _ = client.write_all(body.as_bytes());
-        }
-    });
-    (url, requests)
-}
-
-/// An object as APNIC answers for a range that a member of CNNIC holds; the names are made
-/// up.
-fn object_of_a_member() -> String {
-    json!({
-        "objectClassName": "ip network", "handle": "42.62.0.0 - 42.62.127.255",
-        "startAddress": "42.62.0.0", "endAddress": "42.62.127.255", "ipVersion": "v4",
-        "name": "EXAMPLE-HOSTING", "country": "CN", "port43": "whois.apnic.net",
-        "events": [{"eventAction": "last changed", "eventDate": "2021-06-16T01:21:16Z"}],
-        "remarks": [{"title": "description", "description": ["CNNIC", "Example Hosting Co. Ltd"]}],
-        "entities": [
-            {"handle": "IRT-CNNIC-CN", "roles": ["abuse"], "vcardArray": ["vcard", [["fn", {}, "text", "IRT-CNNIC-CN"]]]},
-            {"handle": "MAINT-CNNIC-AP", "roles": ["registrant"], "vcardArray": ["vcard", [["fn", {}, "text", "China Internet Network Information Center"]]]},
-        ],
-    })
-    .to_string()
-}
-
-#[test]
-fn rdap_is_asked_only_when_told_and_a_registry_is_not_the_holder() {
-    let (url, requests) = rdap_server("200 OK", object_of_a_member());
-    let gateway = Gateway::new("");
-    gateway.prints(&["explain", "42.62.48.181"]);
-    assert!(requests.try_recv().is_err());
-    let rdap = ["explain", "42.62.48.181", "--rdap", "--rdap-server", &url];
-    let printed = gateway.prints(&rdap);
-    assert_eq!(requests.recv().unwrap(), "GET /ip/42.62.48.181 HTTP/1.1");
-    let holders = field(&printed, "holder");
-    assert!(
-        holders[0].starts_with("holder: EXAMPLE-HOSTING (netname; 127.0.0.1 asked 2"),
-        "{printed}"
-    );
-    assert!(
-        holders[1].contains("also: Example Hosting Co. Ltd (descr; "),
-        "{printed}"
-    );
-    assert!(
-        !holders.iter().any(|holder| holder.contains("CNNIC")),
-        "{printed}"
-    );
-    let registries = field(&printed, "registry");
-    assert!(
-        registries[0].starts_with("registry: APNIC (127.0.0.1 asked 2"),
-        "{printed}"
-    );
-    assert!(
-        registries[1].contains("CNNIC (national registry under APNIC; "),
-        "{printed}"
-    );
-    assert!(printed.ends_with("last changed 2021-06-16\n"), "{printed}");
-    let shown = gateway.json(&rdap);
-    assert_eq!(shown["rdap"]["server"], "127.0.0.1");
-    assert_eq!(shown["rdap"]["last_changed"], "2021-06-16");
-    assert_eq!(shown["holder"]["registry"][1]["value"], "CNNIC");
-    assert_eq!(shown["holder"]["registry"][1]["under"], "APNIC");
-    let names: Vec<_> = shown["holder"]["holder"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|holder| &holder["value"])
-        .collect();
-    assert_eq!(names, ["EXAMPLE-HOSTING", "Example Hosting Co. Ltd"]);
-}
-
-#[test]
-fn without_an_answer_of_rdap_the_decision_is_printed_and_the_verb_fails() {
-    let gateway = Gateway::new("");
-    let (url, _requests) = rdap_server("404 Not Found", "{}".to_owned());
-    for (address, server, expected) in [
-        (
-            "42.62.48.181",
-            url.as_str(),
-            "127.0.0.1 has no object for 42.62.48.181",
-        ),
-        ("192.168.1.1", url.as_str(), "no registry delegates it"),
-        ("42.62.48.181", "http://127.0.0.1:1", "ask 127.0.0.1: "),
-    ] {
-        let output = gateway.run(&["explain", address, "--rdap", "--rdap-server", server]);
-        let error = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{error}");
-        assert!(error.contains(expected), "{error}");
-        assert!(text(&output.stdout).contains("list author: "), "{error}");
-    }
-    let output = gateway.run(&[
-        "explain",
-        "42.62.48.181",
-        "--rdap",
-        "--rdap-server",
-        "rdap.apnic.net",
-    ]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("https://rdap.apnic.net/"));
-}
-
-const POLICIES: &str = "version: 1
-policies:
-  - name: seen
-    action: count
-    about: {holder: Example Ltd, as_of: 2014-07, source: a newspaper}
-    destinations: [192.0.2.0/24, 198.51.100.0/24]
-";
-
-/// Flows of the lab, through the daemon or from the store.
-fn flows(lab: &Lab, arguments: &[&str]) -> String {
-    let config = lab.directory.path().join("config.yaml");
-    let config = ["flows", "--config", config.to_str().unwrap()];
-    let output = lab.monitor(&[&config[..], arguments].concat());
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-#[test]
-fn each_flow_says_whose_range_its_destination_is() {
-    let lab = Lab::new("holders");
-    lab.write_policies(POLICIES);
-    let write = |name: &str, content: &str| {
-        let path = lab.directory.path().join(name);
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let table = write(
-        "asn.csv",
-        "# 2026-02-01\n192.0.2.0,192.0.2.255,64500,Example \u{1b}[2J Networks\n",
-    );
-    write(
-        "delegated",
-        "2|apnic|20210715|1|19830613|20210714|+1000\napnic|AU|ipv4|192.0.2.0|256|20110310|assigned\n",
-    );
-    let state = lab.directory.path().join("state");
-    let config = write(
-        "config.yaml",
-        &format!(
-            "data: {{files: [asn.csv, delegated, missing]}}\npolicies: {}\nstate_dir: {}\n",
-            lab.policies().display(),
-            state.display()
-        ),
-    );
-    let daemon = lab.start(&["--config", &config]);
-    poll("the daemon has read the data", || {
-        daemon.log().contains("missing cannot be used")
-    });
-    lab.send_udp(OPEN[0], 3);
-    lab.send_udp(BLOCKED[0], 3);
-    let look = || {
-        let shown: Value = serde_json::from_str(&flows(&lab, &["--json"])).unwrap();
-        let of = |destination: &str| {
-            let flows = shown["flows"].as_array().unwrap();
-            let mut found = flows
-                .iter()
-                .filter(|flow| flow["destination"] == destination);
-            found.next().unwrap()["holder"].clone()
-        };
-        let known = of(OPEN[0]);
-        assert_eq!(known["origin_as"][0]["value"], "AS64500", "{known}");
-        assert_eq!(
-            known["origin_as"][0]["source"]["as_of"], "2026-02-01",
-            "{known}"
-        );
-        assert_eq!(known["registry"][0]["value"], "APNIC", "{known}");
-        assert_eq!(known["country"][0]["value"], "AU", "{known}");
-        assert!(known["holder"].is_null(), "{known}");
-        assert_eq!(known["list_author"][0]["value"], "Example Ltd", "{known}");
-        let other = of(BLOCKED[0]);
-        assert!(other["origin_as"].is_null(), "{other}");
-        assert_eq!(other["list_author"][0]["policy"], "seen", "{other}");
-        let failed = shown["failed_sources"].as_array().unwrap();
-        assert_eq!(failed.len(), 1, "{failed:?}");
-        let human = flows(&lab, &[]);
-        let line = "   range: holder unknown; origin AS64500 Example  [2J Networks; country AU; registry APNIC; policy author says: Example Ltd";
-        assert!(human.lines().any(|printed| printed == line), "{human}");
-        assert!(human.contains("missing could not be asked: "), "{human}");
-    };
-    look();
-    let listing: Value = serde_json::from_slice(&lab.monitor(&["data", "--json"]).stdout).unwrap();
-    assert_eq!(listing["sources"].as_array().unwrap().len(), 3, "{listing}");
-    // The daemon notices a changed file without a reload.
-    drop(daemon);
-    look();
-    assert!(lab.monitor(&["detach"]).status.success());
-    look();
-    fs::remove_file(table).unwrap();
-    let shown: Value = serde_json::from_str(&flows(&lab, &["--json"])).unwrap();
-    assert_eq!(shown["failed_sources"].as_array().unwrap().len(), 2);
 }
 
 #[test]
