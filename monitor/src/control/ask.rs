@@ -9,9 +9,9 @@ use std::{
 
 use super::{Answer, Request};
 
-/// The longest answer to [`Request::Status`] that a client reads, in bytes; a
-/// full device table fits.
-const MAX_STATUS: u64 = 64 << 20;
+/// The longest answer to [`Request::Status`], [`Request::Flows`] and [`Request::Events`] that a
+/// client reads, in bytes. A full device table fits, and so does [`super::MAX_FLOWS`] with names.
+const MAX_LONG_ANSWER: u64 = 64 << 20;
 
 /// The longest answer to other requests that a client reads, in bytes. Their size
 /// does not depend on the traffic.
@@ -118,7 +118,7 @@ fn ask_and_wait(
     until_end: Option<Duration>,
 ) -> Result<Answer, ControlError> {
     let longest = match request {
-        Request::Status {} => MAX_STATUS,
+        Request::Status {} | Request::Flows(_) | Request::Events { .. } => MAX_LONG_ANSWER,
         _ => MAX_ANSWER,
     };
     let exchanged = exchange(socket, request, timeout, longest);
