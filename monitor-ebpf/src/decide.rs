@@ -120,8 +120,9 @@ fn unparsed(reason: Reason) -> Verdict {
     }
 }
 
-/// Verdict of a packet: an `allow` passes it, else a `drop` drops it, else it passes. If
-/// every `drop` that applies allows the handshake, a TCP segment without data passes.
+/// Verdict of a packet. A packet passes if an `allow` applies, or if no `drop` applies.
+/// Otherwise the packet is dropped, with one exception: if every `drop` that applies allows
+/// the handshake, a TCP segment without data passes.
 #[inline(always)]
 fn verdict(ctx: &XdpContext, packet: &Packet, matched: &Matched) -> Verdict {
     let Matched { set, mask, .. } = matched;

@@ -54,6 +54,15 @@ impl Destination {
         range(text, first.trim(), last.trim())
     }
 
+    /// The first and the last address.
+    #[must_use]
+    pub fn bounds(self) -> (IpAddr, IpAddr) {
+        match self {
+            Self::Ipv4(interval) => (interval.first().into(), interval.last().into()),
+            Self::Ipv6(interval) => (interval.first().into(), interval.last().into()),
+        }
+    }
+
     /// Returns true if one network covers exactly these addresses. Returns false for a
     /// range that consists of several networks.
     #[must_use]

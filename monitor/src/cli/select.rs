@@ -63,12 +63,8 @@ impl Select {
 /// First and last address of a destination.
 fn range(text: &str) -> anyhow::Result<(IpAddr, IpAddr)> {
     let destination: Result<Destination, _> = text.parse();
-    Ok(
-        match destination.with_context(|| format!("--destination {text}"))? {
-            Destination::Ipv4(interval) => (interval.first().into(), interval.last().into()),
-            Destination::Ipv6(interval) => (interval.first().into(), interval.last().into()),
-        },
-    )
+    let destination = destination.with_context(|| format!("--destination {text}"))?;
+    Ok(destination.bounds())
 }
 
 /// Parses a length of time before now, or a time.

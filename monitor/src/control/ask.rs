@@ -9,9 +9,9 @@ use std::{
 
 use super::{Answer, Request};
 
-/// The longest answer to [`Request::Status`], [`Request::Flows`] and [`Request::Devices`]
-/// that a client reads, in bytes. A full device table fits, and so does [`super::MAX_FLOWS`]
-/// with names and with [`crate::evidence::MAX_HOLDERS`].
+/// The longest answer to [`Request::Status`], [`Request::Flows`], [`Request::Events`] and
+/// [`Request::Devices`] that a client reads, in bytes. A full device table fits, and so does
+/// [`super::MAX_FLOWS`] with names and with [`crate::evidence::MAX_HOLDERS`].
 const MAX_LONG_ANSWER: u64 = 64 << 20;
 
 /// The longest answer to other requests that a client reads, in bytes. Their size
@@ -119,7 +119,11 @@ fn ask_and_wait(
     until_end: Option<Duration>,
 ) -> Result<Answer, ControlError> {
     let longest = match request {
-        Request::Status {} | Request::Flows(_) | Request::Devices(_) => MAX_LONG_ANSWER,
+        Request::Status {}
+        | Request::Flows(_)
+        | Request::Events { .. }
+        | Request::Devices(_)
+        | Request::Data {} => MAX_LONG_ANSWER,
         _ => MAX_ANSWER,
     };
     let exchanged = exchange(socket, request, timeout, longest);

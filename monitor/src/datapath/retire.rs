@@ -90,8 +90,8 @@ impl Filter {
 }
 
 /// Removes the generations that no link runs, that no link can fall back to, and that no
-/// flow in the tables names. Returns the unused generations that it
-/// keeps, because flows in the tables name them.
+/// flow in the tables names. Keeps the unused generations that flows in the tables name, and
+/// returns their numbers.
 pub(super) fn remove_unused_generations(pins: &Pins) -> Result<BTreeSet<u64>, Error> {
     let mut used = Vec::new();
     for interface in pins.linked_interfaces()? {

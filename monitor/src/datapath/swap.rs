@@ -131,7 +131,8 @@ impl Filter {
     }
 
     /// Swaps one interface after another. On an error, undoes all steps in reverse
-    /// order.
+    /// order. Begins with the interfaces that have no link yet: where another program is
+    /// attached, the swap fails before it changes the other interfaces.
     fn swap(
         &mut self,
         interfaces: &[Interface],
@@ -139,8 +140,12 @@ impl Filter {
         built: &Generation,
         notes: &mut Vec<String>,
     ) -> Result<(), Error> {
+        let linked = self.pins.linked_interfaces()?;
+        let (linked, new): (Vec<_>, Vec<_>) = interfaces
+            .iter()
+            .partition(|interface| linked.contains(&interface.name));
         let mut undo = Vec::new();
-        for interface in interfaces {
+        for interface in new.into_iter().chain(linked) {
             let program = &built.programs[&interface.name];
             if let Err(error) = self.swap_one(interface, mode, program, notes, &mut undo) {
                 return Err(self.undo_all(undo, error));

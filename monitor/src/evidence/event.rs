@@ -1,4 +1,4 @@
-//! Events: what happened, and when, as the store keeps it and `monitor events` prints it.
+//! Events. The store keeps each event with its time, and `monitor events` prints them.
 
 mod eve;
 mod text;

@@ -13,6 +13,10 @@ use std::{
 
 use serde_json::Value;
 use support::lab::{BLOCKED, Daemon, Lab, OPEN, PHONE_MAC, POLICIES, poll, text};
+use support::{
+    packets::{Transport, to},
+    raw::RawSocket,
+};
 
 /// What `monitor flows --json` prints.
 fn flows(lab: &Lab, arguments: &[&str]) -> Value {
@@ -276,4 +280,19 @@ fn events_tell_first_contacts_once_with_and_without_a_daemon() {
     new.sort_by_key(ToString::to_string);
     assert_eq!(new, ["generation", "loss"], "{after:?}");
     drop(daemon);
+}
+
+/// The answer has more than a mebibyte.
+#[test]
+fn an_answer_with_thousands_of_flows_is_read() {
+    const FLOWS: u16 = 4000;
+    let lab = Lab::new("many-flows");
+    let _daemon = lab.start(&[]);
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    for port in 1..=FLOWS {
+        phone.send(&to(BLOCKED[0]).transport(Transport::Udp(port)).build());
+    }
+    let found = flows(&lab, &["--limit", "10000"]);
+    assert_eq!(found["flows"].as_array().unwrap().len(), usize::from(FLOWS));
+    assert!(found.to_string().len() > 1 << 20);
 }

@@ -1,5 +1,7 @@
 //! What a client asks about flows → a filter.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
 use super::Core;
@@ -58,11 +60,8 @@ impl Core {
 }
 
 /// First and last address of a destination as the operator writes it.
-fn range(text: &str) -> Result<(std::net::IpAddr, std::net::IpAddr), FlowsError> {
+fn range(text: &str) -> Result<(IpAddr, IpAddr), FlowsError> {
     let destination: Result<Destination, _> = text.parse();
-    let wrong = || FlowsError::Destination(text.to_owned());
-    Ok(match destination.map_err(|_| wrong())? {
-        Destination::Ipv4(interval) => (interval.first().into(), interval.last().into()),
-        Destination::Ipv6(interval) => (interval.first().into(), interval.last().into()),
-    })
+    let destination = destination.map_err(|_| FlowsError::Destination(text.to_owned()))?;
+    Ok(destination.bounds())
 }

@@ -15,14 +15,17 @@ pub(super) struct Periods(BTreeMap<String, Attachment>);
 
 impl Periods {
     /// The periods that go on. While the maps of the filter stay in the kernel, the filter
-    /// worked on without a daemon. Otherwise every period has ended.
+    /// worked on without a daemon, on the interfaces of the last look. Every other period has
+    /// ended.
     pub(super) fn of(store: &Store, is_same_filter: bool) -> Result<Self, StoreError> {
         let last = if is_same_filter {
             store.last_attachments()?
         } else {
             Vec::new()
         };
+        let last_look = last.iter().map(|attachment| attachment.until).max();
         let named = last.into_iter();
+        let named = named.filter(|attachment| Some(attachment.until) == last_look);
         let named = named.map(|attachment| (attachment.interface.clone(), attachment));
         Ok(Self(named.collect()))
     }

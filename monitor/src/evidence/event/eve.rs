@@ -58,8 +58,8 @@ impl EventView {
         Value::Object(eve)
     }
 
-    /// The same number for all events of a device, destination, protocol and port. It is
-    /// below 2^53, so that every reader of JSON keeps it exactly.
+    /// The same number for all events of a device, destination, protocol and port. The number
+    /// is below 2^53, because many JSON readers round larger numbers.
     fn flow_id(&self) -> u64 {
         let mut hash = FnvHasher::default();
         self.device.hash(&mut hash);
