@@ -9,12 +9,9 @@ use crate::support;
 
 use std::{
     fs::{self, File},
-    io::{Read as _, Write as _},
-    net::TcpListener,
     os::unix::fs::symlink,
     path::Path,
     process::{Command, Output},
-    thread,
 };
 
 use nix::{sys::stat::Mode, unistd::mkfifo};

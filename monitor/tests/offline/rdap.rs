@@ -19,7 +19,6 @@ use monitor::{
     feeds::Own,
     registry::Registry,
 };
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// An HTTP server. Each path has a fixed answer.

@@ -7,26 +7,16 @@ mod sources;
 
 use crate::support;
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    sync::LazyLock,
-};
+use std::{fs, path::PathBuf};
 
 use jiff::civil::Date;
 use monitor::{
     address::Derivation,
     data::{Author, Data, DataFile, DataSources, Source, SourceKind, Statement, Statements},
-    feeds::Good,
-    lists::FeedUrl,
 };
 use proptest::prelude::{Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
-use serde_json::{Value as Json, json};
-use support::{
-    data::folder,
-    mmdb::{Value, Writer, text},
-};
+use serde_json::json;
+use support::mmdb::{Value, Writer, text};
 use tempfile::TempDir;
 
 /// A folder with data files.

@@ -8,6 +8,8 @@ use monitor::{
     lists::FeedUrl,
 };
 
+use serde_json::Value as Json;
+
 use super::{DELEGATED, Files, about, load, today};
 
 #[test]
