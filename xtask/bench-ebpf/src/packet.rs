@@ -35,6 +35,8 @@ mod runtime;
 mod sample;
 #[path = "../../../monitor-ebpf/src/scope.rs"]
 mod scope;
+#[path = "../../../monitor-ebpf/src/segment.rs"]
+mod segment;
 #[path = "../../../monitor-ebpf/src/service.rs"]
 mod service;
 #[path = "../../../monitor-ebpf/src/trie.rs"]
@@ -44,7 +46,13 @@ mod verifier;
 
 use core::ffi::c_void;
 
-use aya_ebpf::{EbpfContext as _, Global, bindings::xdp_action, macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    EbpfContext as _, Global,
+    bindings::{BPF_NOEXIST, xdp_action},
+    macros::{map, xdp},
+    maps::{LruPerCpuHashMap, PerCpuHashMap},
+    programs::XdpContext,
+};
 use decide::{Outcome, Verdict, decide};
 use destinations::{Cursor, DESTINATIONS_V4, DESTINATIONS_V6, IPV6};
 use frame::Frame;
@@ -67,18 +75,50 @@ const WRITE: u32 = 0;
 const PARSE: u32 = 1;
 const DECIDE: u32 = 2;
 const INTERFACE: u32 = 3;
+/// Count in [`HASH`], otherwise in [`LRU`].
+const HASH_MAP: u32 = 6;
+
+/// A key as long as that of a flow.
+type Key = [u64; 5];
+
+/// What a flow holds: packets, bytes, first and last time, and two source addresses.
+type Value = [u64; 8];
+
+/// Flows in a hash map of the kernel. User space sets the number of entries.
+#[map]
+static HASH: PerCpuHashMap<Key, Value> = PerCpuHashMap::with_max_entries(1, 0);
+
+/// Flows in a hash map of the kernel that replaces old entries.
+#[map]
+static LRU: LruPerCpuHashMap<Key, Value> = LruPerCpuHashMap::with_max_entries(1, 0);
 
 struct State {
     context: *mut c_void,
     cursor: Cursor,
 }
 
+/// Records flows as the filter does.
 #[xdp]
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the `xdp` macro passes it by value"
 )]
 fn packet(ctx: XdpContext) -> u32 {
+    run::<false>(&ctx)
+}
+
+/// Counts flows in a hash map of the kernel.
+#[xdp]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the `xdp` macro passes it by value"
+)]
+fn hash_map(ctx: XdpContext) -> u32 {
+    run::<true>(&ctx)
+}
+
+#[inline(always)]
+fn run<const IN_HASH_MAP: bool>(ctx: &XdpContext) -> u32 {
     let Some(cursor) = Cursor::begin() else {
         return xdp_action::XDP_ABORTED;
     };
@@ -86,11 +126,11 @@ fn packet(ctx: XdpContext) -> u32 {
         context: ctx.as_ptr(),
         cursor,
     };
-    destinations::each(one, &mut state);
+    destinations::each(one::<IN_HASH_MAP>, &mut state);
     state.cursor.end()
 }
 
-extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
+extern "C" fn one<const IN_HASH_MAP: bool>(_index: u32, state: *mut c_void) -> i64 {
     // SAFETY: `packet` passes its own state.
     let state = unsafe { &mut *state.cast::<State>() };
     let at = state.cursor.index();
@@ -98,9 +138,10 @@ extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
     if !write(&ctx, at) {
         return 1;
     }
-    state
-        .cursor
-        .advance(stages(&ctx, &Frame::new(ctx.data(), ctx.data_end())));
+    state.cursor.advance(stages::<IN_HASH_MAP>(
+        &ctx,
+        &Frame::new(ctx.data(), ctx.data_end()),
+    ));
     0
 }
 
@@ -135,7 +176,7 @@ fn write(ctx: &XdpContext, at: u32) -> bool {
 /// and 3 for a match that was dropped.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "any bits are enough")]
-fn stages(ctx: &XdpContext, frame: &Frame) -> u32 {
+fn stages<const IN_HASH_MAP: bool>(ctx: &XdpContext, frame: &Frame) -> u32 {
     let stage = STAGE.load();
     if stage == WRITE {
         return 0;
@@ -172,7 +213,13 @@ fn stages(ctx: &XdpContext, frame: &Frame) -> u32 {
             if stage > DECIDE {
                 account::interface(frame, packet.family(), verdict);
             }
-            if stage > INTERFACE {
+            if stage > INTERFACE && IN_HASH_MAP {
+                account::policies(frame, &matched, verdict, flow::Recorded::Off);
+                count_in_kernel(match packet.destination {
+                    Destination::Ipv4(address) => address.into(),
+                    Destination::Ipv6([high, low]) => high ^ low,
+                });
+            } else if stage > INTERFACE {
                 let recorded = flow::record(ctx, &packet, &matched, verdict);
                 account::policies(frame, &matched, verdict, recorded);
                 sample::take(ctx, &packet, &matched, verdict);
@@ -180,4 +227,32 @@ fn stages(ctx: &XdpContext, frame: &Frame) -> u32 {
             2 + verdict as u32
         }
     }
+}
+
+/// Counts the packet to `destination` in a hash map of the kernel. Each destination has one
+/// device, so the key needs no MAC. This is a function of its own, because the stack of its
+/// caller has no room for a key and a value.
+#[inline(never)]
+fn count_in_kernel(destination: u64) {
+    let stage = STAGE.load();
+    let key = [destination, 0, 0, 0, 0];
+    let get = |key| match stage {
+        HASH_MAP => HASH.get_ptr_mut(key),
+        _ => LRU.get_ptr_mut(key),
+    };
+    if let Some(value) = get(&key) {
+        // SAFETY: the map made room for a value, and only this CPU uses it.
+        let value = unsafe { &mut *value };
+        value[0] += 1;
+        value[1] += 60;
+        value[3] = replay::now();
+        value[7] = destination;
+        return;
+    }
+    let value = [1, 60, replay::now(), 0, 0, 0, destination, destination];
+    let flags = BPF_NOEXIST.into();
+    let _ = match stage {
+        HASH_MAP => HASH.insert(&key, &value, flags),
+        _ => LRU.insert(&key, &value, flags),
+    };
 }

@@ -24,8 +24,18 @@ use crate::system::Tree;
 const FRAME: usize = 60;
 const SIZES: [usize; 4] = [0, 1_000, 10_000, 100_000];
 
-/// The stages of the filter. A measurement includes all stages before it.
-const STAGES: [&str; 6] = ["write", "parse", "decide", "interface", "policies", "flows"];
+/// The stages of the filter. A measurement includes all stages before it, but each of the last
+/// three does the same work in another way.
+const STAGES: [&str; 8] = [
+    "write",
+    "parse",
+    "decide",
+    "interface",
+    "policies",
+    "flows",
+    "flows in a hash map of the kernel",
+    "flows in an LRU hash map of the kernel",
+];
 
 /// Index of the stage that records flows.
 const FLOWS: u32 = 5;
@@ -36,6 +46,9 @@ const FLOW_BUCKETS: u32 = 1 << 16;
 /// Numbers of live flows: multiples of the number of devices. The other cases have as many
 /// flows as destinations.
 const LIVE_FLOWS: [usize; 2] = [32, 1024];
+
+/// Entries of a hash map of the kernel in its stage.
+const HASH_ENTRIES: u32 = 1 << 17;
 
 /// The expected result for all packets of a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,6 +187,9 @@ fn load<A: Family>(
     loader.map_max_entries("MATCH_SETS", 2);
     let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
     loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
+    for (map, its_stage) in [("HASH", FLOWS + 1), ("LRU", FLOWS + 2)] {
+        loader.map_max_entries(map, if stage == its_stage { HASH_ENTRIES } else { 1 });
+    }
     loader.map_max_entries(&list, count);
     loader.map_max_entries("FLOWS", (2 * flow_buckets * cpus.get()).max(1));
     let mut object = loader
@@ -190,7 +206,7 @@ fn load<A: Family>(
         ..EvidenceControl::default()
     };
     object::fill_array(&mut object, "EVIDENCE", &[control])?;
-    program(&mut object)?.load().context("load packet")?;
+    program(&mut object, stage)?.load().context("load packet")?;
     Ok(object)
 }
 
@@ -210,9 +226,11 @@ fn one(drops: bool) -> MatchSet {
     set
 }
 
-fn program(object: &mut Ebpf) -> Result<&mut Xdp> {
-    let program = object.program_mut("packet").context("no program packet")?;
-    Ok(program.try_into()?)
+/// The program of a stage.
+fn program(object: &mut Ebpf, stage: u32) -> Result<&mut Xdp> {
+    let name = if stage > FLOWS { "hash_map" } else { "packet" };
+    let program = object.program_mut(name);
+    Ok(program.context("the program is missing")?.try_into()?)
 }
 
 impl Fate {
@@ -234,14 +252,14 @@ impl Case {
             chained: 0,
         };
         let mut base = 0.0;
-        for (stage, object) in STAGES.iter().zip(&mut self.stages) {
+        for ((number, stage), object) in (0..).zip(STAGES).zip(&mut self.stages) {
             object::fill_array(object, "RUN", &[run])?;
-            let each = object::time(program(object)?, &self.frame)?;
-            if *stage == STAGES[0] {
+            let each = object::time(program(object, number)?, &self.frame)?;
+            if stage == STAGES[0] {
                 base = each;
                 continue;
             }
-            if *stage != STAGES[1] {
+            if stage != STAGES[1] {
                 ensure_fate(object, self.fate)?;
             }
             let what = format!("up to {stage}");
