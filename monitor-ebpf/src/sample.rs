@@ -67,10 +67,15 @@ pub(crate) fn take(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict
 
 /// Takes a sample. `packet` is `flow::packet_bits`, `service` [`Service::to_bits`]. Returns 0.
 ///
-/// This is a global function for the verifier, as `decide::read_service`.
+/// This is a global function for the verifier, as `decide::read_service`. The verifier checks
+/// it whether or not it is called, so it has its own look at [`SAMPLES`]: kernels before 5.18
+/// refuse the helper that copies payload.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn take_sample(ctx: *mut xdp_md, packet: u64, service: u64) -> u32 {
+    if SAMPLES.load() == 0 {
+        return 0;
+    }
     let xdp = XdpContext::new(ctx);
     let frame = Frame::new(xdp.data(), xdp.data_end());
     let service = Service::from_bits(service);

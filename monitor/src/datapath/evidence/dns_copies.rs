@@ -61,7 +61,10 @@ impl DnsCopies {
             let _ =
                 tc::qdisc_detach_program(name.as_c_str(), tc::TcAttachType::Egress.into(), PROGRAM);
             match tc::qdisc_add_clsact(name.as_c_str()) {
-                Ok(()) | Err(tc::TcError::AlreadyAttached) => {}
+                // Another program, or an earlier daemon, made it.
+                Err(tc::TcError::NetlinkError(error))
+                    if error.raw_os_error() == Some(libc::EEXIST) => {}
+                Ok(()) => {}
                 Err(error) => return Err(failed(&error)),
             }
         }

@@ -1,19 +1,21 @@
 //! The verifier accepts the program, and the filter works on a veth pair, in both modes,
 //! with a ruleset that uses every feature.
 
+use std::net::UdpSocket;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::gateway::{Gateway, POLICIES, rounds};
-use super::phone::{ALL, BLOCKED, FILTERED, MAC, OPEN, Servers, WiredPhone};
-use super::{Guest, must_be, seen, wait_for, write};
+use super::phone::{ALL, BLOCKED, EACH, FILTERED, MAC, OPEN, Servers, WiredPhone};
+use super::{Guest, PATIENCE, must_be, seen, wait_for, write};
 
 /// Policies with every kind of condition, so that the verifier removes no code.
 const EVERYTHING: &str = "version: 1
 policies:
   - name: blocked
     action: drop
+    allow_handshake: true
     destinations: [198.51.100.0/24, 2001:db8:bad::/48]
     devices: [\"64:cc:2e:00:00:00/24\", 10.77.0.0/16, 2001:db8:77::/48]
     services: [https, tcp/80, udp/8000-9000, icmp]
@@ -30,7 +32,8 @@ policies:
 ";
 
 pub(super) fn play(guest: &Guest) -> Result<()> {
-    guest.load_modules(&["veth"])?;
+    // Before Linux 6.6, DNS answers are copied by a classifier of `clsact`.
+    guest.load_modules(&["veth", "sch_ingress", "cls_bpf"])?;
     let phone = WiredPhone::connect("lan0", 1)?;
     let servers = Servers::start()?;
     must_be("without a filter", &servers.round(&phone.namespace)?, &ALL)?;
@@ -53,6 +56,11 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
     wait_for("the log names the blocked address", || {
         Ok(gateway.said()?.contains(&BLOCKED.to_string()))
     })?;
+    must_have_flows(&gateway)?;
+    name_of_dns(&gateway, phone).with_context(|| gateway.said().unwrap_or_default())?;
+    seen(format!(
+        "{mode}: `flows` has a flow to each address, and the name from a DNS answer"
+    ));
 
     let generation = gateway.generation("lan0")?;
     gateway.write_policies(POLICIES)?;
@@ -88,6 +96,70 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
         "{mode}: a new daemon took over, and `detach` left no program and no pins"
     ));
     Ok(())
+}
+
+/// After one round, each address has one flow with all its packets.
+fn must_have_flows(gateway: &Gateway<'_>) -> Result<()> {
+    let answer = gateway.ask("flows", &[])?;
+    let flows = answer["flows"].as_array().context("no flows")?;
+    for (address, dropped) in [(BLOCKED, EACH), (OPEN, 0)] {
+        let found = flows.iter().find(|flow| {
+            flow["destination"] == address.to_string()
+                && flow["device"] == MAC
+                && flow["packets"] == EACH
+                && flow["dropped"] == dropped
+        });
+        ensure!(found.is_some(), "no such flow to {address}: {answer}");
+    }
+    Ok(())
+}
+
+/// The gateway answers a question of the phone. Then a flow to the address has the name.
+fn name_of_dns(gateway: &Gateway<'_>, phone: &WiredPhone) -> Result<()> {
+    wait_for("DNS answers are copied", || {
+        let status = gateway.ask("status", &[])?;
+        Ok(status["evidence"]["dns_copied"][0] == "lan0")
+    })?;
+    let server = UdpSocket::bind("10.77.1.1:53").context("a DNS server")?;
+    server.set_read_timeout(Some(PATIENCE))?;
+    phone.namespace.enter(|| {
+        let client = UdpSocket::bind("10.77.1.2:0")?;
+        client.send_to(&dns_question(), "10.77.1.1:53")?;
+        let mut question = [0; 512];
+        let (length, from) = server.recv_from(&mut question)?;
+        server.send_to(&dns_answer(&question[..length]), from)?;
+        client.set_read_timeout(Some(PATIENCE))?;
+        client.recv(&mut question).context("the DNS answer")?;
+        client.send_to(b"hello", (OPEN, 443))?;
+        Ok(())
+    })?;
+    wait_for("the flow has its name", || {
+        let answer = gateway.ask("flows", &["--destination", &OPEN.to_string()])?;
+        let names = answer["flows"][0]["names"].as_array();
+        Ok(names.is_some_and(|names| {
+            names
+                .iter()
+                .any(|name| name["how"] == "dns" && name["name"] == "open.example")
+        }))
+    })?;
+    Ok(())
+}
+
+/// Asks for the IPv4 address of `open.example` (RFC 1035).
+fn dns_question() -> Vec<u8> {
+    let mut question = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    question.extend_from_slice(b"\x04open\x07example\0\0\x01\0\x01");
+    question
+}
+
+/// The answer to this question: the open address, for five minutes.
+fn dns_answer(question: &[u8]) -> Vec<u8> {
+    let mut answer = question.to_vec();
+    answer[2..4].copy_from_slice(&[0x81, 0x80]);
+    answer[7] = 1;
+    answer.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 0x2c, 0, 4]);
+    answer.extend_from_slice(&OPEN.octets());
+    answer
 }
 
 /// A generation without confirmation is rolled back by the kernel, without a daemon.
