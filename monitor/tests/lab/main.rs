@@ -21,6 +21,7 @@ mod handshake;
 mod hang;
 mod holders;
 mod interfaces;
+mod large_hello;
 mod last_good;
 mod life;
 mod lock_out;
