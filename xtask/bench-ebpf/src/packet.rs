@@ -50,7 +50,7 @@ use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::{BPF_NOEXIST, xdp_action},
     macros::{map, xdp},
-    maps::{LruPerCpuHashMap, PerCpuHashMap},
+    maps::{Array, LruPerCpuHashMap, PerCpuHashMap},
     programs::XdpContext,
 };
 use decide::{Outcome, Verdict, decide};
@@ -75,8 +75,13 @@ const WRITE: u32 = 0;
 const PARSE: u32 = 1;
 const DECIDE: u32 = 2;
 const INTERFACE: u32 = 3;
-/// Count in [`HASH`], otherwise in [`LRU`].
+/// Count in [`HASH`].
 const HASH_MAP: u32 = 6;
+/// Count in [`LRU`].
+const LRU_MAP: u32 = 7;
+
+/// Bits of an index of [`CELLS`].
+const CELL_BITS: u32 = 17;
 
 /// A key as long as that of a flow.
 type Key = [u64; 5];
@@ -87,6 +92,10 @@ type Value = [u64; 8];
 /// Flows in a hash map of the kernel. User space sets the number of entries.
 #[map]
 static HASH: PerCpuHashMap<Key, Value> = PerCpuHashMap::with_max_entries(1, 0);
+
+/// Cells as large as that of a flow, without keys: as much memory as any table must touch.
+#[map]
+static CELLS: Array<[u64; 16]> = Array::with_max_entries(1, 0);
 
 /// Flows in a hash map of the kernel that replaces old entries.
 #[map]
@@ -107,18 +116,18 @@ fn packet(ctx: XdpContext) -> u32 {
     run::<false>(&ctx)
 }
 
-/// Counts flows in a hash map of the kernel.
+/// Counts flows in other maps.
 #[xdp]
 #[expect(
     clippy::needless_pass_by_value,
     reason = "the `xdp` macro passes it by value"
 )]
-fn hash_map(ctx: XdpContext) -> u32 {
+fn elsewhere(ctx: XdpContext) -> u32 {
     run::<true>(&ctx)
 }
 
 #[inline(always)]
-fn run<const IN_HASH_MAP: bool>(ctx: &XdpContext) -> u32 {
+fn run<const ELSEWHERE: bool>(ctx: &XdpContext) -> u32 {
     let Some(cursor) = Cursor::begin() else {
         return xdp_action::XDP_ABORTED;
     };
@@ -126,11 +135,11 @@ fn run<const IN_HASH_MAP: bool>(ctx: &XdpContext) -> u32 {
         context: ctx.as_ptr(),
         cursor,
     };
-    destinations::each(one::<IN_HASH_MAP>, &mut state);
+    destinations::each(one::<ELSEWHERE>, &mut state);
     state.cursor.end()
 }
 
-extern "C" fn one<const IN_HASH_MAP: bool>(_index: u32, state: *mut c_void) -> i64 {
+extern "C" fn one<const ELSEWHERE: bool>(_index: u32, state: *mut c_void) -> i64 {
     // SAFETY: `packet` passes its own state.
     let state = unsafe { &mut *state.cast::<State>() };
     let at = state.cursor.index();
@@ -138,7 +147,7 @@ extern "C" fn one<const IN_HASH_MAP: bool>(_index: u32, state: *mut c_void) -> i
     if !write(&ctx, at) {
         return 1;
     }
-    state.cursor.advance(stages::<IN_HASH_MAP>(
+    state.cursor.advance(stages::<ELSEWHERE>(
         &ctx,
         &Frame::new(ctx.data(), ctx.data_end()),
     ));
@@ -176,7 +185,7 @@ fn write(ctx: &XdpContext, at: u32) -> bool {
 /// and 3 for a match that was dropped.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "any bits are enough")]
-fn stages<const IN_HASH_MAP: bool>(ctx: &XdpContext, frame: &Frame) -> u32 {
+fn stages<const ELSEWHERE: bool>(ctx: &XdpContext, frame: &Frame) -> u32 {
     let stage = STAGE.load();
     if stage == WRITE {
         return 0;
@@ -213,9 +222,9 @@ fn stages<const IN_HASH_MAP: bool>(ctx: &XdpContext, frame: &Frame) -> u32 {
             if stage > DECIDE {
                 account::interface(frame, packet.family(), verdict);
             }
-            if stage > INTERFACE && IN_HASH_MAP {
+            if stage > INTERFACE && ELSEWHERE {
                 account::policies(frame, &matched, verdict, flow::Recorded::Off);
-                count_in_kernel(match packet.destination {
+                count_elsewhere(match packet.destination {
                     Destination::Ipv4(address) => address.into(),
                     Destination::Ipv6([high, low]) => high ^ low,
                 });
@@ -229,12 +238,16 @@ fn stages<const IN_HASH_MAP: bool>(ctx: &XdpContext, frame: &Frame) -> u32 {
     }
 }
 
-/// Counts the packet to `destination` in a hash map of the kernel. Each destination has one
+/// Counts the packet to `destination` in a map of the kernel. Each destination has one
 /// device, so the key needs no MAC. This is a function of its own, because the stack of its
 /// caller has no room for a key and a value.
 #[inline(never)]
-fn count_in_kernel(destination: u64) {
+fn count_elsewhere(destination: u64) {
     let stage = STAGE.load();
+    if stage > LRU_MAP {
+        count_in_cell(destination);
+        return;
+    }
     let key = [destination, 0, 0, 0, 0];
     let get = |key| match stage {
         HASH_MAP => HASH.get_ptr_mut(key),
@@ -255,4 +268,19 @@ fn count_in_kernel(destination: u64) {
         HASH_MAP => HASH.insert(&key, &value, flags),
         _ => LRU.insert(&key, &value, flags),
     };
+}
+
+/// Adds the packet to a cell that the destination selects, whatever other destinations do.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "an index")]
+fn count_in_cell(destination: u64) {
+    /// 2^64 divided by the golden ratio, for Fibonacci hashing.
+    const FIBONACCI: u64 = 0x9e37_79b9_7f4a_7c15;
+    let index = destination.wrapping_mul(FIBONACCI) >> (u64::BITS - CELL_BITS);
+    if let Some(cell) = CELLS.get_ptr_mut(index as u32) {
+        // SAFETY: the element exists. One program runs at a time.
+        let cell = unsafe { &mut *cell };
+        cell[0] += 1;
+        cell[15] = replay::now();
+    }
 }

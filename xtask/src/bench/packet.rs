@@ -25,8 +25,8 @@ const FRAME: usize = 60;
 const SIZES: [usize; 4] = [0, 1_000, 10_000, 100_000];
 
 /// The stages of the filter. A measurement includes all stages before it, but each of the last
-/// three does the same work in another way.
-const STAGES: [&str; 8] = [
+/// four does the same work in another way.
+const STAGES: [&str; 9] = [
     "write",
     "parse",
     "decide",
@@ -35,6 +35,7 @@ const STAGES: [&str; 8] = [
     "flows",
     "flows in a hash map of the kernel",
     "flows in an LRU hash map of the kernel",
+    "flows in cells without keys",
 ];
 
 /// Index of the stage that records flows.
@@ -47,8 +48,8 @@ const FLOW_BUCKETS: u32 = 1 << 16;
 /// flows as destinations.
 const LIVE_FLOWS: [usize; 2] = [32, 1024];
 
-/// Entries of a hash map of the kernel in its stage.
-const HASH_ENTRIES: u32 = 1 << 17;
+/// Entries of the map of a stage behind [`FLOWS`].
+const MAP_ENTRIES: u32 = 1 << 17;
 
 /// The expected result for all packets of a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -187,8 +188,12 @@ fn load<A: Family>(
     loader.map_max_entries("MATCH_SETS", 2);
     let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
     loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
-    for (map, its_stage) in [("HASH", FLOWS + 1), ("LRU", FLOWS + 2)] {
-        loader.map_max_entries(map, if stage == its_stage { HASH_ENTRIES } else { 1 });
+    for (map, its_stage) in [
+        ("HASH", FLOWS + 1),
+        ("LRU", FLOWS + 2),
+        ("CELLS", FLOWS + 3),
+    ] {
+        loader.map_max_entries(map, if stage == its_stage { MAP_ENTRIES } else { 1 });
     }
     loader.map_max_entries(&list, count);
     loader.map_max_entries("FLOWS", (2 * flow_buckets * cpus.get()).max(1));
@@ -228,7 +233,7 @@ fn one(drops: bool) -> MatchSet {
 
 /// The program of a stage.
 fn program(object: &mut Ebpf, stage: u32) -> Result<&mut Xdp> {
-    let name = if stage > FLOWS { "hash_map" } else { "packet" };
+    let name = if stage > FLOWS { "elsewhere" } else { "packet" };
     let program = object.program_mut(name);
     Ok(program.context("the program is missing")?.try_into()?)
 }
