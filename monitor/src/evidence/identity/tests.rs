@@ -113,18 +113,29 @@ fn groups_and_addresses_of_no_device_are_counted() {
 }
 
 #[test]
-fn a_lease_without_a_mac_goes_to_the_last_user_of_its_address() {
+fn a_lease_without_a_mac_goes_to_the_only_user_of_its_address() {
+    let window = WINDOW.as_secs();
     let mut identities = Identities::default();
-    identities.frame(TV, ipv6(1), at(1));
-    identities.neighbour(PHONE, ipv6(1), true, at(2));
+    identities.frame(TV, ipv6(1), at(0));
+    identities.neighbour(PHONE, ipv6(1), true, at(1));
     let leases = [
         lease(None, ipv6(1), "redmi"),
         lease(None, ipv6(2), "unknown"),
     ];
-    identities.leases(&leases, at(3));
-    let names = |mac| identities.get(mac).unwrap().host_names().len();
-    assert_eq!((names(PHONE), names(TV)), (1, 0));
-    assert_eq!(identities.losses().leases_without_device, 1);
+    let names = |identities: &Identities| {
+        [PHONE, TV].map(|mac| identities.get(mac).unwrap().host_names().len())
+    };
+    // Two devices used the address lately: the lease may be of each.
+    identities.leases(&leases, at(window));
+    assert_eq!(names(&identities), [0, 0]);
+    assert_eq!(identities.losses().leases_without_device, 2);
+    identities.leases(&leases, at(window + 1));
+    assert_eq!(names(&identities), [1, 0]);
+    // A device that used the address long ago has left it.
+    let later = [lease(None, ipv6(1), "tv")];
+    identities.leases(&later, at(window + 2));
+    assert_eq!(names(&identities), [1, 0]);
+    assert_eq!(identities.losses().leases_without_device, 4);
 }
 
 #[test]
@@ -151,7 +162,7 @@ fn several_host_names_at_once_are_a_reason_and_a_new_name_is_not() {
     assert_eq!(
         reasons(&identities),
         [
-            "This MAC showed the host names `new` and `old` at the same time. One device has one host name."
+            "This MAC had the host names `new` and `old`, in turn or at once. One device mostly has one host name."
         ]
     );
     let mut identities = Identities::default();
@@ -162,9 +173,101 @@ fn several_host_names_at_once_are_a_reason_and_a_new_name_is_not() {
         panic!("one reason");
     };
     assert!(
-        reason.contains("`a`, `b`, `c`, `d` and 2 more at"),
+        reason.contains("`a`, `b`, `c`, `d` and 2 more, in"),
         "{reason}"
     );
+}
+
+#[test]
+fn a_host_name_made_from_the_address_is_no_reason() {
+    for (names, expected) in [
+        (["phone", "ip-192-168-50-10.lan"], 0),
+        (["phone", "C0A8320A"], 0),
+        (["192.168.50.10", "192_168_50_10"], 0),
+        (["phone", "ip-192-168-50-100"], 1),
+        (["phone", "ip-192-168-50-1"], 1),
+    ] {
+        let mut identities = Identities::default();
+        let leases = names.map(|name| lease(Some(PHONE), ipv4(10), name));
+        identities.leases(&leases, at(0));
+        assert_eq!(reasons(&identities).len(), expected, "{names:?}");
+    }
+}
+
+#[test]
+fn a_reason_quotes_what_a_device_chose() {
+    let mut identities = Identities::default();
+    for name in ["a` and `b", "c"] {
+        let fact = Fact::Model(name.to_owned());
+        identities.fact(PHONE, fact, FactSource::MiPush, at(0));
+    }
+    let reason = reasons(&identities).concat();
+    assert!(
+        reason.contains(r"the models `a\` and \`b` and `c`."),
+        "{reason}"
+    );
+}
+
+#[test]
+fn old_facts_expire_and_devices_without_facts_go() {
+    let mut identities = Identities::default();
+    for (time, number) in [(0, 10), (0, 10), (100, 11)] {
+        identities.frame(PHONE, ipv4(number), at(time));
+        identities.leases(&[lease(Some(PHONE), ipv4(number), "redmi")], at(time));
+    }
+    identities.frame(PHONE, ipv4(10), at(101));
+    identities.frame(TV, ipv4(12), at(99));
+    assert_eq!(identities.take_changed().len(), 2);
+    identities.expire(at(101));
+    assert!(identities.get(TV).is_none());
+    assert_eq!(addresses(&identities, PHONE), [ipv4(10)]);
+    let device = identities.get(PHONE).unwrap();
+    assert!(device.host_names().is_empty());
+    assert_eq!(reasons(&identities).len(), 1);
+    identities.expire(at(102));
+    assert_eq!(identities.iter().count(), 0);
+    assert!(identities.order.is_empty());
+}
+
+#[test]
+fn a_device_is_changed_only_if_a_fact_is() {
+    let mut identities = Identities::default();
+    identities.neighbour(PHONE, ipv4(10), true, at(5));
+    assert_eq!(identities.take_changed(), BTreeSet::from([PHONE]));
+    identities.neighbour(PHONE, ipv4(10), true, at(5));
+    assert!(identities.take_changed().is_empty());
+    // A fact of an older time is a change too.
+    identities.neighbour(PHONE, ipv4(10), true, at(1));
+    assert_eq!(identities.take_changed(), BTreeSet::from([PHONE]));
+}
+
+/// An attacker answers ARP for many MACs, each later than the phone was seen.
+#[test]
+fn devices_of_the_store_and_of_the_operator_stay_in_a_flood() {
+    let mut identities = few();
+    identities.neighbour(PHONE, ipv4(10), true, at(0));
+    identities.prefer(PHONE, Rank::Stored);
+    // The operator names a device that is not known yet.
+    identities.prefer(TV, Rank::Operator);
+    for number in 0..100 {
+        let time = at(1 + i64::try_from(number).unwrap());
+        identities.neighbour(made_up(number), ipv4(12), true, time);
+    }
+    identities.leases(&[lease(Some(TV), ipv4(11), "tv")], at(200));
+    assert!(identities.get(PHONE).is_some() && identities.get(TV).is_some());
+}
+
+#[test]
+fn leases_of_known_devices_come_before_new_ones() {
+    let mut identities = few();
+    let old = lease(Some(PHONE), ipv4(10), "redmi");
+    identities.leases(std::slice::from_ref(&old), at(0));
+    let mut leases: Vec<_> = (0..100)
+        .map(|number| lease(Some(made_up(number)), ipv4(12), "x"))
+        .collect();
+    leases.push(old);
+    identities.leases(&leases, at(1));
+    assert!(identities.get(PHONE).is_some());
 }
 
 #[test]
