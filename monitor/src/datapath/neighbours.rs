@@ -135,12 +135,8 @@ mod tests {
         ] {
             let mut message = NeighbourMessage::default();
             message.header.state = state;
-            let times = NeighbourCacheInfo {
-                confirmed: 360_000,
-                used: 100,
-                updated: 100,
-                refcnt: 0,
-            };
+            let times = [360_000_u32, 100, 100, 0].map(u32::to_ne_bytes);
+            let times = NeighbourCacheInfo::parse(times.as_flattened()).unwrap();
             message.attributes = vec![
                 NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, 1]),
                 NeighbourAttribute::CacheInfo(times),

@@ -76,7 +76,7 @@ pub struct DeviceView {
     pub models: Vec<FactView>,
     /// Why several devices possibly share the MAC. Empty if nothing says so.
     pub possibly_several: Vec<ReasonView>,
-    /// Number of older entries of these three lists that are left out.
+    /// Number of older addresses, names and models that are left out.
     pub left_out: u64,
 }
 

@@ -7,6 +7,7 @@
 mod at_once;
 mod device;
 mod fact;
+mod losses;
 mod same;
 mod several;
 
@@ -21,6 +22,7 @@ pub use self::{
     at_once::{MAX_IPV6_AT_ONCE, WINDOW},
     device::{Device, Known},
     fact::{Fact, FactSource, Period},
+    losses::Losses,
     same::{InvalidSame, MAX_SAME, Same, Stated, StatedSame},
     several::Several,
 };
@@ -49,27 +51,6 @@ impl Default for Limits {
             names: 8,
         }
     }
-}
-
-/// What found no room, or was no fact about a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// Devices that were removed for a new one.
-    pub devices_removed: u64,
-    /// Facts about new devices that found no room.
-    pub devices_refused: u64,
-    /// Addresses that were removed for a new one, or found no room.
-    pub addresses: u64,
-    /// Host names that were removed for a new one, or found no room.
-    pub host_names: u64,
-    /// Models that were removed for a new one, or found no room.
-    pub models: u64,
-    /// Facts about a group MAC or a MAC of zeros.
-    pub not_a_device: u64,
-    /// Addresses that no device has: unspecified, loopback, multicast, broadcast.
-    pub not_an_address: u64,
-    /// Leases without a MAC whose address no device used lately, or more than one.
-    pub leases_without_device: u64,
 }
 
 /// Limit of the devices that [`Identities`] prefers.

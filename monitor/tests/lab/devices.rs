@@ -46,10 +46,14 @@ fn run(lab: &Lab, arguments: &[&str]) -> String {
 
 /// What `monitor devices --json` prints.
 fn devices(lab: &Lab, arguments: &[&str]) -> Vec<Value> {
-    let arguments = [&["devices", "--json"], arguments].concat();
-    let printed: Value = serde_json::from_str(&run(lab, &arguments)).unwrap();
+    let printed = answer(lab, arguments);
     assert_eq!(printed["more"], false);
     printed["devices"].as_array().unwrap().clone()
+}
+
+fn answer(lab: &Lab, arguments: &[&str]) -> Value {
+    let arguments = [&["devices", "--json"], arguments].concat();
+    serde_json::from_str(&run(lab, &arguments)).unwrap()
 }
 
 fn device(lab: &Lab, mac: &str) -> Value {
@@ -215,6 +219,9 @@ fn only_matched_devices_are_stored() {
     assert!(has(&quiet, "host_names", "quiet", "dnsmasq"));
     // The neighbour table has the phone.
     assert_eq!(device(&lab, PHONE_MAC)["packets"], 0);
+    let one = answer(&lab, &["--limit", "1"]);
+    let shown = one["devices"].as_array().unwrap().len();
+    assert_eq!((shown, &one["more"]), (1, &true.into()), "{one}");
     assert!(run(&lab, &["devices"]).contains("not yet; a lease or another statement names it"));
     daemon.kill();
     assert_eq!(devices(&lab, &[]), Vec::<Value>::new());

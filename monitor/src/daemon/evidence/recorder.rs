@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     device_recorder::DeviceRecorder,
+    instance::instance,
     lost::{Lost, loss},
     notes::notes,
     periods::Periods,
@@ -23,7 +24,7 @@ use crate::{
     evidence::{Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner},
     policy::{EvidenceLevel, MacAddress},
     snapshot::InterfaceSnapshot,
-    store::{self, Drained, Instance, Remedy, Store, StoreError},
+    store::{self, Drained, Remedy, Store, StoreError},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -300,7 +301,7 @@ impl EvidenceRecorder {
         let Some(store) = &mut self.store else {
             return Ok(());
         };
-        // While the store refuses claims, the learner keeps the next ones within its bounds.
+        // While the store refuses claims, the learner keeps the next ones.
         if self.claims.is_empty() {
             for (end, claims) in self.learner.take_claims() {
                 let claims = claims.into_iter().map(|claim| (end.clone(), claim));
@@ -396,12 +397,5 @@ impl EvidenceRecorder {
         {
             tracing::warn!("{error}");
         }
-    }
-}
-
-fn instance(tables: &FlowTables) -> Instance {
-    Instance {
-        token: tables.instance(),
-        boot: clock::now().since_boot.map(|since| since.boot),
     }
 }

@@ -331,6 +331,28 @@ fn a_lease_ends_at_its_time() {
     assert!(!file.leases[1].has_ended(Timestamp::MAX));
 }
 
+/// The seeds of the fuzz target reach the parsers.
+#[test]
+fn each_seed_of_the_fuzz_target_gives_a_lease() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/devices");
+    for (name, format) in [
+        ("dnsmasq", LeaseFormat::Dnsmasq),
+        ("isc4", LeaseFormat::Isc),
+        ("isc6", LeaseFormat::Isc),
+        ("kea4", LeaseFormat::Kea),
+        ("kea6", LeaseFormat::Kea),
+        ("kea_old", LeaseFormat::Kea),
+        ("networkd", LeaseFormat::Networkd),
+        ("networkd_256", LeaseFormat::Networkd),
+        ("odhcpd", LeaseFormat::Odhcpd),
+    ] {
+        let bytes = std::fs::read(format!("{folder}/{name}")).unwrap();
+        assert_eq!(LeaseFormat::recognise(&bytes), Some(format), "{name}");
+        let file = parse(&bytes, format, long_ago()).unwrap();
+        assert!(!file.leases.is_empty(), "{name}");
+    }
+}
+
 /// Returns a sample in which some bytes were replaced, removed or inserted.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let samples = [DNSMASQ, KEA4, KEA6, ISC4, ISC6, NETWORKD, ODHCPD];
