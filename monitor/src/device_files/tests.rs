@@ -174,7 +174,11 @@ fn each_broken_file_gives_one_warning_and_the_others_are_read() {
     // A good version in between makes it a new problem.
     put(&root, "bad-line", LEASE);
     leases(&mut files);
-    put(&root, "bad-line", "1 a 300.0.0.1 secret *\n");
+    put(
+        &root,
+        "bad-line",
+        &format!("1 a 300.0.0.1 secret *\n{LEASE}"),
+    );
     leases(&mut files);
     let again = warnings(&mut files, &root);
     assert!(
@@ -202,7 +206,7 @@ fn of_a_long_file_the_newest_leases_are_read() {
         .map(|(_, name)| name)
         .collect();
     assert_eq!(names, ["phone", "tv"]);
-    let rest = "it has more than 16 MiB; only its end is read; let the server clean it up";
+    let rest = "it has more than 16.0 MiB; only its end is read; let the server clean it up";
     let told = warnings(&mut files, &root);
     assert_eq!(
         told,
