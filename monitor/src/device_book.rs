@@ -9,7 +9,7 @@ use crate::{
         oui::Vendors,
     },
     evidence::{
-        DeviceHead,
+        DeviceHead, POLICIES,
         identity::{Identities, Stated},
     },
     policy::MacAddress,
@@ -61,16 +61,26 @@ impl DeviceBook {
         self.names.names.get(&mac)
     }
 
+    /// Returns the MACs to which the operator's file gives this name, sorted.
+    #[must_use]
+    pub fn macs(&self, name: &str) -> Vec<MacAddress> {
+        let names = self.names.names.iter();
+        let named = names.filter(|(_, known)| known.text == name);
+        named.map(|(mac, _)| *mac).collect()
+    }
+
     /// Returns name and vendor of a device. `policy_name` is its name in the policies,
-    /// `host_name` its latest host name. The operator's names come first.
+    /// `host_name` its latest host name, with its source. The operator's names come first.
     #[must_use]
     pub fn head(
         &self,
         mac: MacAddress,
         policy_name: Option<&str>,
-        host_name: Option<&str>,
+        host_name: Option<(&str, &'static str)>,
     ) -> DeviceHead {
-        let file_name = self.name(mac).map(|name| name.text.as_str());
+        let file_name = self.name(mac);
+        let file_name = file_name.map(|name| (name.text.as_str(), name.source.word()));
+        let policy_name = policy_name.map(|name| (name, POLICIES));
         let name = policy_name.or(file_name).or(host_name);
         DeviceHead::new(mac, self.vendors.owner(mac), name, &self.stated.others(mac))
     }

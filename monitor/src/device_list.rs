@@ -29,6 +29,13 @@ const SHOWN: Limits = Limits {
     names: 16,
 };
 
+/// The most that is known of one device: what the store and the memory hold together.
+const KNOWN: Limits = Limits {
+    devices: 1,
+    addresses: 1_024,
+    names: 1_024,
+};
+
 /// What the store and the kernel have about devices.
 #[derive(Debug, Default)]
 pub struct FoundDevices {
@@ -220,15 +227,16 @@ impl FoundDevices {
         };
         let stored = self.facts.get(&mac).into_iter().flatten().cloned();
         let identities = merged(mac, stored, book);
-        let known = identities.get(mac).cloned().unwrap_or_default();
+        let mut known = identities.get(mac).cloned().unwrap_or_default();
         let seen = match (seen, known.seen()) {
             (Some(seen), Some(known)) => Some(seen.with(known)),
             (seen, known) => seen.or(known),
         };
-        let losses = identities.losses();
-        let left_out = losses.addresses + losses.host_names + losses.models;
+        let left_out = known.shorten(SHOWN);
         let name = names.get(&mac).map(String::as_str);
-        let head = book.head(mac, name, latest_name(&known).map(|(name, _)| name));
+        let latest = latest_name(&known);
+        let latest = latest.map(|latest| (latest.name, latest.source.word()));
+        let head = book.head(mac, name, latest);
         DatedView {
             seen: seen.map(|seen| seen.last),
             view: DeviceView::new(head, counts, seen)
@@ -250,7 +258,7 @@ fn merged(
     stored: impl Iterator<Item = StoredFact>,
     book: &DeviceBook,
 ) -> Identities {
-    let mut identities = Identities::new(SHOWN);
+    let mut identities = Identities::new(KNOWN);
     let known = book.identities.get(mac);
     let known = known.into_iter().flat_map(Device::facts);
     for (fact, source, period) in stored.chain(known) {
@@ -292,3 +300,6 @@ impl Sum {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

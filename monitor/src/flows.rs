@@ -8,7 +8,9 @@ use jiff::Timestamp;
 use crate::{
     datapath::{self, FlowTables, TakenFlows},
     device_book::DeviceBook,
-    evidence::{Flow, FlowRow, FlowsView, NotRecorded, latest_name},
+    evidence::{
+        Flow, FlowRow, FlowsView, HostName, NotRecorded, identity::FactSource, latest_name,
+    },
     policy::{MacAddress, PolicyName},
     store::{DestinationRange, FlowQuery, StoreError, StoreReader},
 };
@@ -88,8 +90,8 @@ pub struct FoundFlows {
     host_names: HostNames,
 }
 
-/// The latest host name of each device, with the time at which it was last stated.
-type HostNames = BTreeMap<MacAddress, (Timestamp, String)>;
+/// The latest host name of each device: when it was last stated, the name, the source.
+type HostNames = BTreeMap<MacAddress, (Timestamp, String, FactSource)>;
 
 impl FoundFlows {
     /// The view of these flows. `names` are the names of the policies.
@@ -98,11 +100,19 @@ impl FoundFlows {
         let host_names = self.host_names;
         self.view.with_heads(|mac| {
             let stored = host_names.get(&mac);
-            let stored = stored.map(|(at, name)| (*at, name.as_str()));
+            let stored = stored.map(|(last, name, source)| HostName {
+                last: *last,
+                name,
+                source: *source,
+            });
             let known = book.identities.get(mac).and_then(latest_name);
-            let latest = stored.max(known.map(|(name, at)| (at, name)));
+            let latest = stored.max(known);
             let name = names.get(&mac).map(String::as_str);
-            book.head(mac, name, latest.map(|(_, name)| name))
+            book.head(
+                mac,
+                name,
+                latest.map(|name| (name.name, name.source.word())),
+            )
         })
     }
 }
@@ -150,7 +160,9 @@ impl Stored {
                 match fact.kind.as_str() {
                     "model" => stored.models.push((device.mac, fact.value, fact.source)),
                     "host-name" => {
-                        let name = Some((fact.last, fact.value));
+                        // A later version knows other sources.
+                        let source = FactSource::from_word(&fact.source);
+                        let name = source.map(|source| (fact.last, fact.value, source));
                         let known = stored.host_names.remove(&device.mac).max(name);
                         stored
                             .host_names

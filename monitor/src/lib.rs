@@ -29,6 +29,7 @@ pub mod datapath;
 pub mod device_book;
 pub mod device_files;
 pub mod device_list;
+pub mod device_names;
 pub mod devices;
 pub mod error_text;
 pub mod events;

@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, FileType, OpenOptions},
-    io::{self, Read},
+    io::{self, Read, Seek as _},
     os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _},
     path::Path,
 };
@@ -253,6 +253,23 @@ pub fn read_beginning(path: &Path, purpose: Purpose, most: u64) -> io::Result<Ve
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Reads at most `start` bytes from the beginning of a regular file of any size, and as many
+/// bytes from its end as the limit for the purpose allows.
+///
+/// # Errors
+///
+/// Fails with an error of the system, or with a [`FileProblem`] if the file is not a
+/// regular file.
+pub fn read_ends(path: &Path, purpose: Purpose, start: u64) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let (mut file, size) = open_regular(path, purpose)?;
+    let (mut first, mut last) = (Vec::new(), Vec::new());
+    (&mut file).take(start).read_to_end(&mut first)?;
+    let most = purpose.limit();
+    file.seek(io::SeekFrom::Start(size.saturating_sub(most)))?;
+    file.take(most).read_to_end(&mut last)?;
+    Ok((first, last))
 }
 
 impl Read for RegularFile {

@@ -20,7 +20,7 @@ pub fn devices(bytes: &[u8]) {
     let mut identities = Identities::default();
     for format in LeaseFormat::ALL {
         // The recognised format must be one that can be read, but its file may be broken.
-        let Ok(file) = leases::parse(bytes, format) else {
+        let Ok(file) = leases::parse(bytes, format, NOW) else {
             continue;
         };
         assert!(file.leases.len() <= 2 * MAX_LEASES);

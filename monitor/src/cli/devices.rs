@@ -3,12 +3,11 @@
 use clap::Args;
 use monitor::{
     control::{Answer, MAX_DEVICES, Request, ask},
-    device_book::DeviceBook,
     device_list,
     evidence::DevicesView,
 };
 
-use super::{Common, ReachArgs, print, print_json, select::Select, tell};
+use super::{Common, ReachArgs, names::Names, print, print_json, select::Select, tell};
 
 /// Show the devices: names, vendor, addresses, when they were seen, and what policies matched
 ///
@@ -34,13 +33,15 @@ pub(super) fn run(common: &Common, args: &DevicesArgs) -> anyhow::Result<()> {
         }
     } else {
         let settings = &reach.settings;
-        let filter = args.select.filter(MAX_DEVICES)?;
+        let names = Names::read(settings);
+        let filter = args
+            .select
+            .filter(MAX_DEVICES, |text| names.macs_of(text))?;
         let found = device_list::read(&settings.pin_dir, &settings.state_dir, &filter)?;
-        let (book, warnings) = DeviceBook::read(&settings.device_files);
-        for warning in warnings {
-            tell(&warning);
+        for warning in &names.warnings {
+            tell(warning);
         }
-        found.view(&book, &std::collections::BTreeMap::new())
+        found.view(&names.book, &names.by_mac())
     };
     show(common, &devices)
 }

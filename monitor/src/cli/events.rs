@@ -10,7 +10,9 @@ use monitor::{
     printable,
 };
 
-use super::{Common, ReachArgs, print, print_json, reach::Reach, select::Select, write_on};
+use super::{
+    Common, ReachArgs, names::Names, print, print_json, reach::Reach, select::Select, write_on,
+};
 
 /// Time between two looks for new events.
 const LOOK: Duration = Duration::from_secs(1);
@@ -75,7 +77,8 @@ pub(super) fn run(common: &Common, args: &EventsArgs) -> anyhow::Result<()> {
 
 fn read(reach: &Reach, args: &EventsArgs, after: Option<i64>) -> anyhow::Result<EventsView> {
     if reach.daemon.is_none() {
-        let filter = args.select.filter(MAX_FLOWS)?;
+        let macs_of = |text: &str| Names::read(&reach.settings).macs_of(text);
+        let filter = args.select.filter(MAX_FLOWS, macs_of)?;
         return Ok(events::read(&reach.settings.state_dir, after, &filter)?);
     }
     let about = args.select.asked(MAX_FLOWS);

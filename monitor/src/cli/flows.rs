@@ -1,18 +1,13 @@
 //! `monitor flows`: which device contacted which destination, and its names.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
 use monitor::{
     control::{Answer, MAX_FLOWS, Request, ask},
-    device_book::DeviceBook,
     evidence::FlowsView,
-    feeds::DiskAndFeeds,
     flows,
-    policy::load_for,
 };
 
-use super::{Common, ReachArgs, data, print, print_json, select::Select, tell};
+use super::{Common, ReachArgs, data, names::Names, print, print_json, select::Select, tell};
 
 /// Show which device contacted which destination, how much, since when, and under which names
 ///
@@ -39,15 +34,14 @@ pub(super) fn run(common: &Common, args: &FlowsArgs) -> anyhow::Result<()> {
         }
     } else {
         let settings = &reach.settings;
-        let filter = args.select.filter(MAX_FLOWS)?;
+        let names = Names::read(settings);
+        let filter = args.select.filter(MAX_FLOWS, |text| names.macs_of(text))?;
         let found = flows::read(&settings.pin_dir, &settings.state_dir, &filter)?;
-        let (book, warnings) = DeviceBook::read(&settings.device_files);
-        for warning in warnings {
-            tell(&warning);
+        for warning in &names.warnings {
+            tell(warning);
         }
-        let files = DiskAndFeeds::new(&settings.state_dir);
-        let policies = load_for(&settings.policies, &files, &[]).policies;
-        data::with_holders(settings, &policies, found.view(&book, &BTreeMap::new()))
+        let view = found.view(&names.book, &names.by_mac());
+        data::with_holders(settings, &names.policies, view)
     };
     show(common, &flows)
 }

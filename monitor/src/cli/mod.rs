@@ -11,6 +11,7 @@ mod explain;
 mod feed;
 mod flows;
 mod forget;
+mod names;
 mod reach;
 mod reload;
 mod replay;

@@ -5,7 +5,10 @@ use std::{net::IpAddr, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use monitor::{address::Destination, control::AskedFlows, flows::FlowFilter};
+use monitor::{
+    address::Destination, control::AskedFlows, device_names::NoDevice, flows::FlowFilter,
+    policy::MacAddress,
+};
 
 /// Conditions on what is shown.
 #[derive(Args, Clone, Debug)]
@@ -15,7 +18,7 @@ pub(crate) struct Select {
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
 
-    /// Only this device: a MAC, or a name in `devices:`
+    /// Only this device: a MAC, or a name in `devices:` or in the file of names
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
 
@@ -44,15 +47,19 @@ impl Select {
         }
     }
 
-    /// The conditions without the names of a daemon's policies.
-    pub(super) fn filter(&self, most: usize) -> anyhow::Result<FlowFilter> {
-        let device = self.device.as_deref().map(str::parse).transpose();
-        let device = device.context("--device: without a daemon, write a MAC")?;
+    /// The conditions, without a daemon. `macs_of` returns the MACs of a name.
+    pub(super) fn filter(
+        &self,
+        most: usize,
+        macs_of: impl FnOnce(&str) -> Result<Vec<MacAddress>, NoDevice>,
+    ) -> anyhow::Result<FlowFilter> {
+        let devices = self.device.as_deref().map(macs_of).transpose();
+        let devices = devices.context("--device")?.unwrap_or_default();
         let policy = self.policy.as_deref().map(str::parse).transpose();
         let destination = self.destination.as_deref().map(range).transpose()?;
         Ok(FlowFilter {
             since: self.since,
-            devices: device.into_iter().collect(),
+            devices,
             policy: policy.context("--policy")?,
             destination,
             limit: self.limit.min(most),

@@ -2,6 +2,7 @@
 //! and drains the flows into the store.
 
 mod device_recorder;
+mod instance;
 mod lost;
 mod notes;
 mod periods;

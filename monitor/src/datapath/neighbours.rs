@@ -23,8 +23,14 @@ pub struct Neighbour {
     /// operator entered it. False if the kernel may know the MAC only from a
     /// request that the neighbour sent.
     pub confirmed: bool,
-    /// Time since the kernel confirmed or changed the entry. An entry of a device that has
-    /// left stays in the table, and becomes older.
+    /// True if the kernel holds the neighbour for reachable now, or if the operator entered
+    /// it. False while the kernel only asks whether an earlier neighbour is still there:
+    /// a packet of an old connection makes the kernel ask for a device that has left.
+    pub reachable: bool,
+    /// Time since the kernel learned that the neighbour is reachable. The change of an
+    /// entry to another state does not count: the kernel changes also the entry of a device
+    /// that has left. Of an entry that was never confirmed, the kernel gives one minute more
+    /// than its age.
     pub age: Duration,
 }
 
@@ -84,6 +90,7 @@ pub fn neighbour(message: &NeighbourMessage) -> Option<Neighbour> {
         mac: MacAddress(mac),
         address: message.attributes.iter().find_map(address),
         confirmed,
+        reachable: matches!(message.header.state, Reachable | Permanent),
         age: message.attributes.iter().find_map(age).unwrap_or_default(),
     })
 }
@@ -98,11 +105,47 @@ fn address(attribute: &NeighbourAttribute) -> Option<IpAddr> {
     }
 }
 
-/// Time since the later one of the last confirmation and the last change.
+/// Time since the last confirmation.
 fn age(attribute: &NeighbourAttribute) -> Option<Duration> {
     let NeighbourAttribute::CacheInfo(times) = attribute else {
         return None;
     };
-    let ticks = u64::from(times.confirmed.min(times.updated));
-    Some(Duration::from_millis(ticks * 1000 / TICKS))
+    Some(Duration::from_millis(
+        u64::from(times.confirmed) * 1000 / TICKS,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use netlink_packet_route::neighbour::NeighbourCacheInfo;
+
+    use super::*;
+
+    /// A phone left an hour ago. The kernel still asks for it.
+    #[test]
+    fn an_entry_that_the_kernel_probes_is_as_old_as_its_last_confirmation() {
+        use NeighbourState::{Delay, Failed, Permanent, Probe, Reachable, Stale};
+        for (state, expected) in [
+            (Reachable, Some((true, true))),
+            (Permanent, Some((true, true))),
+            (Stale, Some((false, false))),
+            (Delay, Some((true, false))),
+            (Probe, Some((true, false))),
+            (Failed, None),
+        ] {
+            let mut message = NeighbourMessage::default();
+            message.header.state = state;
+            let times = [360_000_u32, 100, 100, 0].map(u32::to_ne_bytes);
+            let times = NeighbourCacheInfo::parse(times.as_flattened()).unwrap();
+            message.attributes = vec![
+                NeighbourAttribute::LinkLayerAddress(vec![2, 0, 0, 0, 0, 1]),
+                NeighbourAttribute::CacheInfo(times),
+            ];
+            let found = neighbour(&message);
+            let flags = found.map(|found| (found.confirmed, found.reachable));
+            assert_eq!(flags, expected, "{state:?}");
+            let age = found.map(|found| found.age);
+            assert!(age.is_none_or(|age| age == Duration::from_hours(1)));
+        }
+    }
 }

@@ -49,6 +49,13 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
     (1..).zip(lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line)))
 }
 
+/// Returns `bytes` up to the last line break. A program that is still writing the file has
+/// not finished the rest: half a line can look like a whole one.
+pub(super) fn complete(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n');
+    end.map_or(&[], |end| bytes.get(..=end).unwrap_or_default())
+}
+
 /// Returns the words of a line, which spaces and tabs separate.
 pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(u8::is_ascii_whitespace)

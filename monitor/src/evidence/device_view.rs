@@ -4,16 +4,19 @@ use jiff::Timestamp;
 use monitor_common::Count;
 use serde::{Deserialize, Serialize};
 
-use super::identity::{Device, Fact, Period, Several, StatedSame};
+use super::identity::{Device, Fact, FactSource, Period, Several, StatedSame};
 use crate::{
     clock::to_the_second,
     devices::{
         mac,
-        names::Name,
+        names::{Name, NamesFormat},
         oui::{Owner, Vendor},
     },
     policy::{MacAddress, PolicyName},
 };
+
+/// Source of the names of the policies.
+pub const POLICIES: &str = "devices";
 
 /// Devices.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,13 +34,17 @@ pub struct DeviceHead {
     pub device: Option<MacAddress>,
     /// The operator's name, or else the latest host name.
     pub name: Option<String>,
+    /// Where the name is from: `devices`, `names` or `ethers` for one of the operator, else
+    /// the source of the host name. The device can choose its host name.
+    #[serde(default)]
+    pub name_source: Option<String>,
     /// The vendor to which the registry assigned the MAC. `None` if no source names one.
     pub vendor: Option<String>,
     /// Where the vendor is from: `file` or `built-in`.
     pub vendor_source: Option<String>,
     /// Date of that source.
     pub vendor_as_of: Option<String>,
-    /// True if no vendor assigned the MAC: the device chose it, often at random.
+    /// True if the MAC is locally administered: no vendor assigned it.
     pub randomised: bool,
     /// MACs that the operator states to be the same device.
     pub stated_same: Vec<StatedView>,
@@ -120,12 +127,12 @@ pub struct DeviceCounts {
 }
 
 impl DeviceHead {
-    /// The head of a device.
+    /// The head of a device. `name` has its source.
     #[must_use]
     pub fn new(
         mac: MacAddress,
         owner: Owner<'_>,
-        name: Option<&str>,
+        name: Option<(&str, &'static str)>,
         stated: &[StatedSame],
     ) -> Self {
         let vendor = match owner {
@@ -134,7 +141,8 @@ impl DeviceHead {
         };
         Self {
             device: Some(mac),
-            name: name.map(str::to_owned),
+            name: name.map(|(name, _)| name.to_owned()),
+            name_source: name.map(|(_, source)| source.to_owned()),
             vendor: vendor.map(|Vendor { name, .. }| name.to_owned()),
             vendor_source: vendor.map(|Vendor { source, .. }| source.word().to_owned()),
             vendor_as_of: vendor.map(|Vendor { as_of, .. }| as_of.to_string()),
@@ -185,7 +193,7 @@ impl DeviceView {
     /// Adds the operator's names: those of the policies, and of a file.
     #[must_use]
     pub fn with_names(mut self, policy_name: Option<&str>, file_name: Option<&Name>) -> Self {
-        let of_policy = policy_name.map(|name| FactView::new(name.to_owned(), "devices", None));
+        let of_policy = policy_name.map(|name| FactView::new(name.to_owned(), POLICIES, None));
         let of_file =
             file_name.map(|name| FactView::new(name.text.clone(), name.source.word(), None));
         let own = of_policy.into_iter().chain(of_file);
@@ -225,10 +233,38 @@ impl StatedView {
     }
 }
 
-/// Returns the host name of a device that a source stated last.
+/// True for the source of a name that the operator gave. All other names and models were
+/// possibly chosen by the device.
 #[must_use]
-pub fn latest_name(device: &Device) -> Option<(&str, Timestamp)> {
+pub(super) fn is_of_operator(source: &str) -> bool {
+    source == POLICIES
+        || [NamesFormat::Names, NamesFormat::Ethers]
+            .iter()
+            .any(|format| format.word() == source)
+}
+
+/// Returns the host name of a device that a source stated last, with the source.
+#[must_use]
+pub fn latest_name(device: &Device) -> Option<HostName<'_>> {
     let names = device.host_names().iter();
-    let names = names.filter_map(|(name, known)| Some((name.as_str(), known.period()?.last)));
-    names.max_by_key(|(_, last)| *last)
+    let names = names.flat_map(|(name, known)| {
+        let sources = known.sources().iter();
+        sources.map(|(source, period)| HostName {
+            last: period.last,
+            name,
+            source: *source,
+        })
+    });
+    names.max()
+}
+
+/// A host name, by the time at which a source stated it last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostName<'a> {
+    /// When the source last stated it.
+    pub last: Timestamp,
+    /// The name, which the device can choose.
+    pub name: &'a str,
+    /// The source.
+    pub source: FactSource,
 }

@@ -7,6 +7,7 @@
 mod at_once;
 mod device;
 mod fact;
+mod losses;
 mod same;
 mod several;
 
@@ -21,6 +22,7 @@ pub use self::{
     at_once::{MAX_IPV6_AT_ONCE, WINDOW},
     device::{Device, Known},
     fact::{Fact, FactSource, Period},
+    losses::Losses,
     same::{InvalidSame, MAX_SAME, Same, Stated, StatedSame},
     several::Several,
 };
@@ -51,38 +53,25 @@ impl Default for Limits {
     }
 }
 
-/// What found no room, or was no fact about a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Losses {
-    /// Devices that were removed for a new one.
-    pub devices_removed: u64,
-    /// Facts about new devices that found no room.
-    pub devices_refused: u64,
-    /// Addresses that were removed for a new one, or found no room.
-    pub addresses: u64,
-    /// Host names that were removed for a new one, or found no room.
-    pub host_names: u64,
-    /// Models that were removed for a new one, or found no room.
-    pub models: u64,
-    /// Facts about a group MAC or a MAC of zeros.
-    pub not_a_device: u64,
-    /// Addresses that no device has: unspecified, loopback, multicast, broadcast.
-    pub not_an_address: u64,
-    /// Leases without a MAC whose address no device used.
-    pub leases_without_device: u64,
-}
+/// Limit of the devices that [`Identities`] prefers.
+const MAX_PREFERRED: usize = 32_768;
 
 /// How well a device is known. A device is only removed for one that is known as well or
 /// better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
     /// Only a lease or another statement names the MAC.
+    #[default]
     Named,
     /// Frames came from the MAC, or the neighbour table has it. A device can make up such
     /// MACs.
     Seen,
-    /// The kernel reached the MAC.
+    /// The kernel reached the MAC. A device that answers ARP can make up such MACs.
     Confirmed,
+    /// The store has packets of the MAC that a policy matched.
+    Stored,
+    /// The operator named the MAC.
+    Operator,
 }
 
 /// The known devices.
@@ -92,6 +81,10 @@ pub struct Identities {
     devices: BTreeMap<MacAddress, Device>,
     /// The devices in the order in which they are removed: see [`Device::order`].
     order: BTreeSet<(Order, MacAddress)>,
+    /// The lowest rank of devices that the store or the operator knows.
+    preferred: BTreeMap<MacAddress, Rank>,
+    /// Devices with a new or changed fact since [`Identities::take_changed`].
+    changed: BTreeSet<MacAddress>,
     losses: Losses,
 }
 
@@ -134,9 +127,49 @@ impl Identities {
         self.losses
     }
 
+    /// Returns the devices of which a fact is new or changed since the last call, sorted.
+    pub fn take_changed(&mut self) -> BTreeSet<MacAddress> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// Gives a device at least this rank, now and when it is known again. So the store's
+    /// devices and the operator's stay when many other devices appear.
+    pub fn prefer(&mut self, mac: MacAddress, rank: Rank) {
+        if self.preferred.len() < MAX_PREFERRED || self.preferred.contains_key(&mac) {
+            let known = self.preferred.entry(mac).or_default();
+            *known = rank.max(*known);
+        }
+        if let Some(device) = self.devices.get_mut(&mac) {
+            device.rank_at_least(rank);
+            self.sort(mac);
+        }
+    }
+
+    /// Removes facts whose last time is before `oldest`, and devices without any other.
+    pub fn expire(&mut self, oldest: Timestamp) {
+        let macs: Vec<_> = self.devices.keys().copied().collect();
+        for mac in macs {
+            let is_empty = match self.devices.get_mut(&mac) {
+                Some(device) => !device.expire(oldest),
+                None => false,
+            };
+            if is_empty {
+                self.remove(mac);
+            } else {
+                self.sort(mac);
+            }
+        }
+    }
+
     /// Removes everything that is known about a device. Returns true if it was known. A
     /// lease file that still names the MAC makes it known again.
     pub fn forget(&mut self, mac: MacAddress) -> bool {
+        self.preferred.remove(&mac);
+        self.remove(mac)
+    }
+
+    fn remove(&mut self, mac: MacAddress) -> bool {
+        self.changed.remove(&mac);
         let removed = self.devices.remove(&mac);
         let order = removed.as_ref().and_then(|device| device.order);
         if let Some(order) = order {
@@ -195,20 +228,27 @@ impl Identities {
     }
 
     /// Takes in the leases that a lease file had at `at`. Leaves out leases that have
-    /// ended. A lease without a MAC goes to the device that used its address last.
+    /// ended. A lease without a MAC goes to the device that used its address within
+    /// [`WINDOW`], if only one did.
     pub fn leases(&mut self, leases: &[Lease], at: Timestamp) {
         let is_needed = leases.iter().any(|lease| lease.mac.is_none());
         let users = if is_needed {
-            self.users()
+            self.users(at)
         } else {
             BTreeMap::new()
         };
+        let mut new = Vec::new();
         for lease in leases.iter().filter(|lease| !lease.has_ended(at)) {
-            let user = || users.get(&lease.address).map(|(_, mac)| *mac);
+            let user = || users.get(&lease.address).copied().flatten();
             match lease.mac.or_else(user) {
-                Some(mac) => self.lease(mac, lease, at),
+                Some(mac) if self.devices.contains_key(&mac) => self.lease(mac, lease, at),
+                Some(mac) => new.push((mac, lease)),
                 None => count(&mut self.losses.leases_without_device),
             }
+        }
+        // New devices come last, so that they displace no device that has a lease.
+        for (mac, lease) in new {
+            self.lease(mac, lease, at);
         }
     }
 
@@ -255,6 +295,10 @@ impl Identities {
             count(&mut self.losses.not_a_device);
             return None;
         }
+        let rank = self
+            .preferred
+            .get(&mac)
+            .map_or(rank, |known| rank.max(*known));
         if !self.devices.contains_key(&mac) && !self.make_room(rank, at) {
             count(&mut self.losses.devices_refused);
             return None;
@@ -276,7 +320,7 @@ impl Identities {
         let is_older = last.is_none_or(|last| last < at);
         let is_removed = lowest <= rank && is_older;
         if is_removed {
-            self.forget(mac);
+            self.remove(mac);
             count(&mut self.losses.devices_removed);
         }
         is_removed
@@ -293,15 +337,24 @@ impl Identities {
             Fact::Model(_) => &mut self.losses.models,
             Fact::AtOnce { .. } => &mut 0,
         };
-        if !device.add(fact, source, period, self.limits) {
+        let added = device.add(fact, source, period, self.limits);
+        if added.is_lost {
             count(loss);
         }
+        if added.is_changed {
+            self.changed.insert(mac);
+        }
+        self.sort(mac);
+    }
+
+    /// Puts a device into its place in the order of removal.
+    fn sort(&mut self, mac: MacAddress) {
+        let Some(device) = self.devices.get_mut(&mac) else {
+            return;
+        };
         let order = (device.rank(), device.last());
-        if let Some(before) = device
-            .order
-            .replace(order)
-            .filter(|before| *before != order)
-        {
+        let before = device.order.replace(order);
+        if let Some(before) = before.filter(|before| *before != order) {
             self.order.remove(&(before, mac));
         }
         self.order.insert((order, mac));
@@ -321,13 +374,15 @@ impl Identities {
         !is_none
     }
 
-    /// Returns for each address the device that used it last, with the time.
-    fn users(&self) -> BTreeMap<IpAddr, (Timestamp, MacAddress)> {
+    /// Returns for each address that was used within [`WINDOW`] the device that used it.
+    /// The device is `None` if several used it.
+    fn users(&self, at: Timestamp) -> BTreeMap<IpAddr, Option<MacAddress>> {
+        let start = at.checked_sub(WINDOW).unwrap_or(Timestamp::MIN);
         let mut users = BTreeMap::new();
         for (mac, device) in self.iter() {
-            for (address, last) in device.used() {
-                let user = users.entry(address).or_insert((last, mac));
-                *user = (*user).max((last, mac));
+            for (address, _) in device.used().filter(|(_, last)| *last >= start) {
+                let user = users.entry(address).or_insert(Some(mac));
+                *user = user.filter(|user| *user == mac);
             }
         }
         users

@@ -3,6 +3,7 @@
 
 pub mod absence;
 pub mod answers;
+mod chosen;
 pub mod claim;
 mod device_text;
 mod device_view;
@@ -19,8 +20,8 @@ mod view;
 
 pub use claim::{Claim, Ech, FlowEnd, NameSource};
 pub use device_view::{
-    DeviceCounts, DeviceHead, DeviceView, DevicesView, FactView, ReasonView, StatedView,
-    latest_name,
+    DeviceCounts, DeviceHead, DeviceView, DevicesView, FactView, HostName, POLICIES, ReasonView,
+    StatedView, latest_name,
 };
 pub use flow::{Direction, Flow, FlowKey, Port, SeenAddress, protocol};
 pub use holders::MAX_HOLDERS;

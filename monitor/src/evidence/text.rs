@@ -7,7 +7,9 @@ use std::{
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{FlowView, FlowsView, ModelsView, NameView, NotRecorded, device_text::beside};
+use super::{
+    FlowView, FlowsView, ModelsView, NameView, NotRecorded, chosen::Chosen, device_text::beside,
+};
 use crate::policy::MacAddress;
 
 /// A heading for each device, then one line for each flow and one for each of its names.
@@ -90,7 +92,7 @@ impl fmt::Display for ModelsView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let models = self.models.iter();
         let models: Vec<_> = models
-            .map(|stated| format!("{} ({})", stated.model, stated.how))
+            .map(|stated| format!("{} ({})", Chosen(&stated.model), stated.how))
             .collect();
         write!(f, "states the model {}", models.join(", "))?;
         if self.several {

@@ -68,8 +68,7 @@ impl Store {
 
     /// Does one part of [`Store::compact`], in one transaction of about 20,000 rows.
     pub fn compact_step(&mut self, now: Timestamp) -> Result<Compacted, StoreError> {
-        let keep = self.settings.keep;
-        let oldest = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        let oldest = self.oldest(now);
         let step = self.transaction(now, |writer| {
             let mut step = Compacted::default();
             if records::is_synchronised(writer)? {
@@ -96,6 +95,13 @@ impl Store {
         self.tidy(now, oldest)?;
         let more = self.vacuum_step()?;
         Ok(Compacted { more, ..step })
+    }
+
+    /// Returns the time before which the store keeps nothing.
+    #[must_use]
+    pub fn oldest(&self, now: Timestamp) -> Timestamp {
+        now.checked_sub(self.settings.keep)
+            .unwrap_or(Timestamp::MIN)
     }
 
     /// Removes flow ends that no row uses. Returns `None` if the search is done.

@@ -259,8 +259,8 @@ impl View<'_> {
     }
 }
 
-/// Returns the statement that reads columns of the rows that a filter selects. It goes from bucket to bucket, and within a bucket
-/// only to the rows of the devices in question.
+/// Returns the statement that reads columns of the rows that a filter selects. The statement
+/// goes from bucket to bucket, and within a bucket only to the rows of the selected devices.
 pub(super) fn select(columns: &str, filter: &FlowQuery) -> String {
     let device = match (filter.device, filter.destination) {
         (Some(_), _) => "AND count.device = (SELECT id FROM device WHERE mac = ?3)",

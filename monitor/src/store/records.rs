@@ -1,6 +1,8 @@
 //! Writes facts about devices, encrypted DNS, generations, attachments, losses, states of
 //! the clock and events.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -38,31 +40,45 @@ const MOST_PERIODS: u32 = 10_000;
 const MOST_ENCRYPTED: u32 = 64;
 
 impl Store {
-    /// Writes facts about a device. Skips devices without stored flows and claims, and
-    /// values that are too long. Returns the number of written facts.
+    /// Writes facts about devices, in one transaction. Skips devices without stored flows and
+    /// claims, and values that are too long. Returns the devices that the store knows.
     pub fn write_device_facts(
         &mut self,
-        device: MacAddress,
-        facts: &[DeviceFact],
+        facts: &BTreeMap<MacAddress, Vec<DeviceFact>>,
         now: Timestamp,
-    ) -> Result<usize, StoreError> {
+    ) -> Result<Vec<MacAddress>, StoreError> {
+        let known = self.known(facts.keys().copied())?;
+        // Most devices in memory have no row, and a transaction costs a write to the disk.
+        if known.is_empty() {
+            return Ok(known);
+        }
         self.transaction(now, |writer| {
-            let Some(position) = writer.known_device(device)? else {
-                return Ok(0);
-            };
-            let id = writer.device_id(position);
-            let facts = facts.iter().filter(|fact| {
-                fact.value.len() <= MOST_VALUE
-                    && fact.kind.len() <= MOST_WORD
-                    && fact.source.len() <= MOST_WORD
-            });
-            let mut written = 0;
-            for fact in facts {
-                write_fact(writer, id, fact)?;
-                written += 1;
+            for device in &known {
+                let of_device = facts.get(device).map(Vec::as_slice).unwrap_or_default();
+                if let Some(position) = writer.known_device(*device)? {
+                    let id = writer.device_id(position);
+                    write_facts(writer, id, of_device)?;
+                }
             }
-            Ok(written)
-        })
+            Ok(())
+        })?;
+        Ok(known)
+    }
+
+    /// Returns the devices that have a row.
+    fn known(
+        &self,
+        devices: impl Iterator<Item = MacAddress>,
+    ) -> Result<Vec<MacAddress>, StoreError> {
+        let select = "SELECT 1 FROM device WHERE mac = ?1";
+        let mut statement = self.connection.prepare_cached(select).map_err(on("read"))?;
+        let mut known = Vec::new();
+        for device in devices {
+            if statement.exists([device.0]).map_err(on("read"))? {
+                known.push(device);
+            }
+        }
+        Ok(known)
     }
 
     /// Writes which encrypted DNS devices use. Skips devices without stored flows and
@@ -199,19 +215,26 @@ pub(super) fn add_event(writer: &mut Writer<'_>, event: &Event) -> Result<Option
     Ok(id)
 }
 
-fn write_fact(writer: &Writer<'_>, device: i64, fact: &DeviceFact) -> Result<(), StoreError> {
+fn write_facts(writer: &Writer<'_>, device: i64, facts: &[DeviceFact]) -> Result<(), StoreError> {
     let upsert = "INSERT INTO device_fact VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT DO UPDATE SET first = min(first, excluded.first),
             last = max(last, excluded.last)";
-    let values = params![
-        device,
-        fact.kind,
-        fact.value,
-        fact.source,
-        fact.first.as_millisecond(),
-        fact.last.as_millisecond(),
-    ];
-    writer.change(upsert, values)?;
+    let facts = facts.iter().filter(|fact| {
+        fact.value.len() <= MOST_VALUE
+            && fact.kind.len() <= MOST_WORD
+            && fact.source.len() <= MOST_WORD
+    });
+    for fact in facts {
+        let values = params![
+            device,
+            fact.kind,
+            fact.value,
+            fact.source,
+            fact.first.as_millisecond(),
+            fact.last.as_millisecond(),
+        ];
+        writer.change(upsert, values)?;
+    }
     let oldest = "DELETE FROM device_fact WHERE device = ?1 AND (kind, value, source) IN (
         SELECT kind, value, source FROM device_fact WHERE device = ?1
         ORDER BY last DESC, kind, value, source LIMIT -1 OFFSET ?2)";

@@ -46,10 +46,14 @@ fn run(lab: &Lab, arguments: &[&str]) -> String {
 
 /// What `monitor devices --json` prints.
 fn devices(lab: &Lab, arguments: &[&str]) -> Vec<Value> {
-    let arguments = [&["devices", "--json"], arguments].concat();
-    let printed: Value = serde_json::from_str(&run(lab, &arguments)).unwrap();
+    let printed = answer(lab, arguments);
     assert_eq!(printed["more"], false);
     printed["devices"].as_array().unwrap().clone()
+}
+
+fn answer(lab: &Lab, arguments: &[&str]) -> Value {
+    let arguments = [&["devices", "--json"], arguments].concat();
+    serde_json::from_str(&run(lab, &arguments)).unwrap()
 }
 
 fn device(lab: &Lab, mac: &str) -> Value {
@@ -116,6 +120,7 @@ fn a_phone_has_vendor_addresses_host_name_and_counts_live_and_from_the_store() {
     assert_eq!(live["vendor_as_of"], "2026-10-17");
     assert_eq!(live["randomised"], false);
     assert_eq!(live["name"], "Redmi-Note-8T");
+    assert_eq!(live["name_source"], "dnsmasq");
     assert_eq!((&live["packets"], &live["dropped"]), (&5.into(), &5.into()));
     assert_eq!(live["policies"], serde_json::json!(["blocked", "seen"]));
     for address in ["10.77.0.2", "fd77::2", "fd77::3"] {
@@ -137,12 +142,13 @@ fn a_phone_has_vendor_addresses_host_name_and_counts_live_and_from_the_store() {
     let shown = run(&lab, &["devices"]);
     println!("{shown}");
     assert!(
-        shown.starts_with(&format!("Redmi-Note-8T  {PHONE_MAC}\n")),
+        shown.starts_with(&format!("{PHONE_MAC}  calls itself \"Redmi-Note-8T\"\n")),
         "{shown}"
     );
     let flows = run(&lab, &["flows"]);
     println!("{flows}");
-    let heading = format!("{PHONE_MAC}  Redmi-Note-8T, Xiaomi Communications Co Ltd\n");
+    let heading =
+        format!("{PHONE_MAC}  calls itself \"Redmi-Note-8T\", Xiaomi Communications Co Ltd\n");
     assert!(flows.starts_with(&heading), "{flows}");
     // Without a daemon, the store has the same facts.
     daemon.kill();
@@ -157,6 +163,12 @@ fn a_phone_has_vendor_addresses_host_name_and_counts_live_and_from_the_store() {
     );
     let stored = device(&lab, PHONE_MAC);
     assert_eq!(stored["name"], "Anna's phone");
+    assert_eq!(stored["name_source"], "names");
+    // The name means the device, also without a daemon.
+    assert_eq!(
+        devices(&lab, &["--device", "Anna's phone"]),
+        [stored.clone()]
+    );
     assert_eq!(stored["vendor"], "Written in a file");
     assert_eq!(stored["vendor_source"], "file");
     assert_eq!(stored["vendor_as_of"], "2026-11-01");
@@ -207,7 +219,10 @@ fn only_matched_devices_are_stored() {
     assert!(has(&quiet, "host_names", "quiet", "dnsmasq"));
     // The neighbour table has the phone.
     assert_eq!(device(&lab, PHONE_MAC)["packets"], 0);
-    assert!(run(&lab, &["devices"]).contains("not yet; a lease names it"));
+    let one = answer(&lab, &["--limit", "1"]);
+    let shown = one["devices"].as_array().unwrap().len();
+    assert_eq!((shown, &one["more"]), (1, &true.into()), "{one}");
+    assert!(run(&lab, &["devices"]).contains("not yet; a lease or another statement names it"));
     daemon.kill();
     assert_eq!(devices(&lab, &[]), Vec::<Value>::new());
     assert_eq!(run(&lab, &["devices"]), "no devices are known\n");
@@ -265,7 +280,7 @@ fn one_mac_with_two_host_names_is_possibly_several_devices() {
     println!("{shown}");
     for expected in [
         "possibly several devices:",
-        "This MAC showed the host names `Redmi-Note-8T` and `iPad` at the same time.",
+        "This MAC had the host names `Redmi-Note-8T` and `iPad`, in turn or at once.",
         "64:cc:2e:00:00:01 before 2026-11-01 (stated, not seen)",
     ] {
         assert!(shown.contains(expected), "{shown}");
@@ -282,7 +297,17 @@ fn hostile_names_do_nothing_in_terminal_and_json() {
     let lab = Lab::new("devices-hostile");
     let ends = in_an_hour();
     let long = "a".repeat(255);
+    let forged = [
+        "TV; same device as 64:cc:2e:00:00:01 before 2026-01-01 (stated&#x2c not seen)",
+        "TV  64:cc:2e:11:22:33",
+        "x  names  2026-11-29T00:00:00Z",
+        "a` and `b",
+    ];
     let names = [
+        forged[0].to_owned(),
+        forged[1].to_owned(),
+        forged[2].to_owned(),
+        forged[3].to_owned(),
         "&#x1b[2J&#x0a&#x00forged".to_owned(),
         "a\u{202e}b".to_owned(),
         "<script>alert(1)</script>".to_owned(),
@@ -321,6 +346,13 @@ fn hostile_names_do_nothing_in_terminal_and_json() {
         let shown = run(&lab, verb);
         let acting: Vec<_> = shown.chars().filter(|c| acts(*c) && *c != '\n').collect();
         assert!(acting.is_empty(), "{verb:?} {acting:?}");
+        // What a device chose is never among the words of the program without quotes.
+        for name in forged.map(|name| name.replace("&#x2c", ",").replace('`', "\\`")) {
+            for (start, _) in shown.match_indices(&name) {
+                let before = shown[..start].chars().next_back();
+                assert!(matches!(before, Some('"' | '`')), "{verb:?} {name}");
+            }
+        }
         assert!(
             !shown.lines().any(|line| line.starts_with("forged")),
             "{shown}"
@@ -349,7 +381,7 @@ fn broken_files_give_a_warning_and_the_daemon_goes_on() {
     for expected in [
         format!("lease file {root}/leases, line 2: a field is not an IP address"),
         format!("lease file {root}/absent: No such file"),
-        format!("file of names {root}/names, line 1: `hello` is not a MAC address"),
+        format!("file of names {root}/names, line 1: it does not begin with a MAC address"),
         format!("file of vendors {root}/oui.txt: no line has a MAC prefix and a vendor (line 1:"),
     ] {
         assert_eq!(log.matches(&expected).count(), 1, "{expected}\n{log}");

@@ -8,17 +8,16 @@ use super::Core;
 use crate::{
     address::Destination,
     control::AskedFlows,
+    device_names::{self, NoDevice},
     flows::{self, FlowFilter},
-    policy::{InvalidPolicyName, MacAddress, MacPrefix, UnknownDevice},
+    policy::{InvalidPolicyName, MacAddress},
 };
 
 /// Why a client gets no flows.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::daemon) enum FlowsError {
     #[error(transparent)]
-    Device(#[from] UnknownDevice),
-    #[error("`{0}` is not one device; write a whole MAC, or a name in `devices:`")]
-    NoMac(String),
+    Device(#[from] NoDevice),
     #[error(transparent)]
     Policy(#[from] InvalidPolicyName),
     #[error("`{0}` is not an address, a network or a range")]
@@ -46,16 +45,11 @@ impl Core {
         })
     }
 
-    /// The MACs that a text means: a MAC, or a name in `devices:`.
-    fn macs_of(&self, text: &str) -> Result<Vec<MacAddress>, FlowsError> {
-        let devices = self.device_names().named(text)?;
-        let macs = devices.iter().map(|device| {
-            let prefix = super::devices::mac_prefix(device);
-            let whole = prefix.filter(|prefix| prefix.length() == MacPrefix::BITS);
-            whole.map(MacPrefix::address)
-        });
-        let macs: Option<Vec<_>> = macs.collect();
-        macs.ok_or_else(|| FlowsError::NoMac(text.to_owned()))
+    /// The MACs that a text means: a MAC, or a name.
+    fn macs_of(&self, text: &str) -> Result<Vec<MacAddress>, NoDevice> {
+        let names = self.device_names();
+        self.evidence
+            .with_book(|book| device_names::macs_of(text, &names, book))
     }
 }
 

@@ -1,12 +1,12 @@
 //! Takes in what is seen of devices, and writes it into the store.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::{
     config::Settings,
@@ -16,7 +16,7 @@ use crate::{
     device_files::DeviceFiles,
     evidence::{
         SeenAddress,
-        identity::{Fact, FactSource, Period},
+        identity::{Fact, FactSource, Period, Rank},
         learner::StatedModel,
     },
     policy::MacAddress,
@@ -27,19 +27,17 @@ use crate::{
 const LOOK: Duration = Duration::from_mins(1);
 
 /// The same, if an operator asks.
-const LOOK_WHEN_ASKED: Duration = Duration::from_secs(1);
-
-/// Facts that are older than the last write by less than this are written again, because
-/// packets are drained up to some seconds after they were seen.
-const OVERLAP: SignedDuration = SignedDuration::from_secs(60);
+const LOOK_WHEN_ASKED: Duration = Duration::from_secs(10);
 
 pub(super) struct DeviceRecorder {
     interfaces: Vec<String>,
     files: DeviceFiles,
     book: Arc<Mutex<DeviceBook>>,
     looked: Option<Instant>,
-    /// Devices whose facts the store has, with the time of the last write.
-    written: BTreeMap<MacAddress, Timestamp>,
+    /// Devices whose facts the store has, except the changed ones.
+    written: BTreeSet<MacAddress>,
+    /// Devices with facts that the store does not have in their present form.
+    changed: BTreeSet<MacAddress>,
 }
 
 impl DeviceRecorder {
@@ -50,41 +48,62 @@ impl DeviceRecorder {
             files: DeviceFiles::new(&settings.device_files, &settings.interfaces),
             book,
             looked: None,
-            written: BTreeMap::new(),
+            written: BTreeSet::new(),
+            changed: BTreeSet::new(),
         }
     }
 
-    /// Reads the files that changed, and from time to time the neighbour tables and all
-    /// leases. Returns messages for the operator.
-    pub(super) fn look(&mut self, now: Timestamp, is_asked: bool) -> Vec<String> {
+    /// Reads the files of vendors and names, if they changed. Returns true if a look at the
+    /// neighbours and leases is due. Then the caller calls [`Self::read_next`] until it
+    /// returns false, and [`Self::look`].
+    pub(super) fn begin(&mut self, is_asked: bool) -> bool {
         let (vendors, names) = (self.files.vendors(), self.files.names());
-        lock(&self.book).update(vendors, names);
+        let macs = names.iter().flat_map(|file| file.names.keys().copied());
+        let macs: Vec<_> = macs.collect();
+        let book = &mut lock(&self.book);
+        book.update(vendors, names);
+        for mac in macs {
+            book.identities.prefer(mac, Rank::Operator);
+        }
         let wait = if is_asked { LOOK_WHEN_ASKED } else { LOOK };
         let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= wait);
-        if self.files.have_leases_changed() || is_due {
-            let neighbours = datapath::neighbour_entries(&self.interfaces);
-            let mut leases = Vec::new();
-            self.files.leases(|of_file| leases.push(of_file));
-            let identities = &mut lock(&self.book).identities;
-            // An interface may be absent; then it has no neighbours.
-            for neighbour in neighbours.into_iter().flatten() {
-                if let Neighbour {
-                    mac,
-                    address: Some(address),
-                    confirmed,
-                    age,
-                    ..
-                } = neighbour
-                {
-                    let at = now.checked_sub(age).unwrap_or(now);
-                    identities.neighbour(mac, address, confirmed, at);
-                }
-            }
-            for of_file in leases {
-                identities.leases(&of_file, now);
-            }
-            self.looked = Some(Instant::now());
+        if is_due {
+            self.files.begin_leases();
         }
+        is_due
+    }
+
+    /// Reads the next lease file that changed. Returns false if there is no other one.
+    pub(super) fn read_next(&mut self, now: Timestamp) -> bool {
+        self.files.read_next_leases(now)
+    }
+
+    /// Takes in the neighbours and all leases.
+    pub(super) fn look(&mut self, now: Timestamp) {
+        let neighbours = datapath::neighbour_entries(&self.interfaces);
+        let identities = &mut lock(&self.book).identities;
+        // An interface may be absent; then it has no neighbours.
+        for neighbour in neighbours.into_iter().flatten() {
+            if let Neighbour {
+                mac,
+                address: Some(address),
+                reachable,
+                age,
+                ..
+            } = neighbour
+            {
+                let at = now.checked_sub(age).unwrap_or(now);
+                identities.neighbour(mac, address, reachable, at);
+            }
+        }
+        for of_file in self.files.leases() {
+            identities.leases(of_file, now);
+        }
+        self.looked = Some(Instant::now());
+    }
+
+    /// Takes away the messages for the operator.
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
         self.files.take_warnings()
     }
 
@@ -107,32 +126,41 @@ impl DeviceRecorder {
         }
     }
 
-    /// Writes the facts that are new since the last write. The store takes only devices whose
-    /// packets a policy matched.
+    /// Writes the facts of devices that are new to the store, and of devices with a change
+    /// since the last write. The store takes only devices whose packets a policy matched.
     pub(super) fn write(&mut self, store: &mut Store, now: Timestamp) -> Result<(), StoreError> {
-        for (device, facts) in self.new_facts(now) {
-            if store.write_device_facts(device, &facts, now)? > 0 {
-                self.written.insert(device, now);
-            }
+        let facts = self.new_facts(store.oldest(now));
+        let known = store.write_device_facts(&facts, now)?;
+        let identities = &mut lock(&self.book).identities;
+        for device in &known {
+            identities.prefer(*device, Rank::Stored);
         }
+        // A device that the store does not know is asked for again at the next write.
+        self.changed.clear();
+        self.written.extend(known);
         Ok(())
     }
 
-    fn new_facts(&mut self, now: Timestamp) -> BTreeMap<MacAddress, Vec<DeviceFact>> {
-        let identities = &lock(&self.book).identities;
-        self.written
-            .retain(|mac, at| *at <= now && identities.get(*mac).is_some());
+    /// The facts to write, none of which is older than `oldest`.
+    fn new_facts(&mut self, oldest: Timestamp) -> BTreeMap<MacAddress, Vec<DeviceFact>> {
+        let identities = &mut lock(&self.book).identities;
+        self.changed.extend(identities.take_changed());
+        self.written.retain(|mac| identities.get(*mac).is_some());
         let mut facts: BTreeMap<_, Vec<_>> = BTreeMap::new();
-        for (device, fact, source, period) in identities.facts() {
-            let written = self.written.get(&device);
-            let is_new =
-                written.is_none_or(|at| period.last >= at.saturating_sub(OVERLAP).unwrap_or(*at));
-            if is_new {
-                let facts = facts.entry(device).or_default();
-                facts.push(stored(&fact, source, period));
+        for (mac, device) in identities.iter() {
+            if self.written.contains(&mac) && !self.changed.contains(&mac) {
+                continue;
             }
+            let of_device = device.facts().filter(|(.., period)| period.last >= oldest);
+            let of_device = of_device.map(|(fact, source, period)| stored(&fact, source, period));
+            facts.insert(mac, of_device.collect());
         }
         facts
+    }
+
+    /// Removes facts from memory whose last time is before `oldest`.
+    pub(super) fn expire(&self, oldest: Timestamp) {
+        lock(&self.book).identities.expire(oldest);
     }
 
     /// Lets the next write write all facts.
@@ -143,6 +171,7 @@ impl DeviceRecorder {
     pub(super) fn forget(&mut self, device: MacAddress) {
         lock(&self.book).identities.forget(device);
         self.written.remove(&device);
+        self.changed.remove(&device);
     }
 
     /// Number of devices and facts that found no room.
@@ -153,6 +182,7 @@ impl DeviceRecorder {
             + losses.addresses
             + losses.host_names
             + losses.models
+            + self.files.lost()
     }
 }
 
@@ -166,3 +196,6 @@ fn stored(fact: &Fact, source: FactSource, period: Period) -> DeviceFact {
         last: period.last,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use super::{
     device_recorder::DeviceRecorder,
+    instance::instance,
     lost::{Lost, loss},
     notes::notes,
     periods::Periods,
@@ -23,7 +24,7 @@ use crate::{
     evidence::{Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner},
     policy::{EvidenceLevel, MacAddress},
     snapshot::InterfaceSnapshot,
-    store::{self, Drained, Instance, Remedy, Store, StoreError},
+    store::{self, Drained, Remedy, Store, StoreError},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -108,10 +109,17 @@ impl EvidenceRecorder {
     /// Looks at the neighbours and the files that describe devices, if that is due. `is_asked`
     /// is true if an operator waits for the result.
     pub(super) fn look_at_devices(&mut self, is_asked: bool) {
-        if self.settings.evidence > EvidenceLevel::Counters {
-            let warnings = self.devices.look(Timestamp::now(), is_asked);
-            self.notes.extend(warnings);
+        if self.settings.evidence <= EvidenceLevel::Counters {
+            return;
         }
+        if self.devices.begin(is_asked) {
+            // The ring buffers must not become full while large files are read.
+            while self.devices.read_next(Timestamp::now()) {
+                self.look();
+            }
+            self.devices.look(Timestamp::now());
+        }
+        self.notes.extend(self.devices.take_warnings());
     }
 
     /// New flows since the last drain.
@@ -209,12 +217,17 @@ impl EvidenceRecorder {
             return Ok(());
         };
         let now = Timestamp::now();
-        store.write_clock(clock::now().clock_synchronised, now)?;
+        let is_synchronised = clock::now().clock_synchronised;
+        store.write_clock(is_synchronised, now)?;
         let day = jiff::SignedDuration::from_hours(24);
         let is_due = self
             .compacted
             .is_none_or(|last| now.duration_since(last) >= day);
         if is_due {
+            // With a wrong clock, no fact is known to be old.
+            if is_synchronised {
+                self.devices.expire(store.oldest(now));
+            }
             // The rows of a device may go, and come again.
             self.devices.write_all_again();
             if !store.compact_step(now)?.more {
@@ -288,7 +301,7 @@ impl EvidenceRecorder {
         let Some(store) = &mut self.store else {
             return Ok(());
         };
-        // While the store refuses claims, the learner keeps the next ones within its bounds.
+        // While the store refuses claims, the learner keeps the next ones.
         if self.claims.is_empty() {
             for (end, claims) in self.learner.take_claims() {
                 let claims = claims.into_iter().map(|claim| (end.clone(), claim));
@@ -384,12 +397,5 @@ impl EvidenceRecorder {
         {
             tracing::warn!("{error}");
         }
-    }
-}
-
-fn instance(tables: &FlowTables) -> Instance {
-    Instance {
-        token: tables.instance(),
-        boot: clock::now().since_boot.map(|since| since.boot),
     }
 }

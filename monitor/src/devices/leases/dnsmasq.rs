@@ -11,14 +11,15 @@
 //! `duid` holds the server's own.
 
 use super::{Found, InvalidLine, Lease, LeaseFormat, address, mac, number, time, words};
-use crate::devices::lines::{host_name, lines};
+use crate::devices::lines::{complete, host_name, lines};
 
 /// Numbers below this one are no times: dnsmasq on a machine without a clock writes the
 /// length of the lease. The value is 2001-09-09.
 const FIRST_TIME: u64 = 1_000_000_000;
 
-/// Number of fields that every version writes and that are used.
-const FIELDS: usize = 4;
+/// Number of fields that every version writes. The last one is not used, but it shows that
+/// the host name before it is complete.
+const FIELDS: usize = 5;
 
 /// Returns true if a line looks like one of dnsmasq.
 pub(super) fn is_line(line: &[u8]) -> bool {
@@ -26,7 +27,7 @@ pub(super) fn is_line(line: &[u8]) -> bool {
 }
 
 pub(super) fn parse(bytes: &[u8], found: &mut Found) {
-    for (line_number, line) in lines(bytes) {
+    for (line_number, line) in lines(complete(bytes)) {
         match lease(line) {
             Ok(None) => {}
             Ok(Some(lease)) => found.lease(lease),
@@ -39,7 +40,7 @@ fn lease(line: &[u8]) -> Result<Option<Lease>, InvalidLine> {
     let fields: Vec<&[u8]> = words(line).take(FIELDS).collect();
     let (expires, device, ip, name) = match fields[..] {
         [] | [b"duid", ..] => return Ok(None),
-        [expires, device, ip, name] => (expires, device, ip, name),
+        [expires, device, ip, name, _] => (expires, device, ip, name),
         _ => {
             let found = fields.len();
             let needed = FIELDS;

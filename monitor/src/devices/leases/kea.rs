@@ -8,7 +8,7 @@
 //! Kea's clean-up moves older rows to `FILE.1`, `FILE.2` or `FILE.completed`.
 
 use super::{Found, InvalidLeaseFile, InvalidLine, Lease, LeaseFormat, address, mac, number, time};
-use crate::devices::lines::{host_name, lines};
+use crate::devices::lines::{complete, host_name, lines};
 
 /// Lifetime of a lease without an end, in seconds (RFC 2131, section 3.3).
 const INFINITE: u64 = 0xffff_ffff;
@@ -34,7 +34,7 @@ pub(super) fn is_header(line: &[u8]) -> bool {
 }
 
 pub(super) fn parse(bytes: &[u8], found: &mut Found) -> Result<(), InvalidLeaseFile> {
-    let mut lines = lines(bytes).filter(|(_, line)| !line.trim_ascii().is_empty());
+    let mut lines = lines(complete(bytes)).filter(|(_, line)| !line.trim_ascii().is_empty());
     let Some((_, header)) = lines.next() else {
         return Ok(());
     };

@@ -1,5 +1,5 @@
-//! Leases of DHCP servers: which MAC has which address, and the host name that the device
-//! chose.
+//! Leases of DHCP servers: which MAC has which address, and the host name, which the device
+//! sent or the server set.
 //!
 //! The formats are those of dnsmasq, Kea (memfile), the ISC server, systemd-networkd and
 //! odhcpd. The caller reads the file; the parsers only see its bytes.
@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    lines::{Skipped, lines, words},
+    lines::{Skipped, complete, lines, words},
     mac,
 };
 use crate::policy::MacAddress;
@@ -37,7 +37,7 @@ pub struct Lease {
     pub mac: Option<MacAddress>,
     /// The address.
     pub address: IpAddr,
-    /// Host name that the device sent, as printable ASCII: see
+    /// Host name that the device sent or the server set, as printable ASCII: see
     /// [`host_name`](super::lines::host_name).
     pub host_name: Option<String>,
     /// End of the lease. `None` if the lease has no end or the file does not give it as a
@@ -99,12 +99,14 @@ impl LeaseFormat {
     /// file and for another format.
     #[must_use]
     pub fn recognise(bytes: &[u8]) -> Option<Self> {
-        let first = lines(bytes).map(|(_, line)| line.trim_ascii());
+        // JSON may be a single line without an end.
+        let start = bytes.trim_ascii_start();
+        if start.starts_with(b"{") || start.starts_with(b"[") {
+            return Some(Self::Networkd);
+        }
+        let first = lines(complete(bytes)).map(|(_, line)| line.trim_ascii());
         let mut first = first.filter(|line| !line.is_empty()).take(64);
         first.find_map(|line| {
-            if line.starts_with(b"{") || line.starts_with(b"[") {
-                return Some(Self::Networkd);
-            }
             if kea::is_header(line) {
                 return Some(Self::Kea);
             }
@@ -158,22 +160,27 @@ enum InvalidLine {
 /// What was read from a lease file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeaseFile {
-    /// The leases, sorted by address, one for each address. Leases that have expired are
-    /// among them: see [`Lease::has_ended`].
+    /// The leases, sorted by address, one for each address.
     pub leases: Vec<Lease>,
-    /// Number of entries that end a lease or state that the address is not in use.
+    /// Number of entries of leases that have ended, or of addresses that are not in use.
     pub ended: u64,
     /// Number of leases of prefixes. They are not addresses of a device.
     pub prefixes: u64,
-    /// Number of leases beyond [`MAX_LEASES`].
+    /// Number of leases beyond [`MAX_LEASES`]: those that come first in the file.
     pub not_kept: u64,
     /// Lines that are not valid.
     pub skipped: Skipped,
 }
 
-/// Parses a lease file.
-pub fn parse(bytes: &[u8], format: LeaseFormat) -> Result<LeaseFile, InvalidLeaseFile> {
-    let mut found = Found::default();
+/// Parses a lease file. Leaves out leases that have ended at `now`, so that they take no
+/// room from others. Leaves out a last line without a line break: the server has not
+/// finished it.
+pub fn parse(
+    bytes: &[u8],
+    format: LeaseFormat,
+    now: Timestamp,
+) -> Result<LeaseFile, InvalidLeaseFile> {
+    let mut found = Found::new(now);
     match format {
         LeaseFormat::Dnsmasq => dnsmasq::parse(bytes, &mut found),
         LeaseFormat::Kea => kea::parse(bytes, &mut found)?,
@@ -186,21 +193,33 @@ pub fn parse(bytes: &[u8], format: LeaseFormat) -> Result<LeaseFile, InvalidLeas
 
 /// The leases that a parser has found so far. A later lease of an address replaces an
 /// earlier one.
-#[derive(Default)]
 struct Found {
-    ipv4: BTreeMap<Ipv4Addr, Lease>,
-    ipv6: BTreeMap<Ipv6Addr, Lease>,
+    now: Timestamp,
+    ipv4: Newest<Ipv4Addr>,
+    ipv6: Newest<Ipv6Addr>,
     report: LeaseFile,
 }
 
 impl Found {
+    fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            ipv4: Newest::default(),
+            ipv6: Newest::default(),
+            report: LeaseFile::default(),
+        }
+    }
+
     /// Adds a lease, or replaces the one of the same address.
     fn lease(&mut self, lease: Lease) {
-        let is_kept = match lease.address {
-            IpAddr::V4(address) => insert(&mut self.ipv4, address, lease),
-            IpAddr::V6(address) => insert(&mut self.ipv6, address, lease),
+        if lease.has_ended(self.now) {
+            return self.end(lease.address);
+        }
+        let is_full = match lease.address {
+            IpAddr::V4(address) => self.ipv4.insert(address, lease),
+            IpAddr::V6(address) => self.ipv6.insert(address, lease),
         };
-        if !is_kept {
+        if is_full {
             self.report.not_kept = self.report.not_kept.saturating_add(1);
         }
     }
@@ -208,17 +227,17 @@ impl Found {
     /// Returns true if there is a lease of `address`.
     fn has(&self, address: IpAddr) -> bool {
         match address {
-            IpAddr::V4(address) => self.ipv4.contains_key(&address),
-            IpAddr::V6(address) => self.ipv6.contains_key(&address),
+            IpAddr::V4(address) => self.ipv4.leases.contains_key(&address),
+            IpAddr::V6(address) => self.ipv6.leases.contains_key(&address),
         }
     }
 
     /// Removes the lease of an address that is not in use any more.
     fn end(&mut self, address: IpAddr) {
         match address {
-            IpAddr::V4(address) => self.ipv4.remove(&address),
-            IpAddr::V6(address) => self.ipv6.remove(&address),
-        };
+            IpAddr::V4(address) => self.ipv4.remove(address),
+            IpAddr::V6(address) => self.ipv6.remove(address),
+        }
         self.report.ended = self.report.ended.saturating_add(1);
     }
 
@@ -232,23 +251,58 @@ impl Found {
     }
 
     fn file(self) -> LeaseFile {
+        let (ipv4, ipv6) = (self.ipv4.leases, self.ipv6.leases);
+        let ipv4 = ipv4.into_values().map(|(_, lease)| lease);
+        let ipv6 = ipv6.into_values().map(|(_, lease)| lease);
         LeaseFile {
-            leases: self
-                .ipv4
-                .into_values()
-                .chain(self.ipv6.into_values())
-                .collect(),
+            leases: ipv4.chain(ipv6).collect(),
             ..self.report
         }
     }
 }
 
-fn insert<A: Ord>(leases: &mut BTreeMap<A, Lease>, address: A, lease: Lease) -> bool {
-    let is_kept = leases.len() < MAX_LEASES || leases.contains_key(&address);
-    if is_kept {
-        leases.insert(address, lease);
+/// The newest [`MAX_LEASES`] leases. Servers append to their files, so a later row is newer.
+struct Newest<A> {
+    /// Each lease with its place in the file.
+    leases: BTreeMap<A, (u64, Lease)>,
+    order: BTreeMap<u64, A>,
+    next: u64,
+}
+
+impl<A> Default for Newest<A> {
+    fn default() -> Self {
+        Self {
+            leases: BTreeMap::new(),
+            order: BTreeMap::new(),
+            next: 0,
+        }
     }
-    is_kept
+}
+
+impl<A: Ord + Copy> Newest<A> {
+    /// Adds a lease, or replaces the one of the same address. Returns true if the oldest one
+    /// was removed for it.
+    fn insert(&mut self, address: A, lease: Lease) -> bool {
+        let place = self.next;
+        self.next = place.saturating_add(1);
+        if let Some((before, _)) = self.leases.insert(address, (place, lease)) {
+            self.order.remove(&before);
+        }
+        self.order.insert(place, address);
+        if self.leases.len() <= MAX_LEASES {
+            return false;
+        }
+        if let Some((_, oldest)) = self.order.pop_first() {
+            self.leases.remove(&oldest);
+        }
+        true
+    }
+
+    fn remove(&mut self, address: A) {
+        if let Some((place, _)) = self.leases.remove(&address) {
+            self.order.remove(&place);
+        }
+    }
 }
 
 /// Parses a MAC of a device in the usual notation.

@@ -14,7 +14,7 @@
 use std::net::IpAddr;
 
 use super::{Found, InvalidLine, Lease, LeaseFormat, address, mac_of_bytes, number, time, words};
-use crate::devices::lines::{host_name, lines};
+use crate::devices::lines::{complete, host_name, lines};
 
 /// Number of fields before the addresses.
 const FIELDS: usize = 8;
@@ -42,7 +42,7 @@ pub(super) fn is_line(line: &[u8]) -> bool {
 }
 
 pub(super) fn parse(bytes: &[u8], found: &mut Found) {
-    for (line_number, line) in lines(bytes) {
+    for (line_number, line) in lines(complete(bytes)) {
         let parsed = match words(line).next() {
             None => Ok(()),
             Some(b"#") => state(line, found),

@@ -6,9 +6,14 @@ use crate::devices::lines::MAX_HOST_NAME;
 
 mod samples;
 
+/// A time at which every lease of the samples holds.
+fn long_ago() -> Timestamp {
+    Timestamp::UNIX_EPOCH
+}
+
 /// Returns each lease as a line.
 fn leases(text: &str, format: LeaseFormat) -> (Vec<String>, LeaseFile) {
-    let file = parse(text.as_bytes(), format).unwrap();
+    let file = parse(text.as_bytes(), format, long_ago()).unwrap();
     let line = |lease: &Lease| {
         assert_eq!(lease.source, format);
         let mac = lease.mac.map_or("-".to_owned(), |mac| mac.to_string());
@@ -155,14 +160,14 @@ fn networkd() {
     let (found, _) = leases(NETWORKD_256, LeaseFormat::Networkd);
     assert_eq!(found, ["192.168.50.10 64:cc:2e:11:22:33 redmi -"]);
     for text in ["{", "[1", "null", "{\"Leases\":{}}", "1"] {
-        let error = parse(text.as_bytes(), LeaseFormat::Networkd).unwrap_err();
+        let error = parse(text.as_bytes(), LeaseFormat::Networkd, long_ago()).unwrap_err();
         assert!(
             error.to_string().contains("name another format"),
             "{text}: {error}"
         );
     }
     let deep = "[".repeat(1 << 20);
-    parse(deep.as_bytes(), LeaseFormat::Networkd).unwrap_err();
+    parse(deep.as_bytes(), LeaseFormat::Networkd, long_ago()).unwrap_err();
 }
 
 #[test]
@@ -210,7 +215,7 @@ fn each_format_is_recognised() {
 fn a_bad_line_is_counted_with_its_fix_and_the_rest_is_read() {
     let good = "1796000000 64:cc:2e:11:22:33 192.168.50.10 a *\n";
     let (found, file) = leases(
-        &format!("x y\n<b> y z w\n1 a 300.0.0.1 b\n{good}"),
+        &format!("x y\n<b> y z w *\n1 a 300.0.0.1 b *\n{good}"),
         LeaseFormat::Dnsmasq,
     );
     assert_eq!(found.len(), 1);
@@ -218,7 +223,7 @@ fn a_bad_line_is_counted_with_its_fix_and_the_rest_is_read() {
     assert_eq!(
         reasons,
         [
-            "line 1: it has 2 fields and not 4; check which server writes the file",
+            "line 1: it has 2 fields and not 5; check which server writes the file",
             "line 2: a field is not a number; check which server writes the file",
             "line 3: a field is not an IP address; check which server writes the file",
         ]
@@ -233,25 +238,88 @@ fn a_bad_line_is_counted_with_its_fix_and_the_rest_is_read() {
         LeaseFormat::Odhcpd,
     );
     assert_eq!((found.len(), file.skipped.count), (0, 3));
-    let error = parse(b"a,b,c\n", LeaseFormat::Kea).unwrap_err().to_string();
+    let error = parse(b"a,b,c\n", LeaseFormat::Kea, long_ago())
+        .unwrap_err()
+        .to_string();
     assert!(error.starts_with("the first line does not name"), "{error}");
 }
 
 #[test]
-fn ipv6_leases_beyond_the_limit_take_no_room_from_ipv4() {
+fn ipv6_leases_beyond_the_limit_take_no_room_from_ipv4_and_the_oldest_go() {
     let line = |number| format!("1796000000 1 2001:db8::{number:x} a *\n");
     let mut text: String = (1..=MAX_LEASES + 7).map(line).collect();
     text.push_str("1796000000 64:cc:2e:11:22:33 192.168.50.10 a *\n");
-    let file = parse(text.as_bytes(), LeaseFormat::Dnsmasq).unwrap();
+    let read = |text: &str| parse(text.as_bytes(), LeaseFormat::Dnsmasq, long_ago()).unwrap();
+    let file = read(&text);
     assert_eq!((file.leases.len(), file.not_kept), (MAX_LEASES + 1, 7));
-    // A later lease of a known address still replaces the earlier one.
-    text.push_str("1796000009 1 2001:db8::1 b *\n");
-    let file = parse(text.as_bytes(), LeaseFormat::Dnsmasq).unwrap();
+    let has = |file: &LeaseFile, address: &str| {
+        let address: IpAddr = address.parse().unwrap();
+        file.leases.iter().any(|lease| lease.address == address)
+    };
+    assert!(!has(&file, "2001:db8::7") && has(&file, "2001:db8::8"));
+    assert!(has(&file, &format!("2001:db8::{:x}", MAX_LEASES + 7)));
+    // A lease that is renewed is the newest.
+    text.push_str("1796000009 1 2001:db8::8 b *\n1796000009 1 2001:db8:1::1 c *\n");
+    let file = read(&text);
+    assert!(has(&file, "2001:db8::8") && !has(&file, "2001:db8::9"));
     assert!(
         file.leases
             .iter()
             .any(|lease| lease.host_name.as_deref() == Some("b"))
     );
+}
+
+/// A flood of leases that have ended does not take the room of others.
+#[test]
+fn leases_that_have_ended_take_no_room() {
+    let row = |number: usize, expire: u32| format!("2001:db8::{number:x},,1,{expire},1,0,0,a,0\n");
+    let columns =
+        "address,hwaddr,valid_lifetime,expire,subnet_id,fqdn_fwd,fqdn_rev,hostname,state\n";
+    let ended: String = (2..MAX_LEASES + 9).map(|number| row(number, 10)).collect();
+    let text = format!("{columns}{}{ended}", row(1, 1_796_000_000));
+    let now = Timestamp::from_second(1_790_000_000).unwrap();
+    let file = parse(text.as_bytes(), LeaseFormat::Kea, now).unwrap();
+    assert_eq!((file.leases.len(), file.not_kept), (1, 0));
+    // The last row of an address holds, also if it has ended.
+    let text = format!("{columns}{}{}", row(1, 1_796_000_000), row(1, 10));
+    let file = parse(text.as_bytes(), LeaseFormat::Kea, now).unwrap();
+    assert_eq!((file.leases.len(), file.ended), (0, 1));
+}
+
+/// A server may be writing the file while it is read.
+#[test]
+fn half_a_file_has_only_leases_of_the_whole_one() {
+    for (text, format, end) in [
+        (DNSMASQ, LeaseFormat::Dnsmasq, "\n"),
+        (KEA4, LeaseFormat::Kea, "\n"),
+        (KEA6, LeaseFormat::Kea, "\n"),
+        (KEA_OLD, LeaseFormat::Kea, "\n"),
+        (ISC4, LeaseFormat::Isc, "}\n"),
+        (ISC6, LeaseFormat::Isc, "}\n"),
+        (NETWORKD, LeaseFormat::Networkd, "\n"),
+        (NETWORKD_256, LeaseFormat::Networkd, "]"),
+        (ODHCPD, LeaseFormat::Odhcpd, "\n"),
+    ] {
+        let read = |length: usize| {
+            let bytes = &text.as_bytes()[..length];
+            let is_same = |found| found == format;
+            assert!(
+                LeaseFormat::recognise(bytes).is_none_or(is_same),
+                "{format:?}"
+            );
+            let file = parse(bytes, format, long_ago()).unwrap_or_default();
+            file.leases
+        };
+        // Later rows replace earlier ones, so these are the leases of all whole rows.
+        let ends = text.match_indices(end).map(|(start, _)| start + end.len());
+        let whole: Vec<Lease> = ends.flat_map(read).collect();
+        assert!(!whole.is_empty(), "{format:?}");
+        for length in 0..text.len() {
+            for lease in read(length) {
+                assert!(whole.contains(&lease), "{format:?} {length} {lease:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -261,6 +329,28 @@ fn a_lease_ends_at_its_time() {
     assert!(!file.leases[0].has_ended(at(1_795_999_999)));
     assert!(file.leases[0].has_ended(at(1_796_000_000)));
     assert!(!file.leases[1].has_ended(Timestamp::MAX));
+}
+
+/// The seeds of the fuzz target reach the parsers.
+#[test]
+fn each_seed_of_the_fuzz_target_gives_a_lease() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/devices");
+    for (name, format) in [
+        ("dnsmasq", LeaseFormat::Dnsmasq),
+        ("isc4", LeaseFormat::Isc),
+        ("isc6", LeaseFormat::Isc),
+        ("kea4", LeaseFormat::Kea),
+        ("kea6", LeaseFormat::Kea),
+        ("kea_old", LeaseFormat::Kea),
+        ("networkd", LeaseFormat::Networkd),
+        ("networkd_256", LeaseFormat::Networkd),
+        ("odhcpd", LeaseFormat::Odhcpd),
+    ] {
+        let bytes = std::fs::read(format!("{folder}/{name}")).unwrap();
+        assert_eq!(LeaseFormat::recognise(&bytes), Some(format), "{name}");
+        let file = parse(&bytes, format, long_ago()).unwrap();
+        assert!(!file.leases.is_empty(), "{name}");
+    }
 }
 
 /// Returns a sample in which some bytes were replaced, removed or inserted.
@@ -288,7 +378,7 @@ proptest! {
         for bytes in [&bytes, &damaged] {
             let _ = LeaseFormat::recognise(bytes);
             for format in LeaseFormat::ALL {
-                let Ok(file) = parse(bytes, format) else { continue };
+                let Ok(file) = parse(bytes, format, long_ago()) else { continue };
                 prop_assert!(file.leases.len() <= 2 * MAX_LEASES);
                 prop_assert!(file.leases.is_sorted_by(|a, b| a.address < b.address));
                 for lease in &file.leases {

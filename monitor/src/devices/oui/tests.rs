@@ -261,12 +261,39 @@ fn prefixes_beyond_the_limit_are_counted() {
 
 proptest! {
     #[test]
-    fn the_built_in_table_never_panics_and_longer_prefixes_win(mac: [u8; 6]) {
-        let vendors = Vendors::default();
-        let owner = vendors.owner(MacAddress(mac));
-        let is_longer = |bits| matches!(bits, 24 | 28 | 36);
-        if let Owner::Vendor(vendor) = owner {
-            prop_assert!(is_longer(vendor.bits) && !vendor.name.is_empty());
+    fn the_longest_prefix_wins_as_a_linear_search_finds_it(
+        prefixes in prop::collection::btree_set((0..4_u64, 0..16_u64, 0..3_usize), 0..40),
+        macs in prop::collection::vec((0..4_u64, 0..16_u64), 0..40),
+    ) {
+        // The first two digits are one of four, so that many prefixes cover a MAC.
+        let value = |high: u64, low: u64| (high * 4) << 40 | low << 20 | low << 12;
+        let prefixes = prefixes.iter().map(|(high, low, length)| {
+            let bits = [24, 28, 36][*length];
+            (parse::masked(value(*high, *low), bits), bits)
+        });
+        let prefixes: std::collections::BTreeSet<_> = prefixes.collect();
+        let mut text = String::new();
+        for (value, bits) in &prefixes {
+            let digits = format!("{value:012X}");
+            let _ = writeln!(text, "{} v{value:x}/{bits}", &digits[..usize::from(*bits) / 4]);
+        }
+        let mut vendors = Vendors::default();
+        let _ = vendors.add(text.as_bytes(), DAY);
+        for (high, low) in macs {
+            let number = value(high, low);
+            let [_, _, mac @ ..] = number.to_be_bytes();
+            let covers = |(value, bits): &&(u64, u8)| parse::masked(number, *bits) == *value;
+            let longest = prefixes.iter().filter(covers).max_by_key(|(_, bits)| *bits);
+            let expected = longest.map(|(value, bits)| format!("v{value:x}/{bits}"));
+            let found = match vendors.owner(MacAddress(mac)) {
+                Owner::Vendor(vendor) if vendor.source == VendorSource::File => {
+                    Some(vendor.name.to_owned())
+                }
+                _ => None,
+            };
+            if number != 0 {
+                prop_assert_eq!(found, expected);
+            }
         }
     }
 

@@ -74,6 +74,13 @@ impl AtOnce {
         *known = Some((most.max(before), times.with(period)));
     }
 
+    /// Removes a number that was last seen before `oldest`.
+    pub(super) fn expire(&mut self, oldest: Timestamp) {
+        for known in [&mut self.ipv4, &mut self.ipv6] {
+            *known = known.filter(|(_, period)| period.last >= oldest);
+        }
+    }
+
     /// Returns the numbers as facts.
     pub(super) fn facts(&self) -> impl Iterator<Item = (Fact, FactSource, Period)> {
         let both = [(false, self.ipv4), (true, self.ipv6)];

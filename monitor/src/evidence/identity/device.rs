@@ -52,24 +52,40 @@ impl Known {
             .reduce(Period::with)
     }
 
+    /// Removes sources whose last time is before `oldest`. Returns false if none is left.
+    fn expire(&mut self, oldest: Timestamp) -> bool {
+        self.0.retain(|(_, period)| period.last >= oldest);
+        !self.0.is_empty()
+    }
+
     fn last(&self) -> Option<Timestamp> {
         self.period().map(|period| period.last)
     }
 
-    fn add(&mut self, source: FactSource, period: Period) {
+    /// Adds a period of a source. Returns true if that changes anything.
+    fn add(&mut self, source: FactSource, period: Period) -> bool {
         match self.0.binary_search_by_key(&source, |(found, _)| *found) {
-            Ok(index) => {
-                if let Some((_, known)) = self.0.get_mut(index) {
-                    *known = known.with(period);
-                }
-            }
+            Ok(index) => self.0.get_mut(index).is_some_and(|(_, known)| {
+                let before = std::mem::replace(known, known.with(period));
+                before != *known
+            }),
             Err(index) => {
                 // Most values have one or two sources.
                 self.0.reserve_exact(1);
                 self.0.insert(index, (source, period));
+                true
             }
         }
     }
+}
+
+/// What adding a fact did.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Added {
+    /// True if the fact is new or its times changed.
+    pub(super) is_changed: bool,
+    /// True if a fact found no room or was removed for this one.
+    pub(super) is_lost: bool,
 }
 
 impl Device {
@@ -118,6 +134,16 @@ impl Device {
         self.last
     }
 
+    /// Removes facts whose last time is before `oldest`. Returns false if none is left.
+    pub(super) fn expire(&mut self, oldest: Timestamp) -> bool {
+        expire(&mut self.addresses, oldest);
+        expire(&mut self.host_names, oldest);
+        expire(&mut self.models, oldest);
+        self.at_once.expire(oldest);
+        self.seen = self.seen.filter(|seen| seen.last >= oldest);
+        self.seen.is_some() || self.facts().next().is_some()
+    }
+
     /// Takes in that the device used an address, before the address is added.
     pub(super) fn use_address(&mut self, address: IpAddr, at: Timestamp) {
         let last = |known: &Known| known.of(FactSource::Frame).map(|period| period.last);
@@ -137,14 +163,14 @@ impl Device {
         })
     }
 
-    /// Adds a fact. Returns false if a fact found no room or was removed for this one.
+    /// Adds a fact.
     pub(super) fn add(
         &mut self,
         fact: Fact,
         source: FactSource,
         period: Period,
         limits: Limits,
-    ) -> bool {
+    ) -> Added {
         self.last = self.last.max(Some(period.last));
         match fact {
             Fact::Address(address) => add(
@@ -158,9 +184,20 @@ impl Device {
             Fact::Model(model) => add(&mut self.models, model, source, period, limits.names),
             Fact::AtOnce { is_ipv6, most } => {
                 self.at_once.add(is_ipv6, most, period);
-                true
+                Added {
+                    is_changed: true,
+                    is_lost: false,
+                }
             }
         }
+    }
+
+    /// Keeps the addresses, host names and models that were stated last, within the limits.
+    /// Returns the number of removed values.
+    pub fn shorten(&mut self, limits: Limits) -> u64 {
+        shorten(&mut self.addresses, limits.addresses)
+            + shorten(&mut self.host_names, limits.names)
+            + shorten(&mut self.models, limits.names)
     }
 
     /// Returns all facts, sorted by kind, value and source.
@@ -180,25 +217,52 @@ impl Device {
     }
 }
 
+fn expire<V: Ord>(values: &mut BTreeMap<V, Known>, oldest: Timestamp) {
+    values.retain(|_, known| known.expire(oldest));
+}
+
+/// Keeps the `limit` values that were stated last. Returns the number of the others.
+fn shorten<V: Ord + Clone>(values: &mut BTreeMap<V, Known>, limit: usize) -> u64 {
+    let mut by_time: Vec<_> = values
+        .iter()
+        .map(|(value, known)| (known.last(), value))
+        .collect();
+    by_time.sort_by(|a, b| b.cmp(a));
+    let others = by_time
+        .iter()
+        .skip(limit)
+        .map(|(_, value)| (*value).clone());
+    let others: Vec<V> = others.collect();
+    for value in &others {
+        values.remove(value);
+    }
+    others.len() as u64
+}
+
 /// Adds a value. If all places are taken, removes the value that was not seen for the
-/// longest time. Returns false if a value found no room or was removed.
+/// longest time.
 fn add<V: Ord + Clone>(
     values: &mut BTreeMap<V, Known>,
     value: V,
     source: FactSource,
     period: Period,
     limit: usize,
-) -> bool {
+) -> Added {
     let is_full = values.len() >= limit && !values.contains_key(&value);
     if is_full {
         let oldest = values.iter().min_by_key(|(_, known)| known.last());
         let oldest = oldest.filter(|(_, known)| known.last().is_none_or(|last| last < period.last));
         let Some((oldest, _)) = oldest else {
-            return false;
+            return Added {
+                is_changed: false,
+                is_lost: true,
+            };
         };
         let oldest = oldest.clone();
         values.remove(&oldest);
     }
-    values.entry(value).or_default().add(source, period);
-    !is_full
+    Added {
+        is_changed: values.entry(value).or_default().add(source, period),
+        is_lost: is_full,
+    }
 }

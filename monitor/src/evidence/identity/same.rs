@@ -43,6 +43,28 @@ pub enum InvalidSame {
         /// The MAC after.
         to: MacAddress,
     },
+    /// An earlier statement already says which MAC the device had before or after.
+    #[error(
+        "{mac} is already in `{key}` of an earlier statement; a device has one MAC at a time: remove one of the two, or state the next change as `from` the later MAC"
+    )]
+    Twice {
+        /// The MAC.
+        mac: MacAddress,
+        /// The key that has the MAC in both statements: `from` or `to`.
+        key: &'static str,
+    },
+    /// The change is not between the changes before and after it.
+    #[error(
+        "the change of {mac} on {other} does not fit to `since: {since}`; write the changes of a device in the order in which they happened, each on a later day"
+    )]
+    Order {
+        /// The MAC that both statements name.
+        mac: MacAddress,
+        /// The day of this statement.
+        since: Date,
+        /// The day of the other statement.
+        other: Date,
+    },
     /// There are too many statements.
     #[error("there are more than {MAX_SAME} statements; remove those of old devices")]
     TooMany,
@@ -144,6 +166,7 @@ impl Stated {
         if self.others(from).iter().any(|other| other.mac == to) {
             return Err(InvalidSame::Known { from, to });
         }
+        self.check_order(same)?;
         for (mac, other, is_earlier) in [(from, to, false), (to, from, true)] {
             let link = StatedSame {
                 mac: other,
@@ -151,6 +174,29 @@ impl Stated {
                 is_earlier,
             };
             self.links.entry(mac).or_default().push(link);
+        }
+        Ok(())
+    }
+
+    /// Checks that each MAC has one change to it and one from it, the latter on a later day.
+    fn check_order(&self, same: &Same) -> Result<(), InvalidSame> {
+        let Same { from, to, since } = *same;
+        // The device became `from` before this change, and `to` becomes another MAC after it.
+        for (mac, key, is_from) in [(from, "from", true), (to, "to", false)] {
+            for link in self.links.get(&mac).into_iter().flatten() {
+                let other = link.since;
+                if link.is_earlier != is_from {
+                    return Err(InvalidSame::Twice { mac, key });
+                }
+                let fits = if is_from {
+                    other < since
+                } else {
+                    since < other
+                };
+                if !fits {
+                    return Err(InvalidSame::Order { mac, since, other });
+                }
+            }
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! | reason | rule |
 //! |---|---|
-//! | host names | two names whose times overlap; a domain and capital letters do not count |
+//! | host names | two names whose times overlap; a domain and capital letters do not count, nor a name that contains an address of the device |
 //! | models | two models, at any time |
 //! | IPv4 | an address is used, then another one, then the first one again, within [`WINDOW`] |
 //! | IPv6 | more than [`MAX_IPV6_AT_ONCE`] addresses are used within [`WINDOW`] |
@@ -10,14 +10,19 @@
 //! A device has one IPv4 address on a network. When a DHCP server gives it another one, it
 //! leaves the first one for good, so the rule for IPv4 is silent. Link-local addresses do
 //! not count: a device may have one beside its other address (RFC 3927, section 1.9).
+//!
+//! A lease file states a host name until the lease ends. So names whose times overlap were
+//! possibly used in turn, and the sentence claims no more. A DHCP server makes names such as
+//! `ip-192-168-50-10` from the address: they say nothing about the device.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, net::IpAddr};
 
 use super::{
     at_once::{MAX_IPV6_AT_ONCE, WINDOW},
     device::{Device, Known},
     fact::Period,
 };
+use crate::evidence::chosen::escaped;
 
 /// Most values that a sentence quotes.
 const MAX_QUOTED: usize = 4;
@@ -26,7 +31,7 @@ const MAX_QUOTED: usize = 4;
 /// sentences.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Several {
-    /// It showed several host names at the same time.
+    /// Sources stated several host names of it, in turn or at once.
     HostNames(Vec<String>),
     /// It showed several models.
     Models(Vec<String>),
@@ -65,7 +70,7 @@ impl fmt::Display for Several {
         match self {
             Self::HostNames(names) => write!(
                 f,
-                "This MAC showed the host names {} at the same time. One device has one host name.",
+                "This MAC had the host names {}, in turn or at once. One device mostly has one host name.",
                 Quoted(names)
             ),
             Self::Models(models) => write!(
@@ -99,7 +104,7 @@ impl fmt::Display for Quoted<'_> {
                 _ if index == last && more == 0 => " and ",
                 _ => ", ",
             };
-            write!(f, "{before}`{value}`")?;
+            write!(f, "{before}`{}`", escaped(value))?;
         }
         if more > 0 {
             write!(f, " and {more} more")?;
@@ -118,7 +123,12 @@ impl Device {
 }
 
 fn several(device: &Device) -> Vec<Several> {
-    let names = overlapping(device.host_names().iter());
+    let own = device.host_names().iter();
+    let own = own.filter(|(name, _)| {
+        let mut addresses = device.addresses().keys();
+        !addresses.any(|address| is_made_from(name, *address))
+    });
+    let names = overlapping(own);
     let models = device.models().keys();
     let kinds: BTreeSet<_> = models
         .clone()
@@ -150,6 +160,30 @@ fn overlapping<'a>(names: impl Iterator<Item = (&'a String, &'a Known)> + Clone)
     };
     let names = names.clone().filter(has_other);
     names.map(|(name, _)| name.clone()).collect()
+}
+
+/// Returns true if a host name contains an address, as names do that a DHCP server makes.
+fn is_made_from(name: &str, address: IpAddr) -> bool {
+    let name = name.to_ascii_lowercase().replace(['.', '_'], "-");
+    let (words, digits) = match address {
+        IpAddr::V4(address) => (
+            address.to_string().replace('.', "-"),
+            format!("{:08x}", address.to_bits()),
+        ),
+        IpAddr::V6(address) => (
+            address.to_string().replace(':', "-"),
+            format!("{:032x}", address.to_bits()),
+        ),
+    };
+    let is_part = |text: &str| {
+        name.match_indices(text).any(|(start, text)| {
+            let is_digit = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_digit);
+            let bytes = name.as_bytes();
+            let before = start.checked_sub(1).and_then(|index| bytes.get(index));
+            !is_digit(before) && !is_digit(bytes.get(start + text.len()))
+        })
+    };
+    is_part(&words) || name.contains(&digits)
 }
 
 /// Returns a host name without its domain, in lower case.

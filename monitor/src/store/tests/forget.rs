@@ -71,7 +71,7 @@ fn write_records(opened: &mut Opened, device: u32, now: jiff::Timestamp) {
     };
     opened
         .store
-        .write_device_facts(mac(device), &[fact], now)
+        .write_device_facts(&[(mac(device), vec![fact])].into(), now)
         .unwrap();
     opened.store.write_encrypted(&[dns], now).unwrap();
     opened.store.write_event(&event, now).unwrap();

@@ -1,5 +1,7 @@
 //! Devices, generations, attachments, losses, states of the clock and events.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, ago, days, flow, mac, noon, policy};
@@ -39,27 +41,17 @@ fn facts_belong_to_devices_with_flows() {
     let before = ago(days(1));
     opened.drain(&[flow(2, 1, 5, before), flow(1, 1, 5, noon())], noon());
     let store = &mut opened.store;
-    assert_eq!(
-        store
-            .write_device_facts(mac(9), &[fact("x", noon())], noon())
-            .unwrap(),
-        0
-    );
-    let long = fact(&"x".repeat(256), noon());
-    assert_eq!(
-        store.write_device_facts(mac(1), &[long], noon()).unwrap(),
-        0
-    );
+    let mut write = |device: u32, fact: DeviceFact| {
+        let facts = [(mac(device), vec![fact])].into();
+        store.write_device_facts(&facts, noon()).unwrap()
+    };
+    assert_eq!(write(9, fact("x", noon())), []);
+    assert_eq!(write(1, fact(&"x".repeat(256), noon())), [mac(1)]);
     let minute = SignedDuration::from_mins(1);
     for n in 0..5 {
-        let at = before + minute * n;
-        store
-            .write_device_facts(mac(1), &[fact(&format!("phone-{n}"), at)], noon())
-            .unwrap();
+        write(1, fact(&format!("phone-{n}"), before + minute * n));
     }
-    store
-        .write_device_facts(mac(1), &[fact("phone-2", noon())], noon())
-        .unwrap();
+    write(1, fact("phone-2", noon()));
     let mut reader = opened.reader();
     let view = reader.view().unwrap();
     let devices = view.devices(None, 10).unwrap();
@@ -84,6 +76,24 @@ fn facts_belong_to_devices_with_flows() {
     );
     assert_eq!(view.devices(Some(mac(1)), 10).unwrap(), devices[1..]);
     assert_eq!(view.devices(None, 1).unwrap(), devices[..1]);
+}
+
+/// A flood of devices that no policy matched makes no transaction: those devices are not in
+/// the store.
+#[test]
+fn facts_of_unknown_devices_change_nothing() {
+    let mut opened = Opened::new();
+    opened.drain(&[flow(1, 1, 5, noon())], noon());
+    let changes = |opened: &Opened| opened.store.connection.total_changes();
+    let before = changes(&opened);
+    let mut facts: BTreeMap<_, _> = (2..1000)
+        .map(|number| (mac(number), vec![fact("x", noon())]))
+        .collect();
+    let known = opened.store.write_device_facts(&facts, noon()).unwrap();
+    assert_eq!((known, changes(&opened)), (vec![], before));
+    facts.insert(mac(1), vec![fact("y", noon())]);
+    let known = opened.store.write_device_facts(&facts, noon()).unwrap();
+    assert_eq!(known, [mac(1)]);
 }
 
 #[test]

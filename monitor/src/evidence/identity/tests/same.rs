@@ -70,3 +70,38 @@ fn statements_that_are_not_valid_are_all_named() {
     let text = r#"{"from":"64:cc:2e:11:22:33","to":"64:cc:2e:11:22:34","since":"2026-11-01"}"#;
     assert_eq!(serde_json::from_str::<Same>(text).unwrap(), statements[0]);
 }
+
+#[test]
+fn statements_that_contradict_each_other_are_errors() {
+    let third = made_up(3);
+    let twice = |mac, key| InvalidSame::Twice { mac, key };
+    let order = |mac, since: i8, other: i8| {
+        let (since, other) = (date(2026, 11, since), date(2026, 11, other));
+        InvalidSame::Order { mac, since, other }
+    };
+    for (statements, expected) in [
+        // One device becomes two, or two become one.
+        (
+            [same(PHONE, TV, 1), same(PHONE, third, 2)],
+            Some(twice(PHONE, "from")),
+        ),
+        (
+            [same(PHONE, third, 1), same(TV, third, 2)],
+            Some(twice(third, "to")),
+        ),
+        // A later change is on an earlier day.
+        (
+            [same(PHONE, TV, 5), same(TV, third, 5)],
+            Some(order(TV, 5, 5)),
+        ),
+        (
+            [same(TV, third, 5), same(PHONE, TV, 6)],
+            Some(order(TV, 6, 5)),
+        ),
+        ([same(TV, third, 5), same(PHONE, TV, 4)], None),
+    ] {
+        let found = Stated::new(&statements).err();
+        let expected = expected.map(|expected| vec![(1, expected)]);
+        assert_eq!(found, expected, "{statements:?}");
+    }
+}
