@@ -1,7 +1,7 @@
 //! Reads all data files and feeds, and answers from them.
 
 use std::{
-    fs, io,
+    io,
     net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -10,7 +10,7 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
-use super::{AsOf, DataError, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
+use super::{AsOf, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
 use crate::{
     address::Derivation,
     feeds::{Good, Store},
@@ -34,6 +34,14 @@ impl DataSources {
         self.files.is_empty() && self.feeds.is_empty()
     }
 
+    /// Returns a warning for each feed that can be changed on the way.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let exposed = self.feeds.iter().filter(|feed| feed.is_exposed());
+        let warning = |feed| format!("data about ranges: {feed}: {EXPOSED}; write `https://`");
+        exposed.map(warning).collect()
+    }
+
     /// Every source, each once.
     fn origins(&self) -> Vec<Origin> {
         let files = self.files.iter().cloned().map(Origin::File);
@@ -47,6 +55,10 @@ impl DataSources {
         origins
     }
 }
+
+/// The risk of a feed over http.
+pub(super) const EXPOSED: &str =
+    "this feed is fetched without encryption: others on the network path can change it";
 
 /// All data about ranges that is in use.
 #[derive(Debug, Default)]
@@ -68,6 +80,36 @@ struct Loaded {
     file: Option<Arc<DataFile>>,
     /// Why the content there now cannot be used.
     error: Option<String>,
+    /// The content that could not be read to its end, and when it is read again.
+    retry: Option<Retry>,
+}
+
+/// A content that could not be read, for example because the disk is full.
+#[derive(Clone, Debug)]
+struct Retry {
+    stamp: Stamp,
+    /// Number of attempts that failed.
+    failures: u32,
+    /// Number of loads to skip before the next attempt.
+    skip: u32,
+}
+
+/// Maximum number of loads that a content is skipped for, after attempts to read it failed.
+/// The daemon loads every 30 s, so this is an hour.
+const MAX_SKIP: u32 = 119;
+
+impl Retry {
+    /// Returns the state after another attempt failed. The waiting time doubles each time.
+    fn after(before: Option<&Self>, stamp: Stamp) -> Self {
+        let same = before.filter(|before| before.stamp == stamp);
+        let failures = same.map_or(1, |before| before.failures.saturating_add(1));
+        let loads = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
+        Self {
+            stamp,
+            failures,
+            skip: (loads - 1).min(MAX_SKIP),
+        }
+    }
 }
 
 /// The origin of data.
@@ -135,13 +177,14 @@ impl Data {
         let store = Store::new(state_dir);
         let feed = |url: &FeedUrl| {
             let before = before.and_then(|before| before.loaded(&Origin::Feed(url.clone())));
-            let known = before.and_then(|before| before.stamp.as_ref());
+            let is_known = |good: &Good| {
+                let stamp = Stamp::Feed(good.sha256.clone());
+                before.is_some_and(|before| before.without_reading(&stamp).is_some())
+            };
             let good = store.entry(url).map_err(io::Error::other)?.good;
             match good {
                 // Nothing is read from a content that has not changed.
-                Some(good) if known == Some(&Stamp::Feed(good.sha256.clone())) => {
-                    Ok(Some((good, Vec::new())))
-                }
+                Some(good) if is_known(&good) => Ok(Some((good, Vec::new()))),
                 _ => store.good(url).map_err(io::Error::other),
             }
         };
@@ -156,6 +199,7 @@ impl Data {
             stamp: None,
             file: None,
             error: Some("it has not been read yet; ask again later".to_owned()),
+            retry: None,
         });
         Self {
             sources: sources.collect(),
@@ -186,14 +230,7 @@ impl Data {
     /// which addresses do.
     #[must_use]
     pub fn about(&self, address: IpAddr, derivation: &Derivation) -> Statements {
-        let address = match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(ipv6) => {
-                let mut embeddings = derivation.embeddings().iter();
-                let carried = embeddings.find_map(|by| by.extract(ipv6));
-                carried.map_or(address, IpAddr::V4)
-            }
-        };
+        let address = carried(address, derivation);
         let mut statements = Statements::default();
         for loaded in &self.sources {
             let file = loaded.file.as_ref();
@@ -221,6 +258,20 @@ impl Data {
     }
 }
 
+/// Returns the IPv4 address that an IPv6 address carries, or else `address`. `derivation`
+/// tells which addresses do.
+#[must_use]
+pub fn carried(address: IpAddr, derivation: &Derivation) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ipv6) => {
+            let mut embeddings = derivation.embeddings().iter();
+            let carried = embeddings.find_map(|by| by.extract(ipv6));
+            carried.map_or(address, IpAddr::V4)
+        }
+    }
+}
+
 /// An opened content that has not been read.
 struct Opened {
     stamp: Stamp,
@@ -232,11 +283,13 @@ struct Opened {
 }
 
 fn open_file(path: &Path) -> io::Result<Opened> {
-    let metadata = fs::metadata(path)?;
+    let file = RegularFile::open(path, Purpose::Data)?;
+    // The path may lead to another file by now.
+    let metadata = file.metadata()?;
     let changed = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Ok(Opened {
         stamp: Stamp::File(metadata.dev(), metadata.ino(), metadata.len(), changed),
-        content: Box::new(RegularFile::open(path, Purpose::Data)?),
+        content: Box::new(file),
         name: path.to_string_lossy().into_owned(),
         as_of: as_of(metadata.mtime(), DatedBy::Modified),
     })
@@ -279,25 +332,52 @@ impl Loaded {
                     stamp: None,
                     file: earlier(),
                     error: Some(error.to_string()),
+                    retry: None,
                 };
             }
         };
-        if let Some(before) = before.filter(|before| before.stamp.as_ref() == Some(&stamp)) {
-            return before.clone();
+        if let Some(same) = before.and_then(|before| before.without_reading(&stamp)) {
+            return same;
         }
-        let (stamp, file, error) = match DataFile::read(content, &name, as_of, directory) {
-            Ok(file) => (Some(stamp), Some(Arc::new(file)), None),
+        match DataFile::read(content, &name, as_of, directory) {
+            Ok(file) => Self {
+                origin,
+                stamp: Some(stamp),
+                file: Some(Arc::new(file)),
+                error: None,
+                retry: None,
+            },
             Err(error) => {
-                let text = format!("{error}; {}", error.help());
-                (is_final(&error).then_some(stamp), earlier(), Some(text))
+                let retry = before.and_then(|before| before.retry.as_ref());
+                let retry = (!error.is_final()).then(|| Retry::after(retry, stamp.clone()));
+                Self {
+                    origin,
+                    stamp: error.is_final().then_some(stamp),
+                    file: earlier(),
+                    error: Some(format!("{error}; {}", error.help())),
+                    retry,
+                }
             }
-        };
-        Self {
-            origin,
-            stamp,
-            file,
-            error,
         }
+    }
+
+    /// Returns the state after a look at the content with this stamp, if it need not be read:
+    /// it has not changed, or the next attempt to read it is later.
+    fn without_reading(&self, stamp: &Stamp) -> Option<Self> {
+        if self.stamp.as_ref() == Some(stamp) {
+            return Some(self.clone());
+        }
+        let retry = self.retry.as_ref()?;
+        let skip = retry.skip.checked_sub(1)?;
+        let retry = Retry {
+            skip,
+            ..retry.clone()
+        };
+        let retry = Some(retry).filter(|retry| retry.stamp == *stamp)?;
+        Some(Self {
+            retry: Some(retry),
+            ..self.clone()
+        })
     }
 
     /// Why the content there now cannot be used, and whether an earlier one is used.
@@ -310,27 +390,67 @@ impl Loaded {
     }
 }
 
-/// True if the same content gives the same error again. With free space on the disk, for
-/// example, another attempt may succeed.
-fn is_final(error: &DataError) -> bool {
-    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
-    match error {
-        DataError::Io(error) => matches!(
-            error.kind(),
-            FileTooLarge | InvalidData | InvalidInput | UnexpectedEof
-        ),
-        DataError::Binary
-        | DataError::Refused(_)
-        | DataError::NoRow { .. }
-        | DataError::Empty
-        | DataError::Limit(_)
-        | DataError::Mmdb(_) => true,
-    }
-}
-
 /// The date (UTC) of a time in seconds since 1970-01-01T00:00:00Z.
 fn as_of(seconds: i64, dated_by: DatedBy) -> Option<AsOf> {
     let at = Timestamp::from_second(seconds).ok()?;
     let date = Offset::UTC.to_datetime(at).date();
     Some(AsOf { date, dated_by })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_failures_a_content_is_read_ever_later_up_to_an_hour() {
+        let stamp = || Stamp::Feed("a".to_owned());
+        let mut retry = Retry::after(None, stamp());
+        let mut skips = vec![retry.skip];
+        for _ in 0..40 {
+            retry = Retry::after(Some(&retry), stamp());
+            skips.push(retry.skip);
+        }
+        assert_eq!(skips[..8], [0, 1, 3, 7, 15, 31, 63, MAX_SKIP]);
+        assert_eq!(skips.last(), Some(&MAX_SKIP));
+        let other = Retry::after(Some(&retry), Stamp::Feed("b".to_owned()));
+        assert_eq!((other.failures, other.skip), (1, 0));
+    }
+
+    #[test]
+    fn a_content_without_room_for_its_table_is_not_read_at_every_load() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("asn.tsv");
+        std::fs::write(&path, "1.0.0.0/24\t1\n").unwrap();
+        let places = DataSources {
+            files: vec![path],
+            feeds: Vec::new(),
+        };
+        let (full, room) = (directory.path().join("full"), directory.path());
+        let load =
+            |tables: &Path, before: &Data| Data::load(&places, &|_| Ok(None), tables, Some(before));
+        let first = load(&full, &Data::default());
+        assert!(first.failed()[0].error.contains("write the look-up table"));
+        // The second attempt is at once, the third after one load.
+        let second = load(&full, &first);
+        let skipped = load(room, &second);
+        assert_eq!(skipped.failed().len(), 1);
+        let third = load(room, &skipped);
+        assert_eq!(third.failed(), []);
+    }
+
+    #[test]
+    fn a_feed_over_http_gets_a_warning() {
+        let feeds = [
+            "http://example.net/a?key=s",
+            "https://example.net/b",
+            "http://127.0.0.1/c",
+        ];
+        let places = DataSources {
+            files: Vec::new(),
+            feeds: feeds.map(|feed| feed.parse().unwrap()).to_vec(),
+        };
+        let warnings = places.warnings();
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings[0].contains("http://example.net/a?…: this feed is fetched without"));
+    }
 }
