@@ -1,5 +1,7 @@
 //! Reads all data files and feeds, and answers from them.
 
+mod retry;
+
 use std::{
     io,
     net::IpAddr,
@@ -10,6 +12,7 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
+use self::retry::Retry;
 use super::{AsOf, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
 use crate::{
     address::Derivation,
@@ -82,34 +85,6 @@ struct Loaded {
     error: Option<String>,
     /// The content that could not be read to its end, and when it is read again.
     retry: Option<Retry>,
-}
-
-/// A content that could not be read, for example because the disk is full.
-#[derive(Clone, Debug)]
-struct Retry {
-    stamp: Stamp,
-    /// Number of attempts that failed.
-    failures: u32,
-    /// Number of loads to skip before the next attempt.
-    skip: u32,
-}
-
-/// Maximum number of loads that a content is skipped for, after attempts to read it failed.
-/// The daemon loads every 30 s, so this is an hour.
-const MAX_SKIP: u32 = 119;
-
-impl Retry {
-    /// Returns the state after another attempt failed. The waiting time doubles each time.
-    fn after(before: Option<&Self>, stamp: Stamp) -> Self {
-        let same = before.filter(|before| before.stamp == stamp);
-        let failures = same.map_or(1, |before| before.failures.saturating_add(1));
-        let loads = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
-        Self {
-            stamp,
-            failures,
-            skip: (loads - 1).min(MAX_SKIP),
-        }
-    }
 }
 
 /// The origin of data.
@@ -398,59 +373,4 @@ fn as_of(seconds: i64, dated_by: DatedBy) -> Option<AsOf> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn after_failures_a_content_is_read_ever_later_up_to_an_hour() {
-        let stamp = || Stamp::Feed("a".to_owned());
-        let mut retry = Retry::after(None, stamp());
-        let mut skips = vec![retry.skip];
-        for _ in 0..40 {
-            retry = Retry::after(Some(&retry), stamp());
-            skips.push(retry.skip);
-        }
-        assert_eq!(skips[..8], [0, 1, 3, 7, 15, 31, 63, MAX_SKIP]);
-        assert_eq!(skips.last(), Some(&MAX_SKIP));
-        let other = Retry::after(Some(&retry), Stamp::Feed("b".to_owned()));
-        assert_eq!((other.failures, other.skip), (1, 0));
-    }
-
-    #[test]
-    fn a_content_without_room_for_its_table_is_not_read_at_every_load() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("asn.tsv");
-        std::fs::write(&path, "1.0.0.0/24\t1\n").unwrap();
-        let places = DataSources {
-            files: vec![path],
-            feeds: Vec::new(),
-        };
-        let (full, room) = (directory.path().join("full"), directory.path());
-        let load =
-            |tables: &Path, before: &Data| Data::load(&places, &|_| Ok(None), tables, Some(before));
-        let first = load(&full, &Data::default());
-        assert!(first.failed()[0].error.contains("write the look-up table"));
-        // The second attempt is at once, the third after one load.
-        let second = load(&full, &first);
-        let skipped = load(room, &second);
-        assert_eq!(skipped.failed().len(), 1);
-        let third = load(room, &skipped);
-        assert_eq!(third.failed(), []);
-    }
-
-    #[test]
-    fn a_feed_over_http_gets_a_warning() {
-        let feeds = [
-            "http://example.net/a?key=s",
-            "https://example.net/b",
-            "http://127.0.0.1/c",
-        ];
-        let places = DataSources {
-            files: Vec::new(),
-            feeds: feeds.map(|feed| feed.parse().unwrap()).to_vec(),
-        };
-        let warnings = places.warnings();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
-        assert!(warnings[0].contains("http://example.net/a?…: this feed is fetched without"));
-    }
-}
+mod tests;
