@@ -2,7 +2,7 @@
 
 mod text;
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use serde::{Serialize, Serializer};
 
@@ -159,7 +159,17 @@ pub fn explain(
         winner.effective = true;
         winner.policy.clone()
     });
-    let authors = policies.iter().filter(|policy| longest(policy).is_some());
+    let resting: Vec<Resting> = policies
+        .iter()
+        .filter_map(|policy| resting(policy, longest(policy)?, packet))
+        .collect();
+    let matching = matches.iter().map(|found| &found.policy);
+    let shown: BTreeSet<&PolicyName> = matching
+        .chain(resting.iter().map(|resting| &resting.policy))
+        .collect();
+    let authors = policies
+        .iter()
+        .filter(|policy| shown.contains(policy.name()));
     let list_author = authors.filter_map(Statement::of_author).collect();
     Explanation {
         address,
@@ -170,10 +180,7 @@ pub fn explain(
             .iter()
             .filter_map(|policy| left_out(policy, policy.left_out(address, derivation), longest))
             .collect(),
-        resting: policies
-            .iter()
-            .filter_map(|policy| resting(policy, longest(policy)?, packet))
-            .collect(),
+        resting,
         holder: Statements {
             list_author,
             ..Statements::default()

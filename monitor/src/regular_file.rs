@@ -212,6 +212,15 @@ impl RegularFile {
         })
     }
 
+    /// Returns the metadata of the opened file.
+    ///
+    /// # Errors
+    ///
+    /// Fails with an error of the system.
+    pub fn metadata(&self) -> io::Result<fs::Metadata> {
+        self.file.metadata()
+    }
+
     /// The file itself, to be read within the size that it has: the limit does not
     /// hold for what it grows by.
     #[must_use]

@@ -33,6 +33,9 @@ impl Check {
     pub(crate) fn run(self, common: &Common) -> anyhow::Result<Outcome> {
         let settings = common.settings()?;
         let gateway = settings.gateway()?;
+        for warning in settings.data.warnings() {
+            tell(&format!("warning: {warning}"));
+        }
         let paths = if self.paths.is_empty() {
             settings.policies
         } else {

@@ -32,9 +32,15 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     }
 }
 
-/// Reads the sources that the settings name. Their tables are temporary files.
+/// Reads the sources that the settings name. Their tables are temporary files without names:
+/// in the state directory, because `/tmp` is memory on many routers, or else in `/tmp`.
 pub(super) fn read(settings: &Settings) -> Data {
-    let tables = std::env::temp_dir();
+    let is_writable = tempfile::tempfile_in(&settings.state_dir).is_ok();
+    let tables = if is_writable {
+        settings.state_dir.clone()
+    } else {
+        std::env::temp_dir()
+    };
     Data::read(&settings.data, &settings.state_dir, &tables, None)
 }
 
@@ -45,7 +51,7 @@ pub(super) fn with_holders(
     flows: FlowsView,
 ) -> FlowsView {
     let data = read(settings);
-    let authors = policies.iter().filter_map(Statement::by_policy);
+    let authors = Statement::authors(policies, &settings.derivation);
     flows.with_holders(|address| data.about(address, &settings.derivation), authors)
 }
 

@@ -8,7 +8,7 @@ use jiff::{Timestamp, Zoned};
 use monitor::{
     clock::now,
     config::Settings,
-    data::rdap,
+    data::{carried, rdap},
     datapath,
     explain::explain,
     feeds::{DiskAndFeeds, Own},
@@ -38,7 +38,8 @@ pub(crate) struct Explain {
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
     /// Also ask an RDAP server about the address: its operator learns which address is of
-    /// interest. By default, it is the server of the registry in IANA's table
+    /// interest. By default, it is the server of the registry in a copy of
+    /// IANA's table of 2019
     #[arg(long)]
     rdap: bool,
     /// Base URL of the RDAP server to ask
@@ -106,14 +107,16 @@ impl Explain {
         Ok(loaded)
     }
 
-    /// Asks an RDAP server about the address.
+    /// Asks an RDAP server about the address, or about the IPv4 address that it carries. The
+    /// local data is asked about the same one.
     fn ask(&self, settings: &Settings, gateway: &Gateway) -> anyhow::Result<rdap::Answer> {
         let own = Own {
             addresses: datapath::own_addresses()?,
             networks: gateway.networks.clone(),
         };
         let client = rdap::Client::new(settings.feeds.ca_file.as_deref(), own)?;
-        Ok(client.ask(self.address, self.rdap_server.as_ref(), Timestamp::now())?)
+        let address = carried(self.address, &gateway.derivation);
+        Ok(client.ask(address, self.rdap_server.as_ref(), Timestamp::now())?)
     }
 
     fn packet(&self, names: &DeviceNames) -> anyhow::Result<Packet> {

@@ -34,6 +34,7 @@ use flow_filter::FlowsError;
 use interfaces::Waiting;
 use liveness::Liveness;
 pub use load::LoadError;
+pub(super) use ranges::Wake;
 pub(super) use reload::{ReloadOutcome, Trigger};
 pub use start::StartOptions;
 use state::State;

@@ -47,13 +47,7 @@ async fn fetch(core: &Arc<Core>, url: FeedUrl) {
 /// Uses the new content of a feed: as data, or else in the policies.
 async fn put_in_force(core: &Arc<Core>, url: &FeedUrl) {
     if core.is_data_feed(url) {
-        let read = |core: &Core| {
-            core.read_ranges();
-            Ok::<_, Infallible>(())
-        };
-        if let Err(error) = blocking(core, read).await {
-            error!("read the data about ranges: {error}");
-        }
+        core.wake_ranges();
     }
     if !core.is_used_by_policies(url) {
         return;

@@ -117,6 +117,7 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadO
         move |core: &Core| Ok::<_, Infallible>(manager::reloading(core, || core.reload(trigger)));
     let outcome = blocking(core, reload).await;
     core.evidence().drain_soon();
+    core.wake_ranges();
     match &outcome {
         Ok(ReloadOutcome::Tried(reloaded)) => {
             for note in &reloaded.notes {

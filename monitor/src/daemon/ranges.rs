@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use tracing::error;
+use tracing::{error, warn};
 
-use super::core::Core;
+use super::core::{Core, Wake};
 
 /// Time between two looks at the data files.
 const LOOK: Duration = Duration::from_secs(30);
@@ -18,17 +18,21 @@ pub(super) fn start(core: &Arc<Core>) {
     if core.settings().data.is_empty() {
         return;
     }
+    for warning in core.settings().data.warnings() {
+        warn!("{warning}");
+    }
+    let wake = core.ranges_wake();
     let core = Arc::downgrade(core);
     let thread = thread::Builder::new().name("ranges".to_owned());
-    if let Err(error) = thread.spawn(move || read(&core)) {
+    if let Err(error) = thread.spawn(move || read(&core, &wake)) {
         error!("the data about ranges is not read: start a thread: {error}");
     }
 }
 
-fn read(core: &Weak<Core>) {
+fn read(core: &Weak<Core>, wake: &Wake) {
     while let Some(core) = core.upgrade() {
         core.read_ranges();
         drop(core);
-        thread::sleep(LOOK);
+        wake.wait(LOOK);
     }
 }

@@ -10,7 +10,10 @@ use super::{
         Status,
     },
 };
-use crate::{lists::Country, registry::Registry};
+use crate::{
+    lists::Country,
+    registry::{Registry, plain},
+};
 
 /// Maximum length of a name in bytes. Longer names are cut.
 pub(super) const MAX_NAME: usize = 255;
@@ -36,8 +39,8 @@ pub(super) struct Facts {
     pub(super) asn: Option<u32>,
     /// Name of the autonomous system.
     pub(super) organisation: Option<String>,
-    /// The holder.
-    pub(super) holder: Option<String>,
+    /// The holder, and the field that names it.
+    pub(super) holder: Option<(String, HolderField)>,
 }
 
 impl Facts {
@@ -54,6 +57,8 @@ impl Facts {
         let country = self.country.map(|(country, _)| country.to_string());
         let meaning = self.country.map_or("", |(_, meaning)| letter(meaning));
         let asn = self.asn.map(|asn| asn.to_string());
+        let holder = self.holder.as_ref();
+        let holder = holder.map(|(name, field)| format!("{}{name}", field_letter(*field)));
         [
             registry,
             delegated.as_deref().unwrap_or_default(),
@@ -62,7 +67,7 @@ impl Facts {
             meaning,
             asn.as_deref().unwrap_or_default(),
             self.organisation.as_deref().unwrap_or_default(),
-            self.holder.as_deref().unwrap_or_default(),
+            holder.as_deref().unwrap_or_default(),
         ]
         .join("\u{1f}")
     }
@@ -96,7 +101,12 @@ impl Facts {
             country: country.parse().ok().zip(meaning),
             asn: asn.parse().ok(),
             organisation: name(organisation),
-            holder: name(holder),
+            holder: name(holder).and_then(|holder| {
+                let (letter, name) = holder.split_at_checked(1)?;
+                let mut fields = HolderField::ALL.into_iter();
+                let field = fields.find(|known| field_letter(*known) == letter)?;
+                Some((name.to_owned(), field))
+            }),
         })
     }
 
@@ -114,8 +124,8 @@ impl Facts {
                 source: source.clone(),
             });
         }
-        if let Some(holder) = self.holder {
-            statements.add_holder(&holder, HolderField::Holder, source.clone());
+        if let Some((holder, field)) = self.holder {
+            statements.add_holder(&holder, field, source.clone());
         }
         if let Some(number) = self.asn.filter(|asn| *asn != 0) {
             let name = self.organisation;
@@ -134,8 +144,13 @@ impl Facts {
 }
 
 /// Returns a name without white space around it, cut to [`MAX_NAME`] bytes. Characters
-/// that a terminal would act on become spaces. Returns `None` if nothing is left.
+/// that a terminal would act on become spaces. Characters that show nothing are removed,
+/// and fullwidth letters become ASCII. Returns `None` if nothing is left.
 pub(super) fn clean_name(text: &str) -> Option<String> {
+    // Each character has at most 4 bytes, and most are shown.
+    let text = text.trim();
+    let text = text.get(..text.floor_char_boundary(8 * MAX_NAME))?;
+    let text = plain(text);
     let text = text.trim();
     let text = text.get(..text.floor_char_boundary(MAX_NAME))?;
     let shown = |c| if crate::printable::acts(c) { ' ' } else { c };
@@ -143,6 +158,17 @@ pub(super) fn clean_name(text: &str) -> Option<String> {
     let name = name.trim();
     let says_something = name.contains(char::is_alphanumeric);
     says_something.then(|| name.to_owned())
+}
+
+const fn field_letter(field: HolderField) -> &'static str {
+    match field {
+        HolderField::Registrant => "r",
+        HolderField::Netname => "n",
+        HolderField::Descr => "d",
+        HolderField::Remarks => "m",
+        HolderField::Holder => "h",
+        HolderField::Organization => "o",
+    }
 }
 
 const fn letter(meaning: CountryMeaning) -> &'static str {
@@ -164,7 +190,9 @@ mod tests {
     fn a_name_has_no_control_characters_and_at_most_255_bytes() {
         assert_eq!(clean_name(" a\u{1f}b\u{202e} ").as_deref(), Some("a b"));
         assert_eq!(clean_name("\u{1b}[2J").as_deref(), Some("[2J"));
-        for nothing in ["", " \t", "-", "\u{1f}"] {
+        assert_eq!(clean_name("CNN\u{200b}IC").as_deref(), Some("CNNIC"));
+        assert_eq!(clean_name("\u{feff}Ｅxample").as_deref(), Some("Example"));
+        for nothing in ["", " \t", "-", "\u{1f}", "\u{200b}"] {
             assert_eq!(clean_name(nothing), None, "{nothing:?}");
         }
         let long = clean_name(&"é".repeat(200)).unwrap();
@@ -180,6 +208,7 @@ mod tests {
             asn: Option<u32>,
             organisation: String,
             holder: String,
+            field in 0..HolderField::ALL.len(),
         ) {
             let facts = Facts {
                 registry: registry.map(|at| Registry::ALL[at]),
@@ -188,7 +217,7 @@ mod tests {
                 country: meaning.map(|at| ("CN".parse().unwrap(), CountryMeaning::ALL[at])),
                 asn,
                 organisation: clean_name(&organisation),
-                holder: clean_name(&holder),
+                holder: clean_name(&holder).map(|name| (name, HolderField::ALL[field])),
             };
             let stored = facts.encode();
             prop_assert!(stored.len() <= MAX_STORED);

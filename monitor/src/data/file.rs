@@ -10,7 +10,8 @@ use jiff::civil::Date;
 
 use super::{
     facts::Facts,
-    input::Input,
+    input::{Input, MAX_BINARY},
+    mapped::Mapped,
     mmdb::{self, MmdbError},
     prefixes::Rows,
     rir,
@@ -32,12 +33,18 @@ const FIRST_LINES: u64 = 1000;
 /// The reason why a data file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The file cannot be read, or its table cannot be written.
+    /// The file cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The look-up table of the file cannot be written.
+    #[error("write the look-up table: {0}")]
+    Table(io::Error),
     /// The file is not text, and not an MMDB database either.
     #[error("it is neither text nor an MMDB database")]
     Binary,
+    /// The content is binary and larger than the limit for MMDB databases.
+    #[error("it is not text, and larger than {} MiB, the limit for an MMDB database", MAX_BINARY >> 20)]
+    LargeBinary,
     /// The text is something else than a table.
     #[error("{} (line {})", .0.why, .0.line)]
     Refused(Refused),
@@ -61,14 +68,37 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// Returns true if the same content gives the same error again. With free space on the
+    /// disk, for example, another attempt may succeed.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
+        match self {
+            Self::Io(error) => matches!(
+                error.kind(),
+                FileTooLarge | InvalidData | InvalidInput | UnexpectedEof
+            ),
+            Self::Table(_) => false,
+            Self::Binary
+            | Self::LargeBinary
+            | Self::Refused(_)
+            | Self::NoRow { .. }
+            | Self::Empty
+            | Self::Limit(_)
+            | Self::Mmdb(_) => true,
+        }
+    }
+
     /// Returns the fix.
     #[must_use]
     pub fn help(&self) -> &'static str {
         match self {
             Self::Io(_) => "check the path, the permissions and the free space",
+            Self::Table(_) => "check the free space and the permissions of the state directory",
             Self::Binary | Self::Refused(_) | Self::NoRow { .. } | Self::Empty => {
                 "use the delegated file of a registry, an MMDB database, or a table of prefixes or ranges with an AS number or a country"
             }
+            Self::LargeBinary => "use a smaller database, such as one of AS numbers or countries",
             Self::Limit(_) => "remove the rows that are not needed",
             Self::Mmdb(_) => {
                 "fetch the database again; use one with AS numbers, countries or organisations"
@@ -80,7 +110,7 @@ impl DataError {
 impl From<BuildError> for DataError {
     fn from(error: BuildError) -> Self {
         match error {
-            BuildError::Io(error) => Self::Io(error),
+            BuildError::Io(error) => Self::Table(error),
             other => Self::Limit(other.to_string()),
         }
     }
@@ -134,16 +164,12 @@ impl DataFile {
         directory: &Path,
     ) -> Result<Self, DataError> {
         let mut input = Input::new(content)?;
-        let mut builder = Builder::new(directory)?;
-        let sample = input.sample()?;
-        let (kind, date, bad_lines) = if sample.contains(&0) {
-            let bytes = input.all()?;
-            if !is_database(&bytes) {
-                return Err(DataError::Binary);
-            }
-            (SourceKind::Mmdb, mmdb::read(&bytes, &mut builder)?, 0)
+        let mut builder = Builder::new(directory).map_err(BuildError::from)?;
+        let (kind, date, bad_lines) = if input.sample().contains(&0) {
+            let date = read_database(input, directory, &mut builder)?;
+            (SourceKind::Mmdb, date, 0)
         } else {
-            let sample = String::from_utf8_lossy(sample).into_owned();
+            let sample = String::from_utf8_lossy(input.sample()).into_owned();
             let mut lines = Lines::new(&sample);
             lines.read(&mut input, &mut builder)?;
             (lines.kind(), lines.date, lines.bad)
@@ -155,7 +181,7 @@ impl DataFile {
         });
         Ok(Self {
             source: Source {
-                name: name.to_owned(),
+                name: name.into(),
                 kind,
                 as_of: of_content.or(changed),
             },
@@ -200,6 +226,22 @@ impl Contents {
             contradictions: size.contradictions,
         }
     }
+}
+
+/// Reads binary content as an MMDB database. Returns its date.
+fn read_database(
+    input: Input<'_>,
+    directory: &Path,
+    builder: &mut Builder,
+) -> Result<Option<Date>, DataError> {
+    let Some(file) = input.spool(directory)? else {
+        return Err(DataError::LargeBinary);
+    };
+    let mapped = Mapped::new(&file)?;
+    if !is_database(mapped.bytes()) {
+        return Err(DataError::Binary);
+    }
+    Ok(mmdb::read(mapped.bytes(), builder)?)
 }
 
 /// The lines of a text file.

@@ -10,7 +10,11 @@ use crate::policy::Share;
 pub enum Refusal {
     /// The content is not a data file.
     #[error(transparent)]
-    Unusable(#[from] DataError),
+    Unusable(DataError),
+    /// The update cannot be judged now, for example because the disk is full. Another
+    /// attempt may succeed.
+    #[error("the update cannot be judged: {0}")]
+    Failed(DataError),
     /// The update is much smaller or larger than the content in force.
     #[error("it changes from {before} to {after} {what}, by more than {limit}")]
     Changes {
@@ -31,7 +35,16 @@ impl Refusal {
     pub const fn is_acceptable(&self) -> bool {
         match self {
             Self::Changes { .. } => true,
-            Self::Unusable(_) => false,
+            Self::Unusable(_) | Self::Failed(_) => false,
+        }
+    }
+
+    /// Returns true if the update could not be judged, so that another attempt may succeed.
+    #[must_use]
+    pub const fn is_failure(&self) -> bool {
+        match self {
+            Self::Failed(_) => true,
+            Self::Changes { .. } | Self::Unusable(_) => false,
         }
     }
 
@@ -43,6 +56,7 @@ impl Refusal {
             Self::Unusable(_) => {
                 "check the content of the URL; if it stays like this, use another URL"
             }
+            Self::Failed(error) => error.help(),
         }
     }
 }
@@ -59,14 +73,27 @@ pub fn judge(update: &[u8], before: Option<&[u8]>, directory: &Path) -> Result<(
         Ok(*file.contents())
     };
     let after = contents(update)?;
-    // The content in force passed this check when it was taken. If it cannot be read any
-    // more, the update is judged without a comparison.
-    let Some(before) = before.and_then(|before| contents(before).ok()) else {
-        return Ok(());
-    };
+    match before.map(contents).map(comparable) {
+        Some(Ok(Some(before))) => compare(&before, &after),
+        Some(Err(refusal)) => Err(refusal),
+        Some(Ok(None)) | None => Ok(()),
+    }
+}
+
+/// Returns the content in force, which passed this check when it was taken. If it is no
+/// data file any more, the update is judged without a comparison.
+fn comparable(before: Result<Contents, DataError>) -> Result<Option<Contents>, Refusal> {
+    match before {
+        Ok(before) => Ok(Some(before)),
+        Err(error) if error.is_final() => Ok(None),
+        Err(error) => Err(Refusal::Failed(error)),
+    }
+}
+
+fn compare(before: &Contents, after: &Contents) -> Result<(), Refusal> {
     let rows = |contents: &Contents| u128::from(contents.ipv4_rows + contents.ipv6_rows);
     for (what, before, after) in [
-        ("rows", rows(&before), rows(&after)),
+        ("rows", rows(before), rows(after)),
         (
             "IPv4 addresses",
             before.ipv4_addresses,
@@ -89,6 +116,16 @@ pub fn judge(update: &[u8], before: Option<&[u8]>, directory: &Path) -> Result<(
         }
     }
     Ok(())
+}
+
+impl From<DataError> for Refusal {
+    fn from(error: DataError) -> Self {
+        if error.is_final() {
+            Self::Unusable(error)
+        } else {
+            Self::Failed(error)
+        }
+    }
 }
 
 /// Returns true if `part` is more than `share` of `whole`.
@@ -131,6 +168,22 @@ mod tests {
     }
 
     #[test]
+    fn without_room_for_a_table_an_update_is_neither_taken_nor_refused() {
+        let missing = tempfile::tempdir().unwrap().path().join("missing");
+        let refusal = judge(&table(10), Some(&table(100)), &missing).unwrap_err();
+        assert!(refusal.is_failure() && !refusal.is_acceptable());
+        assert!(
+            refusal.to_string().contains("write the look-up table: "),
+            "{refusal}"
+        );
+        let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+        for error in [DataError::Io(full()), DataError::Table(full())] {
+            assert!(comparable(Err(error)).unwrap_err().is_failure());
+        }
+        assert_eq!(comparable(Err(DataError::Empty)).unwrap(), None);
+    }
+
+    #[test]
     fn another_content_is_refused_for_good() {
         let directory = tempfile::tempdir().unwrap();
         for update in [
@@ -143,6 +196,7 @@ mod tests {
         ] {
             let refusal = judge(update, None, directory.path()).unwrap_err();
             assert!(!refusal.is_acceptable(), "{refusal}");
+            assert!(!refusal.is_failure(), "{refusal}");
         }
     }
 }

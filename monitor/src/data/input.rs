@@ -1,7 +1,11 @@
 //! Reads a data file: unpacks gzip, and splits text into lines. Uses a fixed amount of
-//! memory, whatever the file contains.
+//! memory, whatever the file contains: binary content goes to a temporary file.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Cursor, Read},
+    path::Path,
+};
 
 use flate2::bufread::GzDecoder;
 
@@ -16,40 +20,51 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Number of bytes of the beginning that decide about the kind of a file.
 const SAMPLE: usize = 64 * 1024;
 
+/// Maximum size of an unpacked MMDB database in bytes.
+pub(super) const MAX_BINARY: u64 = 64 * 1024 * 1024;
+
 /// The unpacked content of a file.
 pub(super) struct Input<'a> {
+    sample: Vec<u8>,
     reader: BufReader<Box<dyn Read + 'a>>,
 }
 
 impl<'a> Input<'a> {
-    /// Opens the content of `packed`, which may be gzip.
+    /// Opens the content of `packed`, which may be gzip, and reads its first 64 KiB.
     pub(super) fn new(packed: impl Read + 'a) -> io::Result<Self> {
-        let mut packed = BufReader::new(packed);
-        let is_gzip = packed.fill_buf()?.starts_with(&GZIP);
+        let mut packed = packed;
+        let first = beginning(&mut packed, GZIP.len())?;
+        let is_gzip = first == GZIP;
+        let packed = BufReader::new(Cursor::new(first).chain(packed));
         let unpacked: Box<dyn Read + 'a> = if is_gzip {
             Box::new(Members::new(packed))
         } else {
             Box::new(packed)
         };
-        let limited = Limited {
+        let mut limited = Limited {
             inner: unpacked,
             left: MAX_UNPACKED,
         };
+        // One read may return less than there is, for example only one member of gzip.
+        let sample = beginning(&mut limited, SAMPLE)?;
+        let all = Cursor::new(sample.clone()).chain(limited);
         Ok(Self {
-            reader: BufReader::with_capacity(SAMPLE, Box::new(limited)),
+            sample,
+            reader: BufReader::with_capacity(SAMPLE, Box::new(all)),
         })
     }
 
-    /// Returns up to 64 KiB from the beginning. Call it before any line is read.
-    pub(super) fn sample(&mut self) -> io::Result<&[u8]> {
-        self.reader.fill_buf()
+    /// Returns up to 64 KiB from the beginning. It is shorter only if the content is.
+    pub(super) fn sample(&self) -> &[u8] {
+        &self.sample
     }
 
-    /// Reads everything.
-    pub(super) fn all(mut self) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.reader.read_to_end(&mut bytes)?;
-        Ok(bytes)
+    /// Writes the content to a temporary file without a name in `directory`. Returns `None`
+    /// if the content is larger than [`MAX_BINARY`]. Call it before any line is read.
+    pub(super) fn spool(self, directory: &Path) -> io::Result<Option<File>> {
+        let mut file = tempfile::tempfile_in(directory)?;
+        let size = io::copy(&mut self.reader.take(MAX_BINARY + 1), &mut file)?;
+        Ok((size <= MAX_BINARY).then_some(file))
     }
 
     /// Reads the next line into `line`, without its end. Returns `None` at the end of the
@@ -75,6 +90,13 @@ impl<'a> Input<'a> {
             }
         }
     }
+}
+
+/// Reads up to `length` bytes; fewer only at the end of the content.
+fn beginning(reader: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(length as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Unpacks every member of a gzip file. Zero bytes after the last member are padding.
@@ -188,6 +210,30 @@ mod tests {
         assert_eq!(lines[0].1, 3 * SAMPLE);
         assert_eq!(lines[0].0.len(), MAX_LINE);
         assert_eq!(lines[1].0, "b");
+    }
+
+    #[test]
+    fn the_sample_reaches_over_members_of_gzip() {
+        let members = [gzip(b"# comment\n"), gzip(b"a|b\n"), gzip(&[0; 9])].concat();
+        let input = Input::new(members.as_slice()).unwrap();
+        assert_eq!(input.sample(), b"# comment\na|b\n\0\0\0\0\0\0\0\0\0");
+        let long = vec![b'a'; 2 * SAMPLE];
+        let input = Input::new(long.as_slice()).unwrap();
+        assert_eq!(input.sample().len(), SAMPLE);
+    }
+
+    #[test]
+    fn binary_content_is_spooled_up_to_its_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let spool = |length| {
+            let input = Input::new(io::repeat(0).take(length)).unwrap();
+            let file = input.spool(directory.path()).unwrap();
+            file.map(|file| file.metadata().unwrap().len())
+        };
+        assert_eq!(spool(3 * SAMPLE as u64), Some(3 * SAMPLE as u64));
+        assert_eq!(spool(MAX_BINARY), Some(MAX_BINARY));
+        assert_eq!(spool(MAX_BINARY + 1), None);
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
     }
 
     #[test]

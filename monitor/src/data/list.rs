@@ -5,8 +5,8 @@ use std::fmt;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-use super::{AsOf, DataFile, SourceKind};
-use crate::printable;
+use super::{AsOf, DataFile, SourceKind, load::EXPOSED};
+use crate::{lists::FeedUrl, printable};
 
 /// Every configured source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,9 +88,25 @@ impl fmt::Display for Listed {
         let feed = if self.feed { "feed " } else { "" };
         write!(f, "{feed}{}: ", printable::value(&self.name))?;
         let error = self.error.as_deref().map(printable::value);
-        let Some(kind) = self.kind.map(SourceKind::words) else {
-            return write!(f, "cannot be used: {}", error.unwrap_or_default());
-        };
+        if let Some(kind) = self.kind {
+            self.write_contents(f, kind)?;
+            if let Some(error) = error {
+                write!(f, "; {error}")?;
+            }
+        } else {
+            write!(f, "cannot be used: {}", error.unwrap_or_default())?;
+        }
+        let url = self.name.parse::<FeedUrl>().ok().filter(|_| self.feed);
+        if url.is_some_and(|url| url.is_exposed()) {
+            write!(f, "; {EXPOSED}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Listed {
+    fn write_contents(&self, f: &mut fmt::Formatter<'_>, kind: SourceKind) -> fmt::Result {
+        let kind = kind.words();
         let (ipv4, ipv6) = (self.ipv4_rows, self.ipv6_rows);
         write!(f, "{kind}, {ipv4} IPv4 and {ipv6} IPv6 rows, ")?;
         match (self.as_of, self.age_days) {
@@ -103,9 +119,6 @@ impl fmt::Display for Listed {
         if self.contradictions > 0 {
             let count = self.contradictions;
             write!(f, "; rows that contradict an earlier row: {count}")?;
-        }
-        if let Some(error) = error {
-            write!(f, "; {error}")?;
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! Reads all data files and feeds, and answers from them.
 
+mod retry;
+
 use std::{
-    fs, io,
+    io,
     net::IpAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -10,7 +12,8 @@ use std::{
 
 use jiff::{Timestamp, civil::Date, tz::Offset};
 
-use super::{AsOf, DataError, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
+use self::retry::Retry;
+use super::{AsOf, DataFile, DatedBy, FailedSource, Listed, Listing, Statements};
 use crate::{
     address::Derivation,
     feeds::{Good, Store},
@@ -34,6 +37,14 @@ impl DataSources {
         self.files.is_empty() && self.feeds.is_empty()
     }
 
+    /// Returns a warning for each feed that can be changed on the way.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let exposed = self.feeds.iter().filter(|feed| feed.is_exposed());
+        let warning = |feed| format!("data about ranges: {feed}: {EXPOSED}; write `https://`");
+        exposed.map(warning).collect()
+    }
+
     /// Every source, each once.
     fn origins(&self) -> Vec<Origin> {
         let files = self.files.iter().cloned().map(Origin::File);
@@ -47,6 +58,10 @@ impl DataSources {
         origins
     }
 }
+
+/// The risk of a feed over http.
+pub(super) const EXPOSED: &str =
+    "this feed is fetched without encryption: others on the network path can change it";
 
 /// All data about ranges that is in use.
 #[derive(Debug, Default)]
@@ -68,6 +83,8 @@ struct Loaded {
     file: Option<Arc<DataFile>>,
     /// Why the content there now cannot be used.
     error: Option<String>,
+    /// The content that could not be read to its end, and when it is read again.
+    retry: Option<Retry>,
 }
 
 /// The origin of data.
@@ -135,13 +152,14 @@ impl Data {
         let store = Store::new(state_dir);
         let feed = |url: &FeedUrl| {
             let before = before.and_then(|before| before.loaded(&Origin::Feed(url.clone())));
-            let known = before.and_then(|before| before.stamp.as_ref());
+            let is_known = |good: &Good| {
+                let stamp = Stamp::Feed(good.sha256.clone());
+                before.is_some_and(|before| before.without_reading(&stamp).is_some())
+            };
             let good = store.entry(url).map_err(io::Error::other)?.good;
             match good {
                 // Nothing is read from a content that has not changed.
-                Some(good) if known == Some(&Stamp::Feed(good.sha256.clone())) => {
-                    Ok(Some((good, Vec::new())))
-                }
+                Some(good) if is_known(&good) => Ok(Some((good, Vec::new()))),
                 _ => store.good(url).map_err(io::Error::other),
             }
         };
@@ -156,6 +174,7 @@ impl Data {
             stamp: None,
             file: None,
             error: Some("it has not been read yet; ask again later".to_owned()),
+            retry: None,
         });
         Self {
             sources: sources.collect(),
@@ -186,14 +205,7 @@ impl Data {
     /// which addresses do.
     #[must_use]
     pub fn about(&self, address: IpAddr, derivation: &Derivation) -> Statements {
-        let address = match address {
-            IpAddr::V4(_) => address,
-            IpAddr::V6(ipv6) => {
-                let mut embeddings = derivation.embeddings().iter();
-                let carried = embeddings.find_map(|by| by.extract(ipv6));
-                carried.map_or(address, IpAddr::V4)
-            }
-        };
+        let address = carried(address, derivation);
         let mut statements = Statements::default();
         for loaded in &self.sources {
             let file = loaded.file.as_ref();
@@ -221,6 +233,20 @@ impl Data {
     }
 }
 
+/// Returns the IPv4 address that an IPv6 address carries, or else `address`. `derivation`
+/// tells which addresses do.
+#[must_use]
+pub fn carried(address: IpAddr, derivation: &Derivation) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(ipv6) => {
+            let mut embeddings = derivation.embeddings().iter();
+            let carried = embeddings.find_map(|by| by.extract(ipv6));
+            carried.map_or(address, IpAddr::V4)
+        }
+    }
+}
+
 /// An opened content that has not been read.
 struct Opened {
     stamp: Stamp,
@@ -232,11 +258,13 @@ struct Opened {
 }
 
 fn open_file(path: &Path) -> io::Result<Opened> {
-    let metadata = fs::metadata(path)?;
+    let file = RegularFile::open(path, Purpose::Data)?;
+    // The path may lead to another file by now.
+    let metadata = file.metadata()?;
     let changed = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
     Ok(Opened {
         stamp: Stamp::File(metadata.dev(), metadata.ino(), metadata.len(), changed),
-        content: Box::new(RegularFile::open(path, Purpose::Data)?),
+        content: Box::new(file),
         name: path.to_string_lossy().into_owned(),
         as_of: as_of(metadata.mtime(), DatedBy::Modified),
     })
@@ -279,25 +307,52 @@ impl Loaded {
                     stamp: None,
                     file: earlier(),
                     error: Some(error.to_string()),
+                    retry: None,
                 };
             }
         };
-        if let Some(before) = before.filter(|before| before.stamp.as_ref() == Some(&stamp)) {
-            return before.clone();
+        if let Some(same) = before.and_then(|before| before.without_reading(&stamp)) {
+            return same;
         }
-        let (stamp, file, error) = match DataFile::read(content, &name, as_of, directory) {
-            Ok(file) => (Some(stamp), Some(Arc::new(file)), None),
+        match DataFile::read(content, &name, as_of, directory) {
+            Ok(file) => Self {
+                origin,
+                stamp: Some(stamp),
+                file: Some(Arc::new(file)),
+                error: None,
+                retry: None,
+            },
             Err(error) => {
-                let text = format!("{error}; {}", error.help());
-                (is_final(&error).then_some(stamp), earlier(), Some(text))
+                let retry = before.and_then(|before| before.retry.as_ref());
+                let retry = (!error.is_final()).then(|| Retry::after(retry, stamp.clone()));
+                Self {
+                    origin,
+                    stamp: error.is_final().then_some(stamp),
+                    file: earlier(),
+                    error: Some(format!("{error}; {}", error.help())),
+                    retry,
+                }
             }
-        };
-        Self {
-            origin,
-            stamp,
-            file,
-            error,
         }
+    }
+
+    /// Returns the state after a look at the content with this stamp, if it need not be read:
+    /// it has not changed, or the next attempt to read it is later.
+    fn without_reading(&self, stamp: &Stamp) -> Option<Self> {
+        if self.stamp.as_ref() == Some(stamp) {
+            return Some(self.clone());
+        }
+        let retry = self.retry.as_ref()?;
+        let skip = retry.skip.checked_sub(1)?;
+        let retry = Retry {
+            skip,
+            ..retry.clone()
+        };
+        let retry = Some(retry).filter(|retry| retry.stamp == *stamp)?;
+        Some(Self {
+            retry: Some(retry),
+            ..self.clone()
+        })
     }
 
     /// Why the content there now cannot be used, and whether an earlier one is used.
@@ -310,27 +365,12 @@ impl Loaded {
     }
 }
 
-/// True if the same content gives the same error again. With free space on the disk, for
-/// example, another attempt may succeed.
-fn is_final(error: &DataError) -> bool {
-    use io::ErrorKind::{FileTooLarge, InvalidData, InvalidInput, UnexpectedEof};
-    match error {
-        DataError::Io(error) => matches!(
-            error.kind(),
-            FileTooLarge | InvalidData | InvalidInput | UnexpectedEof
-        ),
-        DataError::Binary
-        | DataError::Refused(_)
-        | DataError::NoRow { .. }
-        | DataError::Empty
-        | DataError::Limit(_)
-        | DataError::Mmdb(_) => true,
-    }
-}
-
 /// The date (UTC) of a time in seconds since 1970-01-01T00:00:00Z.
 fn as_of(seconds: i64, dated_by: DatedBy) -> Option<AsOf> {
     let at = Timestamp::from_second(seconds).ok()?;
     let date = Offset::UTC.to_datetime(at).date();
     Some(AsOf { date, dated_by })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,31 @@
 //! Reads the networks of an MMDB database with AS numbers, countries and organisations.
 
-use std::net::Ipv6Addr;
+mod work;
+
+use std::{collections::HashMap, net::Ipv6Addr};
 
 use ipnetwork::IpNetwork;
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use maxminddb::{MaxMindDbError, Reader};
 use serde::{Deserialize, de::IgnoredAny};
 
+use self::work::{TooMuchWork, Work};
 use super::{
     facts::{Facts, clean_name},
-    statement::CountryMeaning,
+    statement::{CountryMeaning, HolderField},
     table::{BuildError, Builder},
 };
 use crate::{
     address::{Address, Destination, Network},
     lists::{Country, DatabaseError, asn, database_networks, ipv4_within},
 };
+
+/// Maximum number of networks, also of those that state nothing.
+const MAX_NETWORKS: usize = 4_000_000;
+
+/// Maximum number of entries of which the place is remembered. Beyond this all are
+/// forgotten. It is 7/8 of a power of two, so that the map does not grow.
+const REMEMBERED: usize = 112 * 1024;
 
 /// The reason why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +36,12 @@ pub(super) enum MmdbError {
     /// Building the table failed.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// There are more networks than the limit.
+    #[error("this MMDB database has more than {MAX_NETWORKS} networks")]
+    Networks,
+    /// Reading the entries takes too much work.
+    #[error(transparent)]
+    Work(#[from] TooMuchWork),
     /// No entry states a known fact.
     #[error("no entry of this MMDB database has an AS number, a country or an organisation")]
     Nothing,
@@ -40,33 +56,46 @@ impl From<MaxMindDbError> for MmdbError {
 /// Reads every network into `builder`. Returns the date of the database.
 pub(super) fn read(bytes: &[u8], builder: &mut Builder) -> Result<Option<Date>, MmdbError> {
     let reader = Reader::from_source(bytes)?;
-    // Many networks in a row share one entry.
-    let mut before: Option<(usize, Facts)> = None;
-    for network in database_networks(&reader)? {
+    let metadata = reader.metadata();
+    let mut work = Work::new(bytes, metadata.node_count, metadata.record_size);
+    // Many networks share one entry.
+    let mut places = Places::new();
+    for (index, network) in database_networks(&reader)?.enumerate() {
+        if index == MAX_NETWORKS {
+            return Err(MmdbError::Networks);
+        }
         let (network, offset, found) = network?;
-        let facts = match before.take() {
-            Some((known, facts)) if known == offset => facts,
-            Some(_) | None => {
+        let place = match places.get(&offset) {
+            Some(known) => *known,
+            None => {
+                work.take(offset)?;
                 let entry: Option<Entry<'_>> = found.decode()?;
-                entry.map(|entry| entry.facts()).unwrap_or_default()
+                let facts = entry.map(|entry| entry.facts()).unwrap_or_default();
+                let stated = !facts.is_empty();
+                let place = stated.then(|| builder.store(&facts)).transpose()?;
+                if places.len() == REMEMBERED {
+                    places.clear();
+                }
+                places.insert(offset, place);
+                place
             }
         };
-        if !facts.is_empty()
-            && let Some(addresses) = addresses(network)
-        {
-            builder.add(addresses, &facts)?;
+        if let (Some(place), Some(addresses)) = (place, addresses(network)) {
+            builder.add_stored(addresses, place)?;
         }
-        before = Some((offset, facts));
     }
     if builder.rows() == 0 {
         return Err(MmdbError::Nothing);
     }
-    let built = reader.metadata().build_epoch;
-    let built = i64::try_from(built)
+    let built = i64::try_from(metadata.build_epoch)
         .ok()
         .and_then(|at| Timestamp::from_second(at).ok());
     Ok(built.map(|at| Offset::UTC.to_datetime(at).date()))
 }
+
+/// The place of the facts of each entry in the table, by the entry's offset. `None` if the
+/// entry states nothing.
+type Places = HashMap<usize, Option<u32>>;
 
 fn addresses(network: IpNetwork) -> Option<Destination> {
     fn interval<A: Address>(address: A, length: u8) -> Option<crate::address::Interval<A>> {
@@ -175,7 +204,7 @@ impl Entry<'_> {
             organisation: name(&self.autonomous_system_organization)
                 .or_else(|| name(&self.as_name)),
             country: registered.or(located),
-            holder: name(&self.organization),
+            holder: name(&self.organization).map(|name| (name, HolderField::Organization)),
             ..Facts::default()
         }
     }

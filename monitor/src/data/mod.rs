@@ -11,6 +11,7 @@ mod gate;
 mod input;
 mod list;
 mod load;
+mod mapped;
 mod mmdb;
 mod prefixes;
 pub mod rdap;
@@ -22,7 +23,7 @@ mod table;
 pub use file::{Contents, DataError, DataFile};
 pub use gate::{Refusal, judge};
 pub use list::{Listed, Listing};
-pub use load::{Data, DataSources, StoredFeed};
+pub use load::{Data, DataSources, StoredFeed, carried};
 pub use source::{AsOf, DatedBy, Source, SourceKind};
 pub use statement::{
     Author, CountryMeaning, FailedSource, Holder, HolderField, OriginAs, RangeCountry,

@@ -11,7 +11,7 @@
 
 use super::{
     facts::{Facts, clean_name},
-    statement::CountryMeaning,
+    statement::{CountryMeaning, HolderField},
 };
 use crate::{
     address::Destination,
@@ -91,15 +91,18 @@ impl Rows {
             country,
             organisation,
             holder,
+            netname,
             ..
         } = self.named;
+        let name = |column, of| Some((field(column).and_then(clean_name)?, of));
+        let holder = name(holder, HolderField::Holder);
         let number = field(as_number).and_then(asn);
         Facts {
             asn: number,
             // Without a number it is not known whose name this is.
             organisation: number.and_then(|_| field(organisation).and_then(clean_name)),
             country: field(country).and_then(of_table),
-            holder: field(holder).and_then(clean_name),
+            holder: holder.or_else(|| name(netname, HolderField::Netname)),
             ..Facts::default()
         }
     }
@@ -222,10 +225,18 @@ mod tests {
         assert_eq!(addresses, "1.0.0.0/24".parse().unwrap());
         let expected = Facts {
             country: of_table("AU"),
-            holder: Some("APNIC Labs".to_owned()),
+            holder: Some(("APNIC Labs".to_owned(), HolderField::Holder)),
             ..origin(13335, Some("CF"))
         };
         assert_eq!(facts, expected);
+        for (row, expected) in [
+            ("1.0.0.0/24,LABEL,", ("LABEL", HolderField::Netname)),
+            ("1.0.0.0/24,LABEL,Example", ("Example", HolderField::Holder)),
+        ] {
+            let read = read(&["network,netname,holder", row]).unwrap().unwrap();
+            let (name, field) = read.1.holder.unwrap();
+            assert_eq!((name.as_str(), field), expected, "{row}");
+        }
         let own = read(&["network,organisation", "1.0.0.0/24,Example"]);
         assert!(own.unwrap().unwrap().1.is_empty());
     }

@@ -21,7 +21,6 @@ use crate::{
     feeds::{Answer as Fetch, FetchError, Fetcher, LeadsInside, Limits, Own, TrustError},
     lists::{FeedUrl, InvalidFeedUrl},
     printable,
-    registry::Registry,
 };
 
 /// The limits of one question.
@@ -150,6 +149,8 @@ pub enum RdapError {
 pub struct Answer {
     /// Host of the server that answered, after redirects.
     pub server: String,
+    /// The address of the question.
+    pub address: IpAddr,
     /// Handle of the object.
     pub handle: Option<String>,
     /// First and last address of the object's range.
@@ -202,27 +203,28 @@ impl Client {
 
     /// Returns the content of the answer, and the URL that gave it.
     fn fetch(&self, address: IpAddr, server: &Server) -> Result<(Vec<u8>, FeedUrl), RdapError> {
-        let host = server.0.host();
-        let url = format!("{}ip/{address}", server.0.as_str());
-        let failed = |source| RdapError::Fetch {
-            server: host.clone(),
-            source,
-        };
-        let url: FeedUrl = url.parse().map_err(|_| failed(FetchError::Url(url)))?;
-        match self.fetcher.fetch_from(&url, (None, None)) {
-            Ok((Fetch::Content(fetched), url)) => Ok((fetched.content, url)),
-            Ok((Fetch::NotModified, _)) => {
-                Err(failed(FetchError::Status(StatusCode::NOT_MODIFIED)))
-            }
-            Err(FetchError::Status(StatusCode::NOT_FOUND)) => Err(RdapError::NotFound {
-                server: host,
-                address,
+        let text = format!("{}ip/{address}", server.0.as_str());
+        let mut url: FeedUrl = text.parse().map_err(|_| RdapError::Fetch {
+            server: server.0.host(),
+            source: FetchError::Url(text),
+        })?;
+        let answer = self.fetcher.fetch_from(&mut url, (None, None));
+        // After redirects, this is the last server.
+        let server = url.host();
+        match answer {
+            Ok(Fetch::Content(fetched)) => Ok((fetched.content, url)),
+            Ok(Fetch::NotModified) => Err(RdapError::Fetch {
+                server,
+                source: FetchError::Status(StatusCode::NOT_MODIFIED),
             }),
+            Err(FetchError::Status(StatusCode::NOT_FOUND)) => {
+                Err(RdapError::NotFound { server, address })
+            }
             Err(FetchError::Status(StatusCode::TOO_MANY_REQUESTS)) => {
-                Err(RdapError::Busy { server: host })
+                Err(RdapError::Busy { server })
             }
             Err(FetchError::Inside(inside)) => Err(RdapError::Inside(inside)),
-            Err(source) => Err(failed(source)),
+            Err(source) => Err(RdapError::Fetch { server, source }),
         }
     }
 }
@@ -245,23 +247,19 @@ impl Answer {
             dated_by: DatedBy::Asked,
         };
         let source = Source {
-            name: server.to_owned(),
+            name: server.into(),
             kind: SourceKind::Rdap,
             as_of: Some(as_of),
         };
         Ok(Self {
             server: server.to_owned(),
+            address,
             handle: network.handle(),
             range: network.range(),
             last_changed: network.last_changed(),
-            statements: network.statements(registry_of(server), &source),
+            statements: network.statements(bootstrap::registry_of(server), &source),
         })
     }
-}
-
-/// Returns the registry that a host name contains, such as `rdap.apnic.net`.
-fn registry_of(host: &str) -> Option<Registry> {
-    host.split('.').find_map(Registry::of_file)
 }
 
 /// Writes one line about the object.
@@ -270,8 +268,9 @@ impl fmt::Display for Answer {
         let (first, last) = self.range;
         write!(
             f,
-            "RDAP {}: {first} - {last}",
-            printable::value(&self.server)
+            "RDAP {} about {}: {first} - {last}",
+            printable::value(&self.server),
+            self.address
         )?;
         if let Some(handle) = &self.handle {
             write!(f, ", handle {}", printable::value(handle))?;

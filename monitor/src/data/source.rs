@@ -1,6 +1,6 @@
 //! Where a statement comes from, and of which date it is.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,28 @@ use crate::printable;
 pub struct Source {
     /// Path of the file, URL of the feed without its query, name of the RDAP server, or
     /// `FILE:LINE` of the policy.
-    pub name: String,
+    #[serde(with = "shared_text")]
+    pub name: Arc<str>,
     /// The kind of source.
     pub kind: SourceKind,
     /// Date of the statement.
     #[serde(flatten)]
     pub as_of: Option<AsOf>,
+}
+
+/// A shared text in JSON.
+mod shared_text {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
 }
 
 /// The kind of a source.

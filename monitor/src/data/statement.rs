@@ -13,17 +13,23 @@ mod origin_as;
 mod text;
 mod wire;
 
+use std::net::IpAddr;
+
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 pub use self::origin_as::OriginAs;
 use self::wire::{as_optional_text, as_text, null_if_empty};
-use super::source::{Source, SourceKind};
+use super::{
+    facts::clean_name,
+    source::{Source, SourceKind},
+};
 use crate::{
+    address::Derivation,
     lists::Country,
     policy::{Observed, Policy, PolicyName},
     printable,
-    registry::Registry,
+    registry::{Registry, is_placeholder},
 };
 
 /// A value, and the source that states it.
@@ -147,11 +153,23 @@ pub enum HolderField {
     Descr,
     /// A remark on the network.
     Remarks,
-    /// A column or field for the holder.
+    /// A column for the holder.
     Holder,
+    /// The field `organization` of a database.
+    Organization,
 }
 
 impl HolderField {
+    /// Every field.
+    pub const ALL: [Self; 6] = [
+        Self::Registrant,
+        Self::Netname,
+        Self::Descr,
+        Self::Remarks,
+        Self::Holder,
+        Self::Organization,
+    ];
+
     const fn word(self) -> &'static str {
         match self {
             Self::Registrant => "registrant",
@@ -159,6 +177,7 @@ impl HolderField {
             Self::Descr => "descr",
             Self::Remarks => "remarks",
             Self::Holder => "holder",
+            Self::Organization => "organization",
         }
     }
 }
@@ -196,13 +215,13 @@ impl CountryMeaning {
         Self::Contact,
     ];
 
-    /// Returns the meaning in words, or `None` if the line needs none.
-    const fn words(self) -> Option<&'static str> {
+    /// Returns the meaning in words.
+    pub(crate) const fn words(self) -> &'static str {
         match self {
-            Self::Delegation => None,
-            Self::Unstated => Some("as the table states"),
-            Self::Location => Some("estimated place of use, not the delegation"),
-            Self::Contact => Some("where the administrative contact sits"),
+            Self::Delegation => "of delegation",
+            Self::Unstated => "as the table states",
+            Self::Location => "estimated place of use",
+            Self::Contact => "where the administrative contact sits",
         }
     }
 }
@@ -215,6 +234,9 @@ pub struct Author {
     pub holder: String,
     /// The policy.
     pub policy: String,
+    /// True if the policy is off now because of a schedule, an end or a pause.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resting: bool,
     /// Date of the author's knowledge.
     #[serde(
         default,
@@ -266,18 +288,19 @@ impl Statements {
     }
 
     /// Adds a holder. A name that names only a registry becomes a registration, because a
-    /// registry is not the holder. Ignores a name without a letter or digit.
+    /// registry is not the holder. Ignores a name without a letter or digit, and a text
+    /// that stands in the place of a name.
     pub fn add_holder(&mut self, name: &str, field: HolderField, source: Source) {
-        if !name.contains(char::is_alphanumeric) {
+        let Some(name) = clean_name(name) else {
+            return;
+        };
+        if is_placeholder(&name) {
             return;
         }
-        match Registry::only_in(name) {
+        match Registry::only_in(&name) {
             Some(registry) => self.add_registry(registry, source),
             None => self.holder.push(Statement {
-                value: Holder {
-                    name: crate::quoted::quoted(name.trim()),
-                    field,
-                },
+                value: Holder { name, field },
                 source,
             }),
         }
@@ -299,10 +322,17 @@ impl Statements {
 }
 
 impl Statement<Author> {
-    /// Returns what the author of `policy` states, with the policy's name.
-    #[must_use]
-    pub fn by_policy(policy: &Policy) -> Option<(PolicyName, Self)> {
-        Some((policy.name().clone(), Self::of_author(policy)?))
+    /// Returns what the authors of `policies` state, with the name of each policy and
+    /// whether it covers an address. `derivation` tells which IPv6 addresses carry IPv4
+    /// addresses.
+    pub fn authors<'a>(
+        policies: &'a [Policy],
+        derivation: &'a Derivation,
+    ) -> impl Iterator<Item = (PolicyName, Self, impl Fn(IpAddr) -> bool + 'a)> {
+        policies.iter().filter_map(move |policy| {
+            let covers = move |address: IpAddr| policy.longest_match(address, derivation).is_some();
+            Some((policy.name().clone(), Self::of_author(policy)?, covers))
+        })
     }
 
     /// Returns what the author of `policy` states.
@@ -318,11 +348,12 @@ impl Statement<Author> {
             value: Author {
                 holder: about.holder().to_owned(),
                 policy: policy.name().to_string(),
+                resting: policy.rest().is_some(),
                 stated_as_of: about.as_of().cloned(),
                 stated_source: about.source().map(str::to_owned),
             },
             source: Source {
-                name,
+                name: name.into(),
                 kind: SourceKind::Policy,
                 as_of: None,
             },

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    sync::Arc,
 };
 
 use jiff::Timestamp;
@@ -102,7 +103,8 @@ pub struct FlowView {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub more_names: u32,
     /// What is stated about the range of the destination; `None` if nothing is.
-    pub holder: Option<Box<Statements>>,
+    #[serde(default, with = "super::holders::shared")]
+    pub holder: Option<Arc<Statements>>,
 }
 
 /// A claim.

@@ -16,6 +16,8 @@ pub struct Objection {
     pub help: String,
     /// True if an operator may accept the update in spite of the reason.
     pub is_acceptable: bool,
+    /// True if the update could not be judged, so that another attempt may succeed.
+    pub is_failure: bool,
 }
 
 impl From<Refusal> for Objection {
@@ -24,6 +26,7 @@ impl From<Refusal> for Objection {
             reason: refusal.to_string(),
             help: refusal.help(),
             is_acceptable: refusal.is_acceptable(),
+            is_failure: false,
         }
     }
 }
@@ -77,6 +80,9 @@ impl Attempted<'_> {
             return (self.found_current(), Some(fetched.content));
         };
         let reason = format!("{}; {}", refused.reason, refused.help);
+        if refused.is_failure {
+            return (self.ended(Outcome::Failed, Some(reason)), None);
+        }
         if !refused.is_acceptable {
             return (self.ended(Outcome::Refused, Some(reason)), None);
         }

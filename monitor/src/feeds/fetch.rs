@@ -201,19 +201,18 @@ impl Fetcher {
         url: &FeedUrl,
         known: (Option<&str>, Option<&str>),
     ) -> Result<Answer, FetchError> {
-        self.fetch_from(url, known).map(|(answer, _)| answer)
+        self.fetch_from(&mut url.clone(), known)
     }
 
-    /// Fetches `url` as [`Self::fetch`] does. Returns the answer with the URL that gave it,
-    /// which differs from `url` after a redirect.
+    /// Fetches `url` as [`Self::fetch`] does. After redirects, `url` is the URL that gave the
+    /// answer or the error.
     pub fn fetch_from(
         &self,
-        url: &FeedUrl,
+        url: &mut FeedUrl,
         known: (Option<&str>, Option<&str>),
-    ) -> Result<(Answer, FeedUrl), FetchError> {
+    ) -> Result<Answer, FetchError> {
         let end = Instant::now() + self.limits.time;
         let agent = self.agent(url);
-        let mut url = url.clone();
         for _ in 0..=self.limits.redirects {
             let left = end.saturating_duration_since(Instant::now());
             let uri = url.as_str().parse();
@@ -223,14 +222,14 @@ impl Fetcher {
             match status {
                 StatusCode::OK => {
                     let content = self.content(response)?;
-                    return Ok((Answer::Content(content), url));
+                    return Ok(Answer::Content(content));
                 }
                 StatusCode::NOT_MODIFIED if known != (None, None) => {
-                    return Ok((Answer::NotModified, url));
+                    return Ok(Answer::NotModified);
                 }
                 _ if status.is_redirection() => {
                     let location = response.headers().get(header::LOCATION);
-                    url = redirect::resolve(&url, location.map(HeaderValue::as_bytes))?;
+                    *url = redirect::resolve(url, location.map(HeaderValue::as_bytes))?;
                 }
                 _ => return Err(FetchError::Status(status)),
             }

@@ -18,6 +18,8 @@ pub(crate) struct Columns {
     pub(crate) organisation: Option<usize>,
     /// The column with the holder of the range.
     pub(crate) holder: Option<usize>,
+    /// The column with the name of the network. It may be a label and not an organisation.
+    pub(crate) netname: Option<usize>,
 }
 
 const NETWORKS: [&str; 8] = [
@@ -79,7 +81,8 @@ const ORGANISATIONS: [&str; 9] = [
     "organisation",
     "org",
 ];
-const HOLDERS: [&str; 2] = ["holder", "netname"];
+const HOLDERS: [&str; 1] = ["holder"];
+const NETNAMES: [&str; 1] = ["netname"];
 
 impl Columns {
     /// Reads a header. Returns `None` if `fields` is a row with addresses.
@@ -111,6 +114,7 @@ impl Columns {
             country: find(&COUNTRIES),
             organisation: find(&ORGANISATIONS),
             holder: find(&HOLDERS),
+            netname: find(&NETNAMES),
         }
     }
 }
@@ -142,6 +146,7 @@ mod tests {
             country: Some(3),
             organisation: Some(6),
             holder: None,
+            netname: None,
         };
         assert_eq!(columns(wide), Some(expected));
         assert_eq!(columns("AS Number,Prefix").unwrap().network, Some(1));

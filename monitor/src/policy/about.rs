@@ -3,7 +3,7 @@
 use super::{diagnostic::SourcePlace, observed::Observed};
 
 /// The author's statement about the holder of a policy's destinations. It is the author's
-/// word, and no registry confirms it.
+/// word only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct About {
     pub(super) holder: String,

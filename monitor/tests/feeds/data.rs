@@ -31,7 +31,7 @@ fn a_data_feed_passes_the_gate_and_waits_for_the_operator_if_it_changes_much() {
     let url = server.url("/asn.tsv?key=secret");
     fs::write(&config, format!("data: {{feeds: ['{url}']}}\n")).unwrap();
     let config = config.to_str().unwrap();
-    let _daemon = lab.start(&["--config", config]);
+    let daemon = lab.start(&["--config", config]);
     let source = || json(&lab, &["data"])["sources"][0].clone();
     poll("the feed is read", || source()["ipv4_rows"] == 100);
     assert_eq!(source()["kind"], "table");
@@ -78,11 +78,22 @@ fn a_data_feed_passes_the_gate_and_waits_for_the_operator_if_it_changes_much() {
     );
     let accept = lab.monitor(&[&["feed", "accept", &label, "--yes"], &place[..]].concat());
     assert!(accept.status.success(), "{}", text(&accept.stderr));
+    poll("the accepted content is read", || {
+        source()["ipv4_rows"] == 40
+    });
     assert_eq!(origin("192.2.0.1"), "AS64501");
-    assert_eq!(source()["ipv4_rows"], 40);
 
     // A reload keeps the stored content, and the next daemon reads it without the server.
     assert!(lab.monitor(&["reload"]).status.success());
+    assert_eq!(source()["ipv4_rows"], 40);
+    assert_eq!(origin("192.2.0.1"), "AS64501");
+    daemon.kill();
+    server.behaves(|_, _| Ok(()));
+    let _daemon = lab.start(&["--config", config]);
+    poll("the next daemon reads the stored content", || {
+        source()["ipv4_rows"] == 40
+    });
+    assert_eq!(origin("192.2.0.1"), "AS64501");
     for printed in [
         text(&lab.monitor(&["data"]).stdout),
         text(&lab.monitor(&["feed", "list"]).stdout),

@@ -17,6 +17,8 @@ policies:
     destinations: [192.0.2.0/24, 198.51.100.0/24]
 ";
 
+const TABLE: &str = "# 2026-02-01\n192.0.2.0,192.0.2.255,64500,Example \u{1b}[2J Networks\n";
+
 /// Flows of the lab, through the daemon or from the store.
 fn flows(lab: &Lab, arguments: &[&str]) -> String {
     let config = lab.directory.path().join("config.yaml");
@@ -35,10 +37,7 @@ fn each_flow_says_whose_range_its_destination_is() {
         fs::write(&path, content).unwrap();
         path.to_str().unwrap().to_owned()
     };
-    let table = write(
-        "asn.csv",
-        "# 2026-02-01\n192.0.2.0,192.0.2.255,64500,Example \u{1b}[2J Networks\n",
-    );
+    let table = write("asn.csv", TABLE);
     write(
         "delegated",
         "2|apnic|20210715|1|19830613|20210714|+1000\napnic|AU|ipv4|192.0.2.0|256|20110310|assigned\n",
@@ -90,9 +89,24 @@ fn each_flow_says_whose_range_its_destination_is() {
     look();
     let listing: Value = serde_json::from_slice(&lab.monitor(&["data", "--json"]).stdout).unwrap();
     assert_eq!(listing["sources"].as_array().unwrap().len(), 3, "{listing}");
-    // The daemon notices a changed file without a reload.
+    // A daemon that runs notices a changed file. It looks at times, and after a reload.
+    let row = "192.0.2.0,192.0.2.255,64501,Other\n";
+    fs::write(&table, row).unwrap();
+    assert!(lab.monitor(&["reload"]).status.success());
+    poll("the daemon has read the changed file", || {
+        flows(&lab, &[]).contains("origin AS64501 Other;")
+    });
+    fs::write(&table, TABLE).unwrap();
     drop(daemon);
     look();
+    // The statement of an author is about the range that the policy has now.
+    let other = POLICIES.replace("[192.0.2.0/24, 198.51.100.0/24]", "[203.0.113.0/24]");
+    lab.write_policies(&other);
+    let shown: Value = serde_json::from_str(&flows(&lab, &["--json"])).unwrap();
+    for flow in shown["flows"].as_array().unwrap() {
+        assert!(flow["holder"]["list_author"].is_null(), "{flow}");
+    }
+    lab.write_policies(POLICIES);
     assert!(lab.monitor(&["detach"]).status.success());
     look();
     fs::remove_file(table).unwrap();

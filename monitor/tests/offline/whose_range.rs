@@ -134,11 +134,12 @@ fn what_sources_state_differently_stays_side_by_side() {
         .with("one.csv", "47.241.0.0,47.241.255.255,US\n")
         .with("two.csv", "47.241.64.0/20,SG\n");
     assert_eq!(
-        lines(&files.data(), "47.241.69.153")[2..5],
+        lines(&files.data(), "47.241.69.153")[2..6],
         [
             "origin AS: AS45102 (asn.tsv changed on disk 2024-10-04)",
-            "country of delegation: US (as the table states; one.csv changed on disk 2024-10-04)",
-            "    also: SG (as the table states; two.csv changed on disk 2024-10-04)",
+            "country of delegation: unknown",
+            "country (as the table states): US (one.csv changed on disk 2024-10-04)",
+            "    also: SG (two.csv changed on disk 2024-10-04)",
         ]
     );
 }
@@ -150,6 +151,10 @@ fn a_holder_that_is_a_registry_becomes_the_registry() {
 42.62.1.0/24,China Internet Network Information Center
 42.62.2.0/24,Forest Eternal
 42.62.3.0/24,-
+42.62.4.0/24,IPv4 address block not managed by the RIPE NCC
+42.62.5.0/24,Allocated to KRNIC Member.
+42.62.6.0/24,CNN\u{200b}IC
+42.62.7.0/24,Arin Ltd
 ";
     let data = Files::new().with("holders.csv", table).data();
     let source = "holders.csv changed on disk 2024-10-04";
@@ -163,7 +168,11 @@ fn a_holder_that_is_a_registry_becomes_the_registry() {
         lines(&data, "42.62.2.1")[..2],
         ["registry: unknown", holder.as_str()]
     );
-    assert_eq!(lines(&data, "42.62.3.1")[1], "holder: unknown");
+    for address in ["42.62.3.1", "42.62.4.1", "42.62.5.1", "42.62.6.1"] {
+        assert_eq!(lines(&data, address)[1], "holder: unknown", "{address}");
+    }
+    let holder = format!("holder: Arin Ltd (holder; {source})");
+    assert_eq!(lines(&data, "42.62.7.1")[1], holder);
 }
 
 #[test]
@@ -172,11 +181,12 @@ fn the_author_of_a_policy_is_shown_as_its_author() {
         let value = Author {
             holder: holder.to_owned(),
             policy: "range-42.62.48.0-24".to_owned(),
+            resting: false,
             stated_as_of: "2014-07".parse().ok(),
             stated_source: Some("https://example.net/2014".to_owned()),
         };
         let source = Source {
-            name: "range.yaml:3".to_owned(),
+            name: "range.yaml:3".into(),
             kind: SourceKind::Policy,
             as_of: None,
         };
@@ -231,9 +241,11 @@ fn a_database_states_as_number_organisation_and_where_it_takes_the_country_from(
         let of = "x.mmdb of 2023-11-14";
         let first = lines(&data, "42.62.48.1");
         assert_eq!(first[2], format!("origin AS: AS23724 IDC [2J ({of})"));
-        let estimate = "estimated place of use, not the delegation";
-        let expected = format!("country of delegation: CN ({estimate}; {of})");
-        assert_eq!(first[3], expected);
+        let expected = [
+            "country of delegation: unknown".to_owned(),
+            format!("country (estimated place of use): CN ({of})"),
+        ];
+        assert_eq!(first[3..5], expected);
         let expected = format!("country of delegation: US ({of})");
         assert_eq!(lines(&data, "47.241.69.153")[3], expected);
         assert_eq!(
@@ -252,6 +264,52 @@ fn a_database_states_as_number_organisation_and_where_it_takes_the_country_from(
             "{listing}"
         );
     }
+}
+
+#[test]
+fn each_entry_of_a_database_is_decoded_once_and_a_huge_one_not_at_all() {
+    let entry = |values: usize, number| {
+        let mut fields = vec![("asn", Value::Number(number))];
+        fields.resize(values, ("x", Value::Number(1)));
+        Value::Map(fields)
+    };
+    let tables = tempfile::tempdir().unwrap();
+    let read = |entries: [Value; 2], networks: u32| {
+        let mut writer = Writer::of_ipv4("Example");
+        for network in 0..networks {
+            let block = format!("10.{}.{}.0/24", network >> 8, network & 0xff);
+            writer.add(block.parse().unwrap(), &entries[network as usize % 2]);
+        }
+        DataFile::read(writer.finish(28).as_slice(), "x", None, tables.path())
+    };
+    // Two entries in turn: decoded for each network, they have 80 million values.
+    let file = read([entry(2000, 1), entry(2000, 2)], 20_000).unwrap();
+    assert_eq!(file.contents().ipv4_rows, 20_000);
+    let error = read([entry(3000, 1), entry(2, 2)], 2).unwrap_err();
+    assert!(
+        error.to_string().contains("more than 4096 values"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_field_that_names_a_holder_is_shown() {
+    let table = "network,netname\n42.62.0.0/24,LABEL-1\n";
+    let mut writer = Writer::of_ipv4("Example");
+    let entry = Value::Map(vec![("organization", text("Example Ltd"))]);
+    writer.add("42.62.0.0/17".parse().unwrap(), &entry);
+    let files = Files::new()
+        .with("t.csv", table)
+        .with("x.mmdb", writer.finish(24));
+    let lines = lines(&files.data(), "42.62.0.1");
+    assert!(
+        lines[1].starts_with("holder: LABEL-1 (netname; t.csv "),
+        "{lines:?}"
+    );
+    assert!(
+        lines[2].contains("Example Ltd (organization; x.mmdb "),
+        "{lines:?}"
+    );
 }
 
 /// A damaged database is refused, or read without a panic.

@@ -64,6 +64,7 @@ impl Core {
             reason: refusal.to_string(),
             help: refusal.help().to_owned(),
             is_acceptable: refusal.is_acceptable(),
+            is_failure: refusal.is_failure(),
         })
     }
 }

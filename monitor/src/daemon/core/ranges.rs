@@ -26,9 +26,48 @@ pub(super) struct Ranges {
     read: Condvar,
     /// Locked during a reading.
     reading: Mutex<()>,
+    /// Wakes the thread that reads.
+    wake: Arc<Wake>,
+}
+
+/// Wakes a thread before its waiting time ends.
+#[derive(Default)]
+pub(in crate::daemon) struct Wake {
+    /// True if a wake-up is pending.
+    asked: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake {
+    /// Waits until [`Self::wake`] is called, at most `time`. Returns at once if it was called
+    /// since the last wait.
+    pub(in crate::daemon) fn wait(&self, time: Duration) {
+        let asked = lock(&self.asked);
+        let waited = self
+            .changed
+            .wait_timeout_while(asked, time, |asked| !*asked);
+        let (mut asked, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *asked = false;
+    }
+
+    fn wake(&self) {
+        *lock(&self.asked) = true;
+        self.changed.notify_one();
+    }
 }
 
 impl Core {
+    /// The way to wake the thread that reads the data.
+    pub(in crate::daemon) fn ranges_wake(&self) -> Arc<Wake> {
+        Arc::clone(&self.ranges.wake)
+    }
+
+    /// Asks the thread that reads the data to look for changes now. Does not wait for it,
+    /// because reading takes seconds for large files.
+    pub(in crate::daemon) fn wake_ranges(&self) {
+        self.ranges.wake.wake();
+    }
+
     /// Reads the data about ranges that changed since the last reading. Takes seconds for
     /// large files.
     pub(in crate::daemon) fn read_ranges(&self) {
@@ -79,7 +118,7 @@ impl Core {
         };
         let data = data.unwrap_or_else(|| Arc::new(Data::unread(&self.settings.data)));
         let derivation = &self.settings.derivation;
-        let authors = policies.iter().filter_map(Statement::by_policy);
+        let authors = Statement::authors(policies, derivation);
         flows.with_holders(|address| data.about(address, derivation), authors)
     }
 }

@@ -7,7 +7,7 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::Deserialize;
 
 use super::{RdapError, Server};
-use crate::address::Destination;
+use crate::{address::Destination, registry::Registry};
 
 const IPV4: &str = include_str!("ipv4.json");
 const IPV6: &str = include_str!("ipv6.json");
@@ -21,12 +21,15 @@ struct Bootstrap {
 }
 
 impl Bootstrap {
+    fn of(address: IpAddr) -> Self {
+        Self::parse(if address.is_ipv4() { IPV4 } else { IPV6 })
+    }
+
     #[expect(
         clippy::expect_used,
         reason = "the text is part of the program, and a test parses it"
     )]
-    fn of(address: IpAddr) -> Self {
-        let text = if address.is_ipv4() { IPV4 } else { IPV6 };
+    fn parse(text: &str) -> Self {
         serde_json::from_str(text).expect("the file in the program is valid")
     }
 
@@ -72,6 +75,24 @@ pub(super) fn server_for(address: IpAddr) -> Result<Server, RdapError> {
     })
 }
 
+/// Returns the registry that runs this host: it is in IANA's table, and a part of its name is
+/// the registry's. Any other host could carry such a name.
+pub(super) fn registry_of(host: &str) -> Option<Registry> {
+    let is_known = [IPV4, IPV6].into_iter().any(|text| {
+        let services = Bootstrap::parse(text).services;
+        let mut urls = services.iter().flat_map(|(_, urls)| urls);
+        urls.any(|url| url.parse::<Server>().is_ok_and(|url| url.0.host() == host))
+    });
+    let mut parts = host.split('.');
+    parts.find_map(Registry::of_file).filter(|_| is_known)
+}
+
+/// Returns the registry of a whois server: `whois.apnic.net` is APNIC's.
+pub(super) fn registry_of_whois(host: &str) -> Option<Registry> {
+    let name = host.strip_prefix("whois.")?.strip_suffix(".net")?;
+    Registry::of_file(name).filter(|registry| registry.parent().is_none())
+}
+
 fn published(bootstrap: &Bootstrap) -> Date {
     Offset::UTC.to_datetime(bootstrap.publication).date()
 }
@@ -110,6 +131,33 @@ mod tests {
                 .to_string();
             assert!(error.contains("table of 2019-"), "{error}");
             assert!(error.contains("--rdap-server"), "{error}");
+        }
+    }
+
+    #[test]
+    fn only_a_host_of_the_table_is_a_registrys() {
+        for (host, registry) in [
+            ("rdap.apnic.net", Some(Registry::Apnic)),
+            ("rdap.db.ripe.net", Some(Registry::RipeNcc)),
+            ("rdap.arin.net", Some(Registry::Arin)),
+            ("rdap.lacnic.net", Some(Registry::Lacnic)),
+            ("rdap.afrinic.net", Some(Registry::Afrinic)),
+            ("apnic.example.net", None),
+            ("rdap.apnic.net.example.com", None),
+            ("arin.net", None),
+            ("127.0.0.1", None),
+        ] {
+            assert_eq!(registry_of(host), registry, "{host}");
+        }
+        for (host, registry) in [
+            ("whois.apnic.net", Some(Registry::Apnic)),
+            ("whois.ripe.net", Some(Registry::RipeNcc)),
+            ("whois.apnic.example.net", None),
+            ("apnic.net", None),
+            ("whois.cnnic.net", None),
+            ("", None),
+        ] {
+            assert_eq!(registry_of_whois(host), registry, "{host}");
         }
     }
 

@@ -9,13 +9,14 @@ use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::bootstrap::registry_of_whois;
 use crate::{
     data::{
         CountryMeaning, HolderField, RangeCountry, Source, Statement, Statements,
         facts::clean_name, source::date_in,
     },
     quoted::{message, quoted},
-    registry::Registry,
+    registry::{Registry, is_authorisation, is_placeholder, mentions, plain},
 };
 
 /// Maximum number of entries of a list that are read.
@@ -155,7 +156,7 @@ impl Network {
     pub(super) fn statements(&self, registry: Option<Registry>, source: &Source) -> Statements {
         let mut statements = Statements::default();
         let whois = self.raw.port43.as_deref().unwrap_or_default();
-        let of_whois = whois.split('.').find_map(Registry::of_file);
+        let of_whois = registry_of_whois(whois);
         if let Some(registry) = of_whois.or(registry) {
             statements.add_registry(registry, source.clone());
         }
@@ -188,47 +189,94 @@ impl Network {
         }
     }
 
-    /// Adds the holder: the registrant, or else the name of the network and its
-    /// description, or else a remark. Names of registries are left out by
-    /// [`Statements::add_holder`].
+    /// Adds the holder: the registrants, or else the name of the network and its
+    /// description, or else a remark. If the name or the first line of the description
+    /// names a registry, the object is the registry's own, and nothing else on it is a
+    /// holder. Names of registries are left out by [`Statements::add_holder`].
     fn add_holder(&self, statements: &mut Statements, source: &Source) {
-        let mut add = |text: Option<String>, field| {
-            if let Some(text) = text.as_deref().and_then(clean_name) {
-                statements.add_holder(&text, field, source.clone());
-            }
-            !statements.holder.is_empty()
-        };
-        let registrants = self
-            .raw
-            .entities
-            .iter()
-            .filter(|entity| entity.is_registrant());
-        for registrant in registrants {
-            if add(registrant.name(), HolderField::Registrant) {
-                return;
-            }
+        for registrant in self.registrants() {
+            statements.add_holder(&registrant, HolderField::Registrant, source.clone());
         }
-        let has_name = add(self.raw.name.clone(), HolderField::Netname);
-        let described = self.first_line(true);
-        if add(described, HolderField::Descr) || has_name {
+        if !statements.holder.is_empty() {
             return;
         }
-        add(self.first_line(false), HolderField::Remarks);
+        let netname = self.raw.name.as_deref().unwrap_or_default();
+        statements.add_holder(netname, HolderField::Netname, source.clone());
+        let mut description = self.lines(true).peekable();
+        let is_of_registry = description
+            .peek()
+            .is_some_and(|first| states_no_holder(first) && !names_the_nir_of_a_member(first));
+        if is_of_registry || states_no_holder(netname) {
+            statements.holder.clear();
+            return;
+        }
+        if let Some(line) = description.find(|line| !states_no_holder(line)) {
+            statements.add_holder(line, HolderField::Descr, source.clone());
+        }
+        let remark = self.lines(false).find(|line| can_name_a_holder(line));
+        if let (true, Some(line)) = (statements.holder.is_empty(), remark) {
+            statements.add_holder(line, HolderField::Remarks, source.clone());
+        }
     }
 
-    /// Returns the first line that does not only name a registry: of the description, or
-    /// of the other remarks.
-    fn first_line(&self, of_description: bool) -> Option<String> {
-        let wanted = |remark: &&Remark| {
+    /// Returns the names of the registrants. RIPE's server gives the role `registrant` to
+    /// `mnt-by` as well as to `org`. So objects for authorisation are left out, and
+    /// organisations (`kind` is `org`) come in place of all others.
+    fn registrants(&self) -> Vec<String> {
+        let entities = self.raw.entities.iter();
+        let registrants = entities.filter(|entity| entity.is_registrant());
+        let with_name = registrants.filter_map(|entity| Some((entity, entity.name()?)));
+        let (organisations, others): (Vec<_>, Vec<_>) = with_name
+            .filter(|(entity, name)| !entity.authorises(name))
+            .partition(|(entity, _)| entity.is_organisation());
+        let names = |entities: Vec<(&Entity, String)>| {
+            let names = entities.into_iter().map(|(_, name)| name);
+            let holders = names.filter(|name| !states_no_holder(name));
+            holders.collect::<Vec<String>>()
+        };
+        let organisations = names(organisations);
+        if organisations.is_empty() {
+            names(others)
+        } else {
+            organisations
+        }
+    }
+
+    /// Returns the lines with a name: of the description, or of the other remarks.
+    fn lines(&self, of_description: bool) -> impl Iterator<Item = &str> {
+        let wanted = move |remark: &&Remark| {
             let title = remark.title.as_deref().unwrap_or_default();
             title.eq_ignore_ascii_case("description") == of_description
         };
         let remarks = self.raw.remarks.iter().filter(wanted);
-        let mut lines = remarks.flat_map(|remark| &remark.description);
+        let lines = remarks.flat_map(|remark| &remark.description);
         lines
-            .find(|line| clean_name(line).is_some() && Registry::only_in(line).is_none())
-            .cloned()
+            .map(String::as_str)
+            .filter(|line| clean_name(line).is_some())
     }
+}
+
+/// True for the name of a registry, and for a text in the place of a name.
+fn states_no_holder(text: &str) -> bool {
+    Registry::only_in(text).is_some() || is_placeholder(text)
+}
+
+/// True if the first line of a description is the short name of a national registry, such
+/// as `CNNIC`. On the range of a member, the member's name is the next line.
+fn names_the_nir_of_a_member(line: &str) -> bool {
+    let registry = Registry::of_file(plain(line).trim());
+    registry.is_some_and(|registry| registry.parent().is_some())
+}
+
+/// True if a remark can be a name: it mentions no registry, and is not a text about
+/// allocations, contacts or pages.
+fn can_name_a_holder(remark: &str) -> bool {
+    let lower = plain(remark).to_lowercase();
+    let other = [
+        "allocat", "assign", "delegat", "@", "://", "www.", "contact", "abuse", "please", "report",
+        "whois",
+    ];
+    !states_no_holder(remark) && !mentions(remark) && !other.iter().any(|text| lower.contains(text))
 }
 
 impl Entity {
@@ -236,18 +284,33 @@ impl Entity {
         self.roles.iter().any(|role| role == "registrant")
     }
 
+    /// Returns true if this is an object for authorisation, such as a maintainer. Its jCard
+    /// has no name but the handle.
+    fn authorises(&self, name: &str) -> bool {
+        let handle = self.handle.as_deref().unwrap_or_default();
+        let is_unnamed = !self.is_organisation() && name.eq_ignore_ascii_case(handle);
+        is_unnamed || is_authorisation(handle) || is_authorisation(name)
+    }
+
+    fn is_organisation(&self) -> bool {
+        let kind = self.property("kind");
+        kind.is_some_and(|kind| kind.eq_ignore_ascii_case("org"))
+    }
+
     /// Returns the formatted name of the jCard, or else its organisation.
     fn name(&self) -> Option<String> {
+        self.property("fn").or_else(|| self.property("org"))
+    }
+
+    /// Returns a property of the jCard, if it is a text.
+    fn property(&self, wanted: &str) -> Option<String> {
         let properties = self.vcard_array.get(1)?.as_array()?;
-        let property = |wanted: &str| {
-            let mut properties = properties.iter().take(MAX_ENTRIES);
-            properties.find_map(|property| {
-                let is_wanted = property.get(0)?.as_str()?.eq_ignore_ascii_case(wanted);
-                let text = property.get(3)?.as_str().and_then(clean_name);
-                text.filter(|_| is_wanted)
-            })
-        };
-        property("fn").or_else(|| property("org"))
+        let mut properties = properties.iter().take(MAX_ENTRIES);
+        properties.find_map(|property| {
+            let is_wanted = property.get(0)?.as_str()?.eq_ignore_ascii_case(wanted);
+            let text = property.get(3)?.as_str().and_then(clean_name);
+            text.filter(|_| is_wanted)
+        })
     }
 }
 

@@ -3,20 +3,38 @@
 use std::fmt;
 
 use super::{
-    Author, FailedSource, Holder, OriginAs, RangeCountry, Registration, Statement, Statements,
+    Author, CountryMeaning, FailedSource, Holder, OriginAs, RangeCountry, Registration, Statement,
+    Statements,
 };
 use crate::{printable, registry::Registry};
 
-/// Writes the five lines, and a line for each source that could not be asked.
+/// Writes the five lines, a line for countries with another meaning, and a line for each
+/// source that could not be asked.
 impl fmt::Display for Statements {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_field(f, "registry", &self.registry)?;
         write_field(f, "holder", &self.holder)?;
         write_field(f, "origin AS", &self.origin_as)?;
-        write_field(f, "country of delegation", &self.country)?;
+        self.write_countries(f)?;
         write_field(f, "list author", &self.list_author)?;
         for failed in &self.failed {
             writeln!(f, "{failed}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Statements {
+    /// Writes a line for each meaning of a country. Only a delegation is shown as one.
+    fn write_countries(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for meaning in CountryMeaning::ALL {
+            let countries = self.country.iter();
+            let countries = countries.filter(|country| country.value.meaning == meaning);
+            if meaning == CountryMeaning::Delegation {
+                write_field(f, "country of delegation", countries)?;
+            } else if countries.clone().next().is_some() {
+                write_field(f, &format!("country ({})", meaning.words()), countries)?;
+            }
         }
         Ok(())
     }
@@ -31,15 +49,16 @@ impl fmt::Display for FailedSource {
 }
 
 /// Writes a field: its first statement on the same line, others below it.
-fn write_field<T>(
+fn write_field<'a, T: 'a>(
     f: &mut fmt::Formatter<'_>,
     name: &str,
-    statements: &[Statement<T>],
+    statements: impl IntoIterator<Item = &'a Statement<T>>,
 ) -> fmt::Result
 where
     Statement<T>: fmt::Display,
 {
-    let Some((first, others)) = statements.split_first() else {
+    let mut others = statements.into_iter();
+    let Some(first) = others.next() else {
         return writeln!(f, "{name}: unknown");
     };
     writeln!(f, "{name}: {first}")?;
@@ -101,11 +120,7 @@ impl fmt::Display for Statement<OriginAs> {
 
 impl fmt::Display for Statement<RangeCountry> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (", self.value.country)?;
-        if let Some(words) = self.value.meaning.words() {
-            write!(f, "{words}; ")?;
-        }
-        write!(f, "{})", self.source)
+        write!(f, "{} ({})", self.value.country, self.source)
     }
 }
 
@@ -114,6 +129,7 @@ impl fmt::Display for Statement<Author> {
         let Author {
             holder,
             policy,
+            resting,
             stated_as_of,
             stated_source,
         } = &self.value;
@@ -126,6 +142,9 @@ impl fmt::Display for Statement<Author> {
             " (stated by the author of policy {}",
             printable::value(policy)
         )?;
+        if *resting {
+            f.write_str(", which is off now,")?;
+        }
         if let Some(date) = stated_as_of {
             write!(f, " as of {date}")?;
         }

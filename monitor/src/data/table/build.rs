@@ -17,6 +17,10 @@ use crate::{
 /// million.
 const MAX_ROWS: u64 = 4_000_000;
 
+/// Maximum size of the files of a table in bytes, while it is built: values, sorted runs and
+/// records.
+const MAX_BYTES: u64 = 192 * 1024 * 1024;
+
 /// The reason why a table cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::data) enum BuildError {
@@ -29,8 +33,8 @@ pub(in crate::data) enum BuildError {
         /// Maximum number of rows.
         limit: u64,
     },
-    /// The values are larger than the limit.
-    #[error("its names and countries have more than 128 MiB")]
+    /// The table is larger than the limit.
+    #[error("its look-up table would have more than {} MiB", MAX_BYTES >> 20)]
     Large,
     /// Ranges are nested more deeply than the limit.
     #[error("more than {limit} of its ranges contain the same address")]
@@ -67,10 +71,28 @@ impl Builder {
         addresses: Destination,
         facts: &Facts,
     ) -> Result<(), BuildError> {
-        if self.size.ipv4_rows + self.size.ipv6_rows == MAX_ROWS {
+        let value = self.store(facts)?;
+        self.add_stored(addresses, value)
+    }
+
+    /// Stores facts. Returns their place.
+    pub(in crate::data) fn store(&mut self, facts: &Facts) -> Result<u32, BuildError> {
+        self.values.store(facts)
+    }
+
+    /// Adds a row with facts that are stored at `value`.
+    pub(in crate::data) fn add_stored(
+        &mut self,
+        addresses: Destination,
+        value: u32,
+    ) -> Result<(), BuildError> {
+        if self.rows() == MAX_ROWS {
             return Err(BuildError::Rows { limit: MAX_ROWS });
         }
-        let value = self.values.store(facts)?;
+        // A row is in a run, and has at least one record.
+        if self.bytes() + self.runs() > MAX_BYTES {
+            return Err(BuildError::Large);
+        }
         match addresses {
             Destination::Ipv4(interval) => {
                 self.size.ipv4_rows += 1;
@@ -89,13 +111,31 @@ impl Builder {
         self.size.ipv4_rows + self.size.ipv6_rows
     }
 
+    /// Size of the sorted runs in bytes.
+    fn runs(&self) -> u64 {
+        let Size {
+            ipv4_rows,
+            ipv6_rows,
+            ..
+        } = self.size;
+        let record = |family: Family| family.record() as u64;
+        ipv4_rows * record(Family::Ipv4) + ipv6_rows * record(Family::Ipv6)
+    }
+
+    /// Size of the files so far in bytes, at most.
+    fn bytes(&self) -> u64 {
+        u64::from(self.values.length()) + self.runs()
+    }
+
     /// Sorts the rows, and writes the table.
     pub(in crate::data) fn finish(self) -> Result<Table, BuildError> {
         let mut size = self.size;
-        let (ipv4, addresses, contradictions) = write(self.ipv4, Family::Ipv4, &self.directory)?;
+        let room = &mut MAX_BYTES.saturating_sub(self.bytes());
+        let directory = &self.directory;
+        let (ipv4, addresses, contradictions) = write(self.ipv4, Family::Ipv4, directory, room)?;
         size.ipv4_addresses = addresses;
         size.contradictions = contradictions;
-        let (ipv6, addresses, contradictions) = write(self.ipv6, Family::Ipv6, &self.directory)?;
+        let (ipv6, addresses, contradictions) = write(self.ipv6, Family::Ipv6, directory, room)?;
         size.ipv6_addresses = addresses;
         size.contradictions += contradictions;
         Ok(Table {
@@ -115,12 +155,13 @@ fn entry<A: Address>(interval: Interval<A>, value: u32) -> Entry {
     }
 }
 
-/// Writes the records of one family. Returns them with the number of different addresses
+/// Writes the records of one family, at most `room` bytes. Returns them with the number of different addresses
 /// and of contradictions.
 fn write(
     sorter: Sorter,
     family: Family,
     directory: &Path,
+    room: &mut u64,
 ) -> Result<(Ranges, u128, u64), BuildError> {
     let mut file = BufWriter::new(tempfile::tempfile_in(directory)?);
     let mut pages = Vec::new();
@@ -136,6 +177,9 @@ fn write(
         addresses = addresses.saturating_add(size);
         record.clear();
         part.write(family, &mut record);
+        *room = room
+            .checked_sub(record.len() as u64)
+            .ok_or(BuildError::Large)?;
         file.write_all(&record)?;
         Ok(())
     };

@@ -89,6 +89,11 @@ impl ValueWriter {
         Ok(place)
     }
 
+    /// Length of the file in bytes.
+    pub(super) const fn length(&self) -> u32 {
+        self.length
+    }
+
     pub(super) fn finish(self) -> io::Result<Values> {
         Ok(Values {
             file: self

@@ -101,6 +101,26 @@ fn rdap_is_asked_only_when_told_and_a_registry_is_not_the_holder() {
 }
 
 #[test]
+fn rdap_is_asked_about_the_ipv4_address_that_an_ipv6_address_carries() {
+    let (url, requests) = rdap_server("200 OK", object_of_a_member());
+    let gateway = Gateway::new("");
+    let rdap = [
+        "explain",
+        "64:ff9b::2a3e:30b5",
+        "--rdap",
+        "--rdap-server",
+        &url,
+    ];
+    let printed = gateway.prints(&rdap);
+    assert_eq!(requests.recv().unwrap(), "GET /ip/42.62.48.181 HTTP/1.1");
+    assert!(
+        printed.contains("RDAP 127.0.0.1 about 42.62.48.181: "),
+        "{printed}"
+    );
+    assert_eq!(gateway.json(&rdap)["rdap"]["address"], "42.62.48.181");
+}
+
+#[test]
 fn without_an_answer_of_rdap_the_decision_is_printed_and_the_verb_fails() {
     let gateway = Gateway::new("");
     let (url, _requests) = rdap_server("404 Not Found", "{}".to_owned());

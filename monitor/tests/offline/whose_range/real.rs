@@ -49,7 +49,7 @@ fn the_addresses_of_the_case_in_the_real_tables() {
         for expected in [
             format!("origin AS: AS{number} {name} (asn-ipv4.csv.gz"),
             format!("also: AS{number} (asn-v4-cidr.txt.gz"),
-            format!("{country} (as the table states; asn-country-ipv4.csv.gz"),
+            format!("country (as the table states): {country} (asn-country-ipv4.csv.gz"),
             "holder: unknown\n".to_owned(),
         ] {
             assert!(text.contains(&expected), "{text}\n{expected}");
