@@ -64,9 +64,9 @@ impl DeviceBook {
     /// Returns the MACs to which the operator's file gives this name, sorted.
     #[must_use]
     pub fn macs(&self, name: &str) -> Vec<MacAddress> {
-        let names = self.names.names.iter();
-        let named = names.filter(|(_, known)| known.text == name);
-        named.map(|(mac, _)| *mac).collect()
+        let known = self.names.names.iter();
+        let same = known.filter(|(_, known)| known.text == name);
+        same.map(|(mac, _)| *mac).collect()
     }
 
     /// Returns name and vendor of a device. `policy_name` is its name in the policies,

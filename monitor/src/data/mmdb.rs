@@ -65,20 +65,19 @@ pub(super) fn read(bytes: &[u8], builder: &mut Builder) -> Result<Option<Date>, 
             return Err(MmdbError::Networks);
         }
         let (network, offset, found) = network?;
-        let place = match places.get(&offset) {
-            Some(known) => *known,
-            None => {
-                work.take(offset)?;
-                let entry: Option<Entry<'_>> = found.decode()?;
-                let facts = entry.map(|entry| entry.facts()).unwrap_or_default();
-                let stated = !facts.is_empty();
-                let place = stated.then(|| builder.store(&facts)).transpose()?;
-                if places.len() == REMEMBERED {
-                    places.clear();
-                }
-                places.insert(offset, place);
-                place
+        let place = if let Some(known) = places.get(&offset) {
+            *known
+        } else {
+            work.take(offset)?;
+            let entry: Option<Entry<'_>> = found.decode()?;
+            let facts = entry.map(|entry| entry.facts()).unwrap_or_default();
+            let stated = !facts.is_empty();
+            let place = stated.then(|| builder.store(&facts)).transpose()?;
+            if places.len() == REMEMBERED {
+                places.clear();
             }
+            places.insert(offset, place);
+            place
         };
         if let (Some(place), Some(addresses)) = (place, addresses(network)) {
             builder.add_stored(addresses, place)?;

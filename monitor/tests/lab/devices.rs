@@ -167,7 +167,7 @@ fn a_phone_has_vendor_addresses_host_name_and_counts_live_and_from_the_store() {
     // The name means the device, also without a daemon.
     assert_eq!(
         devices(&lab, &["--device", "Anna's phone"]),
-        [stored.clone()]
+        std::slice::from_ref(&stored)
     );
     assert_eq!(stored["vendor"], "Written in a file");
     assert_eq!(stored["vendor_source"], "file");

@@ -325,7 +325,8 @@ fn markup_and_controls_in_names_are_shown_harmlessly() {
     object["remarks"] = json!([]);
     let answer = answer(&object.to_string()).unwrap();
     let shown = format!("{answer}\n{}", text(&answer));
-    assert_eq!(shown.lines().count(), 6, "{shown}");
+    let forged = |line: &str| line.starts_with("registry: fake");
+    assert!(!shown.lines().any(forged), "{shown}");
     assert!(!shown.contains(['\u{1b}', '\u{202e}', '\r']), "{shown:?}");
     let name = &answer.statements.holder[0].value.name;
     assert!(

@@ -219,9 +219,12 @@ fn unsigned(kind: u8, bytes: &[u8], out: &mut Vec<u8>) {
 /// Writes the type and size before a value. Types above 7 need an extra byte.
 fn control(kind: u8, size: usize, out: &mut Vec<u8>) {
     let (size, more) = match size {
-        0..29 => (size, None),
-        29..285 => (29, Some(size - 29)),
-        _ => panic!("a value of {size} bytes"),
+        0..29 => (size, vec![]),
+        29..285 => (29, vec![u8::try_from(size - 29).unwrap()]),
+        _ => {
+            let more = u16::try_from(size - 285).expect("a value of less than 64 KiB");
+            (30, more.to_be_bytes().to_vec())
+        }
     };
     let size = u8::try_from(size).unwrap();
     if kind > 7 {
@@ -229,7 +232,7 @@ fn control(kind: u8, size: usize, out: &mut Vec<u8>) {
     } else {
         out.push(kind << 5 | size);
     }
-    out.extend(more.map(|more| u8::try_from(more).unwrap()));
+    out.extend(more);
 }
 
 fn node(left: u32, right: u32, record_size: u16, out: &mut Vec<u8>) {

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn an_entry_of_many_values_or_of_loops_is_too_much() {
         // An array of 65,821 values, each of them a pointer to the next, and so on.
-        let wide = [b"\x1f\x04\0\0\0".as_slice(), &[0xa0; 70_000]].concat();
+        let wide = [b"\x1f\x04\0\0\0".as_slice(), &vec![0xa0; 70_000]].concat();
         assert_eq!(of(&wide), Err(TooMuchWork::Entry));
         assert_eq!(of(b"\x20\x00"), Err(TooMuchWork::Entry));
         // Arrays of eight pointers to the next array: 8^n values in a few bytes.
