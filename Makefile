@@ -16,6 +16,8 @@ AS_USER = --config "target.'cfg(unix)'.runner = ['xtask/as-user.sh']"
 # The programs whose tests start the daemon in a lab. docs/reliability.md lists the exceptions.
 NOT_AS_USER = crash faults service
 IN_A_LAB = $(shell grep --recursive --files-with-matches Lab::new monitor/tests | sed 's,^monitor/tests/,,; s,[./].*,,' | sort --unique)
+# Tests in these programs that run once. docs/reliability.md says why.
+AS_ROOT_ONLY = lost_its_pins killed_at_any_call swaps_under_load a_flood
 LAB_TESTS = $(addprefix --test ,$(filter-out support $(NOT_AS_USER),$(IN_A_LAB)))
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(TARGET)/tools/bin
@@ -39,7 +41,7 @@ test: ## run all tests: as root, in network namespaces, then some as an ordinary
 	@xtask/setup.sh
 	cargo test --release --no-fail-fast $(AS_ROOT)
 	MONITOR_TEST_USER=$(ORDINARY) cargo test --release --no-fail-fast $(AS_ROOT) $(LAB_TESTS) -- \
-	  --skip lost_its_pins
+	  $(addprefix --skip ,$(AS_ROOT_ONLY))
 	MONITOR_TEST_USER=$(ORDINARY) cargo test --release $(AS_USER) --test kernel -- --skip random_rulesets
 
 bench: build ## run the benchmarks, about twenty minutes

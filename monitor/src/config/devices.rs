@@ -12,7 +12,7 @@ use serde::{
     de::{Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use super::length::Length;
+use super::{length::Length, one_or_many::OneOrMany};
 use crate::{devices::leases::LeaseFormat, evidence::identity::Stated};
 
 /// The `devices` section of the config file.
@@ -23,13 +23,22 @@ pub struct DevicesOptions {
     /// packet that a policy matched.
     pub forget_after: Option<Length>,
     /// Files with leases. An empty list reads none; `None` tries the well-known places.
+    #[serde(default, deserialize_with = "one_or_many")]
     pub leases: Option<Vec<LeasesOption>>,
     /// Files with vendors, in front of the built-in table.
+    #[serde(default, deserialize_with = "one_or_many")]
     pub vendors: Option<Vec<VendorsOption>>,
     /// File with names of devices. `None` tries `/etc/ethers`.
     pub names: Option<PathBuf>,
     /// Statements that two MACs are one device.
     pub same: Option<Stated>,
+}
+
+/// Reads one path, or a list of files.
+fn one_or_many<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    OneOrMany::deserialize(deserializer).map(|OneOrMany(files)| Some(files))
 }
 
 /// A file with leases.
@@ -170,6 +179,15 @@ mod tests {
         let mut options = Options::parse(text).unwrap();
         options.devices.resolve_paths(Path::new("/etc/monitor"));
         options.settle().device_files
+    }
+
+    #[test]
+    fn one_file_needs_no_list() {
+        let found = files("devices: {leases: a.leases, vendors: oui.csv}");
+        let leases = found.leases.unwrap();
+        assert_eq!(leases[0].path, Path::new("/etc/monitor/a.leases"));
+        assert_eq!(found.vendors[0].path, Path::new("/etc/monitor/oui.csv"));
+        assert_eq!((leases.len(), found.vendors.len()), (1, 1));
     }
 
     #[test]
