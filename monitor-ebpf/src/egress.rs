@@ -136,32 +136,14 @@ fn network(frame: &Frame, packet: &Packet) -> Option<Network> {
     let start = packet.network & 255;
     match packet.destination {
         Destination::Ipv4(_) => {
-            let [
-                _,
-                _,
-                high,
-                low,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                _,
-                a,
-                b,
-                c,
-                d,
-                e,
-                f,
-                g,
-                h,
-            ] = frame.bytes(start)?;
+            let header: [u8; IPV4_HEADER] = frame.bytes(start)?;
+            let [_, _, high, low, ..] = header;
+            let [.., s0, s1, s2, s3, _, _, _, _] = header;
+            let [.., d0, d1, d2, d3] = header;
             Some(Network {
                 is_ipv6: false,
-                source: mapped([a, b, c, d]),
-                destination: mapped([e, f, g, h]),
+                source: mapped([s0, s1, s2, s3]),
+                destination: mapped([d0, d1, d2, d3]),
                 start,
                 end: start + usize::from(u16::from_be_bytes([high, low])),
             })
@@ -214,6 +196,7 @@ fn examine(frame: &Frame, packet: &Packet) -> Option<Found> {
     is_wanted(frame, &found).then_some(found)
 }
 
+const IPV4_HEADER: usize = 20;
 const IPV6_HEADER: usize = 40;
 const UDP_HEADER: usize = 8;
 

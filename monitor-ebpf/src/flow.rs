@@ -156,9 +156,10 @@ fn read(
     };
     let source = if packet & IS_IPV6 == 0 {
         let addresses = frame.bytes::<8>(network + IPV4_ADDRESSES)?;
-        let [a, b, c, d, e, f, g, h] = addresses;
-        key.destination = mapped([e, f, g, h]);
-        mapped([a, b, c, d])
+        let [source @ .., _, _, _, _] = addresses;
+        let [_, _, _, _, destination @ ..] = addresses;
+        key.destination = mapped(destination);
+        mapped(source)
     } else {
         let addresses = frame.bytes::<32>(network + IPV6_ADDRESSES)?;
         let mut source = [0; 16];

@@ -158,9 +158,11 @@ fn describe(
 ) -> Option<()> {
     let network = packet as usize & 255;
     if packet & IS_IPV6 == 0 {
-        let [a, b, c, d, e, f, g, h] = frame.bytes(network + 12)?;
-        header.source = mapped([a, b, c, d]);
-        header.destination = mapped([e, f, g, h]);
+        let addresses: [u8; 8] = frame.bytes(network + 12)?;
+        let [source @ .., _, _, _, _] = addresses;
+        let [_, _, _, _, destination @ ..] = addresses;
+        header.source = mapped(source);
+        header.destination = mapped(destination);
         header.kind = 0;
     } else {
         header.source = frame.bytes(network + 8)?;
@@ -237,11 +239,9 @@ fn tag(header: &SampleHeader) -> Option<u64> {
     // SAFETY: the element exists, and user space writes the secrets before any program runs.
     let secrets = unsafe { &(*control).secrets };
     let words = |address: [u8; 16]| {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
-        [
-            u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
-            u64::from_ne_bytes([i, j, k, l, m, n, o, p]),
-        ]
+        let [first @ .., _, _, _, _, _, _, _, _] = address;
+        let [_, _, _, _, _, _, _, _, second @ ..] = address;
+        [first, second].map(u64::from_ne_bytes)
     };
     let ([a, b], [c, d]) = (words(header.source), words(header.destination));
     let ports = u64::from(header.source_port)
