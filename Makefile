@@ -39,10 +39,10 @@ run: build ## show a phone, a gateway and the internet in a lab on this machine
 # Without --package: it would build dependencies again, with other features.
 test: ## run all tests: as root, in network namespaces, then some as an ordinary user
 	@xtask/setup.sh
-	cargo test --release --no-fail-fast $(AS_ROOT)
-	MONITOR_TEST_USER=$(ORDINARY) cargo test --release --no-fail-fast $(AS_ROOT) $(LAB_TESTS) -- \
+	cargo test --profile checked --no-fail-fast $(AS_ROOT)
+	MONITOR_TEST_USER=$(ORDINARY) cargo test --profile checked --no-fail-fast $(AS_ROOT) $(LAB_TESTS) -- \
 	  $(addprefix --skip ,$(AS_ROOT_ONLY))
-	MONITOR_TEST_USER=$(ORDINARY) cargo test --release $(AS_USER) --test kernel -- --skip random_rulesets
+	MONITOR_TEST_USER=$(ORDINARY) cargo test --profile checked $(AS_USER) --test kernel -- --skip random_rulesets
 
 bench: build ## run the benchmarks, about twenty minutes
 	@xtask/setup.sh --bench
