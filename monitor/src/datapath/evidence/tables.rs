@@ -138,7 +138,8 @@ impl RawFlow {
         if other.first < self.first {
             (self.first, self.sources[0]) = (other.first, other.sources[0]);
         }
-        if other.last > self.last {
+        // Of two sources in the same tick, both stay: one is the first, the other the last.
+        if other.last >= self.last {
             (self.last, self.sources[1]) = (other.last, other.sources[1]);
         }
         self.passed += other.passed;
@@ -154,5 +155,27 @@ fn clear(part: &WritableArray, bucket: usize, cell: usize) {
     part.store(bucket, cell + KEY + FLOW_USED_WORD, 0);
     for word in 0..CELL_WORDS {
         part.store(bucket, cell + word, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sources_of_two_cpus_in_one_tick_both_stay() {
+        let of = |source: u8| RawFlow {
+            key: FlowCellKey::default(),
+            first: 7,
+            last: 7,
+            passed: Count::default(),
+            dropped: Count::default(),
+            sources: [[source; 16]; 2],
+        };
+        for (one, other) in [(1, 2), (2, 1)] {
+            let mut flow = of(one);
+            flow.join(&of(other));
+            assert_eq!(flow.sources, [[one; 16], [other; 16]]);
+        }
     }
 }
