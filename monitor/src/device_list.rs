@@ -19,7 +19,7 @@ use crate::{
     },
     flows::{FlowFilter, FlowsError},
     policy::{MacAddress, PolicyName},
-    store::{DestinationRange, DeviceFact, DeviceSum, FlowQuery, StoreError, StoreReader},
+    store::{DeviceFact, DeviceSum, StoreError, StoreReader},
 };
 
 /// The most that is shown of one device. Older addresses, names and models are left out.
@@ -100,19 +100,8 @@ impl FoundDevices {
     ) -> Result<(Self, u64), StoreError> {
         let view = reader.view()?;
         let mut found = Self::default();
-        let devices = filter.devices.iter().copied().map(Some);
-        let every = filter.devices.is_empty().then_some(None);
-        for device in devices.chain(every) {
-            let sums = view.device_sums(&FlowQuery {
-                since: filter.since,
-                until: None,
-                device,
-                policy: filter.policy.clone(),
-                destination: filter
-                    .destination
-                    .map(|(first, last)| DestinationRange { first, last }),
-                limit: filter.limit,
-            })?;
+        for query in filter.queries() {
+            let sums = view.device_sums(&query)?;
             found.more |= sums.more;
             for sum in sums.devices {
                 found.add(sum.device, Sum::of(sum));

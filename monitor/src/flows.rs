@@ -139,19 +139,8 @@ impl Stored {
     ) -> Result<Self, StoreError> {
         let view = reader.view()?;
         let mut stored = Self::default();
-        let devices = filter.devices.iter().copied().map(Some);
-        let every = filter.devices.is_empty().then_some(None);
-        for device in devices.chain(every) {
-            let found = view.flows(&FlowQuery {
-                since: filter.since,
-                until: None,
-                device,
-                policy: filter.policy.clone(),
-                destination: filter
-                    .destination
-                    .map(|(first, last)| DestinationRange { first, last }),
-                limit: filter.limit,
-            })?;
+        for query in filter.queries() {
+            let found = view.flows(&query)?;
             stored.more |= found.more;
             stored.flows.extend(found.flows);
         }
@@ -208,6 +197,22 @@ fn found(
 }
 
 impl FlowFilter {
+    /// Returns the questions to the store: one for each device, or one for all.
+    pub(crate) fn queries(&self) -> impl Iterator<Item = FlowQuery> {
+        let devices = self.devices.iter().copied().map(Some);
+        let every = self.devices.is_empty().then_some(None);
+        devices.chain(every).map(|device| FlowQuery {
+            since: self.since,
+            until: None,
+            device,
+            policy: self.policy.clone(),
+            destination: self
+                .destination
+                .map(|(first, last)| DestinationRange { first, last }),
+            limit: self.limit,
+        })
+    }
+
     pub(crate) fn shows(&self, flow: &Flow) -> bool {
         let key = &flow.key;
         let policy = self.policy.as_ref();

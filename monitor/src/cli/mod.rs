@@ -100,8 +100,8 @@ enum Verb {
     Devices(devices::DevicesArgs),
     /// Show the sources of data about address ranges, each with its date and age
     ///
-    /// They are the files and feeds under `data:` in the config file. With a daemon, they are
-    /// those that the daemon uses.
+    /// The sources are the files and feeds under `data:` in the config file. With a daemon, the
+    /// answer has the sources that the daemon uses.
     Data(ReachArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///

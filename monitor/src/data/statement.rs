@@ -198,7 +198,7 @@ pub struct RangeCountry {
 pub enum CountryMeaning {
     /// The registry delegated the range under this country.
     Delegation,
-    /// A table states it, and does not state what it means.
+    /// A table has a column of countries, and does not say what kind of country it is.
     Unstated,
     /// The publisher of a database estimates that the addresses are there.
     Location,

@@ -10,9 +10,9 @@ pub fn is_device(mac: MacAddress) -> bool {
     first & 1 == 0 && mac.0 != [0; 6]
 }
 
-/// Returns true if `mac` is locally administered: its owner chose it, and no vendor
-/// assigned it. Phones choose such addresses at random, for each network. Virtual
-/// machines and containers also choose such addresses.
+/// Returns true if `mac` is locally administered, which means that no vendor assigned it
+/// (IEEE 802, section 8.4). Phones choose such a MAC at random for each network. Virtual
+/// machines and containers have such MACs too.
 #[must_use]
 pub fn is_randomised(mac: MacAddress) -> bool {
     let [first, ..] = mac.0;

@@ -48,7 +48,8 @@ fn a_data_feed_passes_the_gate_and_waits_for_the_operator_if_it_changes_much() {
     };
     assert_eq!(origin("192.2.0.1"), "AS64500");
 
-    // Content that is no table, then one that shrinks too much: the old one stays.
+    // The server answers with a page, then with a table that is much smaller. The daemon goes on
+    // with the old table.
     server.gives("<html>");
     let feed = json(&lab, &["feed", "fetch"])[0].clone();
     assert_eq!(feed["state"], "refused", "{feed}");

@@ -93,7 +93,8 @@ fn arrived(far_side: &RawSocket) -> (usize, Vec<u8>) {
     (segments, data)
 }
 
-fn names(lab: &Lab) -> Vec<(String, String)> {
+/// The names of all flows, with how each was learnt.
+pub(crate) fn names(lab: &Lab) -> Vec<(String, String)> {
     let state = lab.directory.path().join("state");
     let output = lab.monitor(&["flows", "--json", "--state-dir", state.to_str().unwrap()]);
     let flows: Value = serde_json::from_slice(&output.stdout).unwrap();

@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use crate::support;
+use crate::{handshake::names, support};
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +19,6 @@ use rustls::{
     crypto::{ActiveKeyExchange, CryptoProvider, SharedSecret, SupportedKxGroup, ring},
     ffdhe_groups::FfdheGroup,
 };
-use serde_json::Value;
 use support::{
     lab::{Lab, OPEN, poll, sh},
     raw::RawSocket,
@@ -122,25 +121,14 @@ fn send_quic(lab: &Lab, to: SocketAddr, version: u32, name: &str) -> usize {
     })
 }
 
-/// The names of all flows, with how each was learnt.
-fn names(lab: &Lab) -> BTreeSet<(String, String)> {
-    let state = lab.directory.path().join("state");
-    let output = lab.monitor(&["flows", "--json", "--state-dir", state.to_str().unwrap()]);
-    let flows: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let flows = flows["flows"].as_array().unwrap().iter();
-    let names = flows.flat_map(|flow| flow["names"].as_array().unwrap());
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    names
-        .map(|name| (text(&name["how"]), text(&name["name"])))
-        .collect()
-}
-
 fn are_named(lab: &Lab, expected: &[(&str, &str)]) {
     let expected: BTreeSet<_> = expected
         .iter()
         .map(|&(how, name)| (how.to_owned(), name.to_owned()))
         .collect();
-    poll("the names are known", || names(lab) == expected);
+    poll("the names are known", || {
+        BTreeSet::from_iter(names(lab)) == expected
+    });
 }
 
 const POLICIES: &str = "version: 1

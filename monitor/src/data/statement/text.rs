@@ -48,7 +48,8 @@ impl fmt::Display for FailedSource {
     }
 }
 
-/// Writes a field: its first statement on the same line, others below it.
+/// Writes a field. The first statement is on the line of the name; the other statements follow
+/// on lines of their own.
 fn write_field<'a, T: 'a>(
     f: &mut fmt::Formatter<'_>,
     name: &str,

@@ -136,8 +136,8 @@ impl Stated {
         self.links.is_empty()
     }
 
-    /// Returns the other MACs that are stated to be the same device as `mac`, sorted. A
-    /// chain of statements counts: the phone that changed its MAC twice has two others.
+    /// Returns the other MACs that are stated to be the same device as `mac`, sorted. If
+    /// the operator states that A is B and that B is C, then B and C are the others of A.
     #[must_use]
     pub fn others(&self, mac: MacAddress) -> Vec<StatedSame> {
         let mut known = BTreeSet::from([mac]);

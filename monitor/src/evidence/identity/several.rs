@@ -9,7 +9,8 @@
 //!
 //! A device has one IPv4 address on a network. When a DHCP server gives it another one, it
 //! leaves the first one for good, so the rule for IPv4 is silent. Link-local addresses do
-//! not count: a device may have one beside its other address (RFC 3927, section 1.9).
+//! not count: a device may have a link-local address and another address at the same time
+//! (RFC 3927, section 1.9).
 //!
 //! A lease file states a host name until the lease ends. So names whose times overlap were
 //! possibly used in turn, and the sentence claims no more. A DHCP server makes names such as
