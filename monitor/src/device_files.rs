@@ -38,7 +38,7 @@ const VENDORS: &str = "file of vendors";
 
 const NAMES: &str = "file of names";
 
-/// The files that describe devices, and what was read from them last.
+/// The files that describe devices, and the content of each file at its last reading.
 #[derive(Debug, Default)]
 pub struct DeviceFiles {
     settings: DeviceFileSettings,

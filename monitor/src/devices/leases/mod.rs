@@ -172,8 +172,8 @@ pub struct LeaseFile {
     pub skipped: Skipped,
 }
 
-/// Parses a lease file. Leaves out leases that have ended at `now`, so that they take no
-/// room from others. Leaves out a last line without a line break: the server has not
+/// Parses a lease file. Leaves out leases that have ended at `now`, because the number of
+/// leases in memory is limited. Leaves out a last line without a line break: the server has not
 /// finished it.
 pub fn parse(
     bytes: &[u8],

@@ -18,8 +18,8 @@ const HEADER_LINES: usize = 64;
 /// Longest line that is read, in bytes.
 const MAX_LINE: usize = 4096;
 
-/// Names that say that the registry names no vendor: it holds the block for its parts, or
-/// it hides the name.
+/// Entries of the registry that name no vendor. The registry divides the block into smaller
+/// blocks, which have entries of their own, or the vendor asked the registry to hide its name.
 const NO_VENDOR: [&str; 2] = ["IEEE Registration Authority", "Private"];
 
 /// A prefix and its vendor.

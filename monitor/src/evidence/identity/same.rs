@@ -178,7 +178,8 @@ impl Stated {
         Ok(())
     }
 
-    /// Checks that each MAC has one change to it and one from it, the latter on a later day.
+    /// Checks the order of the statements. At most one statement may say when a device got a MAC,
+    /// and at most one may say when it gave the MAC up, which is on a later day.
     fn check_order(&self, same: &Same) -> Result<(), InvalidSame> {
         let Same { from, to, since } = *same;
         // The device became `from` before this change, and `to` becomes another MAC after it.

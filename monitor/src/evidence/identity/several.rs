@@ -151,7 +151,8 @@ fn several(device: &Device) -> Vec<Several> {
     reasons.into_iter().flatten().collect()
 }
 
-/// Returns the host names whose times overlap with those of another one.
+/// Returns each host name whose period overlaps with the period of another host name. A period
+/// reaches from the first statement of a name to the last one.
 fn overlapping<'a>(names: impl Iterator<Item = (&'a String, &'a Known)> + Clone) -> Vec<String> {
     let names = names.filter_map(|(name, known)| Some((name, known.period()?)));
     let has_other = |(name, period): &(&String, Period)| {

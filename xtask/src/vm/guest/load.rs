@@ -98,7 +98,8 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
     Ok(())
 }
 
-/// After one round, each address has one flow with all its packets.
+/// Checks that `flows` has one flow to each address, and that the flow counts all packets of
+/// one round.
 fn must_have_flows(gateway: &Gateway<'_>) -> Result<()> {
     let answer = gateway.ask("flows", &[])?;
     let flows = answer["flows"].as_array().context("no flows")?;
