@@ -14,6 +14,8 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 
+use crate::system::cargo_command;
+
 /// A target that is a test of `monitor`. It needs root and a kernel.
 struct KernelTarget {
     name: &'static str,
@@ -32,8 +34,8 @@ const KERNEL_TARGETS: [KernelTarget; 2] = [
     },
     KernelTarget {
         name: "xdp",
-        file: "hostile_frames",
-        tests: "damaged_real_frames",
+        file: "offline",
+        tests: "hostile_frames::damaged_real_frames",
     },
 ];
 
@@ -211,7 +213,7 @@ fn kernel_target(name: &str) -> Option<&'static KernelTarget> {
 fn run_kernel_target(root: &Path, target: &KernelTarget, seconds: u64) -> Result<TargetResult> {
     const SEED: &str = "MONITOR_TEST_SEED";
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = cargo_command(cargo);
     command
         .args(["test", "--release", "--package", "monitor"])
         .args(["--test", target.file, "--", target.tests, "--nocapture"])

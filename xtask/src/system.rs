@@ -1,6 +1,6 @@
 //! The source tree, running commands, and preparing the machine for them.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,11 +38,25 @@ impl Tree {
     }
 }
 
+/// A command that runs `cargo` without the variables that cargo sets for the programs that it
+/// starts. Some build scripts run again if such a variable changes, and with them everything
+/// that needs their package.
+pub(crate) fn cargo_command(cargo: OsString) -> Command {
+    let mut command = Command::new(cargo);
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 fn build_daemon(root: &Path) -> Result<PathBuf> {
     // Cargo sets CARGO. The process that sudo starts does not have it; the user's process
     // has built the daemon already.
     if let Some(cargo) = env::var_os("CARGO") {
-        let built = Command::new(cargo)
+        let built = cargo_command(cargo)
             .args(["build", "--release", "--quiet", "--bin", "monitor"])
             .current_dir(root)
             .status()

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::Command;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use aya::{Ebpf, Pod};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 use super::sets::DESTINATIONS;
-use crate::system::Tree;
+use crate::system::{Tree, cargo_command};
 
 /// Settings of one run; `Run` in `bench-ebpf/src/destinations.rs` has the same layout.
 #[repr(C)]
@@ -47,7 +46,7 @@ pub(crate) fn build(tree: &Tree) -> Result<()> {
     let flags = format!(
         "target.{TARGET}.rustflags = ['--cfg', 'bpf_target_arch=\"{arch}\"', '-Clink-arg=--btf', '-Cdebuginfo=2']"
     );
-    let built = Command::new(cargo)
+    let built = cargo_command(cargo)
         .args(["build", "--quiet", "--release", "--package", "bench-ebpf"])
         .args(["--target", TARGET])
         .args(["-Z", "build-std=core", "--config", &flags, "--target-dir"])
