@@ -21,6 +21,8 @@ pub enum Format {
     NumericCsv,
     /// The delegated file of a regional internet registry.
     Rir,
+    /// What `ipset save` writes and `ipset restore` reads.
+    IpsetSave,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -32,7 +34,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -41,6 +43,7 @@ impl Format {
         Self::RangeCsv,
         Self::NumericCsv,
         Self::Rir,
+        Self::IpsetSave,
     ];
 
     /// Returns the name that policies use.
@@ -55,44 +58,26 @@ impl Format {
             Self::RangeCsv => "range-csv",
             Self::NumericCsv => "numeric-csv",
             Self::Rir => "rir",
+            Self::IpsetSave => "ipset-save",
         }
     }
 
     /// Returns true if `min_score` applies to this format.
     #[must_use]
     pub const fn has_scores(self) -> bool {
-        match self {
-            Self::Scores => true,
-            Self::Plain
-            | Self::SpamhausJson
-            | Self::PeerGuardian
-            | Self::Emule
-            | Self::RangeCsv
-            | Self::NumericCsv
-            | Self::Rir => false,
-        }
+        matches!(self, Self::Scores)
     }
 
     /// Returns true if `country` applies to this format.
     #[must_use]
     pub const fn has_countries(self) -> bool {
-        match self {
-            Self::RangeCsv | Self::NumericCsv | Self::Rir => true,
-            Self::Plain | Self::Scores | Self::SpamhausJson | Self::PeerGuardian | Self::Emule => {
-                false
-            }
-        }
+        matches!(self, Self::RangeCsv | Self::NumericCsv | Self::Rir)
     }
 
     /// Returns true if `asn` applies to this format.
     #[must_use]
     pub const fn has_asns(self) -> bool {
-        match self {
-            Self::RangeCsv | Self::NumericCsv | Self::Scores => true,
-            Self::Plain | Self::SpamhausJson | Self::PeerGuardian | Self::Emule | Self::Rir => {
-                false
-            }
-        }
+        matches!(self, Self::RangeCsv | Self::NumericCsv | Self::Scores)
     }
 
     /// Returns the characters that begin a comment within a line.
@@ -100,12 +85,7 @@ impl Format {
     pub const fn comments(self) -> &'static [char] {
         match self {
             Self::Plain | Self::Scores => &['#', ';'],
-            Self::SpamhausJson
-            | Self::PeerGuardian
-            | Self::Emule
-            | Self::RangeCsv
-            | Self::NumericCsv
-            | Self::Rir => &[],
+            _ => &[],
         }
     }
 }

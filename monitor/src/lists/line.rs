@@ -19,6 +19,9 @@ pub(super) enum Line {
     LeftOut,
     /// The line has these addresses.
     Destination(Destination),
+    /// The line has these addresses, and options that mean nothing to this filter, such
+    /// as a timeout.
+    WithOptions(Destination),
 }
 
 impl Line {
@@ -101,6 +104,18 @@ pub enum InvalidLine {
         /// Length of the line in bytes.
         bytes: usize,
     },
+    /// The entry also names a port, a protocol, an interface or another value.
+    #[error("`{text}` is more than an address: used alone, the address would cover too much")]
+    MoreThanAddress {
+        /// The entry.
+        text: String,
+    },
+    /// The line is an exception, such as `nomatch` or `deny`.
+    #[error("this line is an exception (`{word}`): the other lines alone would cover too much")]
+    Exception {
+        /// The word that makes it an exception.
+        word: &'static str,
+    },
     /// The number of addresses is not a number, is 0, or goes beyond the last address.
     #[error("`{text}` is not a number of addresses that fits after the first")]
     Count {
@@ -123,6 +138,13 @@ impl InvalidLine {
                     .to_owned()
             }
             Self::TooLong { .. } => "write one destination per line, or remove the line".to_owned(),
+            Self::MoreThanAddress { .. } => {
+                "remove the line, and write a policy with `services` or `interfaces` for it"
+                    .to_owned()
+            }
+            Self::Exception { .. } => {
+                "remove the line, and write its addresses in `except` of the policy".to_owned()
+            }
             Self::NoScore { .. }
             | Self::Score { .. }
             | Self::Json(_)

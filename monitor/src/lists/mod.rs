@@ -11,6 +11,7 @@ mod feed;
 mod feed_url;
 mod format;
 mod header;
+mod ipset;
 mod line;
 mod mmdb;
 mod numeric_csv;
@@ -26,6 +27,7 @@ mod sha256;
 mod spamhaus;
 mod text;
 mod unpack;
+mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -58,6 +60,8 @@ pub struct List {
     pub bad: BadLines,
     /// Number of readable entries that the selection does not include.
     pub left_out: usize,
+    /// Number of entries with options that mean nothing to this filter, such as a timeout.
+    pub with_options: usize,
     /// Keys of the selection that no entry has.
     pub missing: Vec<Key>,
     /// True if the selection names no country, but the lines name more than one.
@@ -79,6 +83,7 @@ impl List {
             ipv6: Vec::new(),
             bad: BadLines::default(),
             left_out: 0,
+            with_options: 0,
             missing: Vec::new(),
             several_countries: false,
         }
@@ -100,15 +105,21 @@ impl List {
 
     fn add(&mut self, line: Result<Line, InvalidLine>, number: u32) {
         match line {
-            Ok(Line::Destination(Destination::Ipv4(interval))) => {
-                self.ipv4.push((interval, number));
-            }
-            Ok(Line::Destination(Destination::Ipv6(interval))) => {
-                self.ipv6.push((interval, number));
+            Ok(Line::Destination(destination)) => self.push(destination, number),
+            Ok(Line::WithOptions(destination)) => {
+                self.with_options += 1;
+                self.push(destination, number);
             }
             Ok(Line::LeftOut) => self.left_out += 1,
             Ok(Line::Nothing) => {}
             Err(error) => self.bad.push(number, error),
+        }
+    }
+
+    fn push(&mut self, destination: Destination, number: u32) {
+        match destination {
+            Destination::Ipv4(interval) => self.ipv4.push((interval, number)),
+            Destination::Ipv6(interval) => self.ipv6.push((interval, number)),
         }
     }
 }
@@ -137,6 +148,30 @@ impl BadLines {
     }
 }
 
+/// How a format is read.
+enum Reader {
+    /// Each line is an entry. A line that can be read is of this format.
+    Lines(fn(&str, &mut Chooser<'_>, &mut Csv) -> Result<Line, InvalidLine>),
+    /// Each line is a command. Its first words tell the format.
+    Commands(fn(&str) -> Result<Line, InvalidLine>),
+}
+
+fn reader(format: Format) -> Reader {
+    match format {
+        Format::Plain => Reader::Lines(|text, _, _| plain::line(text)),
+        Format::Scores => Reader::Lines(|text, chooser, _| scores::line(text, chooser)),
+        Format::SpamhausJson => Reader::Lines(|text, _, _| spamhaus::line(text)),
+        Format::PeerGuardian => Reader::Lines(|text, _, _| peerguardian::line(text)),
+        Format::Emule => Reader::Lines(|text, _, _| emule::line(text)),
+        Format::RangeCsv => Reader::Lines(|text, chooser, csv| range_csv::line(text, csv, chooser)),
+        Format::NumericCsv => {
+            Reader::Lines(|text, chooser, csv| numeric_csv::line(text, csv, chooser))
+        }
+        Format::Rir => Reader::Lines(|text, chooser, _| rir::line(text, chooser)),
+        Format::IpsetSave => Reader::Commands(ipset::line),
+    }
+}
+
 /// Reads every line of `text`. Ignores the parts of the selection that do not apply to
 /// the format. A line of more than [`MAX_LINE`] bytes is a bad line.
 #[must_use]
@@ -144,35 +179,21 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
     let mut csv = Csv::new();
     let mut chooser = Chooser::new(selection);
     let mut list = List::new(Kind::Lines(format));
+    let reader = reader(format);
     for (text, number) in text.lines().zip(1_u32..) {
-        let line = if text.len() > MAX_LINE {
-            Err(InvalidLine::TooLong { bytes: text.len() })
-        } else {
-            read_line(text, format, &mut chooser, &mut csv)
+        if text.len() > MAX_LINE {
+            list.add(Err(InvalidLine::TooLong { bytes: text.len() }), number);
+            continue;
+        }
+        let line = match reader {
+            Reader::Lines(read) => read(text, &mut chooser, &mut csv),
+            Reader::Commands(read) => read(text),
         };
         list.add(line, number);
     }
     list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
     list
-}
-
-fn read_line(
-    text: &str,
-    format: Format,
-    chooser: &mut Chooser<'_>,
-    csv: &mut Csv,
-) -> Result<Line, InvalidLine> {
-    match format {
-        Format::Plain => plain::line(text),
-        Format::Scores => scores::line(text, chooser),
-        Format::SpamhausJson => spamhaus::line(text),
-        Format::PeerGuardian => peerguardian::line(text),
-        Format::Emule => emule::line(text),
-        Format::RangeCsv => range_csv::line(text, csv, chooser),
-        Format::NumericCsv => numeric_csv::line(text, csv, chooser),
-        Format::Rir => rir::line(text, chooser),
-    }
 }
 
 #[cfg(test)]
@@ -247,6 +268,10 @@ mod tests {
                 Format::Rir,
                 "apnic|CN|ipv4|10.0.0.0|256|20110310|allocated\n",
             ),
+            (
+                Format::IpsetSave,
+                "create x hash:net family inet\nadd x 10.0.0.0/24\n",
+            ),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();
@@ -254,7 +279,8 @@ mod tests {
         for (format, text) in samples {
             assert_eq!(recognise(text), Ok(format));
             let list = read(text, format, &Selection::default());
-            assert_eq!(list.ipv4, plain.ipv4, "{format}");
+            let found: Vec<_> = list.ipv4.iter().map(|(interval, _)| *interval).collect();
+            assert_eq!(found, [plain.ipv4[0].0], "{format}");
             assert_eq!(list.bad.count(), 0, "{format}");
         }
     }

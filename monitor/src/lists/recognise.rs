@@ -3,12 +3,13 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Format, MAX_LINE, Selection,
+    Format, MAX_LINE, Reader, Selection,
     csv::{Addresses, Csv},
     line::whole,
     plain::content,
-    read_line,
+    reader,
     selection::Chooser,
+    words,
 };
 use crate::address::{Destination, InvalidDestination};
 
@@ -46,10 +47,12 @@ pub enum Why {
     #[error("this is a JSON document, not one object with a `cidr` on each line")]
     JsonDocument,
     /// The lines have two formats.
-    #[error("the format is not clear: this line is `{second}`, others are `{first}`")]
+    #[error("the format is not clear: this line is `{second}`, line {first_line} is `{first}`")]
     Ambiguous {
         /// The format of most lines.
         first: Format,
+        /// The number of the first line in that format.
+        first_line: u32,
         /// The format of this line.
         second: Format,
     },
@@ -69,7 +72,7 @@ impl Why {
             Self::Markup => {
                 "fetch the list again: the server may have sent a web page instead".to_owned()
             }
-            Self::Ambiguous { first, second } => {
+            Self::Ambiguous { first, second, .. } => {
                 format!("write `format: {first}` or `format: {second}`")
             }
         }
@@ -143,15 +146,20 @@ impl Votes {
         {
             return Err(Refused { line, why });
         }
-        let Some((first, _)) = most(&formats) else {
+        let Some((first, first_line)) = most(&formats) else {
             return Ok(Format::Plain);
         };
-        let mut others = formats.iter().filter(|(format, _)| **format != first);
-        match others.next() {
+        let others = formats.iter().filter(|(format, _)| **format != first);
+        // The earliest line of another format is the clearest evidence.
+        match others.min_by_key(|(_, (_, line))| *line) {
             None => Ok(first),
             Some((&second, &(_, line))) => Err(Refused {
                 line,
-                why: Why::Ambiguous { first, second },
+                why: Why::Ambiguous {
+                    first,
+                    first_line,
+                    second,
+                },
             }),
         }
     }
@@ -165,11 +173,17 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
     most.map(|(what, (_, line))| (*what, *line))
 }
 
-/// Returns the first format in [`Format::ALL`] that can read `line`.
+/// Returns the format whose command `line` is, or the first format in [`Format::ALL`]
+/// that can read `line`.
 fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let all = Selection::default();
     let mut formats = Format::ALL.into_iter();
-    formats.find(|format| read_line(line, *format, &mut Chooser::new(&all), csv).is_ok())
+    words::command_of(line).or_else(|| {
+        formats.find(|format| match reader(*format) {
+            Reader::Lines(read) => read(line, &mut Chooser::new(&all), csv).is_ok(),
+            Reader::Commands(_) => false,
+        })
+    })
 }
 
 /// Returns true if `line` is a row of a CSV with its network in one column.
@@ -283,6 +297,7 @@ mod tests {
         let text = "192.0.2.1\n192.0.2.2 7\n192.0.2.3 8\n";
         let why = Why::Ambiguous {
             first: Format::Scores,
+            first_line: 2,
             second: Format::Plain,
         };
         assert_eq!(refused(text), (1, why));
@@ -335,7 +350,6 @@ mod tests {
     #[test]
     fn commands_for_other_filters_are_recognised() {
         for text in [
-            "create bad hash:net\nadd bad 203.0.114.0/24\nadd bad 203.0.115.0/24 timeout 300\n",
             "/ip firewall address-list\nadd list=bad address=203.0.114.0/24\n",
             "ip prefix-list bad permit 203.0.114.0/24\n",
             "-A INPUT -s 203.0.114.0/24 -j DROP\n",

@@ -40,6 +40,8 @@ pub struct ListSummary {
     /// Number of lines that were not selected: a score that is too low, another
     /// country.
     pub left_out: usize,
+    /// Number of entries with options that the filter ignores, such as a timeout.
+    pub with_options: usize,
     /// Number of invalid lines that were skipped because the policy allows it.
     pub skipped: usize,
 }
@@ -78,6 +80,7 @@ impl<'a> Lists<'a> {
                 kind: list.kind,
                 destinations: list.ipv4.len() + list.ipv6.len(),
                 left_out: list.left_out,
+                with_options: list.with_options,
                 skipped: if reading.skip_bad_lines {
                     list.bad.count()
                 } else {

@@ -64,6 +64,8 @@ pub(super) struct ListReport<'a> {
     pub(super) format: &'static str,
     pub(super) destinations: usize,
     pub(super) left_out: usize,
+    /// Number of entries whose options are ignored.
+    pub(super) with_options: usize,
     pub(super) skipped: usize,
 }
 
@@ -74,6 +76,7 @@ impl<'a> ListReport<'a> {
             format: list.kind.name(),
             destinations: list.destinations,
             left_out: list.left_out,
+            with_options: list.with_options,
             skipped: list.skipped,
         }
     }

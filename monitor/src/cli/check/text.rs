@@ -61,6 +61,19 @@ pub(super) fn skipped(lists: &[ListSummary]) -> String {
     lines.collect()
 }
 
+/// A line for each list that has entries with options.
+pub(super) fn with_options(lists: &[ListSummary]) -> String {
+    let with = lists.iter().filter(|list| list.with_options > 0);
+    let lines = with.map(|list| {
+        format!(
+            "options   ignored in {} entries of {}: timeouts, comments and the like\n",
+            list.with_options,
+            printable::path(&list.file)
+        )
+    });
+    lines.collect()
+}
+
 /// A line for each feed with destinations that were cut out.
 pub(super) fn cut(feeds: &[Feed]) -> String {
     let each = feeds.iter().filter_map(|feed| {
