@@ -23,6 +23,8 @@ pub enum Format {
     Rir,
     /// What `ipset save` writes and `ipset restore` reads.
     IpsetSave,
+    /// Sets and `define`s of nftables.
+    Nft,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -34,7 +36,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -44,6 +46,7 @@ impl Format {
         Self::NumericCsv,
         Self::Rir,
         Self::IpsetSave,
+        Self::Nft,
     ];
 
     /// Returns the name that policies use.
@@ -59,6 +62,7 @@ impl Format {
             Self::NumericCsv => "numeric-csv",
             Self::Rir => "rir",
             Self::IpsetSave => "ipset-save",
+            Self::Nft => "nft",
         }
     }
 

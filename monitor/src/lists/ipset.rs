@@ -35,11 +35,7 @@ fn element<'a>(entry: &str, options: impl Iterator<Item = &'a str>) -> Result<Li
         }
         has_options |= !matches!(option, "-exist" | "-!");
     }
-    Ok(if has_options {
-        Line::WithOptions(destination)
-    } else {
-        Line::Destination(destination)
-    })
+    Ok(Line::with_options(destination, has_options))
 }
 
 #[cfg(test)]

@@ -33,6 +33,15 @@ impl Line {
             Self::LeftOut
         }
     }
+
+    /// Returns `destination`, and whether it has options that mean nothing to this filter.
+    pub(super) fn with_options(destination: Destination, has_options: bool) -> Self {
+        if has_options {
+            Self::WithOptions(destination)
+        } else {
+            Self::Destination(destination)
+        }
+    }
 }
 
 /// The reason why a line cannot be read.
@@ -110,6 +119,15 @@ pub enum InvalidLine {
         /// The entry.
         text: String,
     },
+    /// A brace is open at the end of the text.
+    #[error("the brace of this line is never closed: the end of the list may be missing")]
+    NotClosed,
+    /// The element is a variable or another set.
+    #[error("`{text}` stands for other addresses, which are not in this place")]
+    Variable {
+        /// The name.
+        text: String,
+    },
     /// The line is an exception, such as `nomatch` or `deny`.
     #[error("this line is an exception (`{word}`): the other lines alone would cover too much")]
     Exception {
@@ -142,6 +160,8 @@ impl InvalidLine {
                 "remove the line, and write a policy with `services` or `interfaces` for it"
                     .to_owned()
             }
+            Self::NotClosed => "fetch or export the list again".to_owned(),
+            Self::Variable { .. } => "write its addresses, or remove the line".to_owned(),
             Self::Exception { .. } => {
                 "remove the line, and write its addresses in `except` of the policy".to_owned()
             }

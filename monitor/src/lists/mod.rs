@@ -13,7 +13,9 @@ mod format;
 mod header;
 mod ipset;
 mod line;
+mod lines;
 mod mmdb;
+mod nft;
 mod numeric_csv;
 mod peerguardian;
 mod plain;
@@ -26,6 +28,7 @@ mod selection;
 mod sha256;
 mod spamhaus;
 mod text;
+mod tokens;
 mod unpack;
 mod words;
 
@@ -43,7 +46,7 @@ pub use sha256::{InvalidSha256, Sha256};
 pub use text::list_text;
 pub use unpack::{UnpackError, unpack};
 
-use self::{csv::Csv, line::Line, selection::Chooser, unpack::unpack_up_to};
+use self::{csv::Csv, line::Line, lines::each_line, selection::Chooser, unpack::unpack_up_to};
 use crate::address::{Destination, Interval};
 
 /// The content of a list. Each destination has the number of its line, counted from 1. In
@@ -154,6 +157,9 @@ enum Reader {
     Lines(fn(&str, &mut Chooser<'_>, &mut Csv) -> Result<Line, InvalidLine>),
     /// Each line is a command. Its first words tell the format.
     Commands(fn(&str) -> Result<Line, InvalidLine>),
+    /// Entries may span lines, and a line may have several entries. The reader gets the
+    /// whole text.
+    Whole(fn(&str, &mut Chooser<'_>, &mut List)),
 }
 
 fn reader(format: Format) -> Reader {
@@ -169,6 +175,7 @@ fn reader(format: Format) -> Reader {
         }
         Format::Rir => Reader::Lines(|text, chooser, _| rir::line(text, chooser)),
         Format::IpsetSave => Reader::Commands(ipset::line),
+        Format::Nft => Reader::Whole(|text, _, list| nft::read(text, list)),
     }
 }
 
@@ -179,17 +186,14 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
     let mut csv = Csv::new();
     let mut chooser = Chooser::new(selection);
     let mut list = List::new(Kind::Lines(format));
-    let reader = reader(format);
-    for (text, number) in text.lines().zip(1_u32..) {
-        if text.len() > MAX_LINE {
-            list.add(Err(InvalidLine::TooLong { bytes: text.len() }), number);
-            continue;
-        }
-        let line = match reader {
-            Reader::Lines(read) => read(text, &mut chooser, &mut csv),
-            Reader::Commands(read) => read(text),
-        };
-        list.add(line, number);
+    match reader(format) {
+        Reader::Lines(read) => each_line(text, &mut list, |line, number, list| {
+            list.add(read(line, &mut chooser, &mut csv), number);
+        }),
+        Reader::Commands(read) => each_line(text, &mut list, |line, number, list| {
+            list.add(read(line), number);
+        }),
+        Reader::Whole(read) => read(text, &mut chooser, &mut list),
     }
     list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
@@ -272,6 +276,7 @@ mod tests {
                 Format::IpsetSave,
                 "create x hash:net family inet\nadd x 10.0.0.0/24\n",
             ),
+            (Format::Nft, "define x = {\n10.0.0.0/24,\n}\n"),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();

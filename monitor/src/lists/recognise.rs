@@ -9,7 +9,7 @@ use super::{
     plain::content,
     reader,
     selection::Chooser,
-    words,
+    words::{self, Open},
 };
 use crate::address::{Destination, InvalidDestination};
 
@@ -82,25 +82,42 @@ impl Why {
 /// Returns the format of most of the first lines. If no line is readable in any format,
 /// returns [`Format::Plain`], and its errors then tell what is wrong with each line.
 pub fn recognise(text: &str) -> Result<Format, Refused> {
-    let numbered = text.lines().zip(1_u32..);
-    let meaningful = numbered.filter(|(line, _)| {
-        let line = line.trim();
-        !line.is_empty() && !line.starts_with(['#', ';', '!'])
-    });
     let mut votes = Votes::default();
     let mut csv = Csv::new();
-    for (index, (line, number)) in meaningful.take(SAMPLE).enumerate() {
+    // The statement that began in a line before and does not end there.
+    let mut open: Option<Open> = None;
+    let mut examined = 0;
+    for (line, number) in text.lines().zip(1_u32..) {
         // The beginning of a long line is enough to recognise a web page or a document. As
         // an entry of a list, such a line is an error anyway.
         let line = &line[..line.floor_char_boundary(MAX_LINE)];
-        if index == 0
+        if let Some(statement) = open.take() {
+            open = statement.after(line);
+            votes.count(statement.format(), number);
+        } else if is_blank(line) {
+            continue;
+        } else if examined == 0
             && let Some(why) = document(line)
         {
             return Err(Refused { line: number, why });
+        } else if let Some(format) = words::command_of(line) {
+            open = Open::begin(format, line);
+            votes.count(format, number);
+        } else {
+            votes.add(line, number, &mut csv);
         }
-        votes.add(line, number, &mut csv);
+        examined += 1;
+        if examined == SAMPLE {
+            break;
+        }
     }
     votes.result()
+}
+
+/// Returns true if `line` is blank or a comment of any format.
+fn is_blank(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with(['#', ';', '!', '%'])
 }
 
 /// For each format and each reason for a refusal: the number of lines that are of this
@@ -115,6 +132,11 @@ struct Votes {
 }
 
 impl Votes {
+    /// Counts a line of `format`.
+    fn count(&mut self, format: Format, number: u32) {
+        self.formats.entry(format).or_insert((0, number)).0 += 1;
+    }
+
     /// Counts one line. `csv` remembers the header of a table.
     fn add(&mut self, line: &str, number: u32, csv: &mut Csv) {
         // This call must come first, because it reads the header.
@@ -173,16 +195,13 @@ fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
     most.map(|(what, (_, line))| (*what, *line))
 }
 
-/// Returns the format whose command `line` is, or the first format in [`Format::ALL`]
-/// that can read `line`.
+/// Returns the first format in [`Format::ALL`] that can read `line` as an entry.
 fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let all = Selection::default();
     let mut formats = Format::ALL.into_iter();
-    words::command_of(line).or_else(|| {
-        formats.find(|format| match reader(*format) {
-            Reader::Lines(read) => read(line, &mut Chooser::new(&all), csv).is_ok(),
-            Reader::Commands(_) => false,
-        })
+    formats.find(|format| match reader(*format) {
+        Reader::Lines(read) => read(line, &mut Chooser::new(&all), csv).is_ok(),
+        Reader::Commands(_) | Reader::Whole(_) => false,
     })
 }
 

@@ -1,16 +1,76 @@
 //! Recognises the commands of other programs by their first words.
 
-use super::Format;
+use super::{Format, tokens};
 
 /// Returns the format whose command `line` is. The command itself may be wrong.
 pub(super) fn command_of(line: &str) -> Option<Format> {
+    if is_ipset(line) {
+        Some(Format::IpsetSave)
+    } else if is_nft(line) {
+        Some(Format::Nft)
+    } else {
+        None
+    }
+}
+
+/// A statement that continues in the next line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    format: Format,
+    /// Number of open braces.
+    depth: i32,
+}
+
+impl Open {
+    /// Returns the statement that is open after `line`, a command of `format`.
+    pub(super) fn begin(format: Format, line: &str) -> Option<Self> {
+        Self { format, depth: 0 }.after(line)
+    }
+
+    pub(super) fn format(self) -> Format {
+        self.format
+    }
+
+    /// Returns the statement that is open after `line`, which belongs to this statement.
+    pub(super) fn after(self, line: &str) -> Option<Self> {
+        let end = line.trim_end();
+        let (depth, continues) = match self.format {
+            Format::Nft => (self.depth + tokens::depth(line), end.ends_with(['\\', '='])),
+            _ => (0, false),
+        };
+        (depth > 0 || continues).then_some(Self { depth, ..self })
+    }
+}
+
+fn is_ipset(line: &str) -> bool {
     let mut words = line.split_whitespace().peekable();
     words.next_if(|word| *word == "ipset");
-    let three = (words.next()?, words.next()?, words.next()?);
-    match three {
-        ("create" | "-N", _, kind) if is_set_type(kind) => Some(Format::IpsetSave),
-        ("add" | "-A", _, entry) if begins_with_address(entry) => Some(Format::IpsetSave),
-        _ => None,
+    match (words.next(), words.nth(1)) {
+        (Some("create" | "-N"), Some(kind)) => is_set_type(kind),
+        (Some("add" | "-A"), Some(entry)) => begins_with_address(entry),
+        _ => false,
+    }
+}
+
+fn is_nft(line: &str) -> bool {
+    const FAMILIES: [&str; 6] = ["inet", "ip", "ip6", "arp", "bridge", "netdev"];
+    let mut words = line.split_whitespace().peekable();
+    words.next_if(|word| *word == "nft");
+    let (first, second, third) = (words.next(), words.next(), words.next());
+    let opens = line.contains('{');
+    match (first, second) {
+        (Some("define"), Some(name)) => {
+            name.contains('=') || third.is_some_and(|word| word.starts_with('='))
+        }
+        (Some("add" | "create"), Some("element" | "set" | "table")) => true,
+        (Some("flush"), Some("ruleset" | "table" | "set")) => true,
+        (Some("table"), Some(family)) if FAMILIES.contains(&family) => third.is_some(),
+        (Some("table" | "set"), Some(name)) => {
+            opens && !name.starts_with('<') && third.is_none_or(|word| word == "{")
+        }
+        (Some("elements"), Some(mark)) => mark.starts_with('='),
+        (Some(first), _) => first.starts_with("elements="),
+        (None, _) => false,
     }
 }
 
@@ -37,7 +97,8 @@ mod tests {
             "-A INPUT -s 203.0.114.0/24 -j DROP",
             "add list=bad address=203.0.114.0/24",
             "add rule inet filter input",
-            "create table x",
+            "table <bad> persist { 203.0.114.0/24 }",
+            "set policy-options x",
             "ipset",
             "",
         ] {
