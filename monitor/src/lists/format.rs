@@ -25,6 +25,8 @@ pub enum Format {
     IpsetSave,
     /// Sets and `define`s of nftables.
     Nft,
+    /// The address lists that `RouterOS` exports.
+    Mikrotik,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -36,7 +38,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -47,6 +49,7 @@ impl Format {
         Self::Rir,
         Self::IpsetSave,
         Self::Nft,
+        Self::Mikrotik,
     ];
 
     /// Returns the name that policies use.
@@ -63,6 +66,7 @@ impl Format {
             Self::Rir => "rir",
             Self::IpsetSave => "ipset-save",
             Self::Nft => "nft",
+            Self::Mikrotik => "mikrotik",
         }
     }
 

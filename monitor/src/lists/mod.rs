@@ -14,6 +14,7 @@ mod header;
 mod ipset;
 mod line;
 mod lines;
+mod mikrotik;
 mod mmdb;
 mod nft;
 mod numeric_csv;
@@ -176,6 +177,7 @@ fn reader(format: Format) -> Reader {
         Format::Rir => Reader::Lines(|text, chooser, _| rir::line(text, chooser)),
         Format::IpsetSave => Reader::Commands(ipset::line),
         Format::Nft => Reader::Whole(|text, _, list| nft::read(text, list)),
+        Format::Mikrotik => Reader::Whole(|text, _, list| mikrotik::read(text, list)),
     }
 }
 
@@ -277,6 +279,10 @@ mod tests {
                 "create x hash:net family inet\nadd x 10.0.0.0/24\n",
             ),
             (Format::Nft, "define x = {\n10.0.0.0/24,\n}\n"),
+            (
+                Format::Mikrotik,
+                "/ip firewall address-list\nadd list=x address=10.0.0.0/24\n",
+            ),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();

@@ -369,7 +369,6 @@ mod tests {
     #[test]
     fn commands_for_other_filters_are_recognised() {
         for text in [
-            "/ip firewall address-list\nadd list=bad address=203.0.114.0/24\n",
             "ip prefix-list bad permit 203.0.114.0/24\n",
             "-A INPUT -s 203.0.114.0/24 -j DROP\n",
             "table <bad> persist { 203.0.114.0/24 }\n",

@@ -8,6 +8,8 @@ pub(super) fn command_of(line: &str) -> Option<Format> {
         Some(Format::IpsetSave)
     } else if is_nft(line) {
         Some(Format::Nft)
+    } else if is_mikrotik(line) {
+        Some(Format::Mikrotik)
     } else {
         None
     }
@@ -36,6 +38,7 @@ impl Open {
         let end = line.trim_end();
         let (depth, continues) = match self.format {
             Format::Nft => (self.depth + tokens::depth(line), end.ends_with(['\\', '='])),
+            Format::Mikrotik => (0, end.ends_with('\\')),
             _ => (0, false),
         };
         (depth > 0 || continues).then_some(Self { depth, ..self })
@@ -71,6 +74,17 @@ fn is_nft(line: &str) -> bool {
         (Some("elements"), Some(mark)) => mark.starts_with('='),
         (Some(first), _) => first.starts_with("elements="),
         (None, _) => false,
+    }
+}
+
+fn is_mikrotik(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    match words.next() {
+        Some("/ip" | "/ipv6") => {
+            words.next() == Some("firewall") && words.next() == Some("address-list")
+        }
+        Some("add") => words.any(|word| word.starts_with("address=") || word.starts_with("list=")),
+        _ => false,
     }
 }
 
