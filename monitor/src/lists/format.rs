@@ -27,6 +27,8 @@ pub enum Format {
     Nft,
     /// The address lists that `RouterOS` exports.
     Mikrotik,
+    /// Prefix lists of Cisco IOS and `FRRouting`.
+    Cisco,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -38,7 +40,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -50,6 +52,7 @@ impl Format {
         Self::IpsetSave,
         Self::Nft,
         Self::Mikrotik,
+        Self::Cisco,
     ];
 
     /// Returns the name that policies use.
@@ -67,6 +70,7 @@ impl Format {
             Self::IpsetSave => "ipset-save",
             Self::Nft => "nft",
             Self::Mikrotik => "mikrotik",
+            Self::Cisco => "cisco",
         }
     }
 

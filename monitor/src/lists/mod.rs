@@ -5,6 +5,7 @@
 //! line means for a policy. This module knows nothing of `policy`, only the types of
 //! `address`.
 
+mod cisco;
 mod csv;
 mod emule;
 mod feed;
@@ -178,6 +179,7 @@ fn reader(format: Format) -> Reader {
         Format::IpsetSave => Reader::Commands(ipset::line),
         Format::Nft => Reader::Whole(|text, _, list| nft::read(text, list)),
         Format::Mikrotik => Reader::Whole(|text, _, list| mikrotik::read(text, list)),
+        Format::Cisco => Reader::Commands(cisco::line),
     }
 }
 
@@ -282,6 +284,10 @@ mod tests {
             (
                 Format::Mikrotik,
                 "/ip firewall address-list\nadd list=x address=10.0.0.0/24\n",
+            ),
+            (
+                Format::Cisco,
+                "! x\nip prefix-list x seq 5 permit 10.0.0.0/24 le 32\n",
             ),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());

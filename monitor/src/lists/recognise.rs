@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn commands_for_other_filters_are_recognised() {
         for text in [
-            "ip prefix-list bad permit 203.0.114.0/24\n",
+            "access-list 1 deny 203.0.114.0 0.0.0.255\n",
             "-A INPUT -s 203.0.114.0/24 -j DROP\n",
             "table <bad> persist { 203.0.114.0/24 }\n",
         ] {

@@ -10,6 +10,8 @@ pub(super) fn command_of(line: &str) -> Option<Format> {
         Some(Format::Nft)
     } else if is_mikrotik(line) {
         Some(Format::Mikrotik)
+    } else if is_cisco(line) {
+        Some(Format::Cisco)
     } else {
         None
     }
@@ -86,6 +88,11 @@ fn is_mikrotik(line: &str) -> bool {
         Some("add") => words.any(|word| word.starts_with("address=") || word.starts_with("list=")),
         _ => false,
     }
+}
+
+fn is_cisco(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    matches!(words.next(), Some("ip" | "ipv6")) && words.next() == Some("prefix-list")
 }
 
 /// Returns true for a set type of ipset, such as `hash:net`.
