@@ -73,7 +73,7 @@ fn check_list(list: &List, lines: usize) {
     check(&list.ipv4, lines);
     check(&list.ipv6, lines);
     // In nftables and Junos, one line may have several entries.
-    let one_per_line = !matches!(list.kind, Kind::Lines(Format::Nft));
+    let one_per_line = !matches!(list.kind, Kind::Lines(Format::Nft | Format::Juniper));
     let found = list.lines() + list.left_out + list.bad.count();
     assert!(lines == 0 || !one_per_line || found <= lines);
     assert!(list.bad.first().len() <= list.bad.count());

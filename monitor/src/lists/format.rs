@@ -29,6 +29,8 @@ pub enum Format {
     Mikrotik,
     /// Prefix lists of Cisco IOS and `FRRouting`.
     Cisco,
+    /// Prefix lists of Junos.
+    Juniper,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -40,7 +42,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -53,6 +55,7 @@ impl Format {
         Self::Nft,
         Self::Mikrotik,
         Self::Cisco,
+        Self::Juniper,
     ];
 
     /// Returns the name that policies use.
@@ -71,6 +74,7 @@ impl Format {
             Self::Nft => "nft",
             Self::Mikrotik => "mikrotik",
             Self::Cisco => "cisco",
+            Self::Juniper => "juniper",
         }
     }
 

@@ -13,6 +13,7 @@ mod feed_url;
 mod format;
 mod header;
 mod ipset;
+mod juniper;
 mod line;
 mod lines;
 mod mikrotik;
@@ -180,6 +181,7 @@ fn reader(format: Format) -> Reader {
         Format::Nft => Reader::Whole(|text, _, list| nft::read(text, list)),
         Format::Mikrotik => Reader::Whole(|text, _, list| mikrotik::read(text, list)),
         Format::Cisco => Reader::Commands(cisco::line),
+        Format::Juniper => Reader::Whole(|text, _, list| juniper::read(text, list)),
     }
 }
 
@@ -289,6 +291,7 @@ mod tests {
                 Format::Cisco,
                 "! x\nip prefix-list x seq 5 permit 10.0.0.0/24 le 32\n",
             ),
+            (Format::Juniper, "prefix-list x {\n10.0.0.0/24;\n}\n"),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();

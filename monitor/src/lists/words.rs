@@ -12,6 +12,8 @@ pub(super) fn command_of(line: &str) -> Option<Format> {
         Some(Format::Mikrotik)
     } else if is_cisco(line) {
         Some(Format::Cisco)
+    } else if is_juniper(line) {
+        Some(Format::Juniper)
     } else {
         None
     }
@@ -39,7 +41,9 @@ impl Open {
     pub(super) fn after(self, line: &str) -> Option<Self> {
         let end = line.trim_end();
         let (depth, continues) = match self.format {
-            Format::Nft => (self.depth + tokens::depth(line), end.ends_with(['\\', '='])),
+            Format::Nft | Format::Juniper => {
+                (self.depth + tokens::depth(line), end.ends_with(['\\', '=']))
+            }
             Format::Mikrotik => (0, end.ends_with('\\')),
             _ => (0, false),
         };
@@ -95,6 +99,16 @@ fn is_cisco(line: &str) -> bool {
     matches!(words.next(), Some("ip" | "ipv6")) && words.next() == Some("prefix-list")
 }
 
+fn is_juniper(line: &str) -> bool {
+    let mut words = line.split_whitespace();
+    match (words.next(), words.next()) {
+        (Some("set"), Some("policy-options")) => words.next() == Some("prefix-list"),
+        (Some("policy-options"), Some("{")) => true,
+        (Some("prefix-list"), Some(_)) => line.contains('{'),
+        _ => false,
+    }
+}
+
 /// Returns true for a set type of ipset, such as `hash:net`.
 fn is_set_type(word: &str) -> bool {
     ["hash:", "bitmap:", "list:"]
@@ -116,10 +130,10 @@ mod tests {
     fn commands_of_other_programs_are_not_taken_for_a_list() {
         for line in [
             "-A INPUT -s 203.0.114.0/24 -j DROP",
-            "add list=bad address=203.0.114.0/24",
+            "add chain=forward action=drop",
             "add rule inet filter input",
             "table <bad> persist { 203.0.114.0/24 }",
-            "set policy-options x",
+            "set policy-options community x",
             "ipset",
             "",
         ] {
