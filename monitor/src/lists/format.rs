@@ -31,6 +31,8 @@ pub enum Format {
     Cisco,
     /// Prefix lists of Junos.
     Juniper,
+    /// Objects of a routing registry or of whois.
+    Rpsl,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -42,7 +44,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -56,6 +58,7 @@ impl Format {
         Self::Mikrotik,
         Self::Cisco,
         Self::Juniper,
+        Self::Rpsl,
     ];
 
     /// Returns the name that policies use.
@@ -75,6 +78,7 @@ impl Format {
             Self::Mikrotik => "mikrotik",
             Self::Cisco => "cisco",
             Self::Juniper => "juniper",
+            Self::Rpsl => "rpsl",
         }
     }
 
@@ -93,7 +97,10 @@ impl Format {
     /// Returns true if `asn` applies to this format.
     #[must_use]
     pub const fn has_asns(self) -> bool {
-        matches!(self, Self::RangeCsv | Self::NumericCsv | Self::Scores)
+        matches!(
+            self,
+            Self::RangeCsv | Self::NumericCsv | Self::Scores | Self::Rpsl
+        )
     }
 
     /// Returns the characters that begin a comment within a line.

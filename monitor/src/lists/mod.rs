@@ -26,6 +26,7 @@ mod range_csv;
 mod recognise;
 mod reserved;
 mod rir;
+mod rpsl;
 mod scores;
 mod selection;
 mod sha256;
@@ -182,6 +183,7 @@ fn reader(format: Format) -> Reader {
         Format::Mikrotik => Reader::Whole(|text, _, list| mikrotik::read(text, list)),
         Format::Cisco => Reader::Commands(cisco::line),
         Format::Juniper => Reader::Whole(|text, _, list| juniper::read(text, list)),
+        Format::Rpsl => Reader::Whole(rpsl::read),
     }
 }
 
@@ -292,6 +294,7 @@ mod tests {
                 "! x\nip prefix-list x seq 5 permit 10.0.0.0/24 le 32\n",
             ),
             (Format::Juniper, "prefix-list x {\n10.0.0.0/24;\n}\n"),
+            (Format::Rpsl, "route: 10.0.0.0/24\norigin: AS64500\n"),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();

@@ -1,6 +1,6 @@
 //! Recognises the commands of other programs by their first words.
 
-use super::{Format, tokens};
+use super::{Format, rpsl, tokens};
 
 /// Returns the format whose command `line` is. The command itself may be wrong.
 pub(super) fn command_of(line: &str) -> Option<Format> {
@@ -14,6 +14,8 @@ pub(super) fn command_of(line: &str) -> Option<Format> {
         Some(Format::Cisco)
     } else if is_juniper(line) {
         Some(Format::Juniper)
+    } else if is_rpsl(line) {
+        Some(Format::Rpsl)
     } else {
         None
     }
@@ -45,6 +47,7 @@ impl Open {
                 (self.depth + tokens::depth(line), end.ends_with(['\\', '=']))
             }
             Format::Mikrotik => (0, end.ends_with('\\')),
+            Format::Rpsl => (0, !end.is_empty()),
             _ => (0, false),
         };
         (depth > 0 || continues).then_some(Self { depth, ..self })
@@ -107,6 +110,17 @@ fn is_juniper(line: &str) -> bool {
         (Some("prefix-list"), Some(_)) => line.contains('{'),
         _ => false,
     }
+}
+
+fn is_rpsl(line: &str) -> bool {
+    let spaced = line
+        .split_once(':')
+        .is_some_and(|(_, value)| value.starts_with([' ', '\t']));
+    let attribute = rpsl::attribute(line).filter(|(name, _)| rpsl::is_class(name));
+    spaced
+        && attribute.is_some_and(|(_, value)| {
+            value.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':')
+        })
 }
 
 /// Returns true for a set type of ipset, such as `hash:net`.
