@@ -13,7 +13,7 @@ BPF_CFG = --config "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_
 # time as this user, with exactly the capabilities of the service.
 ORDINARY = 64999
 AS_USER = --config "target.'cfg(unix)'.runner = ['xtask/as-user.sh']"
-# The tests that start the daemon in a lab. docs/reliability.md lists the exceptions.
+# The programs whose tests start the daemon in a lab. docs/reliability.md lists the exceptions.
 NOT_AS_USER = crash faults service
 IN_A_LAB = $(shell grep --recursive --files-with-matches Lab::new monitor/tests | sed 's,^monitor/tests/,,; s,[./].*,,' | sort --unique)
 LAB_TESTS = $(addprefix --test ,$(filter-out support $(NOT_AS_USER),$(IN_A_LAB)))

@@ -17,7 +17,8 @@ packages=(
   "gcc: links the Rust programs"
   "libc6-dev: links the Rust programs"
   "ca-certificates: checks who the downloads come from"
-  "curl: fetches rustup"
+  "curl: fetches rustup, and asks servers in the lab"
+  "openssl: serves TLS in the lab"
   "llvm-$llvm-dev: bpf-linker links it"
   "libpolly-$llvm-dev: bpf-linker links it"
   "libzstd-dev: bpf-linker links it"
@@ -28,6 +29,8 @@ packages=(
   "ethtool: turns off what would merge packets in the lab"
   "iputils-ping: tells when the neighbours of a test know each other"
   "systemd: checks the units, and runs them in namespaces of their own in a test"
+  "dnsmasq-base: answers DNS queries in the lab"
+  "bind9-dnsutils: asks DNS queries in the lab (dig)"
   "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")

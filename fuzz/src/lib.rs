@@ -67,6 +67,11 @@ pub const TARGETS: &[Target] = &[
         ],
     },
     Target {
+        name: "names",
+        run: targets::names,
+        seeds: &[],
+    },
+    Target {
         name: "policy",
         run: targets::policy,
         seeds: &["monitor/tests/policies/bad", "policies"],

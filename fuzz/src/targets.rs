@@ -10,6 +10,7 @@ mod capture;
 mod daemon;
 mod kernel;
 mod lists;
+mod names;
 mod policy;
 
 use jiff::Timestamp;
@@ -19,6 +20,7 @@ pub use daemon::{archive, config, control, state};
 pub use kernel::kernel;
 pub(crate) use lists::feed_with;
 pub use lists::{database, feed, list};
+pub use names::names;
 pub use policy::policy;
 pub(crate) use policy::{GATEWAY, diagnostics_with};
 

@@ -67,6 +67,7 @@ tests! {
     feed: 20_000;
     kernel: 500_000;
     list: 10_000;
+    names: 20_000;
     policy: 60_000;
     server: 5_000;
     state: 1_000_000;

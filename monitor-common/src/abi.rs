@@ -53,7 +53,7 @@ pub const ABI_HASH: u64 = fnv1a(&[
 ]);
 
 /// FNV-1a, 64 bits, over the little-endian bytes of each number.
-const fn fnv1a(numbers: &[usize]) -> u64 {
+pub(crate) const fn fnv1a(numbers: &[usize]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
     let mut i = 0;
     while i < numbers.len() {

@@ -10,6 +10,7 @@
 
 mod abi;
 mod counters;
+pub mod evidence;
 mod names;
 mod places;
 mod ruleset;
@@ -28,6 +29,6 @@ pub use places::{
 pub use ruleset::{
     ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord,
     MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES, MatchEntry, MatchSet, NEEDS_MAC,
-    NEEDS_SCOPES, NEEDS_SERVICE, NEEDS_SOURCE, NO_CLASS, NO_MATCH, SERVICE_KEY_BYTES, ScopeWord,
-    global,
+    NEEDS_SCOPES, NEEDS_SEGMENT, NEEDS_SERVICE, NEEDS_SOURCE, NO_CLASS, NO_MATCH,
+    SERVICE_KEY_BYTES, ScopeWord, global,
 };

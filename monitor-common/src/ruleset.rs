@@ -49,6 +49,12 @@ pub struct MatchSet {
     pub allows: u32,
     /// Entries whose action is `drop`.
     pub drops: u32,
+    /// Entries whose flows are recorded.
+    pub flows: u32,
+    /// Entries for which names are learnt from what devices send. Subset of `flows`.
+    pub names: u32,
+    /// Entries that let TCP segments without data pass. Subset of `drops`.
+    pub handshakes: u32,
     /// The first `len` entries are used, the rest is zero.
     pub entries: [MatchEntry; MAX_COVERING_POLICIES],
 }
@@ -61,6 +67,8 @@ pub const NEEDS_MAC: u32 = 1 << 1;
 pub const NEEDS_SOURCE: u32 = 1 << 2;
 /// Some scope names services.
 pub const NEEDS_SERVICE: u32 = 1 << 3;
+/// Some entry lets TCP segments without data pass.
+pub const NEEDS_SEGMENT: u32 = 1 << 4;
 
 /// What one class of MACs, sources, services or interfaces says about 32 scopes, one
 /// bit for each scope. A packet has four classes. It meets a scope if at least one of
@@ -162,6 +170,14 @@ pub mod global {
     /// `u64`: when the previous generation takes over if this one is not confirmed, in
     /// nanoseconds since boot, suspend included; 0 for never.
     pub const DEADLINE: &str = "DEADLINE";
+    /// Number of this generation, modulo 2^32.
+    pub const GENERATION: &str = "GENERATION_NUMBER";
+    /// Buckets of one table of flows, a power of two; 0 if no flow is recorded.
+    pub const FLOW_BUCKETS: &str = "FLOW_BUCKETS";
+    /// 1 if payload of matched packets is sampled.
+    pub const SAMPLES: &str = "SAMPLES";
+    /// 1 if time and length of a packet are those of a replay.
+    pub const REPLAY: &str = "REPLAY";
     /// 1 to write every matched packet to the log.
     pub const LOG_PACKETS: &str = "LOG_PACKETS";
 }

@@ -10,7 +10,13 @@ use monitor_common::{
     ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
     InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MAX_POLICIES, MatchEntry, MatchSet,
     Moves, NAME_BYTES, NEAR_CELLS, NEAR_PROBES, NearDevice, PastCounters, PolicyCounters,
-    PolicyRecord, Reason, ScopeWord, trie::Node,
+    PolicyRecord, Reason, ScopeWord,
+    evidence::{
+        Connection, DnsLosses, EVIDENCE_HASH, EffectiveCounters, EvidenceControl, EvidenceLosses,
+        FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent, KIND_IPV6, KIND_USED,
+        SampleHeader, flow_buckets, flow_hash,
+    },
+    trie::Node,
 };
 
 /// Types in which every byte belongs to a field and every pattern is a value.
@@ -91,13 +97,16 @@ layout!(interface_record, InterfaceRecord: 20 aligned to 4 {
 
 layout!(match_entry, MatchEntry: 4 aligned to 2 { policy: u16 = 0, scope: u16 = 2 });
 
-layout!(match_set, MatchSet: 148 aligned to 4 {
+layout!(match_set, MatchSet: 160 aligned to 4 {
     len: u32 = 0,
     needs: u32 = 4,
     unscoped: u32 = 8,
     allows: u32 = 12,
     drops: u32 = 16,
-    entries: [MatchEntry; MAX_COVERING_POLICIES] = 20,
+    flows: u32 = 20,
+    names: u32 = 24,
+    handshakes: u32 = 28,
+    entries: [MatchEntry; MAX_COVERING_POLICIES] = 32,
 });
 
 layout!(scope_word, ScopeWord: 8 aligned to 4 { within: u32 = 0, except: u32 = 4 });
@@ -149,9 +158,11 @@ fn bytes_become_a_ruleset_and_bytes_again() {
     assert_eq!((set.len, set.needs), (u32_at(0), u32_at(4)));
     assert_eq!(set.unscoped, u32_at(8));
     assert_eq!((set.allows, set.drops), (u32_at(12), u32_at(16)));
+    assert_eq!((set.flows, set.names), (u32_at(20), u32_at(24)));
+    assert_eq!(set.handshakes, u32_at(28));
     let last = set.entries[MAX_COVERING_POLICIES - 1];
-    assert_eq!(last.policy, u16::from_ne_bytes([144, 145]));
-    assert_eq!(last.scope, u16::from_ne_bytes([146, 147]));
+    assert_eq!(last.policy, u16::from_ne_bytes([156, 157]));
+    assert_eq!(last.scope, u16::from_ne_bytes([158, 159]));
     let word: ScopeWord = round_trip();
     assert_eq!((word.within, word.except), (u32_at(0), u32_at(4)));
     let record: GenerationRecord = round_trip();
@@ -188,6 +199,133 @@ fn every_reason_has_the_cell_of_its_number() {
         "bad_ipv6",
     ];
     assert_eq!(names, expected);
+}
+
+layout!(flow_cell, FlowCell: 128 aligned to 8 {
+    key: [u64; 5] = 0,
+    first: u64 = 40,
+    last: u64 = 48,
+    zero: u64 = 56,
+    passed: Count = 64,
+    dropped: Count = 80,
+    first_source: [u8; 16] = 96,
+    last_source: [u8; 16] = 112,
+});
+
+layout!(flow_bucket, FlowBucket: 512 aligned to 8 { cells: [FlowCell; 4] = 0 });
+
+layout!(evidence_control, EvidenceControl: 256 aligned to 8 {
+    epoch: u64 = 0,
+    cleared: u64 = 8,
+    instance: u64 = 16,
+    secrets: [u64; 10] = 24,
+    replay_now: u64 = 104,
+    replay_length: u64 = 112,
+    reserved: [u64; 17] = 120,
+});
+
+layout!(effective_counters, EffectiveCounters: 96 aligned to 8 {
+    passed: Count = 0,
+    dropped: Count = 16,
+    full_passed: Count = 32,
+    full_dropped: Count = 48,
+    setting_passed: Count = 64,
+    setting_dropped: Count = 80,
+});
+
+layout!(evidence_losses, EvidenceLosses: 64 aligned to 8 {
+    events: u64 = 0,
+    samples_full: u64 = 8,
+    samples_rate: u64 = 16,
+    samples_cut: u64 = 24,
+    reserved: [u64; 4] = 32,
+});
+
+layout!(flow_event, FlowEvent: 72 aligned to 8 {
+    key: [u64; 5] = 0,
+    source: [u8; 16] = 40,
+    time: u64 = 56,
+    dropped: u64 = 64,
+});
+
+layout!(sample_header, SampleHeader: 64 aligned to 8 {
+    time: u64 = 0,
+    source: [u8; 16] = 8,
+    destination: [u8; 16] = 24,
+    mac: [u8; 6] = 40,
+    source_port: u16 = 46,
+    port: u16 = 48,
+    protocol: u8 = 50,
+    kind: u8 = 51,
+    sequence: u32 = 52,
+    length: u16 = 56,
+    captured: u16 = 58,
+    interface: u8 = 60,
+    dropped: u8 = 61,
+    flags: u8 = 62,
+    zero: u8 = 63,
+});
+
+layout!(connection, Connection: 16 aligned to 8 {
+    tag: u64 = 0,
+    since: u32 = 8,
+    bytes: u16 = 12,
+    packets: u8 = 14,
+    zero: u8 = 15,
+});
+
+layout!(dns_losses, DnsLosses: 32 aligned to 8 {
+    full: u64 = 0,
+    rate: u64 = 8,
+    cut: u64 = 16,
+    reserved: u64 = 24,
+});
+
+/// A key of every flow survives the way into a map and back, and is never free.
+#[test]
+fn a_flow_key_is_five_words() {
+    let key = FlowCellKey {
+        destination: [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+        mac: [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33],
+        port: 443,
+        protocol: 6,
+        kind: KIND_USED | KIND_IPV6,
+        interface: 7,
+        set: 32_767,
+        mask: 0x8000_0001,
+        generation: 0xdead_beef,
+    };
+    assert_eq!(FlowCellKey::from_words(key.to_words()), key);
+    let empty = FlowCellKey {
+        kind: KIND_USED,
+        ..FlowCellKey::default()
+    };
+    assert_ne!(empty.to_words()[FLOW_USED_WORD], 0);
+}
+
+/// The two buckets of a flow depend on the secrets, and lie in the table.
+#[test]
+fn a_flow_has_two_buckets_that_the_secrets_choose() {
+    let key = [1, 2, 3, 4, 5];
+    let first = flow_hash(&key, &[0x1234_5678_9abc_def1; 10]);
+    let second = flow_hash(&key, &[0x8765_4321_fedc_ba97; 10]);
+    assert_ne!(first, second);
+    for buckets in [1, 4096, 65_536] {
+        assert!(
+            flow_buckets(first, buckets)
+                .iter()
+                .all(|bucket| *bucket < buckets)
+        );
+    }
+}
+
+/// If this fails, a new daemon does not find the flows that an old one left in the kernel.
+#[test]
+fn the_hash_of_the_evidence_is_known() {
+    assert_eq!(
+        EVIDENCE_HASH, 0x824b_a497_506f_47d3,
+        "{EVIDENCE_HASH:#018x}"
+    );
 }
 
 /// If this fails, the new daemon cannot use the counters of the old daemon, and an update

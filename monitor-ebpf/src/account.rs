@@ -8,10 +8,15 @@ use monitor_common::{
 use crate::{
     decide::{Matched, Verdict},
     device,
+    flow::Recorded,
     frame::Frame,
-    maps::{INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, POLICIES},
+    maps::{EFFECTIVE, INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, POLICIES},
     parse::Family,
+    replay::wire_length,
 };
+
+/// Bits of the fourth number of [`add_to_policies`] below the [`Recorded`].
+const RECORDED_SHIFT: u32 = 8;
 
 /// Counts a frame that the parser rejected.
 #[inline(always)]
@@ -24,7 +29,7 @@ pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
         Verdict::Dropped => &mut interface.unparsed_dropped,
     };
     if let Some(cell) = cells.get_mut(reason as usize) {
-        cell.add_packet(frame.len());
+        cell.add_packet(wire_length(frame));
     }
 }
 
@@ -32,7 +37,7 @@ pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
 #[inline(always)]
 pub(crate) fn not_confirmed(frame: &Frame) {
     if let Some(interface) = interface_counters() {
-        interface.not_confirmed.add_packet(frame.len());
+        interface.not_confirmed.add_packet(wire_length(frame));
     }
 }
 
@@ -48,7 +53,7 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
         (Verdict::Dropped, Family::Ipv4) => &mut interface.dropped_ipv4,
         (Verdict::Dropped, Family::Ipv6) => &mut interface.dropped_ipv6,
     };
-    cell.add_packet(frame.len());
+    cell.add_packet(wire_length(frame));
 }
 
 /// Counts a matched packet that is not written to the log because it has no room.
@@ -61,33 +66,36 @@ pub(crate) fn lost_log() {
 
 /// Counts the packet for every policy that applies to it.
 #[inline(always)]
-pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict) {
-    let dropped = match verdict {
-        Verdict::Passed => 0,
-        Verdict::Dropped => 1,
-    };
+pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict, recorded: Recorded) {
     add_to_policies(
         matched.set_id,
         matched.mask,
         frame.source_mac(),
-        frame.len(),
-        dropped,
+        wire_length(frame),
+        verdict as u32 | (recorded as u32) << RECORDED_SHIFT,
     );
 }
 
 /// Counts a packet of `bytes` bytes for the entries in `mask` of a match set. `mac` is
-/// in network order, followed by two zero bytes; `dropped` is 0 or 1. Returns 0.
+/// in network order, followed by two zero bytes. `fate` holds the verdict in bit 0 and a
+/// [`Recorded`] above [`RECORDED_SHIFT`]. Returns 0.
 ///
 /// This is a global function for the verifier (kernel commit 51c39bb1d5d1): not
 /// inlined, with numbers as arguments. The verifier examines it once, instead of once
 /// for each path to a verdict.
 #[inline(never)]
 #[unsafe(no_mangle)]
-extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, dropped: u32) -> u32 {
+extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, fate: u32) -> u32 {
     let Some(set) = MATCH_SETS.get(set_id) else {
         return 0;
     };
     let [mac @ .., _, _] = mac.to_ne_bytes();
+    let verdict = if fate & 1 == 0 {
+        Verdict::Passed
+    } else {
+        Verdict::Dropped
+    };
+    let mut recorded = fate >> RECORDED_SHIFT;
     for index in 0..MAX_COVERING_POLICIES {
         if index >= LONGEST_SET.load() as usize || mask >> index == 0 {
             break;
@@ -96,13 +104,13 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
             continue;
         }
         let slot = set.entries[index].policy;
+        if recorded != Recorded::Off as u32 {
+            // The first entry that applies is that of the effective policy.
+            effective(slot, verdict, recorded, bytes);
+            recorded = Recorded::Off as u32;
+        }
         let Some(policy) = policy_counters(slot) else {
             continue;
-        };
-        let verdict = if dropped == 0 {
-            Verdict::Passed
-        } else {
-            Verdict::Dropped
         };
         match verdict {
             Verdict::Passed => policy.passed.add_packet(bytes),
@@ -112,6 +120,34 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, drop
         device_cell(device, verdict, policy).add_packet(bytes);
     }
     0
+}
+
+/// Counts the packet for its effective policy.
+#[inline(always)]
+fn effective(slot: u16, verdict: Verdict, recorded: u32, bytes: u64) {
+    let Some(cells) = EFFECTIVE.get_ptr_mut(u32::from(slot)) else {
+        return;
+    };
+    // SAFETY: see `interface_counters`.
+    let cells = unsafe { &mut *cells };
+    let (all, full, setting) = match verdict {
+        Verdict::Passed => (
+            &mut cells.passed,
+            &mut cells.full_passed,
+            &mut cells.setting_passed,
+        ),
+        Verdict::Dropped => (
+            &mut cells.dropped,
+            &mut cells.full_dropped,
+            &mut cells.setting_dropped,
+        ),
+    };
+    all.add_packet(bytes);
+    if recorded == Recorded::Full as u32 {
+        full.add_packet(bytes);
+    } else if recorded == Recorded::Setting as u32 {
+        setting.add_packet(bytes);
+    }
 }
 
 /// The cell of a device, or the `other` cell of the policy if the device has no place.

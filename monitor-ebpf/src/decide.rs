@@ -1,13 +1,16 @@
 //! Frame → outcome and verdict.
 
-use monitor_common::{MatchSet, Reason};
+use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
+use monitor_common::{MatchSet, NEEDS_SEGMENT, NEEDS_SERVICE, Reason, evidence::PORT_NONE};
 
 use crate::{
     frame::Frame,
     lookup::lookup,
-    maps::HAS_DROPS,
-    parse::{Packet, parse},
+    maps::{FLOW_BUCKETS, HAS_DROPS, NEEDS},
+    parse::{Destination, Packet, parse},
     scope::applying,
+    segment,
+    service::Service,
 };
 
 /// Result of examining a frame.
@@ -29,30 +32,81 @@ pub(crate) struct Matched {
     pub(crate) set: &'static MatchSet,
     /// Bit `n` is set if entry `n` of the set applies.
     pub(crate) mask: u32,
+    /// Read only if the set needs it, or if flows are recorded.
+    pub(crate) service: Service,
 }
 
-/// The decision about a packet.
+/// The decision about a packet. The numbers are arguments of global functions.
 #[derive(Clone, Copy)]
+#[repr(u32)]
 pub(crate) enum Verdict {
-    Passed,
-    Dropped,
+    Passed = 0,
+    Dropped = 1,
 }
 
 #[inline(always)]
-pub(crate) fn decide(frame: &Frame) -> Outcome {
+pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
         Err(reason) => return Outcome::Unparsed(reason, unparsed(reason)),
     };
     match lookup(&packet.destination) {
         Some((set_id, set)) => {
-            let mask = applying(frame, &packet, set);
-            let matched = Matched { set_id, set, mask };
-            let verdict = verdict(&matched);
+            let is_needed = set.needs & NEEDS.load() & NEEDS_SERVICE != 0;
+            let service = if is_needed || FLOW_BUCKETS.load() != 0 {
+                service_of(ctx, &packet)
+            } else {
+                Service {
+                    protocol: 0,
+                    kind: PORT_NONE,
+                    port: 0,
+                    offset: 0,
+                }
+            };
+            let mask = applying(frame, &packet, set, &service);
+            let matched = Matched {
+                set_id,
+                set,
+                mask,
+                service,
+            };
+            let verdict = verdict(ctx, &packet, &matched);
             Outcome::Matched(packet, matched, verdict)
         }
         None => Outcome::Unmatched(packet),
     }
+}
+
+/// The service of a packet.
+#[inline(always)]
+fn service_of(ctx: &XdpContext, packet: &Packet) -> Service {
+    let network = packet.network as u64;
+    Service::from_bits(read_service(ctx.as_ptr().cast(), network, is_ipv6(packet)))
+}
+
+/// 1 for a packet of IPv6, 0 for IPv4: an argument of global functions.
+#[inline(always)]
+fn is_ipv6(packet: &Packet) -> u32 {
+    match packet.destination {
+        Destination::Ipv4(_) => 0,
+        Destination::Ipv6(_) => 1,
+    }
+}
+
+/// Reads the service of the packet whose IP header begins `network` bytes from the start of
+/// the frame, at most 255. `is_ipv6` is 0 or 1. Returns [`Service::to_bits`].
+///
+/// This is a global function for the verifier (kernel commit 51c39bb1d5d1): not inlined,
+/// with a context and numbers as arguments. The verifier examines it once, instead of once
+/// for each path that leads here.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn read_service(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let frame = Frame::new(ctx.data(), ctx.data_end());
+    #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+    let network = network as usize & 255;
+    Service::read(&frame, network, is_ipv6 != 0).to_bits()
 }
 
 /// Verdict of a frame that the parser rejected. A ruleset with a `drop` drops the frames
@@ -66,13 +120,30 @@ fn unparsed(reason: Reason) -> Verdict {
     }
 }
 
-/// Verdict of a packet: an `allow` passes it, else a `drop` drops it, else it passes.
+/// Verdict of a packet: an `allow` passes it, else a `drop` drops it, else it passes. If
+/// every `drop` that applies allows the handshake, a TCP segment without data passes.
 #[inline(always)]
-fn verdict(matched: &Matched) -> Verdict {
+fn verdict(ctx: &XdpContext, packet: &Packet, matched: &Matched) -> Verdict {
     let Matched { set, mask, .. } = matched;
-    if mask & set.allows == 0 && mask & set.drops != 0 {
-        Verdict::Dropped
-    } else {
-        Verdict::Passed
+    let drops = mask & set.drops;
+    if mask & set.allows != 0 || drops == 0 {
+        return Verdict::Passed;
     }
+    let may_open = NEEDS.load() & NEEDS_SEGMENT != 0 && drops & !set.handshakes == 0;
+    if may_open && holds_no_data(ctx.as_ptr().cast(), packet.network as u64, is_ipv6(packet)) != 0 {
+        return Verdict::Passed;
+    }
+    Verdict::Dropped
+}
+
+/// 1 if the packet is a TCP segment without data. The arguments are those of
+/// [`read_service`], and it is a global function for the same reason.
+#[inline(never)]
+#[unsafe(no_mangle)]
+extern "C" fn holds_no_data(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u32 {
+    let ctx = XdpContext::new(ctx);
+    let frame = Frame::new(ctx.data(), ctx.data_end());
+    #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
+    let network = network as usize & 255;
+    segment::holds_no_data(&frame, network, is_ipv6 != 0).into()
 }

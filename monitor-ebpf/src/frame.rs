@@ -2,8 +2,6 @@
 
 use core::arch::asm;
 
-use aya_ebpf::programs::XdpContext;
-
 /// The bytes of one frame, from the Ethernet header on.
 pub(crate) struct Frame {
     start: usize,
@@ -11,17 +9,15 @@ pub(crate) struct Frame {
 }
 
 impl Frame {
+    /// The frame between two addresses of packet memory.
     #[inline(always)]
-    pub(crate) fn new(ctx: &XdpContext) -> Self {
-        Self {
-            start: ctx.data(),
-            end: ctx.data_end(),
-        }
+    pub(crate) const fn new(start: usize, end: usize) -> Self {
+        Self { start, end }
     }
 
-    /// Length in bytes, layer 2 included.
+    /// Length of the bytes that the program can read.
     #[inline(always)]
-    pub(crate) fn len(&self) -> u64 {
+    pub(crate) fn captured(&self) -> u64 {
         (self.end - self.start) as u64
     }
 

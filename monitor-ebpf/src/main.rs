@@ -10,12 +10,16 @@ mod confirm;
 mod decide;
 mod device;
 mod emit;
+mod flow;
 mod frame;
 mod lookup;
 mod maps;
 mod parse;
+mod replay;
 mod runtime;
+mod sample;
 mod scope;
+mod segment;
 mod service;
 mod trie;
 mod verifier;
@@ -32,7 +36,7 @@ use frame::Frame;
     reason = "the `xdp` macro passes it by value"
 )]
 fn monitor(ctx: XdpContext) -> u32 {
-    let frame = Frame::new(&ctx);
+    let frame = Frame::new(ctx.data(), ctx.data_end());
     let verdict = match decide_or_tail_call(&ctx, &frame) {
         Outcome::NotConfirmed => {
             account::not_confirmed(&frame);
@@ -48,7 +52,9 @@ fn monitor(ctx: XdpContext) -> u32 {
         }
         Outcome::Matched(packet, matched, verdict) => {
             account::interface(&frame, packet.family(), verdict);
-            account::policies(&frame, &matched, verdict);
+            let recorded = flow::record(&ctx, &packet, &matched, verdict);
+            account::policies(&frame, &matched, verdict, recorded);
+            sample::take(&ctx, &packet, &matched, verdict);
             emit::matched(&ctx, &frame, &packet, &matched, verdict);
             verdict
         }
@@ -64,7 +70,7 @@ fn monitor(ctx: XdpContext) -> u32 {
 #[inline(always)]
 fn decide_or_tail_call(ctx: &XdpContext, frame: &Frame) -> Outcome {
     if confirm::is_in_force() {
-        return decide(frame);
+        return decide(ctx, frame);
     }
     confirm::tail_call_previous(ctx);
     Outcome::NotConfirmed

@@ -5,13 +5,19 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
 };
 use monitor_common::{
     DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
     InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS,
     MAX_NEIGHBOUR_CELLS, MAX_POLICIES, MatchSet, Moves, NEAR_CELLS, NearDevice, PastCounters,
-    PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord, trie::Line, trie::Node,
+    PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
+    evidence::{
+        ConnectionLine, EffectiveCounters, EvidenceControl, EvidenceLosses, FLOW_EVENT_BYTES,
+        FlowBucket, SAMPLE_RING_BYTES, SampleRecord,
+    },
+    trie::Line,
+    trie::Node,
 };
 
 // State maps.
@@ -69,6 +75,52 @@ static POLICY_NAMES: Array<PolicyRecord> = Array::with_max_entries(MAX_POLICIES,
 
 #[map(name = "IFACE_NAMES")]
 static IFACE_NAMES: Array<InterfaceRecord> = Array::with_max_entries(MAX_INTERFACES, 0);
+
+// Evidence maps. They are pinned with the state maps once a generation records flows. Other
+// generations have their own, which are small. `monitor_common::evidence` describes them.
+
+#[map(name = "EVIDENCE")]
+pub(crate) static EVIDENCE: Array<EvidenceControl> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+// The two tables of CPU 0, then those of CPU 1, and so on.
+#[map(name = "FLOWS")]
+pub(crate) static FLOWS: Array<FlowBucket> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+#[map(name = "EFFECTIVE")]
+pub(crate) static EFFECTIVE: PerCpuArray<EffectiveCounters> = PerCpuArray::with_max_entries(1, 0);
+
+#[map(name = "EV_LOSSES")]
+pub(crate) static EVIDENCE_LOSSES: PerCpuArray<EvidenceLosses> =
+    PerCpuArray::with_max_entries(1, 0);
+
+#[map(name = "FLOW_EVENTS")]
+pub(crate) static FLOW_EVENTS: RingBuf = RingBuf::with_byte_size(FLOW_EVENT_BYTES, 0);
+
+// The lines of CPU 0, then those of CPU 1, and so on.
+#[map(name = "CONNECTIONS")]
+pub(crate) static CONNECTIONS: Array<ConnectionLine> = Array::with_max_entries(1, 0);
+
+#[map(name = "SAMPLES_RING")]
+pub(crate) static SAMPLES_RING: RingBuf = RingBuf::with_byte_size(SAMPLE_RING_BYTES, 0);
+
+// The sample that a CPU takes. Each loaded object has its own.
+#[map(name = "SAMPLE_OF_CPU")]
+pub(crate) static SAMPLE_OF_CPU: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
+
+// Each CPU's use of the ring buffer. Each loaded object has its own.
+#[map(name = "SAMPLE_BUDGET")]
+pub(crate) static SAMPLE_BUDGET: PerCpuArray<SampleBudget> = PerCpuArray::with_max_entries(1, 0);
+
+/// Samples that one CPU took in the current period.
+#[repr(C)]
+pub(crate) struct SampleBudget {
+    /// Number of the current period, counted from boot.
+    pub(crate) period: u64,
+    /// Samples taken in this period.
+    pub(crate) samples: u64,
+    /// Their bytes.
+    pub(crate) bytes: u64,
+}
 
 // Ruleset maps.
 
@@ -206,6 +258,18 @@ pub(crate) static NO_SERVICE_CLASS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static DEADLINE: Global<u64> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static GENERATION_NUMBER: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static FLOW_BUCKETS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static SAMPLES: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static REPLAY: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static LOG_PACKETS: Global<u32> = Global::new(0);

@@ -13,7 +13,7 @@ use crate::{
         SERVICES, SOURCES_V4, SOURCES_V6,
     },
     parse::{Destination, Packet},
-    service::{Service, service},
+    service::{Kind, Service},
 };
 
 /// The four classes of a packet, see `monitor_common::ScopeWord`.
@@ -26,9 +26,10 @@ struct Classes {
     unreadable: bool,
 }
 
-/// A mask of the entries of `set` that apply to `packet`.
+/// A mask of the entries of `set` that apply to `packet`. `service` is ignored unless the set
+/// needs it.
 #[inline(always)]
-pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
+pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet, service: &Service) -> u32 {
     // `NEEDS` is a constant for the verifier, which removes the code of needs that no
     // match set has.
     let needs = set.needs & NEEDS.load();
@@ -36,7 +37,7 @@ pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet) -> u32 {
     if needs & NEEDS_SCOPES == 0 {
         return mask;
     }
-    let classes = classes(frame, packet, needs);
+    let classes = classes(frame, packet, service, needs);
     // A drop by service also stops a packet whose service cannot be read. An allow
     // does not exempt such a packet, and a count does not count it.
     let any_service = if classes.unreadable { set.drops } else { 0 };
@@ -82,7 +83,7 @@ fn word(class: u32, scope: u16) -> ScopeWord {
 /// The classes of a packet. A class that is not in `needs` keeps its default, which is
 /// neutral for every scope of the match set.
 #[inline(always)]
-fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
+fn classes(frame: &Frame, packet: &Packet, service: &Service, needs: u32) -> Classes {
     let mut classes = Classes {
         mac: NO_CLASS,
         source: NO_CLASS,
@@ -98,14 +99,14 @@ fn classes(frame: &Frame, packet: &Packet, needs: u32) -> Classes {
         classes.source = source_class(frame, packet).unwrap_or(NO_CLASS);
     }
     if needs & NEEDS_SERVICE != 0 {
-        match service(frame, packet) {
-            Service::Known(key) => {
+        match service.kind() {
+            Kind::Known(key) => {
                 if let Some(class) = class(&SERVICES, key) {
                     classes.service = class;
                 }
             }
-            Service::Without => {}
-            Service::Unreadable => classes.unreadable = true,
+            Kind::Without => {}
+            Kind::Unreadable => classes.unreadable = true,
         }
     }
     classes

@@ -1,17 +1,19 @@
 //! Packet → protocol and destination port.
 
-use monitor_common::SERVICE_KEY_BYTES;
-
-use crate::{
-    frame::Frame,
-    parse::{Destination, Packet},
-    verifier::byte_offset,
+use monitor_common::{
+    SERVICE_KEY_BYTES,
+    evidence::{
+        PORT_HIDDEN, PORT_LATER_FRAGMENT, PORT_NONE, PORT_READABLE, PORT_TOO_MANY_EXTENSIONS,
+        PORT_TRUNCATED,
+    },
 };
+
+use crate::frame::Frame;
 
 // Protocol numbers (IANA).
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
 const ICMPV6: u8 = 58;
 const ENCAPSULATED: u8 = 50;
 const COMPRESSED: u8 = 108;
@@ -36,9 +38,22 @@ const FRAGMENT_HEADER: usize = 8;
 /// Bytes that are read of an extension header. Both ports together have as many.
 const FIELDS: usize = 4;
 
-/// The service of a packet, as far as the packet shows it.
+/// Protocol and port of a packet, as far as the packet shows them.
 #[derive(Clone, Copy)]
-pub(crate) enum Service {
+pub(crate) struct Service {
+    /// Protocol number (IANA).
+    pub(crate) protocol: u8,
+    /// One of the `PORT_*` constants.
+    pub(crate) kind: u8,
+    /// Destination port, host order; 0 if it is not readable.
+    pub(crate) port: u16,
+    /// Offset of the header behind the IP header, in bytes from the start of the frame; 0 if
+    /// the packet does not show it.
+    pub(crate) offset: u16,
+}
+
+/// How a policy with services sees a packet.
+pub(crate) enum Kind {
     /// Key of the map SERVICES: a zero byte, the protocol, the destination port.
     Known([u8; SERVICE_KEY_BYTES]),
     /// A later fragment, or a protocol that no condition can name.
@@ -47,32 +62,86 @@ pub(crate) enum Service {
     Unreadable,
 }
 
-/// The service of a packet.
+impl Service {
+    /// Reads the service of the packet whose IP header begins `network` bytes from the start
+    /// of the frame.
+    #[inline(always)]
+    pub(crate) fn read(frame: &Frame, network: usize, is_ipv6: bool) -> Self {
+        let upper = if is_ipv6 {
+            ipv6(frame, network)
+        } else {
+            ipv4(frame, network)
+        };
+        let (protocol, (kind, port), offset) = match upper {
+            Upper::At(protocol, offset, end) => {
+                (protocol, port(frame, protocol, offset, end), offset)
+            }
+            Upper::Unreadable(protocol, kind) => (protocol, (kind, 0), 0),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "see `header_offset`")]
+        let offset = offset as u16;
+        Self {
+            protocol,
+            kind,
+            port,
+            offset,
+        }
+    }
+
+    /// The service as one number, for global functions.
+    #[inline(always)]
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.protocol as u64
+            | (self.kind as u64) << 8
+            | (self.port as u64) << 16
+            | (self.offset as u64) << 32
+    }
+
+    /// The inverse of [`to_bits`](Self::to_bits).
+    #[inline(always)]
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        let [protocol, kind, low, high, offset_low, offset_high, ..] = bits.to_le_bytes();
+        Self {
+            protocol,
+            kind,
+            port: u16::from_le_bytes([low, high]),
+            offset: u16::from_le_bytes([offset_low, offset_high]),
+        }
+    }
+
+    /// Offset of the header behind the IP header. Beyond 32 KiB, where no header of a real
+    /// packet is, the offset is wrong. The verifier wants to see a small offset.
+    #[inline(always)]
+    pub(crate) fn header_offset(self) -> usize {
+        usize::from(self.offset & 0x7fff)
+    }
+
+    #[inline(always)]
+    pub(crate) fn kind(self) -> Kind {
+        let [high, low] = self.port.to_be_bytes();
+        match (self.kind, self.protocol) {
+            (PORT_READABLE, _) | (PORT_NONE, ICMP | ICMPV6) => {
+                Kind::Known([0, self.protocol, high, low])
+            }
+            (PORT_NONE | PORT_LATER_FRAGMENT, _) => Kind::Without,
+            _ => Kind::Unreadable,
+        }
+    }
+}
+
+/// The kind of a port and the port itself.
 #[inline(always)]
-pub(crate) fn service(frame: &Frame, packet: &Packet) -> Service {
-    // So the verifier examines the code below once, and not once for each path that
-    // leads here.
-    let network = byte_offset(packet.network, frame.source_mac());
-    let upper = match packet.destination {
-        Destination::Ipv4(_) => ipv4(frame, network),
-        Destination::Ipv6(_) => ipv6(frame, network),
-    };
-    let (protocol, offset, end) = match upper {
-        Upper::At(protocol, offset, end) => (protocol, offset, end),
-        Upper::LaterFragment => return Service::Without,
-        Upper::Unreadable => return Service::Unreadable,
-    };
+fn port(frame: &Frame, protocol: u8, offset: usize, end: usize) -> (u8, u16) {
     match protocol {
         // RFC 9293 and RFC 768: the destination port follows the source port.
-        TCP | UDP if offset + FIELDS > end => Service::Unreadable,
+        TCP | UDP if offset + FIELDS > end => (PORT_TRUNCATED, 0),
         TCP | UDP => match frame.bytes::<2>(offset + 2) {
-            Some([high, low]) => Service::Known([0, protocol, high, low]),
-            None => Service::Unreadable,
+            Some(port) => (PORT_READABLE, u16::from_be_bytes(port)),
+            None => (PORT_TRUNCATED, 0),
         },
-        ICMP | ICMPV6 => Service::Known([0, protocol, 0, 0]),
         // IPsec and IPComp hide the port (RFC 4303, RFC 4302, RFC 3173).
-        ENCAPSULATED | AUTHENTICATION | COMPRESSED => Service::Unreadable,
-        _ => Service::Without,
+        ENCAPSULATED | AUTHENTICATION | COMPRESSED => (PORT_HIDDEN, 0),
+        _ => (PORT_NONE, 0),
     }
 }
 
@@ -81,8 +150,8 @@ enum Upper {
     /// Protocol, offset of the header, and offset of the end of the packet, in bytes
     /// from the start of the frame.
     At(u8, usize, usize),
-    LaterFragment,
-    Unreadable,
+    /// Protocol, and one of the `PORT_*` constants.
+    Unreadable(u8, u8),
 }
 
 /// Finds the upper-layer header of an IPv4 packet (RFC 791).
@@ -90,12 +159,12 @@ enum Upper {
 fn ipv4(frame: &Frame, network: usize) -> Upper {
     const FRAGMENT_OFFSET: u16 = 0x1fff;
     let Some(fixed) = frame.bytes::<10>(network) else {
-        return Upper::Unreadable;
+        return Upper::Unreadable(0, PORT_TRUNCATED);
     };
     let header = usize::from(fixed[0] & 0x0f) * 4;
     let fragment = u16::from_be_bytes([fixed[6], fixed[7]]);
     if fragment & FRAGMENT_OFFSET != 0 {
-        return Upper::LaterFragment;
+        return Upper::Unreadable(fixed[9], PORT_LATER_FRAGMENT);
     }
     // Linux rejects a first fragment with fewer than eight bytes behind the header
     // (`ip_frag_queue`), so the ports are always inside the packet.
@@ -106,7 +175,7 @@ fn ipv4(frame: &Frame, network: usize) -> Upper {
 #[inline(always)]
 fn ipv6(frame: &Frame, network: usize) -> Upper {
     let Some(fixed) = frame.bytes::<8>(network) else {
-        return Upper::Unreadable;
+        return Upper::Unreadable(0, PORT_TRUNCATED);
     };
     let mut next = fixed[6];
     let mut offset = network + IPV6_HEADER;
@@ -122,13 +191,15 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
             return Upper::At(next, offset, end);
         }
         if offset + FIELDS > end {
-            return Upper::Unreadable;
+            return Upper::Unreadable(next, PORT_TRUNCATED);
         }
         let Some([following, length, high, low]) = frame.bytes::<4>(offset) else {
-            return Upper::Unreadable;
+            return Upper::Unreadable(next, PORT_TRUNCATED);
         };
         offset += match next {
-            FRAGMENT if u16::from_be_bytes([high, low]) >> 3 != 0 => return Upper::LaterFragment,
+            FRAGMENT if u16::from_be_bytes([high, low]) >> 3 != 0 => {
+                return Upper::Unreadable(following, PORT_LATER_FRAGMENT);
+            }
             FRAGMENT => FRAGMENT_HEADER,
             // RFC 4302, section 2.2.
             AUTHENTICATION => (usize::from(length) + 2) * 4,
@@ -136,9 +207,8 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
         };
         next = following;
     }
-    // Too many extension headers.
     if is_extension(next) {
-        return Upper::Unreadable;
+        return Upper::Unreadable(next, PORT_TOO_MANY_EXTENSIONS);
     }
     Upper::At(next, offset, end)
 }

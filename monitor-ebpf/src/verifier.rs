@@ -50,23 +50,3 @@ pub(crate) fn any_offset(mut offset: usize, unknown: u16) -> usize {
     }
     offset
 }
-
-/// Returns `offset`, which must be at most 255. The verifier then knows no more than
-/// that about it. `unknown` is as for [`any_offset`].
-#[inline(always)]
-pub(crate) fn byte_offset(mut offset: usize, unknown: u64) -> usize {
-    // SAFETY: the instructions compute only.
-    unsafe {
-        asm!(
-            "{difference} = {unknown}",
-            "{difference} -= {unknown}",
-            "{offset} += {difference}",
-            "{offset} &= 255",
-            difference = out(reg) _,
-            unknown = in(reg) unknown,
-            offset = inout(reg) offset,
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    offset
-}

@@ -3,6 +3,7 @@
 
 mod lan;
 mod listen;
+mod memory;
 mod one_or_many;
 mod options;
 
@@ -15,6 +16,7 @@ use std::{
 pub use self::{
     lan::{DeriveOption, LanOptions},
     listen::{Listen, ListenError},
+    memory::{DnsOptions, StoreOptions},
     one_or_many::OneOrMany,
     options::{
         ConfigError, DeviceOption, DevicesOptions, FeedsOptions, Length, MetricsOptions,
@@ -24,9 +26,12 @@ pub use self::{
 use crate::{
     address::Derivation,
     datapath::{self, ModeChoice},
+    evidence::answers::AnswerSettings,
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
+    policy::EvidenceLevel,
     snapshot::Mode,
+    store::StoreSettings,
 };
 
 /// Default of `--policies`.
@@ -65,6 +70,12 @@ pub struct Settings {
     pub log_packets: bool,
     /// True to load changed policy files at once.
     pub watch: bool,
+    /// The most that is recorded about matched packets.
+    pub evidence: EvidenceLevel,
+    /// How long evidence is kept on disk, and how much of it.
+    pub store: StoreSettings,
+    /// How long DNS answers are kept in memory, and how many.
+    pub dns: AnswerSettings,
     /// Label of a device in metrics.
     pub device: DeviceOption,
     /// Number of devices with a label of their own.
@@ -108,6 +119,9 @@ impl Options {
                 .collect(),
             log_packets: self.log_packets.unwrap_or(false),
             watch: self.watch.unwrap_or(true),
+            evidence: self.evidence.unwrap_or_default(),
+            store: self.store.settle(),
+            dns: self.dns.settle(),
             device: self.metrics.device.unwrap_or_default(),
             max_devices: self
                 .metrics

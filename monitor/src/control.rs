@@ -6,13 +6,14 @@ mod request;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-pub use ask::{ControlError, ask, ask_within};
-pub use request::{ChangeRequest, Request};
+pub use ask::{ControlError, ask, ask_to_detach, ask_within};
+pub use request::{AskedFlows, ChangeRequest, Request};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
+    evidence::{FlowsView, event::EventsView},
     policy::{Effect, Moment, RuntimeChange},
     printable,
     snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
@@ -28,6 +29,9 @@ pub const MAX_CLIENTS: usize = 256;
 
 /// Clients that a daemon answers at the same time: an answer may be large.
 pub const MAX_ANSWERS: usize = 16;
+
+/// The most flows in one answer.
+pub const MAX_FLOWS: usize = 10_000;
 
 /// How long a client may take to send its request, and again to read the answer.
 pub const CLIENT_TIME: Duration = Duration::from_secs(10);
@@ -52,6 +56,10 @@ pub enum Answer {
     Detached(Vec<String>),
     /// To [`Request::Change`].
     Changed(Box<Changed>),
+    /// To [`Request::Flows`].
+    Flows(Box<FlowsView>),
+    /// To [`Request::Events`].
+    Events(Box<EventsView>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.
@@ -255,9 +263,9 @@ pub struct Forgotten {
     pub devices: usize,
     /// Number of places that became free: one for each MAC and policy.
     pub places: usize,
-    /// Packets that passed, once for each policy that matched them.
+    /// Packets of the device that passed. A packet that two policies matched counts twice.
     pub passed: Count,
-    /// Packets that were dropped, once for each policy that matched them.
+    /// Packets of the device that were dropped, counted in the same way.
     pub dropped: Count,
 }
 

@@ -80,6 +80,9 @@ pub struct Match {
     pub derived: Option<DerivedFrom>,
     /// True if this policy decides.
     pub effective: bool,
+    /// True if TCP segments without data pass although the policy drops.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub allow_handshake: bool,
     /// The condition under which it matches, as far as the packet is not known. `None` if
     /// it matches for certain.
     #[serde(rename = "if")]
@@ -216,6 +219,7 @@ fn matching(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<(u8
         source: found.source,
         derived: found.derived,
         effective: false,
+        allow_handshake: policy.allows_handshake(),
         condition,
         changed: Changed::of(policy),
         by_command: by_command(policy),

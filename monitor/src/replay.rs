@@ -260,13 +260,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::compile::{PolicyIndex, RulesetPolicy};
+    use crate::{
+        compile::{PolicyIndex, RulesetPolicy},
+        policy::EvidenceLevel,
+    };
 
     const PHONE: MacAddress = MacAddress([0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33]);
     const LAPTOP: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 
     fn ruleset() -> Ruleset {
         let policy = |name: &str, action| RulesetPolicy {
+            allows_handshake: false,
+            evidence: EvidenceLevel::default(),
             scope: 0,
             name: name.parse().unwrap(),
             action,

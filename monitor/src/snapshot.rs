@@ -2,7 +2,13 @@
 //! reports receive only this. Counts are totals since the counters were created, over
 //! all generations.
 
+mod evidence;
+mod working;
+
 use std::{collections::BTreeMap, fmt};
+
+pub use evidence::{EffectiveSnapshot, EvidenceFailure, EvidenceSnapshot};
+pub use working::Working;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +86,10 @@ pub struct Snapshot {
     /// The feeds of the policies in force, sorted by URL. Empty if no daemon runs.
     #[serde(default)]
     pub feeds: Vec<FeedSnapshot>,
+    /// What is recorded in flows. `None` if nothing was recorded since the counters were
+    /// created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<EvidenceSnapshot>,
     /// The daemon's task in progress, if there is one. The other fields may show the
     /// state before this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,35 +103,6 @@ impl Snapshot {
         for device in policies.flat_map(|policy| &mut policy.devices) {
             device.name = names.get(&device.mac).cloned();
         }
-    }
-}
-
-/// A task of the daemon that is in progress.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Working {
-    /// The task as a noun phrase, such as `a reload`.
-    pub what: String,
-    /// Time since it began, in whole seconds.
-    pub seconds: u64,
-}
-
-impl Working {
-    /// A task counts as hanging after this many seconds. For comparison: a reload of two
-    /// whole routing tables takes two seconds on a small machine.
-    pub const HANGS_AFTER: u64 = 10;
-
-    /// Returns true if the task takes so long that it counts as hanging.
-    #[must_use]
-    pub const fn hangs(&self) -> bool {
-        self.seconds >= Self::HANGS_AFTER
-    }
-}
-
-/// Writes a sentence without the full stop.
-impl fmt::Display for Working {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, seconds } = self;
-        write!(f, "{what} has been under way for {seconds} s")
     }
 }
 

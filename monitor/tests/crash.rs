@@ -188,6 +188,17 @@ impl Trial {
     }
 }
 
+/// Waits until the daemon has opened the evidence store and copies DNS answers on both
+/// interfaces. It does so soon after its start.
+fn wait_until_recording(lab: &Lab) {
+    poll("evidence is recorded", || {
+        let copied = &lab.status()["evidence"]["dns_copied"];
+        copied
+            .as_array()
+            .is_some_and(|interfaces| interfaces.len() == 2)
+    });
+}
+
 #[test]
 fn killed_at_any_call_of_a_first_start() {
     let (mut trial, daemon) = Trial::new("kill-start");
@@ -319,6 +330,7 @@ fn killed_at_any_call_of_a_stop_or_a_detach_by_the_daemon() {
                 let _ = lab.monitor(&["detach"]);
             }
         };
+        wait_until_recording(&trial.lab);
         let recorder = Attached::to(&daemon, Plan::Record, &output);
         act(&trial.lab, &daemon);
         poll("the daemon ends", || !daemon.is_running());
@@ -332,6 +344,7 @@ fn killed_at_any_call_of_a_stop_or_a_detach_by_the_daemon() {
                 trial.books.forget();
             }
             daemon = trial.recover(InForce::First, call);
+            wait_until_recording(&trial.lab);
             let plan = Plan::Inject(call, Fault::Kill);
             let _strace = Attached::to(&daemon, plan, &output);
             act(&trial.lab, &daemon);

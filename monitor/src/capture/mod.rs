@@ -9,6 +9,8 @@ use std::{
     path::Path,
 };
 
+use jiff::Timestamp;
+
 use crate::{
     policy::MacAddress,
     regular_file::{Purpose, RegularFile},
@@ -35,6 +37,8 @@ pub struct Frame {
     pub data: Vec<u8>,
     /// Length of the frame on the wire with its layer 2 header, in bytes.
     pub wire_length: u32,
+    /// Time at which the frame was captured. `None` if the capture does not tell.
+    pub at: Option<Timestamp>,
 }
 
 impl Frame {

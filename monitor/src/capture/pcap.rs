@@ -1,5 +1,6 @@
 //! Reads pcap: one file header, then records of one link type.
 
+use jiff::Timestamp;
 use pcap_parser::{
     LegacyPcapBlock, PcapError, PcapHeader,
     nom::{Err, IResult, Needed},
@@ -16,6 +17,8 @@ pub(super) struct Pcap {
     parse: ParseFrame,
     /// Length of a record's header, in bytes.
     header_length: u64,
+    /// Nanoseconds in a unit of the second number of a record's time.
+    fraction: i32,
 }
 
 impl Pcap {
@@ -46,6 +49,11 @@ impl Pcap {
         Ok(Self {
             parse,
             header_length,
+            fraction: if header.is_nanosecond_precision() {
+                1
+            } else {
+                1000
+            },
         })
     }
 
@@ -63,9 +71,20 @@ impl Pcap {
         let frame = Frame {
             data: record.data.to_vec(),
             wire_length: record.origlen,
+            at: self.time(record.ts_sec, record.ts_usec),
         };
         input.packet_done();
         Ok(Some(frame))
+    }
+}
+
+impl Pcap {
+    /// The time of a record; `None` if its fraction is more than a second.
+    fn time(&self, seconds: u32, fraction: u32) -> Option<Timestamp> {
+        let nanoseconds = i32::try_from(fraction).ok()?.checked_mul(self.fraction)?;
+        let within = nanoseconds < 1_000_000_000;
+        let time = Timestamp::new(i64::from(seconds), nanoseconds);
+        time.ok().filter(|_| within)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reads pcapng: sections that consist of blocks, and interfaces that can have
 //! different link types.
 
+use jiff::Timestamp;
 use pcap_parser::{
     Block, PcapError,
     nom::IResult,
@@ -40,6 +41,11 @@ struct Interface {
     link_type: LinkType,
     /// Maximum number of bytes stored of a frame; 0 means no limit.
     snap_length: u32,
+    /// Units of a packet's time in a second; `None` if the interface states an impossible
+    /// number.
+    units: Option<u64>,
+    /// Seconds to add to each time of a packet.
+    offset: i64,
 }
 
 /// A packet whose interface is not checked yet.
@@ -117,11 +123,16 @@ impl PcapNg {
             Block::InterfaceDescription(description) => self.interfaces.push(Interface {
                 link_type: description.linktype.into(),
                 snap_length: description.snaplen,
+                units: description.ts_resolution(),
+                offset: description.ts_offset(),
             }),
             Block::EnhancedPacket(block) => {
+                let ticks = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
+                let mut frame = frame(&block);
+                frame.at = self.time(block.if_id, ticks);
                 return Ok(Some(Packet {
                     interface: block.if_id,
-                    frame: frame(&block),
+                    frame,
                 }));
             }
             Block::SimplePacket(block) => return Ok(Some(self.simple_packet(&frame(&block)))),
@@ -155,8 +166,18 @@ impl PcapNg {
             frame: Frame {
                 data: padded.data[..kept].to_vec(),
                 wire_length: padded.wire_length,
+                at: None,
             },
         }
+    }
+
+    /// The time of a packet, from its number of units since 1970.
+    fn time(&self, interface: u32, ticks: u64) -> Option<Timestamp> {
+        let interface = self.interfaces.get(usize::try_from(interface).ok()?)?;
+        let units = i128::from(interface.units.filter(|units| *units > 0)?);
+        let nanoseconds = i128::from(ticks) * 1_000_000_000 / units;
+        let offset = i128::from(interface.offset) * 1_000_000_000;
+        Timestamp::from_nanosecond(nanoseconds + offset).ok()
     }
 
     /// Returns the frame if its interface is Ethernet, otherwise an error.
@@ -186,5 +207,6 @@ fn frame(block: &impl PcapNGPacketBlock) -> Frame {
     Frame {
         data: block.packet_data().to_vec(),
         wire_length: block.orig_len(),
+        at: None,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Common, ReachArgs, print, print_json};
 use monitor::{
-    control::{Answer, Request, ask},
+    control::{Answer, ask_to_detach},
     datapath,
 };
 
@@ -11,7 +11,7 @@ pub(super) fn run(common: &Common, args: &ReachArgs) -> anyhow::Result<()> {
     let reach = args.reach(common)?;
     reach.warn_of_other_daemon();
     let interfaces = if reach.daemon.is_some() {
-        match ask(&reach.settings.socket, &Request::Detach {})? {
+        match ask_to_detach(&reach.settings.socket)? {
             Answer::Detached(interfaces) => interfaces,
             Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
             other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),

@@ -1,4 +1,5 @@
-//! `monitor forget`: moves the counters of a device to the past of its policies.
+//! `monitor forget`: erases the evidence of a device, and moves its counters to the past of
+//! its policies.
 
 use clap::Args;
 use monitor::control::{Answer, Forgotten, Request, ask};
@@ -43,10 +44,10 @@ fn render(forgotten: &Forgotten) -> String {
         dropped,
     } = forgotten;
     if *places == 0 {
-        return format!("the filter has no counters of {device}\n");
+        return format!("the evidence of {device} is erased; the filter has no counters of it\n");
     }
     format!(
-        "forgotten: {device}, {devices} MACs with {places} places; {} passed and {} dropped packets moved to the past of their policies\n",
+        "forgotten: the evidence of {device} is erased; {devices} MACs with {places} places; {} passed and {} dropped packets moved to the past of their policies\n",
         passed.packets, dropped.packets
     )
 }

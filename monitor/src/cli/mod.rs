@@ -4,13 +4,16 @@ mod change;
 mod check;
 mod confirm;
 mod detach;
+mod events;
 mod explain;
 mod feed;
+mod flows;
 mod forget;
 mod reach;
 mod reload;
 mod replay;
 mod run;
+mod select;
 mod status;
 
 use std::{
@@ -89,7 +92,9 @@ enum Verb {
     /// the command returns, survives a restart, and ends at its time. It wins over
     /// every `drop` of this filter, but opens no other firewall.
     Allow(change::ForDestination),
-    /// Forget a device: its counters move to the `past` of its policies
+    Flows(flows::FlowsArgs),
+    Events(events::EventsArgs),
+    /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
     /// places in the device tables become free. Later packets are counted from 0.
@@ -161,6 +166,8 @@ impl Cli {
             Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
+            Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
+            Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
@@ -187,11 +194,17 @@ pub(crate) fn tell(message: &str) {
 }
 
 /// Writes to standard output. A closed pipe is no error.
-#[expect(clippy::disallowed_methods, reason = "the edge: the text is escaped")]
 fn write_out(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => Ok(result?),
+    write_on(text).map(drop)
+}
+
+/// Writes whole lines to standard output at once. Returns false if the reader is gone.
+#[expect(clippy::disallowed_methods, reason = "the edge: the text is escaped")]
+fn write_on(text: &str) -> anyhow::Result<bool> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => Ok(result.map(|()| true)?),
     }
 }
 

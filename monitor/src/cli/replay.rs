@@ -4,9 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 use monitor::{
-    capture::Capture, clock::now, datapath::Sandbox, feeds::DiskAndFeeds, guard::Gateway,
-    pipeline::compile_files, policy::RuntimeOverlay, replay::ReplayReport,
+    capture::{Capture, Frame},
+    clock::now,
+    compile::Ruleset,
+    datapath::{self, FrameOutcome, Sandbox},
+    evidence::FlowsView,
+    feeds::DiskAndFeeds,
+    guard::Gateway,
+    pipeline::compile_files,
+    policy::RuntimeOverlay,
+    replay::ReplayReport,
+    replay_evidence::EvidenceReplay,
 };
+use serde::Serialize;
 
 use super::{Common, eprint_diagnostics, print, print_json};
 
@@ -27,6 +37,10 @@ pub(crate) struct ReplayArgs {
         hide_default_value = true
     )]
     interface: String,
+    /// Also show the flows of matched packets and the names of their destinations, as the
+    /// daemon would have recorded them
+    #[arg(long)]
+    evidence: bool,
 }
 
 /// Replays every capture and prints their sum.
@@ -48,18 +62,60 @@ pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");
     };
-    let mut sandbox = Sandbox::new(&ruleset, &args.interface)?;
     let mut report = ReplayReport::new(&ruleset);
+    let mut runner = Runner::new(&ruleset, args)?;
     for path in &args.captures {
         for frame in Capture::open(path)? {
             let frame = frame?;
-            let outcome = sandbox.run(&frame.data)?;
+            let outcome = runner.run(&frame)?;
             report.record(frame.source_mac(), frame.wire_length, &outcome);
         }
     }
+    let evidence = runner.end()?;
     if common.json {
-        print_json(&report)
+        print_json(&WithEvidence { report, evidence })
     } else {
-        print(&report.to_string())
+        print(&report.to_string())?;
+        evidence.map_or(Ok(()), |evidence| print(&format!("\n{evidence}")))
+    }
+}
+
+/// The report, and the evidence if it was asked for.
+#[derive(Serialize)]
+struct WithEvidence {
+    #[serde(flatten)]
+    report: ReplayReport,
+    #[serde(flatten)]
+    evidence: Option<FlowsView>,
+}
+
+/// Runs frames, with or without evidence.
+enum Runner {
+    Counts(Box<Sandbox>),
+    Evidence(Box<EvidenceReplay>),
+}
+
+impl Runner {
+    fn new(ruleset: &Ruleset, args: &ReplayArgs) -> Result<Self, datapath::Error> {
+        if args.evidence {
+            let replay = EvidenceReplay::new(ruleset, &args.interface)?;
+            return Ok(Self::Evidence(Box::new(replay)));
+        }
+        let sandbox = Sandbox::new(ruleset, &args.interface)?;
+        Ok(Self::Counts(Box::new(sandbox)))
+    }
+
+    fn run(&mut self, frame: &Frame) -> Result<FrameOutcome, datapath::Error> {
+        match self {
+            Self::Counts(sandbox) => sandbox.run(&frame.data),
+            Self::Evidence(replay) => replay.run(frame),
+        }
+    }
+
+    fn end(self) -> Result<Option<FlowsView>, datapath::Error> {
+        match self {
+            Self::Counts(_) => Ok(None),
+            Self::Evidence(replay) => replay.end().map(Some),
+        }
     }
 }

@@ -24,7 +24,8 @@ use monitor::{
     http::Site,
     metrics::{DeviceKey, DeviceLabels},
     new_file::remove_unfinished,
-    printable::LogWriter,
+    policy::EvidenceLevel,
+    printable::{self, LogWriter},
     snapshot::Snapshot,
     trusted::Directory,
 };
@@ -83,6 +84,14 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     no_watch: bool,
 
+    /// The most that is recorded about packets that matched a policy: `counters`; `flows`,
+    /// also which device contacted which address and port, and when; `names`, also the names
+    /// of these addresses [default: names]
+    ///
+    /// A policy file can record less for a policy of its own, and never more.
+    #[arg(long, value_enum, hide_possible_values = true)]
+    evidence: Option<EvidenceLevel>,
+
     /// Write matched packets to the log, with addresses and MACs: at most about 1000
     /// a second on each CPU; `monitor_lost_total{reason="log"}` counts the others
     #[arg(long)]
@@ -100,6 +109,7 @@ impl RunArgs {
             pin_dir: self.pin_dir,
             socket: self.socket,
             log_packets: self.log_packets.then_some(true),
+            evidence: self.evidence,
             watch: self.no_watch.then_some(false),
             ..Options::default()
         }
@@ -209,9 +219,32 @@ fn announce(core: &Core) {
         // The filter is in force anyway.
         Err(error) => warn!("{}", error_text(&error)),
     }
-    info!(
-        "recorded: counters of policies and devices, in kernel memory only; no destination addresses, no names"
-    );
+    info!("{}", recorded(core.settings()));
+}
+
+/// What the daemon records about matched packets, as a sentence.
+fn recorded(settings: &Settings) -> String {
+    let store = printable::path(&settings.state_dir);
+    let keep = settings.store.keep.as_secs();
+    let keep = match keep / 86_400 {
+        days if days > 1 && keep.is_multiple_of(86_400) => format!("{days} days"),
+        _ => humantime::format_duration(settings.store.keep).to_string(),
+    };
+    let more = match settings.evidence {
+        EvidenceLevel::Counters => {
+            "recorded of matched packets: counters of policies and devices, in kernel memory only; no destination addresses, no names".to_owned()
+        }
+        EvidenceLevel::Flows => format!(
+            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when; no names"
+        ),
+        EvidenceLevel::Names => format!(
+            "recorded of matched packets, for {keep} in {store}: which device contacted which address and port, how much and when, and the names of these addresses"
+        ),
+    };
+    match settings.evidence {
+        EvidenceLevel::Counters => more,
+        _ => format!("{more}; --evidence counters records less, `monitor forget` erases a device"),
+    }
 }
 
 fn announce_in_force(snapshot: &Snapshot) {

@@ -7,7 +7,10 @@ use monitor::{
     clock::to_the_second,
     control::{Check, DaemonStatus, Endpoint, Resting, Status},
     printable,
-    snapshot::{Count, InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts, Working},
+    snapshot::{
+        Count, EffectiveSnapshot, EvidenceFailure, EvidenceSnapshot, InterfaceSnapshot,
+        PolicySnapshot, Snapshot, Verdicts, Working,
+    },
     state_dir::Edge,
 };
 
@@ -29,6 +32,9 @@ fn render(status: &Status) -> String {
     }
     interfaces(&mut text, &status.snapshot);
     policies(&mut text, &status.snapshot);
+    if let Some(evidence) = &status.snapshot.evidence {
+        evidence_lines(&mut text, evidence);
+    }
     if !status.snapshot.feeds.is_empty() {
         let _ = writeln!(
             text,
@@ -229,6 +235,61 @@ fn policies(text: &mut String, snapshot: &Snapshot) {
         rows.add_row(policy_row(policy));
     }
     let _ = writeln!(text, "\n{rows}");
+}
+
+/// What is in flows, what is not, and where DNS answers are copied.
+fn evidence_lines(text: &mut String, evidence: &EvidenceSnapshot) {
+    let sum = |part: fn(&EffectiveSnapshot) -> &Verdicts| {
+        let policies = evidence.effective.iter();
+        policies.map(|policy| part(policy).packets()).sum::<u64>()
+    };
+    let all = sum(|policy| &policy.packets);
+    let (full, setting) = (sum(|policy| &policy.full), sum(|policy| &policy.setting));
+    let _ = write!(
+        text,
+        "\nflows      {} packets recorded",
+        all - full - setting
+    );
+    for (packets, why) in [
+        (full, "found no room"),
+        (setting, "not recorded by the policies' setting"),
+    ] {
+        if packets > 0 {
+            let _ = write!(text, ", {packets} {why}");
+        }
+    }
+    let _ = writeln!(text, "; `monitor flows` shows them");
+    if let Some(contacts) = evidence.first_contacts {
+        let _ = writeln!(
+            text,
+            "events     first contacts in the last 24 hours: {contacts}; `monitor events` shows them"
+        );
+    }
+    for (lost, what) in [
+        (evidence.lost_samples, "packets were not searched for names"),
+        (
+            evidence.lost_events,
+            "new flows were not announced to the daemon",
+        ),
+    ] {
+        if lost > 0 {
+            let _ = writeln!(text, "lost       {lost} {what}");
+        }
+    }
+    if !evidence.dns_copied.is_empty() {
+        let interfaces = evidence.dns_copied.join(", ");
+        let _ = writeln!(
+            text,
+            "names      also from DNS answers that leave through {interfaces}"
+        );
+    }
+    if let Some(EvidenceFailure { error, since }) = &evidence.failure {
+        let _ = writeln!(
+            text,
+            "NOT STORED since {since}: {}\n           the kernel keeps the flows while it has room",
+            printable::value(error)
+        );
+    }
 }
 
 fn policy_row(policy: &PolicySnapshot) -> [String; 7] {

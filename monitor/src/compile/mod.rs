@@ -49,6 +49,8 @@ pub fn compile(policies: &[Policy], derivation: &Derivation) -> Result<Ruleset, 
     let summaries = enabled.iter().map(|policy| RulesetPolicy {
         name: policy.name().clone(),
         action: policy.action(),
+        evidence: policy.evidence(),
+        allows_handshake: policy.allows_handshake(),
         scope: scopes.index_of(policy.scope()),
         prefixes: Prefixes {
             v4: distinct(policy.ipv4()),

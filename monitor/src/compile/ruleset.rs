@@ -11,7 +11,7 @@ use fnv::FnvHasher;
 use super::{ScopeIndex, Scopes};
 use crate::{
     address::{Address, Embedding, Network},
-    policy::{Action, Device, PolicyName, Scope, Service},
+    policy::{Action, Device, EvidenceLevel, PolicyName, Scope, Service},
     snapshot::Prefixes,
 };
 
@@ -48,6 +48,10 @@ pub struct RulesetPolicy {
     pub name: PolicyName,
     /// The action in effect.
     pub action: Action,
+    /// What is recorded about the packets that the policy matches.
+    pub evidence: EvidenceLevel,
+    /// True if the policy blocks, and lets TCP segments without data pass.
+    pub allows_handshake: bool,
     /// Index of the policy's conditions in [`Ruleset::scopes`].
     pub scope: ScopeIndex,
     /// Number of distinct prefixes of the policy, including derived ones,
@@ -99,6 +103,12 @@ impl Ruleset {
             write_length(&mut hash, policy.name.as_str().len());
             hash.write(policy.name.as_str().as_bytes());
             hash.write(policy.action.name().as_bytes());
+            if policy.evidence != EvidenceLevel::default() {
+                hash.write(policy.evidence.word().as_bytes());
+            }
+            if policy.allows_handshake {
+                hash.write(b"allow_handshake");
+            }
             let scope = &self.scopes.scopes[usize::from(policy.scope)];
             if !scope.is_everything() {
                 write_scope(&mut hash, scope);

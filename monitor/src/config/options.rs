@@ -11,10 +11,11 @@ use serde::Deserialize;
 use super::{
     lan::{DeriveOption, LanOptions},
     listen::Listen,
+    memory::{DnsOptions, StoreOptions},
     one_or_many::OneOrMany,
 };
 use crate::{
-    policy::{Excess, yaml_limits},
+    policy::{EvidenceLevel, Excess, yaml_limits},
     quoted::message,
     regular_file::{self, Purpose},
 };
@@ -44,6 +45,12 @@ pub struct Options {
     pub log_packets: Option<bool>,
     /// True to load changed policy files at once.
     pub watch: Option<bool>,
+    /// The most that is recorded about matched packets.
+    pub evidence: Option<EvidenceLevel>,
+    /// How long evidence is kept on disk, and how much of it.
+    pub store: StoreOptions,
+    /// How long DNS answers are kept in memory, and how many.
+    pub dns: DnsOptions,
     /// How metrics name devices.
     pub metrics: MetricsOptions,
     /// How long the filter remembers devices.
@@ -193,6 +200,9 @@ impl Options {
             policies: self.policies.or(below.policies),
             log_packets: self.log_packets.or(below.log_packets),
             watch: self.watch.or(below.watch),
+            evidence: self.evidence.or(below.evidence),
+            store: self.store.over(below.store),
+            dns: self.dns.over(below.dns),
             metrics: MetricsOptions {
                 device: self.metrics.device.or(below.metrics.device),
                 max_devices: self.metrics.max_devices.or(below.metrics.max_devices),

@@ -20,6 +20,10 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// How long a client waits: long enough for a reload of a whole routing table.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
+/// How long a client waits for the end of a daemon that has detached the filter: longer than
+/// such a daemon gives its last work.
+const LAST_WORK: Duration = Duration::from_secs(15);
+
 /// A request to the daemon that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
@@ -91,18 +95,37 @@ pub fn ask(socket: &Path, request: &Request) -> Result<Answer, ControlError> {
     ask_within(socket, request, TIMEOUT)
 }
 
+/// Asks the daemon on `socket` to detach the filter, and waits until the daemon has ended, at
+/// most [`LAST_WORK`].
+pub fn ask_to_detach(socket: &Path) -> Result<Answer, ControlError> {
+    ask_and_wait(socket, &Request::Detach {}, TIMEOUT, Some(LAST_WORK))
+}
+
 /// Asks the daemon on `socket`, and waits for its answer for at most `timeout`.
 pub fn ask_within(
     socket: &Path,
     request: &Request,
     timeout: Duration,
 ) -> Result<Answer, ControlError> {
+    ask_and_wait(socket, request, timeout, None)
+}
+
+/// Returns the answer when the daemon has ended, or after `until_end`.
+fn ask_and_wait(
+    socket: &Path,
+    request: &Request,
+    timeout: Duration,
+    until_end: Option<Duration>,
+) -> Result<Answer, ControlError> {
     let longest = match request {
         Request::Status {} => MAX_STATUS,
         _ => MAX_ANSWER,
     };
-    let line = exchange(socket, request, timeout, longest);
-    let line = line.map_err(|source| failure(socket, timeout, source))?;
+    let exchanged = exchange(socket, request, timeout, longest);
+    let (line, rest) = exchanged.map_err(|source| failure(socket, timeout, source))?;
+    if let Some(limit) = until_end {
+        await_end(rest, limit);
+    }
     serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
         path: socket.to_owned(),
         source,
@@ -132,7 +155,7 @@ fn exchange(
     request: &Request,
     timeout: Duration,
     longest: u64,
-) -> io::Result<String> {
+) -> io::Result<(String, UnixStream)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
@@ -140,9 +163,17 @@ fn exchange(
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new(stream.take(longest)).read_line(&mut answer)?;
+    BufReader::new((&stream).take(longest)).read_line(&mut answer)?;
     if answer.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(answer)
+    Ok((answer, stream))
+}
+
+/// Waits until the daemon has closed its connection, at most `limit`.
+fn await_end(mut stream: UnixStream, limit: Duration) {
+    // A daemon that takes longer ends by itself. The filter is detached in any case.
+    if stream.set_read_timeout(Some(limit)).is_ok() {
+        let _ = stream.read(&mut [0]);
+    }
 }

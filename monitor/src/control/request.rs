@@ -10,9 +10,9 @@ use crate::policy::Effect;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "lowercase", deny_unknown_fields)]
 pub enum Request {
-    /// Ask which daemon this is, and what its filter saw.
+    /// Ask for the identity of the daemon and the counters of its filter.
     Status {},
-    /// Ask which daemon this is. The daemon answers without reading the kernel.
+    /// Ask for the identity of the daemon. The daemon answers without reading the kernel.
     Who {},
     /// Read the policies again and make a new generation.
     Reload {
@@ -29,7 +29,17 @@ pub enum Request {
     /// Ask for the state of all feeds of the policies in force.
     #[serde(rename = "feed-list")]
     FeedList {},
-    /// Move the counters of a device to the past of its policies.
+    /// Ask for flows.
+    Flows(AskedFlows),
+    /// Ask for events.
+    Events {
+        /// Only events after the one with this number; `None`: the latest.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<i64>,
+        /// Which events.
+        about: AskedFlows,
+    },
+    /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
         device: String,
@@ -56,7 +66,11 @@ impl Request {
     #[must_use]
     pub const fn changes(&self) -> bool {
         match self {
-            Self::Status {} | Self::Who {} | Self::FeedList {} => false,
+            Self::Status {}
+            | Self::Who {}
+            | Self::FeedList {}
+            | Self::Flows(_)
+            | Self::Events { .. } => false,
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}
@@ -80,6 +94,26 @@ impl Request {
         }
         serde_json::from_str(line).map_err(|error| error.to_string())
     }
+}
+
+/// The flows that a client asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedFlows {
+    /// Leave out flows whose last packet is older, in seconds since 1970-01-01T00:00:00Z.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<i64>,
+    /// Only flows of this device: a MAC, or a name in `devices:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Only flows that this policy matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Only flows to this address, CIDR or range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// The most flows, at most [`MAX_FLOWS`](super::MAX_FLOWS).
+    pub limit: usize,
 }
 
 /// A request to make or undo a temporary change.

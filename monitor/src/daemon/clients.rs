@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     control::{
-        Answer, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS, MAX_CLIENTS,
-        MAX_REQUEST, Request,
+        Answer, AskedFlows, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS,
+        MAX_CLIENTS, MAX_FLOWS, MAX_REQUEST, Request,
     },
     quoted,
 };
@@ -104,6 +104,9 @@ async fn serve_client(
     if matches!(answer, Answer::Detached(_)) {
         // The channel is full if another client asked for the same.
         let _ = detached.try_send(());
+        // The connection is open as long as the process: its end tells the client that
+        // another daemon can start.
+        std::mem::forget(client);
     }
     written?
 }
@@ -126,7 +129,7 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {
     if request.changes() && !may_change {
         return Answer::Refused(
-            "only root and the user that runs the daemon may change what is in force".to_owned(),
+            "only root and the user that runs the daemon may change the filter".to_owned(),
         );
     }
     match request {
@@ -159,6 +162,8 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
             core.tell_reloaded();
             answer
         }
+        Request::Flows(asked) => flows(core, asked).await,
+        Request::Events { after, about } => events(core, after, about).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -168,6 +173,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
 async fn confirm(core: &Arc<Core>) -> Answer {
     match blocking(core, Core::confirm).await {
         Ok(confirmed) => {
+            core.evidence().drain_soon();
             info!("generation {} is confirmed", confirmed.generation);
             Answer::Confirmed(confirmed)
         }
@@ -181,6 +187,22 @@ async fn change(core: &Arc<Core>, request: ChangeRequest) -> Answer {
             log_change(&changed);
             Answer::Changed(Box::new(changed))
         }
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn flows(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
+    asked.limit = asked.limit.min(MAX_FLOWS);
+    match blocking(core, move |core| core.flows(&asked)).await {
+        Ok(flows) => Answer::Flows(Box::new(flows)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn events(core: &Arc<Core>, after: Option<i64>, mut about: AskedFlows) -> Answer {
+    about.limit = about.limit.min(MAX_FLOWS);
+    match blocking(core, move |core| core.events(after, &about)).await {
+        Ok(events) => Answer::Events(Box::new(events)),
         Err(error) => Answer::Refused(error),
     }
 }

@@ -10,6 +10,7 @@ mod confirm;
 mod devices;
 mod edges;
 mod feeds;
+mod flow_filter;
 mod interfaces;
 mod liveness;
 mod load;
@@ -27,6 +28,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use flow_filter::FlowsError;
 use interfaces::Waiting;
 use liveness::Liveness;
 pub use load::LoadError;
@@ -35,13 +37,18 @@ pub use start::StartOptions;
 use state::State;
 use tokio::sync::Notify;
 
-use super::endpoints::Endpoints;
+use tracing::warn;
+
+use super::{endpoints::Endpoints, evidence_handle::EvidenceHandle};
 use crate::{
     clock,
     compile::Ruleset,
     config::Settings,
-    control::{Resting, RiskInForce},
+    control::{AskedFlows, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
+    events,
+    evidence::{FlowsView, event::EventsView},
+    flows,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
 };
@@ -82,12 +89,51 @@ pub struct Core {
     /// Notified after the policies changed, because the names of devices change
     /// with them.
     names_changed: Notify,
+    evidence: EvidenceHandle,
 }
 
 impl Core {
     /// The settings that the daemon runs with.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The way to the thread that records evidence.
+    pub(super) fn evidence(&self) -> &EvidenceHandle {
+        &self.evidence
+    }
+
+    /// Removes generations that were kept only until their flows were drained.
+    pub(super) fn remove_drained_generations(&self) {
+        // During a change of the filter, the next drain removes them.
+        if let Ok(mut filter) = self.filter.try_lock()
+            && let Some(filter) = filter.as_mut()
+            && let Err(error) = filter.remove_drained_generations()
+        {
+            warn!("{error}");
+        }
+    }
+
+    /// The flows that a client asks for, up to this moment.
+    pub(super) fn flows(&self, asked: &AskedFlows) -> Result<FlowsView, FlowsError> {
+        let filter = self.flow_filter(asked)?;
+        self.evidence.drain();
+        let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
+        let view = flows::read(pins, state, &filter)?;
+        let without = view.devices_without_names().into_iter().collect();
+        Ok(view.with_absences(self.evidence.absences(without)))
+    }
+
+    /// The events that a client asks for, up to this moment.
+    pub(super) fn events(
+        &self,
+        after: Option<i64>,
+        about: &AskedFlows,
+    ) -> Result<EventsView, FlowsError> {
+        let filter = self.flow_filter(about)?;
+        self.evidence.drain();
+        let events = events::read(&self.settings.state_dir, after, &filter);
+        Ok(events.map_err(flows::FlowsError::from)?)
     }
 
     /// A copy of the state as it is now.
@@ -184,7 +230,10 @@ impl Core {
     pub(super) fn detach(&self) -> Result<Vec<String>, DetachError> {
         let mut filter = self.work_on_filter("a detach");
         let held = filter.as_mut().ok_or(DetachError::Already)?;
+        // The store keeps what the kernel recorded.
+        let rest = self.evidence.rest();
         let interfaces = held.detach()?;
+        rest.detached();
         *filter = None;
         Ok(interfaces)
     }
@@ -197,6 +246,10 @@ impl Core {
             .unconfirmed
             .or_else(|| state.stage.rolled_back().map(NotConfirmed::shown));
         snapshot.feeds = self.feed_snapshots();
+        if let Some(evidence) = &mut snapshot.evidence {
+            evidence.failure = self.evidence.failure();
+            evidence.dns_copied = self.evidence.dns_copied();
+        }
         if let Some(policies) = state.stage.policies() {
             snapshot.name_devices(&policies.devices.by_mac());
         }
@@ -216,6 +269,7 @@ fn request<'a>(
         mode: settings.mode,
         ruleset,
         log_packets: settings.log_packets,
+        evidence: settings.evidence,
         deadline,
     }
 }

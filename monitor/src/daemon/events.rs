@@ -1,22 +1,31 @@
 //! Events for the main loop: signals, files, clocks, addresses.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tracing::{error, info};
+use tokio::sync::Notify;
+use tracing::{error, info, warn};
 
 use super::{
     addresses::AddressWatch,
+    blocking::blocking,
     core::Core,
     log_reader::LogReader,
     saving::Saving,
     signals::HangUp,
     watch::{FileWatch, WatchedDirectories},
 };
-use crate::clock::{self, Alarm, Woke};
+use crate::{
+    clock::{self, Alarm, Woke},
+    error_text::error_text,
+};
 
 /// Time between a failure and the next try.
 pub(super) const RETRY: Duration = Duration::from_secs(1);
+
+/// Time between two looks at an interface that is there and not filtered. The kernel reports
+/// when an interface appears, but not when another program was detached from it.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// The reason why the daemon cannot continue.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +40,6 @@ pub enum ServeError {
 
 /// An event that the main loop handles.
 pub(super) enum Event {
-    /// Files of the policies in force may not be watched yet.
-    Watch(WatchedDirectories),
     /// SIGHUP asks for a reload.
     Asked,
     /// The state directory does not have the files of the policies in force.
@@ -45,6 +52,8 @@ pub(super) enum Event {
     Deadline,
     /// Addresses or interfaces changed.
     Addresses(io::Result<()>),
+    /// An interface is still not filtered.
+    Unfiltered,
     /// A policy file or a list changed.
     Files,
 }
@@ -53,13 +62,13 @@ impl Event {
     /// Returns the work for this event as a noun phrase.
     pub(super) const fn work(&self) -> &'static str {
         match self {
-            Self::Watch(_) => "watching the policy files",
             Self::Asked | Self::Files => "a reload",
             Self::Unsaved(_) => "writing the last good policies",
             Self::Reloaded => "the main loop's own work",
             Self::Edge => "a change by a schedule",
             Self::Deadline => "a roll-back",
             Self::Addresses(_) => "a check of the addresses",
+            Self::Unfiltered => "a check of the interfaces",
         }
     }
 }
@@ -73,8 +82,9 @@ pub(super) struct Events<'a> {
     addresses: AddressWatch,
     log_readers: Vec<LogReader>,
     pub(super) saving: Saving,
-    /// True if the last event may have put policies from other files in force.
-    watch_again: bool,
+    /// Notified after each event, because it may have put policies from other files in
+    /// force.
+    watch_again: Arc<Notify>,
 }
 
 impl<'a> Events<'a> {
@@ -91,19 +101,17 @@ impl<'a> Events<'a> {
             addresses: AddressWatch::new().map_err(ServeError::Addresses)?,
             log_readers: Vec::new(),
             saving: Saving::default(),
-            watch_again: true,
+            watch_again: Arc::new(Notify::new()),
         })
     }
 
     /// Waits for the next event. If this future is dropped early, no event is lost.
     pub(super) async fn next(&mut self) -> Event {
         read_logs(&mut self.log_readers, &self.core);
-        if self.core.settings().watch && std::mem::take(&mut self.watch_again) {
-            return Event::Watch(self.files.directories());
-        }
+        self.watch_again.notify_one();
         let next_look = self.core.next_look(&clock::now());
         let core = &self.core;
-        let event = tokio::select! {
+        tokio::select! {
             biased;
             () = self.hang_up.next() => Event::Asked,
             () = self.saving.due(core) => Event::Unsaved(self.saving.clone()),
@@ -111,10 +119,36 @@ impl<'a> Events<'a> {
             () = look_at_clock(self.alarm, next_look) => Event::Edge,
             () = deadline_passed(core) => Event::Deadline,
             waited = self.addresses.changed() => Event::Addresses(waited),
+            () = look_again(core) => Event::Unfiltered,
             () = self.files.changed() => Event::Files,
-        };
-        self.watch_again = true;
-        event
+        }
+    }
+
+    /// Returns a task that watches the files of the policies in force. It is a task of its
+    /// own because a file system that does not answer would block the main loop's jobs.
+    pub(super) fn watching(&self) -> impl Future<Output = ()> + Send + use<> {
+        let core = Arc::clone(&self.core);
+        let directories = self.files.directories();
+        let watch_again = Arc::clone(&self.watch_again);
+        async move {
+            while core.settings().watch {
+                watch_again.notified().await;
+                watch_files(&core, directories.clone()).await;
+            }
+        }
+    }
+}
+
+async fn watch_files(core: &Arc<Core>, directories: WatchedDirectories) {
+    let watch = move |core: &Core| Ok::<_, Infallible>(directories.set(&core.watched_paths()));
+    match blocking(core, watch).await {
+        Ok(errors) => {
+            for error in errors {
+                let error = error_text(&error);
+                warn!("cannot watch for changes, so use `monitor reload` after a change: {error}");
+            }
+        }
+        Err(error) => error!("watch the policy files: {error}"),
     }
 }
 
@@ -129,6 +163,16 @@ async fn look_at_clock(alarm: &Alarm, at: Option<Timestamp>) {
             error!("wait for the next edge of a schedule: {error}");
             tokio::time::sleep(RETRY).await;
         }
+    }
+}
+
+/// Waits for the next look at an interface that is not filtered. Never returns if there is
+/// none.
+async fn look_again(core: &Core) {
+    if core.has_unfiltered() {
+        tokio::time::sleep(LOOK_AGAIN).await;
+    } else {
+        std::future::pending::<()>().await;
     }
 }
 

@@ -9,22 +9,20 @@ use super::{
     core::{Core, ReloadOutcome, Trigger},
     events::{Event, RETRY},
     manager,
-    watch::WatchedDirectories,
 };
-use crate::{clock, error_text::error_text};
+use crate::clock;
 
 pub(super) async fn work_on(core: Arc<Core>, event: Event) {
     let core = &core;
     match event {
-        Event::Watch(directories) => watch_files(core, directories).await,
         Event::Asked => drop(reload(core, Trigger::Request).await),
         Event::Unsaved(saving) => saving.save(core).await,
-        // There is nothing to do: before the loop waits again, it watches the files of the
-        // new policies.
+        // The end of this empty job is enough: the files of the new policies are watched then.
         Event::Reloaded => {}
         Event::Edge => pass_edge(core).await,
         Event::Deadline => roll_back(core).await,
         Event::Addresses(waited) => look_at_addresses(core, waited).await,
+        Event::Unfiltered => attach_to_new(core).await,
         Event::Files => files_changed(core).await,
     }
 }
@@ -33,11 +31,15 @@ pub(super) async fn work_on(core: Arc<Core>, event: Event) {
 async fn roll_back(core: &Arc<Core>) {
     match blocking(core, Core::roll_back).await {
         Ok(rolled_back) => {
+            core.evidence().drain_soon();
             if let Some(told) = rolled_back.told {
                 error!("{told}");
             }
             for change in rolled_back.changes {
                 info!("{change}");
+            }
+            if let Some(error) = rolled_back.behind {
+                error!("the restored policies could not be brought up to date: {error}");
             }
         }
         Err(error) => {
@@ -114,6 +116,7 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadO
     let reload =
         move |core: &Core| Ok::<_, Infallible>(manager::reloading(core, || core.reload(trigger)));
     let outcome = blocking(core, reload).await;
+    core.evidence().drain_soon();
     match &outcome {
         Ok(ReloadOutcome::Tried(reloaded)) => {
             for note in &reloaded.notes {
@@ -129,17 +132,4 @@ pub(super) async fn reload(core: &Arc<Core>, trigger: Trigger) -> Result<ReloadO
         Err(error) => error!("the reload failed, see `monitor status`: {error}"),
     }
     outcome
-}
-
-async fn watch_files(core: &Arc<Core>, directories: WatchedDirectories) {
-    let watch = move |core: &Core| Ok::<_, Infallible>(directories.set(&core.watched_paths()));
-    match blocking(core, watch).await {
-        Ok(errors) => {
-            for error in errors {
-                let error = error_text(&error);
-                warn!("cannot watch for changes, so use `monitor reload` after a change: {error}");
-            }
-        }
-        Err(error) => error!("watch the policy files: {error}"),
-    }
 }

@@ -8,6 +8,8 @@ mod core;
 mod devices;
 mod endpoints;
 mod events;
+mod evidence;
+mod evidence_handle;
 mod feeds;
 mod jobs;
 mod log_reader;

@@ -1,6 +1,6 @@
 //! Runs the daemon's tasks: signals, changed files, schedules and clients.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -10,11 +10,12 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    blocking::blocking,
     clients,
     core::Core,
     devices, endpoints,
     events::{Events, ServeError},
-    feeds,
+    evidence, feeds,
     jobs::work_on,
     manager::{self, Heartbeat},
     saving::Saving,
@@ -55,7 +56,8 @@ pub async fn run(
     let mut answering = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
     let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
     answering.push(tokio::spawn(clients));
-    let background = [
+    evidence::start(&core);
+    let mut background = vec![
         tokio::spawn(feeds::run(Arc::clone(&core))),
         tokio::spawn(devices::run(Arc::clone(&core))),
     ];
@@ -66,7 +68,10 @@ pub async fn run(
     manager::ready(&core);
     let (stop_signals, hang_up) = signals.split();
     let end = match Events::new(Arc::clone(&core), alarm, hang_up) {
-        Ok(events) => Ok(main_loop(&core, events, stop_signals, when_detached).await),
+        Ok(events) => {
+            background.push(tokio::spawn(events.watching()));
+            Ok(main_loop(&core, events, stop_signals, when_detached).await)
+        }
         Err(error) => Err(error),
     };
     manager::stopping(match &end {
@@ -75,6 +80,14 @@ pub async fn run(
     });
     for task in background {
         task.abort();
+    }
+    let recorded = blocking(&core, |core| {
+        core.evidence().drain();
+        core.evidence().end();
+        Ok::<_, Infallible>(())
+    });
+    if timeout(LAST_WORK, recorded).await.is_err() {
+        warn!("the evidence store takes too long: the daemon ends without it");
     }
     let _ = stop.send(true);
     end_answers(answering).await;

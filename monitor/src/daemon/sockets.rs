@@ -78,6 +78,8 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Confirmed(_)
             | Answer::Detached(_)
             | Answer::Changed(_)
+            | Answer::Flows(_)
+            | Answer::Events(_)
             | Answer::Feeds(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

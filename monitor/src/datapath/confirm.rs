@@ -11,13 +11,14 @@ use super::{
     Error, Filter,
     deadline::Deadline,
     generation,
+    grace::wait_for_running_programs,
     in_force::{CONFIRMED, in_force, is_confirmed},
     link::link_info,
     lock::Lock,
     maps::{self, write},
     object::ruleset,
     pins::{self, Pins},
-    retire::{remove_unused_generations, wait_for_running_programs},
+    retire::remove_unused_generations,
     sys,
 };
 
@@ -126,8 +127,8 @@ pub fn confirm(pin_dir: &Path) -> Result<(u64, Vec<String>), Error> {
 
 impl Filter {
     /// Returns the program of each interface that decides if a new generation is
-    /// not confirmed in time. It is the program that runs now. If that one waits
-    /// for a confirmation itself, it is the program before it.
+    /// not confirmed in time: the program that runs now. If the generation that runs now
+    /// waits to be confirmed itself, returns the program before that generation.
     pub(super) fn previous_programs<'a>(
         &self,
         names: impl Iterator<Item = &'a String>,
@@ -174,7 +175,7 @@ impl Filter {
         }
         if errors.is_empty() {
             let _ = wait_for_running_programs();
-            errors.extend(remove_unused_generations(&self.pins).err());
+            errors.extend(self.remove_unused_generations().err());
         }
         Error::collect(errors)
     }

@@ -52,6 +52,15 @@ pub enum Error {
         fix: String,
     },
 
+    /// DNS answers cannot be copied on their way to the devices.
+    #[error("copy the DNS answers that leave through {interface}: {why}")]
+    DnsCopies {
+        /// Interface.
+        interface: String,
+        /// The reason.
+        why: String,
+    },
+
     /// The driver does not support XDP in native mode.
     #[error(
         "attach XDP to {interface} in native mode: its driver cannot ({source}); use --mode generic or --mode auto"

@@ -1,6 +1,6 @@
 //! The filter of a pin directory. At most one process holds it.
 
-use std::{os::fd::OwnedFd, path::Path};
+use std::{collections::BTreeSet, os::fd::OwnedFd, path::Path};
 
 use super::{
     Error,
@@ -32,6 +32,8 @@ pub struct Filter {
     /// True if this process created the state maps and no filter is in force yet.
     /// Then dropping the value removes the maps.
     pub(super) fresh: bool,
+    /// Unused generations that stay pinned until the flows that name them are drained.
+    pub(super) kept_for_flows: BTreeSet<u64>,
     _lock: Lock,
 }
 
@@ -63,6 +65,7 @@ impl Filter {
             state,
             links: Vec::new(),
             fresh,
+            kept_for_flows: BTreeSet::new(),
             _lock: lock,
         })
     }

@@ -17,14 +17,21 @@ use monitor_common::{GenerationPolicy, GenerationRecord, MAX_INTERFACES};
 
 use super::{
     Error,
+    constants::Constants,
     deadline::Deadline,
     devices::PolicySlot,
+    evidence::EvidenceMaps,
     maps::{self, freeze, read, write},
-    object::{self, Constants, PinPaths, Sizes, ruleset},
+    object::{self, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
-    scopes, tries,
+    scopes,
+    table_size::TableSize,
+    tries,
 };
-use crate::compile::{Ruleset, Tries};
+use crate::{
+    compile::{Ruleset, Tries},
+    policy::EvidenceLevel,
+};
 
 /// Description of the generation to build.
 pub(super) struct Plan<'a> {
@@ -35,6 +42,8 @@ pub(super) struct Plan<'a> {
     /// Name and slot of each interface.
     pub(super) interfaces: &'a [(String, u32)],
     pub(super) log_packets: bool,
+    /// The most that is recorded about matched packets.
+    pub(super) evidence: EvidenceLevel,
     /// Time by which the generation must be confirmed; `None` if it needs no
     /// confirmation.
     pub(super) deadline: Option<Deadline>,
@@ -69,10 +78,15 @@ pub(super) fn build(pins: &Pins, plan: &Plan<'_>) -> Result<Generation, Error> {
 
 fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation, Error> {
     let state = pins.state();
+    let evidence = pins.evidence();
     let paths = PinPaths {
         state: &state,
+        evidence: &evidence,
         generation: directory,
     };
+    if records(plan, EvidenceLevel::Flows) {
+        EvidenceMaps::create(pins)?;
+    }
     let mut generation = Generation {
         programs: BTreeMap::new(),
         loggers: Vec::new(),
@@ -83,6 +97,9 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     for (interface, slot) in plan.interfaces {
         let constants = Constants {
             deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
+            generation: plan.number,
+            flows: records(plan, EvidenceLevel::Flows).then_some(TableSize::PINNED),
+            samples: records(plan, EvidenceLevel::Names) && object::can_sample(),
             ..scopes::constants(plan.ruleset, &tries, (interface, *slot), plan.log_packets)
         };
         let mut object = object::load_program(sizes, constants, Some(&paths))?;
@@ -117,6 +134,12 @@ fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) ->
         .map_err(write(ruleset::PREVIOUS))
 }
 
+/// True if `level` is recorded of at least one policy.
+fn records(plan: &Plan<'_>, level: EvidenceLevel) -> bool {
+    let mut policies = plan.ruleset.policies.iter();
+    policies.any(|policy| policy.evidence.min(plan.evidence) >= level)
+}
+
 /// Number of entries that each ruleset map needs for this ruleset.
 pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries, deadline: Option<Deadline>) -> Sizes {
     let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits them");
@@ -134,7 +157,7 @@ pub(super) fn fill(object: &mut Ebpf, plan: &Plan<'_>, tries: &Tries) -> Result<
     fill_records(object, plan)?;
     scopes::fill(object, &plan.ruleset.scopes)?;
     let sets: Vec<_> = (0..plan.ruleset.match_sets.len())
-        .map(|id| scopes::match_set(plan.ruleset, id, plan.policy_slots))
+        .map(|id| scopes::match_set(plan.ruleset, id, plan.policy_slots, plan.evidence))
         .collect();
     maps::fill(object, ruleset::MATCH_SETS, &sets)?;
     tries::fill_all(object, tries)

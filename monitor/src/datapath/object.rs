@@ -9,11 +9,15 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     programs::{Xdp, loaded_programs},
-    util::{KernelVersion, nr_cpus},
+    util::KernelVersion,
 };
-use monitor_common::{NEAR_CELLS, global};
+use monitor_common::{MAX_POLICIES, NEAR_CELLS, evidence::CONNECTION_LINES};
 
-use super::Error;
+use super::{
+    Error,
+    constants::{Constants, Numbers},
+    table_size::{TableSize, possible_cpus},
+};
 
 /// Compiled eBPF object, written by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
@@ -48,6 +52,26 @@ pub(super) mod state {
         PAST,
         POLICY_NAMES,
         INTERFACE_NAMES,
+    ];
+}
+
+/// Maps of flows, which all generations that record flows share.
+pub(super) mod evidence {
+    pub(in super::super) const CONTROL: &str = "EVIDENCE";
+    pub(in super::super) const FLOWS: &str = "FLOWS";
+    pub(in super::super) const EFFECTIVE: &str = "EFFECTIVE";
+    pub(in super::super) const LOSSES: &str = "EV_LOSSES";
+    pub(in super::super) const EVENTS: &str = "FLOW_EVENTS";
+    pub(in super::super) const CONNECTIONS: &str = "CONNECTIONS";
+    pub(in super::super) const SAMPLES: &str = "SAMPLES_RING";
+    pub(in super::super) const ALL: [&str; 7] = [
+        CONTROL,
+        FLOWS,
+        EFFECTIVE,
+        LOSSES,
+        EVENTS,
+        CONNECTIONS,
+        SAMPLES,
     ];
 }
 
@@ -88,42 +112,6 @@ pub(super) struct Sizes {
     pub(super) scopes: [(&'static str, u32); 5],
 }
 
-/// Constants of one trie, as described in `compile::Trie`.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Root {
-    pub(super) common_bits: u32,
-    pub(super) common: u64,
-    pub(super) outside: u32,
-    pub(super) first_bits: u32,
-    pub(super) first_kind: u32,
-    pub(super) low: bool,
-}
-
-/// Constants of the program of one interface. They are set before the verifier
-/// runs, so it can skip branches that are never taken.
-#[derive(Clone, Copy, Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a constant of its own in the program"
-)]
-pub(super) struct Constants {
-    pub(super) interface_slot: u32,
-    pub(super) has_ipv4: bool,
-    pub(super) has_ipv6: bool,
-    pub(super) has_drops: bool,
-    pub(super) ipv4: Root,
-    pub(super) ipv6: Root,
-    pub(super) longest_set: u32,
-    pub(super) needs: u32,
-    pub(super) class_words: u32,
-    pub(super) interface_class: u32,
-    pub(super) no_service_class: u32,
-    /// Time by which the generation must be confirmed, in nanoseconds since boot; 0
-    /// if it needs no confirmation.
-    pub(super) deadline: u64,
-    pub(super) log_packets: bool,
-}
-
 /// Loads the state maps without a program. Opens the maps that are pinned under
 /// `state_pins`, and creates and pins the missing ones.
 pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
@@ -136,19 +124,43 @@ pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     loader.load(OBJECT).map_err(Error::load)
 }
 
+/// Loads the evidence maps without a program, as [`load_state`]. Opens the maps that are
+/// pinned under `pins`, and creates and pins the missing ones.
+pub(super) fn load_evidence(pins: &Path) -> Result<Ebpf, Error> {
+    require_kernel()?;
+    let mut loader = EbpfLoader::new();
+    size_evidence(&mut loader, TableSize::PINNED)?;
+    for map in evidence::ALL {
+        loader.map_pin_path(map, pins.join(map));
+    }
+    loader.load(OBJECT).map_err(Error::load)
+}
+
+fn size_evidence(loader: &mut EbpfLoader<'_>, flows: TableSize) -> Result<(), Error> {
+    loader
+        .map_max_entries(evidence::FLOWS, flows.elements()?)
+        .map_max_entries(evidence::EFFECTIVE, MAX_POLICIES)
+        .map_max_entries(evidence::CONNECTIONS, possible_cpus()? * CONNECTION_LINES);
+    Ok(())
+}
+
+/// Size in bytes of a ring buffer that is not used: one page of the largest size that Linux
+/// has on any machine of 64 bits.
+const SMALLEST_RING: u32 = 64 << 10;
+
 /// Elements of the array of near cells: [`NEAR_CELLS`] for each possible CPU. If
 /// the CPU numbers have gaps, the highest numbers can lie beyond the array. Those
 /// CPUs count in the device tables.
 fn near_cells() -> Result<u32, Error> {
-    let cpus = nr_cpus();
-    let cpus = cpus.map_err(|(path, source)| Error::system(format!("read {path}"), source))?;
-    Ok(cpus.get() * NEAR_CELLS)
+    Ok(possible_cpus()? * NEAR_CELLS)
 }
 
 /// Directories in which a load opens pinned maps, and pins the maps that it
 /// creates.
 pub(super) struct PinPaths<'a> {
     pub(super) state: &'a Path,
+    /// Used only if the program records flows.
+    pub(super) evidence: &'a Path,
     pub(super) generation: &'a Path,
 }
 
@@ -160,34 +172,26 @@ pub(super) fn load_program(
     pins: Option<&PinPaths<'_>>,
 ) -> Result<Ebpf, Error> {
     require_kernel()?;
-    let (has_ipv4, has_ipv6) = (u32::from(constants.has_ipv4), u32::from(constants.has_ipv6));
-    let has_drops = u32::from(constants.has_drops);
-    let low_ipv6 = u32::from(constants.ipv6.low);
-    let log_packets = u32::from(constants.log_packets);
+    let numbers = Numbers::new(constants);
     let mut loader = EbpfLoader::new();
+    numbers.set(&mut loader);
+    size_maps(&mut loader, sizes, constants.flows)?;
+    if let Some(pins) = pins {
+        set_pins(&mut loader, pins, constants.flows.is_some());
+    }
+    let mut object = loader.load(OBJECT).map_err(Error::load)?;
+    program(&mut object)
+        .load()
+        .map_err(|source| Error::program("load the program", source))?;
+    Ok(object)
+}
+
+fn size_maps(
+    loader: &mut EbpfLoader<'_>,
+    sizes: Sizes,
+    flows: Option<TableSize>,
+) -> Result<(), Error> {
     loader
-        .override_global(global::INTERFACE_SLOT, &constants.interface_slot, true)
-        .override_global(global::HAS_IPV4, &has_ipv4, true)
-        .override_global(global::HAS_IPV6, &has_ipv6, true)
-        .override_global(global::HAS_DROPS, &has_drops, true)
-        .override_global(global::COMMON_BITS_V4, &constants.ipv4.common_bits, true)
-        .override_global(global::COMMON_V4, &constants.ipv4.common, true)
-        .override_global(global::OUTSIDE_V4, &constants.ipv4.outside, true)
-        .override_global(global::FIRST_BITS_V4, &constants.ipv4.first_bits, true)
-        .override_global(global::FIRST_KIND_V4, &constants.ipv4.first_kind, true)
-        .override_global(global::COMMON_BITS_V6, &constants.ipv6.common_bits, true)
-        .override_global(global::COMMON_V6, &constants.ipv6.common, true)
-        .override_global(global::OUTSIDE_V6, &constants.ipv6.outside, true)
-        .override_global(global::FIRST_BITS_V6, &constants.ipv6.first_bits, true)
-        .override_global(global::FIRST_KIND_V6, &constants.ipv6.first_kind, true)
-        .override_global(global::LOW_V6, &low_ipv6, true)
-        .override_global(global::LONGEST_SET, &constants.longest_set, true)
-        .override_global(global::NEEDS, &constants.needs, true)
-        .override_global(global::CLASS_WORDS, &constants.class_words, true)
-        .override_global(global::INTERFACE_CLASS, &constants.interface_class, true)
-        .override_global(global::NO_SERVICE_CLASS, &constants.no_service_class, true)
-        .override_global(global::DEADLINE, &constants.deadline, true)
-        .override_global(global::LOG_PACKETS, &log_packets, true)
         .map_max_entries(state::NEAR_DEVICES, near_cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies)
@@ -195,19 +199,27 @@ pub(super) fn load_program(
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
-    if let Some(pins) = pins {
-        for map in state::ALL {
-            loader.map_pin_path(map, pins.state.join(map));
-        }
-        for map in ruleset::ALL {
-            loader.map_pin_path(map, pins.generation.join(map));
+    if let Some(flows) = flows {
+        return size_evidence(loader, flows);
+    }
+    for ring in [evidence::EVENTS, evidence::SAMPLES] {
+        loader.map_max_entries(ring, SMALLEST_RING);
+    }
+    Ok(())
+}
+
+fn set_pins(loader: &mut EbpfLoader<'_>, pins: &PinPaths<'_>, records_flows: bool) {
+    if records_flows {
+        for map in evidence::ALL {
+            loader.map_pin_path(map, pins.evidence.join(map));
         }
     }
-    let mut object = loader.load(OBJECT).map_err(Error::load)?;
-    program(&mut object)
-        .load()
-        .map_err(|source| Error::program("load the program", source))?;
-    Ok(object)
+    for map in state::ALL {
+        loader.map_pin_path(map, pins.state.join(map));
+    }
+    for map in ruleset::ALL {
+        loader.map_pin_path(map, pins.generation.join(map));
+    }
 }
 
 /// The program of a loaded object.
@@ -247,6 +259,11 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
         "find the program in force",
         std::io::ErrorKind::NotFound.into(),
     ))
+}
+
+/// True if the kernel lets a program copy payload (Linux 5.18, commit 3f364222d032).
+pub(super) fn can_sample() -> bool {
+    KernelVersion::current().is_ok_and(|found| found >= KernelVersion::new(5, 18, 0))
 }
 
 /// Returns an error before Linux 5.9. That version brought links that attach XDP

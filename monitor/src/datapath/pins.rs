@@ -3,6 +3,7 @@
 //! ```text
 //! PIN_DIR/links/<interface>                the link that attaches the filter
 //! PIN_DIR/v<ABI hash>/<STATE MAP>          counters and names
+//! PIN_DIR/v<ABI hash>/evidence-<hash>/<EVIDENCE MAP>   flows
 //! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>, prev_<interface>
 //! ```
 //!
@@ -17,7 +18,7 @@ use std::{
 };
 
 use aya::programs::ProgramInfo;
-use monitor_common::ABI_HASH;
+use monitor_common::{ABI_HASH, evidence::EVIDENCE_HASH};
 use nix::sys::statfs::BPF_FS_MAGIC;
 
 use super::{
@@ -74,6 +75,11 @@ impl Pins {
 
     pub(super) fn state(&self) -> PathBuf {
         self.root.join(format!("v{ABI_HASH:016x}"))
+    }
+
+    /// Directory of the evidence maps.
+    pub(super) fn evidence(&self) -> PathBuf {
+        self.state().join(format!("evidence-{EVIDENCE_HASH:016x}"))
     }
 
     pub(super) fn generation(&self, number: u64) -> PathBuf {

@@ -5,11 +5,15 @@ use std::{
     path::Path,
 };
 
-use monitor_common::{DeviceCounters, DeviceKey, GenerationPolicy, InterfaceCounters, Reason};
+use monitor_common::{
+    Count, DeviceCounters, DeviceKey, GenerationPolicy, InterfaceCounters, Reason,
+    evidence::EffectiveCounters,
+};
 
 use super::{
     Error,
     devices::{DeviceCounts, PolicySlot},
+    evidence::{EffectivePolicy, FlowTables},
     generation::{self, Description},
     in_force::{self, InForce},
     link::link_info,
@@ -19,8 +23,8 @@ use super::{
 use crate::{
     policy::{Action, MacAddress},
     snapshot::{
-        DeviceSnapshot, InterfaceSnapshot, PlacesSnapshot, PolicySnapshot, Prefixes,
-        ReloadSnapshot, Snapshot, Unconfirmed, Verdicts,
+        DeviceSnapshot, EffectiveSnapshot, EvidenceSnapshot, InterfaceSnapshot, PlacesSnapshot,
+        PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot, Unconfirmed, Verdicts,
     },
 };
 
@@ -77,8 +81,31 @@ impl Reader {
             reload,
             unconfirmed: unconfirmed(&in_force),
             feeds: Vec::new(),
+            evidence: self.evidence()?,
             working: None,
         })
+    }
+
+    /// Reads what is recorded in flows.
+    fn evidence(&self) -> Result<Option<EvidenceSnapshot>, Error> {
+        let Some(tables) = FlowTables::open(self.pins.root())? else {
+            return Ok(None);
+        };
+        let effective = tables.effective()?.into_iter();
+        let effective = effective.filter(|policy| policy.counters != EffectiveCounters::default());
+        let mut effective: Vec<_> = effective
+            .map(|policy| effective_snapshot(&policy))
+            .collect();
+        effective.sort_by(|a, b| a.policy.cmp(&b.policy));
+        let losses = tables.losses()?;
+        Ok(Some(EvidenceSnapshot {
+            effective,
+            lost_events: losses.events,
+            lost_samples: losses.samples_full + losses.samples_rate,
+            dns_copied: Vec::new(),
+            first_contacts: None,
+            failure: None,
+        }))
     }
 
     /// Reads which generation each interface runs (from its link), then the record of that
@@ -176,6 +203,20 @@ pub(super) fn policies(
     }
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(policies)
+}
+
+fn effective_snapshot(policy: &EffectivePolicy) -> EffectiveSnapshot {
+    let counters = &policy.counters;
+    let verdicts = |passed: Count, dropped: Count| Verdicts {
+        passed: passed.into(),
+        dropped: dropped.into(),
+    };
+    EffectiveSnapshot {
+        policy: policy.name.to_string(),
+        packets: verdicts(counters.passed, counters.dropped),
+        full: verdicts(counters.full_passed, counters.full_dropped),
+        setting: verdicts(counters.setting_passed, counters.setting_dropped),
+    }
 }
 
 /// Groups counters by policy slot. Each group is sorted by MAC.

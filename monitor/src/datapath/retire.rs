@@ -1,13 +1,16 @@
 //! Cleans up after a swap: removes unused links and generations, and waits for the
 //! last runs of old programs.
 
+use std::collections::BTreeSet;
+
 use super::{
     Error, Filter,
     deadline::Deadline,
+    evidence::generations_of_flows,
+    grace::wait_for_running_programs,
     in_force::in_force,
     link::link_info,
     pins::{self, Pins},
-    sys,
 };
 
 impl Filter {
@@ -41,8 +44,37 @@ impl Filter {
             }
         }
         notes.extend(wait_for_running_programs());
-        errors.extend(remove_unused_generations(&self.pins).err());
+        errors.extend(self.remove_unused_generations().err());
         errors
+    }
+
+    /// Removes the generations that are unused. Those that flows in the tables name stay, and
+    /// are removed when the flows are drained.
+    pub(super) fn remove_unused_generations(&mut self) -> Result<(), Error> {
+        self.kept_for_flows = remove_unused_generations(&self.pins)?;
+        Ok(())
+    }
+
+    /// Removes the generations that were kept only because of flows that are drained now.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of all removals.
+    pub fn remove_drained_generations(&mut self) -> Result<(), Error> {
+        if self.kept_for_flows.is_empty() {
+            return Ok(());
+        }
+        let named = generations_of_flows(&self.pins)?;
+        let (kept, drained): (BTreeSet<_>, BTreeSet<_>) = self
+            .kept_for_flows
+            .iter()
+            .copied()
+            .partition(|number| named.contains(number));
+        self.kept_for_flows = kept;
+        let errors = drained
+            .into_iter()
+            .filter_map(|number| self.pins.remove_generation(number).err());
+        Error::collect(errors.collect())
     }
 
     /// Removes the link of an interface that is not wanted or was deleted. Returns
@@ -57,17 +89,10 @@ impl Filter {
     }
 }
 
-/// Waits until every run of a replaced program has ended. If the kernel refuses to
-/// wait, returns a message for the operator.
-pub(super) fn wait_for_running_programs() -> Option<String> {
-    // Kernels with `nohz_full` CPUs refuse it. Then a run of an old program may
-    // last a few microseconds longer.
-    let source = sys::grace_period().err()?;
-    Some(format!("cannot wait for running programs to end: {source}"))
-}
-
-/// Removes the generations that no link runs and that no link can fall back to.
-pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
+/// Removes the generations that no link runs, that no link can fall back to, and that no
+/// flow in the tables names. Returns the unused generations that it
+/// keeps, because flows in the tables name them.
+pub(super) fn remove_unused_generations(pins: &Pins) -> Result<BTreeSet<u64>, Error> {
     let mut used = Vec::new();
     for interface in pins.linked_interfaces()? {
         let link = pins::open(&pins.link(&interface))?;
@@ -75,8 +100,12 @@ pub(super) fn remove_unused_generations(pins: &Pins) -> Result<(), Error> {
         used.extend(found.generation);
         used.extend(found.previous);
     }
-    let all = pins.generations()?;
-    let unused = all.iter().filter(|number| !used.contains(number));
-    let errors = unused.filter_map(|number| pins.remove_generation(*number).err());
-    Error::collect(errors.collect())
+    let all = pins.generations()?.into_iter();
+    let unused: BTreeSet<_> = all.filter(|number| !used.contains(number)).collect();
+    let mut kept = generations_of_flows(pins)?;
+    kept.retain(|number| unused.contains(number));
+    let drained = unused.difference(&kept);
+    let errors = drained.filter_map(|number| pins.remove_generation(*number).err());
+    Error::collect(errors.collect())?;
+    Ok(kept)
 }

@@ -7,26 +7,29 @@ use aya::{
     Ebpf,
     programs::{TestRun as _, TestRunOptions},
 };
-use monitor_common::{Count, DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason};
+use jiff::Timestamp;
+use monitor_common::{
+    Count, DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason,
+    evidence::EffectiveCounters,
+};
 
 use super::{
     Error,
+    constants::Constants,
     devices::PolicySlot,
     generation::{self, Plan},
-    object, scopes,
+    object,
+    sandbox_flows::{INTERFACE_SLOT, SandboxFlows},
+    scopes,
     state::State,
+    table_size::TableSize,
+    test_run::{LONGEST, SHORTEST},
 };
-use crate::compile::{PolicyIndex, Ruleset, Tries};
-
-/// Length in bytes of the shortest frame that `BPF_PROG_TEST_RUN` accepts: an
-/// Ethernet header (`net/bpf/test_run.c`).
-const SHORTEST: usize = 14;
-
-/// Length in bytes of the longest linear part of a frame that a program sees in a
-/// test run. It has room for every header that the parser reads.
-const LONGEST: usize = 3520;
-
-const INTERFACE_SLOT: u32 = 0;
+use crate::{
+    compile::{PolicyIndex, Ruleset, Tries},
+    evidence::{Flow, Sample},
+    policy::EvidenceLevel,
+};
 
 /// Result of running the program on one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +54,7 @@ pub enum FrameOutcome {
 pub struct Sandbox {
     object: Ebpf,
     state: State,
+    recorder: Option<SandboxFlows>,
     policies: Vec<(PolicyIndex, PolicySlot)>,
     interface: InterfaceCounters,
     matched: Vec<PolicyCounters>,
@@ -70,10 +74,31 @@ pub struct SandboxCounters {
 
 impl Sandbox {
     /// Loads the program with `ruleset`, as the program of an interface called
-    /// `name`.
+    /// `name`. It records no flows.
     pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
+        Self::load(ruleset, name, EvidenceLevel::Counters, None)
+    }
+
+    /// As [`Self::new`], but records flows, with room for about `flows` flows on each CPU.
+    /// Each run states time and length of its packet.
+    pub fn recording(ruleset: &Ruleset, name: &str, flows: u32) -> Result<Self, Error> {
+        let tables = TableSize::for_flows(flows);
+        Self::load(ruleset, name, EvidenceLevel::Names, Some(tables))
+    }
+
+    fn load(
+        ruleset: &Ruleset,
+        name: &str,
+        evidence: EvidenceLevel,
+        flows: Option<TableSize>,
+    ) -> Result<Self, Error> {
         let tries = Tries::new(ruleset)?;
-        let constants = scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false);
+        let constants = Constants {
+            flows,
+            samples: flows.is_some() && object::can_sample(),
+            replay: flows.is_some(),
+            ..scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false)
+        };
         let sizes = generation::sizes(ruleset, &tries, None);
         let mut object = object::load_program(sizes, constants, None)?;
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
@@ -83,14 +108,20 @@ impl Sandbox {
             policy_slots: &policy_slots,
             interfaces: &[],
             log_packets: false,
+            evidence,
             deadline: None,
             previous: &BTreeMap::new(),
         };
         generation::fill(&mut object, &plan, &tries)?;
         let state = State::take(&mut object)?;
+        let recorder = match flows {
+            Some(_) => Some(SandboxFlows::new(&mut object, ruleset, name)?),
+            None => None,
+        };
         Ok(Self {
             object,
             state,
+            recorder,
             policies: (0..).zip(policy_slots).collect(),
             interface: InterfaceCounters::default(),
             matched: vec![PolicyCounters::default(); ruleset.policies.len()],
@@ -114,6 +145,55 @@ impl Sandbox {
             .test_run(options)
             .map_err(|source| Error::program("run the program on a frame", source))?;
         self.outcome()
+    }
+
+    /// As [`Self::run`], at the time `at`, of a frame that had `length` bytes on the wire.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::run`].
+    pub fn run_at(
+        &mut self,
+        frame: &[u8],
+        at: Timestamp,
+        length: u64,
+    ) -> Result<FrameOutcome, Error> {
+        if let Some(recorder) = &self.recorder {
+            recorder.state_packet(at, length);
+        }
+        self.run(frame)
+    }
+
+    /// What the program recorded since the last call, and clears its tables. Empty if the
+    /// program records nothing.
+    pub fn take_flows(&mut self) -> Result<Vec<Flow>, Error> {
+        let flows = self.take_flows_with_names()?.into_iter();
+        Ok(flows.map(|(flow, _)| flow).collect())
+    }
+
+    /// As [`Self::take_flows`], each with whether the names of its destination are recorded.
+    pub fn take_flows_with_names(&mut self) -> Result<Vec<(Flow, bool)>, Error> {
+        match &self.recorder {
+            Some(recorder) => recorder.take(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Reads the payload samples since the last call.
+    pub fn take_samples(&mut self, each: impl FnMut(Sample<'_>)) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.take_samples(each);
+        }
+    }
+
+    /// Counters of each policy as the effective policy, in the order of the ruleset. Empty
+    /// if the program records no flows.
+    pub fn effective(&self) -> Result<Vec<EffectiveCounters>, Error> {
+        let Some(recorder) = &self.recorder else {
+            return Ok(Vec::new());
+        };
+        let slots = self.policies.iter();
+        slots.map(|(_, slot)| recorder.effective(*slot)).collect()
     }
 
     /// Derives the outcome of the last run from the counters that changed.

@@ -7,25 +7,32 @@ use aya::{
     maps::{MapData, lpm_trie},
 };
 use monitor_common::{
-    MatchEntry, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SERVICE, NEEDS_SOURCE, SERVICE_KEY_BYTES,
+    MatchEntry, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SEGMENT, NEEDS_SERVICE, NEEDS_SOURCE,
+    SERVICE_KEY_BYTES,
 };
 
 use super::{
     Error,
+    constants::Constants,
     devices::PolicySlot,
     maps::{self, freeze, write},
-    object::{Constants, ruleset},
+    object::ruleset,
     tries::root,
 };
 use crate::{
     address::{Address, Network},
     compile::{ClassId, Classified, Ruleset, Scopes, Tries},
-    policy::{Device, MacAddress, Scope, Strength},
+    policy::{Device, EvidenceLevel, MacAddress, Scope, Strength},
 };
 
 /// Encodes match set `id` as the kernel program reads it. `slots` holds the slot of
-/// each policy, in the order of the ruleset.
-pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> MatchSet {
+/// each policy, in the order of the ruleset. `evidence` is the most that the daemon records.
+pub(super) fn match_set(
+    ruleset: &Ruleset,
+    id: usize,
+    slots: &[PolicySlot],
+    evidence: EvidenceLevel,
+) -> MatchSet {
     let policies = &ruleset.match_sets[id];
     let mut set = MatchSet {
         len: u32::try_from(policies.len()).expect("the compiler limits a match set"),
@@ -43,8 +50,18 @@ pub(super) fn match_set(ruleset: &Ruleset, id: usize, slots: &[PolicySlot]) -> M
             Strength::Blocks => set.drops |= bit,
             Strength::Observes => {}
         }
+        if policy.allows_handshake {
+            set.handshakes |= bit;
+            set.needs |= NEEDS_SEGMENT;
+        }
         if policy.scope == 0 {
             set.unscoped |= bit;
+        }
+        if policy.evidence.min(evidence) >= EvidenceLevel::Flows {
+            set.flows |= bit;
+        }
+        if policy.evidence.min(evidence) >= EvidenceLevel::Names {
+            set.names |= bit;
         }
         set.needs |= needs(&ruleset.scopes.scopes[usize::from(policy.scope)]);
     }
@@ -92,12 +109,26 @@ pub(super) fn constants(
             .scopes
             .iter()
             .map(needs)
-            .fold(0, |all, one| all | one),
+            .fold(needs_segment(ruleset), |all, one| all | one),
         class_words: u32::try_from(scopes.words()).expect("there are fewer scopes than policies"),
         interface_class: scopes.interface_class(interface),
         no_service_class: scopes.no_service,
         deadline: 0,
         log_packets,
+        generation: 0,
+        flows: None,
+        samples: false,
+        replay: false,
+    }
+}
+
+/// `NEEDS_SEGMENT` if a policy allows the handshake, else 0.
+fn needs_segment(ruleset: &Ruleset) -> u32 {
+    let mut policies = ruleset.policies.iter();
+    if policies.any(|policy| policy.allows_handshake) {
+        NEEDS_SEGMENT
+    } else {
+        0
     }
 }
 

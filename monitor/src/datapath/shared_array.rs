@@ -6,6 +6,7 @@ use std::{
     io,
     marker::PhantomData,
     mem::size_of,
+    ops::Range,
     os::fd::{AsFd, AsRawFd as _},
     ptr, slice,
     sync::atomic::{AtomicU64, Ordering, fence},
@@ -38,22 +39,29 @@ pub(super) struct WritableArray(SharedArray);
 impl SharedArray {
     /// Maps the whole array for reading.
     pub(super) fn open(array: impl AsFd) -> io::Result<Self> {
-        Self::map(array.as_fd(), libc::PROT_READ)
+        Self::map(array.as_fd(), libc::PROT_READ, None)
     }
 
-    fn map(array: impl AsFd, access: libc::c_int) -> io::Result<Self> {
+    /// Maps the elements in `range`, which must begin on a page, or all elements.
+    fn map(array: impl AsFd, access: libc::c_int, range: Option<Range<usize>>) -> io::Result<Self> {
         let info = sys::map_info(&array)?;
         if info.kind != BPF_MAP_TYPE_ARRAY as u32 || info.flags & BPF_F_MMAPABLE == 0 {
             return Err(io::Error::other("it is not an array that can be mapped"));
         }
         let words = (info.value_size as usize).div_ceil(WORD);
-        let elements = info.max_entries as usize;
+        let all = info.max_entries as usize;
+        let range = range.unwrap_or(0..all);
+        if range.end > all {
+            return Err(io::Error::other("the array has fewer elements"));
+        }
+        let elements = range.len();
         let length = words * elements * WORD;
+        let offset = libc::off_t::try_from(words * range.start * WORD).map_err(io::Error::other)?;
         let (shared, fd) = (libc::MAP_SHARED, array.as_fd().as_raw_fd());
         // SAFETY: makes a new mapping of `length` bytes at an address that the
         // kernel chooses. The call fails if the array, rounded up to a page, is
         // smaller.
-        let start = unsafe { libc::mmap(ptr::null_mut(), length, access, shared, fd, 0) };
+        let start = unsafe { libc::mmap(ptr::null_mut(), length, access, shared, fd, offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -115,7 +123,7 @@ impl WritableArray {
     /// Maps the whole array for reading and writing.
     pub(super) fn open(array: impl AsFd) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        SharedArray::map(array, access).map(Self)
+        SharedArray::map(array, access, None).map(Self)
     }
 
     /// Number of elements of the array.
@@ -186,5 +194,23 @@ impl<T: Pod> ArrayOf<T> {
     /// Maps the array for reading and writing.
     pub(super) fn write(&self) -> io::Result<WritableArray> {
         WritableArray::open(self.0.fd())
+    }
+
+    /// Number of elements of the array.
+    pub(super) fn len(&self) -> io::Result<usize> {
+        Ok(sys::map_info(self.0.fd())?.max_entries as usize)
+    }
+
+    /// Maps `elements` elements from `first` on, which must begin on a page, for reading.
+    pub(super) fn read_part(&self, first: usize, elements: usize) -> io::Result<SharedArray> {
+        let range = first..first + elements;
+        SharedArray::map(self.0.fd(), libc::PROT_READ, Some(range))
+    }
+
+    /// As [`Self::read_part`], for reading and writing.
+    pub(super) fn write_part(&self, first: usize, elements: usize) -> io::Result<WritableArray> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let range = first..first + elements;
+        SharedArray::map(self.0.fd(), access, Some(range)).map(WritableArray)
     }
 }

@@ -16,7 +16,7 @@ use super::{
     link::link_info,
     pins, sys,
 };
-use crate::{compile::Ruleset, snapshot::Mode};
+use crate::{compile::Ruleset, policy::EvidenceLevel, snapshot::Mode};
 
 /// Request to put a ruleset in force.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub ruleset: &'a Ruleset,
     /// True if the kernel program writes every matched packet to the log.
     pub log_packets: bool,
+    /// The most that is recorded about matched packets.
+    pub evidence: EvidenceLevel,
     /// Time by which the generation must be confirmed; after it, the generation
     /// before decides again. `None` if it needs no confirmation.
     pub deadline: Option<Deadline>,
@@ -121,6 +123,7 @@ impl Filter {
             policy_slots: &policy_slots,
             interfaces: &interfaces,
             log_packets: request.log_packets,
+            evidence: request.evidence,
             deadline: request.deadline,
             previous: &previous,
         };
@@ -305,7 +308,7 @@ impl Undo {
     fn into_link(self) -> Option<OwnedFd> {
         match self {
             Self::Detach { link, .. } | Self::Restore { link, .. } => Some(link),
-            // The link that replaced it has its own step.
+            // The new link of this interface is undone by a step of its own.
             Self::Reattach { .. } => None,
         }
     }

@@ -2,11 +2,7 @@
 
 use aya::Ebpf;
 
-use super::{
-    Error,
-    maps::fill,
-    object::{Root, ruleset},
-};
+use super::{Error, constants::Root, maps::fill, object::ruleset};
 use crate::compile::{Trie, Tries};
 
 /// Number of entries of each map. The kernel refuses a map with 0 entries, so an

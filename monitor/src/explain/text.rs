@@ -73,6 +73,12 @@ impl Explanation {
                 found.action, found.policy, found.prefix, found.source
             )?;
             write_derived(f, found.derived)?;
+            if found.allow_handshake {
+                writeln!(
+                    f,
+                    "          allow_handshake: TCP segments without data pass, unless another policy drops them"
+                )?;
+            }
             if let Some(condition) = &found.condition {
                 writeln!(f, "          if {condition}")?;
             }

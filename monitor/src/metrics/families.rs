@@ -2,11 +2,13 @@
 
 mod counts;
 mod daemon;
+mod evidence;
 mod policies;
 
 use self::{
     counts::{packets, packets_and_bytes},
     daemon::{feeds, reload, unconfirmed},
+    evidence::evidence,
     policies::{device_places, devices, policies, policy_slots},
 };
 use super::{
@@ -24,6 +26,7 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(devices(&snapshot.policies, labels));
     families.push(policy_slots(snapshot.policies.len() as u64));
     families.push(device_places(&snapshot.places));
+    families.extend(evidence(snapshot.evidence.as_ref()));
     families.push(lost(snapshot));
     families.extend(reload(snapshot.reload.as_ref()));
     families.extend(unconfirmed(snapshot.unconfirmed.as_ref()));
@@ -137,19 +140,27 @@ fn lost(snapshot: &Snapshot) -> Family {
     let interfaces = || snapshot.interfaces.iter();
     let not_confirmed = interfaces().map(|i| i.not_confirmed.packets).sum();
     let log = interfaces().map(|i| i.lost_log).sum();
+    let recorded = snapshot.evidence.as_ref();
+    let (events, samples) = recorded.map_or((0, 0), |evidence| {
+        (evidence.lost_events, evidence.lost_samples)
+    });
     let reason = |reason: &str, packets| (vec![("reason", reason.to_owned())], packets);
     Family {
         name: "monitor_lost",
         help: "Packets that were not recorded completely or not decided. Reason device_table: a policy counted the packet, \
                but the device tables had no place for its device; counted once for each policy that matched. Reason not_confirmed: the packet passed \
                undecided, because the trial of a ruleset was not confirmed in time and no ruleset was in force before it. \
-               Reason log: `run --log-packets` did not write the packet, because one CPU had more than 1000 in a second or the log was not read fast enough.",
+               Reason log: `run --log-packets` did not write the packet, because one CPU had more than 1000 in a second or the log was not read fast enough. \
+               Reason flow_event: a new flow was not announced to the daemon; the flow itself is recorded. \
+               Reason sample: the packet was not searched for names, because its CPU had more than 1000 in a second or the daemon did not read fast enough.",
         unit: None,
         kind: Kind::Counter,
         samples: vec![
             reason("device_table", device_table),
             reason("not_confirmed", not_confirmed),
             reason("log", log),
+            reason("flow_event", events),
+            reason("sample", samples),
         ],
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn policy(
             conditions::note_quic(action, &scope.services, span, file, out);
         }
     }
+    conditions::note_handshake(&typed, file, out);
     let (name, action, scope) = (typed.name?, typed.action?, scope?);
     let valid = builder.valid && typed.times_valid;
     let policy = valid.then(|| Policy {
@@ -72,6 +73,8 @@ pub(super) fn policy(
         ipv4: builder.ipv4,
         ipv6: builder.ipv6,
         derives: typed.derives,
+        evidence: typed.evidence,
+        allow_handshake: typed.allow_handshake.is_some(),
         changed: None,
         accepted: typed.accepted.into_iter().collect(),
     })?;

@@ -92,6 +92,18 @@ pub(super) fn note_quic(
     }
 }
 
+/// Adds a note on what `allow_handshake` gives away.
+pub(super) fn note_handshake(typed: &SourcePolicy, file: &SourceFile, out: &mut Diagnostics) {
+    let Some(span) = &typed.allow_handshake else {
+        return;
+    };
+    if typed.action.is_some_and(Action::blocks) {
+        let message = "with `allow_handshake`, the far side learns that the address of this gateway connected, and its data reaches the device; TCP data of the device is dropped";
+        let help = "this needs no fix, if the name in the first data is worth that";
+        out.push(Diagnostic::note(file.place(span.clone()), message, help));
+    }
+}
+
 /// Adds a note on packets that a condition on services cannot match. There is
 /// one note for each action in each file.
 pub(super) fn note_fragments(policies: &[Policy], out: &mut Diagnostics) {

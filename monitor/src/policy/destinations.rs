@@ -191,7 +191,7 @@ impl<A: Address> Destinations<A> {
         (kept, removed)
     }
 
-    /// Adds `entry` with those of `holes` that lie inside it.
+    /// Adds `entry`, and as its holes every network of `holes` that lies inside `entry`.
     fn push(&mut self, entry: Entry<A>, holes: impl IntoIterator<Item = Network<A>>) {
         let index = self.entries.len();
         let inside = holes

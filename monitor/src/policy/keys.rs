@@ -81,6 +81,8 @@ pub(super) const POLICY: Keys = Keys {
         "expires",
         "enabled",
         "derive",
+        "evidence",
+        "allow_handshake",
         "accept_risk",
         "reason",
     ],

@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Acceptance, Action, PolicyName, Risk,
+    Acceptance, Action, EvidenceLevel, PolicyName, Risk,
     by_command::{ByCommand, Pause},
     changed::Override,
     destinations::{Destinations, Entry},
@@ -45,6 +45,9 @@ pub struct Policy {
     pub(super) ipv4: Destinations<Ipv4Addr>,
     pub(super) ipv6: Destinations<Ipv6Addr>,
     pub(super) derives: bool,
+    pub(super) evidence: EvidenceLevel,
+    /// As written; it has an effect only while the action blocks.
+    pub(super) allow_handshake: bool,
     pub(super) changed: Option<Override>,
     /// From the policy's own file first, then from an overlay.
     pub(super) accepted: Vec<Acceptance>,
@@ -89,6 +92,19 @@ impl Policy {
     #[must_use]
     pub fn enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// What is recorded about the packets that the policy matches, unless the daemon
+    /// records less.
+    #[must_use]
+    pub fn evidence(&self) -> EvidenceLevel {
+        self.evidence
+    }
+
+    /// True if the policy blocks now, and lets TCP segments without data pass.
+    #[must_use]
+    pub fn allows_handshake(&self) -> bool {
+        self.allow_handshake && self.action().blocks()
     }
 
     /// True if the policy is part of the ruleset now.

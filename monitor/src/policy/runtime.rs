@@ -11,7 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Device, Diagnostic, Diagnostics, Moment, PolicyName, Scope, SinceBoot, SourcePlace,
+    Action, Device, Diagnostic, Diagnostics, EvidenceLevel, Moment, PolicyName, Scope, SinceBoot,
+    SourcePlace,
     by_command::{ByCommand, Pause},
     destinations::Destinations,
     diagnostic::near_miss,
@@ -209,6 +210,8 @@ impl RuntimeChange {
             ipv4,
             ipv6,
             derives: true,
+            evidence: EvidenceLevel::default(),
+            allow_handshake: false,
             changed: None,
             accepted: Vec::new(),
         })

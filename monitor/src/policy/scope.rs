@@ -5,9 +5,9 @@ use std::{fmt, net::IpAddr};
 
 use super::{MacAddress, device::Device, service::Service};
 
-/// The conditions of a policy. A packet meets them if it comes from one of
-/// `devices` and none of `except_devices`, on one of `interfaces`, for one of
-/// `services`. An empty condition holds for every packet.
+/// The conditions of a policy. A packet meets the conditions if its sender is one of
+/// `devices` and none of `except_devices`, its interface one of `interfaces`, and its
+/// service one of `services`. An empty list holds for every packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// Sorted.

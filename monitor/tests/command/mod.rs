@@ -1,5 +1,7 @@
 //! Runs the real binary on the files of a test.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

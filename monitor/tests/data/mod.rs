@@ -1,5 +1,6 @@
 //! Real data that is stored outside the project.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{

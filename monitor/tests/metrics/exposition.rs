@@ -41,7 +41,20 @@ fn every_family_has_its_type_and_unit() {
             "monitor_interface_packets",
             (OpenMetricsType::Counter, "packets"),
         ),
+        (
+            "monitor_effective_bytes",
+            (OpenMetricsType::Counter, "bytes"),
+        ),
+        (
+            "monitor_effective_packets",
+            (OpenMetricsType::Counter, "packets"),
+        ),
+        ("monitor_evidence_failed", (OpenMetricsType::Gauge, "")),
         ("monitor_lost", (OpenMetricsType::Counter, "")),
+        (
+            "monitor_not_recorded_packets",
+            (OpenMetricsType::Counter, "packets"),
+        ),
         ("monitor_policy", (OpenMetricsType::Info, "")),
         ("monitor_policy_bytes", (OpenMetricsType::Counter, "bytes")),
         (

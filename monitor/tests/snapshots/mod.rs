@@ -3,8 +3,8 @@
 use monitor::{
     policy::{Action, MacAddress},
     snapshot::{
-        Count, DeviceSnapshot, InterfaceSnapshot, Mode, PlacesSnapshot, PolicySnapshot, Prefixes,
-        ReloadSnapshot, Snapshot, Verdicts,
+        Count, DeviceSnapshot, EffectiveSnapshot, EvidenceSnapshot, InterfaceSnapshot, Mode,
+        PlacesSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot, Verdicts,
     },
 };
 
@@ -79,6 +79,17 @@ pub(crate) fn gateway() -> Snapshot {
         }),
         unconfirmed: None,
         feeds: Vec::new(),
+        evidence: Some(EvidenceSnapshot {
+            effective: vec![EffectiveSnapshot {
+                policy: "range-42.62.48.0-24".to_owned(),
+                packets: verdicts(12, 3),
+                full: verdicts(2, 1),
+                setting: verdicts(0, 0),
+            }],
+            lost_events: 4,
+            lost_samples: 5,
+            ..EvidenceSnapshot::default()
+        }),
         working: None,
     }
 }

@@ -40,6 +40,7 @@ impl Order {
 /// A frame that was captured completely.
 pub(crate) fn whole(data: &[u8]) -> Frame {
     Frame {
+        at: None,
         data: data.to_vec(),
         wire_length: length(data),
     }
@@ -48,6 +49,7 @@ pub(crate) fn whole(data: &[u8]) -> Frame {
 /// A frame of which only the beginning was captured.
 pub(crate) fn cut(data: &[u8], wire_length: u32) -> Frame {
     Frame {
+        at: None,
         data: data.to_vec(),
         wire_length,
     }
@@ -132,6 +134,15 @@ fn length(bytes: &[u8]) -> u32 {
 
 /// Reads a capture from memory; its name in messages is `made`.
 pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
+    let (mut frames, error) = read_with_times(file);
+    for frame in &mut frames {
+        frame.at = None;
+    }
+    (frames, error)
+}
+
+/// Like [`read`], and each frame has its time.
+pub(crate) fn read_with_times(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     collect(Capture::new(
         "made",
         Box::new(io::Cursor::new(file.to_vec())),
@@ -141,7 +152,11 @@ pub(crate) fn read(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
 /// Reads a capture from a reader that returns one byte at a time.
 pub(crate) fn read_slowly(file: &[u8]) -> (Vec<Frame>, Option<CaptureError>) {
     let slow = OneByte(io::Cursor::new(file.to_vec()));
-    collect(Capture::new("made", Box::new(slow)))
+    let (mut frames, error) = collect(Capture::new("made", Box::new(slow)));
+    for frame in &mut frames {
+        frame.at = None;
+    }
+    (frames, error)
 }
 
 /// Reads all frames, and the error that ended the capture early, if any.

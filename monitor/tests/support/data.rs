@@ -105,6 +105,7 @@ pub(crate) fn cn_policy(folder: &Path, action: Action) -> Policy {
     });
     Policy {
         derive: Some(&[]),
+        allow_handshake: false,
         name: "cn".to_owned(),
         action,
         entries: entries.collect(),

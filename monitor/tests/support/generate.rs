@@ -1,5 +1,7 @@
-//! Random rulesets, and packets at the edges of their prefixes. The same seed
-//! gives the same result.
+//! Random rulesets, and in `frames.rs` packets at the edges of their prefixes. The
+//! same seed gives the same result.
+
+pub(crate) mod frames;
 
 use std::{env, fmt::Write as _};
 
@@ -7,7 +9,6 @@ use monitor::policy::{Action, MacAddress};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 
 use super::{
-    packets::{self, Builder, EXTENSIONS, Fragment, TPIDS, Transport},
     reference::{Block, Change, Entry, Policy, address, nat64_octets, number, width},
     scope::{Device, Scope, Service},
 };
@@ -48,24 +49,28 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
     let sets = if few { &NAT64[..] } else { &NAT64[..3] };
     let own = sets.choose(random).copied().unwrap();
     (0..size.policies)
-        .map(|index| Policy {
-            name: format!("policy-{index:02}"),
-            action: *[Action::Allow, Action::Drop, Action::Count]
-                .choose(random)
-                .unwrap(),
-            entries: (0..random.random_range(1..=size.entries))
-                .map(|_| entry(random, &mut blocks))
-                .collect(),
-            scope: if size.scopes {
-                scope(random)
-            } else {
-                Scope::default()
-            },
-            derive: random.random_bool(0.8).then_some(own),
-            change: Change::default(),
+        .map(|index| {
+            let action = *ACTIONS.choose(random).unwrap();
+            Policy {
+                name: format!("policy-{index:02}"),
+                action,
+                allow_handshake: action == Action::Drop && random.random_bool(0.5),
+                entries: (0..random.random_range(1..=size.entries))
+                    .map(|_| entry(random, &mut blocks))
+                    .collect(),
+                scope: if size.scopes {
+                    scope(random)
+                } else {
+                    Scope::default()
+                },
+                derive: random.random_bool(0.8).then_some(own),
+                change: Change::default(),
+            }
         })
         .collect()
 }
+
+const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
 
 /// NAT64 prefixes that a network may have.
 const NAT64: [&[&str]; 7] = [
@@ -80,7 +85,6 @@ const NAT64: [&[&str]; 7] = [
 
 /// Adds changes by an overlay or a command to about a third of the policies.
 pub(crate) fn change(random: &mut StdRng, policies: &mut [Policy]) {
-    const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
     for policy in policies {
         if random.random_bool(0.67) {
             continue;
@@ -315,6 +319,9 @@ pub(crate) fn to_yaml(policies: &[Policy]) -> String {
         if policy.derive.is_none() {
             yaml.push_str("    derive: none\n");
         }
+        if policy.allow_handshake {
+            yaml.push_str("    allow_handshake: true\n");
+        }
         write_sequence(&mut yaml, "devices", &scope.devices);
         write_sequence(&mut yaml, "except_devices", &scope.except_devices);
         write_sequence(&mut yaml, "interfaces", &scope.interfaces);
@@ -360,117 +367,4 @@ fn write_sequence(yaml: &mut String, key: &str, items: &[impl ToString]) {
         .map(|item| format!("\"{}\"", item.to_string()))
         .collect();
     writeln!(yaml, "    {key}: [{}]", items.join(", ")).unwrap();
-}
-
-/// An address that is often just inside or just outside a prefix.
-pub(crate) fn destination(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
-    let near = near_an_edge(random, policies);
-    let own = policies.iter().find_map(|policy| policy.derive);
-    if near.is_ipv4() && random.random_bool(0.4) {
-        return carrier(random, near, own.unwrap_or_default());
-    }
-    near
-}
-
-fn near_an_edge(random: &mut StdRng, policies: &[Policy]) -> std::net::IpAddr {
-    let entries = policies.iter().flat_map(|policy| &policy.entries);
-    let excepted = policies.iter().flat_map(|policy| &policy.change.except);
-    let blocks: Vec<Block> = entries
-        .flat_map(|entry| entry.except.iter().chain([&entry.block]))
-        .chain(excepted)
-        .copied()
-        .collect();
-    let Some(&block) = blocks.choose(random) else {
-        return address(random.random(), random.random());
-    };
-    let ipv4 = block.address.is_ipv4();
-    let (first, last) = (number(block.first()), number(block.last()));
-    match random.random_range(0..6) {
-        0 => block.first(),
-        1 => block.last(),
-        2 => address(ipv4, first.wrapping_sub(1)),
-        3 => address(ipv4, last.wrapping_add(1)),
-        4 => address_inside(random, block),
-        _ => address(ipv4, random.random()),
-    }
-}
-
-/// A frame to such an address. About half are plain; the others are tagged, in
-/// a PPPoE session, fragmented, with options, truncated or damaged.
-pub(crate) fn frame(random: &mut StdRng, policies: &[Policy]) -> Vec<u8> {
-    let destination = destination(random, policies);
-    let packet = Builder::new(destination)
-        .source([2, 0, 0, 0, 0, random.random_range(0..4)])
-        .host(random.random_range(0..4))
-        .transport(transport(random))
-        .payload(&vec![0x5a; random.random_range(0..64)]);
-    if random.random_bool(0.5) {
-        return packet.build();
-    }
-    let mut frame = embellished(random, packet).build();
-    match random.random_range(0..4) {
-        0 => frame.truncate(random.random_range(0..=frame.len())),
-        1 => damage(random, &mut frame),
-        _ => {}
-    }
-    frame
-}
-
-fn transport(random: &mut StdRng) -> Transport {
-    match random.random_range(0..4) {
-        0 => Transport::Tcp(port(random)),
-        1 => Transport::Udp(port(random)),
-        2 => Transport::EchoRequest,
-        _ => Transport::Other(random.random()),
-    }
-}
-
-/// A port that policies use, or a port beside one.
-fn port(random: &mut StdRng) -> u16 {
-    let port: u16 = *PORTS.choose(random).unwrap();
-    port.wrapping_add(random.random_range(0..3)).wrapping_sub(1)
-}
-
-fn embellished(random: &mut StdRng, mut packet: Builder) -> Builder {
-    if random.random_bool(0.5) {
-        // Some stacks are deeper than the parser reads.
-        let depth = if random.random_bool(0.1) {
-            random.random_range(27..=40)
-        } else {
-            random.random_range(1..=6)
-        };
-        let tags: Vec<u16> = (0..depth).map(|_| *TPIDS.choose(random).unwrap()).collect();
-        packet = packet.tags(&tags);
-    }
-    if random.random_bool(0.2) {
-        packet = packet.pppoe();
-    }
-    if random.random_bool(0.3) {
-        let most = if random.random_bool(0.2) { 20 } else { 4 };
-        let extensions: Vec<u8> = (0..random.random_range(1..=most))
-            .map(|_| *EXTENSIONS.choose(random).unwrap())
-            .collect();
-        packet = packet
-            .extensions(&extensions)
-            .options(random.random_range(0..=10));
-    }
-    match random.random_range(0..6) {
-        0 => packet.fragment(Fragment::First),
-        1 => packet.fragment(Fragment::Later(random.random_range(1..8192))),
-        _ => packet,
-    }
-}
-
-/// Changes up to three bytes of the headers. Often changes the `EtherType`, or
-/// the first byte of an untagged packet (its IP version).
-fn damage(random: &mut StdRng, frame: &mut [u8]) {
-    let headers = packets::ETHERNET_HEADER + 4 * 4 + 8 + 40;
-    for _ in 0..random.random_range(1..=3) {
-        let at = if random.random_bool(0.3) {
-            random.random_range(12..=14)
-        } else {
-            random.random_range(0..frame.len().min(headers))
-        };
-        frame[at] = random.random();
-    }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Objects {
     pub(crate) maps: BTreeSet<u32>,
     /// Paths below the pin directory, with the numbers of generations removed.
     pub(crate) pins: BTreeSet<String>,
-    /// Paths below the state directory.
+    /// Paths below the state directory. The files of SQLite come and go while it works.
     pub(crate) files: BTreeSet<String>,
 }
 
@@ -31,6 +31,7 @@ impl Objects {
         let mut objects = Self {
             files: below(&lab.directory.path().join("state"))
                 .into_iter()
+                .filter(|name| !name.starts_with("evidence.db"))
                 .collect(),
             ..Self::default()
         };

@@ -1,12 +1,16 @@
 //! A slow and simple model of the filter: it tries every policy on every
 //! packet. It shares no code with the kernel program or the compiler.
 
+mod parse;
+
 use std::{collections::BTreeMap, fmt, net::IpAddr, str::FromStr};
 
 use monitor::policy::{Action, MacAddress};
 use monitor_common::Reason;
 
-use super::scope::{self, Device, Scope};
+pub(crate) use parse::parse;
+
+use super::scope::{Device, Scope};
 
 /// Addresses whose first `length` bits are those of `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +35,8 @@ pub(crate) struct Policy {
     pub(crate) scope: Scope,
     /// NAT64 prefixes of the network; `None` if the policy has `derive: none`.
     pub(crate) derive: Option<&'static [&'static str]>,
+    /// A `drop` lets TCP segments without data pass.
+    pub(crate) allow_handshake: bool,
     pub(crate) change: Change,
 }
 
@@ -54,6 +60,8 @@ pub(crate) struct Packet {
     pub(crate) service: Option<(u8, u16)>,
     /// True if the packet is not a later fragment and its port cannot be read.
     pub(crate) unreadable: bool,
+    /// True if the packet is a TCP segment that can carry no byte of a device's data.
+    pub(crate) no_data: bool,
 }
 
 /// What the kernel does with a packet.
@@ -159,6 +167,7 @@ impl Policy {
             entries: blocks.iter().map(entry).collect(),
             scope: Scope::default(),
             derive: Some(&[]),
+            allow_handshake: false,
             change: Change::default(),
         }
     }
@@ -271,87 +280,6 @@ fn leading_bits(address: IpAddr, length: u32) -> u128 {
         .unwrap_or(0)
 }
 
-/// Parses a frame from the outermost layer inwards. The error is the first
-/// problem.
-pub(crate) fn parse(frame: &[u8]) -> Result<Packet, Reason> {
-    if frame.len() < 14 {
-        return Err(Reason::TruncatedEthernet);
-    }
-    let source = MacAddress(frame[6..12].try_into().unwrap());
-    let mut ether_type = number_at(frame, 12);
-    let mut rest = &frame[14..];
-    let mut tags = 0;
-    while matches!(ether_type, 0x8100 | 0x88a8 | 0x9100 | 0x9200) {
-        tags += 1;
-        if tags > 28 {
-            return Err(Reason::VlanDepth);
-        }
-        if rest.len() < 4 {
-            return Err(Reason::TruncatedVlan);
-        }
-        ether_type = number_at(rest, 2);
-        rest = &rest[4..];
-    }
-    let (destination, packet) = match ether_type {
-        0x0800 => (ipv4_destination(rest)?, rest),
-        0x86dd => (ipv6_destination(rest)?, rest),
-        0x8864 => pppoe(rest)?,
-        _ => return Err(Reason::NonIp),
-    };
-    Ok(Packet {
-        source,
-        sender: scope::sender(packet),
-        destination,
-        service: scope::service(packet),
-        unreadable: scope::unreadable(packet),
-    })
-}
-
-/// Skips version and type, code, session and length without a check. Then reads
-/// the PPP protocol, whose leading zero byte may be omitted.
-fn pppoe(session: &[u8]) -> Result<(IpAddr, &[u8]), Reason> {
-    if session.len() < 8 {
-        return Err(Reason::BadPppoe);
-    }
-    let (protocol, packet) = match session[6] {
-        odd if odd % 2 == 1 => (u16::from(odd), &session[7..]),
-        _ => (number_at(session, 6), &session[8..]),
-    };
-    match protocol {
-        0x0021 => Ok((ipv4_destination(packet)?, packet)),
-        0x0057 => Ok((ipv6_destination(packet)?, packet)),
-        0x002d | 0x002f | 0x003d | 0x00fb | 0x00fd => Err(Reason::BadPppoe),
-        _ => Err(Reason::NonIp),
-    }
-}
-
-fn ipv4_destination(header: &[u8]) -> Result<IpAddr, Reason> {
-    if header.len() < 20 {
-        return Err(Reason::TruncatedIpv4);
-    }
-    let (version, words) = (header[0] / 16, header[0] % 16);
-    if version != 4 || words < 5 {
-        return Err(Reason::BadIpv4);
-    }
-    let destination: [u8; 4] = header[16..20].try_into().unwrap();
-    Ok(destination.into())
-}
-
-fn ipv6_destination(header: &[u8]) -> Result<IpAddr, Reason> {
-    if header.len() < 40 {
-        return Err(Reason::TruncatedIpv6);
-    }
-    if header[0] / 16 != 6 {
-        return Err(Reason::BadIpv6);
-    }
-    let destination: [u8; 16] = header[24..40].try_into().unwrap();
-    Ok(destination.into())
-}
-
-fn number_at(bytes: &[u8], offset: usize) -> u16 {
-    u16::from_be_bytes([bytes[offset], bytes[offset + 1]])
-}
-
 /// Parses a frame, tries every policy, and decides.
 pub(crate) fn judge(policies: &[Policy], interface: &str, frame: &[u8]) -> Outcome {
     let packet = match parse(frame) {
@@ -378,7 +306,8 @@ fn unparsed(policies: &[Policy], reason: Reason) -> Verdict {
 }
 
 /// The matching policies, ascending, and the verdict. An `allow` wins over
-/// every `drop`; a `drop` wins over the others.
+/// every `drop`; a `drop` wins over the others. A `drop` that allows the
+/// handshake asks for nothing where the packet has no data.
 pub(crate) fn decide(
     policies: &[Policy],
     interface: &str,
@@ -388,9 +317,11 @@ pub(crate) fn decide(
         .filter(|&index| policies[index].matches(packet, interface))
         .collect();
     let asked = |action| {
-        matched
-            .iter()
-            .any(|&index| policies[index].action() == action)
+        matched.iter().any(|&index| {
+            let policy = &policies[index];
+            let spares = action == Action::Drop && policy.allow_handshake && packet.no_data;
+            policy.action() == action && !spares
+        })
     };
     let verdict = if asked(Action::Drop) && !asked(Action::Allow) {
         Verdict::Dropped

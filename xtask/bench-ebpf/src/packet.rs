@@ -16,6 +16,8 @@ mod decide;
 mod destinations;
 #[path = "../../../monitor-ebpf/src/device.rs"]
 mod device;
+#[path = "../../../monitor-ebpf/src/flow.rs"]
+mod flow;
 #[path = "../../../monitor-ebpf/src/frame.rs"]
 mod frame;
 #[path = "../../../monitor-ebpf/src/lookup.rs"]
@@ -25,8 +27,12 @@ mod lookup;
 mod maps;
 #[path = "../../../monitor-ebpf/src/parse.rs"]
 mod parse;
+#[path = "../../../monitor-ebpf/src/replay.rs"]
+mod replay;
 #[path = "../../../monitor-ebpf/src/runtime.rs"]
 mod runtime;
+#[path = "../../../monitor-ebpf/src/sample.rs"]
+mod sample;
 #[path = "../../../monitor-ebpf/src/scope.rs"]
 mod scope;
 #[path = "../../../monitor-ebpf/src/service.rs"]
@@ -92,7 +98,9 @@ extern "C" fn one(_index: u32, state: *mut c_void) -> i64 {
     if !write(&ctx, at) {
         return 1;
     }
-    state.cursor.advance(stages(&Frame::new(&ctx)));
+    state
+        .cursor
+        .advance(stages(&ctx, &Frame::new(ctx.data(), ctx.data_end())));
     0
 }
 
@@ -127,7 +135,7 @@ fn write(ctx: &XdpContext, at: u32) -> bool {
 /// and 3 for a match that was dropped.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "any bits are enough")]
-fn stages(frame: &Frame) -> u32 {
+fn stages(ctx: &XdpContext, frame: &Frame) -> u32 {
     let stage = STAGE.load();
     if stage == WRITE {
         return 0;
@@ -139,7 +147,7 @@ fn stages(frame: &Frame) -> u32 {
         });
     }
     let outcome = if confirm::is_in_force() {
-        decide(frame)
+        decide(ctx, frame)
     } else {
         Outcome::NotConfirmed
     };
@@ -165,7 +173,9 @@ fn stages(frame: &Frame) -> u32 {
                 account::interface(frame, packet.family(), verdict);
             }
             if stage > INTERFACE {
-                account::policies(frame, &matched, verdict);
+                let recorded = flow::record(ctx, &packet, &matched, verdict);
+                account::policies(frame, &matched, verdict, recorded);
+                sample::take(ctx, &packet, &matched, verdict);
             }
             2 + verdict as u32
         }

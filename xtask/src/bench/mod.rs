@@ -11,6 +11,7 @@ mod plot;
 mod report;
 mod sets;
 mod statistics;
+mod store;
 mod trie;
 
 use std::fs;
@@ -56,6 +57,8 @@ enum Part {
     Ping,
     /// Time to check, start and reload, and memory.
     Control,
+    /// The evidence store with a million rows.
+    Store,
 }
 
 impl Plan {
@@ -89,6 +92,9 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     }
     if plan.has(Part::Control) {
         control::measure(tree, rounds, &stop, &mut report)?;
+    }
+    if plan.has(Part::Store) {
+        store::measure(rounds, &mut report)?;
     }
     report.print();
     let folder = tree.root.join("bench/results");

@@ -9,9 +9,10 @@ use aya::programs::Xdp;
 use aya::util::nr_cpus;
 use aya::{Ebpf, EbpfLoader};
 use monitor::compile::Trie;
+use monitor_common::evidence::EvidenceControl;
 use monitor_common::{MatchEntry, MatchSet, NEAR_CELLS};
-use rand::SeedableRng as _;
 use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use super::object::{self, Run};
 use super::report::Report;
@@ -24,7 +25,17 @@ const FRAME: usize = 60;
 const SIZES: [usize; 4] = [0, 1_000, 10_000, 100_000];
 
 /// The stages of the filter. A measurement includes all stages before it.
-const STAGES: [&str; 5] = ["write", "parse", "decide", "interface", "policies"];
+const STAGES: [&str; 6] = ["write", "parse", "decide", "interface", "policies", "flows"];
+
+/// Index of the stage that records flows.
+const FLOWS: u32 = 5;
+
+/// Buckets of a table of flows in this stage: room for 262,144 flows on each CPU.
+const FLOW_BUCKETS: u32 = 1 << 16;
+
+/// Numbers of live flows: multiples of the number of devices. The other cases have as many
+/// flows as destinations.
+const LIVE_FLOWS: [usize; 2] = [32, 1024];
 
 /// The expected result for all packets of a case.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,6 +91,14 @@ fn cases(tree: &Tree, object: &Path) -> Result<Vec<Case>> {
         add(object, &mut cases, &set, &innocent)?;
     }
 
+    for flows in LIVE_FLOWS {
+        let mut set = sets::random(1_000);
+        set.name = format!("{flows} live flows");
+        let hits = set.hits.iter().copied().take(flows);
+        set.hits = hits.cycle().take(DESTINATIONS).collect();
+        add(object, &mut cases, &set, &[])?;
+    }
+
     let table = |name, file| sets::file::<Ipv6Addr>(name, &ranges.join(file), 1);
     let all = table("whole IPv6 table", "asn-v6-cidr.txt.gz")?;
     let set = table("CN IPv6", "cn-v6.rir-ip.txt")?;
@@ -101,6 +120,7 @@ fn add<A: Family>(
     let trie = Loadable::new::<A>(&trie);
     for fate in [Fate::Innocent, Fate::Counted, Fate::Dropped] {
         let destinations = match fate {
+            Fate::Innocent if innocent.is_empty() => continue,
             Fate::Innocent => innocent,
             Fate::Counted | Fate::Dropped if set.prefixes.is_empty() => continue,
             Fate::Counted | Fate::Dropped => &set.hits,
@@ -136,12 +156,14 @@ fn load<A: Family>(
         drops,
         looks_up,
     } = constants;
+    let flow_buckets = if stage == FLOWS { FLOW_BUCKETS } else { 0 };
     let constants = [
         ("STAGE".to_owned(), stage),
         ("COUNT".to_owned(), count),
         ("IPV6".to_owned(), A::IPV6.into()),
         (A::name("HAS_IP"), looks_up.into()),
         ("LONGEST_SET".to_owned(), 1),
+        ("FLOW_BUCKETS".to_owned(), flow_buckets),
     ];
     let mut loader = EbpfLoader::new();
     for (global, value) in &constants {
@@ -153,6 +175,7 @@ fn load<A: Family>(
     let cpus = nr_cpus().map_err(|(path, error)| anyhow::anyhow!("{path}: {error}"))?;
     loader.map_max_entries("NEAR_DEVICES", cpus.get() * NEAR_CELLS);
     loader.map_max_entries(&list, count);
+    loader.map_max_entries("FLOWS", (2 * flow_buckets * cpus.get()).max(1));
     let mut object = loader
         .load_file(path)
         .with_context(|| path.display().to_string())?;
@@ -161,6 +184,12 @@ fn load<A: Family>(
     trie.fill(&object)?;
     let match_sets = [MatchSet::default(), one(drops)];
     object::fill_array(&mut object, "MATCH_SETS", &match_sets)?;
+    let control = EvidenceControl {
+        epoch: 1,
+        secrets: StdRng::seed_from_u64(7).random(),
+        ..EvidenceControl::default()
+    };
+    object::fill_array(&mut object, "EVIDENCE", &[control])?;
     program(&mut object)?.load().context("load packet")?;
     Ok(object)
 }
@@ -171,6 +200,7 @@ fn one(drops: bool) -> MatchSet {
         len: 1,
         unscoped: 1,
         drops: drops.into(),
+        flows: 1,
         ..MatchSet::default()
     };
     set.entries[0] = MatchEntry {

@@ -114,11 +114,11 @@ impl Core {
             kernel_is_behind: false,
             ..before.clone()
         };
-        self.keep_edges(&after, &moment);
         self.update(|state| {
             state.runtime = planned.overlay.into();
-            state.stage.set_policies(after);
+            state.stage.set_policies(after.clone());
         });
+        self.keep_edges(&after, &moment);
         self.hand_out(applied.loggers);
         self.names_changed.notify_one();
         Ok(Changed {

@@ -35,6 +35,8 @@ pub(in crate::daemon) struct RolledBack {
     /// Changes in the restored policies since they were last in force, one line
     /// each.
     pub(in crate::daemon) changes: Vec<String>,
+    /// Why the kernel does not have these changes yet. The daemon tries again.
+    pub(in crate::daemon) behind: Option<String>,
 }
 
 /// State of an earlier trial that a start finds.
@@ -177,9 +179,14 @@ impl Core {
         // policies were last in force.
         let changes = self.pass_to(filter, &clock::now());
         self.note_feeds(policies.as_ref().map_or(&[], |policies| &policies.feeds));
+        let (changes, behind) = match changes {
+            Ok(changes) => (changes, None),
+            Err(error) => (Vec::new(), Some(error_text(&error))),
+        };
         Ok(RolledBack {
             told: Some(told),
-            changes: changes?,
+            changes,
+            behind,
         })
     }
 }

@@ -17,7 +17,7 @@ use neighbours::{MOST_NEIGHBOURS, Neighbours};
 use super::{Core, lock};
 use crate::{
     control::Forgotten,
-    datapath::{self, DeviceCounts, Filter, KnownKind},
+    datapath::{self, DeviceCounts, Filter, GivenBack, KnownKind},
     policy::{Device, DeviceNames, MacAddress, MacPrefix, Policy, UnknownDevice},
 };
 
@@ -62,6 +62,9 @@ pub(in crate::daemon) enum ForgetError {
     /// The kernel returned an error.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
+    /// The evidence store returned an error.
+    #[error("the counters are forgotten, but the evidence is not: {0}")]
+    Evidence(String),
 }
 
 impl Core {
@@ -155,7 +158,7 @@ impl Core {
         known
     }
 
-    fn device_names(&self) -> Arc<DeviceNames> {
+    pub(super) fn device_names(&self) -> Arc<DeviceNames> {
         let state = self.state();
         let policies = state.stage.policies();
         policies.map_or_else(Arc::default, |policies| Arc::clone(&policies.devices))
@@ -185,6 +188,27 @@ impl Core {
         if prefixes.is_empty() {
             return Err(ForgetError::NoMac(device.to_owned()));
         }
+        let (macs, given_back) = self.forget_counters(&prefixes)?;
+        // The filter is not locked here, because the thread that records evidence needs it.
+        let evidence = Self::evidence_of(&prefixes, &macs);
+        let forgotten = self.evidence().forget(evidence);
+        forgotten.map_err(ForgetError::Evidence)?;
+        Ok(Forgotten {
+            device: device.to_owned(),
+            devices: macs.len(),
+            places: given_back.places,
+            passed: given_back.counters.passed.into(),
+            dropped: given_back.counters.dropped.into(),
+        })
+    }
+}
+
+impl Core {
+    /// Moves the counts of all devices with these prefixes. Returns the MACs that had any.
+    fn forget_counters(
+        &self,
+        prefixes: &[MacPrefix],
+    ) -> Result<(BTreeSet<[u8; 6]>, GivenBack), ForgetError> {
         let mut filter = lock(&self.filter);
         let filter = filter.as_mut().ok_or(ForgetError::Detached)?;
         let counts = filter.device_counts()?;
@@ -194,14 +218,22 @@ impl Core {
         };
         let keys: Vec<DeviceKey> = counts.devices.keys().filter(is_meant).copied().collect();
         let given_back = filter.give_back(&keys)?;
-        let macs: BTreeSet<_> = keys.iter().map(|key| key.mac).collect();
-        Ok(Forgotten {
-            device: device.to_owned(),
-            devices: macs.len(),
-            places: given_back.places,
-            passed: given_back.counters.passed.into(),
-            dropped: given_back.counters.dropped.into(),
-        })
+        Ok((keys.iter().map(|key| key.mac).collect(), given_back))
+    }
+
+    /// MACs whose evidence is forgotten: those that the operator names, and those of a named
+    /// prefix that have counters.
+    fn evidence_of(prefixes: &[MacPrefix], macs: &BTreeSet<[u8; 6]>) -> Vec<MacAddress> {
+        let whole = prefixes
+            .iter()
+            .filter(|prefix| prefix.length() == MacPrefix::BITS)
+            .map(|prefix| prefix.address());
+        let counted = macs.iter().map(|mac| MacAddress(*mac));
+        whole
+            .chain(counted)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 }
 
@@ -234,7 +266,7 @@ impl Devices {
     }
 }
 
-fn mac_prefix(device: &Device) -> Option<MacPrefix> {
+pub(super) fn mac_prefix(device: &Device) -> Option<MacPrefix> {
     match device {
         Device::Mac(prefix) => Some(*prefix),
         Device::Ipv4(_) | Device::Ipv6(_) | Device::Interface(_) => None,

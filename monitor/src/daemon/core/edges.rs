@@ -74,17 +74,19 @@ impl Core {
             kernel_is_behind: false,
             ..before.clone()
         };
+        // Before the writes to disk: `status` must agree with the kernel soon.
+        let runtime = Arc::new(passed.runtime);
+        self.update(|state| {
+            state.runtime = Arc::clone(&runtime);
+            state.stage.set_policies(after.clone());
+        });
         if passed.ended
-            && let Err(error) = write_runtime(&passed.runtime)
+            && let Err(error) = write_runtime(&runtime)
         {
             // Only log the error: the next start removes ended changes too.
             tracing::warn!("cannot remove an ended change: {error}");
         }
         self.keep_edges(&after, moment);
-        self.update(|state| {
-            state.runtime = passed.runtime.into();
-            state.stage.set_policies(after);
-        });
         Ok(passed.changes)
     }
 

@@ -9,6 +9,9 @@ use crate::{
     error_text::error_text,
 };
 
+/// What is said about an interface that is there and not filtered.
+const UNFILTERED: &str = "is NOT filtered";
+
 /// The configured interfaces that are not filtered, each with the reason.
 pub(super) type Waiting = BTreeMap<String, String>;
 
@@ -54,13 +57,19 @@ impl Core {
                 InterfaceState::Filtered => return None,
                 InterfaceState::Absent(why) => why,
                 InterfaceState::Unfiltered => match refused {
-                    Some(why) => format!("{name}: is NOT filtered: {why}"),
-                    None => format!("{name}: is NOT filtered"),
+                    Some(why) => format!("{name}: {UNFILTERED}: {why}"),
+                    None => format!("{name}: {UNFILTERED}"),
                 },
             };
             Some((name.clone(), why))
         });
         Ok(each.collect())
+    }
+
+    /// True if an interface is there and not filtered, such as one with another program.
+    pub(in crate::daemon) fn has_unfiltered(&self) -> bool {
+        let waiting = lock(&self.waiting);
+        waiting.values().any(|why| why.contains(UNFILTERED))
     }
 
     /// Returns the interfaces that are not filtered, for `status`.

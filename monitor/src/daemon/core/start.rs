@@ -21,7 +21,7 @@ use super::{
 use crate::{
     clock,
     config::Settings,
-    daemon::endpoints::Endpoints,
+    daemon::{endpoints::Endpoints, evidence_handle::EvidenceHandle},
     datapath::{self, Applied, Deadline, Filter, OtherVersions, Reader, Request},
     error_text::error_text,
     feeds::DiskAndFeeds,
@@ -130,6 +130,7 @@ impl Core {
             liveness: Liveness::default(),
             devices: Mutex::default(),
             names_changed: Notify::new(),
+            evidence: EvidenceHandle::default(),
             settings,
             started,
         };

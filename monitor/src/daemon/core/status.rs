@@ -1,10 +1,12 @@
 //! Builds the answer to `status`.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::{Core, Resting, clock};
 use crate::{
     control::{Check, CheckStatus, DaemonIdentity, DaemonStatus, Endpoint, Status},
     daemon::endpoints::Endpoints,
-    datapath,
+    datapath, events,
     snapshot::{Snapshot, Working},
 };
 
@@ -12,7 +14,13 @@ impl Core {
     /// Returns the snapshot, the state of the daemon, and the list of things that do not
     /// work.
     pub(in crate::daemon) fn status(&self) -> Result<Status, datapath::Error> {
-        let snapshot = self.snapshot()?;
+        let mut snapshot = self.snapshot()?;
+        if let Some(evidence) = &mut snapshot.evidence {
+            let day_ago = Timestamp::now() - SignedDuration::from_hours(24);
+            // If the store cannot be read, `failure` says so.
+            let counted = events::first_contacts(&self.settings.state_dir, day_ago);
+            evidence.first_contacts = counted.ok().flatten();
+        }
         let endpoints = self.endpoints.now();
         let listen = endpoints.first().map(|first| first.address.clone());
         Ok(Status {

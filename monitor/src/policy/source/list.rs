@@ -215,7 +215,7 @@ impl Reader<'_> {
         let (message, help) = match text.as_str() {
             "hosts" | "domains" | "adblock" => (
                 format!("a `{text}` list holds names, and this filter matches addresses"),
-                "use it in a DNS filter; here name a list of CIDRs, addresses or ranges".to_owned(),
+                "use it in a DNS filter; here use a list of CIDRs, addresses or ranges".to_owned(),
             ),
             "mmdb" | "maxmind" => (
                 format!("`{text}` is a database, not the format of a `list`"),

@@ -58,7 +58,7 @@ impl Reader<'_> {
         let policy = self.overridden_policy(node, HELP);
         let action = self.new_action(node);
         let except = self.exceptions(node);
-        let enabled = get(node, "enabled").map(|enabled| self.truth(&enabled));
+        let enabled = get(node, "enabled").map(|enabled| self.truth(&enabled, "enabled"));
         let reason = self.optional_text(node, "reason");
         let accepted = self.acceptance(node);
         let changes = ["action", "except", "enabled", "accept_risk"];

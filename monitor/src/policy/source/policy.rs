@@ -1,6 +1,6 @@
 //! One policy as it is typed.
 
-use std::str::FromStr as _;
+use std::{ops::Range, str::FromStr as _};
 
 use jiff::Timestamp;
 use serde_yaml::Value;
@@ -11,8 +11,8 @@ use super::{
     scope::SourceScope,
 };
 use crate::policy::{
-    Action, PolicyName, Schedule, action::InvalidAction, keys, observed::Observed,
-    risk::Acceptance, yaml::Node,
+    Action, EvidenceLevel, InvalidEvidenceLevel, PolicyName, Schedule, action::InvalidAction, keys,
+    observed::Observed, risk::Acceptance, yaml::Node,
 };
 
 /// A policy as it is typed. A required part that is `None` was reported as an
@@ -27,6 +27,9 @@ pub(in crate::policy) struct SourcePolicy {
     pub(in crate::policy) enabled: bool,
     /// True if IPv6 prefixes are derived from the IPv4 destinations.
     pub(in crate::policy) derives: bool,
+    pub(in crate::policy) evidence: EvidenceLevel,
+    /// The place of `allow_handshake: true`.
+    pub(in crate::policy) allow_handshake: Option<Range<usize>>,
     pub(in crate::policy) accepted: Option<Acceptance>,
     pub(in crate::policy) scope: SourceScope,
     pub(in crate::policy) schedule: Option<Schedule>,
@@ -57,6 +60,8 @@ impl Reader<'_> {
         let references = self.references(node);
         let enabled = self.enabled(node);
         let derives = self.derives(node);
+        let evidence = self.evidence(node);
+        let allow_handshake = self.allow_handshake(node, action);
         let accepted = self.accepted(node);
         let scope = self.scope(node);
         let mut times_valid = true;
@@ -71,6 +76,8 @@ impl Reader<'_> {
             references,
             enabled,
             derives,
+            evidence,
+            allow_handshake,
             accepted,
             scope,
             schedule,
@@ -169,7 +176,7 @@ impl Reader<'_> {
     }
 
     fn enabled(&mut self, policy: &Node<'_>) -> bool {
-        get(policy, "enabled").is_none_or(|node| self.truth(&node))
+        get(policy, "enabled").is_none_or(|node| self.truth(&node, "enabled"))
     }
 
     /// Reads `derive`. Its only value is `none`; without the key, prefixes are
@@ -184,6 +191,39 @@ impl Reader<'_> {
             self.error(node.span, message, DERIVE);
         }
         false
+    }
+
+    /// Reads `evidence`. Without the key, names are recorded.
+    fn evidence(&mut self, policy: &Node<'_>) -> EvidenceLevel {
+        let Some(node) = get(policy, "evidence") else {
+            return EvidenceLevel::default();
+        };
+        let Some(text) = self.text(&node, "`evidence`", EVIDENCE) else {
+            return EvidenceLevel::default();
+        };
+        text.parse().unwrap_or_else(|error: InvalidEvidenceLevel| {
+            self.error(node.span, error.to_string(), EVIDENCE);
+            EvidenceLevel::default()
+        })
+    }
+
+    /// Reads `allow_handshake`, and returns its place if it is true.
+    fn allow_handshake(
+        &mut self,
+        policy: &Node<'_>,
+        action: Option<Action>,
+    ) -> Option<Range<usize>> {
+        let node = get(policy, "allow_handshake")?;
+        if !self.truth(&node, "allow_handshake") {
+            return None;
+        }
+        if let Some(action) = action.filter(|action| !action.blocks()) {
+            let message = format!(
+                "`allow_handshake` says what a policy that drops lets pass, and this policy has `action: {action}`"
+            );
+            self.error(node.span.clone(), message, ALLOW_HANDSHAKE);
+        }
+        Some(node.span)
     }
 
     /// Reads the accepted risks. In a policy, `reason` belongs to them.
@@ -233,6 +273,10 @@ impl Reader<'_> {
 }
 
 const DERIVE: &str = "write `derive: none`, so that IPv4 destinations hold no NAT64, 6to4 and IPv4-mapped addresses, or remove the key";
+
+const EVIDENCE: &str = "write `evidence: counters`, `evidence: flows` (also who contacted what, and when) or `evidence: names` (the default: also names)";
+
+const ALLOW_HANDSHAKE: &str = "write it beside `action: drop`, or remove the key";
 
 /// Suggests a valid name if more than half of the characters of `text` remain.
 fn similar_name(text: &str) -> Option<PolicyName> {

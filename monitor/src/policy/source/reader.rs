@@ -54,14 +54,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads the value of `enabled`.
-    pub(super) fn truth(&mut self, node: &Node<'_>) -> bool {
+    pub(super) fn truth(&mut self, node: &Node<'_>, key: &str) -> bool {
         node.value.as_bool().unwrap_or_else(|| {
-            self.wrong_type(
-                node,
-                "`enabled`",
-                "`true` or `false`",
-                "write `enabled: true` or `enabled: false`",
+            let (what, help) = (
+                format!("`{key}`"),
+                format!("write `{key}: true` or `{key}: false`"),
             );
+            self.wrong_type(node, &what, "`true` or `false`", &help);
             false
         })
     }

@@ -1,0 +1,142 @@
+//! Records evidence on a thread of its own: reads the kernel's ring buffers, learns names,
+//! and drains the flows into the store.
+
+mod facts;
+mod lost;
+mod notes;
+mod periods;
+mod recorder;
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use tracing::{error, info, warn};
+
+use self::recorder::EvidenceRecorder;
+use super::{
+    core::Core,
+    evidence_handle::{Command, Detached},
+};
+use crate::{
+    clock::to_the_second, error_text::error_text, policy::EvidenceLevel, snapshot::EvidenceFailure,
+    store,
+};
+
+/// Time between two drains.
+const TICK: Duration = Duration::from_secs(10);
+
+/// Time between two looks at the ring buffers.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// New flows after which the tables are drained early, so that they do not become full.
+const MANY_FLOWS: usize = monitor_common::evidence::FLOW_CELLS as usize / 8;
+
+/// Begins to record. If the settings ask for counters only, the thread just lets the rows of
+/// an earlier store expire.
+pub(super) fn start(core: &Arc<Core>) {
+    let settings = core.settings();
+    let has_store = settings.state_dir.join(store::FILE).exists();
+    if settings.evidence == EvidenceLevel::Counters && !has_store {
+        return;
+    }
+    let (commands, received) = mpsc::channel();
+    core.evidence().open(commands);
+    let core = Arc::clone(core);
+    let thread = thread::Builder::new().name("evidence".to_owned());
+    if let Err(error) = thread.spawn(move || record(&core, &received)) {
+        error!("no evidence is recorded: start a thread: {error}");
+    }
+}
+
+/// Records until a caller ends it, or until the daemon has dropped its end of the channel.
+fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
+    let mut recorder = EvidenceRecorder::new(core.settings());
+    let mut due = Instant::now();
+    loop {
+        let command = match commands.recv_timeout(LOOK) {
+            Ok(command) => Some(command),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return,
+        };
+        recorder.look();
+        let now = Instant::now();
+        let is_asked = matches!(
+            command,
+            Some(Command::Drain(_) | Command::Rest(..) | Command::Forget(..))
+        );
+        if is_asked || due <= now || recorder.new_flows() >= MANY_FLOWS {
+            drain(core, &mut recorder);
+            due = now + TICK;
+        }
+        match command {
+            None => {}
+            Some(Command::Drain(done)) => drop(done.send(())),
+            Some(Command::Rest(resting, end_of_rest)) => {
+                let _ = resting.send(());
+                if let Ok(Detached) = end_of_rest.recv() {
+                    recorder.close();
+                    return;
+                }
+            }
+            Some(Command::Absences(devices, done)) => {
+                let _ = done.send(recorder.absences(&devices));
+            }
+            Some(Command::Forget(devices, done)) => {
+                let forgotten = recorder.forget(&devices);
+                let _ = done.send(forgotten.map_err(|error| error_text(&error)));
+            }
+            Some(Command::End(done)) => {
+                recorder.close();
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+}
+
+/// Drains the tables. Logs a failure once, and its end.
+fn drain(core: &Core, recorder: &mut EvidenceRecorder) {
+    let drained = recorder.drain().and_then(|notes| {
+        let snapshot = core.snapshot()?;
+        let generations = snapshot.interfaces.iter();
+        let newest = generations
+            .filter_map(|interface| interface.generation)
+            .max();
+        if let (Some(generation), Some(hash)) = (newest, &snapshot.ruleset) {
+            recorder.store_ruleset(generation, hash)?;
+        }
+        recorder.store_periods(&snapshot.interfaces)?;
+        Ok(notes)
+    });
+    core.evidence().set_dns_copied(recorder.dns_copied());
+    let error = match drained {
+        Ok(notes) => {
+            for note in notes {
+                warn!("{note}");
+            }
+            core.remove_drained_generations();
+            None
+        }
+        Err(error) => Some(error_text(&error)),
+    };
+    let known = core.evidence().failure();
+    match (&known, &error) {
+        (None, Some(error)) => {
+            error!("evidence is not stored, the kernel keeps it while it has room: {error}");
+        }
+        (Some(known), Some(error)) if known.error != *error => {
+            error!("evidence is not stored: {error}");
+        }
+        (Some(_), None) => info!("evidence is stored again"),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    core.evidence()
+        .set_failure(error.map(|error| EvidenceFailure {
+            error,
+            since: known.map_or_else(|| to_the_second(Timestamp::now()), |known| known.since),
+        }));
+}

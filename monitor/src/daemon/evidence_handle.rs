@@ -1,0 +1,143 @@
+//! The way from the core to the thread that records evidence, and what that thread tells.
+
+use std::{
+    sync::{Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use crate::{evidence::absence::Absence, policy::MacAddress, snapshot::EvidenceFailure};
+
+/// How long a caller waits for a drain.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Work that a caller asks for. The thread answers when it is done.
+pub(super) enum Command {
+    /// Drain the tables.
+    Drain(mpsc::Sender<()>),
+    /// Drain the tables, and then rest until the caller drops its end of the channel, or says
+    /// that the filter is detached.
+    Rest(mpsc::Sender<()>, mpsc::Receiver<Detached>),
+    /// Tell why destinations of devices have no name.
+    Absences(Vec<MacAddress>, mpsc::Sender<Vec<(MacAddress, Absence)>>),
+    /// Remove all evidence of devices.
+    Forget(Vec<MacAddress>, mpsc::Sender<Result<(), String>>),
+    /// Close the store and end.
+    End(mpsc::Sender<()>),
+}
+
+/// The filter is detached, so nothing is left to record.
+pub(super) struct Detached;
+
+/// While this value lives, the thread that records evidence reads no map.
+pub(super) struct Rest(mpsc::Sender<Detached>);
+
+impl Rest {
+    /// Ends the thread, because the filter is detached.
+    pub(super) fn detached(self) {
+        // If no thread records evidence, there is none to end.
+        let _ = self.0.send(Detached);
+    }
+}
+
+/// The way to the thread that records evidence.
+#[derive(Default)]
+pub(super) struct EvidenceHandle {
+    commands: Mutex<Option<mpsc::Sender<Command>>>,
+    failure: Mutex<Option<EvidenceFailure>>,
+    dns_copied: Mutex<Vec<String>>,
+}
+
+impl EvidenceHandle {
+    /// Drains the tables, so that the store holds every flow. Does nothing if no thread
+    /// records evidence. Returns after some seconds even if the drain takes longer.
+    pub(super) fn drain(&self) {
+        let (done, when_done) = mpsc::channel();
+        if self.send(Command::Drain(done)) {
+            let _ = when_done.recv_timeout(PATIENCE);
+        }
+    }
+
+    /// Asks for a drain and does not wait for it. After a change of the generation, the old
+    /// one can go when its flows are drained.
+    pub(super) fn drain_soon(&self) {
+        let (done, _) = mpsc::channel();
+        self.send(Command::Drain(done));
+    }
+
+    /// Drains the tables, and lets the thread rest while the caller removes them.
+    pub(super) fn rest(&self) -> Rest {
+        let (resting, when_resting) = mpsc::channel();
+        let (rest, end_of_rest) = mpsc::channel();
+        if self.send(Command::Rest(resting, end_of_rest)) {
+            let _ = when_resting.recv_timeout(PATIENCE);
+        }
+        Rest(rest)
+    }
+
+    /// Why destinations of these devices have no name. Empty if no thread records evidence, or
+    /// if it does not answer.
+    pub(super) fn absences(&self, devices: Vec<MacAddress>) -> Vec<(MacAddress, Absence)> {
+        let (done, when_done) = mpsc::channel();
+        if devices.is_empty() || !self.send(Command::Absences(devices, done)) {
+            return Vec::new();
+        }
+        when_done.recv_timeout(PATIENCE).unwrap_or_default()
+    }
+
+    /// Removes all evidence of these devices.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store as text.
+    pub(super) fn forget(&self, devices: Vec<MacAddress>) -> Result<(), String> {
+        let (done, when_done) = mpsc::channel();
+        if !self.send(Command::Forget(devices, done)) {
+            return Ok(());
+        }
+        let answer = when_done.recv_timeout(6 * PATIENCE);
+        answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Closes the store and ends the thread. Does nothing if the thread has ended.
+    pub(super) fn end(&self) {
+        let (done, when_done) = mpsc::channel();
+        if self.send(Command::End(done)) {
+            let _ = when_done.recv_timeout(PATIENCE);
+        }
+        lock(&self.commands).take();
+    }
+
+    /// What does not work, since when.
+    pub(super) fn failure(&self) -> Option<EvidenceFailure> {
+        lock(&self.failure).clone()
+    }
+
+    /// Interfaces on whose way to the devices DNS answers are copied, sorted.
+    pub(super) fn dns_copied(&self) -> Vec<String> {
+        lock(&self.dns_copied).clone()
+    }
+
+    /// Sets the way to the thread.
+    pub(super) fn open(&self, commands: mpsc::Sender<Command>) {
+        *lock(&self.commands) = Some(commands);
+    }
+
+    pub(super) fn set_failure(&self, failure: Option<EvidenceFailure>) {
+        *lock(&self.failure) = failure;
+    }
+
+    pub(super) fn set_dns_copied(&self, interfaces: Vec<String>) {
+        *lock(&self.dns_copied) = interfaces;
+    }
+
+    fn send(&self, command: Command) -> bool {
+        let commands = lock(&self.commands);
+        commands
+            .as_ref()
+            .is_some_and(|commands| commands.send(command).is_ok())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,40 @@
+//! Tests of the daemon in a lab: a phone and a gateway in network namespaces. They are one
+//! program, because linking each alone takes most of the time of a build.
+
+#[expect(dead_code, reason = "other programs use the rest")]
+#[path = "../command/mod.rs"]
+mod command;
+#[expect(dead_code, reason = "other programs use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod accounting;
+mod control;
+mod counters;
+mod daemon_state;
+mod device_names;
+mod endpoints;
+mod flood;
+mod flows;
+mod handshake;
+mod hang;
+mod interfaces;
+mod last_good;
+mod life;
+mod lock_out;
+mod notify;
+mod pins;
+mod places;
+mod privacy;
+mod reload;
+mod runtime;
+mod scopes;
+mod special_files;
+mod start;
+mod state_dir;
+mod swap;
+mod tagged;
+mod terminal;
+mod times;
+mod traffic;
+mod twins;

@@ -1,0 +1,30 @@
+//! Tests without a daemon: files, verbs, replays, and the program in the kernel on maps of
+//! its own. They are one program, because linking each alone takes most of the time of a
+//! build.
+
+#[path = "../command/mod.rs"]
+mod command;
+#[path = "../data/mod.rs"]
+mod data;
+#[expect(dead_code, reason = "other programs use the rest")]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capture;
+mod capture_formats;
+mod compile;
+mod databases;
+mod derived;
+mod evidence_captures;
+mod generate;
+mod guard_model;
+mod hostile_frames;
+mod lists;
+mod nesting;
+mod no_daemon;
+mod overlays;
+mod policies;
+mod reference;
+mod replay;
+mod tables;
+mod whole_table;
