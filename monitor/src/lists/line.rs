@@ -1,5 +1,7 @@
 //! The content of one line of a list, and the errors of reading it.
 
+use std::net::Ipv4Addr;
+
 use super::Country;
 use crate::{
     address::{Destination, InvalidDestination},
@@ -134,6 +136,41 @@ pub enum InvalidLine {
         /// The word that makes it an exception.
         word: &'static str,
     },
+    /// A `*` stands in another place than the last octets.
+    #[error("`{text}` is not a network: `*` may only stand for the last octets, as in `192.0.2.*`")]
+    Stars {
+        /// The text in the line.
+        text: String,
+    },
+    /// The mask has zeros before ones, so it may be a wildcard mask of an access list.
+    #[error(
+        "`{mask}` may be the wildcard mask of an access list, which means the opposite of a netmask"
+    )]
+    WildcardMask {
+        /// The mask.
+        mask: Ipv4Addr,
+    },
+    /// The mask is neither a netmask nor a wildcard mask.
+    #[error("`{mask}` is not a netmask: its ones are not all before its zeros")]
+    Mask {
+        /// The mask.
+        mask: Ipv4Addr,
+    },
+    /// The two columns are a range, or an address and its netmask.
+    #[error("these columns may be a range or an address and its netmask")]
+    RangeOrNetmask,
+    /// The address has a port.
+    #[error("`{text}` has a port: used alone, its address would cover every port")]
+    Port {
+        /// The text in the line.
+        text: String,
+    },
+    /// The line contains an address among text of a form that is not known.
+    #[error("this line holds the address `{address}` among other text, and its form is not known")]
+    AddressWithin {
+        /// The first address in the line.
+        address: String,
+    },
     /// The number of addresses is not a number, is 0, or goes beyond the last address.
     #[error("`{text}` is not a number of addresses that fits after the first")]
     Count {
@@ -162,6 +199,23 @@ impl InvalidLine {
             }
             Self::NotClosed => "fetch or export the list again".to_owned(),
             Self::Variable { .. } => "write its addresses, or remove the line".to_owned(),
+            Self::Stars { .. } | Self::Mask { .. } => {
+                "write the network as a CIDR, such as `192.0.2.0/24`".to_owned()
+            }
+            Self::WildcardMask { .. } => {
+                "write the network as a CIDR: wildcard `0.0.0.255` is `/24`".to_owned()
+            }
+            Self::RangeOrNetmask => {
+                "write the networks as CIDRs, or the ranges as `first-last`".to_owned()
+            }
+            Self::Port { .. } => {
+                "write `ports: ignore` to use the address with every port, or write a policy with `services`"
+                    .to_owned()
+            }
+            Self::AddressWithin { .. } => {
+                "write one CIDR, address or range on each line, or name its column with `column:`"
+                    .to_owned()
+            }
             Self::Exception { .. } => {
                 "remove the line, and write its addresses in `except` of the policy".to_owned()
             }

@@ -31,6 +31,7 @@ mod scores;
 mod selection;
 mod sha256;
 mod spamhaus;
+mod spelling;
 mod text;
 mod tokens;
 mod unpack;
@@ -168,7 +169,7 @@ enum Reader {
 
 fn reader(format: Format) -> Reader {
     match format {
-        Format::Plain => Reader::Lines(|text, _, _| plain::line(text)),
+        Format::Plain => Reader::Lines(|text, chooser, _| plain::line(text, chooser)),
         Format::Scores => Reader::Lines(|text, chooser, _| scores::line(text, chooser)),
         Format::SpamhausJson => Reader::Lines(|text, _, _| spamhaus::line(text)),
         Format::PeerGuardian => Reader::Lines(|text, _, _| peerguardian::line(text)),

@@ -117,7 +117,7 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
 /// Returns true if `line` is blank or a comment of any format.
 fn is_blank(line: &str) -> bool {
     let line = line.trim();
-    line.is_empty() || line.starts_with(['#', ';', '!', '%'])
+    line.is_empty() || line.starts_with(['#', ';', '!', '%']) || line.starts_with("//")
 }
 
 /// For each format and each reason for a refusal: the number of lines that are of this

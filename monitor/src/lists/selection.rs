@@ -32,6 +32,9 @@ pub struct Selection {
     /// Includes the entries that have one of these keys. If empty, includes entries with
     /// any key or none.
     pub keys: BTreeSet<Key>,
+    /// True if `192.0.2.1:443` means its address with every port. Otherwise it is an
+    /// error.
+    pub ignore_ports: bool,
 }
 
 impl Selection {

@@ -84,7 +84,11 @@ mod tests {
             ("45.15.*.*", "45.15.0.0/16"),
             ("45.*.*.*", "45.0.0.0/8"),
         ] {
-            assert_eq!(destination(text).unwrap(), network.parse().unwrap(), "{text}");
+            assert_eq!(
+                destination(text).unwrap(),
+                network.parse().unwrap(),
+                "{text}"
+            );
             assert_eq!(recognise(&format!("{text}\n")), Ok(Format::Plain), "{text}");
         }
     }
@@ -92,13 +96,19 @@ mod tests {
     #[test]
     fn masks_and_stars_with_another_meaning_are_refused() {
         for (text, message) in [
-            ("45.16.0.0 0.0.255.255", "`0.0.255.255` may be the wildcard mask"),
+            (
+                "45.16.0.0 0.0.255.255",
+                "`0.0.255.255` may be the wildcard mask",
+            ),
             ("45.16.0.0/0.0.255.255", "may be the wildcard mask"),
             ("45.16.0.1 0.0.0.0", "may be the wildcard mask"),
             ("0.0.0.0 255.255.255.255", "may be the wildcard mask"),
             ("45.16.0.0 255.0.255.0", "`255.0.255.0` is not a netmask"),
             ("45.16.0.1/255.255.0.0", "bits set after its first 16"),
-            ("45.17.0.0\t255.255.255.0", "a range or an address and its netmask"),
+            (
+                "45.17.0.0\t255.255.255.0",
+                "a range or an address and its netmask",
+            ),
             ("45.*.0.1", "`*` may only stand for the last octets"),
             ("45.1*.*.*", "`*` may only stand for the last octets"),
             ("*.*.*.*", "`*` may only stand for the last octets"),
@@ -117,7 +127,11 @@ mod tests {
         assert_eq!(recognise(text), Ok(Format::Plain));
         let list = read(text, Format::RangeCsv, &Selection::default());
         assert_eq!((list.ipv4.len(), list.bad.count()), (0, 2));
-        let range = read("1.0.0.0,1.255.255.255\n", Format::RangeCsv, &Selection::default());
+        let range = read(
+            "1.0.0.0,1.255.255.255\n",
+            Format::RangeCsv,
+            &Selection::default(),
+        );
         assert_eq!(range.ipv4.len(), 1);
     }
 }

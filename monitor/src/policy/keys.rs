@@ -128,7 +128,7 @@ pub(super) enum DestinationKind {
 }
 
 /// Every key of a destination, and the kinds in which it is valid.
-const DESTINATION_KEYS: [(&str, &[DestinationKind]); 14] = [
+const DESTINATION_KEYS: [(&str, &[DestinationKind]); 15] = [
     ("cidr", &[Cidr]),
     ("except", &[Cidr]),
     ("list", &[File, Feed]),
@@ -136,6 +136,7 @@ const DESTINATION_KEYS: [(&str, &[DestinationKind]); 14] = [
     ("min_score", &[File, Feed]),
     ("country", &[File, Feed, Table]),
     ("on_bad_line", &[File, Feed]),
+    ("ports", &[File, Feed]),
     ("refresh", &[Feed]),
     ("sha256", &[Feed]),
     ("reserved", &[Feed]),

@@ -28,6 +28,8 @@ pub(in crate::policy) struct SourceList {
     /// The lines to select; empty: all lines.
     pub(in crate::policy) keys: Vec<Spanned<Key>>,
     pub(in crate::policy) skip_bad_lines: bool,
+    /// True if the ports of `address:port` are ignored.
+    pub(in crate::policy) ignore_ports: bool,
     /// True if it is written as `table`, false if as `list`.
     pub(in crate::policy) is_table: bool,
 }
@@ -38,6 +40,7 @@ impl SourceList {
         Selection {
             min_score: self.min_score.as_ref().map(|score| score.value),
             keys: self.keys.iter().map(|key| key.value).collect(),
+            ignore_ports: self.ignore_ports,
         }
     }
 }
@@ -75,6 +78,7 @@ impl Reader<'_> {
         let min_score = self.option(node, "min_score", Self::min_score, &mut valid);
         let country = self.option(node, "country", Self::country_key, &mut valid);
         let skip = self.option(node, "on_bad_line", Self::on_bad_line, &mut valid);
+        let ports = self.option(node, "ports", Self::ports, &mut valid);
         let path = path.filter(|_| valid)?;
         Some(SourceList {
             path,
@@ -83,6 +87,7 @@ impl Reader<'_> {
             min_score,
             keys: country.into_iter().collect(),
             skip_bad_lines: skip.is_some_and(|skip| skip.value),
+            ignore_ports: ports.is_some_and(|ports| ports.value),
             is_table: false,
         })
     }
@@ -114,6 +119,7 @@ impl Reader<'_> {
             min_score: None,
             keys,
             skip_bad_lines: false,
+            ignore_ports: false,
             is_table: true,
         })
     }
@@ -248,6 +254,20 @@ impl Reader<'_> {
             self.error(node.span.clone(), message, help);
         }
         country.map(Key::Country)
+    }
+
+    fn ports(&mut self, node: &Node<'_>) -> Option<bool> {
+        let help = "write `ports: ignore` to use each address with every port, or `error`";
+        let text = self.text(node, "`ports`", help)?;
+        match text.as_str() {
+            "ignore" => Some(true),
+            "error" => Some(false),
+            other => {
+                let message = format!("`ports` cannot be `{other}`");
+                self.error(node.span.clone(), message, help);
+                None
+            }
+        }
     }
 
     fn on_bad_line(&mut self, node: &Node<'_>) -> Option<bool> {
