@@ -18,7 +18,7 @@ use monitor::{
 use self::{
     report::{AcceptedReport, DerivedReport, FeedReport, ListReport, OverrideReport, Report},
     text::{
-        accepted, counts, cut, derived_line, overridden, possible_cpus, skipped, summary,
+        accepted, counts, cut, derived_line, overridden, possible_cpus, read_by, skipped, summary,
         with_options,
     },
 };
@@ -89,6 +89,7 @@ fn text(compiled: &Compiled) -> String {
     let prefixes = prefixes(compiled);
     let mut text = summary(compiled.files.len(), policies, prefixes, possible_cpus());
     text.push_str(&derived_line(derived(compiled)));
+    text.push_str(&read_by(&compiled.lists));
     text.push_str(&skipped(&compiled.lists));
     text.push_str(&with_options(&compiled.lists));
     text.push_str(&cut(&compiled.feeds));

@@ -9,6 +9,7 @@ mod explain;
 mod feed;
 mod flows;
 mod forget;
+mod list;
 mod reach;
 mod reload;
 mod replay;
@@ -102,6 +103,7 @@ enum Verb {
     /// Show the lists that the daemon downloads, and accept updates that it refused
     #[command(subcommand)]
     Feed(feed::FeedVerb),
+    List(list::ListArgs),
     /// Remove the filter, its counters and its pins, and end the daemon
     Detach(ReachArgs),
 }
@@ -170,6 +172,7 @@ impl Cli {
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
+            Verb::List(arguments) => list::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
         Ok(Outcome::Fine)

@@ -33,6 +33,12 @@ pub enum Format {
     Juniper,
     /// Objects of a routing registry or of whois.
     Rpsl,
+    /// A prefix and its origins on each line, as `RouteViews` publishes them.
+    Pfx2as,
+    /// A CSV or TSV with addresses in a column that the policy names.
+    Csv,
+    /// JSON documents, with addresses at a path.
+    Json,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -44,7 +50,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -59,6 +65,9 @@ impl Format {
         Self::Cisco,
         Self::Juniper,
         Self::Rpsl,
+        Self::Pfx2as,
+        Self::Csv,
+        Self::Json,
     ];
 
     /// Returns the name that policies use.
@@ -79,6 +88,9 @@ impl Format {
             Self::Cisco => "cisco",
             Self::Juniper => "juniper",
             Self::Rpsl => "rpsl",
+            Self::Pfx2as => "pfx2as",
+            Self::Csv => "csv",
+            Self::Json => "json",
         }
     }
 
@@ -99,7 +111,7 @@ impl Format {
     pub const fn has_asns(self) -> bool {
         matches!(
             self,
-            Self::RangeCsv | Self::NumericCsv | Self::Scores | Self::Rpsl
+            Self::RangeCsv | Self::NumericCsv | Self::Scores | Self::Rpsl | Self::Pfx2as
         )
     }
 
@@ -107,7 +119,7 @@ impl Format {
     #[must_use]
     pub const fn comments(self) -> &'static [char] {
         match self {
-            Self::Plain | Self::Scores => &['#', ';'],
+            Self::Plain | Self::Scores | Self::Pfx2as => &['#', ';'],
             _ => &[],
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Columns {
     pub(super) asn: Option<usize>,
     /// The column with the country code.
     pub(super) country: Option<usize>,
+    /// The column with the number of the country, which a second file explains.
+    pub(super) geoname: Option<usize>,
 }
 
 const NETWORKS: [&str; 8] = [
@@ -92,6 +94,7 @@ impl Columns {
             range: find(&FIRSTS).zip(find(&LASTS)),
             asn: find(&ASNS),
             country: find(&COUNTRIES),
+            geoname: find(&["geoname_id"]),
         }
     }
 }
@@ -104,6 +107,15 @@ pub(super) fn asn(text: &str) -> Option<u32> {
     let digits = prefixed.map_or(text, |(_, digits)| digits);
     let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| all)
+}
+
+/// Parses the AS numbers of a prefix that several networks announce: `13335_38803`,
+/// `13335,38803` or `{13335,38803}`.
+pub(super) fn origins(text: &str) -> Option<Vec<u32>> {
+    let text = text.trim_start_matches('{').trim_end_matches('}');
+    text.split(['_', ','])
+        .map(|number| asn(number.trim()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -121,6 +133,7 @@ mod tests {
             range: Some((0, 1)),
             asn: Some(5),
             country: Some(3),
+            geoname: None,
         };
         assert_eq!(columns(wide), Some(expected));
         assert_eq!(columns("AS Number,Prefix").unwrap().network, Some(1));

@@ -171,6 +171,49 @@ pub enum InvalidLine {
         /// The first address in the line.
         address: String,
     },
+    /// No key of the policy names a column.
+    #[error("this is read as a CSV, but no `column` says where its addresses are")]
+    NoColumnNamed,
+    /// The text has no columns.
+    #[error("this is not a CSV: most rows do not have the same number of columns")]
+    NoTable,
+    /// A quoted field has no end.
+    #[error("the quotation mark of this row is never closed")]
+    OpenQuote,
+    /// The table has no such column.
+    #[error("there is no column `{column}`; the table has: {found}")]
+    NoColumn {
+        /// The column in the policy.
+        column: String,
+        /// The names of the columns, or their number.
+        found: String,
+    },
+    /// Two columns have the same name.
+    #[error("two columns have the name `{column}`")]
+    TwoColumns {
+        /// The name.
+        column: String,
+    },
+    /// The row is too short.
+    #[error("this row has {found} columns, and column {column} is needed")]
+    MissingColumn {
+        /// The number of the column, counted from 1.
+        column: usize,
+        /// Number of columns of the row.
+        found: usize,
+    },
+    /// The document is not known, and no path is given.
+    #[error("this JSON document is not known, and no `path` says where its addresses are")]
+    NoPath,
+    /// The value that the path selects is not text.
+    #[error("the path selects {what} here, not text with an address")]
+    JsonValue {
+        /// The kind of the value.
+        what: &'static str,
+    },
+    /// The document is too large for this kind of path.
+    #[error("this document is too large for a path with filters, indexes or `..`")]
+    TooLargeForPath,
     /// The number of addresses is not a number, is 0, or goes beyond the last address.
     #[error("`{text}` is not a number of addresses that fits after the first")]
     Count {
@@ -215,6 +258,20 @@ impl InvalidLine {
             Self::AddressWithin { .. } => {
                 "write one CIDR, address or range on each line, or name its column with `column:`"
                     .to_owned()
+            }
+            Self::NoColumnNamed => "write `column:` with the name or the number of a column".to_owned(),
+            Self::NoTable => "write another `format`, or remove `column`".to_owned(),
+            Self::NoColumn { .. } => {
+                "write one of these names, or the number of a column, counted from 1".to_owned()
+            }
+            Self::TwoColumns { .. } => "write the number of the column, counted from 1".to_owned(),
+            Self::OpenQuote | Self::MissingColumn { .. } => "fix or remove the row".to_owned(),
+            Self::NoPath => "write `path:` with a JSONPath, such as `path: '$.prefixes[*].cidr'`".to_owned(),
+            Self::JsonValue { .. } => {
+                "let the path end at the text: `[*]` for every element, `.NAME` for a member".to_owned()
+            }
+            Self::TooLargeForPath => {
+                "write a path of names and `[*]` only, or a smaller document".to_owned()
             }
             Self::Exception { .. } => {
                 "remove the line, and write its addresses in `except` of the policy".to_owned()

@@ -5,22 +5,27 @@
 //! line means for a policy. This module knows nothing of `policy`, only the types of
 //! `address`.
 
+mod by_column;
 mod cisco;
 mod csv;
+mod dialect;
 mod emule;
 mod feed;
 mod feed_url;
 mod format;
 mod header;
 mod ipset;
+mod json;
 mod juniper;
 mod line;
 mod lines;
+mod locations;
 mod mikrotik;
 mod mmdb;
 mod nft;
 mod numeric_csv;
 mod peerguardian;
+mod pfx2as;
 mod plain;
 mod range_csv;
 mod recognise;
@@ -39,16 +44,19 @@ mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use by_column::{Column, ColumnSelection, Description};
 pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
 pub use feed_url::{FeedUrl, InvalidFeedUrl};
 pub use format::{Country, Format, InvalidCountry, InvalidFormat, Kind};
+pub use json::{InvalidJsonPath, JsonPath};
 pub use line::{InvalidLine, MAX_LINE};
+pub use locations::{Locations, locations_beside, needs_locations};
 pub use mmdb::{DatabaseError, is_database, read_database};
 pub use recognise::{Refused, Why, recognise};
 pub use reserved::{Cut, OwnNetwork, Reserved};
 pub use selection::{Key, Selection};
 pub use sha256::{InvalidSha256, Sha256};
-pub use text::list_text;
+pub use text::{NotText, list_text};
 pub use unpack::{UnpackError, unpack};
 
 use self::{csv::Csv, line::Line, lines::each_line, selection::Chooser, unpack::unpack_up_to};
@@ -74,6 +82,8 @@ pub struct List {
     pub missing: Vec<Key>,
     /// True if the selection names no country, but the lines name more than one.
     pub several_countries: bool,
+    /// The path by which a JSON document was read, with the name of a known document.
+    pub how: Option<String>,
 }
 
 /// The lines that could not be read: the number of all, and the errors of the first.
@@ -94,6 +104,7 @@ impl List {
             with_options: 0,
             missing: Vec::new(),
             several_countries: false,
+            how: None,
         }
     }
 
@@ -185,6 +196,11 @@ fn reader(format: Format) -> Reader {
         Format::Cisco => Reader::Commands(cisco::line),
         Format::Juniper => Reader::Whole(|text, _, list| juniper::read(text, list)),
         Format::Rpsl => Reader::Whole(rpsl::read),
+        Format::Pfx2as => Reader::Lines(|text, chooser, _| pfx2as::line(text, chooser)),
+        Format::Csv => Reader::Whole(by_column::read),
+        Format::Json => {
+            Reader::Whole(|text, chooser, list| list.how = json::read(text, chooser, list))
+        }
     }
 }
 
@@ -227,7 +243,11 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_limit_is_bad() {
         let padded = |length: usize| format!("10.0.0.0/8{}", " ".repeat(length - 10));
-        for format in Format::ALL {
+        let whole = [Format::Csv, Format::Json];
+        for format in Format::ALL
+            .into_iter()
+            .filter(|format| !whole.contains(format))
+        {
             let text = format!("\n{}\n", padded(MAX_LINE + 1));
             let list = read(&text, format, &Selection::default());
             let (line, error) = &list.bad.first()[0];
@@ -296,13 +316,25 @@ mod tests {
             ),
             (Format::Juniper, "prefix-list x {\n10.0.0.0/24;\n}\n"),
             (Format::Rpsl, "route: 10.0.0.0/24\norigin: AS64500\n"),
+            (Format::Pfx2as, "10.0.0.0\t24\t64500\n"),
+            (Format::Csv, "id,dst\n1,10.0.0.0/24\n"),
+            (Format::Json, "[\"10.0.0.0/24\"]\n"),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();
         assert_eq!(formats, Format::ALL);
         for (format, text) in samples {
-            assert_eq!(recognise(text), Ok(format));
-            let list = read(text, format, &Selection::default());
+            let mut selection = Selection::default();
+            if format == Format::Csv {
+                selection.columns = Some(ColumnSelection {
+                    first: Column::Name("dst".to_owned()),
+                    last: None,
+                    conditions: std::collections::BTreeMap::new(),
+                });
+            } else {
+                assert_eq!(recognise(text), Ok(format));
+            }
+            let list = read(text, format, &selection);
             let found: Vec<_> = list.ipv4.iter().map(|(interval, _)| *interval).collect();
             assert_eq!(found, [plain.ipv4[0].0], "{format}");
             assert_eq!(list.bad.count(), 0, "{format}");

@@ -15,6 +15,12 @@ pub(super) fn line(text: &str, chooser: &Chooser<'_>) -> Result<Line, InvalidLin
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
+    entry(text, chooser)
+}
+
+/// Reads a destination, or an address with a port. Also for the fields and values of
+/// other formats.
+pub(super) fn entry(text: &str, chooser: &Chooser<'_>) -> Result<Line, InvalidLine> {
     let error = match spelling::destination(text) {
         Ok(destination) => return Ok(Line::Destination(destination)),
         Err(error) => error,

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Format, MAX_LINE, Reader, Selection,
+    Description, Format, MAX_LINE, Reader, Selection, by_column,
     csv::{Addresses, Csv},
+    json::{self, Seen},
     line::whole,
     plain::content,
     reader,
@@ -17,7 +18,7 @@ use crate::address::{Destination, InvalidDestination};
 const SAMPLE: usize = 64;
 
 /// The format of a list cannot be recognised. Names the line that shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Line number, counted from 1.
     pub line: u32,
@@ -26,7 +27,7 @@ pub struct Refused {
 }
 
 /// The reason why the format of a list cannot be recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Why {
     /// The lines have an address and a name, as in /etc/hosts.
     #[error("this is a hosts file: it holds names, and this filter matches addresses")]
@@ -43,9 +44,18 @@ pub enum Why {
     /// The file is HTML or XML.
     #[error("this is a web page or XML, not a list of addresses")]
     Markup,
-    /// The file is JSON, but not one object on each line.
-    #[error("this is a JSON document, not one object with a `cidr` on each line")]
-    JsonDocument,
+    /// The file is a JSON document that is not known.
+    #[error("{}", .0.seen)]
+    Json(Description),
+    /// The file begins as JSON and is not.
+    #[error("this begins as JSON, but is damaged or truncated: {why}")]
+    DamagedJson {
+        /// The error of the JSON parser.
+        why: String,
+    },
+    /// The file is a CSV of which the policy must name a column.
+    #[error("{}", .0.seen)]
+    Csv(Description),
     /// The lines have two formats.
     #[error("the format is not clear: this line is `{second}`, line {first_line} is `{first}`")]
     Ambiguous {
@@ -61,12 +71,27 @@ pub enum Why {
 impl Why {
     /// Returns the fix.
     #[must_use]
-    pub fn help(self) -> String {
+    pub fn help(&self) -> String {
+        self.help_for("FILE")
+    }
+
+    /// Returns the fix for the list with this name.
+    #[must_use]
+    pub fn help_for(&self, name: &str) -> String {
         match self {
             Self::Hosts | Self::Domains | Self::AdBlock => {
                 "use it in a DNS filter; here use a list of CIDRs, addresses or ranges".to_owned()
             }
-            Self::Commands | Self::JsonDocument => {
+            Self::Json(seen) | Self::Csv(seen) if !seen.keys.is_empty() => {
+                let each = seen
+                    .keys
+                    .iter()
+                    .map(|key| format!("`{{list: {name}, {key}}}`"));
+                let each: Vec<String> = each.collect();
+                format!("write {}", each.join(" or "))
+            }
+            Self::DamagedJson { .. } => "fetch or export the list again".to_owned(),
+            Self::Commands | Self::Json(_) | Self::Csv(_) => {
                 "write its CIDRs, addresses or ranges into a file, one on each line".to_owned()
             }
             Self::Markup => {
@@ -87,19 +112,23 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
     // The statement that began in a line before and does not end there.
     let mut open: Option<Open> = None;
     let mut examined = 0;
+    let mut first_line = 1;
     for (line, number) in text.lines().zip(1_u32..) {
         // The beginning of a long line is enough to recognise a web page or a document. As
         // an entry of a list, such a line is an error anyway.
         let line = &line[..line.floor_char_boundary(MAX_LINE)];
+        if examined == 0 {
+            first_line = number;
+        }
         if let Some(statement) = open.take() {
             open = statement.after(line);
             votes.count(statement.format(), number);
         } else if is_blank(line) {
             continue;
         } else if examined == 0
-            && let Some(why) = document(line)
+            && let Some(document) = document(line, text)
         {
-            return Err(Refused { line: number, why });
+            return document.map_err(|why| Refused { line: number, why });
         } else if let Some(format) = words::command_of(line) {
             open = Open::begin(format, line);
             votes.count(format, number);
@@ -111,7 +140,17 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
             break;
         }
     }
-    votes.result()
+    match votes.result() {
+        Ok(None) => match by_column::describe(text) {
+            Some(seen) => Err(Refused {
+                line: first_line,
+                why: Why::Csv(seen),
+            }),
+            None => Ok(Format::Plain),
+        },
+        Ok(Some(format)) => Ok(format),
+        Err(refused) => Err(refused),
+    }
 }
 
 /// Returns true if `line` is blank or a comment of any format.
@@ -155,7 +194,8 @@ impl Votes {
         *count += 1;
     }
 
-    fn result(self) -> Result<Format, Refused> {
+    /// Returns the format, or `None` if no line is readable in any format.
+    fn result(self) -> Result<Option<Format>, Refused> {
         let mut formats = self.formats;
         if let (true, Some(rows)) = (formats.is_empty(), self.networks) {
             formats.insert(Format::RangeCsv, rows);
@@ -169,12 +209,12 @@ impl Votes {
             return Err(Refused { line, why });
         }
         let Some((first, first_line)) = most(&formats) else {
-            return Ok(Format::Plain);
+            return Ok(None);
         };
         let others = formats.iter().filter(|(format, _)| **format != first);
         // The earliest line of another format is the clearest evidence.
         match others.min_by_key(|(_, (_, line))| *line) {
-            None => Ok(first),
+            None => Ok(Some(first)),
             Some((&second, &(_, line))) => Err(Refused {
                 line,
                 why: Why::Ambiguous {
@@ -189,10 +229,10 @@ impl Votes {
 
 /// Returns the kind with the most lines and its first line. Among equal numbers, the kind
 /// that occurs first wins.
-fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
+fn most<T: Clone>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
     let key = |&(count, line): &(usize, u32)| (count, std::cmp::Reverse(line));
     let most = votes.iter().max_by_key(|(_, vote)| key(vote));
-    most.map(|(what, (_, line))| (*what, *line))
+    most.map(|(what, (_, line))| (what.clone(), *line))
 }
 
 /// Returns the first format in [`Format::ALL`] that can read `line` as an entry.
@@ -212,20 +252,37 @@ fn is_network_row(line: &str, csv: &mut Csv) -> bool {
     matches!(row, Ok(Some(row)) if matches!(row.addresses, Addresses::Network(_)))
 }
 
-/// Returns the reason for a refusal if `line` is the beginning of a document, such as a
+/// Recognises `text` by its first line if that is the beginning of a document, such as a
 /// web page.
-fn document(line: &str) -> Option<Why> {
+fn document(line: &str, text: &str) -> Option<Result<Format, Why>> {
     let line = line.trim();
     if line.starts_with('<') {
-        return Some(Why::Markup);
+        return Some(Err(Why::Markup));
     }
     if line.starts_with("[Adblock") {
-        return Some(Why::AdBlock);
+        return Some(Err(Why::AdBlock));
     }
-    let json = line.starts_with(['{', '[']) && format_of(line, &mut Csv::within()).is_none();
-    // A line that is one object is a bad line of the format for JSON lines.
-    let object = line.starts_with('{') && line.ends_with('}') && !line.contains('[');
-    (json && !object).then_some(Why::JsonDocument)
+    if !begins_json(line) || format_of(line, &mut Csv::within()).is_some() {
+        return None;
+    }
+    Some(match json::recognise(text) {
+        Seen::Known => Ok(Format::Json),
+        Seen::Unknown(seen) => Err(Why::Json(seen)),
+        Seen::Damaged(error) => {
+            let why = crate::quoted::quoted(&error.to_string());
+            Err(Why::DamagedJson { why })
+        }
+    })
+}
+
+/// Returns true for the beginning of a JSON object or array. An IPv6 address with a port
+/// begins with a bracket too.
+fn begins_json(line: &str) -> bool {
+    let after = |bracket| line.strip_prefix(bracket).map(str::trim_start);
+    let is_object = after('{').is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '}']));
+    let is_array = after('[')
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '{', '[', ']', 't', 'n']));
+    is_object || is_array
 }
 
 fn refusal_of(line: &str) -> Option<Why> {
@@ -319,7 +376,7 @@ mod tests {
             first_line: 2,
             second: Format::Plain,
         };
-        assert_eq!(refused(text), (1, why));
+        assert_eq!(refused(text), (1, why.clone()));
         assert_eq!(why.help(), "write `format: scores` or `format: plain`");
         let (line, _) = refused("1.0.0.0,1.0.0.9\n16777216,16777217\n");
         assert_eq!(line, 2, "among equals the first line's format is first");
@@ -344,13 +401,6 @@ mod tests {
                 Why::Commands,
             ),
             ("<!DOCTYPE html>\n192.0.2.1\n", 1, Why::Markup),
-            ("{\n  \"prefixes\": []\n}\n", 1, Why::JsonDocument),
-            ("[\"192.0.2.0/24\"]\n", 1, Why::JsonDocument),
-            (
-                "{\"prefixes\":[{\"cidr\":\"192.0.2.0/24\"}]}\n",
-                1,
-                Why::JsonDocument,
-            ),
         ] {
             assert_eq!(refused(text), (line, why), "{text:?}");
         }

@@ -128,7 +128,7 @@ pub(super) enum DestinationKind {
 }
 
 /// Every key of a destination, and the kinds in which it is valid.
-const DESTINATION_KEYS: [(&str, &[DestinationKind]); 15] = [
+const DESTINATION_KEYS: [(&str, &[DestinationKind]); 20] = [
     ("cidr", &[Cidr]),
     ("except", &[Cidr]),
     ("list", &[File, Feed]),
@@ -137,6 +137,11 @@ const DESTINATION_KEYS: [(&str, &[DestinationKind]); 15] = [
     ("country", &[File, Feed, Table]),
     ("on_bad_line", &[File, Feed]),
     ("ports", &[File, Feed]),
+    ("column", &[File, Feed]),
+    ("first", &[File, Feed]),
+    ("last", &[File, Feed]),
+    ("where", &[File, Feed]),
+    ("path", &[File, Feed]),
     ("refresh", &[Feed]),
     ("sha256", &[Feed]),
     ("reserved", &[Feed]),

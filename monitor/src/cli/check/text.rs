@@ -47,6 +47,15 @@ pub(super) fn derived_line(derived: &[DerivedPrefixes]) -> String {
     )
 }
 
+/// A line for each JSON document, with the path by which it was read.
+pub(super) fn read_by(lists: &[ListSummary]) -> String {
+    let lines = lists.iter().filter_map(|list| {
+        let how = printable::value(list.how.as_deref()?);
+        Some(format!("read      {} as {how}\n", printable::path(&list.file)))
+    });
+    lines.collect()
+}
+
 /// A line for each list with skipped lines.
 pub(super) fn skipped(lists: &[ListSummary]) -> String {
     let with = lists.iter().filter(|list| list.skipped > 0);

@@ -6,6 +6,7 @@ use serde_yaml::Value;
 
 use super::{
     feed::SourceFeed,
+    position::Position,
     reader::{Reader, Spanned, get},
 };
 use crate::{
@@ -30,6 +31,8 @@ pub(in crate::policy) struct SourceList {
     pub(in crate::policy) skip_bad_lines: bool,
     /// True if the ports of `address:port` are ignored.
     pub(in crate::policy) ignore_ports: bool,
+    /// Where a CSV or a JSON document holds the addresses.
+    pub(in crate::policy) position: Position,
     /// True if it is written as `table`, false if as `list`.
     pub(in crate::policy) is_table: bool,
 }
@@ -41,22 +44,24 @@ impl SourceList {
             min_score: self.min_score.as_ref().map(|score| score.value),
             keys: self.keys.iter().map(|key| key.value).collect(),
             ignore_ports: self.ignore_ports,
+            columns: self.position.columns.clone(),
+            path: self.position.path.clone(),
+            locations: None,
         }
     }
 }
 
 /// Words that operators may write for a format, and the format they mean.
-const WORDS: [(&str, Format); 11] = [
+const WORDS: [(&str, Format); 10] = [
     ("cidr", Format::Plain),
     ("txt", Format::Plain),
     ("ipsum", Format::Scores),
     ("score", Format::Scores),
-    ("jsonl", Format::SpamhausJson),
-    ("json", Format::SpamhausJson),
+    ("jsonl", Format::Json),
     ("p2p", Format::PeerGuardian),
     ("dat", Format::Emule),
     ("ipfilter", Format::Emule),
-    ("csv", Format::RangeCsv),
+    ("tsv", Format::Csv),
     ("delegated", Format::Rir),
 ];
 
@@ -79,6 +84,7 @@ impl Reader<'_> {
         let country = self.option(node, "country", Self::country_key, &mut valid);
         let skip = self.option(node, "on_bad_line", Self::on_bad_line, &mut valid);
         let ports = self.option(node, "ports", Self::ports, &mut valid);
+        let position = self.position(node, format.as_ref(), &mut valid);
         let path = path.filter(|_| valid)?;
         Some(SourceList {
             path,
@@ -88,6 +94,7 @@ impl Reader<'_> {
             keys: country.into_iter().collect(),
             skip_bad_lines: skip.is_some_and(|skip| skip.value),
             ignore_ports: ports.is_some_and(|ports| ports.value),
+            position,
             is_table: false,
         })
     }
@@ -120,6 +127,7 @@ impl Reader<'_> {
             keys,
             skip_bad_lines: false,
             ignore_ports: false,
+            position: Position::default(),
             is_table: true,
         })
     }
