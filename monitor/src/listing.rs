@@ -8,8 +8,8 @@ use serde::Serialize;
 use crate::{
     address::{Address, Destination, Interval, IntervalSet, Network},
     lists::{
-        Format, List, NotText, Refused, Selection,
-        UnpackError, DatabaseError, is_database, list_text, read, read_database, recognise, unpack,
+        DatabaseError, Format, List, NotText, Refused, Selection, UnpackError, is_database,
+        list_text, read, read_database, recognise, unpack,
     },
     policy::Policy,
     quoted::quoted,
@@ -77,11 +77,14 @@ pub fn read_list(
         (Some(format), _) => (format, "`--format` names it"),
         (None, Some(format)) => (format, "an option names the place of its addresses"),
         (None, None) => {
-            let format = recognise(&text).map_err(|Refused { line, why }| ListingError::Refused {
-                line,
-                help: why.help_for(name).replace("{list: ", "in a policy `{list: "),
-                why: why.to_string(),
-            })?;
+            let format =
+                recognise(&text).map_err(|Refused { line, why }| ListingError::Refused {
+                    line,
+                    help: why
+                        .help_for(name)
+                        .replace("{list: ", "in a policy `{list: "),
+                    why: why.to_string(),
+                })?;
             (format, "its first lines have this form")
         }
     };
@@ -180,8 +183,13 @@ impl Listing {
             help: error.help(),
         });
         let overlaps = policies.iter().filter_map(|policy| {
-            let prefixes = touching(&ipv4, policy.ipv4().entries().iter().map(|entry| entry.network()))
-                + touching(&ipv6, policy.ipv6().entries().iter().map(|entry| entry.network()));
+            let prefixes = touching(
+                &ipv4,
+                policy.ipv4().entries().iter().map(|entry| entry.network()),
+            ) + touching(
+                &ipv6,
+                policy.ipv6().entries().iter().map(|entry| entry.network()),
+            );
             (prefixes > 0).then(|| Overlap {
                 policy: policy.name().to_string(),
                 action: policy.action().to_string(),
@@ -193,8 +201,14 @@ impl Listing {
             format: list.kind.name(),
             why: reading.why,
             read_by: list.how.clone(),
-            ipv4: FamilyCounts { destinations: list.ipv4.len(), addresses: ipv4.size().to_string() },
-            ipv6: FamilyCounts { destinations: list.ipv6.len(), addresses: ipv6.size().to_string() },
+            ipv4: FamilyCounts {
+                destinations: list.ipv4.len(),
+                addresses: ipv4.size().to_string(),
+            },
+            ipv6: FamilyCounts {
+                destinations: list.ipv6.len(),
+                addresses: ipv6.size().to_string(),
+            },
             left_out: list.left_out,
             with_options: list.with_options,
             bad_lines: list.bad.count(),
@@ -218,16 +232,24 @@ impl Reading {
             shown.entry(line).or_default().push(destination.to_string());
         }
         let wanted: Vec<u32> = shown.keys().copied().take(SHOWN).collect();
-        let lines = self.text.as_deref().unwrap_or_default().lines().zip(1_u32..);
+        let lines = self
+            .text
+            .as_deref()
+            .unwrap_or_default()
+            .lines()
+            .zip(1_u32..);
         let texts: BTreeMap<u32, String> = lines
             .filter(|(_, line)| wanted.binary_search(line).is_ok())
             .map(|(text, line)| (line, quoted(text.trim())))
             .collect();
-        let each = shown.into_iter().take(SHOWN).map(|(line, destinations)| ShownLine {
-            line,
-            text: texts.get(&line).cloned().unwrap_or_default(),
-            destinations,
-        });
+        let each = shown
+            .into_iter()
+            .take(SHOWN)
+            .map(|(line, destinations)| ShownLine {
+                line,
+                text: texts.get(&line).cloned().unwrap_or_default(),
+                destinations,
+            });
         each.collect()
     }
 
@@ -245,10 +267,15 @@ fn set<A: Address>(intervals: &[(Interval<A>, u32)]) -> IntervalSet<A> {
 }
 
 fn texts<A: Address>(set: &IntervalSet<A>) -> impl Iterator<Item = String> {
-    let networks = set.intervals().iter().flat_map(|interval| interval.networks());
+    let networks = set
+        .intervals()
+        .iter()
+        .flat_map(|interval| interval.networks());
     networks.map(|network| network.to_string())
 }
 
 fn touching<A: Address>(set: &IntervalSet<A>, networks: impl Iterator<Item = Network<A>>) -> usize {
-    networks.filter(|network| set.touches(network.interval())).count()
+    networks
+        .filter(|network| set.touches(network.interval()))
+        .count()
 }

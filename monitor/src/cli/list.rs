@@ -10,7 +10,9 @@ use monitor::{
     datapath,
     feeds::{Answer, DiskAndFeeds, Fetcher, Limits, Own},
     listing::{Listing, Overlap, Reading, read_list},
-    lists::{Column, ColumnSelection, Country, FeedUrl, Format, JsonPath, Key, Reserved, Selection},
+    lists::{
+        Column, ColumnSelection, Country, FeedUrl, Format, JsonPath, Key, Reserved, Selection,
+    },
     pipeline::judge_files,
     policy::{Policy, RuntimeOverlay},
     printable,
@@ -95,7 +97,9 @@ fn condition(text: &str) -> Result<(Column, String), String> {
 
 fn asn(text: &str) -> Result<Key, String> {
     let number = text.strip_prefix("AS").unwrap_or(text).parse();
-    number.map(Key::Asn).map_err(|_| "write a number, such as AS13335".to_owned())
+    number
+        .map(Key::Asn)
+        .map_err(|_| "write a number, such as AS13335".to_owned())
 }
 
 fn country(text: &str) -> Result<Key, String> {
@@ -119,7 +123,8 @@ impl ListArgs {
         if !FeedUrl::is_meant_by(&self.list) {
             let path = Path::new(&self.list);
             let shown = printable::path(path).to_string();
-            return regular_file::read(path, Purpose::List).with_context(|| format!("read {shown}"));
+            return regular_file::read(path, Purpose::List)
+                .with_context(|| format!("read {shown}"));
         }
         let url: FeedUrl = self.list.parse()?;
         let own = Own {
@@ -128,7 +133,10 @@ impl ListArgs {
         };
         let ca_file = settings.feeds.ca_file.as_deref();
         let fetcher = Fetcher::new(ca_file, Limits::default())?.with_own(own);
-        match fetcher.fetch(&url, (None, None)).with_context(|| format!("fetch {url}"))? {
+        match fetcher
+            .fetch(&url, (None, None))
+            .with_context(|| format!("fetch {url}"))?
+        {
             Answer::Content(fetched) => Ok(fetched.content),
             Answer::NotModified => bail!("fetch {url}: the server sent no content"),
         }
@@ -206,7 +214,9 @@ fn policies(common: &Common, settings: &Settings) -> Vec<Policy> {
         &gateway,
     );
     if loaded.diagnostics.has_errors() {
-        tell("note: the policies have errors, so overlaps with them are not shown; run `monitor check`");
+        tell(
+            "note: the policies have errors, so overlaps with them are not shown; run `monitor check`",
+        );
         return Vec::new();
     }
     loaded.policies
@@ -223,12 +233,18 @@ fn text(listing: &Listing) -> String {
     }
     for (family, counts) in [("IPv4", &listing.ipv4), ("IPv6", &listing.ipv6)] {
         let (destinations, addresses) = (counts.destinations, &counts.addresses);
-        let _ = writeln!(text, "{family}      {destinations} destinations, {addresses} addresses");
+        let _ = writeln!(
+            text,
+            "{family}      {destinations} destinations, {addresses} addresses"
+        );
     }
     for (what, count) in [
         ("left out  entries that are not selected", listing.left_out),
         ("options   ignored in entries", listing.with_options),
-        ("reserved  destinations in reserved ranges, which a feed loses", listing.reserved),
+        (
+            "reserved  destinations in reserved ranges, which a feed loses",
+            listing.reserved,
+        ),
         ("bad       lines that cannot be read", listing.bad_lines),
     ] {
         if count > 0 {
@@ -236,10 +252,20 @@ fn text(listing: &Listing) -> String {
         }
     }
     for bad in listing.first_bad.iter().take(3) {
-        let _ = writeln!(text, "  line {}: {}; {}", bad.line, value(&bad.message), value(&bad.help));
+        let _ = writeln!(
+            text,
+            "  line {}: {}; {}",
+            bad.line,
+            value(&bad.message),
+            value(&bad.help)
+        );
     }
     for overlap in &listing.overlaps {
-        let Overlap { policy, action, prefixes } = overlap;
+        let Overlap {
+            policy,
+            action,
+            prefixes,
+        } = overlap;
         let _ = writeln!(text, "overlaps  {policy} ({action}): {prefixes} prefixes");
     }
     for shown in &listing.first_lines {

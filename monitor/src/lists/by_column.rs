@@ -379,7 +379,7 @@ mod tests {
             refused.why.help_for("f.csv"),
             "write `{list: f.csv, column: dst_ip}`"
         );
-        let rows = "192.0.2.1;2024-01-01;x\n192.0.2.2;2024-01-02;y\n";
+        let rows = "192.0.2.1|2024-01-01|x\n192.0.2.2|2024-01-02|y\n";
         let Why::Csv(seen) = recognise(rows).unwrap_err().why else {
             panic!("{rows}")
         };

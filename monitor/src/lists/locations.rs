@@ -30,8 +30,10 @@ impl Locations {
         let mut found = BTreeMap::new();
         for row in rows(text).filter(|row| row.line != *header && !is_comment(row.text)) {
             fields.split(row.text);
-            let number = fields.get(number).and_then(|text| text.parse().ok());
-            let country = fields.get(country).and_then(|text| text.parse().ok());
+            let number = fields.get(number).and_then(|text| text.parse::<u32>().ok());
+            let country = fields
+                .get(country)
+                .and_then(|text| text.parse::<Country>().ok());
             found.extend(number.zip(country));
         }
         (!found.is_empty()).then(|| Self(found.into()))

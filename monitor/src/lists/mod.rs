@@ -40,6 +40,7 @@ mod spelling;
 mod text;
 mod tokens;
 mod unpack;
+mod why;
 mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -52,12 +53,13 @@ pub use json::{InvalidJsonPath, JsonPath};
 pub use line::{InvalidLine, MAX_LINE};
 pub use locations::{Locations, locations_beside, needs_locations};
 pub use mmdb::{DatabaseError, is_database, read_database};
-pub use recognise::{Refused, Why, recognise};
+pub use recognise::recognise;
 pub use reserved::{Cut, OwnNetwork, Reserved};
 pub use selection::{Key, Selection};
 pub use sha256::{InvalidSha256, Sha256};
 pub use text::{NotText, list_text};
 pub use unpack::{UnpackError, unpack};
+pub use why::{Refused, Why};
 
 use self::{csv::Csv, line::Line, lines::each_line, selection::Chooser, unpack::unpack_up_to};
 use crate::address::{Destination, Interval};

@@ -111,13 +111,13 @@ mod tests {
     #[test]
     fn utf_16_with_a_mark_is_read_and_other_encodings_are_named() {
         let units = |text: &str| -> Vec<u16> { text.encode_utf16().collect() };
-        let little = |text| -> Vec<u8> {
+        let little = |text: &str| -> Vec<u8> {
             units(text)
                 .iter()
                 .flat_map(|unit| unit.to_le_bytes())
                 .collect()
         };
-        let big = |text| -> Vec<u8> {
+        let big = |text: &str| -> Vec<u8> {
             units(text)
                 .iter()
                 .flat_map(|unit| unit.to_be_bytes())

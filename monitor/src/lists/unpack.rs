@@ -15,8 +15,14 @@ const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 /// says how much it needs. `zstd -19` needs 8 MiB, `xz -9` 64 MiB.
 const MAX_WINDOW: u64 = 65 * 1024 * 1024;
 
-/// Maximum number of files of a zip that are counted.
-const MAX_ZIP_FILES: usize = 1000;
+/// Maximum number of entries of a zip. A list is one file.
+const MAX_ZIP_ENTRIES: usize = 1000;
+
+/// The first bytes of an entry in the directory of a zip.
+const ZIP_ENTRY: &[u8] = b"PK\x01\x02";
+
+/// Maximum number of gzip members or zstd frames. Each costs time, even if it is empty.
+const MAX_PARTS: usize = 10_000;
 
 /// A way to compress a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +84,12 @@ pub enum UnpackError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The content has too many members or frames.
+    #[error("unpack {}: it has more than {MAX_PARTS} parts", .packing.name())]
+    Parts {
+        /// How it is packed.
+        packing: Packing,
+    },
     /// A zip has no file, or several.
     #[error("unpack zip: it has {count} files, and a list is one file")]
     Files {
@@ -102,6 +114,7 @@ pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Unpack
         packing,
         limit,
         bytes: Vec::new(),
+        parts: 0,
     };
     let mut packed = bytes.as_slice();
     match packing {
@@ -131,11 +144,18 @@ struct Unpacked {
     packing: Packing,
     limit: u64,
     bytes: Vec<u8>,
+    /// Number of members, frames or files that were read.
+    parts: usize,
 }
 
 impl Unpacked {
     /// Reads `reader` to its end, or fails beyond the limit.
     fn read(&mut self, reader: impl Read) -> Result<(), UnpackError> {
+        self.parts += 1;
+        if self.parts > MAX_PARTS {
+            let packing = self.packing;
+            return Err(UnpackError::Parts { packing });
+        }
         let left = self.limit + 1 - self.bytes.len() as u64;
         let read = reader.take(left).read_to_end(&mut self.bytes);
         read.map_err(|source| self.damaged(source))?;
@@ -159,18 +179,24 @@ fn zip(bytes: &[u8], mut unpacked: Unpacked) -> Result<Vec<u8>, UnpackError> {
         packing: Packing::Zip,
         source: io::Error::other(error),
     };
+    // The directory is read as a whole, so its size is limited first.
+    let entries = bytes
+        .windows(ZIP_ENTRY.len())
+        .filter(|window| *window == ZIP_ENTRY);
+    let count = entries.count();
+    if count > MAX_ZIP_ENTRIES {
+        return Err(UnpackError::Files { count });
+    }
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let is_file = |name: &&str| !name.ends_with('/') && !name.starts_with("__MACOSX/");
-    let names: Vec<&str> = archive
-        .file_names()
-        .take(MAX_ZIP_FILES)
-        .filter(is_file)
-        .collect();
+    let is_file = |name: &String| !name.ends_with('/') && !name.starts_with("__MACOSX/");
+    let names = archive.file_names();
+    let names = names.map(|name| Ok(name.map_err(damaged)?.into_owned()));
+    let mut names: Vec<String> = names.collect::<Result<_, UnpackError>>()?;
+    names.retain(is_file);
     let [name] = names.as_slice() else {
         return Err(UnpackError::Files { count: names.len() });
     };
-    let name = (*name).to_owned();
-    let file = archive.by_name(&name).map_err(|error| match error {
+    let file = archive.by_name(name).map_err(|error| match error {
         zip::result::ZipError::UnsupportedArchive(_) => UnpackError::Method,
         error => damaged(error),
     })?;
@@ -281,6 +307,20 @@ mod tests {
         }
         let error = unpack(bytes(TWO)).unwrap_err().to_string();
         assert_eq!(error, "unpack zip: it has 2 files, and a list is one file");
+    }
+
+    #[test]
+    fn the_number_of_parts_and_of_entries_is_limited() {
+        let member = packed(b"");
+        assert!(unpack(member.repeat(MAX_PARTS)).is_ok());
+        let error = unpack(member.repeat(MAX_PARTS + 1)).unwrap_err();
+        assert!(matches!(error, UnpackError::Parts { .. }), "{error}");
+        let mut zip = bytes(ZIP);
+        zip.extend(ZIP_ENTRY.repeat(MAX_ZIP_ENTRIES));
+        assert!(matches!(
+            unpack(zip),
+            Err(UnpackError::Files { count: 1001 })
+        ));
     }
 
     #[test]

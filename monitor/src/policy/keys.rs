@@ -207,6 +207,18 @@ impl Keys {
                 out.push(Diagnostic::error(place, message, *help));
                 continue;
             }
+            if name == "<<" {
+                let message = format!(
+                    "{} cannot take its keys from a YAML merge (`<<`)",
+                    self.what
+                );
+                let help =
+                    "write the keys out, or use an anchor for one value: `destinations: *name`";
+                out.push(Diagnostic::error(place, message, help));
+                // Any key may be in the merged mapping, so none is reported as missing.
+                misspelt.extend(self.known);
+                continue;
+            }
             misspelt.extend(near_miss(name, self.known));
             let message = format!("{} has no key `{name}`", self.what);
             out.push(Diagnostic::error(place, message, self.suggest(name)));
@@ -215,9 +227,6 @@ impl Keys {
     }
 
     fn suggest(&self, name: &str) -> String {
-        if name == "<<" {
-            return "write the keys out: merge keys have no meaning here".to_owned();
-        }
         match near_miss(name, self.known) {
             Some(key) => format!("did you mean `{key}`?"),
             None => self.list(),

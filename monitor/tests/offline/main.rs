@@ -19,6 +19,8 @@ mod evidence_captures;
 mod generate;
 mod guard_model;
 mod hostile_frames;
+mod list_forms;
+mod list_keys;
 mod lists;
 mod nesting;
 mod no_daemon;

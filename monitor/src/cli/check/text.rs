@@ -51,7 +51,10 @@ pub(super) fn derived_line(derived: &[DerivedPrefixes]) -> String {
 pub(super) fn read_by(lists: &[ListSummary]) -> String {
     let lines = lists.iter().filter_map(|list| {
         let how = printable::value(list.how.as_deref()?);
-        Some(format!("read      {} as {how}\n", printable::path(&list.file)))
+        Some(format!(
+            "read      {} as {how}\n",
+            printable::path(&list.file)
+        ))
     });
     lines.collect()
 }

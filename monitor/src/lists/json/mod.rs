@@ -23,7 +23,7 @@ use super::{
 
 /// Maximum estimated memory of a document that is read by a path with more than names
 /// and `*`, in bytes.
-const MAX_WEIGHT: usize = 64 * 1024 * 1024;
+const MAX_WEIGHT: usize = 96 * 1024 * 1024;
 
 /// What a JSON text is.
 #[derive(Debug)]
@@ -68,18 +68,18 @@ pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) -> Op
             }
         },
     };
+    let is_lines = is_lines(text);
     each_document(text, |document, line| {
         let mut chosen = Chosen { chooser, list };
-        if let Err(error) = selector.read(document, line, &mut chosen) {
+        let Err(error) = selector.read(document, line, &mut chosen) else {
+            return;
+        };
+        if !is_lines {
             // A part of a document is not used: its end may be missing.
-            if is_lines(text) {
-                list.add(Err(error), line);
-            } else {
-                let line = error_line(&error, line);
-                forget(list);
-                list.add(Err(error), line);
-            }
+            forget(list);
         }
+        let line = error_line(&error, line);
+        list.add(Err(error), line);
     });
     Some(how)
 }
@@ -168,16 +168,30 @@ fn describe(found: &[Found], is_cut: bool) -> Description {
     }
 }
 
-/// Returns the estimated memory of the values in `text`, from above.
+/// Returns the estimated memory of the values in `text` and of their places, from above.
 fn weight(text: &str) -> usize {
-    // An object takes a node of a tree, and each further value at most half of one.
-    let bytes = text.bytes().map(|byte| match byte {
-        b'{' => 704,
-        b',' => 128,
-        b'[' => 32,
-        _ => 3,
-    });
-    bytes.sum()
+    let (mut depth, mut deepest, mut values, mut memory) = (0_usize, 1, 1_usize, 0_usize);
+    for byte in text.bytes() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+                values += 1;
+                // An object takes a node of a tree.
+                memory += if byte == b'{' { 704 } else { 32 };
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            // Each further member takes at most half of a node.
+            b',' => {
+                values += 1;
+                memory += 128;
+            }
+            _ => memory += 3,
+        }
+    }
+    // The parser refuses deeper documents.
+    let place = 48 * deepest.min(128);
+    memory.saturating_add(values.saturating_mul(place))
 }
 
 #[cfg(test)]

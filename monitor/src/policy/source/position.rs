@@ -17,6 +17,9 @@ pub(in crate::policy) struct Position {
     pub(in crate::policy) path: Option<JsonPath>,
 }
 
+/// The column with the first addresses, and the one with the last if there are two.
+type Ends = (Spanned<Column>, Option<Spanned<Column>>);
+
 const COLUMN_HELP: &str = "write the name in the header, or the number counted from 1";
 
 impl Reader<'_> {
@@ -35,51 +38,77 @@ impl Reader<'_> {
         if !*valid {
             return Position::default();
         }
-        let mut fault = |span, message: &str, help: &str| {
-            self.error(span, message, help);
-            *valid = false;
-        };
-        let (first, last) = match (column, first, last) {
-            (Some(column), None, None) => (Some(column), None),
-            (None, Some(first), Some(last)) => (Some(first), Some(last)),
-            (None, None, None) => (None, None),
+        let position = self.ends(column, first, last).and_then(|ends| {
+            self.fits(ends.as_ref(), conditions.as_ref(), path.as_ref(), format)?;
+            let columns = ends.map(|(first, last)| ColumnSelection {
+                first: first.value,
+                last: last.map(|last| last.value),
+                conditions: conditions.map(|given| given.value).unwrap_or_default(),
+            });
+            let path = path.map(|path| path.value);
+            Some(Position { columns, path })
+        });
+        *valid &= position.is_some();
+        position.unwrap_or_default()
+    }
+
+    /// Returns the column with the first addresses, and that with the last ones.
+    fn ends(
+        &mut self,
+        column: Option<Spanned<Column>>,
+        first: Option<Spanned<Column>>,
+        last: Option<Spanned<Column>>,
+    ) -> Option<Option<Ends>> {
+        match (column, first, last) {
+            (Some(column), None, None) => Some(Some((column, None))),
+            (None, Some(first), Some(last)) => Some(Some((first, Some(last)))),
+            (None, None, None) => Some(None),
             (Some(_), Some(end), _) | (Some(_), None, Some(end)) => {
+                let message = "this list has both `column` and the ends of ranges";
                 let help = "write `column` for one column, or `first` and `last` for two";
-                fault(end.span, "this list has both `column` and the ends of ranges", help);
-                (None, None)
+                self.error(end.span, message, help);
+                None
             }
             (None, Some(end), None) | (None, None, Some(end)) => {
                 let help = "write `first:` and `last:`, or `column:` for one column";
-                fault(end.span, "a range needs both `first` and `last`", help);
-                (None, None)
+                self.error(end.span, "a range needs both `first` and `last`", help);
+                None
             }
-        };
-        if let (Some(conditions), None) = (&conditions, &first) {
+        }
+    }
+
+    /// Reports keys that do not belong together, and returns `None` then.
+    fn fits(
+        &mut self,
+        ends: Option<&Ends>,
+        conditions: Option<&Spanned<BTreeMap<Column, String>>>,
+        path: Option<&Spanned<JsonPath>>,
+        format: Option<&Spanned<Format>>,
+    ) -> Option<()> {
+        if let (None, Some(conditions)) = (ends, conditions) {
             let help = "add `column:` with the column that holds the addresses";
-            fault(conditions.span.clone(), "`where` needs a `column`", help);
+            self.error(conditions.span.clone(), "`where` needs a `column`", help);
+            return None;
         }
-        if let (Some(_), Some(path)) = (&first, &path) {
+        if let (Some(_), Some(path)) = (ends, path) {
+            let message = "this list has both a column and a `path`";
             let help = "write `column` for a CSV, or `path` for JSON";
-            fault(path.span.clone(), "this list has both a column and a `path`", help);
+            self.error(path.span.clone(), message, help);
+            return None;
         }
-        let needed = first.as_ref().map(|first| (first.span.clone(), Format::Csv));
-        let needed = needed.or_else(|| path.as_ref().map(|path| (path.span.clone(), Format::Json)));
+        let csv = ends.map(|(first, _)| (first.span.clone(), Format::Csv));
+        let needed = csv.or_else(|| path.map(|path| (path.span.clone(), Format::Json)));
         if let (Some((span, needed)), Some(format)) = (needed, format)
             && format.value != needed
         {
-            let message = format!("this key belongs to the format `{needed}`, and `format` is `{}`", format.value);
+            let given = format.value;
+            let message =
+                format!("this key belongs to the format `{needed}`, and `format` is `{given}`");
             let help = format!("remove this key, or write `format: {needed}`");
-            fault(span, &message, &help);
+            self.error(span, message, help);
+            return None;
         }
-        let columns = first.map(|first| ColumnSelection {
-            first: first.value,
-            last: last.map(|last| last.value),
-            conditions: conditions.map(|conditions| conditions.value).unwrap_or_default(),
-        });
-        Position {
-            columns,
-            path: path.map(|path| path.value),
-        }
+        Some(())
     }
 
     fn column(&mut self, node: &Node<'_>) -> Option<Column> {
