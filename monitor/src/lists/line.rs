@@ -259,23 +259,18 @@ impl InvalidLine {
                 "write one CIDR, address or range on each line, or name its column with `column:`"
                     .to_owned()
             }
-            Self::NoColumnNamed => "write `column:` with the name or the number of a column".to_owned(),
-            Self::NoTable => "write another `format`, or remove `column`".to_owned(),
-            Self::NoColumn { .. } => {
-                "write one of these names, or the number of a column, counted from 1".to_owned()
-            }
-            Self::TwoColumns { .. } => "write the number of the column, counted from 1".to_owned(),
-            Self::OpenQuote | Self::MissingColumn { .. } => "fix or remove the row".to_owned(),
-            Self::NoPath => "write `path:` with a JSONPath, such as `path: '$.prefixes[*].cidr'`".to_owned(),
-            Self::JsonValue { .. } => {
-                "let the path end at the text: `[*]` for every element, `.NAME` for a member".to_owned()
-            }
-            Self::TooLargeForPath => {
-                "write a path of names and `[*]` only, or a smaller document".to_owned()
-            }
             Self::Exception { .. } => {
                 "remove the line, and write its addresses in `except` of the policy".to_owned()
             }
+            Self::NoColumnNamed
+            | Self::NoTable
+            | Self::NoColumn { .. }
+            | Self::TwoColumns { .. }
+            | Self::OpenQuote
+            | Self::MissingColumn { .. }
+            | Self::NoPath
+            | Self::JsonValue { .. }
+            | Self::TooLargeForPath => self.help_for_place().to_owned(),
             Self::NoScore { .. }
             | Self::Score { .. }
             | Self::Json(_)
@@ -285,6 +280,26 @@ impl InvalidLine {
             | Self::Decimal { .. }
             | Self::Backwards
             | Self::Count { .. } => "fix or remove the line, or write another `format`".to_owned(),
+        }
+    }
+
+    /// Returns the fix of an error in the place where a CSV or a JSON document holds its
+    /// addresses.
+    const fn help_for_place(&self) -> &'static str {
+        match self {
+            Self::NoColumnNamed => "write `column:` with the name or the number of a column",
+            Self::NoTable => "write another `format`, or remove `column`",
+            Self::NoColumn { .. } => {
+                "write one of these names, or the number of a column, counted from 1"
+            }
+            Self::TwoColumns { .. } => "write the number of the column, counted from 1",
+            Self::OpenQuote | Self::MissingColumn { .. } => "fix or remove the row",
+            Self::NoPath => "write `path:` with a JSONPath, such as `path: '$.prefixes[*].cidr'`",
+            Self::JsonValue { .. } => {
+                "let the path end at the text: `[*]` for every element, `.NAME` for a member"
+            }
+            Self::TooLargeForPath => "write a path of names and `[*]` only, or a smaller document",
+            _ => "fix or remove the line, or write another `format`",
         }
     }
 }

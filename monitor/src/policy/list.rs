@@ -152,7 +152,7 @@ impl<'a> Lists<'a> {
             let content = self.read_content(&path, typed.is_table, &named_at, out);
             self.contents.insert(path.clone(), content);
         }
-        let locations = self.locations(&path, typed, &named_at, out)?;
+        let locations = self.locations(&path, typed, &named_at, out).ok()?;
         let content = self.contents.get_mut(&path)?.as_mut()?;
         let readable = content.readable(typed, &named_at, out)?;
         let asked = ListRequest {
@@ -181,7 +181,7 @@ impl<'a> Lists<'a> {
         Some((shared, list.as_ref()?))
     }
 
-    /// Reads the countries beside a table that names them by number. Returns `None` if
+    /// Reads the countries beside a table that names them by number. Fails if
     /// they are needed and cannot be read; `out` then has the error.
     fn locations(
         &mut self,
@@ -189,7 +189,7 @@ impl<'a> Lists<'a> {
         typed: &SourceList,
         named_at: &SourcePlace,
         out: &mut Diagnostics,
-    ) -> Option<Option<Locations>> {
+    ) -> Result<Option<Locations>, ()> {
         let needs = |content: &Content| match content {
             Content::Text(text) => needs_locations(text.source.text()),
             Content::Database(_) => false,
@@ -197,7 +197,7 @@ impl<'a> Lists<'a> {
         let is_by_country = typed.selection().country().is_some();
         let content = self.contents.get(path).and_then(Option::as_ref);
         if !is_by_country || !content.is_some_and(needs) {
-            return Some(None);
+            return Ok(None);
         }
         let beside = locations_beside(path);
         let there = |beside: &&PathBuf| self.files.read(beside, Purpose::List).is_ok();
@@ -205,15 +205,16 @@ impl<'a> Lists<'a> {
             let message = "this table names countries by number (`geoname_id`)";
             let help = "keep its published name, with `Blocks-IPv4` or `Blocks-IPv6`, and put the file with `Locations-en` in its name beside it";
             out.push(Diagnostic::error(named_at.clone(), message, help));
-            return None;
+            return Err(());
         };
         if !self.contents.contains_key(found) {
             let content = self.read_content(found, true, named_at, out);
             self.contents.insert(found.clone(), content);
         }
-        let locations = match self.contents.get(found)?.as_ref()? {
-            Content::Text(text) => Locations::read(text.source.text()),
-            Content::Database(_) => None,
+        let locations = match self.contents.get(found) {
+            Some(Some(Content::Text(text))) => Locations::read(text.source.text()),
+            Some(Some(Content::Database(_))) => None,
+            Some(None) | None => return Err(()),
         };
         if locations.is_none() {
             let shown = crate::printable::path(found);
@@ -221,7 +222,7 @@ impl<'a> Lists<'a> {
             let help = "fetch this file together with the table";
             out.push(Diagnostic::error(named_at.clone(), message, help));
         }
-        locations.map(Some)
+        locations.map(Some).ok_or(())
     }
 
     fn read_content(

@@ -86,7 +86,12 @@ const DOCUMENTS: [Document; 12] = [
     },
     Document {
         name: "the ranges of a country or network (ipverse)",
-        paths: &["$.subnets.ipv4[*]", "$.subnets.ipv6[*]"],
+        paths: &[
+            "$.subnets.ipv4[*]",
+            "$.subnets.ipv6[*]",
+            "$.prefixes.ipv4[*]",
+            "$.prefixes.ipv6[*]",
+        ],
         others: Others::Bad,
     },
     Document {

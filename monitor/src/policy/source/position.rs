@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_yaml::Value;
 
-use super::reader::{Reader, Spanned, get};
+use super::reader::{Reader, Spanned};
 use crate::{
     lists::{Column, ColumnSelection, Format, InvalidJsonPath, JsonPath},
     policy::yaml::Node,
@@ -38,7 +38,7 @@ impl Reader<'_> {
         if !*valid {
             return Position::default();
         }
-        let position = self.ends(column, first, last).and_then(|ends| {
+        let position = self.ends(column, first, last).ok().and_then(|ends| {
             self.fits(ends.as_ref(), conditions.as_ref(), path.as_ref(), format)?;
             let columns = ends.map(|(first, last)| ColumnSelection {
                 first: first.value,
@@ -52,27 +52,28 @@ impl Reader<'_> {
         position.unwrap_or_default()
     }
 
-    /// Returns the column with the first addresses, and that with the last ones.
+    /// Returns the column with the first addresses, and that with the last ones. Fails if
+    /// the keys contradict each other, which is reported.
     fn ends(
         &mut self,
         column: Option<Spanned<Column>>,
         first: Option<Spanned<Column>>,
         last: Option<Spanned<Column>>,
-    ) -> Option<Option<Ends>> {
+    ) -> Result<Option<Ends>, ()> {
         match (column, first, last) {
-            (Some(column), None, None) => Some(Some((column, None))),
-            (None, Some(first), Some(last)) => Some(Some((first, Some(last)))),
-            (None, None, None) => Some(None),
+            (Some(column), None, None) => Ok(Some((column, None))),
+            (None, Some(first), Some(last)) => Ok(Some((first, Some(last)))),
+            (None, None, None) => Ok(None),
             (Some(_), Some(end), _) | (Some(_), None, Some(end)) => {
                 let message = "this list has both `column` and the ends of ranges";
                 let help = "write `column` for one column, or `first` and `last` for two";
                 self.error(end.span, message, help);
-                None
+                Err(())
             }
             (None, Some(end), None) | (None, None, Some(end)) => {
                 let help = "write `first:` and `last:`, or `column:` for one column";
                 self.error(end.span, "a range needs both `first` and `last`", help);
-                None
+                Err(())
             }
         }
     }
