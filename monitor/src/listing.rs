@@ -254,11 +254,11 @@ impl Reading {
     }
 
     /// Returns the prefixes of the list, sorted, joined and without duplicates.
-    pub fn prefixes(&self) -> impl Iterator<Item = String> {
-        let (ipv4, ipv6) = (set(&self.list.ipv4), set(&self.list.ipv6));
-        let ipv4: Vec<String> = texts(&ipv4).collect();
-        let ipv6: Vec<String> = texts(&ipv6).collect();
-        ipv4.into_iter().chain(ipv6)
+    #[must_use]
+    pub fn prefixes(&self) -> Vec<String> {
+        let mut prefixes = texts(&set(&self.list.ipv4));
+        prefixes.extend(texts(&set(&self.list.ipv6)));
+        prefixes
     }
 }
 
@@ -266,12 +266,24 @@ fn set<A: Address>(intervals: &[(Interval<A>, u32)]) -> IntervalSet<A> {
     intervals.iter().map(|(interval, _)| *interval).collect()
 }
 
-fn texts<A: Address>(set: &IntervalSet<A>) -> impl Iterator<Item = String> {
-    let networks = set
-        .intervals()
-        .iter()
-        .flat_map(|interval| interval.networks());
-    networks.map(|network| network.to_string())
+/// Returns the prefixes of a set. Adjacent intervals are joined first, so that the
+/// prefixes are as few as possible.
+fn texts<A: Address>(set: &IntervalSet<A>) -> Vec<String> {
+    let mut joined: Vec<Interval<A>> = Vec::new();
+    for interval in set.intervals() {
+        let is_adjacent = |before: &&Interval<A>| {
+            let next = before.last().to_number().checked_add(1);
+            next == Some(interval.first().to_number())
+        };
+        let before = joined.last().filter(is_adjacent);
+        let both = before.and_then(|before| Interval::new(before.first(), interval.last()));
+        if both.is_some() {
+            joined.pop();
+        }
+        joined.push(both.unwrap_or(*interval));
+    }
+    let networks = joined.iter().flat_map(|interval| interval.networks());
+    networks.map(|network| network.to_string()).collect()
 }
 
 fn touching<A: Address>(set: &IntervalSet<A>, networks: impl Iterator<Item = Network<A>>) -> usize {

@@ -175,7 +175,7 @@ impl ListArgs {
         if reading.list.is_empty() {
             bail!("the list has no destination, so nothing is written");
         }
-        let prefixes: Vec<String> = reading.prefixes().collect();
+        let prefixes = reading.prefixes();
         match form {
             Form::Plain => write_out(&(prefixes.join("\n") + "\n")),
             Form::Json => print_json(&prefixes),
