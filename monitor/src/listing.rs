@@ -11,7 +11,7 @@ use crate::{
         DatabaseError, Format, List, NotText, Refused, Selection, UnpackError, is_database,
         list_text, read, read_database, recognise, unpack,
     },
-    policy::Policy,
+    policy::{Entry, Policy},
     quoted::quoted,
 };
 
@@ -183,13 +183,8 @@ impl Listing {
             help: error.help(),
         });
         let overlaps = policies.iter().filter_map(|policy| {
-            let prefixes = touching(
-                &ipv4,
-                policy.ipv4().entries().iter().map(|entry| entry.network()),
-            ) + touching(
-                &ipv6,
-                policy.ipv6().entries().iter().map(|entry| entry.network()),
-            );
+            let prefixes = touching(&ipv4, policy.ipv4().entries().iter().map(Entry::network))
+                + touching(&ipv6, policy.ipv6().entries().iter().map(Entry::network));
             (prefixes > 0).then(|| Overlap {
                 policy: policy.name().to_string(),
                 action: policy.action().to_string(),

@@ -19,7 +19,7 @@ use monitor::{
     regular_file::{self, Purpose},
 };
 
-use super::{Common, Outcome, print, print_json, tell, write_out};
+use super::{Common, print, print_json, tell, write_out};
 
 /// Show how a list is read, or write it out in another form
 ///
@@ -79,7 +79,7 @@ enum Form {
 
 fn format(text: &str) -> Result<Format, String> {
     text.parse().map_err(|_| {
-        let names = Format::ALL.map(|format| format.name()).join(", ");
+        let names = Format::ALL.map(Format::name).join(", ");
         format!("write one of {names}")
     })
 }
@@ -147,7 +147,7 @@ impl ListArgs {
         if first.is_none() && !self.conditions.is_empty() {
             bail!("--where needs --column, or --first and --last");
         }
-        let columns = first.map(|first| ColumnSelection {
+        let table = first.map(|first| ColumnSelection {
             first,
             last: self.last.clone(),
             conditions: self.conditions.iter().cloned().collect(),
@@ -156,7 +156,7 @@ impl ListArgs {
             min_score: self.min_score,
             keys: self.asn.iter().chain(&self.country).copied().collect(),
             ignore_ports: self.ignore_ports,
-            columns,
+            columns: table,
             path: self.path.clone(),
             locations: None,
         })

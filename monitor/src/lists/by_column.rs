@@ -189,11 +189,11 @@ pub(super) fn describe(text: &str) -> Option<Description> {
         .iter()
         .max_by_key(|(at, (ipv4, ipv6))| (ipv4 + ipv6, std::cmp::Reverse(*at)))?;
     for (at, (ipv4, ipv6)) in with.iter().take(8) {
-        let named = name(*at).map_or_else(String::new, |name| format!(" (`{}`)", quoted(name)));
+        let shown = name(*at).map_or_else(String::new, |name| format!(" (`{}`)", quoted(name)));
         // Writing to a String cannot fail.
         let _ = write!(
             seen,
-            "; column {}{named} holds {}",
+            "; column {}{shown} holds {}",
             at + 1,
             families(*ipv4, *ipv6)
         );

@@ -26,11 +26,11 @@ enum Block {
 pub(super) fn read(text: &str, list: &mut List) {
     let mut nft = Nft::default();
     each_line(text, list, |line, number, list| {
-        nft.line(line, number, list)
+        nft.line(line, number, list);
     });
-    let last = nft.open.last().copied();
+    let unclosed = nft.open.last().copied();
     nft.end_statement(list);
-    if let Some((_, number)) = last {
+    if let Some((_, number)) = unclosed {
         list.add(Err(InvalidLine::NotClosed), number);
     }
 }
@@ -85,13 +85,21 @@ impl<'a> Nft<'a> {
         let block = match (self.block(), self.tokens.as_slice()) {
             (Some(Block::Other), _) => Block::Other,
             (Some(Block::Elements), _) => self.refuse(list),
-            (_, [.., Token::Word("elements"), Token::Mark('=')])
-            | (_, [Token::Word("define"), _, Token::Mark('=')])
-            | (_, [Token::Word("add" | "create"), Token::Word("element"), ..]) => Block::Elements,
-            (_, [Token::Word("table"), ..])
-            | (_, [Token::Word("add" | "create"), Token::Word("table"), ..]) => Block::Table,
-            (_, [Token::Word("set"), ..])
-            | (_, [Token::Word("add" | "create"), Token::Word("set"), ..]) => Block::Set,
+            (
+                _,
+                [.., Token::Word("elements"), Token::Mark('=')]
+                | [Token::Word("define"), _, Token::Mark('=')]
+                | [Token::Word("add" | "create"), Token::Word("element"), ..],
+            ) => Block::Elements,
+            (
+                _,
+                [Token::Word("table"), ..]
+                | [Token::Word("add" | "create"), Token::Word("table"), ..],
+            ) => Block::Table,
+            (
+                _,
+                [Token::Word("set"), ..] | [Token::Word("add" | "create"), Token::Word("set"), ..],
+            ) => Block::Set,
             _ => self.refuse(list),
         };
         self.tokens.clear();
@@ -137,15 +145,9 @@ impl<'a> Nft<'a> {
         ];
         let words = std::mem::take(&mut self.tokens);
         let line = match (self.block(), words.as_slice()) {
-            (_, []) | (Some(Block::Other), _) => return,
-            (Some(Block::Elements), element_words) => element(element_words),
-            (_, [Token::Word("define"), _, Token::Mark('='), value @ ..]) => element(value),
-            (Some(Block::Set), [Token::Word(word), ..])
-                if PROPERTIES.contains(word) || *word == "counter" =>
-            {
-                return;
-            }
-            (None | Some(Block::Table), [Token::Word("flush" | "destroy" | "delete"), ..])
+            (_, [])
+            | (Some(Block::Other), _)
+            | (None | Some(Block::Table), [Token::Word("flush" | "destroy" | "delete"), ..])
             | (
                 None,
                 [
@@ -155,6 +157,13 @@ impl<'a> Nft<'a> {
                 ],
             )
             | (Some(Block::Table), [Token::Word("comment" | "flags"), ..]) => return,
+            (Some(Block::Elements), element_words) => element(element_words),
+            (_, [Token::Word("define"), _, Token::Mark('='), value @ ..]) => element(value),
+            (Some(Block::Set), [Token::Word(word), ..])
+                if PROPERTIES.contains(word) || *word == "counter" =>
+            {
+                return;
+            }
             _ => Err(InvalidLine::Pattern { pattern: RULES }),
         };
         list.add(line, self.started);
@@ -163,6 +172,7 @@ impl<'a> Nft<'a> {
 
 /// Reads an element: an address, a network or a range, and its options.
 fn element(tokens: &[Token<'_>]) -> Result<Line, InvalidLine> {
+    const OPTIONS: [&str; 6] = ["timeout", "expires", "comment", "counter", "limit", "quota"];
     let words: Vec<&str> = tokens
         .iter()
         .map(|token| match token {
@@ -183,7 +193,6 @@ fn element(tokens: &[Token<'_>]) -> Result<Line, InvalidLine> {
         let text = quoted(&text);
         return Err(InvalidLine::Variable { text });
     }
-    const OPTIONS: [&str; 6] = ["timeout", "expires", "comment", "counter", "limit", "quota"];
     if let Some(option) = options.first()
         && !OPTIONS.contains(option)
     {

@@ -74,8 +74,8 @@ fn is_nft(line: &str) -> bool {
         (Some("define"), Some(name)) => {
             name.contains('=') || third.is_some_and(|word| word.starts_with('='))
         }
-        (Some("add" | "create"), Some("element" | "set" | "table")) => true,
-        (Some("flush"), Some("ruleset" | "table" | "set")) => true,
+        (Some("add" | "create"), Some("element" | "set" | "table"))
+        | (Some("flush"), Some("ruleset" | "table" | "set")) => true,
         (Some("table"), Some(family)) if FAMILIES.contains(&family) => third.is_some(),
         (Some("table" | "set"), Some(name)) => {
             opens && !name.starts_with('<') && third.is_none_or(|word| word == "{")
