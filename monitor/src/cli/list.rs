@@ -137,7 +137,7 @@ impl ListArgs {
             .fetch(&url, (None, None))
             .with_context(|| format!("fetch {url}"))?
         {
-            Answer::Content(fetched) => Ok(fetched.content),
+            Answer::Content(answer) => Ok(answer.content),
             Answer::NotModified => bail!("fetch {url}: the server sent no content"),
         }
     }

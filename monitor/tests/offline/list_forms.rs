@@ -1,9 +1,7 @@
 //! Lists in the forms that firewalls, providers and registries write: each is recognised,
 //! and none is taken for another.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use monitor::lists::{Format, Selection, Why, read, recognise};
 use proptest::prelude::*;
@@ -159,10 +157,12 @@ proptest! {
         let end = ["\n", "\r\n"][end];
         let mut text = String::new();
         for (at, noise) in before.iter().enumerate() {
-            text.push_str(&["", end, &format!("{comment}{end}"), &format!("{end}{comment}{end}{end}")][*noise]);
+            let noises = [String::new(), end.to_owned(), format!("{comment}{end}"), format!("{end}{comment}{end}{end}")];
+            text.push_str(&noises[*noise]);
             if let Some(entry) = entries.get(at) {
                 for line in entry.lines() {
-                    write!(text, "{line}{}{end}", " ".repeat(spaces)).unwrap();
+                    let blanks = " ".repeat(spaces);
+                    text = format!("{text}{line}{blanks}{end}");
                 }
                 if format == Format::Rpsl {
                     text.push_str(end);
