@@ -40,6 +40,7 @@ pub mod file_lock;
 pub mod flows;
 pub mod guard;
 pub mod http;
+pub mod listing;
 pub mod lists;
 pub mod metrics;
 pub mod new_file;

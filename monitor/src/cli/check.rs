@@ -17,7 +17,10 @@ use monitor::{
 
 use self::{
     report::{AcceptedReport, DerivedReport, FeedReport, ListReport, OverrideReport, Report},
-    text::{accepted, counts, cut, derived_line, overridden, possible_cpus, skipped, summary},
+    text::{
+        accepted, counts, cut, derived_line, overridden, possible_cpus, read_by, skipped, summary,
+        with_options,
+    },
 };
 use super::{Common, Outcome, eprint_diagnostics, print, print_json, tell};
 
@@ -89,7 +92,9 @@ fn text(compiled: &Compiled) -> String {
     let prefixes = prefixes(compiled);
     let mut text = summary(compiled.files.len(), policies, prefixes, possible_cpus());
     text.push_str(&derived_line(derived(compiled)));
+    text.push_str(&read_by(&compiled.lists));
     text.push_str(&skipped(&compiled.lists));
+    text.push_str(&with_options(&compiled.lists));
     text.push_str(&cut(&compiled.feeds));
     text.push_str(&overridden(policies.iter().filter_map(OverrideReport::new)));
     text.push_str(&accepted(AcceptedReport::all(policies)));

@@ -11,6 +11,7 @@ mod explain;
 mod feed;
 mod flows;
 mod forget;
+mod list;
 mod names;
 mod reach;
 mod reload;
@@ -111,6 +112,7 @@ enum Verb {
     /// Show the lists that the daemon downloads, and accept updates that it refused
     #[command(subcommand)]
     Feed(feed::FeedVerb),
+    List(list::ListArgs),
     /// Remove the filter, its counters and its pins, and end the daemon
     Detach(ReachArgs),
 }
@@ -181,6 +183,7 @@ impl Cli {
             Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
+            Verb::List(arguments) => list::run(&self.common, &arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
         Ok(Outcome::Fine)

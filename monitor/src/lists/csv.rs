@@ -5,7 +5,7 @@
 use super::{
     Country, Key,
     fields::Fields,
-    header::{Columns, asn},
+    header::{Columns, asn, origins},
     line::{InvalidLine, whole},
     selection::Chooser,
 };
@@ -124,8 +124,14 @@ impl Csv {
         if let Some(wanted) = chooser.selection.asn() {
             let text = self.fields.get(self.named.asn.unwrap_or(key));
             let text = text.unwrap_or_default();
-            return match asn(text) {
-                Some(found) => Ok(chooser.takes(Some(Key::Asn(found)))),
+            return match origins(text) {
+                Some(found) => {
+                    // Every key is recorded, so all origins are looked up.
+                    let taken = found
+                        .into_iter()
+                        .filter(|asn| chooser.takes(Some(Key::Asn(*asn))));
+                    Ok(taken.count() > 0)
+                }
                 // Tables write this for a range that no autonomous system announces.
                 None if matches!(text, "" | "-") => Ok(false),
                 None => Err(InvalidLine::Asn {
@@ -135,7 +141,13 @@ impl Csv {
             };
         }
         let text = self.country(key);
-        let found = text.parse::<Country>().ok();
+        let found = match (&chooser.selection.locations, self.named.geoname) {
+            (Some(locations), Some(_)) => text
+                .parse()
+                .ok()
+                .and_then(|number| locations.country(number)),
+            _ => text.parse::<Country>().ok(),
+        };
         match chooser.selection.country() {
             None => {
                 let differs = found.is_some_and(|new| {
@@ -158,8 +170,8 @@ impl Csv {
     /// Returns the text in the column of the country. If that column has an AS number
     /// and no header names the columns, the country is in the next one (iptoasn.com).
     fn country(&self, key: usize) -> &str {
-        let text = self.fields.get(self.named.country.unwrap_or(key));
-        let text = text.unwrap_or_default();
+        let column = self.named.country.or(self.named.geoname);
+        let text = self.fields.get(column.unwrap_or(key)).unwrap_or_default();
         if self.named.country.is_none() && asn(text).is_some() {
             let next = self.fields.get(key + 1).unwrap_or_default();
             if next == "None" || next.parse::<Country>().is_ok() {

@@ -1,7 +1,8 @@
 //! Reads the content of a feed. The content is used as a whole or not at all.
 
 use super::{
-    Format, List, Refused, Selection, UnpackError, Why, list_text, read, recognise, unpack_up_to,
+    Format, List, NotText, Refused, Selection, UnpackError, Why, list_text, read, recognise,
+    unpack_up_to,
 };
 
 /// The options with which a policy reads a feed.
@@ -21,7 +22,7 @@ pub enum FeedProblem {
     /// The content is empty or only white space.
     #[error("it is empty")]
     Empty,
-    /// The content is gzip and cannot be unpacked.
+    /// The content is compressed and cannot be unpacked.
     #[error(transparent)]
     Unpack(#[from] UnpackError),
     /// The content has more lines than the limit.
@@ -30,12 +31,15 @@ pub enum FeedProblem {
         /// Maximum number of lines.
         limit: usize,
     },
-    /// The content is binary or in another encoding.
-    #[error("it is not UTF-8 text (byte {offset})")]
-    NotText {
-        /// Offset of the first byte that is not UTF-8.
-        offset: usize,
+    /// The content has more destinations than the limit.
+    #[error("it has more than {limit} destinations")]
+    TooManyDestinations {
+        /// Maximum number of destinations.
+        limit: usize,
     },
+    /// The content is binary or in another encoding.
+    #[error("it is {0}")]
+    NotText(#[from] NotText),
     /// The content is not a list of addresses.
     #[error("{} (line {})", .0.why, .0.line)]
     Refused(Refused),
@@ -81,15 +85,19 @@ impl FeedProblem {
             Self::Empty
             | Self::Unpack(_)
             | Self::TooManyLines { .. }
-            | Self::NotText { .. }
+            | Self::TooManyDestinations { .. }
+            | Self::NotText(_)
             | Self::NoDestination => {
                 "check the content of the URL; if it stays like this, use another URL".to_owned()
             }
-            Self::Refused(refused) => match refused.why {
-                Why::Hosts | Why::Domains | Why::AdBlock | Why::Ambiguous { .. } => {
-                    refused.why.help()
-                }
-                Why::Commands | Why::JsonDocument | Why::Markup => {
+            Self::Refused(refused) => match &refused.why {
+                Why::Hosts
+                | Why::Domains
+                | Why::AdBlock
+                | Why::Json(_)
+                | Why::Csv(_)
+                | Why::Ambiguous { .. } => refused.why.help_for("URL"),
+                Why::Commands | Why::DamagedJson { .. } | Why::Markup => {
                     "check the content of the URL; if it stays like this, use another URL"
                         .to_owned()
                 }
@@ -118,22 +126,19 @@ pub fn feed_text(bytes: Vec<u8>) -> Result<String, FeedProblem> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(FeedProblem::Empty);
     }
-    if bytes
-        .split(|byte| *byte == b'\n')
-        .nth(MAX_FEED_LINES + 1)
-        .is_some()
-    {
+    let text = list_text(bytes)?;
+    if text.split('\n').nth(MAX_FEED_LINES + 1).is_some() {
         return Err(FeedProblem::TooManyLines {
             limit: MAX_FEED_LINES,
         });
     }
-    list_text(bytes).map_err(|offset| FeedProblem::NotText { offset })
+    Ok(text)
 }
 
 /// Reads `text` with the options of `reading`. Fails if the list cannot be used as a
 /// whole.
 pub fn read_feed(text: &str, reading: &FeedReading) -> Result<List, FeedProblem> {
-    let format = match reading.format {
+    let format = match reading.format.or_else(|| reading.selection.format()) {
         // A server may send an error page. That is not a list, even if the policy names a
         // format.
         Some(_) if text.trim_start().starts_with('<') => {
@@ -154,6 +159,12 @@ pub fn read_feed(text: &str, reading: &FeedReading) -> Result<List, FeedProblem>
             count: list.bad.count(),
             line: *line,
             first: first.to_string(),
+        });
+    }
+    // A document may have many destinations on each line.
+    if list.ipv4.len() + list.ipv6.len() > MAX_FEED_LINES {
+        return Err(FeedProblem::TooManyDestinations {
+            limit: MAX_FEED_LINES,
         });
     }
     match (list.is_empty(), list.left_out) {

@@ -21,6 +21,24 @@ pub enum Format {
     NumericCsv,
     /// The delegated file of a regional internet registry.
     Rir,
+    /// What `ipset save` writes and `ipset restore` reads.
+    IpsetSave,
+    /// Sets and `define`s of nftables.
+    Nft,
+    /// The address lists that `RouterOS` exports.
+    Mikrotik,
+    /// Prefix lists of Cisco IOS and `FRRouting`.
+    Cisco,
+    /// Prefix lists of Junos.
+    Juniper,
+    /// Objects of a routing registry or of whois.
+    Rpsl,
+    /// A prefix and its origins on each line, as `RouteViews` publishes them.
+    Pfx2as,
+    /// A CSV or TSV with addresses in a column that the policy names.
+    Csv,
+    /// JSON documents, with addresses at a path.
+    Json,
 }
 
 /// Other names that publishers of lists use for a format.
@@ -32,7 +50,7 @@ const ALSO: [(&str, Format); 3] = [
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 17] = [
         Self::Plain,
         Self::Scores,
         Self::SpamhausJson,
@@ -41,6 +59,15 @@ impl Format {
         Self::RangeCsv,
         Self::NumericCsv,
         Self::Rir,
+        Self::IpsetSave,
+        Self::Nft,
+        Self::Mikrotik,
+        Self::Cisco,
+        Self::Juniper,
+        Self::Rpsl,
+        Self::Pfx2as,
+        Self::Csv,
+        Self::Json,
     ];
 
     /// Returns the name that policies use.
@@ -55,57 +82,45 @@ impl Format {
             Self::RangeCsv => "range-csv",
             Self::NumericCsv => "numeric-csv",
             Self::Rir => "rir",
+            Self::IpsetSave => "ipset-save",
+            Self::Nft => "nft",
+            Self::Mikrotik => "mikrotik",
+            Self::Cisco => "cisco",
+            Self::Juniper => "juniper",
+            Self::Rpsl => "rpsl",
+            Self::Pfx2as => "pfx2as",
+            Self::Csv => "csv",
+            Self::Json => "json",
         }
     }
 
     /// Returns true if `min_score` applies to this format.
     #[must_use]
     pub const fn has_scores(self) -> bool {
-        match self {
-            Self::Scores => true,
-            Self::Plain
-            | Self::SpamhausJson
-            | Self::PeerGuardian
-            | Self::Emule
-            | Self::RangeCsv
-            | Self::NumericCsv
-            | Self::Rir => false,
-        }
+        matches!(self, Self::Scores)
     }
 
     /// Returns true if `country` applies to this format.
     #[must_use]
     pub const fn has_countries(self) -> bool {
-        match self {
-            Self::RangeCsv | Self::NumericCsv | Self::Rir => true,
-            Self::Plain | Self::Scores | Self::SpamhausJson | Self::PeerGuardian | Self::Emule => {
-                false
-            }
-        }
+        matches!(self, Self::RangeCsv | Self::NumericCsv | Self::Rir)
     }
 
     /// Returns true if `asn` applies to this format.
     #[must_use]
     pub const fn has_asns(self) -> bool {
-        match self {
-            Self::RangeCsv | Self::NumericCsv | Self::Scores => true,
-            Self::Plain | Self::SpamhausJson | Self::PeerGuardian | Self::Emule | Self::Rir => {
-                false
-            }
-        }
+        matches!(
+            self,
+            Self::RangeCsv | Self::NumericCsv | Self::Scores | Self::Rpsl | Self::Pfx2as
+        )
     }
 
     /// Returns the characters that begin a comment within a line.
     #[must_use]
     pub const fn comments(self) -> &'static [char] {
         match self {
-            Self::Plain | Self::Scores => &['#', ';'],
-            Self::SpamhausJson
-            | Self::PeerGuardian
-            | Self::Emule
-            | Self::RangeCsv
-            | Self::NumericCsv
-            | Self::Rir => &[],
+            Self::Plain | Self::Scores | Self::Pfx2as => &['#', ';'],
+            _ => &[],
         }
     }
 }

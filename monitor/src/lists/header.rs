@@ -20,6 +20,8 @@ pub(crate) struct Columns {
     pub(crate) holder: Option<usize>,
     /// The column with the name of the network. It may be a label and not an organisation.
     pub(crate) netname: Option<usize>,
+    /// The column with the number of the country, which a second file explains.
+    pub(crate) geoname: Option<usize>,
 }
 
 const NETWORKS: [&str; 8] = [
@@ -115,6 +117,7 @@ impl Columns {
             organisation: find(&ORGANISATIONS),
             holder: find(&HOLDERS),
             netname: find(&NETNAMES),
+            geoname: find(&["geoname_id"]),
         }
     }
 }
@@ -127,6 +130,15 @@ pub(crate) fn asn(text: &str) -> Option<u32> {
     let digits = prefixed.map_or(text, |(_, digits)| digits);
     let all = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     digits.parse().ok().filter(|_| all)
+}
+
+/// Parses the AS numbers of a prefix that several networks announce: `13335_38803`,
+/// `13335,38803` or `{13335,38803}`.
+pub(super) fn origins(text: &str) -> Option<Vec<u32>> {
+    let text = text.trim_start_matches('{').trim_end_matches('}');
+    text.split(['_', ','])
+        .map(|number| asn(number.trim()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -147,6 +159,7 @@ mod tests {
             organisation: Some(6),
             holder: None,
             netname: None,
+            geoname: None,
         };
         assert_eq!(columns(wide), Some(expected));
         assert_eq!(columns("AS Number,Prefix").unwrap().network, Some(1));

@@ -5,49 +5,69 @@
 //! line means for a policy. This module knows nothing of `policy`, only the types of
 //! `address`.
 
+mod by_column;
+mod cisco;
 mod csv;
+mod dialect;
 mod emule;
 mod feed;
 mod feed_url;
 mod fields;
 mod format;
 mod header;
+mod ipset;
+mod json;
+mod juniper;
 mod line;
+mod lines;
+mod locations;
+mod mikrotik;
 mod mmdb;
+mod nft;
 mod numeric_csv;
 mod peerguardian;
+mod pfx2as;
 mod plain;
 mod range_csv;
 mod recognise;
 mod reserved;
 mod rir;
+mod rpsl;
 mod scores;
 mod selection;
 mod sha256;
 mod spamhaus;
+mod spelling;
 mod text;
+mod tokens;
 mod unpack;
+mod why;
+mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+pub use by_column::{Column, ColumnSelection, Description};
 pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
 pub use feed_url::{FeedUrl, InvalidFeedUrl};
 pub(crate) use fields::Fields;
 pub use format::{Country, Format, InvalidCountry, InvalidFormat, Kind};
 pub(crate) use header::{Columns, asn};
+pub use json::{InvalidJsonPath, JsonPath};
 pub use line::{InvalidLine, MAX_LINE};
+pub use locations::{Locations, locations_beside, needs_locations};
 pub use mmdb::{DatabaseError, is_database, read_database};
 pub(crate) use mmdb::{database_networks, ipv4_within};
 pub(crate) use numeric_csv::numeric_range;
-pub use recognise::{Refused, Why, recognise};
+pub use recognise::recognise;
 pub use reserved::{Cut, OwnNetwork, Reserved};
 pub(crate) use rir::{Record, record};
 pub use selection::{Key, Selection};
 pub use sha256::{InvalidSha256, Sha256};
-pub use text::list_text;
+pub use text::{NotText, list_text};
 pub use unpack::{UnpackError, unpack};
+pub use why::{Refused, Why};
 
-use self::{csv::Csv, line::Line, selection::Chooser, unpack::unpack_up_to};
+use self::{csv::Csv, line::Line, lines::each_line, selection::Chooser, unpack::unpack_up_to};
 use crate::address::{Destination, Interval};
 
 /// The content of a list. Each destination has the number of its line, counted from 1. In
@@ -64,10 +84,14 @@ pub struct List {
     pub bad: BadLines,
     /// Number of readable entries that the selection does not include.
     pub left_out: usize,
+    /// Number of entries with options that mean nothing to this filter, such as a timeout.
+    pub with_options: usize,
     /// Keys of the selection that no entry has.
     pub missing: Vec<Key>,
     /// True if the selection names no country, but the lines name more than one.
     pub several_countries: bool,
+    /// The path by which a JSON document was read, with the name of a known document.
+    pub how: Option<String>,
 }
 
 /// The lines that could not be read: the number of all, and the errors of the first.
@@ -85,8 +109,10 @@ impl List {
             ipv6: Vec::new(),
             bad: BadLines::default(),
             left_out: 0,
+            with_options: 0,
             missing: Vec::new(),
             several_countries: false,
+            how: None,
         }
     }
 
@@ -106,15 +132,21 @@ impl List {
 
     fn add(&mut self, line: Result<Line, InvalidLine>, number: u32) {
         match line {
-            Ok(Line::Destination(Destination::Ipv4(interval))) => {
-                self.ipv4.push((interval, number));
-            }
-            Ok(Line::Destination(Destination::Ipv6(interval))) => {
-                self.ipv6.push((interval, number));
+            Ok(Line::Destination(destination)) => self.push(destination, number),
+            Ok(Line::WithOptions(destination)) => {
+                self.with_options += 1;
+                self.push(destination, number);
             }
             Ok(Line::LeftOut) => self.left_out += 1,
             Ok(Line::Nothing) => {}
             Err(error) => self.bad.push(number, error),
+        }
+    }
+
+    fn push(&mut self, destination: Destination, number: u32) {
+        match destination {
+            Destination::Ipv4(interval) => self.ipv4.push((interval, number)),
+            Destination::Ipv6(interval) => self.ipv6.push((interval, number)),
         }
     }
 }
@@ -143,6 +175,43 @@ impl BadLines {
     }
 }
 
+/// How a format is read.
+enum Reader {
+    /// Each line is an entry. A line that can be read is of this format.
+    Lines(fn(&str, &mut Chooser<'_>, &mut Csv) -> Result<Line, InvalidLine>),
+    /// Each line is a command. Its first words tell the format.
+    Commands(fn(&str) -> Result<Line, InvalidLine>),
+    /// Entries may span lines, and a line may have several entries. The reader gets the
+    /// whole text.
+    Whole(fn(&str, &mut Chooser<'_>, &mut List)),
+}
+
+fn reader(format: Format) -> Reader {
+    match format {
+        Format::Plain => Reader::Lines(|text, chooser, _| plain::line(text, chooser)),
+        Format::Scores => Reader::Lines(|text, chooser, _| scores::line(text, chooser)),
+        Format::SpamhausJson => Reader::Lines(|text, _, _| spamhaus::line(text)),
+        Format::PeerGuardian => Reader::Lines(|text, _, _| peerguardian::line(text)),
+        Format::Emule => Reader::Lines(|text, _, _| emule::line(text)),
+        Format::RangeCsv => Reader::Lines(|text, chooser, csv| range_csv::line(text, csv, chooser)),
+        Format::NumericCsv => {
+            Reader::Lines(|text, chooser, csv| numeric_csv::line(text, csv, chooser))
+        }
+        Format::Rir => Reader::Lines(|text, chooser, _| rir::line(text, chooser)),
+        Format::IpsetSave => Reader::Commands(ipset::line),
+        Format::Nft => Reader::Whole(|text, _, list| nft::read(text, list)),
+        Format::Mikrotik => Reader::Whole(|text, _, list| mikrotik::read(text, list)),
+        Format::Cisco => Reader::Commands(cisco::line),
+        Format::Juniper => Reader::Whole(|text, _, list| juniper::read(text, list)),
+        Format::Rpsl => Reader::Whole(rpsl::read),
+        Format::Pfx2as => Reader::Lines(|text, chooser, _| pfx2as::line(text, chooser)),
+        Format::Csv => Reader::Whole(by_column::read),
+        Format::Json => {
+            Reader::Whole(|text, chooser, list| list.how = json::read(text, chooser, list))
+        }
+    }
+}
+
 /// Reads every line of `text`. Ignores the parts of the selection that do not apply to
 /// the format. A line of more than [`MAX_LINE`] bytes is a bad line.
 #[must_use]
@@ -150,35 +219,18 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
     let mut csv = Csv::new();
     let mut chooser = Chooser::new(selection);
     let mut list = List::new(Kind::Lines(format));
-    for (text, number) in text.lines().zip(1_u32..) {
-        let line = if text.len() > MAX_LINE {
-            Err(InvalidLine::TooLong { bytes: text.len() })
-        } else {
-            read_line(text, format, &mut chooser, &mut csv)
-        };
-        list.add(line, number);
+    match reader(format) {
+        Reader::Lines(read) => each_line(text, &mut list, |line, number, list| {
+            list.add(read(line, &mut chooser, &mut csv), number);
+        }),
+        Reader::Commands(read) => each_line(text, &mut list, |line, number, list| {
+            list.add(read(line), number);
+        }),
+        Reader::Whole(read) => read(text, &mut chooser, &mut list),
     }
     list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
     list
-}
-
-fn read_line(
-    text: &str,
-    format: Format,
-    chooser: &mut Chooser<'_>,
-    csv: &mut Csv,
-) -> Result<Line, InvalidLine> {
-    match format {
-        Format::Plain => plain::line(text),
-        Format::Scores => scores::line(text, chooser),
-        Format::SpamhausJson => spamhaus::line(text),
-        Format::PeerGuardian => peerguardian::line(text),
-        Format::Emule => emule::line(text),
-        Format::RangeCsv => range_csv::line(text, csv, chooser),
-        Format::NumericCsv => numeric_csv::line(text, csv, chooser),
-        Format::Rir => rir::line(text, chooser),
-    }
 }
 
 #[cfg(test)]
@@ -199,7 +251,11 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_limit_is_bad() {
         let padded = |length: usize| format!("10.0.0.0/8{}", " ".repeat(length - 10));
-        for format in Format::ALL {
+        let whole = [Format::Csv, Format::Json];
+        for format in Format::ALL
+            .into_iter()
+            .filter(|format| !whole.contains(format))
+        {
             let text = format!("\n{}\n", padded(MAX_LINE + 1));
             let list = read(&text, format, &Selection::default());
             let (line, error) = &list.bad.first()[0];
@@ -253,14 +309,42 @@ mod tests {
                 Format::Rir,
                 "apnic|CN|ipv4|10.0.0.0|256|20110310|allocated\n",
             ),
+            (
+                Format::IpsetSave,
+                "create x hash:net family inet\nadd x 10.0.0.0/24\n",
+            ),
+            (Format::Nft, "define x = {\n10.0.0.0/24,\n}\n"),
+            (
+                Format::Mikrotik,
+                "/ip firewall address-list\nadd list=x address=10.0.0.0/24\n",
+            ),
+            (
+                Format::Cisco,
+                "! x\nip prefix-list x seq 5 permit 10.0.0.0/24 le 32\n",
+            ),
+            (Format::Juniper, "prefix-list x {\n10.0.0.0/24;\n}\n"),
+            (Format::Rpsl, "route: 10.0.0.0/24\norigin: AS64500\n"),
+            (Format::Pfx2as, "10.0.0.0\t24\t64500\n"),
+            (Format::Csv, "id,dst\n1,10.0.0.0/24\n"),
+            (Format::Json, "[\"10.0.0.0/24\"]\n"),
         ];
         let plain = read(samples[0].1, Format::Plain, &Selection::default());
         let formats: Vec<Format> = samples.iter().map(|(format, _)| *format).collect();
         assert_eq!(formats, Format::ALL);
         for (format, text) in samples {
-            assert_eq!(recognise(text), Ok(format));
-            let list = read(text, format, &Selection::default());
-            assert_eq!(list.ipv4, plain.ipv4, "{format}");
+            let mut selection = Selection::default();
+            if format == Format::Csv {
+                selection.columns = Some(ColumnSelection {
+                    first: Column::Name("dst".to_owned()),
+                    last: None,
+                    conditions: std::collections::BTreeMap::new(),
+                });
+            } else {
+                assert_eq!(recognise(text), Ok(format));
+            }
+            let list = read(text, format, &selection);
+            let found: Vec<_> = list.ipv4.iter().map(|(interval, _)| *interval).collect();
+            assert_eq!(found, [plain.ipv4[0].0], "{format}");
             assert_eq!(list.bad.count(), 0, "{format}");
         }
     }

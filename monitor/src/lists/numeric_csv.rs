@@ -32,6 +32,11 @@ pub(crate) fn numeric_range(first: &str, last: &str) -> Result<Destination, Inva
     range(number(first)?, number(last)?).ok_or(InvalidLine::Backwards)
 }
 
+/// Returns the range between two addresses as decimal numbers.
+pub(super) fn ends(first: &str, last: &str) -> Result<Destination, InvalidLine> {
+    range(number(first)?, number(last)?).ok_or(InvalidLine::Backwards)
+}
+
 fn number(text: &str) -> Result<u128, InvalidLine> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let number = text.parse().ok().filter(|_| digits);

@@ -1,19 +1,83 @@
-//! Reads one CIDR, address or range on each line; `#` and `;` begin a comment. Netsets,
-//! FireHOL's ipsets and Spamhaus' DROP as text have this format.
+//! Reads one CIDR, address or range on each line; `#`, `;` and `//` begin a comment.
+//! Netsets, FireHOL's ipsets and Spamhaus' DROP as text have this format.
 
-use super::line::{InvalidLine, Line};
+use std::net::IpAddr;
 
-pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
+use super::{
+    line::{InvalidLine, Line},
+    selection::Chooser,
+    spelling,
+};
+use crate::quoted::quoted;
+
+pub(super) fn line(text: &str, chooser: &Chooser<'_>) -> Result<Line, InvalidLine> {
     let text = content(text);
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
-    Ok(Line::Destination(text.parse()?))
+    entry(text, chooser)
+}
+
+/// Reads a destination, or an address with a port. Also for the fields and values of
+/// other formats.
+pub(super) fn entry(text: &str, chooser: &Chooser<'_>) -> Result<Line, InvalidLine> {
+    let error = match spelling::destination(text) {
+        Ok(destination) => return Ok(Line::Destination(destination)),
+        Err(error) => error,
+    };
+    match without_port(text) {
+        Some(address) if chooser.selection.ignore_ports => {
+            Ok(Line::WithOptions(address.to_string().parse()?))
+        }
+        Some(_) => Err(InvalidLine::Port { text: quoted(text) }),
+        None => Err(address_within(text).unwrap_or(error)),
+    }
 }
 
 /// Returns a line without its comment and without white space around it.
 pub(super) fn content(line: &str) -> &str {
-    line.split(['#', ';']).next().unwrap_or_default().trim()
+    let text = line.split(['#', ';']).next().unwrap_or_default().trim();
+    // In a URL, `//` does not begin a comment.
+    let comment = text.match_indices("//").map(|(at, _)| at);
+    let is_start = |at: &usize| {
+        text[..*at]
+            .chars()
+            .next_back()
+            .is_none_or(char::is_whitespace)
+    };
+    let end = comment.into_iter().find(is_start);
+    text[..end.unwrap_or(text.len())].trim_end()
+}
+
+/// Returns the address of `192.0.2.1:443` or `[2001:db8::1]:443`.
+fn without_port(text: &str) -> Option<IpAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let is_port = !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_port = is_port && port.parse::<u16>().is_ok();
+    let inner = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let parsed = match inner {
+        Some(inner) => inner.parse().ok().map(IpAddr::V6),
+        None => address.parse().ok().map(IpAddr::V4),
+    };
+    parsed.filter(|_| is_port)
+}
+
+/// Returns an error that names the first address of a line with several words.
+fn address_within(text: &str) -> Option<InvalidLine> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, ',' | '|' | '"' | '\'' | '=' | '(' | ')');
+    let mut words = text
+        .split(ends)
+        .filter(|word| !word.is_empty() && *word != text);
+    let is_address = |word: &&str| {
+        let address = word.split('/').next().unwrap_or_default();
+        address.parse::<IpAddr>().is_ok()
+    };
+    let address = words.find(is_address)?;
+    Some(InvalidLine::AddressWithin {
+        address: quoted(address),
+    })
 }
 
 #[cfg(test)]
@@ -48,5 +112,38 @@ mod tests {
         assert_eq!(*line, 1);
         assert!(error.to_string().contains("leading zero"), "{error}");
         assert_eq!(error.help(), "write `10.0.0.1` if it is decimal");
+    }
+
+    #[test]
+    fn slashes_begin_a_comment_only_after_white_space() {
+        let list = parse("// head\n10.0.0.0/8 // why\n10.0.0.0/8//why\n");
+        assert_eq!((list.ipv4.len(), list.bad.count()), (1, 1));
+        assert_eq!(list.bad.first()[0].0, 3);
+    }
+
+    #[test]
+    fn a_port_is_an_error_unless_the_selection_ignores_it() {
+        let text = "192.0.2.1:443\n[2001:db8::1]:8443 # x\n192.0.2.2\n192.0.2.3:70000\n";
+        let list = parse(text);
+        assert_eq!((list.ipv4.len(), list.bad.count()), (1, 3));
+        let (_, error) = &list.bad.first()[0];
+        assert!(error.help().contains("`ports: ignore`"), "{error}");
+        let ignored = Selection {
+            ignore_ports: true,
+            ..Selection::default()
+        };
+        let list = read(text, Format::Plain, &ignored);
+        assert_eq!((list.ipv4.len(), list.ipv6.len()), (2, 1));
+        assert_eq!((list.with_options, list.bad.count()), (2, 1));
+    }
+
+    #[test]
+    fn an_address_among_other_text_is_named_and_never_called_a_name() {
+        for text in ["block 192.0.2.1 now", "x=2001:db8::1", "ip(192.0.2.0/24)"] {
+            let list = parse(text);
+            let (_, error) = &list.bad.first()[0];
+            let message = error.to_string();
+            assert!(message.contains("holds the address"), "{text}: {message}");
+        }
     }
 }

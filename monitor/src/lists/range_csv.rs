@@ -4,6 +4,7 @@ use super::{
     csv::{Addresses, Csv, Row},
     line::{InvalidLine, Line},
     selection::Chooser,
+    spelling::is_netmask_of,
 };
 use crate::address::Destination;
 
@@ -16,7 +17,14 @@ pub(super) fn line(
         return Ok(Line::Nothing);
     };
     let destination = match addresses {
-        Addresses::Range { first, last } => Destination::range(text.trim(), first, last)?,
+        Addresses::Range { first, last } => {
+            if let (Ok(address), Ok(mask)) = (first.parse(), last.parse())
+                && is_netmask_of(mask, address)
+            {
+                return Err(InvalidLine::RangeOrNetmask);
+            }
+            Destination::range(text.trim(), first, last)?
+        }
         Addresses::Network(network) => network.parse()?,
     };
     Ok(Line::new(destination, wanted))

@@ -3,101 +3,73 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Format, MAX_LINE, Selection,
+    Format, MAX_LINE, Reader, Refused, Selection, Why, by_column,
     csv::{Addresses, Csv},
+    json::{self, Seen},
     line::whole,
     plain::content,
-    read_line,
+    reader,
     selection::Chooser,
+    words::{self, Open},
 };
 use crate::address::{Destination, InvalidDestination};
 
 /// Number of lines that are examined, without comments and blank lines.
 const SAMPLE: usize = 64;
 
-/// The format of a list cannot be recognised. Names the line that shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Line number, counted from 1.
-    pub line: u32,
-    /// The reason.
-    pub why: Why,
-}
-
-/// The reason why the format of a list cannot be recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
-pub enum Why {
-    /// The lines have an address and a name, as in /etc/hosts.
-    #[error("this is a hosts file: it holds names, and this filter matches addresses")]
-    Hosts,
-    /// Each line has a domain name.
-    #[error("this is a list of domains: it holds names, and this filter matches addresses")]
-    Domains,
-    /// The lines are rules for ad blockers in browsers.
-    #[error("this is a list for ad blockers: it holds names, and this filter matches addresses")]
-    AdBlock,
-    /// The lines are commands for another filter.
-    #[error("these are commands for another filter, not a list of addresses")]
-    Commands,
-    /// The file is HTML or XML.
-    #[error("this is a web page or XML, not a list of addresses")]
-    Markup,
-    /// The file is JSON, but not one object on each line.
-    #[error("this is a JSON document, not one object with a `cidr` on each line")]
-    JsonDocument,
-    /// The lines have two formats.
-    #[error("the format is not clear: this line is `{second}`, others are `{first}`")]
-    Ambiguous {
-        /// The format of most lines.
-        first: Format,
-        /// The format of this line.
-        second: Format,
-    },
-}
-
-impl Why {
-    /// Returns the fix.
-    #[must_use]
-    pub fn help(self) -> String {
-        match self {
-            Self::Hosts | Self::Domains | Self::AdBlock => {
-                "use it in a DNS filter; here use a list of CIDRs, addresses or ranges".to_owned()
-            }
-            Self::Commands | Self::JsonDocument => {
-                "write its CIDRs, addresses or ranges into a file, one on each line".to_owned()
-            }
-            Self::Markup => {
-                "fetch the list again: the server may have sent a web page instead".to_owned()
-            }
-            Self::Ambiguous { first, second } => {
-                format!("write `format: {first}` or `format: {second}`")
-            }
-        }
-    }
-}
-
 /// Returns the format of most of the first lines. If no line is readable in any format,
 /// returns [`Format::Plain`], and its errors then tell what is wrong with each line.
 pub fn recognise(text: &str) -> Result<Format, Refused> {
-    let numbered = text.lines().zip(1_u32..);
-    let meaningful = numbered.filter(|(line, _)| {
-        let line = line.trim();
-        !line.is_empty() && !line.starts_with(['#', ';', '!'])
-    });
     let mut votes = Votes::default();
     let mut csv = Csv::new();
-    for (index, (line, number)) in meaningful.take(SAMPLE).enumerate() {
+    // The statement that began in a line before and does not end there.
+    let mut open: Option<Open> = None;
+    let mut examined = 0;
+    let mut first_line = 1;
+    for (line, number) in text.lines().zip(1_u32..) {
         // The beginning of a long line is enough to recognise a web page or a document. As
         // an entry of a list, such a line is an error anyway.
         let line = &line[..line.floor_char_boundary(MAX_LINE)];
-        if index == 0
-            && let Some(why) = document(line)
-        {
-            return Err(Refused { line: number, why });
+        if examined == 0 {
+            first_line = number;
         }
-        votes.add(line, number, &mut csv);
+        if let Some(statement) = open.take() {
+            open = statement.after(line);
+            votes.count(statement.format(), number);
+        } else if is_blank(line) {
+            continue;
+        } else if examined == 0
+            && let Some(document) = document(line, text)
+        {
+            return document.map_err(|why| Refused { line: number, why });
+        } else if let Some(format) = words::command_of(line) {
+            open = Open::begin(format, line);
+            votes.count(format, number);
+        } else {
+            votes.add(line, number, &mut csv);
+        }
+        examined += 1;
+        if examined == SAMPLE {
+            break;
+        }
     }
-    votes.result()
+    match votes.result() {
+        Ok(None) => match by_column::describe(text) {
+            Some(seen) => Err(Refused {
+                line: first_line,
+                why: Why::Csv(seen),
+            }),
+            None => Ok(Format::Plain),
+        },
+        Ok(Some(format)) => Ok(format),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// Returns true if `line` is blank or a comment of any format.
+fn is_blank(line: &str) -> bool {
+    let line = line.trim();
+    line.is_empty() || line.starts_with(['#', ';', '!', '%']) || line.starts_with("//")
 }
 
 /// For each format and each reason for a refusal: the number of lines that are of this
@@ -112,6 +84,11 @@ struct Votes {
 }
 
 impl Votes {
+    /// Counts a line of `format`.
+    fn count(&mut self, format: Format, number: u32) {
+        self.formats.entry(format).or_insert((0, number)).0 += 1;
+    }
+
     /// Counts one line. `csv` remembers the header of a table.
     fn add(&mut self, line: &str, number: u32, csv: &mut Csv) {
         // This call must come first, because it reads the header.
@@ -130,7 +107,8 @@ impl Votes {
         *count += 1;
     }
 
-    fn result(self) -> Result<Format, Refused> {
+    /// Returns the format, or `None` if no line is readable in any format.
+    fn result(self) -> Result<Option<Format>, Refused> {
         let mut formats = self.formats;
         if let (true, Some(rows)) = (formats.is_empty(), self.networks) {
             formats.insert(Format::RangeCsv, rows);
@@ -143,15 +121,20 @@ impl Votes {
         {
             return Err(Refused { line, why });
         }
-        let Some((first, _)) = most(&formats) else {
-            return Ok(Format::Plain);
+        let Some((first, first_line)) = most(&formats) else {
+            return Ok(None);
         };
-        let mut others = formats.iter().filter(|(format, _)| **format != first);
-        match others.next() {
-            None => Ok(first),
+        let others = formats.iter().filter(|(format, _)| **format != first);
+        // The earliest line of another format is the clearest evidence.
+        match others.min_by_key(|(_, (_, line))| *line) {
+            None => Ok(Some(first)),
             Some((&second, &(_, line))) => Err(Refused {
                 line,
-                why: Why::Ambiguous { first, second },
+                why: Why::Ambiguous {
+                    first,
+                    first_line,
+                    second,
+                },
             }),
         }
     }
@@ -159,17 +142,20 @@ impl Votes {
 
 /// Returns the kind with the most lines and its first line. Among equal numbers, the kind
 /// that occurs first wins.
-fn most<T: Copy>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
+fn most<T: Clone>(votes: &BTreeMap<T, (usize, u32)>) -> Option<(T, u32)> {
     let key = |&(count, line): &(usize, u32)| (count, std::cmp::Reverse(line));
     let most = votes.iter().max_by_key(|(_, vote)| key(vote));
-    most.map(|(what, (_, line))| (*what, *line))
+    most.map(|(what, (_, line))| (what.clone(), *line))
 }
 
-/// Returns the first format in [`Format::ALL`] that can read `line`.
+/// Returns the first format in [`Format::ALL`] that can read `line` as an entry.
 fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let all = Selection::default();
     let mut formats = Format::ALL.into_iter();
-    formats.find(|format| read_line(line, *format, &mut Chooser::new(&all), csv).is_ok())
+    formats.find(|format| match reader(*format) {
+        Reader::Lines(read) => read(line, &mut Chooser::new(&all), csv).is_ok(),
+        Reader::Commands(_) | Reader::Whole(_) => false,
+    })
 }
 
 /// Returns true if `line` is a row of a CSV with its network in one column.
@@ -179,20 +165,37 @@ fn is_network_row(line: &str, csv: &mut Csv) -> bool {
     matches!(row, Ok(Some(row)) if matches!(row.addresses, Addresses::Network(_)))
 }
 
-/// Returns the reason for a refusal if `line` is the beginning of a document, such as a
+/// Recognises `text` by its first line if that is the beginning of a document, such as a
 /// web page.
-fn document(line: &str) -> Option<Why> {
+fn document(line: &str, text: &str) -> Option<Result<Format, Why>> {
     let line = line.trim();
     if line.starts_with('<') {
-        return Some(Why::Markup);
+        return Some(Err(Why::Markup));
     }
     if line.starts_with("[Adblock") {
-        return Some(Why::AdBlock);
+        return Some(Err(Why::AdBlock));
     }
-    let json = line.starts_with(['{', '[']) && format_of(line, &mut Csv::within()).is_none();
-    // A line that is one object is a bad line of the format for JSON lines.
-    let object = line.starts_with('{') && line.ends_with('}') && !line.contains('[');
-    (json && !object).then_some(Why::JsonDocument)
+    if !begins_json(line) || format_of(line, &mut Csv::within()).is_some() {
+        return None;
+    }
+    Some(match json::recognise(text) {
+        Seen::Known => Ok(Format::Json),
+        Seen::Unknown(seen) => Err(Why::Json(seen)),
+        Seen::Damaged(error) => {
+            let why = crate::quoted::quoted(&error.to_string());
+            Err(Why::DamagedJson { why })
+        }
+    })
+}
+
+/// Returns true for the beginning of a JSON object or array. An IPv6 address with a port
+/// begins with a bracket too.
+fn begins_json(line: &str) -> bool {
+    let after = |bracket| line.strip_prefix(bracket).map(str::trim_start);
+    let is_object = after('{').is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '}']));
+    let is_array = after('[')
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with(['"', '{', '[', ']', 't', 'n']));
+    is_object || is_array
 }
 
 fn refusal_of(line: &str) -> Option<Why> {
@@ -283,9 +286,10 @@ mod tests {
         let text = "192.0.2.1\n192.0.2.2 7\n192.0.2.3 8\n";
         let why = Why::Ambiguous {
             first: Format::Scores,
+            first_line: 2,
             second: Format::Plain,
         };
-        assert_eq!(refused(text), (1, why));
+        assert_eq!(refused(text), (1, why.clone()));
         assert_eq!(why.help(), "write `format: scores` or `format: plain`");
         let (line, _) = refused("1.0.0.0,1.0.0.9\n16777216,16777217\n");
         assert_eq!(line, 2, "among equals the first line's format is first");
@@ -310,13 +314,6 @@ mod tests {
                 Why::Commands,
             ),
             ("<!DOCTYPE html>\n192.0.2.1\n", 1, Why::Markup),
-            ("{\n  \"prefixes\": []\n}\n", 1, Why::JsonDocument),
-            ("[\"192.0.2.0/24\"]\n", 1, Why::JsonDocument),
-            (
-                "{\"prefixes\":[{\"cidr\":\"192.0.2.0/24\"}]}\n",
-                1,
-                Why::JsonDocument,
-            ),
         ] {
             assert_eq!(refused(text), (line, why), "{text:?}");
         }
@@ -335,9 +332,7 @@ mod tests {
     #[test]
     fn commands_for_other_filters_are_recognised() {
         for text in [
-            "create bad hash:net\nadd bad 203.0.114.0/24\nadd bad 203.0.115.0/24 timeout 300\n",
-            "/ip firewall address-list\nadd list=bad address=203.0.114.0/24\n",
-            "ip prefix-list bad permit 203.0.114.0/24\n",
+            "access-list 1 deny 203.0.114.0 0.0.0.255\n",
             "-A INPUT -s 203.0.114.0/24 -j DROP\n",
             "table <bad> persist { 203.0.114.0/24 }\n",
         ] {

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::Country;
+use super::{ColumnSelection, Country, Format, JsonPath, Locations};
 
 /// A value by which the entries of a table are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,9 +32,25 @@ pub struct Selection {
     /// Includes the entries that have one of these keys. If empty, includes entries with
     /// any key or none.
     pub keys: BTreeSet<Key>,
+    /// True if `192.0.2.1:443` means its address with every port. Otherwise it is an
+    /// error.
+    pub ignore_ports: bool,
+    /// The columns of a CSV to read.
+    pub columns: Option<ColumnSelection>,
+    /// The path of the addresses in a JSON document.
+    pub path: Option<JsonPath>,
+    /// The countries of a table that names them by number.
+    pub locations: Option<Locations>,
 }
 
 impl Selection {
+    /// Returns the format that the selection needs.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        let csv = self.columns.as_ref().map(|_| Format::Csv);
+        csv.or_else(|| self.path.as_ref().map(|_| Format::Json))
+    }
+
     /// Returns the first AS number among the keys.
     pub(super) fn asn(&self) -> Option<u32> {
         self.keys.iter().find_map(|key| match key {
@@ -44,7 +60,7 @@ impl Selection {
     }
 
     /// Returns the first country among the keys.
-    pub(super) fn country(&self) -> Option<Country> {
+    pub(crate) fn country(&self) -> Option<Country> {
         self.keys.iter().find_map(|key| match key {
             Key::Asn(_) => None,
             Key::Country(country) => Some(*country),

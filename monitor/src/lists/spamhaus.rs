@@ -20,6 +20,10 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
     if text.is_empty() {
         return Ok(Line::Nothing);
     }
+    // The parser would take an array for the fields of an object.
+    if !text.starts_with('{') {
+        return Err(InvalidLine::NoCidr);
+    }
     let record: Record<'_> = serde_json::from_str(text).map_err(InvalidLine::Json)?;
     match record.cidr {
         Some(cidr) => Ok(Line::Destination(cidr.parse()?)),

@@ -1,52 +1,207 @@
-//! Unpacks gzip, which is recognised by its first bytes.
+//! Unpacks gzip, zstd, xz and zip, which are recognised by their first bytes.
 
-use std::io::{self, Read as _};
+use std::io::{self, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
-
-/// The first bytes of a gzip member (RFC 1952, section 2.3.1).
-const MAGIC: [u8; 2] = [0x1f, 0x8b];
+use lzma_rust2::XzReader;
+use ruzstd::decoding::StreamingDecoder;
+use zip::ZipArchive;
 
 /// Maximum size of an unpacked list, in bytes. Published lists are far smaller, and a
 /// gateway has little memory.
 const MAX_UNPACKED: u64 = 256 * 1024 * 1024;
 
+/// Maximum memory of a decoder for the text that it may repeat, in bytes. A packed file
+/// says how much it needs. `zstd -19` needs 8 MiB, `xz -9` 64 MiB.
+const MAX_WINDOW: u64 = 65 * 1024 * 1024;
+
+/// Maximum number of entries of a zip. A list is one file.
+const MAX_ZIP_ENTRIES: usize = 1000;
+
+/// The first bytes of an entry in the directory of a zip.
+const ZIP_ENTRY: &[u8] = b"PK\x01\x02";
+
+/// Maximum number of gzip members or zstd frames. Each costs time, even if it is empty.
+const MAX_PARTS: usize = 10_000;
+
+/// A way to compress a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packing {
+    /// gzip (RFC 1952).
+    Gzip,
+    /// Zstandard (RFC 8878).
+    Zstd,
+    /// xz.
+    Xz,
+    /// A zip with one file.
+    Zip,
+}
+
+impl Packing {
+    const ALL: [Self; 4] = [Self::Gzip, Self::Zstd, Self::Xz, Self::Zip];
+
+    /// Returns the name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Zip => "zip",
+        }
+    }
+
+    /// Returns the first bytes of a file that is packed in this way.
+    const fn magic(self) -> &'static [u8] {
+        match self {
+            Self::Gzip => &[0x1f, 0x8b],
+            Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+            Self::Xz => &[0xfd, b'7', b'z', b'X', b'Z', 0],
+            Self::Zip => b"PK\x03\x04",
+        }
+    }
+
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|packing| bytes.starts_with(packing.magic()))
+    }
+}
+
 /// The reason why a list cannot be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     /// The content is damaged or truncated.
-    #[error("unpack gzip: {0}")]
-    Damaged(#[source] io::Error),
+    #[error("unpack {}: {source}", .packing.name())]
+    Damaged {
+        /// How it is packed.
+        packing: Packing,
+        /// The error of the decoder.
+        source: io::Error,
+    },
     /// The unpacked content is larger than the limit.
     #[error("unpacked it is larger than {} MiB", limit / (1024 * 1024))]
     TooLarge {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The content has too many members or frames.
+    #[error("unpack {}: it has more than {MAX_PARTS} parts", .packing.name())]
+    Parts {
+        /// How it is packed.
+        packing: Packing,
+    },
+    /// A zip has no file, or several.
+    #[error("unpack zip: it has {count} files, and a list is one file")]
+    Files {
+        /// Number of files, without folders.
+        count: usize,
+    },
+    /// The file in a zip is encrypted, or compressed in another way than deflate.
+    #[error("unpack zip: its file is encrypted or not compressed with deflate")]
+    Method,
 }
 
-/// Unpacks gzip. Content in any other form is returned unchanged.
+/// Unpacks a list. Content in any other form is returned unchanged.
 pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
     unpack_up_to(bytes, MAX_UNPACKED)
 }
 
 pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
-    if !bytes.starts_with(&MAGIC) {
+    let Some(packing) = Packing::of(&bytes) else {
         return Ok(bytes);
-    }
-    let mut unpacked = Vec::new();
+    };
+    let mut unpacked = Unpacked {
+        packing,
+        limit,
+        bytes: Vec::new(),
+        parts: 0,
+    };
     let mut packed = bytes.as_slice();
-    while !is_padding(packed) {
-        let left = limit + 1 - unpacked.len() as u64;
-        GzDecoder::new(&mut packed)
-            .take(left)
-            .read_to_end(&mut unpacked)
-            .map_err(UnpackError::Damaged)?;
-        if unpacked.len() as u64 > limit {
-            return Err(UnpackError::TooLarge { limit });
+    match packing {
+        Packing::Zip => return zip(&bytes, unpacked),
+        Packing::Xz => {
+            let memory = u32::try_from(MAX_WINDOW / 1024).unwrap_or(u32::MAX);
+            unpacked.read(XzReader::new_mem_limit(packed, true, memory))?;
+        }
+        Packing::Gzip => {
+            while !is_padding(packed) {
+                unpacked.read(GzDecoder::new(&mut packed))?;
+            }
+        }
+        Packing::Zstd => {
+            while !is_padding(packed) {
+                let frame = StreamingDecoder::new_with_max_window_size(&mut packed, MAX_WINDOW);
+                let frame = frame.map_err(|error| unpacked.damaged(io::Error::other(error)))?;
+                unpacked.read(frame)?;
+            }
         }
     }
-    Ok(unpacked)
+    Ok(unpacked.bytes)
+}
+
+/// The unpacked part of a list.
+struct Unpacked {
+    packing: Packing,
+    limit: u64,
+    bytes: Vec<u8>,
+    /// Number of members, frames or files that were read.
+    parts: usize,
+}
+
+impl Unpacked {
+    /// Reads `reader` to its end, or fails beyond the limit.
+    fn read(&mut self, reader: impl Read) -> Result<(), UnpackError> {
+        self.parts += 1;
+        if self.parts > MAX_PARTS {
+            let packing = self.packing;
+            return Err(UnpackError::Parts { packing });
+        }
+        let left = self.limit + 1 - self.bytes.len() as u64;
+        let read = reader.take(left).read_to_end(&mut self.bytes);
+        read.map_err(|source| self.damaged(source))?;
+        if self.bytes.len() as u64 > self.limit {
+            return Err(UnpackError::TooLarge { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    fn damaged(&self, source: io::Error) -> UnpackError {
+        UnpackError::Damaged {
+            packing: self.packing,
+            source,
+        }
+    }
+}
+
+/// Unpacks the only file of a zip. Folders do not count.
+fn zip(bytes: &[u8], mut unpacked: Unpacked) -> Result<Vec<u8>, UnpackError> {
+    let damaged = |error: zip::result::ZipError| UnpackError::Damaged {
+        packing: Packing::Zip,
+        source: io::Error::other(error),
+    };
+    // The directory is read as a whole, so its size is limited first.
+    let entries = bytes
+        .windows(ZIP_ENTRY.len())
+        .filter(|window| *window == ZIP_ENTRY);
+    let count = entries.count();
+    if count > MAX_ZIP_ENTRIES {
+        return Err(UnpackError::Files { count });
+    }
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
+    let is_file = |name: &String| !name.ends_with('/') && !name.starts_with("__MACOSX/");
+    let names = archive.file_names();
+    let names = names.map(|name| Ok(name.map_err(damaged)?.into_owned()));
+    let mut names: Vec<String> = names.collect::<Result<_, UnpackError>>()?;
+    names.retain(is_file);
+    let [name] = names.as_slice() else {
+        return Err(UnpackError::Files { count: names.len() });
+    };
+    let file = archive.by_name(name).map_err(|error| match error {
+        zip::result::ZipError::UnsupportedArchive(_) => UnpackError::Method,
+        error => damaged(error),
+    })?;
+    unpacked.read(file)?;
+    Ok(unpacked.bytes)
 }
 
 /// Returns true if `rest` is empty or has only zero bytes. Programs that write whole
@@ -85,9 +240,9 @@ mod tests {
             assert_eq!(unpack(padded).unwrap(), list, "{zeros}");
         }
         let hidden = [packed(list), vec![0; 512], packed(list)].concat();
-        assert!(matches!(unpack(hidden), Err(UnpackError::Damaged(_))));
+        assert!(matches!(unpack(hidden), Err(UnpackError::Damaged { .. })));
         let text = [packed(list), list.to_vec()].concat();
-        assert!(matches!(unpack(text), Err(UnpackError::Damaged(_))));
+        assert!(matches!(unpack(text), Err(UnpackError::Damaged { .. })));
     }
 
     #[test]
@@ -108,5 +263,93 @@ mod tests {
         let bytes = packed(b"192.0.2.0/24\n198.51.100.0/24\n");
         let error = unpack(bytes[..bytes.len() - 6].to_vec()).unwrap_err();
         assert!(error.to_string().starts_with("unpack gzip: "), "{error}");
+    }
+
+    const LIST: &[u8] = b"192.0.2.1\n192.0.2.2\n";
+
+    /// `printf '192.0.2.1\n192.0.2.2\n' | zstd`, `| xz` and, as `l.txt`, `zip`.
+    const ZSTD: &str = "28b52ffd0458a100003139322e302e322e310a3139322e302e322e320a2db58eff";
+    const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3e0001300125d00188e428874b749eebd36a01938158402600000000000910b12af8e6dc200012e147a685b311fb6f37d010000000004595a";
+    const ZIP: &str = "504b03041400000008000000210073b100da1000000014000000050000006c2e74787433b434d233d033d233e43284b28cb800504b010214031400000008000000210073b100da10000000140000000500000000000000000000008001000000006c2e747874504b0506000000000100010033000000330000000000";
+    /// A zip with two files, and one with a folder and a file.
+    const TWO: &str = "504b03041400000008000000210073b100da1000000014000000050000006c2e74787433b434d233d033d233e43284b28cb800504b03041400000008000000210073b100da1000000014000000050000006d2e74787433b434d233d033d233e43284b28cb800504b010214031400000008000000210073b100da10000000140000000500000000000000000000008001000000006c2e747874504b010214031400000008000000210073b100da10000000140000000500000000000000000000008001330000006d2e747874504b0506000000000200020066000000660000000000";
+    const FOLDER: &str = "504b03041400000000000000210000000000000000000000000002000000642f504b03041400000008000000210073b100da100000001400000007000000642f6c2e74787433b434d233d033d233e43284b28cb800504b0102140314000000000000002100000000000000000000000000020000000000000000000000800100000000642f504b010214031400000008000000210073b100da1000000014000000070000000000000000000000800120000000642f6c2e747874504b0506000000000200020065000000550000000000";
+
+    fn bytes(hexadecimal: &str) -> Vec<u8> {
+        hex::decode(hexadecimal).unwrap()
+    }
+
+    #[test]
+    fn every_packing_is_unpacked_within_the_limit() {
+        let gzip = hex::encode(packed(LIST));
+        for (packing, packed) in [
+            ("gzip", gzip.as_str()),
+            ("zstd", ZSTD),
+            ("xz", XZ),
+            ("zip", ZIP),
+            ("zip", FOLDER),
+        ] {
+            let length = LIST.len() as u64;
+            assert_eq!(
+                unpack_up_to(bytes(packed), length).unwrap(),
+                LIST,
+                "{packing}"
+            );
+            let error = unpack_up_to(bytes(packed), length - 1).unwrap_err();
+            assert!(
+                matches!(error, UnpackError::TooLarge { .. }),
+                "{packing}: {error}"
+            );
+            let mut short = bytes(packed);
+            short.truncate(short.len() - 9);
+            let error = unpack(short).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("unpack {packing}: ")), "{error}");
+        }
+        let error = unpack(bytes(TWO)).unwrap_err().to_string();
+        assert_eq!(error, "unpack zip: it has 2 files, and a list is one file");
+    }
+
+    #[test]
+    fn the_number_of_parts_and_of_entries_is_limited() {
+        let member = packed(b"");
+        assert!(unpack(member.repeat(MAX_PARTS)).is_ok());
+        let error = unpack(member.repeat(MAX_PARTS + 1)).unwrap_err();
+        assert!(matches!(error, UnpackError::Parts { .. }), "{error}");
+        let mut zip = bytes(ZIP);
+        zip.extend(ZIP_ENTRY.repeat(MAX_ZIP_ENTRIES));
+        assert!(matches!(
+            unpack(zip),
+            Err(UnpackError::Files { count: 1001 })
+        ));
+    }
+
+    #[test]
+    fn several_frames_and_streams_are_one_list() {
+        for packed in [ZSTD, XZ] {
+            let two = bytes(packed).repeat(2);
+            assert_eq!(unpack(two).unwrap(), LIST.repeat(2));
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_the_limit_is_refused_before_it_is_allocated() {
+        // Frame header: no content size, window descriptor 0xf8 for 2 TiB.
+        let zstd = [ZSTD_MAGIC, &[0x00, 0xf8, 0x01, 0, 0]].concat();
+        assert!(matches!(unpack(zstd), Err(UnpackError::Damaged { .. })));
+        // The size of the dictionary is the byte 16 of the file; 40 means 4 GiB.
+        let mut xz = bytes(XZ);
+        xz[16] = 40;
+        let checksum = crc32(&xz[12..20]);
+        xz[20..24].copy_from_slice(&checksum.to_le_bytes());
+        let error = unpack(xz).unwrap_err().to_string();
+        assert!(error.contains("mem"), "{error}");
+    }
+
+    const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
     }
 }

@@ -136,7 +136,7 @@ pub(super) enum DestinationKind {
 }
 
 /// Every key of a destination, and the kinds in which it is valid.
-const DESTINATION_KEYS: [(&str, &[DestinationKind]); 14] = [
+const DESTINATION_KEYS: [(&str, &[DestinationKind]); 20] = [
     ("cidr", &[Cidr]),
     ("except", &[Cidr]),
     ("list", &[File, Feed]),
@@ -144,6 +144,12 @@ const DESTINATION_KEYS: [(&str, &[DestinationKind]); 14] = [
     ("min_score", &[File, Feed]),
     ("country", &[File, Feed, Table]),
     ("on_bad_line", &[File, Feed]),
+    ("ports", &[File, Feed]),
+    ("column", &[File, Feed]),
+    ("first", &[File, Feed]),
+    ("last", &[File, Feed]),
+    ("where", &[File, Feed]),
+    ("path", &[File, Feed]),
     ("refresh", &[Feed]),
     ("sha256", &[Feed]),
     ("reserved", &[Feed]),
@@ -209,6 +215,18 @@ impl Keys {
                 out.push(Diagnostic::error(place, message, *help));
                 continue;
             }
+            if name == "<<" {
+                let message = format!(
+                    "{} cannot take its keys from a YAML merge (`<<`)",
+                    self.what
+                );
+                let help =
+                    "write the keys out, or use an anchor for one value: `destinations: *name`";
+                out.push(Diagnostic::error(place, message, help));
+                // Any key may be in the merged mapping, so none is reported as missing.
+                misspelt.extend(self.known);
+                continue;
+            }
             misspelt.extend(near_miss(name, self.known));
             let message = format!("{} has no key `{name}`", self.what);
             out.push(Diagnostic::error(place, message, self.suggest(name)));
@@ -217,9 +235,6 @@ impl Keys {
     }
 
     fn suggest(&self, name: &str) -> String {
-        if name == "<<" {
-            return "write the keys out: merge keys have no meaning here".to_owned();
-        }
         match near_miss(name, self.known) {
             Some(key) => format!("did you mean `{key}`?"),
             None => self.list(),

@@ -24,7 +24,10 @@ use super::{
     source::{SourceFeed, SourceList},
 };
 use crate::{
-    lists::{Kind, List, OwnNetwork, is_database, list_text, unpack},
+    lists::{
+        Kind, List, Locations, OwnNetwork, Selection, is_database, list_text, locations_beside,
+        needs_locations, unpack,
+    },
     regular_file::{FileProblem, Purpose},
 };
 
@@ -35,11 +38,15 @@ pub struct ListSummary {
     pub file: Arc<Path>,
     /// The format, from the policy or recognised from the content.
     pub kind: Kind,
+    /// The path of a JSON document, with the name of a known document.
+    pub how: Option<String>,
     /// Number of intervals that were selected.
     pub destinations: usize,
     /// Number of lines that were not selected: a score that is too low, another
     /// country.
     pub left_out: usize,
+    /// Number of entries with options that the filter ignores, such as a timeout.
+    pub with_options: usize,
     /// Number of invalid lines that were skipped because the policy allows it.
     pub skipped: usize,
 }
@@ -76,8 +83,10 @@ impl<'a> Lists<'a> {
             Some(ListSummary {
                 file: reading.path.as_path().into(),
                 kind: list.kind,
+                how: list.how.clone(),
                 destinations: list.ipv4.len() + list.ipv6.len(),
                 left_out: list.left_out,
+                with_options: list.with_options,
                 skipped: if reading.skip_bad_lines {
                     list.bad.count()
                 } else {
@@ -143,6 +152,7 @@ impl<'a> Lists<'a> {
             let content = self.read_content(&path, typed.is_table, &named_at, out);
             self.contents.insert(path.clone(), content);
         }
+        let locations = self.locations(&path, typed, &named_at, out).ok()?;
         let content = self.contents.get_mut(&path)?.as_mut()?;
         let readable = content.readable(typed, &named_at, out)?;
         let asked = ListRequest {
@@ -157,7 +167,10 @@ impl<'a> Lists<'a> {
         let reading = Reading {
             path,
             kind: readable.kind(),
-            selection: typed.selection(),
+            selection: Selection {
+                locations,
+                ..typed.selection()
+            },
             skip_bad_lines: typed.skip_bad_lines,
         };
         let list = self.read.entry(reading).or_insert_with_key(|reading| {
@@ -166,6 +179,50 @@ impl<'a> Lists<'a> {
             Some(list)
         });
         Some((shared, list.as_ref()?))
+    }
+
+    /// Reads the countries beside a table that names them by number. Fails if
+    /// they are needed and cannot be read; `out` then has the error.
+    fn locations(
+        &mut self,
+        path: &Path,
+        typed: &SourceList,
+        named_at: &SourcePlace,
+        out: &mut Diagnostics,
+    ) -> Result<Option<Locations>, ()> {
+        let needs = |content: &Content| match content {
+            Content::Text(text) => needs_locations(text.source.text()),
+            Content::Database(_) => false,
+        };
+        let is_by_country = typed.selection().country().is_some();
+        let content = self.contents.get(path).and_then(Option::as_ref);
+        if !is_by_country || !content.is_some_and(needs) {
+            return Ok(None);
+        }
+        let beside = locations_beside(path);
+        let there = |beside: &&PathBuf| self.files.read(beside, Purpose::List).is_ok();
+        let Some(found) = beside.iter().find(there).or(beside.first()) else {
+            let message = "this table names countries by number (`geoname_id`)";
+            let help = "keep its published name, with `Blocks-IPv4` or `Blocks-IPv6`, and put the file with `Locations-en` in its name beside it";
+            out.push(Diagnostic::error(named_at.clone(), message, help));
+            return Err(());
+        };
+        if !self.contents.contains_key(found) {
+            let content = self.read_content(found, true, named_at, out);
+            self.contents.insert(found.clone(), content);
+        }
+        let locations = match self.contents.get(found) {
+            Some(Some(Content::Text(text))) => Locations::read(text.source.text()),
+            Some(Some(Content::Database(_))) => None,
+            Some(None) | None => return Err(()),
+        };
+        if locations.is_none() {
+            let shown = crate::printable::path(found);
+            let message = format!("{shown} has no columns `geoname_id` and `country_iso_code`");
+            let help = "fetch this file together with the table";
+            out.push(Diagnostic::error(named_at.clone(), message, help));
+        }
+        locations.map(Some).ok_or(())
     }
 
     fn read_content(
@@ -196,8 +253,8 @@ impl<'a> Lists<'a> {
             if is_database(&bytes) {
                 return Ok(Content::Database(bytes));
             }
-            let text = list_text(bytes).map_err(|offset| {
-                let message = format!("the list {shown} is not UTF-8 text (byte {offset})");
+            let text = list_text(bytes).map_err(|error| {
+                let message = format!("the list {shown} is {error}");
                 let help = if is_table {
                     "name a text table or a complete MMDB database: a truncated one lacks the end marker by which it is recognised"
                 } else {

@@ -79,7 +79,7 @@ fn attacks() -> Vec<(&'static str, &'static str, Does)> {
         ),
         (
             "refused",
-            "JSON document",
+            "begins as JSON",
             gives("", mebi("{\"cidr\":", 20)),
         ),
         ("refused", "web page", gives("", mebi("<html>", 20))),

@@ -277,7 +277,7 @@ fn explain_names_the_file_without_a_line_and_gzip_is_read() {
     assert_eq!(report["prefixes"], json!({"v4": 2, "v6": 2 + 3 * 2}));
     assert_eq!(
         report["lists"],
-        json!([{"file": "t/asn.db", "format": "mmdb", "destinations": 4, "left_out": 2, "skipped": 0}])
+        json!([{"file": "t/asn.db", "format": "mmdb", "destinations": 4, "left_out": 2, "with_options": 0, "skipped": 0}])
     );
     let explained = |address: &str| {
         let arguments = ["explain", address, "--policies", "p.yaml", "--json"];

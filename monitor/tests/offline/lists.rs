@@ -161,7 +161,7 @@ fn real_lists_of_something_else_are_refused() {
     for (file, message) in [
         ("08-openwrt-firewall.user", "these are commands"),
         ("09-simplewall.xml", "this is a web page or XML"),
-        ("15-rir-ip.json", "this is a JSON document"),
+        ("15-rir-ip.json", "this begins as JSON, but is damaged"),
         ("16-hosts.txt", "this is a hosts file: it holds names"),
         ("17-easylist.txt", "this is a list for ad blockers"),
     ] {

@@ -21,6 +21,8 @@ mod guard_model;
 mod holders;
 mod hostile_frames;
 mod identities;
+mod list_forms;
+mod list_keys;
 mod lists;
 mod nesting;
 mod no_daemon;

@@ -269,9 +269,9 @@ fn two_networks_in_one_row_are_not_taken_for_one() {
 }
 
 #[test]
-fn a_saved_set_is_told_as_commands() {
-    let saved = "create b hash:net family inet\nadd b 203.0.113.0/24\nadd b 203.0.115.0/24\n";
-    let errors = json_of(&check_of(saved.as_bytes(), "{list: t}"))["errors"].clone();
+fn rules_for_another_filter_are_told_as_commands() {
+    let rules = "-A INPUT -s 203.0.113.0/24 -j DROP\n-A INPUT -s 203.0.115.0/24 -j DROP\n";
+    let errors = json_of(&check_of(rules.as_bytes(), "{list: t}"))["errors"].clone();
     let message = errors[0]["message"].as_str().unwrap();
     assert!(message.contains("commands for another filter"), "{message}");
 }

@@ -62,8 +62,13 @@ impl DerivedReport {
 pub(super) struct ListReport<'a> {
     pub(super) file: Cow<'a, str>,
     pub(super) format: &'static str,
+    /// The path of a JSON document, with the name of a known document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) read_by: Option<&'a str>,
     pub(super) destinations: usize,
     pub(super) left_out: usize,
+    /// Number of entries whose options are ignored.
+    pub(super) with_options: usize,
     pub(super) skipped: usize,
 }
 
@@ -72,8 +77,10 @@ impl<'a> ListReport<'a> {
         Self {
             file: list.file.to_string_lossy(),
             format: list.kind.name(),
+            read_by: list.how.as_deref(),
             destinations: list.destinations,
             left_out: list.left_out,
+            with_options: list.with_options,
             skipped: list.skipped,
         }
     }

@@ -47,6 +47,18 @@ pub(super) fn derived_line(derived: &[DerivedPrefixes]) -> String {
     )
 }
 
+/// A line for each JSON document, with the path by which it was read.
+pub(super) fn read_by(lists: &[ListSummary]) -> String {
+    let lines = lists.iter().filter_map(|list| {
+        let how = printable::value(list.how.as_deref()?);
+        Some(format!(
+            "read      {} as {how}\n",
+            printable::path(&list.file)
+        ))
+    });
+    lines.collect()
+}
+
 /// A line for each list with skipped lines.
 pub(super) fn skipped(lists: &[ListSummary]) -> String {
     let with = lists.iter().filter(|list| list.skipped > 0);
@@ -55,6 +67,19 @@ pub(super) fn skipped(lists: &[ListSummary]) -> String {
             "skipped   {} of {} lines of {}\n",
             list.skipped,
             list.skipped + list.destinations + list.left_out,
+            printable::path(&list.file)
+        )
+    });
+    lines.collect()
+}
+
+/// A line for each list that has entries with options.
+pub(super) fn with_options(lists: &[ListSummary]) -> String {
+    let with = lists.iter().filter(|list| list.with_options > 0);
+    let lines = with.map(|list| {
+        format!(
+            "options   ignored in {} entries of {}: timeouts, comments and the like\n",
+            list.with_options,
             printable::path(&list.file)
         )
     });

@@ -58,7 +58,8 @@ impl Content {
             Self::Database(bytes) => Some(Readable::Database(bytes)),
             Self::Text(text) => {
                 let given = typed.format.as_ref().map(|format| format.value);
-                let format = given.or_else(|| text.recognise(named_at, out))?;
+                let given = given.or_else(|| typed.selection().format());
+                let format = given.or_else(|| text.recognise(typed, named_at, out))?;
                 Some(Readable::Lines(&text.source, format))
             }
         }
@@ -101,18 +102,24 @@ impl Readable<'_> {
 
 impl Text {
     /// The format of the text. Reports only once that it cannot be determined.
-    fn recognise(&mut self, named_at: &SourcePlace, out: &mut Diagnostics) -> Option<Format> {
-        if let Some(known) = self.recognised {
-            return known.ok();
+    fn recognise(
+        &mut self,
+        typed: &SourceList,
+        named_at: &SourcePlace,
+        out: &mut Diagnostics,
+    ) -> Option<Format> {
+        if let Some(known) = &self.recognised {
+            return known.as_ref().ok().copied();
         }
-        let found = *self.recognised.insert(recognise(self.source.text()));
+        let found = self.recognised.insert(recognise(self.source.text()));
         if let Err(Refused { line, why }) = found {
-            let place = self.source.place_of_line(line, &[]);
+            let place = self.source.place_of_line(*line, &[]);
+            let name = crate::printable::path(&typed.path.value).to_string();
             out.push(
-                Diagnostic::error(place, why.to_string(), why.help())
+                Diagnostic::error(place, why.to_string(), why.help_for(&name))
                     .with_related(named_at.clone(), "the list is named here"),
             );
         }
-        found.ok()
+        found.as_ref().ok().copied()
     }
 }

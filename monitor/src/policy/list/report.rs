@@ -243,7 +243,7 @@ impl ListRequest<'_> {
     fn nothing_selected(&self, list: &List) -> Diagnostic {
         let wanted = match &self.typed.min_score {
             Some(score) => format!("nothing with a score of {} or more", score.value),
-            None => "nothing that eMule blocks".to_owned(),
+            None => "nothing that is in force".to_owned(),
         };
         Diagnostic::error(
             self.named_at.clone(),

@@ -27,6 +27,13 @@ pub(in crate::policy) enum SourceDestination {
 
 impl Reader<'_> {
     pub(super) fn destination(&mut self, node: &Node<'_>) -> Option<SourceDestination> {
+        if node.elements().is_some() {
+            let message =
+                "this is a sequence within `destinations`, which YAML does not join to it";
+            let help = "write its entries here; for an anchor of a whole sequence, write `destinations: *name`";
+            self.error(node.span.clone(), message, help);
+            return None;
+        }
         if node.entries().is_none() {
             return self.address(node).map(SourceDestination::Plain);
         }

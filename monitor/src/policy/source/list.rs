@@ -6,6 +6,7 @@ use serde_yaml::Value;
 
 use super::{
     feed::SourceFeed,
+    position::Position,
     reader::{Reader, Spanned, get},
 };
 use crate::{
@@ -28,6 +29,10 @@ pub(in crate::policy) struct SourceList {
     /// The lines to select; empty: all lines.
     pub(in crate::policy) keys: Vec<Spanned<Key>>,
     pub(in crate::policy) skip_bad_lines: bool,
+    /// True if the ports of `address:port` are ignored.
+    pub(in crate::policy) ignore_ports: bool,
+    /// Where a CSV or a JSON document holds the addresses.
+    pub(in crate::policy) position: Position,
     /// True if it is written as `table`, false if as `list`.
     pub(in crate::policy) is_table: bool,
 }
@@ -38,22 +43,25 @@ impl SourceList {
         Selection {
             min_score: self.min_score.as_ref().map(|score| score.value),
             keys: self.keys.iter().map(|key| key.value).collect(),
+            ignore_ports: self.ignore_ports,
+            columns: self.position.columns.clone(),
+            path: self.position.path.clone(),
+            locations: None,
         }
     }
 }
 
 /// Words that operators may write for a format, and the format they mean.
-const WORDS: [(&str, Format); 11] = [
+const WORDS: [(&str, Format); 10] = [
     ("cidr", Format::Plain),
     ("txt", Format::Plain),
     ("ipsum", Format::Scores),
     ("score", Format::Scores),
-    ("jsonl", Format::SpamhausJson),
-    ("json", Format::SpamhausJson),
+    ("jsonl", Format::Json),
     ("p2p", Format::PeerGuardian),
     ("dat", Format::Emule),
     ("ipfilter", Format::Emule),
-    ("csv", Format::RangeCsv),
+    ("tsv", Format::Csv),
     ("delegated", Format::Rir),
 ];
 
@@ -75,6 +83,8 @@ impl Reader<'_> {
         let min_score = self.option(node, "min_score", Self::min_score, &mut valid);
         let country = self.option(node, "country", Self::country_key, &mut valid);
         let skip = self.option(node, "on_bad_line", Self::on_bad_line, &mut valid);
+        let ports = self.option(node, "ports", Self::ports, &mut valid);
+        let position = self.position(node, format.as_ref(), &mut valid);
         let path = path.filter(|_| valid)?;
         Some(SourceList {
             path,
@@ -83,6 +93,8 @@ impl Reader<'_> {
             min_score,
             keys: country.into_iter().collect(),
             skip_bad_lines: skip.is_some_and(|skip| skip.value),
+            ignore_ports: ports.is_some_and(|ports| ports.value),
+            position,
             is_table: false,
         })
     }
@@ -114,6 +126,8 @@ impl Reader<'_> {
             min_score: None,
             keys,
             skip_bad_lines: false,
+            ignore_ports: false,
+            position: Position::default(),
             is_table: true,
         })
     }
@@ -248,6 +262,20 @@ impl Reader<'_> {
             self.error(node.span.clone(), message, help);
         }
         country.map(Key::Country)
+    }
+
+    fn ports(&mut self, node: &Node<'_>) -> Option<bool> {
+        let help = "write `ports: ignore` to use each address with every port, or `error`";
+        let text = self.text(node, "`ports`", help)?;
+        match text.as_str() {
+            "ignore" => Some(true),
+            "error" => Some(false),
+            other => {
+                let message = format!("`ports` cannot be `{other}`");
+                self.error(node.span.clone(), message, help);
+                None
+            }
+        }
     }
 
     fn on_bad_line(&mut self, node: &Node<'_>) -> Option<bool> {

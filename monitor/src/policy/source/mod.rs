@@ -7,6 +7,7 @@ mod feed;
 mod list;
 mod overlay;
 mod policy;
+mod position;
 mod reader;
 mod risk;
 mod schedule;
