@@ -41,7 +41,7 @@ fn refused(reason: &'static str, body: impl Into<Vec<u8>>) -> Bad {
 /// Contents that are not a usable list.
 pub(crate) fn contents() -> Vec<Bad> {
     let good = list();
-    let binary = [b"\xff\xfe4\0".as_slice(), good.as_bytes()].concat();
+    let binary = [b"4\xff\0".as_slice(), good.as_bytes()].concat();
     let reserved = networks("10.1", 101);
     let replaced = |by: &str| good.replacen("45.9.1.0/24", by, 1);
     let padded = [&packed(b"# nothing today\n")[..], &[0; 512]].concat();
