@@ -9,8 +9,10 @@
 //! cleared = E   the table of epoch E is empty again.
 //! ```
 //!
-//! A table is an array of buckets. A flow may be in one of two buckets, which a keyed hash
-//! chooses. The key is secret, so a device cannot choose packets that fill one bucket.
+//! A table is an array of buckets of cells. A cell counts the packets of one flow with one
+//! source address and one verdict, so the program finds and counts a packet in one cache
+//! line. It is in one of two buckets, which a keyed hash chooses. The key is secret, so a
+//! device cannot choose packets that fill one bucket.
 
 mod sample;
 
@@ -46,10 +48,13 @@ pub const PORT_NONE: u8 = 5;
 pub const KIND_PORT: u8 = 0b111;
 /// Bit of [`FlowCellKey::kind`]: the packet is IPv6.
 pub const KIND_IPV6: u8 = 1 << 3;
-/// Bit of [`FlowCellKey::kind`] that every flow has. So no key has a third word of zero.
+/// Bit of [`FlowCellKey::kind`]: the packet is dropped.
+pub const KIND_DROPPED: u8 = 1 << 4;
+/// Bit of [`FlowCellKey::kind`] that every cell has. So no key has a third word of zero.
 pub const KIND_USED: u8 = 1 << 7;
 
-/// What makes a flow. The maps hold it as words, see [`FlowCellKey::to_words`].
+/// The packets that a cell counts. The maps hold it as words, see [`FlowCellKey::to_words`].
+/// A flow has a cell for each source address and verdict of its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowCellKey {
     /// Destination address in network order; IPv4 as `::ffff:a.b.c.d`.
@@ -66,6 +71,8 @@ pub struct FlowCellKey {
     pub interface: u8,
     /// Match set of the destination.
     pub set: u16,
+    /// [`source_tag`] of the packets, which tells source addresses apart.
+    pub source_tag: u16,
     /// Entries of the match set that apply to the packets.
     pub mask: u32,
     /// Generation that decided, modulo 2^32.
@@ -73,46 +80,56 @@ pub struct FlowCellKey {
 }
 
 /// Raised when [`FlowCellKey::to_words`] changes.
-const FLOW_KEY_VERSION: usize = 1;
+const FLOW_KEY_VERSION: usize = 2;
 
 /// Words of 64 bits in a key.
 pub const FLOW_KEY_WORDS: usize = 5;
 
+/// Place of the source tag in word [`FLOW_USED_WORD`] of a key.
+pub const SOURCE_TAG_SHIFT: u32 = 48;
+
 /// Index of the word of a key that is never zero. A cell is free if it is zero.
 pub const FLOW_USED_WORD: usize = 3;
 
-/// One flow of one CPU in one epoch.
+/// Packets of one key on one CPU in one epoch: what the program reads and writes for each
+/// packet, in one cache line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowCell {
     /// [`FlowCellKey::to_words`]. The program writes word [`FLOW_USED_WORD`] last.
     pub key: [u64; FLOW_KEY_WORDS],
-    /// Time of the first packet, in ticks of the kernel (`get_jiffies_64`).
-    pub first: u64,
-    /// Time of the last packet, in ticks.
+    /// Time of the last packet, in ticks of the kernel (`get_jiffies_64`).
     pub last: u64,
-    /// Always 0.
-    pub zero: u64,
-    /// Packets that passed.
-    pub passed: Count,
-    /// Packets that were dropped.
-    pub dropped: Count,
-    /// Source address of the first packet; IPv4 as `::ffff:a.b.c.d`.
-    pub first_source: [u8; 16],
-    /// Source address of the last packet.
-    pub last_source: [u8; 16],
+    /// The packets.
+    pub count: Count,
 }
 
-/// The flows that share a place in a table.
+/// What the program writes once for each cell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct FlowStart {
+    /// Time of the first packet, in ticks.
+    pub first: u64,
+    /// Source address in network order; IPv4 as `::ffff:a.b.c.d`.
+    pub source: [u64; 2],
+    /// Always 0.
+    pub zero: u64,
+}
+
+/// Cells that share a place in a table. The program fills them in order, and user space
+/// clears whole tables. So no used cell stands behind a free one while programs run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowBucket {
-    /// The flows. A free cell may stand before a used one.
+    /// The cells.
     pub cells: [FlowCell; BUCKET_CELLS],
+    /// The start of each cell.
+    pub starts: [FlowStart; BUCKET_CELLS],
 }
 
-/// Number of secret words of the hash: one for each 32 bits of a key.
-pub const FLOW_SECRETS: usize = 2 * FLOW_KEY_WORDS;
+/// Number of secret words of [`flow_hash`]: one for each 32 bits of a key and of a source
+/// address. The words of the address come after those of the key.
+pub const FLOW_SECRETS: usize = 2 * (FLOW_KEY_WORDS + 2);
 
 /// State of the tables. User space writes it through a mapping, one word at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,7 +148,7 @@ pub struct EvidenceControl {
     /// Length of the packet on the wire that a replay uses, bytes.
     pub replay_length: u64,
     /// Always 0.
-    pub reserved: [u64; 17],
+    pub reserved: [u64; 13],
 }
 
 /// Packets whose effective policy is this one. The `full_*` and `setting_*` cells are the
@@ -170,14 +187,14 @@ pub struct EvidenceLosses {
     pub reserved: [u64; 4],
 }
 
-/// A new flow.
+/// A new cell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct FlowEvent {
     /// [`FlowCellKey::to_words`].
     pub key: [u64; FLOW_KEY_WORDS],
-    /// Source address; IPv4 as `::ffff:a.b.c.d`.
-    pub source: [u8; 16],
+    /// Source address in network order; IPv4 as `::ffff:a.b.c.d`.
+    pub source: [u64; 2],
     /// Time of the packet, in ticks.
     pub time: u64,
     /// 1 if the packet was dropped.
@@ -191,12 +208,12 @@ pub const FLOW_EVENT_BYTES: u32 = 256 << 10;
 pub const EVIDENCE_HASH: u64 = fnv1a(&[
     FLOW_KEY_VERSION,
     size_of::<FlowCell>(),
-    offset_of!(FlowCell, first),
     offset_of!(FlowCell, last),
-    offset_of!(FlowCell, passed),
-    offset_of!(FlowCell, dropped),
-    offset_of!(FlowCell, first_source),
-    offset_of!(FlowCell, last_source),
+    offset_of!(FlowCell, count),
+    size_of::<FlowBucket>(),
+    offset_of!(FlowBucket, starts),
+    size_of::<FlowStart>(),
+    offset_of!(FlowStart, source),
     FLOW_CELLS as usize,
     BUCKET_CELLS,
     size_of::<EvidenceControl>(),
@@ -219,7 +236,7 @@ pub const EVIDENCE_HASH: u64 = fnv1a(&[
 
 impl FlowCellKey {
     /// The key as words of a map: the destination in two words in network order; then MAC
-    /// and port; protocol, kind, interface and match set; mask and generation.
+    /// and port; protocol, kind, interface, match set and source tag; mask and generation.
     #[inline(always)]
     #[must_use]
     #[expect(clippy::many_single_char_names, reason = "each is a byte")]
@@ -233,7 +250,8 @@ impl FlowCellKey {
             self.protocol as u64
                 | (self.kind as u64) << 8
                 | (self.interface as u64) << 16
-                | (self.set as u64) << 32,
+                | (self.set as u64) << 32
+                | (self.source_tag as u64) << SOURCE_TAG_SHIFT,
             self.mask as u64 | (self.generation as u64) << 32,
         ]
     }
@@ -257,6 +275,7 @@ impl FlowCellKey {
             kind: (words[3] >> 8) as u8,
             interface: (words[3] >> 16) as u8,
             set: (words[3] >> 32) as u16,
+            source_tag: (words[3] >> SOURCE_TAG_SHIFT) as u16,
             mask: words[4] as u32,
             generation: (words[4] >> 32) as u32,
         }
@@ -272,25 +291,39 @@ impl Default for EvidenceControl {
             secrets: [0; FLOW_SECRETS],
             replay_now: 0,
             replay_length: 0,
-            reserved: [0; 17],
+            reserved: [0; 13],
         }
     }
 }
 
-/// Hash of a flow key, strongly universal in its upper 32 bits for random secrets:
-/// pair-multiply-shift (Thorup, "High Speed Hashing for Integers and Strings", section 4).
+/// Hash of some words with the secrets from index `2 * from` on. It is strongly universal in
+/// its upper 32 bits for random secrets: pair-multiply-shift (Thorup, "High Speed Hashing for
+/// Integers and Strings", section 4). The hash of more words is the sum of the hashes of
+/// their parts, each with secrets of its own, modulo 2^64.
 #[inline(always)]
 #[must_use]
-pub fn flow_hash(key: &[u64; FLOW_KEY_WORDS], secrets: &[u64; FLOW_SECRETS]) -> u64 {
+pub fn flow_hash<const WORDS: usize>(
+    words: &[u64; WORDS],
+    secrets: &[u64; FLOW_SECRETS],
+    from: usize,
+) -> u64 {
     let mut hash = 0_u64;
     let mut index = 0;
-    while index < FLOW_KEY_WORDS {
-        let low = secrets[2 * index].wrapping_add(key[index] & 0xffff_ffff);
-        let high = secrets[2 * index + 1].wrapping_add(key[index] >> 32);
+    while index < WORDS {
+        let low = secrets[2 * (from + index)].wrapping_add(words[index] & 0xffff_ffff);
+        let high = secrets[2 * (from + index) + 1].wrapping_add(words[index] >> 32);
         hash = hash.wrapping_add(low.wrapping_mul(high));
         index += 1;
     }
     hash
+}
+
+/// The part of a hash that tells source addresses of the same bucket apart.
+#[inline(always)]
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "16 bits are enough")]
+pub const fn source_tag(hash: u64) -> u16 {
+    (hash >> 16) as u16
 }
 
 /// Indices of the two buckets of a hash, among `buckets`, a power of two up to 65,536.

@@ -13,8 +13,8 @@ use monitor_common::{
     PolicyRecord, Reason, ScopeWord,
     evidence::{
         Connection, DnsLosses, EVIDENCE_HASH, EffectiveCounters, EvidenceControl, EvidenceLosses,
-        FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent, KIND_IPV6, KIND_USED,
-        SampleHeader, flow_buckets, flow_hash,
+        FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent, FlowStart, KIND_IPV6,
+        KIND_USED, SampleHeader, flow_buckets, flow_hash,
     },
     trie::Node,
 };
@@ -201,27 +201,31 @@ fn every_reason_has_the_cell_of_its_number() {
     assert_eq!(names, expected);
 }
 
-layout!(flow_cell, FlowCell: 128 aligned to 8 {
+layout!(flow_cell, FlowCell: 64 aligned to 8 {
     key: [u64; 5] = 0,
-    first: u64 = 40,
-    last: u64 = 48,
-    zero: u64 = 56,
-    passed: Count = 64,
-    dropped: Count = 80,
-    first_source: [u8; 16] = 96,
-    last_source: [u8; 16] = 112,
+    last: u64 = 40,
+    count: Count = 48,
 });
 
-layout!(flow_bucket, FlowBucket: 512 aligned to 8 { cells: [FlowCell; 4] = 0 });
+layout!(flow_start, FlowStart: 32 aligned to 8 {
+    first: u64 = 0,
+    source: [u64; 2] = 8,
+    zero: u64 = 24,
+});
+
+layout!(flow_bucket, FlowBucket: 384 aligned to 8 {
+    cells: [FlowCell; 4] = 0,
+    starts: [FlowStart; 4] = 256,
+});
 
 layout!(evidence_control, EvidenceControl: 256 aligned to 8 {
     epoch: u64 = 0,
     cleared: u64 = 8,
     instance: u64 = 16,
-    secrets: [u64; 10] = 24,
-    replay_now: u64 = 104,
-    replay_length: u64 = 112,
-    reserved: [u64; 17] = 120,
+    secrets: [u64; 14] = 24,
+    replay_now: u64 = 136,
+    replay_length: u64 = 144,
+    reserved: [u64; 13] = 152,
 });
 
 layout!(effective_counters, EffectiveCounters: 96 aligned to 8 {
@@ -243,7 +247,7 @@ layout!(evidence_losses, EvidenceLosses: 64 aligned to 8 {
 
 layout!(flow_event, FlowEvent: 72 aligned to 8 {
     key: [u64; 5] = 0,
-    source: [u8; 16] = 40,
+    source: [u64; 2] = 40,
     time: u64 = 56,
     dropped: u64 = 64,
 });
@@ -292,6 +296,7 @@ fn a_flow_key_is_five_words() {
         kind: KIND_USED | KIND_IPV6,
         interface: 7,
         set: 32_767,
+        source_tag: 0xbeef,
         mask: 0x8000_0001,
         generation: 0xdead_beef,
     };
@@ -306,9 +311,9 @@ fn a_flow_key_is_five_words() {
 /// The two buckets of a flow depend on the secrets, and lie in the table.
 #[test]
 fn a_flow_has_two_buckets_that_the_secrets_choose() {
-    let key = [1, 2, 3, 4, 5];
-    let first = flow_hash(&key, &[0x1234_5678_9abc_def1; 10]);
-    let second = flow_hash(&key, &[0x8765_4321_fedc_ba97; 10]);
+    let words = [1, 2, 3, 4, 5];
+    let first = flow_hash(&words, &[0x1234_5678_9abc_def1; 14], 0);
+    let second = flow_hash(&words, &[0x8765_4321_fedc_ba97; 14], 0);
     assert_ne!(first, second);
     for buckets in [1, 4096, 65_536] {
         assert!(
@@ -323,7 +328,7 @@ fn a_flow_has_two_buckets_that_the_secrets_choose() {
 #[test]
 fn the_hash_of_the_evidence_is_known() {
     assert_eq!(
-        EVIDENCE_HASH, 0x824b_a497_506f_47d3,
+        EVIDENCE_HASH, 0x8655_bf69_6f8c_6f58,
         "{EVIDENCE_HASH:#018x}"
     );
 }

@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use monitor_common::evidence::{
     BUCKET_CELLS, FLOW_KEY_WORDS, FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent,
-    KIND_IPV6, KIND_USED, flow_buckets, flow_hash,
+    KIND_DROPPED, KIND_IPV6, KIND_USED, SOURCE_TAG_SHIFT, flow_buckets, flow_hash, source_tag,
 };
 
 use crate::{
@@ -40,13 +40,12 @@ pub(crate) enum Recorded {
 struct FlowPacket {
     /// `FlowCellKey::to_words`.
     key: [u64; FLOW_KEY_WORDS],
-    /// Source address, network order; IPv4 as `::ffff:a.b.c.d`.
-    source: [u8; 16],
-    /// Ticks.
-    time: u64,
-    /// Length on the wire.
-    bytes: u64,
-    is_dropped: bool,
+    /// `flow_hash`.
+    hash: u64,
+    /// Source address in network order; IPv4 as `::ffff:a.b.c.d`.
+    source: [u64; 2],
+    /// Number of the epoch.
+    epoch: u64,
 }
 
 /// Bit of [`packet_bits`]: the packet is IPv6.
@@ -119,17 +118,12 @@ extern "C" fn add_to_flow(
     let Some(cell) = cell(&sample) else {
         return 1;
     };
-    cell.last = sample.time;
-    cell.last_source = sample.source;
-    if sample.is_dropped {
-        cell.dropped.add_packet(sample.bytes);
-    } else {
-        cell.passed.add_packet(sample.bytes);
-    }
+    cell.last = replay::now();
+    cell.count.add_packet(replay::wire_length(&frame));
     0
 }
 
-/// Reads the key and the source address of a packet.
+/// Reads the key and the source address of a packet, with the source tag in the key.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "each part has few bits")]
 fn read(
@@ -142,50 +136,39 @@ fn read(
     const IPV4_ADDRESSES: usize = 12;
     const IPV6_ADDRESSES: usize = 8;
     let network = packet as usize & 255;
+    let (source, destination, family) = if packet & IS_IPV6 == 0 {
+        let [source, destination] = frame.words(network + IPV4_ADDRESSES)?;
+        (mapped_words(source), mapped_words(destination), 0)
+    } else {
+        let words = frame.words::<8>(network + IPV6_ADDRESSES)?;
+        let [source, destination] = [0, 4].map(|at| {
+            [
+                pair(words[at], words[at + 1]),
+                pair(words[at + 2], words[at + 3]),
+            ]
+        });
+        (source, destination, KIND_IPV6)
+    };
+    let verdict = if packet & IS_DROPPED == 0 {
+        0
+    } else {
+        KIND_DROPPED
+    };
     let [mac @ .., _, _] = frame.source_mac().to_ne_bytes();
-    let mut key = FlowCellKey {
+    let key = FlowCellKey {
         destination: [0; 16],
         mac,
         port: service.port,
         protocol: service.protocol,
-        kind: service.kind | KIND_USED,
+        kind: service.kind | KIND_USED | family | verdict,
         interface: INTERFACE_SLOT.load() as u8,
         set: set_id as u16,
+        source_tag: 0,
         mask,
         generation: GENERATION_NUMBER.load(),
     };
-    let source = if packet & IS_IPV6 == 0 {
-        let addresses = frame.bytes::<8>(network + IPV4_ADDRESSES)?;
-        let [source @ .., _, _, _, _] = addresses;
-        let [_, _, _, _, destination @ ..] = addresses;
-        key.destination = mapped(destination);
-        mapped(source)
-    } else {
-        let addresses = frame.bytes::<32>(network + IPV6_ADDRESSES)?;
-        let mut source = [0; 16];
-        source.copy_from_slice(&addresses[..16]);
-        key.destination.copy_from_slice(&addresses[16..]);
-        key.kind |= KIND_IPV6;
-        source
-    };
-    Some(FlowPacket {
-        key: key.to_words(),
-        source,
-        time: replay::now(),
-        bytes: replay::wire_length(frame),
-        is_dropped: packet & IS_DROPPED != 0,
-    })
-}
-
-/// `::ffff:a.b.c.d`.
-#[inline(always)]
-pub(crate) const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
-    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
-}
-
-/// The cell of the flow of a packet; `None` if there is no room.
-#[inline(always)]
-fn cell(sample: &FlowPacket) -> Option<&'static mut FlowCell> {
+    let mut key = key.to_words();
+    [key[0], key[1]] = destination;
     let control = EVIDENCE.get_ptr(0)?;
     // SAFETY: the element exists. User space writes the secrets before any program runs, and
     // the epoch in one store.
@@ -195,11 +178,44 @@ fn cell(sample: &FlowPacket) -> Option<&'static mut FlowCell> {
             core::ptr::addr_of!((*control).epoch).read_volatile(),
         )
     };
+    let hash = flow_hash(&key, secrets, 0);
+    let hash = hash.wrapping_add(flow_hash(&source, secrets, FLOW_KEY_WORDS));
+    key[FLOW_USED_WORD] |= u64::from(source_tag(hash)) << SOURCE_TAG_SHIFT;
+    Some(FlowPacket {
+        key,
+        hash,
+        source,
+        epoch,
+    })
+}
+
+/// `::ffff:a.b.c.d` as words in network order.
+#[inline(always)]
+fn mapped_words(address: u32) -> [u64; 2] {
+    [0, pair(0xffff_u32.to_be(), address)]
+}
+
+/// Eight bytes from two words, all in network order.
+#[inline(always)]
+fn pair(first: u32, second: u32) -> u64 {
+    const { assert!(cfg!(target_endian = "little")) };
+    u64::from(first) | u64::from(second) << 32
+}
+
+/// `::ffff:a.b.c.d`.
+#[inline(always)]
+pub(crate) const fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+}
+
+/// The cell of a packet; `None` if there is no room.
+#[inline(always)]
+fn cell(sample: &FlowPacket) -> Option<&'static mut FlowCell> {
     // SAFETY: the helper takes no arguments and only reads a number.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     let buckets = FLOW_BUCKETS.load();
-    let table = (cpu * 2 + u32::from(epoch & 1 != 0)) * buckets;
-    let [one, other] = flow_buckets(flow_hash(&sample.key, secrets), buckets);
+    let table = (cpu * 2 + u32::from(sample.epoch & 1 != 0)) * buckets;
+    let [one, other] = flow_buckets(sample.hash, buckets);
     let one = FLOWS.get_ptr_mut(table + one)?;
     if let Some(cell) = find(one, sample) {
         return Some(cell);
@@ -208,19 +224,22 @@ fn cell(sample: &FlowPacket) -> Option<&'static mut FlowCell> {
     find(other, sample).or_else(|| insert([one, other], sample))
 }
 
-/// The cell of the flow in a bucket.
+/// The cell of the packet's key in a bucket.
 #[inline(always)]
 fn find(bucket: *mut FlowBucket, sample: &FlowPacket) -> Option<&'static mut FlowCell> {
-    cells(bucket).iter_mut().find(|cell| {
-        cell.key[FLOW_USED_WORD] == sample.key[FLOW_USED_WORD]
-            && cell.key[0] == sample.key[0]
-            && cell.key[1] == sample.key[1]
-            && cell.key[2] == sample.key[2]
-            && cell.key[4] == sample.key[4]
-    })
+    cells(bucket)
+        .iter_mut()
+        .take_while(|cell| cell.key[FLOW_USED_WORD] != 0)
+        .find(|cell| {
+            cell.key[FLOW_USED_WORD] == sample.key[FLOW_USED_WORD]
+                && cell.key[0] == sample.key[0]
+                && cell.key[1] == sample.key[1]
+                && cell.key[2] == sample.key[2]
+                && cell.key[4] == sample.key[4]
+        })
 }
 
-/// Makes a cell for a new flow in the emptier of its two buckets; `None` if both are full.
+/// Makes a cell in the emptier of its two buckets; `None` if both are full.
 #[inline(always)]
 fn insert(buckets: [*mut FlowBucket; 2], sample: &FlowPacket) -> Option<&'static mut FlowCell> {
     let [one, other] = buckets.map(|bucket| {
@@ -228,11 +247,15 @@ fn insert(buckets: [*mut FlowBucket; 2], sample: &FlowPacket) -> Option<&'static
         used.map(|word| u32::from(word == 0)).sum::<u32>()
     });
     let bucket = buckets[usize::from(other > one)];
-    let cell = cells(bucket)
-        .iter_mut()
-        .find(|cell| cell.key[FLOW_USED_WORD] == 0)?;
-    cell.first = sample.time;
-    cell.first_source = sample.source;
+    let place = cells(bucket)
+        .iter()
+        .position(|cell| cell.key[FLOW_USED_WORD] == 0)?;
+    // SAFETY: as in `cells`, of which no reference is left.
+    let bucket = unsafe { &mut *bucket };
+    let start = bucket.starts.get_mut(place)?;
+    start.first = replay::now();
+    start.source = sample.source;
+    let cell = bucket.cells.get_mut(place)?;
     for word in [0, 1, 2, 4, FLOW_USED_WORD] {
         // SAFETY: a reference is valid. The order of the stores matters to user space, which
         // reads cells while programs write them.
@@ -242,15 +265,15 @@ fn insert(buckets: [*mut FlowBucket; 2], sample: &FlowPacket) -> Option<&'static
     Some(cell)
 }
 
-/// Writes an event about a new flow.
+/// Writes an event about a new cell.
 #[inline(always)]
 fn report(sample: &FlowPacket) {
     if let Some(mut event) = FLOW_EVENTS.reserve::<FlowEvent>(0) {
         event.write(FlowEvent {
             key: sample.key,
             source: sample.source,
-            time: sample.time,
-            dropped: u64::from(sample.is_dropped),
+            time: replay::now(),
+            dropped: u64::from(sample.key[FLOW_USED_WORD] >> 8 & u64::from(KIND_DROPPED) != 0),
         });
         event.submit(0);
     } else if let Some(losses) = EVIDENCE_LOSSES.get_ptr_mut(0) {

@@ -247,7 +247,7 @@ fn tag(header: &SampleHeader) -> Option<u64> {
     let ports = u64::from(header.source_port)
         | u64::from(header.port) << 16
         | u64::from(header.protocol) << 32;
-    Some(monitor_common::evidence::flow_hash(&[a, b, c, d, ports], secrets) | 1)
+    Some(monitor_common::evidence::flow_hash(&[a, b, c, d, ports], secrets, 0) | 1)
 }
 
 /// Copies `length` bytes of the frame into the sample, and writes the sample.

@@ -10,7 +10,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    compile::{Ruleset, check_room, compile, shadowed_drops},
+    compile::{Ruleset, check_room, compile, shadowed_drops, stopped_handshakes},
     guard::{Gateway, guard},
     policy::{
         DeviceNames, Diagnostics, Feed, Files, ListSummary, Loaded, Moment, Policy, RuntimeOverlay,
@@ -127,6 +127,8 @@ fn compiled(loaded: &mut Loaded, gateway: &Gateway) -> Option<Ruleset> {
         Ok(ruleset) => {
             let shadowed = shadowed_drops(&loaded.policies, &ruleset);
             loaded.diagnostics.append(shadowed);
+            let stopped = stopped_handshakes(&loaded.policies, &ruleset);
+            loaded.diagnostics.append(stopped);
             (!loaded.diagnostics.has_errors()).then_some(ruleset)
         }
         Err(errors) => {

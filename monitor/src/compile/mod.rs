@@ -14,7 +14,7 @@ use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 pub use room::check_room;
 pub use ruleset::{DerivedPrefixes, MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
 pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
-pub use shadow::shadowed_drops;
+pub use shadow::{shadowed_drops, stopped_handshakes};
 pub use trie::{TooLarge, Trie, Tries};
 
 use self::sweep::{Limit, MatchSets, sweep};

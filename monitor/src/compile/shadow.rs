@@ -1,4 +1,5 @@
-//! Finds each `drop` that `allow` policies override completely.
+//! Finds policies that other policies make ineffective: each `drop` that `allow` policies
+//! override completely, and each `allow_handshake` that another `drop` stops.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,17 +13,9 @@ use crate::{
 /// for every packet that it matches. `policies` are those that were compiled.
 #[must_use]
 pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
-    let mut live = vec![false; ruleset.match_sets.len()];
-    mark_live(&ruleset.ipv4, &mut live);
-    mark_live(&ruleset.ipv6, &mut live);
     let mut effective = BTreeSet::new();
     let mut shadows: BTreeMap<PolicyIndex, BTreeSet<PolicyIndex>> = BTreeMap::new();
-    let sets = ruleset
-        .match_sets
-        .iter()
-        .zip(live)
-        .filter(|(_, live)| *live);
-    for (set, _) in sets {
+    for set in live_sets(ruleset) {
         let of = |policy: &PolicyIndex| &ruleset.policies[usize::from(*policy)];
         for drop in set.iter().filter(|policy| of(policy).action.blocks()) {
             // Only an `allow` with no conditions or the same conditions
@@ -49,6 +42,50 @@ pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
         }
     }
     out
+}
+
+/// Notes each `drop` without `allow_handshake` that stops the handshakes of another one.
+/// `policies` are those that were compiled.
+#[must_use]
+pub fn stopped_handshakes(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
+    let of = |policy: &PolicyIndex| &ruleset.policies[usize::from(*policy)];
+    let mut stopped: BTreeMap<PolicyIndex, PolicyIndex> = BTreeMap::new();
+    for set in live_sets(ruleset) {
+        for open in set.iter().filter(|policy| of(policy).allows_handshake) {
+            let stops = set.iter().find(|policy| {
+                let drop = of(policy);
+                let wide = drop.scope == 0 || drop.scope == of(open).scope;
+                drop.action.blocks() && !drop.allows_handshake && wide
+            });
+            if let Some(stops) = stops {
+                stopped.entry(*open).or_insert(*stops);
+            }
+        }
+    }
+    let mut out = Diagnostics::default();
+    for (open, stops) in stopped {
+        let pair = find(policies, ruleset, open).zip(find(policies, ruleset, stops));
+        if let Some((open, stops)) = pair {
+            let message = format!(
+                "`{}` drops the handshakes that `{}` would let pass, where both match",
+                stops.name(),
+                open.name()
+            );
+            let help = "write `allow_handshake: true` in both policies, or in neither";
+            let note = Diagnostic::note(open.place().clone(), message, help);
+            out.push(note.with_related(stops.place().clone(), "the other `drop` is here"));
+        }
+    }
+    out
+}
+
+/// The match sets that decide about some packet.
+fn live_sets(ruleset: &Ruleset) -> impl Iterator<Item = &[PolicyIndex]> {
+    let mut live = vec![false; ruleset.match_sets.len()];
+    mark_live(&ruleset.ipv4, &mut live);
+    mark_live(&ruleset.ipv6, &mut live);
+    let sets = ruleset.match_sets.iter().zip(live);
+    sets.filter_map(|(set, live)| live.then_some(&**set))
 }
 
 fn warning(

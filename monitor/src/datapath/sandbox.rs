@@ -79,7 +79,8 @@ impl Sandbox {
         Self::load(ruleset, name, EvidenceLevel::Counters, None)
     }
 
-    /// As [`Self::new`], but records flows, with room for about `flows` flows on each CPU.
+    /// As [`Self::new`], but records flows, with room for about `flows` flows on each CPU, at
+    /// least 2,048.
     /// Each run states time and length of its packet.
     pub fn recording(ruleset: &Ruleset, name: &str, flows: u32) -> Result<Self, Error> {
         let tables = TableSize::for_flows(flows);

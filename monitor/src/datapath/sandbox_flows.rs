@@ -62,7 +62,7 @@ impl SandboxFlows {
     pub(super) fn take(&self) -> Result<Vec<(Flow, bool)>, Error> {
         let taken = RefCell::new(Vec::new());
         self.maps.drain(0, |_, flows| {
-            taken.replace(flows);
+            taken.replace(flows.flows);
             Ok::<_, Error>(())
         })?;
         let decoder = Decoder {

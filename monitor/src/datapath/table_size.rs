@@ -1,7 +1,7 @@
 //! Sizes of maps that depend on the number of CPUs.
 
 use aya::util::nr_cpus;
-use monitor_common::evidence::{BUCKET_CELLS, FLOW_CELLS};
+use monitor_common::evidence::{BUCKET_CELLS, FLOW_CELLS, FlowBucket};
 
 use super::Error;
 
@@ -19,12 +19,15 @@ impl TableSize {
         buckets: FLOW_CELLS / BUCKET_CELLS as u32,
     };
 
-    /// Tables for about `flows` flows on each CPU.
+    /// Tables for about `flows` flows on each CPU, or for 2,048 if that is more: a table is
+    /// mapped by itself, so it must have whole pages, of up to 64 KiB.
     #[expect(clippy::cast_possible_truncation, reason = "a bucket has few cells")]
     pub(super) const fn for_flows(flows: u32) -> Self {
+        const LEAST: u32 = 512;
+        const { assert!((LEAST as usize * size_of::<FlowBucket>()).is_multiple_of(64 << 10)) };
         let buckets = flows.next_power_of_two() / BUCKET_CELLS as u32;
         Self {
-            buckets: if buckets == 0 { 1 } else { buckets },
+            buckets: if buckets < LEAST { LEAST } else { buckets },
         }
     }
 

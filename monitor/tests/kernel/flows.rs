@@ -163,8 +163,8 @@ policies:
 #[test]
 fn a_full_table_loses_no_count() {
     let ruleset = compiled(&TWO.replace("LEVEL", "flows"));
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 64).unwrap();
-    for number in 0..1000_u16 {
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 2048).unwrap();
+    for number in 0..5000_u16 {
         let [high, low] = number.to_be_bytes();
         let destination = format!("10.{}.{}.{}", number % 2, high, low);
         let frame = to(&destination).build();
@@ -182,8 +182,8 @@ fn a_full_table_loses_no_count() {
         .map(|flow| flow.passed.packets + flow.dropped.packets)
         .sum();
     assert!(full > 0 && recorded > 0, "full {full}, recorded {recorded}");
-    assert_eq!(full + recorded, 2000);
-    assert!(flows.len() > 32, "{} flows in 64 cells", flows.len());
+    assert_eq!(full + recorded, 10_000);
+    assert!(flows.len() > 1024, "{} flows in 2,048 cells", flows.len());
 }
 
 /// A policy that asks for counters only is named in the flow of another policy that asks

@@ -95,7 +95,7 @@ static HASH: PerCpuHashMap<Key, Value> = PerCpuHashMap::with_max_entries(1, 0);
 
 /// Cells as large as that of a flow, without keys: as much memory as any table must touch.
 #[map]
-static CELLS: Array<[u64; 16]> = Array::with_max_entries(1, 0);
+static CELLS: Array<[u64; 8]> = Array::with_max_entries(1, 0);
 
 /// Flows in a hash map of the kernel that replaces old entries.
 #[map]
@@ -280,6 +280,6 @@ fn count_in_cell(destination: u64) {
         // SAFETY: the element exists. One program runs at a time.
         let cell = unsafe { &mut *cell };
         cell[0] += 1;
-        cell[15] = replay::now();
+        cell[7] = replay::now();
     }
 }

@@ -13,7 +13,7 @@
 
 use std::{thread, time::Duration};
 
-use super::{EvidenceMaps, RawFlow};
+use super::{EvidenceMaps, RawFlows};
 use crate::datapath::{Error, grace::wait_for_running_programs};
 
 /// Time after which no program that began before still runs. It is waited where the kernel
@@ -31,7 +31,7 @@ impl EvidenceMaps {
     pub(in crate::datapath) fn drain<E: From<Error>>(
         &self,
         drained: u64,
-        mut keep: impl FnMut(u64, Vec<RawFlow>) -> Result<(), E>,
+        mut keep: impl FnMut(u64, RawFlows) -> Result<(), E>,
     ) -> Result<(), E> {
         let control = &self.control;
         let epoch = control.epoch();

@@ -19,7 +19,11 @@ use monitor_common::evidence::{EffectiveCounters, EvidenceLosses, FlowBucket};
 pub use self::dns_copies::DnsCopies;
 pub use self::pinned::{EffectivePolicy, FlowRings, FlowTables, TakenFlows};
 pub(super) use self::{
-    control::Control, decode::Decoder, pinned::generations_of_flows, tables::RawFlow, ticks::Ticks,
+    control::Control,
+    decode::Decoder,
+    pinned::generations_of_flows,
+    tables::{RawFlow, RawFlows},
+    ticks::Ticks,
 };
 use super::{
     Error,

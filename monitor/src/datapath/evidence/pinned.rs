@@ -11,11 +11,7 @@ use monitor_common::{
     evidence::{EffectiveCounters, EvidenceLosses},
 };
 
-use super::{
-    Decoder, EvidenceMaps, RawFlow, Ticks,
-    decode::{address, is_ipv6},
-    samples,
-};
+use super::{Decoder, EvidenceMaps, RawFlows, Ticks, decode::address, samples, tables::RawSource};
 use crate::{
     datapath::{
         Error,
@@ -26,7 +22,7 @@ use crate::{
         state::{InterfaceMaps, PolicyMaps},
     },
     evidence::{Flow, Sample, SeenAddress},
-    policy::PolicyName,
+    policy::{MacAddress, PolicyName},
 };
 
 /// The pinned tables of flows. At most one process drains them; others only read.
@@ -127,14 +123,16 @@ impl FlowTables {
         loop {
             let before = (control.epoch(), control.cleared());
             let stored = drained()?;
-            let mut flows = Vec::new();
+            let mut raw = RawFlows::default();
             for epoch in before.1 + 1..=before.0 {
                 if epoch > stored {
-                    flows.extend(self.maps.flows(epoch)?);
+                    let RawFlows { flows, sources } = self.maps.flows(epoch)?;
+                    raw.flows.extend(flows);
+                    raw.sources.extend(sources);
                 }
             }
             if (control.epoch(), control.cleared()) == before {
-                return Ok(self.decoded(&flows)?);
+                return Ok(self.decoded(&raw)?);
             }
         }
     }
@@ -171,7 +169,7 @@ impl FlowTables {
             .collect())
     }
 
-    fn decoded(&self, raw: &[RawFlow]) -> Result<TakenFlows, Error> {
+    fn decoded(&self, raw: &RawFlows) -> Result<TakenFlows, Error> {
         let interfaces = InterfaceMaps::new(&mut self.pins.state().as_path())?.slots()?;
         let interfaces = interfaces.into_iter();
         let interfaces = interfaces.map(|slot| (slot.slot, slot.name)).collect();
@@ -183,8 +181,10 @@ impl FlowTables {
         };
         let mut sets = Sets::new(&self.pins)?;
         let mut taken = TakenFlows::default();
-        for flow in raw {
-            taken.addresses.extend(seen_addresses(flow, decoder.ticks));
+        for source in &raw.sources {
+            taken.addresses.extend(seen(source, decoder.ticks));
+        }
+        for flow in &raw.flows {
             let set = sets.get(flow.key.generation, flow.key.set)?;
             if let Some((flow, has_names)) = set.and_then(|set| decoder.flow(flow, &set)) {
                 taken.flows.push(flow);
@@ -198,19 +198,13 @@ impl FlowTables {
     }
 }
 
-fn seen_addresses(flow: &RawFlow, ticks: Ticks) -> impl Iterator<Item = SeenAddress> + use<> {
-    let [first, last] = flow.sources;
-    let key = flow.key;
-    let times = [(first, flow.first), (last, flow.last)];
-    let count = if first == last { 1 } else { 2 };
-    times
-        .into_iter()
-        .take(count)
-        .map(move |(source, tick)| SeenAddress {
-            device: crate::policy::MacAddress(key.mac),
-            address: address(source, is_ipv6(&key)),
-            at: ticks.time(tick),
-        })
+/// The first and the last time that a device used an address.
+fn seen(source: &RawSource, ticks: Ticks) -> [SeenAddress; 2] {
+    [source.first, source.last].map(|tick| SeenAddress {
+        device: MacAddress(source.mac),
+        address: address(source.address, source.is_ipv6),
+        at: ticks.time(tick),
+    })
 }
 
 /// The match sets of the pinned generations, read when they are needed.
@@ -265,7 +259,7 @@ pub(in crate::datapath) fn generations_of_flows(pins: &Pins) -> Result<BTreeSet<
     let mut named = BTreeSet::new();
     for epoch in 0..2 {
         let flows = maps.flows(epoch)?;
-        named.extend(flows.iter().map(|flow| flow.key.generation));
+        named.extend(flows.flows.iter().map(|flow| flow.key.generation));
     }
     let pinned = pins.generations()?.into_iter();
     Ok(pinned
