@@ -63,7 +63,8 @@ impl Packing {
 
     fn of(bytes: &[u8]) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
-        all.find(|packing| bytes.starts_with(packing.magic()))
+        let found = all.find(|packing| bytes.starts_with(packing.magic()));
+        found.or(is_skippable(bytes).then_some(Self::Zstd))
     }
 }
 
@@ -96,6 +97,12 @@ pub enum UnpackError {
         /// Number of files, without folders.
         count: usize,
     },
+    /// The content is a file of another kind.
+    #[error("it is {what}, which is not read")]
+    Other {
+        /// The kind of file.
+        what: &'static str,
+    },
     /// The file in a zip is encrypted, or compressed in another way than deflate.
     #[error("unpack zip: its file is encrypted or not compressed with deflate")]
     Method,
@@ -106,7 +113,20 @@ pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
     unpack_up_to(bytes, MAX_UNPACKED)
 }
 
+/// Unpacks a list that was fetched, within the limits of a feed.
+pub fn unpack_fetched(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
+    unpack_up_to(bytes, super::MAX_FEED_BYTES)
+}
+
 pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
+    let unpacked = unpack_once(bytes, limit)?;
+    match other_kind(&unpacked) {
+        Some(what) => Err(UnpackError::Other { what }),
+        None => Ok(unpacked),
+    }
+}
+
+fn unpack_once(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
     let Some(packing) = Packing::of(&bytes) else {
         return Ok(bytes);
     };
@@ -130,13 +150,62 @@ pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Unpack
         }
         Packing::Zstd => {
             while !is_padding(packed) {
-                let frame = StreamingDecoder::new_with_max_window_size(&mut packed, MAX_WINDOW);
-                let frame = frame.map_err(|error| unpacked.damaged(io::Error::other(error)))?;
-                unpacked.read(frame)?;
+                match skippable(packed) {
+                    Some(after) => packed = after,
+                    None => zstd_frame(&mut packed, &mut unpacked)?,
+                }
             }
         }
     }
+    if Packing::of(&unpacked.bytes).is_some() {
+        let what = "compressed twice";
+        return Err(UnpackError::Other { what });
+    }
     Ok(unpacked.bytes)
+}
+
+/// Unpacks one frame, and compares its checksum if it has one.
+fn zstd_frame(packed: &mut &[u8], unpacked: &mut Unpacked) -> Result<(), UnpackError> {
+    let frame = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW);
+    let mut frame = frame.map_err(|error| unpacked.damaged(io::Error::other(error)))?;
+    unpacked.read(&mut frame)?;
+    let expected = frame.decoder.get_checksum_from_data();
+    if expected.is_some() && expected != frame.decoder.get_calculated_checksum() {
+        return Err(unpacked.damaged(io::Error::other("the checksum is wrong")));
+    }
+    Ok(())
+}
+
+/// Returns what follows a frame of zstd that has no content.
+fn skippable(packed: &[u8]) -> Option<&[u8]> {
+    if !is_skippable(packed) {
+        return None;
+    }
+    let (size, after) = packed.get(4..)?.split_first_chunk()?;
+    after.get(u32::from_le_bytes(*size) as usize..)
+}
+
+fn is_skippable(packed: &[u8]) -> bool {
+    matches!(packed, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+/// Returns the kind of a file that has another content than text.
+fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 8] = [
+        (b"PK\x05\x06", "an empty zip"),
+        (b"%PDF", "a PDF document"),
+        (b"BZh", "compressed with bzip2"),
+        (&[0x5d, 0, 0], "compressed with lzma"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07", "a RAR archive"),
+        (&[0xd0, 0xcf, 0x11, 0xe0], "a spreadsheet or a document"),
+        (b"SQLite format 3\0", "an SQLite database"),
+    ];
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Some("a tar archive");
+    }
+    let found = KINDS.iter().find(|(magic, _)| bytes.starts_with(magic));
+    found.map(|(_, what)| *what)
 }
 
 /// The unpacked part of a list.
@@ -157,12 +226,31 @@ impl Unpacked {
             return Err(UnpackError::Parts { packing });
         }
         let left = self.limit + 1 - self.bytes.len() as u64;
-        let read = reader.take(left).read_to_end(&mut self.bytes);
+        let read = self.append(reader.take(left));
         read.map_err(|source| self.damaged(source))?;
         if self.bytes.len() as u64 > self.limit {
             return Err(UnpackError::TooLarge { limit: self.limit });
         }
         Ok(())
+    }
+
+    /// Appends everything that `reader` has. The memory grows in steps of a quarter, not
+    /// by doubling.
+    fn append(&mut self, mut reader: impl Read) -> io::Result<()> {
+        const LEAST: usize = 64 * 1024;
+        let mut buffer = vec![0; LEAST];
+        loop {
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if self.bytes.capacity() - self.bytes.len() < count {
+                self.bytes.reserve_exact(LEAST.max(self.bytes.len() / 4));
+            }
+            self.bytes.extend_from_slice(&buffer[..count]);
+        }
     }
 
     fn damaged(&self, source: io::Error) -> UnpackError {
@@ -188,16 +276,25 @@ fn zip(bytes: &[u8], mut unpacked: Unpacked) -> Result<Vec<u8>, UnpackError> {
         return Err(UnpackError::Files { count });
     }
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let is_file = |name: &String| !name.ends_with('/') && !name.starts_with("__MACOSX/");
+    // macOS adds files of its own, such as `.DS_Store`.
+    let is_file = |name: &String| {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        !last.is_empty() && !last.starts_with('.') && !name.starts_with("__MACOSX/")
+    };
     let names = archive.file_names();
     let names = names.map(|name| Ok(name.map_err(damaged)?.into_owned()));
     let mut names: Vec<String> = names.collect::<Result<_, UnpackError>>()?;
+    if names.iter().any(|name| name == "[Content_Types].xml") {
+        let what = "a spreadsheet or a document";
+        return Err(UnpackError::Other { what });
+    }
     names.retain(is_file);
     let [name] = names.as_slice() else {
         return Err(UnpackError::Files { count: names.len() });
     };
     let file = archive.by_name(name).map_err(|error| match error {
-        zip::result::ZipError::UnsupportedArchive(_) => UnpackError::Method,
+        zip::result::ZipError::UnsupportedArchive(_)
+        | zip::result::ZipError::CompressionMethodNotSupported(_) => UnpackError::Method,
         error => damaged(error),
     })?;
     unpacked.read(file)?;
@@ -351,5 +448,44 @@ mod tests {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
         crc.sum()
+    }
+
+    #[test]
+    fn a_wrong_byte_in_a_frame_is_found_by_its_checksum() {
+        // The last four bytes are the checksum.
+        let mut zstd = bytes(ZSTD);
+        assert_eq!(unpack(zstd.clone()).unwrap(), LIST);
+        let at = zstd.windows(3).position(|window| window == b"192").unwrap();
+        zstd[at] = b'2';
+        let error = unpack(zstd).unwrap_err().to_string();
+        assert_eq!(error, "unpack zstd: the checksum is wrong");
+    }
+
+    #[test]
+    fn frames_without_content_are_skipped() {
+        let skippable = [0x50, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3];
+        let before = [skippable.as_slice(), &bytes(ZSTD), &skippable].concat();
+        assert_eq!(unpack(before).unwrap(), LIST);
+        let cut = [bytes(ZSTD).as_slice(), &skippable[..9]].concat();
+        assert!(matches!(unpack(cut), Err(UnpackError::Damaged { .. })));
+    }
+
+    #[test]
+    fn files_of_another_kind_are_named() {
+        let mut tar = vec![b'a'; 600];
+        tar[257..262].copy_from_slice(b"ustar");
+        for (content, what) in [
+            (tar.clone(), "a tar archive"),
+            (packed(&tar), "a tar archive"),
+            (packed(&packed(LIST)), "compressed twice"),
+            (b"PK\x05\x06\0\0".to_vec(), "an empty zip"),
+            (b"%PDF-1.7\n".to_vec(), "a PDF document"),
+            (b"BZh91AY".to_vec(), "compressed with bzip2"),
+            (vec![0x5d, 0, 0, 0x80], "compressed with lzma"),
+            (b"7z\xbc\xaf\x27\x1c\0".to_vec(), "a 7z archive"),
+        ] {
+            let error = unpack(content).unwrap_err().to_string();
+            assert_eq!(error, format!("it is {what}, which is not read"));
+        }
     }
 }

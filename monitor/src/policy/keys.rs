@@ -136,7 +136,7 @@ pub(super) enum DestinationKind {
 }
 
 /// Every key of a destination, and the kinds in which it is valid.
-const DESTINATION_KEYS: [(&str, &[DestinationKind]); 20] = [
+const DESTINATION_KEYS: [(&str, &[DestinationKind]); 21] = [
     ("cidr", &[Cidr]),
     ("except", &[Cidr]),
     ("list", &[File, Feed]),
@@ -145,6 +145,7 @@ const DESTINATION_KEYS: [(&str, &[DestinationKind]); 20] = [
     ("country", &[File, Feed, Table]),
     ("on_bad_line", &[File, Feed]),
     ("ports", &[File, Feed]),
+    ("set", &[File, Feed]),
     ("column", &[File, Feed]),
     ("first", &[File, Feed]),
     ("last", &[File, Feed]),

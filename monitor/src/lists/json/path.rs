@@ -8,9 +8,9 @@ use serde_json_path::PathElement;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct JsonPath(String);
 
-/// A text is not a JSONPath.
+/// A text is not a JSONPath, or its evaluation could take too much time and memory.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is not a JSONPath (RFC 9535): {why} (character {position})")]
+#[error("this JSONPath (RFC 9535) cannot be used: {why} (character {position})")]
 pub struct InvalidJsonPath {
     why: String,
     /// Position of the error, counted from 1.
@@ -32,7 +32,13 @@ impl FromStr for JsonPath {
             });
         }
         match serde_json_path::JsonPath::parse(text) {
-            Ok(_) => Ok(Self(text.to_owned())),
+            Ok(_) => match Cost::of(text).excess() {
+                None => Ok(Self(text.to_owned())),
+                Some((why, position)) => Err(InvalidJsonPath {
+                    why: why.to_owned(),
+                    position,
+                }),
+            },
             Err(error) => Err(InvalidJsonPath {
                 why: crate::quoted::quoted(error.message()),
                 position: error.position(),
@@ -44,6 +50,81 @@ impl FromStr for JsonPath {
 impl fmt::Display for JsonPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+/// Maximum number of times that a path may select one value.
+const MAX_RESULTS: usize = 4;
+
+/// What makes the evaluation of a path expensive.
+#[derive(Debug, Default)]
+struct Cost {
+    /// Position of the second `..`, counted from 1.
+    second_descent: Option<usize>,
+    /// Position of a `..` or `$` within a filter.
+    within_filter: Option<usize>,
+    /// Product of the numbers of selectors in each pair of brackets.
+    results: usize,
+}
+
+impl Cost {
+    /// Reads a valid path.
+    fn of(text: &str) -> Self {
+        let mut cost = Self {
+            results: 1,
+            ..Self::default()
+        };
+        let (mut descents, mut quote, mut before) = (0, None, ' ');
+        // The open brackets outside of filters have one selector more than commas.
+        let (mut depth, mut filter, mut selectors) = (0_usize, None, 1_usize);
+        for (position, c) in (1..).zip(text.chars()) {
+            match (quote, c) {
+                (Some(mark), c) if mark == c && before != '\\' => quote = None,
+                (Some(_), _) => {}
+                (None, '\'' | '"') => quote = Some(c),
+                (None, '[' | '(') => depth += 1,
+                (None, ']' | ')') => {
+                    depth = depth.saturating_sub(1);
+                    filter = filter.filter(|opened| *opened <= depth);
+                    if depth == 0 {
+                        cost.results = cost.results.saturating_mul(selectors);
+                        selectors = 1;
+                    }
+                }
+                (None, '?') if filter.is_none() => filter = Some(depth),
+                (None, ',') if depth == 1 => {
+                    selectors += 1;
+                    filter = None;
+                }
+                (None, '.') if before == '.' => {
+                    descents += 1;
+                    if filter.is_some() {
+                        cost.within_filter.get_or_insert(position);
+                    } else if descents > 1 {
+                        cost.second_descent.get_or_insert(position);
+                    }
+                }
+                (None, '$') if filter.is_some() => {
+                    cost.within_filter.get_or_insert(position);
+                }
+                _ => {}
+            }
+            // The second of two backslashes does not escape what follows it.
+            before = if c == '\\' && before == '\\' { ' ' } else { c };
+        }
+        cost
+    }
+
+    /// Returns the reason and the position of what is too expensive.
+    fn excess(&self) -> Option<(&'static str, usize)> {
+        if let Some(position) = self.within_filter {
+            return Some(("a filter may have neither `..` nor `$`", position));
+        }
+        if let Some(position) = self.second_descent {
+            return Some(("it may have one `..` only", position));
+        }
+        let why = "its brackets may select a value at most 4 times; write fewer names or numbers";
+        (self.results > MAX_RESULTS).then_some((why, 1))
     }
 }
 
@@ -65,6 +146,11 @@ impl JsonPath {
             rest = after;
         }
         Some(steps)
+    }
+
+    /// Returns how many times the path may select one value.
+    pub(super) fn most_results(&self) -> usize {
+        Cost::of(&self.0).results
     }
 
     /// Returns the places in `value` that the path selects.
@@ -138,6 +224,33 @@ mod tests {
         }
         for text in ["", "a.b", "$.a[", "$[?", "$.a b"] {
             assert!(text.parse::<JsonPath>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn paths_that_could_select_without_bound_are_refused() {
+        for (text, why) in [
+            ("$..a..a", "one `..` only"),
+            ("$..a..a..a", "one `..` only"),
+            ("$.r[?count($..*)>1].ip", "a filter may have neither"),
+            ("$.r[?count(@..*)>1].ip", "a filter may have neither"),
+            ("$.r[?@.a[?@..b]].ip", "a filter may have neither"),
+            ("$[0,0,0][0,0,0]", "at most 4 times"),
+            ("$['a','a','a','a','a']", "at most 4 times"),
+            ("$[*,*,*,*,*].a", "at most 4 times"),
+        ] {
+            let error = text.parse::<JsonPath>().unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+        for text in [
+            "$..a",
+            "$['a','b'].c",
+            "$.r[?@.kind == '..$'].ip",
+            "$['a..b..c'].d",
+            "$.r[?@.a == 'x,y' && @.b == 1].ip",
+            "$['\\\\']..a",
+        ] {
+            assert!(text.parse::<JsonPath>().is_ok(), "{text}");
         }
     }
 }
