@@ -40,7 +40,7 @@ impl Dialect {
     /// number of columns, at least two.
     pub(super) fn of(text: &str) -> Option<Self> {
         let sample: Vec<RawRow<'_>> = rows(text)
-            .filter(|row| !is_comment(row.text))
+            .filter(|row| !is_comment(row.text) && !row.is_open)
             .take(SAMPLE)
             .collect();
         let each = SEPARATORS.into_iter().filter_map(|separator| {

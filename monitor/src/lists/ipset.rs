@@ -184,7 +184,7 @@ mod tests {
             ("add x 192.0.2.1/24", "bits set"),
             ("add x other", "`other` is a name"),
             ("add x", "this line is not `add NAME ADDRESS`"),
-            ("swap x y", "this line is not `add NAME ADDRESS`"),
+            ("swap x y", "removes or changes entries"),
         ] {
             let list = parse(&format!(
                 "create x hash:net\nadd x 198.51.100.0/24\n{line}\n"

@@ -204,15 +204,15 @@ mod tests {
     fn other_statements_are_refused_with_their_line() {
         for (statement, message) in [
             (
-                "prefix-list Y {\n apply-path \"x\";\n}",
+                "prefix-list X {\n apply-path \"x\";\n}",
                 "this line is not `prefix-list",
             ),
-            ("prefix-list Y {\n10.0.0.1/8;\n}", "bits set"),
+            ("prefix-list X {\n10.0.0.1/8;\n}", "bits set"),
             (
                 "policy-statement Y {\nterm a { then reject; }\n}",
                 "this line is not `prefix-list",
             ),
-            ("prefix-list Y {\n10.0.0.0/8;", "never closed"),
+            ("prefix-list X {\n10.0.0.0/8;", "never closed"),
             ("}", "this line is not `prefix-list"),
         ] {
             let list = parse(&format!(

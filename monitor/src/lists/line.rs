@@ -1,6 +1,6 @@
 //! The content of one line of a list.
 
-pub use super::invalid::InvalidLine;
+pub(super) use super::invalid::InvalidLine;
 use crate::address::Destination;
 
 /// Maximum length of a line in bytes. The longest lines of published lists have fewer

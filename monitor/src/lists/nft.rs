@@ -178,9 +178,9 @@ impl<'a> Nft<'a, '_, '_> {
             (Some(Block::Set(name, _)), [Word(property), value @ ..]) => {
                 self.property(name, property, value);
             }
-            (None, [Word("flush" | "delete" | "destroy"), Word(what), .., last]) => {
-                let name = match last {
-                    Word(name) if matches!(*what, "set" | "element") => Some(*name),
+            (None, [Word("flush" | "delete" | "destroy"), Word(what), rest @ ..]) => {
+                let name = match rest.last() {
+                    Some(Word(name)) if matches!(*what, "set" | "element") => Some(*name),
                     _ => None,
                 };
                 self.removes(name, &words);

@@ -221,8 +221,11 @@ impl Keys {
                     "{} cannot take its keys from a YAML merge (`<<`)",
                     self.what
                 );
-                let help =
-                    "write the keys out, or use an anchor for one value: `destinations: *name`";
+                let help = if self.known.contains(&"destinations") {
+                    "write the keys out, or use an anchor for one value: `destinations: *name`"
+                } else {
+                    "write the keys out here"
+                };
                 out.push(Diagnostic::error(place, message, help));
                 // Any key may be in the merged mapping, so none is reported as missing.
                 misspelt.extend(self.known);
