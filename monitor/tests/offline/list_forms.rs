@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use monitor::lists::{Format, Key, Selection, Why, read, recognise};
+use monitor::lists::{Format, Selection, Why, read, recognise};
 use proptest::prelude::*;
 
 /// Two entries of each form, which are recognised without a key.
@@ -179,112 +179,6 @@ fn a_csv_and_a_document_are_not_taken_for_a_form_without_a_key() {
                 assert!(list.bad.count() >= 2, "{text}: {found}");
             }
         }
-    }
-}
-
-/// The samples that are known to be read by other programs: format and destinations.
-#[test]
-fn every_known_document_is_read_without_a_key() {
-    for (text, name, ipv4, ipv6) in [
-        (
-            r#"[{"id":1,"urls":["a.example"],"ips":["45.1.0.0/24","2a00:1::/32"]},{"id":2}]"#,
-            "Microsoft 365",
-            1,
-            1,
-        ),
-        (
-            r#"{"last_updated_timestamp":"x","regions":[{"region":"r","cidrs":[{"cidr":"45.1.0.0/24","tags":["OCI"]}]}]}"#,
-            "Oracle",
-            1,
-            0,
-        ),
-        (
-            r#"{"addresses":["45.1.0.0/24"],"ipv6_addresses":["2a00:1::/32"]}"#,
-            "Fastly",
-            1,
-            1,
-        ),
-        (
-            r#"{"result":{"ipv4_cidrs":["45.1.0.0/24"],"ipv6_cidrs":["2a00:1::/32"],"etag":"x"},"success":true}"#,
-            "Cloudflare",
-            1,
-            1,
-        ),
-        (
-            r#"{"hooks":["45.1.0.0/24"],"web":["45.2.0.0/24"],"api":["2a00:1::/32"],"domains":{"x":["a.example"]}}"#,
-            "GitHub",
-            2,
-            1,
-        ),
-        (
-            r#"{"country":"x","subnets":{"ipv4":["45.1.0.0/24"],"ipv6":["2a00:1::/32"]}}"#,
-            "ipverse",
-            1,
-            1,
-        ),
-        (
-            r#"{"asn":1,"prefixes":{"ipv4":["45.1.0.0/24"],"ipv6":[]}}"#,
-            "ipverse",
-            1,
-            0,
-        ),
-        (
-            r#"{"data":{"resources":{"asn":["1"],"ipv4":["45.1.0.0-45.1.0.255"],"ipv6":["2a00:1::/32"]}}}"#,
-            "RIPEstat",
-            1,
-            1,
-        ),
-    ] {
-        assert_eq!(recognise(text), Ok(Format::Json), "{text}");
-        let list = read(text, Format::Json, &Selection::default());
-        let how = list.how.unwrap_or_default();
-        assert!(how.contains(name), "{name}: {how}");
-        assert_eq!(
-            (list.ipv4.len(), list.ipv6.len(), list.bad.count()),
-            (ipv4, ipv6, 0),
-            "{name}"
-        );
-    }
-}
-
-/// Tables as their publishers write them.
-#[test]
-fn published_tables_are_read_by_key() {
-    let asn = Key::Asn(64500);
-    let country = Key::Country("CN".parse().unwrap());
-    for (text, key) in [
-        (
-            "45.1.0.0,45.1.0.255,64500,\"A, Inc\"\n45.2.0.0,45.2.0.255,64501,B\n",
-            asn,
-        ),
-        ("45.1.0.0,45.1.0.255,CN\n45.2.0.0,45.2.0.255,US\n", country),
-        ("755040256,755040511,CN\n755105792,755106047,US\n", country),
-        (
-            "45.1.0.0\t45.1.0.255\t64500\tCN\tA\n45.2.0.0\t45.2.0.255\t0\tNone\tNot routed\n",
-            asn,
-        ),
-        (
-            "network,autonomous_system_number,autonomous_system_organization\n45.1.0.0/24,64500,A\n45.2.0.0/24,64501,\"B, C\"\n",
-            asn,
-        ),
-        ("45.1.0.0/24,AS64500\n45.2.0.0/24,AS64501\n", asn),
-        ("45.1.0.0/24\t64500\n45.2.0.0/24\t64501\n", asn),
-        (
-            "45.1.0.0\t24\t64500_64501\n45.2.0.0\t24\t64502,64503\n",
-            asn,
-        ),
-    ] {
-        let format = recognise(text).unwrap_or_else(|refused| panic!("{text}: {refused:?}"));
-        let selection = Selection {
-            keys: [key].into(),
-            ..Selection::default()
-        };
-        let list = read(text, format, &selection);
-        assert_eq!(
-            (list.ipv4.len(), list.left_out, list.bad.count()),
-            (1, 1, 0),
-            "{format}: {text}"
-        );
     }
 }
 
