@@ -282,7 +282,7 @@ fn show(common: &Common, settings: &Settings, name: &str, reading: Reading) -> a
 /// the command line must be right.
 fn ruleset(common: &Common, settings: &Settings) -> anyhow::Result<Ruleset> {
     let is_given = !common.policies.is_empty();
-    for path in common.policies.iter().filter(|path| !path.exists()) {
+    if let Some(path) = common.policies.iter().find(|path| !path.exists()) {
         bail!("there are no policies at {}", printable::path(path));
     }
     let is_there = settings.policies.iter().all(|path| path.exists());

@@ -74,9 +74,8 @@ fn is_nft(line: &str) -> bool {
         (Some("define"), Some(name)) => {
             name.contains('=') || third.is_some_and(|word| word.starts_with('='))
         }
-        (Some("add" | "create"), Some("element" | "set" | "table"))
-        | (Some("flush"), Some("ruleset" | "table" | "set"))
-        | (Some("delete" | "destroy"), Some("element" | "set" | "table")) => true,
+        (Some("add" | "create" | "delete" | "destroy"), Some("element" | "set" | "table"))
+        | (Some("flush"), Some("ruleset" | "table" | "set")) => true,
         (Some("table"), Some(family)) if FAMILIES.contains(&family) => third.is_some(),
         (Some("table" | "set"), Some(name)) => {
             opens && !name.starts_with('<') && third.is_none_or(|word| word == "{")
@@ -109,8 +108,9 @@ fn is_juniper(line: &str) -> bool {
             words.next() == Some("prefix-list")
         }
         (Some("policy-options"), Some("{")) => true,
-        (Some("prefix-list"), Some(_)) => line.contains('{'),
-        (Some("inactive:"), Some("prefix-list")) => line.contains('{'),
+        (Some("prefix-list"), Some(_)) | (Some("inactive:"), Some("prefix-list")) => {
+            line.contains('{')
+        }
         _ => false,
     }
 }

@@ -1,7 +1,5 @@
 //! Anchors, aliases and merges of YAML, with the real binary.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
 use crate::command;
 
 use command::{directory, json_of, monitor};

@@ -1,7 +1,5 @@
 //! `monitor list`, with the real binary.
 
-#![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
-
 use crate::command;
 
 use std::fs;

@@ -57,7 +57,7 @@ impl fmt::Display for JsonPath {
 const MAX_RESULTS: usize = 4;
 
 /// What makes the evaluation of a path expensive.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Cost {
     /// Position of the second `..`, counted from 1.
     second_descent: Option<usize>,
@@ -65,54 +65,70 @@ struct Cost {
     within_filter: Option<usize>,
     /// Product of the numbers of selectors in each pair of brackets.
     results: usize,
+    /// Number of `..` so far.
+    descents: usize,
+    /// Number of open brackets and parentheses.
+    depth: usize,
+    /// The depth at which the open filter began.
+    filter: Option<usize>,
+    /// Number of selectors in the open brackets.
+    selectors: usize,
 }
 
 impl Cost {
     /// Reads a valid path.
     fn of(text: &str) -> Self {
         let mut cost = Self {
+            second_descent: None,
+            within_filter: None,
             results: 1,
-            ..Self::default()
+            descents: 0,
+            depth: 0,
+            filter: None,
+            selectors: 1,
         };
-        let (mut descents, mut quote, mut before) = (0, None, ' ');
-        // The open brackets outside of filters have one selector more than commas.
-        let (mut depth, mut filter, mut selectors) = (0_usize, None, 1_usize);
+        let (mut quote, mut before) = (None, ' ');
         for (position, c) in (1..).zip(text.chars()) {
-            match (quote, c) {
-                (Some(mark), c) if mark == c && before != '\\' => quote = None,
-                (Some(_), _) => {}
-                (None, '\'' | '"') => quote = Some(c),
-                (None, '[' | '(') => depth += 1,
-                (None, ']' | ')') => {
-                    depth = depth.saturating_sub(1);
-                    filter = filter.filter(|opened| *opened <= depth);
-                    if depth == 0 {
-                        cost.results = cost.results.saturating_mul(selectors);
-                        selectors = 1;
-                    }
-                }
-                (None, '?') if filter.is_none() => filter = Some(depth),
-                (None, ',') if depth == 1 => {
-                    selectors += 1;
-                    filter = None;
-                }
-                (None, '.') if before == '.' => {
-                    descents += 1;
-                    if filter.is_some() {
-                        cost.within_filter.get_or_insert(position);
-                    } else if descents > 1 {
-                        cost.second_descent.get_or_insert(position);
-                    }
-                }
-                (None, '$') if filter.is_some() => {
-                    cost.within_filter.get_or_insert(position);
-                }
-                _ => {}
+            match quote {
+                Some(mark) if mark == c && before != '\\' => quote = None,
+                Some(_) => {}
+                None if matches!(c, '\'' | '"') => quote = Some(c),
+                None => cost.read(c, before, position),
             }
             // The second of two backslashes does not escape what follows it.
             before = if c == '\\' && before == '\\' { ' ' } else { c };
         }
         cost
+    }
+
+    /// Reads a character that is not in quotation marks.
+    fn read(&mut self, c: char, before: char, position: usize) {
+        match c {
+            '[' | '(' => self.depth += 1,
+            ']' | ')' => {
+                self.depth = self.depth.saturating_sub(1);
+                self.filter = self.filter.filter(|opened| *opened <= self.depth);
+                if self.depth == 0 {
+                    self.results = self.results.saturating_mul(self.selectors);
+                    self.selectors = 1;
+                }
+            }
+            '?' => self.filter = self.filter.or(Some(self.depth)),
+            ',' if self.depth == 1 => {
+                self.selectors += 1;
+                self.filter = None;
+            }
+            '$' if self.filter.is_some() => self.within_filter = Some(position),
+            '.' if before == '.' => {
+                self.descents += 1;
+                if self.filter.is_some() {
+                    self.within_filter = Some(position);
+                } else if self.descents > 1 {
+                    self.second_descent = Some(position);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Returns the reason and the position of what is too expensive.
