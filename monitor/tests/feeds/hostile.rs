@@ -163,12 +163,7 @@ fn zstd_bomb() -> Vec<u8> {
 /// 65 streams of xz, each of 1 MiB.
 fn xz_bomb() -> Vec<u8> {
     const STREAM: &str = "fd377a585a0000016922de36020021011c00000010cf58ccefffff00d95d0011effbbffea3b15ee5f83fb2aa2655f868704170150f8dfd1e4c1b8a42b719f4691871ae66238a8a4d2fa30dd97fa6e38c231153e05918c5758ae277f8b6947f0c6ac0de744964e2e95c53b204d8f7440cab5f0d6d46e9e5c37688b79657acb64de1691d6ffb4b88106c42cb883f5c008fd04eaf262894711f3d8f24e1709ea7235fec28cb85d195988a7e2a91f22775f719c006984d98fdd8afd5900fc42553f8f591363105a5b0ee6fc1704d470cd19111aaad601dbaceb127185c5986e9665258bee976ac59e4e55b0508f9c7daadfcfb522af7e495250000000000038ab8b50001f101808040006fd5eedc3e300d8b020000000001595a";
-    let digits = STREAM.as_bytes().chunks_exact(2);
-    let bytes = digits.map(|pair| {
-        let digit = |byte: u8| char::from(byte).to_digit(16).unwrap();
-        u8::try_from(digit(pair[0]) << 4 | digit(pair[1])).unwrap()
-    });
-    bytes.collect::<Vec<u8>>().repeat(65)
+    hex::decode(STREAM).unwrap().repeat(65)
 }
 
 /// A zip whose file has 65 MiB.
@@ -177,7 +172,7 @@ fn zip_bomb() -> Vec<u8> {
     let options = zip::write::SimpleFileOptions::default();
     zip.start_file("l.txt", options).unwrap();
     for _ in 0..65 {
-        zip.write_all(&[b'#'; 1 << 20]).unwrap();
+        zip.write_all(&vec![b'#'; 1 << 20]).unwrap();
     }
     zip.finish().unwrap().into_inner()
 }

@@ -96,11 +96,11 @@ fn control_characters_of_a_list_are_never_printed() {
     }
 }
 
-#[test]
-fn the_options_of_monitor_list_select_and_are_checked() {
+/// A folder with a list for each option.
+fn lists() -> tempfile::TempDir {
     let blocks =
         "network,geoname_id,registered_country_geoname_id\n45.1.0.0/24,7,7\n2a00:1::/32,8,8\n";
-    let files = directory(&[
+    directory(&[
         ("s.txt", "45.1.0.1 3\n45.1.0.2 9\n"),
         ("t.csv", "45.1.0.0,45.1.0.255,CN\n45.2.0.0,45.2.0.255,US\n"),
         ("a.csv", "45.1.0.0/24,AS1\n45.2.0.0/24,AS2\n"),
@@ -115,7 +115,12 @@ fn the_options_of_monitor_list_select_and_are_checked() {
             "GeoLite2-Country-Locations-en.csv",
             "geoname_id,country_iso_code\n7,CN\n8,US\n",
         ),
-    ]);
+    ])
+}
+
+#[test]
+fn the_options_of_monitor_list_select_and_are_checked() {
+    let files = lists();
     for (arguments, code, part) in [
         (
             ["s.txt", "--min-score", "5"].as_slice(),

@@ -122,10 +122,10 @@ fn a_file_of_two_forms_is_refused_and_names_both_lines() {
                 // A list of addresses may have bad lines, so the reader must refuse this one.
                 Ok(format) => {
                     let list = read(&text, format, &Selection::default());
-                    let last = text.lines().count();
+                    let count = text.lines().count();
                     let theirs = theirs[0].lines().count();
                     let is_named =
-                        |(line, _): &(u32, _)| *line as usize > last - theirs && format == first;
+                        |(line, _): &(u32, _)| *line as usize > count - theirs && format == first;
                     assert!(
                         list.bad.first().iter().any(is_named),
                         "{first} and {second} are {format}: {text}"
@@ -152,7 +152,7 @@ fn a_csv_and_a_document_are_not_taken_for_a_form_without_a_key() {
     for (format, entries) in FORMS {
         for line in ["1,45.1.0.0/24,a", "{\"dst\": \"45.9.0.0/24\"}"] {
             let text = format!("{}\n{}\n\n{line}\n", entries[0], entries[1]);
-            let last = text.lines().count();
+            let count = text.lines().count();
             match recognise(&text) {
                 Err(_) => {}
                 Ok(found) => {
@@ -160,7 +160,7 @@ fn a_csv_and_a_document_are_not_taken_for_a_form_without_a_key() {
                     let list = read(&text, found, &Selection::default());
                     let bad = list.bad.first();
                     assert!(
-                        bad.iter().any(|(number, _)| *number as usize == last),
+                        bad.iter().any(|(number, _)| *number as usize == count),
                         "{text}: {bad:?}"
                     );
                 }
