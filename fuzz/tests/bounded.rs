@@ -73,3 +73,26 @@ tests! {
     server: 5_000;
     state: 1_000_000;
 }
+
+/// The reader of each format has a seed that is recognised as that format.
+#[test]
+fn each_format_of_a_list_has_a_seed() {
+    use monitor::lists::{Format, Why, list_text, recognise, unpack};
+
+    let target = TARGETS.iter().find(|target| target.name == "list").unwrap();
+    let mut found = std::collections::BTreeSet::new();
+    for (path, bytes) in seeds::read(target).unwrap() {
+        let Some(text) = unpack(bytes).ok().and_then(|bytes| list_text(bytes).ok()) else {
+            continue;
+        };
+        match recognise(&text) {
+            Ok(format) => found.insert(format),
+            Err(refused) if matches!(refused.why, Why::Csv(_)) => found.insert(Format::Csv),
+            Err(_) => {
+                println!("no format: {}", path.display());
+                false
+            }
+        };
+    }
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), Format::ALL);
+}

@@ -1,17 +1,21 @@
 //! Describes how a list is read, for `monitor list`: its format, its destinations, its
 //! first lines beside their meaning, and the policies that it overlaps.
 
-use std::collections::BTreeMap;
+mod overlaps;
+
+use std::{collections::BTreeMap, path::Path};
+
+pub use self::overlaps::Overlap;
 
 use serde::Serialize;
 
 use crate::{
-    address::{Address, Destination, Interval, IntervalSet, Network},
+    address::{Address, Destination, Interval, IntervalSet},
+    compile::Ruleset,
     lists::{
-        DatabaseError, Format, List, NotText, Refused, Selection, UnpackError, is_database,
-        list_text, read, read_database, recognise, unpack,
+        DatabaseError, Format, Kind, List, Locations, NotText, Refused, Selection, UnpackError,
+        is_database, list_text, needs_locations, read, read_database, recognise,
     },
-    policy::{Entry, Policy},
     quoted::quoted,
 };
 
@@ -34,6 +38,19 @@ pub enum ListingError {
         #[from]
         source: DatabaseError,
     },
+    /// A key of the selection does not apply to the list.
+    #[error("`{key}` does not apply to a list in the format `{kind}`; remove this option")]
+    Option {
+        /// Name of the key, as in a policy.
+        key: &'static str,
+        /// Kind of the list.
+        kind: Kind,
+    },
+    /// The file with the countries is not beside the table.
+    #[error(
+        "this table names countries by number; put the file with `Locations-en` in its name beside it"
+    )]
+    NoLocations,
     /// The format cannot be recognised.
     #[error("line {line}: {why}; {help}")]
     Refused {
@@ -57,42 +74,60 @@ pub struct Reading {
     text: Option<String>,
 }
 
-/// Reads the bytes of a list. `name` is the list's path or URL, for the errors.
-pub fn read_list(
-    bytes: Vec<u8>,
-    format: Option<Format>,
-    selection: &Selection,
-    name: &str,
-) -> Result<Reading, ListingError> {
-    let bytes = unpack(bytes)?;
+/// What to read, and how.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The list's path or URL, for errors.
+    pub name: &'a str,
+    /// The path, if the list is a file. Another file of the table may be beside it.
+    pub path: Option<&'a Path>,
+    /// The format, if it is given.
+    pub format: Option<Format>,
+    /// The entries to use.
+    pub selection: Selection,
+}
+
+/// Reads a list from its unpacked bytes.
+pub fn read_list(bytes: Vec<u8>, mut request: Request<'_>) -> Result<Reading, ListingError> {
     if is_database(&bytes) {
+        fits(&request.selection, Kind::Database)?;
         return Ok(Reading {
-            list: read_database(&bytes, selection)?,
+            list: read_database(&bytes, &request.selection)?,
             why: "it has the marker of an MMDB database",
             text: None,
         });
     }
     let text = list_text(bytes)?;
-    let (format, why) = match (format, selection.format()) {
+    let (format, why) = match (request.format, request.selection.format()) {
         (Some(format), _) => (format, "`--format` names it"),
         (None, Some(format)) => (format, "an option names the place of its addresses"),
         (None, None) => {
-            let format =
-                recognise(&text).map_err(|Refused { line, why }| ListingError::Refused {
-                    line,
-                    help: why
-                        .help_for(name)
-                        .replace("{list: ", "in a policy `{list: "),
-                    why: why.to_string(),
-                })?;
-            (format, "its first lines have this form")
+            let found = recognise(&text);
+            let format = found.map_err(|Refused { line, why }| ListingError::Refused {
+                line,
+                help: why.help_here(request.name),
+                why: why.to_string(),
+            })?;
+            (format, "most of the first lines match this format")
         }
     };
+    fits(&request.selection, Kind::Lines(format))?;
+    if request.selection.country().is_some() && needs_locations(&text) {
+        let found = request.path.and_then(Locations::beside);
+        request.selection.locations = Some(found.ok_or(ListingError::NoLocations)?);
+    }
     Ok(Reading {
-        list: read(&text, format, selection),
+        list: read(&text, format, &request.selection),
         why,
         text: Some(text),
     })
+}
+
+fn fits(selection: &Selection, kind: Kind) -> Result<(), ListingError> {
+    match selection.foreign_key(kind) {
+        Some(key) => Err(ListingError::Option { key, kind }),
+        None => Ok(()),
+    }
 }
 
 /// The description of a list. Serializes as the output of `monitor list --json`.
@@ -125,8 +160,12 @@ pub struct Listing {
     pub reserved_by: BTreeMap<String, usize>,
     /// The first lines with destinations.
     pub first_lines: Vec<ShownLine>,
+    /// Number of the other lines with destinations.
+    pub more_lines: usize,
     /// The policies with a prefix that the list overlaps.
     pub overlaps: Vec<Overlap>,
+    /// Why the list, read in this way, is probably not what was meant.
+    pub notes: Vec<String>,
 }
 
 /// The size of one family.
@@ -158,39 +197,22 @@ pub struct ShownLine {
     pub text: String,
     /// Its first destinations.
     pub destinations: Vec<String>,
-}
-
-/// A policy that the list overlaps.
-#[derive(Debug, Serialize)]
-pub struct Overlap {
-    /// Name of the policy.
-    pub policy: String,
-    /// Its action.
-    pub action: String,
-    /// Number of its prefixes that overlap the list.
-    pub prefixes: usize,
+    /// Number of its other destinations.
+    pub more: usize,
 }
 
 impl Listing {
     /// Describes `reading`, a list of this name. The caller sets what is reserved.
     #[must_use]
-    pub fn new(name: &str, reading: &Reading, policies: &[Policy]) -> Self {
+    pub fn new(name: &str, reading: &Reading, ruleset: &Ruleset) -> Self {
         let list = &reading.list;
         let (ipv4, ipv6) = (set(&list.ipv4), set(&list.ipv6));
         let bad = list.bad.first().iter().map(|(line, error)| BadLine {
             line: *line,
             message: error.to_string(),
-            help: error.help(),
+            help: error.help().replace("`ports: ignore`", "`--ignore-ports`"),
         });
-        let overlaps = policies.iter().filter_map(|policy| {
-            let prefixes = touching(&ipv4, policy.ipv4().entries().iter().map(Entry::network))
-                + touching(&ipv6, policy.ipv6().entries().iter().map(Entry::network));
-            (prefixes > 0).then(|| Overlap {
-                policy: policy.name().to_string(),
-                action: policy.action().to_string(),
-                prefixes,
-            })
-        });
+        let overlaps = overlaps::overlaps(ruleset, (&ipv4, &ruleset.ipv4), (&ipv6, &ruleset.ipv6));
         Self {
             list: name.to_owned(),
             format: list.kind.name(),
@@ -198,11 +220,11 @@ impl Listing {
             read_by: list.how.clone(),
             ipv4: FamilyCounts {
                 destinations: list.ipv4.len(),
-                addresses: ipv4.size().to_string(),
+                addresses: ipv4.size_text(),
             },
             ipv6: FamilyCounts {
                 destinations: list.ipv6.len(),
-                addresses: ipv6.size().to_string(),
+                addresses: ipv6.size_text(),
             },
             left_out: list.left_out,
             with_options: list.with_options,
@@ -211,7 +233,9 @@ impl Listing {
             reserved: 0,
             reserved_by: BTreeMap::new(),
             first_lines: reading.first_lines(),
-            overlaps: overlaps.collect(),
+            more_lines: list.lines().saturating_sub(SHOWN),
+            overlaps,
+            notes: notes(list),
         }
     }
 }
@@ -243,9 +267,17 @@ impl Reading {
             .map(|(line, destinations)| ShownLine {
                 line,
                 text: texts.get(&line).cloned().unwrap_or_default(),
+                more: self.count_of(line) - destinations.len(),
                 destinations,
             });
         each.collect()
+    }
+
+    /// Returns the number of destinations of a line.
+    fn count_of(&self, line: u32) -> usize {
+        let ipv4 = self.list.ipv4.iter().filter(|(_, number)| *number == line);
+        let ipv6 = self.list.ipv6.iter().filter(|(_, number)| *number == line);
+        ipv4.count() + ipv6.count()
     }
 
     /// Returns the prefixes of the list, sorted, joined and without duplicates.
@@ -281,8 +313,23 @@ fn texts<A: Address>(set: &IntervalSet<A>) -> Vec<String> {
     networks.map(|network| network.to_string()).collect()
 }
 
-fn touching<A: Address>(set: &IntervalSet<A>, networks: impl Iterator<Item = Network<A>>) -> usize {
-    networks
-        .filter(|network| set.touches(network.interval()))
-        .count()
+/// Returns what is probably not meant.
+fn notes(list: &List) -> Vec<String> {
+    let mut notes = Vec::new();
+    if list.several_countries {
+        notes.push("the list names several countries; `--country` selects one".to_owned());
+    }
+    if list.kind == Kind::Lines(Format::Rir) {
+        notes.push("a policy must select a country of a delegated file".to_owned());
+    }
+    for key in &list.missing {
+        notes.push(format!("no entry of the list has `{key}`"));
+    }
+    if list.is_empty() {
+        notes.push(match list.left_out {
+            0 => "the list has no destination".to_owned(),
+            _ => "the options select no entry".to_owned(),
+        });
+    }
+    notes
 }

@@ -44,11 +44,15 @@ pub fn database(bytes: &[u8]) {
     }
 }
 
-fn selections() -> [Selection; 6] {
+fn selections() -> [Selection; 7] {
     let keys = |key| [key].into_iter().collect();
     [
         Selection {
             min_score: Some(2),
+            ..Selection::default()
+        },
+        Selection {
+            sets: ["x".to_owned()].into(),
             ..Selection::default()
         },
         Selection {
@@ -100,14 +104,17 @@ fn check_list(list: &List, lines: usize) {
     }
     check(&list.ipv4, lines);
     check(&list.ipv6, lines);
-    // In nftables, Junos and JSON, one line may have several entries.
+    // In nftables, Junos and JSON, one line may have several entries. In RPSL, an object
+    // with members may also have addresses.
     let one_per_line = !matches!(
         list.kind,
-        Kind::Lines(Format::Nft | Format::Juniper | Format::Json)
+        Kind::Lines(Format::Nft | Format::Juniper | Format::Json | Format::Rpsl)
     );
     let found = list.lines() + list.left_out + list.bad.count();
-    assert!(lines == 0 || !one_per_line || found <= lines);
+    // One error more says that the sets do not fit.
+    assert!(lines == 0 || !one_per_line || found <= lines + 1);
     assert!(list.bad.first().len() <= list.bad.count());
+    assert!(list.bad.exclusions() <= list.bad.count());
 }
 
 /// An update of a feed. A zero byte may separate the list in force from the update.

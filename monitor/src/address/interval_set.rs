@@ -54,6 +54,19 @@ impl<A: Address> IntervalSet<A> {
         sizes.fold(0, u128::saturating_add)
     }
 
+    /// Returns the number of addresses in the set as a decimal number, exactly.
+    #[must_use]
+    pub fn size_text(&self) -> String {
+        // The number of all IPv6 addresses is one more than fits.
+        let is_all = |interval: &Interval<A>| {
+            interval.last().to_number() - interval.first().to_number() == u128::MAX
+        };
+        if self.0.iter().any(is_all) {
+            return "340282366920938463463374607431768211456".to_owned();
+        }
+        self.size().to_string()
+    }
+
     /// Returns the intervals that do not end before `interval` starts.
     fn reaching(&self, interval: Interval<A>) -> &[Interval<A>] {
         let ends_before = |part: &Interval<A>| part.last() < interval.first();
@@ -184,5 +197,14 @@ mod tests {
         let most = Interval::new(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from_bits(u32::MAX - 1));
         let left = all.without(&most.into_iter().collect());
         assert_eq!(left, [interval(255, 255, u32::MAX - 255)]);
+    }
+
+    #[test]
+    fn the_size_of_all_addresses_is_exact() {
+        let all = Interval::new(std::net::Ipv6Addr::UNSPECIFIED, [0xffff; 8].into()).unwrap();
+        let half = Interval::new([0x8000, 0, 0, 0, 0, 0, 0, 0].into(), [0xffff; 8].into()).unwrap();
+        let size = |interval| IntervalSet::from_iter([interval]).size_text();
+        assert_eq!(size(all), "340282366920938463463374607431768211456");
+        assert_eq!(size(half), "170141183460469231731687303715884105728");
     }
 }

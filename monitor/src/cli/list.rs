@@ -1,20 +1,26 @@
 //! `monitor list`: how a list is read, and the list in another form.
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    io::{self, Read as _},
+    path::PathBuf,
+};
 
 use anyhow::{Context as _, bail};
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use monitor::{
     clock::now,
+    compile::Ruleset,
     config::Settings,
     datapath,
     feeds::{Answer, DiskAndFeeds, Fetcher, Limits, Own},
-    listing::{Listing, Overlap, Reading, read_list},
+    listing::{Listing, Overlap, Reading, Request, read_list},
     lists::{
         Column, ColumnSelection, Country, FeedUrl, Format, JsonPath, Key, Reserved, Selection,
+        unpack, unpack_fetched,
     },
-    pipeline::judge_files,
-    policy::{Policy, RuntimeOverlay},
+    pipeline::compile_files,
+    policy::RuntimeOverlay,
     printable,
     regular_file::{self, Purpose},
 };
@@ -26,12 +32,13 @@ use super::{Common, print, print_json, tell, write_out};
 /// Works without a daemon and without policies. If there are policies, the list's overlaps
 /// with them are shown. A URL is fetched once, within the limits of a feed.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("place").args(["column", "first"]))]
 pub(crate) struct ListArgs {
-    /// A file, or a URL
-    #[arg(value_name = "FILE|URL")]
-    list: String,
+    /// A file, a URL, or `-` for standard input
+    #[arg(value_name = "FILE|URL", value_parser = source)]
+    list: Source,
     /// Write the list's prefixes instead, sorted and joined
-    #[arg(long = "as", value_name = "FORM")]
+    #[arg(long = "as", value_name = "FORM", conflicts_with = "json")]
     form: Option<Form>,
     /// Format of the list [default: recognised by the content]
     #[arg(long, value_parser = format)]
@@ -46,7 +53,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_parser = column, requires = "first")]
     last: Option<Column>,
     /// Value that the rows of a CSV must have (repeatable)
-    #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = condition)]
+    #[arg(long = "where", value_name = "COLUMN=VALUE", value_parser = condition, requires = "place")]
     conditions: Vec<(Column, String)>,
     /// JSONPath (RFC 9535) of the addresses in a JSON document
     #[arg(long)]
@@ -60,12 +67,35 @@ pub(crate) struct ListArgs {
     /// Least score of the lines that are taken
     #[arg(long, value_name = "SCORE")]
     min_score: Option<u32>,
-    /// Take `192.0.2.1:443` as its address with every port
+    /// Set of an ipset, nftables or router file that is used (repeatable)
+    #[arg(long = "set", value_name = "NAME")]
+    sets: Vec<String>,
+    /// Use the address of `192.0.2.1:443` and ignore the port
     #[arg(long)]
     ignore_ports: bool,
     /// Write the list out although some of its lines cannot be read
     #[arg(long, requires = "form")]
     skip_bad_lines: bool,
+}
+
+/// The place of a list.
+#[derive(Clone, Debug)]
+enum Source {
+    Input,
+    File(PathBuf),
+    Url(FeedUrl),
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    if text == "-" {
+        return Ok(Source::Input);
+    }
+    if !FeedUrl::is_meant_by(text) {
+        return Ok(Source::File(text.into()));
+    }
+    let url = text.parse::<FeedUrl>();
+    url.map(Source::Url)
+        .map_err(|error| format!("{error}; {}", error.help()))
 }
 
 /// A form in which a list is written.
@@ -84,10 +114,12 @@ fn format(text: &str) -> Result<Format, String> {
     })
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the form of a parser of clap")]
 fn column(text: &str) -> Result<Column, String> {
-    let number = text.parse().ok().filter(|number| *number > 0);
-    Ok(number.map_or_else(|| Column::Name(text.to_owned()), Column::Number))
+    match text.parse() {
+        Ok(0) => Err("write the name in the header, or the number counted from 1".to_owned()),
+        Ok(number) => Ok(Column::Number(number)),
+        Err(_) => Ok(Column::Name(text.to_owned())),
+    }
 }
 
 fn condition(text: &str) -> Result<(Column, String), String> {
@@ -109,61 +141,99 @@ fn country(text: &str) -> Result<Key, String> {
 
 pub(crate) fn run(common: &Common, arguments: &ListArgs) -> anyhow::Result<()> {
     let settings = common.settings()?;
-    let bytes = arguments.bytes(&settings)?;
-    let selection = arguments.selection()?;
-    let reading = read_list(bytes, arguments.format, &selection, &arguments.list)?;
+    let name = arguments.list.to_string();
+    let bytes = arguments.list.bytes(&settings)?;
+    let path = match &arguments.list {
+        Source::File(path) => Some(path.as_path()),
+        Source::Input | Source::Url(_) => None,
+    };
+    let request = Request {
+        name: &name,
+        path,
+        format: arguments.format,
+        selection: arguments.selection(),
+    };
+    let reading = read_list(bytes, request).with_context(|| format!("read {name}"))?;
     match arguments.form {
         Some(form) => arguments.write(form, &reading),
-        None => arguments.show(common, &settings, reading),
+        None => show(common, &settings, &name, reading),
+    }
+}
+
+/// Writes the name of the list for messages. A query of a URL may be a secret.
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Input => f.write_str("-"),
+            Self::File(path) => printable::path(path).fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+impl Source {
+    /// Returns the unpacked content.
+    fn bytes(&self, settings: &Settings) -> anyhow::Result<Vec<u8>> {
+        /// Maximum size of standard input, in bytes.
+        const MAX_INPUT: u64 = 256 * 1024 * 1024;
+        let failed = || format!("read {self}");
+        let bytes = match self {
+            Self::File(path) => regular_file::read(path, Purpose::List).with_context(failed)?,
+            Self::Input => {
+                let mut bytes = Vec::new();
+                let mut input = io::stdin().lock().take(MAX_INPUT + 1);
+                input.read_to_end(&mut bytes).with_context(failed)?;
+                if bytes.len() as u64 > MAX_INPUT {
+                    bail!("standard input is larger than {} MiB", MAX_INPUT >> 20);
+                }
+                bytes
+            }
+            Self::Url(url) => {
+                return unpack_fetched(fetch(url, settings)?).with_context(failed);
+            }
+        };
+        unpack(bytes).with_context(failed)
+    }
+}
+
+fn fetch(url: &FeedUrl, settings: &Settings) -> anyhow::Result<Vec<u8>> {
+    let own = Own {
+        addresses: datapath::own_addresses()?,
+        networks: settings.gateway()?.networks,
+    };
+    let ca_file = settings.feeds.ca_file.as_deref();
+    let fetcher = Fetcher::new(ca_file, Limits::default())?.with_own(own);
+    let answer = fetcher.fetch(url, (None, None));
+    match answer.with_context(|| format!("fetch {url}"))? {
+        Answer::Content(answer) => Ok(answer.content),
+        Answer::NotModified => bail!("fetch {url}: the server sent no content"),
     }
 }
 
 impl ListArgs {
-    fn bytes(&self, settings: &Settings) -> anyhow::Result<Vec<u8>> {
-        if !FeedUrl::is_meant_by(&self.list) {
-            let path = Path::new(&self.list);
-            let shown = printable::path(path).to_string();
-            return regular_file::read(path, Purpose::List)
-                .with_context(|| format!("read {shown}"));
-        }
-        let url: FeedUrl = self.list.parse()?;
-        let own = Own {
-            addresses: datapath::own_addresses()?,
-            networks: settings.gateway()?.networks,
-        };
-        let ca_file = settings.feeds.ca_file.as_deref();
-        let fetcher = Fetcher::new(ca_file, Limits::default())?.with_own(own);
-        match fetcher
-            .fetch(&url, (None, None))
-            .with_context(|| format!("fetch {url}"))?
-        {
-            Answer::Content(answer) => Ok(answer.content),
-            Answer::NotModified => bail!("fetch {url}: the server sent no content"),
-        }
-    }
-
-    fn selection(&self) -> anyhow::Result<Selection> {
+    fn selection(&self) -> Selection {
         let first = self.column.clone().or_else(|| self.first.clone());
-        if first.is_none() && !self.conditions.is_empty() {
-            bail!("--where needs --column, or --first and --last");
-        }
         let table = first.map(|first| ColumnSelection {
             first,
             last: self.last.clone(),
             conditions: self.conditions.iter().cloned().collect(),
         });
-        Ok(Selection {
+        Selection {
             min_score: self.min_score,
             keys: self.asn.iter().chain(&self.country).copied().collect(),
             ignore_ports: self.ignore_ports,
             columns: table,
             path: self.path.clone(),
             locations: None,
-        })
+            sets: self.sets.iter().cloned().collect(),
+        }
     }
 
     fn write(&self, form: Form, reading: &Reading) -> anyhow::Result<()> {
         let bad = &reading.list.bad;
+        if let Some((line, error)) = bad.exclusion() {
+            bail!("line {line}: {error}; {}", error.help());
+        }
         if let Some((line, error)) = bad.first().first()
             && !self.skip_bad_lines
         {
@@ -171,6 +241,9 @@ impl ListArgs {
                 "lines that cannot be read: {}; line {line}: {error} (`--skip-bad-lines` writes the others)",
                 bad.count()
             );
+        }
+        if let Some(key) = reading.list.missing.first() {
+            bail!("no entry of the list has `{key}`, so nothing is written");
         }
         if reading.list.is_empty() {
             bail!("the list has no destination, so nothing is written");
@@ -181,46 +254,63 @@ impl ListArgs {
             Form::Json => print_json(&prefixes),
         }
     }
+}
 
-    fn show(&self, common: &Common, settings: &Settings, reading: Reading) -> anyhow::Result<()> {
-        let policies = policies(common, settings);
-        let gateway = settings.gateway().unwrap_or_default();
-        let mut listing = Listing::new(&self.list, &reading, &policies);
-        let (_, cut) = Reserved::new(&gateway.networks).cut(reading.list);
-        listing.reserved = cut.destinations;
-        listing.reserved_by = cut.by.into_iter().collect();
-        if common.json {
-            print_json(&listing)
-        } else {
-            print(&text(&listing))
+fn show(common: &Common, settings: &Settings, name: &str, reading: Reading) -> anyhow::Result<()> {
+    let ruleset = ruleset(common, settings)?;
+    let gateway = settings.gateway().unwrap_or_default();
+    let mut listing = Listing::new(name, &reading, &ruleset);
+    let is_wrong = reading.list.is_empty() || !reading.list.missing.is_empty();
+    let (_, cut) = Reserved::new(&gateway.networks).cut(reading.list);
+    listing.reserved = cut.destinations;
+    listing.reserved_by = cut.by.into_iter().collect();
+    if common.json {
+        print_json(&listing)?;
+    } else {
+        print(&text(&listing))?;
+    }
+    match listing.notes.last() {
+        _ if listing.bad_lines > 0 => {
+            bail!("lines that cannot be read: {}", listing.bad_lines)
         }
+        Some(note) if is_wrong => bail!("{note}"),
+        Some(_) | None => Ok(()),
     }
 }
 
-/// Returns the policies in force, or none if they cannot be read.
-fn policies(common: &Common, settings: &Settings) -> Vec<Policy> {
-    let is_there = settings.policies.iter().all(|path| path.exists());
-    if common.policies.is_empty() && !is_there {
-        return Vec::new();
+/// Compiles the policies in force. Returns an empty ruleset if there are none. Policies on
+/// the command line must be right.
+fn ruleset(common: &Common, settings: &Settings) -> anyhow::Result<Ruleset> {
+    let is_given = !common.policies.is_empty();
+    if let Some(path) = common.policies.iter().find(|path| !path.exists()) {
+        bail!("there are no policies at {}", printable::path(path));
     }
+    let is_there = settings.policies.iter().all(|path| path.exists());
     let Ok(gateway) = settings.gateway() else {
-        return Vec::new();
+        return Ok(Ruleset::default());
     };
-    let loaded = judge_files(
+    if !is_there {
+        return Ok(Ruleset::default());
+    }
+    let compiled = compile_files(
         &settings.policies,
         &DiskAndFeeds::new(&settings.state_dir),
         &RuntimeOverlay::default(),
         &now(),
         &gateway,
     );
-    if loaded.diagnostics.has_errors() {
-        tell(
-            "note: the policies have errors, so overlaps with them are not shown; run `monitor check`",
-        );
-        return Vec::new();
+    match compiled.ruleset {
+        Some(ruleset) if !compiled.diagnostics.has_errors() => return Ok(ruleset),
+        _ if is_given => bail!("the policies have errors; run `monitor check`"),
+        _ => {}
     }
-    loaded.policies
+    let note = "the policies have errors, so overlaps with them are not shown";
+    tell(&format!("note: {note}; run `monitor check`"));
+    Ok(Ruleset::default())
 }
+
+/// Number of bad lines that are shown.
+const SHOWN_BAD: usize = 3;
 
 fn text(listing: &Listing) -> String {
     let mut text = String::new();
@@ -233,16 +323,22 @@ fn text(listing: &Listing) -> String {
     }
     for (family, counts) in [("IPv4", &listing.ipv4), ("IPv6", &listing.ipv6)] {
         let (destinations, addresses) = (counts.destinations, &counts.addresses);
+        let what = if destinations == 1 {
+            "destination"
+        } else {
+            "destinations"
+        };
         let _ = writeln!(
             text,
-            "{family}      {destinations} destinations, {addresses} addresses"
+            "{family}      {destinations} {what}, {addresses} address{}",
+            if addresses == "1" { "" } else { "es" }
         );
     }
     for (what, count) in [
         ("left out  entries that are not selected", listing.left_out),
         ("options   ignored in entries", listing.with_options),
         (
-            "reserved  destinations in reserved ranges, which a feed loses",
+            "reserved  reserved destinations (a feed removes them)",
             listing.reserved,
         ),
         ("bad       lines that cannot be read", listing.bad_lines),
@@ -251,7 +347,10 @@ fn text(listing: &Listing) -> String {
             let _ = writeln!(text, "{what}: {count}");
         }
     }
-    for bad in listing.first_bad.iter().take(3) {
+    for (range, count) in &listing.reserved_by {
+        let _ = writeln!(text, "  {}: {count}", value(range));
+    }
+    for bad in listing.first_bad.iter().take(SHOWN_BAD) {
         let _ = writeln!(
             text,
             "  line {}: {}; {}",
@@ -260,17 +359,31 @@ fn text(listing: &Listing) -> String {
             value(&bad.help)
         );
     }
+    if listing.bad_lines > SHOWN_BAD {
+        let _ = writeln!(text, "  and {} more", listing.bad_lines - SHOWN_BAD);
+    }
+    for note in &listing.notes {
+        let _ = writeln!(text, "note      {}", value(note));
+    }
     for overlap in &listing.overlaps {
         let Overlap {
             policy,
             action,
             prefixes,
         } = overlap;
-        let _ = writeln!(text, "overlaps  {policy} ({action}): {prefixes} prefixes");
+        let what = if *prefixes == 1 { "prefix" } else { "prefixes" };
+        let _ = writeln!(text, "overlaps  {policy} ({action}): {prefixes} {what}");
     }
     for shown in &listing.first_lines {
         let _ = writeln!(text, "\n  {:>6} | {}", shown.line, value(&shown.text));
-        let _ = writeln!(text, "         > {}", shown.destinations.join(", "));
+        let more = match shown.more {
+            0 => String::new(),
+            more => format!(", … and {more} more"),
+        };
+        let _ = writeln!(text, "         > {}{more}", shown.destinations.join(", "));
+    }
+    if listing.more_lines > 0 {
+        let _ = writeln!(text, "\n  … and {} more", listing.more_lines);
     }
     text
 }

@@ -1,13 +1,15 @@
 //! Reads the addresses in a column of a CSV, or in the two columns with the ends of
 //! ranges.
 
-use std::{collections::BTreeMap, fmt, fmt::Write as _};
+use std::{collections::BTreeMap, fmt};
 
 use super::{
     InvalidLine, Line, List,
     dialect::{Dialect, Fields, MAX_COLUMNS, family, is_comment, rows},
+    header::is_mask,
     numeric_csv, plain,
     selection::Chooser,
+    spelling::is_netmask,
 };
 use crate::{address::Destination, quoted::quoted};
 
@@ -44,6 +46,8 @@ pub struct ColumnSelection {
 struct Places {
     first: usize,
     last: Option<usize>,
+    /// True if the header names a column with netmasks or lengths.
+    has_mask: bool,
     conditions: Vec<(usize, String)>,
 }
 
@@ -75,7 +79,14 @@ pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
             continue;
         }
         fields.split(row.text);
-        list.add(places.line(&fields, chooser), row.line);
+        // A quotation mark without its second one may have joined rows.
+        let is_joined = row.text.trim_end().contains('\n') && fields.len() > dialect.columns;
+        let line = if is_joined {
+            Err(InvalidLine::OpenQuote)
+        } else {
+            places.line(&fields, chooser)
+        };
+        list.add(line, row.line);
     }
 }
 
@@ -87,6 +98,7 @@ impl ColumnSelection {
         Ok(Places {
             first: place(&self.first)?,
             last: self.last.as_ref().map(place).transpose()?,
+            has_mask: dialect.names().iter().any(|name| is_mask(name)),
             conditions: conditions.collect::<Result<_, InvalidLine>>()?,
         })
     }
@@ -136,6 +148,12 @@ impl Places {
         }
         let first = field(self.first)?;
         let Some(last) = self.last else {
+            let mut all = (0..fields.len()).filter_map(|at| fields.get(at));
+            let is_alone = !first.contains(['/', '-']) && family(first).is_some();
+            if is_alone && (self.has_mask || all.any(is_netmask)) {
+                let text = quoted(first);
+                return Err(InvalidLine::LostMask { text });
+            }
             return plain::entry(first, chooser);
         };
         let last = field(last)?;
@@ -164,84 +182,6 @@ fn columns_of(dialect: &Dialect) -> String {
     }
 }
 
-/// Describes a text that is a CSV whose form is not known: its columns with addresses,
-/// and the key to write.
-pub(super) fn describe(text: &str) -> Option<Description> {
-    let dialect = Dialect::of(text)?;
-    let counts = count(text, &dialect);
-    let mut seen = format!(
-        "this is a CSV of {} columns, separated by {}",
-        dialect.columns,
-        dialect.separator_name()
-    );
-    let names = dialect.header.as_ref().map(|(names, _)| names);
-    let name = |at: usize| {
-        names
-            .and_then(|names| names.get(at))
-            .filter(|name| !name.is_empty())
-    };
-    let with = counts
-        .iter()
-        .enumerate()
-        .filter(|(_, (ipv4, ipv6))| ipv4 + ipv6 > 0);
-    let with: Vec<(usize, &(usize, usize))> = with.collect();
-    let (best, _) = with
-        .iter()
-        .max_by_key(|(at, (ipv4, ipv6))| (ipv4 + ipv6, std::cmp::Reverse(*at)))?;
-    for (at, (ipv4, ipv6)) in with.iter().take(8) {
-        let shown = name(*at).map_or_else(String::new, |name| format!(" (`{}`)", quoted(name)));
-        // Writing to a String cannot fail.
-        let _ = write!(
-            seen,
-            "; column {}{shown} holds {}",
-            at + 1,
-            families(*ipv4, *ipv6)
-        );
-    }
-    let column =
-        name(*best).map_or_else(|| (best + 1).to_string(), |name| yaml_word(&quoted(name)));
-    Some(Description {
-        seen,
-        keys: vec![format!("column: {column}")],
-    })
-}
-
-/// What was seen in a text of an unknown form, and the keys with which to read it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Description {
-    /// What was seen.
-    pub seen: String,
-    /// Keys to add to the destination; each alone is one way to read the list.
-    pub keys: Vec<String>,
-}
-
-/// Returns `3 IPv4 and 2 IPv6 addresses`.
-pub(super) fn families(ipv4: usize, ipv6: usize) -> String {
-    let plural = |count: usize| if count == 1 { "" } else { "es" };
-    match (ipv4, ipv6) {
-        (ipv4, 0) => format!("{ipv4} IPv4 address{}", plural(ipv4)),
-        (0, ipv6) => format!("{ipv6} IPv6 address{}", plural(ipv6)),
-        (ipv4, ipv6) => format!("{ipv4} IPv4 and {ipv6} IPv6 addresses"),
-    }
-}
-
-/// Returns the number of IPv4 and IPv6 addresses in each column.
-fn count(text: &str, dialect: &Dialect) -> Vec<(usize, usize)> {
-    let mut counts = vec![(0, 0); dialect.columns];
-    let mut fields = Fields::new(dialect.separator);
-    for row in rows(text).filter(|row| !is_comment(row.text) && !row.is_open) {
-        fields.split(row.text);
-        for (at, (ipv4, ipv6)) in counts.iter_mut().enumerate() {
-            match fields.get(at).and_then(family) {
-                Some(true) => *ipv4 += 1,
-                Some(false) => *ipv6 += 1,
-                None => {}
-            }
-        }
-    }
-    counts
-}
-
 /// Returns `text` as YAML reads it as text.
 pub(super) fn yaml_word(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -257,7 +197,7 @@ pub(super) fn yaml_word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lists::{Format, Selection, Why, read as read_list, recognise};
+    use crate::lists::{Format, Selection, read as read_list};
 
     const FEED: &str = "# threat feed\n# \"seen\",\"dst_ip\",\"dst_port\",\"c2_status\"\n\
         \"2024-01-01 00:00:01\",\"192.0.2.1\",\"443\",\"online\"\n\
@@ -367,22 +307,34 @@ mod tests {
     }
 
     #[test]
-    fn without_a_column_the_columns_with_addresses_are_counted() {
-        let refused = recognise(FEED).unwrap_err();
-        assert_eq!(refused.line, 3);
-        let shown = refused.why.to_string();
-        assert_eq!(
-            shown,
-            "this is a CSV of 4 columns, separated by commas; column 2 (`dst_ip`) holds 2 IPv4 and 1 IPv6 addresses"
+    fn a_quotation_mark_within_a_field_loses_no_row() {
+        let list = parse(
+            "5\" disk\t8.8.8.8\n3\" disk\t9.9.9.9\nx\t7.7.7.7\n",
+            Column::Number(2),
+            None,
+            None,
         );
-        assert_eq!(
-            refused.why.help_for("f.csv"),
-            "write `{list: f.csv, column: dst_ip}`"
-        );
-        let rows = "192.0.2.1|2024-01-01|x\n192.0.2.2|2024-01-02|y\n";
-        let Why::Csv(seen) = recognise(rows).unwrap_err().why else {
-            panic!("{rows}")
-        };
-        assert_eq!(seen.keys, ["column: 1"]);
+        assert_eq!((list.ipv4.len(), list.bad.count()), (3, 0));
+        let text = "x\t7.7.7.7\n\"5 disk\t8.8.8.8\n\"3\t9.9.9.9\ny\t6.6.6.6\nz\t5.5.5.5\n";
+        let list = parse(text, Column::Number(2), None, None);
+        assert_eq!((list.ipv4.len(), list.bad.count()), (3, 2));
+    }
+
+    #[test]
+    fn an_address_whose_netmask_is_in_another_column_is_refused() {
+        for text in [
+            "a,mask\n45.1.2.0,255.255.255.0\n",
+            "a,length\n45.1.2.0,24\n",
+            "a,b\n45.1.2.0,255.255.255.0\n",
+        ] {
+            let list = parse(text, name("a"), None, None);
+            let error = list.bad.first()[0].1.to_string();
+            assert!(
+                list.is_empty() && error.contains("netmask or length"),
+                "{text}: {error}"
+            );
+        }
+        let list = parse("a,mask\n45.1.2.0/24,255.255.255.0\n", name("a"), None, None);
+        assert_eq!(list.ipv4.len(), 1);
     }
 }

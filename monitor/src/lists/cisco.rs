@@ -1,22 +1,39 @@
 //! Reads the prefix lists of Cisco IOS and `FRRouting`:
 //! `ip prefix-list NAME [seq N] permit PREFIX [ge N] [le N]`.
 
-use super::line::{InvalidLine, Line, whole};
+use super::{InvalidLine, Line, List, line::whole, lines::each_line, selection::Chooser};
 
 const PATTERN: &str = "ip prefix-list NAME [seq N] permit PREFIX [ge N] [le N]";
 
-pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
+pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
+    each_line(text, list, |text, number, list| {
+        list.add(line(text, number, chooser), number);
+    });
+}
+
+fn line(text: &str, number: u32, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
     let text = whole(text);
     if text.is_empty() || text.starts_with('!') {
         return Ok(Line::Nothing);
     }
-    let invalid = || InvalidLine::Pattern { pattern: PATTERN };
     let words: Vec<&str> = text.split_whitespace().collect();
-    let [family @ ("ip" | "ipv6"), "prefix-list", _, rest @ ..] = words.as_slice() else {
-        return Err(invalid());
+    let (family, name, rest) = match words.as_slice() {
+        [family @ ("ip" | "ipv6"), "prefix-list", name, rest @ ..] => (*family, *name, rest),
+        ["no", "ip" | "ipv6", "prefix-list", name, ..] => return chooser.removes(Some(name), text),
+        _ => return Err(InvalidLine::Pattern { pattern: PATTERN }),
     };
+    if rest.first() == Some(&"description") {
+        return Ok(Line::Nothing);
+    }
+    if !chooser.takes_set(name, number) {
+        return Ok(Line::LeftOut);
+    }
+    entry(family, rest)
+}
+
+fn entry(family: &str, rest: &[&str]) -> Result<Line, InvalidLine> {
+    let invalid = || InvalidLine::Pattern { pattern: PATTERN };
     let rest = match rest {
-        ["description", ..] => return Ok(Line::Nothing),
         ["seq", number, rest @ ..] if number.parse::<u32>().is_ok() => rest,
         rest => rest,
     };
@@ -26,7 +43,7 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
         _ => return Err(invalid()),
     };
     // `any` is every address of the family.
-    let prefix = match (prefix, *family) {
+    let prefix = match (prefix, family) {
         ("any", "ip") => "0.0.0.0/0",
         ("any", _) => "::/0",
         (prefix, _) => prefix,
@@ -42,14 +59,13 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::lists::{Format, Selection, read, recognise};
 
     #[test]
     fn both_families_are_read_with_and_without_sequence_and_lengths() {
         let text = "! list\nip prefix-list X description why\nip prefix-list X permit 45.7.0.0/16\n\
                     ip prefix-list X seq 5 permit 10.0.0.0/8 ge 9 le 24\n\
-                    ipv6 prefix-list Y seq 5 permit 2001:db8::/32 le 48\n!\n";
+                    ipv6 prefix-list X seq 5 permit 2001:db8::/32 le 48\n!\n";
         assert_eq!(recognise(text), Ok(Format::Cisco));
         let list = read(text, Format::Cisco, &Selection::default());
         assert_eq!((list.ipv4.len(), list.ipv6.len()), (2, 1));
@@ -61,7 +77,7 @@ mod tests {
         for (text, message) in [
             (
                 "ip prefix-list X seq 5 deny 10.0.0.0/8",
-                "an exception (`deny`)",
+                "`deny` excludes addresses",
             ),
             (
                 "ip prefix-list X seq x permit 10.0.0.0/8",
@@ -79,8 +95,17 @@ mod tests {
             ),
             ("10.0.0.0/8", "this line is not"),
         ] {
-            let error = line(text).unwrap_err().to_string();
+            let list = read(text, Format::Cisco, &Selection::default());
+            let error = list.bad.first()[0].1.to_string();
             assert!(error.contains(message), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_removal_after_an_entry_is_refused() {
+        let text = "no ip prefix-list X\nip prefix-list X permit 45.7.0.0/16\n\
+                    no ip prefix-list X permit 45.7.0.0/16\n";
+        let list = read(text, Format::Cisco, &Selection::default());
+        assert_eq!((list.bad.first()[0].0, list.bad.exclusions()), (3, 1));
     }
 }

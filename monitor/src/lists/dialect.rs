@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
-
 /// Maximum number of columns that are read.
 pub(super) const MAX_COLUMNS: usize = 64;
 
@@ -42,7 +40,7 @@ impl Dialect {
     /// number of columns, at least two.
     pub(super) fn of(text: &str) -> Option<Self> {
         let sample: Vec<RawRow<'_>> = rows(text)
-            .filter(|row| !is_comment(row.text))
+            .filter(|row| !is_comment(row.text) && !row.is_open)
             .take(SAMPLE)
             .collect();
         let each = SEPARATORS.into_iter().filter_map(|separator| {
@@ -85,6 +83,11 @@ impl Dialect {
         comment
     }
 
+    /// Returns the names of the columns, or nothing if there is no header.
+    pub(super) fn names(&self) -> &[String] {
+        self.header.as_ref().map_or(&[], |(names, _)| names)
+    }
+
     /// Returns the word for the separator.
     pub(super) const fn separator_name(&self) -> &'static str {
         match self.separator {
@@ -118,7 +121,7 @@ pub(super) fn is_comment(row: &str) -> bool {
 /// The fields of one row.
 #[derive(Debug)]
 pub(super) struct Fields {
-    reader: Reader,
+    separator: u8,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
@@ -126,27 +129,55 @@ pub(super) struct Fields {
 impl Fields {
     pub(super) fn new(separator: u8) -> Self {
         Self {
-            reader: ReaderBuilder::new().delimiter(separator).build(),
+            separator,
             bytes: Vec::new(),
             ends: Vec::new(),
         }
     }
 
-    /// Splits `row`. Columns beyond [`MAX_COLUMNS`] are not stored.
+    /// Splits `row`. A field in quotation marks may contain separators and, doubled,
+    /// quotation marks. Columns beyond [`MAX_COLUMNS`] are not stored.
     pub(super) fn split(&mut self, row: &str) {
-        let row = row.trim_end_matches(['\r', '\n']);
-        self.reader.reset();
-        self.bytes.resize(row.len(), 0);
-        let mut ends = [0; MAX_COLUMNS];
-        let (result, _, written, found) =
-            self.reader
-                .read_record(row.as_bytes(), &mut self.bytes, &mut ends);
+        let mut rest = row.trim_end_matches(['\r', '\n']).as_bytes();
+        self.bytes.clear();
         self.ends.clear();
-        self.ends.extend_from_slice(&ends[..found]);
-        // The row has no line end, so the reader does not report the end of the last field.
-        if result == ReadRecordResult::InputEmpty && found < MAX_COLUMNS {
-            self.ends.push(written);
+        while self.ends.len() < MAX_COLUMNS {
+            let opened = opening(rest, self.separator);
+            let (end, is_quoted) = match opened {
+                Some(start) => {
+                    rest = &rest[start..];
+                    (self.unquote(rest), true)
+                }
+                None => (0, false),
+            };
+            let length = rest[end..].iter().position(|byte| *byte == self.separator);
+            let length = end + length.unwrap_or(rest.len() - end);
+            let text = &rest[end..length];
+            // After the second quotation mark, blanks mean nothing.
+            if !is_quoted || !text.trim_ascii().is_empty() {
+                self.bytes.extend_from_slice(text);
+            }
+            self.ends.push(self.bytes.len());
+            match rest.get(length + 1..) {
+                Some(after) => rest = after,
+                None => break,
+            }
         }
+    }
+
+    /// Stores the text up to the second quotation mark, and returns the offset behind it.
+    fn unquote(&mut self, text: &[u8]) -> usize {
+        let mut at = 0;
+        while let Some(byte) = text.get(at) {
+            match (byte, text.get(at + 1)) {
+                (b'"', Some(b'"')) => at += 1,
+                (b'"', _) => return at + 1,
+                _ => {}
+            }
+            self.bytes.push(*byte);
+            at += 1;
+        }
+        at
     }
 
     pub(super) fn len(&self) -> usize {
@@ -171,6 +202,14 @@ impl Fields {
     }
 }
 
+/// Returns the offset behind the quotation mark with which `field` begins. Blanks may
+/// stand before it.
+fn opening(field: &[u8], separator: u8) -> Option<usize> {
+    let is_blank = |byte: &u8| *byte == b' ' || (*byte == b'\t' && separator != b'\t');
+    let start = field.iter().position(|byte| !is_blank(byte))?;
+    (field[start] == b'"').then_some(start + 1)
+}
+
 /// Returns true for IPv4 and false for IPv6, if `field` is an address, a network or a
 /// range. Fast, because it is called for every field of an unknown text.
 pub(super) fn family(field: &str) -> Option<bool> {
@@ -184,7 +223,8 @@ pub(super) fn family(field: &str) -> Option<bool> {
 }
 
 /// Returns the rows of `text`. A row with an open quotation mark continues in the next
-/// lines. If it does not end within the limits, it is its first line alone.
+/// lines. If it does not end within the limits, or ends within a field, it is its first
+/// line alone.
 pub(super) fn rows(text: &str) -> impl Iterator<Item = RawRow<'_>> {
     let mut rest = text;
     let mut line = 1_u32;
@@ -194,15 +234,16 @@ pub(super) fn rows(text: &str) -> impl Iterator<Item = RawRow<'_>> {
         }
         let first = line_end(rest);
         let (mut end, mut lines) = (first, 1);
-        let mut quotes = count_quotes(&rest[..end]);
+        let mut state = Quotes::default();
         if !is_comment(&rest[..end]) {
-            while quotes % 2 == 1 && end < rest.len() && lines < MAX_ROW_LINES && end < MAX_ROW {
+            state.read(&rest[..end]);
+            while state.is_open && end < rest.len() && lines < MAX_ROW_LINES && end < MAX_ROW {
                 let next = end + line_end(&rest[end..]);
-                quotes += count_quotes(&rest[end..next]);
+                state.read(&rest[end..next]);
                 (end, lines) = (next, lines + 1);
             }
         }
-        let is_open = quotes % 2 == 1 && !is_comment(&rest[..first]);
+        let is_open = state.is_open || (lines > 1 && state.is_broken);
         if is_open {
             (end, lines) = (first, 1);
         }
@@ -217,13 +258,45 @@ pub(super) fn rows(text: &str) -> impl Iterator<Item = RawRow<'_>> {
     })
 }
 
+/// The quotation marks of a row. One opens a field only at the field's beginning.
+#[derive(Default)]
+struct Quotes {
+    /// True within a field in quotation marks.
+    is_open: bool,
+    /// True if a quotation mark ends a field, and more text follows.
+    is_broken: bool,
+    /// True within a field without quotation marks.
+    in_field: bool,
+}
+
+impl Quotes {
+    /// Reads a line with its line end.
+    fn read(&mut self, line: &str) {
+        let bytes = line.as_bytes();
+        let ends = |byte: &u8| SEPARATORS.contains(byte) || matches!(byte, b'\r' | b'\n');
+        let mut at = 0;
+        while let Some(byte) = bytes.get(at) {
+            match byte {
+                b'"' if self.is_open && bytes.get(at + 1) == Some(&b'"') => at += 1,
+                b'"' if self.is_open => {
+                    let after = bytes[at + 1..].iter().find(|byte| **byte != b' ');
+                    self.is_broken |= !after.is_none_or(ends);
+                    (self.is_open, self.in_field) = (false, true);
+                }
+                b'"' if !self.in_field => self.is_open = true,
+                _ if self.is_open => {}
+                byte if ends(byte) => self.in_field = false,
+                b' ' => {}
+                _ => self.in_field = true,
+            }
+            at += 1;
+        }
+    }
+}
+
 /// Returns the length of the first line with its line end.
 fn line_end(text: &str) -> usize {
     text.find('\n').map_or(text.len(), |at| at + 1)
-}
-
-fn count_quotes(text: &str) -> usize {
-    text.bytes().filter(|byte| *byte == b'"').count()
 }
 
 #[cfg(test)]
@@ -272,5 +345,31 @@ mod tests {
         let open = format!("1,\"a\n{}", "2,c\n".repeat(200));
         let rows = found(&open);
         assert_eq!((rows.len(), rows[0].2, rows[1].2), (201, true, false));
+    }
+
+    #[test]
+    fn a_quotation_mark_within_a_field_opens_nothing() {
+        let text = "5\" disk\t8.8.8.8\n3\" disk\t9.9.9.9\n";
+        assert_eq!(rows(text).count(), 2);
+        assert!(rows(text).all(|row| !row.is_open));
+        // The second mark of this row ends within a field.
+        let broken = "\"5 disk\t8.8.8.8\n\"x\t9.9.9.9\n";
+        let found: Vec<bool> = rows(broken).map(|row| row.is_open).collect();
+        assert_eq!(found, [true, true]);
+    }
+
+    #[test]
+    fn fields_are_split_at_the_separator_alone() {
+        let mut fields = Fields::new(b',');
+        for (row, expected) in [
+            ("a,\"b,\"\"c\", \"d\" ,", vec!["a", "b,\"c", "d", ""]),
+            ("\"\",x", vec!["", "x"]),
+            ("a\"b,c", vec!["a\"b", "c"]),
+            ("", vec![""]),
+        ] {
+            fields.split(row);
+            let found: Vec<&str> = (0..fields.len()).filter_map(|at| fields.get(at)).collect();
+            assert_eq!(found, expected, "{row}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the content of a feed. The content is used as a whole or not at all.
 
 use super::{
-    Format, List, NotText, Refused, Selection, UnpackError, Why, list_text, read, recognise,
+    Format, Kind, List, NotText, Refused, Selection, UnpackError, Why, list_text, read, recognise,
     unpack_up_to,
 };
 
@@ -44,9 +44,9 @@ pub enum FeedProblem {
     #[error("{} (line {})", .0.why, .0.line)]
     Refused(Refused),
     /// The policy has a key that does not apply to this format.
-    #[error("{key} does not apply to a list in the format `{format}`")]
+    #[error("`{key}` does not apply to a list in the format `{format}`")]
     Option {
-        /// Name of the key, in backticks.
+        /// Name of the key.
         key: &'static str,
         /// Format of the list.
         format: Format,
@@ -65,6 +65,8 @@ pub enum FeedProblem {
         line: u32,
         /// The error of the first.
         first: String,
+        /// The fix of a line that cannot be skipped.
+        help: Option<String>,
     },
     /// The content has only comments and blank lines.
     #[error("it contains no destination")]
@@ -96,14 +98,20 @@ impl FeedProblem {
                 | Why::AdBlock
                 | Why::Json(_)
                 | Why::Csv(_)
+                | Why::Other { .. }
+                | Why::Names
+                | Why::Lengths
                 | Why::Ambiguous { .. } => refused.why.help_for("URL"),
                 Why::Commands | Why::DamagedJson { .. } | Why::Markup => {
                     "check the content of the URL; if it stays like this, use another URL"
                         .to_owned()
                 }
             },
-            Self::Option { key, .. } => format!("remove {key}, or name another list"),
+            Self::Option { key, .. } => format!("remove `{key}`, or name another list"),
             Self::NoCountry => "write a country code, as in `country: CN`".to_owned(),
+            Self::BadLines {
+                help: Some(help), ..
+            } => help.clone(),
             Self::BadLines { .. } => {
                 "write `on_bad_line: skip` if the list is useful without them".to_owned()
             }
@@ -152,13 +160,22 @@ pub fn read_feed(text: &str, reading: &FeedReading) -> Result<List, FeedProblem>
     };
     options_fit(reading, format)?;
     let list = read(text, format, &reading.selection);
-    if let Some((line, first)) = list.bad.first().first()
-        && !reading.skip_bad_lines
-    {
+    // An exclusion is never skipped: without it, the feed would cover too much.
+    let bad = if reading.skip_bad_lines {
+        list.bad.exclusion()
+    } else {
+        list.bad.first().first()
+    };
+    if let Some((line, first)) = bad {
         return Err(FeedProblem::BadLines {
-            count: list.bad.count(),
+            count: if reading.skip_bad_lines {
+                list.bad.exclusions()
+            } else {
+                list.bad.count()
+            },
             line: *line,
             first: first.to_string(),
+            help: first.is_exclusion().then(|| first.help()),
         });
     }
     // A document may have many destinations on each line.
@@ -175,17 +192,11 @@ pub fn read_feed(text: &str, reading: &FeedReading) -> Result<List, FeedProblem>
 }
 
 fn options_fit(reading: &FeedReading, format: Format) -> Result<(), FeedProblem> {
-    let Selection { min_score, .. } = reading.selection;
-    let country = reading.selection.country();
-    if min_score.is_some() && !format.has_scores() {
-        let key = "`min_score`";
+    let selection = &reading.selection;
+    if let Some(key) = selection.foreign_key(Kind::Lines(format)) {
         return Err(FeedProblem::Option { key, format });
     }
-    if country.is_some() && !format.has_countries() {
-        let key = "`country`";
-        return Err(FeedProblem::Option { key, format });
-    }
-    if country.is_none() && format == Format::Rir {
+    if selection.country().is_none() && format == Format::Rir {
         return Err(FeedProblem::NoCountry);
     }
     Ok(())

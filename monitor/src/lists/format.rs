@@ -115,6 +115,15 @@ impl Format {
         )
     }
 
+    /// Returns true if `set` applies to this format.
+    #[must_use]
+    pub const fn has_sets(self) -> bool {
+        matches!(
+            self,
+            Self::IpsetSave | Self::Nft | Self::Mikrotik | Self::Cisco | Self::Juniper
+        )
+    }
+
     /// Returns the characters that begin a comment within a line.
     #[must_use]
     pub const fn comments(self) -> &'static [char] {

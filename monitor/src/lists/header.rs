@@ -1,6 +1,7 @@
 //! Reads the header of a table: the names of its columns, and from them their
 //! contents.
 
+use super::verdict;
 use crate::address::Destination;
 
 /// The columns that a header names, counted from 0.
@@ -22,6 +23,13 @@ pub(crate) struct Columns {
     pub(crate) netname: Option<usize>,
     /// The column with the number of the country, which a second file explains.
     pub(crate) geoname: Option<usize>,
+    /// True if a column has the netmasks or the lengths of networks.
+    pub(crate) has_mask: bool,
+    /// True if a column may say which rows are allowed or blocked: its name says so, or it
+    /// stands beside the network and has an unknown name.
+    pub(crate) has_verdict: bool,
+    /// True if a column has the name of addresses.
+    pub(crate) names_addresses: bool,
 }
 
 const NETWORKS: [&str; 8] = [
@@ -83,6 +91,90 @@ const ORGANISATIONS: [&str; 9] = [
     "organisation",
     "org",
 ];
+/// Names for the column of the netmask or of the length.
+const MASKS: [&str; 14] = [
+    "netmask",
+    "mask",
+    "subnet_mask",
+    "wildcard",
+    "length",
+    "len",
+    "prefixlen",
+    "prefix_len",
+    "prefix_length",
+    "prefixlength",
+    "masklen",
+    "mask_length",
+    "bits",
+    "cidr_length",
+];
+
+/// Parts of the names of columns with addresses.
+const ADDRESS_PARTS: [&str; 10] = [
+    "ip",
+    "addr",
+    "address",
+    "src",
+    "dst",
+    "source",
+    "destination",
+    "network",
+    "prefix",
+    "host",
+];
+
+/// Returns true if a column of this name has netmasks or the lengths of networks.
+pub(super) fn is_mask(name: &str) -> bool {
+    let name = normal(name);
+    MASKS.contains(&name.as_str())
+}
+
+/// Returns true if a column of this name has the first or the last addresses of ranges.
+pub(super) fn is_end(name: &str) -> bool {
+    let name = normal(name);
+    FIRSTS.contains(&name.as_str()) || LASTS.contains(&name.as_str())
+}
+
+/// Returns true for the name of a column that says something about a network, but not
+/// whether it is allowed or blocked.
+fn is_known(name: &str) -> bool {
+    const PARTS: [&str; 17] = [
+        "geoname",
+        "registered",
+        "org",
+        "name",
+        "descr",
+        "description",
+        "note",
+        "notes",
+        "comment",
+        "source",
+        "city",
+        "region",
+        "continent",
+        "holder",
+        "count",
+        "date",
+        "asn",
+    ];
+    let lists = [
+        NETWORKS.as_slice(),
+        &FIRSTS,
+        &LASTS,
+        &ASNS,
+        &COUNTRIES,
+        &ORGANISATIONS,
+        &MASKS,
+    ];
+    let is_listed = lists.iter().any(|names| names.contains(&name));
+    is_listed || name.split('_').any(|part| PARTS.contains(&part))
+}
+
+/// Returns the name in lower case, with `_` between its words.
+fn normal(name: &str) -> String {
+    name.to_ascii_lowercase().replace(['-', ' '], "_")
+}
+
 const HOLDERS: [&str; 1] = ["holder"];
 const NETNAMES: [&str; 1] = ["netname"];
 
@@ -101,16 +193,15 @@ impl Columns {
     }
 
     fn named(fields: &[&str]) -> Self {
-        let names: Vec<String> = fields
-            .iter()
-            .map(|field| field.to_ascii_lowercase().replace(['-', ' '], "_"))
-            .collect();
+        let names: Vec<String> = fields.iter().map(|field| normal(field)).collect();
         let find = |known: &[&str]| {
             let column = |name: &&str| names.iter().position(|found| found == name);
             known.iter().find_map(column)
         };
+        let network = find(&NETWORKS);
+        let beside = network.map(|at| names[usize::from(at == 0)].as_str());
         Self {
-            network: find(&NETWORKS),
+            network,
             range: find(&FIRSTS).zip(find(&LASTS)),
             asn: find(&ASNS),
             country: find(&COUNTRIES),
@@ -118,6 +209,12 @@ impl Columns {
             holder: find(&HOLDERS),
             netname: find(&NETNAMES),
             geoname: find(&["geoname_id"]),
+            has_mask: fields.iter().any(|field| is_mask(field)),
+            has_verdict: fields.iter().any(|field| verdict::is_name(field))
+                || beside.is_some_and(|name| !is_known(name)),
+            names_addresses: names
+                .iter()
+                .any(|name| name.split('_').any(|part| ADDRESS_PARTS.contains(&part))),
         }
     }
 }
@@ -160,6 +257,9 @@ mod tests {
             holder: None,
             netname: None,
             geoname: None,
+            has_mask: false,
+            has_verdict: false,
+            names_addresses: true,
         };
         assert_eq!(columns(wide), Some(expected));
         assert_eq!(columns("AS Number,Prefix").unwrap().network, Some(1));

@@ -11,7 +11,12 @@ use super::{
     Country,
     dialect::{Dialect, Fields, is_comment, rows},
     header::Columns,
+    list_text, unpack,
 };
+use crate::regular_file::{self, Purpose};
+
+/// The ends of the names of packed files.
+const PACKED: [&str; 4] = [".gz", ".zst", ".xz", ".zip"];
 
 /// The country of each number.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +42,17 @@ impl Locations {
             found.extend(number.zip(country));
         }
         (!found.is_empty()).then(|| Self(found.into()))
+    }
+
+    /// Reads the file with the countries beside the table at `path`.
+    #[must_use]
+    pub fn beside(path: &Path) -> Option<Self> {
+        let files = locations_beside(path);
+        let mut found = files
+            .iter()
+            .filter_map(|path| regular_file::read(path, Purpose::List).ok());
+        let bytes = unpack(found.next()?).ok()?;
+        Self::read(&list_text(bytes).ok()?)
     }
 
     /// Returns the country of a number.
@@ -71,9 +87,18 @@ pub fn locations_beside(table: &Path) -> Vec<PathBuf> {
         .find(|part| name.contains(part));
     let Some(part) = found else { return Vec::new() };
     let beside = name.replace(part, "Locations-en");
-    let plain = beside.strip_suffix(".gz").map(str::to_owned);
-    let names = [Some(beside), plain].into_iter().flatten();
-    names.map(|name| table.with_file_name(name)).collect()
+    let packed = |suffix: &&str| beside.ends_with(*suffix);
+    let suffix = PACKED.iter().find(|suffix| packed(suffix)).unwrap_or(&"");
+    let plain = beside.strip_suffix(*suffix).unwrap_or(&beside).to_owned();
+    let others = PACKED.iter().map(|suffix| format!("{plain}{suffix}"));
+    let mut names = vec![beside.clone(), plain.clone()];
+    names.extend(others);
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+        .into_iter()
+        .map(|name| table.with_file_name(name))
+        .collect()
 }
 
 #[cfg(test)]
@@ -113,7 +138,8 @@ mod tests {
             "t/GeoLite2-Country-Locations-en.csv.gz",
             "t/GeoLite2-Country-Locations-en.csv",
         ];
-        assert_eq!(beside, names.map(PathBuf::from));
+        assert_eq!(beside[..2], names.map(PathBuf::from));
+        assert!(beside.contains(&PathBuf::from("t/GeoLite2-Country-Locations-en.csv.xz")));
         assert!(locations_beside(Path::new("table.csv")).is_empty());
     }
 }

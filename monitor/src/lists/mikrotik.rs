@@ -2,11 +2,11 @@
 //! `/ip firewall address-list` or `/ipv6 firewall address-list`. A backslash at the end
 //! of a line continues it.
 
-use super::{InvalidLine, Line, List, MAX_LINE, lines::each_line};
+use super::{InvalidLine, Line, List, MAX_LINE, lines::each_line, selection::Chooser};
 
 const PATTERN: &str = "add address=ADDRESS list=NAME";
 
-pub(super) fn read(text: &str, list: &mut List) {
+pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
     let mut script = Script::default();
     // A command that is continued: its beginning, and the line number of that.
     let mut begun: Option<(String, u32)> = None;
@@ -20,7 +20,7 @@ pub(super) fn read(text: &str, list: &mut List) {
             if continues {
                 begun = Some((text.to_owned(), number));
             } else {
-                list.add(script.command(text), number);
+                list.add(script.command(text, number, chooser), number);
             }
             return;
         };
@@ -30,12 +30,12 @@ pub(super) fn read(text: &str, list: &mut List) {
             list.add(Err(InvalidLine::TooLong { bytes }), started);
             begun = None;
         } else if !continues {
-            list.add(script.command(before), started);
+            list.add(script.command(before, started, chooser), started);
             begun = None;
         }
     });
     if let Some((text, started)) = begun {
-        list.add(script.command(&text), started);
+        list.add(script.command(&text, started, chooser), started);
     }
 }
 
@@ -47,16 +47,19 @@ struct Script {
 }
 
 impl Script {
-    fn command(&mut self, text: &str) -> Result<Line, InvalidLine> {
+    fn command(
+        &mut self,
+        text: &str,
+        number: u32,
+        chooser: &mut Chooser<'_>,
+    ) -> Result<Line, InvalidLine> {
+        let mut text = text.trim();
         if text.is_empty() || text.starts_with('#') {
             return Ok(Line::Nothing);
         }
-        let mut text = text;
-        if text.starts_with('/') {
-            let lists = ["/ip firewall address-list", "/ipv6 firewall address-list"];
-            let rest = lists.iter().find_map(|list| text.strip_prefix(list));
-            self.elsewhere = rest.is_none();
-            text = rest.unwrap_or_default().trim();
+        if let Some(section) = section(text) {
+            self.elsewhere = !section.is_address_list;
+            text = section.command;
             if text.is_empty() {
                 return Ok(Line::Nothing);
             }
@@ -65,16 +68,56 @@ impl Script {
         match verb {
             // A command of another section has no address to filter.
             _ if self.elsewhere => Ok(Line::LeftOut),
-            "add" => entry(rest),
-            "remove" | ":log" => Ok(Line::Nothing),
+            "add" => entry(rest, number, chooser),
+            "remove" | "disable" | "set" => {
+                let list = rest
+                    .split(['[', ']', ' '])
+                    .find_map(|word| word.strip_prefix("list="));
+                chooser.removes(list.map(|list| value(list).0), text)
+            }
+            ":log" | ":do" | ":put" => Ok(Line::Nothing),
             _ => Err(InvalidLine::Pattern { pattern: PATTERN }),
         }
     }
 }
 
-fn entry(properties: &str) -> Result<Line, InvalidLine> {
+/// The section that a line names, and the command after it.
+pub(super) struct Section<'a> {
+    pub(super) is_address_list: bool,
+    command: &'a str,
+}
+
+/// Splits the section off a line, such as `/ip firewall address-list` or, since `RouterOS`
+/// 7, `/ip/firewall/address-list`.
+pub(super) fn section(line: &str) -> Option<Section<'_>> {
+    const VERBS: [&str; 8] = [
+        "add", "set", "remove", "disable", "enable", "print", "export", "edit",
+    ];
+    let mut rest = line.strip_prefix('/')?;
+    let mut names = Vec::new();
+    while !rest.is_empty() && names.len() < 8 {
+        let end = rest.find(['/', ' ', '\t']).unwrap_or(rest.len());
+        let name = &rest[..end];
+        if VERBS.contains(&name) || name.contains(['=', '[']) {
+            break;
+        }
+        names.push(name);
+        rest = rest[end..].trim_start_matches(['/', ' ', '\t']);
+    }
+    let is_address_list = matches!(
+        names.as_slice(),
+        ["ip" | "ipv6", "firewall", "address-list"]
+    );
+    let command = rest;
+    Some(Section {
+        is_address_list,
+        command,
+    })
+}
+
+fn entry(properties: &str, number: u32, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
     let invalid = || InvalidLine::Pattern { pattern: PATTERN };
-    let (mut address, mut is_in_list, mut options, mut disabled) = (None, false, false, false);
+    let (mut address, mut list, mut options, mut disabled) = (None, None, false, false);
     let mut rest = properties.trim();
     while !rest.is_empty() {
         let (key, after) = rest.split_once('=').ok_or_else(invalid)?;
@@ -82,19 +125,16 @@ fn entry(properties: &str) -> Result<Line, InvalidLine> {
         rest = after.trim_start();
         match key {
             "address" if address.is_none() => address = Some(value),
-            "list" => is_in_list = true,
+            "list" if list.is_none() => list = Some(value),
             "disabled" => disabled = value == "yes",
             _ => options = true,
         }
     }
-    let destination = address
-        .filter(|_| is_in_list)
-        .ok_or_else(invalid)?
-        .parse()?;
-    if disabled {
+    let (address, list) = address.zip(list).ok_or_else(invalid)?;
+    if disabled || !chooser.takes_set(list, number) {
         return Ok(Line::LeftOut);
     }
-    Ok(Line::with_options(destination, options))
+    Ok(Line::with_options(address.parse()?, options))
 }
 
 /// Splits a value from the text after it. In quotation marks, a backslash precedes a
@@ -131,7 +171,7 @@ mod tests {
              add list=CN address=45.6.0.0/16 comment=\"x list=\\\" y\"\n\
              add address=45.7.0.0-45.7.0.9 \\\n    list=CN\nadd address=45.8.0.1 li\\\n    st=CN timeout=1d\n\
              /ipv6 firewall address-list\nadd address=2001:db8::/32 list=CN\n\
-             /ip firewall address-list add address=45.9.0.0/16 list=\"a b\"\n",
+             /ip firewall address-list add address=45.9.0.0/16 list=\"CN\"\n",
         );
         assert_eq!(list.bad.count(), 0, "{:?}", list.bad);
         let lines: Vec<u32> = list.ipv4.iter().map(|(_, line)| *line).collect();
@@ -162,7 +202,7 @@ mod tests {
                 "this line is not `add address=",
             ),
             ("add address=192.0.2.1/24 \\\n list=x", "bits set"),
-            ("set 0 address=192.0.2.1", "this line is not `add address="),
+            ("set 0 address=192.0.2.1", "removes or changes entries"),
         ] {
             let list = parse(&format!(
                 "/ip firewall address-list\nadd address=192.0.2.9 list=x\n{line}\n"
@@ -178,5 +218,54 @@ mod tests {
         let text = "/ip firewall address-list\n".to_owned() + &"add address=1 \\\n".repeat(2000);
         let list = parse(&text);
         assert!(list.bad.first()[0].1.to_string().contains("bytes"));
+    }
+
+    #[test]
+    fn sections_have_blanks_or_slashes() {
+        for section in [
+            "/ip/firewall/address-list",
+            "/ip firewall address-list",
+            "/ip/firewall address-list",
+        ] {
+            let list = parse(&format!(
+                "{section}\nadd list=x address=45.1.0.0/24\n{section} add list=x address=45.2.0.0/24\n\
+                 /ip/address\nadd address=192.168.88.1/24 interface=bridge\n"
+            ));
+            assert_eq!(
+                (list.ipv4.len(), list.left_out, list.bad.count()),
+                (2, 1, 0),
+                "{section}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_removal_after_an_entry_is_refused() {
+        let head =
+            "/ip firewall address-list\nremove [find list=x]\nadd list=x address=45.1.0.0/24\n";
+        for command in [
+            "remove [find list=x]",
+            "/ip firewall address-list remove [find]",
+            "disable [find list=x]",
+        ] {
+            let list = parse(&format!("{head}{command}\n"));
+            assert_eq!(
+                (list.bad.first()[0].0, list.bad.exclusions()),
+                (4, 1),
+                "{command}"
+            );
+        }
+        assert_eq!(
+            parse(&format!("{head}remove [find list=y]\n")).bad.count(),
+            0
+        );
+    }
+
+    #[test]
+    fn several_lists_are_refused() {
+        let list = parse(
+            "/ip firewall address-list\nadd list=block address=45.1.0.0/24\nadd list=white address=45.2.0.0/24\n",
+        );
+        assert_eq!((list.bad.first()[0].0, list.bad.exclusions()), (3, 1));
     }
 }

@@ -8,6 +8,7 @@
 mod by_column;
 mod cisco;
 mod csv;
+mod describe;
 mod dialect;
 mod emule;
 mod feed;
@@ -15,6 +16,8 @@ mod feed_url;
 mod fields;
 mod format;
 mod header;
+mod invalid;
+mod invalid_help;
 mod ipset;
 mod json;
 mod juniper;
@@ -25,9 +28,11 @@ mod mikrotik;
 mod mmdb;
 mod nft;
 mod numeric_csv;
+mod other_files;
 mod peerguardian;
 mod pfx2as;
 mod plain;
+mod plausible;
 mod range_csv;
 mod recognise;
 mod reserved;
@@ -35,25 +40,29 @@ mod rir;
 mod rpsl;
 mod scores;
 mod selection;
+mod sets;
 mod sha256;
 mod spamhaus;
 mod spelling;
 mod text;
 mod tokens;
 mod unpack;
+mod verdict;
 mod why;
 mod words;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-pub use by_column::{Column, ColumnSelection, Description};
+pub use by_column::{Column, ColumnSelection};
+pub use describe::Description;
 pub use feed::{FeedProblem, FeedReading, MAX_FEED_BYTES, MAX_FEED_LINES, feed_text, read_feed};
 pub use feed_url::{FeedUrl, InvalidFeedUrl};
 pub(crate) use fields::Fields;
 pub use format::{Country, Format, InvalidCountry, InvalidFormat, Kind};
 pub(crate) use header::{Columns, asn};
+pub use invalid::InvalidLine;
 pub use json::{InvalidJsonPath, JsonPath};
-pub use line::{InvalidLine, MAX_LINE};
+pub use line::MAX_LINE;
 pub use locations::{Locations, locations_beside, needs_locations};
 pub use mmdb::{DatabaseError, is_database, read_database};
 pub(crate) use mmdb::{database_networks, ipv4_within};
@@ -64,7 +73,7 @@ pub(crate) use rir::{Record, record};
 pub use selection::{Key, Selection};
 pub use sha256::{InvalidSha256, Sha256};
 pub use text::{NotText, list_text};
-pub use unpack::{UnpackError, unpack};
+pub use unpack::{UnpackError, unpack, unpack_fetched};
 pub use why::{Refused, Why};
 
 use self::{csv::Csv, line::Line, lines::each_line, selection::Chooser, unpack::unpack_up_to};
@@ -99,6 +108,7 @@ pub struct List {
 pub struct BadLines {
     first: Vec<(u32, InvalidLine)>,
     count: usize,
+    exclusions: usize,
 }
 
 impl List {
@@ -161,15 +171,31 @@ impl BadLines {
         self.count
     }
 
-    /// Returns line number and error of the first [`Self::KEPT`] bad lines.
+    /// Returns line number and error of the first [`Self::KEPT`] bad lines, and of the
+    /// first [`Self::KEPT`] exclusions.
     #[must_use]
     pub fn first(&self) -> &[(u32, InvalidLine)] {
         &self.first
     }
 
+    /// Returns line number and error of the first bad line that cannot be skipped.
+    #[must_use]
+    pub fn exclusion(&self) -> Option<&(u32, InvalidLine)> {
+        self.first.iter().find(|(_, error)| error.is_exclusion())
+    }
+
+    /// Returns the number of bad lines that cannot be skipped.
+    #[must_use]
+    pub fn exclusions(&self) -> usize {
+        self.exclusions
+    }
+
     fn push(&mut self, number: u32, error: InvalidLine) {
+        let is_exclusion = error.is_exclusion();
         self.count += 1;
-        if self.first.len() < Self::KEPT {
+        self.exclusions += usize::from(is_exclusion);
+        let is_kept = is_exclusion && self.exclusions <= Self::KEPT;
+        if self.first.len() < Self::KEPT || is_kept {
             self.first.push((number, error));
         }
     }
@@ -179,8 +205,6 @@ impl BadLines {
 enum Reader {
     /// Each line is an entry. A line that can be read is of this format.
     Lines(fn(&str, &mut Chooser<'_>, &mut Csv) -> Result<Line, InvalidLine>),
-    /// Each line is a command. Its first words tell the format.
-    Commands(fn(&str) -> Result<Line, InvalidLine>),
     /// Entries may span lines, and a line may have several entries. The reader gets the
     /// whole text.
     Whole(fn(&str, &mut Chooser<'_>, &mut List)),
@@ -198,11 +222,11 @@ fn reader(format: Format) -> Reader {
             Reader::Lines(|text, chooser, csv| numeric_csv::line(text, csv, chooser))
         }
         Format::Rir => Reader::Lines(|text, chooser, _| rir::line(text, chooser)),
-        Format::IpsetSave => Reader::Commands(ipset::line),
-        Format::Nft => Reader::Whole(|text, _, list| nft::read(text, list)),
-        Format::Mikrotik => Reader::Whole(|text, _, list| mikrotik::read(text, list)),
-        Format::Cisco => Reader::Commands(cisco::line),
-        Format::Juniper => Reader::Whole(|text, _, list| juniper::read(text, list)),
+        Format::IpsetSave => Reader::Whole(ipset::read),
+        Format::Nft => Reader::Whole(nft::read),
+        Format::Mikrotik => Reader::Whole(mikrotik::read),
+        Format::Cisco => Reader::Whole(cisco::read),
+        Format::Juniper => Reader::Whole(juniper::read),
         Format::Rpsl => Reader::Whole(rpsl::read),
         Format::Pfx2as => Reader::Lines(|text, chooser, _| pfx2as::line(text, chooser)),
         Format::Csv => Reader::Whole(by_column::read),
@@ -223,10 +247,13 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
         Reader::Lines(read) => each_line(text, &mut list, |line, number, list| {
             list.add(read(line, &mut chooser, &mut csv), number);
         }),
-        Reader::Commands(read) => each_line(text, &mut list, |line, number, list| {
-            list.add(read(line), number);
-        }),
         Reader::Whole(read) => read(text, &mut chooser, &mut list),
+    }
+    if let Some((line, error)) = chooser.wrong_sets() {
+        list.add(Err(error), line);
+    }
+    if format == Format::Scores && selection.min_score.is_none() && selection.keys.is_empty() {
+        list.how = Some(scores::IGNORED.to_owned());
     }
     list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
@@ -251,7 +278,7 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_limit_is_bad() {
         let padded = |length: usize| format!("10.0.0.0/8{}", " ".repeat(length - 10));
-        let whole = [Format::Csv, Format::Json];
+        let whole = [Format::Csv, Format::Json, Format::Nft];
         for format in Format::ALL
             .into_iter()
             .filter(|format| !whole.contains(format))
@@ -297,7 +324,10 @@ mod tests {
         let samples = [
             (Format::Plain, "10.0.0.0/24\n"),
             (Format::Scores, "10.0.0.0/24\t3\n"),
-            (Format::SpamhausJson, "{\"cidr\":\"10.0.0.0/24\"}\n"),
+            (
+                Format::SpamhausJson,
+                "{\"cidr\":\"10.0.0.0/24\",\"sblid\":\"SBL1\"}\n",
+            ),
             (Format::PeerGuardian, "some: name:10.0.0.0-10.0.0.255\n"),
             (
                 Format::Emule,

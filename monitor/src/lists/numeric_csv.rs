@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{
     csv::{Addresses, Csv, Row},
+    dialect::family,
     line::{InvalidLine, Line},
     selection::Chooser,
 };
@@ -24,7 +25,17 @@ pub(super) fn line(
         Addresses::Range { first, last } => (first, last),
         Addresses::Network(network) => (network, network),
     };
-    Ok(Line::new(numeric_range(first, last)?, wanted))
+    let destination = numeric_range(first, last)?;
+    // Other numbers, such as times, would be taken for addresses.
+    let fields = csv.fields();
+    let other = (0..fields.len()).find(|at| fields.get(*at).and_then(family).is_some());
+    if let Some(at) = other {
+        return Err(InvalidLine::OtherAddress {
+            column: at + 1,
+            text: quoted(fields.get(at).unwrap_or_default()),
+        });
+    }
+    Ok(Line::new(destination, wanted))
 }
 
 /// Parses the two ends of a range, both decimal numbers.
@@ -93,6 +104,10 @@ mod tests {
     #[test]
     fn wrong_numbers_are_refused() {
         for (text, message) in [
+            (
+                "1700000000,1700000100,45.1.2.3",
+                "column 3 holds the address `45.1.2.3`",
+            ),
             ("16777471,16777216,AU", "ends before it starts"),
             ("16777216,,AU", "`` is not the number of an address"),
             ("+1,2", "`+1` is not the number of an address"),

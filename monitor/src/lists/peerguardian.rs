@@ -1,8 +1,11 @@
 //! Reads PeerGuardian's text format: `name:first-last`. The name may contain any
 //! character.
 
-use super::line::{InvalidLine, Line, whole};
-use crate::address::Destination;
+use super::{
+    line::{InvalidLine, Line, whole},
+    verdict,
+};
+use crate::{address::Destination, quoted::quoted};
 
 pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
     let text = whole(text);
@@ -12,6 +15,11 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
     let ends = text
         .rsplit_once(':')
         .and_then(|(_name, range)| range.split_once('-'));
+    let name = text.rsplit_once(':').map_or("", |(name, _)| name.trim());
+    if verdict::allows(name) {
+        let text = quoted(name);
+        return Err(InvalidLine::Verdict { text });
+    }
     let Some((first, last)) = ends else {
         let pattern = "name:first-last";
         return Err(InvalidLine::Pattern { pattern });
@@ -35,6 +43,8 @@ mod tests {
 
     #[test]
     fn lines_without_a_range_are_refused() {
+        let allowed = line("allow:8.8.8.0-8.8.8.255").unwrap_err();
+        assert!(allowed.is_exclusion(), "{allowed}");
         for text in ["13.64.90.1-13.64.90.9", "name:13.64.90.1"] {
             let error = line(text).unwrap_err().to_string();
             assert_eq!(error, "this line is not `name:first-last`", "{text}");

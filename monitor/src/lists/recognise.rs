@@ -3,13 +3,17 @@
 use std::{collections::BTreeMap, net::IpAddr};
 
 use super::{
-    Format, MAX_LINE, Reader, Refused, Selection, Why, by_column,
+    Format, MAX_LINE, Reader, Refused, Selection, Why,
     csv::{Addresses, Csv},
+    describe,
     json::{self, Seen},
     line::whole,
-    plain::content,
-    reader,
+    other_files,
+    plain::{self, content},
+    plausible::{self, is_plausible},
+    reader, scores,
     selection::Chooser,
+    verdict,
     words::{self, Open},
 };
 use crate::address::{Destination, InvalidDestination};
@@ -36,7 +40,8 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
         if let Some(statement) = open.take() {
             open = statement.after(line);
             votes.count(statement.format(), number);
-        } else if is_blank(line) {
+        } else if plain::is_comment(line.trim()) {
+            csv.read_comment(line);
             continue;
         } else if examined == 0
             && let Some(document) = document(line, text)
@@ -45,6 +50,8 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
         } else if let Some(format) = words::command_of(line) {
             open = Open::begin(format, line);
             votes.count(format, number);
+        } else if let Some(why) = other_files::of(line) {
+            return Err(Refused { line: number, why });
         } else {
             votes.add(line, number, &mut csv);
         }
@@ -53,23 +60,28 @@ pub fn recognise(text: &str) -> Result<Format, Refused> {
             break;
         }
     }
-    match votes.result() {
-        Ok(None) => match by_column::describe(text) {
-            Some(seen) => Err(Refused {
-                line: first_line,
-                why: Why::Csv(seen),
-            }),
+    let refused = |why| Refused {
+        line: first_line,
+        why,
+    };
+    match votes.result()? {
+        None => match describe::csv(text) {
+            Some(seen) => Err(refused(Why::Csv(seen))),
             None => Ok(Format::Plain),
         },
-        Ok(Some(format)) => Ok(format),
-        Err(refused) => Err(refused),
+        Some(Format::Scores) if may_be_lengths(text) => Err(refused(Why::Lengths)),
+        Some(format @ (Format::RangeCsv | Format::NumericCsv)) if !is_plausible(text, format) => {
+            let seen = describe::csv(text).unwrap_or_else(|| plausible::numbers(format));
+            Err(refused(Why::Csv(seen)))
+        }
+        Some(format) => Ok(format),
     }
 }
 
-/// Returns true if `line` is blank or a comment of any format.
-fn is_blank(line: &str) -> bool {
-    let line = line.trim();
-    line.is_empty() || line.starts_with(['#', ';', '!', '%']) || line.starts_with("//")
+/// Returns true if the number after each address may be the length of its network.
+fn may_be_lengths(text: &str) -> bool {
+    let mut lines = text.lines().map(content).filter(|line| !line.is_empty());
+    lines.by_ref().take(SAMPLE).all(scores::may_be_length)
 }
 
 /// For each format and each reason for a refusal: the number of lines that are of this
@@ -154,7 +166,7 @@ fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let mut formats = Format::ALL.into_iter();
     formats.find(|format| match reader(*format) {
         Reader::Lines(read) => read(line, &mut Chooser::new(&all), csv).is_ok(),
-        Reader::Commands(_) | Reader::Whole(_) => false,
+        Reader::Whole(_) => false,
     })
 }
 
@@ -237,8 +249,18 @@ fn refusal_of(line: &str) -> Option<Why> {
         Some(name) => {
             // Hosts files often have an address with a zone: `fe80::1%lo0 localhost`.
             let address = first.split('%').next().unwrap_or_default();
-            let hosts = address.parse::<IpAddr>().is_ok() && is_host(name);
-            hosts.then_some(Why::Hosts)
+            if address.parse::<IpAddr>().is_err() {
+                return None;
+            }
+            if is_host(name) {
+                return Some(Why::Hosts);
+            }
+            let is_short = |name: &str| {
+                let is_label = |c: char| c.is_ascii_alphanumeric() || c == '-';
+                name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(is_label)
+            };
+            let is_verdict = verdict::is_possible(name);
+            (is_short(name) && !is_verdict && words.all(is_short)).then_some(Why::Names)
         }
         None => is_domain(first).then_some(Why::Domains),
     }
@@ -323,7 +345,7 @@ mod tests {
     fn rows_with_a_network_are_a_table_but_bad_lines_in_another_list() {
         let table = "network,asn\n1.0.0.0/24,13335\n1.0.4.0/22,AS38803,\"B, C\"\n";
         assert_eq!(recognise(table), Ok(Format::RangeCsv));
-        let plain = "1.0.0.0/24,note\n1.0.4.0/22\n1.0.8.0/22,note\n";
+        let plain = "1.0.0.0/24 note\n1.0.4.0/22\n1.0.8.0/22,note\n";
         assert_eq!(recognise(plain), Ok(Format::Plain));
         let tabs = "Start\tEnd\tNetmask\n1.0.0.0\t1.0.0.255\t24\n";
         assert_eq!(recognise(tabs), Ok(Format::RangeCsv));
@@ -344,5 +366,27 @@ mod tests {
     fn only_the_first_lines_are_examined() {
         let text = "192.0.2.1\n".repeat(SAMPLE) + "192.0.2.2 7\n";
         assert_eq!(recognise(&text), Ok(Format::Plain));
+    }
+
+    #[test]
+    fn numbers_that_may_be_lengths_are_refused() {
+        assert_eq!(refused("45.1.2.0 24\n45.1.0.0\t16\n"), (1, Why::Lengths));
+        assert_eq!(recognise("45.1.2.0 24\n45.1.2.3 9\n"), Ok(Format::Scores));
+        assert_eq!(recognise("45.1.2.0/24 24\n"), Ok(Format::Scores));
+        let list = crate::lists::read("45.1.2.3 443\n", Format::Scores, &Selection::default());
+        assert!(list.how.unwrap().contains("min_score"));
+    }
+
+    #[test]
+    fn hosts_with_short_names_are_not_called_names() {
+        assert_eq!(
+            refused("10.0.0.1 printer\n10.0.0.2 nas nas2\n"),
+            (1, Why::Names)
+        );
+    }
+
+    #[test]
+    fn an_excluded_address_is_no_comment() {
+        assert_eq!(recognise("!192.0.2.5\n192.0.2.0/24\n"), Ok(Format::Plain));
     }
 }

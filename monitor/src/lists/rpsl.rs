@@ -1,59 +1,142 @@
 //! Reads objects of the Routing Policy Specification Language (RFC 2622, RFC 4012), as
 //! whois servers and routing registries publish them. Objects of the classes `route`,
-//! `route6`, `inetnum` and `inet6num` have addresses.
+//! `route6`, `inetnum` and `inet6num` have addresses, and so has ARIN's `NetRange`.
+
+use std::borrow::Cow;
 
 use super::{InvalidLine, Key, Line, List, header::asn, lines::each_line, selection::Chooser};
 use crate::quoted::quoted;
 
 const PATTERN: &str = "attribute: value";
 
+/// The classes of objects with addresses.
+const CLASSES: [&str; 5] = ["route", "route6", "inetnum", "inet6num", "netrange"];
+
 pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
-    let mut object = None;
+    let mut objects = Objects {
+        attribute: None,
+        object: None,
+        chooser,
+    };
     each_line(text, list, |line, number, list| {
-        let content = line.split('#').next().unwrap_or_default().trim_end();
-        if line.trim().is_empty() {
-            finish(&mut object, chooser, list);
-            return;
-        }
-        // The value of an attribute continues in lines that begin with white space or `+`.
-        let continues = line.starts_with([' ', '\t', '+']) && object.is_some();
-        if content.is_empty() || content.starts_with('%') || continues {
-            return;
-        }
-        let Some((name, value)) = attribute(content) else {
-            list.add(Err(InvalidLine::Pattern { pattern: PATTERN }), number);
-            return;
-        };
-        if is_class(name) {
-            finish(&mut object, chooser, list);
-        }
-        let object = object.get_or_insert(Object {
-            addresses: None,
-            origin: None,
-            line: number,
-        });
-        if is_class(name) {
-            object.addresses = Some(value);
-        } else if name.eq_ignore_ascii_case("origin") {
-            object.origin = Some(value);
-        }
+        objects.line(line, number, list);
     });
-    finish(&mut object, chooser, list);
+    objects.finish(list);
+}
+
+/// An attribute of the current object, whose value may continue in the next line.
+struct Attribute<'a> {
+    name: &'a str,
+    value: Cow<'a, str>,
+    line: u32,
 }
 
 /// The needed parts of the current object.
+#[derive(Default)]
 struct Object<'a> {
     /// The addresses; `None` for a class without any, such as `person`.
-    addresses: Option<&'a str>,
-    origin: Option<&'a str>,
+    addresses: Option<Cow<'a, str>>,
+    origin: Option<Cow<'a, str>>,
+    /// True if `holes:` names addresses that the route does not have.
+    has_holes: bool,
+    is_deleted: bool,
     /// Line number of the first attribute.
     line: u32,
 }
 
+struct Objects<'a, 'c, 's> {
+    attribute: Option<Attribute<'a>>,
+    object: Option<Object<'a>>,
+    chooser: &'c mut Chooser<'s>,
+}
+
+impl<'a> Objects<'a, '_, '_> {
+    fn line(&mut self, line: &'a str, number: u32, list: &mut List) {
+        if line.trim().is_empty() {
+            self.finish(list);
+            return;
+        }
+        let content = line.split('#').next().unwrap_or_default().trim_end();
+        if content.is_empty() || content.starts_with('%') {
+            return;
+        }
+        // The value of an attribute continues in lines that begin with white space or `+`.
+        if let Some(attribute) = &mut self.attribute
+            && content.starts_with([' ', '\t', '+'])
+        {
+            if is_needed(attribute.name) {
+                let more = content[1..].trim();
+                attribute.value = format!("{} {more}", attribute.value)
+                    .trim()
+                    .to_owned()
+                    .into();
+            }
+            return;
+        }
+        self.end_attribute(list);
+        match attribute(content) {
+            Some((name, value)) => {
+                self.attribute = Some(Attribute {
+                    name,
+                    value: value.into(),
+                    line: number,
+                });
+            }
+            None => list.add(Err(InvalidLine::Pattern { pattern: PATTERN }), number),
+        }
+    }
+
+    /// Adds the attribute to its object. An attribute that names a class begins an object.
+    fn end_attribute(&mut self, list: &mut List) {
+        let Some(Attribute { name, value, line }) = self.attribute.take() else {
+            return;
+        };
+        if has_members(name) {
+            let class = name.to_ascii_lowercase();
+            list.add(Err(InvalidLine::Members { class }), line);
+        }
+        if is_class(name) {
+            self.end_object(list);
+        }
+        let object = self.object.get_or_insert_with(|| Object {
+            line,
+            ..Object::default()
+        });
+        if is_class(name) {
+            object.addresses = Some(value);
+        } else if ["origin", "originas"]
+            .iter()
+            .any(|key| name.eq_ignore_ascii_case(key))
+        {
+            object.origin = Some(value).filter(|value| !value.is_empty());
+        } else if name.eq_ignore_ascii_case("holes") {
+            object.has_holes = !value.is_empty();
+        } else if name.eq_ignore_ascii_case("delete") {
+            object.is_deleted = true;
+        }
+    }
+
+    fn end_object(&mut self, list: &mut List) {
+        if let Some(object) = self.object.take()
+            && let Some(addresses) = &object.addresses
+        {
+            list.add(object.read(addresses, self.chooser), object.line);
+        }
+    }
+
+    fn finish(&mut self, list: &mut List) {
+        self.end_attribute(list);
+        self.end_object(list);
+    }
+}
+
 impl Object<'_> {
-    fn line(&self, addresses: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
+    fn read(&self, addresses: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
+        if self.is_deleted {
+            return Ok(Line::LeftOut);
+        }
         let destination = addresses.parse()?;
-        let key = match (self.origin, chooser.selection.asn()) {
+        let key = match (self.origin.as_deref(), chooser.selection.asn()) {
             (Some(origin), Some(wanted)) => {
                 let origin = asn(origin).ok_or_else(|| InvalidLine::Asn {
                     text: quoted(origin),
@@ -63,24 +146,29 @@ impl Object<'_> {
             }
             (None, _) | (_, None) => None,
         };
-        Ok(Line::new(destination, chooser.takes(key)))
+        let line = Line::new(destination, chooser.takes(key));
+        if self.has_holes && line != Line::LeftOut {
+            return Err(InvalidLine::Exception { word: "holes" });
+        }
+        Ok(line)
     }
 }
 
-/// Adds the current object to the list.
-fn finish(object: &mut Option<Object<'_>>, chooser: &mut Chooser<'_>, list: &mut List) {
-    if let Some(object) = object.take()
-        && let Some(addresses) = object.addresses
-    {
-        list.add(object.line(addresses, chooser), object.line);
-    }
+/// Returns true for an attribute that the reader uses.
+fn is_needed(name: &str) -> bool {
+    let others = ["origin", "originas", "holes"];
+    is_class(name) || others.iter().any(|key| name.eq_ignore_ascii_case(key))
 }
 
 /// Returns true for the class of an object that has addresses.
 pub(super) fn is_class(name: &str) -> bool {
-    ["route", "route6", "inetnum", "inet6num"]
-        .iter()
-        .any(|class| name.eq_ignore_ascii_case(class))
+    CLASSES.iter().any(|class| name.eq_ignore_ascii_case(class))
+}
+
+/// Returns true for the class of an object whose members are other objects and addresses.
+pub(super) fn has_members(name: &str) -> bool {
+    let classes = ["route-set", "as-set", "rtr-set"];
+    classes.iter().any(|class| name.eq_ignore_ascii_case(class))
 }
 
 /// Splits a line into the name and the value of an attribute.
@@ -152,5 +240,42 @@ mod tests {
             );
             assert!(error.to_string().contains(message), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn values_may_continue_and_the_class_may_stand_alone() {
+        for text in [
+            "route: 192.0.2.0/24\norigin:\n AS64500\n",
+            "inetnum: 192.0.2.0 -\n+ 192.0.2.255\norigin: AS64500\n",
+            "inetnum:\n  192.0.2.0 - 192.0.2.255\norigin: AS64500\n",
+            "route:192.0.2.0/24\norigin:AS64500\n",
+            "# c\nNetRange: 192.0.2.0 - 192.0.2.255\nCIDR: 192.0.2.0/24\nNetName: X\nOriginAS: AS64500\n",
+        ] {
+            let list = parse(text, Some(64500));
+            assert_eq!(
+                (list.ipv4.len(), list.bad.count()),
+                (1, 0),
+                "{text} {:?}",
+                list.bad
+            );
+        }
+    }
+
+    #[test]
+    fn holes_deleted_objects_and_members_are_not_taken() {
+        let list = parse(
+            "route: 45.1.0.0/16\norigin: AS1\nholes: 45.1.2.0/24\n\n\
+             route: 45.2.0.0/16\norigin: AS1\ndelete: old\n\n\
+             route-set: RS-X\nmembers: 45.3.0.0/16\n\nroute: 45.4.0.0/16\norigin: AS1\n",
+            None,
+        );
+        assert_eq!((list.ipv4.len(), list.left_out), (1, 1));
+        let bad: Vec<(u32, bool)> = list
+            .bad
+            .first()
+            .iter()
+            .map(|(line, error)| (*line, error.is_exclusion()))
+            .collect();
+        assert_eq!(bad, [(1, true), (9, false)]);
     }
 }

@@ -9,6 +9,20 @@ use super::{
 };
 use crate::{address::Destination, quoted::quoted};
 
+/// What happens to the scores if the selection has no `min_score`.
+pub(super) const IGNORED: &str =
+    "addresses with scores; `min_score` selects by score, and without it every line is used";
+
+/// Returns true if `line` may be an address and the length of its network, such as
+/// `192.0.2.0 24`.
+pub(super) fn may_be_length(line: &str) -> bool {
+    let Some((address, length)) = content(line).split_once(char::is_whitespace) else {
+        return false;
+    };
+    let network = format!("{address}/{}", length.trim());
+    !address.contains('/') && network.parse::<Destination>().is_ok()
+}
+
 pub(super) fn line(text: &str, chooser: &mut Chooser<'_>) -> Result<Line, InvalidLine> {
     let text = content(text);
     if text.is_empty() {

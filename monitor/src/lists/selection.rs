@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use super::{ColumnSelection, Country, Format, JsonPath, Locations};
+use super::{
+    ColumnSelection, Country, Format, InvalidLine, JsonPath, Kind, Line, Locations, sets::Sets,
+};
+use crate::quoted::quoted;
 
 /// A value by which the entries of a table are selected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +44,8 @@ pub struct Selection {
     pub path: Option<JsonPath>,
     /// The countries of a table that names them by number.
     pub locations: Option<Locations>,
+    /// The names of the sets to use. If empty, the list must have one set.
+    pub sets: BTreeSet<String>,
 }
 
 impl Selection {
@@ -49,6 +54,37 @@ impl Selection {
     pub fn format(&self) -> Option<Format> {
         let csv = self.columns.as_ref().map(|_| Format::Csv);
         csv.or_else(|| self.path.as_ref().map(|_| Format::Json))
+    }
+
+    /// Returns the first key of the selection that does not apply to a list of this kind,
+    /// as it is written in a policy.
+    #[must_use]
+    pub fn foreign_key(&self, kind: Kind) -> Option<&'static str> {
+        let Kind::Lines(format) = kind else {
+            let keys = [
+                (self.min_score.is_some(), "min_score"),
+                (self.ignore_ports, "ports"),
+                (self.columns.is_some(), "column"),
+                (self.path.is_some(), "path"),
+                (!self.sets.is_empty(), "set"),
+            ];
+            return keys.iter().find(|(is_given, _)| *is_given).map(|key| key.1);
+        };
+        let keys = [
+            (
+                self.min_score.is_some() && !format.has_scores(),
+                "min_score",
+            ),
+            (
+                self.country().is_some() && !format.has_countries(),
+                "country",
+            ),
+            (self.asn().is_some() && !format.has_asns(), "asn"),
+            (!self.sets.is_empty() && !format.has_sets(), "set"),
+            (self.columns.is_some() && format != Format::Csv, "column"),
+            (self.path.is_some() && format != Format::Json, "path"),
+        ];
+        keys.iter().find(|(is_given, _)| *is_given).map(|key| key.1)
     }
 
     /// Returns the first AS number among the keys.
@@ -73,6 +109,7 @@ impl Selection {
 pub(super) struct Chooser<'a> {
     pub(super) selection: &'a Selection,
     found: BTreeSet<Key>,
+    sets: Sets,
 }
 
 impl<'a> Chooser<'a> {
@@ -80,7 +117,38 @@ impl<'a> Chooser<'a> {
         Self {
             selection,
             found: BTreeSet::new(),
+            sets: Sets::default(),
         }
+    }
+
+    /// Counts an entry of the set `name` in line `line`. Returns true if the selection
+    /// includes the set.
+    pub(super) fn takes_set(&mut self, name: &str, line: u32) -> bool {
+        self.sets.count(name, line);
+        self.has_set(name)
+    }
+
+    /// Reads a command that removes entries, from the set `name` or from any. Nothing is
+    /// removed if no entry stands before it.
+    pub(super) fn removes(&self, name: Option<&str>, command: &str) -> Result<Line, InvalidLine> {
+        if name.is_some_and(|name| !self.has_set(name)) {
+            return Ok(Line::LeftOut);
+        }
+        if self.sets.has_entries(name) {
+            let text = quoted(command.trim());
+            return Err(InvalidLine::Removal { text });
+        }
+        Ok(Line::Nothing)
+    }
+
+    /// Returns the error, with its line, if the selection and the sets do not fit.
+    pub(super) fn wrong_sets(&self) -> Option<(u32, InvalidLine)> {
+        self.sets.error(&self.selection.sets)
+    }
+
+    fn has_set(&self, name: &str) -> bool {
+        let wanted = &self.selection.sets;
+        wanted.is_empty() || wanted.contains(name)
     }
 
     /// Returns true if the selection includes an entry with `key`, and records the key.

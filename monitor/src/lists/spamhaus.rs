@@ -11,6 +11,10 @@ use super::line::{InvalidLine, Line, whole};
 struct Record<'a> {
     #[serde(borrow)]
     cidr: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    sblid: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    rir: Option<Cow<'a, str>>,
     #[serde(borrow, rename = "type")]
     kind: Option<Cow<'a, str>>,
 }
@@ -25,7 +29,10 @@ pub(super) fn line(text: &str) -> Result<Line, InvalidLine> {
         return Err(InvalidLine::NoCidr);
     }
     let record: Record<'_> = serde_json::from_str(text).map_err(InvalidLine::Json)?;
+    // Another object with a `cidr` may mean anything, even an address to allow.
+    let is_ours = record.sblid.is_some() || record.rir.is_some();
     match record.cidr {
+        Some(_) if !is_ours => Err(InvalidLine::NoCidr),
         Some(cidr) => Ok(Line::Destination(cidr.parse()?)),
         None if record.kind.as_deref() == Some("metadata") => Ok(Line::Nothing),
         None => Err(InvalidLine::NoCidr),
@@ -49,10 +56,10 @@ mod tests {
     fn other_objects_and_broken_ones_are_refused() {
         let refused = |text| line(text).unwrap_err().to_string();
         assert_eq!(
-            refused(r#"{"asn":64496}"#),
-            "this JSON object has no `cidr`"
+            refused(r#"{"cidr":"8.8.8.0/24","action":"allow"}"#),
+            "this JSON object has no `cidr` with `sblid` or `rir`"
         );
         assert!(refused(r#"{"cidr":"1.10.16.0/20""#).starts_with("this line is not a JSON object"));
-        assert!(refused(r#"{"cidr":"1.10.16.1/20"}"#).contains("bits set"));
+        assert!(refused(r#"{"cidr":"1.10.16.1/20","rir":"x"}"#).contains("bits set"));
     }
 }

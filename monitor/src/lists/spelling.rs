@@ -62,6 +62,15 @@ fn length(mask: Ipv4Addr) -> Option<u32> {
     (ones + bits.trailing_zeros() == u32::BITS).then_some(ones)
 }
 
+/// Returns true for a netmask with at least eight ones, such as `255.255.0.0`.
+pub(super) fn is_netmask(text: &str) -> bool {
+    let mask = text
+        .starts_with("255.")
+        .then(|| text.parse().ok())
+        .flatten();
+    mask.is_some_and(|mask| length(mask).is_some())
+}
+
 /// Returns true if `address` is a network of at least two addresses with this netmask.
 pub(super) fn is_netmask_of(mask: Ipv4Addr, address: Ipv4Addr) -> bool {
     let is_mask = length(mask).is_some_and(|length| (1..u32::BITS).contains(&length));

@@ -63,7 +63,8 @@ impl Packing {
 
     fn of(bytes: &[u8]) -> Option<Self> {
         let mut all = Self::ALL.into_iter();
-        all.find(|packing| bytes.starts_with(packing.magic()))
+        let found = all.find(|packing| bytes.starts_with(packing.magic()));
+        found.or(is_skippable(bytes).then_some(Self::Zstd))
     }
 }
 
@@ -96,6 +97,12 @@ pub enum UnpackError {
         /// Number of files, without folders.
         count: usize,
     },
+    /// The content is a file of another kind.
+    #[error("it is {what}, which is not read")]
+    Other {
+        /// The kind of file.
+        what: &'static str,
+    },
     /// The file in a zip is encrypted, or compressed in another way than deflate.
     #[error("unpack zip: its file is encrypted or not compressed with deflate")]
     Method,
@@ -106,7 +113,20 @@ pub fn unpack(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
     unpack_up_to(bytes, MAX_UNPACKED)
 }
 
+/// Unpacks a list that was fetched, within the limits of a feed.
+pub fn unpack_fetched(bytes: Vec<u8>) -> Result<Vec<u8>, UnpackError> {
+    unpack_up_to(bytes, super::MAX_FEED_BYTES)
+}
+
 pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
+    let unpacked = unpack_once(bytes, limit)?;
+    match other_kind(&unpacked) {
+        Some(what) => Err(UnpackError::Other { what }),
+        None => Ok(unpacked),
+    }
+}
+
+fn unpack_once(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
     let Some(packing) = Packing::of(&bytes) else {
         return Ok(bytes);
     };
@@ -130,13 +150,62 @@ pub(super) fn unpack_up_to(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, Unpack
         }
         Packing::Zstd => {
             while !is_padding(packed) {
-                let frame = StreamingDecoder::new_with_max_window_size(&mut packed, MAX_WINDOW);
-                let frame = frame.map_err(|error| unpacked.damaged(io::Error::other(error)))?;
-                unpacked.read(frame)?;
+                match skippable(packed) {
+                    Some(after) => packed = after,
+                    None => zstd_frame(&mut packed, &mut unpacked)?,
+                }
             }
         }
     }
+    if Packing::of(&unpacked.bytes).is_some() {
+        let what = "compressed twice";
+        return Err(UnpackError::Other { what });
+    }
     Ok(unpacked.bytes)
+}
+
+/// Unpacks one frame, and compares its checksum if it has one.
+fn zstd_frame(packed: &mut &[u8], unpacked: &mut Unpacked) -> Result<(), UnpackError> {
+    let frame = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW);
+    let mut frame = frame.map_err(|error| unpacked.damaged(io::Error::other(error)))?;
+    unpacked.read(&mut frame)?;
+    let expected = frame.decoder.get_checksum_from_data();
+    if expected.is_some() && expected != frame.decoder.get_calculated_checksum() {
+        return Err(unpacked.damaged(io::Error::other("the checksum is wrong")));
+    }
+    Ok(())
+}
+
+/// Returns what follows a frame of zstd that has no content.
+fn skippable(packed: &[u8]) -> Option<&[u8]> {
+    if !is_skippable(packed) {
+        return None;
+    }
+    let (size, after) = packed.get(4..)?.split_first_chunk()?;
+    after.get(u32::from_le_bytes(*size) as usize..)
+}
+
+fn is_skippable(packed: &[u8]) -> bool {
+    matches!(packed, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+/// Returns the kind of a file that has another content than text.
+fn other_kind(bytes: &[u8]) -> Option<&'static str> {
+    const KINDS: [(&[u8], &str); 8] = [
+        (b"PK\x05\x06", "an empty zip"),
+        (b"%PDF", "a PDF document"),
+        (b"BZh", "compressed with bzip2"),
+        (&[0x5d, 0, 0], "compressed with lzma"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07", "a RAR archive"),
+        (&[0xd0, 0xcf, 0x11, 0xe0], "a spreadsheet or a document"),
+        (b"SQLite format 3\0", "an SQLite database"),
+    ];
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Some("a tar archive");
+    }
+    let found = KINDS.iter().find(|(magic, _)| bytes.starts_with(magic));
+    found.map(|(_, what)| *what)
 }
 
 /// The unpacked part of a list.
@@ -157,12 +226,31 @@ impl Unpacked {
             return Err(UnpackError::Parts { packing });
         }
         let left = self.limit + 1 - self.bytes.len() as u64;
-        let read = reader.take(left).read_to_end(&mut self.bytes);
+        let read = self.append(reader.take(left));
         read.map_err(|source| self.damaged(source))?;
         if self.bytes.len() as u64 > self.limit {
             return Err(UnpackError::TooLarge { limit: self.limit });
         }
         Ok(())
+    }
+
+    /// Appends everything that `reader` has. The memory grows in steps of a quarter, not
+    /// by doubling.
+    fn append(&mut self, mut reader: impl Read) -> io::Result<()> {
+        const LEAST: usize = 64 * 1024;
+        let mut buffer = vec![0; LEAST];
+        loop {
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if self.bytes.capacity() - self.bytes.len() < count {
+                self.bytes.reserve_exact(LEAST.max(self.bytes.len() / 4));
+            }
+            self.bytes.extend_from_slice(&buffer[..count]);
+        }
     }
 
     fn damaged(&self, source: io::Error) -> UnpackError {
@@ -188,16 +276,25 @@ fn zip(bytes: &[u8], mut unpacked: Unpacked) -> Result<Vec<u8>, UnpackError> {
         return Err(UnpackError::Files { count });
     }
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(damaged)?;
-    let is_file = |name: &String| !name.ends_with('/') && !name.starts_with("__MACOSX/");
+    // macOS adds files of its own, such as `.DS_Store`.
+    let is_file = |name: &String| {
+        let last = name.rsplit('/').next().unwrap_or_default();
+        !last.is_empty() && !last.starts_with('.') && !name.starts_with("__MACOSX/")
+    };
     let names = archive.file_names();
     let names = names.map(|name| Ok(name.map_err(damaged)?.into_owned()));
     let mut names: Vec<String> = names.collect::<Result<_, UnpackError>>()?;
+    if names.iter().any(|name| name == "[Content_Types].xml") {
+        let what = "a spreadsheet or a document";
+        return Err(UnpackError::Other { what });
+    }
     names.retain(is_file);
     let [name] = names.as_slice() else {
         return Err(UnpackError::Files { count: names.len() });
     };
     let file = archive.by_name(name).map_err(|error| match error {
-        zip::result::ZipError::UnsupportedArchive(_) => UnpackError::Method,
+        zip::result::ZipError::UnsupportedArchive(_)
+        | zip::result::ZipError::CompressionMethodNotSupported(_) => UnpackError::Method,
         error => damaged(error),
     })?;
     unpacked.read(file)?;
@@ -211,145 +308,4 @@ fn is_padding(rest: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-
-    use flate2::{Compression, write::GzEncoder};
-
-    use super::*;
-
-    fn packed(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    #[test]
-    fn text_is_unchanged_and_every_member_of_gzip_is_unpacked() {
-        assert_eq!(unpack(b"192.0.2.1\n".to_vec()).unwrap(), b"192.0.2.1\n");
-        assert_eq!(unpack(Vec::new()).unwrap(), b"");
-        let two = [packed(b"192.0.2.1\n"), packed(b"192.0.2.2\n")].concat();
-        assert_eq!(unpack(two).unwrap(), b"192.0.2.1\n192.0.2.2\n");
-    }
-
-    #[test]
-    fn zeros_after_the_last_member_are_padding_and_other_bytes_are_not() {
-        let list = b"192.0.2.1\n";
-        for zeros in [1, 511, 4096] {
-            let padded = [packed(list), vec![0; zeros]].concat();
-            assert_eq!(unpack(padded).unwrap(), list, "{zeros}");
-        }
-        let hidden = [packed(list), vec![0; 512], packed(list)].concat();
-        assert!(matches!(unpack(hidden), Err(UnpackError::Damaged { .. })));
-        let text = [packed(list), list.to_vec()].concat();
-        assert!(matches!(unpack(text), Err(UnpackError::Damaged { .. })));
-    }
-
-    #[test]
-    fn the_limit_is_kept_to_the_byte() {
-        let bytes = packed(&[b'#'; 1000]);
-        assert_eq!(unpack_up_to(bytes.clone(), 1000).unwrap().len(), 1000);
-        let error = unpack_up_to(bytes, 999).unwrap_err();
-        assert!(matches!(error, UnpackError::TooLarge { limit: 999 }));
-        let shown = UnpackError::TooLarge {
-            limit: MAX_UNPACKED,
-        }
-        .to_string();
-        assert_eq!(shown, "unpacked it is larger than 256 MiB");
-    }
-
-    #[test]
-    fn a_truncated_file_is_an_error() {
-        let bytes = packed(b"192.0.2.0/24\n198.51.100.0/24\n");
-        let error = unpack(bytes[..bytes.len() - 6].to_vec()).unwrap_err();
-        assert!(error.to_string().starts_with("unpack gzip: "), "{error}");
-    }
-
-    const LIST: &[u8] = b"192.0.2.1\n192.0.2.2\n";
-
-    /// `printf '192.0.2.1\n192.0.2.2\n' | zstd`, `| xz` and, as `l.txt`, `zip`.
-    const ZSTD: &str = "28b52ffd0458a100003139322e302e322e310a3139322e302e322e320a2db58eff";
-    const XZ: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3e0001300125d00188e428874b749eebd36a01938158402600000000000910b12af8e6dc200012e147a685b311fb6f37d010000000004595a";
-    const ZIP: &str = "504b03041400000008000000210073b100da1000000014000000050000006c2e74787433b434d233d033d233e43284b28cb800504b010214031400000008000000210073b100da10000000140000000500000000000000000000008001000000006c2e747874504b0506000000000100010033000000330000000000";
-    /// A zip with two files, and one with a folder and a file.
-    const TWO: &str = "504b03041400000008000000210073b100da1000000014000000050000006c2e74787433b434d233d033d233e43284b28cb800504b03041400000008000000210073b100da1000000014000000050000006d2e74787433b434d233d033d233e43284b28cb800504b010214031400000008000000210073b100da10000000140000000500000000000000000000008001000000006c2e747874504b010214031400000008000000210073b100da10000000140000000500000000000000000000008001330000006d2e747874504b0506000000000200020066000000660000000000";
-    const FOLDER: &str = "504b03041400000000000000210000000000000000000000000002000000642f504b03041400000008000000210073b100da100000001400000007000000642f6c2e74787433b434d233d033d233e43284b28cb800504b0102140314000000000000002100000000000000000000000000020000000000000000000000800100000000642f504b010214031400000008000000210073b100da1000000014000000070000000000000000000000800120000000642f6c2e747874504b0506000000000200020065000000550000000000";
-
-    fn bytes(hexadecimal: &str) -> Vec<u8> {
-        hex::decode(hexadecimal).unwrap()
-    }
-
-    #[test]
-    fn every_packing_is_unpacked_within_the_limit() {
-        let gzip = hex::encode(packed(LIST));
-        for (packing, packed) in [
-            ("gzip", gzip.as_str()),
-            ("zstd", ZSTD),
-            ("xz", XZ),
-            ("zip", ZIP),
-            ("zip", FOLDER),
-        ] {
-            let length = LIST.len() as u64;
-            assert_eq!(
-                unpack_up_to(bytes(packed), length).unwrap(),
-                LIST,
-                "{packing}"
-            );
-            let error = unpack_up_to(bytes(packed), length - 1).unwrap_err();
-            assert!(
-                matches!(error, UnpackError::TooLarge { .. }),
-                "{packing}: {error}"
-            );
-            let mut short = bytes(packed);
-            short.truncate(short.len() - 9);
-            let error = unpack(short).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("unpack {packing}: ")), "{error}");
-        }
-        let error = unpack(bytes(TWO)).unwrap_err().to_string();
-        assert_eq!(error, "unpack zip: it has 2 files, and a list is one file");
-    }
-
-    #[test]
-    fn the_number_of_parts_and_of_entries_is_limited() {
-        let member = packed(b"");
-        assert!(unpack(member.repeat(MAX_PARTS)).is_ok());
-        let error = unpack(member.repeat(MAX_PARTS + 1)).unwrap_err();
-        assert!(matches!(error, UnpackError::Parts { .. }), "{error}");
-        let mut zip = bytes(ZIP);
-        zip.extend(ZIP_ENTRY.repeat(MAX_ZIP_ENTRIES));
-        assert!(matches!(
-            unpack(zip),
-            Err(UnpackError::Files { count: 1001 })
-        ));
-    }
-
-    #[test]
-    fn several_frames_and_streams_are_one_list() {
-        for packed in [ZSTD, XZ] {
-            let two = bytes(packed).repeat(2);
-            assert_eq!(unpack(two).unwrap(), LIST.repeat(2));
-        }
-    }
-
-    #[test]
-    fn a_window_beyond_the_limit_is_refused_before_it_is_allocated() {
-        // Frame header: no content size, window descriptor 0xf8 for 2 TiB.
-        let zstd = [ZSTD_MAGIC, &[0x00, 0xf8, 0x01, 0, 0]].concat();
-        assert!(matches!(unpack(zstd), Err(UnpackError::Damaged { .. })));
-        // The size of the dictionary is the byte 16 of the file; 40 means 4 GiB.
-        let mut xz = bytes(XZ);
-        xz[16] = 40;
-        let checksum = crc32(&xz[12..20]);
-        xz[20..24].copy_from_slice(&checksum.to_le_bytes());
-        let error = unpack(xz).unwrap_err().to_string();
-        assert!(error.contains("mem"), "{error}");
-    }
-
-    const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-
-    fn crc32(bytes: &[u8]) -> u32 {
-        let mut crc = flate2::Crc::new();
-        crc.update(bytes);
-        crc.sum()
-    }
-}
+mod tests;

@@ -41,6 +41,20 @@ pub enum Why {
     /// The file is a CSV of which the policy must name a column.
     #[error("{}", .0.seen)]
     Csv(Description),
+    /// The file belongs to another program.
+    #[error("this is {what}")]
+    Other {
+        /// The kind of file.
+        what: &'static str,
+        /// The fix.
+        help: &'static str,
+    },
+    /// Each line has an address and a name without a dot.
+    #[error("each line has an address and a name, as in a hosts file")]
+    Names,
+    /// Each line has an address and a number that may be the length of its network.
+    #[error("the number after each address may be a score or the length of a network")]
+    Lengths,
     /// The lines have two formats.
     #[error("the format is not clear: this line is `{second}`, line {first_line} is `{first}`")]
     Ambiguous {
@@ -60,9 +74,28 @@ impl Why {
         self.help_for("FILE")
     }
 
+    /// Returns the fix for the command line, and for a policy with the list `name`.
+    #[must_use]
+    pub fn help_here(&self, name: &str) -> String {
+        let (Self::Json(seen) | Self::Csv(seen)) = self else {
+            return self.help_for(name);
+        };
+        if seen.keys.is_empty() {
+            return self.help_for(name);
+        }
+        let name = yaml_path(name);
+        let each = seen.keys.iter().map(|key| {
+            let options = option_of(key);
+            format!("`{options}` here, or `{{list: {name}, {key}}}` in a policy")
+        });
+        let each: Vec<String> = each.collect();
+        format!("write {}", each.join("; or "))
+    }
+
     /// Returns the fix for the list with this name.
     #[must_use]
     pub fn help_for(&self, name: &str) -> String {
+        let name = &yaml_path(name);
         match self {
             Self::Hosts | Self::Domains | Self::AdBlock => {
                 "use it in a DNS filter; here use a list of CIDRs, addresses or ranges".to_owned()
@@ -75,6 +108,9 @@ impl Why {
                 let each: Vec<String> = each.collect();
                 format!("write {}", each.join(" or "))
             }
+            Self::Other { help, .. } => (*help).to_owned(),
+            Self::Names => "remove the names, or write `#` before each of them".to_owned(),
+            Self::Lengths => "write `format: scores`, or write the networks as CIDRs".to_owned(),
             Self::DamagedJson { .. } => "fetch or export the list again".to_owned(),
             Self::Commands | Self::Json(_) | Self::Csv(_) => {
                 "write its CIDRs, addresses or ranges into a file, one on each line".to_owned()
@@ -86,5 +122,37 @@ impl Why {
                 format!("write `format: {first}` or `format: {second}`")
             }
         }
+    }
+}
+
+/// Returns keys of a policy as options of `monitor list`.
+fn option_of(keys: &str) -> String {
+    if let Some(path) = keys.strip_prefix("path: ") {
+        return format!("--path {path}");
+    }
+    let each = keys.split(", ").map(|key| match key.split_once(": ") {
+        Some(("ports", _)) => "--ignore-ports".to_owned(),
+        Some((key, value)) => format!("--{key} {value}"),
+        None => key.to_owned(),
+    });
+    each.collect::<Vec<_>>().join(" ")
+}
+
+/// Returns a path as YAML reads it within braces.
+fn yaml_path(path: &str) -> String {
+    let is_special = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                ',' | '{' | '}' | '[' | ']' | '#' | '\'' | '"' | '&' | '*' | '!'
+            )
+    };
+    if path.contains(is_special)
+        || path.contains(": ")
+        || path.starts_with(['-', '?', '@', '%', '|', '>'])
+    {
+        format!("'{}'", path.replace('\'', "''"))
+    } else {
+        path.to_owned()
     }
 }

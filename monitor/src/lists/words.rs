@@ -1,6 +1,6 @@
 //! Recognises the commands of other programs by their first words.
 
-use super::{Format, rpsl, tokens};
+use super::{Format, mikrotik, rpsl, tokens};
 
 /// Returns the format whose command `line` is. The command itself may be wrong.
 pub(super) fn command_of(line: &str) -> Option<Format> {
@@ -59,7 +59,7 @@ fn is_ipset(line: &str) -> bool {
     words.next_if(|word| *word == "ipset");
     match (words.next(), words.nth(1)) {
         (Some("create" | "-N"), Some(kind)) => is_set_type(kind),
-        (Some("add" | "-A"), Some(entry)) => begins_with_address(entry),
+        (Some("add" | "-A" | "del" | "-D"), Some(entry)) => begins_with_address(entry),
         _ => false,
     }
 }
@@ -74,7 +74,7 @@ fn is_nft(line: &str) -> bool {
         (Some("define"), Some(name)) => {
             name.contains('=') || third.is_some_and(|word| word.starts_with('='))
         }
-        (Some("add" | "create"), Some("element" | "set" | "table"))
+        (Some("add" | "create" | "delete" | "destroy"), Some("element" | "set" | "table"))
         | (Some("flush"), Some("ruleset" | "table" | "set")) => true,
         (Some("table"), Some(family)) if FAMILIES.contains(&family) => third.is_some(),
         (Some("table" | "set"), Some(name)) => {
@@ -87,40 +87,48 @@ fn is_nft(line: &str) -> bool {
 }
 
 fn is_mikrotik(line: &str) -> bool {
-    let mut words = line.split_whitespace();
-    match words.next() {
-        Some("/ip" | "/ipv6") => {
-            words.next() == Some("firewall") && words.next() == Some("address-list")
-        }
-        Some("add") => words.any(|word| word.starts_with("address=") || word.starts_with("list=")),
-        _ => false,
+    if mikrotik::section(line).is_some_and(|section| section.is_address_list) {
+        return true;
     }
+    let mut words = line.split_whitespace();
+    let is_property = |word: &str| word.starts_with("address=") || word.starts_with("list=");
+    words.next() == Some("add") && words.any(is_property)
 }
 
 fn is_cisco(line: &str) -> bool {
-    let mut words = line.split_whitespace();
+    let mut words = line.split_whitespace().peekable();
+    words.next_if(|word| *word == "no");
     matches!(words.next(), Some("ip" | "ipv6")) && words.next() == Some("prefix-list")
 }
 
 fn is_juniper(line: &str) -> bool {
     let mut words = line.split_whitespace();
     match (words.next(), words.next()) {
-        (Some("set"), Some("policy-options")) => words.next() == Some("prefix-list"),
+        (Some("set" | "delete" | "deactivate"), Some("policy-options")) => {
+            words.next() == Some("prefix-list")
+        }
         (Some("policy-options"), Some("{")) => true,
-        (Some("prefix-list"), Some(_)) => line.contains('{'),
+        (Some("prefix-list"), Some(_)) | (Some("inactive:"), Some("prefix-list")) => {
+            line.contains('{')
+        }
         _ => false,
     }
 }
 
 fn is_rpsl(line: &str) -> bool {
-    let spaced = line
-        .split_once(':')
-        .is_some_and(|(_, value)| value.starts_with([' ', '\t']));
-    let attribute = rpsl::attribute(line).filter(|(name, _)| rpsl::is_class(name));
-    spaced
-        && attribute.is_some_and(|(_, value)| {
-            value.starts_with(|c: char| c.is_ascii_hexdigit() || c == ':')
-        })
+    let Some((name, value)) = rpsl::attribute(line) else {
+        return false;
+    };
+    if rpsl::has_members(name) {
+        return true;
+    }
+    let after = &line[name.len() + 1..];
+    let is_spaced = after.is_empty() || after.starts_with([' ', '\t']);
+    let is_network = begins_with_address(value) && value.contains('/') && !value.contains('-');
+    let begins = |c: char| c.is_ascii_hexdigit() || c == ':';
+    // In the format of PeerGuardian, a name such as `route` may stand before a range.
+    rpsl::is_class(name)
+        && (is_network || is_spaced && (value.is_empty() || value.starts_with(begins)))
 }
 
 /// Returns true for a set type of ipset, such as `hash:net`.

@@ -136,7 +136,7 @@ pub(super) enum DestinationKind {
 }
 
 /// Every key of a destination, and the kinds in which it is valid.
-const DESTINATION_KEYS: [(&str, &[DestinationKind]); 20] = [
+const DESTINATION_KEYS: [(&str, &[DestinationKind]); 21] = [
     ("cidr", &[Cidr]),
     ("except", &[Cidr]),
     ("list", &[File, Feed]),
@@ -145,6 +145,7 @@ const DESTINATION_KEYS: [(&str, &[DestinationKind]); 20] = [
     ("country", &[File, Feed, Table]),
     ("on_bad_line", &[File, Feed]),
     ("ports", &[File, Feed]),
+    ("set", &[File, Feed]),
     ("column", &[File, Feed]),
     ("first", &[File, Feed]),
     ("last", &[File, Feed]),
@@ -220,8 +221,11 @@ impl Keys {
                     "{} cannot take its keys from a YAML merge (`<<`)",
                     self.what
                 );
-                let help =
-                    "write the keys out, or use an anchor for one value: `destinations: *name`";
+                let help = if self.known.contains(&"destinations") {
+                    "write the keys out, or use an anchor for one value: `destinations: *name`"
+                } else {
+                    "write the keys out here"
+                };
                 out.push(Diagnostic::error(place, message, help));
                 // Any key may be in the merged mapping, so none is reported as missing.
                 misspelt.extend(self.known);

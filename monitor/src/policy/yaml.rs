@@ -158,6 +158,9 @@ fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -
     let offset = error.location().map_or(0, |location| {
         file.offset_of(location.line(), location.column())
     });
+    if let Some((message, help)) = alias_error(file, offset, error) {
+        return Box::new(Diagnostic::error(file.place(offset..offset), message, help));
+    }
     let line = file.text()[..offset]
         .rsplit('\n')
         .next()
@@ -180,6 +183,35 @@ fn syntax(file: &SourceFile, positions: &Positions, error: &serde_yaml::Error) -
         format!("this is not valid YAML: {error}"),
         help,
     ))
+}
+
+/// Returns message and help of an error about an alias.
+fn alias_error(
+    file: &SourceFile,
+    offset: usize,
+    error: &serde_yaml::Error,
+) -> Option<(String, &'static str)> {
+    let error = error.to_string();
+    if error.contains("unknown anchor") {
+        let rest = &file.text()[offset..];
+        let is_name = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+        let name = rest.strip_prefix('*').map_or("", |rest| {
+            &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())]
+        });
+        let message = format!("no anchor `&{name}` stands before this alias in the file");
+        let help = "write the anchor before the value that is meant, above this line";
+        return Some((message, help));
+    }
+    let help = "write the values out, or put the addresses into a list";
+    if error.contains("repetition limit") {
+        let message = "the aliases (`*name`) of this file repeat too many values";
+        return Some((message.to_owned(), help));
+    }
+    if error.contains("recursion limit") {
+        let message = "this value, with its aliases (`*name`) replaced, is nested too deeply";
+        return Some((message.to_owned(), help));
+    }
+    None
 }
 
 fn line_start(file: &SourceFile, offset: usize) -> usize {

@@ -29,6 +29,9 @@ pub enum Excess {
     /// The text is too large with its aliases replaced.
     #[error("with its aliases (`*name`) replaced, the file is larger than {} MiB", MAX_EXPANDED >> 20)]
     Expanded,
+    /// An alias stands within the node of its own anchor.
+    #[error("this alias stands within its own anchor, so its value would have no end")]
+    Recursive,
     /// The event parser refuses the text, and it may be too deeply nested to
     /// try `serde_yaml`.
     #[error("this is not valid YAML: {0}")]
@@ -41,6 +44,7 @@ impl Excess {
     pub const fn help(&self) -> &'static str {
         match self {
             Self::Depth => "close the brackets before this one, or indent less",
+            Self::Recursive => "write the value out in place of the alias",
             Self::Expanded => "write the values out, or put the addresses into a list",
             Self::Invalid(_) => {
                 "look at this line and the one above it: indentation, a missing `:` or `- `, an open quote or bracket"
@@ -81,6 +85,9 @@ impl Limits {
                 self.name(*anchor, before);
             }
             Event::Alias(anchor) => {
+                if *anchor != 0 && self.open.iter().any(|(open, _)| open == anchor) {
+                    return Err(Excess::Recursive);
+                }
                 let weight = self.anchors.get(anchor).copied().unwrap_or(1);
                 self.add(weight);
             }

@@ -82,6 +82,21 @@ fn attacks() -> Vec<(&'static str, &'static str, Does)> {
             "begins as JSON",
             gives("", mebi("{\"cidr\":", 20)),
         ),
+        (
+            "refused",
+            "unpacked it is larger than 64 MiB",
+            gives("", zstd_bomb()),
+        ),
+        (
+            "refused",
+            "unpacked it is larger than 64 MiB",
+            gives("", xz_bomb()),
+        ),
+        (
+            "refused",
+            "unpacked it is larger than 64 MiB",
+            gives("", zip_bomb()),
+        ),
         ("refused", "web page", gives("", mebi("<html>", 20))),
         (
             "refused",
@@ -129,6 +144,37 @@ fn attacks() -> Vec<(&'static str, &'static str, Does)> {
         ),
         ("failed", "", raw("x".repeat(1 << 20))),
     ]
+}
+
+/// A frame of zstd with 65 MiB: blocks that repeat one byte.
+fn zstd_bomb() -> Vec<u8> {
+    let blocks = 65 * 8;
+    // Frame header: no checksum, a window of 128 KiB.
+    let mut bytes = vec![0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x38];
+    for block in 1..=blocks {
+        // Block header: last block, type 1 (repeated byte), and the size of 128 KiB.
+        let header = u32::from(block == blocks) | 1 << 1 | (128 * 1024) << 3;
+        bytes.extend_from_slice(&header.to_le_bytes()[..3]);
+        bytes.push(b'#');
+    }
+    bytes
+}
+
+/// 65 streams of xz, each of 1 MiB.
+fn xz_bomb() -> Vec<u8> {
+    const STREAM: &str = "fd377a585a0000016922de36020021011c00000010cf58ccefffff00d95d0011effbbffea3b15ee5f83fb2aa2655f868704170150f8dfd1e4c1b8a42b719f4691871ae66238a8a4d2fa30dd97fa6e38c231153e05918c5758ae277f8b6947f0c6ac0de744964e2e95c53b204d8f7440cab5f0d6d46e9e5c37688b79657acb64de1691d6ffb4b88106c42cb883f5c008fd04eaf262894711f3d8f24e1709ea7235fec28cb85d195988a7e2a91f22775f719c006984d98fdd8afd5900fc42553f8f591363105a5b0ee6fc1704d470cd19111aaad601dbaceb127185c5986e9665258bee976ac59e4e55b0508f9c7daadfcfb522af7e495250000000000038ab8b50001f101808040006fd5eedc3e300d8b020000000001595a";
+    hex::decode(STREAM).unwrap().repeat(65)
+}
+
+/// A zip whose file has 65 MiB.
+fn zip_bomb() -> Vec<u8> {
+    let mut zip = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+    let options = zip::write::SimpleFileOptions::default();
+    zip.start_file("l.txt", options).unwrap();
+    for _ in 0..65 {
+        zip.write_all(&vec![b'#'; 1 << 20]).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
 }
 
 /// The answer of the daemon to `request`, byte for byte.

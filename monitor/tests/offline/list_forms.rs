@@ -14,7 +14,7 @@ const FORMS: [(Format, [&str; 2]); 15] = [
         Format::SpamhausJson,
         [
             r#"{"cidr":"45.1.0.0/24","sblid":"S"}"#,
-            r#"{"cidr":"2a00:1::/32"}"#,
+            r#"{"cidr":"2a00:1::/32","rir":"ripencc"}"#,
         ],
     ),
     (
@@ -49,7 +49,10 @@ const FORMS: [(Format, [&str; 2]); 15] = [
     ),
     (
         Format::Nft,
-        ["define a = { 45.1.0.0/24 }", "define b = { 2a00:1::/32 }"],
+        [
+            "add element inet x a { 45.1.0.0/24 }",
+            "add element inet x a { 2a00:1::/32 }",
+        ],
     ),
     (
         Format::Mikrotik,
@@ -118,8 +121,15 @@ fn a_file_of_two_forms_is_refused_and_names_both_lines() {
                 Err(refused) => refused,
                 // A list of addresses may have bad lines, so the reader must refuse this one.
                 Ok(format) => {
-                    let bad = read(&text, format, &Selection::default()).bad.count();
-                    assert!(bad > 0, "{first} and {second} are {format}: {text}");
+                    let list = read(&text, format, &Selection::default());
+                    let count = text.lines().count();
+                    let theirs = theirs[0].lines().count();
+                    let is_named =
+                        |(line, _): &(u32, _)| *line as usize > count - theirs && format == first;
+                    assert!(
+                        list.bad.first().iter().any(is_named),
+                        "{first} and {second} are {format}: {text}"
+                    );
                     continue;
                 }
             };
@@ -127,6 +137,47 @@ fn a_file_of_two_forms_is_refused_and_names_both_lines() {
                 panic!("{first} and {second}: {:?}", refused.why);
             };
             assert_ne!(refused.line, first_line, "{text}");
+        }
+    }
+}
+
+/// A file of each of the two forms for which a key is needed is never taken for another,
+/// and a line of it in another file is not read.
+#[test]
+fn a_csv_and_a_document_are_not_taken_for_a_form_without_a_key() {
+    let csv = "id,dst,x\n1,45.1.0.0/24,a\n2,45.2.0.0/24,b\n";
+    let json = "{\"rows\": [\n{\"dst\": \"45.1.0.0/24\"}\n]}\n";
+    assert!(matches!(recognise(csv).unwrap_err().why, Why::Csv(_)));
+    assert!(matches!(recognise(json).unwrap_err().why, Why::Json(_)));
+    for (format, entries) in FORMS {
+        for line in ["1,45.1.0.0/24,a", "{\"dst\": \"45.9.0.0/24\"}"] {
+            let text = format!("{}\n{}\n\n{line}\n", entries[0], entries[1]);
+            let count = text.lines().count();
+            match recognise(&text) {
+                Err(_) => {}
+                Ok(found) => {
+                    assert_eq!(found, format, "{text}");
+                    let list = read(&text, found, &Selection::default());
+                    let bad = list.bad.first();
+                    assert!(
+                        bad.iter().any(|(number, _)| *number as usize == count),
+                        "{text}: {bad:?}"
+                    );
+                }
+            }
+        }
+        // Lines of the form within a CSV have too few columns, or stand in another one.
+        let text = format!("{csv}{}\n", entries[0]);
+        match recognise(&text) {
+            Err(refused) => assert!(
+                matches!(refused.why, Why::Csv(_) | Why::Ambiguous { .. }),
+                "{text}: {:?}",
+                refused.why
+            ),
+            Ok(found) => {
+                let list = read(&text, found, &Selection::default());
+                assert!(list.bad.count() >= 2, "{text}: {found}");
+            }
         }
     }
 }

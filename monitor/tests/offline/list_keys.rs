@@ -1,5 +1,4 @@
-//! The keys that say where a list holds its addresses, and `monitor list`, with the real
-//! binary.
+//! The keys that say where a list holds its addresses, with the real binary.
 
 #![expect(clippy::unwrap_used, reason = "a test panics where it fails")]
 
@@ -8,7 +7,7 @@ use crate::command;
 use std::fs;
 
 use command::{directory, json_of, monitor, policy, text};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// The report of `check` for one destination whose file `f` has this content.
 fn check(content: &[u8], entry: &str) -> (Option<i32>, Value) {
@@ -75,7 +74,10 @@ fn wrong_keys_are_refused_at_their_place() {
             "{list: f, column: a, path: '$.a'}",
             "both a column and a `path`",
         ),
-        ("{list: f, path: a.b}", "not a JSONPath"),
+        (
+            "{list: f, path: a.b}",
+            "this JSONPath (RFC 9535) cannot be used",
+        ),
         (
             "{list: f, column: a, format: plain}",
             "belongs to the format `csv`",
@@ -182,94 +184,90 @@ fn bytes_in_other_encodings_and_packings_are_read() {
 }
 
 #[test]
-fn monitor_list_shows_how_a_list_is_read_and_writes_it_out() {
-    let policy = policy("mine", "drop", "45.1.0.0/16");
-    let files = directory(&[
-        ("p.yaml", &policy),
-        ("f.csv", THREATS),
-        ("n.txt", "45.1.0.0/25\n45.1.0.128/25\n10.0.0.1\nx y\n"),
-    ]);
-    let listed = |arguments: &[&str]| monitor(files.path(), &[&["list"], arguments].concat());
-    let shown = listed(&[
-        "f.csv",
-        "--column",
-        "dst_ip",
-        "--where",
-        "status=online",
-        "--policies",
-        "p.yaml",
-        "--json",
-    ]);
-    assert_eq!(shown.status.code(), Some(0), "{}", text(&shown.stderr));
-    let report = json_of(&shown);
-    assert_eq!(report["format"], "csv");
-    assert_eq!(report["ipv4"], json!({"destinations": 1, "addresses": "1"}));
-    assert_eq!(report["left_out"], 1);
-    assert_eq!(
-        report["overlaps"],
-        json!([{"policy": "mine", "action": "drop", "prefixes": 1}])
-    );
-    assert_eq!(report["first_lines"][0]["line"], 2);
-    assert_eq!(
-        report["first_lines"][0]["destinations"],
-        json!(["45.1.0.1"])
-    );
-    let shown = text(&listed(&["n.txt"]).stdout).to_owned();
-    for part in [
-        "format    plain",
-        "IPv4      3 destinations, 257 addresses",
-        "reserved",
-        "lines that cannot be read: 1",
-        "line 4",
+fn exclusions_are_errors_even_if_bad_lines_are_skipped() {
+    for (content, line) in [
+        ("45.1.0.0/16\n!45.1.2.3\n", 2),
+        ("45.1.0.0/16\n45.1.2.3 allow\n", 2),
+        (
+            "create x hash:net\nadd x 45.1.0.0/16\nadd x 45.1.2.0/24 nomatch\n",
+            3,
+        ),
+        (
+            "create x hash:net\nadd x 45.1.0.0/16\ndel x 45.1.2.0/24\n",
+            3,
+        ),
+        (
+            "add element ip f x { 45.1.0.0/16 }\ndelete element ip f x { 45.1.2.0/24 }\n",
+            2,
+        ),
+        (
+            "/ip firewall address-list\nadd list=x address=45.1.0.0/16\nremove [find list=x]\n",
+            3,
+        ),
+        (
+            "ip prefix-list x permit 45.1.0.0/16\nip prefix-list x deny 45.1.2.0/24\n",
+            2,
+        ),
+        (
+            "ip prefix-list x permit 45.1.0.0/16\nno ip prefix-list x permit 45.1.2.0/24\n",
+            2,
+        ),
+        (
+            "set policy-options prefix-list x 45.1.0.0/16\ndeactivate policy-options prefix-list x 45.1.0.0/16\n",
+            2,
+        ),
+        ("route: 45.1.0.0/16\norigin: AS1\nholes: 45.1.2.0/24\n", 1),
+        ("add x 45.1.0.0/16\nadd x 45.1.2.0/24,tcp:80\n", 2),
     ] {
-        assert!(shown.contains(part), "{part}: {shown}");
+        let (code, report) = check(content.as_bytes(), "{list: f, on_bad_line: skip}");
+        assert_eq!(code, Some(3), "{content}: {report:#}");
+        assert_eq!(report["errors"].as_array().unwrap().len(), 1, "{report:#}");
+        assert_eq!(report["errors"][0]["line"], line, "{content}: {report:#}");
     }
-    let refused = listed(&["n.txt", "--as", "plain"]);
-    assert_eq!(refused.status.code(), Some(1));
-    let plain = listed(&["n.txt", "--as", "plain", "--skip-bad-lines"]);
-    assert_eq!(text(&plain.stdout), "10.0.0.1/32\n45.1.0.0/24\n");
-    let json = listed(&["n.txt", "--as", "json", "--skip-bad-lines"]);
-    fs::write(files.path().join("again.json"), &json.stdout).unwrap();
-    let again = listed(&["again.json", "--as", "plain"]);
-    assert_eq!(text(&again.stdout), text(&plain.stdout));
-    let unknown = listed(&["f.csv"]);
-    assert_eq!(unknown.status.code(), Some(1));
+    let ports = check(
+        b"45.1.0.0/24\n45.1.2.3:443\n",
+        "{list: f, on_bad_line: skip}",
+    );
+    assert_eq!(ports.0, Some(0), "{:#}", ports.1);
+    assert_eq!(ports.1["lists"][0]["skipped"], 1);
+}
+
+#[test]
+fn several_sets_are_an_error_with_a_line_to_copy() {
+    let sets = b"add block 45.1.0.0/16\nadd white 45.1.2.0/24\nadd white 45.1.3.0/24\n";
+    let (code, report) = check(sets, "{list: f}");
+    assert_eq!(code, Some(3));
+    let error = &report["errors"][0];
+    assert_eq!(
+        error["message"],
+        "this file has several sets: `block` (1 entry), `white` (2 entries)"
+    );
+    assert_eq!(error["line"], 2);
+    for (set, prefixes, left_out) in [("block", 1, 2), ("[block, white]", 3, 0)] {
+        let (code, report) = check(sets, &format!("{{list: f, set: {set}}}"));
+        assert_eq!(code, Some(0), "{report:#}");
+        assert_eq!(report["prefixes"]["v4"], prefixes, "{report:#}");
+        assert_eq!(report["lists"][0]["left_out"], left_out, "{report:#}");
+    }
+    let (code, report) = check(sets, "{list: f, set: other}");
+    assert_eq!(code, Some(3));
+    let message = report["errors"][0]["message"].as_str().unwrap();
     assert!(
-        text(&unknown.stderr).contains("column: dst_ip"),
-        "{}",
-        text(&unknown.stderr)
+        message.starts_with("this file has no set `other`"),
+        "{message}"
+    );
+    let (_, report) = check(b"45.1.0.0/24\n", "{list: f, set: x}");
+    let message = report["errors"][0]["message"].as_str().unwrap();
+    assert!(
+        message.contains("`set` belongs to a list of named sets"),
+        "{message}"
     );
 }
 
 #[test]
-fn anchors_of_values_work_and_merges_are_refused_in_words() {
-    let check = |yaml: &str| {
-        let files = directory(&[("p.yaml", yaml)]);
-        json_of(&monitor(files.path(), &["check", "p.yaml", "--json"]))
-    };
-    let anchor = "version: 1\npolicies:\n  - {name: a, action: count, destinations: &d [45.1.0.0/24, 45.2.0.0/24]}\n  \
-                  - {name: b, action: count, destinations: *d}\n";
-    assert_eq!(check(anchor)["errors"], json!([]));
-    for (second, message) in [
-        (
-            "{name: b, action: count, destinations: [*d, 45.3.0.0/24]}",
-            "a sequence within `destinations`",
-        ),
-        (
-            "{name: b, <<: *p}",
-            "a policy cannot take its keys from a YAML merge (`<<`)",
-        ),
-    ] {
-        let yaml = format!(
-            "version: 1\npolicies:\n  - &p {{name: a, action: count, destinations: &d [45.1.0.0/24]}}\n  - {second}\n"
-        );
-        let report = check(&yaml);
-        let errors = report["errors"].as_array().unwrap();
-        assert_eq!(errors.len(), 1, "{report:#}");
-        assert!(
-            errors[0]["message"].as_str().unwrap().contains(message),
-            "{report:#}"
-        );
-        assert_eq!(errors[0]["line"], 4, "{report:#}");
-    }
+fn a_byte_that_is_not_text_in_an_address_is_a_bad_line_with_its_number() {
+    let (code, report) = check(b"45.1.0.0/24 # caf\xe9\n45.2\xff.0.0/24\n", "{list: f}");
+    assert_eq!(code, Some(3));
+    assert_eq!(report["errors"].as_array().unwrap().len(), 1, "{report:#}");
+    assert_eq!(report["errors"][0]["line"], 2);
 }

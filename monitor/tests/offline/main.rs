@@ -10,6 +10,7 @@ mod data;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anchors;
 mod capture;
 mod capture_formats;
 mod compile;
@@ -21,8 +22,10 @@ mod guard_model;
 mod holders;
 mod hostile_frames;
 mod identities;
+mod list_command;
 mod list_forms;
 mod list_keys;
+mod list_samples;
 mod lists;
 mod nesting;
 mod no_daemon;

@@ -1,45 +1,37 @@
 //! The documents that providers publish, and where their addresses stand.
 
-use super::shape::Shape;
+use super::{reports::Report, shape::Shape};
 
 /// A published document.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Document {
     /// The publishers, for messages.
     pub(super) name: &'static str,
-    /// Every path with addresses.
+    /// Every path with addresses, or with objects that have addresses.
     pub(super) paths: &'static [&'static str],
-    /// What a value at these paths is that is not an address.
-    pub(super) others: Others,
-}
-
-/// What a selected value is that is not an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Others {
-    /// A bad line.
-    Bad,
-    /// A value of another kind, such as a name, which is left out.
-    LeftOut,
+    /// The format of the objects at these paths, if they are objects.
+    pub(super) report: Option<Report>,
 }
 
 /// A bundle of STIX 2 objects. Its standard says where addresses stand, so other paths
 /// with addresses, such as the name of an object, are ignored.
 const STIX: Document = Document {
-    name: "a STIX bundle",
-    paths: &["$.objects[*].value", "$.objects[*].pattern"],
-    others: Others::LeftOut,
+    name: "the valid indicators of a STIX bundle",
+    paths: &["$.objects[*]"],
+    report: None,
 };
 
 /// An event of MISP. Its format says where addresses stand.
 const MISP: Document = Document {
-    name: "events of MISP",
+    name: "the attributes of MISP events with type `ip-*`",
     paths: &[
-        "$.Event.Attribute[*].value",
-        "$.Event.Object[*].Attribute[*].value",
-        "$.response[*].Event.Attribute[*].value",
-        "$.response[*].Event.Object[*].Attribute[*].value",
+        "$.Event.Attribute[*]",
+        "$.Event.Object[*].Attribute[*]",
+        "$.response[*].Event.Attribute[*]",
+        "$.response[*].Event.Object[*].Attribute[*]",
+        "$.response.Attribute[*]",
     ],
-    others: Others::LeftOut,
+    report: Some(Report::Misp),
 };
 
 /// The known documents.
@@ -47,42 +39,42 @@ const DOCUMENTS: [Document; 12] = [
     Document {
         name: "an array of addresses",
         paths: &["$[*]"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "ranges as Google, Bing and OpenAI publish them",
         paths: &["$.prefixes[*].ipv4Prefix", "$.prefixes[*].ipv6Prefix"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the ranges of Amazon Web Services",
         paths: &["$.prefixes[*].ip_prefix", "$.ipv6_prefixes[*].ipv6_prefix"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the service tags of Azure",
         paths: &["$.values[*].properties.addressPrefixes[*]"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the endpoints of Microsoft 365",
         paths: &["$[*].ips[*]"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the ranges of Oracle Cloud",
         paths: &["$.regions[*].cidrs[*].cidr"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the ranges of Fastly",
         paths: &["$.addresses[*]", "$.ipv6_addresses[*]"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the ranges of Cloudflare",
         paths: &["$.result.ipv4_cidrs[*]", "$.result.ipv6_cidrs[*]"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the ranges of a country or network (ipverse)",
@@ -92,7 +84,7 @@ const DOCUMENTS: [Document; 12] = [
             "$.prefixes.ipv4[*]",
             "$.prefixes.ipv6[*]",
         ],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the ranges of GitHub",
@@ -111,17 +103,17 @@ const DOCUMENTS: [Document; 12] = [
             "$.copilot[*]",
             "$.dependabot[*]",
         ],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the announced prefixes of RIPEstat",
         paths: &["$.data.prefixes[*].prefix"],
-        others: Others::Bad,
+        report: None,
     },
     Document {
         name: "the country resources of RIPEstat",
         paths: &["$.data.resources.ipv4[*]", "$.data.resources.ipv6[*]"],
-        others: Others::Bad,
+        report: None,
     },
 ];
 
@@ -129,9 +121,12 @@ const DOCUMENTS: [Document; 12] = [
 /// there is another path with addresses: the document can then be read in several ways.
 pub(super) fn document(shape: &Shape) -> Option<Document> {
     if shape.is_bundle && shape.has(STIX.paths) {
-        return Some(STIX);
+        let has_indicators = shape.has_indicators;
+        let report = Some(Report::Stix { has_indicators });
+        return Some(Document { report, ..STIX });
     }
-    if shape.has(MISP.paths) {
+    let has_values = |path: &&str| shape.has(&[&format!("{path}.value")]);
+    if MISP.paths.iter().any(has_values) {
         return Some(MISP);
     }
     let found = shape.found();

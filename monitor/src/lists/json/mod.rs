@@ -4,6 +4,7 @@
 
 mod documents;
 mod path;
+mod reports;
 mod select;
 mod shape;
 mod walk;
@@ -17,7 +18,7 @@ use self::{
 };
 use super::{
     InvalidLine, List,
-    by_column::{Description, families},
+    describe::{Description, families},
     selection::Chooser,
 };
 
@@ -158,8 +159,11 @@ fn describe(found: &[Found], is_cut: bool) -> Description {
         seen.push_str(", and others");
     }
     // The path with the most addresses comes first.
-    let mut paths: Vec<&Found> = found.iter().collect();
+    let mut paths: Vec<&Found> = found.iter().filter(|found| !found.is_part).collect();
     paths.sort_by_key(|found| std::cmp::Reverse(found.ipv4 + found.ipv6));
+    if paths.len() < found.len() {
+        seen.push_str("; some are the ends of ranges or have their length beside them");
+    }
     let keys = paths.iter().take(3).filter(|found| found.path.len() <= 120);
     let keys = keys.map(|found| format!("path: '{}'", found.path.replace('\'', "''")));
     Description {

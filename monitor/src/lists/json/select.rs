@@ -4,21 +4,21 @@ use std::collections::HashSet;
 
 use super::{
     MAX_WEIGHT,
-    documents::{Document, Others},
+    documents::Document,
     path::{JsonPath, Place, Step},
+    reports::{Report, Reports},
     walk::{self, Kind, Visit},
     weight,
 };
-use crate::{
-    lists::{InvalidLine, Line, List, dialect::family, plain, selection::Chooser},
-    quoted::quoted,
-};
+use crate::lists::{InvalidLine, Line, List, plain, selection::Chooser};
 
 /// The way in which the values of a document are selected.
 #[derive(Debug)]
 pub(super) enum Selector {
     /// By paths of names and `*`, while the document is read.
-    Steps(Vec<Vec<Step>>, Others),
+    Steps(Vec<Vec<Step>>),
+    /// By paths of the objects of a threat report, while the document is read.
+    Report(Vec<Vec<Step>>, Report),
     /// By a path that needs the whole document.
     Query(JsonPath),
 }
@@ -32,7 +32,7 @@ pub(super) struct Chosen<'a, 's> {
 impl Selector {
     pub(super) fn of(path: &JsonPath) -> Self {
         match path.steps() {
-            Some(steps) => Self::Steps(vec![steps], Others::Bad),
+            Some(steps) => Self::Steps(vec![steps]),
             None => Self::Query(path.clone()),
         }
     }
@@ -42,7 +42,11 @@ impl Selector {
             .paths
             .iter()
             .filter_map(|path| path.parse::<JsonPath>().ok()?.steps());
-        Self::Steps(steps.collect(), document.others)
+        let steps = steps.collect();
+        match document.report {
+            Some(report) => Self::Report(steps, report),
+            None => Self::Steps(steps),
+        }
     }
 
     /// Reads one document, whose first line has the number `line`.
@@ -52,43 +56,46 @@ impl Selector {
         line: u32,
         chosen: &mut Chosen<'_, '_>,
     ) -> Result<(), InvalidLine> {
-        match self {
-            Self::Steps(paths, others) => {
-                let all = u64::MAX >> (64 - paths.len().clamp(1, 64));
-                let mut visit = BySteps {
-                    paths,
-                    others: *others,
-                    live: vec![all],
-                    chosen,
-                };
-                walk::walk(text, line, &mut visit).map_err(InvalidLine::Json)
+        let walked = match self {
+            Self::Steps(paths) => {
+                let paths = Paths::new(paths);
+                walk::walk(text, line, &mut BySteps { paths, chosen })
+            }
+            Self::Report(paths, report) => {
+                let mut reports = Reports::new(Paths::new(paths), *report, chosen);
+                walk::walk(text, line, &mut reports)
             }
             Self::Query(path) => {
-                if weight(text) > MAX_WEIGHT {
+                if weight(text).saturating_mul(path.most_results()) > MAX_WEIGHT {
                     return Err(InvalidLine::TooLargeForPath);
                 }
                 let value = serde_json::from_str(text).map_err(InvalidLine::Json)?;
                 let places = path.places(&value);
                 drop(value);
-                let mut visit = ByPlaces {
-                    places,
-                    open: Vec::new(),
-                    chosen,
-                };
-                walk::walk(text, line, &mut visit).map_err(InvalidLine::Json)
+                let open = Vec::new();
+                walk::walk(
+                    text,
+                    line,
+                    &mut ByPlaces {
+                        places,
+                        open,
+                        chosen,
+                    },
+                )
             }
-        }
+        };
+        walked.map_err(InvalidLine::Json)
     }
 }
 
 impl Chosen<'_, '_> {
-    fn text(&mut self, text: &str, line: u32, others: Others) {
+    fn text(&mut self, text: &str, line: u32) {
         let text = text.trim();
-        let read = match others {
-            // An empty text stands for no address.
-            _ if text.is_empty() => Ok(Line::LeftOut),
-            Others::Bad => plain::entry(text, self.chooser),
-            Others::LeftOut => indicator(text, self.chooser),
+        // An empty text stands for no address.
+        let read = if text.is_empty() {
+            Ok(Line::LeftOut)
+        } else {
+            plain::entry(text, self.chooser)
         };
         self.list.add(read, line);
     }
@@ -99,56 +106,27 @@ impl Chosen<'_, '_> {
             Kind::Object => "an object",
             Kind::Array => "an array",
             Kind::Number => "a number",
-            Kind::Bool => "a truth value",
+            Kind::Bool(_) => "a truth value",
         };
         self.list.add(Err(InvalidLine::JsonValue { what }), line);
     }
 }
 
-/// Reads a value of a threat report: an address, or a STIX pattern that compares one.
-/// Values of another kind, such as names and hashes, are left out.
-fn indicator(text: &str, chooser: &Chooser<'_>) -> Result<Line, InvalidLine> {
-    if family(text).is_some() {
-        return plain::entry(text, chooser);
-    }
-    if let Some((address, port)) = text.split_once('|')
-        && family(address).is_some()
-    {
-        // MISP writes the port of `ip-dst|port` in this way.
-        let text = if address.contains(':') {
-            format!("[{address}]:{port}")
-        } else {
-            format!("{address}:{port}")
-        };
-        return plain::entry(&text, chooser);
-    }
-    if !text.contains("ipv4-addr:") && !text.contains("ipv6-addr:") {
-        return Ok(Line::LeftOut);
-    }
-    let address =
-        pattern(text).ok_or_else(|| InvalidLine::MoreThanAddress { text: quoted(text) })?;
-    plain::entry(address, chooser)
-}
-
-/// Returns the address of `[ipv4-addr:value = '192.0.2.1']`.
-fn pattern(text: &str) -> Option<&str> {
-    let inner = text.trim().strip_prefix('[')?.strip_suffix(']')?;
-    let (object, value) = inner.split_once('=')?;
-    let is_address = matches!(object.trim(), "ipv4-addr:value" | "ipv6-addr:value");
-    let value = value.trim().strip_prefix('\'')?.strip_suffix('\'')?;
-    (is_address && !value.contains('\'')).then_some(value)
-}
-
-struct BySteps<'p, 'a, 's> {
+/// The place of the open value, compared with several paths.
+pub(super) struct Paths<'p> {
     paths: &'p [Vec<Step>],
-    others: Others,
     /// For each open value: the paths that its place fits so far, one bit for each.
     live: Vec<u64>,
-    chosen: &'p mut Chosen<'a, 's>,
 }
 
-impl BySteps<'_, '_, '_> {
-    fn enter(&mut self, name: Option<&str>) {
+impl<'p> Paths<'p> {
+    pub(super) fn new(paths: &'p [Vec<Step>]) -> Self {
+        let all = u64::MAX >> (64 - paths.len().clamp(1, 64));
+        let live = vec![all];
+        Self { paths, live }
+    }
+
+    pub(super) fn enter(&mut self, name: Option<&str>) {
         let depth = self.live.len() - 1;
         let before = self.live.last().copied().unwrap_or_default();
         let mut live = 0;
@@ -163,7 +141,11 @@ impl BySteps<'_, '_, '_> {
         self.live.push(before & live);
     }
 
-    fn is_selected(&self) -> bool {
+    pub(super) fn leave(&mut self) {
+        self.live.pop();
+    }
+
+    pub(super) fn is_selected(&self) -> bool {
         let depth = self.live.len() - 1;
         let live = self.live.last().copied().unwrap_or_default();
         let mut paths = self.paths.iter().enumerate();
@@ -171,27 +153,32 @@ impl BySteps<'_, '_, '_> {
     }
 }
 
+struct BySteps<'p, 'a, 's> {
+    paths: Paths<'p>,
+    chosen: &'p mut Chosen<'a, 's>,
+}
+
 impl Visit for BySteps<'_, '_, '_> {
     fn name(&mut self, name: &str) {
-        self.enter(Some(name));
+        self.paths.enter(Some(name));
     }
 
     fn index(&mut self, _: usize) {
-        self.enter(None);
+        self.paths.enter(None);
     }
 
     fn leave(&mut self) {
-        self.live.pop();
+        self.paths.leave();
     }
 
     fn text(&mut self, text: &str, line: u32) {
-        if self.is_selected() {
-            self.chosen.text(text, line, self.others);
+        if self.paths.is_selected() {
+            self.chosen.text(text, line);
         }
     }
 
     fn other(&mut self, kind: Kind, line: u32) {
-        if self.is_selected() {
+        if self.paths.is_selected() {
             self.chosen.other(kind, line);
         }
     }
@@ -218,7 +205,7 @@ impl Visit for ByPlaces<'_, '_, '_> {
 
     fn text(&mut self, text: &str, line: u32) {
         if self.places.contains(&self.open) {
-            self.chosen.text(text, line, Others::Bad);
+            self.chosen.text(text, line);
         }
     }
 

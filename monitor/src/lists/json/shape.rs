@@ -1,9 +1,12 @@
 //! The paths of a document at which addresses stand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::walk::{Kind, Visit};
-use crate::lists::dialect::family;
+use crate::lists::{
+    dialect::family,
+    header::{is_end, is_mask},
+};
 
 /// Maximum number of different paths. Beyond it, objects have data as names.
 const MAX_PATHS: usize = 2000;
@@ -19,10 +22,13 @@ pub(super) struct Shape {
     pub(super) is_cut: bool,
     /// True if the `type` of the document is `bundle`, as in STIX.
     pub(super) is_bundle: bool,
+    /// True if an object of the bundle is an indicator.
+    pub(super) has_indicators: bool,
 }
 
 #[derive(Debug)]
 struct ShapeNode {
+    parent: usize,
     path: String,
     ipv4: usize,
     ipv6: usize,
@@ -34,11 +40,15 @@ pub(super) struct Found {
     pub(super) path: String,
     pub(super) ipv4: usize,
     pub(super) ipv6: usize,
+    /// True if the value alone is only a part: the end of a range, or the address of a
+    /// network whose length stands beside it.
+    pub(super) is_part: bool,
 }
 
 impl Shape {
     pub(super) fn new() -> Self {
         let root = ShapeNode {
+            parent: 0,
             path: "$".to_owned(),
             ipv4: 0,
             ipv6: 0,
@@ -49,16 +59,28 @@ impl Shape {
             children: HashMap::new(),
             is_cut: false,
             is_bundle: false,
+            has_indicators: false,
         }
     }
 
     /// Returns the paths with addresses, in the order of the document.
     pub(super) fn found(&self) -> Vec<Found> {
+        // Parents of which a member has the length of a network or the end of a range.
+        let parents: HashSet<usize> = self
+            .children
+            .keys()
+            .filter(|(_, name)| {
+                name.as_ref()
+                    .is_some_and(|name| is_mask(name) || is_end(name))
+            })
+            .map(|(parent, _)| *parent)
+            .collect();
         let with = self.nodes.iter().filter(|node| node.ipv4 + node.ipv6 > 0);
         let each = with.map(|node| Found {
             path: node.path.clone(),
             ipv4: node.ipv4,
             ipv6: node.ipv6,
+            is_part: node.path.ends_with(".range[*]") || parents.contains(&node.parent),
         });
         each.collect()
     }
@@ -96,6 +118,7 @@ impl Shape {
             Some(name) => format!("{before}[{}]", quoted_name(name)),
         };
         self.nodes.push(ShapeNode {
+            parent,
             path,
             ipv4: 0,
             ipv6: 0,
@@ -122,7 +145,11 @@ impl Visit for Shape {
         let Some(node) = self.open.last().copied().flatten() else {
             return;
         };
-        self.is_bundle |= text == "bundle" && self.nodes[node].path == "$.type";
+        match text {
+            "bundle" => self.is_bundle |= self.nodes[node].path == "$.type",
+            "indicator" => self.has_indicators |= self.nodes[node].path == "$.objects[*].type",
+            _ => {}
+        }
         match family(text) {
             Some(true) => self.nodes[node].ipv4 += 1,
             Some(false) => self.nodes[node].ipv6 += 1,

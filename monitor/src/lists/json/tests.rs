@@ -93,9 +93,9 @@ fn known_documents_are_read_and_say_how() {
         ),
         (
             r#"{"type":"bundle","objects":[{"type":"ipv4-addr","value":"192.0.2.1"},{"type":"domain-name","value":"a.example"},
-             {"name":"198.51.100.9","pattern":"[ipv6-addr:value = '2001:db8::1']"},{"pattern":"[file:name = 'x']"}]}"#,
+             {"name":"198.51.100.9","type":"malware"}]}"#,
             1,
-            1,
+            0,
             2,
             "STIX",
         ),
@@ -121,8 +121,8 @@ fn known_documents_are_read_and_say_how() {
 
 #[test]
 fn stix_patterns_with_more_than_an_address_are_bad() {
-    let text = r#"{"type":"bundle","objects":[{"pattern":"[ipv4-addr:value = '192.0.2.1' AND network-traffic:dst_port = 80]"},
-                  {"value":"192.0.2.2"}]}"#;
+    let text = r#"{"type":"bundle","objects":[{"type":"indicator","pattern":"[ipv4-addr:value = '192.0.2.1' AND network-traffic:dst_port = 80]"},
+                  {"type":"indicator","pattern":"[ipv4-addr:value = '192.0.2.2']"}]}"#;
     let list = read_list(text, Format::Json, &Selection::default());
     assert_eq!((list.ipv4.len(), list.bad.count()), (1, 1));
 }
@@ -157,4 +157,33 @@ fn a_path_that_needs_the_document_has_a_limit() {
     let error = list.bad.first()[0].1.to_string();
     assert!(error.contains("too large"), "{error}");
     assert_eq!(by_path(&text, "$[*].x").bad.count(), 0);
+}
+
+#[test]
+fn a_value_that_is_not_text_has_its_own_line() {
+    let text = "{\"p\": [\n\"192.0.2.1\",\n\n7,\n{\"a\": 1},\n[],\n\n-1.5e3,\ntrue\n]}\n";
+    let list = by_path(text, "$.p[*]");
+    let lines: Vec<u32> = list.bad.first().iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [4, 5, 6, 8, 9]);
+    assert_eq!(list.ipv4[0].1, 2);
+}
+
+#[test]
+fn parts_of_ranges_and_networks_are_not_offered() {
+    for (text, keys) in [
+        (
+            r#"{"set":[{"range":["45.1.0.0","45.1.0.9"]},{"prefix":{"addr":"45.2.0.0","len":16}}]}"#,
+            vec![],
+        ),
+        (r#"{"r":[{"start":"45.1.0.0","end":"45.1.0.9"}]}"#, vec![]),
+        (
+            r#"{"r":[{"ip":"45.1.0.0","x":1}]}"#,
+            vec!["path: '$.r[*].ip'"],
+        ),
+    ] {
+        let Why::Json(seen) = recognise_list(text).unwrap_err().why else {
+            panic!("{text}")
+        };
+        assert_eq!(seen.keys, keys, "{text}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Walks through a JSON text without storing it, and tells the line of each text value.
+//! Walks through a JSON text without storing it, and tells the line of each value.
 
 use std::{borrow::Cow, fmt};
 
@@ -24,7 +24,7 @@ pub(super) enum Kind {
     Object,
     Array,
     Number,
-    Bool,
+    Bool(bool),
     Null,
 }
 
@@ -33,7 +33,6 @@ pub(super) fn walk(text: &str, line: u32, visit: &mut dyn Visit) -> Result<(), s
     let mut walk = Walk {
         text,
         cursor: 0,
-        counted: 0,
         line,
         visit,
     };
@@ -44,10 +43,9 @@ pub(super) fn walk(text: &str, line: u32, visit: &mut dyn Visit) -> Result<(), s
 
 struct Walk<'a, 'v> {
     text: &'a str,
-    /// All quotation marks before this offset belong to texts that were visited.
+    /// Offset behind the last value that was visited.
     cursor: usize,
-    /// All line ends before this offset are counted in `line`.
-    counted: usize,
+    /// Number of the line of the cursor.
     line: u32,
     visit: &'v mut dyn Visit,
 }
@@ -56,20 +54,9 @@ impl Walk<'_, '_> {
     /// Moves the cursor behind the next text, which the parser has just read. Nothing but
     /// texts has quotation marks, so the next one begins it.
     fn pass_text(&mut self) {
+        self.pass_to(|byte| byte == b'"');
         let bytes = self.text.as_bytes();
-        let rest = &bytes[self.cursor.min(bytes.len())..];
-        let Some(start) = rest.iter().position(|byte| *byte == b'"') else {
-            return;
-        };
-        let start = self.cursor + start;
-        let ends = bytes[self.counted..start]
-            .iter()
-            .filter(|byte| **byte == b'\n');
-        self.line = self
-            .line
-            .saturating_add(u32::try_from(ends.count()).unwrap_or(u32::MAX));
-        self.counted = start;
-        let mut at = start + 1;
+        let mut at = self.cursor + 1;
         while let Some(byte) = bytes.get(at) {
             match byte {
                 b'"' => break,
@@ -78,6 +65,38 @@ impl Walk<'_, '_> {
             }
         }
         self.cursor = at + 1;
+    }
+
+    /// Passes a value that is not text, and visits it.
+    fn other(&mut self, kind: Kind) {
+        match kind {
+            Kind::Object => self.pass_to(|byte| byte == b'{'),
+            Kind::Array => self.pass_to(|byte| byte == b'['),
+            Kind::Number | Kind::Bool(_) | Kind::Null => {
+                self.pass_to(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+                let rest = &self.text.as_bytes()[self.cursor..];
+                let ends =
+                    |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b',' | b']' | b'}');
+                self.cursor += rest.iter().position(ends).unwrap_or(rest.len());
+                return self.visit.other(kind, self.line);
+            }
+        }
+        self.cursor += 1;
+        self.visit.other(kind, self.line);
+    }
+
+    /// Moves the cursor to the next byte for which `is_start` is true, and counts the
+    /// line ends before it. Only marks and white space are between two values.
+    fn pass_to(&mut self, is_start: fn(u8) -> bool) {
+        let bytes = self.text.as_bytes();
+        let from = self.cursor.min(bytes.len());
+        let rest = &bytes[from..];
+        let length = rest.iter().position(|byte| is_start(*byte));
+        let start = from + length.unwrap_or(rest.len());
+        let ends = bytes[from..start].iter().filter(|byte| **byte == b'\n');
+        let ends = u32::try_from(ends.count()).unwrap_or(u32::MAX);
+        self.line = self.line.saturating_add(ends);
+        self.cursor = start;
     }
 }
 
@@ -100,7 +119,7 @@ impl<'de> Visitor<'de> for Value<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let walk = self.0;
-        walk.visit.other(Kind::Object, walk.line);
+        walk.other(Kind::Object);
         while let Some(name) = map.next_key::<Name<'de>>()? {
             walk.pass_text();
             walk.visit.name(&name.0);
@@ -112,7 +131,7 @@ impl<'de> Visitor<'de> for Value<'_, '_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<(), A::Error> {
         let walk = self.0;
-        walk.visit.other(Kind::Array, walk.line);
+        walk.other(Kind::Array);
         for index in 0.. {
             walk.visit.index(index);
             let next = sequence.next_element_seed(Value(walk))?;
@@ -130,28 +149,28 @@ impl<'de> Visitor<'de> for Value<'_, '_, '_> {
         Ok(())
     }
 
-    fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<(), E> {
-        self.0.visit.other(Kind::Bool, self.0.line);
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
+        self.0.other(Kind::Bool(value));
         Ok(())
     }
 
     fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<(), E> {
-        self.0.visit.other(Kind::Number, self.0.line);
+        self.0.other(Kind::Number);
         Ok(())
     }
 
     fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<(), E> {
-        self.0.visit.other(Kind::Number, self.0.line);
+        self.0.other(Kind::Number);
         Ok(())
     }
 
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.0.visit.other(Kind::Number, self.0.line);
+        self.0.other(Kind::Number);
         Ok(())
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<(), E> {
-        self.0.visit.other(Kind::Null, self.0.line);
+        self.0.other(Kind::Null);
         Ok(())
     }
 }

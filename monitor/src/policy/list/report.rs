@@ -24,6 +24,7 @@ impl ListRequest<'_> {
             Kind::Lines(format) => {
                 refusals.extend(self.refuse_score(format));
                 refusals.extend(self.refuse_keys(format));
+                refusals.extend(self.refuse_set(format));
             }
         }
         let fits = refusals.is_empty();
@@ -40,7 +41,8 @@ impl ListRequest<'_> {
         let path = crate::printable::path(&self.typed.path.value);
         Some((
             self.typed.path.span.clone(),
-            "this is an MMDB database of many networks: a `list` is taken whole".to_owned(),
+            "this is an MMDB database, and a `list` uses every entry; select networks with `asn` or `country`"
+                .to_owned(),
             format!(
                 "write `{{asn: [24406], table: {path}}}` or `{{country: [CN], table: {path}}}`"
             ),
@@ -60,17 +62,24 @@ impl ListRequest<'_> {
         })
     }
 
+    fn refuse_set(&self, format: Format) -> Option<Refusal> {
+        let sets = self.typed.sets.as_ref()?;
+        let message = format!("`set` belongs to a list of named sets, and this list is `{format}`");
+        let help = "remove `set`, or name a list of ipset, nftables or a router".to_owned();
+        (!format.has_sets()).then(|| (sets.span.clone(), message, help))
+    }
+
     fn refuse_keys(&self, format: Format) -> Option<Refusal> {
         let typed = self.typed;
         let Some(first) = typed.keys.first() else {
             let path = crate::printable::path(&typed.path.value);
             return (format == Format::Rir).then(|| {
                 (
-                typed.path.span.clone(),
-                "this list is what a registry delegated, to every country: it needs a `country`"
-                    .to_owned(),
-                format!("write `{{list: {path}, country: CC}}`, as in `country: CN`"),
-            )
+                    typed.path.span.clone(),
+                    "this delegated file covers every country; select one with `country`"
+                        .to_owned(),
+                    format!("write `{{list: {path}, country: CC}}`, as in `country: CN`"),
+                )
             });
         };
         let (message, help) = match first.value {
@@ -114,7 +123,7 @@ pub(super) fn report(
         } else {
             lines.report_bad(asked.typed.is_table, out);
         }
-        if list.bad.count() > 0 && !reading.skip_bad_lines {
+        if list.bad.exclusions() > 0 || (list.bad.count() > 0 && !reading.skip_bad_lines) {
             return;
         }
         if list.is_empty() && list.left_out == 0 {
@@ -155,7 +164,7 @@ impl Lines<'_> {
                 let help = match error {
                     // This help already says what to write.
                     InvalidLine::Destination(error) => error.help(),
-                    other if is_table => other.help(),
+                    other if is_table || other.is_exclusion() => other.help(),
                     other => format!("{}, or `on_bad_line: skip`", other.help()),
                 };
                 Diagnostic::error(place, error.to_string(), help)
@@ -180,26 +189,32 @@ impl Lines<'_> {
         });
     }
 
+    /// Reports the skipped lines as warnings, and the lines that cannot be skipped as
+    /// errors.
     fn report_skipped(&self, out: &mut Diagnostics) {
         let bad = &self.list.bad;
-        let shown = bad.first().iter().take(SKIPPED_SHOWN);
+        let (exclusions, skipped): (Vec<_>, Vec<_>) = bad
+            .first()
+            .iter()
+            .partition(|(_, error)| error.is_exclusion());
+        for (line, error) in &exclusions {
+            let place = self.source.place_of_line(*line, self.format.comments());
+            let message = format!("{error}; `on_bad_line: skip` does not skip it");
+            out.push(Diagnostic::error(place, message, error.help()));
+        }
+        let shown = skipped.iter().take(SKIPPED_SHOWN);
         for (line, error) in shown.clone() {
             let place = self.source.place_of_line(*line, self.format.comments());
             let message = format!("this line is skipped: {error}");
-            out.push(Diagnostic::warning(
-                place,
-                message,
-                InvalidLine::help(error),
-            ));
+            out.push(Diagnostic::warning(place, message, error.help()));
         }
-        let hidden = bad.count() - shown.len();
+        let count = bad.count() - bad.exclusions();
+        let hidden = count - shown.len();
         if hidden > 0 {
-            let message = format!(
-                "and {hidden} more lines of this list are skipped, {} of them in all",
-                bad.count()
-            );
+            let message =
+                format!("and {hidden} more lines of this list are skipped, {count} of them in all");
             let help = format!(
-                "the list is read as `{}`; look whether that is what it is",
+                "the list is read as `{}`; check that this format is right",
                 self.format
             );
             let place = SourcePlace::file_only(self.source.path());
@@ -223,35 +238,42 @@ impl Lines<'_> {
 
 impl ListRequest<'_> {
     fn nothing_of(&self, key: &Spanned<Key>, list: &List, reading: &Reading) -> Diagnostic {
-        let (what, entries) = match list.kind {
-            Kind::Lines(_) if self.typed.is_table => ("table", "lines"),
-            Kind::Lines(_) => ("list", "lines"),
-            Kind::Database => ("database", "networks"),
+        let (what, entry) = match list.kind {
+            Kind::Lines(_) if self.typed.is_table => ("table", "line"),
+            Kind::Lines(_) => ("list", "line"),
+            Kind::Database => ("database", "network"),
+        };
+        let key_name = match key.value {
+            Key::Asn(_) => "AS number",
+            Key::Country(_) => "country",
         };
         Diagnostic::error(
             self.file.place(key.span.clone()),
             format!(
-                "the {what} {} holds nothing of `{}`, so that it would protect nothing; {entries} left out: {}",
+                "no {entry} of the {what} {} has the {key_name} `{}`; the policy would match nothing ({entry}s left out: {})",
                 crate::printable::path(&reading.path),
                 key.value,
                 list.left_out
             ),
-            format!("ask for something that it holds, or remove `{}`", key.value),
+            format!(
+                "select a key that the {what} contains, or remove `{}`",
+                key.value
+            ),
         )
     }
 
     fn nothing_selected(&self, list: &List) -> Diagnostic {
         let wanted = match &self.typed.min_score {
-            Some(score) => format!("nothing with a score of {} or more", score.value),
-            None => "nothing that is in force".to_owned(),
+            Some(score) => format!("a score of {} or more", score.value),
+            None => "what the policy selects".to_owned(),
         };
         Diagnostic::error(
             self.named_at.clone(),
             format!(
-                "the list holds {wanted}, so that it would protect nothing; lines left out: {}",
+                "no line of the list has {wanted}; the policy would match nothing (lines left out: {})",
                 list.left_out
             ),
-            "ask for something that it holds, or remove the `list:`",
+            "change the selection, or remove the `list:`",
         )
     }
 }

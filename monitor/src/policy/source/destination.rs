@@ -28,9 +28,13 @@ pub(in crate::policy) enum SourceDestination {
 impl Reader<'_> {
     pub(super) fn destination(&mut self, node: &Node<'_>) -> Option<SourceDestination> {
         if node.elements().is_some() {
-            let message =
-                "this is a sequence within `destinations`, which YAML does not join to it";
-            let help = "write its entries here; for an anchor of a whole sequence, write `destinations: *name`";
+            let text = &self.file.text()[node.span.clone()];
+            let name = text.starts_with('*').then_some(text);
+            let message = "this is a sequence within `destinations`; YAML does not merge a sequence into another";
+            let help = match name {
+                Some(name) => format!("copy the entries of `{name}` here"),
+                None => "write its entries here, without brackets".to_owned(),
+            };
             self.error(node.span.clone(), message, help);
             return None;
         }

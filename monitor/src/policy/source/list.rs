@@ -31,6 +31,8 @@ pub(in crate::policy) struct SourceList {
     pub(in crate::policy) skip_bad_lines: bool,
     /// True if the ports of `address:port` are ignored.
     pub(in crate::policy) ignore_ports: bool,
+    /// The names of the sets to use; `None`: the list must have one set.
+    pub(in crate::policy) sets: Option<Spanned<Vec<String>>>,
     /// Where a CSV or a JSON document holds the addresses.
     pub(in crate::policy) position: Position,
     /// True if it is written as `table`, false if as `list`.
@@ -47,6 +49,11 @@ impl SourceList {
             columns: self.position.columns.clone(),
             path: self.position.path.clone(),
             locations: None,
+            sets: self
+                .sets
+                .iter()
+                .flat_map(|sets| sets.value.clone())
+                .collect(),
         }
     }
 }
@@ -84,6 +91,7 @@ impl Reader<'_> {
         let country = self.option(node, "country", Self::country_key, &mut valid);
         let skip = self.option(node, "on_bad_line", Self::on_bad_line, &mut valid);
         let ports = self.option(node, "ports", Self::ports, &mut valid);
+        let sets = self.option(node, "set", Self::sets, &mut valid);
         let position = self.position(node, format.as_ref(), &mut valid);
         let path = path.filter(|_| valid)?;
         Some(SourceList {
@@ -94,6 +102,7 @@ impl Reader<'_> {
             keys: country.into_iter().collect(),
             skip_bad_lines: skip.is_some_and(|skip| skip.value),
             ignore_ports: ports.is_some_and(|ports| ports.value),
+            sets,
             position,
             is_table: false,
         })
@@ -127,6 +136,7 @@ impl Reader<'_> {
             keys,
             skip_bad_lines: false,
             ignore_ports: false,
+            sets: None,
             position: Position::default(),
             is_table: true,
         })
@@ -276,6 +286,18 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn sets(&mut self, node: &Node<'_>) -> Option<Vec<String>> {
+        let help = "write the name of a set in the file, or several: `set: [a, b]`";
+        let elements = self.one_or_many(node, "`set`");
+        let names = elements.iter().map(|element| match element.value {
+            Value::Number(number) => Some(number.to_string()),
+            _ => self.text(element, "`set`", help),
+        });
+        let names: Vec<Option<String>> = names.collect();
+        let names: Option<Vec<String>> = names.into_iter().collect();
+        names.filter(|names| !names.is_empty())
     }
 
     fn on_bad_line(&mut self, node: &Node<'_>) -> Option<bool> {

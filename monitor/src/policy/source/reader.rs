@@ -97,6 +97,18 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn wrong_type(&mut self, node: &Node<'_>, what: &str, wanted: &str, help: &str) {
+        let written = self.file.text().get(node.span.clone()).unwrap_or_default();
+        if node.elements().is_some() && written.starts_with('*') {
+            let message = format!(
+                "{what} is {wanted}, and `{written}` is a sequence; YAML does not merge a sequence into another"
+            );
+            self.error(
+                node.span.clone(),
+                message,
+                format!("copy the entries of `{written}` here"),
+            );
+            return;
+        }
         let found = match node.value {
             Value::Null => "nothing",
             Value::Bool(_) => "a truth value",

@@ -71,6 +71,15 @@ impl Reader<'_> {
     /// Reads a name and its members. A name with invalid members is kept, so
     /// that policies that use it do not report it as unknown.
     fn named(&mut self, name: &Node<'_>, members: &Node<'_>) -> Option<SourceDevices> {
+        if name.value.as_str() == Some("<<") {
+            let message = "`devices` cannot take its names from a YAML merge (`<<`)";
+            self.error(
+                name.span.clone(),
+                message,
+                "write each name and its devices here",
+            );
+            return None;
+        }
         let help = "write a name with a letter in it, such as `kids-tablet`";
         let text = self.text(name, "the name of a device", help);
         let members = if members.entries().is_some() {
