@@ -31,6 +31,7 @@ mod policies;
 mod rdap;
 mod reference;
 mod replay;
+mod report;
 mod tables;
 mod vendors;
 mod whole_table;

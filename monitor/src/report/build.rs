@@ -1,0 +1,429 @@
+//! Facts → report.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{
+    MOST_DEVICES, VERSION,
+    compare::{At, Compare},
+    coverage::{self, both, coverage, seconds, union, within},
+    facts::Facts,
+    limits_text, losses,
+    model::{
+        ClockState, Device, DevicePolicy, EncryptedDns, Flow, FlowsLeftOut, Gateway, Mark, Other,
+        Period, PolicyCoverage, Program, Report, Ruleset, StatedSame, Sum, Timeline,
+    },
+    policies::StatedPolicy,
+    sentences,
+};
+use crate::{
+    clock::to_the_second,
+    evidence::{DeviceView, FlowView},
+    policy::MacAddress,
+    store::{Cut, GroupSum},
+};
+
+/// The most other devices that are listed beside a device and policy.
+const MOST_OTHERS: usize = 20;
+
+/// Builds the report.
+#[must_use]
+pub fn build(facts: &Facts) -> Report {
+    let (devices, more_devices) = devices(facts);
+    let mut report = Report {
+        version: VERSION,
+        at: facts.at.map(to_the_second),
+        period: period(facts),
+        gateway: gateway(facts),
+        ruleset: rulesets(facts),
+        policy_texts: policy_texts(facts),
+        more_marks: facts.more_marks,
+        program: programs(facts),
+        coverage: coverage(&facts.attachments, facts.since, facts.until),
+        losses: losses::losses(&facts.losses, facts.not_recorded.clone()),
+        marks: marks(facts),
+        devices,
+        more_devices,
+        flows: facts.flows.flows.iter().map(flow).collect(),
+        flows_left_out: left_out(facts),
+        ..Report::default()
+    };
+    report.policies = policy_coverage(facts, &report);
+    report.answer = sentences::answer(&report);
+    report.shows = sentences::shows(&report);
+    report.does_not_show = limits_text::does_not_show(&report);
+    report
+}
+
+fn period(facts: &Facts) -> Period {
+    Period {
+        since: to_the_second(facts.since),
+        until: to_the_second(facts.until),
+        device: facts.asked_device.clone(),
+        policy: facts.asked_policy.as_ref().map(ToString::to_string),
+        oldest_stored: facts.oldest.map(to_the_second),
+    }
+}
+
+fn gateway(facts: &Facts) -> Gateway {
+    let last = facts.setups.iter().rev().find(|(at, _)| *at <= facts.until);
+    let setup = last.map(|(_, setup)| setup.clone()).unwrap_or_default();
+    let of_period = facts.setups.iter().filter(|(at, _)| *at <= facts.until);
+    let addresses: BTreeSet<_> = of_period.flat_map(|(_, setup)| &setup.addresses).collect();
+    let states = facts.clock.iter().filter(|(at, _)| *at <= facts.until);
+    let clock: Vec<_> = states
+        .map(|(at, synchronised)| ClockState {
+            since: to_the_second(*at),
+            synchronised: *synchronised,
+        })
+        .collect();
+    Gateway {
+        host: setup.host,
+        kernel: setup.kernel,
+        addresses: addresses.into_iter().map(ToString::to_string).collect(),
+        clock_synchronised: (!clock.is_empty())
+            .then(|| clock.iter().all(|state| state.synchronised)),
+        clock,
+    }
+}
+
+fn programs(facts: &Facts) -> Vec<Program> {
+    let of_period = facts.setups.iter().filter(|(at, _)| *at <= facts.until);
+    let programs = of_period.map(|(at, setup)| Program {
+        since: to_the_second(*at),
+        version: setup.version.clone(),
+        sha256: setup.program.clone(),
+        classifier_sha256: setup.classifier.clone(),
+        kernel: setup.kernel.clone(),
+    });
+    programs.collect()
+}
+
+fn rulesets(facts: &Facts) -> Vec<Ruleset> {
+    let of_period = facts.generations.iter().filter(|generation| {
+        let until = generation.until;
+        generation.since <= facts.until && until.is_none_or(|until| until >= facts.since)
+    });
+    let rulesets = of_period.map(|generation| Ruleset {
+        hash: String::from_utf8_lossy(&generation.ruleset).into_owned(),
+        generation: generation.number,
+        since: to_the_second(generation.since),
+        until: generation.until.map(to_the_second),
+    });
+    rulesets.collect()
+}
+
+/// The policies of the rulesets of the period, as far as the store has them.
+fn policy_texts(facts: &Facts) -> BTreeMap<String, Vec<StatedPolicy>> {
+    let hashes: BTreeSet<_> = rulesets(facts)
+        .into_iter()
+        .map(|ruleset| ruleset.hash)
+        .collect();
+    let stated = facts
+        .policies
+        .iter()
+        .filter(|stated| hashes.contains(&stated.hash));
+    let texts = stated.filter_map(|stated| {
+        let policies = serde_json::from_str(&stated.policies).ok()?;
+        Some((stated.hash.clone(), policies))
+    });
+    texts.collect()
+}
+
+fn policy_coverage(facts: &Facts, report: &Report) -> Vec<PolicyCoverage> {
+    let attached: Vec<_> = facts
+        .attachments
+        .iter()
+        .map(|one| (one.since, one.until))
+        .collect();
+    let attached = within(&union(attached), facts.since, facts.until);
+    let texts = &report.policy_texts;
+    let mut rulesets = report.ruleset.iter();
+    let is_known = rulesets.all(|ruleset| texts.contains_key(&ruleset.hash));
+    let mut stated: BTreeMap<String, (BTreeSet<String>, coverage::Spans)> = BTreeMap::new();
+    for ruleset in &report.ruleset {
+        let span = (
+            time(&ruleset.since),
+            ruleset.until.as_deref().map_or(facts.until, time),
+        );
+        let policies = texts.get(&ruleset.hash).into_iter().flatten();
+        for policy in policies.filter(|policy: &&StatedPolicy| policy.active) {
+            let of_policy = stated.entry(policy.name.clone()).or_default();
+            of_policy.0.insert(policy.action.clone());
+            of_policy.1.push(span);
+        }
+    }
+    let mut packets: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for group in &facts.sums.groups {
+        let policy = group
+            .policy
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let sum = packets.entry(policy).or_default();
+        sum.0 += group.passed.packets + group.dropped.packets;
+        sum.1 += group.dropped.packets;
+    }
+    let names: BTreeSet<_> = stated.keys().chain(packets.keys()).cloned().collect();
+    let asked = facts.asked_policy.as_ref().map(ToString::to_string);
+    let names = names
+        .into_iter()
+        .chain(asked.clone())
+        .collect::<BTreeSet<_>>();
+    let shown = names
+        .into_iter()
+        .filter(|name| asked.as_ref().is_none_or(|asked| asked == name));
+    let each = shown.map(|policy| {
+        let (actions, spans) = stated.remove(&policy).unwrap_or_default();
+        let (packets, dropped) = packets.get(&policy).copied().unwrap_or_default();
+        PolicyCoverage {
+            actions: actions.into_iter().collect(),
+            seconds: is_known.then(|| seconds(&both(&union(spans), &attached))),
+            packets,
+            dropped,
+            policy,
+        }
+    });
+    each.collect()
+}
+
+/// A time of this module, which is always RFC 3339.
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap_or_default()
+}
+
+fn marks(facts: &Facts) -> Vec<Mark> {
+    let at: Vec<At> = facts
+        .marks
+        .iter()
+        .map(|mark| At {
+            cut: Cut {
+                at: mark.at,
+                mark: mark.id,
+            },
+            device: mark.device,
+        })
+        .collect();
+    let can_compare = facts.segments.len() == at.len() + 1;
+    let compare = Compare {
+        since: facts.since,
+        until: facts.until,
+        marks: &at,
+        segments: &facts.segments,
+        attachments: &facts.attachments,
+    };
+    let marks = facts.marks.iter().enumerate().map(|(index, fact)| Mark {
+        at: to_the_second(fact.at),
+        device: fact.device.map(|mac| mac.to_string()),
+        kind: fact.mark.kind.word().to_owned(),
+        text: fact.mark.text.clone(),
+        stated: fact
+            .mark
+            .details()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        comparison: can_compare.then(|| compare.at(index)),
+    });
+    marks.collect()
+}
+
+/// The devices with the most packets, and the number of the others.
+fn devices(facts: &Facts) -> (Vec<Device>, u64) {
+    let mut sums: Vec<&GroupSum> = facts.sums.devices.iter().collect();
+    let is_subject = |device: Option<MacAddress>| {
+        facts.subjects.is_empty() || device.is_some_and(|mac| facts.subjects.contains(&mac))
+    };
+    sums.sort_by_key(|sum| {
+        let packets = sum.passed.packets + sum.dropped.packets;
+        (
+            !is_subject(sum.device),
+            std::cmp::Reverse(packets),
+            sum.device,
+        )
+    });
+    let more = sums.len().saturating_sub(MOST_DEVICES) as u64;
+    sums.truncate(MOST_DEVICES);
+    let mut devices: Vec<_> = sums
+        .iter()
+        .map(|group| Device {
+            is_subject: is_subject(group.device),
+            sum: sum(group),
+            policies: device_policies(facts, group.device),
+            ..device(facts, group.device)
+        })
+        .collect();
+    let silent = facts.subjects.iter().filter(|mac| {
+        let mut seen = sums.iter();
+        seen.all(|sum| sum.device != Some(**mac))
+    });
+    devices.extend(silent.map(|mac| Device {
+        is_subject: true,
+        ..device(facts, Some(*mac))
+    }));
+    devices.sort_by(|a, b| (!a.is_subject, &a.device).cmp(&(!b.is_subject, &b.device)));
+    (devices, more)
+}
+
+/// What is known about a device, without its packets.
+fn device(facts: &Facts, mac: Option<MacAddress>) -> Device {
+    let mut views = facts.devices.iter();
+    let view: DeviceView = views
+        .find(|view| view.head.device == mac)
+        .cloned()
+        .unwrap_or_default();
+    let encrypted = facts.encrypted.iter().filter(|one| Some(one.device) == mac);
+    Device {
+        device: mac.map(|mac| mac.to_string()),
+        name: view.head.name,
+        name_source: view.head.name_source,
+        vendor: view.head.vendor,
+        vendor_as_of: view.head.vendor_as_of,
+        randomised: view.head.randomised,
+        stated_same: view
+            .head
+            .stated_same
+            .into_iter()
+            .map(|stated| StatedSame {
+                device: stated.device.to_string(),
+                since: stated.since,
+                had: stated.had,
+            })
+            .collect(),
+        addresses: view.addresses,
+        host_names: view.host_names,
+        models: view.models,
+        possibly_several: view.possibly_several,
+        encrypted_dns: encrypted
+            .map(|one| EncryptedDns {
+                kind: one.kind.clone(),
+                server: one.address.map(|address| address.to_string()),
+                name: one.name.clone(),
+                first: to_the_second(one.first),
+                last: to_the_second(one.last),
+            })
+            .collect(),
+        ..Device::default()
+    }
+}
+
+fn sum(group: &GroupSum) -> Sum {
+    Sum {
+        packets: group.passed.packets + group.dropped.packets,
+        bytes: group.passed.bytes + group.dropped.bytes,
+        dropped: group.dropped.packets,
+        destinations: group.destinations,
+        first: to_the_second(group.first),
+        last: to_the_second(group.last),
+    }
+}
+
+fn device_policies(facts: &Facts, device: Option<MacAddress>) -> Vec<DevicePolicy> {
+    let own = facts
+        .sums
+        .groups
+        .iter()
+        .filter(|group| group.device == device);
+    let policies = own.map(|group| {
+        let mut others: Vec<_> = facts
+            .sums
+            .groups
+            .iter()
+            .filter(|other| other.policy == group.policy && other.device != device)
+            .map(|other| Other {
+                device: other.device.map(|mac| mac.to_string()),
+                sum: sum(other),
+                shared_networks: shared(facts, group, other),
+            })
+            .collect();
+        others.sort_by(|a, b| {
+            let key = |other: &Other| std::cmp::Reverse((other.shared_networks, other.sum.packets));
+            (key(a), &a.device).cmp(&(key(b), &b.device))
+        });
+        let more_others = others.len().saturating_sub(MOST_OTHERS) as u64;
+        others.truncate(MOST_OTHERS);
+        DevicePolicy {
+            policy: group
+                .policy
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            sum: sum(group),
+            timeline: timeline(facts, group),
+            others,
+            more_others,
+        }
+    });
+    policies.collect()
+}
+
+fn shared(facts: &Facts, group: &GroupSum, other: &GroupSum) -> u64 {
+    let Some(policy) = &group.policy else {
+        return 0;
+    };
+    let pair = (policy.clone(), group.device, other.device);
+    facts.sums.shared.get(&pair).copied().unwrap_or(0)
+}
+
+fn timeline(facts: &Facts, group: &GroupSum) -> Timeline {
+    let sums = &facts.sums;
+    let slot = SignedDuration::from_secs(sums.slot_seconds);
+    let length = facts.until.duration_since(sums.first_slot).as_secs().max(0);
+    let number = usize::try_from(length / sums.slot_seconds.max(1) + 1).unwrap_or(1);
+    let mut timeline = Timeline {
+        since: to_the_second(sums.first_slot),
+        slot_seconds: sums.slot_seconds,
+        passed: vec![0; number],
+        dropped: vec![0; number],
+        attached: Vec::with_capacity(number),
+    };
+    let own = sums
+        .slots
+        .iter()
+        .filter(|slot| Some(&slot.policy) == group.policy.as_ref() && slot.device == group.device);
+    for slot in own {
+        let at = (slot.number as usize).min(number - 1);
+        timeline.passed[at] += slot.passed;
+        timeline.dropped[at] += slot.dropped;
+    }
+    let mut from = sums.first_slot;
+    for _ in 0..number {
+        let to = from.checked_add(slot).unwrap_or(facts.until);
+        let mut attachments = facts.attachments.iter();
+        let is_attached = attachments.any(|one| one.since < to && one.until >= from);
+        timeline.attached.push(is_attached);
+        from = to;
+    }
+    timeline
+}
+
+fn flow(view: &FlowView) -> Flow {
+    Flow {
+        device: view.device.map(|mac| mac.to_string()),
+        interface: view.interface.clone(),
+        direction: view.direction.clone(),
+        destination: view.destination.map(|address| address.to_string()),
+        protocol: view.protocol.clone(),
+        port: view.port,
+        unreadable: view.unreadable.clone(),
+        policies: view.policies.iter().map(ToString::to_string).collect(),
+        packets: view.packets,
+        bytes: view.bytes,
+        dropped: view.dropped,
+        first: view.first.clone(),
+        last: view.last.clone(),
+        names: view.names.iter().cloned().map(Into::into).collect(),
+        more_names: view.more_names,
+        holder: view.holder.as_deref().cloned(),
+    }
+}
+
+fn left_out(facts: &Facts) -> FlowsLeftOut {
+    let left_out = facts.sums.left_out;
+    FlowsLeftOut {
+        flows: left_out.flows,
+        packets: left_out.passed.packets + left_out.dropped.packets,
+        bytes: left_out.passed.bytes + left_out.dropped.bytes,
+        dropped: left_out.dropped.packets,
+    }
+}
