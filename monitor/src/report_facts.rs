@@ -104,6 +104,7 @@ pub fn read(
         until,
         devices: filter.devices.clone(),
         policy: filter.policy.clone(),
+        timeline: watched_since(&view, since).map_err(FlowsError::from)?,
         flows_of_group: filter.limit,
         flows: u32::try_from(MOST_FLOWS).unwrap_or(u32::MAX),
         slots: SLOTS,
@@ -133,6 +134,14 @@ fn period(view: &View<'_>, filter: &ReportFilter) -> Result<(Timestamp, Timestam
     } else {
         Err(ReportError::Period { since, until })
     }
+}
+
+/// The first time in the period of which the store knows anything. A timeline begins there.
+fn watched_since(view: &View<'_>, since: Timestamp) -> Result<Timestamp, crate::store::StoreError> {
+    let attached = view.attachments(since)?;
+    let attached = attached.into_iter().map(|attachment| attachment.since);
+    let first = attached.chain(view.oldest()?).min();
+    Ok(first.unwrap_or(since).max(since))
 }
 
 /// The second after the last time that the store knows.

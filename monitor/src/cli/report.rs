@@ -111,8 +111,9 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<()> {
     };
     match &args.output {
         None => write_out(&text),
-        Some(path) => new_file::replace(path, text.as_bytes())
-            .with_context(|| format!("write {}", monitor::printable::path(path))),
+        Some(path) => {
+            write(path, &text).with_context(|| format!("write {}", monitor::printable::path(path)))
+        }
     }
 }
 
@@ -158,6 +159,12 @@ fn read(reach: &Reach, args: &ReportArgs) -> anyhow::Result<Report> {
     Ok(report::build(&facts))
 }
 
+/// Replaces a file.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    // A name without a directory has no parent.
+    new_file::replace(&std::path::absolute(path)?, text.as_bytes())
+}
+
 /// The key in the file, which is created if it is missing, or a random one.
 fn key(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     let mut random = vec![0; KEY_BYTES];
@@ -166,7 +173,8 @@ fn key(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
         return Ok(random);
     };
     let shown = || monitor::printable::path(path).to_string();
-    match new_file::create(path, &random) {
+    let created = std::path::absolute(path).and_then(|path| new_file::create(&path, &random));
+    match created {
         Ok(()) => {
             tell(&format!("note: created the pseudonym key {}", shown()));
             Ok(random)

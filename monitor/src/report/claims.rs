@@ -131,8 +131,15 @@ pub(super) fn range_lines(stated: &Statements) -> Vec<(&'static str, String)> {
 }
 
 fn sourced(value: &str, source: &crate::data::Source) -> String {
+    let name = short(&source.name);
     match &source.as_of {
-        Some(as_of) => format!("{value} — {}, {}", source.name, as_of.date),
-        None => format!("{value} — {}", source.name),
+        Some(as_of) => format!("{value} — {name}, {}", as_of.date),
+        None => format!("{value} — {name}"),
     }
+}
+
+/// The name of a source: a URL whole, a path without its directories.
+pub(super) fn short(name: &str) -> &str {
+    let last = name.rsplit('/').next().filter(|_| !name.contains("://"));
+    last.unwrap_or(name)
 }

@@ -326,7 +326,11 @@ impl Compared {
     }
 
     fn too_little(&self) -> String {
-        let no = "The data do not show a difference between the rates: it could be chance.";
+        let no = if self.before.contacts_per_hour == self.after.contacts_per_hour {
+            "The rates are equal."
+        } else {
+            "Chance can explain the difference between the rates."
+        };
         match self.needed_hours {
             Some(more) => format!(
                 "{no} At these rates, about {} more of observation after the mark would be needed to tell.",

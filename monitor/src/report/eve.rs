@@ -56,12 +56,12 @@ fn happenings(flow: &Flow) -> Vec<(&str, Happening)> {
             ech: name.ech.clone(),
         })
     };
-    let names = flow
+    let claims = flow
         .names
         .iter()
         .map(|name| (name.at.as_str(), named(name)));
     std::iter::once((flow.first.as_str(), contact))
-        .chain(names)
+        .chain(claims)
         .collect()
 }
 

@@ -12,7 +12,7 @@ use self::{
 use super::{
     model::{Device, Mark, Report},
     svg,
-    words::grouped,
+    words::{grouped, utc},
 };
 use crate::printable;
 
@@ -26,7 +26,7 @@ pub fn html(report: &Report) -> String {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="robots" content="noindex";
-                title { "Evidence of a gateway, " (report.period.since) " to " (report.period.until) }
+                title { "Evidence of a gateway, " (utc(&report.period.since)) " to " (utc(&report.period.until)) " (UTC)" }
                 style { (PreEscaped(include_str!("report.css"))) }
             }
             body {
@@ -46,7 +46,7 @@ pub fn html(report: &Report) -> String {
             }
         }
     };
-    let mut text = printable::text(&page.into_string()).into_owned();
+    let mut text = printable::escape(&page.into_string(), &['\n']).into_owned();
     text.push('\n');
     text
 }
@@ -56,10 +56,10 @@ fn head(report: &Report) -> Markup {
         header {
             h1 { "Evidence of a gateway" }
             p.soft {
-                (report.period.since) " to " (report.period.until)
+                (utc(&report.period.since)) " to " (utc(&report.period.until)) " (UTC)"
                 @if let Some(device) = &report.period.device { " · device " (device) }
                 @if let Some(policy) = &report.period.policy { " · policy " (policy) }
-                @if let Some(at) = &report.at { " · made at " (at) ", as its maker states" }
+                @if let Some(at) = &report.at { " · made at " (utc(at)) ", as its maker states" }
             }
         }
         section.answer {
@@ -113,11 +113,11 @@ fn mark(number: usize, mark: &Mark) -> Markup {
     html! {
         h3 { "Mark " (number) ": " (mark.text) }
         p.soft {
-            (mark.at) " · " (mark.kind) " · " (mark.about())
+            (utc(&mark.at)) " UTC" " · " (mark.kind) " · " (mark.about())
             @for (key, value) in &mark.stated { " · " (key) " " (value) }
         }
         @if let Some(comparison) = &mark.comparison {
-            p { "Compared: from " (comparison.since) " to the mark, and from the mark to " (comparison.until) "." }
+            p { "Compared: from " (utc(&comparison.since)) " to the mark, and from the mark to " (utc(&comparison.until)) "." }
             @for device in &comparison.devices { (compared(device)) }
             @if comparison.more_devices > 0 {
                 p.soft { "and " (grouped(comparison.more_devices)) " further devices" }

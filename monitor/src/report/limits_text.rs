@@ -87,9 +87,8 @@ fn ranges(report: &Report) -> Vec<String> {
     let registries = claims::registries(flows());
     if !registries.is_empty() {
         all.push(format!(
-            "A registry is not a holder. {} registered ranges of these destinations for others, and {} no traffic of them.",
+            "A registry is not a holder. {} registered ranges of these destinations. That does not say who uses them.",
             first_of(&registries, 4),
-            if registries.len() == 1 { "receives" } else { "receive" },
         ));
     }
     if claims::holders(flows()).is_empty() {

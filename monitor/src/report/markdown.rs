@@ -1,4 +1,4 @@
-//! The report as Markdown (CommonMark with tables).
+//! The report as Markdown (`CommonMark` with tables).
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::{
     compare::{Compared, Ends},
     losses::meaning,
     model::{Device, DevicePolicy, Flow, Mark, Name, OTHER_DEVICES, Report},
-    words::{bytes, grouped, plural, seconds},
+    words::{bytes, grouped, plural, seconds, utc},
 };
 use crate::printable;
 
@@ -52,7 +52,11 @@ fn head(out: &mut String, report: &Report) {
     let period = &report.period;
     line(
         out,
-        &format!("Period: {} to {}\n", period.since, period.until),
+        &format!(
+            "Period: {} to {} (UTC)\n",
+            utc(&period.since),
+            utc(&period.until)
+        ),
     );
     if let Some(at) = &report.at {
         line(
@@ -92,8 +96,8 @@ fn policy_section(out: &mut String, report: &Report, device: &Device, policy: &D
             bytes(sum.bytes),
             grouped(sum.dropped),
             plural(sum.destinations, "address", "addresses"),
-            sum.first,
-            sum.last
+            utc(&sum.first),
+            utc(&sum.last)
         ),
     );
     timeline(out, policy);
@@ -119,8 +123,8 @@ fn policy_section(out: &mut String, report: &Report, device: &Device, policy: &D
                 grouped(other.sum.packets),
                 grouped(other.sum.dropped),
                 grouped(other.shared_networks),
-                other.sum.first.clone(),
-                other.sum.last.clone(),
+                utc(&other.sum.first),
+                utc(&other.sum.last),
             ]
         });
         let headers = [
@@ -208,8 +212,8 @@ fn flow_row(flow: &Flow) -> Vec<String> {
         grouped(flow.packets),
         grouped(flow.bytes),
         grouped(flow.dropped),
-        flow.first.clone(),
-        flow.last.clone(),
+        utc(&flow.first),
+        utc(&flow.last),
     ]
 }
 
@@ -272,7 +276,8 @@ fn mark_section(out: &mut String, number: usize, mark: &Mark) {
         out,
         &format!(
             "\nCompared from {} to {}.\n",
-            comparison.since, comparison.until
+            utc(&comparison.since),
+            utc(&comparison.until)
         ),
     );
     for device in &comparison.devices {
@@ -322,8 +327,8 @@ fn coverage(out: &mut String, report: &Report) {
         vec![
             escaped(&one.interface),
             one.mode.clone(),
-            one.since.clone(),
-            one.until.clone(),
+            utc(&one.since),
+            utc(&one.until),
             seconds(one.seconds),
         ]
     });

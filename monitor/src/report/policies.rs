@@ -36,7 +36,7 @@ pub struct StatedPolicy {
     /// Networks that it covers, in the order of the file, at most [`MOST_NETWORKS`].
     pub destinations: Vec<String>,
     /// Number of further networks.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub more_destinations: u64,
     /// Networks that are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -118,6 +118,14 @@ pub fn to_json(policies: &[Policy]) -> String {
     let mut stated: Vec<_> = policies.iter().map(StatedPolicy::new).collect();
     stated.sort_by(|a, b| a.name.cmp(&b.name));
     serde_json::to_string(&stated).unwrap_or_default()
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn texts(items: &[impl ToString]) -> Vec<String> {

@@ -12,6 +12,7 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
 use super::{
+    claims,
     compare::Comparison,
     model::{Device, Flow, Mark, Report},
     policies::StatedPolicy,
@@ -229,7 +230,7 @@ impl Redactor {
                 .chain(holder.country.iter_mut().map(|one| &mut one.source))
                 .chain(holder.list_author.iter_mut().map(|one| &mut one.source));
             for source in sources.filter(|source| source.kind != SourceKind::Rdap) {
-                source.name = file_name(&source.name).into();
+                source.name = claims::short(&source.name).into();
             }
         }
     }
@@ -247,13 +248,6 @@ impl Redactor {
             policy.source = format!("command: {}", self.pseudonym("comment", command));
         }
     }
-}
-
-/// The name of a file without its directories, which may name the operator.
-fn file_name(path: &str) -> String {
-    let is_url = path.contains("://");
-    let name = path.rsplit('/').next().filter(|_| !is_url);
-    name.unwrap_or(path).to_owned()
 }
 
 impl Own {
@@ -297,8 +291,18 @@ fn halves(address: IpAddr) -> Option<([u8; 8], [u8; 8])> {
 
 /// The interface identifier that EUI-64 makes of a MAC.
 const fn interface_identifier(mac: MacAddress) -> [u8; 8] {
-    let [a, b, c, d, e, f] = mac.0;
-    [a ^ 2, b, c, 0xff, 0xfe, d, e, f]
+    let octets = mac.0;
+    let [first, .., last] = octets;
+    [
+        first ^ 2,
+        octets[1],
+        octets[2],
+        0xff,
+        0xfe,
+        octets[3],
+        octets[4],
+        last,
+    ]
 }
 
 /// True for an address that has a meaning only within a household, or that holds a MAC of it.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     claims,
     model::{Device, Flow, Report},
-    words::{bytes, first_of, grouped, list, plural, seconds},
+    words::{bytes, first_of, grouped, list, plural, seconds, utc},
 };
 
 /// The most names or devices that a sentence lists.
@@ -74,7 +74,11 @@ impl Report {
 fn what(report: &Report) -> String {
     let (packets, all_bytes, _) = report.total();
     let senders: Vec<String> = report.senders().map(Device::label).collect();
-    let period = format!("From {} to {}", report.period.since, report.period.until);
+    let period = format!(
+        "From {} to {} (UTC)",
+        utc(&report.period.since),
+        utc(&report.period.until)
+    );
     if packets == 0 {
         let other = report
             .others()
@@ -139,8 +143,8 @@ fn whom(report: &Report) -> String {
         ends.filter_map(|flow| flow.destination.as_deref())
             .collect::<BTreeSet<_>>()
     };
-    let (named, unnamed) = (ends(true), ends(false));
-    let without = unnamed.difference(&named).count() as u64;
+    let (named, others) = (ends(true), ends(false));
+    let without = others.difference(&named).count() as u64;
     let names = match (names.len(), without) {
         (0, _) => "No name is known for any of these destinations".to_owned(),
         (_, 0) => format!(
@@ -213,13 +217,13 @@ pub(super) fn shows(report: &Report) -> Vec<String> {
         for policy in &device.policies {
             let sum = &policy.sum;
             shows.push(format!(
-                "Packets with the source address of {} went to {} of the policy {}: {}, the first at {}, the last at {}.",
+                "Packets with the source address of {} went to {} of the policy {}: {}, the first at {}, the last at {} (UTC).",
                 device.label(),
                 plural(sum.destinations, "address", "addresses"),
                 policy.policy,
                 plural(sum.packets, "packet", "packets"),
-                sum.first,
-                sum.last,
+                utc(&sum.first),
+                utc(&sum.last),
             ));
         }
     }
@@ -243,6 +247,9 @@ fn about_policy(report: &Report, policy: &str) -> Option<String> {
     let matched = |device: &&Device| device.policies.iter().any(|own| own.policy == policy);
     let (contacted, not): (Vec<&Device>, Vec<&Device>) =
         report.devices.iter().partition(|device| matched(device));
+    if report.more_devices > 0 && contacted.len() < 2 {
+        return None;
+    }
     let labels: Vec<String> = contacted.iter().map(|device| device.label()).collect();
     match (contacted.len(), not.len()) {
         (0, _) => None,

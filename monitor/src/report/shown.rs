@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     model::{Device, DevicePolicy, Flow, Name, OTHER_DEVICES, Report, Ruleset},
     svg,
-    words::{bytes, grouped, plural},
+    words::{bytes, grouped, plural, utc},
 };
 
 impl Report {
@@ -53,8 +53,8 @@ impl Report {
     pub(super) fn spans_of(&self, hash: &str) -> String {
         let own = self.ruleset.iter().filter(|ruleset| ruleset.hash == hash);
         let spans = own.map(|ruleset| match &ruleset.until {
-            Some(until) => format!("{} to {until}", ruleset.since),
-            None => format!("since {}", ruleset.since),
+            Some(until) => format!("{} to {}", utc(&ruleset.since), utc(until)),
+            None => format!("since {}", utc(&ruleset.since)),
         });
         let spans: Vec<_> = spans.collect();
         super::words::first_of(&spans, 6)
@@ -73,7 +73,7 @@ impl Report {
                     } else {
                         "not synchronised"
                     };
-                    format!("{word} from {}", state.since)
+                    format!("{word} from {}", utc(&state.since))
                 });
                 super::words::first_of(&states.collect::<Vec<_>>(), 6)
             }
@@ -91,7 +91,7 @@ impl Report {
             ));
         }
         if let Some(oldest) = &self.period.oldest_stored {
-            lines.push(("earliest stored packet", oldest.clone()));
+            lines.push(("earliest stored packet", utc(oldest)));
         }
         lines
     }
@@ -135,7 +135,10 @@ impl Device {
             let server = dns.server.as_deref().unwrap_or_default();
             let text = format!(
                 "{} {server} {} from {} to {}",
-                dns.kind, dns.name, dns.first, dns.last
+                dns.kind,
+                dns.name,
+                utc(&dns.first),
+                utc(&dns.last)
             );
             facts.push((
                 "encrypted DNS",
@@ -159,7 +162,7 @@ impl Device {
 impl Name {
     /// When and by whom the name was stated.
     pub(super) fn details(&self) -> String {
-        let mut text = format!("first {}", self.at);
+        let mut text = format!("first {}", utc(&self.at));
         if let Some(from) = &self.from {
             text = format!("{text}, from {from}");
         }

@@ -5,14 +5,14 @@ use maud::{Markup, html};
 
 use super::{
     model::Timeline,
-    words::{grouped, seconds},
+    words::{grouped, seconds, utc},
 };
 
 const WIDTH: u32 = 720;
-const HEIGHT: u32 = 132;
+const HEIGHT: u32 = 150;
 const LEFT: u32 = 8;
-const TOP: u32 = 22;
-const BOTTOM: u32 = 26;
+const TOP: u32 = 30;
+const BOTTOM: u32 = 34;
 
 /// Patterns that all pictures of the document use.
 pub(super) fn patterns() -> Markup {
@@ -54,7 +54,7 @@ pub(super) fn timeline(timeline: &Timeline, title: &str, marks: &[At<'_>]) -> Ma
     html! {
         svg.timeline viewBox=(format!("0 0 {WIDTH} {HEIGHT}")) role="img" aria-label=(title) {
             title { (title) }
-            text x=(LEFT) y="13" { "most in " (slot) ": " (grouped(most)) " packets" }
+            text x=(LEFT) y="18" { "most in " (slot) ": " (grouped(most)) " packets" }
             @for (at, is_attached) in timeline.attached.iter().enumerate() {
                 @if !is_attached {
                     rect x=(two(x(at))) y=(TOP) width=(two(step)) height=(floor - TOP) fill="url(#cross)" {}
@@ -64,9 +64,9 @@ pub(super) fn timeline(timeline: &Timeline, title: &str, marks: &[At<'_>]) -> Ma
                 (bars(timeline, at, x(at), step, floor, &high))
             }
             line x1=(LEFT) y1=(floor) x2=(WIDTH - LEFT) y2=(floor) stroke="currentColor" {}
-            @for mark in marks { (line_of(timeline, mark, &x)) }
-            text x=(LEFT) y=(HEIGHT - 9) { (timeline.since) }
-            text x=(WIDTH - LEFT) y=(HEIGHT - 9) text-anchor="end" { (end(timeline)) }
+            @for (order, mark) in marks.iter().enumerate() { (line_of(timeline, mark, order, &x)) }
+            text x=(LEFT) y=(HEIGHT - 9) { (utc(&timeline.since)) }
+            text x=(WIDTH - LEFT) y=(HEIGHT - 9) text-anchor="end" { (utc(&end(timeline))) }
         }
     }
 }
@@ -96,7 +96,7 @@ fn bars(
     }
 }
 
-fn line_of(timeline: &Timeline, mark: &At<'_>, x: &impl Fn(usize) -> f64) -> Markup {
+fn line_of(timeline: &Timeline, mark: &At<'_>, order: usize, x: &impl Fn(usize) -> f64) -> Markup {
     let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap_or_default();
     let after = time(mark.at)
         .duration_since(time(&timeline.since))
@@ -107,9 +107,12 @@ fn line_of(timeline: &Timeline, mark: &At<'_>, x: &impl Fn(usize) -> f64) -> Mar
         .min(timeline.passed.len());
     let part = scaled(after.rem_euclid(slot).unsigned_abs(), slot.unsigned_abs());
     let at = x(whole) + (x(whole + 1) - x(whole)) * part;
+    let is_right = at > f64::from(WIDTH) * 0.8;
+    // Labels of near marks do not cover each other.
+    let below = f64::from(TOP) + 6.0 + 13.0 * number(order % 4);
     html! {
         line.mark x1=(two(at)) x2=(two(at)) y1=(TOP - 6) y2=(HEIGHT - BOTTOM + 4) stroke="currentColor" stroke-dasharray="4 3" {}
-        text x=(two(at + 3.0)) y=(TOP + 4) { "mark " (mark.number) }
+        text x=(two(if is_right { at - 3.0 } else { at + 3.0 })) y=(two(below)) text-anchor=(if is_right { "end" } else { "start" }) { "mark " (mark.number) }
     }
 }
 

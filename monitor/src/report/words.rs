@@ -27,9 +27,9 @@ pub(super) fn hours(hours: f64) -> String {
     let minutes = hours * 60.0;
     if minutes < 1.0 {
         "less than a minute".to_owned()
-    } else if hours < 2.0 {
+    } else if minutes < 119.5 {
         unit(minutes, "minute")
-    } else if hours < 96.0 {
+    } else if hours < 95.5 {
         unit(hours, "hour")
     } else {
         unit(hours / 24.0, "day")
@@ -70,6 +70,12 @@ pub(super) fn number(p: f64) -> String {
     }
 }
 
+/// A time of the report without the signs of RFC 3339, in UTC.
+pub(super) fn utc(time: &str) -> String {
+    let plain = time.strip_suffix('Z').and_then(|time| time.split_once('T'));
+    plain.map_or_else(|| time.to_owned(), |(day, hour)| format!("{day} {hour}"))
+}
+
 /// Words with commas, and `and` before the last one.
 pub(super) fn list(words: &[String]) -> String {
     match words {
@@ -108,6 +114,7 @@ mod tests {
         assert_eq!(hours(0.5), "30 minutes");
         assert_eq!(hours(1.0 / 60.0), "1 minute");
         assert_eq!(hours(24.0), "24 hours");
+        assert_eq!(hours(1.999_9), "2 hours");
         assert_eq!(hours(168.0), "7 days");
         assert_eq!(number(0.000_01), "less than 0.0001");
         assert_eq!(list(&["a".into(), "b".into(), "c".into()]), "a, b and c");

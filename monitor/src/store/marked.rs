@@ -162,7 +162,7 @@ impl View<'_> {
             WHERE number >= {hour} AND number < {end} AND list IN ({lists})
             GROUP BY device, flow_end, number"
         ))?;
-        let mut copies = Vec::new();
+        let mut at_cuts = Vec::new();
         for cut in cuts {
             let mark = cut.mark;
             let has_copy = format!("SELECT 1 FROM mark_count WHERE mark = {mark} LIMIT 1");
@@ -172,10 +172,10 @@ impl View<'_> {
                 WHERE mark = {mark} AND bucket >= {hour} AND bucket < {end}
                     AND list IN ({lists}) GROUP BY device, flow_end, bucket"
             );
-            copies.push(is_copied.then(|| self.hour(&copy)).transpose()?);
+            at_cuts.push(is_copied.then(|| self.hour(&copy)).transpose()?);
         }
         for (key, buckets) in &rows.rows {
-            let copied = copies.iter().map(|copy| {
+            let copied = at_cuts.iter().map(|copy| {
                 let copy = copy.as_ref()?;
                 Some(copy.rows.get(key).cloned().unwrap_or_default())
             });

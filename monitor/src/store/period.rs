@@ -36,6 +36,8 @@ pub struct PeriodQuery {
     pub flows_of_group: u32,
     /// The most flows to list.
     pub flows: u32,
+    /// Begin of the timeline, not before `since`.
+    pub timeline: Timestamp,
     /// The most slots of the timeline.
     pub slots: u32,
 }
@@ -149,9 +151,13 @@ impl View<'_> {
             .filter(|(_, policies)| query.policy.as_ref().is_none_or(|p| policies.contains(p)))
             .map(|(id, _)| *id)
             .collect();
-        let slot_seconds = self.slot_seconds(bounds, query.slots)?;
+        let slots = Bounds {
+            since: bucket::seconds(query.timeline).max(bounds.since),
+            ..bounds
+        };
+        let slot_seconds = self.slot_seconds(slots, query.slots)?;
         self.transaction.execute_batch(TABLES).map_err(on("read"))?;
-        self.fill(bounds, &ids(&matching), slot_seconds)?;
+        self.fill(bounds, &ids(&matching), slots.since, slot_seconds)?;
         let mut by_policy: BTreeMap<&PolicyName, Vec<i64>> = BTreeMap::new();
         for (id, policies) in &lists {
             for policy in policies {
@@ -159,7 +165,7 @@ impl View<'_> {
             }
         }
         let mut sums = PeriodSums {
-            first_slot: bucket::from_seconds(bounds.since.div_euclid(slot_seconds) * slot_seconds)
+            first_slot: bucket::from_seconds(slots.since.div_euclid(slot_seconds) * slot_seconds)
                 .unwrap_or(query.since),
             slot_seconds,
             devices: self.groups(None, "1")?,
@@ -195,7 +201,7 @@ impl View<'_> {
         Ok(known.unwrap_or(days * 86_400))
     }
 
-    fn fill(&self, bounds: Bounds, lists: &str, slot: i64) -> Result<(), StoreError> {
+    fn fill(&self, bounds: Bounds, lists: &str, origin: i64, slot: i64) -> Result<(), StoreError> {
         // A bucket ends at the last packet of its rows, and may begin before its own begin.
         let rows = format!(
             "FROM bucket CROSS JOIN count ON count.bucket = number
@@ -217,7 +223,7 @@ impl View<'_> {
         );
         let slots = format!(
             "INSERT INTO temp.period_slot SELECT list, device,
-                max(number * 300, ?1) / {slot} - ?1 / {slot}, passed_packets, dropped_packets
+                max(number * 300, {origin}) / {slot} - {origin} / {slot}, passed_packets, dropped_packets
             {rows} ON CONFLICT DO UPDATE SET
                 passed = passed + excluded.passed, dropped = dropped + excluded.dropped"
         );

@@ -94,6 +94,13 @@ impl Story {
 
     /// Phones that talk for some hours, with a mark in the middle.
     pub(crate) fn told() -> Self {
+        let mut story = Self::told_open();
+        story.end();
+        story
+    }
+
+    /// The same, still open for writing.
+    pub(crate) fn told_open() -> Self {
         let mut story = Self::new();
         for _ in 0..24 {
             story.pass(5);
@@ -115,7 +122,6 @@ impl Story {
         }
         story.mark("reset", MarkKind::Reset, None);
         story.pass(30);
-        story.end();
         story
     }
 

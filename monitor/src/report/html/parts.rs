@@ -7,13 +7,13 @@ use crate::report::{
     compare::{Compared, Ends, Window},
     model::{Device, DevicePolicy, Flow, Name, Report},
     svg,
-    words::{bytes, grouped, hours, plural, seconds},
+    words::{bytes, grouped, hours, plural, seconds, utc},
 };
 
 pub(super) fn device_section(report: &Report, device: &Device) -> Markup {
     html! {
         section.device {
-            h2 { (device.label()) }
+            h2 { "Device " (device.label()) }
             dl.facts {
                 @for (key, value) in device.facts() {
                     div { dt { (key) } dd { (value) } }
@@ -40,8 +40,8 @@ fn policy_part(report: &Report, device: &Device, policy: &DevicePolicy) -> Marku
             div { dt { "dropped (attempts)" } dd { (grouped(sum.dropped)) } }
             div { dt { "size" } dd { (bytes(sum.bytes)) } }
             div { dt { "addresses" } dd { (grouped(sum.destinations)) } }
-            div { dt { "first" } dd { (sum.first) } }
-            div { dt { "last" } dd { (sum.last) } }
+            div { dt { "first (UTC)" } dd { (utc(&sum.first)) } }
+            div { dt { "last (UTC)" } dd { (utc(&sum.last)) } }
         }
         figure {
             (svg::timeline(&policy.timeline, &title, &report.marks_of(device)))
@@ -61,7 +61,7 @@ fn flow_table(flows: &[&Flow]) -> Markup {
         table.cards.flows {
             thead { tr {
                 th { "Destination" } th { "Names, as claims" } th.number { "Packets" } th.number { "Bytes" }
-                th.number { "Dropped" } th { "First, last" }
+                th.number { "Dropped" } th { "First, last (UTC)" }
             } }
             @for flow in flows {
                 tbody {
@@ -71,7 +71,7 @@ fn flow_table(flows: &[&Flow]) -> Markup {
                         td.number data-label="Packets" { (grouped(flow.packets)) }
                         td.number data-label="Bytes" { (grouped(flow.bytes)) }
                         td.number data-label="Dropped" { (grouped(flow.dropped)) }
-                        td data-label="First, last" { span.time { (flow.first) } " " span.time { (flow.last) } }
+                        td data-label="First, last (UTC)" { span.time { (utc(&flow.first)) } " " span.time { (utc(&flow.last)) } }
                     }
                     // Flows to the same destination repeat nothing.
                     @if shown.insert(flow.destination.as_deref()) {
@@ -117,7 +117,7 @@ fn other_devices(report: &Report, policy: &DevicePolicy) -> Markup {
             p { "The report has none." }
         } @else {
             table.cards {
-                thead { tr { th { "Device" } th.number { "Packets" } th.number { "Dropped" } th.number { "Networks in common" } th { "First, last" } } }
+                thead { tr { th { "Device" } th.number { "Packets" } th.number { "Dropped" } th.number { "Networks in common" } th { "First, last (UTC)" } } }
                 tbody {
                     @for other in &policy.others {
                         tr {
@@ -125,7 +125,7 @@ fn other_devices(report: &Report, policy: &DevicePolicy) -> Markup {
                             td.number data-label="Packets" { (grouped(other.sum.packets)) }
                             td.number data-label="Dropped" { (grouped(other.sum.dropped)) }
                             td.number data-label="Networks in common" { (grouped(other.shared_networks)) }
-                            td data-label="First, last" { span.time { (other.sum.first) } " " span.time { (other.sum.last) } }
+                            td data-label="First, last (UTC)" { span.time { (utc(&other.sum.first)) } " " span.time { (utc(&other.sum.last)) } }
                         }
                     }
                 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::report::{
     losses::meaning,
     model::{Losses, Report, Ruleset},
-    words::{grouped, seconds},
+    words::{grouped, seconds, utc},
 };
 
 pub(super) fn coverage(report: &Report) -> Markup {
@@ -19,14 +19,14 @@ pub(super) fn coverage(report: &Report) -> Markup {
                 p { "The store knows no time in this period at which the filter was attached." }
             } @else {
                 table.cards {
-                    thead { tr { th { "Interface" } th { "Mode" } th { "Attached from" } th { "To" } th.number { "Length" } } }
+                    thead { tr { th { "Interface" } th { "Mode" } th { "Attached from (UTC)" } th { "To (UTC)" } th.number { "Length" } } }
                     tbody {
                         @for one in &report.coverage {
                             tr {
                                 th scope="row" { (one.interface) }
                                 td data-label="Mode" { (one.mode) }
-                                td data-label="Attached from" { (one.since) }
-                                td data-label="To" { (one.until) }
+                                td data-label="Attached from" { (utc(&one.since)) }
+                                td data-label="To" { (utc(&one.until)) }
                                 td.number data-label="Length" { (seconds(one.seconds)) }
                             }
                         }
@@ -47,7 +47,7 @@ fn losses(losses: &Losses) -> Markup {
             ul {
                 @for loss in &losses.hours {
                     li {
-                        "hour of " (loss.hour) ": " (grouped(loss.number)) " (" (loss.reason) ") — " (loss.meaning)
+                        "hour of " (utc(&loss.hour)) ": " (grouped(loss.number)) " (" (loss.reason) ") — " (loss.meaning)
                         @if let Some(policy) = &loss.policy { " (policy " (policy) ")" }
                     }
                 }
@@ -79,7 +79,7 @@ pub(super) fn rulesets(report: &Report) -> Markup {
             }
             @for program in &report.program {
                 p.soft {
-                    "Program since " (program.since) ": version " (program.version) ", SHA-256 "
+                    "Program since " (utc(&program.since)) ": version " (program.version) ", SHA-256 "
                     code { (program.sha256) } "; classifier of DNS answers " code { (program.classifier_sha256) }
                 }
             }
