@@ -16,7 +16,10 @@ use crate::{
     flows::FlowsError,
     policy::{MacAddress, PolicyName},
     report::{Facts, MOST_FLOWS, MOST_MARKS, MarkFact, SLOTS},
-    store::{Cut, PeriodQuery, StoreReader, StoredDevice, StoredEvent, View},
+    store::{
+        Cut, PeriodQuery, PeriodSums, Segment, StoreError, StoreReader, StoredDevice, StoredEvent,
+        View,
+    },
 };
 
 /// The begin of a period.
@@ -137,7 +140,7 @@ fn period(view: &View<'_>, filter: &ReportFilter) -> Result<(Timestamp, Timestam
 }
 
 /// The first time in the period of which the store knows anything. A timeline begins there.
-fn watched_since(view: &View<'_>, since: Timestamp) -> Result<Timestamp, crate::store::StoreError> {
+fn watched_since(view: &View<'_>, since: Timestamp) -> Result<Timestamp, StoreError> {
     let attached = view.attachments(since)?;
     let attached = attached.into_iter().map(|attachment| attachment.since);
     let first = attached.chain(view.oldest()?).min();
@@ -145,7 +148,7 @@ fn watched_since(view: &View<'_>, since: Timestamp) -> Result<Timestamp, crate::
 }
 
 /// The second after the last time that the store knows.
-fn last(view: &View<'_>) -> Result<Option<Timestamp>, crate::store::StoreError> {
+fn last(view: &View<'_>) -> Result<Option<Timestamp>, StoreError> {
     let packets = view.latest()?;
     let attached = view.attachments(Timestamp::MIN)?;
     let attached = attached.into_iter().map(|attachment| attachment.until);
@@ -188,7 +191,7 @@ fn stored(
     view: &View<'_>,
     query: &PeriodQuery,
     mut not_recorded: NotRecorded,
-) -> Result<FoundFacts, crate::store::StoreError> {
+) -> Result<FoundFacts, StoreError> {
     let (since, until) = (query.since, query.until);
     for (reason, packets) in view.removed_since(since)? {
         not_recorded.add(&reason, packets);
@@ -197,30 +200,8 @@ fn stored(
     let rows = std::mem::take(&mut sums.flows);
     let flows = FlowsView::new(rows, NotRecorded::default(), usize::MAX);
     let (marks, more_marks) = marks(view, query)?;
-    let cuts: Vec<Cut> = marks
-        .iter()
-        .map(|mark| Cut {
-            at: mark.at,
-            mark: mark.id,
-        })
-        .collect();
-    let segments = if cuts.is_empty() {
-        Vec::new()
-    } else {
-        view.segments(query, &cuts)?
-    };
-    let macs = sums.devices.iter().filter_map(|sum| sum.device);
-    let macs: std::collections::BTreeSet<_> = macs.chain(query.devices.iter().copied()).collect();
-    let devices = macs.into_iter().map(|mac| {
-        let stored = view.device(mac)?;
-        Ok(stored.unwrap_or(StoredDevice {
-            mac,
-            first: since,
-            last: since,
-            facts: Vec::new(),
-        }))
-    });
-    let devices = devices.collect::<Result<Vec<_>, crate::store::StoreError>>()?;
+    let segments = segments(view, query, &marks)?;
+    let devices = devices(view, query, &sums)?;
     let mut losses = view.losses(since)?;
     losses.retain(|loss| loss.hour < until);
     let mut attachments = view.attachments(since)?;
@@ -251,11 +232,48 @@ fn stored(
     Ok(FoundFacts { facts, devices })
 }
 
-/// The latest marks of the period that are about the asked devices or about all.
-fn marks(
+/// The stored rows of the devices of a period.
+fn devices(
     view: &View<'_>,
     query: &PeriodQuery,
-) -> Result<(Vec<MarkFact>, u64), crate::store::StoreError> {
+    sums: &PeriodSums,
+) -> Result<Vec<StoredDevice>, StoreError> {
+    let macs = sums.devices.iter().filter_map(|sum| sum.device);
+    let macs: std::collections::BTreeSet<_> = macs.chain(query.devices.iter().copied()).collect();
+    let devices = macs.into_iter().map(|mac| {
+        let stored = view.device(mac)?;
+        Ok(stored.unwrap_or(StoredDevice {
+            mac,
+            first: query.since,
+            last: query.since,
+            facts: Vec::new(),
+        }))
+    });
+    devices.collect()
+}
+
+/// What lies between the marks; nothing without marks.
+fn segments(
+    view: &View<'_>,
+    query: &PeriodQuery,
+    marks: &[MarkFact],
+) -> Result<Vec<Segment>, StoreError> {
+    let cuts: Vec<Cut> = marks
+        .iter()
+        .map(|mark| Cut {
+            at: mark.at,
+            mark: mark.id,
+        })
+        .collect();
+    if cuts.is_empty() {
+        Ok(Vec::new())
+    } else {
+        view.segments(query, &cuts)
+    }
+}
+
+/// The latest marks of the period that are about the asked devices or about all.
+fn marks(view: &View<'_>, query: &PeriodQuery) -> Result<(Vec<MarkFact>, u64), StoreError> {
     let stored = view.marks(query.since, query.until)?.into_iter();
     let read = stored.filter_map(|StoredEvent { id, event }| {
         let read = EventView::read(id, event.at, event.device, &event.json)?;

@@ -1,12 +1,13 @@
 //! The report as Markdown (`CommonMark` with tables).
 
+mod record;
+
 use std::fmt::Write as _;
 
+use self::record::{coverage, mark_section, rulesets};
 use super::{
     claims,
-    compare::{Compared, Ends},
-    losses::meaning,
-    model::{Device, DevicePolicy, Flow, Mark, Name, OTHER_DEVICES, Report},
+    model::{Device, DevicePolicy, Flow, Name, Report},
     words::{bytes, grouped, plural, seconds, utc},
 };
 use crate::printable;
@@ -115,6 +116,10 @@ fn policy_section(out: &mut String, report: &Report, device: &Device, policy: &D
         ];
         table(out, &headers, &flows);
     }
+    other_devices(out, report, policy);
+}
+
+fn other_devices(out: &mut String, report: &Report, policy: &DevicePolicy) {
     if !policy.others.is_empty() {
         line(out, "\nOther devices whose packets this policy matched:\n");
         let rows = policy.others.iter().map(|other| {
@@ -255,183 +260,11 @@ fn others(out: &mut String, report: &Report) {
     );
 }
 
-fn mark_section(out: &mut String, number: usize, mark: &Mark) {
-    heading(out, 2, &format!("Mark {number}: {}", escaped(&mark.text)));
-    line(
-        out,
-        &format!(
-            "At {}, kind {}, {}. The operator states this.\n",
-            mark.at,
-            mark.kind,
-            escaped(&mark.about())
-        ),
-    );
-    for (key, value) in &mark.stated {
-        line(out, &format!("- {key}: {}", escaped(value)));
-    }
-    let Some(comparison) = &mark.comparison else {
-        return;
-    };
-    line(
-        out,
-        &format!(
-            "\nCompared from {} to {}.\n",
-            utc(&comparison.since),
-            utc(&comparison.until)
-        ),
-    );
-    for device in &comparison.devices {
-        compared(out, device);
-    }
-    if comparison.more_devices > 0 {
-        line(
-            out,
-            &format!(
-                "and {}\n",
-                plural(comparison.more_devices, "further device", "further devices")
-            ),
-        );
-    }
-}
-
-fn compared(out: &mut String, compared: &Compared) {
-    let role = if compared.is_control {
-        " (control)"
-    } else {
-        ""
-    };
-    line(out, &format!("**{}**{role}\n", escaped(&compared.label())));
-    for (key, ends) in [
-        ("stayed", &compared.stayed),
-        ("went", &compared.went),
-        ("came", &compared.came),
-    ] {
-        line(out, &format!("- {key}: {}", ends_text(ends)));
-    }
-    line(out, "");
-    let text = compared.text.join(" ");
-    line(out, &format!("{}\n", escaped(&text)));
-}
-
-fn ends_text(ends: &Ends) -> String {
-    escaped(&ends.text())
-}
-
-fn coverage(out: &mut String, report: &Report) {
-    heading(out, 2, "How the gateway watched");
-    for (key, value) in report.watching() {
-        line(out, &format!("- {key}: {}", escaped(&value)));
-    }
-    line(out, "");
-    let rows = report.coverage.iter().map(|one| {
-        vec![
-            escaped(&one.interface),
-            one.mode.clone(),
-            utc(&one.since),
-            utc(&one.until),
-            seconds(one.seconds),
-        ]
-    });
-    table(
-        out,
-        &["interface", "mode", "attached from", "to", "length"],
-        &rows.collect::<Vec<_>>(),
-    );
-    heading(out, 3, "Losses");
-    let losses = &report.losses;
-    if losses.hours.is_empty() && losses.not_recorded.packets == 0 {
-        line(out, "No loss is recorded.");
-    }
-    for loss in &losses.hours {
-        let policy = loss
-            .policy
-            .as_ref()
-            .map(|policy| format!(" (policy {policy})"))
-            .unwrap_or_default();
-        line(
-            out,
-            &format!(
-                "- {}: {} {}{}",
-                loss.hour,
-                grouped(loss.number),
-                loss.meaning,
-                escaped(&policy)
-            ),
-        );
-    }
-    for (reason, packets) in &losses.not_recorded.reasons {
-        line(
-            out,
-            &format!("- in no flow: {} {}", grouped(*packets), meaning(reason)),
-        );
-    }
-}
-
-fn rulesets(out: &mut String, report: &Report) {
-    heading(out, 2, "Policies and program");
-    for program in &report.program {
-        line(
-            out,
-            &format!(
-                "- program since {}: version {}, SHA-256 `{}`; classifier `{}`",
-                program.since,
-                escaped(&program.version),
-                program.sha256,
-                program.classifier_sha256
-            ),
-        );
-    }
-    let rows = report.policies.iter().map(|policy| {
-        vec![
-            escaped(&policy.policy),
-            policy.actions.join(", "),
-            policy.seconds.map_or_else(|| "unknown".to_owned(), seconds),
-            grouped(policy.packets),
-            grouped(policy.dropped),
-        ]
-    });
-    line(out, "");
-    table(
-        out,
-        &[
-            "policy",
-            "action",
-            "in force while attached",
-            "packets",
-            "dropped",
-        ],
-        &rows.collect::<Vec<_>>(),
-    );
-    for ruleset in report.distinct_rulesets() {
-        heading(out, 3, &format!("Ruleset `{}`", ruleset.hash));
-        line(
-            out,
-            &format!("In force: {}\n", report.spans_of(&ruleset.hash)),
-        );
-        match report.policy_texts.get(&ruleset.hash) {
-            None => line(out, "The store does not have the text of these policies."),
-            Some(policies) => {
-                for policy in policies {
-                    line(out, &indented(&policy.text()));
-                    line(out, "");
-                }
-            }
-        }
-    }
-}
-
 fn sentences(out: &mut String, title: &str, sentences: &[String]) {
     heading(out, 2, title);
     for sentence in sentences {
         line(out, &format!("- {}", escaped(sentence)));
     }
-}
-
-/// A code block, in which nothing is markup.
-fn indented(text: &str) -> String {
-    let text = printable::text(text);
-    let lines = text.trim_end().lines().map(|line| format!("    {line}"));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Text that Markdown shows as it is.
@@ -465,24 +298,5 @@ fn code(text: &str) -> String {
         format!("{fence} {text} {fence}")
     } else {
         format!("{fence}{text}{fence}")
-    }
-}
-
-impl Mark {
-    /// The device that the mark is about, in words.
-    pub(super) fn about(&self) -> String {
-        match &self.device {
-            Some(device) => format!("about {device}"),
-            None => "about all devices".to_owned(),
-        }
-    }
-}
-
-impl Compared {
-    /// MAC or pseudonym in words.
-    pub(super) fn label(&self) -> String {
-        self.device
-            .clone()
-            .unwrap_or_else(|| OTHER_DEVICES.to_owned())
     }
 }

@@ -80,22 +80,7 @@ fn what(report: &Report) -> String {
         utc(&report.period.until)
     );
     if packets == 0 {
-        let other = report
-            .others()
-            .filter(|device| device.sum.packets > 0)
-            .count();
-        let other = match other {
-            0 => String::new(),
-            other => format!(
-                "; the filter recorded packets of {}",
-                plural(other as u64, "other device", "other devices")
-            ),
-        };
-        return format!(
-            "{period}, the filter recorded no packet of {} that {} matched{other}.",
-            report.subject(),
-            report.of_policy(),
-        );
+        return nothing(report, &period);
     }
     let who = match senders.as_slice() {
         [one] => one.clone(),
@@ -132,19 +117,39 @@ fn what(report: &Report) -> String {
     )
 }
 
+/// The sentence of a period without packets.
+fn nothing(report: &Report, period: &str) -> String {
+    let other = report
+        .others()
+        .filter(|device| device.sum.packets > 0)
+        .count();
+    let other = match other {
+        0 => String::new(),
+        other => format!(
+            "; the filter recorded packets of {}",
+            plural(other as u64, "other device", "other devices")
+        ),
+    };
+    format!(
+        "{period}, the filter recorded no packet of {} that {} matched{other}.",
+        report.subject(),
+        report.of_policy(),
+    )
+}
+
 fn whom(report: &Report) -> String {
     let flows: Vec<&Flow> = report.flows.iter().collect();
     if flows.is_empty() {
         return "So there is no destination to name.".to_owned();
     }
     let names = claims::names(flows.iter().copied());
-    let ends = |named: bool| {
-        let ends = flows.iter().filter(|flow| flow.has_name() == named);
+    let ends = |has_name: bool| {
+        let ends = flows.iter().filter(|flow| flow.has_name() == has_name);
         ends.filter_map(|flow| flow.destination.as_deref())
             .collect::<BTreeSet<_>>()
     };
-    let (named, others) = (ends(true), ends(false));
-    let without = others.difference(&named).count() as u64;
+    let (known, others) = (ends(true), ends(false));
+    let without = others.difference(&known).count() as u64;
     let names = match (names.len(), without) {
         (0, _) => "No name is known for any of these destinations".to_owned(),
         (_, 0) => format!(

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    model::{Device, DevicePolicy, Flow, Name, OTHER_DEVICES, Report, Ruleset},
+    compare::Compared,
+    model::{Device, DevicePolicy, Flow, Mark, Name, OTHER_DEVICES, Report, Ruleset},
     svg,
     words::{bytes, grouped, plural, utc},
 };
@@ -173,5 +174,24 @@ impl Name {
             text = format!("{text}, encrypted hello: {ech}");
         }
         text
+    }
+}
+
+impl Mark {
+    /// The device that the mark is about, in words.
+    pub(super) fn about(&self) -> String {
+        match &self.device {
+            Some(device) => format!("about {device}"),
+            None => "about all devices".to_owned(),
+        }
+    }
+}
+
+impl Compared {
+    /// MAC or pseudonym in words.
+    pub(super) fn label(&self) -> String {
+        self.device
+            .clone()
+            .unwrap_or_else(|| OTHER_DEVICES.to_owned())
     }
 }

@@ -3,11 +3,13 @@
 //! The sums are in temporary tables in memory, so the memory depends on the number of
 //! different flows, and not on the number of rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod listed;
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use monitor_common::Count;
-use rusqlite::{Row, types::Value};
+use rusqlite::Row;
 
 use super::{
     bucket,
@@ -120,12 +122,11 @@ const TABLES: &str = "
     DROP TABLE IF EXISTS temp.period_flow;
     DROP TABLE IF EXISTS temp.period_slot;
     CREATE TEMP TABLE period_flow (
-        device INTEGER, list INTEGER, flow_end INTEGER, unreadable INTEGER,
+        id INTEGER PRIMARY KEY, device INTEGER, list INTEGER, flow_end INTEGER, unreadable INTEGER,
         interface INTEGER, direction INTEGER,
         passed_packets INTEGER, passed_bytes INTEGER,
-        dropped_packets INTEGER, dropped_bytes INTEGER, first INTEGER, last INTEGER,
-        PRIMARY KEY (device, list, flow_end, unreadable, interface, direction)
-    ) WITHOUT ROWID;
+        dropped_packets INTEGER, dropped_bytes INTEGER, first INTEGER, last INTEGER
+    );
     CREATE TEMP TABLE period_slot (
         list INTEGER, device INTEGER, slot INTEGER, passed INTEGER, dropped INTEGER,
         PRIMARY KEY (list, device, slot)
@@ -210,10 +211,17 @@ impl View<'_> {
                 AND list IN ({lists})",
             seconds = bucket::SECONDS,
         );
+        // One number for what makes a flow. The flow end tells the device. A key of several
+        // columns takes three times as long.
+        let (lists, interfaces) = (self.highest("list")? + 1, self.highest("interface")? + 1);
+        let id = format!(
+            "(((flow_end * {lists} + list) * {interfaces} + interface) * 2 + direction) * 8
+                + unreadable"
+        );
         let flows = format!(
-            "INSERT INTO temp.period_flow SELECT device, list, flow_end, unreadable, interface,
-                direction, passed_packets, passed_bytes, dropped_packets, dropped_bytes,
-                number * 300 + first, number * 300 + last {rows}
+            "INSERT INTO temp.period_flow SELECT {id}, device, list, flow_end, unreadable,
+                interface, direction, passed_packets, passed_bytes, dropped_packets,
+                dropped_bytes, number * 300 + first, number * 300 + last {rows}
             ON CONFLICT DO UPDATE SET
                 passed_packets = passed_packets + excluded.passed_packets,
                 passed_bytes = passed_bytes + excluded.passed_bytes,
@@ -221,10 +229,14 @@ impl View<'_> {
                 dropped_bytes = dropped_bytes + excluded.dropped_bytes,
                 first = min(first, excluded.first), last = max(last, excluded.last)"
         );
+        // The rows are in the order of bucket and device.
         let slots = format!(
-            "INSERT INTO temp.period_slot SELECT list, device,
-                max(number * 300, {origin}) / {slot} - {origin} / {slot}, passed_packets, dropped_packets
-            {rows} ON CONFLICT DO UPDATE SET
+            "INSERT INTO temp.period_slot
+            SELECT list, device, max(number * 300, {origin}) / {slot} - {origin} / {slot},
+                passed, dropped
+            FROM (SELECT number, device, list, sum(passed_packets) AS passed,
+                sum(dropped_packets) AS dropped {rows} GROUP BY number, device, list)
+            WHERE true ON CONFLICT DO UPDATE SET
                 passed = passed + excluded.passed, dropped = dropped + excluded.dropped"
         );
         for statement in [flows, slots] {
@@ -233,6 +245,14 @@ impl View<'_> {
                 .map_err(on("read"))?;
         }
         Ok(())
+    }
+
+    /// The highest row number of a table.
+    fn highest(&self, table: &str) -> Result<i64, StoreError> {
+        let select = format!("SELECT coalesce(max(id), 0) FROM {table}");
+        self.transaction
+            .query_row(&select, [], |row| row.get(0))
+            .map_err(on("read"))
     }
 
     fn groups(
@@ -296,110 +316,6 @@ impl View<'_> {
         slots.collect()
     }
 
-    /// Counts, for each pair of devices, the networks that both contacted.
-    fn shared(&self, policy: &PolicyName, condition: &str) -> Result<Shared, StoreError> {
-        let select = format!(
-            "SELECT DISTINCT substr(destination, 1, iif(length(destination) = 4, 3, 6)), mac
-            FROM temp.period_flow AS sums JOIN flow_end ON flow_end.id = flow_end
-                JOIN device ON device.id = sums.device
-            WHERE {condition} AND length(destination) > 0 ORDER BY 1, 2"
-        );
-        let mut statement = self.transaction.prepare(&select).map_err(on("read"))?;
-        let mut found = statement.query([]).map_err(on("read"))?;
-        let mut shared = BTreeMap::new();
-        let mut network: (Vec<u8>, BTreeSet<Option<MacAddress>>) = Default::default();
-        while let Some(row) = found.next().map_err(on("read"))? {
-            let prefix: Vec<u8> = row.get(0).map_err(on("read"))?;
-            let mac: Vec<u8> = row.get(1).map_err(on("read"))?;
-            if prefix != network.0 {
-                add_pairs(&mut shared, policy, &network.1);
-                network = (prefix, BTreeSet::new());
-            }
-            network.1.insert(rows::mac(&mac)?);
-        }
-        add_pairs(&mut shared, policy, &network.1);
-        Ok(shared)
-    }
-
-    /// The flows to list, and the sums of the others.
-    fn listed(&self, query: &PeriodQuery) -> Result<(Vec<FlowRow>, LeftOut), StoreError> {
-        let macs: Vec<String> = query.devices.iter().map(|mac| hex::encode(mac.0)).collect();
-        let of_devices = if macs.is_empty() {
-            "1".to_owned()
-        } else {
-            format!("hex(mac) IN ('{}')", macs.join("','").to_uppercase())
-        };
-        let ranked = format!(
-            "SELECT sums.*, row_number() OVER (
-                    PARTITION BY sums.device, list
-                    ORDER BY passed_packets + dropped_packets DESC, flow_end, unreadable,
-                        interface, direction) AS rank
-            FROM temp.period_flow AS sums JOIN device ON device.id = sums.device
-            WHERE {of_devices}"
-        );
-        let listed = format!(
-            "SELECT flow_end, unreadable, interface, direction, list, passed_packets,
-                passed_bytes, dropped_packets, dropped_bytes, first, last
-            FROM ({ranked}) WHERE rank <= ?1
-            ORDER BY rank, passed_packets + dropped_packets DESC, flow_end, unreadable,
-                interface, direction, list LIMIT ?2"
-        );
-        let limits = [query.flows_of_group, query.flows];
-        let flows = self.rows(&listed, limits)?;
-        let all = format!(
-            "SELECT count(*), coalesce(sum(passed_packets), 0), coalesce(sum(passed_bytes), 0),
-                coalesce(sum(dropped_packets), 0), coalesce(sum(dropped_bytes), 0)
-            FROM temp.period_flow AS sums JOIN device ON device.id = sums.device
-            WHERE {of_devices}"
-        );
-        let read = |row: &Row<'_>| {
-            Ok(LeftOut {
-                flows: row.get::<_, i64>(0)?.unsigned_abs(),
-                passed: rows::count(row, 1)?,
-                dropped: rows::count(row, 3)?,
-            })
-        };
-        let mut left_out = self
-            .transaction
-            .query_row(&all, [], read)
-            .map_err(on("read"))?;
-        left_out.flows -= flows.len() as u64;
-        for flow in &flows {
-            subtract(&mut left_out.passed, flow.passed);
-            subtract(&mut left_out.dropped, flow.dropped);
-        }
-        Ok((flows, left_out))
-    }
-
-    fn rows(&self, select: &str, limits: [u32; 2]) -> Result<Vec<FlowRow>, StoreError> {
-        let lists = self.lists()?;
-        let interfaces = self.interfaces()?;
-        let mut statement = self.transaction.prepare(select).map_err(on("read"))?;
-        let values = limits.map(|limit| Value::Integer(limit.into()));
-        let found = statement
-            .query_map(rusqlite::params_from_iter(values), |row| {
-                let key = super::query::read_key(row)?;
-                let counts = (rows::count(row, 5)?, rows::count(row, 7)?);
-                Ok((key, counts, (row.get(9)?, row.get(10)?)))
-            })
-            .and_then(Iterator::collect::<rusqlite::Result<Vec<_>>>)
-            .map_err(on("read"))?;
-        let mut flows = found
-            .into_iter()
-            .map(|(key, (passed, dropped), (first, last))| {
-                let sum = super::query::Sum {
-                    passed,
-                    dropped,
-                    first,
-                    last,
-                };
-                self.flow(key, &sum, &lists, &interfaces)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        flows.sort_by(|a, b| super::query::order(a).cmp(&super::query::order(b)));
-        Ok(flows)
-    }
-
     pub(super) fn uncached<T>(
         &self,
         select: &str,
@@ -431,21 +347,6 @@ impl View<'_> {
             Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
         })
     }
-}
-
-type Shared = BTreeMap<(PolicyName, Option<MacAddress>, Option<MacAddress>), u64>;
-
-fn add_pairs(shared: &mut Shared, policy: &PolicyName, devices: &BTreeSet<Option<MacAddress>>) {
-    for one in devices {
-        for other in devices.iter().filter(|other| *other != one) {
-            *shared.entry((policy.clone(), *one, *other)).or_default() += 1;
-        }
-    }
-}
-
-fn subtract(from: &mut Count, part: Count) {
-    from.packets = from.packets.saturating_sub(part.packets);
-    from.bytes = from.bytes.saturating_sub(part.bytes);
 }
 
 /// Row numbers as a list of SQL.

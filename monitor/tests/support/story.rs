@@ -81,10 +81,10 @@ impl Story {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let now = Timestamp::from_second(NOON).unwrap();
-        let (store, _) = Store::open(directory.path(), StoreSettings::default(), now).unwrap();
+        let opened = Store::open(directory.path(), StoreSettings::default(), now).unwrap();
         let mut story = Self {
             directory,
-            store: Some(store),
+            store: Some(opened.0),
             epoch: 0,
             now,
         };
