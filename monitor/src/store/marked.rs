@@ -18,12 +18,19 @@ use jiff::Timestamp;
 
 use super::{
     bucket,
-    error::StoreError,
+    error::{StoreError, on},
     period::{PeriodQuery, ids},
     reader::View,
     rows,
 };
 use crate::policy::MacAddress;
+
+const CONTACTS: &str = "
+    DROP TABLE IF EXISTS temp.contact;
+    CREATE TEMP TABLE contact (
+        flow_end INTEGER PRIMARY KEY, device INTEGER, packets INTEGER, fives INTEGER,
+        hours INTEGER, span INTEGER, last INTEGER
+    );";
 
 /// A mark at which the period is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,14 +131,23 @@ impl View<'_> {
         if from >= to {
             return Ok(());
         }
-        let select = format!(
-            "SELECT device, flow_end, sum(passed_packets + dropped_packets),
-                count(DISTINCT number), count(DISTINCT number / 12), max(span)
+        self.transaction
+            .execute_batch(CONTACTS)
+            .map_err(on("read"))?;
+        // The rows come in the order of their buckets, so that a new bucket is a new interval.
+        let fill = format!(
+            "INSERT INTO temp.contact
+            SELECT flow_end, device, passed_packets + dropped_packets, 1, 1, span, number
             FROM bucket CROSS JOIN count ON count.bucket = number
-            WHERE number >= {from} AND number < {to} AND list IN ({lists})
-            GROUP BY device, flow_end"
+            WHERE number >= {from} AND number < {to} AND list IN ({lists}) ORDER BY number
+            ON CONFLICT DO UPDATE SET packets = packets + excluded.packets,
+                fives = fives + (last <> excluded.last),
+                hours = hours + (last / 12 <> excluded.last / 12),
+                span = max(span, excluded.span), last = excluded.last"
         );
-        let found = self.uncached(&select, |row| {
+        self.transaction.execute(&fill, []).map_err(on("read"))?;
+        let select = "SELECT device, flow_end, packets, fives, hours, span FROM temp.contact";
+        let found = self.uncached(select, |row| {
             let counts: (i64, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
             Ok(((row.get(0)?, row.get(1)?), counts, row.get::<_, i64>(5)?))
         })?;
