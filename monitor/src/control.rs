@@ -7,16 +7,17 @@ mod request;
 use std::{fmt, path::PathBuf, time::Duration};
 
 pub use ask::{ControlError, ask, ask_to_detach, ask_within};
-pub use request::{AskedFlows, ChangeRequest, Request};
+pub use request::{AskedFlows, AskedReport, ChangeRequest, MarkRequest, Request};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     clock::to_the_second,
     data::Listing,
-    evidence::{DevicesView, FlowsView, event::EventsView},
-    policy::{Effect, Moment, RuntimeChange},
+    evidence::{DevicesView, FlowsView, event::EventsView, mark::Mark},
+    policy::{Effect, MacAddress, Moment, RuntimeChange},
     printable,
+    report::Report,
     snapshot::{Count, FeedSnapshot, ReloadSnapshot, Snapshot, Unconfirmed},
     state_dir::Edge,
 };
@@ -45,7 +46,7 @@ pub const CLIENT_TIME: Duration = Duration::from_secs(10);
 pub const LONGEST_CONFIRM: Duration = Duration::from_hours(24);
 
 /// An answer of the daemon.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Answer {
     /// To [`Request::Status`].
@@ -66,6 +67,10 @@ pub enum Answer {
     Events(Box<EventsView>),
     /// To [`Request::Devices`].
     Devices(Box<DevicesView>),
+    /// To [`Request::Report`].
+    Report(Box<Report>),
+    /// To [`Request::Mark`].
+    Marked(Box<Marked>),
     /// To [`Request::Data`].
     Data(Box<Listing>),
     /// To [`Request::Forget`].
@@ -260,6 +265,27 @@ pub struct Changed {
     pub generation: Option<u64>,
     /// Notes for the operator.
     pub notes: Vec<String>,
+}
+
+/// Result of `monitor mark`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marked {
+    /// Time of the mark (RFC 3339).
+    pub at: String,
+    /// The devices, one event for each; empty for a mark about all devices.
+    pub devices: Vec<MacAddress>,
+    /// What the operator states.
+    pub mark: Mark,
+}
+
+impl fmt::Display for Marked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}  {}", self.at, self.mark)?;
+        for device in &self.devices {
+            write!(f, ", {device}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Counters that `monitor forget` moved to the past of their policies.

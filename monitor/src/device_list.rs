@@ -19,7 +19,7 @@ use crate::{
     },
     flows::{FlowFilter, FlowsError},
     policy::{MacAddress, PolicyName},
-    store::{DeviceFact, DeviceSum, StoreError, StoreReader},
+    store::{DeviceFact, DeviceSum, StoreError, StoreReader, StoredDevice},
 };
 
 /// The most that is shown of one device. Older addresses, names and models are left out.
@@ -254,6 +254,28 @@ fn merged(
         identities.restore(mac, fact, source, period);
     }
     identities
+}
+
+/// What the store and the operator's files say about one device, without its packets.
+pub(crate) fn stored_view(
+    stored: &StoredDevice,
+    book: &DeviceBook,
+    names: &BTreeMap<MacAddress, String>,
+) -> DeviceView {
+    let mac = stored.mac;
+    let mut identities = Identities::new(KNOWN);
+    for (fact, source, period) in stored.facts.iter().filter_map(fact) {
+        identities.restore(mac, fact, source, period);
+    }
+    let mut known = identities.get(mac).cloned().unwrap_or_default();
+    let left_out = known.shorten(SHOWN);
+    let name = names.get(&mac).map(String::as_str);
+    let latest = latest_name(&known);
+    let latest = latest.map(|latest| (latest.name, latest.source.word()));
+    let head = book.head(mac, name, latest);
+    DeviceView::new(head, DeviceCounts::default(), None)
+        .with_facts(&known, left_out)
+        .with_names(name, book.name(mac))
 }
 
 /// Reads a stored fact. `None` if a later version wrote it.

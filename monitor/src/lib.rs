@@ -52,6 +52,8 @@ pub mod registry;
 pub mod regular_file;
 pub mod replay;
 pub mod replay_evidence;
+pub mod report;
+pub mod report_facts;
 pub mod snapshot;
 pub mod state_dir;
 pub mod store;

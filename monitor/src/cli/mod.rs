@@ -12,10 +12,12 @@ mod feed;
 mod flows;
 mod forget;
 mod list;
+mod mark;
 mod names;
 mod reach;
 mod reload;
 mod replay;
+mod report;
 mod run;
 mod select;
 mod status;
@@ -99,6 +101,8 @@ enum Verb {
     Flows(flows::FlowsArgs),
     Events(events::EventsArgs),
     Devices(devices::DevicesArgs),
+    Report(report::ReportArgs),
+    Mark(mark::MarkArgs),
     /// Show the sources of data about address ranges, each with its date and age
     ///
     /// The sources are the files and feeds under `data:` in the config file. With a daemon, the
@@ -180,6 +184,8 @@ impl Cli {
             Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
+            Verb::Report(arguments) => report::run(&self.common, &arguments)?,
+            Verb::Mark(arguments) => mark::run(&self.common, arguments)?,
             Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,

@@ -75,7 +75,7 @@ fn range(text: &str) -> anyhow::Result<(IpAddr, IpAddr)> {
 }
 
 /// Parses a length of time before now, or a time.
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     let help = "write a length such as 7d or 12h, or a time such as 2026-11-01T00:00:00Z";
     let length: Option<Duration> = humantime::parse_duration(text).ok();
     let before = length.and_then(|length| SignedDuration::try_from(length).ok());

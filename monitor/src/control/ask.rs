@@ -9,8 +9,8 @@ use std::{
 
 use super::{Answer, Request};
 
-/// The longest answer to [`Request::Status`], [`Request::Flows`], [`Request::Events`] and
-/// [`Request::Devices`] that a client reads, in bytes. A full device table fits, and so does
+/// The longest answer to [`Request::Status`], [`Request::Flows`], [`Request::Events`],
+/// [`Request::Devices`] and [`Request::Report`] that a client reads, in bytes. A full device table fits, and so does
 /// [`super::MAX_FLOWS`] with names and with [`crate::evidence::MAX_HOLDERS`].
 const MAX_LONG_ANSWER: u64 = 64 << 20;
 
@@ -123,6 +123,7 @@ fn ask_and_wait(
         | Request::Flows(_)
         | Request::Events { .. }
         | Request::Devices(_)
+        | Request::Report(_)
         | Request::Data {} => MAX_LONG_ANSWER,
         _ => MAX_ANSWER,
     };

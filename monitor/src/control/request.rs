@@ -1,9 +1,10 @@
 //! Requests of a client.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::MAX_REQUEST;
-use crate::policy::Effect;
+use crate::{evidence::mark::Mark, policy::Effect, report_facts::Since};
 
 /// A request. All variants have braces, because serde refuses unknown keys in such
 /// variants, but ignores them in unit variants.
@@ -41,6 +42,10 @@ pub enum Request {
     },
     /// Ask for the devices of flows, and for those that are known otherwise.
     Devices(AskedFlows),
+    /// Ask for a report.
+    Report(AskedReport),
+    /// Put a mark on the time line.
+    Mark(MarkRequest),
     /// Ask for the sources of data about ranges.
     Data {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
@@ -76,12 +81,14 @@ impl Request {
             | Self::Flows(_)
             | Self::Events { .. }
             | Self::Devices(_)
+            | Self::Report(_)
             | Self::Data {} => false,
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}
             | Self::Change(_)
             | Self::Forget { .. }
+            | Self::Mark(_)
             | Self::FeedFetch { .. }
             | Self::FeedAccept { .. } => true,
         }
@@ -121,6 +128,42 @@ pub struct AskedFlows {
     /// The most flows, at most [`MAX_FLOWS`](super::MAX_FLOWS), or the most devices, at most
     /// [`MAX_DEVICES`](super::MAX_DEVICES).
     pub limit: usize,
+}
+
+/// The report that a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedReport {
+    /// Begin of the period.
+    pub since: Since,
+    /// End of the period; `None`: `at`, or else the last time that the store knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Time of the report, as the client states it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    /// Only this device: a MAC, or a name in `devices:`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Only packets that this policy matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The most flows to list of one device and list of policies.
+    pub limit: u32,
+}
+
+/// A request to put a mark on the time line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MarkRequest {
+    /// What the operator states.
+    pub mark: Mark,
+    /// The device: a MAC, or a name in `devices:`; `None`: every device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Time of the mark; `None`: now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// A request to make or undo a temporary change.

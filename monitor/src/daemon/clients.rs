@@ -20,8 +20,8 @@ use super::{
 };
 use crate::{
     control::{
-        Answer, AskedFlows, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM, MAX_ANSWERS,
-        MAX_CLIENTS, MAX_DEVICES, MAX_FLOWS, MAX_REQUEST, Request,
+        Answer, AskedFlows, AskedReport, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM,
+        MAX_ANSWERS, MAX_CLIENTS, MAX_DEVICES, MAX_FLOWS, MAX_REQUEST, MarkRequest, Request,
     },
     quoted,
 };
@@ -165,6 +165,8 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         Request::Flows(asked) => flows(core, asked).await,
         Request::Events { after, about } => events(core, after, about).await,
         Request::Devices(asked) => devices(core, asked).await,
+        Request::Report(asked) => report(core, asked).await,
+        Request::Mark(request) => mark(core, request).await,
         Request::Data {} => data(core).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
@@ -213,6 +215,23 @@ async fn devices(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
     asked.limit = asked.limit.min(MAX_DEVICES);
     match blocking(core, move |core| core.known_devices(&asked)).await {
         Ok(devices) => Answer::Devices(Box::new(devices)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn report(core: &Arc<Core>, asked: AskedReport) -> Answer {
+    match blocking(core, move |core| core.report(&asked)).await {
+        Ok(report) => Answer::Report(Box::new(report)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn mark(core: &Arc<Core>, request: MarkRequest) -> Answer {
+    match blocking(core, move |core| core.mark(request)).await {
+        Ok(marked) => {
+            info!("by command: a mark at {}", marked.at);
+            Answer::Marked(Box::new(marked))
+        }
         Err(error) => Answer::Refused(error),
     }
 }

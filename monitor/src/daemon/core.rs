@@ -17,6 +17,7 @@ mod liveness;
 mod load;
 mod ranges;
 mod reload;
+mod report;
 mod reset;
 mod risks;
 mod start;

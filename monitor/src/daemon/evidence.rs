@@ -7,6 +7,7 @@ mod lost;
 mod notes;
 mod periods;
 mod recorder;
+mod setup;
 
 use std::{
     sync::{Arc, mpsc},
@@ -67,7 +68,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
         let now = Instant::now();
         let is_asked = matches!(
             command,
-            Some(Command::Drain(_) | Command::Rest(..) | Command::Forget(..))
+            Some(Command::Drain(_) | Command::Rest(..) | Command::Forget(..) | Command::Mark(..))
         );
         if is_asked || due <= now || recorder.new_flows() >= MANY_FLOWS {
             recorder.look_at_devices(is_asked);
@@ -91,6 +92,10 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let forgotten = recorder.forget(&devices);
                 let _ = done.send(forgotten.map_err(|error| error_text(&error)));
             }
+            Some(Command::Mark(mark, devices, at, done)) => {
+                let marked = recorder.mark(&mark, &devices, at);
+                let _ = done.send(marked.map_err(|error| error_text(&error)));
+            }
             Some(Command::End(done)) => {
                 recorder.close();
                 let _ = done.send(());
@@ -110,6 +115,7 @@ fn drain(core: &Core, recorder: &mut EvidenceRecorder) {
             .max();
         if let (Some(generation), Some(hash)) = (newest, &snapshot.ruleset) {
             recorder.store_ruleset(generation, hash)?;
+            recorder.store_policies(hash, || core.stated_policies(hash))?;
         }
         recorder.store_periods(&snapshot.interfaces)?;
         Ok(notes)

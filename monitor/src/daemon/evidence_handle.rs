@@ -5,8 +5,12 @@ use std::{
     time::Duration,
 };
 
+use jiff::Timestamp;
+
 use crate::{
-    device_book::DeviceBook, evidence::absence::Absence, policy::MacAddress,
+    device_book::DeviceBook,
+    evidence::{absence::Absence, mark::Mark},
+    policy::MacAddress,
     snapshot::EvidenceFailure,
 };
 
@@ -24,6 +28,14 @@ pub(super) enum Command {
     Absences(Vec<MacAddress>, mpsc::Sender<Vec<(MacAddress, Absence)>>),
     /// Remove all evidence of devices.
     Forget(Vec<MacAddress>, mpsc::Sender<Result<(), String>>),
+    /// Drain the tables, and store a mark about these devices, or about all. Without a time, it
+    /// is about the moment after the drain.
+    Mark(
+        Mark,
+        Vec<MacAddress>,
+        Option<Timestamp>,
+        mpsc::Sender<Result<Timestamp, String>>,
+    ),
     /// Close the store and end.
     End(mpsc::Sender<()>),
 }
@@ -98,6 +110,25 @@ impl EvidenceHandle {
         let (done, when_done) = mpsc::channel();
         if !self.send(Command::Forget(devices, done)) {
             return Ok(());
+        }
+        let answer = when_done.recv_timeout(6 * PATIENCE);
+        answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Stores a mark about these devices, or about all. Returns its time.
+    ///
+    /// # Errors
+    ///
+    /// Returns as text why the mark is not stored.
+    pub(super) fn mark(
+        &self,
+        mark: Mark,
+        devices: Vec<MacAddress>,
+        at: Option<Timestamp>,
+    ) -> Result<Timestamp, String> {
+        let (done, when_done) = mpsc::channel();
+        if !self.send(Command::Mark(mark, devices, at, done)) {
+            return Err("the daemon records no evidence, so it cannot store a mark".to_owned());
         }
         let answer = when_done.recv_timeout(6 * PATIENCE);
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))

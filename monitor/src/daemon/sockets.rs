@@ -83,6 +83,8 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Devices(_)
             | Answer::Data(_)
             | Answer::Feeds(_)
+            | Answer::Report(_)
+            | Answer::Marked(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),
         )

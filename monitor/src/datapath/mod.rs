@@ -47,13 +47,16 @@ pub use deadline::Deadline;
 pub use detach::detach;
 pub use devices::{DeviceCounts, KnownKind, Places};
 pub use error::Error;
-pub use evidence::{DnsCopies, EffectivePolicy, FlowRings, FlowTables, TakenFlows};
+pub use evidence::{
+    DnsCopies, EffectivePolicy, FlowRings, FlowTables, TakenFlows, classifier_sha256,
+};
 pub use filter::{Filter, OtherVersions};
 pub use gateway::{lan_interfaces, lan_networks, own_addresses};
 pub use give_back::GivenBack;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use lock::holder;
 pub use neighbours::{Neighbour, neighbour_entries, neighbours};
+pub use object::program_sha256;
 pub use other_version::OtherVersionCounters;
 pub use pins::{DEFAULT_PIN_DIR, check_directory};
 pub use presence::{InterfaceState, name_of_alternative, real_names};

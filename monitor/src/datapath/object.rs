@@ -22,6 +22,13 @@ use super::{
 /// Compiled eBPF object, written by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monitor"));
 
+/// SHA-256 of the compiled object, hexadecimal.
+#[must_use]
+pub fn program_sha256() -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(OBJECT))
+}
+
 /// Name of the program in the object.
 pub(super) const PROGRAM: &str = "monitor";
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Flow, FlowEnd, protocol};
+use super::{Claim, Flow, FlowEnd, mark::Mark, protocol};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -75,6 +75,8 @@ pub enum Happening {
         /// Time up to which rows were removed (RFC 3339).
         until: Option<String>,
     },
+    /// The operator put a mark on the time line.
+    Mark(Mark),
     /// The filter was found attached to an interface for the first time in a period.
     Attached {
         /// Name of the interface.
@@ -130,6 +132,9 @@ impl Happening {
     /// The word of a first contact.
     pub const FIRST_CONTACT: &str = "first-contact";
 
+    /// The word of a mark.
+    pub const MARK: &str = "mark";
+
     /// The word of JSON and of the store.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -139,6 +144,7 @@ impl Happening {
             Self::Loss { .. } => "loss",
             Self::Generation { .. } => "generation",
             Self::Removed { .. } => "removed",
+            Self::Mark(_) => Self::MARK,
             Self::Attached { .. } => "attached",
         }
     }
@@ -183,6 +189,7 @@ impl Happening {
             Self::Loss { .. }
             | Self::Generation { .. }
             | Self::Removed { .. }
+            | Self::Mark(_)
             | Self::Attached { .. } => None,
         }
     }
@@ -196,6 +203,7 @@ impl Happening {
             | Self::Loss { .. }
             | Self::Generation { .. }
             | Self::Removed { .. }
+            | Self::Mark(_)
             | Self::Attached { .. } => &[],
         }
     }

@@ -13,6 +13,7 @@ pub mod flow;
 mod holders;
 pub mod identity;
 pub mod learner;
+pub mod mark;
 pub mod names;
 pub mod sampler;
 mod text;

@@ -267,6 +267,9 @@ fn tidy_tables(writer: &Writer<'_>, oldest: Timestamp, first_day: i64) -> Result
         "DELETE FROM generation WHERE until < ?1",
         "DELETE FROM device_fact WHERE last < ?1",
         "DELETE FROM encrypted WHERE last < ?1",
+        "DELETE FROM setup WHERE at < ?1 AND at < (SELECT max(at) FROM setup WHERE at < ?1)",
+        "DELETE FROM ruleset WHERE at < ?1
+            AND hash NOT IN (SELECT CAST(ruleset AS TEXT) FROM generation)",
         "DELETE FROM instance WHERE used < ?1
             AND id <> (SELECT id FROM instance ORDER BY used DESC, id DESC LIMIT 1) AND (
             SELECT coalesce(sum(iif(reason = 'written', 1, -1)
@@ -285,5 +288,5 @@ fn tidy_tables(writer: &Writer<'_>, oldest: Timestamp, first_day: i64) -> Result
     ] {
         writer.change(delete, [])?;
     }
-    Ok(())
+    remove::marks(writer)
 }

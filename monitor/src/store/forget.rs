@@ -118,6 +118,7 @@ impl Store {
             if !ends.is_empty() {
                 return Ok((0, remove::remove_ends(writer, &ends)?));
             }
+            forget_in_policies(writer, mac)?;
             Ok((0, remove_device(writer, device)?))
         })?;
         forgotten.rows += rows;
@@ -138,12 +139,21 @@ fn ends_of(writer: &Writer<'_>, device: i64) -> Result<Vec<i64>, StoreError> {
         .map_err(on("read"))
 }
 
+/// Takes the MAC out of the stored texts of policies. The policy files still have it.
+fn forget_in_policies(writer: &Writer<'_>, mac: MacAddress) -> Result<(), StoreError> {
+    let update = "UPDATE ruleset SET policies = replace(policies, ?1, '(forgotten)')
+        WHERE instr(policies, ?1)";
+    writer.change(update, [mac.to_string()])?;
+    Ok(())
+}
+
 fn remove_device(writer: &Writer<'_>, device: i64) -> Result<u64, StoreError> {
     let mut removed = 0;
     for delete in [
         "DELETE FROM device_fact WHERE device = ?1",
         "DELETE FROM encrypted WHERE device = ?1",
         "DELETE FROM event WHERE device = ?1",
+        "DELETE FROM mark_count WHERE device = ?1",
         "DELETE FROM device WHERE id = ?1",
     ] {
         removed += writer.change(delete, [device])? as u64;

@@ -20,8 +20,11 @@ mod compact;
 mod device_sums;
 mod error;
 mod forget;
+mod mark;
+mod marked;
 mod migrate;
 mod open;
+mod period;
 mod query;
 mod reader;
 mod records;
@@ -30,6 +33,7 @@ mod room;
 mod rows;
 mod schema;
 mod settings;
+mod setup;
 mod types;
 mod write;
 mod writer;
@@ -43,12 +47,15 @@ pub use compact::Compacted;
 pub use device_sums::{DeviceSum, DeviceSums};
 pub use error::{Remedy, StoreError};
 pub use forget::Forgotten;
+pub use marked::{Contact, ContactEnd, Cut, Segment};
 pub use open::{Damage, Migration, Opened};
+pub use period::{GroupSum, LeftOut, PeriodQuery, PeriodSums, Slot};
 pub use query::{DestinationRange, FlowQuery, StoredFlows};
 pub use reader::{StoreReader, View};
 pub use room::StoreSize;
 pub use schema::FILE;
 pub use settings::{StoreLimits, StoreSettings};
+pub use setup::{Setup, StatedPolicies};
 pub use types::{
     Attachment, DeviceFact, Drained, EncryptedDns, Event, Instance, Loss, PolicySum, Removal,
     RemovedSum, StoredDevice, StoredEvent, StoredGeneration, StoredLoss, Written,

@@ -83,7 +83,7 @@ pub struct StoredFlows {
 
 /// Row numbers that make a flow. The flow end tells the device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Key {
+pub(super) struct Key {
     end: i64,
     unreadable: i64,
     interface: i64,
@@ -91,11 +91,11 @@ struct Key {
     list: i64,
 }
 
-struct Sum {
-    passed: Count,
-    dropped: Count,
-    first: i64,
-    last: i64,
+pub(super) struct Sum {
+    pub(super) passed: Count,
+    pub(super) dropped: Count,
+    pub(super) first: i64,
+    pub(super) last: i64,
 }
 
 impl View<'_> {
@@ -164,7 +164,7 @@ impl View<'_> {
         Ok((sums, more))
     }
 
-    fn flow(
+    pub(super) fn flow(
         &self,
         key: Key,
         sum: &Sum,
@@ -252,7 +252,7 @@ impl View<'_> {
             .collect()
     }
 
-    fn interfaces(&self) -> Result<HashMap<i64, String>, StoreError> {
+    pub(super) fn interfaces(&self) -> Result<HashMap<i64, String>, StoreError> {
         let select = "SELECT id, name FROM interface";
         let found = self.all(select, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(found.into_iter().collect())
@@ -309,7 +309,7 @@ pub(super) fn seconds(time: Option<Timestamp>) -> Option<i64> {
     time.map(bucket::seconds)
 }
 
-fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
+pub(super) fn read_key(row: &Row<'_>) -> rusqlite::Result<Key> {
     Ok(Key {
         end: row.get(0)?,
         unreadable: row.get(1)?,
@@ -347,7 +347,7 @@ pub(super) fn has_policy(
     lists.get(&list).is_some_and(|list| list.contains(policy))
 }
 
-type Order<'a> = (
+pub(super) type Order<'a> = (
     Option<MacAddress>,
     Option<IpAddr>,
     u8,
@@ -357,7 +357,7 @@ type Order<'a> = (
     &'a [PolicyName],
 );
 
-fn order(flow: &FlowRow) -> Order<'_> {
+pub(super) fn order(flow: &FlowRow) -> Order<'_> {
     (
         flow.device,
         flow.destination,

@@ -237,7 +237,16 @@ impl View<'_> {
         let select = "SELECT event.id, at, kind, mac, json
             FROM event LEFT JOIN device ON device.id = event.device
             WHERE event.id > ?1 ORDER BY event.id LIMIT ?2";
-        let found = self.all(select, params![after, limit], |row| {
+        self.events_of(select, params![after, limit])
+    }
+
+    /// Returns the events that a query finds: number, time, kind, MAC and JSON.
+    pub(super) fn events_of(
+        &self,
+        select: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<StoredEvent>, StoreError> {
+        let found = self.all(select, values, |row| {
             let mac: Option<Vec<u8>> = row.get(3)?;
             Ok((row.get(0)?, row.get(1)?, row.get(2)?, mac, row.get(4)?))
         })?;

@@ -315,7 +315,7 @@ fn write_attachment(writer: &mut Writer<'_>, attachment: &Attachment) -> Result<
 }
 
 fn write_event(writer: &mut Writer<'_>, event: &Event) -> Result<Option<i64>, StoreError> {
-    if event.json.len() > MOST_EVENT || event.kind.len() > MOST_WORD {
+    if is_too_long(event) {
         return Ok(None);
     }
     let device = match event.device {
@@ -328,6 +328,22 @@ fn write_event(writer: &mut Writer<'_>, event: &Event) -> Result<Option<i64>, St
         }
         None => None,
     };
+    insert_event(writer, event, device)
+}
+
+fn is_too_long(event: &Event) -> bool {
+    event.json.len() > MOST_EVENT || event.kind.len() > MOST_WORD
+}
+
+/// Writes an event of the device with this row number. Returns `None` if it is too long.
+pub(super) fn insert_event(
+    writer: &Writer<'_>,
+    event: &Event,
+    device: Option<i64>,
+) -> Result<Option<i64>, StoreError> {
+    if is_too_long(event) {
+        return Ok(None);
+    }
     let insert = "INSERT INTO event (at, kind, device, json) VALUES (?1, ?2, ?3, ?4)";
     let at = event.at.as_millisecond();
     let id = writer.insert(insert, params![at, event.kind, device, event.json])?;

@@ -189,7 +189,17 @@ fn events(writer: &Writer<'_>, bucket: i64) -> Result<u64, StoreError> {
     let delete = "DELETE FROM event
         WHERE id IN (SELECT id FROM event ORDER BY id LIMIT ?2) AND at < ?1";
     let removed = writer.change(delete, params![before, CHUNK])?;
+    if removed > 0 {
+        marks(writer)?;
+    }
     Ok(removed as u64)
+}
+
+/// Removes the copies of rows whose mark is gone.
+pub(super) fn marks(writer: &Writer<'_>) -> Result<(), StoreError> {
+    let delete = "DELETE FROM mark_count WHERE mark NOT IN (SELECT id FROM event)";
+    writer.change(delete, [])?;
+    Ok(())
 }
 
 /// Removes the oldest events beyond the limit.

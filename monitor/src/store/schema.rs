@@ -10,7 +10,10 @@
 //!          flow_end ◄── claim            device, destination, protocol, port; its names
 //!             │
 //!             ▼
-//!          device ◄── device_fact, encrypted, event
+//!          device ◄── device_fact, encrypted, event ◄── mark_count
+//!
+//! generation ─► ruleset                  texts of the policies, by hash of the ruleset
+//! setup                                  program, kernel and host, each time one changed
 //! ```
 //!
 //! `count` is ordered by time first. So the rows of the current five minutes share few
@@ -32,7 +35,7 @@ pub(super) const PAGE: u32 = 4096;
 
 /// The steps that lead from each version of the schema to the next. Step 0 creates the
 /// tables in an empty file.
-pub(super) const STEPS: &[&str] = &[CREATE, EARLIEST];
+pub(super) const STEPS: &[&str] = &[CREATE, EARLIEST, REPORT];
 
 /// Row number of the device that stands for all other devices.
 pub(super) const OTHER_DEVICES: i64 = 0;
@@ -196,4 +199,27 @@ const EARLIEST: &str = "
 ALTER TABLE bucket ADD COLUMN earliest INTEGER NOT NULL DEFAULT 0;
 UPDATE bucket SET earliest = coalesce(
     (SELECT min(first) FROM count WHERE count.bucket = number), 0) + number * 300;
+";
+
+/// What a report shows besides flows: the texts of the policies of each ruleset, and which
+/// program ran on which host. `mark_count` has the rows of the hour of a mark as they were at
+/// the mark, so that the packets before it and after it can be told apart.
+const REPORT: &str = "
+CREATE TABLE setup (at INTEGER PRIMARY KEY, json TEXT NOT NULL) STRICT;
+
+CREATE TABLE ruleset (
+    hash TEXT PRIMARY KEY,
+    at INTEGER NOT NULL,
+    policies TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE mark_count (
+    mark INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    flow_end INTEGER NOT NULL,
+    list INTEGER NOT NULL,
+    packets INTEGER NOT NULL,
+    PRIMARY KEY (mark, bucket, device, flow_end, list)
+) STRICT, WITHOUT ROWID;
 ";

@@ -30,6 +30,7 @@ mod pins;
 mod places;
 mod privacy;
 mod reload;
+mod report;
 mod runtime;
 mod scopes;
 mod special_files;

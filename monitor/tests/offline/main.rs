@@ -34,6 +34,7 @@ mod policies;
 mod rdap;
 mod reference;
 mod replay;
+mod report;
 mod tables;
 mod vendors;
 mod whole_table;

@@ -20,6 +20,7 @@ pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;
 pub(crate) mod scope;
+pub(crate) mod story;
 pub(crate) mod strace;
 pub(crate) mod user;
 pub(crate) mod verbs;

@@ -46,7 +46,7 @@ impl Core {
     }
 
     /// The MACs that a text means: a MAC, or a name.
-    fn macs_of(&self, text: &str) -> Result<Vec<MacAddress>, NoDevice> {
+    pub(super) fn macs_of(&self, text: &str) -> Result<Vec<MacAddress>, NoDevice> {
         let names = self.device_names();
         self.evidence
             .with_book(|book| device_names::macs_of(text, &names, book))

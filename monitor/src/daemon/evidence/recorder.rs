@@ -15,13 +15,17 @@ use super::{
     lost::{Lost, loss},
     notes::notes,
     periods::Periods,
+    setup::SetupRecorder,
 };
 use crate::{
     clock,
     config::Settings,
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
     device_book::DeviceBook,
-    evidence::{Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner},
+    evidence::{
+        Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner,
+        mark::Mark,
+    },
     policy::{EvidenceLevel, MacAddress},
     snapshot::InterfaceSnapshot,
     store::{self, Drained, Remedy, Store, StoreError},
@@ -50,6 +54,15 @@ pub(super) enum ForgetError {
     Traces,
 }
 
+/// Why a mark is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MarkError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store has no room for the mark, or its text is too long")]
+    Limit,
+}
+
 pub(super) struct EvidenceRecorder {
     settings: Settings,
     state_dir: PathBuf,
@@ -66,6 +79,9 @@ pub(super) struct EvidenceRecorder {
     lost: Lost,
     /// Generation and ruleset at the last drain.
     ruleset: Option<(u64, String)>,
+    /// Hash of the ruleset whose policies are stored.
+    stated: Option<String>,
+    setup: SetupRecorder,
     periods: Option<Periods>,
     /// Claims that a failed write left.
     claims: Vec<(FlowEnd, Claim)>,
@@ -88,6 +104,8 @@ impl EvidenceRecorder {
             compacted: None,
             lost: Lost::default(),
             ruleset: None,
+            stated: None,
+            setup: SetupRecorder::default(),
             periods: None,
             claims: Vec::new(),
             notes: Vec::new(),
@@ -154,6 +172,7 @@ impl EvidenceRecorder {
             .and_then(|()| self.store_flows())
             .and_then(|()| self.store_names())
             .and_then(|()| self.store_losses())
+            .and_then(|()| Ok(self.store_setup()?))
             .and_then(|()| Ok(self.compact()?));
         if let Err(RecordError::Store(error)) = &result
             && error.remedy() == Remedy::Reopen
@@ -255,6 +274,59 @@ impl EvidenceRecorder {
         store.write_generation(instance, number, hash.as_bytes(), Timestamp::now())?;
         self.ruleset = Some(ruleset);
         Ok(())
+    }
+
+    /// Writes the texts of the policies in force, once for each ruleset. `read` returns `None` if
+    /// the daemon does not know the policies of the kernel's ruleset.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store.
+    pub(super) fn store_policies(
+        &mut self,
+        hash: &str,
+        read: impl FnOnce() -> Option<String>,
+    ) -> Result<(), StoreError> {
+        let Some(store) = &mut self.store else {
+            return Ok(());
+        };
+        if self.stated.as_deref() == Some(hash) {
+            return Ok(());
+        }
+        if let Some(policies) = read() {
+            store.write_policies(hash, &policies, Timestamp::now())?;
+            self.stated = Some(hash.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Writes which program runs on which host.
+    fn store_setup(&mut self) -> Result<(), StoreError> {
+        match &mut self.store {
+            Some(store) => self.setup.store(store, &self.settings),
+            None => Ok(()),
+        }
+    }
+
+    /// Stores a mark. Returns its time.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store, or says that the mark exceeds a limit.
+    pub(super) fn mark(
+        &mut self,
+        mark: &Mark,
+        devices: &[MacAddress],
+        at: Option<Timestamp>,
+    ) -> Result<Timestamp, MarkError> {
+        self.open_store()?;
+        let store = self.store.as_mut().ok_or(MarkError::Limit)?;
+        let now = Timestamp::now();
+        let at = at.unwrap_or(now);
+        store
+            .write_marks(mark, devices, at, now)?
+            .ok_or(MarkError::Limit)?;
+        Ok(at)
     }
 
     /// Writes where the filter is attached.

@@ -26,6 +26,13 @@ use crate::{
 /// Compiled object of the classifier, written by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/egress"));
 
+/// SHA-256 of the compiled classifier, hexadecimal.
+#[must_use]
+pub fn classifier_sha256() -> String {
+    use sha2::Digest as _;
+    hex::encode(sha2::Sha256::digest(OBJECT))
+}
+
 /// Name of the classifier, also in the kernel's list of filters.
 const PROGRAM: &str = "monitor_dns";
 

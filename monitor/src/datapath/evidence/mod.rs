@@ -16,7 +16,7 @@ use std::path::Path;
 use aya::maps::{MapData, PerCpuArray};
 use monitor_common::evidence::{EffectiveCounters, EvidenceLosses, FlowBucket};
 
-pub use self::dns_copies::DnsCopies;
+pub use self::dns_copies::{DnsCopies, classifier_sha256};
 pub use self::pinned::{EffectivePolicy, FlowRings, FlowTables, TakenFlows};
 pub(super) use self::{
     control::Control,

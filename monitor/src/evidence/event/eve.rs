@@ -39,6 +39,7 @@ impl EventView {
             }
             other @ (Happening::Generation { .. }
             | Happening::Removed { .. }
+            | Happening::Mark(_)
             | Happening::Attached { .. }) => {
                 put("event_type", "monitor".into());
                 put("monitor", serde_json::to_value(other).unwrap_or_default());
@@ -78,6 +79,7 @@ impl Happening {
             Self::Loss { .. }
             | Self::Generation { .. }
             | Self::Removed { .. }
+            | Self::Mark(_)
             | Self::Attached { .. } => None,
         }
     }

@@ -65,6 +65,7 @@ impl fmt::Display for Happening {
                     None => Ok(()),
                 }
             }
+            Self::Mark(mark) => mark.fmt(f),
             Self::Attached { interface, mode } => {
                 write!(f, "the filter is attached to {interface} ({mode} mode)")
             }

@@ -1,0 +1,200 @@
+//! `monitor report`: evidence of a period, for another person to check.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+use monitor::{
+    control::{Answer, AskedReport, Request, ask},
+    new_file,
+    regular_file::{self, Purpose},
+    report::{self, KEY_BYTES, MOST_FLOWS, Redactor, Report},
+    report_facts::{self, ReportFilter, Since},
+};
+
+use super::{Common, ReachArgs, data, names::Names, reach::Reach, tell, write_out};
+
+/// Make a report of a period: which device contacted what, how sure that is, and what it does
+/// not show
+///
+/// Equal stores give equal bytes. Without a daemon, root can still read the store.
+#[derive(Args, Debug)]
+pub(crate) struct ReportArgs {
+    /// Begin of the period: a length before its end such as 7d or 12h, or a time such as
+    /// 2026-11-01T00:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = since, default_value = "7d")]
+    since: Since,
+
+    /// End of the period [default: --at, or else the last time that the store knows]
+    #[arg(long, value_name = "TIME")]
+    until: Option<Timestamp>,
+
+    /// Only this device: a MAC, or a name in `devices:` or in the file of names. Other devices
+    /// are shown beside it
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// Only packets that this policy matched
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+
+    /// Form of the report
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    format: Format,
+
+    /// Write the report to this file, which only its owner can read [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// State this time as the time of the report
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+
+    /// The most flows to list of one device and policy; those with the most packets stay. The
+    /// sums have all flows
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    limit: u32,
+
+    /// Replace MACs, names, comments and addresses of your network by pseudonyms
+    #[arg(long)]
+    redact: bool,
+
+    /// Make the pseudonyms with the key in this file, so that two reports have the same ones.
+    /// If the file is missing, it is created [default: a new random key]
+    #[arg(long, value_name = "FILE", requires = "redact")]
+    pseudonym_key: Option<PathBuf>,
+
+    #[command(flatten)]
+    reach: ReachArgs,
+}
+
+/// Form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One HTML file, for a browser and for paper.
+    Html,
+    /// Markdown.
+    #[default]
+    Md,
+    /// The listed flows as a table for a spreadsheet.
+    Csv,
+    /// Everything as JSON.
+    Json,
+    /// The listed flows as EVE JSON, as `events --format eve`.
+    Eve,
+}
+
+/// Asks the daemon, or reads the store.
+pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<()> {
+    let reach = args.reach.reach(common)?;
+    let mut report = read(&reach, args)?;
+    if args.redact {
+        let key = key(args.pseudonym_key.as_deref())?;
+        report = Redactor::new(&key)?.redact(&report);
+    }
+    let format = if common.json {
+        Format::Json
+    } else {
+        args.format
+    };
+    let text = match format {
+        Format::Html => report::html(&report),
+        Format::Md => report::markdown(&report),
+        Format::Csv => report::csv(&report)?,
+        Format::Json => report.to_json()?,
+        Format::Eve => report::eve(&report),
+    };
+    match &args.output {
+        None => write_out(&text),
+        Some(path) => {
+            write(path, &text).with_context(|| format!("write {}", monitor::printable::path(path)))
+        }
+    }
+}
+
+fn read(reach: &Reach, args: &ReportArgs) -> anyhow::Result<Report> {
+    let limit = args
+        .limit
+        .min(u32::try_from(MOST_FLOWS).unwrap_or(u32::MAX));
+    if reach.daemon.is_some() {
+        let asked = AskedReport {
+            since: args.since,
+            until: args.until,
+            at: args.at,
+            device: args.device.clone(),
+            policy: args.policy.clone(),
+            limit,
+        };
+        return match ask(&reach.settings.socket, &Request::Report(asked))? {
+            Answer::Report(report) => Ok(*report),
+            Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
+            _ => anyhow::bail!("the daemon gave an unexpected answer"),
+        };
+    }
+    reach.warn_of_other_daemon();
+    let settings = &reach.settings;
+    let names = Names::read(settings);
+    let devices = args.device.as_deref().map(|text| names.macs_of(text));
+    let policy = args.policy.as_deref().map(str::parse).transpose();
+    let filter = ReportFilter {
+        since: args.since,
+        until: args.until,
+        at: args.at,
+        asked_device: args.device.clone(),
+        devices: devices.transpose().context("--device")?.unwrap_or_default(),
+        policy: policy.context("--policy")?,
+        limit,
+    };
+    let found = report_facts::read(&settings.pin_dir, &settings.state_dir, &filter, false)?;
+    for warning in &names.warnings {
+        tell(warning);
+    }
+    let mut facts = found.named(&names.book, &names.by_mac());
+    facts.flows = data::with_holders(settings, &names.policies, facts.flows);
+    Ok(report::build(&facts))
+}
+
+/// Replaces a file.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    // A name without a directory has no parent.
+    new_file::replace(&std::path::absolute(path)?, text.as_bytes())
+}
+
+/// The key in the file, which is created if it is missing, or a random one.
+fn key(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+    let mut random = vec![0; KEY_BYTES];
+    getrandom::fill(&mut random).context("make a random key")?;
+    let Some(path) = file else {
+        return Ok(random);
+    };
+    let shown = || monitor::printable::path(path).to_string();
+    let created = std::path::absolute(path).and_then(|path| new_file::create(&path, &random));
+    match created {
+        Ok(()) => {
+            tell(&format!("note: created the pseudonym key {}", shown()));
+            Ok(random)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            regular_file::read(path, Purpose::State).with_context(|| format!("read {}", shown()))
+        }
+        Err(error) => Err(error).with_context(|| format!("create {}", shown())),
+    }
+}
+
+/// Parses a length of time, or a time.
+fn since(text: &str) -> Result<Since, String> {
+    let help = "write a length such as 7d or 12h, or a time such as 2026-11-01T00:00:00Z";
+    if let Ok(time) = text.parse() {
+        return Ok(Since::Time(time));
+    }
+    let length: Duration = humantime::parse_duration(text).map_err(|_| help.to_owned())?;
+    let seconds = u32::try_from(length.as_secs())
+        .ok()
+        .filter(|seconds| *seconds > 0);
+    seconds.map(Since::Seconds).ok_or_else(|| help.to_owned())
+}

@@ -1,0 +1,90 @@
+//! Reports, and marks on the time line.
+
+use jiff::Timestamp;
+
+use super::{Core, flow_filter::FlowsError};
+use crate::{
+    clock::to_the_second,
+    control::{AskedReport, MarkRequest, Marked},
+    device_names::NoDevice,
+    evidence::mark::InvalidMark,
+    report::{self, Report},
+    report_facts::{self, ReportError, ReportFilter},
+};
+
+/// Why a client gets no report.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::daemon) enum AskError {
+    #[error(transparent)]
+    Flows(#[from] FlowsError),
+    #[error(transparent)]
+    Report(#[from] ReportError),
+}
+
+/// Why there is no mark.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::daemon) enum MarkError {
+    #[error(transparent)]
+    Device(#[from] NoDevice),
+    #[error(transparent)]
+    Text(#[from] InvalidMark),
+    #[error("the time of the mark is in the future")]
+    Future,
+    #[error("{0}")]
+    Store(String),
+}
+
+impl Core {
+    /// The report that a client asks for, up to this moment.
+    pub(in crate::daemon) fn report(&self, asked: &AskedReport) -> Result<Report, AskError> {
+        let devices = match &asked.device {
+            Some(device) => self.macs_of(device).map_err(FlowsError::from)?,
+            None => Vec::new(),
+        };
+        let policy = asked.policy.as_deref().map(str::parse).transpose();
+        let filter = ReportFilter {
+            since: asked.since,
+            until: asked.until,
+            at: asked.at,
+            asked_device: asked.device.clone(),
+            devices,
+            policy: policy.map_err(FlowsError::from)?,
+            limit: asked.limit,
+        };
+        self.evidence.drain();
+        let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
+        let found = report_facts::read(pins, state, &filter, true)?;
+        let names = self.device_names().by_mac();
+        let mut facts = self.evidence.with_book(|book| found.named(book, &names));
+        facts.flows = self.with_holders(facts.flows);
+        Ok(report::build(&facts))
+    }
+
+    /// Puts a mark on the time line.
+    pub(in crate::daemon) fn mark(&self, request: MarkRequest) -> Result<Marked, MarkError> {
+        let MarkRequest { mark, device, at } = request;
+        mark.check()?;
+        let devices = match device {
+            Some(device) => self.macs_of(&device)?,
+            None => Vec::new(),
+        };
+        if at.is_some_and(|at| at > Timestamp::now()) {
+            return Err(MarkError::Future);
+        }
+        let marked = self.evidence.mark(mark.clone(), devices.clone(), at);
+        let at = marked.map_err(MarkError::Store)?;
+        Ok(Marked {
+            at: to_the_second(at),
+            devices,
+            mark,
+        })
+    }
+
+    /// The policies in force as JSON, if they have this hash.
+    pub(in crate::daemon) fn stated_policies(&self, hash: &str) -> Option<String> {
+        let state = self.state();
+        let policies = state.stage.policies()?;
+        let own = format!("{:016x}", policies.ruleset.content_hash());
+        (own == hash).then(|| report::policies_to_json(&policies.policies))
+    }
+}

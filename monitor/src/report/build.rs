@@ -1,0 +1,254 @@
+//! Facts → report.
+
+mod devices;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::{
+    VERSION,
+    compare::{At, Compare},
+    coverage::{self, both, coverage, seconds, union, within},
+    facts::Facts,
+    limits_text, losses,
+    model::{
+        ClockState, Flow, FlowsLeftOut, Gateway, Mark, Period, PolicyCoverage, Program, Report,
+        Ruleset,
+    },
+    policies::StatedPolicy,
+    sentences,
+};
+use crate::{clock::to_the_second, evidence::FlowView, store::Cut};
+
+/// Builds the report.
+#[must_use]
+pub fn build(facts: &Facts) -> Report {
+    let (devices, more_devices) = devices::devices(facts);
+    let mut report = Report {
+        version: VERSION,
+        at: facts.at.map(to_the_second),
+        period: period(facts),
+        gateway: gateway(facts),
+        ruleset: rulesets(facts),
+        policy_texts: policy_texts(facts),
+        more_marks: facts.more_marks,
+        program: programs(facts),
+        coverage: coverage(&facts.attachments, facts.since, facts.until),
+        losses: losses::losses(&facts.losses, facts.not_recorded.clone()),
+        marks: marks(facts),
+        devices,
+        more_devices,
+        flows: facts.flows.flows.iter().map(flow).collect(),
+        flows_left_out: left_out(facts),
+        ..Report::default()
+    };
+    report.policies = policy_coverage(facts, &report);
+    report.answer = sentences::answer(&report);
+    report.shows = sentences::shows(&report);
+    report.does_not_show = limits_text::does_not_show(&report);
+    report
+}
+
+fn period(facts: &Facts) -> Period {
+    Period {
+        since: to_the_second(facts.since),
+        until: to_the_second(facts.until),
+        device: facts.asked_device.clone(),
+        policy: facts.asked_policy.as_ref().map(ToString::to_string),
+        oldest_stored: facts.oldest.map(to_the_second),
+    }
+}
+
+fn gateway(facts: &Facts) -> Gateway {
+    let last = facts.setups.iter().rev().find(|(at, _)| *at <= facts.until);
+    let setup = last.map(|(_, setup)| setup.clone()).unwrap_or_default();
+    let of_period = facts.setups.iter().filter(|(at, _)| *at <= facts.until);
+    let addresses: BTreeSet<_> = of_period.flat_map(|(_, setup)| &setup.addresses).collect();
+    let states = facts.clock.iter().filter(|(at, _)| *at <= facts.until);
+    let clock: Vec<_> = states
+        .map(|(at, synchronised)| ClockState {
+            since: to_the_second(*at),
+            synchronised: *synchronised,
+        })
+        .collect();
+    Gateway {
+        host: setup.host,
+        kernel: setup.kernel,
+        addresses: addresses.into_iter().map(ToString::to_string).collect(),
+        clock_synchronised: (!clock.is_empty())
+            .then(|| clock.iter().all(|state| state.synchronised)),
+        clock,
+    }
+}
+
+fn programs(facts: &Facts) -> Vec<Program> {
+    let of_period = facts.setups.iter().filter(|(at, _)| *at <= facts.until);
+    let programs = of_period.map(|(at, setup)| Program {
+        since: to_the_second(*at),
+        version: setup.version.clone(),
+        sha256: setup.program.clone(),
+        classifier_sha256: setup.classifier.clone(),
+        kernel: setup.kernel.clone(),
+    });
+    programs.collect()
+}
+
+fn rulesets(facts: &Facts) -> Vec<Ruleset> {
+    let of_period = facts.generations.iter().filter(|generation| {
+        let until = generation.until;
+        generation.since <= facts.until && until.is_none_or(|until| until >= facts.since)
+    });
+    let rulesets = of_period.map(|generation| Ruleset {
+        hash: String::from_utf8_lossy(&generation.ruleset).into_owned(),
+        generation: generation.number,
+        since: to_the_second(generation.since),
+        until: generation.until.map(to_the_second),
+    });
+    rulesets.collect()
+}
+
+/// The policies of the rulesets of the period, as far as the store has them.
+fn policy_texts(facts: &Facts) -> BTreeMap<String, Vec<StatedPolicy>> {
+    let hashes: BTreeSet<_> = rulesets(facts)
+        .into_iter()
+        .map(|ruleset| ruleset.hash)
+        .collect();
+    let stated = facts
+        .policies
+        .iter()
+        .filter(|stated| hashes.contains(&stated.hash));
+    let texts = stated.filter_map(|stated| {
+        let policies = serde_json::from_str(&stated.policies).ok()?;
+        Some((stated.hash.clone(), policies))
+    });
+    texts.collect()
+}
+
+fn policy_coverage(facts: &Facts, report: &Report) -> Vec<PolicyCoverage> {
+    let attached: Vec<_> = facts
+        .attachments
+        .iter()
+        .map(|one| (one.since, one.until))
+        .collect();
+    let attached = within(&union(attached), facts.since, facts.until);
+    let texts = &report.policy_texts;
+    let mut rulesets = report.ruleset.iter();
+    let is_known = rulesets.all(|ruleset| texts.contains_key(&ruleset.hash));
+    let mut stated: BTreeMap<String, (BTreeSet<String>, coverage::Spans)> = BTreeMap::new();
+    for ruleset in &report.ruleset {
+        let span = (
+            time(&ruleset.since),
+            ruleset.until.as_deref().map_or(facts.until, time),
+        );
+        let policies = texts.get(&ruleset.hash).into_iter().flatten();
+        for policy in policies.filter(|policy: &&StatedPolicy| policy.active) {
+            let of_policy = stated.entry(policy.name.clone()).or_default();
+            of_policy.0.insert(policy.action.clone());
+            of_policy.1.push(span);
+        }
+    }
+    let mut packets: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for group in &facts.sums.groups {
+        let policy = group
+            .policy
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let sum = packets.entry(policy).or_default();
+        sum.0 += group.passed.packets + group.dropped.packets;
+        sum.1 += group.dropped.packets;
+    }
+    let names: BTreeSet<_> = stated.keys().chain(packets.keys()).cloned().collect();
+    let asked = facts.asked_policy.as_ref().map(ToString::to_string);
+    let names = names
+        .into_iter()
+        .chain(asked.clone())
+        .collect::<BTreeSet<_>>();
+    let shown = names
+        .into_iter()
+        .filter(|name| asked.as_ref().is_none_or(|asked| asked == name));
+    let each = shown.map(|policy| {
+        let (actions, spans) = stated.remove(&policy).unwrap_or_default();
+        let (packets, dropped) = packets.get(&policy).copied().unwrap_or_default();
+        PolicyCoverage {
+            actions: actions.into_iter().collect(),
+            seconds: is_known.then(|| seconds(&both(&union(spans), &attached))),
+            packets,
+            dropped,
+            policy,
+        }
+    });
+    each.collect()
+}
+
+/// A time of this module, which is always RFC 3339.
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap_or_default()
+}
+
+fn marks(facts: &Facts) -> Vec<Mark> {
+    let at: Vec<At> = facts
+        .marks
+        .iter()
+        .map(|mark| At {
+            cut: Cut {
+                at: mark.at,
+                mark: mark.id,
+            },
+            device: mark.device,
+        })
+        .collect();
+    let can_compare = facts.segments.len() == at.len() + 1;
+    let compare = Compare {
+        since: facts.since,
+        until: facts.until,
+        marks: &at,
+        segments: &facts.segments,
+        attachments: &facts.attachments,
+    };
+    let marks = facts.marks.iter().enumerate().map(|(index, fact)| Mark {
+        at: to_the_second(fact.at),
+        device: fact.device.map(|mac| mac.to_string()),
+        kind: fact.mark.kind.word().to_owned(),
+        text: fact.mark.text.clone(),
+        stated: fact
+            .mark
+            .details()
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect(),
+        comparison: can_compare.then(|| compare.at(index)),
+    });
+    marks.collect()
+}
+
+fn flow(view: &FlowView) -> Flow {
+    Flow {
+        device: view.device.map(|mac| mac.to_string()),
+        interface: view.interface.clone(),
+        direction: view.direction.clone(),
+        destination: view.destination.map(|address| address.to_string()),
+        protocol: view.protocol.clone(),
+        port: view.port,
+        unreadable: view.unreadable.clone(),
+        policies: view.policies.iter().map(ToString::to_string).collect(),
+        packets: view.packets,
+        bytes: view.bytes,
+        dropped: view.dropped,
+        first: view.first.clone(),
+        last: view.last.clone(),
+        names: view.names.iter().cloned().map(Into::into).collect(),
+        more_names: view.more_names,
+        holder: view.holder.as_deref().cloned(),
+    }
+}
+
+fn left_out(facts: &Facts) -> FlowsLeftOut {
+    let left_out = facts.sums.left_out;
+    FlowsLeftOut {
+        flows: left_out.flows,
+        packets: left_out.passed.packets + left_out.dropped.packets,
+        bytes: left_out.passed.bytes + left_out.dropped.bytes,
+        dropped: left_out.dropped.packets,
+    }
+}

@@ -1,0 +1,223 @@
+//! What the data do not show, as sentences.
+
+use std::collections::BTreeSet;
+
+use super::{
+    claims::{self, ASKED},
+    model::{Device, Flow, Report},
+    words::{first_of, plural, seconds},
+};
+
+/// Share of the period without a filter above which the report says so, in seconds.
+const GAP: i64 = 60;
+
+/// What the data do not show. Every sentence has its reason in the data.
+pub(super) fn does_not_show(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    if !report.flows.is_empty() {
+        all.push("An address is not content. The filter stores no payload, so the report does not show what the packets contained.".to_owned());
+        all.push("The filter counts what devices send. It does not count answers, so the report does not show what the devices received.".to_owned());
+        all.push("A source address (MAC) is not a phone. Any device can use it, a repeater can stand in front of several, and no packet proves who sent it.".to_owned());
+    }
+    all.extend(devices(report));
+    all.extend(ranges(report));
+    all.extend(names(report));
+    all.extend(verdicts(report));
+    all.extend(coverage(report));
+    all.extend(times(report));
+    all.extend(record(report));
+    all
+}
+
+fn devices(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    for device in report.senders().take(10) {
+        let label = device.label();
+        if device.randomised {
+            all.push(format!("The MAC of {label} is randomised: the same device may have had other MACs, which the report cannot join."));
+        }
+        if !device.possibly_several.is_empty() {
+            all.push(format!("Several devices possibly share the MAC of {label}. The report cannot divide their packets."));
+        }
+        if !device.stated_same.is_empty() {
+            all.push(format!(
+                "The operator states that {label} had another MAC. No packet shows this."
+            ));
+        }
+        let is_own = matches!(
+            device.name_source.as_deref(),
+            None | Some("devices" | "names" | "ethers")
+        );
+        if device.name.is_some() && !is_own {
+            all.push(format!(
+                "The device {label} chose its name itself, so the name proves nothing."
+            ));
+        }
+    }
+    if report
+        .marks
+        .iter()
+        .any(|mark| mark.kind == "reset" || mark.kind == "reflashed")
+    {
+        all.push(
+            "That a MAC belongs to the same device before and after a reset is an assumption."
+                .to_owned(),
+        );
+    }
+    if !report.marks.is_empty() {
+        all.push("Marks are statements of the operator. No packet shows that the operator did what a mark says, and a change after a mark need not be its effect.".to_owned());
+    }
+    let compared = report
+        .marks
+        .iter()
+        .filter_map(|mark| mark.comparison.as_ref());
+    let number: usize = compared.map(|comparison| comparison.devices.len()).sum();
+    if number > 1 {
+        all.push(format!("The report makes {number} comparisons. Of twenty comparisons without any effect, about one reaches a probability below 0.05 by chance."));
+    }
+    all
+}
+
+fn ranges(report: &Report) -> Vec<String> {
+    let flows = || report.flows.iter();
+    if report.flows.is_empty() {
+        return Vec::new();
+    }
+    let mut all = Vec::new();
+    let registries = claims::registries(flows());
+    if !registries.is_empty() {
+        all.push(format!(
+            "A registry is not a holder. {} registered ranges of these destinations. That does not say who uses them.",
+            first_of(&registries, 4),
+        ));
+    }
+    if claims::holders(flows()).is_empty() {
+        all.push("No source that this gateway has names the holder of these ranges. That is not known, and the report does not guess.".to_owned());
+    } else {
+        all.push(
+            "The holder of a range need not operate the server. Many services rent addresses."
+                .to_owned(),
+        );
+    }
+    all
+}
+
+fn names(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    if report.flows.iter().any(Flow::has_name) {
+        all.push("A name is a claim. A DNS answer does not prove that the device used the name, and a device can write any name into its hello.".to_owned());
+    }
+    let asked: BTreeSet<&str> = report
+        .flows
+        .iter()
+        .flat_map(|flow| flow.names.iter().filter(|name| name.how == ASKED))
+        .map(|name| name.name.as_str())
+        .collect();
+    if !asked.is_empty() {
+        let asked: Vec<String> = asked.into_iter().map(str::to_owned).collect();
+        all.push(format!("A device only asked for {} in a request to another address. These are not names of the destinations.", first_of(&asked, 4)));
+    }
+    let without: Vec<&Flow> = report
+        .flows
+        .iter()
+        .filter(|flow| flow.destination.is_some() && !flow.has_name())
+        .collect();
+    if !without.is_empty() {
+        all.push(format!(
+            "No name is known for the destination of {}. The gateway saw no DNS answer with its address and no readable name. A DNS cache, encrypted DNS, a VPN, a late start of the gateway and an address within a program all look the same.",
+            plural(without.len() as u64, "listed flow", "listed flows"),
+        ));
+        let dropped = without
+            .iter()
+            .filter(|flow| flow.dropped == flow.packets && flow.protocol == "tcp");
+        let dropped = dropped.count() as u64;
+        if dropped > 0 {
+            all.push(format!(
+                "For {} of these, the gateway dropped every TCP packet. A connection that never opens carries no name.",
+                plural(dropped, "flow", "flows"),
+            ));
+        }
+        let encrypted: Vec<String> = report
+            .senders()
+            .filter(|device| !device.encrypted_dns.is_empty())
+            .map(Device::label)
+            .collect();
+        if !encrypted.is_empty() {
+            all.push(format!(
+                "The gateway saw encrypted DNS from {}. It cannot read such answers.",
+                first_of(&encrypted, 4)
+            ));
+        }
+    }
+    all
+}
+
+fn verdicts(report: &Report) -> Option<String> {
+    let (_, _, dropped) = report.total();
+    (dropped > 0).then(|| {
+        "Dropped packets are attempts. A device that gets no answer repeats them, so their number does not show how much the device wanted to send.".to_owned()
+    })
+}
+
+fn coverage(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    let gap = report.period_seconds() - report.attached_seconds();
+    if gap > GAP {
+        all.push(format!("For {} of this period the filter was not attached. The report does not show what devices sent then.", seconds(gap)));
+    }
+    let interfaces: BTreeSet<&str> = report
+        .coverage
+        .iter()
+        .map(|one| one.interface.as_str())
+        .collect();
+    if !interfaces.is_empty() {
+        let interfaces: Vec<String> = interfaces.into_iter().map(str::to_owned).collect();
+        all.push(format!("The filter saw only packets that arrived on {}. A device that uses mobile data or another network is not seen.", first_of(&interfaces, 8)));
+    }
+    if report.coverage.iter().any(|one| one.mode == "generic") {
+        all.push("In generic mode the kernel may join packets before the filter sees them. Then several packets count as one.".to_owned());
+    }
+    all.push("The filter records only packets that a policy matched. Traffic to other addresses is not in the report.".to_owned());
+    all
+}
+
+fn times(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    match report.gateway.clock_synchronised {
+        Some(true) => {}
+        Some(false) => all.push("The clock of the gateway was not synchronised in the whole period. Times of the report may be wrong by an unknown amount.".to_owned()),
+        None => all.push("The store does not know whether the clock of the gateway was synchronised. Times may be wrong.".to_owned()),
+    }
+    all.push("The store sums packets over five minutes, and over one hour after two days. Sums of the period may include packets shortly before it or after it.".to_owned());
+    all
+}
+
+fn record(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    let not_recorded = report.losses.not_recorded.packets;
+    if not_recorded > 0 {
+        all.push(format!(
+            "{} matched a policy and are in no flow of this report. They may belong to any device.",
+            plural(not_recorded, "packet", "packets")
+        ));
+    }
+    let texts = &report.policy_texts;
+    if report
+        .ruleset
+        .iter()
+        .any(|ruleset| !texts.contains_key(&ruleset.hash))
+    {
+        all.push("The store does not have the text of every ruleset of this period, so the report cannot show all policies.".to_owned());
+    }
+    if report.flows_left_out.flows > 0 {
+        all.push(format!(
+            "{} with {} are in the sums and not in the list of flows.",
+            plural(report.flows_left_out.flows, "flow", "flows"),
+            plural(report.flows_left_out.packets, "packet", "packets"),
+        ));
+    }
+    if report.proofs.is_empty() {
+        all.push("The report carries no signature and no proof. A reader must trust the person who made it.".to_owned());
+    }
+    all
+}

@@ -1,0 +1,1 @@
+//! Tests of all formats on one report.

@@ -1,0 +1,89 @@
+//! Reports and marks of a running filter.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use crate::support;
+
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
+
+use serde_json::Value;
+use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, copy_binary, text};
+
+fn report(lab: &Lab, arguments: &[&str]) -> Value {
+    let state = lab.directory.path().join("state");
+    let mut all = vec!["report", "--format", "json"];
+    all.extend(arguments);
+    all.extend(["--state-dir", state.to_str().unwrap()]);
+    let output = lab.monitor(&all);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Packets of the flows to a destination.
+fn packets(report: &Value, destination: &str) -> u64 {
+    let flows = report["flows"].as_array().unwrap().iter();
+    let own = flows.filter(|flow| flow["destination"] == destination);
+    own.map(|flow| flow["packets"].as_u64().unwrap()).sum()
+}
+
+/// A mark divides packets that are seconds apart, and the report names ruleset, policies and
+/// program.
+#[test]
+fn a_report_of_a_running_filter_divides_time_at_a_mark() {
+    let lab = Lab::new("report");
+    let daemon = lab.start(&[]);
+    lab.send_udp(OPEN[0], 5);
+    lab.send_udp(BLOCKED[0], 2);
+    let mark = lab.monitor(&["mark", "cloud off", "--device", PHONE_MAC, "--json"]);
+    assert!(mark.status.success(), "{}", text(&mark.stderr));
+    lab.send_udp(BLOCKED[0], 3);
+    lab.send_udp(OPEN[1], 1);
+    let found = report(&lab, &[]);
+    assert_eq!(packets(&found, OPEN[0]), 5, "{found:#}");
+    assert_eq!(packets(&found, BLOCKED[0]), 5);
+    let compared = &found["marks"][0]["comparison"]["devices"][0];
+    let number = |side: &str| compared[side]["packets"].as_u64().unwrap();
+    assert_eq!((number("before"), number("after")), (7, 3), "{compared:#}");
+    assert_eq!(compared["stayed"]["ends"][0]["destination"], BLOCKED[0]);
+    assert_eq!(compared["went"]["ends"][0]["destination"], OPEN[0]);
+    assert_eq!(found["program"][0]["sha256"].as_str().unwrap().len(), 64);
+    assert!(found["gateway"]["kernel"].is_string());
+    let hash = found["ruleset"][0]["hash"].as_str().unwrap();
+    let status = lab.status();
+    assert_eq!(status["ruleset"], hash);
+    let policies = &found["policy_texts"][hash];
+    assert_eq!(policies[0]["name"], "blocked", "{found:#}");
+    assert_eq!(policies[0]["destinations"][0], "198.51.100.0/24");
+    assert_eq!(found["coverage"][0]["interface"], "wlan0");
+    drop(daemon);
+    // Without a daemon, the same evidence; and packets that no daemon has stored are said.
+    lab.send_udp(BLOCKED[0], 4);
+    let alone = report(&lab, &[]);
+    assert_eq!(packets(&alone, BLOCKED[0]), 5);
+    assert_eq!(
+        alone["losses"]["not_recorded"]["reasons"]["not-stored"], 4,
+        "{alone:#}"
+    );
+}
+
+#[test]
+fn an_ordinary_user_puts_no_mark() {
+    let lab = Lab::new("mark-user");
+    let _daemon = lab.start(&[]);
+    let directory = lab.directory.path();
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_binary(directory);
+    fs::set_permissions(lab.socket(), fs::Permissions::from_mode(0o666)).unwrap();
+    let refused = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(directory.join("monitor"))
+        .args(["mark", "text", "--socket"])
+        .arg(lab.socket())
+        .output()
+        .expect("run setpriv (Debian package util-linux)");
+    assert_eq!(refused.status.code(), Some(1));
+    let error = text(&refused.stderr);
+    assert!(error.contains("only root"), "{error}");
+    let events = text(&lab.monitor(&["events"]).stdout);
+    assert!(!events.contains("mark"), "{events}");
+}
