@@ -185,7 +185,9 @@ impl Compare<'_> {
 fn sums(segments: &[Segment], device: Option<MacAddress>) -> Sums {
     let mut sums = Sums::default();
     for segment in segments {
-        for (end, contact) in segment.contacts.iter().filter(|(end, _)| end.0 == device) {
+        // The contacts are sorted by device.
+        let from = segment.contacts.range((device, None, 0, 0)..);
+        for (end, contact) in from.take_while(|(end, _)| end.0 == device) {
             let sum = sums.contacts.entry(*end).or_default();
             sum.packets += contact.packets;
             sum.fives += contact.fives;

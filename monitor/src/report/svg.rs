@@ -9,9 +9,9 @@ use super::{
 };
 
 const WIDTH: u32 = 720;
-const HEIGHT: u32 = 150;
+const HEIGHT: u32 = 162;
 const LEFT: u32 = 8;
-const TOP: u32 = 30;
+const TOP: u32 = 44;
 const BOTTOM: u32 = 34;
 
 /// Patterns that all pictures of the document use.
@@ -109,9 +109,9 @@ fn line_of(timeline: &Timeline, mark: &At<'_>, order: usize, x: &impl Fn(usize) 
     let at = x(whole) + (x(whole + 1) - x(whole)) * part;
     let is_right = at > f64::from(WIDTH) * 0.8;
     // Labels of near marks do not cover each other.
-    let below = f64::from(TOP) + 6.0 + 13.0 * number(order % 4);
+    let below = f64::from(TOP) - 6.0 + 13.0 * number(order % 3);
     html! {
-        line.mark x1=(two(at)) x2=(two(at)) y1=(TOP - 6) y2=(HEIGHT - BOTTOM + 4) stroke="currentColor" stroke-dasharray="4 3" {}
+        line.mark x1=(two(at)) x2=(two(at)) y1=(TOP - 16) y2=(HEIGHT - BOTTOM + 4) stroke="currentColor" stroke-dasharray="4 3" {}
         text x=(two(if is_right { at - 3.0 } else { at + 3.0 })) y=(two(below)) text-anchor=(if is_right { "end" } else { "start" }) { "mark " (mark.number) }
     }
 }
