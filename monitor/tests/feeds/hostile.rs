@@ -104,7 +104,7 @@ fn attacks() -> Vec<(&'static str, &'static str, Does)> {
             gives(
                 "",
                 format!(
-                    "{{\"cidr\":\"1.2.3.0/24\"}}\n{{\"cidr\":\"{}\"}}\n",
+                    "{{\"cidr\":\"1.2.3.0/24\",\"sblid\":\"SBL1\"}}\n{{\"cidr\":\"{}\",\"sblid\":\"SBL2\"}}\n",
                     "9".repeat(8000)
                 ),
             ),
