@@ -17,7 +17,7 @@ use crate::{
     policy::{MacAddress, PolicyName},
     report::{Facts, MOST_FLOWS, MOST_MARKS, MarkFact, SLOTS},
     store::{
-        Cut, PeriodQuery, PeriodSums, Segment, StoreError, StoreReader, StoredDevice, StoredEvent,
+        Cut, PeriodQuery, PeriodSums, Segments, StoreError, StoreReader, StoredDevice, StoredEvent,
         View,
     },
 };
@@ -99,7 +99,8 @@ pub fn read(
         _ => open()?,
     };
     let mut reader = reader.ok_or_else(|| ReportError::NoStore(state_dir.to_owned()))?;
-    let not_recorded = not_recorded(pin_dir, &mut reader, has_daemon)?;
+    let policy = filter.policy.as_ref();
+    let not_recorded = not_recorded(pin_dir, &mut reader, has_daemon, policy)?;
     let view = reader.view().map_err(FlowsError::from)?;
     let (since, until) = period(&view, filter)?;
     let query = PeriodQuery {
@@ -159,47 +160,70 @@ fn last(view: &View<'_>) -> Result<Option<Timestamp>, StoreError> {
     Ok(next)
 }
 
-/// Packets that the kernel counted and that are in no stored flow.
+/// Matched packets that are in no stored flow, and since when they were counted.
+struct Uncounted {
+    packets: NotRecorded,
+    since: Option<Timestamp>,
+}
+
+/// Packets that the kernel counted and that are in no stored flow. Flows that are not stored
+/// yet are those of the asked policy. Of the others, the kernel does not know every policy.
 fn not_recorded(
     pin_dir: &Path,
     reader: &mut StoreReader,
     has_daemon: bool,
-) -> Result<NotRecorded, FlowsError> {
+    asked: Option<&PolicyName>,
+) -> Result<Uncounted, FlowsError> {
     let mut not_recorded = NotRecorded::default();
     let Some(tables) = FlowTables::open(pin_dir)? else {
-        return Ok(not_recorded);
+        return Ok(Uncounted {
+            packets: not_recorded,
+            since: None,
+        });
     };
+    let is_asked = |policy: &PolicyName| asked.is_none_or(|asked| asked == policy);
     if !has_daemon {
         let live = tables.live(|| {
             let drained = reader.view()?.drained(tables.instance())?;
             Ok::<_, FlowsError>(drained.unwrap_or(0))
         })?;
-        let packets = live
-            .flows
-            .iter()
-            .map(|flow| flow.passed.packets + flow.dropped.packets);
+        let own = live.flows.iter();
+        let own = own.filter(|flow| flow.policies.iter().any(is_asked));
+        let packets = own.map(|flow| flow.passed.packets + flow.dropped.packets);
         not_recorded.add("not-stored", packets.sum());
         not_recorded.add("lost", live.lost.packets);
     }
     for policy in tables.effective()? {
+        // Another policy than the effective one may have matched these packets too.
         not_recorded.add_effective(&policy.counters);
     }
-    Ok(not_recorded)
+    let since = reader.view()?.instance_since(tables.instance())?;
+    Ok(Uncounted {
+        packets: not_recorded,
+        since,
+    })
 }
 
 fn stored(
     view: &View<'_>,
     query: &PeriodQuery,
-    mut not_recorded: NotRecorded,
+    uncounted: Uncounted,
 ) -> Result<FoundFacts, StoreError> {
     let (since, until) = (query.since, query.until);
-    for (reason, packets) in view.removed_since(since)? {
+    let mut not_recorded = uncounted.packets;
+    let removed = view.removed_since(since, query.policy.as_ref())?;
+    for (reason, packets) in removed.packets {
         not_recorded.add(&reason, packets);
     }
+    let not_recorded_since = uncounted.since.into_iter().chain(removed.since).min();
     let mut sums = view.period(query)?;
     let rows = std::mem::take(&mut sums.flows);
     let flows = FlowsView::new(rows, NotRecorded::default(), usize::MAX);
-    let (marks, more_marks) = marks(view, query)?;
+    let PeriodMarks {
+        marks,
+        more: more_marks,
+        hidden: hidden_marks,
+    } = marks(view, query)?;
     let segments = segments(view, query, &marks)?;
     let devices = devices(view, query, &sums)?;
     let mut losses = view.losses(since)?;
@@ -220,12 +244,14 @@ fn stored(
         attachments,
         losses,
         not_recorded,
+        not_recorded_since,
         clock: view.clock(since)?,
         generations: view.all_generations()?,
         policies: view.stated_policies()?,
         setups: view.setups(since)?,
         marks,
         more_marks,
+        hidden_marks,
         segments,
         ..Facts::default()
     };
@@ -257,7 +283,7 @@ fn segments(
     view: &View<'_>,
     query: &PeriodQuery,
     marks: &[MarkFact],
-) -> Result<Vec<Segment>, StoreError> {
+) -> Result<Segments, StoreError> {
     let cuts: Vec<Cut> = marks
         .iter()
         .map(|mark| Cut {
@@ -266,35 +292,49 @@ fn segments(
         })
         .collect();
     if cuts.is_empty() {
-        Ok(Vec::new())
+        Ok(Segments::default())
     } else {
         view.segments(query, &cuts)
     }
 }
 
-/// The latest marks of the period that are about the asked devices or about all.
-fn marks(view: &View<'_>, query: &PeriodQuery) -> Result<(Vec<MarkFact>, u64), StoreError> {
-    let stored = view.marks(query.since, query.until)?.into_iter();
-    let read = stored.filter_map(|StoredEvent { id, event }| {
-        let read = EventView::read(id, event.at, event.device, &event.json)?;
-        let Happening::Mark(mark) = read.what else {
-            return None;
+/// Marks of the period.
+struct PeriodMarks {
+    /// The latest ones that are about the asked devices or about all.
+    marks: Vec<MarkFact>,
+    /// Number of earlier ones.
+    more: u64,
+    /// Time and device of those that are about other devices.
+    hidden: Vec<(Timestamp, MacAddress)>,
+}
+
+fn marks(view: &View<'_>, query: &PeriodQuery) -> Result<PeriodMarks, StoreError> {
+    let (mut marks, mut hidden) = (Vec::new(), Vec::new());
+    for StoredEvent { id, event } in view.marks(query.since, query.until)? {
+        let read = EventView::read(id, event.at, event.device, &event.json);
+        let Some(Happening::Mark(mark)) = read.map(|read| read.what) else {
+            continue;
         };
-        let is_asked = query.devices.is_empty()
-            || event
-                .device
-                .is_none_or(|device| query.devices.contains(&device));
-        is_asked.then_some(MarkFact {
-            id,
-            at: event.at,
-            device: event.device,
-            mark,
-        })
-    });
-    let mut marks: Vec<_> = read.collect();
+        let asked = &query.devices;
+        match event.device {
+            Some(device) if !asked.is_empty() && !asked.contains(&device) => {
+                hidden.push((event.at, device));
+            }
+            device => marks.push(MarkFact {
+                id,
+                at: event.at,
+                device,
+                mark,
+            }),
+        }
+    }
     let more = marks.len().saturating_sub(MOST_MARKS);
     marks.drain(..more);
-    Ok((marks, more as u64))
+    Ok(PeriodMarks {
+        marks,
+        more: more as u64,
+        hidden,
+    })
 }
 
 impl FoundFacts {

@@ -105,7 +105,7 @@ fn write(reach: &Reach, request: MarkRequest) -> anyhow::Result<Marked> {
         monitor::printable::path(state_dir)
     );
     let (mut store, _) = Store::open(state_dir, settings.store, now)?;
-    let written = store.write_marks(&request.mark, &devices, at, now);
+    let written = store.write_marks(&request.mark, &devices, at, now, false);
     store.close()?;
     written?.context("the store has no room for the mark, or its text is too long")?;
     Ok(Marked {

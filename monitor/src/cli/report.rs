@@ -159,10 +159,20 @@ fn read(reach: &Reach, args: &ReportArgs) -> anyhow::Result<Report> {
     Ok(report::build(&facts))
 }
 
-/// Replaces a file.
+/// Replaces a file. Refuses to replace anything else, such as a device or a link.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     // A name without a directory has no parent.
-    new_file::replace(&std::path::absolute(path)?, text.as_bytes())
+    let path = std::path::absolute(path)?;
+    match std::fs::symlink_metadata(&path) {
+        Ok(metadata) if !metadata.is_file() => {
+            let why =
+                "it exists and is not a regular file: name a file, or write to standard output";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    new_file::replace(&path, text.as_bytes())
 }
 
 /// The key in the file, which is created if it is missing, or a random one.

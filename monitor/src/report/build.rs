@@ -10,7 +10,7 @@ use super::{
     VERSION,
     compare::{At, Compare},
     coverage::{self, both, coverage, seconds, union, within},
-    facts::Facts,
+    facts::{Facts, MarkFact},
     limits_text, losses,
     model::{
         ClockState, Flow, FlowsLeftOut, Gateway, Mark, Period, PolicyCoverage, Program, Report,
@@ -19,7 +19,7 @@ use super::{
     policies::StatedPolicy,
     sentences,
 };
-use crate::{clock::to_the_second, evidence::FlowView, store::Cut};
+use crate::{clock::to_the_second, evidence::FlowView, policy::MacAddress, store::Cut};
 
 /// Builds the report.
 #[must_use]
@@ -35,10 +35,16 @@ pub fn build(facts: &Facts) -> Report {
         more_marks: facts.more_marks,
         program: programs(facts),
         coverage: coverage(&facts.attachments, facts.since, facts.until),
-        losses: losses::losses(&facts.losses, facts.not_recorded.clone()),
+        losses: losses::losses(
+            &facts.losses,
+            facts.not_recorded.clone(),
+            facts.not_recorded_since,
+        ),
         marks: marks(facts),
         devices,
         more_devices,
+        total: devices::total(facts),
+        failed_sources: failed_sources(facts),
         flows: facts.flows.flows.iter().map(flow).collect(),
         flows_left_out: left_out(facts),
         ..Report::default()
@@ -76,10 +82,30 @@ fn gateway(facts: &Facts) -> Gateway {
         host: setup.host,
         kernel: setup.kernel,
         addresses: addresses.into_iter().map(ToString::to_string).collect(),
-        clock_synchronised: (!clock.is_empty())
-            .then(|| clock.iter().all(|state| state.synchronised)),
+        clock_synchronised: synchronised(facts, &clock),
         clock,
     }
+}
+
+/// True if the clock was synchronised since the first attachment of the period. `None` if the
+/// store does not know that for all of this time.
+fn synchronised(facts: &Facts, states: &[ClockState]) -> Option<bool> {
+    let attached = facts.attachments.iter().map(|one| one.since).min();
+    let begin = attached.unwrap_or(facts.since).max(facts.since);
+    let is_known = facts.clock.first().is_some_and(|(at, _)| *at <= begin);
+    if states.iter().any(|state| !state.synchronised) {
+        Some(false)
+    } else {
+        is_known.then_some(true)
+    }
+}
+
+fn failed_sources(facts: &Facts) -> Vec<String> {
+    let failed = facts.flows.failed_sources.iter();
+    let names: BTreeSet<_> = failed
+        .map(|source| super::claims::short(&source.name).to_owned())
+        .collect();
+    names.into_iter().collect()
 }
 
 fn programs(facts: &Facts) -> Vec<Program> {
@@ -125,17 +151,25 @@ fn policy_texts(facts: &Facts) -> BTreeMap<String, Vec<StatedPolicy>> {
     texts.collect()
 }
 
+/// What the rulesets of the period state about a policy.
+#[derive(Default)]
+struct Stated {
+    actions: BTreeSet<String>,
+    spans: coverage::Spans,
+    /// The interfaces to which it is limited, unless one of its texts has no such limit.
+    interfaces: BTreeSet<String>,
+    is_everywhere: bool,
+}
+
 fn policy_coverage(facts: &Facts, report: &Report) -> Vec<PolicyCoverage> {
-    let attached: Vec<_> = facts
-        .attachments
-        .iter()
-        .map(|one| (one.since, one.until))
-        .collect();
-    let attached = within(&union(attached), facts.since, facts.until);
+    let attached = |interfaces: &BTreeSet<String>| {
+        let attached = coverage::on_all(&facts.attachments, interfaces);
+        within(&attached, facts.since, facts.until)
+    };
     let texts = &report.policy_texts;
     let mut rulesets = report.ruleset.iter();
     let is_known = rulesets.all(|ruleset| texts.contains_key(&ruleset.hash));
-    let mut stated: BTreeMap<String, (BTreeSet<String>, coverage::Spans)> = BTreeMap::new();
+    let mut stated: BTreeMap<String, Stated> = BTreeMap::new();
     for ruleset in &report.ruleset {
         let span = (
             time(&ruleset.since),
@@ -144,8 +178,12 @@ fn policy_coverage(facts: &Facts, report: &Report) -> Vec<PolicyCoverage> {
         let policies = texts.get(&ruleset.hash).into_iter().flatten();
         for policy in policies.filter(|policy: &&StatedPolicy| policy.active) {
             let of_policy = stated.entry(policy.name.clone()).or_default();
-            of_policy.0.insert(policy.action.clone());
-            of_policy.1.push(span);
+            of_policy.actions.insert(policy.action.clone());
+            of_policy.spans.push(span);
+            of_policy.is_everywhere |= policy.interfaces.is_empty();
+            of_policy
+                .interfaces
+                .extend(policy.interfaces.iter().cloned());
         }
     }
     let mut packets: BTreeMap<String, (u64, u64)> = BTreeMap::new();
@@ -169,11 +207,15 @@ fn policy_coverage(facts: &Facts, report: &Report) -> Vec<PolicyCoverage> {
         .into_iter()
         .filter(|name| asked.as_ref().is_none_or(|asked| asked == name));
     let each = shown.map(|policy| {
-        let (actions, spans) = stated.remove(&policy).unwrap_or_default();
+        let mut own = stated.remove(&policy).unwrap_or_default();
+        if own.is_everywhere {
+            own.interfaces.clear();
+        }
+        let attached = attached(&own.interfaces);
         let (packets, dropped) = packets.get(&policy).copied().unwrap_or_default();
         PolicyCoverage {
-            actions: actions.into_iter().collect(),
-            seconds: is_known.then(|| seconds(&both(&union(spans), &attached))),
+            actions: own.actions.into_iter().collect(),
+            seconds: is_known.then(|| seconds(&both(&union(own.spans), &attached))),
             packets,
             dropped,
             policy,
@@ -191,21 +233,18 @@ fn marks(facts: &Facts) -> Vec<Mark> {
     let at: Vec<At> = facts
         .marks
         .iter()
-        .map(|mark| At {
-            cut: Cut {
-                at: mark.at,
-                mark: mark.id,
-            },
-            device: mark.device,
-        })
+        .map(|mark| mark_at(facts, mark))
         .collect();
-    let can_compare = facts.segments.len() == at.len() + 1;
+    let can_compare = facts.segments.parts.len() == at.len() + 1;
+    let interfaces = interfaces(facts);
     let compare = Compare {
         since: facts.since,
         until: facts.until,
         marks: &at,
         segments: &facts.segments,
         attachments: &facts.attachments,
+        interfaces: &interfaces,
+        hidden: &facts.hidden_marks,
     };
     let marks = facts.marks.iter().enumerate().map(|(index, fact)| Mark {
         at: to_the_second(fact.at),
@@ -220,6 +259,44 @@ fn marks(facts: &Facts) -> Vec<Mark> {
         comparison: can_compare.then(|| compare.at(index)),
     });
     marks.collect()
+}
+
+/// A mark with the other MACs of its device: those that the operator states to be the same
+/// device, and those of other marks of the same request.
+fn mark_at(facts: &Facts, mark: &MarkFact) -> At {
+    let of_request = facts
+        .marks
+        .iter()
+        .filter(|other| mark.device.is_some() && (other.at, &other.mark) == (mark.at, &mark.mark));
+    let mut same: BTreeSet<MacAddress> = of_request.filter_map(|other| other.device).collect();
+    for view in &facts.devices {
+        let Some(mac) = view.head.device else {
+            continue;
+        };
+        let stated = view.head.stated_same.iter().map(|stated| stated.device);
+        let group: BTreeSet<_> = stated.chain([mac]).collect();
+        if mark.device.is_some_and(|device| group.contains(&device)) {
+            same.extend(group);
+        }
+    }
+    At {
+        cut: Cut {
+            at: mark.at,
+            mark: mark.id,
+        },
+        device: mark.device,
+        same,
+    }
+}
+
+/// The interfaces on which the listed flows of each device arrived.
+fn interfaces(facts: &Facts) -> BTreeMap<Option<MacAddress>, BTreeSet<String>> {
+    let mut interfaces: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for flow in &facts.flows.flows {
+        let own = interfaces.entry(flow.device).or_default();
+        own.insert(flow.interface.clone());
+    }
+    interfaces
 }
 
 fn flow(view: &FlowView) -> Flow {

@@ -2,18 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    compare_text::missing,
+    coverage::{self, Spans},
     rates::{self, LEVEL, Observed},
-    words::{hours, number, plural},
+    window::{Side, Sums, Unit},
 };
 use crate::{
     clock::to_the_second,
+    devices::mac,
     evidence::protocol,
     policy::MacAddress,
-    store::{Attachment, Contact, ContactEnd, Cut, Segment},
+    store::{Attachment, ContactEnd, Cut, Segment, Segments, Unclear},
 };
 
 /// The most contacts that are listed as stayed, gone or new, each.
@@ -42,7 +45,7 @@ pub struct Comparison {
 pub struct Compared {
     /// The MAC, or its pseudonym; `None` for all devices beyond the limits of the store.
     pub device: Option<String>,
-    /// True if the mark is not about this device.
+    /// True if no mark of this time is about this device.
     pub is_control: bool,
     /// Before the mark.
     pub before: Window,
@@ -56,8 +59,8 @@ pub struct Compared {
     pub came: Ends,
     /// Packets near the mark of which it is unknown on which side they are.
     pub unclear_packets: u64,
-    /// Probability of such a difference between the rates of contacts, or of a larger one, if
-    /// the rates are equal. `None` without contacts or observation.
+    /// Probability of such a difference between the rates of intervals with packets, or of a
+    /// larger one, if the rates are equal. `None` if there is too little to compare.
     pub probability: Option<f64>,
     /// Further hours of observation after which the difference could be told from chance, at
     /// the present rates. `None` if it can be told now, or not within 60 days.
@@ -69,8 +72,13 @@ pub struct Compared {
 /// A time before or after a mark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Window {
-    /// Hours in which the filter was attached.
+    /// Hours in which the filter was attached to every interface of the device. The interval
+    /// of a mark is on neither side.
     pub observed_hours: f64,
+    /// The same as a number of whole intervals of the unit.
+    pub observed_intervals: u64,
+    /// Intervals in which the device sent packets to any end.
+    pub active_intervals: u64,
     /// Contacts: intervals of the unit in which the device sent packets to an end, summed
     /// over all ends.
     pub contacts: u64,
@@ -103,10 +111,20 @@ pub struct Ending {
 }
 
 /// A mark as the comparison needs it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct At {
     pub(super) cut: Cut,
     pub(super) device: Option<MacAddress>,
+    /// MACs that are the device of the mark too, as the operator states.
+    pub(super) same: BTreeSet<MacAddress>,
+}
+
+impl At {
+    /// True if the mark is about all devices, or about this one.
+    fn is_about(&self, device: Option<MacAddress>) -> bool {
+        let is_same = |mac| self.same.contains(&mac);
+        self.device.is_none() || self.device == device || device.is_some_and(is_same)
+    }
 }
 
 /// What is compared: the period, its segments, and when the filter was attached.
@@ -116,149 +134,180 @@ pub(super) struct Compare<'a> {
     /// The marks, sorted by time.
     pub(super) marks: &'a [At],
     /// One more than marks.
-    pub(super) segments: &'a [Segment],
+    pub(super) segments: &'a Segments,
     pub(super) attachments: &'a [Attachment],
+    /// The interfaces of each device, as far as they are known.
+    pub(super) interfaces: &'a BTreeMap<Option<MacAddress>, BTreeSet<String>>,
+    /// Marks about devices that the report does not list.
+    pub(super) hidden: &'a [(Timestamp, MacAddress)],
 }
 
-/// Contacts of a device in a window.
-#[derive(Default)]
-struct Sums {
-    contacts: BTreeMap<ContactEnd, Contact>,
+/// The marks that end the windows of a mark, and the windows.
+struct Windows {
+    first: Option<usize>,
+    next: Option<usize>,
+    sides: [Side; 2],
 }
 
 impl Compare<'_> {
     /// Compares the devices at the mark with this index.
     pub(super) fn at(&self, index: usize) -> Comparison {
-        let mark = self.marks[index];
-        let first = (0..index).rev().find(|other| self.is_near(mark, *other));
-        let next = (index + 1..self.marks.len()).find(|other| self.is_near(mark, *other));
-        let since = first.map_or(self.since, |other| self.marks[other].cut.at);
-        let until = next.map_or(self.until, |other| self.marks[other].cut.at);
-        // Segment n ends at mark n.
-        let before = &self.segments[first.map_or(0, |other| other + 1)..=index];
-        let after = &self.segments[index + 1..=next.unwrap_or(self.marks.len())];
-        let has_hours = before.iter().chain(after).any(|segment| segment.has_hours);
-        let mut devices: BTreeSet<_> = [before, after]
-            .into_iter()
-            .flatten()
-            .flat_map(|segment| segment.contacts.keys().map(|end| end.0))
-            .collect();
+        let mark = &self.marks[index];
+        let windows = self.windows(index);
+        let [before, after] = &windows.sides;
+        let parts = &self.segments.parts;
+        let all = before.segments.clone().chain(after.segments.clone());
+        let all: Vec<&Segment> = all.filter_map(|number| parts.get(number)).collect();
+        let unit = Unit {
+            has_hours: all.iter().any(|segment| segment.has_hours),
+        };
+        let ends = all.iter().flat_map(|segment| segment.contacts.keys());
+        let unclear = self.segments.unclear.iter();
+        let unclear = unclear
+            .filter(|one| windows.touches(one))
+            .map(|one| one.end.0);
+        let mut devices: BTreeSet<_> = ends.map(|end| end.0).chain(unclear).collect();
         devices.extend(mark.device.map(Some));
         let mut sorted: Vec<_> = devices.into_iter().collect();
-        let is_control =
-            |device: Option<MacAddress>| mark.device.is_some() && device != mark.device;
-        sorted.sort_by_key(|device| (is_control(*device), *device));
+        sorted.sort_by_key(|device| (!mark.is_about(*device), *device));
         let more_devices = sorted.len().saturating_sub(MOST_DEVICES) as u64;
         sorted.truncate(MOST_DEVICES);
-        let compared = sorted.into_iter().map(|device| {
-            let hours = [(since, mark.cut.at), (mark.cut.at, until)]
-                .map(|(from, to)| observed_hours(self.attachments, from, to));
-            let unclear = &self.segments[index..=index];
-            let packets = unclear
-                .iter()
-                .filter_map(|part| part.unclear.get(&device))
-                .sum();
-            let sums = [sums(before, device), sums(after, device)];
-            let mut compared = Compared::new(device, &sums, hours, has_hours);
-            compared.is_control = is_control(device);
-            compared.unclear_packets = packets;
-            compared.text = compared.sentences(has_hours);
-            compared
-        });
+        let compared = sorted.into_iter();
         Comparison {
-            since: to_the_second(since),
-            until: to_the_second(until),
-            unit: unit(has_hours).to_owned(),
-            devices: compared.collect(),
+            since: to_the_second(before.since),
+            until: to_the_second(after.until),
+            unit: unit.word().to_owned(),
+            devices: compared
+                .map(|device| self.device(mark, &windows, device, unit))
+                .collect(),
             more_devices,
         }
     }
 
+    fn windows(&self, index: usize) -> Windows {
+        let mark = &self.marks[index];
+        let first = (0..index).rev().find(|other| self.is_near(mark, *other));
+        let next = (index + 1..self.marks.len()).find(|other| self.is_near(mark, *other));
+        let since = first.map_or(self.since, |other| self.marks[other].cut.at);
+        let until = next.map_or(self.until, |other| self.marks[other].cut.at);
+        let at = mark.cut.at;
+        Windows {
+            first,
+            next,
+            // Segment n ends at mark n.
+            sides: [
+                Side {
+                    since,
+                    until: at,
+                    begins_at_mark: first.is_some(),
+                    segments: first.map_or(0, |other| other + 1)..index + 1,
+                },
+                Side {
+                    since: at,
+                    until,
+                    begins_at_mark: true,
+                    segments: index + 1..next.unwrap_or(self.marks.len()) + 1,
+                },
+            ],
+        }
+    }
+
+    fn device(
+        &self,
+        mark: &At,
+        windows: &Windows,
+        device: Option<MacAddress>,
+        unit: Unit,
+    ) -> Compared {
+        let none = BTreeSet::new();
+        let interfaces = self.interfaces.get(&device).unwrap_or(&none);
+        let attached = coverage::on_all(self.attachments, interfaces);
+        let sums = windows.sides.each_ref().map(|side| {
+            let mut sums = Sums::new(&self.segments.parts[side.segments.clone()], device);
+            let unclear = self.segments.unclear.iter();
+            sums.add_unclear(unclear.filter(|one| one.end.0 == device && side.holds(one)));
+            sums
+        });
+        let unclear = self.segments.unclear.iter().filter(|one| {
+            let is_held = windows.sides.iter().any(|side| side.holds(one));
+            one.end.0 == device && windows.touches(one) && !is_held
+        });
+        let unclear = unclear.map(|one| one.packets).sum();
+        let mut compared = Compared::new(device, &windows.sides, &sums, &attached, unit);
+        compared.unclear_packets = unclear;
+        let has_own = self.has_own_mark(mark, windows, device);
+        compared.is_control = !mark.is_about(device) && !has_own;
+        compared.text = compared.sentences(unit, &windows.sides);
+        if has_own {
+            compared.text.push(
+                "The device has a mark of its own in this time, so it is no control.".to_owned(),
+            );
+        } else if compared.is_control && device.is_some_and(mac::is_randomised) {
+            compared.text.push(
+                "The MAC is locally administered, so it may belong to the device of the mark."
+                    .to_owned(),
+            );
+        }
+        compared
+    }
+
+    /// True if another device has a mark within the windows.
+    fn has_own_mark(&self, mark: &At, windows: &Windows, device: Option<MacAddress>) -> bool {
+        if mark.is_about(device) {
+            return false;
+        }
+        let [before, after] = &windows.sides;
+        let is_within = |at: Timestamp| before.since <= at && at <= after.until;
+        let listed = self.marks.iter().filter(|other| other.device.is_some());
+        let mut listed = listed.filter(|other| other.is_about(device));
+        let mut hidden = self.hidden.iter().filter(|(_, mac)| Some(*mac) == device);
+        listed.any(|other| is_within(other.cut.at)) || hidden.any(|(at, _)| is_within(*at))
+    }
+
     /// True if the other mark ends a window of this one: it is about the same device, or one
-    /// of both is about all devices.
-    fn is_near(&self, mark: At, other: usize) -> bool {
-        let other = self.marks[other].device;
-        mark.device.is_none() || other.is_none() || mark.device == other
+    /// of both is about all devices. Marks of one request have the same time.
+    fn is_near(&self, mark: &At, other: usize) -> bool {
+        let other = &self.marks[other];
+        let is_about =
+            mark.device.is_none() || other.device.is_none() || other.is_about(mark.device);
+        is_about && other.cut.at != mark.cut.at
     }
 }
 
-fn sums(segments: &[Segment], device: Option<MacAddress>) -> Sums {
-    let mut sums = Sums::default();
-    for segment in segments {
-        // The contacts are sorted by device.
-        let from = segment.contacts.range((device, None, 0, 0)..);
-        for (end, contact) in from.take_while(|(end, _)| end.0 == device) {
-            let sum = sums.contacts.entry(*end).or_default();
-            sum.packets += contact.packets;
-            sum.fives += contact.fives;
-            sum.hours += contact.hours;
-        }
-    }
-    sums
-}
-
-/// Hours within a window in which the filter was attached to any interface.
-pub(super) fn observed_hours(
-    attachments: &[Attachment],
-    since: Timestamp,
-    until: Timestamp,
-) -> f64 {
-    let seconds = super::coverage::attached_seconds(attachments, since, until);
-    SignedDuration::from_secs(seconds).as_secs_f64() / 3_600.0
-}
-
-const fn unit(has_hours: bool) -> &'static str {
-    if has_hours { "hour" } else { "5 minutes" }
-}
-
-impl Sums {
-    fn window(&self, hours: f64, has_hours: bool) -> Window {
-        let contacts = self.contacts.values();
-        let contacts = contacts.map(|one| if has_hours { one.hours } else { one.fives });
-        let contacts = contacts.sum();
-        let packets = self.contacts.values().map(|one| one.packets).sum();
-        let rate = |number| {
-            Observed {
-                contacts: number,
-                hours,
-            }
-            .rate()
-            .map(rounded)
-        };
-        Window {
-            observed_hours: rounded(hours),
-            contacts,
-            packets,
-            contacts_per_hour: rate(contacts),
-            packets_per_hour: rate(packets),
-        }
+impl Windows {
+    /// True if unclear packets may be within a window.
+    fn touches(&self, unclear: &Unclear) -> bool {
+        let first = self.first.map_or(0, |mark| mark + 1);
+        let is_before_end = self.next.is_none_or(|mark| unclear.from <= mark);
+        unclear.to >= first && is_before_end
     }
 }
 
 impl Compared {
     fn new(
         device: Option<MacAddress>,
-        [before, after]: &[Sums; 2],
-        hours: [f64; 2],
-        has_hours: bool,
+        sides: &[Side; 2],
+        sums: &[Sums; 2],
+        attached: &Spans,
+        unit: Unit,
     ) -> Self {
-        let windows = [
-            before.window(hours[0], has_hours),
-            after.window(hours[1], has_hours),
-        ];
-        let observed = [0, 1].map(|side: usize| Observed {
-            contacts: windows[side].contacts,
-            hours: hours[side],
+        let windows = [0, 1].map(|side: usize| sums[side].window(&sides[side], attached, unit));
+        let observed = windows.map(|window: Window| Observed {
+            contacts: window.active_intervals,
+            hours: window.observed_hours,
         });
-        let probability = rates::probability(observed[0], observed[1]);
+        let is_enough = missing(windows, unit).is_none();
+        let probability = is_enough
+            .then(|| rates::probability(observed[0], observed[1]))
+            .flatten();
         let is_told = probability.is_some_and(|probability| probability < LEVEL);
-        let needed = if is_told {
+        let needed = if is_told || !is_enough {
             None
         } else {
             rates::needed_hours(observed[0], observed[1])
         };
         let ends = |sums: &Sums| sums.contacts.keys().copied().collect::<BTreeSet<_>>();
-        let (old, new) = (ends(before), ends(after));
+        let (old, new) = (ends(&sums[0]), ends(&sums[1]));
         Self {
             device: device.map(|mac| mac.to_string()),
             is_control: false,
@@ -271,76 +320,6 @@ impl Compared {
             probability: probability.map(rounded),
             needed_hours: needed.map(rounded),
             text: Vec::new(),
-        }
-    }
-
-    /// The result in sentences. They claim no more than the test does.
-    fn sentences(&self, has_hours: bool) -> Vec<String> {
-        let (before, after) = (self.before, self.after);
-        let mut text = Vec::new();
-        let per = unit(has_hours);
-        if before.observed_hours <= 0.0 || after.observed_hours <= 0.0 {
-            let side = if before.observed_hours <= 0.0 {
-                "before"
-            } else {
-                "after"
-            };
-            text.push(format!(
-                "The filter was not attached {side} the mark, so nothing can be compared."
-            ));
-            return text;
-        }
-        let rate = |window: Window| {
-            let contacts = plural(window.contacts, "contact", "contacts");
-            format!("{contacts} in {} observed", hours(window.observed_hours))
-        };
-        text.push(format!(
-            "Before the mark: {}. After it: {}.",
-            rate(before),
-            rate(after)
-        ));
-        match self.probability {
-            None => text.push("Without any contact, no rates can be compared.".to_owned()),
-            Some(p) if p < LEVEL => {
-                let word = if after.contacts_per_hour < before.contacts_per_hour {
-                    "lower"
-                } else {
-                    "higher"
-                };
-                text.push(format!(
-                    "After the mark the rate of contacts is {word}. If both rates were equal and contacts independent, a difference this large would have a probability of {}.",
-                    number(p)
-                ));
-                text.push("The order in time does not show the cause.".to_owned());
-            }
-            Some(_) => text.push(self.too_little()),
-        }
-        if has_hours {
-            text.push(format!("The store sums old packets by the hour, so a contact here is one {per} with packets."));
-        }
-        if self.unclear_packets > 0 {
-            text.push(format!(
-                "{} near the mark are left out: the store does not know on which side they are.",
-                plural(self.unclear_packets, "packet", "packets")
-            ));
-        }
-        text
-    }
-
-    fn too_little(&self) -> String {
-        let no = if self.before.contacts_per_hour == self.after.contacts_per_hour {
-            "The rates are equal."
-        } else {
-            "Chance can explain the difference between the rates."
-        };
-        match self.needed_hours {
-            Some(more) => format!(
-                "{no} At these rates, about {} more of observation after the mark would be needed to tell.",
-                hours(more)
-            ),
-            None => {
-                format!("{no} At these rates, 60 more days of observation would not tell either.")
-            }
         }
     }
 }
@@ -362,6 +341,6 @@ impl Ends {
 }
 
 /// Four significant digits, so that equal data give equal text.
-fn rounded(number: f64) -> f64 {
+pub(super) fn rounded(number: f64) -> f64 {
     format!("{number:.3e}").parse().unwrap_or(number)
 }

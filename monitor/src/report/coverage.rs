@@ -1,5 +1,7 @@
 //! When the filter was attached, and which policies were in force.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
 use super::model::Coverage;
@@ -26,16 +28,23 @@ pub(super) fn coverage(
     within
 }
 
-/// Seconds within a period in which the filter was attached to any interface.
-pub(super) fn attached_seconds(
-    attachments: &[Attachment],
-    since: Timestamp,
-    until: Timestamp,
-) -> i64 {
-    let spans = attachments
-        .iter()
-        .map(|attachment| (attachment.since, attachment.until));
-    seconds(&within(&union(spans.collect()), since, until))
+/// The times in which the filter was attached to every one of these interfaces, or to every
+/// interface of the attachments if there are none. A device may use any of them.
+pub(super) fn on_all(attachments: &[Attachment], interfaces: &BTreeSet<String>) -> Spans {
+    let mut by_interface: BTreeMap<&str, Spans> = BTreeMap::new();
+    for interface in interfaces {
+        by_interface.entry(interface).or_default();
+    }
+    for one in attachments {
+        if interfaces.is_empty() || interfaces.contains(&one.interface) {
+            let spans = by_interface.entry(&one.interface).or_default();
+            spans.push((one.since, one.until));
+        }
+    }
+    let spans = by_interface.into_values().map(union);
+    spans
+        .reduce(|all, spans| both(&all, &spans))
+        .unwrap_or_default()
 }
 
 /// Spans of time, sorted, without overlaps.
@@ -78,4 +87,32 @@ pub(super) fn seconds(spans: &[(Timestamp, Timestamp)]) -> i64 {
         .iter()
         .map(|(from, to)| to.as_millisecond() - from.as_millisecond());
     milliseconds.sum::<i64>() / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_of_one_interface_is_no_observation() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let attached = |interface: &str, since, until| Attachment {
+            interface: interface.to_owned(),
+            mode: "generic".to_owned(),
+            generation: 1,
+            since: at(since),
+            until: at(until),
+        };
+        let all = [
+            attached("lan", 0, 100),
+            attached("wlan", 0, 40),
+            attached("wlan", 60, 100),
+        ];
+        let on = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            seconds(&on_all(&all, &names))
+        };
+        assert_eq!((on(&["lan"]), on(&["wlan"]), on(&[])), (100, 80, 80));
+        assert_eq!(on(&["gone"]), 0);
+    }
 }

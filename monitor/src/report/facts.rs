@@ -6,7 +6,7 @@ use crate::{
     evidence::{DeviceView, FlowsView, NotRecorded, mark::Mark},
     policy::{MacAddress, PolicyName},
     store::{
-        Attachment, EncryptedDns, PeriodSums, Segment, Setup, StatedPolicies, StoredGeneration,
+        Attachment, EncryptedDns, PeriodSums, Segments, Setup, StatedPolicies, StoredGeneration,
         StoredLoss,
     },
 };
@@ -42,6 +42,8 @@ pub struct Facts {
     pub losses: Vec<StoredLoss>,
     /// Matched packets that are in no flow.
     pub not_recorded: NotRecorded,
+    /// Time since which these packets were counted, which may be before the period.
+    pub not_recorded_since: Option<Timestamp>,
     /// States of the clock, sorted by time.
     pub clock: Vec<(Timestamp, bool)>,
     /// Generations, sorted by begin.
@@ -54,8 +56,10 @@ pub struct Facts {
     pub marks: Vec<MarkFact>,
     /// Number of earlier marks that are left out.
     pub more_marks: u64,
-    /// What lies between the marks: one more than there are marks, or none without marks.
-    pub segments: Vec<Segment>,
+    /// Marks of the period about devices that the report is not about.
+    pub hidden_marks: Vec<(Timestamp, MacAddress)>,
+    /// What lies between the marks; no part without marks.
+    pub segments: Segments,
 }
 
 /// A mark with its time.

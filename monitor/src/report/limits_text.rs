@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{
     claims::{self, ASKED},
     model::{Device, Flow, Report},
-    words::{first_of, plural, seconds},
+    words::{first_of, plural, seconds, utc},
 };
 
 /// Share of the period without a filter above which the report says so, in seconds.
@@ -34,7 +34,7 @@ fn devices(report: &Report) -> Vec<String> {
     for device in report.senders().take(10) {
         let label = device.label();
         if device.randomised {
-            all.push(format!("The MAC of {label} is randomised: the same device may have had other MACs, which the report cannot join."));
+            all.push(format!("The MAC of {label} is locally administered, possibly randomised: the same device may have had other MACs, which the report cannot join."));
         }
         if !device.possibly_several.is_empty() {
             all.push(format!("Several devices possibly share the MAC of {label}. The report cannot divide their packets."));
@@ -66,6 +66,12 @@ fn devices(report: &Report) -> Vec<String> {
     }
     if !report.marks.is_empty() {
         all.push("Marks are statements of the operator. No packet shows that the operator did what a mark says, and a change after a mark need not be its effect.".to_owned());
+    }
+    if report.more_marks > 0 {
+        all.push(format!(
+            "{} of the period are left out. A time before the first listed mark may contain them, and so may its comparison.",
+            plural(report.more_marks, "earlier mark", "earlier marks")
+        ));
     }
     let compared = report
         .marks
@@ -104,6 +110,12 @@ fn ranges(report: &Report) -> Vec<String> {
 
 fn names(report: &Report) -> Vec<String> {
     let mut all = Vec::new();
+    if !report.failed_sources.is_empty() {
+        all.push(format!(
+            "The gateway could not read {}. The statements of these sources are missing.",
+            first_of(&report.failed_sources, 4)
+        ));
+    }
     if report.flows.iter().any(Flow::has_name) {
         all.push("A name is a claim. A DNS answer does not prove that the device used the name, and a device can write any name into its hello.".to_owned());
     }
@@ -115,7 +127,7 @@ fn names(report: &Report) -> Vec<String> {
         .collect();
     if !asked.is_empty() {
         let asked: Vec<String> = asked.into_iter().map(str::to_owned).collect();
-        all.push(format!("A device only asked for {} in a request to another address. These are not names of the destinations.", first_of(&asked, 4)));
+        all.push(format!("A device only asked for {} in a request to the destination. These are not names of the destinations.", first_of(&asked, 4)));
     }
     let without: Vec<&Flow> = report
         .flows
@@ -153,18 +165,41 @@ fn names(report: &Report) -> Vec<String> {
 }
 
 fn verdicts(report: &Report) -> Option<String> {
-    let (_, _, dropped) = report.total();
-    (dropped > 0).then(|| {
+    (report.total.dropped > 0).then(|| {
         "Dropped packets are attempts. A device that gets no answer repeats them, so their number does not show how much the device wanted to send.".to_owned()
     })
 }
 
-fn coverage(report: &Report) -> Vec<String> {
+/// The times without a filter: on every interface, then on each one.
+fn gaps(report: &Report) -> Vec<String> {
     let mut all = Vec::new();
-    let gap = report.period_seconds() - report.attached_seconds();
-    if gap > GAP {
+    let period = report.period_seconds();
+    let gap = period - report.attached_seconds(None);
+    if report.coverage.is_empty() {
+        all.push("The store knows no time of this period at which the filter was attached. The report does not show what devices sent then.".to_owned());
+    } else if gap > GAP {
         all.push(format!("For {} of this period the filter was not attached. The report does not show what devices sent then.", seconds(gap)));
     }
+    let interfaces: BTreeSet<&str> = report
+        .coverage
+        .iter()
+        .map(|one| one.interface.as_str())
+        .collect();
+    for interface in interfaces {
+        let own = period - report.attached_seconds(Some(interface));
+        if own - gap > GAP {
+            all.push(format!(
+                "On {interface}, the filter was not attached for {} of this period.",
+                seconds(own)
+            ));
+        }
+    }
+    all
+}
+
+fn coverage(report: &Report) -> Vec<String> {
+    let mut all = Vec::new();
+    all.extend(gaps(report));
     let interfaces: BTreeSet<&str> = report
         .coverage
         .iter()
@@ -185,7 +220,11 @@ fn times(report: &Report) -> Vec<String> {
     let mut all = Vec::new();
     match report.gateway.clock_synchronised {
         Some(true) => {}
-        Some(false) => all.push("The clock of the gateway was not synchronised in the whole period. Times of the report may be wrong by an unknown amount.".to_owned()),
+        Some(false) => all.push("The clock of the gateway was not synchronised for at least a part of the period. Times of the report may be wrong by an unknown amount.".to_owned()),
+        None if !report.gateway.clock.is_empty() => all.push(format!(
+            "The store knows the state of the clock of the gateway only since {}. Earlier times may be wrong.",
+            utc(&report.gateway.clock[0].since)
+        )),
         None => all.push("The store does not know whether the clock of the gateway was synchronised. Times may be wrong.".to_owned()),
     }
     all.push("The store sums packets over five minutes, and over one hour after two days. Sums of the period may include packets shortly before it or after it.".to_owned());
@@ -197,8 +236,9 @@ fn record(report: &Report) -> Vec<String> {
     let not_recorded = report.losses.not_recorded.packets;
     if not_recorded > 0 {
         all.push(format!(
-            "{} matched a policy and are in no flow of this report. They may belong to any device.",
-            plural(not_recorded, "packet", "packets")
+            "{} matched a policy and are in no flow of this report. They were {}, and may belong to any device.",
+            plural(not_recorded, "packet", "packets"),
+            report.losses.counted()
         ));
     }
     let texts = &report.policy_texts;

@@ -1,6 +1,11 @@
 //! Losses, each with its meaning.
 
-use super::model::{LossOfHour, Losses};
+use jiff::Timestamp;
+
+use super::{
+    model::{LossOfHour, Losses},
+    words::utc,
+};
 use crate::{clock::to_the_second, evidence::NotRecorded, store::StoredLoss};
 
 /// What a reason means, as a sentence about the number of the loss.
@@ -31,8 +36,22 @@ pub(super) fn meaning(reason: &str) -> &'static str {
     }
 }
 
+impl Losses {
+    /// Since when packets without a flow were counted, in words.
+    pub(super) fn counted(&self) -> String {
+        match &self.not_recorded_since {
+            Some(since) => format!("counted since {}, not only in this period", utc(since)),
+            None => "not only of this period".to_owned(),
+        }
+    }
+}
+
 /// The losses of a period.
-pub(super) fn losses(stored: &[StoredLoss], not_recorded: NotRecorded) -> Losses {
+pub(super) fn losses(
+    stored: &[StoredLoss],
+    not_recorded: NotRecorded,
+    since: Option<Timestamp>,
+) -> Losses {
     let hours = stored.iter().map(|stored| LossOfHour {
         hour: to_the_second(stored.hour),
         reason: stored.loss.reason.clone(),
@@ -43,5 +62,6 @@ pub(super) fn losses(stored: &[StoredLoss], not_recorded: NotRecorded) -> Losses
     Losses {
         hours: hours.collect(),
         not_recorded,
+        not_recorded_since: since.map(to_the_second),
     }
 }

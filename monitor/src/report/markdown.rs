@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use self::record::{coverage, mark_section, rulesets};
 use super::{
     claims,
-    model::{Device, DevicePolicy, Flow, Name, Report},
+    model::{Device, DevicePolicy, Flow, Name, Other, Report},
     words::{bytes, grouped, plural, seconds, utc},
 };
 use crate::printable;
@@ -96,7 +96,7 @@ fn policy_section(out: &mut String, report: &Report, device: &Device, policy: &D
             plural(sum.packets, "packet", "packets"),
             bytes(sum.bytes),
             grouped(sum.dropped),
-            plural(sum.destinations, "address", "addresses"),
+            sum.addresses(),
             utc(&sum.first),
             utc(&sum.last)
         ),
@@ -124,7 +124,7 @@ fn other_devices(out: &mut String, report: &Report, policy: &DevicePolicy) {
         line(out, "\nOther devices whose packets this policy matched:\n");
         let rows = policy.others.iter().map(|other| {
             vec![
-                escaped(report.name_of(other.device.as_ref()).as_str()),
+                other_label(report, other),
                 grouped(other.sum.packets),
                 grouped(other.sum.dropped),
                 grouped(other.shared_networks),
@@ -150,6 +150,14 @@ fn other_devices(out: &mut String, report: &Report, policy: &DevicePolicy) {
                 plural(policy.more_others, "further device", "further devices")
             ),
         );
+    }
+}
+
+fn other_label(report: &Report, other: &Other) -> String {
+    let label = escaped(report.name_of(other.device.as_ref()).as_str());
+    match &other.possibly_same {
+        Some(same) => format!("{label} ({same})"),
+        None => label,
     }
 }
 

@@ -11,6 +11,7 @@
 mod build;
 mod claims;
 mod compare;
+mod compare_text;
 mod coverage;
 mod csv_text;
 mod eve;
@@ -21,11 +22,13 @@ mod losses;
 mod markdown;
 mod model;
 mod policies;
+mod policy_text;
 mod rates;
 mod redact;
 mod sentences;
 mod shown;
 mod svg;
+mod window;
 mod words;
 
 pub use build::build;

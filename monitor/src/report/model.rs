@@ -43,12 +43,16 @@ pub struct Report {
     pub devices: Vec<Device>,
     /// Number of further devices.
     pub more_devices: u64,
+    /// Sums over all devices that the report is about, those without room in `devices` too.
+    pub total: Total,
     /// Policies that were in force or that packets matched, sorted by name.
     pub policies: Vec<PolicyCoverage>,
     /// The flows, sorted by device, then by time of the first packet.
     pub flows: Vec<Flow>,
     /// Flows that are in the sums, but not in `flows`.
     pub flows_left_out: FlowsLeftOut,
+    /// Sources of statements about ranges that the gateway could not read.
+    pub failed_sources: Vec<String>,
     /// What the data show.
     pub shows: Vec<String>,
     /// What the data do not show.
@@ -87,7 +91,8 @@ pub struct Gateway {
     pub addresses: Vec<IpText>,
     /// States of the clock, sorted by time. The first one may be older than the period.
     pub clock: Vec<ClockState>,
-    /// True if the clock was synchronised in the whole period; `None` if that is unknown.
+    /// True if the clock was synchronised while the filter was attached; `None` if the store
+    /// does not know that from the begin of the period or of the first attachment on.
     pub clock_synchronised: Option<bool>,
 }
 
@@ -151,8 +156,10 @@ pub struct Coverage {
 pub struct Losses {
     /// Hours of losses, sorted by hour, reason and policy.
     pub hours: Vec<LossOfHour>,
-    /// Matched packets that are in no flow.
+    /// Matched packets that are in no flow. They may be older than the period.
     pub not_recorded: NotRecorded,
+    /// Time since which they were counted (RFC 3339); `None` if the store does not know it.
+    pub not_recorded_since: Option<String>,
 }
 
 /// A loss in an hour.
@@ -259,14 +266,29 @@ pub struct Sum {
     pub dropped: u64,
     /// Number of different destination addresses.
     pub destinations: u64,
+    /// True if there are further ones, which the store sums as all other destinations.
+    pub more_destinations: bool,
     /// Time of the first packet (RFC 3339).
     pub first: String,
     /// Time of the last packet (RFC 3339).
     pub last: String,
 }
 
+/// Sums over devices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Total {
+    /// Number of devices with packets.
+    pub devices: u64,
+    /// Packets, dropped ones included.
+    pub packets: u64,
+    /// Bytes of these packets on the wire, layer 2 included.
+    pub bytes: u64,
+    /// Packets among them that were dropped: attempts.
+    pub dropped: u64,
+}
+
 /// What a policy matched of a device.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DevicePolicy {
     /// The policy.
     pub policy: String,
@@ -306,6 +328,8 @@ pub struct Other {
     pub sum: Sum,
     /// Number of networks (/24 for IPv4, /48 for IPv6) that both devices contacted.
     pub shared_networks: u64,
+    /// Why this may be the same device; `None` without a sign of it.
+    pub possibly_same: Option<String>,
 }
 
 /// How long a policy was in force.

@@ -80,14 +80,14 @@ pub(super) fn needed_hours(before: Observed, after: Observed) -> Option<f64> {
         };
         probability(before, later).is_some_and(|probability| probability < LEVEL)
     };
-    let mut high = 0.25;
+    let (mut low, mut high) = (0.0, 0.25);
     while !reaches(high) {
-        high *= 2.0;
-        if high > LONGEST {
+        if high >= LONGEST {
             return None;
         }
+        low = high;
+        high = (high * 2.0).min(LONGEST);
     }
-    let mut low = high / 2.0;
     for _ in 0..12 {
         let middle = f64::midpoint(low, high);
         if reaches(middle) {

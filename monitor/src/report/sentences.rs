@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{
     claims,
-    model::{Device, Flow, Report},
+    model::{Device, Flow, Report, Sum, Total},
+    policy_text,
     words::{bytes, first_of, grouped, list, plural, seconds, utc},
 };
 
@@ -29,21 +30,13 @@ impl Report {
         self.devices.iter().filter(|device| !device.is_subject)
     }
 
-    /// Packets and dropped packets of all devices that the report is about.
-    pub(super) fn total(&self) -> (u64, u64, u64) {
-        let add = |sum: (u64, u64, u64), device: &Device| {
-            let own = &device.sum;
-            (sum.0 + own.packets, sum.1 + own.bytes, sum.2 + own.dropped)
-        };
-        self.senders().fold((0, 0, 0), add)
-    }
-
-    /// Seconds in which the filter was attached to any interface.
-    pub(super) fn attached_seconds(&self) -> i64 {
+    /// Seconds in which the filter was attached to an interface, or to any.
+    pub(super) fn attached_seconds(&self, interface: Option<&str>) -> i64 {
         let time = |text: &str| text.parse().unwrap_or_default();
         let spans = self
             .coverage
             .iter()
+            .filter(|one| interface.is_none_or(|interface| one.interface == interface))
             .map(|one| (time(&one.since), time(&one.until)));
         super::coverage::seconds(&super::coverage::union(spans.collect()))
     }
@@ -71,8 +64,24 @@ impl Report {
     }
 }
 
+impl Sum {
+    /// The number of destination addresses in words.
+    pub(super) fn addresses(&self) -> String {
+        let number = plural(self.destinations, "address", "addresses");
+        if self.more_destinations {
+            format!("at least {number}")
+        } else {
+            number
+        }
+    }
+}
+
 fn what(report: &Report) -> String {
-    let (packets, all_bytes, _) = report.total();
+    let Total {
+        packets,
+        bytes: all_bytes,
+        ..
+    } = report.total;
     let senders: Vec<String> = report.senders().map(Device::label).collect();
     let period = format!(
         "From {} to {} (UTC)",
@@ -82,32 +91,20 @@ fn what(report: &Report) -> String {
     if packets == 0 {
         return nothing(report, &period);
     }
-    let who = match senders.as_slice() {
-        [one] => one.clone(),
-        many => format!(
-            "{} ({})",
-            plural(many.len() as u64, "device", "devices"),
-            first_of(many, MOST_NAMED)
+    let has_rest = report.senders().any(|device| device.device.is_none());
+    let who = match (senders.as_slice(), report.total.devices) {
+        ([one], 1) => one.clone(),
+        (many, devices) => format!(
+            "{}{} ({})",
+            if has_rest { "at least " } else { "" },
+            plural(devices, "device", "devices"),
+            first_of_all(many, devices)
         ),
     };
-    let who = if report.more_devices > 0 {
-        format!(
-            "{who} and {}",
-            plural(report.more_devices, "further device", "further devices")
-        )
-    } else {
-        who
-    };
-    let single = match senders.as_slice() {
-        [_] => report
-            .senders()
-            .next()
-            .map(|device| device.sum.destinations),
-        _ => None,
-    };
-    let to = single.map_or_else(
+    let mut single = report.senders().filter(|_| report.total.devices == 1);
+    let to = single.next().map_or_else(
         || "to addresses".to_owned(),
-        |number| format!("to {}", plural(number, "address", "addresses")),
+        |device| format!("to {}", device.sum.addresses()),
     );
     format!(
         "{period}, {who} sent {} ({}) {to} that {} of this gateway matched.",
@@ -115,6 +112,15 @@ fn what(report: &Report) -> String {
         bytes(all_bytes),
         report.of_policy().trim_start_matches("the "),
     )
+}
+
+/// The first of the listed labels, and how many of all devices are left.
+fn first_of_all(labels: &[String], all: u64) -> String {
+    let shown = &labels[..labels.len().min(MOST_NAMED)];
+    match all.saturating_sub(shown.len() as u64) {
+        0 => list(shown),
+        left => format!("{} and {} more", shown.join(", "), grouped(left)),
+    }
 }
 
 /// The sentence of a period without packets.
@@ -126,12 +132,12 @@ fn nothing(report: &Report, period: &str) -> String {
     let other = match other {
         0 => String::new(),
         other => format!(
-            "; the filter recorded packets of {}",
+            "; it has packets of {}",
             plural(other as u64, "other device", "other devices")
         ),
     };
     format!(
-        "{period}, the filter recorded no packet of {} that {} matched{other}.",
+        "{period}, the store has no packet of {} that {} matched{other}.",
         report.subject(),
         report.of_policy(),
     )
@@ -140,8 +146,41 @@ fn nothing(report: &Report, period: &str) -> String {
 fn whom(report: &Report) -> String {
     let flows: Vec<&Flow> = report.flows.iter().collect();
     if flows.is_empty() {
-        return "So there is no destination to name.".to_owned();
+        return if report.total.packets == 0 {
+            "So there is no destination to name.".to_owned()
+        } else {
+            "The report lists no flow, so it names no destination.".to_owned()
+        };
     }
+    // The names and holders are those of the listed flows.
+    let these = if report.flows_left_out.flows > 0 {
+        "the listed destinations"
+    } else {
+        "these destinations"
+    };
+    let names = names_of(&flows, these);
+    let holders = claims::holders(flows.iter().copied());
+    let ranges = if report.flows_left_out.flows > 0 {
+        "the listed ranges"
+    } else {
+        "their ranges"
+    };
+    let holders = match (holders.is_empty(), report.failed_sources.len() as u64) {
+        (true, 0) => format!("no source names a holder of {ranges}"),
+        (true, failed) => format!(
+            "no source names a holder of {ranges}, but {} could not be read",
+            plural(failed, "source", "sources")
+        ),
+        (false, _) => format!(
+            "sources name as holder of {ranges} {}",
+            first_of(&holders, MOST_NAMED)
+        ),
+    };
+    format!("{names}, and {holders}.")
+}
+
+/// The names of flows, and the number of addresses without one.
+fn names_of(flows: &[&Flow], these: &str) -> String {
     let names = claims::names(flows.iter().copied());
     let ends = |has_name: bool| {
         let ends = flows.iter().filter(|flow| flow.has_name() == has_name);
@@ -150,46 +189,45 @@ fn whom(report: &Report) -> String {
     };
     let (known, others) = (ends(true), ends(false));
     let without = others.difference(&known).count() as u64;
-    let names = match (names.len(), without) {
-        (0, _) => "No name is known for any of these destinations".to_owned(),
-        (_, 0) => format!(
-            "The names claimed for these destinations are {}",
-            first_of(&names, MOST_NAMED)
-        ),
-        (_, without) => format!(
-            "The names claimed for these destinations are {}; no name is known for {}",
-            first_of(&names, MOST_NAMED),
+    let has_rest = flows.iter().any(|flow| flow.destination.is_none());
+    let at_least = if has_rest { "at least " } else { "" };
+    if names.is_empty() {
+        return format!("No name is known for any of {these}");
+    }
+    let claimed = format!(
+        "The names claimed for {these} are {}",
+        first_of(&names, MOST_NAMED)
+    );
+    match (without, has_rest) {
+        (0, false) => claimed,
+        (0, true) => {
+            format!("{claimed}; no name is known for the other destinations that the store sums")
+        }
+        (without, _) => format!(
+            "{claimed}; no name is known for {at_least}{}",
             plural(without, "address", "addresses"),
         ),
-    };
-    let holders = claims::holders(flows.iter().copied());
-    let holders = if holders.is_empty() {
-        "no source names a holder of their ranges".to_owned()
-    } else {
-        format!(
-            "sources name as holder of their ranges {}",
-            first_of(&holders, MOST_NAMED)
-        )
-    };
-    format!("{names}, and {holders}.")
+    }
 }
 
 fn how_sure(report: &Report) -> String {
-    let (packets, _, dropped) = report.total();
+    let Total {
+        packets, dropped, ..
+    } = report.total;
     let verdict = match (packets, dropped) {
         (0, _) => String::new(),
-        (_, 0) => "The gateway let all of these packets pass. ".to_owned(),
+        (_, 0) => "The filter let all of these packets pass. ".to_owned(),
         (all, dropped) if all == dropped => {
-            "The gateway dropped all of these packets, so they are attempts. ".to_owned()
+            "The filter dropped all of these packets, so they are attempts. ".to_owned()
         }
         (_, dropped) => format!(
-            "The gateway dropped {} of these packets, which are attempts. ",
+            "The filter dropped {} of these packets, which are attempts. ",
             grouped(dropped)
         ),
     };
-    let attached = report.attached_seconds();
+    let attached = report.attached_seconds(None);
     let coverage = if report.coverage.is_empty() {
-        "The filter was not attached at any time of this period".to_owned()
+        "The store knows no time of this period at which the filter was attached".to_owned()
     } else {
         format!(
             "The filter was attached for {} of the {} of this period",
@@ -224,7 +262,7 @@ pub(super) fn shows(report: &Report) -> Vec<String> {
             shows.push(format!(
                 "Packets with the source address of {} went to {} of the policy {}: {}, the first at {}, the last at {} (UTC).",
                 device.label(),
-                plural(sum.destinations, "address", "addresses"),
+                sum.addresses(),
                 policy.policy,
                 plural(sum.packets, "packet", "packets"),
                 utc(&sum.first),
@@ -232,47 +270,17 @@ pub(super) fn shows(report: &Report) -> Vec<String> {
             ));
         }
     }
-    for policy in &report.policies {
-        shows.extend(about_policy(report, &policy.policy));
-    }
+    shows.extend(policy_text::about_policies(report));
     shows.extend(names(report));
-    let (_, _, dropped) = report.total();
+    let dropped = report.total.dropped;
     if dropped > 0 {
         shows.push(format!(
-            "The gateway dropped {}: they left the device and did not reach their destination through this gateway.",
+            "The filter dropped {}: they left the device and did not reach their destination through this gateway.",
             plural(dropped, "packet", "packets")
         ));
     }
-    shows.extend(zero(report));
+    shows.extend(policy_text::zero(report));
     shows
-}
-
-/// Which devices the policy matched, and which it did not.
-fn about_policy(report: &Report, policy: &str) -> Option<String> {
-    let matched = |device: &&Device| device.policies.iter().any(|own| own.policy == policy);
-    let (contacted, not): (Vec<&Device>, Vec<&Device>) =
-        report.devices.iter().partition(|device| matched(device));
-    if report.more_devices > 0 && contacted.len() < 2 {
-        return None;
-    }
-    let labels: Vec<String> = contacted.iter().map(|device| device.label()).collect();
-    match (contacted.len(), not.len()) {
-        (0, _) => None,
-        (1, 0) => Some(format!(
-            "Only {} contacted addresses of the policy {policy}. The report has no packet of any other device.",
-            labels[0]
-        )),
-        (1, not) => Some(format!(
-            "Only {} contacted addresses of the policy {policy}. {} in this report did not, although other policies matched their packets.",
-            labels[0],
-            plural(not as u64, "other device", "other devices"),
-        )),
-        (many, _) => Some(format!(
-            "{} contacted addresses of the policy {policy}: {}. So the contact is not specific to one of them.",
-            plural(many as u64, "device", "devices"),
-            first_of(&labels, MOST_NAMED)
-        )),
-    }
 }
 
 fn names(report: &Report) -> Option<String> {
@@ -294,21 +302,4 @@ fn names(report: &Report) -> Option<String> {
         plural(report.flows.len() as u64, "listed flow", "listed flows"),
         list(&ways),
     ))
-}
-
-/// A count of zero, with what it rests on.
-fn zero(report: &Report) -> Vec<String> {
-    let silent = report.policies.iter().filter(|policy| policy.packets == 0);
-    let sentences = silent.map(|policy| {
-        let name = &policy.policy;
-        match policy.seconds {
-            Some(0) => format!("The policy {name} matched no packet. It was not in force while the filter was attached."),
-            Some(length) => format!(
-                "The policy {name} matched no packet in the {} in which it was in force and the filter was attached.",
-                seconds(length)
-            ),
-            None => format!("The policy {name} matched no packet. The store does not know how long it was in force."),
-        }
-    });
-    sentences.collect()
 }

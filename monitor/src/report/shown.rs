@@ -66,7 +66,7 @@ impl Report {
         let gateway = &self.gateway;
         let unknown = || "unknown".to_owned();
         let clock = match gateway.clock_synchronised {
-            Some(true) => "synchronised in the whole period".to_owned(),
+            Some(true) => "synchronised since the filter was attached in this period".to_owned(),
             Some(false) => {
                 let states = gateway.clock.iter().map(|state| {
                     let word = if state.synchronised {
@@ -78,7 +78,10 @@ impl Report {
                 });
                 super::words::first_of(&states.collect::<Vec<_>>(), 6)
             }
-            None => unknown(),
+            None => match gateway.clock.first() {
+                Some(first) => format!("synchronised since {}, unknown before", utc(&first.since)),
+                None => unknown(),
+            },
         };
         let mut lines = vec![
             ("gateway", gateway.host.clone().unwrap_or_else(unknown)),
@@ -105,7 +108,9 @@ impl Device {
         let vendor = match (&self.vendor, &self.vendor_as_of) {
             (Some(vendor), Some(as_of)) => format!("{vendor} (list of {as_of})"),
             (Some(vendor), None) => vendor.clone(),
-            (None, _) if self.randomised => "none: the MAC is randomised".to_owned(),
+            (None, _) if self.randomised => {
+                "none: the MAC is locally administered, possibly randomised".to_owned()
+            }
             (None, _) => "unknown".to_owned(),
         };
         facts.push(("vendor of the MAC", vendor));

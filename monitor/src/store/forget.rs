@@ -108,6 +108,8 @@ impl Store {
         let (rows, others) = self.transaction(now, |writer| {
             let select = "SELECT id FROM device WHERE mac = ?1";
             let Some(device) = writer.first(select, params![mac.0])? else {
+                // Policies may name a device that sent nothing.
+                forget_in_policies(writer, mac)?;
                 return Ok((0, 0));
             };
             let rows = remove::oldest_of(writer, device, Removal::Forgotten)?.rows;
@@ -152,6 +154,7 @@ fn remove_device(writer: &Writer<'_>, device: i64) -> Result<u64, StoreError> {
     for delete in [
         "DELETE FROM device_fact WHERE device = ?1",
         "DELETE FROM encrypted WHERE device = ?1",
+        "DELETE FROM mark_count WHERE mark IN (SELECT id FROM event WHERE device = ?1)",
         "DELETE FROM event WHERE device = ?1",
         "DELETE FROM mark_count WHERE device = ?1",
         "DELETE FROM device WHERE id = ?1",

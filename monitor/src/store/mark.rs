@@ -25,19 +25,21 @@ const IS_NOW: SignedDuration = SignedDuration::from_secs(2);
 
 impl Store {
     /// Writes a mark about each of these devices, or one about all if there are none. Returns
-    /// `None` if a mark exceeds a limit.
+    /// `None` if a mark exceeds a limit. For `is_drained`, see [`Self::write_mark`].
     pub fn write_marks(
         &mut self,
         mark: &Mark,
         devices: &[MacAddress],
         at: Timestamp,
         now: Timestamp,
+        is_drained: bool,
     ) -> Result<Option<()>, StoreError> {
         if devices.is_empty() {
-            return Ok(self.write_mark(mark, None, at, now)?.map(drop));
+            return Ok(self.write_mark(mark, None, at, now, is_drained)?.map(drop));
         }
         for device in devices {
-            if self.write_mark(mark, Some(*device), at, now)?.is_none() {
+            let written = self.write_mark(mark, Some(*device), at, now, is_drained)?;
+            if written.is_none() {
                 return Ok(None);
             }
         }
@@ -45,14 +47,17 @@ impl Store {
     }
 
     /// Writes a mark. If it is about this moment, also copies the rows of its hour, so that a
-    /// report can tell the packets before and after it apart. Drain the tables before. Returns
-    /// the number of the event, or `None` if it exceeds a limit.
+    /// report can tell the packets before and after it apart. That needs `is_drained`: the
+    /// caller has stored the packets that the kernel counted until now. Otherwise packets
+    /// before the mark would look like packets after it. Returns the number of the event, or
+    /// `None` if it exceeds a limit.
     pub fn write_mark(
         &mut self,
         mark: &Mark,
         device: Option<MacAddress>,
         at: Timestamp,
         now: Timestamp,
+        is_drained: bool,
     ) -> Result<Option<i64>, StoreError> {
         self.make_room(now)?;
         let what = Happening::Mark(mark.clone());
@@ -63,7 +68,7 @@ impl Store {
         self.transaction(now, |writer| {
             let id = write(writer, &event)?;
             let is_now = now.duration_since(at).abs() <= IS_NOW;
-            if let Some(id) = id.filter(|_| is_now) {
+            if let Some(id) = id.filter(|_| is_now && is_drained) {
                 copy_rows(writer, id, at)?;
             }
             Ok(id)

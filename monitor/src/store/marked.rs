@@ -7,11 +7,13 @@
 //!
 //! Rows cover five minutes or an hour, so a cut lies within a row. For each mark that was made
 //! while a daemon recorded, the store has a copy of the rows of the hour as they were then. Its
-//! difference to the row is what came later.
+//! difference to the row is what came later. Without a copy, a row is divided by the times of
+//! its first and last packet, or it is unclear.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    ops::RangeInclusive,
 };
 
 use jiff::Timestamp;
@@ -30,6 +32,10 @@ const CONTACTS: &str = "
     CREATE TEMP TABLE contact (
         flow_end INTEGER PRIMARY KEY, device INTEGER, packets INTEGER, fives INTEGER,
         hours INTEGER, span INTEGER, last INTEGER
+    );
+    DROP TABLE IF EXISTS temp.active;
+    CREATE TEMP TABLE active (
+        device INTEGER PRIMARY KEY, fives INTEGER, hours INTEGER, last INTEGER
     );";
 
 /// A mark at which the period is cut.
@@ -41,16 +47,25 @@ pub struct Cut {
     pub mark: i64,
 }
 
+/// Intervals with packets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Number of intervals of five minutes, outside the hours that a cut divides.
+    pub fives: u64,
+    /// Number of hours, outside the hours that a cut divides.
+    pub hours: u64,
+    /// Begins of the intervals within hours that a cut divides, in seconds since
+    /// 1970-01-01T00:00:00Z. An interval that a cut divides may be in two segments.
+    pub near: BTreeSet<i64>,
+}
+
 /// What a device sent to one end within a segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contact {
     /// Packets.
     pub packets: u64,
-    /// Number of different intervals of five minutes with packets. At least this many, if
-    /// rows were merged into hours.
-    pub fives: u64,
-    /// Number of different hours with packets.
-    pub hours: u64,
+    /// When.
+    pub times: Times,
 }
 
 /// Device, destination, protocol number and port of a contact.
@@ -61,33 +76,84 @@ pub type ContactEnd = (Option<MacAddress>, Option<IpAddr>, u8, u16);
 pub struct Segment {
     /// The contacts.
     pub contacts: BTreeMap<ContactEnd, Contact>,
-    /// True if rows of the segment are merged into hours. Then only `hours` can be compared.
+    /// When each device sent packets to any end.
+    pub active: BTreeMap<Option<MacAddress>, Times>,
+    /// True if rows of the segment are merged into hours. Then only hours can be compared.
     pub has_hours: bool,
-    /// Packets near the cut at the end of the segment of which the store does not know
-    /// whether they came before it or after it, by device. They are in no segment.
-    pub unclear: BTreeMap<Option<MacAddress>, u64>,
+}
+
+/// Packets of which the store does not know in which segment they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unclear {
+    /// The contact.
+    pub end: ContactEnd,
+    /// The first segment in which they may be.
+    pub from: usize,
+    /// The last segment in which they may be.
+    pub to: usize,
+    /// True if they may also be outside the period.
+    pub is_edge: bool,
+    /// Begin of their interval, in seconds since 1970-01-01T00:00:00Z.
+    pub begin: i64,
+    /// Packets.
+    pub packets: u64,
+}
+
+/// A period, cut at marks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Segments {
+    /// One more than there are cuts.
+    pub parts: Vec<Segment>,
+    /// Packets that are in no segment.
+    pub unclear: Vec<Unclear>,
 }
 
 type Key = (i64, i64);
 
-/// Packets of one device and flow end in an hour: by bucket, and whether it is merged.
-#[derive(Default)]
-struct Hour {
-    rows: BTreeMap<Key, BTreeMap<i64, u64>>,
+/// Packets of one device and flow end in an interval.
+#[derive(Clone, Copy)]
+struct Row {
+    key: Key,
+    bucket: i64,
+    packets: u64,
     is_merged: bool,
+    /// Seconds of the first and of the last packet.
+    first: i64,
+    last: i64,
 }
+
+/// The packets before a mark, by device and flow end, then by bucket.
+type Copied = BTreeMap<Key, BTreeMap<i64, u64>>;
 
 /// Contacts by row numbers of device and flow end.
 #[derive(Default)]
 struct Part {
     contacts: BTreeMap<Key, Contact>,
+    active: BTreeMap<i64, Times>,
     has_hours: bool,
-    unclear: BTreeMap<Key, u64>,
+}
+
+/// As [`Unclear`], by row numbers.
+struct UnclearRow {
+    row: Row,
+    segments: RangeInclusive<usize>,
+    is_edge: bool,
+}
+
+/// An hour that is divided: by cuts, or by an end of the period.
+struct CutHour<'a> {
+    begin: i64,
+    /// The cuts within it.
+    cuts: &'a [Cut],
+    /// The segment before the first cut.
+    first: usize,
+    /// The period in seconds.
+    period: (i64, i64),
 }
 
 impl View<'_> {
-    /// Returns the segments of a period: one more than there are cuts. The cuts are sorted.
-    pub fn segments(&self, query: &PeriodQuery, cuts: &[Cut]) -> Result<Vec<Segment>, StoreError> {
+    /// Returns the segments of a period. The cuts are sorted, and within the period.
+    pub fn segments(&self, query: &PeriodQuery, cuts: &[Cut]) -> Result<Segments, StoreError> {
         let lists = self.lists()?;
         let matching = lists.iter().filter(|(_, policies)| {
             let asked = query.policy.as_ref();
@@ -97,27 +163,28 @@ impl View<'_> {
         let mut parts: Vec<Part> = Vec::new();
         parts.resize_with(cuts.len() + 1, Part::default);
         let hour_of = |at: Timestamp| bucket::hour(bucket::of(at));
-        let begin = bucket::of(query.since);
-        let end = bucket::of(query.until) + 1;
         for (number, part) in parts.iter_mut().enumerate() {
             let before = number.checked_sub(1).and_then(|before| cuts.get(before));
-            let from = before.map_or(begin, |cut| hour_of(cut.at) + bucket::PER_HOUR);
-            let to = cuts.get(number).map_or(end, |cut| hour_of(cut.at));
-            self.whole_hours(from, to, &lists, part)?;
+            let from = before.map_or(query.since, |cut| cut.at);
+            let to = cuts.get(number).map_or(query.until, |cut| cut.at);
+            self.whole_hours(hour_of(from) + bucket::PER_HOUR, hour_of(to), &lists, part)?;
         }
-        let hours: BTreeSet<i64> = cuts.iter().map(|cut| hour_of(cut.at)).collect();
-        for hour in hours {
-            let first = cuts.partition_point(|cut| hour_of(cut.at) < hour);
-            let own: Vec<Cut> = cuts
-                .iter()
-                .filter(|cut| hour_of(cut.at) == hour)
-                .copied()
-                .collect();
-            let touched = parts.get_mut(first..=first + own.len()).unwrap_or_default();
-            self.cut_hour(hour, &own, &lists, touched)?;
+        let ends = [query.since, query.until];
+        let divided = cuts.iter().map(|cut| cut.at).chain(ends).map(hour_of);
+        let divided: BTreeSet<i64> = divided.collect();
+        let mut unclear = Vec::new();
+        for begin in divided {
+            let first = cuts.partition_point(|cut| hour_of(cut.at) < begin);
+            let next = cuts.partition_point(|cut| hour_of(cut.at) <= begin);
+            let hour = CutHour {
+                begin,
+                cuts: cuts.get(first..next).unwrap_or_default(),
+                first,
+                period: (bucket::seconds(query.since), bucket::seconds(query.until)),
+            };
+            self.cut_hour(&hour, &lists, &mut parts, &mut unclear)?;
         }
-        let ends = self.contact_ends()?;
-        Ok(parts.into_iter().map(|part| part.named(&ends)).collect())
+        self.named(parts, unclear)
     }
 
     /// Adds the contacts of the buckets from `from` to before `to`.
@@ -145,80 +212,131 @@ impl View<'_> {
                 hours = hours + (last / 12 <> excluded.last / 12),
                 span = max(span, excluded.span), last = excluded.last"
         );
-        self.transaction.execute(&fill, []).map_err(on("read"))?;
-        let select = "SELECT device, flow_end, packets, fives, hours, span FROM temp.contact";
-        let found = self.uncached(select, |row| {
-            let counts: (i64, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
-            Ok(((row.get(0)?, row.get(1)?), counts, row.get::<_, i64>(5)?))
-        })?;
-        for (key, (packets, fives, hours), span) in found {
-            part.has_hours |= span > 1;
-            part.add(
-                key,
-                packets.unsigned_abs(),
-                fives.unsigned_abs(),
-                hours.unsigned_abs(),
-            );
+        let active = format!(
+            "INSERT INTO temp.active SELECT device, 1, 1, number
+            FROM bucket CROSS JOIN count ON count.bucket = number
+            WHERE number >= {from} AND number < {to} AND list IN ({lists}) ORDER BY number
+            ON CONFLICT DO UPDATE SET fives = fives + (last <> excluded.last),
+                hours = hours + (last / 12 <> excluded.last / 12), last = excluded.last"
+        );
+        for statement in [fill, active] {
+            self.transaction
+                .execute(&statement, [])
+                .map_err(on("read"))?;
         }
-        Ok(())
+        part.read_whole(self)
     }
 
     /// Divides the rows of an hour between the segments that meet in it.
     fn cut_hour(
         &self,
-        hour: i64,
-        cuts: &[Cut],
+        hour: &CutHour<'_>,
         lists: &str,
         parts: &mut [Part],
+        unclear: &mut Vec<UnclearRow>,
     ) -> Result<(), StoreError> {
-        let end = hour + bucket::PER_HOUR;
-        let rows = self.hour(&format!(
-            "SELECT device, flow_end, number, sum(passed_packets + dropped_packets), max(span)
-            FROM bucket CROSS JOIN count ON count.bucket = number
-            WHERE number >= {hour} AND number < {end} AND list IN ({lists})
-            GROUP BY device, flow_end, number"
-        ))?;
-        let mut at_cuts = Vec::new();
-        for cut in cuts {
-            let mark = cut.mark;
-            let has_copy = format!("SELECT 1 FROM mark_count WHERE mark = {mark} LIMIT 1");
-            let is_copied = !self.uncached(&has_copy, |_| Ok(()))?.is_empty();
-            let copy = format!(
-                "SELECT device, flow_end, bucket, sum(packets), 1 FROM mark_count
-                WHERE mark = {mark} AND bucket >= {hour} AND bucket < {end}
-                    AND list IN ({lists}) GROUP BY device, flow_end, bucket"
-            );
-            at_cuts.push(is_copied.then(|| self.hour(&copy)).transpose()?);
-        }
-        for (key, buckets) in &rows.rows {
-            let copied = at_cuts.iter().map(|copy| {
-                let copy = copy.as_ref()?;
-                Some(copy.rows.get(key).cloned().unwrap_or_default())
-            });
-            let copied: Vec<_> = copied.collect();
-            let divided = if rows.is_merged {
-                divide_hour(buckets, &copied)
+        let copies = hour.cuts.iter().map(|cut| self.copied(cut, lists));
+        let copies = copies.collect::<Result<Vec<_>, _>>()?;
+        for row in self.near_rows(hour.begin, lists)? {
+            let (since, until) = hour.period;
+            if row.last < since || row.first >= until {
+                continue;
+            }
+            let touched = hour.first..=hour.first + hour.cuts.len();
+            let divided = if row.first < since || row.last >= until {
+                Err(touched.clone())
             } else {
-                divide_buckets(buckets, &copied, cuts)
+                divide(&row, hour, &copies)
             };
-            add_divided(*key, &divided, rows.is_merged, parts);
+            match divided {
+                Ok(packets) => {
+                    let own = parts.get_mut(touched).unwrap_or_default();
+                    for (packets, part) in packets.into_iter().zip(own) {
+                        part.add_near(&row, packets);
+                    }
+                }
+                Err(segments) => unclear.push(UnclearRow {
+                    row,
+                    is_edge: row.first < since || row.last >= until,
+                    segments,
+                }),
+            }
         }
         Ok(())
     }
 
-    fn hour(&self, select: &str) -> Result<Hour, StoreError> {
-        let found = self.uncached(select, |row| {
+    /// The rows of an hour, summed over interfaces and lists of policies.
+    fn near_rows(&self, hour: i64, lists: &str) -> Result<Vec<Row>, StoreError> {
+        let end = hour + bucket::PER_HOUR;
+        let select = format!(
+            "SELECT device, flow_end, number, sum(passed_packets + dropped_packets), max(span),
+                min(first), max(last)
+            FROM bucket CROSS JOIN count ON count.bucket = number
+            WHERE number >= {hour} AND number < {end} AND list IN ({lists})
+            GROUP BY device, flow_end, number"
+        );
+        self.uncached(&select, |row| {
+            let number: i64 = row.get(2)?;
+            let begin = bucket::start(number);
+            Ok(Row {
+                key: (row.get(0)?, row.get(1)?),
+                bucket: number,
+                packets: row.get::<_, i64>(3)?.unsigned_abs(),
+                is_merged: row.get::<_, i64>(4)? > 1,
+                first: begin + row.get::<_, i64>(5)?,
+                last: begin + row.get::<_, i64>(6)?,
+            })
+        })
+    }
+
+    /// The rows of the hour of a mark as they were at the mark; `None` if there is no copy.
+    fn copied(&self, cut: &Cut, lists: &str) -> Result<Option<Copied>, StoreError> {
+        let mark = cut.mark;
+        let has_copy = format!("SELECT 1 FROM mark_count WHERE mark = {mark} LIMIT 1");
+        if self.uncached(&has_copy, |_| Ok(()))?.is_empty() {
+            return Ok(None);
+        }
+        let copy = format!(
+            "SELECT device, flow_end, bucket, sum(packets) FROM mark_count
+            WHERE mark = {mark} AND list IN ({lists}) GROUP BY device, flow_end, bucket"
+        );
+        let found = self.uncached(&copy, |row| {
             let key: Key = (row.get(0)?, row.get(1)?);
-            let sum: (i64, i64) = (row.get(2)?, row.get(3)?);
-            Ok((key, sum, row.get::<_, i64>(4)?))
+            Ok((key, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?))
         })?;
-        let mut hour = Hour::default();
-        for (key, (bucket, packets), span) in found {
-            hour.is_merged |= span > 1;
-            let buckets = hour.rows.entry(key).or_default();
+        let mut copied = Copied::new();
+        for (key, bucket, packets) in found {
+            let buckets = copied.entry(key).or_default();
             buckets.insert(bucket, packets.unsigned_abs());
         }
-        Ok(hour)
+        Ok(Some(copied))
+    }
+
+    /// Replaces row numbers by addresses.
+    fn named(&self, parts: Vec<Part>, unclear: Vec<UnclearRow>) -> Result<Segments, StoreError> {
+        let ends = self.contact_ends()?;
+        let found = self.uncached("SELECT id, mac FROM device", |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })?;
+        let devices = found
+            .into_iter()
+            .map(|(id, mac)| Ok((id, rows::mac(&mac)?)));
+        let devices = devices.collect::<Result<BTreeMap<_, _>, StoreError>>()?;
+        let unclear = unclear.into_iter().filter_map(|unclear| {
+            Some(Unclear {
+                end: *ends.get(&unclear.row.key.1)?,
+                from: *unclear.segments.start(),
+                to: *unclear.segments.end(),
+                is_edge: unclear.is_edge,
+                begin: bucket::start(unclear.row.bucket),
+                packets: unclear.row.packets,
+            })
+        });
+        let parts = parts.into_iter().map(|part| part.named(&ends, &devices));
+        Ok(Segments {
+            unclear: unclear.collect(),
+            parts: parts.collect(),
+        })
     }
 
     fn contact_ends(&self) -> Result<BTreeMap<i64, ContactEnd>, StoreError> {
@@ -238,98 +356,109 @@ impl View<'_> {
     }
 }
 
-/// What one contact sent in an hour: packets and intervals with packets, for each segment; and
-/// packets that belong to an unknown segment.
-#[derive(Default)]
-struct Divided {
-    parts: Vec<(u64, u64)>,
-    unclear: u64,
-}
-
-impl Divided {
-    /// Adds one row. `before` has the packets before each cut, if they are known.
-    fn add(&mut self, total: u64, before: Option<Vec<u64>>) {
-        let Some(before) = before else {
-            self.unclear += total;
-            return;
-        };
-        self.parts.resize(before.len() + 1, (0, 0));
-        let mut last = 0;
-        for (sum, part) in before.into_iter().chain([total]).zip(&mut self.parts) {
-            let packets = sum.saturating_sub(last);
-            last = last.max(sum);
-            part.0 += packets;
-            part.1 += u64::from(packets > 0);
-        }
-    }
-}
-
-/// Divides a row of a whole hour. Without a copy for each cut, all of it is unclear.
-fn divide_hour(buckets: &BTreeMap<i64, u64>, copies: &[Option<BTreeMap<i64, u64>>]) -> Divided {
-    let mut divided = Divided::default();
-    let sums = copies.iter().map(|copy| {
-        let copy = copy.as_ref()?;
-        Some(copy.values().sum())
-    });
-    divided.add(buckets.values().sum(), sums.collect());
-    divided
-}
-
-/// Divides rows of five minutes. Without a copy, a row that a cut divides is unclear.
-fn divide_buckets(
-    buckets: &BTreeMap<i64, u64>,
-    copies: &[Option<BTreeMap<i64, u64>>],
-    cuts: &[Cut],
-) -> Divided {
-    let mut divided = Divided::default();
-    for (bucket, total) in buckets {
-        let (start, end) = (bucket::start(*bucket), bucket::start(bucket + 1));
-        let before = copies.iter().zip(cuts).map(|(copy, cut)| match copy {
-            Some(copy) => Some(copy.get(bucket).copied().unwrap_or(0)),
-            None if end <= bucket::seconds(cut.at) => Some(*total),
-            None if start >= bucket::seconds(cut.at) => Some(0),
+/// Divides a row between the segments of its hour: packets of each. Returns the segments in
+/// which the packets may be, if that is unknown.
+fn divide(
+    row: &Row,
+    hour: &CutHour<'_>,
+    copies: &[Option<Copied>],
+) -> Result<Vec<u64>, RangeInclusive<usize>> {
+    let before: Vec<Option<u64>> = copies
+        .iter()
+        .zip(hour.cuts)
+        .map(|(copy, cut)| match copy {
+            Some(copy) => Some(copied_packets(row, copy)),
+            None if row.last < bucket::seconds(cut.at) => Some(row.packets),
+            None if row.first.saturating_mul(1_000) >= cut.at.as_millisecond() => Some(0),
             None => None,
-        });
-        divided.add(*total, before.collect());
+        })
+        .collect();
+    if before.iter().any(Option::is_none) {
+        let is_after = |known: &Option<u64>| *known == Some(0);
+        let from = before.iter().rposition(is_after).map_or(0, |cut| cut + 1);
+        let is_before = |known: &Option<u64>| known.is_some_and(|known| known >= row.packets);
+        let to = before.iter().position(is_before).unwrap_or(before.len());
+        return Err(hour.first + from.min(to)..=hour.first + to);
     }
-    divided
+    let mut last = 0;
+    let sums = before.into_iter().flatten().chain([row.packets]);
+    let parts = sums.map(|sum| {
+        let packets = sum.saturating_sub(last);
+        last = last.max(sum);
+        packets
+    });
+    Ok(parts.collect())
 }
 
-fn add_divided(key: Key, divided: &Divided, is_merged: bool, parts: &mut [Part]) {
-    for ((packets, fives), part) in divided.parts.iter().zip(parts.iter_mut()) {
-        part.has_hours |= is_merged;
-        if *packets > 0 {
-            part.add(key, *packets, *fives, 1);
-        }
-    }
-    if let Some(part) = parts.first_mut().filter(|_| divided.unclear > 0) {
-        *part.unclear.entry(key).or_default() += divided.unclear;
-    }
+/// Packets of a row that came before a mark with this copy. A merged row has those of all
+/// intervals.
+fn copied_packets(row: &Row, copy: &Copied) -> u64 {
+    let buckets = copy.get(&row.key);
+    let end = if row.is_merged { bucket::PER_HOUR } else { 1 };
+    let own = buckets.into_iter().flatten();
+    let own = own.filter(|(bucket, _)| (row.bucket..row.bucket + end).contains(*bucket));
+    own.map(|(_, packets)| *packets).sum()
 }
 
 impl Part {
-    fn add(&mut self, key: Key, packets: u64, fives: u64, hours: u64) {
-        let contact = self.contacts.entry(key).or_default();
-        contact.packets += packets;
-        contact.fives += fives;
-        contact.hours += hours;
+    /// Adds the contacts that the temporary tables have.
+    fn read_whole(&mut self, view: &View<'_>) -> Result<(), StoreError> {
+        let select = "SELECT device, flow_end, packets, fives, hours, span FROM temp.contact";
+        let found = view.uncached(select, |row| {
+            let counts: (i64, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok(((row.get(0)?, row.get(1)?), counts, row.get::<_, i64>(5)?))
+        })?;
+        for (key, (packets, fives, hours), span) in found {
+            self.has_hours |= span > 1;
+            let contact = self.contacts.entry(key).or_default();
+            contact.packets += packets.unsigned_abs();
+            contact.times.fives += fives.unsigned_abs();
+            contact.times.hours += hours.unsigned_abs();
+        }
+        let found = view.uncached("SELECT device, fives, hours FROM temp.active", |row| {
+            let counts: (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok((row.get(0)?, counts))
+        })?;
+        for (device, (fives, hours)) in found {
+            let times = self.active.entry(device).or_default();
+            times.fives += fives.unsigned_abs();
+            times.hours += hours.unsigned_abs();
+        }
+        Ok(())
     }
 
-    fn named(self, ends: &BTreeMap<i64, ContactEnd>) -> Segment {
-        let mut segment = Segment {
+    /// Adds packets of a row near a cut.
+    fn add_near(&mut self, row: &Row, packets: u64) {
+        self.has_hours |= row.is_merged;
+        if packets == 0 {
+            return;
+        }
+        let begin = bucket::start(row.bucket);
+        let contact = self.contacts.entry(row.key).or_default();
+        contact.packets += packets;
+        contact.times.near.insert(begin);
+        let active = self.active.entry(row.key.0).or_default();
+        active.near.insert(begin);
+    }
+
+    fn named(
+        self,
+        ends: &BTreeMap<i64, ContactEnd>,
+        devices: &BTreeMap<i64, Option<MacAddress>>,
+    ) -> Segment {
+        let contacts = self.contacts.into_iter();
+        let active = self.active.into_iter();
+        Segment {
+            contacts: contacts
+                .filter_map(|((_, end), contact)| Some((*ends.get(&end)?, contact)))
+                .collect(),
+            active: active
+                .filter_map(|(device, times)| Some((*devices.get(&device)?, times)))
+                .collect(),
             has_hours: self.has_hours,
-            ..Segment::default()
-        };
-        for ((_, end), contact) in self.contacts {
-            if let Some(end) = ends.get(&end) {
-                segment.contacts.insert(*end, contact);
-            }
         }
-        for ((_, end), packets) in self.unclear {
-            if let Some(end) = ends.get(&end) {
-                *segment.unclear.entry(end.0).or_default() += packets;
-            }
-        }
-        segment
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,6 +87,8 @@ pub struct GroupSum {
     pub device: Option<MacAddress>,
     /// Number of different destination addresses.
     pub destinations: u64,
+    /// True if there are packets to further destinations, which the store sums.
+    pub has_other_destinations: bool,
     /// Packets that passed.
     pub passed: Count,
     /// Packets that were dropped.
@@ -261,8 +263,9 @@ impl View<'_> {
         condition: &str,
     ) -> Result<Vec<GroupSum>, StoreError> {
         let select = format!(
-            "SELECT mac, count(DISTINCT destination), sum(passed_packets), sum(passed_bytes),
-                sum(dropped_packets), sum(dropped_bytes), min(sums.first), max(sums.last)
+            "SELECT mac, count(DISTINCT nullif(destination, x'')), sum(passed_packets), sum(passed_bytes),
+                sum(dropped_packets), sum(dropped_bytes), min(sums.first), max(sums.last),
+                max(destination = x'')
             FROM temp.period_flow AS sums JOIN flow_end ON flow_end.id = flow_end
                 JOIN device ON device.id = sums.device
             WHERE {condition} GROUP BY sums.device ORDER BY mac"
@@ -272,7 +275,7 @@ impl View<'_> {
             let counts = (rows::count(row, 2)?, rows::count(row, 4)?);
             Ok((
                 row.get::<_, Vec<u8>>(0)?,
-                row.get::<_, i64>(1)?,
+                (row.get::<_, i64>(1)?, row.get::<_, bool>(8)?),
                 counts,
                 times,
             ))
@@ -284,7 +287,8 @@ impl View<'_> {
                 Ok(GroupSum {
                     policy: policy.cloned(),
                     device: rows::mac(&mac)?,
-                    destinations: destinations.unsigned_abs(),
+                    destinations: destinations.0.unsigned_abs(),
+                    has_other_destinations: destinations.1,
                     passed,
                     dropped,
                     first: bucket::from_seconds(times.0).ok_or_else(damaged)?,
@@ -338,15 +342,53 @@ impl View<'_> {
         Ok(latest.and_then(bucket::from_seconds))
     }
 
-    /// Returns the removed sums of all instances whose last rows are later than `since`:
-    /// reason and packets, sorted by reason.
-    pub fn removed_since(&self, since: Timestamp) -> Result<Vec<(String, u64)>, StoreError> {
-        let select = "SELECT reason, sum(passed_packets + dropped_packets) FROM total
-            WHERE reason <> 'written' AND until > ?1 GROUP BY reason ORDER BY reason";
-        self.all(select, [bucket::seconds(since)], |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
-        })
+    /// Returns the removed sums of all instances whose last rows are later than `since`, of a
+    /// policy or of all.
+    pub fn removed_since(
+        &self,
+        since: Timestamp,
+        policy: Option<&PolicyName>,
+    ) -> Result<RemovedSums, StoreError> {
+        let lists = self.lists()?;
+        let matching = lists
+            .iter()
+            .filter(|(_, policies)| policy.is_none_or(|policy| policies.contains(policy)));
+        let lists = ids(&matching.map(|(id, _)| *id).collect::<Vec<_>>());
+        let select = format!(
+            "SELECT reason, sum(passed_packets + dropped_packets), min(created)
+            FROM total LEFT JOIN instance ON instance.id = instance
+            WHERE reason <> 'written' AND until > {} AND list IN ({lists})
+            GROUP BY reason ORDER BY reason",
+            bucket::seconds(since)
+        );
+        let found = self.uncached(&select, |row| {
+            let packets = row.get::<_, i64>(1)?.unsigned_abs();
+            Ok((row.get(0)?, packets, row.get::<_, Option<i64>>(2)?))
+        })?;
+        let mut removed = RemovedSums::default();
+        for (reason, packets, created) in found {
+            let created = created.and_then(bucket::from_milliseconds);
+            removed.since = removed.since.into_iter().chain(created).min();
+            removed.packets.push((reason, packets));
+        }
+        Ok(removed)
     }
+
+    /// Returns when the store first saw an instance of the filter.
+    pub fn instance_since(&self, instance: u64) -> Result<Option<Timestamp>, StoreError> {
+        let select = "SELECT created FROM instance WHERE token = ?1";
+        let found = self.all(select, [rows::bits(instance)], |row| row.get::<_, i64>(0))?;
+        Ok(found.first().copied().and_then(bucket::from_milliseconds))
+    }
+}
+
+/// Sums of removed rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovedSums {
+    /// Reason and packets, sorted by reason.
+    pub packets: Vec<(String, u64)>,
+    /// Time since which they were counted.
+    pub since: Option<Timestamp>,
 }
 
 /// Row numbers as a list of SQL.

@@ -211,9 +211,10 @@ pub(super) fn excess_events(writer: &Writer<'_>) -> Result<(), StoreError> {
     }
 }
 
-/// Removes the events up to a number.
+/// Removes the events up to a number. Marks stay until they are old, so that no flood of
+/// first contacts pushes them out.
 pub(super) fn events_before(writer: &Writer<'_>, id: i64) -> Result<(), StoreError> {
-    writer.change("DELETE FROM event WHERE id <= ?1", [id])?;
+    writer.change("DELETE FROM event WHERE id <= ?1 AND kind <> 'mark'", [id])?;
     Ok(())
 }
 

@@ -111,7 +111,10 @@ impl View<'_> {
 
     /// Returns the generations of every instance, sorted by begin.
     pub fn all_generations(&self) -> Result<Vec<StoredGeneration>, StoreError> {
-        let select = "SELECT number, ruleset, since, until FROM generation
+        let select = "SELECT number, ruleset, since, coalesce(until, (
+                SELECT min(next.since) FROM generation AS next
+                WHERE next.instance <> generation.instance AND next.since > generation.since))
+            FROM generation
             ORDER BY since, number, instance";
         let found = self.all(select, [], |row| {
             Ok((

@@ -289,7 +289,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Everything private in the story.
-const ORIGINALS: [&str; 14] = [
+const ORIGINALS: [&str; 19] = [
     PHONE,
     OTHER,
     "annas-phone",
@@ -304,6 +304,11 @@ const ORIGINALS: [&str; 14] = [
     "sim of anna",
     "cloud backup off",
     "what anna wrote",
+    "Redmi Note",
+    "wlx64cc2e112233",
+    "anna-1234.dns",
+    "annas-tv",
+    "2001:db8:77:2::5",
 ];
 
 #[test]
@@ -321,12 +326,18 @@ fn a_redacted_report_has_no_original_in_any_format() {
             at,
         ),
     ]);
-    story.claim(
-        OTHER,
-        "192.168.77.23",
-        NameSource::HttpHost,
+    let mut by_adapter = flow(PHONE, SERVER, "range-2014", 1, at);
+    by_adapter.key.interface = "wlx64cc2e112233".to_owned();
+    let of_line = flow(OTHER, "2001:db8:77:2::5", "range-2014", 1, at);
+    story.write(&[by_adapter, of_line]);
+    for name in [
         "annas-phone.lan",
-    );
+        "192.168.77.23:8080",
+        "annas-tv.fritz.box",
+    ] {
+        story.claim(OTHER, "192.168.77.23", NameSource::HttpHost, name);
+        story.claim(OTHER, "42.62.48.200", NameSource::HttpHost, name);
+    }
     story.end();
     let config = story.config();
     for format in FORMATS {
@@ -397,11 +408,13 @@ fn a_mark_divides_the_time_before_from_the_time_after() {
     assert_eq!(phone["after"]["packets"], 24 * 2);
     assert_eq!(
         (&phone["before"]["contacts"], &phone["after"]["contacts"]),
-        (&72.into(), &24.into())
+        (&69.into(), &23.into())
     );
+    let active = |side: &str| phone[side]["active_intervals"].as_u64().unwrap();
+    assert_eq!((active("before"), active("after")), (23, 23));
     assert_eq!(phone["before"]["observed_hours"], 2.0);
-    assert!(phone["probability"].as_f64().unwrap() < 0.001, "{phone}");
-    assert!(phone["needed_hours"].is_null());
+    // The device sent packets in every interval, so its rate is the same.
+    assert_eq!(phone["probability"], 1.0, "{phone}");
     let control = &comparison["devices"][1];
     assert_eq!(
         (&control["device"], &control["is_control"]),
@@ -428,14 +441,9 @@ fn with_too_little_the_report_says_how_much_would_be_needed() {
     story.end();
     let report = json(&story, &[]);
     let phone = &report["marks"][0]["comparison"]["devices"][0];
-    assert!(phone["probability"].as_f64().unwrap() >= 0.05, "{phone}");
-    let needed = phone["needed_hours"].as_f64().unwrap();
-    assert!((1.0..6.0).contains(&needed), "{phone}");
+    assert!(phone["probability"].is_null(), "{phone}");
     let text = phone["text"].to_string();
-    assert!(
-        text.contains("more of observation after the mark would be needed"),
-        "{text}"
-    );
+    assert!(text.contains("at least 5 intervals with packets"), "{text}");
     assert!(!text.contains("lower"), "{text}");
 }
 
@@ -451,6 +459,8 @@ fn a_mark_divides_rows_that_were_merged_later() {
     assert_eq!(phone["before"]["packets"], 24 * 7, "{phone}");
     assert_eq!(phone["after"]["packets"], 24 * 2, "{phone}");
     assert_eq!(report["marks"][0]["comparison"]["unit"], "hour");
+    // Three hours say nothing about a rate.
+    assert!(phone["probability"].is_null(), "{phone}");
     assert_eq!(phone["unclear_packets"], 0);
 }
 
@@ -514,10 +524,10 @@ fn a_period_without_packets_says_how_long_the_gateway_watched() {
     let story = Story::told();
     let silent = json(&story, &["--policy", "silent", "--since", "2h"]);
     let answer = silent["answer"].to_string();
-    assert!(answer.contains("recorded no packet"), "{answer}");
+    assert!(answer.contains("the store has no packet"), "{answer}");
     let shows = silent["shows"].to_string();
     assert!(
-        shows.contains("matched no packet in the 2 hours"),
+        shows.contains("no packet of the policy silent from the 2 hours"),
         "{shows}"
     );
     assert_eq!(silent["flows"], Value::Array(Vec::new()));
@@ -538,6 +548,25 @@ fn a_period_without_packets_says_how_long_the_gateway_watched() {
     let limited = json(&story, &["--limit", "1"]);
     assert_eq!(limited["flows"].as_array().unwrap().len(), 3);
     assert_eq!(limited["flows_left_out"]["packets"], 24);
+}
+
+/// An output that is no regular file stays as it is.
+#[test]
+fn only_a_regular_file_is_replaced() {
+    let story = Story::told();
+    let target = story.directory.path().join("target");
+    let link = story.directory.path().join("link");
+    std::fs::write(&target, "kept").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for path in [&link, &story.directory.path().to_owned()] {
+        let output = story.monitor(&["report", "--output", path.to_str().unwrap()]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+    assert!(link.is_symlink());
+    let output = story.monitor(&["report", "--output", target.to_str().unwrap()]);
+    assert!(output.status.success());
+    assert_ne!(std::fs::read_to_string(&target).unwrap(), "kept");
 }
 
 #[test]

@@ -221,7 +221,7 @@ impl Story {
             kind: "dot".to_owned(),
             address: Some("192.0.2.53".parse::<IpAddr>().unwrap()),
             port: 853,
-            name: "dns.example".to_owned(),
+            name: "anna-1234.dns.example".to_owned(),
             first: now,
             last: now,
         };
@@ -247,7 +247,7 @@ impl Story {
         };
         let device = device.map(mac);
         self.store()
-            .write_mark(&mark, device, now, now)
+            .write_mark(&mark, device, now, now, true)
             .unwrap()
             .unwrap();
     }

@@ -324,7 +324,7 @@ impl EvidenceRecorder {
         let now = Timestamp::now();
         let at = at.unwrap_or(now);
         store
-            .write_marks(mark, devices, at, now)?
+            .write_marks(mark, devices, at, now, true)?
             .ok_or(MarkError::Limit)?;
         Ok(at)
     }

@@ -9,7 +9,7 @@ use crate::{
     report::{
         MOST_DEVICES,
         facts::Facts,
-        model::{Device, DevicePolicy, EncryptedDns, Other, StatedSame, Sum, Timeline},
+        model::{Device, DevicePolicy, EncryptedDns, Other, StatedSame, Sum, Timeline, Total},
     },
     store::GroupSum,
 };
@@ -17,12 +17,27 @@ use crate::{
 /// The most other devices that are listed beside a device and policy.
 const MOST_OTHERS: usize = 20;
 
+/// True if the report is about this device.
+fn is_subject(facts: &Facts, device: Option<MacAddress>) -> bool {
+    facts.subjects.is_empty() || device.is_some_and(|mac| facts.subjects.contains(&mac))
+}
+
+/// Sums over all devices that the report is about.
+pub(super) fn total(facts: &Facts) -> Total {
+    let sums = facts.sums.devices.iter();
+    let own = sums.filter(|group| is_subject(facts, group.device));
+    own.fold(Total::default(), |total, group| Total {
+        devices: total.devices + 1,
+        packets: total.packets + group.passed.packets + group.dropped.packets,
+        bytes: total.bytes + group.passed.bytes + group.dropped.bytes,
+        dropped: total.dropped + group.dropped.packets,
+    })
+}
+
 /// The devices with the most packets, and the number of the others.
 pub(super) fn devices(facts: &Facts) -> (Vec<Device>, u64) {
     let mut sums: Vec<&GroupSum> = facts.sums.devices.iter().collect();
-    let is_subject = |device: Option<MacAddress>| {
-        facts.subjects.is_empty() || device.is_some_and(|mac| facts.subjects.contains(&mac))
-    };
+    let is_subject = |device: Option<MacAddress>| is_subject(facts, device);
     sums.sort_by_key(|sum| {
         let packets = sum.passed.packets + sum.dropped.packets;
         (
@@ -43,7 +58,7 @@ pub(super) fn devices(facts: &Facts) -> (Vec<Device>, u64) {
         })
         .collect();
     let silent = facts.subjects.iter().filter(|mac| {
-        let mut seen = sums.iter();
+        let mut seen = facts.sums.devices.iter();
         seen.all(|sum| sum.device != Some(**mac))
     });
     devices.extend(silent.map(|mac| Device {
@@ -102,6 +117,7 @@ fn sum(group: &GroupSum) -> Sum {
         bytes: group.passed.bytes + group.dropped.bytes,
         dropped: group.dropped.packets,
         destinations: group.destinations,
+        more_destinations: group.has_other_destinations,
         first: to_the_second(group.first),
         last: to_the_second(group.last),
     }
@@ -123,6 +139,7 @@ fn device_policies(facts: &Facts, device: Option<MacAddress>) -> Vec<DevicePolic
                 device: other.device.map(|mac| mac.to_string()),
                 sum: sum(other),
                 shared_networks: shared(facts, group, other),
+                possibly_same: possibly_same(facts, device, other.device).map(str::to_owned),
             })
             .collect();
         others.sort_by(|a, b| {
@@ -144,6 +161,35 @@ fn device_policies(facts: &Facts, device: Option<MacAddress>) -> Vec<DevicePolic
         }
     });
     policies.collect()
+}
+
+/// Why two MACs may be one device.
+fn possibly_same(
+    facts: &Facts,
+    one: Option<MacAddress>,
+    other: Option<MacAddress>,
+) -> Option<&'static str> {
+    let (one, other) = (one?, other?);
+    let view = |mac| {
+        facts
+            .devices
+            .iter()
+            .find(move |view| view.head.device == Some(mac))
+    };
+    let states = |mac, same| {
+        let stated = view(mac)
+            .into_iter()
+            .flat_map(|view| &view.head.stated_same);
+        stated.into_iter().any(|stated| stated.device == same)
+    };
+    let is_randomised = |mac| view(mac).is_some_and(|view| view.head.randomised);
+    if states(one, other) || states(other, one) {
+        Some("the same device, as the operator states")
+    } else if is_randomised(one) || is_randomised(other) {
+        Some("possibly the same device: a MAC is locally administered")
+    } else {
+        None
+    }
 }
 
 fn shared(facts: &Facts, group: &GroupSum, other: &GroupSum) -> u64 {

@@ -39,7 +39,7 @@ fn policy_part(report: &Report, device: &Device, policy: &DevicePolicy) -> Marku
             div { dt { "packets" } dd { (grouped(sum.packets)) } }
             div { dt { "dropped (attempts)" } dd { (grouped(sum.dropped)) } }
             div { dt { "size" } dd { (bytes(sum.bytes)) } }
-            div { dt { "addresses" } dd { (grouped(sum.destinations)) } }
+            div { dt { "addresses" } dd { @if sum.more_destinations { "at least " } (grouped(sum.destinations)) } }
             div { dt { "first (UTC)" } dd { (utc(&sum.first)) } }
             div { dt { "last (UTC)" } dd { (utc(&sum.last)) } }
         }
@@ -121,7 +121,7 @@ fn other_devices(report: &Report, policy: &DevicePolicy) -> Markup {
                 tbody {
                     @for other in &policy.others {
                         tr {
-                            th scope="row" { (report.name_of(other.device.as_ref())) }
+                            th scope="row" { (report.name_of(other.device.as_ref())) @if let Some(same) = &other.possibly_same { " " span.soft { "(" (same) ")" } } }
                             td.number data-label="Packets" { (grouped(other.sum.packets)) }
                             td.number data-label="Dropped" { (grouped(other.sum.dropped)) }
                             td.number data-label="Networks in common" { (grouped(other.shared_networks)) }

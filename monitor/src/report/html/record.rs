@@ -52,7 +52,7 @@ fn losses(losses: &Losses) -> Markup {
                     }
                 }
                 @for (reason, packets) in &losses.not_recorded.reasons {
-                    li { (grouped(*packets)) " (" (reason) ") in no flow — " (meaning(reason)) }
+                    li { (grouped(*packets)) " (" (reason) ") in no flow, " (losses.counted()) " — " (meaning(reason)) }
                 }
             }
         }

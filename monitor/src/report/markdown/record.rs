@@ -118,7 +118,12 @@ pub(super) fn coverage(out: &mut String, report: &Report) {
     for (reason, packets) in &losses.not_recorded.reasons {
         line(
             out,
-            &format!("- in no flow: {} {}", grouped(*packets), meaning(reason)),
+            &format!(
+                "- in no flow, {}: {} {}",
+                losses.counted(),
+                grouped(*packets),
+                meaning(reason)
+            ),
         );
     }
 }
