@@ -195,11 +195,11 @@ pub(super) fn yaml_word(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::lists::{Format, Selection, read as read_list};
 
-    const FEED: &str = "# threat feed\n# \"seen\",\"dst_ip\",\"dst_port\",\"c2_status\"\n\
+    pub(in crate::lists) const FEED: &str = "# threat feed\n# \"seen\",\"dst_ip\",\"dst_port\",\"c2_status\"\n\
         \"2024-01-01 00:00:01\",\"192.0.2.1\",\"443\",\"online\"\n\
         \"2024-01-01, later\",\"2001:db8::1\",\"80\",\"offline\"\n\
         \"multi\nline\",\"192.0.2.2\",\"80\",\"online\"\n";

@@ -200,12 +200,7 @@ fn is_length(address: &str, number: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use crate::lists::{Why, recognise};
-
-    const FEED: &str = "# threat feed\n# \"seen\",\"dst_ip\",\"dst_port\",\"c2_status\"\n\
-        \"2024-01-01 00:00:01\",\"192.0.2.1\",\"443\",\"online\"\n\
-        \"2024-01-01, later\",\"2001:db8::1\",\"80\",\"offline\"\n\
-        \"multi\nline\",\"192.0.2.2\",\"80\",\"online\"\n";
+    use crate::lists::{Why, by_column::tests::FEED, recognise};
 
     #[test]
     fn without_a_column_the_columns_with_addresses_are_counted() {

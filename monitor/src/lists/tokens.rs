@@ -36,7 +36,7 @@ pub(super) fn tokens(line: &str) -> impl Iterator<Item = Token<'_>> {
     })
 }
 
-/// Returns the number of braces that `line` opens, minus those that it closes.
+/// Returns the number of opening braces in `line` minus the number of closing braces.
 pub(super) fn depth(line: &str) -> i32 {
     let each = tokens(line).map(|token| match token {
         Token::Mark('{') => 1,

@@ -164,7 +164,7 @@ fn unpack_once(bytes: Vec<u8>, limit: u64) -> Result<Vec<u8>, UnpackError> {
     Ok(unpacked.bytes)
 }
 
-/// Unpacks one frame, and compares its checksum if it has one.
+/// Unpacks one frame. If the frame has a checksum, the content must match the checksum.
 fn zstd_frame(packed: &mut &[u8], unpacked: &mut Unpacked) -> Result<(), UnpackError> {
     let frame = StreamingDecoder::new_with_max_window_size(packed, MAX_WINDOW);
     let mut frame = frame.map_err(|error| unpacked.damaged(io::Error::other(error)))?;

@@ -432,7 +432,7 @@ impl From<NameView> for Name {
 }
 
 impl Device {
-    /// Name of the device in sentences: its MAC or pseudonym, and its name if it has one.
+    /// Name of the device in sentences: the MAC or its pseudonym, then the device's name if one is known.
     #[must_use]
     pub fn label(&self) -> String {
         match (&self.device, &self.name) {

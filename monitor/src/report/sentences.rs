@@ -12,7 +12,7 @@ use super::{
 /// The most names or devices that a sentence lists.
 const MOST_NAMED: usize = 4;
 
-/// The three sentences that answer first: what was sent, to whom, and how sure that is.
+/// The three sentences that answer first: the packets, their destinations, and the limits of these data.
 pub(super) fn answer(report: &Report) -> Vec<String> {
     vec![what(report), whom(report), how_sure(report)]
 }
