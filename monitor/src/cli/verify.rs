@@ -1,6 +1,7 @@
 //! `monitor report verify` and `monitor report key`: checks a report by the proof it carries.
 
 use std::{
+    fmt::Write as _,
     fs,
     path::{Path, PathBuf},
 };
@@ -191,7 +192,8 @@ fn shown(file: &Path, found: &Verification) -> String {
             Status::Changed => "CHANGED",
             Status::Unknown => "unknown",
         };
-        text.push_str(&format!("  {word:<8} {}\n", statement.text));
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {word:<8} {}", statement.text);
     }
     text
 }

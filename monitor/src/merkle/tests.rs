@@ -28,7 +28,9 @@ fn leaves(count: u64) -> Vec<Hash> {
 
 fn hashes(leaves: &[Hash], ranges: &[Range]) -> Vec<Hash> {
     let mut collector = Collector::new(Frontier::default(), ranges);
-    leaves.iter().for_each(|leaf| collector.push(*leaf));
+    for leaf in leaves {
+        collector.push(*leaf);
+    }
     ranges
         .iter()
         .map(|range| collector.hash(*range).unwrap())
@@ -109,10 +111,14 @@ proptest! {
         let all = leaves(size);
         let mut before = Frontier::default();
         let (gone, kept) = all.split_at(usize::try_from(base).unwrap());
-        gone.iter().for_each(|leaf| before.push(*leaf));
+        for leaf in gone {
+            before.push(*leaf);
+        }
         let ranges = path_ranges(number, size);
         let mut collector = Collector::new(before, &ranges);
-        kept.iter().for_each(|leaf| collector.push(*leaf));
+        for leaf in kept {
+            collector.push(*leaf);
+        }
         prop_assert_eq!(collector.frontier().root(), root(&all));
         let path: Option<Vec<_>> = ranges.iter().map(|range| collector.hash(*range)).collect();
         let leaf = all[usize::try_from(number).unwrap()];

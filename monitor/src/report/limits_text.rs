@@ -256,8 +256,6 @@ fn record(report: &Report) -> Vec<String> {
             plural(report.flows_left_out.packets, "packet", "packets"),
         ));
     }
-    if report.proofs.is_empty() {
-        all.push("The report carries no signature and no proof. A reader must trust the person who made it.".to_owned());
-    }
+    all.push("If the file carries a proof, `monitor report verify` shows whether it was changed after the gateway made it. No proof shows that the gateway recorded everything, or that its operator left it alone.".to_owned());
     all
 }

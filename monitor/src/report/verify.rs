@@ -235,9 +235,9 @@ fn sums(parts: &Parts<'_>, report: &Report, found: &mut Verification) {
             format!("The packets of {fit} devices agree with the lines of the log about them."),
         );
     }
-    wrong
-        .into_iter()
-        .for_each(|text| found.push(Status::Changed, text));
+    for text in wrong {
+        found.push(Status::Changed, text);
+    }
 }
 
 fn by_device(proofs: &[Proof], report: &Report) -> Option<BTreeMap<Option<String>, Bounds>> {

@@ -1,14 +1,21 @@
 //! The evidence store with about a million rows: time of the queries, of a drain, of a
 //! compaction and of forgetting a device, and size of the file.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use jiff::{SignedDuration, Timestamp};
+use monitor::device_book::DeviceBook;
 use monitor::evidence::{Claim, Direction, Flow, FlowEnd, FlowKey, NameSource, Port};
 use monitor::policy::MacAddress;
-use monitor::store::{Drained, FlowQuery, Instance, Store, StoreReader, StoreSettings};
+use monitor::report::{Form, digest, verify};
+use monitor::report_facts::{self, ReportFilter, Since};
+use monitor::store::{
+    AskedProof, Drained, FlowQuery, Instance, Store, StoreReader, StoreSettings, signing_key,
+};
 use monitor_common::Count;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -55,6 +62,8 @@ pub(crate) fn measure(rounds: usize, report: &mut Report) -> Result<()> {
             time.map(|time| [time]),
         );
     }
+    measure_log(&mut store, &mut reader, end, report)?;
+    measure_report(&mut store, directory.path(), end, report)?;
     let used = store.used()?;
     let time = milliseconds(|| Ok(store.compact(end + SignedDuration::from_hours(24))?));
     report.add(
@@ -73,6 +82,97 @@ pub(crate) fn measure(rounds: usize, report: &mut Report) -> Result<()> {
     #[expect(clippy::cast_precision_loss, reason = "a size in MiB")]
     let size = used.database as f64 / f64::from(1 << 20);
     report.add("store", SET, [("file", "MiB")], Ok([size]));
+    Ok(())
+}
+
+/// Appends the lines of all packets to the log, and compares all rows with them.
+fn measure_log(
+    store: &mut Store,
+    reader: &mut StoreReader,
+    end: Timestamp,
+    report: &mut Report,
+) -> Result<()> {
+    let time = milliseconds(|| Ok(store.log_all(end)?));
+    report.add(
+        "store",
+        SET,
+        [("log all packets", "ms")],
+        time.map(|time| [time]),
+    );
+    let time = milliseconds(|| {
+        let check = reader.view()?.check_log(0)?;
+        ensure!(
+            check.wrong.is_empty() && check.compared > 0,
+            "the log does not fit"
+        );
+        Ok(())
+    });
+    report.add(
+        "store",
+        SET,
+        [("compare with the log", "ms")],
+        time.map(|time| [time]),
+    );
+    Ok(())
+}
+
+/// Makes a report of all rows, as JSON with its proof, and verifies it.
+fn measure_report(
+    store: &mut Store,
+    state_dir: &Path,
+    end: Timestamp,
+    report: &mut Report,
+) -> Result<()> {
+    let filter = ReportFilter {
+        since: Since::Seconds(30 * 24 * 3_600),
+        until: Some(end),
+        at: None,
+        asked_device: None,
+        devices: Vec::new(),
+        policy: None,
+        limit: 100,
+    };
+    let (mut made, mut text) = (monitor::report::Report::default(), String::new());
+    let time = milliseconds(|| {
+        let found = report_facts::read(&state_dir.join("pins"), state_dir, &filter, true)?;
+        let facts = found.named(&DeviceBook::default(), &BTreeMap::new());
+        made = monitor::report::build(&facts);
+        text = Form::Json.render(&made)?;
+        Ok(())
+    });
+    report.add(
+        "store",
+        SET,
+        [("report, 30 days", "ms")],
+        time.map(|time| [time]),
+    );
+    let key = signing_key(state_dir)?;
+    let asked = AskedProof {
+        format: Form::Json.word().to_owned(),
+        sha256: digest(&text),
+        since: end - SignedDuration::from_hours(30 * 24),
+        until: end,
+        devices: None,
+        with_lines: true,
+    };
+    let time = milliseconds(|| {
+        text = Form::Json.with_proof(&made, &store.prove(&asked, &key, end)?)?;
+        Ok(())
+    });
+    report.add("store", SET, [("its proof", "ms")], time.map(|time| [time]));
+    let time = milliseconds(|| {
+        ensure!(
+            verify(&text, None, None)?.holds(),
+            "the report does not hold"
+        );
+        Ok(())
+    });
+    report.add(
+        "store",
+        SET,
+        [("verify the report", "ms")],
+        time.map(|time| [time]),
+    );
     Ok(())
 }
 

@@ -134,8 +134,8 @@ fn a_change_of_any_stored_figure_name_or_line_is_found() {
     for change in changes {
         let mut opened = told();
         let proven = opened.prove("aa", noon());
-        let changed = opened.raw().execute(change, []).unwrap();
-        assert!(changed > 0, "{change}");
+        let rows = opened.raw().execute(change, []).unwrap();
+        assert!(rows > 0, "{change}");
         let size = checkpoint(&proven).size;
         let check = opened.check(size);
         assert_ne!(check.wrong, [], "{change}");
