@@ -62,7 +62,7 @@ pub(crate) fn measure(rounds: usize, report: &mut Report) -> Result<()> {
             time.map(|time| [time]),
         );
     }
-    measure_log(&mut store, &mut reader, end, report)?;
+    measure_log(&mut store, &mut reader, end, report);
     measure_report(&mut store, directory.path(), end, report)?;
     let used = store.used()?;
     let time = milliseconds(|| Ok(store.compact(end + SignedDuration::from_hours(24))?));
@@ -86,12 +86,7 @@ pub(crate) fn measure(rounds: usize, report: &mut Report) -> Result<()> {
 }
 
 /// Appends the lines of all packets to the log, and compares all rows with them.
-fn measure_log(
-    store: &mut Store,
-    reader: &mut StoreReader,
-    end: Timestamp,
-    report: &mut Report,
-) -> Result<()> {
+fn measure_log(store: &mut Store, reader: &mut StoreReader, end: Timestamp, report: &mut Report) {
     let time = milliseconds(|| Ok(store.log_all(end)?));
     report.add(
         "store",
@@ -113,7 +108,6 @@ fn measure_log(
         [("compare with the log", "ms")],
         time.map(|time| [time]),
     );
-    Ok(())
 }
 
 /// Makes a report of all rows, as JSON with its proof, and verifies it.
