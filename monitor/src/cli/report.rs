@@ -87,6 +87,8 @@ enum Format {
     Json,
     /// The listed flows as EVE JSON, as `events --format eve`.
     Eve,
+    /// Everything as JSON-LD of CASE 1.4, for forensic tools.
+    Case,
 }
 
 /// Asks the daemon, or reads the store.
@@ -108,6 +110,7 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<()> {
         Format::Csv => report::csv(&report)?,
         Format::Json => report.to_json()?,
         Format::Eve => report::eve(&report),
+        Format::Case => report::case(&report)?,
     };
     match &args.output {
         None => write_out(&text),

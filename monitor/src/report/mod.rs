@@ -1,7 +1,7 @@
 //! A report: evidence of a period in a form that another person can check.
 //!
 //! ```text
-//! store ─► Facts ─► Report ─► html, md, csv, json, eve
+//! store ─► Facts ─► Report ─► html, md, csv, json, eve, case
 //!                     └─ redact ─┘
 //! ```
 //!
@@ -9,6 +9,7 @@
 //! as arguments, and equal input gives equal bytes.
 
 mod build;
+mod case;
 mod claims;
 mod compare;
 mod compare_text;
@@ -32,6 +33,7 @@ mod window;
 mod words;
 
 pub use build::build;
+pub use case::case;
 pub use compare::{Compared, Comparison, Ending, Ends, Window};
 pub use csv_text::{CsvError, csv};
 pub use eve::eve;
