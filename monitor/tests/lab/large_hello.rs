@@ -185,3 +185,47 @@ fn quic_in_two_datagrams() {
     }
     are_named(&lab, &[("quic", "one.example"), ("quic", "draft.example")]);
 }
+
+/// What a browser sent (`tests/data/chromium-156`), through the kernel.
+#[test]
+fn the_first_messages_of_a_browser() {
+    let lab = Lab::new("large-browser");
+    lab.write_policies(POLICIES);
+    let _daemon = lab.start(&[]);
+    for (address, hello) in [
+        (
+            OPEN[0],
+            &include_bytes!("../data/chromium-156/tls-name-first.bin")[..],
+        ),
+        (
+            OPEN[1],
+            &include_bytes!("../data/chromium-156/tls-share-first.bin")[..],
+        ),
+    ] {
+        let listener = lab.listen_tcp(address);
+        let to = listener.local_addr().unwrap();
+        lab.phone.run(|| {
+            let mut stream = TcpStream::connect(to).unwrap();
+            std::io::Write::write_all(&mut stream, hello).unwrap();
+        });
+        let mut arrived = Vec::new();
+        let mut stream = listener.accept().unwrap().0;
+        stream.read_to_end(&mut arrived).unwrap();
+        assert_eq!(arrived, hello);
+    }
+    lab.phone.run(|| {
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        for datagram in [
+            &include_bytes!("../data/chromium-156/quic-1.bin")[..],
+            &include_bytes!("../data/chromium-156/quic-2.bin")[..],
+        ] {
+            socket.send_to(datagram, (OPEN[0], 443)).unwrap();
+        }
+    });
+    are_named(&lab, &[("sni", "phone.example"), ("quic", "phone.example")]);
+    // Both connections of TLS have the name.
+    let tls = ("sni".to_owned(), "phone.example".to_owned());
+    poll("both servers are named", || {
+        names(&lab).iter().filter(|name| **name == tls).count() == 2
+    });
+}

@@ -181,3 +181,27 @@ fn without_a_store_the_verbs_say_so() {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }
+
+/// The answer names each interface, because a device may have used any of them.
+#[test]
+fn the_answer_says_how_long_each_interface_was_watched() {
+    let mut story = Story::told_open();
+    let wired = monitor::store::Attachment {
+        interface: "eth1".to_owned(),
+        mode: "native".to_owned(),
+        generation: 1,
+        since: story.now - jiff::SignedDuration::from_hours(1),
+        until: story.now,
+    };
+    let now = story.now;
+    story.store().write_attachments(&[wired], now).unwrap();
+    story.end();
+    let all = json(&story, &[])["answer"][2].to_string();
+    assert!(
+        all.contains("attached to eth1 for 60 minutes, to wlan0 for 4.5 hours")
+            || all.contains("attached to eth1 for 60 minutes and to wlan0 for 4.5 hours"),
+        "{all}"
+    );
+    let one = json(&story, &["--device", PHONE])["answer"][2].to_string();
+    assert!(one.contains("attached to wlan0 for 4.5 hours"), "{one}");
+}

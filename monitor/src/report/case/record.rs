@@ -106,6 +106,8 @@ impl<'a> Case<'a> {
         let mut description = vec![format!("Stated by the operator: \"{}\".", mark.text)];
         let stated = mark.stated.iter();
         description.extend(stated.map(|(key, value)| format!("Stated {key}: \"{value}\".")));
+        let set = mark.set_at_another_time();
+        description.extend(set.map(|set| format!("This mark was {set}.")));
         let node = Node::new("uco-core:Event")
             .put("uco-core:eventType", mark.kind.as_str())
             .texts("uco-core:description", description)

@@ -134,3 +134,30 @@ fn a_mark_is_one_clean_line_of_the_past() {
     let long = "x".repeat(201);
     assert_eq!(story.monitor(&["mark", &long]).status.code(), Some(2));
 }
+
+/// The operator can state an earlier time. Every form shows when the mark was set.
+#[test]
+fn a_backdated_mark_says_when_it_was_set() {
+    let story = Story::told();
+    assert!(!story.report(&[]).contains("set at"));
+    let mark = ["mark", "moved", "--at", "2026-11-29T13:30:00Z"];
+    let output = story.monitor(&mark);
+    assert!(output.status.success(), "{output:?}");
+    let events = String::from_utf8(story.monitor(&["events"]).stdout).unwrap();
+    let line = events.lines().find(|line| line.contains("moved")).unwrap();
+    assert!(
+        line.starts_with("2026-11-29T13:30:00Z") && line.contains(", set at 2"),
+        "{line}"
+    );
+    assert_eq!(events.matches(", set at ").count(), 1, "{events}");
+    for format in ["html", "md", "case"] {
+        let text = story.report(&["--format", format, "--redact"]);
+        assert_eq!(text.matches(" set at 2").count(), 1, "{format}");
+        assert!(text.contains("The operator chose that time"), "{format}");
+    }
+    let report = json(&story, &["--until", "2026-11-29T15:00:00Z"]);
+    let marks = report["marks"].as_array().unwrap();
+    let own = marks.iter().find(|mark| mark["text"] == "moved").unwrap();
+    assert_eq!(own["at"], "2026-11-29T13:30:00Z");
+    assert!(own["set"].as_str().unwrap() > "2026-11-29T16", "{own}");
+}

@@ -38,7 +38,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 /// Everything private in the story.
-const ORIGINALS: [&str; 19] = [
+const ORIGINALS: [&str; 23] = [
     PHONE,
     OTHER,
     "annas-phone",
@@ -58,6 +58,11 @@ const ORIGINALS: [&str; 19] = [
     "anna-1234.dns",
     "annas-tv",
     "2001:db8:77:2::5",
+    "says the neighbour",
+    "annas-own.yaml",
+    "a newspaper",
+    // A network that covers the household's line, and not only this line.
+    "2001:db8:60::",
 ];
 
 #[test]
@@ -133,4 +138,44 @@ fn a_redacted_report_has_no_original_in_any_format() {
     std::fs::write(&key, "short").unwrap();
     let output = story.monitor(&[&["report"], &with_key[..]].concat());
     assert!(!output.status.success());
+}
+
+/// Flows to the household's own addresses stay in EVE, under their pseudonyms.
+#[test]
+fn a_redacted_destination_is_an_event_too() {
+    let mut story = Story::told_open();
+    let at = story.now;
+    let to = "192.168.77.23";
+    story.write(&[flow(OTHER, to, "range-2014", 1, at)]);
+    story.claim(OTHER, to, NameSource::Dns, "annas-tv.fritz.box");
+    story.end();
+    let lines = |more: &[&str]| {
+        let text = story.report(&[&["--format", "eve"], more].concat());
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.collect::<Vec<_>>()
+    };
+    let (open, redacted) = (lines(&[]), lines(&["--redact"]));
+    assert_eq!(open.len(), redacted.len());
+    let own: Vec<_> = redacted
+        .iter()
+        .filter(|line| line.get("dest_pseudonym").is_some())
+        .collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    for line in &own {
+        assert!(line.get("dest_ip").is_none(), "{line}");
+        assert!(
+            line["dest_pseudonym"]
+                .as_str()
+                .unwrap()
+                .starts_with("address-")
+        );
+        assert_eq!(line["flow_id"], own[0]["flow_id"]);
+    }
+    let ids = |lines: &[Value]| {
+        let ids = lines.iter().map(|line| line["flow_id"].as_u64().unwrap());
+        ids.collect::<std::collections::BTreeSet<_>>().len()
+    };
+    assert_eq!(ids(&open), ids(&redacted));
 }
