@@ -33,10 +33,12 @@ fn the_validator_of_case_accepts_the_report() {
     let story = Story::told();
     let config = story.config();
     let arguments = ["--format", "case", "--config", config.to_str().unwrap()];
-    let files = [&[][..], &["--redact"], &["--policy", "silent"]].map(|more| {
-        let text = story.report(&[&arguments[..], more].concat());
-        file(&story, &format!("report{}.jsonld", more.concat()), &text)
-    });
+    let reports = [&[][..], &["--redact"], &["--policy", "silent"]];
+    let reports = reports.map(|more| story.report(&[&arguments[..], more].concat()));
+    let hostile = super::hostile::hostile_story().report(&["--format", "case"]);
+    let reports = reports.iter().chain([&hostile]).enumerate();
+    let files = reports.map(|(number, text)| file(&story, &format!("{number}.jsonld"), text));
+    let files: Vec<_> = files.collect();
     assert_eq!(complaint(&validator, &files), None);
 }
 

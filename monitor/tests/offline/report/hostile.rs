@@ -21,8 +21,8 @@ fn hostile_names() -> Vec<String> {
     names
 }
 
-#[test]
-fn hostile_names_are_clean_in_every_format() {
+/// A store in which every name is hostile.
+pub(super) fn hostile_story() -> Story {
     let mut story = Story::new();
     for (last, name) in hostile_names().iter().enumerate() {
         story.pass(5);
@@ -34,6 +34,12 @@ fn hostile_names_are_clean_in_every_format() {
         story.fact(PHONE, "model", name, "user-agent");
     }
     story.end();
+    story
+}
+
+#[test]
+fn hostile_names_are_clean_in_every_format() {
+    let story = hostile_story();
     for format in FORMATS {
         let text = story.report(&["--format", format]);
         let acts = |c: char| c != '\n' && c != '\r' && monitor::printable::acts(c);
