@@ -26,18 +26,20 @@ pub(super) fn escaped(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// True for a word that has a name with points, an address of mail, or a URL. GitHub makes
-/// links of `www.`, of URLs and of addresses of mail; other readers also of names.
+/// True for a word that has a name with points, an address of mail, a URL, or a reference such
+/// as `@name` and `#1`. GitHub makes links of all but the names, and other readers of names.
 fn is_linkable(word: &str) -> bool {
+    let is_reference = {
+        let mut signs = word.match_indices('#');
+        signs.any(|(at, _)| word[at + 1..].starts_with(char::is_alphanumeric))
+    };
     let has_name = word.match_indices('.').any(|(at, _)| {
-        let is_before = word[..at]
-            .chars()
-            .next_back()
-            .is_some_and(char::is_alphanumeric);
-        is_before && word[at + 1..].starts_with(char::is_alphabetic)
+        let before = word[..at].chars().next_back();
+        let is_label = before.is_some_and(char::is_alphanumeric);
+        is_label && word[at + 1..].starts_with(char::is_alphabetic)
     });
-    let is_www = word.to_lowercase().contains("www.");
-    has_name || is_www || word.contains(['@', '/'])
+    let is_url = word.contains("//") || word.to_lowercase().contains("www.");
+    has_name || is_url || word.contains('@') || is_reference
 }
 
 /// Text without markup.
@@ -93,6 +95,8 @@ mod tests {
             ("WWW.1x", "`WWW.1x`"),
             ("bücher.example", "`bücher.example`"),
             ("a_b *c* 42.62.48.9", "a\\_b \\*c\\* 42.62.48.9"),
+            ("by tcp/443, 1/2", "by tcp/443, 1/2"),
+            ("@anna and #12", "`@anna` and `#12`"),
             ("x`y.z", "`` x`y.z ``"),
         ] {
             assert_eq!(escaped(text), shown);
