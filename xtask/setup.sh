@@ -31,6 +31,8 @@ packages=(
   "systemd: checks the units, and runs them in namespaces of their own in a test"
   "dnsmasq-base: answers DNS queries in the lab"
   "bind9-dnsutils: asks DNS queries in the lab (dig)"
+  "python3-venv: holds the validator of CASE, which checks reports in the tests"
+  "tidy: checks the HTML of reports and of the page in the tests"
   "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
@@ -48,6 +50,9 @@ lint_tools=(
   "cargo-deny 0.20.2 cargo-deny"
 )
 fuzz_tools=("cargo-fuzz 0.13.2 cargo-fuzz")
+
+# Checks reports in the form of CASE. The file names its version and those of its parts.
+case_utils=xtask/case-utils.txt
 
 target="${CARGO_TARGET_DIR:-target}"
 logs="$target/setup"
@@ -160,7 +165,7 @@ where_it_is() {
 # Other distributions name their packages otherwise: says what has to be there.
 other_packages() {
   local command absent=()
-  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace "$@"; do
+  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 tidy "$@"; do
     command -v "$command" >/dev/null || absent+=("$command")
   done
   [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \
@@ -260,6 +265,27 @@ compile_bpf_linker() {
     --no-default-features --features "llvm-$llvm"
 }
 
+# Below target, as the tools of `make lint`. Where pip looks for packages is pip's configuration.
+install_case_utils() {
+  local venv="$target/tools/case-utils" version
+  version=$(sed -n 's/^case-utils==//p' "$case_utils")
+  if [ "$(case_utils_version "$venv")" = "$version" ]; then
+    say "case-utils $version: there already"
+  else
+    progress case-utils "pip install case-utils $version into $venv (it checks reports in the tests; about half a minute)" \
+      make_venv "$venv" "$case_utils"
+  fi
+}
+
+case_utils_version() {
+  "$1/bin/python" -c 'from importlib.metadata import version; print(version("case-utils"))' 2>/dev/null || true
+}
+
+make_venv() {
+  python3 -m venv --clear "$1" || return 1
+  "$1/bin/pip" install --disable-pip-version-check --requirement "$2"
+}
+
 # These go below target: they are this project's, not the user's.
 install_tools() {
   local tool crate version command options
@@ -299,5 +325,6 @@ fi
 install_rustup
 install_toolchain
 install_bpf_linker
+install_case_utils
 [ -z "$lint" ] || install_tools "${lint_tools[@]}"
 [ -z "$fuzz" ] || install_tools "${fuzz_tools[@]}"

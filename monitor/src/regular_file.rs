@@ -38,6 +38,8 @@ pub enum Purpose {
     Capture,
     /// Leases, vendors or names of devices.
     Devices,
+    /// A report, or its proof.
+    Report,
 }
 
 impl Purpose {
@@ -50,7 +52,7 @@ impl Purpose {
             // The largest file of vendors, `oui.txt`, has 6 MB.
             Self::Policies | Self::Certificates | Self::State | Self::Devices => 16 * MIB,
             Self::Feed => MAX_FEED_BYTES,
-            Self::List | Self::Data => 256 * MIB,
+            Self::List | Self::Data | Self::Report => 256 * MIB,
             Self::LastGood => 1024 * MIB,
             // Captures are read with bounded memory. The limit only stops the reading of a
             // huge sparse file.
@@ -82,6 +84,7 @@ impl Purpose {
             Self::Feed => "a feed",
             Self::Capture => "a capture file",
             Self::Devices => "a file about devices",
+            Self::Report => "a report",
         }
     }
 
@@ -90,6 +93,7 @@ impl Purpose {
             Self::Policies => "move the addresses into lists, or split the file",
             Self::List => "split the list, or remove what the policies do not use",
             Self::Data => "remove the rows that are not needed",
+            Self::Report => "make a report of a shorter period",
             Self::Config => "write only settings into it",
             Self::Devices => {
                 "check which program writes the file, or name another one in `devices`"
@@ -116,6 +120,7 @@ impl Purpose {
             | Self::Data
             | Self::Config
             | Self::Certificates
+            | Self::Report
             | Self::Devices => "put a regular file in its place",
         }
     }

@@ -82,7 +82,8 @@ pub struct FoundFacts {
 }
 
 /// Reads the store in `state_dir`, and the counters of the filter with these pins. If
-/// `has_daemon` is false, also counts the packets that no daemon has stored yet.
+/// `is_drained` is false, also counts the packets that no daemon has stored yet. A daemon that
+/// stored all of them just before says true.
 ///
 /// # Errors
 ///
@@ -91,7 +92,7 @@ pub fn read(
     pin_dir: &Path,
     state_dir: &Path,
     filter: &ReportFilter,
-    has_daemon: bool,
+    is_drained: bool,
 ) -> Result<FoundFacts, ReportError> {
     let open = || StoreReader::open(state_dir).map_err(FlowsError::from);
     let reader = match state_dir.try_exists() {
@@ -100,7 +101,7 @@ pub fn read(
     };
     let mut reader = reader.ok_or_else(|| ReportError::NoStore(state_dir.to_owned()))?;
     let policy = filter.policy.as_ref();
-    let not_recorded = not_recorded(pin_dir, &mut reader, has_daemon, policy)?;
+    let not_recorded = not_recorded(pin_dir, &mut reader, is_drained, policy)?;
     let view = reader.view().map_err(FlowsError::from)?;
     let (since, until) = period(&view, filter)?;
     let query = PeriodQuery {
@@ -171,7 +172,7 @@ struct Uncounted {
 fn not_recorded(
     pin_dir: &Path,
     reader: &mut StoreReader,
-    has_daemon: bool,
+    is_drained: bool,
     asked: Option<&PolicyName>,
 ) -> Result<Uncounted, FlowsError> {
     let mut not_recorded = NotRecorded::default();
@@ -182,7 +183,7 @@ fn not_recorded(
         });
     };
     let is_asked = |policy: &PolicyName| asked.is_none_or(|asked| asked == policy);
-    if !has_daemon {
+    if !is_drained {
         let live = tables.live(|| {
             let drained = reader.view()?.drained(tables.instance())?;
             Ok::<_, FlowsError>(drained.unwrap_or(0))

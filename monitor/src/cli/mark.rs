@@ -67,6 +67,7 @@ pub(super) fn run(common: &Common, args: MarkArgs) -> anyhow::Result<()> {
             firmware: args.firmware,
             accounts: args.accounts,
             sim: args.sim,
+            set: None,
         },
         device: args.device,
         at: args.at,

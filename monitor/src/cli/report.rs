@@ -103,6 +103,8 @@ enum Format {
     Json,
     /// The listed flows as EVE JSON, as `events --format eve`.
     Eve,
+    /// Everything as JSON-LD of CASE 1.4, for forensic tools.
+    Case,
 }
 
 impl Format {
@@ -113,6 +115,7 @@ impl Format {
             Self::Csv => Form::Csv,
             Self::Json => Form::Json,
             Self::Eve => Form::Eve,
+            Self::Case => Form::Case,
         }
     }
 }

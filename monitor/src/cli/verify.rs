@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -11,6 +10,7 @@ use clap::{Args, Subcommand};
 use monitor::{
     merkle::{Checkpoint, PublicKey},
     printable,
+    regular_file::{self, Purpose},
     report::{self, Status, Verification},
     store::{LogCheck, StoreReader, WrongLine, signing_key},
 };
@@ -34,11 +34,11 @@ pub(super) enum ReportVerb {
 /// changed, and 3 if something was.
 #[derive(Args, Debug)]
 pub(super) struct VerifyArgs {
-    /// The report: html, md or json, or csv or eve with --proof
+    /// The report: html, md or json, or csv, eve or case with --proof
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// The proof of a report as csv or eve, which --output wrote beside it [default: FILE.proof,
+    /// The proof of a report as csv, eve or case, which --output wrote beside it [default: FILE.proof,
     /// if it exists]
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
@@ -98,7 +98,11 @@ pub(super) fn beside(report: &Path) -> PathBuf {
 }
 
 fn read(path: &Path) -> anyhow::Result<String> {
-    fs::read_to_string(path).with_context(|| format!("read {}", printable::path(path)))
+    let shown = || format!("read {}", printable::path(path));
+    let bytes = regular_file::read(path, Purpose::Report).with_context(shown)?;
+    String::from_utf8(bytes)
+        .context("it is not UTF-8")
+        .with_context(shown)
 }
 
 fn public_key(state_dir: &Path) -> anyhow::Result<PublicKey> {

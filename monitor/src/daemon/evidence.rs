@@ -77,7 +77,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
         }
         match command {
             None => {}
-            Some(Command::Drain(done)) => drop(done.send(())),
+            Some(Command::Drain(done)) => drop(done.send(is_drained(core))),
             Some(Command::Rest(resting, end_of_rest)) => {
                 let _ = resting.send(());
                 if let Ok(Detached) = end_of_rest.recv() {
@@ -93,7 +93,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let _ = done.send(forgotten.map_err(|error| error_text(&error)));
             }
             Some(Command::Mark(mark, devices, at, done)) => {
-                let marked = recorder.mark(&mark, &devices, at);
+                let marked = recorder.mark(&mark, &devices, at, is_drained(core));
                 let _ = done.send(marked.map_err(|error| error_text(&error)));
             }
             Some(Command::Prove(asked, done)) => {
@@ -107,6 +107,11 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
             }
         }
     }
+}
+
+/// True if the last drain did not fail, so that the store has every flow until then.
+fn is_drained(core: &Core) -> bool {
+    core.evidence().failure().is_none()
 }
 
 /// Drains the tables. Logs a failure once, and its end.

@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Work that a caller asks for. The thread answers when it is done.
 pub(super) enum Command {
-    /// Drain the tables.
-    Drain(mpsc::Sender<()>),
+    /// Drain the tables. The answer is true if the store then has every flow.
+    Drain(mpsc::Sender<bool>),
     /// Drain the tables, and then rest until the caller drops its end of the channel, or says
     /// that the filter is detached.
     Rest(mpsc::Sender<()>, mpsc::Receiver<Detached>),
@@ -69,13 +69,11 @@ pub(super) struct EvidenceHandle {
 }
 
 impl EvidenceHandle {
-    /// Drains the tables, so that the store holds every flow. Does nothing if no thread
-    /// records evidence. Returns after some seconds even if the drain takes longer.
-    pub(super) fn drain(&self) {
+    /// Drains the tables. Returns true if the store then has every flow, and false if the drain
+    /// failed, if it takes longer than some seconds, or if no thread records evidence.
+    pub(super) fn drain(&self) -> bool {
         let (done, when_done) = mpsc::channel();
-        if self.send(Command::Drain(done)) {
-            let _ = when_done.recv_timeout(PATIENCE);
-        }
+        self.send(Command::Drain(done)) && when_done.recv_timeout(PATIENCE).unwrap_or(false)
     }
 
     /// Asks for a drain and does not wait for it. After a change of the generation, the old

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::printable;
@@ -26,6 +27,9 @@ pub struct Mark {
     /// The SIM in the device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sim: Option<String>,
+    /// When the mark was stored. The store writes it; a mark of an older store has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<Timestamp>,
 }
 
 /// The kind of a mark.
@@ -86,6 +90,14 @@ impl Mark {
         line(&self.text, Self::MOST_TEXT)?;
         self.details()
             .try_for_each(|(_, detail)| line(detail, Self::MOST_DETAIL))
+    }
+
+    /// When the mark was stored, if that is more than a minute from the time `at` that it
+    /// states. Then the operator chose the time.
+    #[must_use]
+    pub fn set_at_another_time(&self, at: Timestamp) -> Option<Timestamp> {
+        self.set
+            .filter(|set| set.duration_since(at).abs() > SignedDuration::from_mins(1))
     }
 
     /// What the operator states about the device, each with its key.

@@ -248,6 +248,7 @@ fn marks(facts: &Facts) -> Vec<Mark> {
     };
     let marks = facts.marks.iter().enumerate().map(|(index, fact)| Mark {
         at: to_the_second(fact.at),
+        set: fact.mark.set.map(to_the_second),
         device: fact.device.map(|mac| mac.to_string()),
         kind: fact.mark.kind.word().to_owned(),
         text: fact.mark.text.clone(),

@@ -1,7 +1,8 @@
 //! The flows of a report as CSV: one table, one row for each flow.
 //!
 //! A spreadsheet runs a cell that begins with `=`, `+`, `-` or `@` as a formula. Such cells
-//! begin with an apostrophe here (OWASP, "CSV Injection").
+//! begin with an apostrophe here (OWASP, "CSV Injection"). The table begins with a byte order
+//! mark (U+FEFF), without which Excel reads UTF-8 as another encoding.
 
 use super::{
     claims,
@@ -47,7 +48,7 @@ const HEADER: [&str; 24] = [
     "policy_author_says",
 ];
 
-/// The flows as CSV with a header (RFC 4180).
+/// The flows as CSV with a header (RFC 4180), after a byte order mark.
 ///
 /// # Errors
 ///
@@ -55,7 +56,7 @@ const HEADER: [&str; 24] = [
 pub fn csv(report: &Report) -> Result<String, CsvError> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
+        .from_writer("\u{feff}".as_bytes().to_vec());
     writer.write_record(HEADER)?;
     for flow in &report.flows {
         let name = device_name(report, flow);

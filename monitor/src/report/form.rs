@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Report, csv, eve, html, markdown};
+use super::{Report, case, csv, eve, html, markdown};
 use crate::{merkle::Proven, printable};
 
 /// Begin of the comment with the proof at the end of HTML and Markdown.
@@ -28,6 +28,8 @@ pub enum Form {
     Json,
     /// The listed flows as EVE JSON.
     Eve,
+    /// Everything as JSON-LD of CASE.
+    Case,
 }
 
 /// A report is not rendered.
@@ -46,7 +48,7 @@ pub enum RenderError {
 pub enum NoProof {
     /// The file has none.
     #[error(
-        "the file carries no proof: only html, md and json do; a report as csv or eve has its proof in a file of its own, which --proof names"
+        "the file carries no proof: only html, md and json do; a report as csv, eve or case has its proof in a file of its own, which --proof names"
     )]
     Missing,
     /// The proof cannot be read.
@@ -67,6 +69,7 @@ impl Form {
             Self::Csv => "csv",
             Self::Json => "json",
             Self::Eve => "eve",
+            Self::Case => "case",
         }
     }
 
@@ -89,6 +92,7 @@ impl Form {
             Self::Csv => csv(report)?,
             Self::Json => without_proof(report).to_json()?,
             Self::Eve => eve(report),
+            Self::Case => case(report)?,
         })
     }
 

@@ -114,6 +114,7 @@ fn mark(number: usize, mark: &Mark) -> Markup {
         h3 { "Mark " (number) ": " (mark.text) }
         p.soft {
             (utc(&mark.at)) " UTC" " · " (mark.kind) " · " (mark.about())
+            @if let Some(set) = mark.set_at_another_time() { " · " (set) }
             @for (key, value) in &mark.stated { " · " (key) " " (value) }
         }
         @if let Some(comparison) = &mark.comparison {

@@ -67,6 +67,15 @@ fn devices(report: &Report) -> Vec<String> {
     if !report.marks.is_empty() {
         all.push("Marks are statements of the operator. No packet shows that the operator did what a mark says, and a change after a mark need not be its effect.".to_owned());
     }
+    let marks = report.marks.iter();
+    let chosen = marks.filter(|mark| mark.set_at_another_time().is_some());
+    let chosen = chosen.count() as u64;
+    if chosen > 0 {
+        all.push(format!(
+            "{} of another time than the one at which it was set. The operator chose that time, perhaps with the packets in view.",
+            plural(chosen, "mark is", "marks are")
+        ));
+    }
     if report.more_marks > 0 {
         all.push(format!(
             "{} of the period are left out. A time before the first listed mark may contain them, and so may its comparison.",
@@ -178,7 +187,7 @@ fn gaps(report: &Report) -> Vec<String> {
     if report.coverage.is_empty() {
         all.push("The store knows no time of this period at which the filter was attached. The report does not show what devices sent then.".to_owned());
     } else if gap > GAP {
-        all.push(format!("For {} of this period the filter was not attached. The report does not show what devices sent then.", seconds(gap)));
+        all.push(format!("For {} of this period the filter was attached to no interface. The report does not show what devices sent then.", seconds(gap)));
     }
     let interfaces: BTreeSet<&str> = report
         .coverage

@@ -1,10 +1,14 @@
 //! The report as Markdown (`CommonMark` with tables).
 
 mod record;
+mod text;
 
 use std::fmt::Write as _;
 
-use self::record::{coverage, mark_section, rulesets};
+use self::{
+    record::{coverage, mark_section, rulesets},
+    text::{code, escaped},
+};
 use super::{
     claims,
     model::{Device, DevicePolicy, Flow, Name, Other, Report},
@@ -156,7 +160,7 @@ fn other_devices(out: &mut String, report: &Report, policy: &DevicePolicy) {
 fn other_label(report: &Report, other: &Other) -> String {
     let label = escaped(report.name_of(other.device.as_ref()).as_str());
     match &other.possibly_same {
-        Some(same) => format!("{label} ({same})"),
+        Some(same) => format!("{label} ({})", escaped(same)),
         None => label,
     }
 }
@@ -235,7 +239,7 @@ fn name(name: &Name) -> String {
         "{} ({}, {})",
         code(&name.name),
         claims::how(&name.how),
-        name.details()
+        escaped(&name.details())
     )
 }
 
@@ -272,39 +276,5 @@ fn sentences(out: &mut String, title: &str, sentences: &[String]) {
     heading(out, 2, title);
     for sentence in sentences {
         line(out, &format!("- {}", escaped(sentence)));
-    }
-}
-
-/// Text that Markdown shows as it is.
-fn escaped(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len() + 8);
-    for c in printable::escape(text, &[]).chars() {
-        match c {
-            '<' => shown.push_str("&lt;"),
-            '>' => shown.push_str("&gt;"),
-            '&' => shown.push_str("&amp;"),
-            // Without the point or colon, no reader makes a link of a name.
-            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '!' | '~' => {
-                shown.push('\\');
-                shown.push(c);
-            }
-            _ => shown.push(c),
-        }
-    }
-    shown
-}
-
-/// A name as code, so that no reader makes a link of it.
-fn code(text: &str) -> String {
-    let text = printable::escape(text, &[]).replace('|', "\\|");
-    let mut longest = 0;
-    for run in text.split(|c| c != '`') {
-        longest = longest.max(run.len());
-    }
-    let fence = "`".repeat(longest + 1);
-    if longest > 0 {
-        format!("{fence} {text} {fence}")
-    } else {
-        format!("{fence}{text}{fence}")
     }
 }

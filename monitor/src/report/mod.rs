@@ -1,14 +1,15 @@
 //! A report: evidence of a period in a form that another person can check.
 //!
 //! ```text
-//! store ─► Facts ─► Report ─► html, md, csv, json, eve ─► file with its proof
-//!                     └─ redact ─┘                            └─ verify
+//! store ─► Facts ─► Report ─► html, md, csv, json, eve, case ─► file with its proof
+//!                     └─ redact ─┘                                  └─ verify
 //! ```
 //!
 //! [`Report`] has everything that a format shows. The modules are pure: time and input come in
 //! as arguments, and equal input gives equal bytes.
 
 mod build;
+mod case;
 mod claims;
 mod compare;
 mod compare_text;
@@ -34,6 +35,7 @@ mod window;
 mod words;
 
 pub use build::build;
+pub use case::case;
 pub use compare::{Compared, Comparison, Ending, Ends, Window};
 pub use csv_text::{CsvError, csv};
 pub use eve::eve;

@@ -184,6 +184,9 @@ pub struct LossOfHour {
 pub struct Mark {
     /// Time (RFC 3339).
     pub at: String,
+    /// When the mark was stored (RFC 3339); `None` for a mark of an older store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<String>,
     /// MAC of the device, or its pseudonym; `None` for all devices.
     pub device: Option<String>,
     /// The kind: a word of [`crate::evidence::mark::MarkKind`].

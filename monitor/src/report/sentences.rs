@@ -41,6 +41,20 @@ impl Report {
         super::coverage::seconds(&super::coverage::union(spans.collect()))
     }
 
+    /// The interfaces of the listed flows, if the report is about one device. Otherwise those to
+    /// which the filter was attached.
+    fn watched_interfaces(&self) -> BTreeSet<&str> {
+        let attached = self.coverage.iter().map(|one| one.interface.as_str());
+        let attached: BTreeSet<&str> = attached.collect();
+        let flows = self.flows.iter().map(|flow| flow.interface.as_str());
+        let own: BTreeSet<&str> = flows.collect();
+        if self.period.device.is_some() && !own.is_empty() && own.is_subset(&attached) {
+            own
+        } else {
+            attached
+        }
+    }
+
     /// Length of the period in seconds.
     pub(super) fn period_seconds(&self) -> i64 {
         let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap_or_default();
@@ -225,16 +239,7 @@ fn how_sure(report: &Report) -> String {
             grouped(dropped)
         ),
     };
-    let attached = report.attached_seconds(None);
-    let coverage = if report.coverage.is_empty() {
-        "The store knows no time of this period at which the filter was attached".to_owned()
-    } else {
-        format!(
-            "The filter was attached for {} of the {} of this period",
-            seconds(attached),
-            seconds(report.period_seconds())
-        )
-    };
+    let coverage = attached(report);
     let losses = if report.losses.hours.is_empty() && report.losses.not_recorded.packets == 0 {
         "no loss is recorded"
     } else {
@@ -245,6 +250,24 @@ fn how_sure(report: &Report) -> String {
         Some(verdict) => format!("{verdict}; {}, and {losses}.", lower(&coverage)),
         None => format!("{coverage}, and {losses}."),
     }
+}
+
+/// How long the filter was attached to each interface that the packets came by.
+fn attached(report: &Report) -> String {
+    let interfaces = report.watched_interfaces();
+    if interfaces.is_empty() {
+        return "The store knows no time of this period at which the filter was attached"
+            .to_owned();
+    }
+    let each = interfaces.iter().map(|interface| {
+        let length = report.attached_seconds(Some(interface));
+        format!("to {interface} for {}", seconds(length))
+    });
+    format!(
+        "The filter was attached {} of the {} of this period",
+        first_of(&each.collect::<Vec<_>>(), MOST_NAMED),
+        seconds(report.period_seconds())
+    )
 }
 
 fn lower(text: &str) -> String {

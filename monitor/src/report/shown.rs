@@ -190,6 +190,14 @@ impl Mark {
             None => "about all devices".to_owned(),
         }
     }
+
+    /// When the mark was stored, if that is more than a minute from the time that it states.
+    pub(super) fn set_at_another_time(&self) -> Option<String> {
+        let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+        let set = self.set.as_deref()?;
+        let apart = time(set)?.duration_since(time(&self.at)?).abs();
+        (apart.as_secs() > 60).then(|| format!("set at {} (UTC)", utc(set)))
+    }
 }
 
 impl Compared {

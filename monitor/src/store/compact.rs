@@ -258,13 +258,15 @@ fn tidy_tables(writer: &Writer<'_>, oldest: Timestamp, first_day: i64) -> Result
     let oldest_bucket = bucket::of(oldest);
     let oldest = oldest.as_millisecond();
     let first_day = bucket::start(first_day.saturating_mul(bucket::PER_DAY)) * 1_000;
+    writer.change("DELETE FROM event WHERE at < ?1", [oldest])?;
+    // A mark does not change when its device was seen, but it keeps the device.
     writer.change(
-        "DELETE FROM device WHERE id <> 0 AND last < ?1",
+        "DELETE FROM device WHERE id <> 0 AND last < ?1 AND id NOT IN
+            (SELECT device FROM event WHERE kind = 'mark' AND device IS NOT NULL)",
         [first_day.min(oldest)],
     )?;
     writer.change("DELETE FROM loss WHERE bucket < ?1", [oldest_bucket])?;
     for delete in [
-        "DELETE FROM event WHERE at < ?1",
         "DELETE FROM clock WHERE at < ?1 AND at < (SELECT max(at) FROM clock)",
         "DELETE FROM attachment WHERE until < ?1",
         "DELETE FROM generation WHERE until < ?1",

@@ -60,7 +60,12 @@ impl Store {
         is_drained: bool,
     ) -> Result<Option<i64>, StoreError> {
         self.make_room(now)?;
-        let what = Happening::Mark(mark.clone());
+        let mark = Mark {
+            // The caller cannot choose this time. The store shows it to the second.
+            set: Timestamp::from_second(now.as_second()).ok(),
+            ..mark.clone()
+        };
+        let what = Happening::Mark(mark);
         let event = Event {
             device,
             ..what.at(at)

@@ -10,6 +10,8 @@
 //! difference to the row is what came later. Without a copy, a row is divided by the times of
 //! its first and last packet, or it is unclear.
 
+mod divide;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
@@ -18,6 +20,7 @@ use std::{
 
 use jiff::Timestamp;
 
+use self::divide::{Copied, CutHour, Key, Row, divide};
 use super::{
     bucket,
     error::{StoreError, on},
@@ -108,23 +111,6 @@ pub struct Segments {
     pub unclear: Vec<Unclear>,
 }
 
-type Key = (i64, i64);
-
-/// Packets of one device and flow end in an interval.
-#[derive(Clone, Copy)]
-struct Row {
-    key: Key,
-    bucket: i64,
-    packets: u64,
-    is_merged: bool,
-    /// Seconds of the first and of the last packet.
-    first: i64,
-    last: i64,
-}
-
-/// The packets before a mark, by device and flow end, then by bucket.
-type Copied = BTreeMap<Key, BTreeMap<i64, u64>>;
-
 /// Contacts by row numbers of device and flow end.
 #[derive(Default)]
 struct Part {
@@ -138,17 +124,6 @@ struct UnclearRow {
     row: Row,
     segments: RangeInclusive<usize>,
     is_edge: bool,
-}
-
-/// An hour that is divided: by cuts, or by an end of the period.
-struct CutHour<'a> {
-    begin: i64,
-    /// The cuts within it.
-    cuts: &'a [Cut],
-    /// The segment before the first cut.
-    first: usize,
-    /// The period in seconds.
-    period: (i64, i64),
 }
 
 impl View<'_> {
@@ -354,50 +329,6 @@ impl View<'_> {
             });
         ends.collect()
     }
-}
-
-/// Divides a row between the segments of its hour: packets of each. Returns the segments in
-/// which the packets may be, if that is unknown.
-fn divide(
-    row: &Row,
-    hour: &CutHour<'_>,
-    copies: &[Option<Copied>],
-) -> Result<Vec<u64>, RangeInclusive<usize>> {
-    let before: Vec<Option<u64>> = copies
-        .iter()
-        .zip(hour.cuts)
-        .map(|(copy, cut)| match copy {
-            Some(copy) => Some(copied_packets(row, copy)),
-            None if row.last < bucket::seconds(cut.at) => Some(row.packets),
-            None if row.first.saturating_mul(1_000) >= cut.at.as_millisecond() => Some(0),
-            None => None,
-        })
-        .collect();
-    if before.iter().any(Option::is_none) {
-        let is_after = |known: &Option<u64>| *known == Some(0);
-        let from = before.iter().rposition(is_after).map_or(0, |cut| cut + 1);
-        let is_before = |known: &Option<u64>| known.is_some_and(|known| known >= row.packets);
-        let to = before.iter().position(is_before).unwrap_or(before.len());
-        return Err(hour.first + from.min(to)..=hour.first + to);
-    }
-    let mut last = 0;
-    let sums = before.into_iter().flatten().chain([row.packets]);
-    let parts = sums.map(|sum| {
-        let packets = sum.saturating_sub(last);
-        last = last.max(sum);
-        packets
-    });
-    Ok(parts.collect())
-}
-
-/// Packets of a row that came before a mark with this copy. A merged row has those of all
-/// intervals.
-fn copied_packets(row: &Row, copy: &Copied) -> u64 {
-    let buckets = copy.get(&row.key);
-    let end = if row.is_merged { bucket::PER_HOUR } else { 1 };
-    let own = buckets.into_iter().flatten();
-    let own = own.filter(|(bucket, _)| (row.bucket..row.bucket + end).contains(*bucket));
-    own.map(|(_, packets)| *packets).sum()
 }
 
 impl Part {

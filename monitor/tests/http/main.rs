@@ -9,6 +9,9 @@ mod limits;
 mod server;
 #[path = "../snapshots/mod.rs"]
 mod snapshots;
+#[expect(dead_code, reason = "other programs use the rest")]
+#[path = "../support/tools.rs"]
+mod tools;
 
 use std::sync::Arc;
 
@@ -344,4 +347,16 @@ async fn a_scraper_that_reads_plain_text_alone_gets_the_same_samples() {
             .contains("# TYPE monitor_interface_packets_total counter\n")
     );
     assert!(plain.body.contains("# TYPE monitor_build_info gauge\n"));
+}
+
+#[tokio::test]
+async fn the_checker_of_html_accepts_the_page_and_it_refers_to_no_other() {
+    let page = start(showing(gateway())).await.get("/").await.body;
+    // The page may refer to other pages of the same server.
+    let mut references = tools::outside_references(&page).into_iter();
+    assert!(references.all(|to| to.starts_with('/') && !to.starts_with("//")));
+    let Some(checker) = tools::tidy() else {
+        return;
+    };
+    assert_eq!(tools::complaint_about_html(&checker, &page), None);
 }

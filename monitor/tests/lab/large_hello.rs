@@ -185,3 +185,66 @@ fn quic_in_two_datagrams() {
     }
     are_named(&lab, &[("quic", "one.example"), ("quic", "draft.example")]);
 }
+
+/// Bytes that a browser sent (`tests/data/chromium-156`).
+const NAME_FIRST: &[u8] = include_bytes!("../data/chromium-156/tls-name-first.bin");
+const SHARE_FIRST: &[u8] = include_bytes!("../data/chromium-156/tls-share-first.bin");
+const QUIC: [&[u8]; 2] = [
+    include_bytes!("../data/chromium-156/quic-1.bin"),
+    include_bytes!("../data/chromium-156/quic-2.bin"),
+];
+
+/// Sends bytes to a listener.
+fn send_bytes(lab: &Lab, address: &str, bytes: &[u8]) {
+    let listener = lab.listen_tcp(address);
+    let to = listener.local_addr().unwrap();
+    lab.phone.run(|| {
+        let mut stream = TcpStream::connect(to).unwrap();
+        std::io::Write::write_all(&mut stream, bytes).unwrap();
+    });
+    let mut arrived = Vec::new();
+    let mut stream = listener.accept().unwrap().0;
+    stream.read_to_end(&mut arrived).unwrap();
+    assert_eq!(arrived, bytes);
+}
+
+/// What a browser sent, through the kernel.
+#[test]
+fn the_first_messages_of_a_browser() {
+    let lab = Lab::new("large-browser");
+    lab.write_policies(POLICIES);
+    let _daemon = lab.start(&[]);
+    send_bytes(&lab, OPEN[0], NAME_FIRST);
+    send_bytes(&lab, OPEN[1], SHARE_FIRST);
+    lab.phone.run(|| {
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).unwrap();
+        for datagram in QUIC {
+            socket.send_to(datagram, (OPEN[0], 443)).unwrap();
+        }
+    });
+    are_named(&lab, &[("sni", "phone.example"), ("quic", "phone.example")]);
+    // Both connections of TLS have the name.
+    let tls = ("sni".to_owned(), "phone.example".to_owned());
+    poll("both servers are named", || {
+        names(&lab).iter().filter(|name| **name == tls).count() == 2
+    });
+}
+
+/// The path carries packets of 576 bytes, so the message is in four segments.
+#[test]
+fn the_hello_of_a_browser_on_a_path_with_small_packets() {
+    for (name, hello) in [("first", NAME_FIRST), ("last", SHARE_FIRST)] {
+        let lab = Lab::new(&format!("large-mtu-{name}"));
+        lab.write_policies(POLICIES);
+        let _daemon = lab.start(&[]);
+        sh(&format!(
+            "nsenter --net=/run/netns/{} ip link set eth0 mtu 576",
+            lab.phone.name
+        ));
+        let arriving = RawSocket::receiver(&lab.gateway, "wlan0");
+        send_bytes(&lab, OPEN[0], hello);
+        are_named(&lab, &[("sni", "phone.example")]);
+        let frames = std::iter::from_fn(|| arriving.receive_now());
+        assert_eq!(frames.filter(|frame| frame.len() > 400).count(), 4);
+    }
+}

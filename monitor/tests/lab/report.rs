@@ -7,7 +7,7 @@ use crate::support;
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
 use serde_json::Value;
-use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, copy_binary, text};
+use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, copy_binary, poll, text};
 
 fn report(lab: &Lab, arguments: &[&str]) -> Value {
     let state = lab.directory.path().join("state");
@@ -64,6 +64,35 @@ fn a_report_of_a_running_filter_divides_time_at_a_mark() {
         alone["losses"]["not_recorded"]["reasons"]["not-stored"], 4,
         "{alone:#}"
     );
+}
+
+/// A drain that fails is no drain: the report counts the packets that are still in the kernel.
+#[test]
+fn packets_that_the_daemon_cannot_store_are_counted() {
+    let lab = Lab::new("report-locked");
+    let _daemon = lab.start(&[]);
+    lab.send_udp(BLOCKED[0], 2);
+    assert_eq!(packets(&report(&lab, &[]), BLOCKED[0]), 2);
+    let store = lab
+        .directory
+        .path()
+        .join("state")
+        .join(monitor::store::FILE);
+    let other = rusqlite::Connection::open(store).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    lab.send_udp(BLOCKED[0], 4);
+    let found = report(&lab, &[]);
+    let not_stored = |report: &Value| {
+        let reasons = &report["losses"]["not_recorded"]["reasons"];
+        reasons["not-stored"].as_u64().unwrap_or(0)
+    };
+    assert_eq!(packets(&found, BLOCKED[0]), 2);
+    assert_eq!(not_stored(&found), 4, "{found:#}");
+    other.execute_batch("ROLLBACK").unwrap();
+    poll("the packets are stored", || {
+        let found = report(&lab, &[]);
+        packets(&found, BLOCKED[0]) == 6 && not_stored(&found) == 0
+    });
 }
 
 #[test]

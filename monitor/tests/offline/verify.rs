@@ -38,7 +38,7 @@ fn written(story: &Story, format: &str, arguments: &[&str]) -> std::path::PathBu
 #[test]
 fn a_report_of_each_form_verifies_on_its_own() {
     let story = Story::told();
-    for format in ["html", "md", "json", "csv", "eve"] {
+    for format in ["html", "md", "json", "csv", "eve", "case"] {
         let file = written(&story, format, &[]);
         let (status, text) = verified(&file, &[]);
         assert_eq!(status, 0, "{format}: {text}");
@@ -103,7 +103,7 @@ fn a_change_in_the_store_is_found() {
 fn one_changed_byte_anywhere_is_found() {
     let story = Story::told();
     let mut random = StdRng::seed_from_u64(20_140_731);
-    for format in ["html", "md", "json", "csv", "eve"] {
+    for format in ["html", "md", "json", "csv", "eve", "case"] {
         let file = written(&story, format, &[]);
         let text = fs::read_to_string(&file).unwrap();
         let proof = fs::read_to_string(file.with_extension(format!("{format}.proof"))).ok();

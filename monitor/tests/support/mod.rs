@@ -22,5 +22,6 @@ pub(crate) mod reference;
 pub(crate) mod scope;
 pub(crate) mod story;
 pub(crate) mod strace;
+pub(crate) mod tools;
 pub(crate) mod user;
 pub(crate) mod verbs;

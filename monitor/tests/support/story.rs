@@ -244,6 +244,7 @@ impl Story {
             firmware: None,
             accounts: Some("anna@mail.example".to_owned()),
             sim: Some("sim of anna".to_owned()),
+            set: None,
         };
         let device = device.map(mac);
         self.store()
@@ -315,7 +316,7 @@ pub(crate) fn monitor(directory: &Path, arguments: &[&str]) -> Output {
 
 /// The policies of the ruleset in the store.
 const POLICIES: &str = r#"[
-{"name":"blocked","action":"drop","source":"p.yaml:8","description":"what anna wrote","destinations":["198.51.100.0/24"],"more_destinations":0,"devices":["64:cc:2e:11:22:33"],"evidence":"names","active":true},
+{"name":"blocked","action":"drop","source":"annas-own.yaml:8","description":"what anna wrote","about":"says the neighbour","destinations":["198.51.100.0/24","2001:db8:60::/43"],"more_destinations":0,"devices":["64:cc:2e:11:22:33"],"evidence":"names","active":true},
 {"name":"range-2014","action":"count","source":"p.yaml:3","destinations":["42.62.48.0/24"],"more_destinations":0,"evidence":"names","active":true},
 {"name":"silent","action":"count","source":"p.yaml:12","destinations":["203.0.113.0/24"],"more_destinations":0,"evidence":"names","active":true}
 ]"#;

@@ -1,5 +1,7 @@
 //! The state of the thread that records evidence.
 
+mod writes;
+
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -28,7 +30,6 @@ use crate::{
     },
     merkle::Proven,
     policy::{EvidenceLevel, MacAddress},
-    snapshot::InterfaceSnapshot,
     store::{self, AskedProof, Drained, Remedy, Store, StoreError, signing_key},
 };
 
@@ -258,59 +259,7 @@ impl EvidenceRecorder {
         Ok(())
     }
 
-    /// Writes which generation is in force, if that changed.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the store.
-    pub(super) fn store_ruleset(&mut self, generation: u64, hash: &str) -> Result<(), StoreError> {
-        let ruleset = (generation, hash.to_owned());
-        let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
-            return Ok(());
-        };
-        if self.ruleset.as_ref() == Some(&ruleset) {
-            return Ok(());
-        }
-        let number = u32::try_from(generation).unwrap_or(u32::MAX);
-        let instance = instance(tables);
-        store.write_generation(instance, number, hash.as_bytes(), Timestamp::now())?;
-        self.ruleset = Some(ruleset);
-        Ok(())
-    }
-
-    /// Writes the texts of the policies in force, once for each ruleset. `read` returns `None` if
-    /// the daemon does not know the policies of the kernel's ruleset.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the store.
-    pub(super) fn store_policies(
-        &mut self,
-        hash: &str,
-        read: impl FnOnce() -> Option<String>,
-    ) -> Result<(), StoreError> {
-        let Some(store) = &mut self.store else {
-            return Ok(());
-        };
-        if self.stated.as_deref() == Some(hash) {
-            return Ok(());
-        }
-        if let Some(policies) = read() {
-            store.write_policies(hash, &policies, Timestamp::now())?;
-            self.stated = Some(hash.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Writes which program runs on which host.
-    fn store_setup(&mut self) -> Result<(), StoreError> {
-        match &mut self.store {
-            Some(store) => self.setup.store(store, &self.settings),
-            None => Ok(()),
-        }
-    }
-
-    /// Stores a mark. Returns its time.
+    /// Stores a mark. Returns its time. `is_drained`: the last drain did not fail.
     ///
     /// # Errors
     ///
@@ -320,13 +269,14 @@ impl EvidenceRecorder {
         mark: &Mark,
         devices: &[MacAddress],
         at: Option<Timestamp>,
+        is_drained: bool,
     ) -> Result<Timestamp, MarkError> {
         self.open_store()?;
         let store = self.store.as_mut().ok_or(MarkError::Limit)?;
         let now = Timestamp::now();
         let at = at.unwrap_or(now);
         store
-            .write_marks(mark, devices, at, now, true)?
+            .write_marks(mark, devices, at, now, is_drained)?
             .ok_or(MarkError::Limit)?;
         Ok(at)
     }
@@ -342,62 +292,6 @@ impl EvidenceRecorder {
         let store = self.store.as_mut().ok_or(StoreError::Random)?;
         store.log_all(Timestamp::now())?;
         store.prove(asked, &key, Timestamp::now())
-    }
-
-    /// Writes where the filter is attached.
-    ///
-    /// # Errors
-    ///
-    /// Returns the error of the store.
-    pub(super) fn store_periods(
-        &mut self,
-        interfaces: &[InterfaceSnapshot],
-    ) -> Result<(), StoreError> {
-        if let (Some(store), Some(periods)) = (&mut self.store, &mut self.periods) {
-            let now = Timestamp::now();
-            store.write_attachments(&periods.look(interfaces, now), now)?;
-        }
-        Ok(())
-    }
-
-    /// Writes what was lost since the last drain.
-    fn store_losses(&mut self) -> Result<(), RecordError> {
-        let (Some(store), Some(tables)) = (&mut self.store, &self.tables) else {
-            return Ok(());
-        };
-        let mut lost = Lost::of(&tables.losses()?);
-        lost.claims = self.learner.lost();
-        lost.device_facts = self.devices.lost();
-        for copies in self.copies.values() {
-            lost.add_dns(&copies.losses()?);
-        }
-        let now = Timestamp::now();
-        if lost.dns() > self.lost.dns() {
-            // From now on, a missing answer means nothing about the time before.
-            self.learner.missed_answers(now);
-        }
-        let losses = lost.since(&self.lost);
-        if !losses.is_empty() {
-            store.write_losses(&losses, now)?;
-        }
-        self.lost = lost;
-        Ok(())
-    }
-
-    fn store_names(&mut self) -> Result<(), RecordError> {
-        let Some(store) = &mut self.store else {
-            return Ok(());
-        };
-        // While the store refuses claims, the learner keeps the next ones.
-        if self.claims.is_empty() {
-            for (end, claims) in self.learner.take_claims() {
-                let claims = claims.into_iter().map(|claim| (end.clone(), claim));
-                self.claims.extend(claims);
-            }
-        }
-        store.write_claims(&self.claims, Timestamp::now())?;
-        self.claims.clear();
-        Ok(())
     }
 
     /// Opens the store if it is not open.

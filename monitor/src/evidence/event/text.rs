@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{EventView, Happening};
+use crate::clock::to_the_second;
 
 /// One line: time, device, what happened.
 impl fmt::Display for EventView {
@@ -11,7 +12,14 @@ impl fmt::Display for EventView {
         if let Some(device) = self.device {
             write!(f, "{device}  ")?;
         }
-        self.what.fmt(f)
+        self.what.fmt(f)?;
+        if let Happening::Mark(mark) = &self.what
+            && let Ok(at) = self.at.parse()
+            && let Some(set) = mark.set_at_another_time(at)
+        {
+            write!(f, ", set at {}", to_the_second(set))?;
+        }
+        Ok(())
     }
 }
 

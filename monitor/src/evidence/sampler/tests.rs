@@ -7,6 +7,7 @@ use crate::evidence::names::{
 };
 
 mod bounds;
+mod browser;
 
 const DEVICE: MacAddress = MacAddress([2, 0, 0, 0, 0, 1]);
 

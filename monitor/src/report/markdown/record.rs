@@ -13,10 +13,12 @@ use crate::{
 
 pub(super) fn mark_section(out: &mut String, number: usize, mark: &Mark) {
     heading(out, 2, &format!("Mark {number}: {}", escaped(&mark.text)));
+    let set = mark.set_at_another_time();
+    let set = set.map_or_else(String::new, |set| format!(", {set}"));
     line(
         out,
         &format!(
-            "At {}, kind {}, {}. The operator states this.\n",
+            "At {}{set}, kind {}, {}. The operator states this.\n",
             mark.at,
             mark.kind,
             escaped(&mark.about())

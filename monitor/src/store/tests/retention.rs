@@ -5,6 +5,7 @@ use std::fs;
 use jiff::SignedDuration;
 
 use super::{INSTANCE, Opened, ago, claim, days, flow, mac, noon, packets};
+use crate::evidence::mark::{Mark, MarkKind};
 use crate::store::{
     Drained, Event, FILE, FlowQuery, Instance, Loss, Removal, RemovedSum, Store, StoreSettings,
 };
@@ -265,4 +266,43 @@ fn a_store_that_is_larger_than_a_new_setting_shrinks() {
     let (recorded, removed) = packets(&mut opened.reader());
     assert_eq!(recorded + removed, 900 * 200 * 5 + 5);
     opened.verify();
+}
+
+/// A mark is no packet, so its device was not seen at its time. The device stays until its last
+/// mark goes, so that the mark still names it.
+#[test]
+fn a_device_stays_as_long_as_its_marks() {
+    let mut opened = Opened::new();
+    let seen = ago(days(40));
+    opened.drain(&[flow(1, 1, 4, seen)], seen);
+    let mark = Mark {
+        text: "off".to_owned(),
+        kind: MarkKind::Other,
+        model: None,
+        firmware: None,
+        accounts: None,
+        sim: None,
+        set: None,
+    };
+    let at = ago(days(10));
+    let written = opened.store.write_mark(&mark, Some(mac(1)), at, at, true);
+    assert!(written.unwrap().is_some());
+    opened.store.compact(noon()).unwrap();
+    let marks = |opened: &Opened| {
+        let mut reader = opened.reader();
+        let marks = reader.view().unwrap().marks(seen, noon()).unwrap();
+        marks
+            .into_iter()
+            .map(|mark| mark.event.device)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(marks(&opened), [Some(mac(1))]);
+    let last = "SELECT last FROM device WHERE id <> 0";
+    let last: i64 = opened.raw().query_row(last, [], |row| row.get(0)).unwrap();
+    assert_eq!(last, seen.as_millisecond());
+    opened.store.compact(noon() + days(25)).unwrap();
+    assert_eq!(marks(&opened), []);
+    let count = "SELECT count(*) FROM device WHERE id <> 0";
+    let count: i64 = opened.raw().query_row(count, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 0);
 }
