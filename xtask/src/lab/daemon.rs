@@ -130,7 +130,8 @@ devices:
   leases: [{}]
   names: {}
   # The operator states that this is one phone. No packet shows it.
-  same: [{{from: '{PHONE_MAC}', to: '{REFLASHED_MAC}', since: {today}}}]
+  same:
+    - {{from: '{PHONE_MAC}', to: '{REFLASHED_MAC}', since: {today}}}
 ",
         path(tree.root.join("policies"))?,
         path(tree.root.join("xtask/lab"))?,

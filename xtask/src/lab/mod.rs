@@ -50,7 +50,10 @@ pub(crate) fn run(tree: &Tree, reports: &Path) -> Result<()> {
     system::mount_bpffs()?;
     fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
     let mut lab = Lab::new(tree, topology);
-    let shown = lab.show_all(reports, &stop);
+    let shown = lab.show_all(reports, &stop).map_err(|error| {
+        // Ctrl-C also ends the commands of the lab, which then fail.
+        go_on(&stop).err().unwrap_or(error)
+    });
     let errors = lab.tear_down();
     if errors.is_empty() {
         return shown;
@@ -220,18 +223,15 @@ impl<'a> Lab<'a> {
         if address.port() != daemon::PAGE.port() {
             println!("\nPort {} is taken on this machine.", daemon::PAGE.port());
         }
-        let root = self.tree.root.display();
         println!(
             "
 The phones go on, every {} s, until Ctrl-C. Meanwhile:
-  see the page         http://{address}/
-  change a policy      {root}/xtask/lab/lab.yaml
-                       or {root}/policies/*.yaml: the daemon takes a saved change at once
-  be the phone         sudo nsenter --net=/run/netns/{PREFIX}-phone
-  ask the daemon       sudo {} flows --config {}",
+  see the page      http://{address}/
+  change a policy   xtask/lab/lab.yaml or policies/*.yaml
+                    the daemon takes a saved change at once
+  be the phone      sudo nsenter --net=/run/netns/{PREFIX}-phone
+  ask the daemon    as above, with `flows`, `devices` or `events`",
             ROUND_EVERY.as_secs(),
-            self.tree.monitor.display(),
-            daemon::config(&self.topology).display(),
         );
         Ok(())
     }

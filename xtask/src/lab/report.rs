@@ -24,6 +24,7 @@ const COMPLETE_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(200);
 
 /// The report of a story.
+#[derive(Debug)]
 pub(crate) struct Story {
     /// Begin of the period.
     since: String,

@@ -153,6 +153,11 @@ impl Topology {
     /// machine can clash.
     fn make_links(&self) -> Result<()> {
         let (air, gateway) = (self.air.name(), self.gateway.name());
+        // The bridge comes first, so that no port has the interface index of its peer. The
+        // kernel reports the carrier of such a port up to a second late (`linkwatch_urgent_event`
+        // in net/core/link_watch.c), and meanwhile the bridge does not use it.
+        self.air.ip("link add bridge type bridge")?;
+        self.air.ip("link set bridge up")?;
         let phones = [
             (&self.phone, PHONE_MAC, "phone"),
             (&self.other, OTHER_MAC, "other"),
@@ -168,8 +173,6 @@ impl Topology {
         self.internet.ip(&format!(
             "link add eth0 type veth peer name wan0 netns {gateway}"
         ))?;
-        self.air.ip("link add bridge type bridge")?;
-        self.air.ip("link set bridge up")?;
         let ports = ["phone", "other", "gateway"];
         for port in ports {
             self.air.ip(&format!("link set {port} master bridge"))?;
