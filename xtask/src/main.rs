@@ -32,7 +32,7 @@ enum Verb {
     /// Shows phones, a gateway with the real daemon, and the internet, in network namespaces,
     /// and writes a report of what the phones did.
     Lab {
-        /// Directory of the report [default: target in the source tree].
+        /// Directory of the report [default: that of cargo, `target`].
         #[arg(long, value_name = "DIR")]
         report_dir: Option<PathBuf>,
     },
@@ -77,10 +77,8 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Fuzz(plan) => fuzz::run(&tree.root, &plan),
         Verb::Lab { report_dir } => {
             system::become_root()?;
-            lab::run(
-                &tree,
-                &report_dir.unwrap_or_else(|| tree.root.join("target")),
-            )
+            let reports = report_dir.unwrap_or_else(|| fuzz::target_directory(&tree.root));
+            lab::run(&tree, &reports)
         }
         Verb::Bench(plan) => bench::run(&tree, &plan),
         Verb::Soak { minutes } => {

@@ -14,7 +14,7 @@ use crate::lab::contacts::{ALL, BACKUP, Way};
 use crate::lab::topology::{
     OTHER_ADDRESS, OTHER_MAC, PHONE_ADDRESS, PHONE_MAC, REFLASHED_ADDRESS, REFLASHED_MAC, Topology,
 };
-use crate::system::output;
+use crate::system::{display, output};
 
 const READY_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
@@ -33,16 +33,14 @@ impl Services {
     }
 
     fn add(&mut self, command: &mut Command) -> Result<()> {
-        let name = command.get_args().nth(1).map(|name| name.to_owned());
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             // Ctrl-C reaches the lab only, which ends them.
             .process_group(0);
-        let child = command.spawn();
-        self.0
-            .push(child.with_context(|| format!("start {name:?}"))?);
+        let child = command.spawn().with_context(|| display(command))?;
+        self.0.push(child);
         Ok(())
     }
 

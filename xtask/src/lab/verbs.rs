@@ -75,7 +75,7 @@ pub(crate) fn shown(command: &Command) -> String {
         // Room for the backslash.
         if line != "$" && line.len() + unit.len() + 3 > WIDTH {
             lines = format!("{lines}{line} \\\n");
-            line = "   ".to_owned();
+            line = String::from("   ");
         }
         line = format!("{line} {unit}");
     }
