@@ -17,7 +17,6 @@ use rustls::crypto::ring;
 use crate::lab::topology::GATEWAY_ADDRESS;
 use crate::lab::traffic::{self, PATIENCE};
 use crate::netns::Namespace;
-use crate::system::output;
 
 /// How a phone learns or states the name of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +139,9 @@ impl Contact {
         dig.arg(format!("@{GATEWAY_ADDRESS}"))
             .args([self.name, "A", "+short", "+tries=3", "+time=1"])
             .process_group(0);
-        Ok(output(&mut dig)?.trim().parse().ok())
+        // Without an answer, dig fails and prints why.
+        let said = dig.output().context("run dig")?.stdout;
+        Ok(String::from_utf8_lossy(&said).trim().parse().ok())
     }
 
     /// Gets a page by TLS, as an app does. Without DNS, as with an answer from a cache.

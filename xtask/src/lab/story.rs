@@ -134,19 +134,15 @@ pub(crate) fn tell(
     is_slow: bool,
 ) -> Result<()> {
     wait_for_dns_copies(tree, topology)?;
+    let pause = || is_slow && waited(stop, READ);
     for scene in &SCENES {
         println!("\n{}", scene.title);
-        let phone = scene
-            .phone
-            .iter()
-            .map(|one| (&topology.phone, "phone", one));
-        let other = (&topology.other, "other phone", &NEWS);
-        for (from, who, contact) in phone.chain([other]) {
+        let phone = scene.phone.iter();
+        let phone = phone.map(|contact| (&topology.phone, "phone", contact));
+        for (from, who, contact) in phone.chain([(&topology.other, "other phone", &NEWS)]) {
             go_on(stop)?;
             show(from, who, contact)?;
-            if is_slow {
-                waited(stop, READ);
-            }
+            pause();
         }
         go_on(stop)?;
         if let Some(then) = &scene.then {
@@ -157,9 +153,7 @@ pub(crate) fn tell(
                 .collect();
             verbs::show(tree, topology, &words)?;
             then.event.happen(topology)?;
-            if is_slow {
-                waited(stop, READ);
-            }
+            pause();
         }
     }
     Ok(())

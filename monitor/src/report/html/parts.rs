@@ -163,11 +163,17 @@ pub(super) fn compared(report: &Report, compared: &Compared) -> Markup {
 
 fn window_row(side: &str, window: &Window) -> Markup {
     let rate = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.1}"));
+    // The number of contacts is that of whole intervals.
+    let (observed, contacts) = if window.observed_hours > 0.0 {
+        (hours(window.observed_hours), grouped(window.contacts))
+    } else {
+        ("no whole interval".to_owned(), "–".to_owned())
+    };
     html! {
         tr {
             th scope="row" { (side) }
-            td.number data-label="Observed" { (hours(window.observed_hours)) }
-            td.number data-label="Contacts" { (grouped(window.contacts)) }
+            td.number data-label="Observed" { (observed) }
+            td.number data-label="Contacts" { (contacts) }
             td.number data-label="Contacts per hour" { (rate(window.contacts_per_hour)) }
             td.number data-label="Packets" { (grouped(window.packets)) }
             td.number data-label="Packets per hour" { (rate(window.packets_per_hour)) }
