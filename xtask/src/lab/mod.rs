@@ -175,6 +175,9 @@ impl<'a> Lab<'a> {
     fn tell(&self, reports: &Path, stop: &AtomicBool, is_slow: bool) -> Result<(Story, Value)> {
         println!("\nThe story of July 2014, in seconds. Its servers and names are invented.");
         let story = Story::beginning(reports)?;
+        // The times of packets are exact to about a second. No packet of the story shall have
+        // a time before its period.
+        waited(stop, Duration::from_millis(1_500));
         story::tell(self.tree, &self.topology, stop, is_slow)?;
         let report = story.read(self.tree, &self.topology, stop)?;
         println!();
