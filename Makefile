@@ -33,7 +33,7 @@ build: ## build target/release/monitor
 	@xtask/setup.sh
 	cargo build --release
 
-run: build ## show a phone, a gateway and the internet in a lab on this machine
+run: build ## tell a story with phones, a gateway and the internet in a lab on this machine
 	@cargo xtask $(if $(IFACE),run --interface $(IFACE),lab)
 
 # Without --package: it would build dependencies again, with other features.

@@ -102,8 +102,8 @@ fn targets(root: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Cargo's home directory, found as `xtask/setup.sh` finds it.
-fn target_directory(root: &Path) -> PathBuf {
+/// Directory in which cargo builds, found as `xtask/setup.sh` finds it.
+pub(crate) fn target_directory(root: &Path) -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 

@@ -29,8 +29,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Shows a phone, a gateway with the real daemon, and the internet, in network namespaces.
-    Lab,
+    /// Shows phones, a gateway with the real daemon, and the internet, in network namespaces,
+    /// and writes a report of what the phones did.
+    Lab {
+        /// Directory of the report [default: that of cargo, `target`].
+        #[arg(long, value_name = "DIR")]
+        report_dir: Option<PathBuf>,
+    },
     /// Measures packets, look-ups and the control plane, and compares them with alternatives.
     Bench(bench::Plan),
     /// Fuzzes every reader of untrusted bytes, and the kernel program.
@@ -70,9 +75,10 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
     let tree = Tree::with_monitor(arguments.monitor)?;
     match arguments.verb {
         Verb::Fuzz(plan) => fuzz::run(&tree.root, &plan),
-        Verb::Lab => {
+        Verb::Lab { report_dir } => {
             system::become_root()?;
-            lab::run(&tree)
+            let reports = report_dir.unwrap_or_else(|| fuzz::target_directory(&tree.root));
+            lab::run(&tree, &reports)
         }
         Verb::Bench(plan) => bench::run(&tree, &plan),
         Verb::Soak { minutes } => {

@@ -86,7 +86,7 @@ pub struct Window {
     pub packets: u64,
     /// Contacts in each observed hour.
     pub contacts_per_hour: Option<f64>,
-    /// Packets in each observed hour.
+    /// Packets in each observed hour. `None` without a whole interval.
     pub packets_per_hour: Option<f64>,
 }
 

@@ -103,13 +103,13 @@ fn marks(report: &Report) -> Markup {
             section {
                 h2 { "Marks of the operator" }
                 p.soft { "The operator states what a mark says. The filter counts a contact for each interval in which a device sent packets to one address, protocol and port." }
-                @for (number, one) in report.marks.iter().enumerate() { (mark(number + 1, one)) }
+                @for (number, one) in report.marks.iter().enumerate() { (mark(report, number + 1, one)) }
             }
         }
     }
 }
 
-fn mark(number: usize, mark: &Mark) -> Markup {
+fn mark(report: &Report, number: usize, mark: &Mark) -> Markup {
     html! {
         h3 { "Mark " (number) ": " (mark.text) }
         p.soft {
@@ -119,7 +119,7 @@ fn mark(number: usize, mark: &Mark) -> Markup {
         }
         @if let Some(comparison) = &mark.comparison {
             p { "Compared: from " (utc(&comparison.since)) " to the mark, and from the mark to " (utc(&comparison.until)) "." }
-            @for device in &comparison.devices { (compared(device)) }
+            @for device in &comparison.devices { (compared(report, device)) }
             @if comparison.more_devices > 0 {
                 p.soft { "and " (grouped(comparison.more_devices)) " further devices" }
             }

@@ -111,6 +111,8 @@ fn line_of(timeline: &Timeline, mark: &At<'_>, order: usize, x: &impl Fn(usize) 
     // Labels of near marks do not cover each other.
     let below = f64::from(TOP) - 6.0 + 13.0 * number(order % 3);
     html! {
+        // Over a bar, the dashed line needs a ground.
+        line x1=(two(at)) x2=(two(at)) y1=(TOP - 16) y2=(HEIGHT - BOTTOM + 4) stroke="var(--card)" stroke-width="3" {}
         line.mark x1=(two(at)) x2=(two(at)) y1=(TOP - 16) y2=(HEIGHT - BOTTOM + 4) stroke="currentColor" stroke-dasharray="4 3" {}
         text x=(two(if is_right { at - 3.0 } else { at + 3.0 })) y=(two(below)) text-anchor=(if is_right { "end" } else { "start" }) { "mark " (mark.number) }
     }

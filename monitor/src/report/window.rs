@@ -130,7 +130,8 @@ impl Sums {
             contacts,
             packets,
             contacts_per_hour: rate(contacts, hours),
-            packets_per_hour: rate(packets, all_hours),
+            // A rate of seconds would say nothing about an hour.
+            packets_per_hour: rate(packets, all_hours).filter(|_| hours > 0.0),
         }
     }
 }

@@ -50,12 +50,15 @@ fn unit(number: f64, noun: &str) -> String {
     }
 }
 
-/// Seconds as [`hours`].
+/// Seconds as [`hours`]; less than a minute in seconds.
 #[expect(
     clippy::cast_precision_loss,
     reason = "a period has far fewer than 2^52 seconds"
 )]
 pub(super) fn seconds(seconds: i64) -> String {
+    if let Ok(few @ 0..60) = u64::try_from(seconds) {
+        return plural(few, "second", "seconds");
+    }
     hours(seconds as f64 / 3_600.0)
 }
 

@@ -1,4 +1,4 @@
-//! The real daemon, in the gateway's namespace.
+//! The real daemon, in the gateway's namespace, with its config file.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -10,14 +10,22 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::lab::topology::Topology;
+use crate::lab::services;
+use crate::lab::topology::{OTHER_MAC, PHONE_MAC, REFLASHED_MAC, Topology};
+use crate::lab::verbs;
+use crate::netns::Namespace;
 use crate::system::{Tree, display, output};
 
 /// The daemon's page, on the gateway's own loopback.
 pub(crate) const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9641);
+
+/// The operator's name of the phone.
+pub(crate) const PHONE: &str = "Redmi Note";
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const STOPPED_WITHIN: Duration = Duration::from_secs(5);
@@ -39,29 +47,18 @@ impl Daemon {
         let file = File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = topology.gateway.command(&tree.monitor);
         command
-            .args(["run", "--interface", "wlan0"])
-            .arg("--policies")
-            .arg(tree.root.join("policies"))
-            .arg("--policies")
-            .arg(tree.root.join("xtask/lab"))
-            .args(["--listen", &PAGE.to_string()])
-            .arg("--state-dir")
-            .arg(runtime.join("state"))
-            .arg("--pin-dir")
-            .arg(topology.pin_dir())
-            .arg("--socket")
-            .arg(socket(topology))
+            .args(["run", "--config"])
+            .arg(config(topology))
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("the daemon's log")?)
             .stderr(file)
             // A process group of its own: Ctrl-C reaches the lab only, which stops the daemon.
             .process_group(0);
-        let shown = display(&command);
-        let child = command.spawn().with_context(|| shown.clone())?;
+        let child = command.spawn().with_context(|| display(&command))?;
         Ok(Self {
             child,
             log,
-            command: shown,
+            command: verbs::shown(&command),
         })
     }
 
@@ -114,6 +111,46 @@ impl Daemon {
     }
 }
 
+/// Writes the daemon's config file, and the file of names of devices. Returns its text.
+pub(crate) fn write_config(tree: &Tree, topology: &Topology) -> Result<String> {
+    let names = topology.runtime_dir().join("names");
+    let text = format!("{PHONE_MAC} {PHONE}\n{REFLASHED_MAC} {PHONE}\n{OTHER_MAC} other phone\n");
+    fs::write(&names, text).with_context(|| names.display().to_string())?;
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let path = |path: PathBuf| serde_json::to_string(&path.to_string_lossy());
+    let text = format!(
+        "interface: [wlan0]
+listen: {PAGE}
+policies: [{}, {}]
+state_dir: {}
+pin_dir: {}
+socket: {}
+evidence: names
+devices:
+  leases: [{}]
+  names: {}
+  # The operator states that this is one phone. No packet shows it.
+  same:
+    - {{from: '{PHONE_MAC}', to: '{REFLASHED_MAC}', since: {today}}}
+",
+        path(tree.root.join("policies"))?,
+        path(tree.root.join("xtask/lab"))?,
+        path(topology.runtime_dir().join("state"))?,
+        path(topology.pin_dir())?,
+        path(socket(topology))?,
+        path(services::leases(topology))?,
+        path(names)?,
+    );
+    let file = config(topology);
+    fs::write(&file, &text).with_context(|| file.display().to_string())?;
+    Ok(text)
+}
+
+/// The daemon's config file.
+pub(crate) fn config(topology: &Topology) -> PathBuf {
+    topology.runtime_dir().join("monitor.yaml")
+}
+
 /// `monitor status` for the lab's daemon.
 pub(crate) fn status(tree: &Tree, topology: &Topology) -> Command {
     let mut command = topology.gateway.command(&tree.monitor);
@@ -141,12 +178,12 @@ pub(crate) fn socket(topology: &Topology) -> PathBuf {
     topology.runtime_dir().join("monitor.sock")
 }
 
-/// Kills a daemon that an earlier lab left behind: a process in the gateway's namespace
-/// whose command line has this lab's pin directory.
-pub(crate) fn kill_leftover(topology: &Topology) -> Result<()> {
-    let pin_dir = topology.pin_dir();
-    for process in topology.gateway.processes()? {
-        if is_daemon(process, &pin_dir) {
+/// Kills what an earlier lab left behind: processes in its namespaces whose command lines name
+/// a file in this lab's directory. These are the daemon and the services.
+pub(crate) fn kill_leftover(topology: &Topology, namespace: &Namespace) -> Result<()> {
+    let directory = topology.runtime_dir();
+    for process in namespace.processes()? {
+        if names(process, &directory) {
             kill(Pid::from_raw(process), Signal::SIGKILL)
                 .with_context(|| format!("SIGKILL to process {process}"))?;
             wait_gone(process)?;
@@ -155,13 +192,11 @@ pub(crate) fn kill_leftover(topology: &Topology) -> Result<()> {
     Ok(())
 }
 
-/// Kills a process. It is no error if the process has ended already.
-fn is_daemon(process: i32, pin_dir: &Path) -> bool {
-    let wanted = pin_dir.as_os_str().as_encoded_bytes();
-    fs::read(format!("/proc/{process}/cmdline")).is_ok_and(|line| {
-        line.split(|&byte| byte == 0)
-            .any(|argument| argument == wanted)
-    })
+/// True if an argument of the process names a file in the directory.
+fn names(process: i32, directory: &Path) -> bool {
+    let wanted = format!("{}/", directory.display());
+    fs::read(format!("/proc/{process}/cmdline"))
+        .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&wanted))
 }
 
 fn wait_gone(process: i32) -> Result<()> {

@@ -1,43 +1,59 @@
-//! The lab: a phone, a gateway with the real daemon, and an internet, in three network
-//! namespaces. In a terminal it runs until Ctrl-C, in a script for one round.
+//! The lab: two phones, a gateway with the real daemon, and an internet, in network namespaces.
+//! It tells the story of 2014 and writes a report of it. In a terminal it then runs until
+//! Ctrl-C.
 
+mod contacts;
 mod daemon;
 mod forward;
+mod lease;
 pub(crate) mod metrics;
+mod report;
+mod services;
 mod show;
+mod story;
 mod teardown;
 #[cfg(test)]
 mod tests;
 mod topology;
 mod traffic;
+mod verbs;
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use crate::lab::contacts::{Contact, Way};
 use crate::lab::daemon::Daemon;
-use crate::lab::topology::{TARGETS, Topology};
+use crate::lab::report::Story;
+use crate::lab::services::Services;
+use crate::lab::topology::{TARGETS, Target, Topology};
 use crate::lab::traffic::{Outcome, Servers};
-use crate::system::{self, Tree, display, output};
+use crate::system::{self, Tree};
 
 const PREFIX: &str = "monitor-lab";
 const ROUND_EVERY: Duration = Duration::from_secs(5);
 
-/// Makes the lab, shows it, and removes it also after an error.
-pub(crate) fn run(tree: &Tree) -> Result<()> {
+/// Makes the lab, shows it, and removes it also after an error. The report of the story will
+/// be in the directory `reports`.
+pub(crate) fn run(tree: &Tree, reports: &Path) -> Result<()> {
     let stop = stop_flag()?;
     let topology = Topology::named(PREFIX);
     let _lock = lock(&topology)?;
     system::mount_bpffs()?;
+    fs::create_dir_all(reports).with_context(|| reports.display().to_string())?;
     let mut lab = Lab::new(tree, topology);
-    lab.start(&stop)?;
-    let shown = lab.show_and_stay(&stop);
+    let shown = lab.show_all(reports, &stop).map_err(|error| {
+        // Ctrl-C also ends the commands of the lab, which then fail.
+        go_on(&stop).err().unwrap_or(error)
+    });
     let errors = lab.tear_down();
     if errors.is_empty() {
         return shown;
@@ -73,6 +89,7 @@ struct Lab<'a> {
     tree: &'a Tree,
     topology: Topology,
     servers: Option<Servers>,
+    services: Option<Services>,
     daemon: Option<Daemon>,
     up: bool,
 }
@@ -83,23 +100,53 @@ impl<'a> Lab<'a> {
             tree,
             topology,
             servers: None,
+            services: None,
             daemon: None,
             up: false,
         }
     }
 
+    /// Shows everything, until Ctrl-C if it is in a terminal.
+    fn show_all(&mut self, reports: &Path, stop: &AtomicBool) -> Result<()> {
+        self.start(stop)?;
+        let is_terminal = io::stdout().is_terminal();
+        let outcomes = traffic::round(&self.topology.phone, &TARGETS)?;
+        self.show(&outcomes)?;
+        let (story, report) = self.tell(reports, stop, is_terminal)?;
+        if is_terminal {
+            return self.stay(&story, stop, outcomes);
+        }
+        let page = metrics::fetch(&self.topology.gateway)?;
+        let mut complaints = show::complaints(&outcomes);
+        complaints.extend(metrics::complaints(&page));
+        complaints.extend(report::complaints(&report));
+        if complaints.is_empty() {
+            println!("\nAll as expected.");
+            return Ok(());
+        }
+        bail!("not as expected: {}", complaints.join("; "))
+    }
+
     fn start(&mut self, stop: &AtomicBool) -> Result<()> {
         self.make_network()?;
-        println!(
-            "The lab, in network namespaces monitor-lab-*:\n{}\n",
-            show::network()
-        );
+        println!("The lab, in network namespaces:\n{}", show::network());
         go_on(stop)?;
+        self.services = Some(Services::start(&self.topology)?);
+        story::join(&self.topology)?;
+        go_on(stop)?;
+        println!(
+            "\nThe gateway's {}:",
+            daemon::config(&self.topology).display()
+        );
+        let config = daemon::write_config(self.tree, &self.topology)?;
+        for line in config.lines() {
+            println!("  {line}");
+        }
         let daemon = Daemon::start(self.tree, &self.topology)?;
-        println!("{}", daemon.command);
+        println!("\n{}", daemon.command);
         let daemon = self.daemon.insert(daemon);
         daemon.wait_ready(self.tree, &self.topology)?;
-        println!("{}", daemon.said()?.trim_end());
+        print!("{}", verbs::wrapped(daemon.said()?.trim_end()));
         go_on(stop)
     }
 
@@ -114,64 +161,45 @@ impl<'a> Lab<'a> {
         let runtime = self.topology.runtime_dir();
         fs::create_dir(&runtime).with_context(|| runtime.display().to_string())?;
         self.topology.make().context("the lab's network")?;
-        self.servers = Some(Servers::start(&self.topology.internet, &TARGETS)?);
+        let targets = TARGETS.iter().map(Target::server);
+        let reported = contacts::ALL
+            .iter()
+            .filter(|contact| contact.way != Way::Tls)
+            .map(Contact::server);
+        let addresses: Vec<_> = targets.chain(reported).collect();
+        self.servers = Some(Servers::start(&self.topology.internet, &addresses)?);
         Ok(())
     }
 
-    fn show_and_stay(&self, stop: &AtomicBool) -> Result<()> {
-        let outcomes = traffic::round(&self.topology.phone, &TARGETS)?;
-        let page = self.show(&outcomes)?;
-        if io::stdout().is_terminal() {
-            return self.stay(stop, outcomes);
-        }
-        let mut complaints = show::complaints(&outcomes);
-        complaints.extend(metrics::complaints(&page));
-        if complaints.is_empty() {
-            println!("\nAll as expected.");
-            return Ok(());
-        }
-        bail!("not as expected: {}", complaints.join("; "))
+    /// Tells the story, and writes its report. Returns the report as JSON.
+    fn tell(&self, reports: &Path, stop: &AtomicBool, is_slow: bool) -> Result<(Story, Value)> {
+        println!("\nThe story of July 2014, in seconds. Its servers and names are invented.");
+        let story = Story::beginning(reports)?;
+        // The times of packets are exact to about a second. No packet of the story shall have
+        // a time before its period.
+        waited(stop, Duration::from_millis(1_500));
+        story::tell(self.tree, &self.topology, stop, is_slow)?;
+        let report = story.read(self.tree, &self.topology, stop)?;
+        println!();
+        story.show(self.tree, &self.topology, &report)?;
+        Ok((story, report))
     }
 
-    /// Returns the metrics page.
-    fn show(&self, outcomes: &[Outcome]) -> Result<String> {
+    fn show(&self, outcomes: &[Outcome]) -> Result<()> {
         println!(
             "\nWhat the phone experienced:\n{}",
             show::outcomes(outcomes)
         );
-        let mut status = daemon::status(self.tree, &self.topology);
-        println!("\nWhat the gateway saw, by `{}`:", display(&status));
-        println!("{}", output(&mut status)?.trim_end());
-        let page = metrics::fetch(&self.topology.gateway)?;
-        println!("\nFrom its Prometheus page:");
-        for line in metrics::shown(&page) {
-            println!("  {line}");
-        }
-        Ok(page)
+        println!("\nWhat the gateway saw:");
+        verbs::show_part(self.tree, &self.topology, &["status"], " policy ")
     }
 
-    /// Repeats the phone's round, and shows each result that differs from the previous one.
-    fn stay(&self, stop: &AtomicBool, mut last: Vec<Outcome>) -> Result<()> {
-        let address = forward::start(&self.topology.gateway)?;
-        if address.port() != daemon::PAGE.port() {
-            println!("\nPort {} is taken on this machine.", daemon::PAGE.port());
-        }
-        println!("\nPrometheus page: http://{address}/metrics");
-        println!("Edit {}/xtask/lab/lab.yaml", self.tree.root.display());
-        println!(
-            "  or {}/policies/*.yaml; the daemon takes a saved change at once.",
-            self.tree.root.display()
-        );
-        println!("Be the phone: sudo nsenter --net=/run/netns/{PREFIX}-phone");
-        println!(
-            "Ask the daemon: sudo {}",
-            display(&daemon::status(self.tree, &self.topology))
-        );
-        println!(
-            "The phone asks again every {} s. Ctrl-C ends the lab.",
-            ROUND_EVERY.as_secs()
-        );
+    /// Repeats the phones' traffic, and shows each result that differs from the previous one.
+    /// At the end, the report covers this time too.
+    fn stay(&self, story: &Story, stop: &AtomicBool, mut last: Vec<Outcome>) -> Result<()> {
+        self.say_what_to_try()?;
         let mut shown = self.daemon_said()?.len();
+        let mut silent = Vec::new();
         while !waited(stop, ROUND_EVERY) {
             let said = self.daemon_said()?;
             print!("{}", said.get(shown..).unwrap_or_default());
@@ -181,8 +209,33 @@ impl<'a> Lab<'a> {
                 self.show(&outcomes)?;
                 last = outcomes;
             }
+            let found = story::go_on_living(&self.topology)?;
+            if found != silent {
+                println!("\n{}", show::answers(&found));
+                silent = found;
+            }
         }
-        println!("\nRemoving the lab.");
+        println!("\nThe report once more, up to now:");
+        story.write(self.tree, &self.topology)?;
+        println!("Removing the lab.");
+        Ok(())
+    }
+
+    fn say_what_to_try(&self) -> Result<()> {
+        let address = forward::start(&self.topology.gateway)?;
+        if address.port() != daemon::PAGE.port() {
+            println!("\nPort {} is taken on this machine.", daemon::PAGE.port());
+        }
+        println!(
+            "
+The phones go on, every {} s, until Ctrl-C. Meanwhile:
+  see the page      http://{address}/
+  change a policy   xtask/lab/lab.yaml or policies/*.yaml
+                    the daemon takes a saved change at once
+  be the phone      sudo nsenter --net=/run/netns/{PREFIX}-phone
+  ask the daemon    as above, with `flows`, `devices` or `events`",
+            ROUND_EVERY.as_secs(),
+        );
         Ok(())
     }
 
@@ -196,6 +249,7 @@ impl<'a> Lab<'a> {
     fn tear_down(&mut self) -> Vec<anyhow::Error> {
         self.up = false;
         self.servers = None;
+        self.services = None;
         let mut errors: Vec<_> = self
             .daemon
             .take()

@@ -1,21 +1,35 @@
 //! Texts that the lab prints.
 
-use crate::lab::topology::{PHONE_MAC, TARGETS};
+use crate::lab::contacts::Contact;
+use crate::lab::topology::{
+    GATEWAY_ADDRESS, OTHER_ADDRESS, OTHER_MAC, PHONE_ADDRESS, PHONE_MAC, TARGETS,
+};
 use crate::lab::traffic::{DATAGRAMS, Outcome};
 
 /// Description of the lab's network.
 pub(crate) fn network() -> String {
     let mut lines = vec![
-        format!("  phone     192.168.50.10  2001:db8:50::10  {PHONE_MAC}"),
-        "  gateway   wlan0 192.168.50.1  2001:db8:50::1 (the daemon filters here), wan0 203.0.113.1".to_owned(),
-        "  internet  203.0.113.2, and:".to_owned(),
+        format!("  phone        {PHONE_ADDRESS}  {PHONE_MAC}"),
+        format!("  other phone  {OTHER_ADDRESS}  {OTHER_MAC}"),
+        format!("  gateway      {GATEWAY_ADDRESS} on wlan0, where the daemon filters"),
+        "  internet     42.62.48.0/24, the range that was reported in 2014, and:".to_owned(),
     ];
     lines.extend(
         TARGETS
             .iter()
-            .map(|target| format!("            {:<18} {}", target.what, target.address)),
+            .map(|target| format!("               {:<18} {}", target.what, target.address)),
     );
     lines.join("\n")
+}
+
+/// The servers of the story that did not answer the phones.
+pub(crate) fn answers(silent: &[Contact]) -> String {
+    if silent.is_empty() {
+        return "Every server of the reported range answers the phones again.".to_owned();
+    }
+    let words = |contact: &Contact| format!("{} {}", contact.address, contact.service());
+    let silent: Vec<_> = silent.iter().map(words).collect();
+    format!("The phones get no answer from {}.", silent.join(", "))
 }
 
 /// Results of the phone's round, one line for each target.

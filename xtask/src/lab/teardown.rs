@@ -12,8 +12,10 @@ use crate::system::{Tree, output};
 pub(crate) fn sweep(tree: &Tree, topology: &Topology) -> Vec<anyhow::Error> {
     let mut errors = Vec::new();
     let mut note = |done: Result<()>| errors.extend(done.err());
-    if topology.gateway.exists() {
-        note(daemon::kill_leftover(topology));
+    for namespace in topology.namespaces() {
+        if namespace.exists() {
+            note(daemon::kill_leftover(topology, namespace));
+        }
     }
     if topology.pin_dir().exists() {
         note(output(&mut daemon::detach(tree, topology)).map(drop));

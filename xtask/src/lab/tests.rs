@@ -1,10 +1,13 @@
-//! Tests of the lab's network, as root. Kernel routes replace the filter: the daemon has
-//! tests of its own.
+//! Tests of the lab, as root. In tests of the network alone, kernel routes replace the filter.
 
 use std::env;
 use std::path::PathBuf;
+use std::process::Command;
 
 use nix::unistd::geteuid;
+
+use crate::lab::contacts::{BACKUP, BARE, NEWS, PUSH, STATISTICS};
+use crate::lab::topology::{OTHER_MAC, PHONE_MAC, REFLASHED_MAC};
 
 use super::*;
 
@@ -102,13 +105,13 @@ fn a_killed_lab_is_removed_before_the_next() {
     killed.make_network().unwrap();
     // As after SIGKILL: nothing is removed.
     killed.up = false;
-    // In place of a daemon: a process in the gateway with the pin directory as an argument.
+    // In place of a daemon: a process in the gateway with a file of the lab as an argument.
     let mut orphan = killed
         .topology
         .gateway
         .command("sh")
         .args(["-c", "sleep 60; :", "sh"])
-        .arg(killed.topology.pin_dir())
+        .arg(daemon::config(&killed.topology))
         .spawn()
         .unwrap();
     let reaper = thread::spawn(move || orphan.wait().unwrap());
@@ -150,4 +153,149 @@ fn a_second_lab_of_the_same_name_is_refused() {
     });
     assert!(again.is_some(), "the lock is not given back");
     fs::remove_file(topology.lock_file()).unwrap();
+}
+
+/// The daemon that was built beside this test.
+fn tree_with_daemon() -> Tree {
+    let test = env::current_exe().unwrap();
+    // The test is in the directory `deps`.
+    let monitor = test.ancestors().nth(2).unwrap().join("monitor");
+    assert!(
+        monitor.exists(),
+        "{} is not there: run `cargo build --bin monitor` with the profile of this test",
+        monitor.display()
+    );
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    Tree {
+        root: root.parent().unwrap().to_path_buf(),
+        monitor,
+    }
+}
+
+/// Contacts of a device that stayed, went or came at a mark, as `ADDRESS protocol/port`.
+fn ends(compared: &Value, key: &str) -> Vec<String> {
+    let ends = compared[key]["ends"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    ends.map(|end| {
+        let (address, protocol) = (text(&end["destination"]), text(&end["protocol"]));
+        format!("{address} {protocol}/{}", end["port"])
+    })
+    .collect()
+}
+
+fn end(contact: &Contact) -> String {
+    format!("{} {}", contact.address, contact.service())
+}
+
+/// The comparison of a device at a mark.
+fn compared<'a>(report: &'a Value, mark: usize, device: &str) -> &'a Value {
+    let devices = report["marks"][mark]["comparison"]["devices"].as_array();
+    let mut devices = devices.unwrap().iter();
+    let found = devices.find(|one| one["device"] == device);
+    found.unwrap_or_else(|| panic!("{device} at mark {mark}: {:#}", report["marks"]))
+}
+
+/// The story with the real daemon and real packets: its report tells apart both phones, the
+/// four ways of contact, and what changed at each mark.
+#[test]
+fn the_report_of_the_story_tells_all_apart() {
+    if skip_without_root("the_report_of_the_story_tells_all_apart") {
+        return;
+    }
+    system::mount_bpffs().unwrap();
+    let (tree, stop) = (tree_with_daemon(), AtomicBool::new(false));
+    let mut lab = Lab::new(&tree, topology("story"));
+    lab.start(&stop).unwrap();
+    let reports = tempfile::tempdir().unwrap();
+    let (_, report) = lab.tell(reports.path(), &stop, false).unwrap();
+    // Each contact of the phone has the one source of its name.
+    assert_eq!(report::complaints(&report), Vec::<String>::new());
+    marks_divide_the_contacts(&report);
+    two_macs_are_stated_to_be_one_phone(&report);
+    let html = fs::read_to_string(reports.path().join("lab-report.html")).unwrap();
+    for text in [
+        "cloud backup off",
+        "(control)",
+        BACKUP.name,
+        "no name known",
+    ] {
+        assert!(html.contains(text), "{text}");
+    }
+    assert!(lab.tear_down().is_empty());
+}
+
+fn marks_divide_the_contacts(report: &Value) {
+    let texts = report["marks"].as_array().unwrap().iter();
+    let texts: Vec<_> = texts.map(|mark| mark["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        texts,
+        ["cloud backup off", "reflashed", "reflashed, new MAC"]
+    );
+    // Mark, phone, and what stayed, went and came. Sorted by address.
+    let none: &[Contact] = &[];
+    let expected: [(usize, &str, [&[Contact]; 3]); 4] = [
+        (0, PHONE_MAC, [&[PUSH, STATISTICS, BARE], &[BACKUP], none]),
+        (1, PHONE_MAC, [&[PUSH, BARE], &[STATISTICS], none]),
+        (2, PHONE_MAC, [none, &[PUSH, BARE], none]),
+        (2, REFLASHED_MAC, [none, none, &[PUSH, BARE]]),
+    ];
+    for (mark, device, of_kinds) in expected {
+        let compared = compared(report, mark, device);
+        assert_eq!(compared["is_control"], false, "{compared:#}");
+        for (key, contacts) in ["stayed", "went", "came"].into_iter().zip(of_kinds) {
+            let contacts: Vec<_> = contacts.iter().map(end).collect();
+            assert_eq!(ends(compared, key), contacts, "{key} at mark {mark}");
+        }
+    }
+    for mark in 0..3 {
+        let control = compared(report, mark, OTHER_MAC);
+        assert_eq!(control["is_control"], true, "{control:#}");
+        assert_eq!(ends(control, "stayed"), [end(&NEWS)]);
+        assert_eq!(control["went"]["number"], 0);
+        assert_eq!(control["came"]["number"], 0);
+    }
+}
+
+fn two_macs_are_stated_to_be_one_phone(report: &Value) {
+    let device = |mac: &str| {
+        let mut devices = report["devices"].as_array().unwrap().iter();
+        devices.find(|one| one["device"] == mac).unwrap()
+    };
+    let (first, reflashed) = (device(PHONE_MAC), device(REFLASHED_MAC));
+    assert_eq!(first["stated_same"][0]["device"], REFLASHED_MAC);
+    assert_eq!(first["stated_same"][0]["had"], "after");
+    assert_eq!(reflashed["stated_same"][0]["device"], PHONE_MAC);
+    assert_eq!(reflashed["randomised"], true);
+    assert_eq!(first["name"], daemon::PHONE);
+    let host_names = first["host_names"].as_array().unwrap();
+    let mut leased = host_names.iter().filter(|one| one["source"] == "dnsmasq");
+    assert!(leased.any(|one| one["value"] == "Redmi-Note"), "{first:#}");
+    let other = device(OTHER_MAC);
+    assert_eq!(other["is_subject"], false);
+    assert_eq!(other["vendor"], "Fairphone");
+}
+
+/// An interrupted story leaves no namespace, pin or process.
+#[test]
+fn ctrl_c_during_the_story_ends_it() {
+    if skip_without_root("ctrl_c_during_the_story_ends_it") {
+        return;
+    }
+    system::mount_bpffs().unwrap();
+    let tree = tree_with_daemon();
+    let stop = AtomicBool::new(false);
+    let mut lab = Lab::new(&tree, topology("ctrl-c"));
+    lab.start(&stop).unwrap();
+    stop.store(true, Ordering::Relaxed);
+    let reports = tempfile::tempdir().unwrap();
+    let error = lab.tell(reports.path(), &stop, false).unwrap_err();
+    assert_eq!(error.to_string(), "interrupted");
+    assert!(lab.tear_down().is_empty());
+    let topology = lab.topology.clone();
+    assert!(!topology.namespaces().iter().any(|one| one.exists()));
+    assert!(!topology.pin_dir().exists());
+    let services = Command::new("pgrep")
+        .args(["-f", &format!("{}/", topology.runtime_dir().display())])
+        .output();
+    assert!(services.unwrap().stdout.is_empty());
 }

@@ -1,16 +1,37 @@
-//! The lab's network: its namespaces, addresses, links and routes.
+//! The lab's network: its namespaces, addresses, links and routes. Phones and gateway meet at
+//! a bridge, as at the radio of an access point.
 
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 
+use crate::lab::contacts;
 use crate::netns::Namespace;
 use crate::system::{BPFFS, output};
 
 /// MAC of the phone, from a block of the vendor of the 2014 reports.
 pub(crate) const PHONE_MAC: &str = "64:cc:2e:00:26:62";
+
+/// MAC of the same phone after its second reflash: locally administered, as phones choose
+/// it after a reset.
+pub(crate) const REFLASHED_MAC: &str = "da:a1:19:00:26:62";
+
+/// MAC of the other phone, of another vendor.
+pub(crate) const OTHER_MAC: &str = "84:cf:bf:00:26:63";
+
+/// Address of the phone with its first MAC.
+pub(crate) const PHONE_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 10);
+
+/// Address of the phone with its MAC after the second reflash.
+pub(crate) const REFLASHED_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 11);
+
+/// Address of the other phone.
+pub(crate) const OTHER_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 20);
+
+/// Address of the gateway on the phones' side.
+pub(crate) const GATEWAY_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 50, 1);
 
 /// The result that the phone must see for a target with the unchanged policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +48,15 @@ pub(crate) struct Target {
     pub(crate) expected: Expected,
 }
 
-/// Addresses of documentation ranges, and one of the range that was reported in 2014.
-pub(crate) const TARGETS: [Target; 5] = [
+impl Target {
+    /// Its server.
+    pub(crate) fn server(&self) -> SocketAddr {
+        SocketAddr::new(self.address, 443)
+    }
+}
+
+/// Addresses of documentation ranges.
+pub(crate) const TARGETS: [Target; 4] = [
     Target {
         what: "innocent",
         address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
@@ -49,11 +77,6 @@ pub(crate) const TARGETS: [Target; 5] = [
         address: IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0xbad, 0, 0, 0, 0, 0x10)),
         expected: Expected::Silence,
     },
-    Target {
-        what: "reported, counted",
-        address: IpAddr::V4(Ipv4Addr::new(42, 62, 48, 10)),
-        expected: Expected::Answer,
-    },
 ];
 
 /// The namespaces and directories of a lab.
@@ -61,25 +84,38 @@ pub(crate) const TARGETS: [Target; 5] = [
 pub(crate) struct Topology {
     prefix: String,
     pub(crate) phone: Namespace,
+    /// The other phone.
+    pub(crate) other: Namespace,
+    /// The bridge between phones and gateway.
+    air: Namespace,
     pub(crate) gateway: Namespace,
     pub(crate) internet: Namespace,
 }
 
 impl Topology {
-    /// Names the namespaces `PREFIX-phone`, `PREFIX-gateway` and `PREFIX-internet`, and makes
-    /// none of them.
+    /// Names the namespaces `PREFIX-phone`, `PREFIX-other`, `PREFIX-air`, `PREFIX-gateway` and
+    /// `PREFIX-internet`, and makes none of them.
     pub(crate) fn named(prefix: &str) -> Self {
         let namespace = |role: &str| Namespace::new(format!("{prefix}-{role}"));
         Self {
             prefix: prefix.to_owned(),
             phone: namespace("phone"),
+            other: namespace("other"),
+            air: namespace("air"),
             gateway: namespace("gateway"),
             internet: namespace("internet"),
         }
     }
 
-    pub(crate) fn namespaces(&self) -> [&Namespace; 3] {
-        [&self.phone, &self.gateway, &self.internet]
+    pub(crate) fn namespaces(&self) -> [&Namespace; 5] {
+        let phones = [&self.phone, &self.other];
+        [
+            phones[0],
+            phones[1],
+            &self.air,
+            &self.gateway,
+            &self.internet,
+        ]
     }
 
     /// Directory of the daemon's socket, state and log.
@@ -113,52 +149,75 @@ impl Topology {
         self.route()
     }
 
-    /// Makes a veth pair with both ends in namespaces, so that no interface name of the
+    /// Makes veth pairs with both ends in namespaces, so that no interface name of the
     /// machine can clash.
     fn make_links(&self) -> Result<()> {
-        let gateway = self.gateway.name();
-        self.phone.ip(&format!(
-            "link add eth0 address {PHONE_MAC} type veth peer name wlan0 netns {gateway}"
+        let (air, gateway) = (self.air.name(), self.gateway.name());
+        // The bridge comes first, so that no port has the interface index of its peer. The
+        // kernel reports the carrier of such a port up to a second late (`linkwatch_urgent_event`
+        // in net/core/link_watch.c), and meanwhile the bridge does not use it.
+        self.air.ip("link add bridge type bridge")?;
+        self.air.ip("link set bridge up")?;
+        let phones = [
+            (&self.phone, PHONE_MAC, "phone"),
+            (&self.other, OTHER_MAC, "other"),
+        ];
+        for (phone, mac, port) in phones {
+            phone.ip(&format!(
+                "link add eth0 address {mac} type veth peer name {port} netns {air}"
+            ))?;
+        }
+        self.gateway.ip(&format!(
+            "link add wlan0 type veth peer name gateway netns {air}"
         ))?;
         self.internet.ip(&format!(
             "link add eth0 type veth peer name wan0 netns {gateway}"
         ))?;
+        let ports = ["phone", "other", "gateway"];
+        for port in ports {
+            self.air.ip(&format!("link set {port} master bridge"))?;
+        }
         let ends = [
             (&self.phone, "eth0"),
+            (&self.other, "eth0"),
             (&self.gateway, "wlan0"),
             (&self.gateway, "wan0"),
             (&self.internet, "eth0"),
         ];
-        for (namespace, interface) in ends {
-            // Without GRO: merged packets would count as one.
-            output(
-                namespace
-                    .command("ethtool")
-                    .args(["-K", interface, "gro", "off", "gso", "off", "tso", "off"]),
-            )?;
-            namespace.ip(&format!("link set {interface} up"))?;
-        }
-        Ok(())
+        let ports = ports.map(|port| (&self.air, port));
+        ends.into_iter()
+            .chain(ports)
+            .try_for_each(|(namespace, interface)| bring_up(namespace, interface))
     }
 
     fn address(&self) -> Result<()> {
-        self.phone.ip("addr add 192.168.50.10/24 dev eth0")?;
-        self.phone.ip("addr add 2001:db8:50::10/64 dev eth0")?;
-        self.gateway.ip("addr add 192.168.50.1/24 dev wlan0")?;
+        let phones = [
+            (&self.phone, PHONE_ADDRESS, "2001:db8:50::10"),
+            (&self.other, OTHER_ADDRESS, "2001:db8:50::20"),
+        ];
+        for (phone, v4, v6) in phones {
+            phone.ip(&format!("addr add {v4}/24 dev eth0"))?;
+            phone.ip(&format!("addr add {v6}/64 dev eth0"))?;
+        }
+        self.gateway
+            .ip(&format!("addr add {GATEWAY_ADDRESS}/24 dev wlan0"))?;
         self.gateway.ip("addr add 2001:db8:50::1/64 dev wlan0")?;
         self.gateway.ip("addr add 203.0.113.1/24 dev wan0")?;
         self.gateway.ip("addr add 2001:db8:113::1/64 dev wan0")?;
         self.internet.ip("addr add 203.0.113.2/24 dev eth0")?;
         self.internet.ip("addr add 2001:db8:113::2/64 dev eth0")?;
-        TARGETS.iter().try_for_each(|target| {
-            self.internet
-                .ip(&format!("addr add {} dev lo", target.address))
-        })
+        let targets = TARGETS.iter().map(|target| target.address);
+        let reported = contacts::ALL.iter().map(|contact| contact.address.into());
+        targets
+            .chain(reported)
+            .try_for_each(|address: IpAddr| self.internet.ip(&format!("addr add {address} dev lo")))
     }
 
     fn route(&self) -> Result<()> {
-        self.phone.ip("route add default via 192.168.50.1")?;
-        self.phone.ip("-6 route add default via 2001:db8:50::1")?;
+        for phone in [&self.phone, &self.other] {
+            phone.ip(&format!("route add default via {GATEWAY_ADDRESS}"))?;
+            phone.ip("-6 route add default via 2001:db8:50::1")?;
+        }
         self.gateway.ip("route add default via 203.0.113.2")?;
         self.gateway
             .ip("-6 route add default via 2001:db8:113::2")?;
@@ -167,6 +226,32 @@ impl Topology {
         self.internet
             .ip("-6 route add 2001:db8:50::/64 via 2001:db8:113::1")
     }
+
+    /// Gives the phone the MAC and the addresses that it has after its second reflash. While
+    /// the link is down, the kernel drops the link-local address of the first MAC.
+    pub(crate) fn change_mac(&self) -> Result<()> {
+        for words in [
+            "addr flush dev eth0",
+            &format!("link set dev eth0 address {REFLASHED_MAC}"),
+            "link set eth0 down",
+            "link set eth0 up",
+            &format!("addr add {REFLASHED_ADDRESS}/24 dev eth0"),
+            "addr add 2001:db8:50::11/64 dev eth0",
+            &format!("route add default via {GATEWAY_ADDRESS}"),
+            "-6 route add default via 2001:db8:50::1",
+        ] {
+            self.phone.ip(words)?;
+        }
+        Ok(())
+    }
+}
+
+fn bring_up(namespace: &Namespace, interface: &str) -> Result<()> {
+    // Without GRO: merged packets would count as one.
+    let mut command = namespace.command("ethtool");
+    command.args(["-K", interface, "gro", "off", "gso", "off", "tso", "off"]);
+    output(&mut command)?;
+    namespace.ip(&format!("link set {interface} up"))
 }
 
 /// Switches duplicate address detection off, which would delay IPv6 for seconds. No other

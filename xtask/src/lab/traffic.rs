@@ -14,9 +14,8 @@ use crate::netns::Namespace;
 
 /// Datagrams in one round to one target.
 pub(crate) const DATAGRAMS: usize = 10;
-const PORT: u16 = 443;
 /// Time to wait for an answer. It takes well under a millisecond on two virtual links.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Result of a phone's round for one target.
@@ -45,15 +44,13 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Starts a UDP and a TCP server for each target, bound to its address, so that answers
-    /// have that source address.
-    pub(crate) fn start(internet: &Namespace, targets: &[Target]) -> Result<Self> {
+    /// Starts a UDP and a TCP server on each address, so that answers have that source
+    /// address.
+    pub(crate) fn start(internet: &Namespace, addresses: &[SocketAddr]) -> Result<Self> {
         let sockets = internet.enter(|| {
-            targets
+            addresses
                 .iter()
-                .map(|target| {
-                    bind(target.address).with_context(|| format!("listen on {}", target.address))
-                })
+                .map(|&address| bind(address).with_context(|| format!("listen on {address}")))
                 .collect::<Result<Vec<_>>>()
         })?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -79,10 +76,10 @@ impl Drop for Servers {
     }
 }
 
-fn bind(address: IpAddr) -> Result<(UdpSocket, TcpListener)> {
-    let udp = UdpSocket::bind((address, PORT))?;
+fn bind(address: SocketAddr) -> Result<(UdpSocket, TcpListener)> {
+    let udp = UdpSocket::bind(address)?;
     udp.set_read_timeout(Some(POLL))?;
-    let tcp = TcpListener::bind((address, PORT))?;
+    let tcp = TcpListener::bind(address)?;
     tcp.set_nonblocking(true)?;
     Ok((udp, tcp))
 }
@@ -133,7 +130,7 @@ pub(crate) fn round(phone: &Namespace, targets: &[Target]) -> Result<Vec<Outcome
 }
 
 fn ask(target: Target) -> Result<Outcome> {
-    let server = SocketAddr::new(target.address, PORT);
+    let server = target.server();
     Ok(Outcome {
         target,
         udp_answered: ask_udp(server).with_context(|| format!("UDP to {server}"))?,
@@ -168,7 +165,7 @@ fn ask_udp(server: SocketAddr) -> io::Result<usize> {
     Ok(answered)
 }
 
-fn ask_tcp(server: SocketAddr) -> io::Result<bool> {
+pub(crate) fn ask_tcp(server: SocketAddr) -> io::Result<bool> {
     let mut stream = match TcpStream::connect_timeout(&server, PATIENCE) {
         Ok(stream) => stream,
         Err(error) if is_no_answer(&error) => return Ok(false),
@@ -185,7 +182,7 @@ fn ask_tcp(server: SocketAddr) -> io::Result<bool> {
     }
 }
 
-fn is_no_answer(error: &io::Error) -> bool {
+pub(crate) fn is_no_answer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         ErrorKind::TimedOut

@@ -10,6 +10,9 @@ use crate::report::{
     words::{bytes, grouped, hours, plural, seconds, utc},
 };
 
+/// The fewest slots of a timeline that make a picture.
+const FEWEST_SLOTS: usize = 3;
+
 pub(super) fn device_section(report: &Report, device: &Device) -> Markup {
     html! {
         section.device {
@@ -43,11 +46,15 @@ fn policy_part(report: &Report, device: &Device, policy: &DevicePolicy) -> Marku
             div { dt { "first (UTC)" } dd { (utc(&sum.first)) } }
             div { dt { "last (UTC)" } dd { (utc(&sum.last)) } }
         }
-        figure {
-            (svg::timeline(&policy.timeline, &title, &report.marks_of(device)))
-            figcaption {
-                "Packets in each " (seconds(policy.timeline.slot_seconds))
-                ". Filled: passed. Hatched: dropped. Crossed: the filter was not attached."
+        @if policy.timeline.passed.len() < FEWEST_SLOTS {
+            p.soft { "The store sums packets by " (seconds(policy.timeline.slot_seconds)) ". This period is too short for a picture of them." }
+        } @else {
+            figure {
+                (svg::timeline(&policy.timeline, &title, &report.marks_of(device)))
+                figcaption {
+                    "Packets in each " (seconds(policy.timeline.slot_seconds))
+                    ". Filled: passed. Hatched: dropped. Crossed: the filter was not attached."
+                }
             }
         }
         @if !flows.is_empty() { (flow_table(&flows)) }
@@ -135,11 +142,11 @@ fn other_devices(report: &Report, policy: &DevicePolicy) -> Markup {
     }
 }
 
-pub(super) fn compared(compared: &Compared) -> Markup {
+pub(super) fn compared(report: &Report, compared: &Compared) -> Markup {
     let rows = [("before", &compared.before), ("after", &compared.after)];
     html! {
         div.compared {
-            h4 { (compared.label()) @if compared.is_control { " " span.soft { "(control)" } } }
+            h4 { (report.name_of(compared.device.as_ref())) @if compared.is_control { " " span.soft { "(control)" } } }
             table.cards {
                 thead { tr { th { "" } th.number { "Observed" } th.number { "Contacts" } th.number { "Contacts per hour" } th.number { "Packets" } th.number { "Packets per hour" } } }
                 tbody { @for (side, window) in rows { (window_row(side, window)) } }
@@ -156,11 +163,17 @@ pub(super) fn compared(compared: &Compared) -> Markup {
 
 fn window_row(side: &str, window: &Window) -> Markup {
     let rate = |rate: Option<f64>| rate.map_or_else(|| "–".to_owned(), |rate| format!("{rate:.1}"));
+    // The number of contacts is that of whole intervals.
+    let (observed, contacts) = if window.observed_hours > 0.0 {
+        (hours(window.observed_hours), grouped(window.contacts))
+    } else {
+        ("no whole interval".to_owned(), "–".to_owned())
+    };
     html! {
         tr {
             th scope="row" { (side) }
-            td.number data-label="Observed" { (hours(window.observed_hours)) }
-            td.number data-label="Contacts" { (grouped(window.contacts)) }
+            td.number data-label="Observed" { (observed) }
+            td.number data-label="Contacts" { (contacts) }
             td.number data-label="Contacts per hour" { (rate(window.contacts_per_hour)) }
             td.number data-label="Packets" { (grouped(window.packets)) }
             td.number data-label="Packets per hour" { (rate(window.packets_per_hour)) }
