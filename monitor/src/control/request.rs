@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_REQUEST;
+use super::{MAX_REQUEST, capture::AskedCapture};
 use crate::{evidence::mark::Mark, policy::Effect, report_facts::Since};
 
 /// A request. All variants have braces, because serde refuses unknown keys in such
@@ -46,6 +46,8 @@ pub enum Request {
     Report(AskedReport),
     /// Put a mark on the time line.
     Mark(MarkRequest),
+    /// Capture the packets of a policy.
+    Capture(AskedCapture),
     /// Ask for the sources of data about ranges.
     Data {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
@@ -89,6 +91,7 @@ impl Request {
             | Self::Change(_)
             | Self::Forget { .. }
             | Self::Mark(_)
+            | Self::Capture(_)
             | Self::FeedFetch { .. }
             | Self::FeedAccept { .. } => true,
         }

@@ -96,6 +96,10 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let marked = recorder.mark(&mark, &devices, at);
                 let _ = done.send(marked.map_err(|error| error_text(&error)));
             }
+            Some(Command::Capture(captured, done)) => {
+                let stored = recorder.capture(&captured);
+                let _ = done.send(stored.map_err(|error| error_text(&error)));
+            }
             Some(Command::End(done)) => {
                 recorder.close();
                 let _ = done.send(());

@@ -85,6 +85,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Feeds(_)
             | Answer::Report(_)
             | Answer::Marked(_)
+            | Answer::Capturing(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),
         )

@@ -23,8 +23,8 @@ use crate::{
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
     device_book::DeviceBook,
     evidence::{
-        Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner,
-        mark::Mark,
+        Claim, FlowEnd, absence::Absence, captured::Captured, encrypted::resolver_addresses,
+        learner::Learner, mark::Mark,
     },
     policy::{EvidenceLevel, MacAddress},
     snapshot::InterfaceSnapshot,
@@ -60,6 +60,15 @@ pub(super) enum MarkError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the store has no room for the mark, or its text is too long")]
+    Limit,
+}
+
+/// Why the event of a capture is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CaptureEventError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store has no room for the event")]
     Limit,
 }
 
@@ -327,6 +336,18 @@ impl EvidenceRecorder {
             .write_marks(mark, devices, at, now, true)?
             .ok_or(MarkError::Limit)?;
         Ok(at)
+    }
+
+    /// Stores the event of a capture that ended.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store, or says that the event exceeds a limit.
+    pub(super) fn capture(&mut self, captured: &Captured) -> Result<(), CaptureEventError> {
+        self.open_store()?;
+        let store = self.store.as_mut().ok_or(CaptureEventError::Limit)?;
+        let written = store.write_capture(captured, Timestamp::now())?;
+        written.map(drop).ok_or(CaptureEventError::Limit)
     }
 
     /// Writes where the filter is attached.
