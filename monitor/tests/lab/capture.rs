@@ -322,6 +322,10 @@ fn a_reader_of_standard_output_that_ends_ends_the_capture() {
     poll("the capture runs", || lab.running_capture().is_some());
     drop(child.stdout.take());
     send(&lab, &frames()[..5], "seen", 5);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    eprintln!("{}", lab.status()["daemon"]["capture"]);
+    let p = child.id();
+    crate::support::lab::sh(&format!("cat /proc/{p}/task/*/wchan >&2; ls -l /proc/{p}/fd > /tmp/wt/fds; cat /proc/{p}/status > /tmp/wt/stat"));
     poll("the capture has ended", || {
         child.try_wait().unwrap().is_some()
     });

@@ -26,7 +26,8 @@ fn matched(lab: &Lab, policy: &str) -> u64 {
 }
 
 fn captures_of(lab: &Lab) -> Vec<Value> {
-    let output = lab.monitor(&["events", "--json"]);
+    let state = lab.directory.path().join("state");
+    let output = lab.monitor(&["events", "--json", "--state-dir", state.to_str().unwrap()]);
     let events: Value = serde_json::from_slice(&output.stdout).unwrap();
     let events = events["events"].as_array().unwrap().iter();
     events

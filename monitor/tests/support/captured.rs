@@ -148,7 +148,8 @@ pub(crate) fn read_capture(file: &[u8]) -> CaptureContent {
                 content.counts += 1;
                 content.lost += counts.isb_osdrop().unwrap().unwrap();
             }
-            other => panic!("an unexpected block: {other:?}"),
+            PcapBlockOwned::NG(other) => panic!("an unexpected block: {other:?}"),
+            PcapBlockOwned::Legacy(_) | PcapBlockOwned::LegacyHeader(_) => panic!("not pcapng"),
         }
         reader.consume(length);
     }

@@ -79,7 +79,8 @@ struct Slot {
 
 struct Running {
     request: CaptureRequest,
-    since: Timestamp,
+    /// `None`: its first generation is not in force yet.
+    since: Option<Timestamp>,
     ends: Timestamp,
     shared: Arc<CaptureShared>,
 }
@@ -149,7 +150,7 @@ impl Captures {
 
     /// The capture that runs, for `status`.
     pub(super) fn running(&self) -> Option<RunningCapture> {
-        lock(&self.slot).running.as_ref().map(Running::view)
+        lock(&self.slot).running.as_ref().and_then(Running::view)
     }
 
     /// Asks the capture that runs to end, if one runs.
@@ -177,15 +178,26 @@ impl Captures {
     }
 }
 
+impl Captures {
+    /// Notes that the first generation of the capture is in force.
+    fn begun(&self, since: Timestamp, ends: Timestamp) {
+        if let Some(running) = &mut lock(&self.slot).running {
+            running.since = Some(since);
+            running.ends = ends;
+        }
+    }
+}
+
 impl Running {
-    fn view(&self) -> RunningCapture {
-        RunningCapture {
+    /// `None` if its first generation is not in force yet.
+    fn view(&self) -> Option<RunningCapture> {
+        Some(RunningCapture {
             policy: self.request.policy.clone(),
             payload: self.request.payload,
-            since: to_the_second(self.since),
+            since: to_the_second(self.since?),
             ends: to_the_second(self.ends),
             progress: self.shared.progress(),
-        }
+        })
     }
 }
 
@@ -205,22 +217,20 @@ impl Core {
         if !filter.is_attached()? {
             return Err(CaptureError::NotAttached);
         }
-        let since = Timestamp::now();
         let shared = Arc::<CaptureShared>::default();
+        let signed = SignedDuration::try_from(length).unwrap_or_default();
         self.captures.begin(Running {
             request: CaptureRequest::new(asked.policy.clone(), asked.payload)?,
-            since,
-            ends: since + SignedDuration::try_from(length).unwrap_or_default(),
+            since: None,
+            ends: Timestamp::now() + signed,
             shared: Arc::clone(&shared),
         })?;
         let opened = self.open_capture(filter);
-        let (reader, names) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                lock(&self.captures.slot).running = None;
-                return Err(error);
-            }
-        };
+        let (reader, names) = opened.inspect_err(|_| {
+            lock(&self.captures.slot).running = None;
+        })?;
+        let since = Timestamp::now();
+        self.captures.begun(since, since + signed);
         let session = CaptureSession {
             policy: asked.policy.clone(),
             payload: asked.payload,
