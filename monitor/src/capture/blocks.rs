@@ -193,11 +193,7 @@ mod tests {
     fn the_reader_of_captures_reads_what_was_written() {
         let at: Timestamp = "2026-11-30T01:02:03.123456789Z".parse().unwrap();
         for length in [14, 15, 16, 17, 60, 256] {
-            let data: Vec<u8> = (0..length)
-                .collect::<Vec<u16>>()
-                .iter()
-                .map(|n| *n as u8)
-                .collect();
+            let data: Vec<u8> = (0..=255).take(length).collect();
             let mut file = section(&Section {
                 hardware: "x86_64",
                 os: "Linux 6.18",

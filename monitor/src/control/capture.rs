@@ -123,6 +123,10 @@ pub struct CaptureStored {
 }
 
 /// The head and the content of a message.
+///
+/// # Panics
+///
+/// Panics if the content has 4 GiB or more.
 #[must_use]
 pub fn message(kind: u8, content: &[u8]) -> Vec<u8> {
     let length = u32::try_from(content.len()).expect("messages are short");

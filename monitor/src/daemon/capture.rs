@@ -87,12 +87,13 @@ pub(super) async fn serve(
     let (from_client, to_client) = client.into_split();
     let mut served = Served::start(core, session, to_client)?;
     let mut lines = Lines::new(from_client);
+    let mut written = None;
     let captured = loop {
         tokio::select! {
             line = lines.next(), if !lines.ended => match line {
                 Some(FromClient::Stop {}) => shared.stop(CaptureEnd::Asked),
-                // Comes too early, so it states nothing.
-                Some(FromClient::Written { .. }) => {}
+                // The client may be faster than the task that waits for the thread.
+                Some(FromClient::Written { sha256 }) => written = Some(sha256),
                 None => shared.stop(CaptureEnd::ClientGone),
             },
             captured = served.captured() => break captured,
@@ -103,7 +104,12 @@ pub(super) async fn serve(
     let Some(captured) = captured else {
         return Err(io::Error::other("the thread of the capture ended early"));
     };
-    finish(core, captured, served, lines).await
+    let to_client = served.rest().await;
+    if to_client.is_some() && written.is_none() {
+        written = lines.written().await;
+    }
+    let sha256 = written.flatten().filter(|sha256| is_sha256(sha256));
+    finish(core, Captured { sha256, ..captured }, to_client).await
 }
 
 /// Waits until the daemon has ended the capture that runs, and stored its event.
@@ -117,20 +123,9 @@ pub(super) async fn end(core: &Arc<Core>) {
 /// Stores the event of a capture that ended, and tells the client.
 async fn finish(
     core: &Arc<Core>,
-    mut captured: Captured,
-    served: Served,
-    mut lines: Lines,
+    captured: Captured,
+    to_client: Option<OwnedWriteHalf>,
 ) -> io::Result<()> {
-    let mut to_client = served.rest().await;
-    if to_client.is_some() && !lines.ended {
-        // A large file takes its time to reach the disk.
-        while let Ok(Some(line)) = timeout(CLIENT_REST, lines.next()).await {
-            if let FromClient::Written { sha256 } = line {
-                captured.sha256 = sha256.filter(|sha256| is_sha256(sha256));
-                break;
-            }
-        }
-    }
     info!("{captured}");
     let stored = blocking(core, move |core| {
         let stored = core.evidence().capture(captured);
@@ -139,7 +134,7 @@ async fn finish(
     let stored = CaptureStored {
         error: stored.await.err(),
     };
-    if let Some(to_client) = &mut to_client {
+    if let Some(mut to_client) = to_client {
         let bytes = json_message(KIND_STORED, &stored)?;
         timeout(CLIENT_REST, to_client.write_all(&bytes)).await??;
     }
@@ -175,7 +170,7 @@ impl Served {
             let _ = tell_ended.send(captured);
         });
         if let Err(error) = spawned {
-            // The session is gone, so nobody else ends the capture.
+            // The session is gone, so no thread ends the capture.
             if let Err(error) = core.end_capture() {
                 error!("end a capture: {error}");
             }
@@ -210,13 +205,11 @@ impl Served {
     /// Waits until the client has read everything. `None` if it did not.
     async fn rest(self) -> Option<OwnedWriteHalf> {
         let abort = self.sending.abort_handle();
-        match timeout(CLIENT_REST, self.sending).await {
-            Ok(sent) => sent.ok().flatten(),
-            Err(_) => {
-                abort.abort();
-                None
-            }
+        let sent = timeout(CLIENT_REST, self.sending).await;
+        if sent.is_err() {
+            abort.abort();
         }
+        sent.ok()?.ok()?
     }
 }
 
@@ -258,6 +251,18 @@ impl Lines {
         self.line.clear();
         self.ended = parsed.is_none();
         parsed
+    }
+
+    /// Waits until the client has written its file. Returns what it states of the SHA-256;
+    /// `None` if the client is gone. A large file takes its time to reach the disk.
+    async fn written(&mut self) -> Option<Option<String>> {
+        while !self.ended {
+            let line = timeout(CLIENT_REST, self.next()).await.ok()?;
+            if let Some(FromClient::Written { sha256 }) = line {
+                return Some(sha256);
+            }
+        }
+        None
     }
 }
 

@@ -44,13 +44,13 @@ fn flood(lab: &Lab, stop: &AtomicBool) {
         for _ in 0..20 {
             phone.send(&frame);
         }
-        // Others need the CPU too.
+        // Other processes need the CPU too.
         thread::sleep(Duration::from_micros(200));
     }
 }
 
 #[test]
-fn a_flood_with_a_reader_that_stands_still_counts_losses_and_stops_nobody() {
+fn a_flood_with_a_reader_that_stands_still_counts_losses_and_the_daemon_goes_on() {
     let lab = Lab::new("capture-flood");
     let mut daemon = lab.start(&["--mode", "generic"]);
     let capture = lab.capture("blocked", &["--payload"]);

@@ -52,7 +52,7 @@ impl Output {
     /// Removes the file, which is empty.
     pub(super) fn discard(self) {
         if let Place::File(_, path) = self.place {
-            // An empty file harms nobody.
+            // If it cannot be removed, an empty file stays, and the error is about the capture.
             let _ = fs::remove_file(path);
         }
     }

@@ -7,7 +7,7 @@ use monitor_common::{
     MAX_INTERFACES,
     capture::{CAPTURE_FRAME_BYTES, CAPTURE_HEADER_BYTES},
 };
-use nix::sys::utsname::uname;
+use nix::sys::utsname::{UtsName, uname};
 
 use crate::{
     capture::blocks::{self, Packet, Section, Statistics},
@@ -243,8 +243,8 @@ fn section(session: &CaptureSession) -> Vec<u8> {
         text.unwrap_or_default()
     };
     let os = [
-        text(system.map(|system| system.sysname())),
-        text(system.map(|system| system.release())),
+        text(system.map(UtsName::sysname)),
+        text(system.map(UtsName::release)),
     ];
     let kind = if session.payload {
         "whole frames"
@@ -252,7 +252,7 @@ fn section(session: &CaptureSession) -> Vec<u8> {
         "headers only"
     };
     blocks::section(&Section {
-        hardware: &text(system.map(|system| system.machine())),
+        hardware: &text(system.map(UtsName::machine)),
         os: &os.join(" "),
         application: concat!("monitor ", env!("CARGO_PKG_VERSION")),
         comment: &format!("packets that policy {} matched, {kind}", session.policy),
