@@ -107,7 +107,7 @@ pub(super) fn run(common: &Common, args: CaptureArgs) -> anyhow::Result<()> {
         stream,
         progress: Progress::new(args.length),
     };
-    let (captured, stored) = following.to_the_end(output)?;
+    let (captured, stored) = following.follow(output)?;
     if let Some(error) = &stored.error {
         tell(&format!("warning: the daemon stores no event: {error}"));
     }
@@ -154,7 +154,7 @@ struct Following {
 
 impl Following {
     /// Writes the file to its end.
-    fn to_the_end(&mut self, mut output: Output) -> anyhow::Result<(Captured, CaptureStored)> {
+    fn follow(&mut self, mut output: Output) -> anyhow::Result<(Captured, CaptureStored)> {
         self.stream.get_ref().set_read_timeout(Some(SILENCE))?;
         let mut ended = None;
         loop {

@@ -130,7 +130,7 @@ pub(crate) fn read_capture(file: &[u8]) -> CaptureContent {
         };
         match block {
             PcapBlockOwned::NG(Block::SectionHeader(section)) => {
-                content.application = section.shb_userappl().unwrap().unwrap().to_owned();
+                content.application = section.shb_userappl().unwrap().unwrap().into();
             }
             PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
                 interfaces.push(interface.if_name().unwrap().unwrap().to_owned());
