@@ -5,8 +5,8 @@
 //! ring buffer ─► thread ─► queue ─► client
 //! ```
 //!
-//! The queue is bounded. If the client reads too slowly, packets find no room in the queue, then
-//! in the ring buffer. Both are counted as lost. The filter never waits.
+//! The queue is bounded. If the client reads too slowly, the queue becomes full, then the ring
+//! buffer. The kernel program counts packets that find no room there. The filter never waits.
 
 mod file;
 
@@ -299,13 +299,22 @@ impl Reading {
         let mut reported = std::time::Instant::now();
         self.flush();
         loop {
-            let waited = self.session.reader.wait(LOOK);
+            let waited = if self.file.has_room() {
+                self.session.reader.wait(LOOK)
+            } else {
+                // The client is slow. Packets wait in the ring buffer.
+                thread::sleep(LOOK);
+                Ok(())
+            };
             if let Err(error) = waited.map_err(|error| error_text(&error)) {
                 error!("read the packets of a capture: {error}");
                 return CaptureEnd::Failed;
             }
-            self.read_burst();
             self.flush();
+            if self.file.has_room() {
+                self.read_burst();
+                self.flush();
+            }
             if reported.elapsed() >= REPORT {
                 reported = std::time::Instant::now();
                 self.report();
@@ -324,7 +333,7 @@ impl Reading {
         let CaptureSession { reader, names, .. } = &mut self.session;
         let (file, messages) = (&mut self.file, &self.messages);
         reader.read(BURST, |packet| {
-            file.put(&packet, names, |chunk| try_send(messages, chunk));
+            file.put(&packet, names, |chunk| try_send(messages, chunk))
         })
     }
 

@@ -186,16 +186,23 @@ impl CaptureReader {
         }
     }
 
-    /// Reads at most `limit` packets that are in the ring buffer now. Returns their number.
-    pub fn read(&mut self, limit: usize, mut each: impl FnMut(CapturedPacket<'_>)) -> usize {
+    /// Reads at most `limit` packets that are in the ring buffer now, until `each` returns false.
+    /// Returns their number.
+    pub fn read(
+        &mut self,
+        limit: usize,
+        mut each: impl FnMut(CapturedPacket<'_>) -> bool,
+    ) -> usize {
         let boot = BootTime::now();
         let mut number = 0;
         while number < limit
             && let Some(record) = self.ring.next()
         {
             number += 1;
-            if let Some(packet) = packet(&record, boot) {
-                each(packet);
+            if let Some(packet) = packet(&record, boot)
+                && !each(packet)
+            {
+                break;
             }
         }
         number

@@ -43,7 +43,7 @@ pub(super) struct CaptureFile {
     interfaces: BTreeMap<u32, Interface>,
     /// Packets for which the ring buffer had no room, by interface slot.
     lost_by_kernel: BTreeMap<u32, u64>,
-    /// Packets for which the queue or the file had no room, by interface slot.
+    /// Packets for which the file had no room, by interface slot.
     lost_here: BTreeMap<u32, u64>,
     is_full: bool,
 }
@@ -83,22 +83,27 @@ impl CaptureFile {
         self.is_full
     }
 
-    /// Adds a packet. `send` sends blocks, and returns false if there is no room.
+    /// Adds a packet. `send` sends blocks, and returns false if there is no room. Returns false
+    /// if there is no room for another packet.
     pub(super) fn put(
         &mut self,
         packet: &CapturedPacket<'_>,
         names: &mut CaptureNames,
         send: impl FnMut(&[u8]) -> bool,
-    ) {
+    ) -> bool {
         let blocks = self.blocks(packet, names);
         self.is_full |= self.bytes + blocks.len() as u64 + END_BYTES > self.max;
-        if self.is_full || !self.has_room(blocks.len(), send) {
+        if self.is_full {
             *self.lost_here.entry(packet.interface).or_default() += 1;
-            return;
+            return true;
         }
         self.interface(packet.interface).written += 1;
         self.packets += 1;
         self.append(&blocks);
+        if !self.has_room() {
+            self.flush(send);
+        }
+        self.has_room()
     }
 
     /// The interface in this slot. Numbers it if it is new.
@@ -133,13 +138,9 @@ impl CaptureFile {
         blocks
     }
 
-    /// True if blocks of this size fit into the chunk, after it was sent if necessary.
-    fn has_room(&mut self, size: usize, send: impl FnMut(&[u8]) -> bool) -> bool {
-        let fits = |chunk: &[u8]| chunk.is_empty() || chunk.len() + size <= CHUNK;
-        if !fits(&self.chunk) {
-            self.flush(send);
-        }
-        fits(&self.chunk)
+    /// True if another packet finds room before blocks are sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.chunk.len() < CHUNK
     }
 
     fn append(&mut self, blocks: &[u8]) {
