@@ -9,6 +9,7 @@
 #![no_std]
 
 mod abi;
+pub mod capture;
 mod counters;
 pub mod evidence;
 mod names;

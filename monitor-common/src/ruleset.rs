@@ -178,6 +178,11 @@ pub mod global {
     pub const SAMPLES: &str = "SAMPLES";
     /// 1 if time and length of a packet are those of a replay.
     pub const REPLAY: &str = "REPLAY";
+    /// What is copied for a capture: one of the `CAPTURE_*` constants of
+    /// [`crate::capture`].
+    pub const CAPTURE: &str = "CAPTURE";
+    /// Policy slot of the capture.
+    pub const CAPTURE_SLOT: &str = "CAPTURE_SLOT";
     /// 1 to write every matched packet to the log.
     pub const LOG_PACKETS: &str = "LOG_PACKETS";
 }

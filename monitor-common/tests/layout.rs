@@ -11,6 +11,9 @@ use monitor_common::{
     InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MAX_POLICIES, MatchEntry, MatchSet,
     Moves, NAME_BYTES, NEAR_CELLS, NEAR_PROBES, NearDevice, PastCounters, PolicyCounters,
     PolicyRecord, Reason, ScopeWord,
+    capture::{
+        CAPTURE_FRAME_BYTES, CAPTURE_HEADER_BYTES, CAPTURE_RING_BYTES, CaptureHeader, CaptureRecord,
+    },
     evidence::{
         Connection, DnsLosses, EVIDENCE_HASH, EffectiveCounters, EvidenceControl, EvidenceLosses,
         FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent, FlowStart, KIND_IPV6,
@@ -51,6 +54,27 @@ macro_rules! layout {
 }
 
 layout!(node, Node: 16 aligned to 8 { bits: u64 = 0, a: u32 = 8, b: u32 = 12 });
+
+layout!(capture_header, CaptureHeader: 24 aligned to 8 {
+    time: u64 = 0,
+    length: u32 = 8,
+    captured: u32 = 12,
+    effective: u16 = 16,
+    interface: u8 = 18,
+    dropped: u8 = 19,
+    zero: u32 = 20,
+});
+
+#[test]
+fn the_frame_of_a_capture_follows_its_header() {
+    type Largest = CaptureRecord<CAPTURE_FRAME_BYTES>;
+    assert_eq!(
+        offset_of!(CaptureRecord<CAPTURE_HEADER_BYTES>, frame),
+        size_of::<CaptureHeader>()
+    );
+    assert_eq!(offset_of!(Largest, frame), size_of::<CaptureHeader>());
+    assert!(size_of::<Largest>() * 16 < CAPTURE_RING_BYTES as usize);
+}
 
 layout!(count, Count: 16 aligned to 8 { packets: u64 = 0, bytes: u64 = 8 });
 

@@ -1,12 +1,14 @@
 //! Frame → outcome and verdict.
 
 use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
-use monitor_common::{MatchSet, NEEDS_SEGMENT, NEEDS_SERVICE, Reason, evidence::PORT_NONE};
+use monitor_common::{
+    MatchSet, NEEDS_SEGMENT, NEEDS_SERVICE, Reason, capture::CAPTURE_OFF, evidence::PORT_NONE,
+};
 
 use crate::{
     frame::Frame,
     lookup::lookup,
-    maps::{FLOW_BUCKETS, HAS_DROPS, NEEDS},
+    maps::{CAPTURE, FLOW_BUCKETS, HAS_DROPS, NEEDS},
     parse::{Destination, Packet, parse},
     scope::applying,
     segment,
@@ -32,7 +34,7 @@ pub(crate) struct Matched {
     pub(crate) set: &'static MatchSet,
     /// Bit `n` is set if entry `n` of the set applies.
     pub(crate) mask: u32,
-    /// Read only if the set needs it, or if flows are recorded.
+    /// Read only if the set needs it, if flows are recorded, or for a capture.
     pub(crate) service: Service,
 }
 
@@ -53,7 +55,8 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
     match lookup(&packet.destination) {
         Some((set_id, set)) => {
             let is_needed = set.needs & NEEDS.load() & NEEDS_SERVICE != 0;
-            let service = if is_needed || FLOW_BUCKETS.load() != 0 {
+            let is_recorded = FLOW_BUCKETS.load() != 0 || CAPTURE.load() != CAPTURE_OFF;
+            let service = if is_needed || is_recorded {
                 service_of(ctx, &packet)
             } else {
                 Service {

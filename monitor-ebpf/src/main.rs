@@ -6,6 +6,7 @@
 #![feature(asm_experimental_arch)]
 
 mod account;
+mod capture;
 mod confirm;
 mod decide;
 mod device;
@@ -55,6 +56,7 @@ fn monitor(ctx: XdpContext) -> u32 {
             let recorded = flow::record(&ctx, &packet, &matched, verdict);
             account::policies(&frame, &matched, verdict, recorded);
             sample::take(&ctx, &packet, &matched, verdict);
+            capture::take(&ctx, &packet, &matched, verdict);
             emit::matched(&ctx, &frame, &packet, &matched, verdict);
             verdict
         }

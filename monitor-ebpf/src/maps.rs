@@ -12,6 +12,7 @@ use monitor_common::{
     InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS,
     MAX_NEIGHBOUR_CELLS, MAX_POLICIES, MatchSet, Moves, NEAR_CELLS, NearDevice, PastCounters,
     PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
+    capture::CAPTURE_RING_BYTES,
     evidence::{
         ConnectionLine, EffectiveCounters, EvidenceControl, EvidenceLosses, FLOW_EVENT_BYTES,
         FlowBucket, SAMPLE_RING_BYTES, SampleRecord,
@@ -121,6 +122,16 @@ pub(crate) struct SampleBudget {
     /// Their bytes.
     pub(crate) bytes: u64,
 }
+
+// Copies of packets for a capture, and by interface slot the packets for which the ring buffer
+// had no room. A generation that captures pins both in its directory. Other generations have
+// their own, which are small.
+
+#[map(name = "CAPTURE_RING")]
+pub(crate) static CAPTURE_RING: RingBuf = RingBuf::with_byte_size(CAPTURE_RING_BYTES, 0);
+
+#[map(name = "CAPTURE_LOST")]
+pub(crate) static CAPTURE_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_INTERFACES, 0);
 
 // Ruleset maps.
 
@@ -270,6 +281,12 @@ pub(crate) static SAMPLES: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static REPLAY: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static CAPTURE: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static CAPTURE_SLOT: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static LOG_PACKETS: Global<u32> = Global::new(0);

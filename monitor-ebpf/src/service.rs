@@ -11,17 +11,17 @@ use monitor_common::{
 use crate::frame::Frame;
 
 // Protocol numbers (IANA).
-const ICMP: u8 = 1;
+pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
+pub(crate) const ICMPV6: u8 = 58;
 const ENCAPSULATED: u8 = 50;
 const COMPRESSED: u8 = 108;
 
 // IPv6 extension headers (IANA).
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
-const FRAGMENT: u8 = 44;
+pub(crate) const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
 const MOBILITY: u8 = 135;
@@ -33,8 +33,8 @@ const SHIM6: u8 = 140;
 /// accept at most eight.
 const MAX_EXTENSIONS: usize = 16;
 
-const IPV6_HEADER: usize = 40;
-const FRAGMENT_HEADER: usize = 8;
+pub(crate) const IPV6_HEADER: usize = 40;
+pub(crate) const FRAGMENT_HEADER: usize = 8;
 /// Bytes that are read of an extension header. Both ports together have as many.
 const FIELDS: usize = 4;
 

@@ -2,11 +2,13 @@
 //! each direction, over a Unix socket.
 
 mod ask;
+pub mod capture;
 mod request;
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-pub use ask::{ControlError, ask, ask_to_detach, ask_within};
+pub use ask::{ControlError, ask, ask_and_follow, ask_to_detach, ask_within};
+pub use capture::{AskedCapture, RunningCapture};
 pub use request::{AskedFlows, AskedReport, ChangeRequest, MarkRequest, Request};
 
 use serde::{Deserialize, Serialize};
@@ -74,6 +76,8 @@ pub enum Answer {
     Proven(Box<Proven>),
     /// To [`Request::Mark`].
     Marked(Box<Marked>),
+    /// To [`Request::Capture`]: the capture has begun, and its messages follow.
+    Capturing(Box<RunningCapture>),
     /// To [`Request::Data`].
     Data(Box<Listing>),
     /// To [`Request::Forget`].
@@ -148,6 +152,9 @@ pub struct DaemonStatus {
     /// Temporary changes in force, in the order of the commands.
     #[serde(default)]
     pub changes: Vec<StandingChange>,
+    /// The capture that runs, if one runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<RunningCapture>,
     /// Interfaces in the settings that are not filtered, sorted by name.
     #[serde(default)]
     pub waiting: Vec<WaitingInterface>,

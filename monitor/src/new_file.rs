@@ -7,6 +7,7 @@
 use std::{
     fs,
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::Path,
     process,
 };
@@ -66,6 +67,26 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist_noclobber(path)?;
     sync_directory_of(path)
+}
+
+/// Creates a file at `path`, mode 0600, for a caller that writes it piece by piece. The file has
+/// its name from the beginning, so that what is written stays if the process is killed. A link
+/// at `path` is not followed.
+///
+/// # Errors
+///
+/// Returns the error of the system: [`io::ErrorKind::AlreadyExists`] if something is at `path`.
+pub fn create_growing(path: &Path) -> io::Result<fs::File> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the file is new, so the call does not wait for a FIFO"
+    )]
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    file
 }
 
 fn written(path: &Path, content: &[u8]) -> io::Result<NamedTempFile> {
@@ -147,6 +168,17 @@ mod tests {
         let error = create(&path, b"third").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "second");
+        let grown = directory.path().join("grown");
+        create_growing(&grown).unwrap().write_all(b"first").unwrap();
+        let error = create_growing(&grown).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        let mode = fs::metadata(&grown).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(directory.path().join("target"), &link).unwrap();
+        create_growing(&link).unwrap_err();
+        fs::remove_file(&grown).unwrap();
+        fs::remove_file(&link).unwrap();
         // A failure leaves nothing behind.
         let missing = directory.path().join("missing/file");
         replace(&missing, b"").unwrap_err();

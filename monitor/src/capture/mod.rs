@@ -1,5 +1,5 @@
-//! Reads captured frames from pcap and pcapng files, one at a time and with bounded
-//! memory.
+//! Captures: reads frames from pcap and pcapng files, one at a time and with bounded
+//! memory, and writes pcapng ([`blocks`]).
 //!
 //! Formats: draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng.
 
@@ -16,6 +16,7 @@ use crate::{
     regular_file::{Purpose, RegularFile},
 };
 
+pub mod blocks;
 mod error;
 mod input;
 mod link_type;

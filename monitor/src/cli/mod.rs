@@ -1,5 +1,6 @@
 //! The command line: one thin file per verb.
 
+mod capture;
 mod change;
 mod check;
 mod confirm;
@@ -104,6 +105,7 @@ enum Verb {
     Devices(devices::DevicesArgs),
     Report(report::ReportArgs),
     Mark(mark::MarkArgs),
+    Capture(capture::CaptureArgs),
     /// Show the sources of data about address ranges, each with its date and age
     ///
     /// The sources are the files and feeds under `data:` in the config file. With a daemon, the
@@ -189,6 +191,7 @@ impl Cli {
             Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
             Verb::Report(arguments) => return report::run(&self.common, &arguments),
             Verb::Mark(arguments) => mark::run(&self.common, arguments)?,
+            Verb::Capture(arguments) => capture::run(&self.common, arguments)?,
             Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,

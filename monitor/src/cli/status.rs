@@ -61,6 +61,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
         resting,
         risks,
         changes,
+        capture,
         waiting,
         ..
     } = daemon;
@@ -74,6 +75,9 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
     }
     for change in changes {
         let _ = writeln!(text, "by command {change}");
+    }
+    if let Some(capture) = capture {
+        let _ = writeln!(text, "by command {capture}");
     }
     for Resting {
         policy,

@@ -102,6 +102,17 @@ pub fn ask_to_detach(socket: &Path) -> Result<Answer, ControlError> {
     ask_and_wait(socket, &Request::Detach {}, TIMEOUT, Some(LAST_WORK))
 }
 
+/// Asks the daemon on `socket`. Returns its answer, and the connection, over which messages
+/// follow.
+pub fn ask_and_follow(
+    socket: &Path,
+    request: &Request,
+) -> Result<(Answer, BufReader<UnixStream>), ControlError> {
+    let exchanged = exchange(socket, request, TIMEOUT, MAX_ANSWER);
+    let (line, rest) = exchanged.map_err(|source| failure(socket, TIMEOUT, source))?;
+    Ok((parsed(socket, &line)?, rest))
+}
+
 /// Asks the daemon on `socket`, and waits for its answer for at most `timeout`.
 pub fn ask_within(
     socket: &Path,
@@ -131,9 +142,13 @@ fn ask_and_wait(
     let exchanged = exchange(socket, request, timeout, longest);
     let (line, rest) = exchanged.map_err(|source| failure(socket, timeout, source))?;
     if let Some(limit) = until_end {
-        await_end(rest, limit);
+        await_end(rest.into_inner(), limit);
     }
-    serde_json::from_str(&line).map_err(|source| ControlError::Foreign {
+    parsed(socket, &line)
+}
+
+fn parsed(socket: &Path, line: &str) -> Result<Answer, ControlError> {
+    serde_json::from_str(line).map_err(|source| ControlError::Foreign {
         path: socket.to_owned(),
         source,
     })
@@ -162,7 +177,7 @@ fn exchange(
     request: &Request,
     timeout: Duration,
     longest: u64,
-) -> io::Result<(String, UnixStream)> {
+) -> io::Result<(String, BufReader<UnixStream>)> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
@@ -170,7 +185,8 @@ fn exchange(
     line.push('\n');
     stream.write_all(line.as_bytes())?;
     let mut answer = String::new();
-    BufReader::new((&stream).take(longest)).read_line(&mut answer)?;
+    let mut stream = BufReader::new(stream);
+    (&mut stream).take(longest).read_line(&mut answer)?;
     if answer.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }

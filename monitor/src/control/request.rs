@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::MAX_REQUEST;
+use super::{MAX_REQUEST, capture::AskedCapture};
 use crate::{evidence::mark::Mark, policy::Effect, report_facts::Since, store::AskedProof};
 
 /// A request. All variants have braces, because serde refuses unknown keys in such
@@ -48,6 +48,8 @@ pub enum Request {
     Prove(AskedProof),
     /// Put a mark on the time line.
     Mark(MarkRequest),
+    /// Capture the packets of a policy.
+    Capture(AskedCapture),
     /// Ask for the sources of data about ranges.
     Data {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
@@ -92,6 +94,7 @@ impl Request {
             | Self::Forget { .. }
             | Self::Mark(_)
             | Self::Prove(_)
+            | Self::Capture(_)
             | Self::FeedFetch { .. }
             | Self::FeedAccept { .. } => true,
         }

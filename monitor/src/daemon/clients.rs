@@ -13,6 +13,7 @@ use tracing::{debug, error, info};
 
 use super::{
     blocking::blocking,
+    capture,
     core::{Core, ReloadOutcome, Trigger},
     feeds,
     jobs::reload,
@@ -26,6 +27,9 @@ use crate::{
     quoted,
     store::AskedProof,
 };
+
+/// The answer to a user who may not change the filter.
+const NOT_ALLOWED: &str = "only root and the user that runs the daemon may change the filter";
 
 /// Serves clients until `stopped` is true, then completes the answers in progress. If a
 /// client takes too long then, the caller aborts this task.
@@ -87,10 +91,18 @@ async fn serve_client(
 ) -> io::Result<()> {
     let may_change = may_change(client.peer_cred()?.uid());
     let line = time::timeout(CLIENT_TIME, read_request(&mut client)).await??;
+    let request = Request::from_line(&line);
+    if let Ok(Request::Capture(asked)) = request {
+        return if may_change {
+            capture::serve(core, client, asked).await
+        } else {
+            write_answer(&mut client, &Answer::Refused(NOT_ALLOWED.to_owned())).await
+        };
+    }
     // Takes a turn only after the request has arrived, so that a client that sends
     // nothing does not block others.
     let _turn = answers.acquire().await.map_err(io::Error::other)?;
-    let answer = match Request::from_line(&line) {
+    let answer = match request {
         Ok(request) => answer(core, request, may_change).await,
         Err(error) => Answer::Refused(format!("invalid request: {error}")),
     };
@@ -98,9 +110,7 @@ async fn serve_client(
         Answer::Refused(why) => Answer::Refused(quoted::message(why)),
         answer => answer,
     };
-    let mut bytes = serde_json::to_vec(&answer)?;
-    bytes.push(b'\n');
-    let written = time::timeout(CLIENT_TIME, client.write_all(&bytes)).await;
+    let written = write_answer(&mut client, &answer).await;
     // Even if the client has hung up: a daemon without a filter must end.
     if matches!(answer, Answer::Detached(_)) {
         // The channel is full if another client asked for the same.
@@ -109,7 +119,13 @@ async fn serve_client(
         // another daemon can start.
         std::mem::forget(client);
     }
-    written?
+    written
+}
+
+pub(super) async fn write_answer(client: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+    let mut bytes = serde_json::to_vec(answer)?;
+    bytes.push(b'\n');
+    time::timeout(CLIENT_TIME, client.write_all(&bytes)).await?
 }
 
 /// Returns true if a user may change the filter: root, or the user as which the daemon
@@ -129,9 +145,7 @@ async fn read_request(client: &mut UnixStream) -> io::Result<String> {
 
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {
     if request.changes() && !may_change {
-        return Answer::Refused(
-            "only root and the user that runs the daemon may change the filter".to_owned(),
-        );
+        return Answer::Refused(NOT_ALLOWED.to_owned());
     }
     match request {
         Request::Status {} => status(core).await,
@@ -169,6 +183,8 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         Request::Report(asked) => report(core, asked).await,
         Request::Prove(asked) => prove(core, asked).await,
         Request::Mark(request) => mark(core, request).await,
+        // The caller serves it, because its answer takes as long as the capture.
+        Request::Capture(_) => Answer::Refused("a capture is no single answer".to_owned()),
         Request::Data {} => data(core).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,

@@ -5,6 +5,7 @@
 //! replace it. It compiles policies, finds risks and writes to disk without that
 //! lock, so the daemon answers requests meanwhile.
 
+mod capture;
 mod changes;
 mod confirm;
 mod data_feeds;
@@ -31,6 +32,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+pub(super) use capture::CaptureSession;
 use flow_filter::FlowsError;
 use interfaces::Waiting;
 use liveness::Liveness;
@@ -51,7 +53,7 @@ use crate::{
     control::{AskedFlows, Resting, RiskInForce},
     datapath::{self, Applied, Deadline, Filter, Reader, Request},
     device_list, events,
-    evidence::{DevicesView, FlowsView, event::EventsView},
+    evidence::{DevicesView, FlowsView, captured::CaptureEnd, event::EventsView},
     flows,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
@@ -95,6 +97,7 @@ pub struct Core {
     names_changed: Notify,
     evidence: EvidenceHandle,
     ranges: ranges::Ranges,
+    captures: capture::Captures,
 }
 
 impl Core {
@@ -214,8 +217,23 @@ impl Core {
     /// Makes a generation. If the generation in force waits for its confirmation,
     /// the new one has the same deadline.
     fn apply(&self, filter: &mut Filter, ruleset: &Ruleset) -> Result<Applied, datapath::Error> {
+        self.apply_until(filter, ruleset, self.deadline())
+    }
+
+    /// Makes a generation that must be confirmed until `deadline`, if there is one. If a capture
+    /// runs, the generation serves it.
+    fn apply_until(
+        &self,
+        filter: &mut Filter,
+        ruleset: &Ruleset,
+        deadline: Option<Deadline>,
+    ) -> Result<Applied, datapath::Error> {
         let names = self.settings.real_interfaces()?;
-        filter.apply(&request(&self.settings, &names, ruleset, self.deadline()))
+        let capture = self.captures.request();
+        filter.apply(&Request {
+            capture: capture.as_ref(),
+            ..request(&self.settings, &names, ruleset, deadline)
+        })
     }
 
     /// Generation that every interface runs, as the kernel reports it. `None` if
@@ -253,6 +271,7 @@ impl Core {
         let interfaces = held.detach()?;
         rest.detached();
         *filter = None;
+        self.captures.stop(CaptureEnd::Detached);
         Ok(interfaces)
     }
 
@@ -289,6 +308,7 @@ fn request<'a>(
         log_packets: settings.log_packets,
         evidence: settings.evidence,
         deadline,
+        capture: None,
     }
 }
 

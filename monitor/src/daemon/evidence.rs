@@ -100,6 +100,10 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let proven = recorder.prove(&asked);
                 let _ = done.send(proven.map_err(|error| error_text(&error)));
             }
+            Some(Command::Capture(captured, done)) => {
+                let stored = recorder.capture(&captured);
+                let _ = done.send(stored.map_err(|error| error_text(&error)));
+            }
             Some(Command::End(done)) => {
                 recorder.close();
                 let _ = done.send(());

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     device_book::DeviceBook,
-    evidence::{absence::Absence, mark::Mark},
+    evidence::{absence::Absence, captured::Captured, mark::Mark},
     merkle::Proven,
     policy::MacAddress,
     snapshot::EvidenceFailure,
@@ -40,6 +40,8 @@ pub(super) enum Command {
     ),
     /// Append a line about a report to the log, and prove that it is there.
     Prove(AskedProof, mpsc::Sender<Result<Proven, String>>),
+    /// Store the event of a capture that ended.
+    Capture(Box<Captured>, mpsc::Sender<Result<(), String>>),
     /// Close the store and end.
     End(mpsc::Sender<()>),
 }
@@ -145,6 +147,20 @@ impl EvidenceHandle {
         let (done, when_done) = mpsc::channel();
         if !self.send(Command::Prove(asked, done)) {
             return Err("the daemon records no evidence, so it has no log".to_owned());
+        }
+        let answer = when_done.recv_timeout(6 * PATIENCE);
+        answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Stores the event of a capture that ended.
+    ///
+    /// # Errors
+    ///
+    /// Returns as text why the event is not stored.
+    pub(super) fn capture(&self, captured: Captured) -> Result<(), String> {
+        let (done, when_done) = mpsc::channel();
+        if !self.send(Command::Capture(Box::new(captured), done)) {
+            return Err("the daemon records no evidence, so it stores no event".to_owned());
         }
         let answer = when_done.recv_timeout(6 * PATIENCE);
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))

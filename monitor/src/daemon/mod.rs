@@ -3,6 +3,7 @@
 
 mod addresses;
 mod blocking;
+mod capture;
 mod clients;
 mod core;
 mod devices;

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use super::{
     blocking::blocking,
-    clients,
+    capture, clients,
     core::Core,
     devices, endpoints,
     events::{Events, ServeError},
@@ -82,6 +82,9 @@ pub async fn run(
     });
     for task in background {
         task.abort();
+    }
+    if timeout(LAST_WORK, capture::end(&core)).await.is_err() {
+        warn!("the end of the capture takes too long: the daemon ends without it");
     }
     let recorded = blocking(&core, |core| {
         core.evidence().drain();

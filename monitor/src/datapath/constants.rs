@@ -47,6 +47,10 @@ pub(super) struct Constants {
     pub(super) samples: bool,
     /// True if the caller states time and length of each packet.
     pub(super) replay: bool,
+    /// One of the constants `CAPTURE_*`.
+    pub(super) capture: u32,
+    /// Policy slot of the capture.
+    pub(super) capture_slot: u32,
 }
 
 /// The constants as the numbers that the object holds.
@@ -119,6 +123,8 @@ impl Numbers {
             .override_global(global::FLOW_BUCKETS, &self.flow_buckets, true)
             .override_global(global::SAMPLES, &self.samples, true)
             .override_global(global::REPLAY, &self.replay, true)
+            .override_global(global::CAPTURE, &self.constants.capture, true)
+            .override_global(global::CAPTURE_SLOT, &self.constants.capture_slot, true)
             .override_global(global::LOG_PACKETS, &self.log_packets, true);
     }
 }

@@ -13,10 +13,14 @@ use aya::{
     programs::Xdp,
 };
 use aya_obj::programs::XdpAttachType;
-use monitor_common::{GenerationPolicy, GenerationRecord, MAX_INTERFACES};
+use monitor_common::{
+    GenerationPolicy, GenerationRecord, MAX_INTERFACES,
+    capture::{CAPTURE_NO_SLOT, CAPTURE_OFF},
+};
 
 use super::{
     Error,
+    capture::CaptureRequest,
     constants::Constants,
     deadline::Deadline,
     devices::PolicySlot,
@@ -50,6 +54,8 @@ pub(super) struct Plan<'a> {
     /// By interface name: the program that decides if the generation is not
     /// confirmed in time.
     pub(super) previous: &'a BTreeMap<String, OwnedFd>,
+    /// The capture that runs, if one runs.
+    pub(super) capture: Option<&'a CaptureRequest>,
 }
 
 /// A generation that is loaded and pinned, but attached to no interface.
@@ -87,6 +93,9 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     if records(plan, EvidenceLevel::Flows) {
         EvidenceMaps::create(pins)?;
     }
+    if let Some(capture) = plan.capture {
+        capture.pin(directory)?;
+    }
     let mut generation = Generation {
         programs: BTreeMap::new(),
         loggers: Vec::new(),
@@ -100,6 +109,8 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
             generation: plan.number,
             flows: records(plan, EvidenceLevel::Flows).then_some(TableSize::PINNED),
             samples: records(plan, EvidenceLevel::Names) && object::can_sample(),
+            capture: plan.capture.map_or(CAPTURE_OFF, CaptureRequest::kind),
+            capture_slot: capture_slot(plan),
             ..scopes::constants(plan.ruleset, &tries, (interface, *slot), plan.log_packets)
         };
         let mut object = object::load_program(sizes, constants, Some(&paths))?;
@@ -132,6 +143,14 @@ fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) ->
     programs
         .set(slot, program.fd().map_err(failed)?, 0)
         .map_err(write(ruleset::PREVIOUS))
+}
+
+/// Policy slot of the capture.
+fn capture_slot(plan: &Plan<'_>) -> u32 {
+    let mut policies = plan.ruleset.policies.iter().zip(plan.policy_slots);
+    let policy = plan.capture.map(|capture| &capture.policy);
+    let found = policies.find(|(found, _)| Some(&found.name) == policy);
+    found.map_or(CAPTURE_NO_SLOT, |(_, slot)| u32::from(*slot))
 }
 
 /// True if `level` is recorded of at least one policy.

@@ -2,6 +2,7 @@
 //! kernel, and reads the counters back. Almost all code that uses aya is here.
 
 mod attach;
+mod capture;
 mod confirm;
 mod constants;
 mod deadline;
@@ -42,6 +43,7 @@ mod test_run;
 mod tries;
 
 pub use attach::ModeChoice;
+pub use capture::{CaptureNames, CaptureReader, CaptureRequest, CapturedPacket};
 pub use confirm::{UnconfirmedGeneration, confirm, unconfirmed_generation};
 pub use deadline::Deadline;
 pub use detach::detach;

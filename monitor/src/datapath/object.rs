@@ -11,7 +11,7 @@ use aya::{
     programs::{Xdp, loaded_programs},
     util::KernelVersion,
 };
-use monitor_common::{MAX_POLICIES, NEAR_CELLS, evidence::CONNECTION_LINES};
+use monitor_common::{MAX_POLICIES, NEAR_CELLS, capture::CAPTURE_OFF, evidence::CONNECTION_LINES};
 
 use super::{
     Error,
@@ -82,6 +82,13 @@ pub(super) mod evidence {
     ];
 }
 
+/// Maps of a capture. A generation that captures pins them in its directory.
+pub(super) mod capture {
+    pub(in super::super) const RING: &str = "CAPTURE_RING";
+    pub(in super::super) const LOST: &str = "CAPTURE_LOST";
+    pub(in super::super) const ALL: [&str; 2] = [RING, LOST];
+}
+
 /// Maps of one generation.
 pub(super) mod ruleset {
     pub(in super::super) const NODES_V4: &str = "NODES_V4";
@@ -124,7 +131,9 @@ pub(super) struct Sizes {
 pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     require_kernel()?;
     let mut loader = EbpfLoader::new();
-    loader.map_max_entries(state::NEAR_DEVICES, near_cells()?);
+    loader
+        .map_max_entries(state::NEAR_DEVICES, near_cells()?)
+        .map_max_entries(capture::RING, SMALLEST_RING);
     for map in state::ALL {
         loader.map_pin_path(map, state_pins.join(map));
     }
@@ -137,6 +146,7 @@ pub(super) fn load_evidence(pins: &Path) -> Result<Ebpf, Error> {
     require_kernel()?;
     let mut loader = EbpfLoader::new();
     size_evidence(&mut loader, TableSize::PINNED)?;
+    loader.map_max_entries(capture::RING, SMALLEST_RING);
     for map in evidence::ALL {
         loader.map_pin_path(map, pins.join(map));
     }
@@ -182,9 +192,9 @@ pub(super) fn load_program(
     let numbers = Numbers::new(constants);
     let mut loader = EbpfLoader::new();
     numbers.set(&mut loader);
-    size_maps(&mut loader, sizes, constants.flows)?;
+    size_maps(&mut loader, sizes, constants)?;
     if let Some(pins) = pins {
-        set_pins(&mut loader, pins, constants.flows.is_some());
+        set_pins(&mut loader, pins, constants);
     }
     let mut object = loader.load(OBJECT).map_err(Error::load)?;
     program(&mut object)
@@ -193,11 +203,10 @@ pub(super) fn load_program(
     Ok(object)
 }
 
-fn size_maps(
-    loader: &mut EbpfLoader<'_>,
-    sizes: Sizes,
-    flows: Option<TableSize>,
-) -> Result<(), Error> {
+fn size_maps(loader: &mut EbpfLoader<'_>, sizes: Sizes, constants: Constants) -> Result<(), Error> {
+    if constants.capture == CAPTURE_OFF {
+        loader.map_max_entries(capture::RING, SMALLEST_RING);
+    }
     loader
         .map_max_entries(state::NEAR_DEVICES, near_cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
@@ -206,7 +215,7 @@ fn size_maps(
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
-    if let Some(flows) = flows {
+    if let Some(flows) = constants.flows {
         return size_evidence(loader, flows);
     }
     for ring in [evidence::EVENTS, evidence::SAMPLES] {
@@ -215,8 +224,13 @@ fn size_maps(
     Ok(())
 }
 
-fn set_pins(loader: &mut EbpfLoader<'_>, pins: &PinPaths<'_>, records_flows: bool) {
-    if records_flows {
+fn set_pins(loader: &mut EbpfLoader<'_>, pins: &PinPaths<'_>, constants: Constants) {
+    if constants.capture != CAPTURE_OFF {
+        for map in capture::ALL {
+            loader.map_pin_path(map, pins.generation.join(map));
+        }
+    }
+    if constants.flows.is_some() {
         for map in evidence::ALL {
             loader.map_pin_path(map, pins.evidence.join(map));
         }
@@ -271,6 +285,19 @@ pub(super) fn program_by_id(id: u32) -> Result<OwnedFd, Error> {
 /// True if the kernel lets a program copy payload (Linux 5.18, commit 3f364222d032).
 pub(super) fn can_sample() -> bool {
     KernelVersion::current().is_ok_and(|found| found >= KernelVersion::new(5, 18, 0))
+}
+
+/// Returns an error if the kernel does not let a program copy packets, as [`can_sample`].
+pub(super) fn require_copies() -> Result<(), Error> {
+    if can_sample() {
+        return Ok(());
+    }
+    let found = KernelVersion::current();
+    Err(Error::KernelTooOld {
+        feature: "copying packets for a capture",
+        needs: "5.18",
+        found: found.map_or_else(|error| error.to_string(), |found| found.to_string()),
+    })
 }
 
 /// Returns an error before Linux 5.9. That version brought links that attach XDP

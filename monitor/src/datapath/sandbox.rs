@@ -112,6 +112,7 @@ impl Sandbox {
             evidence,
             deadline: None,
             previous: &BTreeMap::new(),
+            capture: None,
         };
         generation::fill(&mut object, &plan, &tries)?;
         let state = State::take(&mut object)?;

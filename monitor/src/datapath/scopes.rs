@@ -9,6 +9,7 @@ use aya::{
 use monitor_common::{
     MatchEntry, MatchSet, NEEDS_MAC, NEEDS_SCOPES, NEEDS_SEGMENT, NEEDS_SERVICE, NEEDS_SOURCE,
     SERVICE_KEY_BYTES,
+    capture::{CAPTURE_NO_SLOT, CAPTURE_OFF},
 };
 
 use super::{
@@ -119,6 +120,8 @@ pub(super) fn constants(
         flows: None,
         samples: false,
         replay: false,
+        capture: CAPTURE_OFF,
+        capture_slot: CAPTURE_NO_SLOT,
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 use super::{
     Error, Filter,
     attach::{ModeChoice, attach, find_interfaces},
+    capture::CaptureRequest,
     deadline::Deadline,
     generation::{self, Generation, Plan},
     interfaces::Interface,
@@ -34,6 +35,8 @@ pub struct Request<'a> {
     /// Time by which the generation must be confirmed; after it, the generation
     /// before decides again. `None` if it needs no confirmation.
     pub deadline: Option<Deadline>,
+    /// The capture that runs, if one runs.
+    pub capture: Option<&'a CaptureRequest>,
 }
 
 /// Result of a swap.
@@ -126,6 +129,7 @@ impl Filter {
             evidence: request.evidence,
             deadline: request.deadline,
             previous: &previous,
+            capture: request.capture,
         };
         generation::build(&self.pins, &plan)
     }

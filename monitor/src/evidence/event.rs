@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Flow, FlowEnd, mark::Mark, protocol};
+use super::{Claim, Flow, FlowEnd, captured::Captured, mark::Mark, protocol};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -77,6 +77,8 @@ pub enum Happening {
     },
     /// The operator put a mark on the time line.
     Mark(Mark),
+    /// A capture of the packets of a policy ended.
+    Capture(Captured),
     /// The filter was found attached to an interface for the first time in a period.
     Attached {
         /// Name of the interface.
@@ -145,6 +147,7 @@ impl Happening {
             Self::Generation { .. } => "generation",
             Self::Removed { .. } => "removed",
             Self::Mark(_) => Self::MARK,
+            Self::Capture(_) => "capture",
             Self::Attached { .. } => "attached",
         }
     }
@@ -190,6 +193,7 @@ impl Happening {
             | Self::Generation { .. }
             | Self::Removed { .. }
             | Self::Mark(_)
+            | Self::Capture(_)
             | Self::Attached { .. } => None,
         }
     }
@@ -199,6 +203,7 @@ impl Happening {
     pub fn policies(&self) -> &[PolicyName] {
         match self {
             Self::FirstContact(contact) => &contact.policies,
+            Self::Capture(captured) => std::slice::from_ref(&captured.policy),
             Self::Name(_)
             | Self::Loss { .. }
             | Self::Generation { .. }

@@ -3,6 +3,7 @@
 
 pub mod absence;
 pub mod answers;
+pub mod captured;
 mod chosen;
 pub mod claim;
 mod device_text;

@@ -15,6 +15,7 @@
 mod aside;
 mod bucket;
 mod budget;
+mod capture;
 mod claims;
 mod compact;
 mod device_sums;

@@ -111,7 +111,7 @@ fn only_who_may_open_the_socket_is_answered_and_only_root_changes_anything() {
     let status = as_nobody(&lab, "status");
     assert!(status.status.success(), "{}", text(&status.stderr));
     assert_eq!(json(&status)["daemon"]["pid"], daemon.child.id());
-    for verb in ["reload", "confirm", "detach"] {
+    for verb in ["reload", "confirm", "detach", "capture seen --output -"] {
         let output = as_nobody(&lab, verb);
         assert_eq!(output.status.code(), Some(1), "{verb}");
         assert!(text(&output.stderr).contains("only root"), "{verb}");
@@ -231,7 +231,8 @@ fn as_nobody(lab: &Lab, verb: &str) -> Output {
     std::process::Command::new("setpriv")
         .args(user)
         .arg(lab.directory.path().join("monitor"))
-        .args([verb, "--json", "--socket"])
+        .args(verb.split(' '))
+        .args(["--json", "--socket"])
         .arg(lab.socket())
         .output()
         .expect("run setpriv (Debian package util-linux)")

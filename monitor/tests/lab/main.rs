@@ -9,6 +9,8 @@ mod command;
 mod support;
 
 mod accounting;
+mod capture;
+mod capture_ends;
 mod control;
 mod counters;
 mod daemon_state;

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 pub(crate) mod books;
+pub(crate) mod captured;
 pub(crate) mod captures;
 pub(crate) mod damage;
 pub(crate) mod data;

@@ -103,7 +103,10 @@ impl Core {
         let ruleset = compile(policies, &self.settings.derivation).map_err(errors)?;
         let kernel_has_it = if before.kernel_is_behind {
             let hash = filter.ruleset_hash(&self.settings.real_interfaces()?)?;
-            hash == Some(ruleset.content_hash())
+            // After a roll-back, the generation in force is older than a capture, or copies the
+            // packets of one that ended.
+            let serves_capture = self.captures.request().is_some() || filter.captures()?;
+            hash == Some(ruleset.content_hash()) && !serves_capture
         } else {
             *before.ruleset == ruleset
         };

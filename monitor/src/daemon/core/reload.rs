@@ -7,7 +7,7 @@ use super::{
     Core, LoadError,
     confirm::{record_while, rolled_back},
     load::{Loaded, Usable, load, load_last_good, reason},
-    lock, now, request,
+    lock, now,
     state::{PoliciesInForce, Stage, State},
 };
 use crate::{
@@ -137,10 +137,8 @@ impl Core {
         // The next daemon too must have the files that come back.
         self.save_last_good().map_err(LoadError::NotSaved)?;
         let deadline = Deadline::after(within);
-        let names = self.settings.real_interfaces()?;
-        let request = request(&self.settings, &names, &policies.ruleset, Some(deadline));
         let applied = record_while(&self.settings.state_dir, deadline, || {
-            Ok(filter.apply(&request)?)
+            Ok(self.apply_until(filter, &policies.ruleset, Some(deadline))?)
         })?;
         Ok((applied, Some(deadline)))
     }

@@ -132,6 +132,7 @@ impl Core {
             names_changed: Notify::new(),
             evidence: EvidenceHandle::default(),
             ranges: super::ranges::Ranges::default(),
+            captures: super::capture::Captures::default(),
             settings,
             started,
         };

@@ -37,6 +37,7 @@ impl Core {
                 resting: self.resting(),
                 risks: self.risks(),
                 changes: self.standing(),
+                capture: self.captures.running(),
                 waiting: self.waiting_interfaces(),
             }),
             missed_edges: Vec::new(),

@@ -25,8 +25,8 @@ use crate::{
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
     device_book::DeviceBook,
     evidence::{
-        Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner,
-        mark::Mark,
+        Claim, FlowEnd, absence::Absence, captured::Captured, encrypted::resolver_addresses,
+        learner::Learner, mark::Mark,
     },
     merkle::Proven,
     policy::{EvidenceLevel, MacAddress},
@@ -62,6 +62,15 @@ pub(super) enum MarkError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the store has no room for the mark, or its text is too long")]
+    Limit,
+}
+
+/// Why the event of a capture is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CaptureEventError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store has no room for the event")]
     Limit,
 }
 
@@ -279,6 +288,18 @@ impl EvidenceRecorder {
             .write_marks(mark, devices, at, now, is_drained)?
             .ok_or(MarkError::Limit)?;
         Ok(at)
+    }
+
+    /// Stores the event of a capture that ended.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store, or says that the event exceeds a limit.
+    pub(super) fn capture(&mut self, captured: &Captured) -> Result<(), CaptureEventError> {
+        self.open_store()?;
+        let store = self.store.as_mut().ok_or(CaptureEventError::Limit)?;
+        let written = store.write_capture(captured, Timestamp::now())?;
+        written.map(drop).ok_or(CaptureEventError::Limit)
     }
 
     /// Appends a line about a report to the log, and proves that it is there.

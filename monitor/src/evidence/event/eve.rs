@@ -40,6 +40,7 @@ impl EventView {
             other @ (Happening::Generation { .. }
             | Happening::Removed { .. }
             | Happening::Mark(_)
+            | Happening::Capture(_)
             | Happening::Attached { .. }) => {
                 put("event_type", "monitor".into());
                 put("monitor", serde_json::to_value(other).unwrap_or_default());
@@ -80,6 +81,7 @@ impl Happening {
             | Self::Generation { .. }
             | Self::Removed { .. }
             | Self::Mark(_)
+            | Self::Capture(_)
             | Self::Attached { .. } => None,
         }
     }

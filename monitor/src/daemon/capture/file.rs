@@ -1,0 +1,261 @@
+//! The file of a capture: copied packets → blocks, with a limit and with counts.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use monitor_common::{
+    MAX_INTERFACES,
+    capture::{CAPTURE_FRAME_BYTES, CAPTURE_HEADER_BYTES},
+};
+use nix::sys::utsname::{UtsName, uname};
+
+use crate::{
+    capture::blocks::{self, Packet, Section, Statistics},
+    clock::to_the_second,
+    control::capture::CaptureProgress,
+    daemon::core::CaptureSession,
+    datapath::{CaptureNames, CapturedPacket},
+    evidence::captured::{CaptureEnd, Captured},
+    policy::PolicyName,
+};
+
+/// Blocks are sent when they have so many bytes, or when no packet waits.
+const CHUNK: usize = 64 << 10;
+
+/// Stands for a name that cannot be read.
+const UNKNOWN: &str = "(unknown)";
+
+/// Bytes that stay free for the end of the file: for each interface its description, at most 100
+/// bytes, and its counts, 100 bytes.
+const END_BYTES: u64 = 200 * MAX_INTERFACES as u64;
+
+/// The file of a capture that is being written.
+pub(super) struct CaptureFile {
+    policy: PolicyName,
+    snap_length: u32,
+    max: u64,
+    /// Blocks that are not sent yet.
+    chunk: Vec<u8>,
+    /// Size of all blocks until now.
+    bytes: u64,
+    packets: u64,
+    /// Interfaces of the file, by slot.
+    interfaces: BTreeMap<u32, Interface>,
+    /// Packets for which the ring buffer had no room, by interface slot.
+    lost_by_kernel: BTreeMap<u32, u64>,
+    /// Packets for which the file had no room, by interface slot.
+    lost_here: BTreeMap<u32, u64>,
+    is_full: bool,
+}
+
+struct Interface {
+    /// Number of the interface in the file.
+    number: u32,
+    written: u64,
+}
+
+impl CaptureFile {
+    /// A file with its first block.
+    pub(super) fn new(session: &CaptureSession) -> Self {
+        let bytes = if session.payload {
+            CAPTURE_FRAME_BYTES
+        } else {
+            CAPTURE_HEADER_BYTES
+        };
+        let mut file = Self {
+            policy: session.policy.clone(),
+            snap_length: u32::try_from(bytes).unwrap_or(u32::MAX),
+            max: session.max,
+            chunk: Vec::new(),
+            bytes: 0,
+            packets: 0,
+            interfaces: BTreeMap::new(),
+            lost_by_kernel: BTreeMap::new(),
+            lost_here: BTreeMap::new(),
+            is_full: false,
+        };
+        file.append(&section(session));
+        file
+    }
+
+    /// True if a packet found no room in the file.
+    pub(super) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Adds a packet. `send` sends blocks, and returns false if there is no room. Returns false
+    /// if there is no room for another packet.
+    pub(super) fn put(
+        &mut self,
+        packet: &CapturedPacket<'_>,
+        names: &mut CaptureNames,
+        send: impl FnMut(&[u8]) -> bool,
+    ) -> bool {
+        let blocks = self.blocks(packet, names);
+        self.is_full |= self.bytes + blocks.len() as u64 + END_BYTES > self.max;
+        if self.is_full {
+            *self.lost_here.entry(packet.interface).or_default() += 1;
+            return true;
+        }
+        self.interface(packet.interface).written += 1;
+        self.packets += 1;
+        self.append(&blocks);
+        if !self.has_room() {
+            self.flush(send);
+        }
+        self.has_room()
+    }
+
+    /// The interface in this slot. Numbers it if it is new.
+    fn interface(&mut self, slot: u32) -> &mut Interface {
+        let number = self.next_interface();
+        let new = Interface { number, written: 0 };
+        self.interfaces.entry(slot).or_insert(new)
+    }
+
+    fn next_interface(&self) -> u32 {
+        u32::try_from(self.interfaces.len()).unwrap_or(u32::MAX)
+    }
+
+    /// The block of a packet. If it is the first one of its interface, the block of the interface
+    /// comes before.
+    fn blocks(&self, packet: &CapturedPacket<'_>, names: &mut CaptureNames) -> Vec<u8> {
+        let mut blocks = Vec::new();
+        let known = self.interfaces.get(&packet.interface);
+        if known.is_none() {
+            let name = names.interface_name(packet.interface);
+            blocks = blocks::interface(name.unwrap_or(UNKNOWN), self.snap_length);
+        }
+        let next = self.next_interface();
+        let effective = names.policy_name(packet.effective).unwrap_or(UNKNOWN);
+        blocks.extend(blocks::packet(&Packet {
+            interface: known.map_or(next, |interface| interface.number),
+            at: packet.at,
+            length: packet.length,
+            data: packet.data,
+            comment: &comment(self.policy.as_str(), effective, packet.dropped),
+        }));
+        blocks
+    }
+
+    /// True if another packet finds room before blocks are sent.
+    pub(super) fn has_room(&self) -> bool {
+        self.chunk.len() < CHUNK
+    }
+
+    fn append(&mut self, blocks: &[u8]) {
+        self.chunk.extend(blocks);
+        self.bytes += blocks.len() as u64;
+    }
+
+    /// Sends the blocks that wait, if there is room.
+    pub(super) fn flush(&mut self, mut send: impl FnMut(&[u8]) -> bool) {
+        if !self.chunk.is_empty() && send(&self.chunk) {
+            self.chunk.clear();
+        }
+    }
+
+    /// Sets the packets for which the ring buffer had no room, by interface slot.
+    pub(super) fn set_lost_by_kernel(&mut self, lost: BTreeMap<u32, u64>) {
+        self.lost_by_kernel = lost;
+    }
+
+    pub(super) fn progress(&self) -> CaptureProgress {
+        let lost = self.lost_by_kernel.values().chain(self.lost_here.values());
+        CaptureProgress {
+            packets: self.packets,
+            bytes: self.bytes,
+            lost: lost.sum(),
+        }
+    }
+
+    /// Adds the counts of each interface at the end of the file.
+    pub(super) fn finish(&mut self, end: CaptureEnd, session: &mut CaptureSession) -> Captured {
+        let until = Timestamp::now();
+        self.add_interfaces_without_packets(&mut session.names);
+        let lost = |slot| {
+            let lost = [&self.lost_by_kernel, &self.lost_here];
+            lost.iter().filter_map(|lost| lost.get(slot)).sum()
+        };
+        let mut interfaces: Vec<_> = self.interfaces.iter().collect();
+        interfaces.sort_by_key(|(_, interface)| interface.number);
+        let ends: Vec<u8> = interfaces
+            .into_iter()
+            .flat_map(|(slot, interface)| {
+                blocks::statistics(&Statistics {
+                    interface: interface.number,
+                    since: session.since,
+                    until,
+                    written: interface.written,
+                    lost: lost(slot),
+                })
+            })
+            .collect();
+        self.append(&ends);
+        let CaptureProgress {
+            packets,
+            bytes,
+            lost,
+        } = self.progress();
+        Captured {
+            policy: self.policy.clone(),
+            since: to_the_second(session.since),
+            until: to_the_second(until),
+            payload: session.payload,
+            packets,
+            bytes,
+            lost,
+            end,
+            sha256: None,
+        }
+    }
+}
+
+impl CaptureFile {
+    /// Describes the interfaces of which all packets were lost.
+    fn add_interfaces_without_packets(&mut self, names: &mut CaptureNames) {
+        let lost = self.lost_by_kernel.keys().chain(self.lost_here.keys());
+        let slots: Vec<_> = lost.copied().collect();
+        for slot in slots {
+            if !self.interfaces.contains_key(&slot) {
+                let name = names.interface_name(slot).unwrap_or(UNKNOWN).to_owned();
+                self.append(&blocks::interface(&name, self.snap_length));
+                self.interface(slot);
+            }
+        }
+    }
+}
+
+/// What is known about a packet: `policy seen: passed; decided by allowed`.
+fn comment(policy: &str, effective: &str, dropped: bool) -> String {
+    let verdict = if dropped { "dropped" } else { "passed" };
+    if policy == effective {
+        format!("policy {policy}: {verdict}")
+    } else {
+        format!("policy {policy}: {verdict}; decided by {effective}")
+    }
+}
+
+fn section(session: &CaptureSession) -> Vec<u8> {
+    let system = uname().ok();
+    let system = system.as_ref();
+    let text = |text: Option<&std::ffi::OsStr>| {
+        let text = text.map(|text| text.to_string_lossy().into_owned());
+        text.unwrap_or_default()
+    };
+    let os = [
+        text(system.map(UtsName::sysname)),
+        text(system.map(UtsName::release)),
+    ];
+    let kind = if session.payload {
+        "whole frames"
+    } else {
+        "headers only"
+    };
+    blocks::section(&Section {
+        hardware: &text(system.map(UtsName::machine)),
+        os: &os.join(" "),
+        application: concat!("monitor ", env!("CARGO_PKG_VERSION")),
+        comment: &format!("packets that policy {} matched, {kind}", session.policy),
+    })
+}
