@@ -15,6 +15,7 @@ use crate::{
     clock::to_the_second,
     data::Listing,
     evidence::{DevicesView, FlowsView, event::EventsView, mark::Mark},
+    merkle::Proven,
     policy::{Effect, MacAddress, Moment, RuntimeChange},
     printable,
     report::Report,
@@ -69,6 +70,8 @@ pub enum Answer {
     Devices(Box<DevicesView>),
     /// To [`Request::Report`].
     Report(Box<Report>),
+    /// To [`Request::Prove`].
+    Proven(Box<Proven>),
     /// To [`Request::Mark`].
     Marked(Box<Marked>),
     /// To [`Request::Data`].

@@ -42,6 +42,7 @@ pub mod guard;
 pub mod http;
 pub mod listing;
 pub mod lists;
+pub mod merkle;
 pub mod metrics;
 pub mod new_file;
 pub mod pipeline;

@@ -21,6 +21,7 @@ mod report;
 mod run;
 mod select;
 mod status;
+mod verify;
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -152,13 +153,15 @@ pub(crate) enum Outcome {
     Fine,
     /// `check` found errors.
     CheckFoundErrors,
+    /// `report verify` found changes.
+    ReportChanged,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Fine => Self::SUCCESS,
-            Outcome::CheckFoundErrors => Self::from(3),
+            Outcome::CheckFoundErrors | Outcome::ReportChanged => Self::from(3),
         }
     }
 }
@@ -184,7 +187,7 @@ impl Cli {
             Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
-            Verb::Report(arguments) => report::run(&self.common, &arguments)?,
+            Verb::Report(arguments) => return report::run(&self.common, &arguments),
             Verb::Mark(arguments) => mark::run(&self.common, arguments)?,
             Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,

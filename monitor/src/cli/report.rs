@@ -11,20 +11,36 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use monitor::{
     control::{Answer, AskedReport, Request, ask},
+    merkle::Proven,
     new_file,
+    policy::MacAddress,
     regular_file::{self, Purpose},
-    report::{self, KEY_BYTES, MOST_FLOWS, Redactor, Report},
+    report::{self, Form, KEY_BYTES, MOST_FLOWS, Redactor, Report},
     report_facts::{self, ReportFilter, Since},
+    store::{AskedProof, Store, signing_key},
 };
 
-use super::{Common, ReachArgs, data, names::Names, reach::Reach, tell, write_out};
+use super::{
+    Common, Outcome, ReachArgs, data,
+    names::Names,
+    reach::Reach,
+    tell,
+    verify::{self, ReportVerb},
+    write_out,
+};
 
 /// Make a report of a period: which device contacted what, how sure that is, and what it does
 /// not show
 ///
-/// Equal stores give equal bytes. Without a daemon, root can still read the store.
+/// Equal stores give equal bytes. Without a daemon, root can still read the store. For root and
+/// the user that runs the daemon, the report carries a proof: `report verify` then shows
+/// everybody whether it was changed.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ReportArgs {
+    #[command(subcommand)]
+    verb: Option<ReportVerb>,
+
     /// Begin of the period: a length before its end such as 7d or 12h, or a time such as
     /// 2026-11-01T00:00:00Z
     #[arg(long, value_name = "TIME", value_parser = since, default_value = "7d")]
@@ -73,7 +89,7 @@ pub(crate) struct ReportArgs {
     reach: ReachArgs,
 }
 
-/// Form of a report.
+/// Form of a report, as an argument.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Format {
     /// One HTML file, for a browser and for paper.
@@ -91,10 +107,27 @@ enum Format {
     Case,
 }
 
+impl Format {
+    fn form(self) -> Form {
+        match self {
+            Self::Html => Form::Html,
+            Self::Md => Form::Md,
+            Self::Csv => Form::Csv,
+            Self::Json => Form::Json,
+            Self::Eve => Form::Eve,
+            Self::Case => Form::Case,
+        }
+    }
+}
+
 /// Asks the daemon, or reads the store.
-pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<()> {
+pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<Outcome> {
+    if let Some(verb) = &args.verb {
+        return verify::run(common, verb);
+    }
     let reach = args.reach.reach(common)?;
     let mut report = read(&reach, args)?;
+    let devices = args.device.as_ref().map(|_| subjects(&report));
     if args.redact {
         let key = key(args.pseudonym_key.as_deref())?;
         report = Redactor::new(&key)?.redact(&report);
@@ -104,20 +137,67 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<()> {
     } else {
         args.format
     };
-    let text = match format {
-        Format::Html => report::html(&report),
-        Format::Md => report::markdown(&report),
-        Format::Csv => report::csv(&report)?,
-        Format::Json => report.to_json()?,
-        Format::Eve => report::eve(&report),
-        Format::Case => report::case(&report)?,
+    let form = format.form();
+    let body = form.render(&report)?;
+    let asked = AskedProof {
+        format: form.word().to_owned(),
+        sha256: report::digest(&body),
+        since: time(&report.period.since)?,
+        until: time(&report.period.until)?,
+        devices,
+        with_lines: !args.redact,
     };
-    match &args.output {
-        None => write_out(&text),
-        Some(path) => {
-            write(path, &text).with_context(|| format!("write {}", monitor::printable::path(path)))
+    let proven = match prove(&reach, &asked) {
+        Ok(proven) => Some(proven),
+        Err(error) => {
+            tell(&format!("note: the report carries no proof: {error:#}"));
+            None
         }
+    };
+    let text = match &proven {
+        Some(proven) => form.with_proof(&report, proven)?,
+        None => body,
+    };
+    let Some(path) = &args.output else {
+        write_out(&text)?;
+        return Ok(Outcome::Fine);
+    };
+    write(path, &text)?;
+    if let Some(proven) = proven.filter(|_| !form.carries_proof()) {
+        write(&verify::beside(path), &report::proof_file(&proven)?)?;
     }
+    Ok(Outcome::Fine)
+}
+
+/// MACs of the devices that the report is about.
+fn subjects(report: &Report) -> Vec<MacAddress> {
+    let own = report.devices.iter().filter(|device| device.is_subject);
+    let macs = own.filter_map(|device| device.device.as_deref()?.parse().ok());
+    macs.collect()
+}
+
+fn time(text: &str) -> anyhow::Result<Timestamp> {
+    text.parse().context("the period of the report")
+}
+
+/// Asks the daemon for a proof, or appends to the log in the store.
+fn prove(reach: &Reach, asked: &AskedProof) -> anyhow::Result<Proven> {
+    let settings = &reach.settings;
+    if reach.daemon.is_some() {
+        return match ask(&settings.socket, &Request::Prove(asked.clone()))? {
+            Answer::Proven(proven) => Ok(*proven),
+            Answer::Refused(why) => anyhow::bail!("{why}"),
+            _ => anyhow::bail!("the daemon gave an unexpected answer"),
+        };
+    }
+    let key = signing_key(&settings.state_dir)?;
+    let now = Timestamp::now();
+    let (mut store, _) = Store::open(&settings.state_dir, settings.store, now)?;
+    let proven = store
+        .log_all(now)
+        .and_then(|()| store.prove(asked, &key, now));
+    store.close()?;
+    Ok(proven?)
 }
 
 fn read(reach: &Reach, args: &ReportArgs) -> anyhow::Result<Report> {
@@ -163,7 +243,11 @@ fn read(reach: &Reach, args: &ReportArgs) -> anyhow::Result<Report> {
 }
 
 /// Replaces a file. Refuses to replace anything else, such as a device or a link.
-fn write(path: &Path, text: &str) -> io::Result<()> {
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    replace(path, text).with_context(|| format!("write {}", monitor::printable::path(path)))
+}
+
+fn replace(path: &Path, text: &str) -> io::Result<()> {
     // A name without a directory has no parent.
     let path = std::path::absolute(path)?;
     match std::fs::symlink_metadata(&path) {

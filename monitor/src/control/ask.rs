@@ -124,6 +124,7 @@ fn ask_and_wait(
         | Request::Events { .. }
         | Request::Devices(_)
         | Request::Report(_)
+        | Request::Prove(_)
         | Request::Data {} => MAX_LONG_ANSWER,
         _ => MAX_ANSWER,
     };

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::MAX_REQUEST;
-use crate::{evidence::mark::Mark, policy::Effect, report_facts::Since};
+use crate::{evidence::mark::Mark, policy::Effect, report_facts::Since, store::AskedProof};
 
 /// A request. All variants have braces, because serde refuses unknown keys in such
 /// variants, but ignores them in unit variants.
@@ -44,6 +44,8 @@ pub enum Request {
     Devices(AskedFlows),
     /// Ask for a report.
     Report(AskedReport),
+    /// Prove that a report and its evidence are in the log.
+    Prove(AskedProof),
     /// Put a mark on the time line.
     Mark(MarkRequest),
     /// Ask for the sources of data about ranges.
@@ -89,6 +91,7 @@ impl Request {
             | Self::Change(_)
             | Self::Forget { .. }
             | Self::Mark(_)
+            | Self::Prove(_)
             | Self::FeedFetch { .. }
             | Self::FeedAccept { .. } => true,
         }

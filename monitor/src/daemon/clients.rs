@@ -24,6 +24,7 @@ use crate::{
         MAX_ANSWERS, MAX_CLIENTS, MAX_DEVICES, MAX_FLOWS, MAX_REQUEST, MarkRequest, Request,
     },
     quoted,
+    store::AskedProof,
 };
 
 /// Serves clients until `stopped` is true, then completes the answers in progress. If a
@@ -166,6 +167,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         Request::Events { after, about } => events(core, after, about).await,
         Request::Devices(asked) => devices(core, asked).await,
         Request::Report(asked) => report(core, asked).await,
+        Request::Prove(asked) => prove(core, asked).await,
         Request::Mark(request) => mark(core, request).await,
         Request::Data {} => data(core).await,
         Request::Forget { device } => forget(core, device).await,
@@ -222,6 +224,13 @@ async fn devices(core: &Arc<Core>, mut asked: AskedFlows) -> Answer {
 async fn report(core: &Arc<Core>, asked: AskedReport) -> Answer {
     match blocking(core, move |core| core.report(&asked)).await {
         Ok(report) => Answer::Report(Box::new(report)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn prove(core: &Arc<Core>, asked: AskedProof) -> Answer {
+    match blocking(core, move |core| core.prove(asked)).await {
+        Ok(proven) => Answer::Proven(Box::new(proven)),
         Err(error) => Answer::Refused(error),
     }
 }

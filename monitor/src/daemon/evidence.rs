@@ -96,6 +96,10 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let marked = recorder.mark(&mark, &devices, at, is_drained(core));
                 let _ = done.send(marked.map_err(|error| error_text(&error)));
             }
+            Some(Command::Prove(asked, done)) => {
+                let proven = recorder.prove(&asked);
+                let _ = done.send(proven.map_err(|error| error_text(&error)));
+            }
             Some(Command::End(done)) => {
                 recorder.close();
                 let _ = done.send(());

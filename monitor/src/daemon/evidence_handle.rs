@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use crate::{
     device_book::DeviceBook,
     evidence::{absence::Absence, mark::Mark},
+    merkle::Proven,
     policy::MacAddress,
     snapshot::EvidenceFailure,
+    store::AskedProof,
 };
 
 /// How long a caller waits for a drain.
@@ -36,6 +38,8 @@ pub(super) enum Command {
         Option<Timestamp>,
         mpsc::Sender<Result<Timestamp, String>>,
     ),
+    /// Append a line about a report to the log, and prove that it is there.
+    Prove(AskedProof, mpsc::Sender<Result<Proven, String>>),
     /// Close the store and end.
     End(mpsc::Sender<()>),
 }
@@ -127,6 +131,20 @@ impl EvidenceHandle {
         let (done, when_done) = mpsc::channel();
         if !self.send(Command::Mark(mark, devices, at, done)) {
             return Err("the daemon records no evidence, so it cannot store a mark".to_owned());
+        }
+        let answer = when_done.recv_timeout(6 * PATIENCE);
+        answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Proves that a report and its evidence are in the log.
+    ///
+    /// # Errors
+    ///
+    /// Returns as text why there is no proof.
+    pub(super) fn prove(&self, asked: AskedProof) -> Result<Proven, String> {
+        let (done, when_done) = mpsc::channel();
+        if !self.send(Command::Prove(asked, done)) {
+            return Err("the daemon records no evidence, so it has no log".to_owned());
         }
         let answer = when_done.recv_timeout(6 * PATIENCE);
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))

@@ -84,6 +84,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Data(_)
             | Answer::Feeds(_)
             | Answer::Report(_)
+            | Answer::Proven(_)
             | Answer::Marked(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

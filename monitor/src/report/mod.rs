@@ -1,8 +1,8 @@
 //! A report: evidence of a period in a form that another person can check.
 //!
 //! ```text
-//! store ─► Facts ─► Report ─► html, md, csv, json, eve, case
-//!                     └─ redact ─┘
+//! store ─► Facts ─► Report ─► html, md, csv, json, eve, case ─► file with its proof
+//!                     └─ redact ─┘                                  └─ verify
 //! ```
 //!
 //! [`Report`] has everything that a format shows. The modules are pure: time and input come in
@@ -17,6 +17,7 @@ mod coverage;
 mod csv_text;
 mod eve;
 mod facts;
+mod form;
 mod html;
 mod limits_text;
 mod losses;
@@ -29,6 +30,7 @@ mod redact;
 mod sentences;
 mod shown;
 mod svg;
+mod verify;
 mod window;
 mod words;
 
@@ -38,11 +40,13 @@ pub use compare::{Compared, Comparison, Ending, Ends, Window};
 pub use csv_text::{CsvError, csv};
 pub use eve::eve;
 pub use facts::{Facts, MarkFact};
+pub use form::{Form, NoProof, RenderError, digest, proof_file};
 pub use html::html;
 pub use markdown::markdown;
 pub use model::*;
 pub use policies::{MOST_NETWORKS, StatedPolicy, to_json as policies_to_json};
 pub use redact::{InvalidKey, KEY_BYTES, Redactor};
+pub use verify::{Statement, Status, Verification, verify};
 
 use crate::printable;
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     data::Statements,
     evidence::{FactView, NameView, NotRecorded, ReasonView},
+    merkle::{Head, Proof},
 };
 
 use super::{compare::Comparison, policies::StatedPolicy};
@@ -60,9 +61,10 @@ pub struct Report {
     /// True if names, MACs and addresses of the household are pseudonyms.
     pub redacted: bool,
     /// The signed head of the log of evidence; `None` without one.
-    pub head: Option<serde_json::Value>,
-    /// Proofs that the lines of the report are in that log.
-    pub proofs: Vec<serde_json::Value>,
+    pub head: Option<Head>,
+    /// Proofs that lines are in that log: the line about the report, then lines about its
+    /// evidence.
+    pub proofs: Vec<Proof>,
 }
 
 /// The period, and what the caller asked for.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::{
     Store, bucket,
     error::{StoreError, on},
+    merkle_log,
     records::{add_event, add_loss},
     rows::{self, AddressBytes},
     types::Loss,
@@ -23,30 +24,38 @@ const MOST_NAME: usize = 255;
 /// Longest chain in bytes of JSON. The names at its end go first.
 const MOST_CHAIN: usize = 2_048;
 
+/// Number of claims in one transaction. The room that [`Store::make_room`] makes is enough for
+/// them also in the smallest store.
+const BATCH: usize = 128;
+
 impl Store {
-    /// Writes claims, in one transaction. Repeated claims only move their first and last
-    /// time. Claims beyond a limit are stored as a loss with the reason "claim". Returns
+    /// Writes claims, 128 in one transaction. After an error, the caller writes all again:
+    /// repeated claims only move their first and last time. Claims beyond a limit are stored as a loss with the reason "claim". Returns
     /// their number.
     pub fn write_claims(
         &mut self,
         claims: &[(FlowEnd, Claim)],
         now: Timestamp,
     ) -> Result<u64, StoreError> {
-        if claims.is_empty() {
-            return Ok(0);
+        let mut lost = 0;
+        for batch in claims.chunks(BATCH) {
+            self.make_room(now)?;
+            lost += self.transaction(now, |writer| write_batch(writer, batch))?;
         }
-        self.make_room(now)?;
-        self.transaction(now, |writer| {
-            let mut lost = 0;
-            for (end, claim) in claims {
-                lost += u64::from(!write_claim(writer, end, claim)?);
-            }
-            if lost > 0 {
-                add_loss(writer, &loss_of(lost))?;
-            }
-            Ok(lost)
-        })
+        Ok(lost)
     }
+}
+
+/// Writes claims. Returns the number of those beyond a limit.
+fn write_batch(writer: &mut Writer<'_>, claims: &[(FlowEnd, Claim)]) -> Result<u64, StoreError> {
+    let mut lost = 0;
+    for (end, claim) in claims {
+        lost += u64::from(!write_claim(writer, end, claim)?);
+    }
+    if lost > 0 {
+        add_loss(writer, &loss_of(lost))?;
+    }
+    Ok(lost)
 }
 
 fn loss_of(claims: u64) -> Loss {
@@ -92,6 +101,8 @@ fn write_claim(writer: &mut Writer<'_>, end: &FlowEnd, claim: &Claim) -> Result<
         && writer.take_claim(position, u32::try_from(length).unwrap_or(u32::MAX));
     if fits {
         change.insert(writer)?;
+        let line = merkle_log::claim(writer, writer.device_id(position), end, claim)?;
+        change.set_line(writer, line)?;
         let what = Happening::name(end, claim);
         add_event(writer, &what.of(end.device, claim.first))?;
     }
@@ -119,8 +130,19 @@ impl Change<'_> {
     fn insert(&self, writer: &Writer<'_>) -> Result<(), StoreError> {
         self.put(
             writer,
-            "INSERT INTO claim VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO claim (flow_end, source, name, server, chain, ech, first, last)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )?;
+        Ok(())
+    }
+
+    /// Notes the number of the line about the claim.
+    fn set_line(&self, writer: &Writer<'_>, line: i64) -> Result<(), StoreError> {
+        let update = "UPDATE claim SET line = ?5
+            WHERE flow_end = ?1 AND source = ?2 AND name = ?3 AND server = ?4";
+        let source = self.claim.source.word();
+        let values = params![self.row, source, self.claim.name, self.server, line];
+        writer.change(update, values)?;
         Ok(())
     }
 

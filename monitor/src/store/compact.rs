@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{
     Store, aside, bucket,
     error::{StoreError, on},
-    records, remove,
+    merkle_log, records, remove,
     room::CHUNK,
     schema::PAGE,
     types::Removal,
@@ -212,6 +212,7 @@ fn merge(writer: &Writer<'_>) -> Result<u64, StoreError> {
         if number != hour {
             merged += merge_bucket(writer, number, hour)?;
         }
+        merkle_log::bucket_changed(writer, hour)?;
     }
     Ok(merged)
 }
@@ -233,6 +234,7 @@ fn merge_bucket(writer: &Writer<'_>, number: i64, hour: i64) -> Result<u64, Stor
     writer.change(add, [number, hour, later])?;
     let rows = writer.change("DELETE FROM count WHERE bucket = ?1", [number])?;
     writer.change("DELETE FROM bucket WHERE number = ?1", [number])?;
+    merkle_log::rows_gone(writer, number, None)?;
     Ok(rows as u64)
 }
 
@@ -252,6 +254,7 @@ fn unused_ends(writer: &Writer<'_>, after: i64, day: i64) -> Result<Vec<i64>, St
 /// last seen before the first day of the rows. Keeps the instance that was used last, with
 /// its sums, because the kernel may still count in it.
 fn tidy_tables(writer: &Writer<'_>, oldest: Timestamp, first_day: i64) -> Result<(), StoreError> {
+    let keep = oldest;
     let oldest_bucket = bucket::of(oldest);
     let oldest = oldest.as_millisecond();
     let first_day = bucket::start(first_day.saturating_mul(bucket::PER_DAY)) * 1_000;
@@ -290,5 +293,6 @@ fn tidy_tables(writer: &Writer<'_>, oldest: Timestamp, first_day: i64) -> Result
     ] {
         writer.change(delete, [])?;
     }
-    remove::marks(writer)
+    remove::marks(writer)?;
+    merkle_log::prune(writer, keep)
 }

@@ -71,6 +71,9 @@ pub enum StoreError {
         /// Size of the log in bytes.
         bytes: u64,
     },
+    /// The system gave no random bytes.
+    #[error("write the evidence store: the system gives no random bytes")]
+    Random,
     /// A row holds a value that the store does not write.
     #[error("read the evidence store: a row of the table {table} is damaged")]
     Content {
@@ -97,7 +100,7 @@ impl StoreError {
     #[must_use]
     pub fn remedy(&self) -> Remedy {
         match self {
-            Self::LogHeld { .. } | Self::Io { .. } => Remedy::Retry,
+            Self::LogHeld { .. } | Self::Io { .. } | Self::Random => Remedy::Retry,
             Self::Content { .. } => Remedy::Reopen,
             Self::Newer { .. } | Self::Older { .. } | Self::Foreign { .. } => Remedy::Operator,
             Self::Sqlite { source, .. } => match source.sqlite_error_code() {

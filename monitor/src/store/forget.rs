@@ -13,6 +13,7 @@ use super::{
     Store,
     aside::{self, io_error},
     error::{Remedy, StoreError, on},
+    merkle_log,
     open::bound_memory,
     remove,
     types::Removal,
@@ -112,6 +113,7 @@ impl Store {
                 forget_in_policies(writer, mac)?;
                 return Ok((0, 0));
             };
+            merkle_log::forget(writer, device)?;
             let rows = remove::oldest_of(writer, device, Removal::Forgotten)?.rows;
             if rows > 0 {
                 return Ok((rows, 0));

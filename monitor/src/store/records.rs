@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Store, bucket,
     error::{StoreError, on},
+    merkle_log,
     reader::time,
     remove, rows,
     types::{Attachment, DeviceFact, EncryptedDns, Event, Instance, Loss},
@@ -28,6 +29,17 @@ const MOST_VALUE: usize = 255;
 
 /// Longest event in bytes of JSON.
 const MOST_EVENT: usize = 1_024;
+
+/// Kinds of events that become lines of the log. The lines about packets and claims tell the
+/// others.
+const LOGGED: [&str; 6] = [
+    "mark",
+    "capture",
+    "generation",
+    "attached",
+    "loss",
+    "removed",
+];
 
 /// Largest number of stored states of the clock. The oldest goes first.
 const MOST_CLOCK_STATES: u32 = 10_000;
@@ -347,6 +359,9 @@ pub(super) fn insert_event(
     let insert = "INSERT INTO event (at, kind, device, json) VALUES (?1, ?2, ?3, ?4)";
     let at = event.at.as_millisecond();
     let id = writer.insert(insert, params![at, event.kind, device, event.json])?;
+    if LOGGED.contains(&event.kind.as_str()) {
+        merkle_log::event(writer, event, device)?;
+    }
     remove::events_before(writer, id - i64::from(writer.limits.events))?;
     Ok(Some(id))
 }

@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{
     bucket,
     error::{StoreError, on},
+    merkle_log,
     room::CHUNK,
     types::Removal,
     writer::Writer,
@@ -157,6 +158,7 @@ fn rows(
     writer.change(move_sums, params![number, device, reason.word(), until])?;
     let delete = "DELETE FROM count WHERE bucket = ?1 AND device = ?2";
     let rows = writer.change(delete, [number, device])?;
+    merkle_log::rows_gone(writer, number, Some(device))?;
     Ok(Removed {
         rows: rows as u64,
         others: 0,
@@ -222,6 +224,7 @@ pub(super) fn events_before(writer: &Writer<'_>, id: i64) -> Result<(), StoreErr
 pub(super) fn remove_ends(writer: &Writer<'_>, ends: &[i64]) -> Result<u64, StoreError> {
     let mut removed = 0;
     for end in ends {
+        merkle_log::claims_gone(writer, *end)?;
         removed += writer.change("DELETE FROM claim WHERE flow_end = ?1", [end])?;
         removed += writer.change("DELETE FROM flow_end WHERE id = ?1", [end])?;
     }

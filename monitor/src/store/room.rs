@@ -9,6 +9,7 @@ use super::{
     Store,
     aside::beside,
     error::{StoreError, on},
+    merkle_log,
     remove::{self, Removed},
     schema::PAGE,
     settings::StoreLimits,
@@ -133,7 +134,7 @@ impl Store {
     pub(super) fn make_room(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let most = self.settings.database();
         let used = self.used()?;
-        if used.database.saturating_sub(used.unused) <= most / 20 * 19 {
+        if used.database.saturating_sub(used.unused) <= most / 10 * 9 {
             return Ok(());
         }
         let mut removed = Removed::default();
@@ -146,13 +147,14 @@ impl Store {
             })?;
             removed.add(chunk);
             let used = self.used()?;
-            if chunk.is_nothing() || used.database.saturating_sub(used.unused) <= most / 10 * 9 {
+            if chunk.is_nothing() || used.database.saturating_sub(used.unused) <= most / 20 * 17 {
                 break;
             }
         }
         if removed.is_nothing() {
             return Ok(());
         }
+        self.transaction(now, |writer| merkle_log::make_room(writer))?;
         self.write_event(&size_event(removed, now), now)?;
         Ok(())
     }

@@ -14,6 +14,10 @@
 //!
 //! generation ─► ruleset                  texts of the policies, by hash of the ruleset
 //! setup                                  program, kernel and host, each time one changed
+//!
+//! log ◄── reported                       lines of the Merkle log; those about reports
+//! log_base                               the log's name, and the tree of its removed leaves
+//! unlogged                               devices of buckets whose rows changed since their line
 //! ```
 //!
 //! `count` is ordered by time first. So the rows of the current five minutes share few
@@ -35,7 +39,7 @@ pub(super) const PAGE: u32 = 4096;
 
 /// The steps that lead from each version of the schema to the next. Step 0 creates the
 /// tables in an empty file.
-pub(super) const STEPS: &[&str] = &[CREATE, EARLIEST, REPORT];
+pub(super) const STEPS: &[&str] = &[CREATE, EARLIEST, REPORT, LOG];
 
 /// Row number of the device that stands for all other devices.
 pub(super) const OTHER_DEVICES: i64 = 0;
@@ -222,4 +226,44 @@ CREATE TABLE mark_count (
     packets INTEGER NOT NULL,
     PRIMARY KEY (mark, bucket, device, flow_end, list)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// The Merkle log of evidence. A line about the packets of a bucket and device, or about a
+/// claim, has a salt: its text follows from the rows. Any other line has its text. An erased
+/// line has neither.
+const LOG: &str = "
+CREATE TABLE log (
+    number INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    bucket INTEGER,
+    device INTEGER,
+    salt BLOB,
+    line TEXT,
+    leaf BLOB NOT NULL
+) STRICT;
+CREATE INDEX log_packets ON log (bucket, device) WHERE bucket IS NOT NULL;
+
+ALTER TABLE claim ADD COLUMN line INTEGER;
+CREATE INDEX claim_line ON claim (line) WHERE line IS NOT NULL;
+
+CREATE TABLE log_base (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    origin TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    nodes BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE reported (
+    sha256 TEXT NOT NULL,
+    format TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    PRIMARY KEY (sha256, format)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE unlogged (
+    bucket INTEGER NOT NULL,
+    device INTEGER NOT NULL,
+    PRIMARY KEY (bucket, device)
+) STRICT, WITHOUT ROWID;
+INSERT INTO unlogged SELECT DISTINCT bucket, device FROM count;
 ";

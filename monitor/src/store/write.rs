@@ -1,6 +1,6 @@
 //! Writes the flows of a drained table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use monitor_common::Count;
@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::{
     Store, bucket,
     error::{StoreError, on},
+    merkle_log,
     records::add_event,
     rows::{self, AddressBytes},
     schema::WRITTEN,
@@ -146,7 +147,7 @@ fn write_flows(
     }
     keyed.sort_by(|(a, flow), (b, other)| a.cmp(b).then_with(|| flow.key.cmp(&other.key)));
     note_buckets(writer, flows)?;
-    let mut unnamed = 0;
+    let (mut unnamed, mut changed) = (0, BTreeSet::new());
     for (key, flow) in keyed {
         let written = match key.end {
             Some(_) if write_named(writer, &key, instance, flow)? => key,
@@ -155,9 +156,13 @@ fn write_flows(
                 write_unnamed(writer, key, instance, flow)?
             }
         };
+        changed.insert((written.bucket, written.device));
         let sum = sums.entry(written.list).or_default();
         sum.passed += flow.passed;
         sum.dropped += flow.dropped;
+    }
+    for (bucket, device) in changed {
+        merkle_log::changed(writer, bucket, device)?;
     }
     Ok(unnamed)
 }

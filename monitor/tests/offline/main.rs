@@ -37,5 +37,6 @@ mod replay;
 mod report;
 mod tables;
 mod vendors;
+mod verify;
 mod whole_table;
 mod whose_range;

@@ -8,8 +8,10 @@ use crate::{
     control::{AskedReport, MarkRequest, Marked},
     device_names::NoDevice,
     evidence::mark::InvalidMark,
+    merkle::Proven,
     report::{self, Report},
     report_facts::{self, ReportError, ReportFilter},
+    store::AskedProof,
 };
 
 /// Why a client gets no report.
@@ -58,6 +60,11 @@ impl Core {
         let mut facts = self.evidence.with_book(|book| found.named(book, &names));
         facts.flows = self.with_holders(facts.flows);
         Ok(report::build(&facts))
+    }
+
+    /// Proves that a report and its evidence are in the log.
+    pub(in crate::daemon) fn prove(&self, asked: AskedProof) -> Result<Proven, MarkError> {
+        self.evidence.prove(asked).map_err(MarkError::Store)
     }
 
     /// Puts a mark on the time line.

@@ -28,8 +28,9 @@ use crate::{
         Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, learner::Learner,
         mark::Mark,
     },
+    merkle::Proven,
     policy::{EvidenceLevel, MacAddress},
-    store::{self, Drained, Remedy, Store, StoreError},
+    store::{self, AskedProof, Drained, Remedy, Store, StoreError, signing_key},
 };
 
 /// Time between two attempts to open the store, or to copy DNS answers.
@@ -239,6 +240,7 @@ impl EvidenceRecorder {
         let now = Timestamp::now();
         let is_synchronised = clock::now().clock_synchronised;
         store.write_clock(is_synchronised, now)?;
+        store.log_step(now, false)?;
         let day = jiff::SignedDuration::from_hours(24);
         let is_due = self
             .compacted
@@ -277,6 +279,19 @@ impl EvidenceRecorder {
             .write_marks(mark, devices, at, now, is_drained)?
             .ok_or(MarkError::Limit)?;
         Ok(at)
+    }
+
+    /// Appends a line about a report to the log, and proves that it is there.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store.
+    pub(super) fn prove(&mut self, asked: &AskedProof) -> Result<Proven, StoreError> {
+        self.open_store()?;
+        let key = signing_key(&self.state_dir)?;
+        let store = self.store.as_mut().ok_or(StoreError::Random)?;
+        store.log_all(Timestamp::now())?;
+        store.prove(asked, &key, Timestamp::now())
     }
 
     /// Opens the store if it is not open.

@@ -271,6 +271,11 @@ fn a_flood_of_destinations_and_names_keeps_to_the_size() {
     assert_eq!(other[0].passed.packets, 60 * 4);
     assert_eq!(other[0].claims.len(), 1);
     opened.verify();
+    opened.store.log_all(noon()).unwrap();
+    let mut reader = opened.reader();
+    let check = reader.view().unwrap().check_log(0).unwrap();
+    assert!(check.removed > 0);
+    assert_eq!(check.wrong, [], "each packet has a line");
 }
 
 #[test]

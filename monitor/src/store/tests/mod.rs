@@ -8,6 +8,7 @@ mod flood;
 mod forget;
 mod full_disk;
 mod killed;
+mod merkle_log;
 mod migration;
 mod reader;
 mod records;

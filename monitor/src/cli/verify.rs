@@ -1,0 +1,197 @@
+//! `monitor report verify` and `monitor report key`: checks a report by the proof it carries.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use monitor::{
+    merkle::{Checkpoint, PublicKey},
+    printable,
+    report::{self, Status, Verification},
+    store::{LogCheck, StoreReader, WrongLine, signing_key},
+};
+
+use super::{Common, Outcome, ReachArgs, print, print_json};
+
+/// What to do with reports that are made.
+#[derive(Subcommand, Debug)]
+pub(super) enum ReportVerb {
+    Verify(VerifyArgs),
+    /// Print the public key by which others check the reports of this gateway
+    ///
+    /// Give it to the readers of your reports another way than the report: on paper, or on a
+    /// page of yours. For root.
+    Key(ReachArgs),
+}
+
+/// Check a report: what holds, what was changed, and what the file cannot tell
+///
+/// Needs no daemon and no store, so any computer can do it. The exit status is 0 if nothing was
+/// changed, and 3 if something was.
+#[derive(Args, Debug)]
+pub(super) struct VerifyArgs {
+    /// The report: html, md or json, or csv, eve or case with --proof
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The proof of a report as csv, eve or case, which --output wrote beside it [default: FILE.proof,
+    /// if it exists]
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+
+    /// The public key of the gateway, as `monitor report key` prints it there
+    #[arg(long, value_name = "KEY")]
+    key: Option<PublicKey>,
+
+    /// Also compare with the store in this directory, on the gateway that made the report
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub(super) fn run(common: &Common, verb: &ReportVerb) -> anyhow::Result<Outcome> {
+    match verb {
+        ReportVerb::Verify(args) => verify(common, args),
+        ReportVerb::Key(args) => {
+            let reach = args.reach(common)?;
+            let key = public_key(&reach.settings.state_dir)?;
+            print(&format!("{key}\n"))?;
+            Ok(Outcome::Fine)
+        }
+    }
+}
+
+fn verify(common: &Common, args: &VerifyArgs) -> anyhow::Result<Outcome> {
+    let text = read(&args.file)?;
+    let beside = beside(&args.file);
+    let proof = match &args.proof {
+        Some(path) => Some(read(path)?),
+        None if beside.exists() => Some(read(&beside)?),
+        None => None,
+    };
+    let verified = report::verify(&text, proof.as_deref(), args.key.as_ref());
+    let mut found = verified.with_context(|| printable::path(&args.file).to_string())?;
+    if let Some(state_dir) = &args.state_dir {
+        compare(state_dir, &mut found)?;
+    }
+    if common.json {
+        print_json(&found)?;
+    } else {
+        print(&shown(&args.file, &found))?;
+    }
+    Ok(if found.holds() {
+        Outcome::Fine
+    } else {
+        Outcome::ReportChanged
+    })
+}
+
+/// The file with the proof of a report that carries none.
+pub(super) fn beside(report: &Path) -> PathBuf {
+    let mut name = report.as_os_str().to_owned();
+    name.push(".proof");
+    name.into()
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    fs::read_to_string(path).with_context(|| format!("read {}", printable::path(path)))
+}
+
+fn public_key(state_dir: &Path) -> anyhow::Result<PublicKey> {
+    let key = signing_key(state_dir)?;
+    let check = check(state_dir, 0)?;
+    let origin = check
+        .origin
+        .context("the store has no log yet: `monitor run` begins it")?;
+    Ok(key.public(&origin))
+}
+
+fn check(state_dir: &Path, size: u64) -> anyhow::Result<LogCheck> {
+    let reader = StoreReader::open(state_dir)?;
+    let mut reader = reader
+        .with_context(|| format!("no evidence is stored in {}", printable::path(state_dir)))?;
+    Ok(reader.view()?.check_log(size)?)
+}
+
+/// Compares the head with the log in the store, and the log with the stored evidence.
+fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
+    let Some(checkpoint) = found.checkpoint.clone() else {
+        return Ok(());
+    };
+    let check = check(state_dir, checkpoint.size)?;
+    compare_head(&checkpoint, &check, found);
+    for wrong in check.wrong.iter().take(10) {
+        let text = match wrong {
+            WrongLine::Changed { number } => format!(
+                "Line {number} of the stored log does not fit its hash: the line or the evidence that it is about was changed."
+            ),
+            WrongLine::Missing { number } => format!("Line {number} of the stored log is missing."),
+            WrongLine::WithoutLine { bucket } => format!(
+                "The store has packets of the five minutes {bucket} that no line of the log is about."
+            ),
+        };
+        found.push(Status::Changed, text);
+    }
+    if check.wrong.is_empty() {
+        found.push(
+            Status::Holds,
+            format!(
+                "The stored evidence fits the log: {} lines were compared with it.",
+                check.compared
+            ),
+        );
+    }
+    if check.erased + check.removed > 0 {
+        found.push(
+            Status::Unknown,
+            format!(
+                "What {} erased lines said: only their hashes are left. The store erases what is old, replaced or forgotten.",
+                check.erased + check.removed
+            ),
+        );
+    }
+    Ok(())
+}
+
+fn compare_head(checkpoint: &Checkpoint, check: &LogCheck, found: &mut Verification) {
+    if check.origin.as_deref() != Some(checkpoint.origin.as_str()) {
+        found.push(
+            Status::Unknown,
+            "The store holds another log than that of the report: it is of another gateway, or the gateway began a new store.",
+        );
+    } else if check.root == Some(checkpoint.root) {
+        found.push(
+            Status::Holds,
+            format!(
+                "The log in the store begins with the {} lines that the report's head covers, unchanged.",
+                checkpoint.size
+            ),
+        );
+    } else if check.root.is_none() && checkpoint.size < check.removed {
+        found.push(
+            Status::Unknown,
+            "Whether the log in the store begins with the lines of the report: they are so old that the store removed them.",
+        );
+    } else {
+        found.push(
+            Status::Changed,
+            "The log in the store does not begin with the lines that the report's head covers: it was rewritten.",
+        );
+    }
+}
+
+fn shown(file: &Path, found: &Verification) -> String {
+    let mut text = format!("{}\n", printable::path(file));
+    for statement in &found.statements {
+        let word = match statement.status {
+            Status::Holds => "holds",
+            Status::Changed => "CHANGED",
+            Status::Unknown => "unknown",
+        };
+        text.push_str(&format!("  {word:<8} {}\n", statement.text));
+    }
+    text
+}

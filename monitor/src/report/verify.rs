@@ -1,0 +1,296 @@
+//! Verifies a report: what holds, what was changed, and what the file cannot tell.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    Report,
+    form::{self, NoProof, Parts},
+};
+use crate::merkle::{Checkpoint, Entry, Line, Proof, PublicKey};
+
+/// A statement about a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Statement {
+    /// What the check found.
+    pub status: Status,
+    /// The statement, as a sentence.
+    pub text: String,
+}
+
+/// What a check found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// The statement was checked and is true.
+    Holds,
+    /// The statement was checked and is false.
+    Changed,
+    /// Nothing here shows whether it is so.
+    Unknown,
+}
+
+/// The result for a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verification {
+    /// The statements, in the order of the checks.
+    pub statements: Vec<Statement>,
+    /// The head of the log, if its signature fits.
+    #[serde(skip)]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+impl Verification {
+    /// True if nothing was changed.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let mut statements = self.statements.iter();
+        statements.all(|statement| statement.status != Status::Changed)
+    }
+
+    /// Adds a statement.
+    pub fn push(&mut self, status: Status, text: impl Into<String>) {
+        let text = text.into();
+        self.statements.push(Statement { status, text });
+    }
+}
+
+/// Verifies a report by the proof that it carries, or by `proof`, the content of a file. `key`
+/// is the key that the gateway is known to have.
+///
+/// # Errors
+///
+/// Returns an error if there is no proof.
+pub fn verify(
+    text: &str,
+    proof: Option<&str>,
+    key: Option<&PublicKey>,
+) -> Result<Verification, NoProof> {
+    let parts = form::parts(text, proof)?;
+    let mut found = Verification::default();
+    let checkpoint = head(&parts, key, &mut found);
+    if !parts.is_exact {
+        found.push(
+            Status::Changed,
+            "The file is not written as the program writes it: bytes were changed, added or removed.",
+        );
+    }
+    if let Some(checkpoint) = checkpoint {
+        lines(&parts, &checkpoint, &mut found);
+        if let Some(report) = &parts.report {
+            sums(&parts, report, &mut found);
+        } else {
+            found.push(
+                Status::Unknown,
+                "The figures of this form were not added up again: verify the report as json.",
+            );
+        }
+        found.checkpoint = Some(checkpoint);
+    }
+    limits(key, &mut found);
+    Ok(found)
+}
+
+/// Checks the signature of the head.
+fn head(
+    parts: &Parts<'_>,
+    known: Option<&PublicKey>,
+    found: &mut Verification,
+) -> Option<Checkpoint> {
+    let head = &parts.proven.head;
+    let Ok(own) = head.key.parse::<PublicKey>() else {
+        found.push(Status::Changed, "The file carries no valid public key.");
+        return None;
+    };
+    if let Some(known) = known
+        && *known != own
+    {
+        found.push(
+            Status::Changed,
+            format!("The file is signed with another key than the one given: {own}"),
+        );
+    }
+    match Checkpoint::open(&head.checkpoint, &own) {
+        Ok(checkpoint) => {
+            found.push(
+                Status::Holds,
+                format!(
+                    "The holder of this key signed the head of a log of {} lines at {}, by the gateway's clock: {own}",
+                    checkpoint.size, checkpoint.at
+                ),
+            );
+            Some(checkpoint)
+        }
+        Err(error) => {
+            found.push(
+                Status::Changed,
+                format!("The head of the log was changed: {error}."),
+            );
+            None
+        }
+    }
+}
+
+/// Checks that the lines are in the log, and that the first one is about this file.
+fn lines(parts: &Parts<'_>, checkpoint: &Checkpoint, found: &mut Verification) {
+    let mut proofs = parts.proven.proofs.iter();
+    let digest = form::digest(&parts.body);
+    let own = proofs
+        .next()
+        .filter(|proof| parts.proven.is_in_log(proof, checkpoint));
+    match own.and_then(|proof| Entry::read(&proof.line).ok()) {
+        Some(Entry {
+            line: Line::Report { at, sha256, .. },
+            ..
+        }) if sha256 == digest => found.push(
+            Status::Holds,
+            format!("This file, with the SHA-256 {digest}, was written to that log at {at}. Not a byte was changed since."),
+        ),
+        _ => found.push(
+            Status::Changed,
+            format!("No line of the log is about this file: its SHA-256 is {digest}. The file was changed after it was made."),
+        ),
+    }
+    let (mut in_log, mut changed) = (0_u64, Vec::new());
+    for proof in proofs {
+        if parts.proven.is_in_log(proof, checkpoint) {
+            in_log += 1;
+        } else {
+            changed.push(proof.number);
+        }
+    }
+    if in_log > 0 {
+        found.push(
+            Status::Holds,
+            format!(
+                "The log has {in_log} lines of evidence that the file carries, each unchanged."
+            ),
+        );
+    }
+    for number in changed.iter().take(10) {
+        let text = format!("Line {number} of the log has another content than the file says.");
+        found.push(Status::Changed, text);
+    }
+    if changed.len() > 10 {
+        let more = changed.len() - 10;
+        found.push(
+            Status::Changed,
+            format!("{more} further lines have another content."),
+        );
+    }
+}
+
+/// Packets of a device by the lines of the log.
+#[derive(Default)]
+struct Bounds {
+    /// In intervals that lie in the period.
+    least: u64,
+    /// With those that the period cuts.
+    most: u64,
+}
+
+/// Compares the packets of each device with the lines about them.
+fn sums(parts: &Parts<'_>, report: &Report, found: &mut Verification) {
+    if report.redacted {
+        found.push(
+            Status::Unknown,
+            "The report is redacted, so it carries no lines about packets: its figures cannot be added up again.",
+        );
+        return;
+    }
+    if parts.proven.head.more_lines > 0 {
+        found.push(
+            Status::Unknown,
+            format!(
+                "{} further lines had no room in the file, so its figures cannot be added up again.",
+                parts.proven.head.more_lines
+            ),
+        );
+        return;
+    }
+    let Some(by_device) = by_device(&parts.proven.proofs, report) else {
+        found.push(Status::Changed, "The period of the report cannot be read.");
+        return;
+    };
+    let subjects = report.devices.iter().filter(|device| device.is_subject);
+    let (mut fit, mut wrong) = (0, Vec::new());
+    for device in subjects {
+        let bounds = by_device.get(&device.device);
+        let (least, most) = bounds.map_or((0, 0), |bounds| (bounds.least, bounds.most));
+        let packets = device.sum.packets;
+        if (least..=most).contains(&packets) {
+            fit += 1;
+        } else {
+            let name = device.device.as_deref().unwrap_or("all other devices");
+            wrong.push(format!(
+                "The report gives {name} {packets} packets; the lines of the log give {least} to {most}."
+            ));
+        }
+    }
+    if fit > 0 {
+        found.push(
+            Status::Holds,
+            format!("The packets of {fit} devices agree with the lines of the log about them."),
+        );
+    }
+    wrong
+        .into_iter()
+        .for_each(|text| found.push(Status::Changed, text));
+}
+
+fn by_device(proofs: &[Proof], report: &Report) -> Option<BTreeMap<Option<String>, Bounds>> {
+    let since: Timestamp = report.period.since.parse().ok()?;
+    let until: Timestamp = report.period.until.parse().ok()?;
+    let asked = report.period.policy.as_deref();
+    let mut sums: BTreeMap<Option<String>, Bounds> = BTreeMap::new();
+    for proof in proofs {
+        let Ok(Entry {
+            line:
+                Line::Packets {
+                    since: begin,
+                    seconds,
+                    device,
+                    sums: of_lists,
+                    ..
+                },
+            ..
+        }) = Entry::read(&proof.line)
+        else {
+            continue;
+        };
+        let begin: Timestamp = begin.parse().ok()?;
+        let end = begin
+            .checked_add(jiff::SignedDuration::from_secs(seconds))
+            .ok()?;
+        let of_policy = of_lists
+            .iter()
+            .filter(|sum| asked.is_none_or(|asked| sum.policies.iter().any(|own| own == asked)));
+        let packets: u64 = of_policy.map(|sum| sum.packets).sum();
+        let bounds = sums.entry(device).or_default();
+        if begin >= since && end <= until {
+            bounds.least += packets;
+        }
+        bounds.most += packets;
+    }
+    Some(sums)
+}
+
+/// What a file cannot show by itself.
+fn limits(key: Option<&PublicKey>, found: &mut Verification) {
+    if key.is_none() {
+        found.push(
+            Status::Unknown,
+            "Whether the key is that of the gateway: compare it with a copy that the operator gave you another way (--key).",
+        );
+    }
+    found.push(
+        Status::Unknown,
+        "Whether the operator wrote the whole log anew before this head: an earlier head that the operator published shows that.",
+    );
+    found.push(
+        Status::Unknown,
+        "Whether the gateway recorded what its devices sent: the signature covers what it recorded.",
+    );
+}
