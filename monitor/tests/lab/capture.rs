@@ -244,9 +244,9 @@ fn a_capture_with_payload_has_whole_frames_and_replays_to_the_same_counts() {
     let (lab, daemon) = lab("capture-payload");
     let mut frames = frames();
     // Longer than the records of usual frames.
-    let long = vec![0x5a; 1400];
+    let payload = vec![0x5a; 1400];
     frames.push(Sent {
-        frame: to(IPV4[0]).payload(&long).build(),
+        frame: to(IPV4[0]).payload(&payload).build(),
         headers: 0,
     });
     let before = lab.policy("seen");
