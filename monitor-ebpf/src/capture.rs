@@ -102,10 +102,11 @@ extern "C" fn copy_packet(
         zero: 0,
     };
     let is_written = match captured as usize {
-        _ if is_headers => write::<CAPTURE_HEADER_BYTES>(ctx, header),
-        0..=CAPTURE_HEADER_BYTES => write::<CAPTURE_HEADER_BYTES>(ctx, header),
-        0..=USUAL_FRAME => write::<USUAL_FRAME>(ctx, header),
-        0..=LARGE_FRAME => write::<LARGE_FRAME>(ctx, header),
+        size if is_headers || size <= CAPTURE_HEADER_BYTES => {
+            write::<CAPTURE_HEADER_BYTES>(ctx, header)
+        }
+        size if size <= USUAL_FRAME => write::<USUAL_FRAME>(ctx, header),
+        size if size <= LARGE_FRAME => write::<LARGE_FRAME>(ctx, header),
         _ => write::<CAPTURE_FRAME_BYTES>(ctx, header),
     };
     if !is_written {

@@ -266,9 +266,15 @@ fn a_capture_with_payload_has_whole_frames_and_replays_to_the_same_counts() {
     let dropped = after.1 - before.1;
     assert_eq!(policy["packets"], after.0 - before.0 + dropped);
     assert_eq!(policy["dropped"], dropped);
-    let log = daemon.log();
-    assert!(log.contains("a capture of seen (frames) until"), "{log}");
-    assert!(!log.contains(PHONE_MAC) && !log.contains(IPV4[0]), "{log}");
+    let logged = daemon.log();
+    assert!(
+        logged.contains("a capture of seen (frames) until"),
+        "{logged}"
+    );
+    assert!(
+        !logged.contains(PHONE_MAC) && !logged.contains(IPV4[0]),
+        "{logged}"
+    );
 }
 
 fn replay(lab: &Lab, file: &Path) -> Value {
