@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::support::story::{PHONE, Story, monitor};
 
 /// Changes of one byte to each file.
-const CHANGES: usize = 1_500;
+const CHANGES: usize = 1_000;
 
 /// Runs `report verify`. Returns its exit status and output.
 fn verified(file: &Path, arguments: &[&str]) -> (i32, String) {
