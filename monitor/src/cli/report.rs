@@ -33,8 +33,8 @@ use super::{
 /// not show
 ///
 /// Equal stores give equal bytes. Without a daemon, root can still read the store. For root and
-/// the user that runs the daemon, the report carries a proof: `report verify` then shows
-/// everybody whether it was changed.
+/// the user that runs the daemon, the report carries a proof: by `report verify`, each
+/// reader can see whether it was changed.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ReportArgs {
@@ -145,7 +145,8 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<Outcome>
         since: time(&report.period.since)?,
         until: time(&report.period.until)?,
         devices,
-        with_lines: !args.redact,
+        // Lines cannot be redacted, and those about packets are about every policy.
+        with_lines: !args.redact && args.policy.is_none(),
     };
     let proven = match prove(&reach, &asked) {
         Ok(proven) => Some(proven),
@@ -165,8 +166,20 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<Outcome>
     write(path, &text)?;
     if let Some(proven) = proven.filter(|_| !form.carries_proof()) {
         write(&verify::beside(path), &report::proof_file(&proven)?)?;
+    } else if !form.carries_proof() {
+        // The proof of an earlier file does not belong to this one.
+        remove_proof(&verify::beside(path))?;
     }
     Ok(Outcome::Fine)
+}
+
+fn remove_proof(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", monitor::printable::path(path)))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// MACs of the devices that the report is about.

@@ -11,8 +11,8 @@ use monitor::{
     merkle::{Checkpoint, PublicKey},
     printable,
     regular_file::{self, Purpose},
-    report::{self, Status, Verification},
-    store::{LogCheck, StoreReader, WrongLine, signing_key},
+    report::{self, NoProof, Status, Verification},
+    store::{LogCheck, StoreReader, WrongLine, known_key},
 };
 
 use super::{Common, Outcome, ReachArgs, print, print_json};
@@ -68,12 +68,16 @@ pub(super) fn run(common: &Common, verb: &ReportVerb) -> anyhow::Result<Outcome>
 fn verify(common: &Common, args: &VerifyArgs) -> anyhow::Result<Outcome> {
     let text = read(&args.file)?;
     let beside = beside(&args.file);
-    let proof = match &args.proof {
-        Some(path) => Some(read(path)?),
-        None if beside.exists() => Some(read(&beside)?),
-        None => None,
+    let key = args.key.as_ref();
+    let verified = match &args.proof {
+        Some(path) => report::verify(&text, Some(&read(path)?), key),
+        None => match report::verify(&text, None, key) {
+            Err(NoProof::Missing | NoProof::NotAReport(_)) if beside.exists() => {
+                report::verify(&text, Some(&read(&beside)?), key)
+            }
+            verified => verified,
+        },
     };
-    let verified = report::verify(&text, proof.as_deref(), args.key.as_ref());
     let mut found = verified.with_context(|| printable::path(&args.file).to_string())?;
     if let Some(state_dir) = &args.state_dir {
         compare(state_dir, &mut found)?;
@@ -106,7 +110,10 @@ fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 fn public_key(state_dir: &Path) -> anyhow::Result<PublicKey> {
-    let key = signing_key(state_dir)?;
+    let key = known_key(state_dir)?.with_context(|| {
+        let directory = printable::path(state_dir);
+        format!("{directory} has no key yet: the first report with a proof makes it")
+    })?;
     let check = check(state_dir, 0)?;
     let origin = check
         .origin
@@ -127,11 +134,22 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
         return Ok(());
     };
     let check = check(state_dir, checkpoint.size)?;
-    compare_head(&checkpoint, &check, found);
+    if let (Some(own), Some(key)) = (known_key(state_dir)?, &found.key)
+        && !own.public(&checkpoint.origin).is_same_key(key)
+    {
+        found.push(
+            Status::Changed,
+            "The report is signed with another key than that of this gateway.",
+        );
+        return Ok(());
+    }
+    if !compare_head(&checkpoint, &check, found) {
+        return Ok(());
+    }
     for wrong in check.wrong.iter().take(10) {
         let text = match wrong {
             WrongLine::Changed { number } => format!(
-                "Line {number} of the stored log does not fit its hash: the line or the evidence that it is about was changed."
+                "Line {number} of the stored log does not match its hash: the line or the evidence that it is about was changed."
             ),
             WrongLine::Missing { number } => format!("Line {number} of the stored log is missing."),
             WrongLine::WithoutLine { bucket } => format!(
@@ -144,9 +162,13 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
         found.push(
             Status::Holds,
             format!(
-                "The stored evidence fits the log: {} lines were compared with it.",
+                "The stored packets, and the names that have a line, match the log: {} lines were compared.",
                 check.compared
             ),
+        );
+        found.push(
+            Status::Unknown,
+            "Stored marks, losses, facts about devices, attachments and texts of policies were not compared with the log.",
         );
     }
     if check.erased + check.removed > 0 {
@@ -161,13 +183,16 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn compare_head(checkpoint: &Checkpoint, check: &LogCheck, found: &mut Verification) {
+/// Returns false if the store holds another log.
+fn compare_head(checkpoint: &Checkpoint, check: &LogCheck, found: &mut Verification) -> bool {
     if check.origin.as_deref() != Some(checkpoint.origin.as_str()) {
         found.push(
             Status::Unknown,
             "The store holds another log than that of the report: it is of another gateway, or the gateway began a new store.",
         );
-    } else if check.root == Some(checkpoint.root) {
+        return false;
+    }
+    if check.root == Some(checkpoint.root) {
         found.push(
             Status::Holds,
             format!(
@@ -183,9 +208,10 @@ fn compare_head(checkpoint: &Checkpoint, check: &LogCheck, found: &mut Verificat
     } else {
         found.push(
             Status::Changed,
-            "The log in the store does not begin with the lines that the report's head covers: it was rewritten.",
+            "The log in the store does not begin with the lines that the report's head covers: it was rewritten, or the state directory was restored from an earlier copy.",
         );
     }
+    true
 }
 
 fn shown(file: &Path, found: &Verification) -> String {

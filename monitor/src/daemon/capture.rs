@@ -52,6 +52,10 @@ const BURST: usize = 1024;
 /// Time between two looks at the end of the capture.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// Time until the thread looks again for room in a full queue. The ring buffer holds at least
+/// 20 ms of packets at 1 Gbit/s.
+const FULL: Duration = Duration::from_millis(5);
+
 /// Time between two reports of the progress.
 const REPORT: Duration = Duration::from_secs(1);
 
@@ -303,7 +307,7 @@ impl Reading {
                 self.session.reader.wait(LOOK)
             } else {
                 // The client is slow. Packets wait in the ring buffer.
-                thread::sleep(LOOK);
+                thread::sleep(FULL);
                 Ok(())
             };
             if let Err(error) = waited.map_err(|error| error_text(&error)) {

@@ -81,8 +81,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
             Some(Command::Rest(resting, end_of_rest)) => {
                 let _ = resting.send(());
                 if let Ok(Detached) = end_of_rest.recv() {
-                    recorder.close();
-                    return;
+                    return store_last(&mut recorder, commands);
                 }
             }
             Some(Command::Absences(devices, done)) => {
@@ -109,6 +108,26 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let _ = done.send(());
                 return;
             }
+        }
+    }
+}
+
+/// After a detach, only stores the event of the capture that the detach ended, until the daemon
+/// ends.
+fn store_last(recorder: &mut EvidenceRecorder, commands: &mpsc::Receiver<Command>) {
+    while let Ok(command) = commands.recv() {
+        match command {
+            Command::Capture(captured, done) => {
+                let stored = recorder.capture(&captured);
+                let _ = done.send(stored.map_err(|error| error_text(&error)));
+            }
+            Command::End(done) => {
+                recorder.close();
+                let _ = done.send(());
+                return;
+            }
+            // The callers learn that they get no answer.
+            _ => {}
         }
     }
 }

@@ -6,6 +6,7 @@
 //! 215                             number of lines
 //! q0ZL…=                          root, base64
 //! at 2026-11-30T01:40:12Z         time by the gateway's clock
+//! proofs 8Xb1…=                   SHA-256 over the proofs that the file carries, base64
 //!
 //! — monitor-evidence/5f0c… 3mY1…  signature (Ed25519, RFC 8032)
 //! ```
@@ -56,13 +57,18 @@ pub struct Checkpoint {
     pub root: Hash,
     /// Time by the gateway's clock (RFC 3339).
     pub at: String,
+    /// SHA-256 over the proofs that the file carries ([`super::Proven::digest`]).
+    pub proofs: Hash,
 }
 
 impl Checkpoint {
     /// The text that is signed.
     fn text(&self) -> String {
-        let root = STANDARD.encode(self.root);
-        format!("{}\n{}\n{root}\nat {}\n", self.origin, self.size, self.at)
+        let [root, proofs] = [self.root, self.proofs].map(|hash| STANDARD.encode(hash));
+        let Self {
+            origin, size, at, ..
+        } = self;
+        format!("{origin}\n{size}\n{root}\nat {at}\nproofs {proofs}\n")
     }
 
     /// The signed note.
@@ -83,6 +89,9 @@ impl Checkpoint {
     /// Returns an error if the text has another form, or if the signature is not of this key.
     pub fn open(note: &str, key: &PublicKey) -> Result<Self, CheckpointError> {
         let checkpoint = Self::read(note).ok_or(CheckpointError::Form)?;
+        if checkpoint.origin != key.name {
+            return Err(CheckpointError::Form);
+        }
         let text = checkpoint.text();
         let wrong = || CheckpointError::Signature(key.to_string());
         // The rest of the note is the signature line alone.
@@ -101,13 +110,17 @@ impl Checkpoint {
     }
 
     fn read(note: &str) -> Option<Self> {
+        let hash = |text: &str| STANDARD.decode(text).ok()?.try_into().ok();
         let mut lines = note.lines();
-        Some(Self {
+        let checkpoint = Self {
             origin: lines.next()?.to_owned(),
             size: lines.next()?.parse().ok()?,
-            root: STANDARD.decode(lines.next()?).ok()?.try_into().ok()?,
+            root: hash(lines.next()?)?,
             at: lines.next()?.strip_prefix("at ")?.to_owned(),
-        })
+            proofs: hash(lines.next()?.strip_prefix("proofs ")?)?,
+        };
+        checkpoint.at.parse::<jiff::Timestamp>().ok()?;
+        Some(checkpoint)
     }
 }
 
@@ -163,6 +176,12 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
+    /// True if the keys are the same, whatever the names of their logs are.
+    #[must_use]
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+
     /// The first bytes of a SHA-256 over name and key.
     fn hash(&self) -> [u8; 4] {
         let mut hash = Sha256::new();
@@ -191,6 +210,10 @@ impl std::str::FromStr for PublicKey {
             let (_, key) = rest.split_once('+')?;
             let bytes = STANDARD.decode(key).ok()?;
             let key = bytes.strip_prefix(&[ED25519_NUMBER])?;
+            let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+            if name.is_empty() || !name.chars().all(is_plain) {
+                return None;
+            }
             let public = Self {
                 name: name.to_owned(),
                 key: key.try_into().ok()?,

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Length of the random salt of a line, in bytes. Without the salt, nobody can guess an erased
-/// line from its hash.
+/// Length of the random salt of a line, in bytes. Once the salt is erased, the text of the line
+/// cannot be guessed from its hash.
 pub const SALT_BYTES: usize = 16;
 
 /// A line as text is not a line of this program.

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::{
-    checkpoint::{Checkpoint, PublicKey},
+    checkpoint::{Checkpoint, SigningKey},
     tree::{Hash, leaf_hash, root_by_path},
 };
+
+/// The longest path in a tree whose leaves have numbers of 64 bits.
+const LONGEST_PATH: usize = 64;
 
 /// The head of the log at the time of the report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,14 +49,9 @@ pub struct Proven {
 }
 
 impl Proven {
-    /// Puts together a signed head, and lines with the hashes of their paths.
+    /// Puts together lines with the hashes of their paths. The head has no checkpoint yet.
     #[must_use]
-    pub fn new(
-        checkpoint: String,
-        key: &PublicKey,
-        lines: Vec<(u64, String, Vec<Hash>)>,
-        more_lines: u64,
-    ) -> Self {
+    pub fn new(lines: Vec<(u64, String, Vec<Hash>)>, more_lines: u64) -> Self {
         let mut positions: HashMap<Hash, u32> = HashMap::new();
         let mut nodes = Vec::new();
         let mut position = |hash: Hash| {
@@ -71,13 +70,27 @@ impl Proven {
             .collect();
         Self {
             head: Head {
-                checkpoint,
-                key: key.to_string(),
                 nodes,
                 more_lines,
+                ..Head::default()
             },
             proofs,
         }
+    }
+
+    /// SHA-256 over everything but the checkpoint and the key, so that no proof can be removed,
+    /// added or changed.
+    #[must_use]
+    pub fn digest(&self) -> Hash {
+        let signed = (self.head.more_lines, &self.head.nodes, &self.proofs);
+        // Numbers and texts are always JSON.
+        Sha256::digest(serde_json::to_vec(&signed).unwrap_or_default()).into()
+    }
+
+    /// Signs the head.
+    pub fn sign(&mut self, checkpoint: &Checkpoint, key: &SigningKey) {
+        self.head.checkpoint = checkpoint.sign(key);
+        self.head.key = key.public(&checkpoint.origin).to_string();
     }
 
     /// True if the line of this proof is in the log that the checkpoint is the head of.
@@ -87,6 +100,9 @@ impl Proven {
             let text = self.head.nodes.get(*position as usize)?;
             Hash::try_from(STANDARD.decode(text).ok()?).ok()
         };
+        if proof.path.len() > LONGEST_PATH {
+            return false;
+        }
         let path: Option<Vec<Hash>> = proof.path.iter().map(node).collect();
         let leaf = leaf_hash(proof.line.as_bytes());
         let root = path.and_then(|path| root_by_path(leaf, proof.number, checkpoint.size, &path));

@@ -132,6 +132,7 @@ fn checkpoint() -> Checkpoint {
         size: 215,
         root: [3; 32],
         at: "2026-11-30T01:40:12Z".to_owned(),
+        proofs: [4; 32],
     }
 }
 
@@ -151,6 +152,7 @@ fn a_head_opens_with_its_key_only() {
     assert_eq!(Checkpoint::open(&note, &public), Ok(checkpoint.clone()));
     assert_eq!(public.to_string().parse::<PublicKey>().unwrap(), public);
     assert!(Checkpoint::open(&note, &other.public(&checkpoint.origin)).is_err());
+    assert!("two words+00000000+AA==".parse::<PublicKey>().is_err());
     for (position, byte) in note.bytes().enumerate() {
         let mut changed = note.clone().into_bytes();
         changed[position] = byte ^ 1;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::{
     Report,
     form::{self, NoProof, Parts},
+    words::plural,
 };
 use crate::merkle::{Checkpoint, Entry, Line, Proof, PublicKey};
 
@@ -40,6 +41,9 @@ pub struct Verification {
     /// The head of the log, if its signature fits.
     #[serde(skip)]
     pub checkpoint: Option<Checkpoint>,
+    /// The key that the file carries.
+    #[serde(skip)]
+    pub key: Option<PublicKey>,
 }
 
 impl Verification {
@@ -50,9 +54,9 @@ impl Verification {
         statements.all(|statement| statement.status != Status::Changed)
     }
 
-    /// Adds a statement.
+    /// Adds a statement. It is one line, whatever the file says.
     pub fn push(&mut self, status: Status, text: impl Into<String>) {
-        let text = text.into();
+        let text = text.into().replace(char::is_control, " ");
         self.statements.push(Statement { status, text });
     }
 }
@@ -74,18 +78,17 @@ pub fn verify(
     if !parts.is_exact {
         found.push(
             Status::Changed,
-            "The file is not written as the program writes it: bytes were changed, added or removed.",
+            "Bytes of the file were changed, added or removed: the program would write it in another way.",
         );
     }
     if let Some(checkpoint) = checkpoint {
         lines(&parts, &checkpoint, &mut found);
-        if let Some(report) = &parts.report {
-            sums(&parts, report, &mut found);
-        } else {
-            found.push(
+        match &parts.report {
+            Some(report) => sums(&parts, report, &checkpoint, &mut found),
+            None => found.push(
                 Status::Unknown,
-                "The figures of this form were not added up again: verify the report as json.",
-            );
+                "The figures were not added up again. Only a report as json, with its proof inside, allows that.",
+            ),
         }
         found.checkpoint = Some(checkpoint);
     }
@@ -104,14 +107,18 @@ fn head(
         found.push(Status::Changed, "The file carries no valid public key.");
         return None;
     };
-    if let Some(known) = known
-        && *known != own
-    {
-        found.push(
+    match known {
+        Some(known) if !known.is_same_key(&own) => found.push(
             Status::Changed,
             format!("The file is signed with another key than the one given: {own}"),
-        );
+        ),
+        Some(known) if *known != own => found.push(
+            Status::Unknown,
+            "The key is the one given, but the log is another one: the gateway began a new store.",
+        ),
+        _ => {}
     }
+    found.key = Some(own.clone());
     match Checkpoint::open(&head.checkpoint, &own) {
         Ok(checkpoint) => {
             found.push(
@@ -142,16 +149,29 @@ fn lines(parts: &Parts<'_>, checkpoint: &Checkpoint, found: &mut Verification) {
         .filter(|proof| parts.proven.is_in_log(proof, checkpoint));
     match own.and_then(|proof| Entry::read(&proof.line).ok()) {
         Some(Entry {
-            line: Line::Report { at, sha256, .. },
+            line: Line::Report { at, sha256, format },
             ..
-        }) if sha256 == digest => found.push(
-            Status::Holds,
-            format!("This file, with the SHA-256 {digest}, was written to that log at {at}. Not a byte was changed since."),
-        ),
+        }) if sha256 == digest && at.parse::<Timestamp>().is_ok() => {
+            let unchanged = if parts.is_exact {
+                " Not a byte was changed since."
+            } else {
+                ""
+            };
+            found.push(
+                Status::Holds,
+                format!("This report as {format}, with the SHA-256 {digest}, was written to that log at {at}.{unchanged}"),
+            );
+        }
         _ => found.push(
             Status::Changed,
-            format!("No line of the log is about this file: its SHA-256 is {digest}. The file was changed after it was made."),
+            format!("The proof has no line about this file, whose SHA-256 is {digest}: the file was changed, or the proof belongs to another file."),
         ),
+    }
+    if parts.proven.digest() != checkpoint.proofs {
+        found.push(
+            Status::Changed,
+            "The proofs are not those that were signed: some were changed, added or removed.",
+        );
     }
     let (mut in_log, mut changed) = (0_u64, Vec::new());
     for proof in proofs {
@@ -170,14 +190,14 @@ fn lines(parts: &Parts<'_>, checkpoint: &Checkpoint, found: &mut Verification) {
         );
     }
     for number in changed.iter().take(10) {
-        let text = format!("Line {number} of the log has another content than the file says.");
+        let text = format!("The proof of line {number} does not lead to the signed head.");
         found.push(Status::Changed, text);
     }
     if changed.len() > 10 {
         let more = changed.len() - 10;
         found.push(
             Status::Changed,
-            format!("{more} further lines have another content."),
+            format!("The proofs of {more} further lines do not lead to the signed head."),
         );
     }
 }
@@ -192,11 +212,11 @@ struct Bounds {
 }
 
 /// Compares the packets of each device with the lines about them.
-fn sums(parts: &Parts<'_>, report: &Report, found: &mut Verification) {
-    if report.redacted {
+fn sums(parts: &Parts<'_>, report: &Report, checkpoint: &Checkpoint, found: &mut Verification) {
+    if report.redacted || report.period.policy.is_some() {
         found.push(
             Status::Unknown,
-            "The report is redacted, so it carries no lines about packets: its figures cannot be added up again.",
+            "The report is redacted or of one policy, so it carries no lines about packets: its figures cannot be added up again.",
         );
         return;
     }
@@ -210,7 +230,9 @@ fn sums(parts: &Parts<'_>, report: &Report, found: &mut Verification) {
         );
         return;
     }
-    let Some(by_device) = by_device(&parts.proven.proofs, report) else {
+    let proofs = parts.proven.proofs.iter();
+    let in_log = proofs.filter(|proof| parts.proven.is_in_log(proof, checkpoint));
+    let Some(by_device) = by_device(in_log, report) else {
         found.push(Status::Changed, "The period of the report cannot be read.");
         return;
     };
@@ -232,18 +254,35 @@ fn sums(parts: &Parts<'_>, report: &Report, found: &mut Verification) {
     if fit > 0 {
         found.push(
             Status::Holds,
-            format!("The packets of {fit} devices agree with the lines of the log about them."),
+            format!(
+                "The number of packets of {} agrees with the lines of the log about them. Bytes, names and marks were not added up.",
+                plural(fit, "device", "devices")
+            ),
         );
+    }
+    if report.period.device.is_none() && report.more_devices == 0 {
+        let missing = by_device.iter().filter(|(device, bounds)| {
+            let mut listed = report.devices.iter();
+            bounds.least > 0 && !listed.any(|listed| listed.device == **device)
+        });
+        for (device, _) in missing {
+            let name = device.as_deref().unwrap_or("all other devices");
+            wrong.push(format!(
+                "The lines of the log have packets of {name}, and the report does not list it."
+            ));
+        }
     }
     for text in wrong {
         found.push(Status::Changed, text);
     }
 }
 
-fn by_device(proofs: &[Proof], report: &Report) -> Option<BTreeMap<Option<String>, Bounds>> {
+fn by_device<'a>(
+    proofs: impl Iterator<Item = &'a Proof>,
+    report: &Report,
+) -> Option<BTreeMap<Option<String>, Bounds>> {
     let since: Timestamp = report.period.since.parse().ok()?;
     let until: Timestamp = report.period.until.parse().ok()?;
-    let asked = report.period.policy.as_deref();
     let mut sums: BTreeMap<Option<String>, Bounds> = BTreeMap::new();
     for proof in proofs {
         let Ok(Entry {
@@ -264,15 +303,13 @@ fn by_device(proofs: &[Proof], report: &Report) -> Option<BTreeMap<Option<String
         let end = begin
             .checked_add(jiff::SignedDuration::from_secs(seconds))
             .ok()?;
-        let of_policy = of_lists
-            .iter()
-            .filter(|sum| asked.is_none_or(|asked| sum.policies.iter().any(|own| own == asked)));
-        let packets: u64 = of_policy.map(|sum| sum.packets).sum();
+        let packets = of_lists.iter().map(|sum| sum.packets);
+        let packets = packets.fold(0, u64::saturating_add);
         let bounds = sums.entry(device).or_default();
         if begin >= since && end <= until {
-            bounds.least += packets;
+            bounds.least = bounds.least.saturating_add(packets);
         }
-        bounds.most += packets;
+        bounds.most = bounds.most.saturating_add(packets);
     }
     Some(sums)
 }
@@ -282,15 +319,15 @@ fn limits(key: Option<&PublicKey>, found: &mut Verification) {
     if key.is_none() {
         found.push(
             Status::Unknown,
-            "Whether the key is that of the gateway: compare it with a copy that the operator gave you another way (--key).",
+            "The file cannot show that the key is the gateway's. Compare it with a copy that the operator gave you another way (--key).",
         );
     }
     found.push(
         Status::Unknown,
-        "Whether the operator wrote the whole log anew before this head: an earlier head that the operator published shows that.",
+        "The file cannot show that the operator did not rewrite the log before this head, or that lines which replaced earlier ones are right. An earlier report narrows it down.",
     );
     found.push(
         Status::Unknown,
-        "Whether the gateway recorded what its devices sent: the signature covers what it recorded.",
+        "The file cannot show that the gateway recorded everything that its devices sent.",
     );
 }

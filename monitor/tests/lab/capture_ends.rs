@@ -255,6 +255,7 @@ fn a_detach_ends_the_capture() {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let (printed, content) = capture.end();
     assert_eq!(printed["end"], "detached");
+    assert_eq!(printed["stored"], true);
     assert_eq!(content.packets.len(), 5);
     poll("the daemon has ended", || !daemon.is_running());
 }

@@ -67,7 +67,7 @@ impl Story {
         }
     }
 
-    /// Writes the report as HTML, and shows its first sentences and its place.
+    /// Writes the report as HTML, shows its first sentences and its place, and checks it.
     pub(crate) fn show(&self, tree: &Tree, topology: &Topology, report: &Value) -> Result<()> {
         self.write(tree, topology)?;
         println!("\nThe report begins:");
@@ -76,7 +76,9 @@ impl Story {
             print!("{}", verbs::wrapped(&sentence));
         }
         println!("\nOpen it: xdg-open {}", self.file.display());
-        Ok(())
+        println!("\nEvery reader can check it, without this gateway:");
+        let file = self.file.to_string_lossy();
+        verbs::show(tree, topology, &["report", "verify", &file])
     }
 
     /// Writes the report as HTML.

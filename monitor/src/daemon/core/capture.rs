@@ -225,11 +225,14 @@ impl Core {
             ends: Timestamp::now() + signed,
             shared: Arc::clone(&shared),
         })?;
+        // The first packets are copied as soon as the generation is in force.
+        let since = Timestamp::now();
         let opened = self.open_capture(filter);
         let (reader, names) = opened.inspect_err(|_| {
             lock(&self.captures.slot).running = None;
+            // The generation that copies may be in force: the daemon makes another one soon.
+            self.set_kernel_behind();
         })?;
-        let since = Timestamp::now();
         self.captures.begun(since, since + signed);
         let session = CaptureSession {
             policy: asked.policy.clone(),
@@ -277,13 +280,20 @@ impl Core {
                 Ok(())
             }
             Err(error) => {
-                let behind = super::state::PoliciesInForce {
-                    kernel_is_behind: true,
-                    ..policies.clone()
-                };
-                self.update(|state| state.stage.set_policies(behind));
+                self.set_kernel_behind();
                 Err(error)
             }
+        }
+    }
+
+    /// Notes that the kernel has another generation than it should have.
+    fn set_kernel_behind(&self) {
+        if let Some(policies) = self.state().stage.policies() {
+            let behind = super::state::PoliciesInForce {
+                kernel_is_behind: true,
+                ..policies.clone()
+            };
+            self.update(|state| state.stage.set_policies(behind));
         }
     }
 

@@ -64,6 +64,11 @@ impl Core {
 
     /// Proves that a report and its evidence are in the log.
     pub(in crate::daemon) fn prove(&self, asked: AskedProof) -> Result<Proven, MarkError> {
+        let is_hash = asked.sha256.len() == 64 && hex::decode(&asked.sha256).is_ok();
+        if !is_hash || asked.format.len() > 8 {
+            let why = "the request for a proof names no SHA-256, or no form of a report";
+            return Err(MarkError::Store(why.to_owned()));
+        }
         self.evidence.prove(asked).map_err(MarkError::Store)
     }
 

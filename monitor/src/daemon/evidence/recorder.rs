@@ -310,7 +310,10 @@ impl EvidenceRecorder {
     pub(super) fn prove(&mut self, asked: &AskedProof) -> Result<Proven, StoreError> {
         self.open_store()?;
         let key = signing_key(&self.state_dir)?;
-        let store = self.store.as_mut().ok_or(StoreError::Random)?;
+        let store = self
+            .store
+            .as_mut()
+            .ok_or(StoreError::Content { table: "log" })?;
         store.log_all(Timestamp::now())?;
         store.prove(asked, &key, Timestamp::now())
     }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Params};
 
-use super::{damaged, text};
+use super::{damaged, prove::MOST_LINES, text};
 use crate::{
     clock::to_the_second,
     merkle::{Line, SALT_BYTES},
@@ -27,14 +27,25 @@ const SELECT: &str = "SELECT log.device, log.number, salt, log.at, mac, destinat
         JOIN device ON device.id = flow_end.device
     WHERE salt IS NOT NULL AND bucket IS NULL AND ";
 
-/// The lines before `end` that were appended since a time, in milliseconds since
-/// 1970-01-01T00:00:00Z.
-pub(super) fn since(
+/// The latest lines before `end` that were appended between two times, in milliseconds since
+/// 1970-01-01T00:00:00Z, and the number of further ones.
+pub(super) fn between(
     connection: &Connection,
-    since: i64,
+    [since, until]: [i64; 2],
     end: i64,
-) -> Result<Vec<TextLine>, StoreError> {
-    lines(connection, "log.at >= ?1 AND log.number < ?2", [since, end])
+) -> Result<(Vec<TextLine>, u64), StoreError> {
+    let chosen = "log.at BETWEEN ?1 AND ?2 AND log.number < ?3";
+    let latest = format!("{chosen} ORDER BY log.number DESC LIMIT {MOST_LINES}");
+    let lines = lines(connection, &latest, [since, until, end])?;
+    let count = format!(
+        "SELECT count(*) FROM log JOIN claim ON claim.line = log.number
+        WHERE salt IS NOT NULL AND bucket IS NULL AND {chosen}"
+    );
+    let all: i64 = connection
+        .query_row(&count, [since, until, end], |row| row.get(0))
+        .map_err(on("read"))?;
+    let more = all.unsigned_abs().saturating_sub(lines.len() as u64);
+    Ok((lines, more))
 }
 
 /// The text of a line. `None` if its claim is gone.

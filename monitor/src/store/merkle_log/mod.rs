@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use check::{LogCheck, WrongLine};
-pub use key::{KEY_FILE, signing_key};
+pub use key::{KEY_FILE, known_key, signing_key};
 pub use prove::{AskedProof, MOST_LINES};
 pub(super) use prune::{make_room, prune};
 
@@ -106,10 +106,19 @@ pub(super) fn rows_gone(
     bucket: i64,
     device: Option<i64>,
 ) -> Result<(), StoreError> {
-    let erase = "UPDATE log SET salt = NULL WHERE bucket = ?1 AND (?2 IS NULL OR device = ?2)";
-    writer.change(erase, params![bucket, device])?;
-    let delete = "DELETE FROM unlogged WHERE bucket = ?1 AND (?2 IS NULL OR device = ?2)";
-    writer.change(delete, params![bucket, device])?;
+    let statements = match device {
+        None => [
+            "UPDATE log SET salt = NULL WHERE bucket = ?1 AND ?2 IS NULL AND salt IS NOT NULL",
+            "DELETE FROM unlogged WHERE bucket = ?1 AND ?2 IS NULL",
+        ],
+        Some(_) => [
+            "UPDATE log SET salt = NULL WHERE bucket = ?1 AND device = ?2 AND salt IS NOT NULL",
+            "DELETE FROM unlogged WHERE bucket = ?1 AND device = ?2",
+        ],
+    };
+    for statement in statements {
+        writer.change(statement, params![bucket, device])?;
+    }
     Ok(())
 }
 
@@ -219,7 +228,7 @@ fn next_number(writer: &Writer<'_>) -> Result<i64, StoreError> {
         [],
     )?;
     if let Some(last) = last {
-        return Ok(last + 1);
+        return last.checked_add(1).ok_or_else(damaged);
     }
     if let Some(base) = base(writer.connection)? {
         return Ok(rows::number(base.frontier.size()));

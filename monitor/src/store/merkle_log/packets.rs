@@ -49,9 +49,13 @@ pub(super) fn read(
             rows::count(row, 10).map_err(on("read"))?,
         );
         let sum: &mut (u64, u64, u64) = sums.entry(list).or_default();
-        sum.0 += passed.packets + dropped.packets;
-        sum.1 += passed.bytes + dropped.bytes;
-        sum.2 += dropped.packets;
+        for (sum, counts) in [
+            (&mut sum.0, [passed.packets, dropped.packets]),
+            (&mut sum.1, [passed.bytes, dropped.bytes]),
+            (&mut sum.2, [dropped.packets, 0]),
+        ] {
+            *sum = counts.into_iter().fold(*sum, u64::saturating_add);
+        }
         rows += 1;
     }
     if rows == 0 {
@@ -79,7 +83,7 @@ pub(super) fn read(
     Ok(Some(Packets { line, rows }))
 }
 
-/// Writes a row as text, its columns parted by tabs. Returns the list of policies.
+/// Writes a row as text, its columns separated by tabs. Returns the list of policies.
 fn read_row(row: &rusqlite::Row<'_>, text: &mut String) -> rusqlite::Result<String> {
     text.clear();
     for column in 0..14 {

@@ -51,7 +51,10 @@ impl Store {
         key: &SigningKey,
         now: Timestamp,
     ) -> Result<Proven, StoreError> {
-        self.transaction(now, |writer| {
+        // What the head covers must be there after a power failure: the key must not sign two
+        // histories of one log.
+        self.set_durable(true)?;
+        let proven = self.transaction(now, |writer| {
             let number = report_line(writer, asked)?;
             let (mut lines, more) = evidence(writer, asked, number)?;
             let own = line_at(writer, number)?.ok_or_else(damaged)?;
@@ -61,23 +64,39 @@ impl Store {
             lines.insert(0, (number.unsigned_abs(), own));
             let size = number.unsigned_abs() + 1;
             let (origin, root, lines) = with_paths(writer, lines, size)?;
+            let mut proven = Proven::new(lines, more);
             let checkpoint = Checkpoint {
                 origin,
                 size,
                 root,
                 at,
+                proofs: proven.digest(),
             };
-            let public = key.public(&checkpoint.origin);
-            Ok(Proven::new(checkpoint.sign(key), &public, lines, more))
-        })
+            proven.sign(&checkpoint, key);
+            Ok(proven)
+        });
+        self.set_durable(false)?;
+        proven
+    }
+
+    /// Makes each commit wait until it is on the disk.
+    fn set_durable(&self, is_durable: bool) -> Result<(), StoreError> {
+        let level = if is_durable { "FULL" } else { "NORMAL" };
+        let set = self.connection.pragma_update(None, "synchronous", level);
+        set.map_err(on("write"))
     }
 }
 
 /// The number of the line about the file.
 fn report_line(writer: &Writer<'_>, asked: &AskedProof) -> Result<i64, StoreError> {
-    let select = "SELECT number FROM reported WHERE sha256 = ?1 AND format = ?2";
+    let select = "SELECT number FROM log WHERE line IS NOT NULL AND number =
+        (SELECT number FROM reported WHERE sha256 = ?1 AND format = ?2)";
     if let Some(number) = writer.first(select, params![asked.sha256, asked.format])? {
-        return Ok(number);
+        // Lines that replaced others since are not under the old head.
+        let newer = "SELECT 1 FROM log WHERE number > ?1 AND salt IS NOT NULL LIMIT 1";
+        if writer.first(newer, [number])?.is_none() {
+            return Ok(number);
+        }
     }
     let line = Line::Report {
         at: to_the_second(writer.now),
@@ -85,7 +104,7 @@ fn report_line(writer: &Writer<'_>, asked: &AskedProof) -> Result<i64, StoreErro
         sha256: asked.sha256.clone(),
     };
     let number = append(writer, line, None)?;
-    let insert = "INSERT INTO reported VALUES (?1, ?2, ?3)";
+    let insert = "INSERT OR REPLACE INTO reported VALUES (?1, ?2, ?3)";
     writer.change(insert, params![asked.sha256, asked.format, number])?;
     Ok(number)
 }
@@ -121,14 +140,15 @@ fn evidence(
         })
         .collect();
     let mut others = text_lines(writer, asked, end)?;
-    let since = asked.since.as_millisecond();
-    others.extend(claims::since(writer.connection, since, end)?);
+    let bounds = [asked.since, asked.until].map(Timestamp::as_millisecond);
+    let (claims, more_claims) = claims::between(writer.connection, bounds, end)?;
+    others.extend(claims);
     others.retain(|line| {
         let chosen = |device| devices.as_ref().is_none_or(|own| own.contains(&device));
         line.device.is_none_or(chosen)
     });
     others.sort_by_key(|line| std::cmp::Reverse(line.number));
-    let more = (packets.len() + others.len()).saturating_sub(MOST_LINES) as u64;
+    let more = (packets.len() + others.len()).saturating_sub(MOST_LINES) as u64 + more_claims;
     packets.truncate(MOST_LINES);
     others.truncate(MOST_LINES - packets.len());
     let mut lines = Vec::with_capacity(packets.len() + others.len());
@@ -189,17 +209,18 @@ fn packet_lines(
     rows.and_then(Iterator::collect).map_err(on("read"))
 }
 
-/// Lines about events that were appended since the begin of the period.
+/// Lines about events that were appended in the period.
 fn text_lines(
     writer: &Writer<'_>,
     asked: &AskedProof,
     end: i64,
 ) -> Result<Vec<TextLine>, StoreError> {
     let select = "SELECT device, number, line FROM log
-        WHERE line IS NOT NULL AND at >= ?1 AND number < ?2 AND line ->> 'kind' = 'event'";
+        WHERE at BETWEEN ?1 AND ?2 AND number < ?3 AND line IS NOT NULL
+            AND line ->> 'kind' = 'event'";
     let mut statement = writer.connection.prepare(select).map_err(on("read"))?;
-    let since = asked.since.as_millisecond();
-    let rows = statement.query_map([since, end], |row| {
+    let [since, until] = [asked.since, asked.until].map(Timestamp::as_millisecond);
+    let rows = statement.query_map([since, until, end], |row| {
         Ok(TextLine {
             device: row.get(0)?,
             number: row.get(1)?,
