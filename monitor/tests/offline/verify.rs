@@ -184,6 +184,9 @@ fn a_file_without_a_proof_is_an_error_that_says_so() {
     assert!(text.contains("carries no proof"), "{text}");
 }
 
+/// Changes a report.
+type Change = fn(&mut monitor::report::Report);
+
 /// The report as JSON, changed by `change`, written as the program writes it.
 fn rewritten(file: &Path, change: impl FnOnce(&mut monitor::report::Report)) -> String {
     let mut report = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
@@ -197,16 +200,16 @@ fn proofs_cannot_be_removed_added_or_swapped() {
     let file = written(&story, "json", &[]);
     let same = rewritten(&file, |_| {});
     assert!(verify(&same, None, None).unwrap().holds());
-    let changes: [(&str, fn(&mut monitor::report::Report)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("more lines", |report| {
-            report.head.as_mut().unwrap().more_lines = 7
+            report.head.as_mut().unwrap().more_lines = 7;
         }),
         ("without the last", |report| drop(report.proofs.pop())),
         ("without all but the first", |report| {
-            report.proofs.truncate(1)
+            report.proofs.truncate(1);
         }),
         ("one twice", |report| {
-            report.proofs.push(report.proofs[1].clone())
+            report.proofs.push(report.proofs[1].clone());
         }),
         ("swapped", |report| report.proofs.swap(1, 2)),
         ("another hash", |report| {
