@@ -151,6 +151,14 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
             WrongLine::Changed { number } => format!(
                 "Line {number} of the stored log does not match its hash: the line or the evidence that it is about was changed."
             ),
+            WrongLine::Event { at } => {
+                format!(
+                    "An event of {at} in the store has no line in the log, or another text than its line."
+                )
+            }
+            WrongLine::Mark { at } => {
+                format!("The mark of {at} is in the log, and not in the store.")
+            }
             WrongLine::Missing { number } => format!("Line {number} of the stored log is missing."),
             WrongLine::WithoutLine { bucket } => format!(
                 "The store has packets of the five minutes {bucket} that no line of the log is about."
@@ -162,13 +170,13 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
         found.push(
             Status::Holds,
             format!(
-                "The stored packets, and the names that have a line, match the log: {} lines were compared.",
+                "The stored packets, the marks, and the names that have a line match the log: {} lines were compared.",
                 check.compared
             ),
         );
         found.push(
             Status::Unknown,
-            "Stored marks, losses, facts about devices, attachments and texts of policies were not compared with the log.",
+            "Stored sums of losses, facts about devices, ends of attachments and texts of policies were not compared with the log.",
         );
     }
     if check.erased + check.removed > 0 {

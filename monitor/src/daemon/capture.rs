@@ -28,7 +28,7 @@ use self::file::CaptureFile;
 use super::{
     blocking::blocking,
     clients::write_answer,
-    core::{CaptureSession, Core},
+    core::{CaptureSession, CaptureShared, Core},
 };
 use crate::{
     control::{
@@ -58,9 +58,6 @@ const FULL: Duration = Duration::from_millis(5);
 
 /// Time between two reports of the progress.
 const REPORT: Duration = Duration::from_secs(1);
-
-/// How long a client may take to read the rest after the end, and then to write its file.
-const CLIENT_REST: Duration = Duration::from_secs(30);
 
 /// Serves one client until its capture ends.
 pub(super) async fn serve(
@@ -110,10 +107,11 @@ pub(super) async fn serve(
     };
     let to_client = served.rest().await;
     if to_client.is_some() && written.is_none() {
-        written = lines.written().await;
+        written = lines.written(shared.patience()).await;
     }
     let sha256 = written.flatten().filter(|sha256| is_sha256(sha256));
-    finish(core, Captured { sha256, ..captured }, to_client).await
+    let captured = Captured { sha256, ..captured };
+    finish(core, captured, to_client, shared.patience()).await
 }
 
 /// Waits until the daemon has ended the capture that runs, and stored its event.
@@ -129,6 +127,7 @@ async fn finish(
     core: &Arc<Core>,
     captured: Captured,
     to_client: Option<OwnedWriteHalf>,
+    patience: Duration,
 ) -> io::Result<()> {
     info!("{captured}");
     let stored = blocking(core, move |core| {
@@ -140,7 +139,7 @@ async fn finish(
     };
     if let Some(mut to_client) = to_client {
         let bytes = json_message(KIND_STORED, &stored)?;
-        timeout(CLIENT_REST, to_client.write_all(&bytes)).await??;
+        timeout(patience, to_client.write_all(&bytes)).await??;
     }
     Ok(())
 }
@@ -156,6 +155,7 @@ struct Served {
     /// Sent when all messages are in the queue.
     ended: oneshot::Receiver<Captured>,
     sending: JoinHandle<Option<OwnedWriteHalf>>,
+    shared: Arc<CaptureShared>,
 }
 
 impl Served {
@@ -168,6 +168,7 @@ impl Served {
         let (tell_ending, ending) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
         let for_thread = Arc::clone(core);
+        let shared = Arc::clone(&session.shared);
         let thread = thread::Builder::new().name("capture".to_owned());
         let spawned = thread.spawn(move || {
             let captured = run(&for_thread, session, messages, tell_ending);
@@ -184,6 +185,7 @@ impl Served {
             ending: Some(ending),
             ended,
             sending: tokio::spawn(send(queue, to_client)),
+            shared,
         })
     }
 
@@ -194,7 +196,8 @@ impl Served {
             let _ = ending.await;
             self.ending = None;
         }
-        if let Ok(captured) = timeout(CLIENT_REST, &mut self.ended).await {
+        let patience = self.shared.patience();
+        if let Ok(captured) = timeout(patience, &mut self.ended).await {
             return captured.ok();
         }
         // Without a reader of the queue, the thread does not wait for room any more.
@@ -209,7 +212,7 @@ impl Served {
     /// Waits until the client has read everything. `None` if it did not.
     async fn rest(self) -> Option<OwnedWriteHalf> {
         let abort = self.sending.abort_handle();
-        let sent = timeout(CLIENT_REST, self.sending).await;
+        let sent = timeout(self.shared.patience(), self.sending).await;
         if sent.is_err() {
             abort.abort();
         }
@@ -259,9 +262,9 @@ impl Lines {
 
     /// Waits until the client has written its file. Returns what it states of the SHA-256;
     /// `None` if the client is gone. A large file takes its time to reach the disk.
-    async fn written(&mut self) -> Option<Option<String>> {
+    async fn written(&mut self, patience: Duration) -> Option<Option<String>> {
         while !self.ended {
-            let line = timeout(CLIENT_REST, self.next()).await.ok()?;
+            let line = timeout(patience, self.next()).await.ok()?;
             if let Some(FromClient::Written { sha256 }) = line {
                 return Some(sha256);
             }

@@ -32,7 +32,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-pub(super) use capture::CaptureSession;
+pub(super) use capture::{CaptureSession, CaptureShared};
 use flow_filter::FlowsError;
 use interfaces::Waiting;
 use liveness::Liveness;

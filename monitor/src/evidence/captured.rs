@@ -17,7 +17,7 @@ pub struct Captured {
     pub until: String,
     /// True if whole frames were captured, false if only headers.
     pub payload: bool,
-    /// Packets that the daemon wrote for the client.
+    /// Packets that the daemon wrote for the client. A client that is gone may have read fewer.
     pub packets: u64,
     /// Size of the file, bytes.
     pub bytes: u64,

@@ -32,7 +32,7 @@ const MOST_EVENT: usize = 1_024;
 
 /// Kinds of events that become lines of the log. The lines about packets and claims tell the
 /// others.
-const LOGGED: [&str; 6] = [
+pub(super) const LOGGED: [&str; 6] = [
     "mark",
     "capture",
     "generation",

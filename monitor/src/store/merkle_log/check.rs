@@ -1,11 +1,15 @@
 //! Compares the store with its log.
 
+use std::collections::BTreeSet;
+
 use super::{base, claims, damaged, leaf, packets, text};
 use crate::{
-    merkle::{Collector, Frontier, Hash, SALT_BYTES, leaf_hash},
+    clock::to_the_second,
+    merkle::{Collector, Entry, Frontier, Hash, Line, SALT_BYTES, leaf_hash},
     store::{
         error::{StoreError, on},
-        reader::View,
+        reader::{View, time},
+        records::LOGGED,
     },
 };
 
@@ -46,6 +50,16 @@ pub enum WrongLine {
         /// Number of the line.
         number: u64,
     },
+    /// An event in the store has no line, or another text than its line.
+    Event {
+        /// Time of the event (RFC 3339).
+        at: String,
+    },
+    /// A mark that has a line is gone from the store.
+    Mark {
+        /// Time of the mark (RFC 3339).
+        at: String,
+    },
     /// Packets have no line.
     WithoutLine {
         /// Number of their bucket of five minutes since 1970-01-01T00:00:00Z.
@@ -68,7 +82,50 @@ impl View<'_> {
         };
         check.size = self.check_lines(base.frontier, size, &mut check)?;
         self.check_packets(&mut check)?;
+        self.check_events(&mut check)?;
         Ok(check)
+    }
+
+    /// Compares the events of logged kinds with their lines. Events from before the log, or
+    /// whose lines were removed, are left out.
+    fn check_events(&self, check: &mut LogCheck) -> Result<(), StoreError> {
+        let select = "SELECT at, line FROM log WHERE line IS NOT NULL";
+        let lines = self.all(select, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let lines = lines.into_iter().filter_map(|(at, line): (i64, String)| {
+            let Line::Event { at: of, event, .. } = Entry::read(&line).ok()?.line else {
+                return None;
+            };
+            Some((of, event, at))
+        });
+        let lines: Vec<_> = lines.collect();
+        let logged: BTreeSet<_> = lines.iter().map(|(of, event, _)| (of, event)).collect();
+        let kinds = LOGGED.map(|kind| format!("'{kind}'")).join(",");
+        let select = format!(
+            "SELECT at, json, kind = 'mark' FROM event
+            WHERE kind IN ({kinds}) AND at >= (SELECT min(at) FROM log)"
+        );
+        let events = self.all(&select, [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        let mut marks = BTreeSet::new();
+        for (at, json, is_mark) in events {
+            let at = to_the_second(time(at, "event")?);
+            if !logged.contains(&(&at, &json)) {
+                check.wrong(WrongLine::Event { at: at.clone() });
+            }
+            if is_mark {
+                marks.insert((at, json));
+            }
+        }
+        for (of, event, at) in lines {
+            // A backdated mark goes with the events of its time.
+            let is_now = of == to_the_second(time(at, "log")?);
+            let is_mark = event.contains("\"event\":\"mark\"");
+            if is_mark && is_now && !marks.contains(&(of.clone(), event)) {
+                check.wrong(WrongLine::Mark { at: of });
+            }
+        }
+        Ok(())
     }
 
     fn number(&self, select: &str) -> Result<u64, StoreError> {

@@ -217,7 +217,7 @@ fn text_lines(
 ) -> Result<Vec<TextLine>, StoreError> {
     let select = "SELECT device, number, line FROM log
         WHERE at BETWEEN ?1 AND ?2 AND number < ?3 AND line IS NOT NULL
-            AND line ->> 'kind' = 'event'";
+            AND iif(json_valid(line), line ->> 'kind', NULL) = 'event'";
     let mut statement = writer.connection.prepare(select).map_err(on("read"))?;
     let [since, until] = [asked.since, asked.until].map(Timestamp::as_millisecond);
     let rows = statement.query_map([since, until, end], |row| {

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Opened, ago, claim, days, flow, mac, noon};
 use crate::{
+    evidence::mark::{Mark, MarkKind},
     merkle::{Checkpoint, Entry, Line, Proven, PublicKey},
     store::{AskedProof, LogCheck, WrongLine, signing_key},
 };
@@ -69,6 +70,17 @@ fn told() -> Opened {
         );
         let claims = [claim(1, 1, "a.example", at), claim(2, 1, "b.example", at)];
         opened.store.write_claims(&claims, at).unwrap();
+        let mark = Mark {
+            text: format!("cloud off {hours}"),
+            kind: MarkKind::SettingChanged,
+            model: None,
+            firmware: None,
+            accounts: None,
+            sim: None,
+            set: None,
+        };
+        let marked = opened.store.write_mark(&mark, Some(mac(1)), at, at, true);
+        assert!(marked.unwrap().is_some());
     }
     opened
 }
@@ -125,6 +137,9 @@ fn a_change_of_any_stored_figure_name_or_line_is_found() {
         "UPDATE interface SET name = 'other'",
         "UPDATE claim SET name = 'c.example' WHERE name = 'a.example'",
         "DELETE FROM claim",
+        "UPDATE event SET json = replace(json, 'off', 'on') WHERE kind = 'mark'",
+        "DELETE FROM event WHERE kind = 'mark'",
+        "INSERT INTO event (at, kind, json) SELECT max(at) + 1000, 'mark', '{}' FROM log",
         "UPDATE log SET leaf = zeroblob(32) WHERE number = 2",
         "UPDATE log SET salt = zeroblob(16) WHERE number = 2",
         "DELETE FROM log WHERE number = 2",
