@@ -223,10 +223,8 @@ fn append_at(
 
 /// The number of the next line. Begins the log if there is none.
 fn next_number(writer: &Writer<'_>) -> Result<i64, StoreError> {
-    let last = writer.first(
-        "SELECT max(number) FROM log HAVING max(number) IS NOT NULL",
-        [],
-    )?;
+    // With `max` and HAVING, SQLite would read all lines.
+    let last = writer.first("SELECT number FROM log ORDER BY number DESC LIMIT 1", [])?;
     if let Some(last) = last {
         return last.checked_add(1).ok_or_else(damaged);
     }

@@ -34,7 +34,7 @@ pub(in crate::store) fn prune(writer: &Writer<'_>, oldest: Timestamp) -> Result<
 pub(in crate::store) fn make_room(writer: &Writer<'_>) -> Result<(), StoreError> {
     let count = "SELECT count(*) FROM log";
     let quarter = writer.first(count, [])?.unwrap_or(0) / 4;
-    let first = writer.first("SELECT coalesce(min(number), 0) FROM log", [])?;
+    let first = writer.first("SELECT number FROM log ORDER BY number LIMIT 1", [])?;
     let end = first
         .unwrap_or(0)
         .saturating_add(quarter)
@@ -46,7 +46,7 @@ pub(in crate::store) fn make_room(writer: &Writer<'_>) -> Result<(), StoreError>
 }
 
 fn last(writer: &Writer<'_>) -> Result<i64, StoreError> {
-    let last = writer.first("SELECT coalesce(max(number), 0) FROM log", [])?;
+    let last = writer.first("SELECT number FROM log ORDER BY number DESC LIMIT 1", [])?;
     Ok(last.unwrap_or(0))
 }
 
