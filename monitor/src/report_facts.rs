@@ -305,7 +305,7 @@ struct PeriodMarks {
     marks: Vec<MarkFact>,
     /// Number of earlier ones.
     more: u64,
-    /// Time and device of those that are about other devices.
+    /// Time and device of the marks that are about devices for which the report was not asked.
     hidden: Vec<(Timestamp, MacAddress)>,
 }
 

@@ -28,7 +28,7 @@ pub(super) enum ReportVerb {
     Key(ReachArgs),
 }
 
-/// Check a report: what holds, what was changed, and what the file cannot tell
+/// Check whether a report was changed after the gateway made it, and list what it cannot show
 ///
 /// Needs no daemon and no store, so any computer can do it. The exit status is 0 if nothing was
 /// changed, and 3 if something was.

@@ -82,7 +82,7 @@ pub(super) mod evidence {
     ];
 }
 
-/// Maps of a capture. A generation that captures pins them in its directory.
+/// Maps of a capture. They are pinned in the directory of the generation whose program copies packets into them.
 pub(super) mod capture {
     pub(in super::super) const RING: &str = "CAPTURE_RING";
     pub(in super::super) const LOST: &str = "CAPTURE_LOST";

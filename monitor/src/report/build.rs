@@ -156,8 +156,9 @@ fn policy_texts(facts: &Facts) -> BTreeMap<String, Vec<StatedPolicy>> {
 struct Stated {
     actions: BTreeSet<String>,
     spans: coverage::Spans,
-    /// The interfaces to which it is limited, unless one of its texts has no such limit.
+    /// The interfaces to which texts of the policy are limited.
     interfaces: BTreeSet<String>,
+    /// True if a text of the policy has no such limit.
     is_everywhere: bool,
 }
 

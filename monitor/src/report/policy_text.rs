@@ -31,7 +31,7 @@ pub(super) fn about_policies(report: &Report) -> Vec<String> {
         .collect()
 }
 
-/// The devices whose packets the policy matched, and those whose packets it did not match.
+/// A sentence about the devices with packets that the policy matched, and about the other devices.
 fn about_policy(report: &Report, policy: &str) -> Option<String> {
     let matched = |device: &&Device| device.policies.iter().any(|own| own.policy == policy);
     let (contacted, not): (Vec<&Device>, Vec<&Device>) =

@@ -1,4 +1,5 @@
-//! Verifies a report: what holds, what was changed, and what the file cannot tell.
+//! Verifies a report file. Each statement says that something holds, that something was changed,
+//! or that the file cannot show it.
 
 use std::collections::BTreeMap;
 

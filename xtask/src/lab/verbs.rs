@@ -27,7 +27,7 @@ pub(crate) fn command(tree: &Tree, topology: &Topology, words: &[&str]) -> Comma
     command
 }
 
-/// Prints a verb, runs it, and prints what it says.
+/// Prints the command line of a verb of `monitor`, runs it, and prints its output.
 pub(crate) fn show(tree: &Tree, topology: &Topology, words: &[&str]) -> Result<()> {
     let mut command = command(tree, topology, words);
     println!("{}", shown(&command));

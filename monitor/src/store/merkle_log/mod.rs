@@ -1,4 +1,5 @@
-//! The Merkle log in the store: appends lines, erases them, and proves that they are there.
+//! The Merkle log in the store: this module appends and erases lines, and proves to a reader
+//! that a line is in the log.
 //!
 //! A drain changes rows of [`count`](super::schema); `unlogged` then names their bucket and
 //! device. When a bucket is over, or before a report, each of them becomes a line. An erased
