@@ -12,7 +12,7 @@ use monitor::{
     printable,
     regular_file::{self, Purpose},
     report::{self, NoProof, Status, Verification},
-    store::{LogCheck, StoreReader, WrongLine, known_key},
+    store::{EarlierLines, Fewer, LogCheck, StoreReader, WrongLine, known_key},
 };
 
 use super::{Common, Outcome, ReachArgs, print, print_json};
@@ -114,18 +114,16 @@ fn public_key(state_dir: &Path) -> anyhow::Result<PublicKey> {
         let directory = printable::path(state_dir);
         format!("{directory} has no key yet: the first report with a proof makes it")
     })?;
-    let check = check(state_dir, 0)?;
+    let check = reader(state_dir)?.view()?.check_log(0)?;
     let origin = check
         .origin
         .context("the store has no log yet: `monitor run` begins it")?;
     Ok(key.public(&origin))
 }
 
-fn check(state_dir: &Path, size: u64) -> anyhow::Result<LogCheck> {
-    let reader = StoreReader::open(state_dir)?;
-    let mut reader = reader
-        .with_context(|| format!("no evidence is stored in {}", printable::path(state_dir)))?;
-    Ok(reader.view()?.check_log(size)?)
+fn reader(state_dir: &Path) -> anyhow::Result<StoreReader> {
+    StoreReader::open(state_dir)?
+        .with_context(|| format!("no evidence is stored in {}", printable::path(state_dir)))
 }
 
 /// Compares the head with the log in the store, and the log with the stored evidence.
@@ -133,7 +131,12 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
     let Some(checkpoint) = found.checkpoint.clone() else {
         return Ok(());
     };
-    let check = check(state_dir, checkpoint.size)?;
+    let (check, earlier) = {
+        let mut reader = reader(state_dir)?;
+        let view = reader.view()?;
+        let check = view.check_log(checkpoint.size)?;
+        (check, view.fewer_packets(&found.lines)?)
+    };
     if let (Some(own), Some(key)) = (known_key(state_dir)?, &found.key)
         && !own.public(&checkpoint.origin).is_same_key(key)
     {
@@ -146,6 +149,7 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
     if !compare_head(&checkpoint, &check, found) {
         return Ok(());
     }
+    compare_packets(&earlier, found);
     for wrong in check.wrong.iter().take(10) {
         let text = match wrong {
             WrongLine::Changed { number } => format!(
@@ -189,6 +193,53 @@ fn compare(state_dir: &Path, found: &mut Verification) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Says whether the store still has the packets of the report's lines. A new line in the log can
+/// replace one about the same packets, so the log alone does not show it.
+fn compare_packets(earlier: &EarlierLines, found: &mut Verification) {
+    for fewer in earlier.fewer.iter().take(10) {
+        let Fewer {
+            device,
+            hour,
+            earlier,
+            stored,
+        } = fewer;
+        let device = device.as_deref().unwrap_or("all other devices");
+        let policies = earlier.policies.join(", ");
+        found.push(
+            Status::Changed,
+            format!(
+                "Packets of {device} in the hour from {hour} that {policies} matched were taken away: the report's lines have {} packets, {} bytes and {} drops; the store has {}, {} and {}.",
+                earlier.packets, earlier.bytes, earlier.dropped, stored.packets, stored.bytes, stored.dropped
+            ),
+        );
+    }
+    if earlier.fewer.len() > 10 {
+        let more = earlier.fewer.len() - 10;
+        found.push(
+            Status::Changed,
+            format!("Packets of {more} further hours were taken away."),
+        );
+    }
+    if earlier.kept > 0 {
+        found.push(
+            Status::Holds,
+            format!(
+                "The store still has all packets of the report's lines: {} hours of a device were added up.",
+                earlier.kept
+            ),
+        );
+    }
+    if earlier.removed > 0 {
+        found.push(
+            Status::Unknown,
+            format!(
+                "The store removed or forgot the packets of {} hours of a device that the report's lines are about.",
+                earlier.removed
+            ),
+        );
+    }
 }
 
 /// Returns false if the store holds another log.

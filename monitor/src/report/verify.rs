@@ -1,13 +1,13 @@
 //! Verifies a report file. Each statement says that something holds, that something was changed,
 //! or that the file cannot show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    Report,
+    Report, Sum,
     form::{self, NoProof, Parts},
     words::plural,
 };
@@ -45,6 +45,9 @@ pub struct Verification {
     /// The key that the file carries.
     #[serde(skip)]
     pub key: Option<PublicKey>,
+    /// The lines that the file carries and whose proofs lead to that head.
+    #[serde(skip)]
+    pub lines: Vec<Line>,
 }
 
 impl Verification {
@@ -178,6 +181,9 @@ fn lines(parts: &Parts<'_>, checkpoint: &Checkpoint, found: &mut Verification) {
     for proof in proofs {
         if parts.proven.is_in_log(proof, checkpoint) {
             in_log += 1;
+            found
+                .lines
+                .extend(Entry::read(&proof.line).map(|entry| entry.line));
         } else {
             changed.push(proof.number);
         }
@@ -203,13 +209,22 @@ fn lines(parts: &Parts<'_>, checkpoint: &Checkpoint, found: &mut Verification) {
     }
 }
 
-/// Packets of a device by the lines of the log.
+/// Packets, bytes and dropped packets.
+type Figures = [u64; 3];
+
+/// The names of the figures.
+const FIGURES: [&str; 3] = ["packets", "bytes", "dropped packets"];
+
+/// A device, and a policy or all.
+type Group = (Option<String>, Option<String>);
+
+/// Figures of a group by the lines of the log.
 #[derive(Default)]
 struct Bounds {
     /// In intervals that lie in the period.
-    least: u64,
+    least: Figures,
     /// With those that the period cuts.
-    most: u64,
+    most: Figures,
 }
 
 /// Compares the packets of each device with the lines about them.
@@ -233,40 +248,43 @@ fn sums(parts: &Parts<'_>, report: &Report, checkpoint: &Checkpoint, found: &mut
     }
     let proofs = parts.proven.proofs.iter();
     let in_log = proofs.filter(|proof| parts.proven.is_in_log(proof, checkpoint));
-    let Some(by_device) = by_device(in_log, report) else {
+    let Some(sums) = by_device(in_log, report) else {
         found.push(Status::Changed, "The period of the report cannot be read.");
         return;
     };
     let subjects = report.devices.iter().filter(|device| device.is_subject);
-    let (mut fit, mut wrong) = (0, Vec::new());
+    let (mut fit, mut wrong) = (0_u64, Vec::new());
     for device in subjects {
-        let bounds = by_device.get(&device.device);
-        let (least, most) = bounds.map_or((0, 0), |bounds| (bounds.least, bounds.most));
-        let packets = device.sum.packets;
-        if (least..=most).contains(&packets) {
-            fit += 1;
-        } else {
-            let name = device.device.as_deref().unwrap_or("all other devices");
-            wrong.push(format!(
-                "The report gives {name} {packets} packets; the lines of the log give {least} to {most}."
-            ));
+        let name = device.device.as_deref().unwrap_or("all other devices");
+        let before = wrong.len();
+        let of_policies = device.policies.iter();
+        let of_policies = of_policies.map(|own| (Some(own.policy.clone()), &own.sum));
+        for (policy, sum) in std::iter::once((None, &device.sum)).chain(of_policies) {
+            let of_policy = policy.as_ref().map(|policy| format!(" by {policy}"));
+            let bounds = sums.get(&(device.device.clone(), policy));
+            for difference in differences(sum, bounds) {
+                let of_policy = of_policy.as_deref().unwrap_or_default();
+                wrong.push(format!("The report gives {name}{of_policy} {difference}."));
+            }
         }
+        fit += u64::from(wrong.len() == before);
     }
     if fit > 0 {
         found.push(
             Status::Holds,
             format!(
-                "The number of packets of {} agrees with the lines of the log about them. Bytes, names and marks were not added up.",
+                "The packets, bytes and drops of {} agree with the lines of the log about them, by policy too. Single flows, names and marks were not compared with lines.",
                 plural(fit, "device", "devices")
             ),
         );
     }
     if report.period.device.is_none() && report.more_devices == 0 {
-        let missing = by_device.iter().filter(|(device, bounds)| {
+        let missing = sums.iter().filter(|((device, policy), bounds)| {
             let mut listed = report.devices.iter();
-            bounds.least > 0 && !listed.any(|listed| listed.device == **device)
+            let is_listed = listed.any(|listed| listed.device == *device);
+            policy.is_none() && bounds.least != Figures::default() && !is_listed
         });
-        for (device, _) in missing {
+        for ((device, _), _) in missing {
             let name = device.as_deref().unwrap_or("all other devices");
             wrong.push(format!(
                 "The lines of the log have packets of {name}, and the report does not list it."
@@ -278,13 +296,27 @@ fn sums(parts: &Parts<'_>, report: &Report, checkpoint: &Checkpoint, found: &mut
     }
 }
 
+/// What does not agree with the lines.
+fn differences(sum: &Sum, bounds: Option<&Bounds>) -> Vec<String> {
+    let none = Bounds::default();
+    let Bounds { least, most } = bounds.unwrap_or(&none);
+    let figures = [sum.packets, sum.bytes, sum.dropped];
+    let bounds = least.iter().zip(most);
+    let all = FIGURES.iter().zip(figures).zip(bounds);
+    all.filter(|((_, figure), (least, most))| !(*least..=*most).contains(&figure))
+        .map(|((what, figure), (least, most))| {
+            format!("{figure} {what}; the lines of the log give {least} to {most}")
+        })
+        .collect()
+}
+
 fn by_device<'a>(
     proofs: impl Iterator<Item = &'a Proof>,
     report: &Report,
-) -> Option<BTreeMap<Option<String>, Bounds>> {
+) -> Option<BTreeMap<Group, Bounds>> {
     let since: Timestamp = report.period.since.parse().ok()?;
     let until: Timestamp = report.period.until.parse().ok()?;
-    let mut sums: BTreeMap<Option<String>, Bounds> = BTreeMap::new();
+    let mut sums: BTreeMap<Group, Bounds> = BTreeMap::new();
     for proof in proofs {
         let Ok(Entry {
             line:
@@ -304,15 +336,25 @@ fn by_device<'a>(
         let end = begin
             .checked_add(jiff::SignedDuration::from_secs(seconds))
             .ok()?;
-        let packets = of_lists.iter().map(|sum| sum.packets);
-        let packets = packets.fold(0, u64::saturating_add);
-        let bounds = sums.entry(device).or_default();
-        if begin >= since && end <= until {
-            bounds.least = bounds.least.saturating_add(packets);
+        for sum in of_lists {
+            let figures = [sum.packets, sum.bytes, sum.dropped];
+            let policies: BTreeSet<_> = sum.policies.into_iter().map(Some).collect();
+            for policy in std::iter::once(None).chain(policies) {
+                let bounds = sums.entry((device.clone(), policy)).or_default();
+                if begin >= since && end <= until {
+                    add(&mut bounds.least, figures);
+                }
+                add(&mut bounds.most, figures);
+            }
         }
-        bounds.most = bounds.most.saturating_add(packets);
     }
     Some(sums)
+}
+
+fn add(sums: &mut Figures, figures: Figures) {
+    for (sum, figure) in sums.iter_mut().zip(figures) {
+        *sum = sum.saturating_add(figure);
+    }
 }
 
 /// What a file cannot show by itself.

@@ -102,11 +102,27 @@ impl StoreError {
         match self {
             Self::LogHeld { .. } | Self::Io { .. } | Self::Random => Remedy::Retry,
             Self::Content { .. } => Remedy::Reopen,
+            Self::Sqlite { .. } if self.is_damaged_row() => Remedy::Reopen,
             Self::Newer { .. } | Self::Older { .. } | Self::Foreign { .. } => Remedy::Operator,
             Self::Sqlite { source, .. } => match source.sqlite_error_code() {
                 Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Remedy::Reopen,
                 _ => Remedy::Retry,
             },
+        }
+    }
+
+    /// True if a row holds a value that the store does not write.
+    pub(super) fn is_damaged_row(&self) -> bool {
+        match self {
+            Self::Content { .. } => true,
+            Self::Sqlite { source, .. } => matches!(
+                source,
+                rusqlite::Error::IntegralValueOutOfRange(..)
+                    | rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::Utf8Error(..)
+            ),
+            _ => false,
         }
     }
 }

@@ -51,7 +51,8 @@ pub use error::{Remedy, StoreError};
 pub use forget::Forgotten;
 pub use marked::{Contact, ContactEnd, Cut, Segment, Segments, Times, Unclear};
 pub use merkle_log::{
-    AskedProof, KEY_FILE, LogCheck, MOST_LINES, WrongLine, known_key, signing_key,
+    AskedProof, EarlierLines, Fewer, KEY_FILE, LogCheck, MOST_LINES, WrongLine, known_key,
+    signing_key,
 };
 pub use open::{Damage, Migration, Opened};
 pub use period::{GroupSum, LeftOut, PeriodQuery, PeriodSums, RemovedSums, Slot};

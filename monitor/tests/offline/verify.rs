@@ -48,7 +48,7 @@ fn a_report_of_each_form_verifies_on_its_own() {
     }
     let (_, text) = verified(&story.directory.path().join("report.json"), &[]);
     assert!(
-        text.contains("The number of packets of 2 devices agrees with the lines"),
+        text.contains("The packets, bytes and drops of 2 devices agree with the lines"),
         "{text}"
     );
 }
@@ -154,24 +154,36 @@ fn a_redacted_report_verifies_and_names_no_device() {
 fn figures_of_another_report_do_not_fit_the_lines() {
     let story = Story::told();
     let file = written(&story, "json", &[]);
-    let mut report: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
-    for device in report["devices"].as_array_mut().unwrap() {
-        if device["device"] == PHONE {
-            device["sum"]["packets"] = 7.into();
+    let text = fs::read_to_string(&file).unwrap();
+    let figures = [
+        ("packets", "packets"),
+        ("bytes", "bytes"),
+        ("dropped", "dropped packets"),
+    ];
+    for (figure, what) in figures {
+        for of_policy in [false, true] {
+            let mut report: Value = serde_json::from_str(&text).unwrap();
+            let devices = report["devices"].as_array_mut().unwrap();
+            let phone = devices.iter_mut().find(|one| one["device"] == PHONE);
+            let phone = phone.unwrap();
+            let (sum, name) = if of_policy {
+                let own = &mut phone["policies"][0];
+                let name = format!(" by {}", own["policy"].as_str().unwrap());
+                (own, name)
+            } else {
+                (&mut phone["sum"], String::new())
+            };
+            sum[figure] = 1_000_007.into();
+            let found = verify(&serde_json::to_string(&report).unwrap(), None, None).unwrap();
+            let expected = format!("{PHONE}{name} 1000007 {what}; the lines of the log give");
+            assert!(
+                found.statements.iter().any(|statement| {
+                    statement.status == Status::Changed && statement.text.contains(&expected)
+                }),
+                "{expected}: {found:?}"
+            );
         }
     }
-    let found = verify(&serde_json::to_string(&report).unwrap(), None, None).unwrap();
-    let changed = found
-        .statements
-        .iter()
-        .filter(|statement| statement.status == Status::Changed);
-    let texts: Vec<_> = changed.map(|statement| statement.text.as_str()).collect();
-    assert!(
-        texts
-            .iter()
-            .any(|text| text.contains("7 packets; the lines of the log give")),
-        "{texts:?}"
-    );
 }
 
 #[test]

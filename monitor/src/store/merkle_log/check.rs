@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{base, claims, damaged, leaf, packets, text};
+use super::{base, claims, leaf, packets, text};
 use crate::{
     clock::to_the_second,
     merkle::{Collector, Entry, Frontier, Hash, Line, SALT_BYTES, leaf_hash},
@@ -10,6 +10,7 @@ use crate::{
         error::{StoreError, on},
         reader::{View, time},
         records::LOGGED,
+        rows,
     },
 };
 
@@ -92,32 +93,43 @@ impl View<'_> {
         let select = "SELECT at, line FROM log WHERE line IS NOT NULL";
         let lines = self.all(select, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let lines = lines.into_iter().filter_map(|(at, line): (i64, String)| {
-            let Line::Event { at: of, event, .. } = Entry::read(&line).ok()?.line else {
+            let Line::Event {
+                at: of,
+                device,
+                event,
+            } = Entry::read(&line).ok()?.line
+            else {
                 return None;
             };
-            Some((of, event, at))
+            Some((of, device, event, at))
         });
         let lines: Vec<_> = lines.collect();
-        let logged: BTreeSet<_> = lines.iter().map(|(of, event, _)| (of, event)).collect();
+        let logged: BTreeSet<_> = lines
+            .iter()
+            .map(|(of, device, event, _)| (of, device, event))
+            .collect();
         let kinds = LOGGED.map(|kind| format!("'{kind}'")).join(",");
         let select = format!(
-            "SELECT at, json, kind = 'mark' FROM event
+            "SELECT at, json, kind = 'mark', mac
+            FROM event LEFT JOIN device ON device.id = event.device
             WHERE kind IN ({kinds}) AND at >= (SELECT min(at) FROM log)"
         );
         let events = self.all(&select, [], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let mac: Option<Vec<u8>> = row.get(3)?;
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, mac))
         })?;
         let mut marks = BTreeSet::new();
-        for (at, json, is_mark) in events {
+        for (at, json, is_mark, mac) in events {
             let at = to_the_second(time(at, "event")?);
-            if !logged.contains(&(&at, &json)) {
+            let device = rows::mac(&mac.unwrap_or_default())?.map(|mac| mac.to_string());
+            if !logged.contains(&(&at, &device, &json)) {
                 check.wrong(WrongLine::Event { at: at.clone() });
             }
             if is_mark {
                 marks.insert((at, json));
             }
         }
-        for (of, event, at) in lines {
+        for (of, _, event, at) in lines {
             // A backdated mark goes with the events of its time.
             let is_now = of == to_the_second(time(at, "log")?);
             let is_mark = event.contains("\"event\":\"mark\"");
@@ -157,7 +169,12 @@ impl View<'_> {
                 check.wrong(WrongLine::Missing { number });
                 break;
             }
-            match line.text(self)? {
+            // Rows that cannot be read are changed rows.
+            let text = match line.text(self) {
+                Err(error) if error.is_damaged_row() => None,
+                text => text?,
+            };
+            match text {
                 Some(text) if leaf_hash(text.as_bytes()) == leaf(&line.leaf)? => {
                     check.compared += 1;
                 }
@@ -224,20 +241,35 @@ impl Stored {
         self.salt.is_none() && self.line.is_none()
     }
 
-    /// The text; `None` if the line is erased or its packets are gone.
+    /// True if the row names the device of the line. By the row, `forget` finds the line.
+    fn has_its_device(&self, view: &View<'_>, line: &str) -> Result<bool, StoreError> {
+        let device = match Entry::read(line) {
+            Ok(Entry {
+                line: Line::Event { device, .. },
+                ..
+            }) => device,
+            _ => None,
+        };
+        let own = match self.device {
+            Some(id) => packets::mac(&view.transaction, id)?,
+            None => None,
+        };
+        Ok(own == device)
+    }
+
+    /// The text; `None` if the line is erased, its packets are gone or it has another device.
     fn text(&self, view: &View<'_>) -> Result<Option<String>, StoreError> {
         let Some(salt) = self.salt else {
-            return Ok(self.line.clone());
+            return match &self.line {
+                Some(line) if self.has_its_device(view, line)? => Ok(Some(line.clone())),
+                _ => Ok(None),
+            };
         };
         let (Some(bucket), Some(device)) = (self.bucket, self.device) else {
             let number = i64::try_from(self.number).unwrap_or(i64::MAX);
             return claims::text_of(&view.transaction, number);
         };
-        // Rows that cannot be read are changed rows.
-        let packets = match packets::read(&view.transaction, bucket, device) {
-            Err(StoreError::Content { .. }) | Ok(None) => return Ok(None),
-            packets => packets?.ok_or_else(damaged)?,
-        };
-        Ok(Some(text(packets.line, salt)?))
+        let packets = packets::read(&view.transaction, bucket, device)?;
+        packets.map(|own| text(own.line, salt)).transpose()
     }
 }

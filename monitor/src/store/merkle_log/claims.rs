@@ -25,7 +25,7 @@ const SELECT: &str = "SELECT log.device, log.number, salt, log.at, mac, destinat
         port, source, name
     FROM log JOIN claim ON claim.line = log.number JOIN flow_end ON flow_end.id = flow_end
         JOIN device ON device.id = flow_end.device
-    WHERE salt IS NOT NULL AND bucket IS NULL AND ";
+    WHERE salt IS NOT NULL AND bucket IS NULL AND log.device = flow_end.device AND ";
 
 /// The latest lines before `end` that were appended between two times, in milliseconds since
 /// 1970-01-01T00:00:00Z, and the number of further ones.

@@ -7,6 +7,7 @@
 
 mod check;
 mod claims;
+mod fewer;
 mod key;
 mod packets;
 mod prove;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 pub use check::{LogCheck, WrongLine};
+pub use fewer::{EarlierLines, Fewer};
 pub use key::{KEY_FILE, known_key, signing_key};
 pub use prove::{AskedProof, MOST_LINES};
 pub(super) use prune::{make_room, prune};

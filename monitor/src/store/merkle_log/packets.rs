@@ -106,7 +106,8 @@ fn span(connection: &Connection, number: i64) -> Result<i64, StoreError> {
     Ok(span.unwrap_or(1))
 }
 
-fn mac(connection: &Connection, device: i64) -> Result<Option<String>, StoreError> {
+/// MAC of a device; `None` for all devices beyond the limits of the store.
+pub(super) fn mac(connection: &Connection, device: i64) -> Result<Option<String>, StoreError> {
     let select = "SELECT mac FROM device WHERE id = ?1";
     let mac: Option<Vec<u8>> = connection
         .prepare_cached(select)

@@ -1,6 +1,8 @@
 //! The Merkle log: lines for what is stored, proofs, and what a change leaves behind.
 
 use jiff::Timestamp;
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use rusqlite::types::Value;
 
 use super::{Opened, ago, claim, days, flow, mac, noon};
 use crate::{
@@ -167,6 +169,140 @@ fn a_change_of_any_stored_figure_name_or_line_is_found() {
     let check = opened.check(size);
     assert_eq!(check.root, Some(checkpoint(&proven).root));
     assert_eq!(check.wrong, [WrongLine::Changed { number: size }]);
+}
+
+/// Tables and columns that lines are about, with the rows that have a line.
+const LOGGED_COLUMNS: [(&str, &[&str], &str); 8] = [
+    ("log", &["bucket", "device", "salt", "line", "leaf"], "true"),
+    (
+        "count",
+        &[
+            "bucket",
+            "device",
+            "flow_end",
+            "unreadable",
+            "interface",
+            "direction",
+            "list",
+            "instance",
+            "passed_packets",
+            "passed_bytes",
+            "dropped_packets",
+            "dropped_bytes",
+            "first",
+            "last",
+        ],
+        "true",
+    ),
+    (
+        "flow_end",
+        &["destination", "protocol", "port", "device"],
+        "true",
+    ),
+    ("device", &["mac"], "id > 0"),
+    ("interface", &["name"], "true"),
+    ("list", &["policies"], "true"),
+    ("claim", &["source", "name", "line"], "line IS NOT NULL"),
+    ("event", &["json"], "kind = 'mark'"),
+];
+
+/// Changes one bit of a value that has bits.
+fn with_changed_bit(value: &Value, random: &mut StdRng) -> Option<Value> {
+    let mut change = |bytes: &[u8], bits: u32| {
+        let mut bytes = bytes.to_vec();
+        let at = random.random_range(0..bytes.len().max(1));
+        *bytes.get_mut(at)? ^= 1 << random.random_range(0..bits);
+        Some(bytes)
+    };
+    Some(match value {
+        Value::Integer(number) => Value::Integer(number ^ 1 << random.random_range(0..16)),
+        // Without the highest bit, ASCII stays ASCII.
+        Value::Text(text) => Value::Text(String::from_utf8(change(text.as_bytes(), 7)?).ok()?),
+        Value::Blob(bytes) => Value::Blob(change(bytes, 8)?),
+        _ => return None,
+    })
+}
+
+#[test]
+fn each_of_a_thousand_changed_bits_is_found() {
+    let mut opened = told();
+    let size = checkpoint(&opened.prove("aa", noon())).size;
+    let root = opened.check(size).root;
+    let raw = opened.raw();
+    raw.execute_batch("PRAGMA synchronous = OFF").unwrap();
+    let mut reader = opened.reader();
+    let mut random = StdRng::seed_from_u64(20);
+    let mut changes = 0;
+    while changes < 1_000 {
+        let (table, columns, rows) = *LOGGED_COLUMNS.choose(&mut random).unwrap();
+        let column = *columns.choose(&mut random).unwrap();
+        let select = format!("SELECT DISTINCT {column} FROM {table} WHERE {rows}");
+        let mut statement = raw.prepare(&select).unwrap();
+        let values = statement.query_map([], |row| row.get::<_, Value>(0));
+        let values: Vec<_> = values.unwrap().map(Result::unwrap).collect();
+        drop(statement);
+        let value = values.choose(&mut random).unwrap();
+        let Some(changed) = with_changed_bit(value, &mut random) else {
+            continue;
+        };
+        let update = format!("UPDATE OR IGNORE {table} SET {column} = ?2 WHERE {column} = ?1");
+        if values.contains(&changed) || raw.execute(&update, [value, &changed]).unwrap() == 0 {
+            continue;
+        }
+        changes += 1;
+        let is_found = match reader.view().unwrap().check_log(size) {
+            Ok(check) => check.wrong != [] || check.root != root,
+            Err(error) => error.is_damaged_row(),
+        };
+        assert!(is_found, "{table}.{column}: {value:?} became {changed:?}");
+        raw.execute(&update, [&changed, value]).unwrap();
+    }
+    let check = opened.check(size);
+    assert_eq!((check.root, check.wrong), (root, Vec::new()));
+}
+
+#[test]
+fn packets_that_were_taken_away_and_logged_again_are_found_by_earlier_lines() {
+    let mut opened = told();
+    let earlier = lines(&opened.prove("aa", noon()));
+    let fewer = |opened: &Opened| {
+        let mut reader = opened.reader();
+        reader.view().unwrap().fewer_packets(&earlier).unwrap()
+    };
+    assert_eq!((fewer(&opened).kept, fewer(&opened).removed), (10, 0));
+    // More packets, merged hours and a report do not count as fewer.
+    let at = ago(jiff::SignedDuration::from_hours(1));
+    opened.drain(&[flow(1, 1, 4, at)], at);
+    opened.store.compact(noon()).unwrap();
+    opened.prove("bb", noon());
+    assert_eq!(fewer(&opened).fewer, []);
+
+    // Root takes packets away, and the store logs what is left.
+    let raw = opened.raw();
+    raw.execute_batch(
+        "UPDATE count SET passed_packets = passed_packets - 1
+            WHERE bucket = (SELECT min(bucket) FROM count) AND passed_packets > 0;
+        INSERT OR IGNORE INTO unlogged SELECT DISTINCT bucket, device FROM count;",
+    )
+    .unwrap();
+    drop(raw);
+    opened.prove("cc", noon());
+    assert_eq!(opened.check(0).wrong, []);
+    let found = fewer(&opened).fewer;
+    let devices: Vec<_> = found.iter().map(|fewer| fewer.device.clone()).collect();
+    assert_eq!(
+        devices,
+        [Some(mac(1).to_string()), Some(mac(2).to_string())]
+    );
+    assert!(
+        found
+            .iter()
+            .all(|fewer| fewer.earlier.packets > fewer.stored.packets)
+    );
+
+    opened.store.forget(mac(1), noon()).unwrap();
+    let after = fewer(&opened);
+    assert_eq!((after.removed, after.fewer.len()), (5, 1));
 }
 
 #[test]
