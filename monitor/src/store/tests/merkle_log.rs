@@ -232,8 +232,8 @@ fn each_of_a_thousand_changed_bits_is_found() {
     raw.execute_batch("PRAGMA synchronous = OFF").unwrap();
     let mut reader = opened.reader();
     let mut random = StdRng::seed_from_u64(20);
-    let mut changes = 0;
-    while changes < 1_000 {
+    let mut count = 0;
+    while count < 1_000 {
         let (table, columns, rows) = *LOGGED_COLUMNS.choose(&mut random).unwrap();
         let column = *columns.choose(&mut random).unwrap();
         let select = format!("SELECT DISTINCT {column} FROM {table} WHERE {rows}");
@@ -249,9 +249,9 @@ fn each_of_a_thousand_changed_bits_is_found() {
         if values.contains(&changed) || raw.execute(&update, [value, &changed]).unwrap() == 0 {
             continue;
         }
-        changes += 1;
+        count += 1;
         let is_found = match reader.view().unwrap().check_log(size) {
-            Ok(check) => check.wrong != [] || check.root != root,
+            Ok(check) => !check.wrong.is_empty() || check.root != root,
             Err(error) => error.is_damaged_row(),
         };
         assert!(is_found, "{table}.{column}: {value:?} became {changed:?}");
