@@ -82,6 +82,11 @@ pub const TARGETS: &[Target] = &[
         seeds: &["monitor/tests/policies/bad", "policies"],
     },
     Target {
+        name: "report",
+        run: targets::report,
+        seeds: &[],
+    },
+    Target {
         name: "server",
         run: server::server,
         seeds: &[],

@@ -8,7 +8,7 @@ use std::{
 use crate::Target;
 
 /// The most bytes of a seed. Larger files make mutations slow.
-const LARGEST: u64 = 32 * 1024;
+const LARGEST: u64 = 48 * 1024;
 
 /// Folder of the workspace.
 #[must_use]

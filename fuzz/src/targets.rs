@@ -13,6 +13,7 @@ mod kernel;
 mod lists;
 mod names;
 mod policy;
+mod report;
 
 use jiff::Timestamp;
 
@@ -25,6 +26,7 @@ pub use lists::{database, feed, list};
 pub use names::names;
 pub use policy::policy;
 pub(crate) use policy::{GATEWAY, diagnostics_with};
+pub use report::report;
 
 /// The time of every run: 2026-07-01, a Wednesday.
 const NOW: Timestamp = Timestamp::constant(1_782_907_200, 0);

@@ -70,6 +70,7 @@ tests! {
     list: 10_000;
     names: 20_000;
     policy: 60_000;
+    report: 1_000;
     server: 5_000;
     state: 1_000_000;
 }
