@@ -18,7 +18,7 @@ packages=(
   "libc6-dev: links the Rust programs"
   "ca-certificates: checks who the downloads come from"
   "curl: fetches rustup, and asks servers in the lab"
-  "openssl: serves TLS in the lab"
+  "openssl: serves TLS in the lab, and stamps reports in the tests"
   "llvm-$llvm-dev: bpf-linker links it"
   "libpolly-$llvm-dev: bpf-linker links it"
   "libzstd-dev: bpf-linker links it"
@@ -33,6 +33,8 @@ packages=(
   "bind9-dnsutils: asks DNS queries in the lab (dig)"
   "python3-venv: holds the validator of CASE, which checks reports in the tests"
   "tidy: checks the HTML of reports and of the page in the tests"
+  "openssh-client: signs reports in the tests (ssh-keygen)"
+  "minisign: signs reports in the tests"
   "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
@@ -165,7 +167,7 @@ where_it_is() {
 # Other distributions name their packages otherwise: says what has to be there.
 other_packages() {
   local command absent=()
-  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 tidy "$@"; do
+  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 tidy ssh-keygen minisign openssl "$@"; do
     command -v "$command" >/dev/null || absent+=("$command")
   done
   [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \

@@ -76,6 +76,8 @@ pub enum Answer {
     Proven(Box<Proven>),
     /// To [`Request::Mark`].
     Marked(Box<Marked>),
+    /// To [`Request::Published`]: the event is stored.
+    Published {},
     /// To [`Request::Capture`]: the capture has begun, and its messages follow.
     Capturing(Box<RunningCapture>),
     /// To [`Request::Data`].

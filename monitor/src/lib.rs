@@ -56,6 +56,7 @@ pub mod replay_evidence;
 pub mod report;
 pub mod report_facts;
 pub mod snapshot;
+pub mod stamp;
 pub mod state_dir;
 pub mod store;
 pub mod trusted;

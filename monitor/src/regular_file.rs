@@ -40,6 +40,10 @@ pub enum Purpose {
     Devices,
     /// A report, or its proof.
     Report,
+    /// A time stamp of a report.
+    Stamp,
+    /// A key of SSH or minisign, a list of signers, or a signature.
+    Key,
 }
 
 impl Purpose {
@@ -48,7 +52,7 @@ impl Purpose {
     pub const fn limit(self) -> u64 {
         const MIB: u64 = 1 << 20;
         match self {
-            Self::Config => MIB,
+            Self::Config | Self::Stamp | Self::Key => MIB,
             // The largest file of vendors, `oui.txt`, has 6 MB.
             Self::Policies | Self::Certificates | Self::State | Self::Devices => 16 * MIB,
             Self::Feed => MAX_FEED_BYTES,
@@ -85,6 +89,8 @@ impl Purpose {
             Self::Capture => "a capture file",
             Self::Devices => "a file about devices",
             Self::Report => "a report",
+            Self::Stamp => "a time stamp",
+            Self::Key => "a key, a list of signers or a signature",
         }
     }
 
@@ -99,6 +105,8 @@ impl Purpose {
                 "check which program writes the file, or name another one in `devices`"
             }
             Self::Certificates => "keep only the certificates that are needed",
+            Self::Stamp => "name the file that `monitor report publish` wrote",
+            Self::Key => "name a key, a list of signers or a signature",
             Self::State | Self::Feed => "remove the file; the daemon writes it again",
             Self::LastGood => "remove the file; the daemon writes it again from smaller lists",
             Self::Capture => {
@@ -121,6 +129,8 @@ impl Purpose {
             | Self::Config
             | Self::Certificates
             | Self::Report
+            | Self::Stamp
+            | Self::Key
             | Self::Devices => "put a regular file in its place",
         }
     }

@@ -15,12 +15,14 @@ mod forget;
 mod list;
 mod mark;
 mod names;
+mod publish;
 mod reach;
 mod reload;
 mod replay;
 mod report;
 mod run;
 mod select;
+mod sign;
 mod status;
 mod verify;
 
@@ -103,7 +105,7 @@ enum Verb {
     Flows(flows::FlowsArgs),
     Events(events::EventsArgs),
     Devices(devices::DevicesArgs),
-    Report(report::ReportArgs),
+    Report(Box<report::ReportArgs>),
     Mark(mark::MarkArgs),
     Capture(capture::CaptureArgs),
     /// Show the sources of data about address ranges, each with its date and age

@@ -24,8 +24,9 @@ use super::{
     Common, Outcome, ReachArgs, data,
     names::Names,
     reach::Reach,
+    sign::{self, Key},
     tell,
-    verify::{self, ReportVerb},
+    verify::{self, PROOF, ReportVerb, STAMP, beside},
     write_out,
 };
 
@@ -85,6 +86,11 @@ pub(crate) struct ReportArgs {
     #[arg(long, value_name = "FILE", requires = "redact")]
     pseudonym_key: Option<PathBuf>,
 
+    /// Sign the written files with this key: a private key of SSH, a public one whose private key
+    /// an agent has, or a secret key of minisign. Calls ssh-keygen or minisign
+    #[arg(long, value_name = "FILE", requires = "output")]
+    sign: Option<PathBuf>,
+
     #[command(flatten)]
     reach: ReachArgs,
 }
@@ -125,6 +131,8 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<Outcome>
     if let Some(verb) = &args.verb {
         return verify::run(common, verb);
     }
+    let sign = args.sign.as_deref().map(Key::read).transpose();
+    let sign = sign.context("--sign")?;
     let reach = args.reach.reach(common)?;
     let mut report = read(&reach, args)?;
     let devices = args.device.as_ref().map(|_| subjects(&report));
@@ -164,16 +172,38 @@ pub(super) fn run(common: &Common, args: &ReportArgs) -> anyhow::Result<Outcome>
         return Ok(Outcome::Fine);
     };
     write(path, &text)?;
+    let mut files = vec![path.clone()];
+    let proof = beside(path, PROOF);
     if let Some(proven) = proven.filter(|_| !form.carries_proof()) {
-        write(&verify::beside(path), &report::proof_file(&proven)?)?;
+        write(&proof, &report::proof_file(&proven)?)?;
+        files.push(proof.clone());
     } else if !form.carries_proof() {
-        // The proof of an earlier file does not belong to this one.
-        remove_proof(&verify::beside(path))?;
+        remove(&proof)?;
+    }
+    remove_others(path, &proof)?;
+    if let Some(key) = sign {
+        key.sign(&files).with_context(|| {
+            format!(
+                "{} is written, and not signed",
+                monitor::printable::path(path)
+            )
+        })?;
     }
     Ok(Outcome::Fine)
 }
 
-fn remove_proof(path: &Path) -> anyhow::Result<()> {
+/// Removes the stamp and the signatures of an earlier file with this name. They do not belong to
+/// this one.
+fn remove_others(path: &Path, proof: &Path) -> anyhow::Result<()> {
+    remove(&beside(path, STAMP))?;
+    for end in sign::SIGNATURES {
+        remove(&beside(path, end))?;
+        remove(&beside(proof, end))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", monitor::printable::path(path)))

@@ -11,11 +11,16 @@ use monitor::{
     merkle::{Checkpoint, PublicKey},
     printable,
     regular_file::{self, Purpose},
-    report::{self, NoProof, Status, Verification},
+    report::{self, NoProof, StampFile, Status, Verification},
+    stamp::Authorities,
     store::{EarlierLines, Fewer, LogCheck, StoreReader, WrongLine, known_key},
 };
 
-use super::{Common, Outcome, ReachArgs, print, print_json};
+use super::{
+    Common, Outcome, ReachArgs, print, print_json,
+    publish::{self, PublishArgs},
+    sign, write_out,
+};
 
 /// What to do with reports that are made.
 #[derive(Subcommand, Debug)]
@@ -26,6 +31,24 @@ pub(super) enum ReportVerb {
     /// Give it to the readers of your reports another way than the report: on paper, or on a
     /// page of yours. For root.
     Key(ReachArgs),
+    Publish(PublishArgs),
+    /// Print the signed head of the log that a report carries, byte for byte
+    ///
+    /// A stamp of `report publish` is over these bytes. So everybody can check it without this
+    /// program: `openssl ts -verify -in FILE.tsr -data HEAD -CAfile CA.pem`.
+    Head(HeadArgs),
+}
+
+/// Arguments of `report head`.
+#[derive(Args, Debug)]
+pub(super) struct HeadArgs {
+    /// The report: html, md or json, or csv, eve or case with --proof
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// The proof of a report as csv, eve or case [default: FILE.proof, if it exists]
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
 }
 
 /// Check whether a report was changed after the gateway made it, and list what it cannot show
@@ -50,6 +73,19 @@ pub(super) struct VerifyArgs {
     /// Also compare with the store in this directory, on the gateway that made the report
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+
+    /// A time stamp that `report publish` wrote (repeatable) [default: FILE.tsr, if it exists]
+    #[arg(long, value_name = "FILE")]
+    stamp: Vec<PathBuf>,
+
+    /// The certificates of the time stamping authorities that you trust, as PEM
+    #[arg(long, value_name = "FILE")]
+    tsa_ca: Option<PathBuf>,
+
+    /// Whose signature must be beside the file: a list of allowed signers as in ssh-keygen(1),
+    /// or a public key of minisign
+    #[arg(long, value_name = "FILE")]
+    signer: Option<PathBuf>,
 }
 
 /// Runs the verb.
@@ -62,26 +98,27 @@ pub(super) fn run(common: &Common, verb: &ReportVerb) -> anyhow::Result<Outcome>
             print(&format!("{key}\n"))?;
             Ok(Outcome::Fine)
         }
+        ReportVerb::Publish(args) => publish::run(common, args),
+        ReportVerb::Head(args) => {
+            let found = verified(&args.file, args.proof.as_deref(), None)?;
+            write_out(&head(&args.file, &found)?)?;
+            Ok(Outcome::Fine)
+        }
     }
 }
 
 fn verify(common: &Common, args: &VerifyArgs) -> anyhow::Result<Outcome> {
-    let text = read(&args.file)?;
-    let beside = beside(&args.file);
-    let key = args.key.as_ref();
-    let verified = match &args.proof {
-        Some(path) => report::verify(&text, Some(&read(path)?), key),
-        None => match report::verify(&text, None, key) {
-            Err(NoProof::Missing | NoProof::NotAReport(_)) if beside.exists() => {
-                report::verify(&text, Some(&read(&beside)?), key)
-            }
-            verified => verified,
-        },
-    };
-    let mut found = verified.with_context(|| printable::path(&args.file).to_string())?;
+    let mut found = verified(&args.file, args.proof.as_deref(), args.key.as_ref())?;
     if let Some(state_dir) = &args.state_dir {
         compare(state_dir, &mut found)?;
     }
+    stamps(args, &mut found)?;
+    sign::check(
+        args.signer.as_deref(),
+        &args.file,
+        args.proof.as_deref(),
+        &mut found,
+    )?;
     if common.json {
         print_json(&found)?;
     } else {
@@ -94,10 +131,80 @@ fn verify(common: &Common, args: &VerifyArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-/// The file with the proof of a report that carries none.
-pub(super) fn beside(report: &Path) -> PathBuf {
-    let mut name = report.as_os_str().to_owned();
-    name.push(".proof");
+/// Verifies a report by the proof in it, or by the one beside it.
+pub(super) fn verified(
+    file: &Path,
+    proof: Option<&Path>,
+    key: Option<&PublicKey>,
+) -> anyhow::Result<Verification> {
+    let text = read(file)?;
+    let verified = match proof {
+        Some(path) => report::verify(&text, Some(&read(path)?), key),
+        None => match report::verify(&text, None, key) {
+            Err(NoProof::Missing | NoProof::NotAReport(_)) if beside(file, PROOF).exists() => {
+                report::verify(&text, Some(&read(&beside(file, PROOF))?), key)
+            }
+            verified => verified,
+        },
+    };
+    verified.with_context(|| printable::path(file).to_string())
+}
+
+/// The signed head of a file that was verified.
+pub(super) fn head(file: &Path, found: &Verification) -> anyhow::Result<String> {
+    found.head.clone().with_context(|| {
+        let file = printable::path(file);
+        format!(
+            "the head of the log in {file} was changed: `monitor report verify {file}` says how"
+        )
+    })
+}
+
+/// Checks the stamps that are named, or the one beside the file.
+fn stamps(args: &VerifyArgs, found: &mut Verification) -> anyhow::Result<()> {
+    let beside = beside(&args.file, STAMP);
+    let paths = match args.stamp.as_slice() {
+        [] if beside.exists() => std::slice::from_ref(&beside),
+        named => named,
+    };
+    let authorities = args.tsa_ca.as_deref().map(authorities).transpose()?;
+    if authorities.is_some() && paths.is_empty() {
+        let (beside, file) = (printable::path(&beside), printable::path(&args.file));
+        anyhow::bail!(
+            "--tsa-ca checks a stamp, and there is none: {beside} does not exist; name the stamp with --stamp, or get one with `monitor report publish {file} --tsa URL`"
+        );
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        let name = printable::path(path).to_string();
+        let response = regular_file::read(path, Purpose::Stamp);
+        files.push(StampFile {
+            response: response.with_context(|| format!("read {name}"))?,
+            name,
+        });
+    }
+    found.check_stamps(&files, authorities.as_ref());
+    Ok(())
+}
+
+/// Reads the certificates of authorities.
+pub(super) fn authorities(path: &Path) -> anyhow::Result<Authorities> {
+    let shown = || printable::path(path).to_string();
+    let pem = regular_file::read(path, Purpose::Certificates)
+        .with_context(|| format!("read {}", shown()))?;
+    Authorities::from_pem(&pem).with_context(shown)
+}
+
+/// End of the name of the file with the proof of a report that carries none.
+pub(super) const PROOF: &str = ".proof";
+
+/// End of the name of the file with the stamp of a report.
+pub(super) const STAMP: &str = ".tsr";
+
+/// The file whose name is that of `file` with this end.
+pub(super) fn beside(file: &Path, end: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(end);
     name.into()
 }
 

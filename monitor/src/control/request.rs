@@ -4,7 +4,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{MAX_REQUEST, capture::AskedCapture};
-use crate::{evidence::mark::Mark, policy::Effect, report_facts::Since, store::AskedProof};
+use crate::{
+    evidence::{mark::Mark, published::Published},
+    policy::Effect,
+    report_facts::Since,
+    store::AskedProof,
+};
 
 /// A request. All variants have braces, because serde refuses unknown keys in such
 /// variants, but ignores them in unit variants.
@@ -48,6 +53,8 @@ pub enum Request {
     Prove(AskedProof),
     /// Put a mark on the time line.
     Mark(MarkRequest),
+    /// Note that an authority stamped a head of the log.
+    Published(Published),
     /// Capture the packets of a policy.
     Capture(AskedCapture),
     /// Ask for the sources of data about ranges.
@@ -94,6 +101,7 @@ impl Request {
             | Self::Forget { .. }
             | Self::Mark(_)
             | Self::Prove(_)
+            | Self::Published(_)
             | Self::Capture(_)
             | Self::FeedFetch { .. }
             | Self::FeedAccept { .. } => true,

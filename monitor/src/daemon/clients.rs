@@ -24,6 +24,7 @@ use crate::{
         Answer, AskedFlows, AskedReport, CLIENT_TIME, ChangeRequest, Changed, LONGEST_CONFIRM,
         MAX_ANSWERS, MAX_CLIENTS, MAX_DEVICES, MAX_FLOWS, MAX_REQUEST, MarkRequest, Request,
     },
+    evidence::published::Published,
     quoted,
     store::AskedProof,
 };
@@ -183,6 +184,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         Request::Report(asked) => report(core, asked).await,
         Request::Prove(asked) => prove(core, asked).await,
         Request::Mark(request) => mark(core, request).await,
+        Request::Published(published) => note_published(core, published).await,
         // The caller serves it, because its answer takes as long as the capture.
         Request::Capture(_) => Answer::Refused("a capture is no single answer".to_owned()),
         Request::Data {} => data(core).await,
@@ -257,6 +259,13 @@ async fn mark(core: &Arc<Core>, request: MarkRequest) -> Answer {
             info!("by command: a mark at {}", marked.at);
             Answer::Marked(Box::new(marked))
         }
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn note_published(core: &Arc<Core>, published: Published) -> Answer {
+    match blocking(core, move |core| core.published(published)).await {
+        Ok(()) => Answer::Published {},
         Err(error) => Answer::Refused(error),
     }
 }

@@ -103,6 +103,10 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let stored = recorder.capture(&captured);
                 let _ = done.send(stored.map_err(|error| error_text(&error)));
             }
+            Some(Command::Published(published, done)) => {
+                let stored = recorder.published(&published);
+                let _ = done.send(stored.map_err(|error| error_text(&error)));
+            }
             Some(Command::End(done)) => {
                 recorder.close();
                 let _ = done.send(());

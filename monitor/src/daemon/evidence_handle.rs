@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     device_book::DeviceBook,
-    evidence::{absence::Absence, captured::Captured, mark::Mark},
+    evidence::{absence::Absence, captured::Captured, mark::Mark, published::Published},
     merkle::Proven,
     policy::MacAddress,
     snapshot::EvidenceFailure,
@@ -42,6 +42,8 @@ pub(super) enum Command {
     Prove(AskedProof, mpsc::Sender<Result<Proven, String>>),
     /// Store the event of a capture that ended.
     Capture(Box<Captured>, mpsc::Sender<Result<(), String>>),
+    /// Store the event of a head that an authority stamped.
+    Published(Box<Published>, mpsc::Sender<Result<(), String>>),
     /// Close the store and end.
     End(mpsc::Sender<()>),
 }
@@ -160,6 +162,20 @@ impl EvidenceHandle {
     pub(super) fn capture(&self, captured: Captured) -> Result<(), String> {
         let (done, when_done) = mpsc::channel();
         if !self.send(Command::Capture(Box::new(captured), done)) {
+            return Err("the daemon records no evidence, so it stores no event".to_owned());
+        }
+        let answer = when_done.recv_timeout(6 * PATIENCE);
+        answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Stores the event of a head that an authority stamped.
+    ///
+    /// # Errors
+    ///
+    /// Returns as text why the event is not stored.
+    pub(super) fn published(&self, published: Published) -> Result<(), String> {
+        let (done, when_done) = mpsc::channel();
+        if !self.send(Command::Published(Box::new(published), done)) {
             return Err("the daemon records no evidence, so it stores no event".to_owned());
         }
         let answer = when_done.recv_timeout(6 * PATIENCE);

@@ -86,6 +86,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Report(_)
             | Answer::Proven(_)
             | Answer::Marked(_)
+            | Answer::Published {}
             | Answer::Capturing(_)
             | Answer::Forgotten(_)
             | Answer::Refused(_),

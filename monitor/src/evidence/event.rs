@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Flow, FlowEnd, captured::Captured, mark::Mark, protocol};
+use super::{Claim, Flow, FlowEnd, captured::Captured, mark::Mark, protocol, published::Published};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -79,6 +79,8 @@ pub enum Happening {
     Mark(Mark),
     /// A capture of the packets of a policy ended.
     Capture(Captured),
+    /// A time stamping authority stamped a head of the log.
+    Published(Published),
     /// The filter was found attached to an interface for the first time in a period.
     Attached {
         /// Name of the interface.
@@ -148,6 +150,7 @@ impl Happening {
             Self::Removed { .. } => "removed",
             Self::Mark(_) => Self::MARK,
             Self::Capture(_) => "capture",
+            Self::Published(_) => "published",
             Self::Attached { .. } => "attached",
         }
     }
@@ -194,6 +197,7 @@ impl Happening {
             | Self::Removed { .. }
             | Self::Mark(_)
             | Self::Capture(_)
+            | Self::Published(_)
             | Self::Attached { .. } => None,
         }
     }
@@ -209,6 +213,7 @@ impl Happening {
             | Self::Generation { .. }
             | Self::Removed { .. }
             | Self::Mark(_)
+            | Self::Published(_)
             | Self::Attached { .. } => &[],
         }
     }

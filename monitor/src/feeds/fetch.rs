@@ -10,6 +10,7 @@ use std::{
 use http::{HeaderValue, Response, StatusCode, Uri, header};
 use ureq::{
     Agent, Body,
+    config::Config,
     tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
     unversioned::transport::DefaultConnector,
 };
@@ -61,7 +62,7 @@ fn size(bytes: u64) -> String {
 /// A client that fetches one URL at a time.
 #[derive(Clone, Debug)]
 pub struct Fetcher {
-    limits: Limits,
+    pub(super) limits: Limits,
     roots: RootCerts,
     own: Own,
     /// Value of the header `Accept`, if the server needs one.
@@ -118,6 +119,12 @@ pub enum FetchError {
     /// The server sent a redirect that the client does not follow.
     #[error(transparent)]
     Redirect(#[from] BadRedirect),
+    /// The server redirects a request whose body goes to the named server only.
+    #[error("the server redirects to {to}: if you trust that server, name this URL")]
+    NotFollowed {
+        /// URL of the redirect, without its query.
+        to: String,
+    },
     /// A name or a redirect led to this machine or into its networks.
     #[error(transparent)]
     Inside(#[from] LeadsInside),
@@ -239,16 +246,22 @@ impl Fetcher {
         })
     }
 
-    /// Returns an HTTP client for one feed. It uses no proxy, because a proxy would
+    /// Returns an HTTP client for one feed.
+    fn agent(&self, feed: &FeedUrl) -> Agent {
+        let resolver = OutsideResolver::new(feed, self.own.clone());
+        Agent::with_parts(self.config(), DefaultConnector::default(), resolver)
+    }
+
+    /// Returns the configuration of a client. It uses no proxy, because a proxy would
     /// connect to addresses that this program has not checked. `proxy(None)` is
     /// needed: by default, `ureq` takes a proxy from the environment.
-    fn agent(&self, feed: &FeedUrl) -> Agent {
+    pub(super) fn config(&self) -> Config {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls = TlsConfig::builder()
             .root_certs(self.roots.clone())
             .unversioned_rustls_crypto_provider(provider)
             .build();
-        let config = Agent::config_builder()
+        Agent::config_builder()
             .tls_config(tls)
             .proxy(None)
             .user_agent(concat!("monitor/", env!("CARGO_PKG_VERSION")))
@@ -256,9 +269,7 @@ impl Fetcher {
             .max_redirects_will_error(false)
             .http_status_as_error(false)
             .timeout_connect(Some(self.limits.connect))
-            .build();
-        let resolver = OutsideResolver::new(feed, self.own.clone());
-        Agent::with_parts(config, DefaultConnector::default(), resolver)
+            .build()
     }
 
     fn get(
@@ -282,7 +293,7 @@ impl Fetcher {
         request.call().map_err(|error| self.explain(error))
     }
 
-    fn content(&self, response: Response<Body>) -> Result<Fetched, FetchError> {
+    pub(super) fn content(&self, response: Response<Body>) -> Result<Fetched, FetchError> {
         let limit = self.limits.size;
         let text = |name| {
             let value = response.headers().get(name)?.to_str().ok()?;
@@ -316,7 +327,7 @@ impl Fetcher {
         })
     }
 
-    fn explain(&self, error: ureq::Error) -> FetchError {
+    pub(super) fn explain(&self, error: ureq::Error) -> FetchError {
         match error {
             ureq::Error::Timeout(_) => self.too_slow(),
             ureq::Error::Rustls(error) => {

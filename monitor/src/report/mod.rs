@@ -29,6 +29,7 @@ mod rates;
 mod redact;
 mod sentences;
 mod shown;
+mod stamped;
 mod svg;
 mod verify;
 mod window;
@@ -46,6 +47,7 @@ pub use markdown::markdown;
 pub use model::*;
 pub use policies::{MOST_NETWORKS, StatedPolicy, to_json as policies_to_json};
 pub use redact::{InvalidKey, KEY_BYTES, Redactor};
+pub use stamped::StampFile;
 pub use verify::{Statement, Status, Verification, verify};
 
 use crate::printable;

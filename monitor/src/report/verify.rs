@@ -13,6 +13,9 @@ use super::{
 };
 use crate::merkle::{Checkpoint, Entry, Line, Proof, PublicKey};
 
+/// The limit that a stamp moves.
+pub(super) const REWRITTEN: &str = "The file cannot show that the operator did not rewrite the log before this head, or that lines which replaced earlier ones are right. An earlier report, or a stamp of an authority (`monitor report publish`), narrows it down.";
+
 /// A statement about a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Statement {
@@ -42,6 +45,9 @@ pub struct Verification {
     /// The head of the log, if its signature fits.
     #[serde(skip)]
     pub checkpoint: Option<Checkpoint>,
+    /// The signed head as the file carries it, if its signature fits.
+    #[serde(skip)]
+    pub head: Option<String>,
     /// The key that the file carries.
     #[serde(skip)]
     pub key: Option<PublicKey>,
@@ -132,6 +138,7 @@ fn head(
                     checkpoint.size, checkpoint.at
                 ),
             );
+            found.head = Some(head.checkpoint.clone());
             Some(checkpoint)
         }
         Err(error) => {
@@ -365,10 +372,7 @@ fn limits(key: Option<&PublicKey>, found: &mut Verification) {
             "The file cannot show that the key is the gateway's. Compare it with a copy that the operator gave you another way (--key).",
         );
     }
-    found.push(
-        Status::Unknown,
-        "The file cannot show that the operator did not rewrite the log before this head, or that lines which replaced earlier ones are right. An earlier report narrows it down.",
-    );
+    found.push(Status::Unknown, REWRITTEN);
     found.push(
         Status::Unknown,
         "The file cannot show that the gateway recorded everything that its devices sent.",

@@ -27,6 +27,7 @@ mod merkle_log;
 mod migrate;
 mod open;
 mod period;
+mod published;
 mod query;
 mod reader;
 mod records;

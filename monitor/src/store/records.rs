@@ -32,9 +32,10 @@ const MOST_EVENT: usize = 1_024;
 
 /// Kinds of events that become lines of the log. The lines about packets and claims tell the
 /// others.
-pub(super) const LOGGED: [&str; 6] = [
+pub(super) const LOGGED: [&str; 7] = [
     "mark",
     "capture",
+    "published",
     "generation",
     "attached",
     "loss",

@@ -6,6 +6,10 @@ use crate::support;
 
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Command};
 
+use monitor::{
+    control::{Answer, Request, ask},
+    evidence::published::Published,
+};
 use serde_json::Value;
 use support::lab::{BLOCKED, Lab, OPEN, PHONE_MAC, copy_binary, poll, text};
 
@@ -55,6 +59,7 @@ fn a_report_of_a_running_filter_divides_time_at_a_mark() {
     assert_eq!(policies[0]["name"], "blocked", "{found:#}");
     assert_eq!(policies[0]["destinations"][0], "198.51.100.0/24");
     assert_eq!(found["coverage"][0]["interface"], "wlan0");
+    note_a_stamp(&lab, &found);
     drop(daemon);
     // Without a daemon, the same evidence; and packets that no daemon has stored are said.
     lab.send_udp(BLOCKED[0], 4);
@@ -64,6 +69,30 @@ fn a_report_of_a_running_filter_divides_time_at_a_mark() {
         alone["losses"]["not_recorded"]["reasons"]["not-stored"], 4,
         "{alone:#}"
     );
+}
+
+/// A head that an authority stamped becomes an event, if it is of the log of this gateway.
+fn note_a_stamp(lab: &Lab, report: &Value) {
+    let head = report["head"]["checkpoint"].as_str().unwrap();
+    let published = |log: &str| {
+        Request::Published(Published {
+            authority: "Time of the test".to_owned(),
+            stamped: "2026-11-30T04:52:00Z".to_owned(),
+            log: log.to_owned(),
+            lines: 7,
+            sha256: "ab".repeat(32),
+        })
+    };
+    let asked = ask(&lab.socket(), &published("monitor-evidence/other")).unwrap();
+    let Answer::Refused(why) = asked else {
+        panic!("{asked:?}");
+    };
+    assert!(why.contains("of another log"), "{why}");
+    let own = published(head.lines().next().unwrap());
+    assert_eq!(ask(&lab.socket(), &own).unwrap(), Answer::Published {});
+    let events = text(&lab.monitor(&["events"]).stdout);
+    let expected = "\"Time of the test\" stamped the head of 7 lines";
+    assert_eq!(events.matches(expected).count(), 1, "{events}");
 }
 
 /// A drain that fails is no drain: the report counts the packets that are still in the kernel.

@@ -7,7 +7,7 @@ use crate::{
     clock::to_the_second,
     control::{AskedReport, MarkRequest, Marked},
     device_names::NoDevice,
-    evidence::mark::InvalidMark,
+    evidence::{mark::InvalidMark, published::Published},
     merkle::Proven,
     report::{self, Report},
     report_facts::{self, ReportError, ReportFilter},
@@ -90,6 +90,12 @@ impl Core {
             devices,
             mark,
         })
+    }
+
+    /// Notes that an authority stamped a head of the log.
+    pub(in crate::daemon) fn published(&self, published: Published) -> Result<(), MarkError> {
+        published.check()?;
+        self.evidence.published(published).map_err(MarkError::Store)
     }
 
     /// The policies in force as JSON, if they have this hash.

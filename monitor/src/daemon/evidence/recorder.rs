@@ -26,7 +26,7 @@ use crate::{
     device_book::DeviceBook,
     evidence::{
         Claim, FlowEnd, absence::Absence, captured::Captured, encrypted::resolver_addresses,
-        learner::Learner, mark::Mark,
+        learner::Learner, mark::Mark, published::Published,
     },
     merkle::Proven,
     policy::{EvidenceLevel, MacAddress},
@@ -72,6 +72,15 @@ pub(super) enum CaptureEventError {
     Store(#[from] StoreError),
     #[error("the store has no room for the event")]
     Limit,
+}
+
+/// Why the event of a stamped head is not stored.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PublishedError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the stamp is of another log than that of this gateway, or the store has no room")]
+    OtherLog,
 }
 
 pub(super) struct EvidenceRecorder {
@@ -300,6 +309,18 @@ impl EvidenceRecorder {
         let store = self.store.as_mut().ok_or(CaptureEventError::Limit)?;
         let written = store.write_capture(captured, Timestamp::now())?;
         written.map(drop).ok_or(CaptureEventError::Limit)
+    }
+
+    /// Stores the event of a head that an authority stamped.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store, or says that the head is of another log.
+    pub(super) fn published(&mut self, published: &Published) -> Result<(), PublishedError> {
+        self.open_store()?;
+        let store = self.store.as_mut().ok_or(PublishedError::OtherLog)?;
+        let written = store.write_published(published, Timestamp::now())?;
+        written.map(drop).ok_or(PublishedError::OtherLog)
     }
 
     /// Appends a line about a report to the log, and proves that it is there.

@@ -41,6 +41,7 @@ impl EventView {
             | Happening::Removed { .. }
             | Happening::Mark(_)
             | Happening::Capture(_)
+            | Happening::Published(_)
             | Happening::Attached { .. }) => {
                 put("event_type", "monitor".into());
                 put("monitor", serde_json::to_value(other).unwrap_or_default());
@@ -82,6 +83,7 @@ impl Happening {
             | Self::Removed { .. }
             | Self::Mark(_)
             | Self::Capture(_)
+            | Self::Published(_)
             | Self::Attached { .. } => None,
         }
     }

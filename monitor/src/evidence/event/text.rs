@@ -75,6 +75,7 @@ impl fmt::Display for Happening {
             }
             Self::Mark(mark) => mark.fmt(f),
             Self::Capture(captured) => captured.fmt(f),
+            Self::Published(published) => published.fmt(f),
             Self::Attached { interface, mode } => {
                 write!(f, "the filter is attached to {interface} ({mode} mode)")
             }

@@ -241,6 +241,11 @@ fn next_number(writer: &Writer<'_>) -> Result<i64, StoreError> {
     Ok(append_at(writer, 0, Line::Began { at }, None)? + 1)
 }
 
+/// Name of the log, if it has begun.
+pub(super) fn origin(connection: &Connection) -> Result<Option<String>, StoreError> {
+    Ok(base(connection)?.map(|base| base.origin))
+}
+
 fn base(connection: &Connection) -> Result<Option<Base>, StoreError> {
     let select = "SELECT origin, size, nodes FROM log_base";
     let found: Option<(String, i64, Vec<u8>)> = connection
