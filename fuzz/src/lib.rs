@@ -92,6 +92,11 @@ pub const TARGETS: &[Target] = &[
         seeds: &[],
     },
     Target {
+        name: "stamp",
+        run: targets::stamp,
+        seeds: &[],
+    },
+    Target {
         name: "state",
         run: targets::state,
         seeds: &[],

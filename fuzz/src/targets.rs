@@ -14,6 +14,7 @@ mod lists;
 mod names;
 mod policy;
 mod report;
+mod stamp;
 
 use jiff::Timestamp;
 
@@ -27,6 +28,7 @@ pub use names::names;
 pub use policy::policy;
 pub(crate) use policy::{GATEWAY, diagnostics_with};
 pub use report::report;
+pub use stamp::stamp;
 
 /// The time of every run: 2026-07-01, a Wednesday.
 const NOW: Timestamp = Timestamp::constant(1_782_907_200, 0);

@@ -72,6 +72,7 @@ tests! {
     policy: 60_000;
     report: 1_000;
     server: 5_000;
+    stamp: 50_000;
     state: 1_000_000;
 }
 
