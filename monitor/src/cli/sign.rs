@@ -238,7 +238,7 @@ fn ssh(signer: &Path, signature: &Path, file: &Path) -> anyhow::Result<Result<St
     let names: Vec<String> = names.take(MOST_NAMES).collect();
     if !found.status.success() || names.is_empty() {
         return Ok(Err(format!(
-            "Nobody in {shown} made the signature {shown_signature} of {of}: {}.",
+            "No signer in {shown} made the signature {shown_signature} of {of}: {}.",
             complaint(&found)
         )));
     }
