@@ -13,6 +13,10 @@ pub const CAPTURE_NO_SLOT: u32 = u32::MAX;
 /// Bytes of the ring buffer of a capture, a power of two and a multiple of the page size.
 pub const CAPTURE_RING_BYTES: u32 = 4 << 20;
 
+/// Seconds for which a daemon may copy packets without renewing its lease. It renews the lease
+/// each second. If it is killed, copying ends in the kernel after this time.
+pub const CAPTURE_LEASE_SECONDS: u64 = 5;
+
 /// The most bytes of headers that are copied of a packet. Ethernet with 28 VLAN tags, IPv4 and
 /// TCP with all options have 246 bytes.
 pub const CAPTURE_HEADER_BYTES: usize = 256;

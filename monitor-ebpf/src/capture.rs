@@ -21,7 +21,8 @@ use crate::{
     flow::{IS_DROPPED, IS_IPV6, packet_bits},
     frame::Frame,
     maps::{
-        CAPTURE, CAPTURE_LOST, CAPTURE_RING, CAPTURE_SLOT, INTERFACE_SLOT, LONGEST_SET, MATCH_SETS,
+        CAPTURE, CAPTURE_LEASE, CAPTURE_LOST, CAPTURE_RING, CAPTURE_SLOT, INTERFACE_SLOT,
+        LONGEST_SET, MATCH_SETS,
     },
     parse::Packet,
     service::{FRAGMENT, FRAGMENT_HEADER, ICMP, ICMPV6, IPV6_HEADER, Service, TCP, UDP},
@@ -58,7 +59,7 @@ pub(crate) fn take(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict
 ///
 /// This is a global function for the verifier, as `decide::read_service`. The verifier checks it
 /// whether or not it is called, so it has its own look at [`CAPTURE`]: kernels before 5.18
-/// refuse the helper that copies the frame.
+/// refuse the helper that copies whole frames.
 #[inline(never)]
 #[unsafe(no_mangle)]
 extern "C" fn copy_packet(
@@ -77,6 +78,13 @@ extern "C" fn copy_packet(
     else {
         return 0;
     };
+    // SAFETY: the helper takes no arguments and only reads the clock.
+    let time = unsafe { bpf_ktime_get_boot_ns() };
+    // A daemon that was killed renews its lease no more.
+    if CAPTURE_LEASE.get(0).is_none_or(|lease| *lease < time) {
+        count_loss();
+        return 0;
+    }
     let xdp = XdpContext::new(ctx);
     let frame = Frame::new(xdp.data(), xdp.data_end());
     #[expect(
@@ -92,8 +100,7 @@ extern "C" fn copy_packet(
     };
     #[expect(clippy::cast_possible_truncation, reason = "slots are below 256")]
     let header = CaptureHeader {
-        // SAFETY: the helper takes no arguments and only reads the clock.
-        time: unsafe { bpf_ktime_get_boot_ns() },
+        time,
         length,
         captured,
         effective,
@@ -102,9 +109,8 @@ extern "C" fn copy_packet(
         zero: 0,
     };
     let is_written = match captured as usize {
-        size if is_headers || size <= CAPTURE_HEADER_BYTES => {
-            write::<CAPTURE_HEADER_BYTES>(ctx, header)
-        }
+        _ if is_headers => write_headers(&frame, header),
+        size if size <= CAPTURE_HEADER_BYTES => write::<CAPTURE_HEADER_BYTES>(ctx, header),
         size if size <= USUAL_FRAME => write::<USUAL_FRAME>(ctx, header),
         size if size <= LARGE_FRAME => write::<LARGE_FRAME>(ctx, header),
         _ => write::<CAPTURE_FRAME_BYTES>(ctx, header),
@@ -187,6 +193,51 @@ fn packet_end(frame: &Frame, network: usize, is_ipv6: bool) -> u32 {
         None | Some(0) => u32::MAX,
         Some(length) => (network + before) as u32 + u32::from(length),
     }
+}
+
+/// Writes a record with the headers, which have at least eight bytes. Returns false if there is
+/// no room. It needs no helper of a newer kernel.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "at most 256")]
+fn write_headers(frame: &Frame, mut header: CaptureHeader) -> bool {
+    const WORD: usize = 8;
+    const LAST: usize = CAPTURE_HEADER_BYTES - WORD;
+    header.captured = header.captured.min(CAPTURE_HEADER_BYTES as u32);
+    let length = header.captured as usize;
+    // The last word overlaps the one before it, unless the length is a multiple of a word. The
+    // mask makes the compiler check this number, and not the length, against the frame's end.
+    let last = masked::<{ CAPTURE_HEADER_BYTES as u32 - 1 }>(length.wrapping_sub(WORD) as u64);
+    let last = last as usize;
+    if last > LAST {
+        return false;
+    }
+    let Some(mut record) = CAPTURE_RING.reserve::<CaptureRecord<CAPTURE_HEADER_BYTES>>(0) else {
+        return false;
+    };
+    let place = record.as_mut_ptr();
+    // SAFETY: the record is reserved for this function alone, and has room for the header.
+    unsafe { (&raw mut (*place).header).write(header) };
+    // SAFETY: the field is a part of the record.
+    let copy = unsafe { (&raw mut (*place).frame).cast::<u8>() };
+    for at in (0..LAST).step_by(WORD) {
+        if at >= last {
+            break;
+        }
+        let Some(word) = frame.bytes::<WORD>(at) else {
+            record.discard(0);
+            return false;
+        };
+        // SAFETY: `at` is below `LAST`, so the word lies in the field. Bytes have no alignment.
+        unsafe { copy.add(at).cast::<[u8; WORD]>().write(word) };
+    }
+    let Some(word) = frame.bytes::<WORD>(last) else {
+        record.discard(0);
+        return false;
+    };
+    // SAFETY: `last` is at most `LAST`, so the word lies in the field.
+    unsafe { copy.add(last).cast::<[u8; WORD]>().write(word) };
+    record.submit(0);
+    true
 }
 
 /// Writes a record with the first bytes of the frame. Returns false if there is no room.

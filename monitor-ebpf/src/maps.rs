@@ -123,15 +123,18 @@ pub(crate) struct SampleBudget {
     pub(crate) bytes: u64,
 }
 
-// Copies of packets for a capture, and by interface slot the packets for which the ring buffer
-// had no room. A generation that captures pins both in its directory. Other generations have
-// their own, which are small.
+// Copies of packets for a capture, by interface slot the packets that were not copied, and the
+// time in nanoseconds since boot until which programs copy. A generation that captures pins them
+// in its directory. Other generations have their own, which are small.
 
 #[map(name = "CAPTURE_RING")]
 pub(crate) static CAPTURE_RING: RingBuf = RingBuf::with_byte_size(CAPTURE_RING_BYTES, 0);
 
 #[map(name = "CAPTURE_LOST")]
 pub(crate) static CAPTURE_LOST: PerCpuArray<u64> = PerCpuArray::with_max_entries(MAX_INTERFACES, 0);
+
+#[map(name = "CAPTURE_LEASE")]
+pub(crate) static CAPTURE_LEASE: Array<u64> = Array::with_max_entries(1, 0);
 
 // Ruleset maps.
 

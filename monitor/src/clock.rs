@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::{Timestamp, Unit};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use nix::{
     errno::Errno,
     sys::{
@@ -36,6 +36,23 @@ pub fn now() -> Moment {
 #[must_use]
 pub fn to_the_second(time: Timestamp) -> String {
     time.round(Unit::Second).unwrap_or(time).to_string()
+}
+
+/// Writes the begin of a period as RFC 3339: the whole second not after it.
+#[must_use]
+pub fn from_the_second(begin: Timestamp) -> String {
+    whole_second(begin, RoundMode::Floor)
+}
+
+/// Writes the end of a period as RFC 3339: the whole second not before it.
+#[must_use]
+pub fn up_to_the_second(end: Timestamp) -> String {
+    whole_second(end, RoundMode::Ceil)
+}
+
+fn whole_second(time: Timestamp, mode: RoundMode) -> String {
+    let whole = TimestampRound::new().smallest(Unit::Second).mode(mode);
+    time.round(whole).unwrap_or(time).to_string()
 }
 
 /// Returns the time since the machine started, including sleep (`CLOCK_BOOTTIME`). This

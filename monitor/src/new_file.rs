@@ -69,7 +69,8 @@ pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_directory_of(path)
 }
 
-/// Creates a file at `path`, mode 0600, for a caller that writes it piece by piece. The file has
+/// Creates a file at `path`, mode 0600, for a caller that writes it piece by piece, and reads it
+/// again. The file has
 /// its name from the beginning, so that what is written stays if the process is killed. A link
 /// at `path` is not followed.
 ///
@@ -82,6 +83,7 @@ pub fn create_growing(path: &Path) -> io::Result<fs::File> {
         reason = "the file is new, so the call does not wait for a FIFO"
     )]
     let file = fs::OpenOptions::new()
+        .read(true)
         .write(true)
         .create_new(true)
         .mode(0o600)

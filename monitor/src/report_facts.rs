@@ -1,10 +1,13 @@
 //! Reads what a report is built from: the store, and what the kernel counted beside it.
 
+mod captures;
+
 use std::{collections::BTreeMap, path::Path};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use self::captures::{PeriodCaptures, captures};
 use crate::{
     datapath::FlowTables,
     device_book::DeviceBook,
@@ -227,6 +230,10 @@ fn stored(
     } = marks(view, query)?;
     let segments = segments(view, query, &marks)?;
     let devices = devices(view, query, &sums)?;
+    let PeriodCaptures {
+        captures,
+        more: more_captures,
+    } = captures(view, query)?;
     let mut losses = view.losses(since)?;
     losses.retain(|loss| loss.hour < until);
     let mut attachments = view.attachments(since)?;
@@ -254,6 +261,8 @@ fn stored(
         more_marks,
         hidden_marks,
         segments,
+        captures,
+        more_captures,
         ..Facts::default()
     };
     Ok(FoundFacts { facts, devices })

@@ -50,7 +50,7 @@ pub struct Packet<'a> {
 
 /// The packets of an interface, for the end of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Statistics {
+pub struct Statistics<'a> {
     /// Number of the interface.
     pub interface: u32,
     /// Begin of the capture.
@@ -61,6 +61,8 @@ pub struct Statistics {
     pub written: u64,
     /// Packets that should be in the file, and are not.
     pub lost: u64,
+    /// Why packets are lost; empty if none is.
+    pub comment: &'a str,
 }
 
 /// The first block of a file.
@@ -125,14 +127,13 @@ pub fn packet(packet: &Packet<'_>) -> Vec<u8> {
     })
 }
 
-/// The counts of an interface. `isb_osdrop` has the lost packets, and `isb_ifdrop` repeats
-/// them, because some readers show only the one or the other.
+/// The counts of an interface: `isb_filteraccept` = `isb_usrdeliv` + `isb_osdrop`. There is no
+/// `isb_ifdrop`, because a reader that adds both drops would count packets twice.
 #[must_use]
-pub fn statistics(statistics: &Statistics) -> Vec<u8> {
+pub fn statistics(statistics: &Statistics<'_>) -> Vec<u8> {
     let (ts_high, ts_low) = time(statistics.until);
     let accepted = statistics.written.saturating_add(statistics.lost);
     let counts = [
-        (OptionCode::IsbIfDrop, statistics.lost),
         (OptionCode::IsbFilterAccept, accepted),
         (OptionCode::IsbOsDrop, statistics.lost),
         (OptionCode::IsbUsrDeliv, statistics.written),
@@ -145,6 +146,8 @@ pub fn statistics(statistics: &Statistics) -> Vec<u8> {
         let (high, low) = time(at);
         option(code, &[high.to_le_bytes(), low.to_le_bytes()].concat())
     });
+    let comment =
+        (!statistics.comment.is_empty()).then(|| text(OptionCode::Comment, statistics.comment));
     let counts = counts.map(|(code, count)| option(code, &count.to_le_bytes()));
     bytes(InterfaceStatisticsBlock {
         block_type: 0,
@@ -152,7 +155,7 @@ pub fn statistics(statistics: &Statistics) -> Vec<u8> {
         if_id: statistics.interface,
         ts_high,
         ts_low,
-        options: times.into_iter().chain(counts).collect(),
+        options: comment.into_iter().chain(times).chain(counts).collect(),
         block_len2: 0,
     })
 }
@@ -215,6 +218,7 @@ mod tests {
                 until: at,
                 written: 1,
                 lost: 7,
+                comment: "7 without room in the kernel",
             }));
             assert_eq!(file.len() % 4, 0);
             let mut frames = Capture::new("test", Box::new(Cursor::new(file))).unwrap();

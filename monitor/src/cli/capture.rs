@@ -3,9 +3,9 @@
 mod output;
 
 use std::{
-    io::{BufReader, IsTerminal as _, Write as _},
+    io::{self, BufReader, IsTerminal as _, Write as _},
     os::unix::net::UnixStream,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process, thread,
     time::{Duration, Instant},
 };
@@ -18,16 +18,16 @@ use monitor::{
         Answer, AskedCapture, Request, ask_and_follow,
         capture::{
             CAPTURE_SIZES, CaptureProgress, CaptureStored, FromClient, KIND_BLOCKS, KIND_END,
-            KIND_PROGRESS, KIND_STORED, LONGEST_CAPTURE, read_message,
+            KIND_NOTE, KIND_PROGRESS, KIND_STORED, LONGEST_CAPTURE, read_message,
         },
     },
-    evidence::captured::Captured,
+    evidence::captured::{CaptureFile, Captured},
     policy::PolicyName,
 };
 use nix::sys::signal::{SigSet, Signal};
 use serde::Serialize;
 
-use self::output::Output;
+use self::output::{Output, Wrote};
 use super::{Common, ReachArgs, print, print_json, stderr, tell};
 
 /// How long the daemon may stay silent. It reports its progress each second, except while it
@@ -40,7 +40,12 @@ const SILENCE: Duration = Duration::from_secs(120);
 /// comment of each packet names the policy and the verdict. Only the headers of the packets are
 /// written; with `--payload` also their content, which can be private: passwords, messages,
 /// names. For root and the user that runs the daemon. Ctrl-C ends the capture and completes the
-/// file. Packets that found no room are counted. `monitor events` shows the capture afterwards.
+/// file.
+///
+/// The daemon makes the file's bytes and their SHA-256, and stores both begin and end of the
+/// capture as events. This command compares the SHA-256 with its file, and fails if they differ.
+/// Packets that found no room are counted with the reason. A capture cannot begin while policies
+/// wait for a confirmation.
 #[derive(Args, Debug)]
 pub(crate) struct CaptureArgs {
     /// Name of the policy
@@ -89,8 +94,11 @@ pub(super) fn run(common: &Common, args: CaptureArgs) -> anyhow::Result<()> {
         max: args.max.as_u64(),
         payload: args.payload,
     });
-    let stream = match ask_and_follow(&reach.settings.socket, &request) {
-        Ok((Answer::Capturing(_), stream)) => stream,
+    let asked = ask_and_follow(&reach.settings.socket, &request, |stream| {
+        stop_at_signal(signals, stream.try_clone()?)
+    });
+    let (begun, stream) = match asked {
+        Ok((Answer::Capturing(begun), stream)) => (begun, stream),
         other => {
             output.discard();
             return Err(match other {
@@ -102,31 +110,52 @@ pub(super) fn run(common: &Common, args: CaptureArgs) -> anyhow::Result<()> {
             });
         }
     };
-    stop_at_signal(signals, stream.get_ref().try_clone()?)?;
+    for note in &begun.notes {
+        tell(&format!("note: {note}"));
+    }
     let mut following = Following {
         stream,
         progress: Progress::new(args.length),
+        output,
     };
-    let (captured, stored) = following.follow(output)?;
+    let (captured, stored) = following.follow()?;
     if let Some(error) = &stored.error {
         tell(&format!("warning: the daemon stores no event: {error}"));
     }
-    if args.output.as_os_str() == "-" {
+    show(common, &args.output, &captured, &stored)?;
+    if let Some(why) = following.output.failure() {
+        anyhow::bail!("{why}");
+    }
+    anyhow::ensure!(
+        captured.file != CaptureFile::Differs,
+        "the file has another SHA-256 than what the daemon sent, so the disk or another process changed it: do not use it"
+    );
+    Ok(())
+}
+
+/// Prints what was captured.
+fn show(
+    common: &Common,
+    output: &Path,
+    captured: &Captured,
+    stored: &CaptureStored,
+) -> anyhow::Result<()> {
+    if output.as_os_str() == "-" {
         tell(&captured.to_string());
         return Ok(());
     }
     if common.json {
         return print_json(&Printed {
-            captured: &captured,
+            captured,
             stored: stored.error.is_none(),
         });
     }
-    let path = monitor::printable::path(&args.output);
+    let path = monitor::printable::path(output);
     print(&format!("{captured}\nwritten to {path}\n"))
 }
 
 /// Asks the daemon to end the capture at the first signal. The second one ends this process.
-fn stop_at_signal(signals: SigSet, mut stream: UnixStream) -> anyhow::Result<()> {
+fn stop_at_signal(signals: SigSet, mut stream: UnixStream) -> io::Result<()> {
     let wait = move || {
         if signals.wait().is_ok() {
             let _ = send(&mut stream, &FromClient::Stop {});
@@ -136,8 +165,7 @@ fn stop_at_signal(signals: SigSet, mut stream: UnixStream) -> anyhow::Result<()>
         }
     };
     let thread = thread::Builder::new().name("signals".to_owned());
-    thread.spawn(wait).context("start a thread")?;
-    Ok(())
+    thread.spawn(wait).map(drop)
 }
 
 fn send(stream: &mut UnixStream, message: &FromClient) -> anyhow::Result<()> {
@@ -146,60 +174,72 @@ fn send(stream: &mut UnixStream, message: &FromClient) -> anyhow::Result<()> {
     Ok(stream.write_all(&line)?)
 }
 
-/// The messages of the daemon, and what the operator sees of them.
+/// The messages of the daemon, what is written, and what the operator sees.
 struct Following {
     stream: BufReader<UnixStream>,
     progress: Progress,
+    output: Output,
 }
 
 impl Following {
     /// Writes the file to its end.
-    fn follow(&mut self, mut output: Output) -> anyhow::Result<(Captured, CaptureStored)> {
+    fn follow(&mut self) -> anyhow::Result<(Captured, CaptureStored)> {
         self.stream.get_ref().set_read_timeout(Some(SILENCE))?;
-        let mut ended = None;
-        loop {
-            let (kind, content) = match (read_message(&mut self.stream), ended.take()) {
-                (Ok((kind, content)), before) => {
-                    ended = before;
-                    (kind, content)
-                }
-                (Err(error), None) => {
-                    self.progress.clear();
-                    let why = "the daemon is gone; the file holds the packets until now";
-                    return Err(error).context(why);
-                }
-                (Err(error), Some(captured)) => {
-                    let error = Some(error.to_string());
-                    return Ok((captured, CaptureStored { error }));
-                }
-            };
+        let captured = loop {
+            let message = read_message(&mut self.stream);
+            let (kind, content) = message
+                .inspect_err(|_| self.progress.clear())
+                .context("the daemon is gone; the file holds the packets until now")?;
             match kind {
-                KIND_BLOCKS => {
-                    if !output.write_blocks(&content)? {
-                        send(self.stream.get_mut(), &FromClient::Stop {})?;
-                    }
-                }
+                KIND_BLOCKS => self.write(&content)?,
                 KIND_PROGRESS => self.progress.show(serde_json::from_slice(&content)?),
-                KIND_END => {
+                KIND_NOTE => {
                     self.progress.clear();
-                    let sha256 = output.finish()?;
-                    let written = FromClient::Written {
-                        sha256: sha256.clone(),
-                    };
-                    // If the daemon is gone, the next read says so.
-                    let _ = send(self.stream.get_mut(), &written);
-                    ended = Some(Captured {
-                        sha256,
-                        ..serde_json::from_slice(&content)?
-                    });
+                    tell(&format!("note: {}", String::from_utf8_lossy(&content)));
                 }
-                KIND_STORED => {
-                    let captured = ended.context("the daemon did not say how the capture ended")?;
-                    return Ok((captured, serde_json::from_slice(&content)?));
-                }
+                KIND_END => break serde_json::from_slice(&content)?,
                 other => anyhow::bail!("the daemon sent a message of an unknown kind: {other}"),
             }
-        }
+        };
+        self.progress.clear();
+        Ok(self.end(captured))
+    }
+
+    fn write(&mut self, blocks: &[u8]) -> anyhow::Result<()> {
+        let stop = match self.output.write_blocks(blocks) {
+            Wrote::Blocks => return Ok(()),
+            Wrote::ReaderGone => FromClient::Stop {},
+            Wrote::Failed => FromClient::Failed {},
+        };
+        send(self.stream.get_mut(), &stop)
+    }
+
+    /// Completes the file, and waits until the daemon has stored the end.
+    fn end(&mut self, captured: Captured) -> (Captured, CaptureStored) {
+        let written = self.output.finish();
+        let sent = captured.sha256.as_deref();
+        let file = sent.map(|sent| written.compared(sent));
+        let captured = Captured {
+            file: file.unwrap_or_default(),
+            ..captured
+        };
+        let stored = self.stored(&FromClient::Written(written));
+        let stored = stored.unwrap_or_else(|error| CaptureStored {
+            error: Some(format!("{error:#}")),
+            ..CaptureStored::default()
+        });
+        (captured, stored)
+    }
+
+    /// Tells the daemon about the file, and waits for its last message.
+    fn stored(&mut self, written: &FromClient) -> anyhow::Result<CaptureStored> {
+        send(self.stream.get_mut(), written)?;
+        let (kind, content) = read_message(&mut self.stream).context("the daemon is gone")?;
+        anyhow::ensure!(
+            kind == KIND_STORED,
+            "the daemon sent a message of another kind: {kind}"
+        );
+        Ok(serde_json::from_slice(&content)?)
     }
 }
 

@@ -103,12 +103,16 @@ pub fn ask_to_detach(socket: &Path) -> Result<Answer, ControlError> {
 }
 
 /// Asks the daemon on `socket`. Returns its answer, and the connection, over which messages
-/// follow.
+/// follow. `asked` gets the connection after the request, and before the answer.
 pub fn ask_and_follow(
     socket: &Path,
     request: &Request,
+    asked: impl FnOnce(&UnixStream) -> io::Result<()>,
 ) -> Result<(Answer, BufReader<UnixStream>), ControlError> {
-    let exchanged = exchange(socket, request, TIMEOUT, MAX_ANSWER);
+    let exchanged = send(socket, request, TIMEOUT).and_then(|stream| {
+        asked(&stream)?;
+        receive(stream, MAX_ANSWER)
+    });
     let (line, rest) = exchanged.map_err(|source| failure(socket, TIMEOUT, source))?;
     Ok((parsed(socket, &line)?, rest))
 }
@@ -139,7 +143,7 @@ fn ask_and_wait(
         | Request::Data {} => MAX_LONG_ANSWER,
         _ => MAX_ANSWER,
     };
-    let exchanged = exchange(socket, request, timeout, longest);
+    let exchanged = send(socket, request, timeout).and_then(|stream| receive(stream, longest));
     let (line, rest) = exchanged.map_err(|source| failure(socket, timeout, source))?;
     if let Some(limit) = until_end {
         await_end(rest.into_inner(), limit);
@@ -172,18 +176,19 @@ fn failure(socket: &Path, timeout: Duration, source: io::Error) -> ControlError 
     }
 }
 
-fn exchange(
-    socket: &Path,
-    request: &Request,
-    timeout: Duration,
-    longest: u64,
-) -> io::Result<(String, BufReader<UnixStream>)> {
+/// Connects, and sends the request.
+fn send(socket: &Path, request: &Request, timeout: Duration) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let mut line = serde_json::to_string(request)?;
     line.push('\n');
     stream.write_all(line.as_bytes())?;
+    Ok(stream)
+}
+
+/// Waits for the answer.
+fn receive(stream: UnixStream, longest: u64) -> io::Result<(String, BufReader<UnixStream>)> {
     let mut answer = String::new();
     let mut stream = BufReader::new(stream);
     (&mut stream).take(longest).read_line(&mut answer)?;

@@ -9,23 +9,27 @@
 //! content   `length` bytes: blocks of pcapng, or JSON
 //! ```
 //!
-//! The client may send [`FromClient::Stop`] at any time. After [`KIND_END`], it sends
-//! [`FromClient::Written`], and the daemon answers with [`KIND_STORED`].
+//! The client may send [`FromClient::Stop`] at any time, also before the first answer. After
+//! [`KIND_END`], it sends [`FromClient::Written`], and the daemon answers with [`KIND_STORED`].
 
 use std::{
     fmt,
     io::{self, Read},
-    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::PolicyName;
+use crate::{
+    evidence::captured::{CaptureFile, content},
+    policy::PolicyName,
+};
 
 /// The content is whole blocks of a pcapng file.
 pub const KIND_BLOCKS: u8 = b'b';
 /// The content is [`CaptureProgress`].
 pub const KIND_PROGRESS: u8 = b'p';
+/// The content is a line of text for the operator.
+pub const KIND_NOTE: u8 = b'n';
 /// The capture ended. The content is [`Captured`](crate::evidence::captured::Captured).
 pub const KIND_END: u8 = b'e';
 /// The daemon has stored the end. The content is [`CaptureStored`].
@@ -34,8 +38,7 @@ pub const KIND_STORED: u8 = b's';
 /// The longest content of a message, in bytes.
 pub const MAX_CONTENT: u32 = 1 << 20;
 
-/// The longest time of a capture.
-pub const LONGEST_CAPTURE: Duration = Duration::from_hours(24);
+pub use crate::evidence::captured::LONGEST_CAPTURE;
 
 /// The smallest and the largest limit of the file of a capture, in bytes.
 pub const CAPTURE_SIZES: std::ops::RangeInclusive<u64> = (64 << 10)..=(1 << 30);
@@ -68,15 +71,14 @@ pub struct RunningCapture {
     /// What was captured until now.
     #[serde(flatten)]
     pub progress: CaptureProgress,
+    /// What the operator should know at the begin, one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 impl fmt::Display for RunningCapture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.payload {
-            "whole frames"
-        } else {
-            "headers only"
-        };
+        let content = content(self.payload);
         let CaptureProgress {
             packets,
             bytes,
@@ -84,7 +86,7 @@ impl fmt::Display for RunningCapture {
         } = self.progress;
         write!(
             f,
-            "capture {} ({kind}) since {}, until {}: {packets} packets, {bytes} bytes, {lost} lost",
+            "capture {} ({content}) since {}, until {}: {packets} packets, {bytes} bytes, {lost} lost",
             self.policy, self.since, self.ends
         )
     }
@@ -107,17 +109,42 @@ pub struct CaptureProgress {
 pub enum FromClient {
     /// End the capture now.
     Stop {},
-    /// The client has written everything.
-    Written {
-        /// SHA-256 of the file, hexadecimal. `None` if a reader of the client did not take
-        /// everything.
-        sha256: Option<String>,
-    },
+    /// End the capture now, because the client cannot write its file.
+    Failed {},
+    /// The client has written what it could.
+    Written(ClientFile),
+}
+
+/// What the client states about its file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum ClientFile {
+    /// SHA-256 of the file, hexadecimal. The client read it again after it was on the disk.
+    Disk(String),
+    /// SHA-256 of the bytes that the client wrote to standard output.
+    Pipe(String),
+    /// The client could not write all of it.
+    Incomplete {},
+}
+
+impl ClientFile {
+    /// What became of the file. `sent` is the SHA-256 of what the daemon sent.
+    #[must_use]
+    pub fn compared(&self, sent: &str) -> CaptureFile {
+        match self {
+            Self::Disk(own) if own == sent => CaptureFile::Written,
+            Self::Pipe(own) if own == sent => CaptureFile::Piped,
+            Self::Disk(_) | Self::Pipe(_) => CaptureFile::Differs,
+            Self::Incomplete {} => CaptureFile::Incomplete,
+        }
+    }
 }
 
 /// Says whether the end of a capture is stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaptureStored {
+    /// What became of the file, as the daemon understood the client.
+    pub file: CaptureFile,
     /// Why it is not stored; `None` if it is.
     pub error: Option<String>,
 }

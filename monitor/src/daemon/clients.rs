@@ -3,7 +3,7 @@
 use std::{convert::Infallible, io, sync::Arc};
 
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::UnixStream,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
     task::JoinSet,
@@ -91,11 +91,11 @@ async fn serve_client(
     detached: &mpsc::Sender<()>,
 ) -> io::Result<()> {
     let may_change = may_change(client.peer_cred()?.uid());
-    let line = time::timeout(CLIENT_TIME, read_request(&mut client)).await??;
+    let (line, rest) = time::timeout(CLIENT_TIME, read_request(&mut client)).await??;
     let request = Request::from_line(&line);
     if let Ok(Request::Capture(asked)) = request {
         return if may_change {
-            capture::serve(core, client, asked).await
+            capture::serve(core, client, rest, asked).await
         } else {
             write_answer(&mut client, &Answer::Refused(NOT_ALLOWED.to_owned())).await
         };
@@ -123,7 +123,10 @@ async fn serve_client(
     written
 }
 
-pub(super) async fn write_answer(client: &mut UnixStream, answer: &Answer) -> io::Result<()> {
+pub(super) async fn write_answer(
+    client: &mut (impl AsyncWrite + Unpin),
+    answer: &Answer,
+) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(answer)?;
     bytes.push(b'\n');
     time::timeout(CLIENT_TIME, client.write_all(&bytes)).await?
@@ -136,12 +139,12 @@ fn may_change(user: u32) -> bool {
     user == 0 || user == nix::unistd::geteuid().as_raw()
 }
 
-async fn read_request(client: &mut UnixStream) -> io::Result<String> {
+/// Reads the request. Also returns the bytes after it that were read with it.
+async fn read_request(client: &mut UnixStream) -> io::Result<(String, Vec<u8>)> {
     let mut line = String::new();
-    BufReader::new(client.take(MAX_REQUEST as u64))
-        .read_line(&mut line)
-        .await?;
-    Ok(line)
+    let mut reader = BufReader::new(client.take(MAX_REQUEST as u64));
+    reader.read_line(&mut line).await?;
+    Ok((line, reader.buffer().to_vec()))
 }
 
 async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer {

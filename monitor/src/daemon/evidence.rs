@@ -99,8 +99,8 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let proven = recorder.prove(&asked);
                 let _ = done.send(proven.map_err(|error| error_text(&error)));
             }
-            Some(Command::Capture(captured, done)) => {
-                let stored = recorder.capture(&captured);
+            Some(Command::Capture(what, done)) => {
+                let stored = recorder.capture(&what);
                 let _ = done.send(stored.map_err(|error| error_text(&error)));
             }
             Some(Command::Published(published, done)) => {
@@ -121,8 +121,8 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
 fn store_last(recorder: &mut EvidenceRecorder, commands: &mpsc::Receiver<Command>) {
     while let Ok(command) = commands.recv() {
         match command {
-            Command::Capture(captured, done) => {
-                let stored = recorder.capture(&captured);
+            Command::Capture(what, done) => {
+                let stored = recorder.capture(&what);
                 let _ = done.send(stored.map_err(|error| error_text(&error)));
             }
             Command::End(done) => {

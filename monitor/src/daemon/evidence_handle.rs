@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     device_book::DeviceBook,
-    evidence::{absence::Absence, captured::Captured, mark::Mark, published::Published},
+    evidence::{absence::Absence, event::Happening, mark::Mark, published::Published},
     merkle::Proven,
     policy::MacAddress,
     snapshot::EvidenceFailure,
@@ -40,8 +40,8 @@ pub(super) enum Command {
     ),
     /// Append a line about a report to the log, and prove that it is there.
     Prove(AskedProof, mpsc::Sender<Result<Proven, String>>),
-    /// Store the event of a capture that ended.
-    Capture(Box<Captured>, mpsc::Sender<Result<(), String>>),
+    /// Store the begin or the end of a capture.
+    Capture(Box<Happening>, mpsc::Sender<Result<(), String>>),
     /// Store the event of a head that an authority stamped.
     Published(Box<Published>, mpsc::Sender<Result<(), String>>),
     /// Close the store and end.
@@ -154,14 +154,14 @@ impl EvidenceHandle {
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
     }
 
-    /// Stores the event of a capture that ended.
+    /// Stores the begin or the end of a capture.
     ///
     /// # Errors
     ///
     /// Returns as text why the event is not stored.
-    pub(super) fn capture(&self, captured: Captured) -> Result<(), String> {
+    pub(super) fn capture(&self, what: Happening) -> Result<(), String> {
         let (done, when_done) = mpsc::channel();
-        if !self.send(Command::Capture(Box::new(captured), done)) {
+        if !self.send(Command::Capture(Box::new(what), done)) {
             return Err("the daemon records no evidence, so it stores no event".to_owned());
         }
         let answer = when_done.recv_timeout(6 * PATIENCE);

@@ -9,16 +9,18 @@ use std::{
     time::Duration,
 };
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, PerCpuArray, RingBuf};
 use jiff::{SignedDuration, Timestamp};
-use monitor_common::capture::{CAPTURE_FRAMES, CAPTURE_HEADERS, CaptureHeader};
+use monitor_common::capture::{
+    CAPTURE_FRAMES, CAPTURE_HEADERS, CAPTURE_LEASE_SECONDS, CaptureHeader,
+};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
     Error, Filter,
     in_force::in_force,
     link::link_info,
-    maps::{self, read},
+    maps::{self, read, write},
     object::{self, capture},
     pins,
     state::{InterfaceMaps, PolicyMaps},
@@ -27,6 +29,9 @@ use crate::{clock, policy::PolicyName};
 
 /// Size of the header of a record, in bytes.
 const HEADER: usize = size_of::<CaptureHeader>();
+
+/// How long programs may copy while the daemon makes a generation, and so renews no lease.
+const LONG_LEASE: Duration = Duration::from_secs(60);
 
 /// The capture that a generation serves.
 #[derive(Clone, Debug)]
@@ -44,6 +49,7 @@ pub struct CaptureRequest {
 struct CaptureMaps {
     ring: OwnedFd,
     lost: OwnedFd,
+    lease: OwnedFd,
 }
 
 impl CaptureRequest {
@@ -51,9 +57,11 @@ impl CaptureRequest {
     ///
     /// # Errors
     ///
-    /// Returns an error if the kernel does not let a program copy packets.
+    /// Returns an error if the kernel does not let a program copy whole frames.
     pub fn new(policy: PolicyName, payload: bool) -> Result<Self, Error> {
-        object::require_copies()?;
+        if payload {
+            object::require_copies()?;
+        }
         Ok(Self {
             policy,
             payload,
@@ -77,7 +85,16 @@ impl CaptureRequest {
             return Ok(());
         };
         pins::pin(&maps.ring, &generation.join(capture::RING))?;
-        pins::pin(&maps.lost, &generation.join(capture::LOST))
+        pins::pin(&maps.lost, &generation.join(capture::LOST))?;
+        pins::pin(&maps.lease, &generation.join(capture::LEASE))
+    }
+
+    /// Lets programs copy from the first packet on, if this generation created the maps.
+    pub(super) fn let_copy(&self, generation: &Path) -> Result<(), Error> {
+        if self.maps.is_some() {
+            return Ok(());
+        }
+        set_lease(&mut maps::open(generation, capture::LEASE)?, LONG_LEASE)
     }
 }
 
@@ -102,6 +119,7 @@ pub struct CapturedPacket<'a> {
 pub struct CaptureReader {
     ring: RingBuf<MapData>,
     lost: PerCpuArray<MapData, u64>,
+    lease: Array<MapData, u64>,
 }
 
 /// The names of the slots in copied packets.
@@ -128,10 +146,12 @@ impl Filter {
         request.maps = Some(Arc::new(CaptureMaps {
             ring: pins::open(&directory.join(capture::RING))?,
             lost: pins::open(&directory.join(capture::LOST))?,
+            lease: pins::open(&directory.join(capture::LEASE))?,
         }));
         let reader = CaptureReader {
             ring: maps::open(&directory, capture::RING)?,
             lost: maps::open(&directory, capture::LOST)?,
+            lease: maps::open(&directory, capture::LEASE)?,
         };
         let names = CaptureNames {
             policies: PolicyMaps::new(&mut state.as_path())?,
@@ -208,8 +228,26 @@ impl CaptureReader {
         number
     }
 
-    /// Packets for which the ring buffer had no room, by interface slot. Slots without such
-    /// packets are left out.
+    /// Lets programs copy for [`CAPTURE_LEASE_SECONDS`] from now on.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the map cannot be written.
+    pub fn renew_lease(&mut self) -> Result<(), Error> {
+        set_lease(&mut self.lease, Duration::from_secs(CAPTURE_LEASE_SECONDS))
+    }
+
+    /// Lets programs copy while a generation is made.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the map cannot be written.
+    pub fn renew_long_lease(&mut self) -> Result<(), Error> {
+        set_lease(&mut self.lease, LONG_LEASE)
+    }
+
+    /// Packets that were not copied, because the ring buffer had no room or the lease was over,
+    /// by interface slot. Slots without such packets are left out.
     ///
     /// # Errors
     ///
@@ -254,6 +292,13 @@ impl CaptureNames {
         let name = self.interface_names.get(&slot);
         Ok(name.map_or("(unknown)", String::as_str))
     }
+}
+
+/// Lets programs copy for so long from now on.
+fn set_lease(map: &mut Array<MapData, u64>, length: Duration) -> Result<(), Error> {
+    let end = (clock::boot_time() + length).as_nanos();
+    let end = u64::try_from(end).unwrap_or(u64::MAX);
+    map.set(0, &end, 0).map_err(write(capture::LEASE))
 }
 
 /// The packet in a record; `None` if the record is too short.

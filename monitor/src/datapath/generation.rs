@@ -117,6 +117,9 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         if generation.programs.is_empty() {
             // The interfaces share the maps, so fill them only once.
             fill(&mut object, plan, &tries)?;
+            if let Some(capture) = plan.capture {
+                capture.let_copy(directory)?;
+            }
         }
         let program = object::program_fd(&mut object)?;
         pins::pin(program.as_fd(), &pins.program(plan.number, interface))?;

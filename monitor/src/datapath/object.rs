@@ -82,11 +82,13 @@ pub(super) mod evidence {
     ];
 }
 
-/// Maps of a capture. They are pinned in the directory of the generation whose program copies packets into them.
+/// Maps of a capture. They are pinned in the directory of the generation whose program copies
+/// packets into them.
 pub(super) mod capture {
     pub(in super::super) const RING: &str = "CAPTURE_RING";
     pub(in super::super) const LOST: &str = "CAPTURE_LOST";
-    pub(in super::super) const ALL: [&str; 2] = [RING, LOST];
+    pub(in super::super) const LEASE: &str = "CAPTURE_LEASE";
+    pub(in super::super) const ALL: [&str; 3] = [RING, LOST, LEASE];
 }
 
 /// Maps of one generation.
@@ -287,14 +289,14 @@ pub(super) fn can_sample() -> bool {
     KernelVersion::current().is_ok_and(|found| found >= KernelVersion::new(5, 18, 0))
 }
 
-/// Returns an error if the kernel does not let a program copy packets, as [`can_sample`].
+/// Returns an error if the kernel does not let a program copy whole frames, as [`can_sample`].
 pub(super) fn require_copies() -> Result<(), Error> {
     if can_sample() {
         return Ok(());
     }
     let found = KernelVersion::current();
     Err(Error::KernelTooOld {
-        feature: "copying packets for a capture",
+        feature: "a capture with --payload",
         needs: "5.18",
         found: found.map_or_else(|error| error.to_string(), |found| found.to_string()),
     })

@@ -8,7 +8,13 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Claim, Flow, FlowEnd, captured::Captured, mark::Mark, protocol, published::Published};
+use super::{
+    Claim, Flow, FlowEnd,
+    captured::{CaptureBegun, Captured},
+    mark::Mark,
+    protocol,
+    published::Published,
+};
 use crate::{
     clock::to_the_second,
     policy::{MacAddress, PolicyName},
@@ -77,8 +83,12 @@ pub enum Happening {
     },
     /// The operator put a mark on the time line.
     Mark(Mark),
+    /// A capture of the packets of a policy began.
+    CaptureBegin(CaptureBegun),
     /// A capture of the packets of a policy ended.
     Capture(Captured),
+    /// The daemon was killed during a capture. The next one stored this.
+    CaptureNotFinished(CaptureBegun),
     /// A time stamping authority stamped a head of the log.
     Published(Published),
     /// The filter was found attached to an interface for the first time in a period.
@@ -139,6 +149,9 @@ impl Happening {
     /// The word of a mark.
     pub const MARK: &str = "mark";
 
+    /// The word of a capture that ended.
+    pub const CAPTURE: &str = "capture";
+
     /// The word of JSON and of the store.
     #[must_use]
     pub const fn word(&self) -> &'static str {
@@ -149,7 +162,9 @@ impl Happening {
             Self::Generation { .. } => "generation",
             Self::Removed { .. } => "removed",
             Self::Mark(_) => Self::MARK,
-            Self::Capture(_) => "capture",
+            Self::CaptureBegin(_) => "capture-begin",
+            Self::Capture(_) => Self::CAPTURE,
+            Self::CaptureNotFinished(_) => "capture-not-finished",
             Self::Published(_) => "published",
             Self::Attached { .. } => "attached",
         }
@@ -196,8 +211,10 @@ impl Happening {
             | Self::Generation { .. }
             | Self::Removed { .. }
             | Self::Mark(_)
+            | Self::CaptureBegin(_)
             | Self::Capture(_)
             | Self::Published(_)
+            | Self::CaptureNotFinished(_)
             | Self::Attached { .. } => None,
         }
     }
@@ -208,6 +225,9 @@ impl Happening {
         match self {
             Self::FirstContact(contact) => &contact.policies,
             Self::Capture(captured) => std::slice::from_ref(&captured.policy),
+            Self::CaptureBegin(begun) | Self::CaptureNotFinished(begun) => {
+                std::slice::from_ref(&begun.policy)
+            }
             Self::Name(_)
             | Self::Loss { .. }
             | Self::Generation { .. }

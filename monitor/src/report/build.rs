@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{
     VERSION,
+    captures::capture,
     compare::{At, Compare},
     coverage::{self, both, coverage, seconds, union, within},
     facts::{Facts, MarkFact},
@@ -41,6 +42,8 @@ pub fn build(facts: &Facts) -> Report {
             facts.not_recorded_since,
         ),
         marks: marks(facts),
+        captures: facts.captures.iter().map(capture).collect(),
+        more_captures: facts.more_captures,
         devices,
         more_devices,
         total: devices::total(facts),

@@ -5,12 +5,14 @@
 //! Tool ◄─instrument─ InvestigativeAction ─result─► ProvenanceRecord ─object─► all below
 //! Device ◄─src─ NetworkConnection ─dst─► IPv4Address ◄─object─ Annotation: a stated holder
 //!                     ▲ target
+//! File: SHA-256 of a capture ◄─result─ InvestigativeAction: the capture
 //! DomainName ◄─source─┴─ ObservableRelationship: how the name was learnt
 //! ```
 //!
 //! A name is never a property of an address or of a connection: a relationship of its own says
 //! how it was learnt. Statements of files, devices and the operator are annotations.
 
+mod captures;
 mod devices;
 mod flows;
 mod graph;

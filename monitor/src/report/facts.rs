@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 
 use crate::{
-    evidence::{DeviceView, FlowsView, NotRecorded, mark::Mark},
+    evidence::{
+        DeviceView, FlowsView, NotRecorded,
+        captured::{CaptureBegun, Captured},
+        mark::Mark,
+    },
     policy::{MacAddress, PolicyName},
     store::{
         Attachment, EncryptedDns, PeriodSums, Segments, Setup, StatedPolicies, StoredGeneration,
@@ -60,6 +64,21 @@ pub struct Facts {
     pub hidden_marks: Vec<(Timestamp, MacAddress)>,
     /// What lies between the marks; no part without marks.
     pub segments: Segments,
+    /// Captures of the period, sorted by begin.
+    pub captures: Vec<CaptureFact>,
+    /// Number of earlier captures that are left out.
+    pub more_captures: u64,
+}
+
+/// What the store knows about a capture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CaptureFact {
+    /// Its begin, and no end.
+    Running(CaptureBegun),
+    /// Its end.
+    Ended(Captured),
+    /// The daemon was killed before its end.
+    NotFinished(CaptureBegun),
 }
 
 /// A mark with its time.

@@ -7,7 +7,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use self::{
     parts::{compared, device_section},
-    record::{coverage, rulesets},
+    record::{captures, coverage, rulesets},
 };
 use super::{
     model::{Device, Mark, Report},
@@ -38,6 +38,7 @@ pub fn html(report: &Report) -> String {
                     }
                     (others(report))
                     (marks(report))
+                    (captures(report))
                     (coverage(report))
                     (rulesets(report))
                     (sentences("shows", "What this shows", &report.shows))

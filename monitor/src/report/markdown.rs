@@ -6,7 +6,7 @@ mod text;
 use std::fmt::Write as _;
 
 use self::{
-    record::{coverage, mark_section, rulesets},
+    record::{captures, coverage, mark_section, rulesets},
     text::{code, escaped},
 };
 use super::{
@@ -28,6 +28,7 @@ pub fn markdown(report: &Report) -> String {
     for (number, mark) in report.marks.iter().enumerate() {
         mark_section(&mut out, number + 1, mark);
     }
+    captures(&mut out, report);
     coverage(&mut out, report);
     rulesets(&mut out, report);
     sentences(&mut out, "What this shows", &report.shows);

@@ -9,6 +9,7 @@
 //! as arguments, and equal input gives equal bytes.
 
 mod build;
+mod captures;
 mod case;
 mod claims;
 mod compare;
@@ -36,11 +37,12 @@ mod window;
 mod words;
 
 pub use build::build;
+pub use captures::Capture;
 pub use case::case;
 pub use compare::{Compared, Comparison, Ending, Ends, Window};
 pub use csv_text::{CsvError, csv};
 pub use eve::eve;
-pub use facts::{Facts, MarkFact};
+pub use facts::{CaptureFact, Facts, MarkFact};
 pub use form::{Form, NoProof, RenderError, digest, proof_file};
 pub use html::html;
 pub use markdown::markdown;
@@ -63,6 +65,9 @@ pub const MOST_FLOWS: usize = 10_000;
 
 /// The most marks in a report. The latest stay.
 pub const MOST_MARKS: usize = 100;
+
+/// The most captures in a report. The latest stay.
+pub const MOST_CAPTURES: usize = 100;
 
 /// The most slots of a timeline.
 pub const SLOTS: u32 = 60;

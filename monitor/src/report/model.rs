@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     data::Statements,
-    evidence::{FactView, NameView, NotRecorded, ReasonView},
+    evidence::{FactView, NameView, NotRecorded, ReasonView, captured::is_zero},
     merkle::{Head, Proof},
 };
 
-use super::{compare::Comparison, policies::StatedPolicy};
+use super::{captures::Capture, compare::Comparison, policies::StatedPolicy};
 
 /// Evidence of a period.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -39,6 +39,12 @@ pub struct Report {
     pub marks: Vec<Mark>,
     /// Number of earlier marks of the period that are left out.
     pub more_marks: u64,
+    /// Captures of packets that the gateway made, sorted by begin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub captures: Vec<Capture>,
+    /// Number of earlier captures of the period that are left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_captures: u64,
     /// The devices, sorted by MAC: at most [`super::MOST_DEVICES`], those with the most
     /// packets.
     pub devices: Vec<Device>,

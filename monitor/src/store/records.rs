@@ -32,9 +32,11 @@ const MOST_EVENT: usize = 1_024;
 
 /// Kinds of events that become lines of the log. The lines about packets and claims tell the
 /// others.
-pub(super) const LOGGED: [&str; 7] = [
+pub(super) const LOGGED: [&str; 9] = [
     "mark",
+    "capture-begin",
     "capture",
+    "capture-not-finished",
     "published",
     "generation",
     "attached",

@@ -162,6 +162,20 @@ fn a_capture_has_the_headers_of_every_kind_of_packet_and_no_payload() {
     assert_eq!(lab.running_capture(), None);
     others_read_it(&file, frames.len());
     an_event_tells(&lab, &printed);
+    times_are_those_of_packets(&printed, &content.packets);
+}
+
+/// Begin ≤ first packet ≤ last packet ≤ end.
+fn times_are_those_of_packets(printed: &Value, packets: &[Captured]) {
+    let time = |key: &str| -> jiff::Timestamp { printed[key].as_str().unwrap().parse().unwrap() };
+    let of_packets = packets.iter().map(|packet| packet.at.into());
+    assert_eq!(
+        of_packets.clone().min(),
+        Some(time("first").as_nanosecond())
+    );
+    assert_eq!(of_packets.max(), Some(time("last").as_nanosecond()));
+    let times = ["since", "first", "last", "until"].map(time);
+    assert!(times.is_sorted(), "{printed}");
 }
 
 fn assert_headers(sent: &Sent, found: &Captured) {
@@ -219,15 +233,19 @@ fn others_read_it(file: &Path, packets: usize) {
     }
 }
 
-/// The daemon stored the event with the hash that the client computed.
+/// The daemon stored the event with the hash that it computed, and the client confirmed.
 fn an_event_tells(lab: &Lab, printed: &Value) {
-    assert_eq!(printed["stored"], true);
+    assert_eq!(
+        (&printed["stored"], &printed["file"]),
+        (&true.into(), &"written".into())
+    );
     let output = lab.monitor(&["events", "--json"]);
     let events: Value = serde_json::from_slice(&output.stdout).unwrap();
     let mut events = events["events"].as_array().unwrap().iter();
     let event = events.find(|event| event["event"] == "capture").unwrap();
     for key in [
-        "policy", "since", "until", "packets", "bytes", "lost", "payload", "end", "sha256",
+        "capture", "policy", "since", "until", "packets", "bytes", "lost", "payload", "first",
+        "last", "end", "sha256", "file",
     ] {
         assert_eq!(event[key], printed[key], "{key}");
     }
@@ -268,7 +286,7 @@ fn a_capture_with_payload_has_whole_frames_and_replays_to_the_same_counts() {
     assert_eq!(policy["dropped"], dropped);
     let logged = daemon.log();
     assert!(
-        logged.contains("a capture of seen (frames) until"),
+        logged.contains("a capture of seen (whole frames) until"),
         "{logged}"
     );
     assert!(

@@ -11,6 +11,7 @@ mod support;
 mod accounting;
 mod capture;
 mod capture_ends;
+mod capture_truth;
 mod control;
 mod counters;
 mod daemon_state;

@@ -9,6 +9,7 @@ use crate::support::story::{OTHER, PHONE, SERVER, Story, flow, monitor};
 
 const FORMATS: [&str; 6] = ["html", "md", "csv", "json", "eve", "case"];
 
+mod captures;
 mod case;
 mod hostile;
 mod html;

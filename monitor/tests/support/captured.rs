@@ -21,6 +21,8 @@ pub(crate) struct Captured {
     pub(crate) data: Vec<u8>,
     pub(crate) length: u32,
     pub(crate) comment: String,
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    pub(crate) at: u64,
 }
 
 /// Everything in a capture file.
@@ -30,6 +32,8 @@ pub(crate) struct CaptureContent {
     pub(crate) packets: Vec<Captured>,
     /// Packets that the counts of the interfaces call lost.
     pub(crate) lost: u64,
+    /// Packets that they call delivered.
+    pub(crate) delivered: u64,
     /// Number of blocks with counts.
     pub(crate) counts: usize,
 }
@@ -142,16 +146,28 @@ pub(crate) fn read_capture(file: &[u8]) -> CaptureContent {
                     data: packet.packet_data().to_vec(),
                     length: packet.origlen,
                     comment: comment.unwrap().as_str().unwrap().to_owned(),
+                    at: u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low),
                 });
             }
             PcapBlockOwned::NG(Block::InterfaceStatistics(counts)) => {
                 content.counts += 1;
-                content.lost += counts.isb_osdrop().unwrap().unwrap();
+                let count = |count: Option<Result<u64, _>>| count.unwrap().unwrap();
+                let lost = count(counts.isb_osdrop());
+                let delivered = count(counts.isb_usrdeliv());
+                assert_eq!(count(counts.isb_filteraccept()), delivered + lost);
+                assert!(counts.isb_ifdrop().is_none(), "drops are counted twice");
+                let comment = counts.options.iter().find(|option| option.code.0 == 1);
+                assert_eq!(comment.is_some(), lost > 0);
+                content.lost += lost;
+                content.delivered += delivered;
             }
             PcapBlockOwned::NG(other) => panic!("an unexpected block: {other:?}"),
             PcapBlockOwned::Legacy(_) | PcapBlockOwned::LegacyHeader(_) => panic!("not pcapng"),
         }
         reader.consume(length);
+    }
+    if content.counts > 0 {
+        assert_eq!(content.delivered, content.packets.len() as u64);
     }
     let file = std::io::Cursor::new(file.to_vec());
     let replayed = Capture::new("file", Box::new(file)).unwrap();

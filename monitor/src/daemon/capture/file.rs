@@ -1,4 +1,4 @@
-//! The file of a capture: copied packets → blocks, with a limit and with counts.
+//! The blocks of a capture's file: copied packets → blocks, with a limit and with counts.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use nix::sys::utsname::{UtsName, uname};
 
 use crate::{
     capture::blocks::{self, Packet, Section, Statistics},
-    clock::to_the_second,
+    clock::{from_the_second, up_to_the_second},
     control::capture::CaptureProgress,
     daemon::core::CaptureSession,
     datapath::{CaptureNames, CapturedPacket},
-    evidence::captured::{CaptureEnd, Captured},
+    evidence::captured::{CaptureEnd, CaptureFile, CaptureLosses, Captured, content},
     policy::PolicyName,
 };
 
@@ -26,22 +26,26 @@ const CHUNK: usize = 64 << 10;
 const UNKNOWN: &str = "(unknown)";
 
 /// Bytes that stay free for the end of the file: for each interface its description, at most 100
-/// bytes, and its counts, 100 bytes.
-const END_BYTES: u64 = 200 * MAX_INTERFACES as u64;
+/// bytes, and its counts, at most 250 bytes.
+const END_BYTES: u64 = 350 * MAX_INTERFACES as u64;
 
-/// The file of a capture that is being written.
-pub(super) struct CaptureFile {
+/// The blocks of a file that is being written, and what is counted meanwhile.
+pub(super) struct CaptureBlocks {
     policy: PolicyName,
     snap_length: u32,
     max: u64,
     /// Blocks that are not sent yet.
     chunk: Vec<u8>,
+    /// Packets in them.
+    chunk_packets: u64,
     /// Size of all blocks until now.
     bytes: u64,
     packets: u64,
+    /// Time of the first and of the last packet.
+    times: Option<(Timestamp, Timestamp)>,
     /// Interfaces of the file, by slot.
     interfaces: BTreeMap<u32, Interface>,
-    /// Packets for which the ring buffer had no room, by interface slot.
+    /// Packets that the kernel did not copy, by interface slot.
     lost_by_kernel: BTreeMap<u32, u64>,
     /// Packets for which the file had no room, by interface slot.
     lost_here: BTreeMap<u32, u64>,
@@ -54,8 +58,8 @@ struct Interface {
     written: u64,
 }
 
-impl CaptureFile {
-    /// A file with its first block.
+impl CaptureBlocks {
+    /// The first block of a file.
     pub(super) fn new(session: &CaptureSession) -> Self {
         let bytes = if session.payload {
             CAPTURE_FRAME_BYTES
@@ -67,8 +71,10 @@ impl CaptureFile {
             snap_length: u32::try_from(bytes).unwrap_or(u32::MAX),
             max: session.max,
             chunk: Vec::new(),
+            chunk_packets: 0,
             bytes: 0,
             packets: 0,
+            times: None,
             interfaces: BTreeMap::new(),
             lost_by_kernel: BTreeMap::new(),
             lost_here: BTreeMap::new(),
@@ -83,13 +89,13 @@ impl CaptureFile {
         self.is_full
     }
 
-    /// Adds a packet. `send` sends blocks, and returns false if there is no room. Returns false
-    /// if there is no room for another packet.
+    /// Adds a packet. `send` sends blocks with so many packets, and returns false if there is no
+    /// room. Returns false if there is no room for another packet.
     pub(super) fn put(
         &mut self,
         packet: &CapturedPacket<'_>,
         names: &mut CaptureNames,
-        send: impl FnMut(&[u8]) -> bool,
+        send: impl FnMut(&[u8], u64) -> bool,
     ) -> bool {
         let blocks = self.blocks(packet, names);
         self.is_full |= self.bytes + blocks.len() as u64 + END_BYTES > self.max;
@@ -99,7 +105,10 @@ impl CaptureFile {
         }
         self.interface(packet.interface).written += 1;
         self.packets += 1;
+        let (first, last) = self.times.unwrap_or((packet.at, packet.at));
+        self.times = Some((first.min(packet.at), last.max(packet.at)));
         self.append(&blocks);
+        self.chunk_packets += 1;
         if !self.has_room() {
             self.flush(send);
         }
@@ -149,69 +158,84 @@ impl CaptureFile {
     }
 
     /// Sends the blocks that wait, if there is room.
-    pub(super) fn flush(&mut self, mut send: impl FnMut(&[u8]) -> bool) {
-        if !self.chunk.is_empty() && send(&self.chunk) {
+    pub(super) fn flush(&mut self, mut send: impl FnMut(&[u8], u64) -> bool) {
+        if !self.chunk.is_empty() && send(&self.chunk, self.chunk_packets) {
             self.chunk.clear();
+            self.chunk_packets = 0;
         }
     }
 
-    /// Sets the packets for which the ring buffer had no room, by interface slot.
+    /// Sets the packets that the kernel did not copy, by interface slot.
     pub(super) fn set_lost_by_kernel(&mut self, lost: BTreeMap<u32, u64>) {
         self.lost_by_kernel = lost;
     }
 
     pub(super) fn progress(&self) -> CaptureProgress {
-        let lost = self.lost_by_kernel.values().chain(self.lost_here.values());
         CaptureProgress {
             packets: self.packets,
             bytes: self.bytes,
-            lost: lost.sum(),
+            lost: self.losses().sum(),
+        }
+    }
+
+    fn losses(&self) -> CaptureLosses {
+        CaptureLosses {
+            ring_full: self.lost_by_kernel.values().sum(),
+            file_full: self.lost_here.values().sum(),
+            not_sent: 0,
         }
     }
 
     /// Adds the counts of each interface at the end of the file.
-    pub(super) fn finish(&mut self, end: CaptureEnd, session: &mut CaptureSession) -> Captured {
+    pub(super) fn finish(
+        &mut self,
+        end: CaptureEnd,
+        rested_seconds: u64,
+        session: &mut CaptureSession,
+    ) -> Captured {
         let until = Timestamp::now();
         self.add_interfaces_without_packets(&mut session.names);
-        let lost = |slot| {
-            let lost = [&self.lost_by_kernel, &self.lost_here];
-            lost.iter().filter_map(|lost| lost.get(slot)).sum()
-        };
         let mut interfaces: Vec<_> = self.interfaces.iter().collect();
         interfaces.sort_by_key(|(_, interface)| interface.number);
+        let lost = |lost: &BTreeMap<u32, u64>, slot| lost.get(slot).copied().unwrap_or_default();
         let ends: Vec<u8> = interfaces
             .into_iter()
             .flat_map(|(slot, interface)| {
+                let losses = CaptureLosses {
+                    ring_full: lost(&self.lost_by_kernel, slot),
+                    file_full: lost(&self.lost_here, slot),
+                    not_sent: 0,
+                };
                 blocks::statistics(&Statistics {
                     interface: interface.number,
                     since: session.since,
                     until,
                     written: interface.written,
-                    lost: lost(slot),
+                    lost: losses.sum(),
+                    comment: &losses.text(),
                 })
             })
             .collect();
         self.append(&ends);
-        let CaptureProgress {
-            packets,
-            bytes,
-            lost,
-        } = self.progress();
         Captured {
+            capture: session.id.clone(),
             policy: self.policy.clone(),
-            since: to_the_second(session.since),
-            until: to_the_second(until),
+            since: from_the_second(session.since),
+            until: up_to_the_second(until),
             payload: session.payload,
-            packets,
-            bytes,
-            lost,
+            packets: self.packets,
+            bytes: self.bytes,
+            lost: self.losses().sum(),
+            lost_by: self.losses(),
+            first: self.times.map(|(first, _)| first.to_string()),
+            last: self.times.map(|(_, last)| last.to_string()),
+            rested_seconds,
             end,
             sha256: None,
+            file: CaptureFile::Unknown,
         }
     }
-}
 
-impl CaptureFile {
     /// Describes the interfaces of which all packets were lost.
     fn add_interfaces_without_packets(&mut self, names: &mut CaptureNames) {
         let lost = self.lost_by_kernel.keys().chain(self.lost_here.keys());
@@ -247,15 +271,11 @@ fn section(session: &CaptureSession) -> Vec<u8> {
         text(system.map(UtsName::sysname)),
         text(system.map(UtsName::release)),
     ];
-    let kind = if session.payload {
-        "whole frames"
-    } else {
-        "headers only"
-    };
+    let content = content(session.payload);
     blocks::section(&Section {
         hardware: &text(system.map(UtsName::machine)),
         os: &os.join(" "),
         application: concat!("monitor ", env!("CARGO_PKG_VERSION")),
-        comment: &format!("packets that policy {} matched, {kind}", session.policy),
+        comment: &format!("packets that policy {} matched, {content}", session.policy),
     })
 }

@@ -1,26 +1,30 @@
 //! Begins and ends captures. One capture runs at a time.
 
+mod session;
+
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tracing::warn;
+use tracing::{error, warn};
 
+use self::session::Copying;
+pub(in crate::daemon) use self::session::{CaptureSession, CaptureShared};
 use super::{Core, lock};
 use crate::{
-    clock::{boot_time, to_the_second},
+    clock::{boot_time, from_the_second, to_the_second},
     control::{
         AskedCapture, RunningCapture,
         capture::{CAPTURE_SIZES, CaptureProgress, LONGEST_CAPTURE},
     },
     datapath::{self, CaptureNames, CaptureReader, CaptureRequest, Filter},
     evidence::captured::CaptureEnd,
-    policy::{PolicyName, closest_policy},
+    policy::{PolicyName, Rest, closest_policy},
 };
 
 /// Why a capture does not begin.
@@ -45,6 +49,10 @@ pub(in crate::daemon) enum CaptureError {
         "a capture of `{policy}` runs until {ends}, and one runs at a time: end it, or wait for its end"
     )]
     Busy { policy: PolicyName, ends: String },
+    #[error(
+        "the policies wait for a confirmation, and a roll-back would end the capture: first run `monitor confirm`, or wait for the roll-back"
+    )]
+    Trial,
     #[error("the daemon ends")]
     Ending,
     #[error(
@@ -83,71 +91,6 @@ struct Running {
     since: Option<Timestamp>,
     ends: Timestamp,
     shared: Arc<CaptureShared>,
-}
-
-/// What the thread of a capture and the rest of the daemon share.
-#[derive(Debug, Default)]
-pub(in crate::daemon) struct CaptureShared {
-    stop: Mutex<Option<CaptureEnd>>,
-    packets: AtomicU64,
-    bytes: AtomicU64,
-    lost: AtomicU64,
-}
-
-/// A capture that has begun. [`Core::end_capture`] ends it.
-pub(in crate::daemon) struct CaptureSession {
-    pub(in crate::daemon) policy: PolicyName,
-    pub(in crate::daemon) payload: bool,
-    /// The largest size of the file, bytes.
-    pub(in crate::daemon) max: u64,
-    pub(in crate::daemon) since: Timestamp,
-    /// Time since boot at which the capture ends.
-    deadline: Duration,
-    pub(in crate::daemon) reader: CaptureReader,
-    pub(in crate::daemon) names: CaptureNames,
-    pub(in crate::daemon) shared: Arc<CaptureShared>,
-}
-
-impl CaptureShared {
-    /// Asks the thread to end the capture. The first reason counts.
-    pub(in crate::daemon) fn stop(&self, end: CaptureEnd) {
-        lock(&self.stop).get_or_insert(end);
-    }
-
-    /// How long a client may take for each step after the end. A daemon that ends has little
-    /// time left, and still stores the event.
-    pub(in crate::daemon) fn patience(&self) -> Duration {
-        match *lock(&self.stop) {
-            Some(CaptureEnd::DaemonEnded) => Duration::from_secs(1),
-            _ => Duration::from_secs(30),
-        }
-    }
-
-    /// Publishes what was captured until now.
-    pub(in crate::daemon) fn publish(&self, progress: CaptureProgress) {
-        self.packets.store(progress.packets, Ordering::Relaxed);
-        self.bytes.store(progress.bytes, Ordering::Relaxed);
-        self.lost.store(progress.lost, Ordering::Relaxed);
-    }
-
-    fn progress(&self) -> CaptureProgress {
-        CaptureProgress {
-            packets: self.packets.load(Ordering::Relaxed),
-            bytes: self.bytes.load(Ordering::Relaxed),
-            lost: self.lost.load(Ordering::Relaxed),
-        }
-    }
-}
-
-impl CaptureSession {
-    /// Why the capture should end now, if it should.
-    pub(in crate::daemon) fn end(&self, core: &Core) -> Option<CaptureEnd> {
-        let asked = *lock(&self.shared.stop);
-        let is_over = (boot_time() >= self.deadline).then_some(CaptureEnd::Time);
-        asked
-            .or(is_over)
-            .or_else(|| (!core.holds(&self.policy)).then_some(CaptureEnd::PolicyRemoved))
-    }
 }
 
 impl Captures {
@@ -203,9 +146,10 @@ impl Running {
         Some(RunningCapture {
             policy: self.request.policy.clone(),
             payload: self.request.payload,
-            since: to_the_second(self.since?),
+            since: from_the_second(self.since?),
             ends: to_the_second(self.ends),
             progress: self.shared.progress(),
+            notes: Vec::new(),
         })
     }
 }
@@ -213,7 +157,7 @@ impl Running {
 impl Core {
     /// Puts a generation in force that copies the packets of a policy.
     pub(in crate::daemon) fn begin_capture(
-        &self,
+        self: &Arc<Self>,
         asked: &AskedCapture,
     ) -> Result<(CaptureSession, RunningCapture), CaptureError> {
         let length = Duration::from_secs(asked.seconds);
@@ -237,23 +181,30 @@ impl Core {
         // The first packets are copied as soon as the generation is in force.
         let since = Timestamp::now();
         let opened = self.open_capture(filter);
-        let (reader, names) = opened.inspect_err(|_| {
-            lock(&self.captures.slot).running = None;
-            // The generation that copies may be in force: the daemon makes another one soon.
-            self.set_kernel_behind();
-        })?;
-        self.captures.begun(since, since + signed);
+        let (reader, names) = opened.inspect_err(|_| self.give_up_capture(filter))?;
+        let ends = since + signed;
+        self.captures.begun(since, ends);
         let session = CaptureSession {
+            id: format!("{:x}", since.as_nanosecond()),
             policy: asked.policy.clone(),
             payload: asked.payload,
             max: asked.max,
             since,
+            ends,
             deadline: boot_time() + length,
             reader,
             names,
-            shared,
+            shared: Arc::clone(&shared),
+            copying: Copying::begun(self),
         };
-        let view = self.captures.running().ok_or(CaptureError::Detached)?;
+        let view = RunningCapture {
+            policy: asked.policy.clone(),
+            payload: asked.payload,
+            since: from_the_second(since),
+            ends: to_the_second(ends),
+            progress: CaptureProgress::default(),
+            notes: Vec::new(),
+        };
         Ok((session, view))
     }
 
@@ -274,13 +225,29 @@ impl Core {
         Ok(filter.open_capture(applied.generation, &mut running.request)?)
     }
 
-    /// Puts a generation in force that copies no packet. When this returns, all copied packets
-    /// are in the ring buffer. After an error, the daemon tries again soon.
-    pub(in crate::daemon) fn end_capture(&self) -> Result<(), datapath::Error> {
+    /// Undoes a begin that failed.
+    fn give_up_capture(&self, filter: &mut Filter) {
+        lock(&self.captures.slot).running = None;
+        // The generation that copies may be in force.
+        if filter.captures().unwrap_or(true)
+            && let Err(error) = self.stop_copying(filter)
+        {
+            error!("the filter still copies packets, the daemon tries again: {error}");
+        }
+    }
+
+    /// Ends the capture that runs, as [`CaptureSession::end_copying`].
+    fn end_capture(&self) -> Result<(), datapath::Error> {
         let mut filter = self.work_on_filter("the end of a capture");
         lock(&self.captures.slot).running = None;
+        filter
+            .as_mut()
+            .map_or(Ok(()), |filter| self.stop_copying(filter))
+    }
+
+    fn stop_copying(&self, filter: &mut Filter) -> Result<(), datapath::Error> {
         let state = self.state();
-        let (Some(filter), Some(policies)) = (filter.as_mut(), state.stage.policies()) else {
+        let Some(policies) = state.stage.policies() else {
             return Ok(());
         };
         match self.apply(filter, &policies.ruleset) {
@@ -332,9 +299,21 @@ impl Core {
         })
     }
 
+    /// Why this policy matches no packet now; `None` if it is in force or unknown.
+    fn rest_of(&self, name: &PolicyName) -> Option<&'static str> {
+        let state = self.state();
+        let mut policies = state.stage.policies()?.policies.iter();
+        let policy = policies.find(|policy| policy.name() == name)?;
+        policy.rest().map(Rest::reason)
+    }
+
     fn can_be_captured(&self, name: &PolicyName) -> Result<(), CaptureError> {
         let state = self.state();
         let policies = state.stage.policies().ok_or(CaptureError::Unknown)?;
+        // After a roll-back, the kernel would run a program that knows no capture.
+        if state.stage.deadline().is_some() {
+            return Err(CaptureError::Trial);
+        }
         let policies = &policies.policies;
         match policies.iter().find(|policy| policy.name() == name) {
             Some(policy) if !policy.enabled() => Err(CaptureError::Disabled(name.clone())),

@@ -25,7 +25,7 @@ use crate::{
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
     device_book::DeviceBook,
     evidence::{
-        Claim, FlowEnd, absence::Absence, captured::Captured, encrypted::resolver_addresses,
+        Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, event::Happening,
         learner::Learner, mark::Mark, published::Published,
     },
     merkle::Proven,
@@ -103,6 +103,8 @@ pub(super) struct EvidenceRecorder {
     stated: Option<String>,
     setup: SetupRecorder,
     periods: Option<Periods>,
+    /// True if the captures of earlier daemons have ends in the store.
+    has_ended_captures: bool,
     /// Claims that a failed write left.
     claims: Vec<(FlowEnd, Claim)>,
     notes: Vec<String>,
@@ -127,6 +129,7 @@ impl EvidenceRecorder {
             stated: None,
             setup: SetupRecorder::default(),
             periods: None,
+            has_ended_captures: false,
             claims: Vec::new(),
             notes: Vec::new(),
         }
@@ -299,15 +302,15 @@ impl EvidenceRecorder {
         Ok(at)
     }
 
-    /// Stores the event of a capture that ended.
+    /// Stores the begin or the end of a capture.
     ///
     /// # Errors
     ///
     /// Returns the error of the store, or says that the event exceeds a limit.
-    pub(super) fn capture(&mut self, captured: &Captured) -> Result<(), CaptureEventError> {
+    pub(super) fn capture(&mut self, what: &Happening) -> Result<(), CaptureEventError> {
         self.open_store()?;
         let store = self.store.as_mut().ok_or(CaptureEventError::Limit)?;
-        let written = store.write_capture(captured, Timestamp::now())?;
+        let written = store.write_capture(what, Timestamp::now())?;
         written.map(drop).ok_or(CaptureEventError::Limit)
     }
 
@@ -345,8 +348,13 @@ impl EvidenceRecorder {
             return Ok(());
         }
         let now = Timestamp::now();
-        let (store, opened) = Store::open(&self.state_dir, self.settings.store, now)?;
+        let (mut store, opened) = Store::open(&self.state_dir, self.settings.store, now)?;
         self.notes.extend(notes(&opened));
+        // Later, the capture without an end may be that of this daemon.
+        if !self.has_ended_captures {
+            store.end_captures(now)?;
+            self.has_ended_captures = true;
+        }
         self.devices.write_all_again();
         self.store = Some(store);
         Ok(())

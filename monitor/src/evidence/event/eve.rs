@@ -40,7 +40,9 @@ impl EventView {
             other @ (Happening::Generation { .. }
             | Happening::Removed { .. }
             | Happening::Mark(_)
+            | Happening::CaptureBegin(_)
             | Happening::Capture(_)
+            | Happening::CaptureNotFinished(_)
             | Happening::Published(_)
             | Happening::Attached { .. }) => {
                 put("event_type", "monitor".into());
@@ -82,7 +84,9 @@ impl Happening {
             | Self::Generation { .. }
             | Self::Removed { .. }
             | Self::Mark(_)
+            | Self::CaptureBegin(_)
             | Self::Capture(_)
+            | Self::CaptureNotFinished(_)
             | Self::Published(_)
             | Self::Attached { .. } => None,
         }

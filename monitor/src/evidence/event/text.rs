@@ -74,8 +74,13 @@ impl fmt::Display for Happening {
                 }
             }
             Self::Mark(mark) => mark.fmt(f),
+            Self::CaptureBegin(begun) => write!(f, "{begun} begins, until {}", begun.ends),
             Self::Capture(captured) => captured.fmt(f),
             Self::Published(published) => published.fmt(f),
+            Self::CaptureNotFinished(begun) => write!(
+                f,
+                "{begun} was not finished: the daemon was killed before its end, so its packets are not known"
+            ),
             Self::Attached { interface, mode } => {
                 write!(f, "the filter is attached to {interface} ({mode} mode)")
             }

@@ -15,10 +15,12 @@ impl<'a> Case<'a> {
         for mark in &report.marks {
             self.add_mark(mark);
         }
+        let files = self.add_capture_files();
         let results = self.graph.iris();
         let tools: Vec<Iri> = self.add_tools();
         let gateway = self.add_gateway();
-        let coverage = self.add_coverage(&tools);
+        let mut actions = self.add_coverage(&tools);
+        actions.extend(self.add_captures(files, gateway, &tools));
         let record = self.provenance(results);
         let record = self.graph.add(record);
         let subjects = report.devices.iter().filter(|device| device.is_subject);
@@ -33,7 +35,7 @@ impl<'a> Case<'a> {
             .links("uco-action:performer", [gateway])
             .links("uco-action:instrument", tools)
             .links("uco-action:object", subjects)
-            .links("uco-action:subaction", coverage)
+            .links("uco-action:subaction", actions)
             .links("uco-action:result", [record]);
         self.graph.add(run);
     }
@@ -194,12 +196,18 @@ fn tool(program: &Program) -> Node {
 
 /// A compiled program as its SHA-256; `None` if the store does not know it.
 fn compiled(name: &str, sha256: &str) -> Option<Node> {
-    let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let value = json!({"@type": "xsd:hexBinary", "@value": sha256});
-    let hash = Node::new("uco-types:Hash")
-        .put("uco-types:hashMethod", "SHA256")
-        .put("uco-types:hashValue", value);
+    let hash = hash(sha256)?;
     let facet = Node::new("uco-observable:ContentDataFacet").parts("uco-observable:hash", [hash]);
     let node = Node::new("uco-observable:ContentData").put("uco-core:name", name);
-    is_hash.then(|| node.parts("uco-core:hasFacet", [facet]))
+    Some(node.parts("uco-core:hasFacet", [facet]))
+}
+
+/// A SHA-256; `None` if the text is none.
+pub(super) fn hash(sha256: &str) -> Option<Node> {
+    let is_hash = sha256.len() == 64 && sha256.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = json!({"@type": "xsd:hexBinary", "@value": sha256});
+    let node = Node::new("uco-types:Hash")
+        .put("uco-types:hashMethod", "SHA256")
+        .put("uco-types:hashValue", value);
+    is_hash.then_some(node)
 }

@@ -3,9 +3,10 @@
 use maud::{Markup, html};
 
 use crate::report::{
+    captures::HEADERS,
     losses::meaning,
     model::{Losses, Report, Ruleset},
-    words::{grouped, seconds, utc},
+    words::{grouped, plural, seconds, utc},
 };
 
 pub(super) fn coverage(report: &Report) -> Markup {
@@ -53,6 +54,34 @@ fn losses(losses: &Losses) -> Markup {
                 }
                 @for (reason, packets) in &losses.not_recorded.reasons {
                     li { (grouped(*packets)) " (" (reason) ") in no flow, " (losses.counted()) " — " (meaning(reason)) }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn captures(report: &Report) -> Markup {
+    html! {
+        @if !report.captures.is_empty() {
+            section {
+                h2 { "Captures of packets" }
+                table.cards {
+                    thead { tr { @for header in HEADERS { th { (header) } } } }
+                    tbody {
+                        @for capture in &report.captures {
+                            tr {
+                                @for (header, cell) in HEADERS.iter().zip(capture.cells()) {
+                                    td data-label=(header) { (cell) }
+                                }
+                            }
+                        }
+                    }
+                }
+                ul {
+                    @for capture in &report.captures { li { (capture.sentences().join(" ")) } }
+                }
+                @if report.more_captures > 0 {
+                    p.soft { "and " (plural(report.more_captures, "earlier capture", "earlier captures")) }
                 }
             }
         }

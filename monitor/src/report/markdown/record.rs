@@ -4,6 +4,7 @@ use super::{escaped, heading, line, table};
 use crate::{
     printable,
     report::{
+        captures::HEADERS,
         compare::{Compared, Ends},
         losses::meaning,
         model::{Mark, Report},
@@ -127,6 +128,26 @@ pub(super) fn coverage(out: &mut String, report: &Report) {
                 meaning(reason)
             ),
         );
+    }
+}
+
+pub(super) fn captures(out: &mut String, report: &Report) {
+    if report.captures.is_empty() {
+        return;
+    }
+    heading(out, 2, "Captures of packets");
+    let rows = report.captures.iter().map(|capture| {
+        let cells = capture.cells();
+        cells.iter().map(|cell| escaped(cell)).collect()
+    });
+    table(out, &HEADERS, &rows.collect::<Vec<_>>());
+    for capture in &report.captures {
+        let text = capture.sentences().join(" ");
+        line(out, &format!("\n- {}", escaped(&text)));
+    }
+    if report.more_captures > 0 {
+        let more = plural(report.more_captures, "earlier capture", "earlier captures");
+        line(out, &format!("\nand {more}"));
     }
 }
 

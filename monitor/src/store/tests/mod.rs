@@ -1,5 +1,6 @@
 //! Tests of the store on real files.
 
+mod captures;
 mod damaged;
 mod device_sums;
 mod drain;

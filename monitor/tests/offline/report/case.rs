@@ -36,7 +36,8 @@ fn the_validator_of_case_accepts_the_report() {
     let reports = [&[][..], &["--redact"], &["--policy", "silent"]];
     let reports = reports.map(|more| story.report(&[&arguments[..], more].concat()));
     let hostile = super::hostile::hostile_story().report(&["--format", "case"]);
-    let reports = reports.iter().chain([&hostile]).enumerate();
+    let captured = super::captures::captured_story().report(&["--format", "case"]);
+    let reports = reports.iter().chain([&hostile, &captured]).enumerate();
     let files = reports.map(|(number, text)| file(&story, &format!("{number}.jsonld"), text));
     let files: Vec<_> = files.collect();
     assert_eq!(complaint(&validator, &files), None);
@@ -133,6 +134,43 @@ fn a_name_is_a_claim_with_its_origin_and_a_holder_is_a_statement() {
             .iter()
             .any(|node| node.to_string().contains("MACAddressFacet"))
     );
+}
+
+#[test]
+fn a_capture_is_an_action_whose_result_is_a_file_with_its_hash() {
+    let story = super::captures::captured_story();
+    let text = story.report(&["--format", "case", "--policy", "range-2014"]);
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let files = nodes(&document, "uco-observable:File");
+    // The bytes of the other two captures are not known.
+    let [file] = files[..] else {
+        panic!("{files:?}");
+    };
+    let content = &file["uco-core:hasFacet"][0];
+    assert_eq!(content["uco-observable:sizeInBytes"], 1234);
+    let hash = &content["uco-observable:hash"][0];
+    assert_eq!(hash["uco-types:hashValue"]["@value"], "5".repeat(64));
+    let actions = nodes(&document, "case-investigation:InvestigativeAction");
+    let (captures, run): (Vec<_>, Vec<_>) = actions.into_iter().partition(|node| {
+        let name = node["uco-core:name"].as_str().unwrap();
+        name.starts_with("Capture of packets")
+    });
+    assert_eq!(captures.len(), 3);
+    let results = captures
+        .iter()
+        .filter_map(|node| node.get("uco-action:result"));
+    let results: Vec<_> = results.collect();
+    assert_eq!(results, [&serde_json::json!([{"@id": file["@id"]}])]);
+    let parts = run[0]["uco-action:subaction"].to_string();
+    let record = &nodes(&document, "case-investigation:ProvenanceRecord")[0];
+    assert!(
+        record["uco-core:object"]
+            .to_string()
+            .contains(file["@id"].as_str().unwrap())
+    );
+    for capture in captures {
+        assert!(parts.contains(capture["@id"].as_str().unwrap()), "{parts}");
+    }
 }
 
 #[test]

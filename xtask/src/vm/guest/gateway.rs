@@ -176,7 +176,8 @@ impl<'a> Gateway<'a> {
         Ok(())
     }
 
-    fn verb(&self, verb: &str) -> Command {
+    /// A verb of this daemon.
+    pub(super) fn verb(&self, verb: &str) -> Command {
         let mut command = self.guest.monitor();
         command
             .arg(verb)
@@ -189,7 +190,8 @@ impl<'a> Gateway<'a> {
         command
     }
 
-    fn folder(&self) -> PathBuf {
+    /// Directory of its files.
+    pub(super) fn folder(&self) -> PathBuf {
         PathBuf::from("/run").join(&self.name)
     }
 

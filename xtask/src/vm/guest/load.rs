@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::capture::capture;
 use super::gateway::{Gateway, POLICIES, rounds};
 use super::phone::{ALL, BLOCKED, EACH, FILTERED, MAC, OPEN, Servers, WiredPhone};
 use super::{Guest, PATIENCE, must_be, seen, wait_for, write};
@@ -39,6 +40,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     must_be("without a filter", &servers.round(&phone.namespace)?, &ALL)?;
     for mode in ["generic", "native"] {
         filter(guest, mode, &phone, &servers).with_context(|| format!("{mode} mode"))?;
+        capture(guest, mode, &phone, &servers).with_context(|| format!("capture, {mode} mode"))?;
     }
     replay(guest).context("replay")
 }

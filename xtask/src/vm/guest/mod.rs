@@ -1,6 +1,7 @@
 //! The first process of the emulated machine. The machine is the gateway; devices are
 //! network namespaces.
 
+mod capture;
 mod clock;
 mod gateway;
 mod load;
