@@ -49,6 +49,7 @@ pub mod pipeline;
 pub mod policy;
 pub mod printable;
 pub mod quoted;
+pub mod recompute;
 pub mod registry;
 pub mod regular_file;
 pub mod replay;

@@ -20,11 +20,13 @@ pub mod blocks;
 mod error;
 mod input;
 mod link_type;
+mod notes;
 mod pcap;
 mod pcapng;
 
 pub use error::{CaptureError, Problem};
 pub use link_type::LinkType;
+pub use notes::{CaptureNotes, InterfaceCounts, InterfaceNotes};
 
 use input::Input;
 use pcap::Pcap;
@@ -40,6 +42,10 @@ pub struct Frame {
     pub wire_length: u32,
     /// Time at which the frame was captured. `None` if the capture does not tell.
     pub at: Option<Timestamp>,
+    /// Number of the frame's interface in the file; 0 for the first one, and in a pcap file.
+    pub interface: u32,
+    /// What the file says about the frame.
+    pub comment: Option<String>,
 }
 
 impl Frame {
@@ -89,6 +95,16 @@ impl Capture {
                 ended: false,
             }),
             Err(problem) => Err(CaptureError::new(name.to_owned(), problem)),
+        }
+    }
+
+    /// What the part of the file that was read so far says about itself. A pcap file says
+    /// nothing.
+    #[must_use]
+    pub fn notes(&self) -> CaptureNotes {
+        match &self.format {
+            Format::Pcap(_) => CaptureNotes::default(),
+            Format::PcapNg(pcapng) => pcapng.notes(),
         }
     }
 }

@@ -72,6 +72,8 @@ impl Pcap {
             data: record.data.to_vec(),
             wire_length: record.origlen,
             at: self.time(record.ts_sec, record.ts_usec),
+            interface: 0,
+            comment: None,
         };
         input.packet_done();
         Ok(Some(frame))

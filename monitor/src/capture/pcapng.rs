@@ -9,7 +9,9 @@ use pcap_parser::{
     traits::PcapNGPacketBlock,
 };
 
-use super::{Frame, LinkType, Problem, input::Input};
+use super::{
+    CaptureNotes, Frame, InterfaceCounts, InterfaceNotes, LinkType, Problem, input::Input, notes,
+};
 
 /// The type of a Section Header Block, which is the same in both byte orders.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -23,7 +25,11 @@ const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const OBSOLETE_PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+const INTERFACE_STATISTICS: u32 = 5;
 const ENHANCED_PACKET: u32 = 6;
+
+/// Blocks with counts of an interface that are longer than this are not read, in bytes.
+const LONGEST_COUNTS: u64 = 64 << 10;
 
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 
@@ -33,10 +39,11 @@ type ParseBlock = fn(&[u8]) -> IResult<&[u8], Block<'_>, PcapError<&[u8]>>;
 #[derive(Default)]
 pub(super) struct PcapNg {
     big_endian: bool,
+    /// Comment of the section.
+    comment: Option<String>,
     interfaces: Vec<Interface>,
 }
 
-#[derive(Clone, Copy)]
 struct Interface {
     link_type: LinkType,
     /// Maximum number of bytes stored of a frame; 0 means no limit.
@@ -46,6 +53,7 @@ struct Interface {
     units: Option<u64>,
     /// Seconds to add to each time of a packet.
     offset: i64,
+    notes: InterfaceNotes,
 }
 
 /// A packet whose interface is not checked yet.
@@ -77,6 +85,11 @@ impl PcapNg {
             SECTION_HEADER | INTERFACE_DESCRIPTION | SIMPLE_PACKET | ENHANCED_PACKET => {
                 input.complete(length)?;
                 self.read_block(input)
+            }
+            // Counts are not needed to read frames, so damaged ones are no error.
+            INTERFACE_STATISTICS if (BLOCK_START..LONGEST_COUNTS).contains(&length) => {
+                input.complete(length)?;
+                self.read_block(input).or(Ok(None))
             }
             OBSOLETE_PACKET => Err(Problem::ObsoletePacketBlock {
                 offset: input.offset(),
@@ -119,25 +132,43 @@ impl PcapNg {
             return Err(input.malformed());
         };
         match block {
-            Block::SectionHeader(_) => self.interfaces.clear(),
+            Block::SectionHeader(section) => {
+                self.interfaces.clear();
+                self.comment = notes::comment(&section.options);
+            }
             Block::InterfaceDescription(description) => self.interfaces.push(Interface {
                 link_type: description.linktype.into(),
                 snap_length: description.snaplen,
                 units: description.ts_resolution(),
                 offset: description.ts_offset(),
+                notes: InterfaceNotes {
+                    name: description
+                        .if_name()
+                        .and_then(Result::ok)
+                        .and_then(notes::text),
+                    counts: None,
+                },
             }),
             Block::EnhancedPacket(block) => {
                 let ticks = u64::from(block.ts_high) << 32 | u64::from(block.ts_low);
                 let mut frame = frame(&block);
                 frame.at = self.time(block.if_id, ticks);
+                frame.interface = block.if_id;
+                frame.comment = notes::comment(&block.options);
                 return Ok(Some(Packet {
                     interface: block.if_id,
                     frame,
                 }));
             }
             Block::SimplePacket(block) => return Ok(Some(self.simple_packet(&frame(&block)))),
+            Block::InterfaceStatistics(block) => {
+                let id = block.if_id;
+                let counts = InterfaceCounts::read(&block, |ticks| self.time(id, ticks));
+                if let Some(interface) = self.interfaces.get_mut(id as usize) {
+                    interface.notes.counts = Some(counts);
+                }
+            }
             Block::NameResolution(_)
-            | Block::InterfaceStatistics(_)
             | Block::SystemdJournalExport(_)
             | Block::DecryptionSecrets(_)
             | Block::ProcessInformation(_)
@@ -167,7 +198,21 @@ impl PcapNg {
                 data: padded.data[..kept].to_vec(),
                 wire_length: padded.wire_length,
                 at: None,
+                interface: 0,
+                comment: None,
             },
+        }
+    }
+
+    /// What the section says about itself.
+    pub(super) fn notes(&self) -> CaptureNotes {
+        CaptureNotes {
+            comment: self.comment.clone(),
+            interfaces: self
+                .interfaces
+                .iter()
+                .map(|interface| interface.notes.clone())
+                .collect(),
         }
     }
 
@@ -208,5 +253,7 @@ fn frame(block: &impl PcapNGPacketBlock) -> Frame {
         data: block.packet_data().to_vec(),
         wire_length: block.orig_len(),
         at: None,
+        interface: 0,
+        comment: None,
     }
 }

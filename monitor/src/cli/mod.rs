@@ -17,6 +17,7 @@ mod mark;
 mod names;
 mod publish;
 mod reach;
+mod recompute;
 mod reload;
 mod replay;
 mod report;
@@ -142,6 +143,11 @@ impl Common {
             ..Options::default()
         };
         Ok(arguments.over(file))
+    }
+
+    /// True if the command line names policies.
+    fn has_policies(&self) -> bool {
+        !self.policies.is_empty()
     }
 
     /// The settings that these options give, with the defaults of `run`.

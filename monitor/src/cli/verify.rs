@@ -19,6 +19,7 @@ use monitor::{
 use super::{
     Common, Outcome, ReachArgs, print, print_json,
     publish::{self, PublishArgs},
+    recompute::RecomputeArgs,
     sign, write_out,
 };
 
@@ -86,6 +87,9 @@ pub(super) struct VerifyArgs {
     /// or a public key of minisign
     #[arg(long, value_name = "FILE")]
     signer: Option<PathBuf>,
+
+    #[command(flatten)]
+    recompute: RecomputeArgs,
 }
 
 /// Runs the verb.
@@ -108,7 +112,11 @@ pub(super) fn run(common: &Common, verb: &ReportVerb) -> anyhow::Result<Outcome>
 }
 
 fn verify(common: &Common, args: &VerifyArgs) -> anyhow::Result<Outcome> {
-    let mut found = verified(&args.file, args.proof.as_deref(), args.key.as_ref())?;
+    let text = read(&args.file)?;
+    let key = args.key.as_ref();
+    let verified = verified_text(&text, &args.file, args.proof.as_deref(), key)?;
+    let verified = args.recompute.without_proof(verified);
+    let mut found = verified.with_context(|| printable::path(&args.file).to_string())?;
     if let Some(state_dir) = &args.state_dir {
         compare(state_dir, &mut found)?;
     }
@@ -119,6 +127,7 @@ fn verify(common: &Common, args: &VerifyArgs) -> anyhow::Result<Outcome> {
         args.proof.as_deref(),
         &mut found,
     )?;
+    args.recompute.add(common, &text, &mut found)?;
     if common.json {
         print_json(&found)?;
     } else {
@@ -137,17 +146,27 @@ pub(super) fn verified(
     proof: Option<&Path>,
     key: Option<&PublicKey>,
 ) -> anyhow::Result<Verification> {
-    let text = read(file)?;
-    let verified = match proof {
-        Some(path) => report::verify(&text, Some(&read(path)?), key),
-        None => match report::verify(&text, None, key) {
-            Err(NoProof::Missing | NoProof::NotAReport(_)) if beside(file, PROOF).exists() => {
-                report::verify(&text, Some(&read(&beside(file, PROOF))?), key)
-            }
-            verified => verified,
-        },
-    };
+    let verified = verified_text(&read(file)?, file, proof, key)?;
     verified.with_context(|| printable::path(file).to_string())
+}
+
+/// The same for the text of the file.
+fn verified_text(
+    text: &str,
+    file: &Path,
+    proof: Option<&Path>,
+    key: Option<&PublicKey>,
+) -> anyhow::Result<Result<Verification, NoProof>> {
+    if let Some(path) = proof {
+        return Ok(report::verify(text, Some(&read(path)?), key));
+    }
+    let beside = beside(file, PROOF);
+    Ok(match report::verify(text, None, key) {
+        Err(NoProof::Missing | NoProof::NotAReport(_)) if beside.exists() => {
+            report::verify(text, Some(&read(&beside)?), key)
+        }
+        verified => verified,
+    })
 }
 
 /// The signed head of a file that was verified.

@@ -56,6 +56,9 @@ pub struct StatedPolicy {
     /// End of the policy (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// `none` if its IPv4 destinations cover no IPv6 addresses that carry them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derive: Option<String>,
     /// What it records: `counters`, `flows` or `names`.
     pub evidence: String,
     /// True if TCP segments without data pass, so that the device names its destination.
@@ -99,6 +102,7 @@ impl StatedPolicy {
             interfaces: scope.interfaces.clone(),
             services: texts(&scope.services),
             expires: policy.expires().map(|end: Timestamp| to_the_second(end)),
+            derive: (!policy.derives()).then(|| "none".to_owned()),
             evidence: policy.evidence().word().to_owned(),
             allow_handshake: policy.allows_handshake(),
             active: policy.is_active(),

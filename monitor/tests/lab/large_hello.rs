@@ -79,7 +79,7 @@ fn config() -> Arc<rustls::ClientConfig> {
 }
 
 /// Sends the first message of TLS to a listener. Returns its length in bytes.
-fn send_tls(lab: &Lab, address: &str, name: &'static str) -> usize {
+pub(crate) fn send_tls(lab: &Lab, address: &str, name: &'static str) -> usize {
     let listener = lab.listen_tcp(address);
     let to = listener.local_addr().unwrap();
     let mut hello = Vec::new();

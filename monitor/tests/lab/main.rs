@@ -32,6 +32,7 @@ mod notify;
 mod pins;
 mod places;
 mod privacy;
+mod recompute;
 mod reload;
 mod report;
 mod runtime;

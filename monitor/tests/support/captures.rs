@@ -43,6 +43,8 @@ pub(crate) fn whole(data: &[u8]) -> Frame {
         at: None,
         data: data.to_vec(),
         wire_length: length(data),
+        interface: 0,
+        comment: None,
     }
 }
 
@@ -52,6 +54,8 @@ pub(crate) fn cut(data: &[u8], wire_length: u32) -> Frame {
         at: None,
         data: data.to_vec(),
         wire_length,
+        interface: 0,
+        comment: None,
     }
 }
 
