@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::to_the_second,
     data::Listing,
+    doctor::Diagnosis,
     evidence::{DevicesView, FlowsView, event::EventsView, mark::Mark},
     merkle::Proven,
     policy::{Effect, MacAddress, Moment, RuntimeChange},
@@ -82,6 +83,8 @@ pub enum Answer {
     Capturing(Box<RunningCapture>),
     /// To [`Request::Data`].
     Data(Box<Listing>),
+    /// To [`Request::Doctor`].
+    Diagnosis(Box<Diagnosis>),
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.

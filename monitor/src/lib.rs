@@ -31,6 +31,7 @@ pub mod device_files;
 pub mod device_list;
 pub mod device_names;
 pub mod devices;
+pub mod doctor;
 pub mod error_text;
 pub mod events;
 pub mod evidence;

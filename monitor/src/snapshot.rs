@@ -94,6 +94,11 @@ pub struct Snapshot {
     /// state before this task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working: Option<Working>,
+    /// For each check of `monitor doctor`, true if it found something that the gateway does
+    /// not see. Without the checks that could not look. Empty before the daemon ran them, and
+    /// if no daemon runs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub blind: BTreeMap<String, bool>,
 }
 
 impl Snapshot {

@@ -56,6 +56,6 @@ pub(super) fn with_holders(
 }
 
 /// The date (UTC).
-fn today() -> Date {
+pub(super) fn today() -> Date {
     Offset::UTC.to_datetime(clock::now().at).date()
 }

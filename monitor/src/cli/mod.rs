@@ -7,6 +7,7 @@ mod confirm;
 mod data;
 mod detach;
 mod devices;
+mod doctor;
 mod events;
 mod explain;
 mod feed;
@@ -114,6 +115,7 @@ enum Verb {
     /// The sources are the files and feeds under `data:` in the config file. With a daemon, the
     /// answer has the sources that the daemon uses.
     Data(ReachArgs),
+    Doctor(doctor::DoctorArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
@@ -165,12 +167,15 @@ pub(crate) enum Outcome {
     CheckFoundErrors,
     /// `report verify` found changes.
     ReportChanged,
+    /// `doctor` found something that the gateway does not see.
+    Blind,
 }
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Fine => Self::SUCCESS,
+            Outcome::Blind => Self::FAILURE,
             Outcome::CheckFoundErrors | Outcome::ReportChanged => Self::from(3),
         }
     }
@@ -197,6 +202,7 @@ impl Cli {
             Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
+            Verb::Doctor(arguments) => return doctor::run(&self.common, &arguments),
             Verb::Report(arguments) => return report::run(&self.common, &arguments),
             Verb::Mark(arguments) => mark::run(&self.common, arguments)?,
             Verb::Capture(arguments) => capture::run(&self.common, arguments)?,

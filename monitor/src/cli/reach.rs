@@ -195,6 +195,11 @@ impl Reach {
         }
     }
 
+    /// Why the daemon gives no answer, if it gives none.
+    pub(super) fn why_silent(&self) -> Option<String> {
+        self.silent.as_ref().map(ToString::to_string)
+    }
+
     /// Fails without a daemon, for verbs that only a daemon can perform.
     pub(super) fn require_daemon(&self) -> anyhow::Result<()> {
         anyhow::ensure!(

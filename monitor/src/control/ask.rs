@@ -140,7 +140,8 @@ fn ask_and_wait(
         | Request::Devices(_)
         | Request::Report(_)
         | Request::Prove(_)
-        | Request::Data {} => MAX_LONG_ANSWER,
+        | Request::Data {}
+        | Request::Doctor {} => MAX_LONG_ANSWER,
         _ => MAX_ANSWER,
     };
     let exchanged = send(socket, request, timeout).and_then(|stream| receive(stream, longest));

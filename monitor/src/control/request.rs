@@ -59,6 +59,8 @@ pub enum Request {
     Capture(AskedCapture),
     /// Ask for the sources of data about ranges.
     Data {},
+    /// Ask what the gateway does not see.
+    Doctor {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
@@ -93,7 +95,8 @@ impl Request {
             | Self::Events { .. }
             | Self::Devices(_)
             | Self::Report(_)
-            | Self::Data {} => false,
+            | Self::Data {}
+            | Self::Doctor {} => false,
             Self::Reload { .. }
             | Self::Confirm {}
             | Self::Detach {}

@@ -191,6 +191,7 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         // The caller serves it, because its answer takes as long as the capture.
         Request::Capture(_) => Answer::Refused("a capture is no single answer".to_owned()),
         Request::Data {} => data(core).await,
+        Request::Doctor {} => doctor(core).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -276,6 +277,13 @@ async fn note_published(core: &Arc<Core>, published: Published) -> Answer {
 async fn data(core: &Arc<Core>) -> Answer {
     match blocking(core, |core| Ok::<_, Infallible>(core.range_listing())).await {
         Ok(listing) => Answer::Data(Box::new(listing)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn doctor(core: &Arc<Core>) -> Answer {
+    match blocking(core, |core| Ok::<_, Infallible>(core.diagnose())).await {
+        Ok(diagnosis) => Answer::Diagnosis(Box::new(diagnosis)),
         Err(error) => Answer::Refused(error),
     }
 }

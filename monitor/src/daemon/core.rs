@@ -10,6 +10,7 @@ mod changes;
 mod confirm;
 mod data_feeds;
 mod devices;
+mod doctor;
 mod edges;
 mod feeds;
 mod flow_filter;
@@ -98,6 +99,7 @@ pub struct Core {
     evidence: EvidenceHandle,
     ranges: ranges::Ranges,
     captures: capture::Captures,
+    doctor: doctor::Doctor,
 }
 
 impl Core {
@@ -291,6 +293,7 @@ impl Core {
             snapshot.name_devices(&policies.devices.by_mac());
         }
         snapshot.working = self.liveness.working();
+        snapshot.blind = self.last_diagnosis().by_check();
         Ok(snapshot)
     }
 }

@@ -7,6 +7,7 @@ mod capture;
 mod clients;
 mod core;
 mod devices;
+mod doctor;
 mod endpoints;
 mod events;
 mod evidence;

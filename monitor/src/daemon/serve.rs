@@ -13,7 +13,7 @@ use super::{
     blocking::blocking,
     capture, clients,
     core::Core,
-    devices, endpoints,
+    devices, doctor, endpoints,
     events::{Events, ServeError},
     evidence, feeds,
     jobs::work_on,
@@ -62,6 +62,7 @@ pub async fn run(
     let mut background = vec![
         tokio::spawn(feeds::run(Arc::clone(&core))),
         tokio::spawn(devices::run(Arc::clone(&core))),
+        tokio::spawn(doctor::run(Arc::clone(&core))),
     ];
     info!(
         "ready: commands are answered at {}",

@@ -82,6 +82,7 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Events(_)
             | Answer::Devices(_)
             | Answer::Data(_)
+            | Answer::Diagnosis(_)
             | Answer::Feeds(_)
             | Answer::Report(_)
             | Answer::Proven(_)

@@ -61,6 +61,23 @@ impl Reader {
         Ok(Self { pins, state })
     }
 
+    /// Name, interface index and program id of each pinned link whose interface exists. Empty
+    /// if nothing is pinned.
+    pub fn attached(pin_dir: &Path) -> Result<Vec<(String, u32, u32)>, Error> {
+        let pins = Pins::new(pin_dir);
+        if !pins.exists()? {
+            return Ok(Vec::new());
+        }
+        let mut attached = Vec::new();
+        for name in pins.linked_interfaces()? {
+            let info = link_info(&name, &pins::open(&pins.link(&name))?)?;
+            if info.ifindex != 0 {
+                attached.push((name, info.ifindex, info.program));
+            }
+        }
+        Ok(attached)
+    }
+
     /// Reads every counter once. The caller passes the result of the last reload.
     pub fn snapshot(&self, reload: Option<ReloadSnapshot>) -> Result<Snapshot, Error> {
         let (in_force, description) = self.find()?;
@@ -83,6 +100,7 @@ impl Reader {
             feeds: Vec::new(),
             evidence: self.evidence()?,
             working: None,
+            blind: BTreeMap::new(),
         })
     }
 

@@ -16,7 +16,9 @@ use std::{
 };
 
 use aya_obj::generated::{
-    BPF_F_REPLACE, bpf_attach_type::BPF_XDP, bpf_attr, bpf_cmd, bpf_link_info, bpf_map_info,
+    BPF_F_REPLACE,
+    bpf_attach_type::{BPF_TCX_INGRESS, BPF_XDP},
+    bpf_attr, bpf_cmd, bpf_link_info, bpf_map_info,
 };
 
 /// Information of the kernel about a link to an interface.
@@ -104,6 +106,22 @@ pub(super) fn link_of_program(program: u32) -> io::Result<Option<u32>> {
             return Ok(Some(id));
         }
     }
+}
+
+/// Number of classifiers that links attach to the ingress of an interface (TCX). 0 on a
+/// kernel without such links (before Linux 6.6, commit e420bed02507). Requires
+/// `CAP_NET_ADMIN`.
+pub(super) fn ingress_links(ifindex: u32) -> io::Result<u32> {
+    let mut attr = zeroed();
+    attr.query.__bindgen_anon_1.target_ifindex = ifindex;
+    attr.query.attach_type = BPF_TCX_INGRESS as u32;
+    // SAFETY: `attr` holds only integers. It has no address to which the kernel writes ids.
+    match unsafe { bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) } {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(0),
+        answer => answer?,
+    };
+    // SAFETY: the kernel has written it; a plain integer.
+    Ok(unsafe { attr.query.__bindgen_anon_2.prog_cnt })
 }
 
 /// Opens what is pinned at `path`.

@@ -7,7 +7,7 @@ mod policies;
 
 use self::{
     counts::{packets, packets_and_bytes},
-    daemon::{feeds, reload, unconfirmed},
+    daemon::{blind, feeds, reload, unconfirmed},
     evidence::evidence,
     policies::{device_places, devices, policies, policy_slots},
 };
@@ -31,6 +31,7 @@ pub(super) fn of(snapshot: &Snapshot, labels: &DeviceLabels) -> Families {
     families.extend(reload(snapshot.reload.as_ref()));
     families.extend(unconfirmed(snapshot.unconfirmed.as_ref()));
     families.extend(feeds(&snapshot.feeds));
+    families.push(blind(&snapshot.blind));
     Families(families)
 }
 

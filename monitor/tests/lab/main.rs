@@ -17,6 +17,7 @@ mod counters;
 mod daemon_state;
 mod device_names;
 mod devices;
+mod doctor;
 mod endpoints;
 mod flood;
 mod flows;

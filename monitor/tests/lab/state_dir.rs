@@ -85,16 +85,20 @@ fn a_state_directory_that_became_read_only_does_not_keep_the_filter_from_startin
 
 /// A small file system at the lab's state directory. Dropping this value
 /// unmounts it.
-struct Disk {
+pub(crate) struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
     fn mount(lab: &Lab) -> Self {
+        Self::of_size(lab, "64k")
+    }
+
+    pub(crate) fn of_size(lab: &Lab, size: &str) -> Self {
         let path = lab.directory.path().join("state");
         fs::create_dir(&path).unwrap();
         let owner = lab.daemon_user();
-        let options = format!("size=64k,mode=0700,uid={owner},gid={owner}");
+        let options = format!("size={size},mode=0700,uid={owner},gid={owner}");
         sh(&format!(
             "mount -t tmpfs -o {options} tmpfs {}",
             path.display()

@@ -25,6 +25,7 @@ fn every_family_has_its_type_and_unit() {
         .collect();
     let expected = BTreeMap::from([
         ("monitor_attached", (OpenMetricsType::Gauge, "")),
+        ("monitor_blind", (OpenMetricsType::Gauge, "")),
         ("monitor_build", (OpenMetricsType::Info, "")),
         ("monitor_device_bytes", (OpenMetricsType::Counter, "bytes")),
         (

@@ -91,6 +91,9 @@ pub(crate) fn gateway() -> Snapshot {
             ..EvidenceSnapshot::default()
         }),
         working: None,
+        blind: [("clock", false), ("station", true)]
+            .map(|(check, is_blind)| (check.to_owned(), is_blind))
+            .into(),
     }
 }
 

@@ -51,6 +51,8 @@ enum Choice {
     Wifi,
     /// Tagged frames, and the filter on a VLAN device.
     Vlan,
+    /// What `monitor doctor` says: flowtable, tunnel, clock.
+    Doctor,
     /// Set the clock across edges of schedules.
     Clock,
     /// Sleep across edges of schedules.
@@ -66,6 +68,8 @@ pub(crate) enum Scenario {
     Wifi,
     /// Tagged frames.
     Vlan,
+    /// Flowtable, tunnel, clock.
+    Doctor,
     /// Steps of the clock.
     Clock,
     /// Sleep. It is the last one, because the host's files cannot be read after it.
@@ -78,6 +82,7 @@ impl Scenario {
             Self::Load => "load",
             Self::Wifi => "wifi",
             Self::Vlan => "vlan",
+            Self::Doctor => "doctor",
             Self::Clock => "clock",
             Self::Sleep => "sleep",
         }
@@ -97,6 +102,7 @@ impl Choice {
             Self::Load => vec![Scenario::Load],
             Self::Wifi => vec![Scenario::Wifi],
             Self::Vlan => vec![Scenario::Vlan],
+            Self::Doctor => vec![Scenario::Doctor],
             Self::Clock => vec![Scenario::Clock],
             Self::Sleep => vec![Scenario::Sleep],
         }

@@ -8,13 +8,14 @@ use anyhow::Result;
 
 use crate::vm::packages::Suite;
 
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "qemu-system-x86",
     "busybox-static",
     "kmod",
     "iw",
     "hostapd",
     "wpasupplicant",
+    "nftables",
 ];
 
 /// Unpacked packages with their dependencies.

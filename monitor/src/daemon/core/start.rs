@@ -133,6 +133,7 @@ impl Core {
             evidence: EvidenceHandle::default(),
             ranges: super::ranges::Ranges::default(),
             captures: super::capture::Captures::default(),
+            doctor: super::doctor::Doctor::default(),
             settings,
             started,
         };

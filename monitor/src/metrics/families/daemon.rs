@@ -1,5 +1,7 @@
 //! Families about the work of the daemon: reloads, trials and feeds.
 
+use std::collections::BTreeMap;
+
 use prometheus_client::registry::Unit;
 
 use super::super::family::{Family, Kind, Labels};
@@ -60,6 +62,19 @@ pub(super) fn unconfirmed(unconfirmed: Option<&Unconfirmed>) -> [Family; 3] {
             Some(u64::from(rolled_back)),
         ),
     ]
+}
+
+pub(super) fn blind(checks: &BTreeMap<String, bool>) -> Family {
+    Family {
+        name: "monitor_blind",
+        help: "1 if the check of `monitor doctor` found something that the gateway does not see, else 0; no series if the check could not look.",
+        unit: None,
+        kind: Kind::Gauge,
+        samples: checks
+            .iter()
+            .map(|(check, is_blind)| (vec![("check", check.clone())], u64::from(*is_blind)))
+            .collect(),
+    }
 }
 
 pub(super) fn feeds(feeds: &[FeedSnapshot]) -> [Family; 4] {

@@ -98,6 +98,30 @@ impl<'a> Gateway<'a> {
         serde_json::from_str(&answer).with_context(|| format!("monitor {verb}: {answer}"))
     }
 
+    /// Checks that `monitor doctor` has such a finding. Its exit code says if it is blind.
+    pub(super) fn must_find(&self, check: &str, status: &str, what: &str) -> Result<()> {
+        let answer = self
+            .verb("doctor")
+            .arg("--json")
+            .output()
+            .context("monitor doctor")?;
+        let answer: Value = serde_json::from_slice(&answer.stdout)
+            .with_context(|| String::from_utf8_lossy(&answer.stderr).into_owned())?;
+        let found = answer["checks"]
+            .as_array()
+            .context("checks")?
+            .iter()
+            .any(|found| {
+                found["check"] == check
+                    && found["status"] == status
+                    && found["what"]
+                        .as_str()
+                        .is_some_and(|text| text.contains(what))
+            });
+        ensure!(found, "no {status} {check} with `{what}`: {answer}");
+        Ok(())
+    }
+
     /// The part of `monitor status` for this interface.
     pub(super) fn interface(&self, name: &str) -> Result<Value> {
         let status = self.ask("status", &[])?;

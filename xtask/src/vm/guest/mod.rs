@@ -3,6 +3,7 @@
 
 mod capture;
 mod clock;
+mod doctor;
 mod gateway;
 mod load;
 mod phone;
@@ -81,6 +82,7 @@ impl Guest {
             Scenario::Load => load::play(self),
             Scenario::Wifi => wifi::play(self),
             Scenario::Vlan => vlan::play(self),
+            Scenario::Doctor => doctor::play(self),
             Scenario::Clock => clock::play(self),
             Scenario::Sleep => sleep::play(self),
         }

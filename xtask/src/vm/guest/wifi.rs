@@ -13,6 +13,8 @@ use super::{Guest, ip, must_be, seen, wait_for, write};
 use crate::netns::Namespace;
 use crate::system::output;
 
+/// File of the access point, where OpenWrt has it too.
+const SETTINGS: &str = "/run/hostapd-wlan0.conf";
 const ACCESS_POINT: &str = "interface=wlan0
 driver=nl80211
 ssid=monitor
@@ -46,6 +48,12 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
         "auto chose generic on wlan0; 10 of 10 to {BLOCKED} dropped and counted for {mac}, 10 of 10 to {OPEN} passed"
     ));
 
+    gateway.must_find("station", "blind", "wlan0: stations reach each other")?;
+    gateway.must_find("mode", "ok", "the only one for WiFi")?;
+    write(SETTINGS.as_ref(), &format!("{ACCESS_POINT}ap_isolate=1\n"))?;
+    gateway.must_find("station", "ok", "wlan0: stations are isolated")?;
+    seen("doctor reads from the kernel what wlan0 is, and ap_isolate from the file of hostapd");
+
     gateway.detach("wlan0")?;
     must_be("detached", &servers.round(phone)?, &ALL)?;
     seen("after `detach` all arrive again, and the phone is still associated");
@@ -75,7 +83,7 @@ impl Radios {
 
     fn access_point(&mut self, guest: &Guest) -> Result<()> {
         ip("address add 10.77.9.1/24 dev wlan0")?;
-        let settings = Path::new("/run/hostapd.conf");
+        let settings = Path::new(SETTINGS);
         write(settings, ACCESS_POINT)?;
         let mut command = guest.tools.command("sbin/hostapd");
         command.arg(settings);

@@ -1,0 +1,196 @@
+//! Interfaces that carry packets of devices, and have no filter.
+
+use crate::doctor::{
+    facts::{DaemonFact, Facts, FilterAt, Link, LinkKind},
+    finding::Remark,
+};
+
+/// The most interfaces below one another that are looked at.
+const DEEPEST: usize = 8;
+
+/// Says for each interface whether the filter sees what enters there.
+pub(super) fn check(facts: &Facts) -> Vec<Remark> {
+    let (links, filters) = match (&facts.links, &facts.filters) {
+        (Ok(links), Ok(filters)) => (links, filters),
+        (Err(why), _) => return vec![unreadable("interfaces", why)],
+        (_, Err(why)) => return vec![unreadable("the filter", why)],
+    };
+    let view = View::new(links, filters, &facts.far_sides);
+    let mut remarks: Vec<Remark> = filters
+        .iter()
+        .map(|filter| filtered(filter, links))
+        .collect();
+    if let DaemonFact::Answers { waiting, .. } = &facts.daemon {
+        remarks.extend(waiting.iter().map(|waiting| {
+            Remark::blind(
+                format!("{} is not filtered, but should be", waiting.interface),
+                waiting.why.clone(),
+                "remove what is in the way, or correct `interface` in the config file",
+            )
+        }));
+    }
+    if filters.is_empty() {
+        remarks.push(Remark::blind(
+            "no interface is filtered",
+            "the filter is not attached, so no packet is seen",
+            "start the daemon: `monitor run --interface NAME`",
+        ));
+        return remarks;
+    }
+    remarks.extend(links.iter().filter_map(|link| view.remark(link)));
+    remarks
+}
+
+fn unreadable(what: &str, why: &str) -> Remark {
+    Remark::unknown(
+        format!("{what} cannot be read"),
+        why,
+        "run as root, or as the user that runs the daemon",
+    )
+}
+
+fn filtered(filter: &FilterAt, links: &[Link]) -> Remark {
+    let runs = links.iter().find(|link| runs(link, filter));
+    match runs {
+        Some(link) if link.name == filter.name => Remark::ok(format!("{} is filtered", link.name)),
+        Some(link) => Remark::ok(format!(
+            "{} is filtered, under its old name {}",
+            link.name, filter.name
+        )),
+        None => Remark::blind(
+            format!(
+                "{} is gone, or belongs to another network namespace",
+                filter.name
+            ),
+            "the filter is pinned, but no interface here runs its program",
+            "start the daemon with the interfaces that exist",
+        ),
+    }
+}
+
+fn runs(link: &Link, filter: &FilterAt) -> bool {
+    link.index == filter.index && link.program == Some(filter.program)
+}
+
+/// The interfaces, and which of them the filter covers.
+pub(super) struct View<'a> {
+    links: &'a [Link],
+    filters: &'a [FilterAt],
+    far_sides: &'a [u32],
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(links: &'a [Link], filters: &'a [FilterAt], far_sides: &'a [u32]) -> Self {
+        Self {
+            links,
+            filters,
+            far_sides,
+        }
+    }
+
+    /// The interfaces that run the filter.
+    pub(super) fn filtered(&self) -> impl Iterator<Item = &'a Link> {
+        self.links.iter().filter(|link| self.runs_filter(link))
+    }
+
+    /// The interface with this index.
+    pub(super) fn link(&self, index: u32) -> Option<&'a Link> {
+        self.links.iter().find(|link| link.index == index)
+    }
+
+    /// The ports of a bridge, and the parts of a bond.
+    pub(super) fn ports(&self, index: u32) -> impl Iterator<Item = &'a Link> {
+        let has_it = move |link: &&Link| link.controller == Some(index);
+        self.links.iter().filter(has_it)
+    }
+
+    /// True if every packet that enters through the interface to an IP stack passes the
+    /// filter: the interface runs it, or its bridge, or an interface below.
+    pub(super) fn covers(&self, link: &Link) -> bool {
+        let mut below = Some(link);
+        for _ in 0..DEEPEST {
+            let Some(link) = below else { return false };
+            if self.runs_filter(link) || self.combiner(link).is_some_and(|on| self.runs_filter(on))
+            {
+                return true;
+            }
+            below = link.lower.and_then(|lower| self.link(lower));
+        }
+        false
+    }
+
+    fn runs_filter(&self, link: &Link) -> bool {
+        self.filters.iter().any(|filter| runs(link, filter))
+    }
+
+    /// The interfaces on this one, such as its VLANs.
+    pub(super) fn stacked_on(&self, index: u32) -> impl Iterator<Item = &'a Link> {
+        self.links
+            .iter()
+            .filter(move |link| link.lower == Some(index))
+    }
+
+    /// The bridge or bond that the interface belongs to.
+    fn combiner(&self, link: &Link) -> Option<&'a Link> {
+        let above = self.link(link.controller?)?;
+        matches!(above.kind, LinkKind::Bridge | LinkKind::Bond).then_some(above)
+    }
+
+    pub(super) fn is_far_side(&self, link: &Link) -> bool {
+        self.far_sides.contains(&link.index)
+    }
+
+    /// True if devices may send packets of their own through the interface.
+    fn carries(&self, link: &Link) -> bool {
+        if !link.is_up || matches!(link.kind, LinkKind::Internal | LinkKind::Tunnel) {
+            return false;
+        }
+        match self.combiner(link) {
+            // A part of a bridge or bond with a filter on some parts only.
+            Some(above) => self.has_covered_port(above),
+            None => link.routes() && !self.is_seen_through_ports(link),
+        }
+    }
+
+    fn has_covered_port(&self, bridge: &Link) -> bool {
+        self.ports(bridge.index).any(|port| self.covers(port))
+    }
+
+    /// True for a bridge or bond of which some part is filtered: its other parts are judged
+    /// one by one.
+    fn is_seen_through_ports(&self, link: &Link) -> bool {
+        matches!(link.kind, LinkKind::Bridge | LinkKind::Bond) && self.has_covered_port(link)
+    }
+
+    fn remark(&self, link: &Link) -> Option<Remark> {
+        if self.covers(link) || !self.carries(link) {
+            return None;
+        }
+        let name = &link.name;
+        let above = self.combiner(link);
+        if self.is_far_side(above.unwrap_or(link)) && self.is_only_open_port(link, above) {
+            return Some(Remark::ok(format!(
+                "{name} is the far side: the default route leads there"
+            )));
+        }
+        let why = match above {
+            Some(bridge) => format!("it is a port of {}, and the filter sees other ports only", bridge.name),
+            None => "it forwards packets, and the filter sees packets only where they enter through a filtered interface".to_owned(),
+        };
+        Some(Remark::blind(
+            format!("{name} has no filter"),
+            why,
+            format!("filter it with `--interface {name}`, or stop forwarding there"),
+        ))
+    }
+
+    /// True if the interface is no port, or the only port of its bridge without a filter.
+    fn is_only_open_port(&self, link: &Link, above: Option<&Link>) -> bool {
+        above.is_none_or(|bridge| {
+            let mut open = self
+                .ports(bridge.index)
+                .filter(|port| port.is_up && !self.covers(port));
+            open.all(|port| port.index == link.index)
+        })
+    }
+}

@@ -1,0 +1,377 @@
+//! Interfaces, programs, hardware, stations, IPv6 and tunnels.
+
+use super::*;
+use crate::doctor::facts::{Flowtable, Ingress, Isolation, Wireless, WirelessKind};
+
+#[test]
+fn interfaces_that_carry_packets_without_a_filter_are_named() {
+    assert_eq!(names(|facts| add(facts, [link(4, "eth1")])), ["eth1"]);
+    let none = Families::default();
+    let vlan_on = |lower: u32, link: Link| Link {
+        lower: Some(lower),
+        ..kind("vlan", link)
+    };
+    let down = Link {
+        is_up: false,
+        ..link(4, "down")
+    };
+    let host = Link {
+        forwards: none,
+        ..link(4, "host")
+    };
+    let bare = Link {
+        addresses: none,
+        ..link(4, "bare")
+    };
+    let harmless = [
+        down,
+        host,
+        bare,
+        kind("dummy", link(4, "dummy0")),
+        // Tunnels have a check of their own.
+        kind("wireguard", link(4, "wg0")),
+        // Its packets enter through wlan0.
+        vlan_on(2, link(4, "wlan0.7")),
+    ];
+    for link in harmless {
+        let name = link.name.clone();
+        assert!(names(|facts| add(facts, [link])).is_empty(), "{name}");
+    }
+    let far_side = names(|facts| {
+        add(facts, [link(4, "eth1")]);
+        facts.far_sides.push(4);
+    });
+    assert!(far_side.is_empty());
+    // A VLAN on an interface without a filter.
+    assert_eq!(
+        names(|facts| add(facts, [vlan_on(3, link(4, "eth0.7"))])),
+        ["eth0.7"]
+    );
+    assert_eq!(names(|facts| facts.filters = Ok(Vec::new())), ["no"]);
+    let waiting = names(|facts| facts.daemon = answers(Some("x"), &["wlan1"]));
+    assert_eq!(waiting, ["wlan1"]);
+    // Another program took its place, or it is in another namespace.
+    let taken = names(|facts| facts.filters.as_mut().unwrap()[0].program = 8);
+    assert_eq!(taken[0], "wlan0");
+}
+
+#[test]
+fn of_a_bridge_each_port_without_a_filter_is_named_or_the_bridge() {
+    let bridge = || kind("bridge", link(9, "br-lan"));
+    // wlan0 runs the filter and is a port: other ports are open.
+    let on_a_port = |facts: &mut Facts, names: &[&str]| {
+        wlan0(facts).controller = Some(9);
+        add(facts, [bridge()]);
+        for (index, name) in (10..).zip(names) {
+            add(facts, [port(9, link(index, name))]);
+        }
+    };
+    assert_eq!(
+        names(|facts| on_a_port(facts, &["lan1", "lan2"])),
+        ["lan1", "lan2"]
+    );
+    // A transparent bridge: its only other port leads to the internet.
+    let transparent = |others: &[&str]| {
+        names(|facts| {
+            on_a_port(facts, others);
+            facts.far_sides = vec![9, 3];
+        })
+    };
+    assert!(transparent(&["wan"]).is_empty());
+    assert_eq!(transparent(&["wan", "lan1"]), ["wan", "lan1"]);
+    // No part is filtered: only the bridge is named.
+    let none = names(|facts| add(facts, [bridge(), port(9, link(4, "lan1"))]));
+    assert_eq!(none, ["br-lan"]);
+    // The bridge runs the filter: its ports are covered.
+    let whole = names(|facts| {
+        wlan0(facts).kind = LinkKind::Bridge;
+        add(facts, [port(2, link(4, "lan1"))]);
+    });
+    assert!(whole.is_empty());
+}
+
+/// First word of each finding of the check `interface`, which are all blind.
+fn names(change: impl FnOnce(&mut Facts)) -> Vec<String> {
+    let found = found(CheckName::Interface, change).into_iter();
+    let names = found.map(|(status, what)| {
+        assert_eq!(status, Blind, "{what}");
+        what.split(' ').next().unwrap().to_owned()
+    });
+    names.collect()
+}
+
+#[test]
+fn the_mode_says_what_it_costs() {
+    let generic = |facts: &mut Facts| wlan0(facts).mode = Some(Mode::Generic);
+    let [(status, what)] = &found(CheckName::Mode, generic)[..] else {
+        panic!("one finding");
+    };
+    assert_eq!((*status, &**what), (Warning, "wlan0 has the generic mode"));
+    // WiFi has no other mode.
+    let wifi = |facts: &mut Facts| {
+        generic(facts);
+        facts.wireless = Ok(vec![access_point(Isolation::On("f".to_owned()))]);
+    };
+    assert!(found(CheckName::Mode, wifi).is_empty());
+}
+
+#[test]
+fn programs_of_others_count_before_the_filter_and_after_it() {
+    let with = |index: u32, ingress: Ingress| {
+        found(CheckName::Program, |facts| {
+            let links = facts.links.as_mut().unwrap();
+            links[0].kind = LinkKind::Bridge;
+            links.push(port(2, link(4, "lan1")));
+            facts.ingress.insert(index, Ok(ingress));
+        })
+    };
+    let filters = || Ingress {
+        filters: vec!["u32".to_owned()],
+        ..Ingress::default()
+    };
+    let linked = Ingress {
+        linked: 2,
+        ..filters()
+    };
+    assert_eq!(
+        with(2, linked),
+        [(
+            Warning,
+            "wlan0 has tc filters (u32) and 2 tc programs after the filter".to_owned()
+        )]
+    );
+    assert_eq!(
+        with(4, filters()),
+        [(
+            Blind,
+            "lan1 has tc filters (u32) before the filter".to_owned()
+        )]
+    );
+    // On the far side they are no matter.
+    assert!(with(3, filters()).is_empty());
+    assert!(with(4, Ingress::default()).is_empty());
+    let other_xdp = |facts: &mut Facts| {
+        let vlan = Link {
+            lower: Some(3),
+            program: Some(7),
+            ..kind("vlan", link(2, "wlan0"))
+        };
+        let links = facts.links.as_mut().unwrap();
+        links[0] = vlan;
+        links[1].program = Some(99);
+    };
+    assert_eq!(
+        found(CheckName::Program, other_xdp),
+        [(
+            Blind,
+            "eth0 has the XDP program 99 before the filter".to_owned()
+        )]
+    );
+    let denied = |facts: &mut Facts| {
+        facts.ingress.insert(2, Err("permission denied".to_owned()));
+    };
+    assert_eq!(found(CheckName::Program, denied)[0].0, Unknown);
+}
+
+#[test]
+fn hardware_that_forwards_is_blind_and_software_is_not() {
+    let table = |in_hardware| Flowtable {
+        table: "fw4".to_owned(),
+        name: "ft".to_owned(),
+        interfaces: vec!["wlan0".to_owned(), "eth0".to_owned()],
+        in_hardware,
+    };
+    let software = said(CheckName::Offload, |facts| {
+        facts.flowtables = Ok(vec![table(false)]);
+    });
+    assert_eq!(
+        software,
+        [(
+            Fine,
+            "the flowtable ft is in software: its packets pass the filter first".to_owned()
+        )]
+    );
+    let hardware = found(CheckName::Offload, |facts| {
+        facts.flowtables = Ok(vec![table(true)]);
+    });
+    assert_eq!(
+        hardware,
+        [(
+            Blind,
+            "the flowtable ft moves connections into hardware (wlan0, eth0)".to_owned()
+        )]
+    );
+    let one = |change: fn(&mut Facts)| found(CheckName::Offload, change)[0].0;
+    assert_eq!(
+        one(|facts| facts.flowtables = Err("denied".to_owned())),
+        Unknown
+    );
+    assert_eq!(one(|facts| facts.hardware_tc = Ok(vec![3])), Warning);
+    assert_eq!(
+        one(|facts| facts.hardware_tc = Err("denied".to_owned())),
+        Unknown
+    );
+    assert_eq!(
+        one(|facts| facts.accelerators = vec!["ecm".to_owned()]),
+        Blind
+    );
+    let rules = Ingress {
+        filters: vec!["flower".to_owned()],
+        in_hardware: 3,
+        linked: 0,
+    };
+    let found = found(CheckName::Offload, |facts| {
+        facts.ingress.insert(3, Ok(rules));
+    });
+    assert_eq!(
+        found,
+        [(Blind, "eth0: hardware executes rules of tc".to_owned())]
+    );
+}
+
+fn access_point(isolation: Isolation) -> Wireless {
+    Wireless {
+        index: 2,
+        name: "wlan0".to_owned(),
+        kind: WirelessKind::AccessPoint(isolation),
+    }
+}
+
+#[test]
+fn frames_between_stations_and_ports_are_not_seen() {
+    let wifi = |wireless: Wireless| {
+        let found = found(CheckName::Station, |facts| {
+            facts.wireless = Ok(vec![wireless]);
+        });
+        found.first().map(|(status, _)| *status)
+    };
+    let file = || "/etc/hostapd.conf".to_owned();
+    assert_eq!(wifi(access_point(Isolation::On(file()))), None);
+    assert_eq!(wifi(access_point(Isolation::Off(file()))), Some(Blind));
+    assert_eq!(
+        wifi(access_point(Isolation::Unknown(file()))),
+        Some(Unknown)
+    );
+    let kind = WirelessKind::Mesh;
+    assert_eq!(
+        wifi(Wireless {
+            kind,
+            ..access_point(Isolation::On(file()))
+        }),
+        Some(Blind)
+    );
+    let denied = |facts: &mut Facts| facts.wireless = Err("denied".to_owned());
+    assert_eq!(found(CheckName::Station, denied)[0].0, Unknown);
+    let bridge = |isolated: [bool; 2], is_bridge: bool| {
+        found(CheckName::Station, |facts| {
+            let links = facts.links.as_mut().unwrap();
+            if is_bridge {
+                links[0].kind = LinkKind::Bridge;
+            }
+            for (index, is_isolated) in (4..).zip(isolated) {
+                let port = port(2, link(index, &format!("lan{index}")));
+                links.push(Link {
+                    is_isolated,
+                    ..port
+                });
+            }
+        })
+    };
+    assert_eq!(
+        bridge([false, true], true),
+        [(Blind, "wlan0 forwards frames between lan4, lan5".to_owned())]
+    );
+    assert!(bridge([true, true], true).is_empty());
+    assert!(bridge([false, false], false).is_empty());
+    let switch = |numbers: [&str; 2]| {
+        found(CheckName::Station, |facts| {
+            for (index, number) in (4..).zip(numbers) {
+                let port = port(9, link(index, &format!("lan{index}")));
+                add(
+                    facts,
+                    [Link {
+                        switch: Some(number.to_owned()),
+                        ..port
+                    }],
+                );
+            }
+        })
+    };
+    assert_eq!(
+        switch(["01", "01"]),
+        [(
+            Blind,
+            "a hardware switch forwards frames between lan4, lan5".to_owned()
+        )]
+    );
+    assert!(switch(["01", "02"]).is_empty());
+}
+
+#[test]
+fn ipv6_needs_a_policy_only_if_it_is_forwarded() {
+    let without = |facts: &mut Facts| facts.policies.as_mut().unwrap().with_ipv6 = 0;
+    assert_eq!(found(CheckName::Ipv6, without)[0].0, Blind);
+    let unknown = |facts: &mut Facts| facts.policies = Err("broken".to_owned());
+    assert_eq!(found(CheckName::Ipv6, unknown)[0].0, Unknown);
+    let not_forwarded = |facts: &mut Facts| {
+        without(facts);
+        wlan0(facts).forwards.ipv6 = false;
+    };
+    assert!(found(CheckName::Ipv6, not_forwarded).is_empty());
+    // A bridge forwards frames whatever the setting of its port says.
+    let bridged = |facts: &mut Facts| {
+        not_forwarded(facts);
+        wlan0(facts).controller = Some(9);
+        let bridge = Link {
+            forwards: Families::default(),
+            ..link(9, "br-lan")
+        };
+        add(facts, [kind("bridge", bridge)]);
+    };
+    assert_eq!(found(CheckName::Ipv6, bridged)[0].0, Blind);
+}
+
+#[test]
+fn a_vlan_on_a_vlan_is_covered_by_the_interface_below_both() {
+    let vlan = |index: u32, lower: u32| Link {
+        lower: Some(lower),
+        ..kind("vlan", link(index, "vlan"))
+    };
+    assert!(names(|facts| add(facts, [vlan(4, 2), vlan(5, 4)])).is_empty());
+    assert_eq!(names(|facts| add(facts, [vlan(4, 3), vlan(5, 4)])).len(), 2);
+    // The kernel builds no such circle; the search ends all the same.
+    assert_eq!(names(|facts| add(facts, [vlan(4, 5), vlan(5, 4)])).len(), 2);
+    let only_stacked = |facts: &mut Facts| {
+        facts.policies.as_mut().unwrap().with_ipv6 = 0;
+        wlan0(facts).forwards.ipv6 = false;
+        add(facts, [vlan(4, 2)]);
+    };
+    assert_eq!(found(CheckName::Ipv6, only_stacked)[0].0, Blind);
+}
+
+#[test]
+fn of_a_point_to_point_link_nothing_is_known() {
+    let session = kind("ppp", link(4, "ppp0"));
+    assert_eq!(
+        found(CheckName::Tunnel, |facts| add(facts, [session]))[0].0,
+        Unknown
+    );
+}
+
+#[test]
+fn a_tunnel_that_brings_packets_is_blind_and_one_to_the_internet_is_not() {
+    let tunnel = || kind("wireguard", link(4, "wg0"));
+    let inward = found(CheckName::Tunnel, |facts| add(facts, [tunnel()]));
+    assert_eq!(inward[0].0, Blind, "{inward:?}");
+    for change in [
+        |facts: &mut Facts| facts.far_sides.push(4),
+        |facts: &mut Facts| facts.links.as_mut().unwrap()[2].is_up = false,
+        |facts: &mut Facts| facts.links.as_mut().unwrap()[2].forwards = Families::default(),
+    ] {
+        let found = found(CheckName::Tunnel, |facts| {
+            add(facts, [tunnel()]);
+            change(facts);
+        });
+        assert!(found.is_empty(), "{found:?}");
+    }
+}

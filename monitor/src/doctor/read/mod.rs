@@ -1,0 +1,161 @@
+//! Reads the facts: over netlink, from `/proc`, from the pins and from the store.
+
+mod features;
+mod flowtables;
+mod forwarding;
+mod generic;
+mod hostapd;
+mod ingress;
+mod links;
+mod netlink;
+mod process;
+mod wireless;
+
+use std::{collections::BTreeMap, path::Path};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::facts::{DaemonFact, Facts, FilterAt, Ingress, Link, PolicyFacts};
+use crate::{
+    config::Settings, data::Listing, datapath::Reader, error_text::error_text, policy::Policy,
+    snapshot::Snapshot, store::StoreReader,
+};
+
+/// The most interfaces whose programs are read.
+const MOST_INTERFACES: usize = 256;
+
+/// Number of attempts to read the interfaces while no reload happens.
+const ATTEMPTS: usize = 5;
+
+/// Reasons of losses that are no defect: a setting, the end of the retention, or the length of
+/// a copy.
+const EXPECTED_LOSSES: [&str; 7] = [
+    "setting",
+    "expired",
+    "forgotten",
+    "not-stored",
+    "size",
+    "sample-cut",
+    "dns-cut",
+];
+
+/// What the caller knows already.
+pub struct Known {
+    /// What the filter counted.
+    pub snapshot: Option<Snapshot>,
+    /// The policies.
+    pub policies: Result<PolicyFacts, String>,
+    /// The daemon.
+    pub daemon: DaemonFact,
+    /// The data about ranges.
+    pub data: Listing,
+    /// True if the clock is synchronised.
+    pub clock_synchronised: bool,
+}
+
+impl PolicyFacts {
+    /// The facts about these policies.
+    #[must_use]
+    pub fn of(policies: &[Policy], feeds: usize) -> Self {
+        let active = || policies.iter().filter(|policy| policy.is_active());
+        Self {
+            active: active().count(),
+            with_ipv6: active()
+                .filter(|policy| !policy.ipv6().entries().is_empty())
+                .count(),
+            feeds,
+        }
+    }
+}
+
+/// Reads the facts of this network namespace, and of the filter of these settings. Blocks for
+/// some milliseconds.
+#[must_use]
+pub fn read(settings: &Settings, known: Known) -> Facts {
+    let (links, filters) = interfaces(&settings.pin_dir);
+    let of_links = links.as_ref().map_or(&[][..], Vec::as_slice);
+    Facts {
+        far_sides: forwarding::far_sides(of_links),
+        ingress: ingress_of(of_links),
+        flowtables: flowtables::flowtables().map_err(|error| error_text(&error)),
+        hardware_tc: features::hardware_tc(up(of_links).map(|link| link.index))
+            .map_err(|error| error_text(&error)),
+        accelerators: flowtables::accelerators(),
+        wireless: wireless::wireless().map_err(|error| error_text(&error)),
+        feeds: known
+            .snapshot
+            .as_ref()
+            .map_or_else(Vec::new, |snapshot| snapshot.feeds.clone()),
+        snapshot: known.snapshot,
+        policies: known.policies,
+        daemon: known.daemon,
+        data: known.data,
+        kernel: process::kernel(),
+        missing_rights: process::missing_rights().map_err(|error| error_text(&error)),
+        clock_synchronised: known.clock_synchronised,
+        disk: process::disk(&settings.state_dir, settings.store.size)
+            .map_err(|error| error_text(&error)),
+        evidence: settings.evidence,
+        losses: losses(&settings.state_dir),
+        links,
+        filters,
+    }
+}
+
+/// The interfaces, and those of them that run the filter. A reload in between would make them
+/// disagree about the program. Then both are read again.
+fn interfaces(pin_dir: &Path) -> (Result<Vec<Link>, String>, Result<Vec<FilterAt>, String>) {
+    let mut before = filters(pin_dir);
+    let mut attempts = ATTEMPTS;
+    loop {
+        let links = links::links().map_err(|error| error_text(&error));
+        let after = filters(pin_dir);
+        if after == before || attempts == 0 {
+            return (links, after);
+        }
+        before = after;
+        attempts -= 1;
+    }
+}
+
+/// The interfaces whose links are pinned.
+fn filters(pin_dir: &Path) -> Result<Vec<FilterAt>, String> {
+    let attached = Reader::attached(pin_dir).map_err(|error| error_text(&error))?;
+    let each = attached.into_iter().map(|(name, index, program)| FilterAt {
+        name,
+        index,
+        program,
+    });
+    Ok(each.collect())
+}
+
+/// The interfaces that are up.
+fn up(links: &[Link]) -> impl Iterator<Item = &Link> {
+    links.iter().filter(|link| link.is_up).take(MOST_INTERFACES)
+}
+
+/// What runs at the ingress of the interfaces that are up.
+fn ingress_of(links: &[Link]) -> BTreeMap<u32, Result<Ingress, String>> {
+    let each = up(links).map(|link| {
+        let found = ingress::ingress(link.index);
+        (link.index, found.map_err(|error| error_text(&error)))
+    });
+    each.collect()
+}
+
+/// Losses of the last 24 hours by reason.
+fn losses(state_dir: &Path) -> Result<BTreeMap<String, u64>, String> {
+    let text = |error: crate::store::StoreError| error_text(&error);
+    let Some(mut reader) = StoreReader::open(state_dir).map_err(text)? else {
+        return Ok(BTreeMap::new());
+    };
+    let since = Timestamp::now() - SignedDuration::from_hours(24);
+    let stored = reader.view().map_err(text)?.losses(since).map_err(text)?;
+    let mut sums = BTreeMap::new();
+    for found in stored {
+        if !EXPECTED_LOSSES.contains(&found.loss.reason.as_str()) {
+            *sums.entry(found.loss.reason).or_default() += found.loss.packets;
+        }
+    }
+    Ok(sums)
+}

@@ -1,0 +1,447 @@
+//! `monitor doctor`: each line that a namespace can make true, and then false again. The
+//! checks about hardware, WiFi, the kernel and the clock have their tests beside the code.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use crate::support;
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    thread,
+};
+
+use serde_json::Value;
+use support::lab::{BLOCKED, Daemon, Lab, POLICIES, binary, copy_binary, poll, text};
+
+use crate::state_dir::Disk;
+
+const ONLY_IPV4: &str = "version: 1
+policies: [{name: blocked, action: count, destinations: [198.51.100.0/24]}]
+";
+
+/// What `doctor --json` said.
+struct Said(Value);
+
+impl Said {
+    /// Reads the answer. The exit code must fit.
+    fn of(output: &Output) -> Self {
+        let answer: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
+        let blind = answer["checks"].as_array().unwrap().iter();
+        let blind = blind.filter(|found| found["status"] == "blind").count();
+        assert_eq!(answer["blind"], blind, "{answer:#}");
+        assert_eq!(
+            output.status.code(),
+            Some(i32::from(blind > 0)),
+            "{answer:#}"
+        );
+        Self(answer)
+    }
+
+    /// Asks the daemon.
+    fn by(lab: &Lab) -> Self {
+        Self::of(&lab.monitor(&["doctor", "--json"]))
+    }
+
+    fn has(&self, check: &str, status: &str, what: &str) -> bool {
+        let mut found = self.0["checks"].as_array().unwrap().iter();
+        found.any(|found| {
+            found["check"] == check
+                && found["status"] == status
+                && found["what"].as_str().unwrap().contains(what)
+        })
+    }
+
+    fn is_fine(&self, check: &str) -> bool {
+        let found = self.0["checks"].as_array().unwrap().iter();
+        let mut own = found.filter(|found| found["check"] == check).peekable();
+        assert!(own.peek().is_some(), "{check} says nothing: {:#}", self.0);
+        own.all(|found| found["status"] == "ok")
+    }
+}
+
+/// Panics unless the daemon says this now, and the metric agrees.
+fn says(lab: &Lab, check: &str, status: &str, what: &str) {
+    let said = Said::by(lab);
+    assert!(said.has(check, status, what), "{what}: {:#}", said.0);
+    let is_blind = u8::from(status == "blind");
+    let sample = format!("\nmonitor_blind{{check=\"{check}\"}} {is_blind}\n");
+    let metrics = lab.metrics();
+    assert!(metrics.contains(&sample), "{sample}{metrics}");
+}
+
+/// Panics unless the daemon finds nothing with this check now.
+fn is_fine(lab: &Lab, check: &str) {
+    let said = Said::by(lab);
+    assert!(said.is_fine(check), "{check}: {:#}", said.0);
+    let sample = format!("\nmonitor_blind{{check=\"{check}\"}} 0\n");
+    assert!(lab.metrics().contains(&sample), "{sample}");
+}
+
+/// A setting below `/proc/sys/net` of the gateway.
+fn set(lab: &Lab, name: &str, value: &str) {
+    let path = format!("/proc/sys/net/{name}");
+    lab.gateway.run(|| fs::write(path, value)).unwrap();
+}
+
+fn tc(lab: &Lab, arguments: &str) {
+    let mut command = lab.gateway.command("tc");
+    let output = command.args(arguments.split(' ')).output().unwrap();
+    assert!(
+        output.status.success(),
+        "tc {arguments}: {}",
+        text(&output.stderr)
+    );
+}
+
+fn load(lab: &Lab, policies: &str) -> bool {
+    lab.write_policies(policies);
+    lab.monitor(&["reload"]).status.success()
+}
+
+#[test]
+fn what_is_not_seen_is_told_until_it_is_seen_again() {
+    let lab = Lab::new("doctor");
+    let write = |name: &str, content: &str| {
+        let path = lab.directory.path().join(name);
+        fs::write(&path, content).unwrap();
+        lab.give(&path);
+        path.to_str().unwrap().to_owned()
+    };
+    write(
+        "old.csv",
+        "# 2026-02-01\n192.0.2.0,192.0.2.255,64500,Example\n",
+    );
+    write("new.csv", "198.51.100.0,198.51.100.255,64500,Example\n");
+    let config = write(
+        "config.yaml",
+        "data: {files: [old.csv, new.csv, missing]}\n",
+    );
+    let listen = ["--listen", "127.0.0.1:9641", "--listen", "10.99.0.1:9641"];
+    let _daemon = lab.start(&[&["--no-watch", "--config", &config][..], &listen].concat());
+    poll("the daemon has looked by itself", || {
+        lab.metrics()
+            .contains("monitor_blind{check=\"interface\"} 0")
+    });
+    for check in [
+        "interface",
+        "mode",
+        "program",
+        "offload",
+        "station",
+        "ipv6",
+        "tunnel",
+        "policy",
+        "feed",
+        "daemon",
+        "capability",
+        "evidence",
+    ] {
+        is_fine(&lab, check);
+    }
+    says(
+        &lab,
+        "http",
+        "warning",
+        "not served at http://10.99.0.1:9641",
+    );
+    lab.gateway.ip("address add 10.99.0.1/32 dev lo");
+
+    paths_around_the_filter(&lab);
+    policies_in_force(&lab);
+
+    // A reload meanwhile does not look like another program.
+    thread::scope(|scope| {
+        let reloads = scope.spawn(|| (0..5).all(|_| load(&lab, POLICIES)));
+        while !reloads.is_finished() {
+            let said = Said::by(&lab);
+            assert!(said.is_fine("interface"), "{:#}", said.0);
+        }
+        assert!(reloads.join().unwrap());
+    });
+
+    says(&lab, "data", "warning", "missing cannot be used");
+    says(&lab, "data", "warning", "old.csv is ");
+    assert!(!Said::by(&lab).has("data", "warning", "new.csv"));
+    poll("the second address is served", || {
+        Said::by(&lab).is_fine("http")
+    });
+    let human = lab.monitor(&["doctor"]);
+    let human = text(&human.stdout);
+    assert!(
+        human.lines().all(|line| line.chars().count() <= 80),
+        "{human}"
+    );
+    assert!(human.starts_with("warning  data        "), "{human}");
+    assert!(
+        human
+            .lines()
+            .last()
+            .unwrap()
+            .starts_with("blind 0, warning "),
+        "{human}"
+    );
+}
+
+/// An interface, a tunnel and a tc filter that come and go.
+fn paths_around_the_filter(lab: &Lab) {
+    lab.add_interface("lan1");
+    lab.gateway.ip("address add 10.78.0.1/24 dev lan1");
+    is_fine(lab, "interface");
+    set(lab, "ipv4/ip_forward", "1");
+    says(lab, "interface", "blind", "lan1 has no filter");
+    lab.gateway.ip("route add default dev lan1");
+    is_fine(lab, "interface");
+    lab.gateway.ip("link set lan1 down");
+
+    lab.gateway
+        .ip("link add vx0 type vxlan id 5 dstport 4789 local 10.77.0.1 remote 10.77.0.2");
+    lab.gateway.ip("address add 10.79.0.1/24 dev vx0");
+    lab.gateway.ip("link set vx0 up");
+    says(lab, "tunnel", "blind", "vx0 (vxlan) forwards packets");
+    is_fine(lab, "interface");
+    lab.gateway.ip("link del vx0");
+    is_fine(lab, "tunnel");
+
+    tc(lab, "qdisc add dev wlan0 clsact");
+    tc(
+        lab,
+        "filter add dev wlan0 ingress protocol all u32 match u32 0 0",
+    );
+    says(
+        lab,
+        "program",
+        "warning",
+        "wlan0 has tc filters (u32) after the filter",
+    );
+    tc(lab, "qdisc del dev wlan0 clsact");
+    is_fine(lab, "program");
+}
+
+/// Policies, for IPv6 and with a list, that are in force and then are not.
+fn policies_in_force(lab: &Lab) {
+    set(lab, "ipv6/conf/all/forwarding", "1");
+    is_fine(lab, "ipv6");
+    assert!(load(lab, ONLY_IPV4));
+    says(lab, "ipv6", "blind", "no policy names IPv6");
+    let feed = ONLY_IPV4.replace("198.51.100.0/24", "{list: https://lists.invalid/drop.txt}");
+    assert!(load(lab, &feed));
+    says(
+        lab,
+        "feed",
+        "blind",
+        "lists.invalid/drop.txt is not in force",
+    );
+    assert!(!load(lab, "version: 1\npolicies: {}\n"));
+    says(lab, "policy", "warning", "older policies are");
+    assert!(load(
+        lab,
+        &ONLY_IPV4.replace("action", "enabled: false, action")
+    ));
+    says(lab, "policy", "blind", "no policy has an effect");
+    assert!(load(lab, POLICIES));
+    for check in ["ipv6", "feed", "policy"] {
+        is_fine(lab, check);
+    }
+}
+
+/// Another daemon, whose program runs on an interface of the same gateway.
+struct Other {
+    daemon: Option<Daemon>,
+    pins: PathBuf,
+}
+
+impl Other {
+    fn start(lab: &Lab, interface: &str) -> Self {
+        let pins = PathBuf::from(format!("{}-other", lab.pin_dir.display()));
+        let place = |name: &str| lab.directory.path().join(name);
+        let (socket, state) = (place("other.sock"), place("other"));
+        let words = [
+            ["--interface", interface],
+            ["--listen", "127.0.0.1:0"],
+            ["--socket", socket.to_str().unwrap()],
+            ["--state-dir", state.to_str().unwrap()],
+            ["--pin-dir", pins.to_str().unwrap()],
+        ];
+        let mut command = lab.daemon_command(words.as_flattened());
+        let child = command.stderr(Stdio::null()).spawn().unwrap();
+        let daemon = Some(Daemon::from_child(child));
+        poll("the other daemon answers", || {
+            let status = Command::new(binary())
+                .args(["status", "--socket"])
+                .arg(&socket)
+                .output();
+            text(&status.unwrap().stdout).starts_with("daemon     process")
+        });
+        Self { daemon, pins }
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill();
+        }
+        // Only reported, because a panic while a test already fails would abort.
+        if let Err(error) = monitor::datapath::detach(&self.pins) {
+            eprintln!("the other daemon's pins are left: {error}");
+        }
+    }
+}
+
+/// Packets that are not seen on the way to a bridge are not counted either.
+#[test]
+fn on_a_bridge_ports_and_their_programs_pass_by_the_filter() {
+    let lab = Lab::new("doctor-bridge");
+    lab.gateway.ip("link add br0 type bridge");
+    lab.gateway.ip("link set wlan0 master br0");
+    lab.gateway.ip("link set br0 up");
+    let other = Other::start(&lab, "wlan0");
+    let _daemon = lab.start_on("br0", &["--mode", "generic"]);
+    says(&lab, "program", "blind", "wlan0 has the XDP program");
+    drop(other);
+    is_fine(&lab, "program");
+    says(&lab, "mode", "warning", "br0 has the generic mode");
+    let counted = || {
+        let before = lab.policy("blocked");
+        lab.send_udp(BLOCKED[0], 5);
+        let after = lab.policy("blocked");
+        after.1 - before.1
+    };
+    is_fine(&lab, "station");
+    lab.add_interface("lan1");
+    lab.gateway.ip("link set lan1 master br0");
+    says(
+        &lab,
+        "station",
+        "blind",
+        "br0 forwards frames between wlan0, lan1",
+    );
+    for port in ["wlan0", "lan1"] {
+        lab.gateway.ip(&format!(
+            "link set dev {port} type bridge_slave isolated on"
+        ));
+    }
+    is_fine(&lab, "station");
+    is_fine(&lab, "interface");
+
+    assert_eq!(counted(), 5);
+    tc(&lab, "qdisc add dev wlan0 clsact");
+    tc(
+        &lab,
+        "filter add dev wlan0 ingress protocol ip u32 match u32 0 0 action mirred egress redirect dev lan1",
+    );
+    says(
+        &lab,
+        "program",
+        "blind",
+        "wlan0 has tc filters (u32) before the filter",
+    );
+    assert_eq!(counted(), 0);
+    tc(&lab, "qdisc del dev wlan0 clsact");
+    is_fine(&lab, "program");
+    assert_eq!(counted(), 5);
+}
+
+#[test]
+fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
+    let lab = Lab::new("doctor-alone");
+    lab.start(&["--mode", "generic"]).kill();
+    let state = lab.directory.path().join("state");
+    let policies = lab.policies();
+    let (state, policies) = (state.to_str().unwrap(), policies.to_str().unwrap());
+    let words = [
+        "doctor",
+        "--json",
+        "--state-dir",
+        state,
+        "--policies",
+        policies,
+    ];
+    let said = Said::of(&lab.monitor_inside(&words));
+    assert!(said.is_fine("interface"), "{:#}", said.0);
+    assert!(
+        said.is_fine("policy") && said.is_fine("offload"),
+        "{:#}",
+        said.0
+    );
+    assert!(
+        said.has("daemon", "warning", "no daemon runs"),
+        "{:#}",
+        said.0
+    );
+    assert!(said.has("http", "warning", "not served"), "{:#}", said.0);
+    assert!(
+        said.is_fine("capability") && said.is_fine("evidence"),
+        "{:#}",
+        said.0
+    );
+
+    // An ordinary user may read neither the pins nor the store, and may not ask netfilter.
+    fs::set_permissions(lab.directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    copy_binary(lab.directory.path());
+    let mut command = lab.gateway.command("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    command
+        .arg(lab.directory.path().join("monitor"))
+        .args(words);
+    command
+        .args(["--socket", "/nowhere/monitor.sock", "--pin-dir"])
+        .arg(&lab.pin_dir);
+    let said = Said::of(&command.output().unwrap());
+    for check in ["interface", "offload", "evidence"] {
+        assert!(
+            said.has(check, "unknown", "cannot be read"),
+            "{check}: {:#}",
+            said.0
+        );
+    }
+    assert!(
+        said.has("capability", "warning", "CAP_NET_ADMIN"),
+        "{:#}",
+        said.0
+    );
+
+    // In another network namespace, no interface runs the filter.
+    let said = Said::of(&lab.monitor(&words));
+    assert!(
+        said.has("interface", "blind", "wlan0 is gone, or belongs"),
+        "{:#}",
+        said.0
+    );
+    assert!(lab.monitor(&["detach"]).status.success());
+    let said = Said::of(&lab.monitor_inside(&words));
+    assert!(
+        said.has("interface", "blind", "no interface is filtered"),
+        "{:#}",
+        said.0
+    );
+}
+
+#[test]
+fn a_disk_that_fills_is_told_before_evidence_is_lost() {
+    let lab = Lab::new("doctor-disk");
+    let _disk = Disk::of_size(&lab, "24m");
+    let config = lab.directory.path().join("config.yaml");
+    fs::write(&config, "store: {size: 8MiB}\n").unwrap();
+    lab.give(&config);
+    let _daemon = lab.start(&["--config", config.to_str().unwrap()]);
+    is_fine(&lab, "disk");
+    let place = |name: &str| lab.directory.path().join("state").join(name);
+    fs::write(place("most"), vec![0; 18 << 20]).unwrap();
+    says(&lab, "disk", "warning", "the state directory has ");
+    fs::write(place("rest"), vec![0; 24 << 20]).unwrap_err();
+    says(&lab, "disk", "blind", "the state directory is full");
+    lab.send_udp(BLOCKED[0], 1);
+    poll("the flow cannot be stored", || {
+        let _ = lab.monitor(&["flows", "--json"]);
+        Said::by(&lab).has("evidence", "blind", "flows are not stored")
+    });
+    for name in ["most", "rest"] {
+        fs::remove_file(place(name)).unwrap();
+    }
+    is_fine(&lab, "disk");
+}
