@@ -45,7 +45,7 @@ const NAME: &str = "secret.example";
 
 /// A lab with a capture of a policy, and the begin of the period.
 struct Recording {
-    _daemon: Daemon,
+    daemon: Daemon,
     lab: Lab,
     capturing: Capturing,
     since: Timestamp,
@@ -82,7 +82,7 @@ impl Recording {
         a_second_begins();
         Self {
             lab,
-            _daemon: daemon,
+            daemon,
             capturing,
             since,
         }
@@ -97,7 +97,7 @@ impl Recording {
         a_second_begins();
         Recorded {
             lab: self.lab,
-            _daemon: self._daemon,
+            _daemon: self.daemon,
             capture,
             since: self.since,
             until: Timestamp::from_second(Timestamp::now().as_second() + 3).unwrap(),
@@ -220,8 +220,7 @@ fn is_recomputed(report: &Value, pointer: &str) -> bool {
     let parts: Vec<&str> = pointer.split('/').skip(1).collect();
     let asked = report["period"]["policy"] == "seen";
     match parts[..] {
-        ["total", _] => asked,
-        ["devices", _, "sum", _] => asked,
+        ["total", _] | ["devices", _, "sum", _] => asked,
         ["devices", device, "policies", policy, ..] => {
             let index = |text: &str| text.parse::<usize>().unwrap();
             let policies = &report["devices"][index(device)]["policies"];
