@@ -81,8 +81,8 @@ impl Recording {
         let capturing = lab.capture(policy, options);
         a_second_begins();
         Self {
-            lab,
             daemon,
+            lab,
             capturing,
             since,
         }
@@ -96,8 +96,8 @@ impl Recording {
         // The report need not have packets of the second in which it is made.
         a_second_begins();
         Recorded {
-            lab: self.lab,
             _daemon: self.daemon,
+            lab: self.lab,
             capture,
             since: self.since,
             until: Timestamp::from_second(Timestamp::now().as_second() + 3).unwrap(),
