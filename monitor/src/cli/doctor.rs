@@ -48,7 +48,7 @@ pub(super) fn run(common: &Common, args: &DoctorArgs) -> anyhow::Result<Outcome>
         Asked::Nobody(daemon) => look(&reach, daemon),
     };
     if common.json {
-        print_json(&diagnosis)?;
+        print_json(&diagnosis.printed())?;
     } else {
         print(&diagnosis.to_string())?;
     }

@@ -4,6 +4,27 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// What `doctor --json` prints.
+#[derive(Debug, Serialize)]
+pub struct Printed<'a> {
+    checks: Vec<PrintedFinding<'a>>,
+    /// Number of findings with the status `blind`.
+    blind: usize,
+}
+
+/// A finding in `doctor --json`.
+#[derive(Debug, Serialize)]
+struct PrintedFinding<'a> {
+    id: CheckName,
+    /// `ok`, `blind` or `degraded`. A check that could not look is `degraded`.
+    status: &'static str,
+    /// False if the check could not look.
+    looked: bool,
+    what: &'a str,
+    why: &'a str,
+    fix: &'a str,
+}
+
 /// Everything that the checks found at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diagnosis {
@@ -54,6 +75,31 @@ impl Diagnosis {
         Self::new(each.collect())
     }
 
+    /// The findings for programs.
+    #[must_use]
+    pub fn printed(&self) -> Printed<'_> {
+        let checks = self.checks.iter().map(|Finding { check, remark }| {
+            let looked = remark.status != FindingStatus::Unknown;
+            let status = if looked {
+                remark.status
+            } else {
+                FindingStatus::Degraded
+            };
+            PrintedFinding {
+                id: *check,
+                status: status.word(),
+                looked,
+                what: &remark.what,
+                why: &remark.why,
+                fix: &remark.fix,
+            }
+        });
+        Printed {
+            checks: checks.collect(),
+            blind: self.blind,
+        }
+    }
+
     /// Returns for each check true if it found blindness, else false. Leaves out a check that
     /// found none and could not look at everything.
     #[must_use]
@@ -96,12 +142,12 @@ impl Remark {
     }
 
     /// Everything is seen, but less is known, or later.
-    pub(super) fn warning(
+    pub(super) fn degraded(
         what: impl Into<String>,
         why: impl Into<String>,
         fix: impl Into<String>,
     ) -> Self {
-        Self::new(FindingStatus::Warning, what, why, fix)
+        Self::new(FindingStatus::Degraded, what, why, fix)
     }
 
     /// Packets or evidence are not seen.
@@ -144,7 +190,7 @@ pub enum FindingStatus {
     /// Nothing is wrong.
     Ok,
     /// Packets are seen, but something about them is not, or may soon not be.
-    Warning,
+    Degraded,
     /// Packets or evidence are not seen.
     Blind,
     /// The check could not look.
@@ -157,7 +203,7 @@ impl FindingStatus {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::Warning => "warning",
+            Self::Degraded => "degraded",
             Self::Blind => "blind",
             Self::Unknown => "unknown",
         }

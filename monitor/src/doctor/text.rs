@@ -14,7 +14,7 @@ const CHECK: usize = 12;
 /// The order of the findings: what the operator should read first.
 const ORDER: [FindingStatus; 4] = [
     FindingStatus::Blind,
-    FindingStatus::Warning,
+    FindingStatus::Degraded,
     FindingStatus::Unknown,
     FindingStatus::Ok,
 ];
@@ -105,7 +105,7 @@ mod tests {
         assert!(text.contains("\n                fix  mend it\n"), "{text}");
         assert!(text.contains("\nok       clock       the clock"), "{text}");
         assert!(
-            text.ends_with("\nblind 1, warning 0, unknown 0, ok 1\n"),
+            text.ends_with("\nblind 1, degraded 0, unknown 0, ok 1\n"),
             "{text}"
         );
     }

@@ -49,7 +49,7 @@ impl Said {
     fn has(&self, check: &str, status: &str, what: &str) -> bool {
         let mut found = self.0["checks"].as_array().unwrap().iter();
         found.any(|found| {
-            found["check"] == check
+            found["id"] == check
                 && found["status"] == status
                 && found["what"].as_str().unwrap().contains(what)
         })
@@ -57,7 +57,7 @@ impl Said {
 
     fn is_fine(&self, check: &str) -> bool {
         let found = self.0["checks"].as_array().unwrap().iter();
-        let mut own = found.filter(|found| found["check"] == check).peekable();
+        let mut own = found.filter(|found| found["id"] == check).peekable();
         assert!(own.peek().is_some(), "{check} says nothing: {:#}", self.0);
         own.all(|found| found["status"] == "ok")
     }
@@ -145,7 +145,7 @@ fn what_is_not_seen_is_told_until_it_is_seen_again() {
     says(
         &lab,
         "http",
-        "warning",
+        "degraded",
         "not served at http://10.99.0.1:9641",
     );
     lab.gateway.ip("address add 10.99.0.1/32 dev lo");
@@ -163,9 +163,9 @@ fn what_is_not_seen_is_told_until_it_is_seen_again() {
         assert!(reloads.join().unwrap());
     });
 
-    says(&lab, "data", "warning", "missing cannot be used");
-    says(&lab, "data", "warning", "old.csv is ");
-    assert!(!Said::by(&lab).has("data", "warning", "new.csv"));
+    says(&lab, "data", "degraded", "missing cannot be used");
+    says(&lab, "data", "degraded", "old.csv is ");
+    assert!(!Said::by(&lab).has("data", "degraded", "new.csv"));
     poll("the second address is served", || {
         Said::by(&lab).is_fine("http")
     });
@@ -175,13 +175,13 @@ fn what_is_not_seen_is_told_until_it_is_seen_again() {
         human.lines().all(|line| line.chars().count() <= 80),
         "{human}"
     );
-    assert!(human.starts_with("warning  data        "), "{human}");
+    assert!(human.starts_with("degraded data        "), "{human}");
     assert!(
         human
             .lines()
             .last()
             .unwrap()
-            .starts_with("blind 0, warning "),
+            .starts_with("blind 0, degraded "),
         "{human}"
     );
 }
@@ -214,7 +214,7 @@ fn paths_around_the_filter(lab: &Lab) {
     says(
         lab,
         "program",
-        "warning",
+        "degraded",
         "wlan0 has tc filters (u32) after the filter",
     );
     tc(lab, "qdisc del dev wlan0 clsact");
@@ -236,7 +236,7 @@ fn policies_in_force(lab: &Lab) {
         "lists.invalid/drop.txt is not in force",
     );
     assert!(!load(lab, "version: 1\npolicies: {}\n"));
-    says(lab, "policy", "warning", "older policies are");
+    says(lab, "policy", "degraded", "older policies are");
     assert!(load(
         lab,
         &ONLY_IPV4.replace("action", "enabled: false, action")
@@ -304,7 +304,7 @@ fn on_a_bridge_ports_and_their_programs_pass_by_the_filter() {
     says(&lab, "program", "blind", "wlan0 has the XDP program");
     drop(other);
     is_fine(&lab, "program");
-    says(&lab, "mode", "warning", "br0 has the generic mode");
+    says(&lab, "mode", "degraded", "br0 has the generic mode");
     let counted = || {
         let before = lab.policy("blocked");
         lab.send_udp(BLOCKED[0], 5);
@@ -369,11 +369,11 @@ fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
         said.0
     );
     assert!(
-        said.has("daemon", "warning", "no daemon runs"),
+        said.has("daemon", "degraded", "no daemon runs"),
         "{:#}",
         said.0
     );
-    assert!(said.has("http", "warning", "not served"), "{:#}", said.0);
+    assert!(said.has("http", "degraded", "not served"), "{:#}", said.0);
     assert!(
         said.is_fine("capability") && said.is_fine("evidence"),
         "{:#}",
@@ -394,13 +394,13 @@ fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
     let said = Said::of(&command.output().unwrap());
     for check in ["interface", "offload", "evidence"] {
         assert!(
-            said.has(check, "unknown", "cannot be read"),
+            said.has(check, "degraded", "cannot be read"),
             "{check}: {:#}",
             said.0
         );
     }
     assert!(
-        said.has("capability", "warning", "CAP_NET_ADMIN"),
+        said.has("capability", "degraded", "CAP_NET_ADMIN"),
         "{:#}",
         said.0
     );
@@ -432,7 +432,7 @@ fn a_disk_that_fills_is_told_before_evidence_is_lost() {
     is_fine(&lab, "disk");
     let place = |name: &str| lab.directory.path().join("state").join(name);
     fs::write(place("most"), vec![0; 18 << 20]).unwrap();
-    says(&lab, "disk", "warning", "the state directory has ");
+    says(&lab, "disk", "degraded", "the state directory has ");
     fs::write(place("rest"), vec![0; 24 << 20]).unwrap_err();
     says(&lab, "disk", "blind", "the state directory is full");
     lab.send_udp(BLOCKED[0], 1);

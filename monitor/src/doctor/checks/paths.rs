@@ -30,7 +30,7 @@ pub(super) fn mode(facts: &Facts) -> Vec<Remark> {
             Some(Mode::Generic) if is_wireless(link) => Remark::ok(format!(
                 "{name} has the generic mode, the only one for WiFi"
             )),
-            Some(Mode::Generic) => Remark::warning(
+            Some(Mode::Generic) => Remark::degraded(
                 format!("{name} has the generic mode"),
                 "the kernel makes a buffer for each packet before the filter sees it, so the filter handles about half as many packets; it may also merge segments of TCP, and they count as one packet",
                 "if the driver has a hook for XDP, `--mode native` uses it, or says why it cannot; `monitor detach` comes first",
@@ -69,7 +69,7 @@ fn after(link: &Link, found: &Result<Ingress, String>) -> Option<Remark> {
     let name = &link.name;
     match found {
         Ok(found) if found.is_empty() => None,
-        Ok(found) => Some(Remark::warning(
+        Ok(found) => Some(Remark::degraded(
             format!("{name} has {} after the filter", words(found)),
             "a packet that the filter let pass can still be dropped or redirected there",
             format!("`tc filter show dev {name} ingress` and `bpftool net` show what it is"),
@@ -193,7 +193,7 @@ fn hardware_tc(facts: &Facts, links: &[Link]) -> Vec<Remark> {
         .iter()
         .filter(|link| on.contains(&link.index))
         .map(|link| {
-            Remark::warning(
+            Remark::degraded(
                 format!("{} lets programs move rules into hardware", link.name),
                 "hw-tc-offload is on; packets that hardware handles are not seen",
                 format!("`ethtool -K {} hw-tc-offload off`", link.name),

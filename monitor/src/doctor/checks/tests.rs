@@ -11,7 +11,7 @@ use crate::{
     data::Listing,
     doctor::{
         facts::{DaemonFact, Disk, Families, FilterAt, KernelFacts, Link, LinkKind, PolicyFacts},
-        finding::FindingStatus::{self, Blind, Ok as Fine, Unknown, Warning},
+        finding::FindingStatus::{self, Blind, Degraded, Ok as Fine, Unknown},
     },
     policy::EvidenceLevel,
     snapshot::{Mode, Snapshot},
@@ -199,5 +199,5 @@ fn what_one_process_may_not_read_another_adds() {
         .checks
         .iter()
         .find(|found| found.check == CheckName::Clock);
-    assert_eq!(clock.unwrap().remark.status, Warning);
+    assert_eq!(clock.unwrap().remark.status, Degraded);
 }

@@ -62,12 +62,12 @@ fn not_in_force(snapshot: &Snapshot) -> Vec<Remark> {
                 fix,
             ));
         } else {
-            remarks.push(Remark::warning(what, trial.to_string(), fix));
+            remarks.push(Remark::degraded(what, trial.to_string(), fix));
         }
     }
     let failed = snapshot.reload.as_ref().filter(|reload| !reload.success);
     if let Some(reload) = failed {
-        remarks.push(Remark::warning(
+        remarks.push(Remark::degraded(
             "the policy files are not in force, but older policies are",
             reload
                 .error
@@ -84,7 +84,7 @@ fn not_in_force(snapshot: &Snapshot) -> Vec<Remark> {
 pub(super) fn feed(facts: &Facts) -> Vec<Remark> {
     let wanted = facts.policies.as_ref().map_or(0, |policies| policies.feeds);
     if facts.daemon == DaemonFact::None && wanted > 0 {
-        return vec![Remark::warning(
+        return vec![Remark::degraded(
             format!("lists that are not downloaded: {wanted}"),
             "no daemon runs",
             "start the daemon",
@@ -117,7 +117,7 @@ fn feed_remark(feed: &FeedSnapshot) -> Option<Remark> {
         return Some(Remark::blind(what, why.trim_end(), fix));
     };
     if *state != FeedState::Current {
-        return Some(Remark::warning(
+        return Some(Remark::degraded(
             format!("{name} could not be updated"),
             why,
             fix,
@@ -125,7 +125,7 @@ fn feed_remark(feed: &FeedSnapshot) -> Option<Remark> {
     }
     (*age > OLD_FEED).then(|| {
         let days = age / (24 * 3600);
-        Remark::warning(
+        Remark::degraded(
             format!("{name} is {days} days old"),
             "the list may have changed since",
             fix,
@@ -150,7 +150,7 @@ pub(super) fn data(facts: &Facts) -> Vec<Remark> {
 fn source(source: &Listed) -> Option<Remark> {
     let name = &source.name;
     if let Some(error) = &source.error {
-        return Some(Remark::warning(
+        return Some(Remark::degraded(
             format!("{name} cannot be used"),
             error,
             "`monitor data` shows every source; correct the file, or `data:` in the config file",
@@ -158,7 +158,7 @@ fn source(source: &Listed) -> Option<Remark> {
     }
     let days = source.age_days?;
     (days > OLD_DATA).then(|| {
-        Remark::warning(
+        Remark::degraded(
             format!("{name} is {days} days old"),
             "ranges change hands: what it says may no longer hold",
             "download the file again",
@@ -174,17 +174,17 @@ pub(super) fn daemon(facts: &Facts) -> Vec<Remark> {
         .and_then(|snapshot| snapshot.working.as_ref());
     let hanging = hanging.filter(|working| working.hangs());
     vec![match (&facts.daemon, hanging) {
-        (DaemonFact::None, _) => Remark::warning(
+        (DaemonFact::None, _) => Remark::degraded(
             "no daemon runs",
             "an attached filter goes on, but nothing is stored, and changed files, schedules and lists have no effect",
             "start the daemon: `systemctl start monitor`, or `monitor run`",
         ),
-        (DaemonFact::Silent(why), _) => Remark::warning(
+        (DaemonFact::Silent(why), _) => Remark::degraded(
             "the daemon gives no answer",
             why,
             "if it is stopped, continue it with `kill -CONT`; otherwise start it again",
         ),
-        (DaemonFact::Answers { .. }, Some(working)) => Remark::warning(
+        (DaemonFact::Answers { .. }, Some(working)) => Remark::degraded(
             "the daemon hangs",
             working.to_string(),
             "look at the log and the file systems, then start it again",
@@ -196,7 +196,7 @@ pub(super) fn daemon(facts: &Facts) -> Vec<Remark> {
 /// Metrics and page.
 pub(super) fn http(facts: &Facts) -> Vec<Remark> {
     let DaemonFact::Answers { endpoints, .. } = &facts.daemon else {
-        return vec![Remark::warning(
+        return vec![Remark::degraded(
             "metrics and page are not served",
             "no daemon answers",
             "start the daemon",
@@ -209,7 +209,7 @@ fn endpoint(endpoint: &Endpoint) -> Remark {
     let address = &endpoint.address;
     match (&endpoint.error, endpoint.serving) {
         (_, true) => Remark::ok(format!("metrics and page are served at {address}")),
-        (error, false) => Remark::warning(
+        (error, false) => Remark::degraded(
             format!("metrics and page are not served at {address}"),
             error
                 .as_deref()
@@ -225,14 +225,14 @@ pub(super) fn kernel(facts: &Facts) -> Vec<Remark> {
     let version = &kernel.version;
     let mut remarks = Vec::new();
     if !kernel.copies {
-        remarks.push(Remark::warning(
+        remarks.push(Remark::degraded(
             format!("Linux {version} cannot copy the first packets of connections"),
             "names in what devices send are not read, and `monitor capture` does not work",
             "upgrade the kernel to 5.18 or later",
         ));
     }
     if !kernel.compiles {
-        remarks.push(Remark::warning(
+        remarks.push(Remark::degraded(
             "the kernel interprets the filter, and does not compile it",
             "each packet takes several times as long",
             "`sysctl net.core.bpf_jit_enable=1`",
@@ -254,12 +254,12 @@ pub(super) fn capability(facts: &Facts) -> Vec<Remark> {
             let what = format!("{} missing", missing.join(", "));
             let fix = "run as root, or give the process these capabilities";
             match facts.daemon {
-                DaemonFact::Answers { .. } => Remark::warning(
+                DaemonFact::Answers { .. } => Remark::degraded(
                     format!("the daemon lacks rights: {what}"),
                     "the next reload cannot load its filter",
                     fix,
                 ),
-                _ => Remark::warning(
+                _ => Remark::degraded(
                     format!("this command lacks rights: {what}"),
                     "lines above with the status `unknown` could not be checked",
                     fix,
@@ -279,7 +279,7 @@ pub(super) fn clock(facts: &Facts) -> Vec<Remark> {
     vec![if facts.clock_synchronised {
         Remark::ok("the clock is synchronised")
     } else {
-        Remark::warning(
+        Remark::degraded(
             "the clock is not synchronised",
             "times of evidence may be wrong, and exemptions with an end are off",
             "start a time service such as systemd-timesyncd or chrony",
@@ -295,7 +295,7 @@ pub(super) fn disk(facts: &Facts) -> Vec<Remark> {
             return vec![Remark::unknown(
                 "the state directory cannot be read",
                 why,
-                "run as root, or as the user that runs the daemon",
+                "start the daemon, which creates it; or run as root, or as the user that runs the daemon",
             )];
         }
     };
@@ -317,7 +317,7 @@ pub(super) fn disk(facts: &Facts) -> Vec<Remark> {
         )];
     }
     if free < most.saturating_sub(store) {
-        return vec![Remark::warning(
+        return vec![Remark::degraded(
             format!("the state directory has {} left", bytes(free)),
             format!(
                 "the store may grow to {} (`store.size`), and has {} now",
@@ -329,7 +329,7 @@ pub(super) fn disk(facts: &Facts) -> Vec<Remark> {
     }
     // The database itself may take seven tenths of the size, its log the rest.
     if store >= most / 100 * 65 {
-        return vec![Remark::warning(
+        return vec![Remark::degraded(
             format!(
                 "the store is full: it has {} of {}",
                 bytes(store),
@@ -362,7 +362,7 @@ pub(super) fn evidence(facts: &Facts) -> Vec<Remark> {
         Err(why) => remarks.push(Remark::unknown(
             "losses of the last 24 hours cannot be read",
             why,
-            "run as root, or as the user that runs the daemon",
+            "start the daemon, which creates it; or run as root, or as the user that runs the daemon",
         )),
     }
     if remarks.is_empty() {
@@ -387,7 +387,7 @@ fn no_places(snapshot: &Snapshot) -> Vec<Remark> {
         .iter()
         .filter(|table| table.used >= table.size && table.size > 0);
     let each = full.map(|table| {
-        Remark::warning(
+        Remark::degraded(
             format!("the table of devices ({}) is full", table.kept_for),
             "packets of further devices count under `other`, without their device",
             "name the devices that matter in `devices:`; set a shorter `devices.forget_after`",
@@ -413,6 +413,6 @@ fn lost<'a>(losses: impl Iterator<Item = (&'a String, &'a u64)>) -> Remark {
         Remark::blind(what, why, fix)
     } else {
         let why = format!("names may be missing, or contacts were announced late ({each})");
-        Remark::warning(what, why, fix)
+        Remark::degraded(what, why, fix)
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
     ip("link del wg0")?;
     gateway.must_find("tunnel", "ok", "no tunnel")?;
     gateway.must_find("interface", "ok", "wan0 is the far side")?;
-    gateway.must_find("clock", "warning", "not synchronised")?;
+    gateway.must_find("clock", "degraded", "not synchronised")?;
     seen("doctor names the flowtable, a tunnel while it is there, the far side and the clock");
     gateway.detach("lan0")
 }

@@ -112,7 +112,7 @@ impl<'a> Gateway<'a> {
             .context("checks")?
             .iter()
             .any(|found| {
-                found["check"] == check
+                found["id"] == check
                     && found["status"] == status
                     && found["what"]
                         .as_str()

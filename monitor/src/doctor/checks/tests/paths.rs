@@ -106,7 +106,7 @@ fn the_mode_says_what_it_costs() {
     let [(status, what)] = &found(CheckName::Mode, generic)[..] else {
         panic!("one finding");
     };
-    assert_eq!((*status, &**what), (Warning, "wlan0 has the generic mode"));
+    assert_eq!((*status, &**what), (Degraded, "wlan0 has the generic mode"));
     // WiFi has no other mode.
     let wifi = |facts: &mut Facts| {
         generic(facts);
@@ -136,7 +136,7 @@ fn programs_of_others_count_before_the_filter_and_after_it() {
     assert_eq!(
         with(2, linked),
         [(
-            Warning,
+            Degraded,
             "wlan0 has tc filters (u32) and 2 tc programs after the filter".to_owned()
         )]
     );
@@ -206,7 +206,7 @@ fn hardware_that_forwards_is_blind_and_software_is_not() {
         one(|facts| facts.flowtables = Err("denied".to_owned())),
         Unknown
     );
-    assert_eq!(one(|facts| facts.hardware_tc = Ok(vec![3])), Warning);
+    assert_eq!(one(|facts| facts.hardware_tc = Ok(vec![3])), Degraded);
     assert_eq!(
         one(|facts| facts.hardware_tc = Err("denied".to_owned())),
         Unknown

@@ -33,11 +33,11 @@ fn policies_that_are_not_in_force_are_told() {
     );
     assert_eq!(
         with(|snapshot| snapshot.unconfirmed = Some(unconfirmed(true, Some(1)))),
-        Some(Warning)
+        Some(Degraded)
     );
     assert_eq!(
         with(|snapshot| snapshot.unconfirmed = Some(unconfirmed(false, None))),
-        Some(Warning)
+        Some(Degraded)
     );
     let reload = |success| ReloadSnapshot {
         success,
@@ -47,7 +47,7 @@ fn policies_that_are_not_in_force_are_told() {
     let failed = found(CheckName::Policy, |facts| {
         facts.snapshot.as_mut().unwrap().reload = Some(reload(false));
     });
-    assert_eq!(failed[0].0, Warning);
+    assert_eq!(failed[0].0, Degraded);
     assert!(
         found(CheckName::Policy, |facts| {
             facts.snapshot.as_mut().unwrap().reload = Some(reload(true));
@@ -88,8 +88,8 @@ fn lists_and_data_may_be_missing_or_old() {
     };
     let day = 24 * 3600;
     assert_eq!(status(FeedState::Current, Some(day)), None);
-    assert_eq!(status(FeedState::Current, Some(8 * day)), Some(Warning));
-    assert_eq!(status(FeedState::Refused, Some(day)), Some(Warning));
+    assert_eq!(status(FeedState::Current, Some(8 * day)), Some(Degraded));
+    assert_eq!(status(FeedState::Refused, Some(day)), Some(Degraded));
     assert_eq!(status(FeedState::NeverFetched, None), Some(Blind));
     assert_eq!(status(FeedState::Failed, None), Some(Blind));
     let no_daemon = |feeds| {
@@ -98,7 +98,7 @@ fn lists_and_data_may_be_missing_or_old() {
             facts.policies.as_mut().unwrap().feeds = feeds;
         })
     };
-    assert_eq!(no_daemon(1)[0].0, Warning);
+    assert_eq!(no_daemon(1)[0].0, Degraded);
     assert!(no_daemon(0).is_empty());
     let source = |age_days, error: Option<&str>| Listed {
         name: "delegated".to_owned(),
@@ -118,8 +118,11 @@ fn lists_and_data_may_be_missing_or_old() {
     };
     assert_eq!(data(source(Some(90), None)), None);
     assert_eq!(data(source(None, None)), None);
-    assert_eq!(data(source(Some(91), None)), Some(Warning));
-    assert_eq!(data(source(Some(1), Some("it is a folder"))), Some(Warning));
+    assert_eq!(data(source(Some(91), None)), Some(Degraded));
+    assert_eq!(
+        data(source(Some(1), Some("it is a folder"))),
+        Some(Degraded)
+    );
 }
 
 #[test]
@@ -128,13 +131,13 @@ fn the_daemon_and_its_endpoints_are_judged() {
         let found = found(check, |facts| facts.daemon = daemon);
         found.first().map(|(status, _)| *status)
     };
-    assert_eq!(status(CheckName::Daemon, DaemonFact::None), Some(Warning));
+    assert_eq!(status(CheckName::Daemon, DaemonFact::None), Some(Degraded));
     let silent = DaemonFact::Silent("no answer within 10 s".to_owned());
-    assert_eq!(status(CheckName::Daemon, silent), Some(Warning));
+    assert_eq!(status(CheckName::Daemon, silent), Some(Degraded));
     assert_eq!(status(CheckName::Daemon, answers(None, &[])), None);
-    assert_eq!(status(CheckName::Http, answers(None, &[])), Some(Warning));
+    assert_eq!(status(CheckName::Http, answers(None, &[])), Some(Degraded));
     assert_eq!(status(CheckName::Http, answers(Some("x"), &[])), None);
-    assert_eq!(status(CheckName::Http, DaemonFact::None), Some(Warning));
+    assert_eq!(status(CheckName::Http, DaemonFact::None), Some(Degraded));
     let hangs = |seconds| {
         found(CheckName::Daemon, |facts| {
             facts.snapshot.as_mut().unwrap().working = Some(Working {
@@ -143,7 +146,7 @@ fn the_daemon_and_its_endpoints_are_judged() {
             });
         })
     };
-    assert_eq!(hangs(Working::HANGS_AFTER)[0].0, Warning);
+    assert_eq!(hangs(Working::HANGS_AFTER)[0].0, Degraded);
     assert!(hangs(1).is_empty());
 }
 
@@ -152,16 +155,16 @@ fn kernel_rights_and_clock_are_judged() {
     let one = |check, change: fn(&mut Facts)| found(check, change)[0].0;
     assert_eq!(
         one(CheckName::Kernel, |facts| facts.kernel.copies = false),
-        Warning
+        Degraded
     );
     assert_eq!(
         one(CheckName::Kernel, |facts| facts.kernel.compiles = false),
-        Warning
+        Degraded
     );
     assert_eq!(
         one(CheckName::Capability, |facts| facts.missing_rights =
             Ok(vec!["CAP_BPF"])),
-        Warning
+        Degraded
     );
     assert_eq!(
         one(CheckName::Capability, |facts| facts.missing_rights =
@@ -170,7 +173,7 @@ fn kernel_rights_and_clock_are_judged() {
     );
     assert_eq!(
         one(CheckName::Clock, |facts| facts.clock_synchronised = false),
-        Warning
+        Degraded
     );
 }
 
@@ -188,9 +191,9 @@ fn the_disk_must_hold_what_the_store_may_become() {
     };
     assert_eq!(status(GIB, 0), None);
     assert_eq!(status(100 << 20, 100 << 20), None);
-    assert_eq!(status(99 << 20, 100 << 20), Some(Warning));
+    assert_eq!(status(99 << 20, 100 << 20), Some(Degraded));
     assert_eq!(status(1 << 20, 0), Some(Blind));
-    assert_eq!(status(GIB, 140 << 20), Some(Warning));
+    assert_eq!(status(GIB, 140 << 20), Some(Degraded));
     let denied = |facts: &mut Facts| facts.disk = Err("permission denied".to_owned());
     assert_eq!(found(CheckName::Disk, denied)[0].0, Unknown);
     // Nothing is stored.
@@ -211,7 +214,10 @@ fn lost_evidence_is_told_by_reason() {
     };
     assert_eq!(
         lost("sample"),
-        [(Warning, "evidence was lost in the last 24 hours".to_owned())]
+        [(
+            Degraded,
+            "evidence was lost in the last 24 hours".to_owned()
+        )]
     );
     assert_eq!(lost("full")[0].0, Blind);
     let failed = found(CheckName::Evidence, |facts| {
@@ -233,7 +239,7 @@ fn lost_evidence_is_told_by_reason() {
             }];
         })
     };
-    assert_eq!(places(10)[0].0, Warning);
+    assert_eq!(places(10)[0].0, Degraded);
     assert!(places(9).is_empty());
     let unknown = |facts: &mut Facts| facts.losses = Err("permission denied".to_owned());
     assert_eq!(found(CheckName::Evidence, unknown)[0].0, Unknown);
