@@ -36,6 +36,8 @@ build: ## build target/release/monitor
 run: build ## tell a story with phones, a gateway and the internet in a lab on this machine
 	@cargo xtask $(if $(IFACE),run --interface $(IFACE),lab)
 
+# Tests in a lab mostly wait, so twice as many run at once as there are processors.
+test: export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(nproc))
 # Without --package: it would build dependencies again, with other features.
 test: ## run all tests: as root, in network namespaces, then some as an ordinary user
 	@xtask/setup.sh
