@@ -4,19 +4,13 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
-use jiff::Timestamp;
 use monitor::{
-    compile::Ruleset,
-    config::Settings,
-    feeds::DiskAndFeeds,
-    guard::Gateway,
-    pipeline::compile_files,
-    policy::{Moment, RuntimeOverlay},
+    policy::Moment,
     recompute::{Inputs, recompute},
     report::{NoProof, Report, Status, Verification},
 };
 
-use super::Common;
+use super::{Common, replay::compiled};
 
 /// With what to compute the figures again.
 #[derive(Args, Debug)]
@@ -61,7 +55,11 @@ impl RecomputeArgs {
         let report: Report =
             serde_json::from_str(text).context("--replay needs a report as json")?;
         let settings = common.settings()?;
-        let compile = |at| compiled(&settings, at);
+        let compile = |at| {
+            let compiled = compiled(&settings, &Moment::given(at));
+            let ruleset = compiled.ruleset;
+            ruleset.ok_or_else(|| "`monitor check` names the errors".to_owned())
+        };
         let inputs = Inputs {
             capture,
             derivation: &settings.derivation,
@@ -69,23 +67,4 @@ impl RecomputeArgs {
         };
         recompute(&report, inputs, found).context("--replay")
     }
-}
-
-/// The policies of the settings, as they are at a time.
-fn compiled(settings: &Settings, at: Timestamp) -> Result<Ruleset, String> {
-    // The report may come from any gateway.
-    let gateway = Gateway {
-        derivation: settings.derivation.clone(),
-        ..Gateway::default()
-    };
-    let compiled = compile_files(
-        &settings.policies,
-        &DiskAndFeeds::new(&settings.state_dir),
-        &RuntimeOverlay::default(),
-        &Moment::given(at),
-        &gateway,
-    );
-    compiled
-        .ruleset
-        .ok_or_else(|| "`monitor check` names the errors".to_owned())
 }

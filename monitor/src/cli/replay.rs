@@ -7,12 +7,13 @@ use monitor::{
     capture::{Capture, Frame},
     clock::now,
     compile::Ruleset,
+    config::Settings,
     datapath::{self, FrameOutcome, Sandbox},
     evidence::FlowsView,
     feeds::DiskAndFeeds,
     guard::Gateway,
-    pipeline::compile_files,
-    policy::RuntimeOverlay,
+    pipeline::{Compiled, compile_files},
+    policy::{Moment, RuntimeOverlay},
     replay::ReplayReport,
     replay_evidence::EvidenceReplay,
 };
@@ -43,21 +44,25 @@ pub(crate) struct ReplayArgs {
     evidence: bool,
 }
 
-/// Replays every capture and prints their sum.
-pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
-    let settings = common.settings()?;
-    // A capture may come from any gateway.
+/// The policies of the settings, for a capture or a report that may come from any gateway.
+pub(super) fn compiled(settings: &Settings, moment: &Moment) -> Compiled {
     let gateway = Gateway {
         derivation: settings.derivation.clone(),
         ..Gateway::default()
     };
-    let compiled = compile_files(
+    compile_files(
         &settings.policies,
         &DiskAndFeeds::new(&settings.state_dir),
         &RuntimeOverlay::default(),
-        &now(),
+        moment,
         &gateway,
-    );
+    )
+}
+
+/// Replays every capture and prints their sum.
+pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
+    let settings = common.settings()?;
+    let compiled = compiled(&settings, &now());
     eprint_diagnostics(&compiled.diagnostics);
     let Some(ruleset) = compiled.ruleset else {
         anyhow::bail!("the policies cannot be used");

@@ -8,45 +8,22 @@ use std::{
     fs,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
 };
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::{
-    captured::read_capture,
+    captured::{capture_events, flood, matched, read_capture},
     lab::{BLOCKED, Lab, POLICIES, poll, poll_long, text},
     packets::to,
     raw::RawSocket,
 };
 
-fn matched(lab: &Lab, policy: &str) -> u64 {
-    let (passed, dropped) = lab.policy(policy);
-    passed + dropped
-}
-
-fn captures_of(lab: &Lab) -> Vec<Value> {
-    let state = lab.directory.path().join("state");
-    let output = lab.monitor(&["events", "--json", "--state-dir", state.to_str().unwrap()]);
-    let events: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let events = events["events"].as_array().unwrap().iter();
+/// Events of captures that ended.
+fn ended(lab: &Lab) -> Vec<Value> {
+    let mut events = capture_events(lab);
+    events.retain(|event| event["event"] == "capture");
     events
-        .filter(|event| event["event"] == "capture")
-        .cloned()
-        .collect()
-}
-
-/// Sends long frames to a dropped address until told to stop.
-fn flood(lab: &Lab, stop: &AtomicBool) {
-    let phone = RawSocket::sender(&lab.phone, "eth0");
-    let frame = to(BLOCKED[0]).payload(&[0x5a; 1300]).build();
-    while !stop.load(Ordering::Relaxed) {
-        for _ in 0..20 {
-            phone.send(&frame);
-        }
-        // Other processes need the CPU too.
-        thread::sleep(Duration::from_micros(200));
-    }
 }
 
 #[test]
@@ -236,7 +213,7 @@ fn a_daemon_that_is_asked_to_end_ends_the_capture_first() {
     );
     poll("the daemon has ended", || !daemon.is_running());
     assert!(!lab.copies_packets());
-    let stored = captures_of(&lab);
+    let stored = ended(&lab);
     assert_eq!(stored[0]["sha256"], printed["sha256"]);
 }
 
@@ -278,8 +255,8 @@ fn a_kill_of_the_client_leaves_a_readable_file_and_ends_the_capture() {
     );
     poll("the capture has ended", || lab.running_capture().is_none());
     poll("nothing is copied", || !lab.copies_packets());
-    poll_long("the event is stored", || !captures_of(&lab).is_empty());
-    let stored = &captures_of(&lab)[0];
+    poll_long("the event is stored", || !ended(&lab).is_empty());
+    let stored = &ended(&lab)[0];
     assert_eq!(stored["end"], "client-gone");
     assert_eq!(stored.get("sha256"), None);
 }

@@ -13,7 +13,6 @@ use std::{
     process::Output,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
 };
 
 use aya::maps::{Map, MapData, PerCpuArray};
@@ -21,47 +20,17 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use support::{
-    captured::read_capture,
+    captured::{capture_events, flood, matched, read_capture},
     lab::{BLOCKED, Lab, OPEN, binary, poll, poll_long, text},
     packets::to,
     raw::RawSocket,
 };
-
-fn matched(lab: &Lab, policy: &str) -> u64 {
-    let (passed, dropped) = lab.policy(policy);
-    passed + dropped
-}
-
-/// Events whose word begins with `capture`.
-fn capture_events(lab: &Lab) -> Vec<Value> {
-    let state = lab.directory.path().join("state");
-    let output = lab.monitor(&["events", "--json", "--state-dir", state.to_str().unwrap()]);
-    let events: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let events = events["events"].as_array().unwrap().iter();
-    events
-        .filter(|event| event["event"].as_str().unwrap().starts_with("capture"))
-        .cloned()
-        .collect()
-}
 
 fn is_written(lab: &Lab, packets: u64) {
     poll("the packets are written", || {
         lab.running_capture()
             .is_some_and(|capture| capture["packets"] == packets)
     });
-}
-
-/// Sends long frames to a dropped address until told to stop.
-fn flood(lab: &Lab, stop: &AtomicBool) {
-    let phone = RawSocket::sender(&lab.phone, "eth0");
-    let frame = to(BLOCKED[0]).payload(&[0x5a; 1300]).build();
-    while !stop.load(Ordering::Relaxed) {
-        for _ in 0..20 {
-            phone.send(&frame);
-        }
-        // Other processes need the CPU too.
-        thread::sleep(Duration::from_micros(200));
-    }
 }
 
 #[test]

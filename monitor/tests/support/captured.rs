@@ -4,6 +4,9 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
 };
 
 use monitor::capture::Capture;
@@ -12,7 +15,11 @@ use pcap_parser::{
 };
 use serde_json::Value;
 
-use super::lab::{Lab, binary, poll, text};
+use super::{
+    lab::{BLOCKED, Lab, binary, poll, text},
+    packets::to,
+    raw::RawSocket,
+};
 
 /// A packet of a capture file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -175,4 +182,35 @@ pub(crate) fn read_capture(file: &[u8]) -> CaptureContent {
     let own = content.packets.iter().map(|packet| &packet.data);
     assert!(replayed.iter().eq(own), "the two readers disagree");
     content
+}
+
+/// Packets that a policy matched.
+pub(crate) fn matched(lab: &Lab, policy: &str) -> u64 {
+    let (passed, dropped) = lab.policy(policy);
+    passed + dropped
+}
+
+/// Events whose word begins with `capture`.
+pub(crate) fn capture_events(lab: &Lab) -> Vec<Value> {
+    let state = lab.directory.path().join("state");
+    let output = lab.monitor(&["events", "--json", "--state-dir", state.to_str().unwrap()]);
+    let events: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let events = events["events"].as_array().unwrap().iter();
+    events
+        .filter(|event| event["event"].as_str().unwrap().starts_with("capture"))
+        .cloned()
+        .collect()
+}
+
+/// Sends long frames to a dropped address until told to stop.
+pub(crate) fn flood(lab: &Lab, stop: &AtomicBool) {
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    let frame = to(BLOCKED[0]).payload(&[0x5a; 1300]).build();
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..20 {
+            phone.send(&frame);
+        }
+        // Other processes need the CPU too.
+        thread::sleep(Duration::from_micros(200));
+    }
 }

@@ -224,7 +224,7 @@ fn with_changed_bit(value: &Value, random: &mut StdRng) -> Option<Value> {
 }
 
 #[test]
-fn each_of_a_thousand_changed_bits_is_found() {
+fn each_of_two_thousand_changed_bits_is_found() {
     let mut opened = told();
     let size = checkpoint(&opened.prove("aa", noon())).size;
     let root = opened.check(size).root;
@@ -233,7 +233,7 @@ fn each_of_a_thousand_changed_bits_is_found() {
     let mut reader = opened.reader();
     let mut random = StdRng::seed_from_u64(20);
     let mut count = 0;
-    while count < 1_000 {
+    while count < 2_000 {
         let (table, columns, rows) = *LOGGED_COLUMNS.choose(&mut random).unwrap();
         let column = *columns.choose(&mut random).unwrap();
         let select = format!("SELECT DISTINCT {column} FROM {table} WHERE {rows}");
