@@ -132,11 +132,13 @@ fn begin(path: &Path) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// Begins of a public key of SSH.
+const PUBLIC: [&str; 4] = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
+
 /// The program for a key that signs.
 fn program_of(text: &str) -> anyhow::Result<Program> {
-    let public = ["ssh-", "ecdsa-", "sk-ssh-", "sk-ecdsa-"];
     if text.starts_with("-----BEGIN ") && text.contains("PRIVATE KEY-----")
-        || public.iter().any(|begin| text.starts_with(begin))
+        || PUBLIC.iter().any(|begin| text.starts_with(begin))
     {
         return Ok(Program::SshKeygen);
     }
@@ -174,6 +176,12 @@ pub(super) fn check(
         return Ok(());
     };
     let text = begin(signer)?;
+    if PUBLIC.iter().any(|begin| text.starts_with(begin)) {
+        anyhow::bail!(
+            "{} is a public key of SSH: write a list of allowed signers, each line with a name before the key, such as `anna@example.net ssh-ed25519 AAAA…`",
+            printable::path(signer)
+        );
+    }
     for file in files {
         let (status, text) = match signer_of(signer, &text, &file)? {
             Ok(by) => (
@@ -218,6 +226,9 @@ fn signer_of(signer: &Path, text: &str, file: &Path) -> anyhow::Result<Result<St
             "{file} is not signed: there is no {signature}."
         )));
     }
+    // The programs would wait for ever at a pipe without a writer.
+    regular_file::read(&signature, Purpose::Key)
+        .with_context(|| format!("read {}", printable::path(&signature)))?;
     let signature = std::path::absolute(signature).context("the signature")?;
     let signer = std::path::absolute(signer).context("--signer")?;
     match program {

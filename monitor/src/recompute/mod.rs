@@ -166,7 +166,8 @@ impl Replayed {
             path: inputs.capture.to_owned(),
             source,
         })?;
-        let event = findings.hash(&sha256, captures_in_log(report).as_deref());
+        let times = first_times(inputs.capture);
+        let event = findings.hash(&sha256, &times, captures_in_log(report).as_deref());
         let rulesets = policies::in_force(report, inputs.derivation, inputs.given);
         findings.policies(&rulesets);
         if rulesets.iter().all(|one| one.found.ruleset().is_none()) {
@@ -246,6 +247,10 @@ impl Replayed {
         findings.sentences(report);
         let reasons = self.reasons(report);
         findings.reasons(reasons);
+        if self.period.is_shortened() {
+            let [exact, inner] = [&self.exact, &self.inner].map(packets);
+            findings.not_required(self.period.inner.1, exact.saturating_sub(inner));
+        }
         let mut figures = Figures {
             slack: reasons.packets(),
             ..Figures::default()
@@ -257,7 +262,7 @@ impl Replayed {
             replayed: self,
         };
         let skipped = comparing.all(&mut figures);
-        findings.figures(&figures, &skipped, policy);
+        findings.figures(report, &figures, &skipped, policy);
     }
 
     fn reasons(&self, report: &Report) -> Reasons {
@@ -282,6 +287,13 @@ fn subject(path: &Path) -> Result<Subject, RecomputeError> {
     Subject::of(&capture.notes()).ok_or(RecomputeError::NoPolicy)
 }
 
+/// Times of the first packets of a file, as far as they can be read.
+fn first_times(path: &Path) -> Vec<Timestamp> {
+    let frames = Capture::open(path).ok().into_iter().flatten();
+    let frames = frames.map_while(Result::ok).take(8);
+    frames.filter_map(|frame| frame.at).collect()
+}
+
 /// A time from a begin to an end.
 type Span = (Timestamp, Timestamp);
 
@@ -297,6 +309,11 @@ struct Period {
 }
 
 impl Period {
+    /// True if the report says that it was made before its period ended.
+    fn is_shortened(&self) -> bool {
+        timeline::second(self.inner.1) + 1 < timeline::second(self.exact.1)
+    }
+
     fn of(report: &Report) -> Result<Self, RecomputeError> {
         let parse = |text: &str| {
             let time: Option<Timestamp> = text.parse().ok();
@@ -327,6 +344,13 @@ impl Period {
             around: span(begin, end)?,
         })
     }
+}
+
+/// Packets of a period.
+fn packets(facts: &Facts) -> u64 {
+    let sums = facts.sums.devices.iter();
+    let each = sums.map(|sum| sum.passed.packets.saturating_add(sum.dropped.packets));
+    each.fold(0, u64::saturating_add)
 }
 
 /// A span in seconds.

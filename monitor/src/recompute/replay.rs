@@ -25,6 +25,9 @@ const TABLE_FLOWS: u32 = 16_384;
 /// Frames after which the tables are read. Each frame begins at most one flow.
 const FRAMES: usize = 4_096;
 
+/// The most devices whose packets are told apart by time.
+const MOST_DEVICES: usize = 4_096;
+
 /// The most programs that are loaded at once. A filter has one for each interface.
 const MOST_PROGRAMS: usize = 2 * monitor_common::MAX_INTERFACES as usize;
 
@@ -342,8 +345,12 @@ impl Replay<'_> {
         let differs = stated.is_some_and(|stated| stated != dropped);
         self.seen.other_verdict += u64::from(differs);
         if let Some(device) = frame.source_mac() {
-            let timed = self.seen.timed.entry(device).or_default();
-            timed.add(at, dropped, self.plan.inner);
+            let timed = &mut self.seen.timed;
+            // The store has no further devices either.
+            if timed.len() < MOST_DEVICES || timed.contains_key(&device) {
+                let own = timed.entry(device).or_default();
+                own.add(at, dropped, self.plan.inner);
+            }
         }
     }
 

@@ -7,6 +7,8 @@ use super::{
     policies::{Found, InForce},
     replay::Seen,
 };
+use jiff::Timestamp;
+
 use crate::{
     capture::CaptureError,
     clock::to_the_second,
@@ -109,8 +111,14 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// Looks for the capture in the log. Returns what the log says about it.
-    pub(super) fn hash(&mut self, sha256: &str, logged: Option<&[Captured]>) -> Option<Captured> {
+    /// Looks for the capture in the log. Returns what the log says about it. `times` are those of
+    /// some packets of the file.
+    pub(super) fn hash(
+        &mut self,
+        sha256: &str,
+        times: &[Timestamp],
+        logged: Option<&[Captured]>,
+    ) -> Option<Captured> {
         let captures = logged.unwrap_or_default();
         let is_own = |one: &&Captured| {
             one.sha256
@@ -120,7 +128,7 @@ impl<'a> Findings<'a> {
         if let Some(own) = captures.iter().find(is_own) {
             self.found.push(
                 Status::Holds,
-                format!("The log of the gateway says that it wrote this capture: {own}."),
+                format!("The log in this report says that the gateway wrote this capture: {own}."),
             );
             return Some(own.clone());
         }
@@ -132,10 +140,18 @@ impl<'a> Findings<'a> {
                     "Whether the gateway wrote this capture, whose SHA-256 is {sha256}: the report carries no line of the log about a capture. A report whose period ends after the capture, without --policy, carries it."
                 ),
             ),
-            number => self.found.push(
-                Status::Changed,
+            number if times.is_empty() || times.iter().any(|time| is_during(captures, *time)) => {
+                self.found.push(
+                    Status::Changed,
+                    format!(
+                        "The log in this report names {number} captures of this time, and none has the SHA-256 of this file, {sha256}: the file was changed, or another program wrote it."
+                    ),
+                );
+            }
+            _ => self.found.push(
+                Status::Unknown,
                 format!(
-                    "The log of the gateway names {number} captures in this period, and none has the SHA-256 of this file, {sha256}: the file was changed, or it is another capture."
+                    "Whether the gateway wrote this capture, whose SHA-256 is {sha256}: the log in this report names captures of other times only. A report has the line of a capture that ended in its period."
                 ),
             ),
         }
@@ -154,14 +170,18 @@ impl<'a> Findings<'a> {
             let (status, text) = match found {
                 Found::InReport(_) => (
                     Status::Holds,
-                    format!("The policies in the report have the hash of the ruleset {hash}."),
+                    format!(
+                        "The policies in the report have the checksum (64 bits) of the ruleset {hash}."
+                    ),
                 ),
                 Found::Given(_) => (
                     Status::Holds,
-                    format!("The policies of --policies have the hash of the ruleset {hash}."),
+                    format!(
+                        "The policies of --policies have the checksum (64 bits) of the ruleset {hash}."
+                    ),
                 ),
                 Found::Other(own) => (
-                    Status::Changed,
+                    Status::Unknown,
                     format!(
                         "The policies of --policies have the hash {own}, and the report names the ruleset {hash}: they are other policies, or lists and settings differ."
                     ),
@@ -241,6 +261,18 @@ impl<'a> Findings<'a> {
         }
     }
 
+    /// States how many packets the report need not have, because it says that it was made before
+    /// they came.
+    pub(super) fn not_required(&mut self, last: Timestamp, packets: u64) {
+        self.found.push(
+            Status::Unknown,
+            format!(
+                "The report says that it was made soon after {}, before the end of its period. So its figures need not have {packets} packets of the capture that came then or within a second of the begin.",
+                to_the_second(last)
+            ),
+        );
+    }
+
     /// States why figures may differ although nothing was changed.
     pub(super) fn reasons(&mut self, reasons: Reasons) {
         let Reasons {
@@ -274,13 +306,27 @@ impl<'a> Findings<'a> {
     }
 
     /// States which figures agree, which differ, and which were not compared.
-    pub(super) fn figures(&mut self, figures: &Figures, skipped: &[String], policy: &str) {
+    pub(super) fn figures(
+        &mut self,
+        report: &Report,
+        figures: &Figures,
+        skipped: &[String],
+        policy: &str,
+    ) {
+        // Another program may count in another way.
+        let own = program_sha256();
+        let is_own = report.program.iter().all(|one| one.sha256 == own);
+        let differs = if is_own {
+            Status::Changed
+        } else {
+            Status::Unknown
+        };
         for text in &figures.differing {
-            self.found.push(Status::Changed, text.clone());
+            self.found.push(differs, text.clone());
         }
         if figures.more_differing > 0 {
             self.found.push(
-                Status::Changed,
+                differs,
                 format!("{} further figures differ.", figures.more_differing),
             );
         }
@@ -322,6 +368,16 @@ impl<'a> Findings<'a> {
     }
 }
 
+/// True if a capture with a hash had begun at this time, and had not ended.
+fn is_during(captures: &[Captured], time: Timestamp) -> bool {
+    captures.iter().any(|one| {
+        let [since, until] = [&one.since, &one.until].map(|text| text.parse::<Timestamp>());
+        one.sha256.is_some()
+            && since.is_ok_and(|since| since <= time)
+            && until.is_ok_and(|until| time <= until)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -353,9 +409,22 @@ mod tests {
     }
 
     fn status(sha256: &str, logged: &[Captured]) -> Status {
+        status_at(sha256, "2026-11-30T12:05:00Z", logged)
+    }
+
+    fn status_at(sha256: &str, time: &str, logged: &[Captured]) -> Status {
         let mut found = Verification::default();
-        Findings::new(&mut found).hash(sha256, Some(logged));
+        Findings::new(&mut found).hash(sha256, &[time.parse().unwrap()], Some(logged));
         found.statements[0].status
+    }
+
+    #[test]
+    fn a_capture_of_another_time_is_not_called_changed() {
+        let logged = [captured(&"0".repeat(64))];
+        let other = "1".repeat(64);
+        assert_eq!(status(&other, &logged), Status::Changed);
+        let later = status_at(&other, "2026-11-30T12:10:01Z", &logged);
+        assert_eq!(later, Status::Unknown);
     }
 
     #[test]

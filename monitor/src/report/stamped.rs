@@ -8,6 +8,9 @@ use crate::{
     stamp::{self, Authorities, Stamp, StampError},
 };
 
+/// What a statement says about a stamp of an authority that the reader does not trust.
+const NOT_TRUSTED: &str = "is not of an authority in the file of --tsa-ca";
+
 /// A stamp beside a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StampFile {
@@ -28,6 +31,10 @@ impl Verification {
             return;
         };
         for statement in &mut self.statements {
+            // One trusted authority is enough.
+            if statement.text.contains(NOT_TRUSTED) {
+                statement.status = Status::Unknown;
+            }
             if statement.text == REWRITTEN {
                 statement.text = format!(
                     "The file cannot show that the gateway wrote the truth between an event and the stamp of {}, or that lines which replaced earlier ones are right.",
@@ -59,9 +66,9 @@ impl Verification {
                 self.add(Status::Changed, text);
                 return None;
             }
-            // Without a trusted authority, the stamp says nothing in any case.
-            Err(error @ StampError::Algorithm(_)) if authorities.is_none() => {
-                self.add(Status::Unknown, format!("The stamp {name}: {error}."));
+            Err(error) if error.is_unchecked() => {
+                let text = format!("The stamp {name} was not checked: {error}.");
+                self.add(Status::Unknown, text);
                 return None;
             }
             Err(error) => {
@@ -79,9 +86,7 @@ impl Verification {
             return None;
         };
         if let Err(error) = stamp.check_authority(authorities) {
-            let text = format!(
-                "The stamp {name}, {by}, is not of an authority in the file of --tsa-ca: {error}."
-            );
+            let text = format!("The stamp {name}, {by}, {NOT_TRUSTED}: {error}.");
             self.add(Status::Changed, text);
             return None;
         }

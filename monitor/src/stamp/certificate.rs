@@ -106,5 +106,8 @@ impl<'a> Certificate<'a> {
 
 fn time(time: &Time) -> Option<Timestamp> {
     let since_1970: Duration = time.to_unix_duration();
-    Timestamp::from_second(since_1970.as_secs().try_into().ok()?).ok()
+    let seconds = i64::try_from(since_1970.as_secs()).ok()?;
+    // A certificate without an end has the last second of the year 9999 (RFC 5280, section
+    // 4.1.2.5).
+    Timestamp::from_second(seconds.min(Timestamp::MAX.as_second())).ok()
 }

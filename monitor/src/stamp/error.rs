@@ -89,6 +89,17 @@ pub enum StampError {
     Signature,
 }
 
+impl StampError {
+    /// True if this program cannot check the stamp, so that it may be a valid one.
+    #[must_use]
+    pub const fn is_unchecked(&self) -> bool {
+        matches!(
+            self,
+            Self::Algorithm(_) | Self::OtherHash(_) | Self::Extension(_)
+        )
+    }
+}
+
 /// The answer of an authority that gives no stamp (RFC 3161, section 2.4.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

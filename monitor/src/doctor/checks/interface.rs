@@ -107,16 +107,28 @@ impl<'a> View<'a> {
     /// True if every packet that enters through the interface to an IP stack passes the
     /// filter: the interface runs it, or its bridge, or an interface below.
     pub(super) fn covers(&self, link: &Link) -> bool {
-        let mut below = Some(link);
-        for _ in 0..DEEPEST {
-            let Some(link) = below else { return false };
-            if self.runs_filter(link) || self.combiner(link).is_some_and(|on| self.runs_filter(on))
-            {
-                return true;
-            }
-            below = link.lower.and_then(|lower| self.link(lower));
+        let above = self.combiner(link);
+        above.is_some_and(|above| self.runs_filter(above)) || self.covers_within(link, DEEPEST)
+    }
+
+    /// True if the filter runs on the interface, on every part of it, or below it.
+    fn covers_within(&self, link: &Link, depth: usize) -> bool {
+        let Some(depth) = depth.checked_sub(1) else {
+            return false;
+        };
+        // Linux removes the tag of a VLAN before a bridge can take the frame, and after a bond
+        // took it. So a VLAN on a port of a bridge does not pass the bridge.
+        let bond = self.combiner(link).filter(|on| on.kind == LinkKind::Bond);
+        if self.runs_filter(link) || bond.is_some_and(|bond| self.runs_filter(bond)) {
+            return true;
         }
-        false
+        let is_combined = matches!(link.kind, LinkKind::Bridge | LinkKind::Bond);
+        let mut ports = self.ports(link.index).filter(|port| port.is_up).peekable();
+        if is_combined && ports.peek().is_some() {
+            return ports.all(|port| self.covers_within(port, depth));
+        }
+        let below = link.lower.and_then(|lower| self.link(lower));
+        below.is_some_and(|below| self.covers_within(below, depth))
     }
 
     fn runs_filter(&self, link: &Link) -> bool {
@@ -142,10 +154,12 @@ impl<'a> View<'a> {
 
     /// True if devices may send packets of their own through the interface.
     fn carries(&self, link: &Link) -> bool {
-        if !link.is_up || matches!(link.kind, LinkKind::Internal | LinkKind::Tunnel) {
+        if !link.is_up || link.kind == LinkKind::Internal {
             return false;
         }
         match self.combiner(link) {
+            // The check of tunnels judges it.
+            None if link.kind == LinkKind::Tunnel => false,
             // A part of a bridge or bond with a filter on some parts only.
             Some(above) => self.has_covered_port(above),
             None => link.routes() && !self.is_seen_through_ports(link),

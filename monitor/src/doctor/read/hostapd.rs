@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -79,8 +80,10 @@ fn in_text(text: &str, interface: &str) -> Option<bool> {
 /// Absolute paths on the command lines of the processes called hostapd.
 fn of_processes() -> Vec<PathBuf> {
     let is_process = |path: &PathBuf| {
+        // Any user can give a process this name.
+        let is_of_root = fs::metadata(path).is_ok_and(|found| found.uid() == 0);
         let comm = regular_file::read_kernel_text(path.join("comm"));
-        comm.is_ok_and(|name| name.trim() == "hostapd")
+        is_of_root && comm.is_ok_and(|name| name.trim() == "hostapd")
     };
     let arguments = |path: PathBuf| {
         let line = regular_file::read_kernel_text(path.join("cmdline")).unwrap_or_default();

@@ -114,6 +114,10 @@ fn program(xdp: &[u8]) -> (Option<u32>, Option<Mode>) {
 fn families() -> io::Result<BTreeMap<u32, Families>> {
     let mut found: BTreeMap<u32, Families> = BTreeMap::new();
     for body in list(NETLINK_ROUTE, RTM_GETADDR, &[0; ADDRESS_HEADER])? {
+        // An address of the link alone routes nothing: `struct ifaddrmsg`, RT_SCOPE_LINK.
+        if body.get(3) == Some(&libc::RT_SCOPE_LINK) {
+            continue;
+        }
         let family = body.first().map(|family| i32::from(*family));
         if let Some(index) = body.get(4..).and_then(long_number) {
             let own = found.entry(index).or_default();

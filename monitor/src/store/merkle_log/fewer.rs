@@ -53,9 +53,9 @@ impl View<'_> {
             .query_row("SELECT min(bucket) FROM count", [], |row| row.get(0))
             .map_err(on("read"))?;
         let mut found = EarlierLines::default();
-        for ((device, hour), earlier) in by_hour(lines) {
+        for ((device, hour), (latest, earlier)) in by_hour(lines) {
             let id = match oldest {
-                Some(oldest) if oldest <= hour => self.row_of(device.as_deref())?,
+                Some(oldest) if oldest <= hour => self.row_of(device.as_deref(), latest)?,
                 _ => None,
             };
             let Some(id) = id else {
@@ -91,17 +91,21 @@ impl View<'_> {
         Ok(found)
     }
 
-    /// Row number of a device.
-    fn row_of(&self, device: Option<&str>) -> Result<Option<i64>, StoreError> {
+    /// Row number of a device. `None` if the store does not have it, or first saw it after the
+    /// bucket `latest`: then it was forgotten, and came again.
+    fn row_of(&self, device: Option<&str>, latest: i64) -> Result<Option<i64>, StoreError> {
         let mac = match device.map(str::parse::<MacAddress>) {
             None => Vec::new(),
             Some(Ok(mac)) => mac.0.to_vec(),
             Some(Err(_)) => return Ok(None),
         };
-        let found = self.all("SELECT id FROM device WHERE mac = ?1", [mac], |row| {
-            row.get(0)
+        let select = "SELECT id, first FROM device WHERE mac = ?1";
+        let found = self.all(select, [mac], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
         })?;
-        Ok(found.first().copied())
+        let end = bucket::start(latest + 1).saturating_mul(1_000);
+        let known = found.first().filter(|(_, first)| *first < end);
+        Ok(known.map(|(id, _)| *id))
     }
 
     /// Sums of a device in an hour, by list of policies.
@@ -139,12 +143,13 @@ impl View<'_> {
     }
 }
 
-/// The sums of the lines about packets, by device and hour.
-fn by_hour(lines: &[Line]) -> BTreeMap<Hour, Vec<SumOfList>> {
-    let mut hours: BTreeMap<Hour, Vec<SumOfList>> = BTreeMap::new();
+/// The number of the last bucket and the sums of the lines about packets, by device and hour.
+fn by_hour(lines: &[Line]) -> BTreeMap<Hour, (i64, Vec<SumOfList>)> {
+    let mut hours: BTreeMap<Hour, (i64, Vec<SumOfList>)> = BTreeMap::new();
     for line in lines {
         let Line::Packets {
             since,
+            seconds,
             device,
             sums,
             ..
@@ -155,8 +160,13 @@ fn by_hour(lines: &[Line]) -> BTreeMap<Hour, Vec<SumOfList>> {
         let Ok(since) = since.parse::<Timestamp>() else {
             continue;
         };
-        let hour = bucket::hour(bucket::of(since));
-        let own = hours.entry((device.clone(), hour)).or_default();
+        let begin = bucket::of(since);
+        let hour = (device.clone(), bucket::hour(begin));
+        let (latest, own) = hours.entry(hour).or_default();
+        let buckets = seconds
+            .div_euclid(bucket::SECONDS)
+            .clamp(1, bucket::PER_HOUR);
+        *latest = (*latest).max(begin.saturating_add(buckets - 1));
         for sum in sums {
             match own.iter_mut().find(|known| known.policies == sum.policies) {
                 None => own.push(sum.clone()),

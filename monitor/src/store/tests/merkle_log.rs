@@ -303,6 +303,10 @@ fn packets_that_were_taken_away_and_logged_again_are_found_by_earlier_lines() {
     opened.store.forget(mac(1), noon()).unwrap();
     let after = fewer(&opened);
     assert_eq!((after.removed, after.fewer.len()), (5, 1));
+    // A forgotten device that comes again did not lose packets.
+    opened.drain(&[flow(1, 1, 4, noon())], noon());
+    let after = fewer(&opened);
+    assert_eq!((after.removed, after.fewer.len()), (5, 1));
 }
 
 #[test]
