@@ -1,4 +1,4 @@
-//! The capture file: its hash, what it says about itself, and the time that it covers.
+//! The capture file: its hash, the texts and counts in it, and the time that it covers.
 
 use std::{
     io::{self, Read},

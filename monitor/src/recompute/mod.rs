@@ -358,7 +358,7 @@ fn seconds((since, until): Span) -> (i64, i64) {
     (timeline::second(since), timeline::second(until))
 }
 
-/// The time that the capture covers; that of its packets if it does not say.
+/// The time that the capture covers, by its counts or by the log; else the time of its packets.
 fn window(notes: &CaptureNotes, event: Option<&Captured>, seen: &Seen) -> Option<Window> {
     Window::of(notes, event).or_else(|| {
         Some(Window {

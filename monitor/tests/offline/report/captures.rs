@@ -7,8 +7,9 @@ use monitor::evidence::{
 
 use super::*;
 
-/// A story with three captures: one with its file, one whose client went, and one that the
-/// daemon did not finish. A fourth one is of another policy.
+/// A story with three captures of a policy. The first has its file, the client of the second
+/// closed the connection, and the daemon did not finish the third. A fourth capture is of another
+/// policy.
 pub(super) fn captured_story() -> Story {
     let mut story = Story::told_open();
     let next = |story: &mut Story, id: &str, policy: &str| {
