@@ -123,9 +123,10 @@ pub(crate) struct SampleBudget {
     pub(crate) bytes: u64,
 }
 
-// Copies of packets for a capture, by interface slot the packets that were not copied, and the
-// time in nanoseconds since boot until which programs copy. A generation that captures pins them
-// in its directory. Other generations have their own, which are small.
+// Three maps of a capture: copies of packets; the number of packets that were not copied, by
+// interface slot; and the time until which programs copy, in nanoseconds since boot. During a
+// capture, the generation in force has them as pins in its directory. Other generations have small
+// ones of their own.
 
 #[map(name = "CAPTURE_RING")]
 pub(crate) static CAPTURE_RING: RingBuf = RingBuf::with_byte_size(CAPTURE_RING_BYTES, 0);

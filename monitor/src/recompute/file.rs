@@ -1,4 +1,4 @@
-//! The capture file: its hash, the texts and counts in it, and the time that it covers.
+//! The capture file: its SHA-256, its comments and counts, and the time that it covers.
 
 use std::{
     io::{self, Read},

@@ -17,7 +17,8 @@ use super::{
     tst_info::TstInfo,
 };
 
-/// A stamp whose signature fits the certificate that it carries.
+/// A stamp that carries a certificate, and whose signature is valid under the key of that
+/// certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
     /// Name of the authority in its certificate, shortened. Anybody can make a certificate with

@@ -102,8 +102,8 @@ pub fn read(settings: &Settings, known: Known) -> Facts {
     }
 }
 
-/// The interfaces, and those of them that run the filter. A reload in between would make them
-/// disagree about the program. Then both are read again.
+/// The interfaces of the machine, and the attached filters. If a reload changes the program
+/// between the two readings, both are read again.
 fn interfaces(pin_dir: &Path) -> (Result<Vec<Link>, String>, Result<Vec<FilterAt>, String>) {
     let mut before = filters(pin_dir);
     let mut attempts = ATTEMPTS;

@@ -1,4 +1,5 @@
-//! Captures: the file as its hash, and the action that made it.
+//! Captures: a node for the file, which states its SHA-256, and a node for the action that made
+//! the file.
 
 use super::{Case, Iri, Node, record::hash};
 use crate::report::Capture;

@@ -14,7 +14,7 @@ use crate::system::output;
 /// Address of the server, in the range of the policy.
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 4, 2);
 const PORT: u16 = 443;
-/// Datagrams that the phone sends, and that the server answers one by one.
+/// Number of datagrams that the phone sends. The server answers each of them.
 const DATAGRAMS: u64 = 40;
 const POLICIES: &str = "version: 1
 policies: [{name: seen, action: count, destinations: [10.77.4.0/24]}]

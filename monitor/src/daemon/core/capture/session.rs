@@ -1,4 +1,4 @@
-//! A capture that runs, as its thread and its client see it.
+//! A running capture: the state that the core shares with the capture's thread and client.
 
 use std::{
     sync::{
