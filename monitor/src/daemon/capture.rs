@@ -15,7 +15,7 @@ mod client;
 mod file;
 mod reading;
 
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{future::Future, io, sync::Arc, thread, time::Duration};
 
 use tokio::{
     net::{UnixStream, unix::OwnedWriteHalf},
@@ -52,6 +52,13 @@ const QUEUE: usize = 32;
 /// Bytes per second that the disk of every client takes.
 const SLOW_DISK: u64 = 2 << 20;
 
+/// How long a client may take for each step after the end of its capture.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long such a step may still take once the daemon ends. There are three steps at most, and
+/// the daemon waits five seconds for the event.
+const LAST_STEP: Duration = Duration::from_secs(1);
+
 /// Serves one client until its capture ends. `rest` are bytes that the client sent after its
 /// request.
 pub(super) async fn serve(
@@ -85,7 +92,7 @@ pub(super) async fn serve(
         )
     }));
     // The ring buffer is read while the begin is stored.
-    let mut served = Served::start(session)?;
+    let mut served = Served::start(core, session)?;
     if let Err(why) = store(core, begin).await {
         warn!("the begin of a capture is not stored: {why}");
         view.notes.push(format!("no event is stored: {why}"));
@@ -98,7 +105,7 @@ pub(super) async fn serve(
     let Some(captured) = captured else {
         return Err(io::Error::other("the thread of the capture ended early"));
     };
-    served.finish(core, captured, stated, lines).await
+    served.finish(captured, stated, lines).await
 }
 
 /// Waits until the daemon has ended the capture that runs, and stored its event.
@@ -106,6 +113,19 @@ pub(super) async fn end(core: &Arc<Core>) {
     core.close_captures();
     while core.is_serving_captures() {
         sleep(LOOK / 2).await;
+    }
+}
+
+/// Waits for a step of a client. `None` if it takes longer than `limit`, or longer than
+/// [`LAST_STEP`] while the daemon ends.
+async fn in_time<F: Future>(core: &Core, limit: Duration, step: F) -> Option<F::Output> {
+    let last = async {
+        core.captures_closed().await;
+        sleep(LAST_STEP).await;
+    };
+    tokio::select! {
+        done = timeout(limit, step) => done.ok(),
+        () = last => None,
     }
 }
 
@@ -120,6 +140,7 @@ async fn store(core: &Arc<Core>, what: Happening) -> Result<(), String> {
 
 /// The thread of a capture, and the task that sends its messages. Dropping the value ends both.
 struct Served {
+    core: Arc<Core>,
     /// Sent when the capture ended in the kernel. The rest of the file may still be unsent.
     ending: Option<oneshot::Receiver<()>>,
     /// Sent when all messages are in the queue.
@@ -141,7 +162,7 @@ impl Drop for Served {
 
 impl Served {
     /// Begins to read packets. Nothing is sent yet.
-    fn start(session: CaptureSession) -> io::Result<Self> {
+    fn start(core: &Arc<Core>, session: CaptureSession) -> io::Result<Self> {
         let (messages, queue) = mpsc::channel(QUEUE);
         let (tell_ending, ending) = oneshot::channel();
         let (tell_ended, ended) = oneshot::channel();
@@ -153,6 +174,7 @@ impl Served {
             let _ = tell_ended.send(captured);
         })?;
         Ok(Self {
+            core: Arc::clone(core),
             ending: Some(ending),
             ended,
             queue: Some(queue),
@@ -200,8 +222,7 @@ impl Served {
             let _ = ending.await;
             self.ending = None;
         }
-        let patience = self.shared.patience();
-        if let Ok(captured) = timeout(patience, &mut self.ended).await {
+        if let Some(captured) = in_time(&self.core, PATIENCE, &mut self.ended).await {
             return captured.ok();
         }
         // Without a reader of the queue, the thread does not wait for room any more.
@@ -214,20 +235,19 @@ impl Served {
     /// Waits until the client has read everything. `None` if it did not.
     async fn rest(&mut self) -> Option<OwnedWriteHalf> {
         let sending = self.sending.as_mut()?;
-        let sent = timeout(self.shared.patience(), &mut *sending).await;
-        if sent.is_err() {
+        let sent = in_time(&self.core, PATIENCE, &mut *sending).await;
+        if sent.is_none() {
             sending.abort();
             // The count of what was sent stands still after this.
             let _ = sending.await;
         }
         self.sending = None;
-        sent.ok()?.ok()?
+        sent?.ok()?
     }
 
     /// Completes the counts, stores the event of a capture that ended, and tells the client.
     async fn finish(
         mut self,
-        core: &Arc<Core>,
         captured: Captured,
         mut stated: Option<ClientFile>,
         mut lines: Lines,
@@ -236,7 +256,8 @@ impl Served {
         let captured = if to_client.is_some() {
             if stated.is_none() {
                 let to_disk = Duration::from_secs(captured.bytes / SLOW_DISK);
-                stated = lines.written(self.shared.patience() + to_disk).await;
+                let written = in_time(&self.core, PATIENCE + to_disk, lines.written());
+                stated = written.await.flatten();
             }
             with_file(captured, stated.as_ref())
         } else {
@@ -245,11 +266,12 @@ impl Served {
         info!("{captured}");
         let stored = CaptureStored {
             file: captured.file,
-            error: store(core, Happening::Capture(captured)).await.err(),
+            error: store(&self.core, Happening::Capture(captured)).await.err(),
         };
         if let Some(mut to_client) = to_client {
             let bytes = json_message(KIND_STORED, &stored)?;
-            timeout(self.shared.patience(), write_all(&mut to_client, &bytes)).await??;
+            let told = in_time(&self.core, PATIENCE, write_all(&mut to_client, &bytes));
+            told.await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use support::{
-    captured::{capture_events, flood, matched, read_capture},
+    captured::{capture_events, flood, flood_until_lost, matched, read_capture},
     lab::{BLOCKED, Lab, POLICIES, poll, poll_long, text},
     packets::to,
     raw::RawSocket,
@@ -33,15 +33,7 @@ fn a_flood_with_a_reader_that_stands_still_counts_losses_and_the_daemon_goes_on(
     let capture = lab.capture("blocked", &["--payload"]);
     let before = matched(&lab, "blocked");
     capture.signal(Signal::SIGSTOP);
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| flood(&lab, &stop));
-        poll_long("packets are lost", || {
-            lab.running_capture()
-                .is_some_and(|capture| capture["lost"].as_u64() > Some(1000))
-        });
-        stop.store(true, Ordering::Relaxed);
-    });
+    flood_until_lost(&lab);
     assert!(daemon.is_running());
     assert!(!lab.health().contains("503"));
     let counted = matched(&lab, "blocked") - before;
@@ -215,6 +207,32 @@ fn a_daemon_that_is_asked_to_end_ends_the_capture_first() {
     assert!(!lab.copies_packets());
     let stored = ended(&lab);
     assert_eq!(stored[0]["sha256"], printed["sha256"]);
+}
+
+/// The file is full, so the capture has ended before the daemon is asked to end. The client
+/// takes its time to write the file to the disk.
+#[test]
+fn a_daemon_that_ends_stores_the_end_of_a_capture_whose_client_stands_still() {
+    let lab = Lab::new("capture-still-ends");
+    let mut daemon = lab.start(&["--mode", "generic"]);
+    let mut capture = lab.capture("blocked", &["--payload", "--max", "64KiB"]);
+    capture.signal(Signal::SIGSTOP);
+    let phone = RawSocket::sender(&lab.phone, "eth0");
+    let frame = to(BLOCKED[0]).payload(&[0x5a; 1300]).build();
+    for _ in 0..100 {
+        phone.send(&frame);
+    }
+    poll("the capture has ended", || lab.running_capture().is_none());
+    daemon.signal(Signal::SIGTERM);
+    poll("the daemon has ended", || !daemon.is_running());
+    let stored = ended(&lab);
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    assert_eq!(
+        (&stored[0]["end"], &stored[0]["file"]),
+        (&"size".into(), &"unknown".into())
+    );
+    capture.child.kill().unwrap();
+    capture.child.wait().unwrap();
 }
 
 #[test]

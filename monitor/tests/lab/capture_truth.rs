@@ -11,7 +11,6 @@ use std::{
     os::unix::net::UnixStream,
     path::PathBuf,
     process::Output,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
@@ -20,7 +19,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use support::{
-    captured::{capture_events, flood, matched, read_capture},
+    captured::{capture_events, flood_until_lost, matched, read_capture},
     lab::{BLOCKED, Lab, OPEN, binary, poll, poll_long, text},
     packets::to,
     raw::RawSocket,
@@ -98,15 +97,7 @@ fn a_client_that_stands_still_and_goes_leaves_exact_counts() {
         fs::metadata(&capture.file).is_ok_and(|file| file.len() > 0)
     });
     capture.signal(Signal::SIGSTOP);
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| flood(&lab, &stop));
-        poll_long("packets are lost", || {
-            lab.running_capture()
-                .is_some_and(|capture| capture["lost"].as_u64() > Some(1000))
-        });
-        stop.store(true, Ordering::Relaxed);
-    });
+    flood_until_lost(&lab);
     let counted = matched(&lab, "blocked") - before;
     capture.child.kill().unwrap();
     capture.child.wait().unwrap();

@@ -9,6 +9,7 @@ mod command;
 mod support;
 
 mod accounting;
+mod book;
 mod capture;
 mod capture_ends;
 mod capture_truth;

@@ -30,6 +30,7 @@ mod lists;
 mod nesting;
 mod no_daemon;
 mod overlays;
+mod pages;
 mod policies;
 mod publish;
 mod rdap;

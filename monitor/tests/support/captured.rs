@@ -16,7 +16,7 @@ use pcap_parser::{
 use serde_json::Value;
 
 use super::{
-    lab::{BLOCKED, Lab, binary, poll, text},
+    lab::{BLOCKED, Lab, binary, poll, poll_long, text},
     packets::to,
     raw::RawSocket,
 };
@@ -213,4 +213,17 @@ pub(crate) fn flood(lab: &Lab, stop: &AtomicBool) {
         // Other processes need the CPU too.
         thread::sleep(Duration::from_micros(200));
     }
+}
+
+/// Sends frames to a dropped address until the capture that runs has lost over 1,000 of them.
+pub(crate) fn flood_until_lost(lab: &Lab) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| flood(lab, &stop));
+        poll_long("packets are lost", || {
+            lab.running_capture()
+                .is_some_and(|capture| capture["lost"].as_u64() > Some(1000))
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
 }

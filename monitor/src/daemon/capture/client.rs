@@ -1,12 +1,11 @@
 //! The connection to the client of a capture.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Chain, Take},
     net::unix::{OwnedReadHalf, OwnedWriteHalf},
     sync::mpsc,
-    time::timeout,
 };
 
 use crate::{
@@ -80,10 +79,9 @@ impl Lines {
 
     /// Waits until the client has written its file. Returns what it states of the file; `None`
     /// if the client is gone.
-    pub(super) async fn written(&mut self, patience: Duration) -> Option<ClientFile> {
+    pub(super) async fn written(&mut self) -> Option<ClientFile> {
         while !self.ended {
-            let line = timeout(patience, self.next()).await.ok()?;
-            if let Some(FromClient::Written(file)) = line {
+            if let Some(FromClient::Written(file)) = self.next().await {
                 return Some(file);
             }
         }
@@ -93,7 +91,9 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::UnixStream;
+    use std::time::Duration;
+
+    use tokio::{net::UnixStream, time::timeout};
 
     use super::*;
 

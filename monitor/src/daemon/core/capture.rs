@@ -11,6 +11,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use self::session::Copying;
@@ -76,6 +77,8 @@ pub(super) struct Captures {
     slot: Mutex<Slot>,
     /// Clients whose capture runs, or whose end is not stored yet.
     served: AtomicUsize,
+    /// Wakes the tasks that wait until captures are closed.
+    closing: Notify,
 }
 
 #[derive(Default)]
@@ -111,6 +114,9 @@ impl Captures {
         slot.closed |= end == CaptureEnd::DaemonEnded;
         if let Some(running) = &slot.running {
             running.shared.stop(end);
+        }
+        if slot.closed {
+            self.closing.notify_waiters();
         }
     }
 
@@ -287,6 +293,15 @@ impl Core {
     /// Ends the capture that runs, and refuses others, because the daemon ends.
     pub(in crate::daemon) fn close_captures(&self) {
         self.captures.stop(CaptureEnd::DaemonEnded);
+    }
+
+    /// Waits until [`close_captures`](Self::close_captures) was called.
+    pub(in crate::daemon) async fn captures_closed(&self) {
+        // Made before the look, so that it misses no call in between.
+        let closing = self.captures.closing.notified();
+        if !lock(&self.captures.slot).closed {
+            closing.await;
+        }
     }
 
     /// True if the policies in force hold this policy.

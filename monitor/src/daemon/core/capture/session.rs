@@ -86,15 +86,6 @@ impl CaptureShared {
         lock(&self.stop).get_or_insert(end);
     }
 
-    /// How long a client may take for each step after the end. A daemon that ends has little
-    /// time left, and still stores the event.
-    pub(in crate::daemon) fn patience(&self) -> Duration {
-        match *lock(&self.stop) {
-            Some(CaptureEnd::DaemonEnded) => Duration::from_secs(1),
-            _ => Duration::from_secs(30),
-        }
-    }
-
     /// Publishes what was captured until now.
     pub(in crate::daemon) fn publish(&self, progress: CaptureProgress) {
         self.packets.store(progress.packets, Ordering::Relaxed);
