@@ -23,10 +23,10 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(TARGET)/tools/bin
 IFACE ?=
 
-.PHONY: help build run test lint bench
+.PHONY: help build run test test-wifi test-kernels test-dist test-arm64 lint bench dist
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):[^#]*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /make \1\t/p' Makefile
 	@printf 'make run IFACE=wlan0\trun the daemon on a real interface, with policies/\n'
 
 build: ## build target/release/monitor
@@ -45,6 +45,28 @@ test: ## run all tests: as root, in network namespaces, then some as an ordinary
 	MONITOR_TEST_USER=$(ORDINARY) cargo test --profile checked --no-fail-fast $(AS_ROOT) $(LAB_TESTS) -- \
 	  $(addprefix --skip ,$(AS_ROOT_ONLY))
 	MONITOR_TEST_USER=$(ORDINARY) cargo test --profile checked $(AS_USER) --test kernel -- --skip random_rulesets
+
+dist: ## build static programs and packages for Debian, OpenWrt and containers, in target/packages
+	@xtask/setup.sh --dist
+	@xtask/dist.sh $(ARCH)
+
+test-dist: ## install, upgrade and remove the package in fresh Debian 12 and 13 systems
+	@xtask/setup.sh --dist
+	@xtask/dist.sh x86_64
+	xtask/debian-roots.sh
+	cargo test --profile checked $(AS_ROOT) --test service -- --ignored packaged
+
+test-arm64: ## run the static arm64 program on an emulated arm64 kernel, with 256 and 128 MiB of memory
+	@xtask/setup.sh --dist
+	@xtask/dist.sh x86_64 aarch64
+	xtask/arm64/run.sh
+	MEMORY=128 xtask/arm64/run.sh
+
+test-wifi: build ## run access points with WPA2 and WPA3 in an emulated machine (minutes)
+	@cargo xtask wifi
+
+test-kernels: build ## run the filter and tests on other kernels, and write the table in README.md (up to an hour)
+	@cargo xtask kernels
 
 bench: build ## run the benchmarks, about twenty minutes
 	@xtask/setup.sh --bench

@@ -6,6 +6,7 @@
 #   xtask/setup.sh --lint   also what `make lint` needs
 #   xtask/setup.sh --bench  also what the benchmark compares with
 #   xtask/setup.sh --fuzz   also what `cargo xtask fuzz` needs
+#   xtask/setup.sh --dist   also what `make dist` and `make test-dist` need
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +36,7 @@ packages=(
   "tidy: checks the HTML of reports and of the page in the tests"
   "openssh-client: signs reports in the tests (ssh-keygen)"
   "minisign: signs reports in the tests"
+  "tmux: is the terminal of `monitor top` in the tests"
   "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
@@ -45,6 +47,19 @@ bench_packages=(
   "xdp-tools: a filter to compare with (xdp-filter)"
 )
 fuzz_packages=("g++: compiles libFuzzer")
+dist_packages=(
+  "dpkg: makes Debian packages"
+  "git: dates the packages by the last commit"
+  "python3-venv: holds zig and cargo-zigbuild"
+  "mmdebstrap: makes the fresh Debian systems in which the packages are installed"
+  "qemu-user-static: starts programs for other processors"
+  "qemu-system-arm: emulates an arm64 machine"
+  "cpio: makes its initramfs"
+)
+# Targets of the static programs. Where one has no compiled library, `make dist` compiles it.
+dist_targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf)
+# C compiler and linker for them.
+zigbuild=(cargo-zigbuild==0.24.0 ziglang==0.17.1)
 # crate version command [option]; taplo without its language server and HTTP client
 lint_tools=(
   "taplo-cli 0.10.0 taplo --no-default-features"
@@ -167,7 +182,7 @@ where_it_is() {
 # Other distributions name their packages otherwise: says what has to be there.
 other_packages() {
   local command absent=()
-  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 tidy ssh-keygen minisign openssl "$@"; do
+  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 tidy ssh-keygen minisign openssl tmux "$@"; do
     command -v "$command" >/dev/null || absent+=("$command")
   done
   [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \
@@ -302,26 +317,61 @@ install_tools() {
   done
 }
 
+# Below target, like case-utils.
+install_zigbuild() {
+  local venv="$target/tools/zig"
+  if [ "$(cat "$venv/installed" 2>/dev/null)" = "${zigbuild[*]}" ]; then
+    say "${zigbuild[*]}: there already"
+  else
+    progress zigbuild "pip install ${zigbuild[*]} into $venv (C compiler and linker for other processors)" \
+      make_zig "$venv"
+  fi
+}
+
+make_zig() {
+  python3 -m venv --clear "$1" || return 1
+  "$1/bin/pip" install --disable-pip-version-check "${zigbuild[@]}" || return 1
+  echo "${zigbuild[*]}" >"$1/installed"
+}
+
+install_targets() {
+  local channel triple installed
+  channel=$(sed -n 's/^channel = "\(.*\)"$/\1/p' rust-toolchain.toml)
+  installed=$(rustup target list --installed --toolchain "$channel")
+  for triple in "${dist_targets[@]}"; do
+    if grep -qx "$triple" <<<"$installed"; then
+      say "Rust library for $triple: there already"
+    else
+      rustup target add --toolchain "$channel" "$triple" >/dev/null 2>&1 ||
+        say "Rust library for $triple: none to be had; make dist compiles it"
+    fi
+  done
+}
+
 lint=
 bench=
 fuzz=
+dist=
 case "${1:-}" in
   "") ;;
   --lint) lint=yes ;;
   --bench) bench=yes ;;
   --fuzz) fuzz=yes ;;
-  *) fail "unknown argument $1; there are --lint, --bench and --fuzz" ;;
+  --dist) dist=yes ;;
+  *) fail "unknown argument $1; there are --lint, --bench, --fuzz and --dist" ;;
 esac
 if command -v apt-get >/dev/null; then
   [ -z "$lint" ] || packages+=("${lint_packages[@]}")
   [ -z "$bench" ] || packages+=("${bench_packages[@]}")
   [ -z "$fuzz" ] || packages+=("${fuzz_packages[@]}")
+  [ -z "$dist" ] || packages+=("${dist_packages[@]}")
   debian_packages "${packages[@]}"
 else
   commands=()
   [ -z "$lint" ] || commands+=(shellcheck git)
   [ -z "$bench" ] || commands+=(nft iptables ipset xdp-filter)
   [ -z "$fuzz" ] || commands+=(g++)
+  [ -z "$dist" ] || commands+=(dpkg-deb git mmdebstrap)
   other_packages "${commands[@]}"
 fi
 install_rustup
@@ -330,3 +380,7 @@ install_bpf_linker
 install_case_utils
 [ -z "$lint" ] || install_tools "${lint_tools[@]}"
 [ -z "$fuzz" ] || install_tools "${fuzz_tools[@]}"
+if [ -n "$dist" ]; then
+  install_zigbuild
+  install_targets
+fi

@@ -3,9 +3,9 @@
 use core::mem::{offset_of, size_of};
 
 use crate::{
-    DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
-    MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS, MAX_POLICIES,
-    Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
+    AnswerCounters, DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord,
+    MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS,
+    MAX_POLICIES, Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
 };
 
 /// Raised when the meaning of a cell changes while its layout stays. Such a map
@@ -25,6 +25,9 @@ pub const ABI_HASH: u64 = fnv1a(&[
     offset_of!(InterfaceCounters, unparsed_dropped),
     offset_of!(InterfaceCounters, not_confirmed),
     offset_of!(InterfaceCounters, lost_log),
+    size_of::<AnswerCounters>(),
+    offset_of!(AnswerCounters, errors),
+    offset_of!(AnswerCounters, unanswered),
     size_of::<PolicyCounters>(),
     offset_of!(PolicyCounters, dropped),
     offset_of!(PolicyCounters, other_passed),

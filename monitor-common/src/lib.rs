@@ -9,6 +9,7 @@
 #![no_std]
 
 mod abi;
+mod answers;
 pub mod capture;
 mod counters;
 pub mod evidence;
@@ -18,6 +19,10 @@ mod ruleset;
 pub mod trie;
 
 pub use abi::{ABI_HASH, ABI_VERSION};
+pub use answers::{
+    ANSWER_BURST_ALL, ANSWER_BURST_DEVICE, ANSWER_DEVICES, ANSWER_RATE_ALL, ANSWER_RATE_DEVICE,
+    AnswerCounters, LONGEST_ANSWER_V4, LONGEST_ANSWER_V6, Unanswered,
+};
 pub use counters::{
     Count, DeviceCounters, DeviceKey, InterfaceCounters, MAX_DEVICE_CELLS, NEAR_CELLS, NEAR_PROBES,
     NearDevice, PolicyCounters, Reason,
@@ -28,7 +33,7 @@ pub use places::{
     Moves, PastCounters,
 };
 pub use ruleset::{
-    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, GenerationPolicy, GenerationRecord,
+    ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, ACTION_REJECT, GenerationPolicy, GenerationRecord,
     MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES, MatchEntry, MatchSet, NEEDS_MAC,
     NEEDS_SCOPES, NEEDS_SEGMENT, NEEDS_SERVICE, NEEDS_SOURCE, NO_CLASS, NO_MATCH,
     SERVICE_KEY_BYTES, ScopeWord, global,

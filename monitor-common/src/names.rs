@@ -22,7 +22,8 @@ pub struct PolicyRecord {
 pub struct InterfaceRecord {
     /// Name in the kernel (`IFNAMSIZ` bytes), padded with zeros.
     pub name: [u8; 16],
-    /// Attach mode of the interface's link: 0 not attached, 1 native, 2 generic.
+    /// Attach mode of the interface's link: 0 not attached, 1 native, 2 generic. 3 and 4 are
+    /// the same modes with a program that reads frames in several buffers.
     pub mode: u32,
 }
 

@@ -18,6 +18,8 @@ pub const ACTION_ALLOW: u32 = 0;
 pub const ACTION_DROP: u32 = 1;
 /// Action of a policy: count and let pass.
 pub const ACTION_COUNT: u32 = 2;
+/// Action of a policy: drop and answer, unless an `allow` applies.
+pub const ACTION_REJECT: u32 = 3;
 
 /// One policy of a match set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,8 +35,9 @@ pub struct MatchEntry {
 /// The policies that cover a prefix. Bit `n` of a mask stands for entry `n`.
 ///
 /// An entry applies to a packet if it is in `unscoped` or if the packet meets its
-/// scope. If an `allow` applies, the packet passes. Else, if a `drop` applies, the
-/// packet is dropped. Every entry that applies counts the packet.
+/// scope. If an `allow` applies, the packet passes. Else, if a `drop` or a `reject` applies,
+/// the packet is dropped. The first of these that applies decides if the packet is answered.
+/// Every entry that applies counts the packet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct MatchSet {
@@ -47,8 +50,10 @@ pub struct MatchSet {
     pub unscoped: u32,
     /// Entries whose action is `allow`.
     pub allows: u32,
-    /// Entries whose action is `drop`.
+    /// Entries whose action is `drop` or `reject`.
     pub drops: u32,
+    /// Entries whose action is `reject`. Subset of `drops`.
+    pub rejects: u32,
     /// Entries whose flows are recorded.
     pub flows: u32,
     /// Entries for which names are learnt from what devices send. Subset of `flows`.
@@ -131,8 +136,12 @@ pub mod global {
     pub const HAS_IPV4: &str = "HAS_IPV4";
     /// 1 if the ruleset has IPv6 prefixes.
     pub const HAS_IPV6: &str = "HAS_IPV6";
-    /// 1 if any policy of the ruleset has the action `drop`.
+    /// 1 if any policy of the ruleset has the action `drop` or `reject`.
     pub const HAS_DROPS: &str = "HAS_DROPS";
+    /// 1 if any policy of the ruleset has the action `reject`, and this program answers.
+    pub const HAS_REJECTS: &str = "HAS_REJECTS";
+    /// Ticks of one second, for the limits of answers; 0 if answers have no limit.
+    pub const ANSWER_TICKS: &str = "ANSWER_TICKS";
     /// Number of bits of the common prefix of the IPv4 trie.
     pub const COMMON_BITS_V4: &str = "COMMON_BITS_V4";
     /// `u64`: the common prefix, left aligned.
@@ -176,6 +185,9 @@ pub mod global {
     pub const FLOW_BUCKETS: &str = "FLOW_BUCKETS";
     /// 1 if payload of matched packets is sampled.
     pub const SAMPLES: &str = "SAMPLES";
+    /// 1 if the program reads frames in several buffers (Linux 5.18, commit
+    /// c2f2cdbeffda).
+    pub const FRAGS: &str = "FRAGS";
     /// 1 if time and length of a packet are those of a replay.
     pub const REPLAY: &str = "REPLAY";
     /// What is copied for a capture: one of the `CAPTURE_*` constants of

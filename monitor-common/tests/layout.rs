@@ -7,10 +7,10 @@ use core::mem::{align_of, offset_of, size_of};
 use std::ptr;
 
 use monitor_common::{
-    ABI_HASH, ABI_VERSION, Count, DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord,
-    InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MAX_POLICIES, MatchEntry, MatchSet,
-    Moves, NAME_BYTES, NEAR_CELLS, NEAR_PROBES, NearDevice, PastCounters, PolicyCounters,
-    PolicyRecord, Reason, ScopeWord,
+    ABI_HASH, ABI_VERSION, AnswerCounters, Count, DeviceCounters, DeviceKey, GenerationPolicy,
+    GenerationRecord, InterfaceCounters, InterfaceRecord, MAX_COVERING_POLICIES, MAX_POLICIES,
+    MatchEntry, MatchSet, Moves, NAME_BYTES, NEAR_CELLS, NEAR_PROBES, NearDevice, PastCounters,
+    PolicyCounters, PolicyRecord, Reason, ScopeWord, Unanswered,
     capture::{
         CAPTURE_FRAME_BYTES, CAPTURE_HEADER_BYTES, CAPTURE_RING_BYTES, CaptureHeader, CaptureRecord,
     },
@@ -89,6 +89,19 @@ layout!(interface_counters, InterfaceCounters: 376 aligned to 8 {
     lost_log: u64 = 368,
 });
 
+layout!(answer_counters, AnswerCounters: 48 aligned to 8 {
+    resets: u64 = 0,
+    errors: u64 = 8,
+    unanswered: [u64; 4] = 16,
+});
+
+#[test]
+fn each_reason_without_an_answer_has_its_place() {
+    for (index, reason) in Unanswered::ALL.into_iter().enumerate() {
+        assert_eq!(reason as usize, index);
+    }
+}
+
 layout!(policy_counters, PolicyCounters: 64 aligned to 8 {
     passed: Count = 0,
     dropped: Count = 16,
@@ -121,16 +134,17 @@ layout!(interface_record, InterfaceRecord: 20 aligned to 4 {
 
 layout!(match_entry, MatchEntry: 4 aligned to 2 { policy: u16 = 0, scope: u16 = 2 });
 
-layout!(match_set, MatchSet: 160 aligned to 4 {
+layout!(match_set, MatchSet: 164 aligned to 4 {
     len: u32 = 0,
     needs: u32 = 4,
     unscoped: u32 = 8,
     allows: u32 = 12,
     drops: u32 = 16,
-    flows: u32 = 20,
-    names: u32 = 24,
-    handshakes: u32 = 28,
-    entries: [MatchEntry; MAX_COVERING_POLICIES] = 32,
+    rejects: u32 = 20,
+    flows: u32 = 24,
+    names: u32 = 28,
+    handshakes: u32 = 32,
+    entries: [MatchEntry; MAX_COVERING_POLICIES] = 36,
 });
 
 layout!(scope_word, ScopeWord: 8 aligned to 4 { within: u32 = 0, except: u32 = 4 });

@@ -1,6 +1,7 @@
 //! Counting. A packet adds to one cell of its interface, to one cell of each policy
 //! that applies to it, and to one cell of each (device, policy).
 
+use aya_ebpf::programs::XdpContext;
 use monitor_common::{
     Count, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, PolicyCounters, Reason,
 };
@@ -20,7 +21,7 @@ const RECORDED_SHIFT: u32 = 8;
 
 /// Counts a frame that the parser rejected.
 #[inline(always)]
-pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
+pub(crate) fn unparsed(ctx: &XdpContext, frame: &Frame, reason: Reason, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
         return;
     };
@@ -29,21 +30,21 @@ pub(crate) fn unparsed(frame: &Frame, reason: Reason, verdict: Verdict) {
         Verdict::Dropped => &mut interface.unparsed_dropped,
     };
     if let Some(cell) = cells.get_mut(reason as usize) {
-        cell.add_packet(wire_length(frame));
+        cell.add_packet(wire_length(ctx, frame));
     }
 }
 
 /// Counts a frame that passes because this generation was not confirmed in time.
 #[inline(always)]
-pub(crate) fn not_confirmed(frame: &Frame) {
+pub(crate) fn not_confirmed(ctx: &XdpContext, frame: &Frame) {
     if let Some(interface) = interface_counters() {
-        interface.not_confirmed.add_packet(wire_length(frame));
+        interface.not_confirmed.add_packet(wire_length(ctx, frame));
     }
 }
 
 /// Counts a parsed packet for its interface.
 #[inline(always)]
-pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
+pub(crate) fn interface(ctx: &XdpContext, frame: &Frame, family: Family, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
         return;
     };
@@ -53,7 +54,7 @@ pub(crate) fn interface(frame: &Frame, family: Family, verdict: Verdict) {
         (Verdict::Dropped, Family::Ipv4) => &mut interface.dropped_ipv4,
         (Verdict::Dropped, Family::Ipv6) => &mut interface.dropped_ipv6,
     };
-    cell.add_packet(wire_length(frame));
+    cell.add_packet(wire_length(ctx, frame));
 }
 
 /// Counts a matched packet that is not written to the log because it has no room.
@@ -66,12 +67,18 @@ pub(crate) fn lost_log() {
 
 /// Counts the packet for every policy that applies to it.
 #[inline(always)]
-pub(crate) fn policies(frame: &Frame, matched: &Matched, verdict: Verdict, recorded: Recorded) {
+pub(crate) fn policies(
+    ctx: &XdpContext,
+    frame: &Frame,
+    matched: &Matched,
+    verdict: Verdict,
+    recorded: Recorded,
+) {
     add_to_policies(
         matched.set_id,
         matched.mask,
         frame.source_mac(),
-        wire_length(frame),
+        wire_length(ctx, frame),
         verdict as u32 | (recorded as u32) << RECORDED_SHIFT,
     );
 }

@@ -25,6 +25,7 @@ use crate::{
         LONGEST_SET, MATCH_SETS,
     },
     parse::Packet,
+    replay::frame_length,
     service::{FRAGMENT, FRAGMENT_HEADER, ICMP, ICMPV6, IPV6_HEADER, Service, TCP, UDP},
     verifier::masked,
 };
@@ -91,7 +92,7 @@ extern "C" fn copy_packet(
         clippy::cast_possible_truncation,
         reason = "a frame is shorter than 4 GiB"
     )]
-    let length = frame.captured() as u32;
+    let length = frame_length(&xdp, &frame) as u32;
     let is_headers = CAPTURE.load() == CAPTURE_HEADERS;
     let captured = if is_headers {
         headers(&frame, packet, Service::from_bits(service)).min(length)

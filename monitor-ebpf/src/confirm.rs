@@ -2,9 +2,11 @@
 //! confirmed, its program runs the program of the previous generation. No process in
 //! user space is needed for that.
 
-use aya_ebpf::{helpers::generated::bpf_ktime_get_boot_ns, programs::XdpContext};
+use aya_ebpf::{
+    helpers::generated::bpf_ktime_get_boot_ns, maps::ProgramArray, programs::XdpContext,
+};
 
-use crate::maps::{CONFIRMED, DEADLINE, INTERFACE_SLOT, PREVIOUS};
+use crate::maps::{CONFIRMED, DEADLINE, INTERFACE_SLOT};
 
 /// True if this generation decides about packets. A deadline of 0 is a constant for the
 /// verifier, which then removes this check.
@@ -30,7 +32,7 @@ fn now() -> u64 {
 /// Continues with the program of the previous generation. Returns only if there is no
 /// such program.
 #[inline(always)]
-pub(crate) fn tail_call_previous(ctx: &XdpContext) {
+pub(crate) fn tail_call(ctx: &XdpContext, previous: &ProgramArray) {
     // SAFETY: no value on the stack has a destructor.
-    unsafe { PREVIOUS.tail_call(ctx, INTERFACE_SLOT.load()) }
+    unsafe { previous.tail_call(ctx, INTERFACE_SLOT.load()) }
 }

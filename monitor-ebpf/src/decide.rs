@@ -8,8 +8,9 @@ use monitor_common::{
 use crate::{
     frame::Frame,
     lookup::lookup,
-    maps::{CAPTURE, FLOW_BUCKETS, HAS_DROPS, NEEDS},
+    maps::{CAPTURE, FLOW_BUCKETS, HAS_DROPS, HAS_REJECTS, NEEDS},
     parse::{Destination, Packet, parse},
+    replay::frame_length,
     scope::applying,
     segment,
     service::Service,
@@ -34,7 +35,7 @@ pub(crate) struct Matched {
     pub(crate) set: &'static MatchSet,
     /// Bit `n` is set if entry `n` of the set applies.
     pub(crate) mask: u32,
-    /// Read only if the set needs it, if flows are recorded, or for a capture.
+    /// Read only if the set needs it, if flows are recorded, for a capture, or for an answer.
     pub(crate) service: Service,
 }
 
@@ -56,7 +57,8 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
         Some((set_id, set)) => {
             let is_needed = set.needs & NEEDS.load() & NEEDS_SERVICE != 0;
             let is_recorded = FLOW_BUCKETS.load() != 0 || CAPTURE.load() != CAPTURE_OFF;
-            let service = if is_needed || is_recorded {
+            let is_rejected = HAS_REJECTS.load() != 0 && set.rejects != 0;
+            let service = if is_needed || is_recorded || is_rejected {
                 service_of(ctx, &packet)
             } else {
                 Service {
@@ -64,6 +66,7 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
                     kind: PORT_NONE,
                     port: 0,
                     offset: 0,
+                    is_fragmented: false,
                 }
             };
             let mask = applying(frame, &packet, set, &service);
@@ -112,7 +115,7 @@ extern "C" fn read_service(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u64 
     Service::read(&frame, network, is_ipv6 != 0).to_bits()
 }
 
-/// Verdict of a frame that the parser rejected. A ruleset with a `drop` drops the frames
+/// Verdict of a frame that the parser rejected. A ruleset that drops anything drops the frames
 /// that the kernel could still deliver, because each may hide a dropped destination.
 #[inline(always)]
 fn unparsed(reason: Reason) -> Verdict {
@@ -123,9 +126,9 @@ fn unparsed(reason: Reason) -> Verdict {
     }
 }
 
-/// Verdict of a packet. A packet passes if an `allow` applies, or if no `drop` applies.
-/// Otherwise the packet is dropped, with one exception: if every `drop` that applies allows
-/// the handshake, a TCP segment without data passes.
+/// Verdict of a packet. A packet passes if an `allow` applies, or if neither a
+/// `drop` nor a `reject` applies. Otherwise the packet is dropped, with one exception: if each of
+/// these that applies allows the handshake, a TCP segment without data passes.
 #[inline(always)]
 fn verdict(ctx: &XdpContext, packet: &Packet, matched: &Matched) -> Verdict {
     let Matched { set, mask, .. } = matched;
@@ -149,5 +152,6 @@ extern "C" fn holds_no_data(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u32
     let frame = Frame::new(ctx.data(), ctx.data_end());
     #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
     let network = network as usize & 255;
-    segment::holds_no_data(&frame, network, is_ipv6 != 0).into()
+    let length = frame_length(&ctx, &frame);
+    segment::holds_no_data(&frame, length, network, is_ipv6 != 0).into()
 }

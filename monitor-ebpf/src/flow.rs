@@ -119,7 +119,7 @@ extern "C" fn add_to_flow(
         return 1;
     };
     cell.last = replay::now();
-    cell.count.add_packet(replay::wire_length(&frame));
+    cell.count.add_packet(replay::wire_length(&ctx, &frame));
     0
 }
 

@@ -1,6 +1,8 @@
-//! Access to the bytes of a frame. All unsafe reads of packet memory are here.
+//! Access to the bytes of a frame. All unsafe uses of packet memory are here.
 
 use core::arch::asm;
+
+use crate::verifier::masked;
 
 /// The bytes of one frame, from the Ethernet header on.
 pub(crate) struct Frame {
@@ -53,6 +55,19 @@ impl Frame {
         Some(unsafe { (at as *const [u8; N]).read() })
     }
 
+    /// Writes `N` bytes at `offset`, which is at most 2,047; `None` if the frame is shorter. As
+    /// for [`bytes`](Self::bytes), `N` must be 2 or more.
+    #[inline(always)]
+    pub(crate) fn write<const N: usize>(&mut self, offset: usize, bytes: [u8; N]) -> Option<()> {
+        let at = self.start + apart(offset);
+        if at + N > self.end {
+            return None;
+        }
+        // SAFETY: as in `bytes`. No reference to packet memory exists, because reads copy.
+        unsafe { (at as *mut [u8; N]).write(bytes) };
+        Some(())
+    }
+
     /// The `N` words of 32 bits at `offset`, in network order, or `None` if the frame is
     /// shorter. Words that the caller does not use are not read.
     ///
@@ -71,6 +86,15 @@ impl Frame {
             load(at + index * SIZE)
         }))
     }
+}
+
+/// The offset, at most 2,047, computed at this place. Otherwise the compiler checks one pointer
+/// and uses another one, and the verifier sees no check of the second.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "at most the mask")]
+pub(crate) fn apart(offset: usize) -> usize {
+    const LARGEST: u32 = 0x7ff;
+    masked::<LARGEST>(offset as u64) as usize
 }
 
 /// Loads the word at an address with one instruction. Without assembly, the compiler

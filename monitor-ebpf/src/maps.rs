@@ -5,13 +5,16 @@ use aya_ebpf::{
     Global,
     bindings::BPF_F_MMAPABLE,
     macros::map,
-    maps::{Array, HashMap, LpmTrie, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf},
+    maps::{
+        Array, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, ProgramArray, RingBuf,
+    },
 };
 use monitor_common::{
-    DeviceCounters, DeviceKey, GenerationPolicy, GenerationRecord, InterfaceCounters,
-    InterfaceRecord, MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS,
-    MAX_NEIGHBOUR_CELLS, MAX_POLICIES, MatchSet, Moves, NEAR_CELLS, NearDevice, PastCounters,
-    PolicyCounters, PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
+    ANSWER_DEVICES as MAX_ANSWER_DEVICES, AnswerCounters, DeviceCounters, DeviceKey,
+    GenerationPolicy, GenerationRecord, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
+    MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS, MAX_POLICIES,
+    MatchSet, Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
+    SERVICE_KEY_BYTES, ScopeWord,
     capture::CAPTURE_RING_BYTES,
     evidence::{
         ConnectionLine, EffectiveCounters, EvidenceControl, EvidenceLosses, FLOW_EVENT_BYTES,
@@ -25,6 +28,10 @@ use monitor_common::{
 
 #[map(name = "INTERFACES")]
 pub(crate) static INTERFACES: PerCpuArray<InterfaceCounters> =
+    PerCpuArray::with_max_entries(MAX_INTERFACES, 0);
+
+#[map(name = "ANSWERS")]
+pub(crate) static ANSWERS: PerCpuArray<AnswerCounters> =
     PerCpuArray::with_max_entries(MAX_INTERFACES, 0);
 
 #[map(name = "POLICIES")]
@@ -184,6 +191,19 @@ pub(crate) static CONFIRMED: Array<u32> = Array::with_max_entries(1, 0);
 #[map(name = "PREVIOUS")]
 pub(crate) static PREVIOUS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
+#[map(name = "PREVIOUS_FRAGS")]
+pub(crate) static PREVIOUS_FRAGS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+// The limits of answers: `reject_rate::Bucket` of all devices that are not known, of all known
+// devices, and of each device.
+
+#[map(name = "ANSWER_LIMITS")]
+pub(crate) static ANSWER_LIMITS: Array<u64> = Array::with_max_entries(2, 0);
+
+#[map(name = "ANSWER_DEVICES")]
+pub(crate) static ANSWER_DEVICES: LruHashMap<[u8; 6], u64> =
+    LruHashMap::with_max_entries(MAX_ANSWER_DEVICES, 0);
+
 // Only user space reads and writes these two maps. They describe the generation for a
 // later daemon.
 
@@ -222,6 +242,12 @@ pub(crate) static HAS_IPV6: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static HAS_DROPS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static HAS_REJECTS: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static ANSWER_TICKS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static COMMON_BITS_V4: Global<u32> = Global::new(0);
@@ -282,6 +308,9 @@ pub(crate) static FLOW_BUCKETS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static SAMPLES: Global<u32> = Global::new(0);
+
+#[unsafe(no_mangle)]
+pub(crate) static FRAGS: Global<u32> = Global::new(0);
 
 #[unsafe(no_mangle)]
 pub(crate) static REPLAY: Global<u32> = Global::new(0);

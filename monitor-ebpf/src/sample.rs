@@ -21,7 +21,7 @@ use crate::{
         SAMPLES, SAMPLES_RING,
     },
     parse::Packet,
-    replay,
+    replay::{self, frame_length},
     service::{Service, TCP, UDP},
     verifier::masked,
 };
@@ -99,7 +99,7 @@ extern "C" fn take_sample(ctx: *mut xdp_md, packet: u64, service: u64) -> u32 {
         clippy::cast_possible_truncation,
         reason = "a frame is shorter than 4 GiB"
     )]
-    let in_frame = (frame.captured() as u32).wrapping_sub(payload.offset);
+    let in_frame = (frame_length(&xdp, &frame) as u32).wrapping_sub(payload.offset);
     let length = payload.length.min(room).min(in_frame);
     if payload.length > length {
         count_loss(|losses| &mut losses.samples_cut);

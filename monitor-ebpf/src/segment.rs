@@ -15,13 +15,13 @@ const IPV6_HEADER: usize = 40;
 const TCP_HEADER: usize = 20;
 
 /// True if the packet is a complete TCP segment without data, whose IP header begins
-/// `network` bytes from the start of the frame.
+/// `network` bytes from the start of the frame. `whole` is the length of the frame, bytes.
 ///
 /// The answer is no wherever the packet has room for anything else that a device could say:
 /// IPv4 options, IPv6 extension headers, fragments, and bytes behind the end of the packet.
 /// What remains are the fields of the TCP header and its options, at most 40 bytes.
 #[inline(always)]
-pub(crate) fn holds_no_data(frame: &Frame, network: usize, is_ipv6: bool) -> bool {
+pub(crate) fn holds_no_data(frame: &Frame, whole: u64, network: usize, is_ipv6: bool) -> bool {
     let found = if is_ipv6 {
         ipv6(frame, network)
     } else {
@@ -35,20 +35,20 @@ pub(crate) fn holds_no_data(frame: &Frame, network: usize, is_ipv6: bool) -> boo
         return false;
     };
     let tcp = usize::from(offset >> 4) * 4;
-    tcp >= TCP_HEADER && length == header + tcp && is_only_padded(frame, network, length)
+    tcp >= TCP_HEADER && length == header + tcp && is_only_padded(whole, network, length)
 }
 
 /// True if the frame is complete, and only padding to the shortest frame follows the packet.
 /// A tag or a PPPoE header may be added to the shortest frame or be a part of it.
 #[inline(always)]
-fn is_only_padded(frame: &Frame, network: usize, length: usize) -> bool {
+fn is_only_padded(whole: u64, network: usize, length: usize) -> bool {
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a frame is shorter than 4 GiB"
     )]
-    let captured = frame.captured() as usize;
+    let whole = whole as usize;
     let end = network + length;
-    captured == end || (captured > end && captured <= SHORTEST_FRAME + network - ETHERNET_HEADER)
+    whole == end || (whole > end && whole <= SHORTEST_FRAME + network - ETHERNET_HEADER)
 }
 
 /// Lengths of the IPv4 header and of the packet (RFC 791), if TCP follows a header without

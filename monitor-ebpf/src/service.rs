@@ -19,7 +19,7 @@ const ENCAPSULATED: u8 = 50;
 const COMPRESSED: u8 = 108;
 
 // IPv6 extension headers (IANA).
-const HOP_BY_HOP: u8 = 0;
+pub(crate) const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 pub(crate) const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
@@ -50,6 +50,8 @@ pub(crate) struct Service {
     /// Offset of the header behind the IP header, in bytes from the start of the frame; 0 if
     /// the packet does not show it.
     pub(crate) offset: u16,
+    /// The packet is the first fragment of several.
+    pub(crate) is_fragmented: bool,
 }
 
 /// How a policy with services sees a packet.
@@ -72,11 +74,12 @@ impl Service {
         } else {
             ipv4(frame, network)
         };
-        let (protocol, (kind, port), offset) = match upper {
-            Upper::At(protocol, offset, end) => {
-                (protocol, port(frame, protocol, offset, end), offset)
+        let (protocol, (kind, port), offset, is_fragmented) = match upper {
+            Upper::At(protocol, offset, end, is_fragmented) => {
+                let port = port(frame, protocol, offset, end);
+                (protocol, port, offset, is_fragmented)
             }
-            Upper::Unreadable(protocol, kind) => (protocol, (kind, 0), 0),
+            Upper::Unreadable(protocol, kind) => (protocol, (kind, 0), 0, false),
         };
         #[expect(clippy::cast_possible_truncation, reason = "see `header_offset`")]
         let offset = offset as u16;
@@ -85,6 +88,7 @@ impl Service {
             kind,
             port,
             offset,
+            is_fragmented,
         }
     }
 
@@ -95,17 +99,28 @@ impl Service {
             | (self.kind as u64) << 8
             | (self.port as u64) << 16
             | (self.offset as u64) << 32
+            | (self.is_fragmented as u64) << 48
     }
 
     /// The inverse of [`to_bits`](Self::to_bits).
     #[inline(always)]
     pub(crate) const fn from_bits(bits: u64) -> Self {
-        let [protocol, kind, low, high, offset_low, offset_high, ..] = bits.to_le_bytes();
+        let [
+            protocol,
+            kind,
+            low,
+            high,
+            offset_low,
+            offset_high,
+            fragmented,
+            _,
+        ] = bits.to_le_bytes();
         Self {
             protocol,
             kind,
             port: u16::from_le_bytes([low, high]),
             offset: u16::from_le_bytes([offset_low, offset_high]),
+            is_fragmented: fragmented != 0,
         }
     }
 
@@ -148,8 +163,8 @@ fn port(frame: &Frame, protocol: u8, offset: usize, end: usize) -> (u8, u16) {
 /// The upper-layer header: the header behind the IP header and its extension headers.
 enum Upper {
     /// Protocol, offset of the header, and offset of the end of the packet, in bytes
-    /// from the start of the frame.
-    At(u8, usize, usize),
+    /// from the start of the frame. True for the first fragment of several.
+    At(u8, usize, usize, bool),
     /// Protocol, and one of the `PORT_*` constants.
     Unreadable(u8, u8),
 }
@@ -158,6 +173,7 @@ enum Upper {
 #[inline(always)]
 fn ipv4(frame: &Frame, network: usize) -> Upper {
     const FRAGMENT_OFFSET: u16 = 0x1fff;
+    const MORE_FRAGMENTS: u16 = 0x2000;
     let Some(fixed) = frame.bytes::<10>(network) else {
         return Upper::Unreadable(0, PORT_TRUNCATED);
     };
@@ -168,7 +184,8 @@ fn ipv4(frame: &Frame, network: usize) -> Upper {
     }
     // Linux rejects a first fragment with fewer than eight bytes behind the header
     // (`ip_frag_queue`), so the ports are always inside the packet.
-    Upper::At(fixed[9], network + header, usize::MAX)
+    let is_fragmented = fragment & MORE_FRAGMENTS != 0;
+    Upper::At(fixed[9], network + header, usize::MAX, is_fragmented)
 }
 
 /// Finds the upper-layer header of an IPv6 packet (RFC 8200, section 4).
@@ -186,9 +203,10 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
         0 => usize::MAX,
         length => offset + usize::from(length),
     };
+    let mut is_fragmented = false;
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(next) {
-            return Upper::At(next, offset, end);
+            return Upper::At(next, offset, end, is_fragmented);
         }
         if offset + FIELDS > end {
             return Upper::Unreadable(next, PORT_TRUNCATED);
@@ -200,7 +218,10 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
             FRAGMENT if u16::from_be_bytes([high, low]) >> 3 != 0 => {
                 return Upper::Unreadable(following, PORT_LATER_FRAGMENT);
             }
-            FRAGMENT => FRAGMENT_HEADER,
+            FRAGMENT => {
+                is_fragmented |= low & 1 != 0;
+                FRAGMENT_HEADER
+            }
             // RFC 4302, section 2.2.
             AUTHENTICATION => (usize::from(length) + 2) * 4,
             _ => (usize::from(length) + 1) * 8,
@@ -210,7 +231,7 @@ fn ipv6(frame: &Frame, network: usize) -> Upper {
     if is_extension(next) {
         return Upper::Unreadable(next, PORT_TOO_MANY_EXTENSIONS);
     }
-    Upper::At(next, offset, end)
+    Upper::At(next, offset, end, is_fragmented)
 }
 
 #[inline(always)]

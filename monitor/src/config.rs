@@ -3,12 +3,15 @@
 
 mod data;
 mod devices;
+mod doctor;
 mod lan;
 mod length;
 mod listen;
 mod memory;
 mod one_or_many;
 mod options;
+mod places;
+mod shown;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -19,17 +22,22 @@ use std::{
 pub use self::{
     data::{DataOptions, DataPath, DataUrl},
     devices::{DeviceFileSettings, DevicesOptions, LeasesOption, VendorsOption},
+    doctor::{AcceptedOption, DoctorOptions},
     lan::{DeriveOption, LanOptions},
     length::Length,
     listen::{Listen, ListenError},
     memory::{DnsOptions, StoreOptions},
     one_or_many::OneOrMany,
-    options::{ConfigError, DeviceOption, FeedsOptions, MetricsOptions, ModeOption, Options},
+    options::{
+        ConfigError, DeviceOption, FeedsOptions, FragsOption, MetricsOptions, ModeOption, Options,
+    },
+    shown::{Origin, Shown, shown, shown_as_text},
 };
 use crate::{
     address::Derivation,
     data::DataSources,
-    datapath::{self, ModeChoice},
+    datapath::{self, FragsChoice, ModeChoice, Resolved},
+    doctor::Accepted,
     evidence::answers::AnswerSettings,
     guard::Gateway,
     metrics::{DeviceLabel, DeviceLabels},
@@ -38,8 +46,10 @@ use crate::{
     store::StoreSettings,
 };
 
+/// The config file of every command without `--config`, if it exists.
+pub const DEFAULT_CONFIG: &str = "/etc/monitor/monitor.yaml";
 /// Default of `--policies`.
-pub const DEFAULT_POLICIES: &str = "/etc/monitor/policies";
+pub const DEFAULT_POLICIES: &str = "/etc/monitor/policies.d";
 /// Default of `--state-dir`.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/monitor";
 /// Default of `--socket`.
@@ -58,6 +68,8 @@ pub struct Settings {
     pub interfaces: Vec<String>,
     /// XDP hook for every interface.
     pub mode: ModeChoice,
+    /// Frames in several buffers, for every interface.
+    pub frags: FragsChoice,
     /// Addresses of metrics and page, without repetition; at least one.
     pub listen: Vec<Listen>,
     /// File with the token that TCP clients must show.
@@ -97,6 +109,8 @@ pub struct Settings {
     pub feeds: FeedsOptions,
     /// Data about ranges: registries, holders, origin AS, countries.
     pub data: DataSources,
+    /// Findings of `monitor doctor` that the operator accepts.
+    pub accepted: Vec<Accepted>,
 }
 
 impl Options {
@@ -110,6 +124,11 @@ impl Options {
                 ModeOption::Auto => ModeChoice::Auto,
                 ModeOption::Native => ModeChoice::Only(Mode::Native),
                 ModeOption::Generic => ModeChoice::Only(Mode::Generic),
+            },
+            frags: match self.frags.unwrap_or_default() {
+                FragsOption::Auto => FragsChoice::Auto,
+                FragsOption::Always => FragsChoice::Only(true),
+                FragsOption::Never => FragsChoice::Only(false),
             },
             listen: without_repetition(listen.0.into_iter().map(Listen::absolute)),
             listen_token_file: self
@@ -144,6 +163,7 @@ impl Options {
             lan: self.lan,
             feeds: self.feeds,
             data: self.data.settle(),
+            accepted: self.doctor.settle(),
         }
     }
 }
@@ -181,9 +201,23 @@ impl Settings {
     }
 
     /// The kernel's current names of the interfaces. They can change at any time,
-    /// because an interface with an alternative name may appear later.
+    /// because an interface with an alternative name, or one that matches a pattern, may
+    /// appear later.
     pub fn real_interfaces(&self) -> Result<Vec<String>, datapath::Error> {
-        datapath::real_names(&self.pin_dir, &self.interfaces)
+        Ok(self.resolved_interfaces()?.names)
+    }
+
+    /// The interfaces that the configured names stand for now, and those that they leave
+    /// out.
+    pub fn resolved_interfaces(&self) -> Result<Resolved, datapath::Error> {
+        datapath::resolve(&self.pin_dir, &self.interfaces)
+    }
+
+    /// True if a configured pattern matches this name.
+    #[must_use]
+    pub fn is_matched(&self, name: &str) -> bool {
+        let mut patterns = self.interfaces.iter();
+        patterns.any(|other| datapath::is_pattern(other) && datapath::matches(other, name))
     }
 
     /// How metrics label devices.

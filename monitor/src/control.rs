@@ -5,7 +5,12 @@ mod ask;
 pub mod capture;
 mod request;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{Ipv4Addr, Ipv6Addr},
+    path::PathBuf,
+    time::Duration,
+};
 
 pub use ask::{ControlError, ask, ask_and_follow, ask_to_detach, ask_within};
 pub use capture::{AskedCapture, RunningCapture};
@@ -85,6 +90,11 @@ pub enum Answer {
     Data(Box<Listing>),
     /// To [`Request::Doctor`].
     Diagnosis(Box<Diagnosis>),
+    /// The policy that counts the frames of `doctor --canary`.
+    Canary(CanaryPolicy),
+    /// That policy is removed.
+    #[serde(rename = "canary-ended")]
+    CanaryEnded {},
     /// To [`Request::Forget`].
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.
@@ -163,6 +173,10 @@ pub struct DaemonStatus {
     /// Interfaces in the settings that are not filtered, sorted by name.
     #[serde(default)]
     pub waiting: Vec<WaitingInterface>,
+    /// Interfaces that match a pattern in the settings, and that the pattern does not take;
+    /// sorted by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<WaitingInterface>,
 }
 
 /// A place at which the daemon should serve metrics and the page.
@@ -227,11 +241,25 @@ pub struct StandingChange {
     pub reason: Option<String>,
 }
 
+/// The policy that counts the frames of `doctor --canary`. It ends by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CanaryPolicy {
+    /// Name of the policy.
+    pub policy: String,
+    /// The IPv4 address that only this run uses.
+    pub ipv4: Ipv4Addr,
+    /// The IPv6 address that only this run uses.
+    pub ipv6: Ipv6Addr,
+}
+
 impl StandingChange {
     /// Describes `change` at the time `moment`.
     #[must_use]
     pub fn new(change: &RuntimeChange, moment: &Moment) -> Self {
-        let opens = !matches!(change.effect, Effect::Block(_));
+        let opens = !matches!(
+            change.effect,
+            Effect::Block(_) | Effect::Reject(_) | Effect::Canary { .. }
+        );
         Self {
             command: change.effect.command(),
             policy: change.policy().to_string(),

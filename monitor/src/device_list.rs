@@ -187,11 +187,12 @@ impl FoundDevices {
         }
     }
 
-    /// Devices without stored flows. A question about policies or destinations leaves them
-    /// out.
+    /// Devices without stored flows. A question about policies, destinations or the past leaves
+    /// them out.
     fn only_known(&self, book: &DeviceBook) -> impl Iterator<Item = MacAddress> {
         let filter = &self.filter;
-        let has_flows_only = filter.policy.is_some() || filter.destination.is_some();
+        let has_flows_only =
+            filter.policy.is_some() || filter.destination.is_some() || filter.until.is_some();
         let known = book.identities.iter().map(|(mac, _)| mac);
         known.filter(move |mac| {
             let is_asked = filter.devices.is_empty() || filter.devices.contains(mac);

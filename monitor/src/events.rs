@@ -98,7 +98,8 @@ fn last(view: &View<'_>, filter: &FlowFilter) -> Result<EventsView, StoreError> 
 /// leaves out events that have none.
 fn shown(stored: StoredEvent, filter: &FlowFilter) -> Option<EventView> {
     let StoredEvent { id, event } = stored;
-    let is_late = filter.since.is_none_or(|since| event.at >= since);
+    let is_late = filter.since.is_none_or(|since| event.at >= since)
+        && filter.until.is_none_or(|until| event.at < until);
     let is_device = filter.devices.is_empty()
         || event
             .device

@@ -144,7 +144,8 @@ pub fn explain(
     found.sort_by(|(a_length, a), (b_length, b)| {
         let longer_first = b_length.cmp(a_length);
         a.action
-            .cmp(&b.action)
+            .strength()
+            .cmp(&b.action.strength())
             .then(longer_first)
             .then_with(|| a.policy.cmp(&b.policy))
     });

@@ -20,6 +20,8 @@ use crate::{
 pub struct FlowFilter {
     /// Leaves out flows whose last packet is older.
     pub since: Option<Timestamp>,
+    /// Leaves out flows whose first packet is not older.
+    pub until: Option<Timestamp>,
     /// Only flows of these devices; empty for all.
     pub devices: Vec<MacAddress>,
     /// Only flows that this policy matched.
@@ -203,7 +205,7 @@ impl FlowFilter {
         let every = self.devices.is_empty().then_some(None);
         devices.chain(every).map(|device| FlowQuery {
             since: self.since,
-            until: None,
+            until: self.until,
             device,
             policy: self.policy.clone(),
             destination: self
@@ -217,6 +219,7 @@ impl FlowFilter {
         let key = &flow.key;
         let policy = self.policy.as_ref();
         self.since.is_none_or(|since| flow.last >= since)
+            && self.until.is_none_or(|until| flow.first < until)
             && (self.devices.is_empty() || self.devices.contains(&key.device))
             && policy.is_none_or(|policy| flow.policies.contains(policy))
             && self.destination.is_none_or(|(first, last)| {

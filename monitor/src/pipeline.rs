@@ -10,11 +10,11 @@
 use std::path::PathBuf;
 
 use crate::{
-    compile::{Ruleset, check_room, compile, shadowed_drops, stopped_handshakes},
+    compile::{self, Ruleset, check_room, compile_after, shadowed_drops, stopped_handshakes},
     guard::{Gateway, guard},
     policy::{
-        DeviceNames, Diagnostics, Feed, Files, ListSummary, Loaded, Moment, Policy, RuntimeOverlay,
-        load_for,
+        DeviceNames, Diagnostics, Feed, Files, KnownLists, ListSummary, Loaded, Moment, Policy,
+        RuntimeOverlay, load_after,
     },
 };
 
@@ -33,8 +33,20 @@ pub struct Compiled {
     pub feeds: Vec<Feed>,
     /// Devices with names.
     pub devices: DeviceNames,
+    /// The lists that a later run may take over.
+    pub known: KnownLists,
     /// All errors and warnings.
     pub diagnostics: Diagnostics,
+}
+
+/// An earlier run, from which a run takes what did not change. Both need the same
+/// gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    /// The lists that it read.
+    pub known: &'a KnownLists,
+    /// Its policies, as they were when they were compiled, and their ruleset.
+    pub compiled: compile::Earlier<'a>,
 }
 
 /// Runs the pipeline up to the guard: reads the policies under `paths`, changes
@@ -50,7 +62,7 @@ pub fn judge_files(
     moment: &Moment,
     gateway: &Gateway,
 ) -> Loaded {
-    let mut loaded = overlaid(paths, files, runtime, moment, gateway);
+    let mut loaded = overlaid(paths, files, runtime, moment, gateway, None);
     if !loaded.diagnostics.has_errors() {
         judge(&mut loaded, gateway);
     }
@@ -70,11 +82,25 @@ pub fn compile_files(
     moment: &Moment,
     gateway: &Gateway,
 ) -> Compiled {
-    let mut loaded = overlaid(paths, files, runtime, moment, gateway);
+    compile_files_after(paths, files, runtime, moment, gateway, None)
+}
+
+/// Gives the same result as [`compile_files`]. Reads and compiles only what changed since
+/// `earlier`.
+#[must_use]
+pub fn compile_files_after(
+    paths: &[PathBuf],
+    files: &dyn Files,
+    runtime: &RuntimeOverlay,
+    moment: &Moment,
+    gateway: &Gateway,
+    earlier: Option<Earlier<'_>>,
+) -> Compiled {
+    let mut loaded = overlaid(paths, files, runtime, moment, gateway, earlier);
     let mut ruleset = None;
     if !loaded.diagnostics.has_errors() {
         judge(&mut loaded, gateway);
-        ruleset = compiled(&mut loaded, gateway);
+        ruleset = compiled(&mut loaded, gateway, earlier);
     }
     Compiled {
         ruleset,
@@ -83,6 +109,7 @@ pub fn compile_files(
         lists: loaded.lists,
         feeds: loaded.feeds,
         devices: loaded.devices,
+        known: loaded.known,
         diagnostics: loaded.diagnostics,
     }
 }
@@ -109,8 +136,11 @@ fn overlaid(
     runtime: &RuntimeOverlay,
     moment: &Moment,
     gateway: &Gateway,
+    earlier: Option<Earlier<'_>>,
 ) -> Loaded {
-    let mut loaded = load_for(paths, files, &gateway.networks);
+    let none = KnownLists::default();
+    let known = earlier.map_or(&none, |earlier| earlier.known);
+    let mut loaded = load_after(paths, files, &gateway.networks, known);
     let overlaid = runtime.put_on(&mut loaded.policies, moment);
     loaded.diagnostics.append(overlaid);
     loaded
@@ -122,8 +152,13 @@ fn judge(loaded: &mut Loaded, gateway: &Gateway) {
 }
 
 /// The ruleset, or `None` where this stage or an earlier one finds errors.
-fn compiled(loaded: &mut Loaded, gateway: &Gateway) -> Option<Ruleset> {
-    match compile(&loaded.policies, &gateway.derivation) {
+fn compiled(
+    loaded: &mut Loaded,
+    gateway: &Gateway,
+    earlier: Option<Earlier<'_>>,
+) -> Option<Ruleset> {
+    let earlier = earlier.map(|earlier| earlier.compiled);
+    match compile_after(&loaded.policies, &gateway.derivation, earlier) {
         Ok(ruleset) => {
             let shadowed = shadowed_drops(&loaded.policies, &ruleset);
             loaded.diagnostics.append(shadowed);

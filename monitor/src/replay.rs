@@ -12,6 +12,7 @@ use crate::{
     compile::Ruleset,
     datapath::FrameOutcome,
     policy::{Action, MacAddress, PolicyName},
+    snapshot::Answers,
 };
 
 /// The counts of one or more captures. Serialises to the output of `replay --json`.
@@ -24,6 +25,10 @@ pub struct ReplayReport {
     unparsed: BTreeMap<&'static str, u64>,
     /// Number of dropped frames among `unparsed`, for every reason, even if it is zero.
     unparsed_dropped: BTreeMap<&'static str, u64>,
+    /// Dropped packets whose effective policy is a `reject`, by what would have come back.
+    /// `None` if the policies have no `reject`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<Answers>,
     /// Totals of every policy, even if they are zero.
     policies: BTreeMap<PolicyName, PolicyTotals>,
     /// Totals of every source MAC.
@@ -79,6 +84,7 @@ impl ReplayReport {
             parsed: 0,
             unparsed: no_frames(),
             unparsed_dropped: no_frames(),
+            rejected: None,
             policies: policies
                 .clone()
                 .map(|policy| (policy.name.clone(), totals(policy.action)))
@@ -130,6 +136,14 @@ impl ReplayReport {
                 }
             }
         }
+    }
+
+    /// Sets what the program would have answered to all frames.
+    pub fn set_rejected(&mut self, answers: Answers) {
+        let mut policies = self.policies.values();
+        self.rejected = policies
+            .any(|policy| policy.action.answers())
+            .then_some(answers);
     }
 
     /// Returns the number of all frames, parsed or not.
@@ -191,6 +205,9 @@ impl fmt::Display for ReplayReport {
                 dropped => format!(", {dropped} dropped"),
             };
             writeln!(f, "{packets} not parsed: {reason}{dropped}")?;
+        }
+        if let Some(rejected) = &self.rejected {
+            writeln!(f, "{} rejected: {rejected}", rejected.packets())?;
         }
         if !self.policies.is_empty() {
             writeln!(f, "\n{}", self.policy_table().trim_fmt())?;

@@ -16,6 +16,7 @@ use crate::{
         learner::{Learner, StatedModel, join},
     },
     policy::PolicyName,
+    snapshot::Answers,
 };
 
 /// Flows that the kernel program can hold on each CPU.
@@ -94,6 +95,11 @@ impl EvidenceReplay {
         }
         self.models.extend(learner.take_models());
         Ok(())
+    }
+
+    /// What the program would have answered so far, within its rate limits.
+    pub fn answers(&self) -> Result<Answers, Error> {
+        self.sandbox.answers()
     }
 
     /// The flows of all frames, with their names.

@@ -250,6 +250,7 @@ fn stored(
         flows,
         encrypted,
         attachments,
+        findings: view.findings(until)?,
         losses,
         not_recorded,
         not_recorded_since,

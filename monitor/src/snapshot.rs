@@ -2,11 +2,13 @@
 //! reports receive only this. Counts are totals since the counters were created, over
 //! all generations.
 
+mod answers;
 mod evidence;
 mod working;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use answers::Answers;
 pub use evidence::{EffectiveSnapshot, EvidenceFailure, EvidenceSnapshot};
 pub use working::Working;
 
@@ -140,6 +142,10 @@ pub struct InterfaceSnapshot {
     pub name: String,
     /// The mode of the attached filter. `None` if no filter is attached now.
     pub mode: Option<Mode>,
+    /// True if its program reads frames in several buffers, which native mode needs for
+    /// large MTUs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub frags: bool,
     /// Number of the generation in force, if there is one.
     pub generation: Option<u64>,
     /// IPv4 packets by verdict.
@@ -160,6 +166,9 @@ pub struct InterfaceSnapshot {
     /// `unlogged`.
     #[serde(default, alias = "unlogged")]
     pub lost_log: u64,
+    /// Packets that a `reject` dropped, by what came back.
+    #[serde(default)]
+    pub answers: Answers,
 }
 
 impl InterfaceSnapshot {

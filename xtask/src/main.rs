@@ -56,6 +56,12 @@ enum Verb {
     /// Runs the filter on another kernel and its WiFi stack, in an emulated machine. Fetches
     /// Debian packages without installing them, and needs no root.
     Vm(vm::VmArguments),
+    /// Runs access points with WPA2 and WPA3 in an emulated machine: two stations, DHCP and
+    /// DNS, restarts, and frames that try to get past the filter. Prints a table.
+    Wifi(vm::wifi::WifiArguments),
+    /// Runs the filter and tests of this project on Debian's kernels and on this machine's,
+    /// and writes the table of kernels in README.md.
+    Kernels(vm::kernels::KernelsArguments),
     /// Runs inside the emulated machine.
     #[command(hide = true)]
     InVm(vm::GuestArguments),
@@ -90,6 +96,8 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
             system::exec_daemon(&tree, &interface)
         }
         Verb::Vm(arguments) => vm::run(&tree, &arguments),
+        Verb::Wifi(arguments) => vm::wifi::run(&tree, &arguments),
+        Verb::Kernels(arguments) => vm::kernels::run(&tree, &arguments),
         Verb::InVm(arguments) => vm::guest::run(&tree, arguments),
     }
 }

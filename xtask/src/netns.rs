@@ -2,12 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::process::Command;
 use std::{panic, thread};
 
 use anyhow::{Context as _, Result};
+use nix::ifaddrs::getifaddrs;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, bind, socket};
 
 use crate::system::{call, output};
 
@@ -71,6 +74,26 @@ impl Namespace {
         };
         thread::scope(|scope| scope.spawn(inside).join())
             .unwrap_or_else(|payload| panic::resume_unwind(payload))
+    }
+
+    /// A packet socket on an interface of the namespace. Without a protocol it only sends.
+    pub(crate) fn packet_socket(
+        &self,
+        interface: &str,
+        protocol: Option<SockProtocol>,
+    ) -> Result<OwnedFd> {
+        self.enter(|| {
+            let kind = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
+            let socket = socket(AddressFamily::Packet, kind.0, kind.1, protocol)
+                .context("a packet socket")?;
+            let address = getifaddrs()
+                .context("interfaces")?
+                .filter(|found| found.interface_name == interface)
+                .find_map(|found| found.address?.as_link_addr().copied())
+                .with_context(|| format!("no interface {interface}"))?;
+            bind(socket.as_raw_fd(), &address).context("bind a packet socket")?;
+            Ok(socket)
+        })
     }
 
     /// Ids of the processes in the namespace.

@@ -6,8 +6,6 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
 };
 
-use ipnetwork::{Ipv4Network, Ipv6Network};
-
 /// An IPv4 or IPv6 address as a number of [`Address::BITS`] bits.
 pub trait Address: Copy + Ord + Hash + Debug + Display {
     /// Number of bits of an address.
@@ -42,8 +40,10 @@ impl Address for Ipv4Addr {
     }
 
     fn network(self, length: u8) -> Option<(Self, Self)> {
-        let network = Ipv4Network::new(self, length).ok()?;
-        Some((network.network(), network.broadcast()))
+        let host = u32::MAX.checked_shr(length.into()).unwrap_or(0);
+        let bits = self.to_bits();
+        let ends = (Self::from_bits(bits & !host), Self::from_bits(bits | host));
+        (length <= <Self as Address>::BITS).then_some(ends)
     }
 }
 
@@ -59,8 +59,10 @@ impl Address for Ipv6Addr {
     }
 
     fn network(self, length: u8) -> Option<(Self, Self)> {
-        let network = Ipv6Network::new(self, length).ok()?;
-        Some((network.network(), network.broadcast()))
+        let host = u128::MAX.checked_shr(length.into()).unwrap_or(0);
+        let bits = self.to_bits();
+        let ends = (Self::from_bits(bits & !host), Self::from_bits(bits | host));
+        (length <= <Self as Address>::BITS).then_some(ends)
     }
 }
 

@@ -28,7 +28,17 @@ pub(crate) struct Pause {
     reach: ReachArgs,
 }
 
-/// Arguments of `block` and `allow`.
+/// Arguments of `block`.
+#[derive(Args, Debug)]
+pub(crate) struct Block {
+    #[command(flatten)]
+    whole: ForDestination,
+    /// Also tell the device, so that its apps fail at once instead of waiting
+    #[arg(long)]
+    reject: bool,
+}
+
+/// Arguments of `allow`, and most of `block`.
 #[derive(Args, Debug)]
 pub(crate) struct ForDestination {
     /// Address or CIDR
@@ -62,9 +72,17 @@ pub(super) fn pause(common: &Common, args: Pause) -> anyhow::Result<()> {
     change(common, &args.reach, args.whom, effect, args.length)
 }
 
-/// Asks the daemon to drop packets to a destination.
-pub(super) fn block(common: &Common, args: ForDestination) -> anyhow::Result<()> {
-    let effect = Effect::Block(args.destination);
+/// Asks the daemon to drop packets to a destination, and to answer them if that is asked for.
+pub(super) fn block(common: &Common, args: Block) -> anyhow::Result<()> {
+    let Block {
+        whole: args,
+        reject,
+    } = args;
+    let effect = if reject {
+        Effect::Reject(args.destination)
+    } else {
+        Effect::Block(args.destination)
+    };
     change(common, &args.reach, args.whom, effect, args.length)
 }
 
@@ -105,7 +123,8 @@ fn change(
     }
 }
 
-fn render(changed: &Changed) -> String {
+/// Says what is in force now.
+pub(super) fn render(changed: &Changed) -> String {
     let Changed {
         change,
         undone,

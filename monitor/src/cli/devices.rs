@@ -7,7 +7,9 @@ use monitor::{
     evidence::DevicesView,
 };
 
-use super::{Common, ReachArgs, names::Names, print, print_json, select::Select, tell};
+use super::{
+    Common, ReachArgs, names::Names, print, print_json, reach::Reach, select::Select, tell,
+};
 
 /// Show the devices: names, vendor, addresses, when they were seen, and what policies matched
 ///
@@ -24,26 +26,30 @@ pub(crate) struct DevicesArgs {
 /// Asks the daemon, or reads the store and the pinned tables.
 pub(super) fn run(common: &Common, args: &DevicesArgs) -> anyhow::Result<()> {
     let reach = args.reach.reach(common)?;
-    let devices = if reach.daemon.is_some() {
-        let request = Request::Devices(args.select.asked(MAX_DEVICES));
-        match ask(&reach.settings.socket, &request)? {
-            Answer::Devices(devices) => *devices,
+    let (devices, warnings) = read(&reach, &args.select)?;
+    for warning in &warnings {
+        tell(warning);
+    }
+    show(common, &devices)
+}
+
+/// Reads devices from the daemon, or else from the store and the pinned tables. Returns also
+/// messages about the operator's files.
+pub(super) fn read(reach: &Reach, select: &Select) -> anyhow::Result<(DevicesView, Vec<String>)> {
+    if reach.daemon.is_some() {
+        let request = Request::Devices(select.asked(MAX_DEVICES));
+        return match ask(&reach.settings.socket, &request)? {
+            Answer::Devices(devices) => Ok((*devices, Vec::new())),
             Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
             other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
-        }
-    } else {
-        let settings = &reach.settings;
-        let names = Names::read(settings);
-        let filter = args
-            .select
-            .filter(MAX_DEVICES, |text| names.macs_of(text))?;
-        let found = device_list::read(&settings.pin_dir, &settings.state_dir, &filter)?;
-        for warning in &names.warnings {
-            tell(warning);
-        }
-        found.view(&names.book, &names.by_mac())
-    };
-    show(common, &devices)
+        };
+    }
+    let settings = &reach.settings;
+    let names = Names::read(settings);
+    let filter = select.filter(MAX_DEVICES, |text| names.macs_of(text))?;
+    let found = device_list::read(&settings.pin_dir, &settings.state_dir, &filter)?;
+    let view = found.view(&names.book, &names.by_mac());
+    Ok((view, names.warnings))
 }
 
 fn show(common: &Common, devices: &DevicesView) -> anyhow::Result<()> {

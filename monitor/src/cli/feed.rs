@@ -165,14 +165,16 @@ impl StoredFeeds {
     fn read(reach: &Reach) -> anyhow::Result<Self> {
         let settings = &reach.settings;
         let (policies, state_dir, interfaces) = match &reach.daemon {
-            Some(daemon) => (&daemon.policies, &daemon.state_dir, &daemon.interfaces),
-            None => (
-                &settings.policies,
-                &settings.state_dir,
-                &settings.interfaces,
-            ),
+            Some(daemon) => {
+                let interfaces = daemon.interfaces.clone();
+                (&daemon.policies, &daemon.state_dir, interfaces)
+            }
+            None => {
+                let interfaces = settings.real_interfaces()?;
+                (&settings.policies, &settings.state_dir, interfaces)
+            }
         };
-        let own = monitor::datapath::lan_networks(interfaces)?;
+        let own = monitor::datapath::lan_networks(&interfaces)?;
         let loaded = load_for(policies, &DiskAndFeeds::new(state_dir), &own);
         if loaded.diagnostics.has_errors() {
             tell(

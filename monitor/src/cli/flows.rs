@@ -7,7 +7,9 @@ use monitor::{
     flows,
 };
 
-use super::{Common, ReachArgs, data, names::Names, print, print_json, select::Select, tell};
+use super::{
+    Common, ReachArgs, data, names::Names, print, print_json, reach::Reach, select::Select, tell,
+};
 
 /// Show which device contacted which destination, how much, since when, and under which names
 ///
@@ -25,25 +27,31 @@ pub(crate) struct FlowsArgs {
 /// Asks the daemon, or reads the store and the pinned tables.
 pub(super) fn run(common: &Common, args: &FlowsArgs) -> anyhow::Result<()> {
     let reach = args.reach.reach(common)?;
-    let flows = if reach.daemon.is_some() {
-        let request = Request::Flows(args.select.asked(MAX_FLOWS));
-        match ask(&reach.settings.socket, &request)? {
-            Answer::Flows(flows) => *flows,
+    let (flows, warnings) = read(&reach, &args.select)?;
+    for warning in &warnings {
+        tell(warning);
+    }
+    show(common, &flows)
+}
+
+/// Reads flows from the daemon, or else from the store and the pinned tables. Returns also
+/// messages about the operator's files.
+pub(super) fn read(reach: &Reach, select: &Select) -> anyhow::Result<(FlowsView, Vec<String>)> {
+    if reach.daemon.is_some() {
+        let request = Request::Flows(select.asked(MAX_FLOWS));
+        return match ask(&reach.settings.socket, &request)? {
+            Answer::Flows(flows) => Ok((*flows, Vec::new())),
             Answer::Refused(why) => anyhow::bail!("the daemon refused: {why}"),
             other => anyhow::bail!("the daemon gave an unexpected answer: {other:?}"),
-        }
-    } else {
-        let settings = &reach.settings;
-        let names = Names::read(settings);
-        let filter = args.select.filter(MAX_FLOWS, |text| names.macs_of(text))?;
-        let found = flows::read(&settings.pin_dir, &settings.state_dir, &filter)?;
-        for warning in &names.warnings {
-            tell(warning);
-        }
-        let view = found.view(&names.book, &names.by_mac());
-        data::with_holders(settings, &names.policies, view)
-    };
-    show(common, &flows)
+        };
+    }
+    let settings = &reach.settings;
+    let names = Names::read(settings);
+    let filter = select.filter(MAX_FLOWS, |text| names.macs_of(text))?;
+    let found = flows::read(&settings.pin_dir, &settings.state_dir, &filter)?;
+    let view = found.view(&names.book, &names.by_mac());
+    let view = data::with_holders(settings, &names.policies, view);
+    Ok((view, names.warnings))
 }
 
 fn show(common: &Common, flows: &FlowsView) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 mod capture;
 mod change;
 mod check;
+mod config;
 mod confirm;
 mod data;
 mod detach;
@@ -14,6 +15,7 @@ mod feed;
 mod flows;
 mod forget;
 mod list;
+mod manual;
 mod mark;
 mod names;
 mod publish;
@@ -24,8 +26,10 @@ mod replay;
 mod report;
 mod run;
 mod select;
+mod setup;
 mod sign;
 mod status;
+mod top;
 mod verify;
 
 use std::{
@@ -37,7 +41,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use comfy_table::{Table, presets};
 use monitor::{
-    config::{OneOrMany, Options, Settings},
+    config::{DEFAULT_CONFIG, OneOrMany, Options, Settings},
     policy::Diagnostics,
     printable,
 };
@@ -57,10 +61,11 @@ pub(crate) struct Cli {
 /// Options that every verb takes.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// A policy file, or a directory of them (repeatable) [default: /etc/monitor/policies]
+    /// A policy file, or a directory of them (repeatable) [default: /etc/monitor/policies.d]
     #[arg(long, global = true, value_name = "DIR")]
     policies: Vec<PathBuf>,
-    /// Config file (YAML); options on the command line win over it
+    /// Config file (YAML); options on the command line win over it [default:
+    /// /etc/monitor/monitor.yaml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Print JSON on standard output
@@ -96,14 +101,15 @@ enum Verb {
     ///
     /// For root and the user that runs the daemon. The block is in force when the
     /// command returns, survives a restart, and ends at its time. An `allow` wins
-    /// over it.
-    Block(change::ForDestination),
+    /// over it. --reject also tells the device.
+    Block(change::Block),
     /// Let packets to an address or network pass, for a while or until you undo it
     ///
     /// For root and the user that runs the daemon. The exemption is in force when
     /// the command returns, survives a restart, and ends at its time. It wins over
     /// every `drop` of this filter, but opens no other firewall.
     Allow(change::ForDestination),
+    Top(top::TopArgs),
     Flows(flows::FlowsArgs),
     Events(events::EventsArgs),
     Devices(devices::DevicesArgs),
@@ -116,6 +122,8 @@ enum Verb {
     /// answer has the sources that the daemon uses.
     Data(ReachArgs),
     Doctor(doctor::DoctorArgs),
+    Setup(setup::SetupArgs),
+    Config(config::ConfigArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
     /// For root and the user that runs the daemon. No sum changes. The device's
@@ -125,26 +133,50 @@ enum Verb {
     #[command(subcommand)]
     Feed(feed::FeedVerb),
     List(list::ListArgs),
-    /// Remove the filter, its counters and its pins, and end the daemon
-    Detach(ReachArgs),
+    Detach(detach::DetachArgs),
+    #[command(hide = true)]
+    Manual(manual::ManualArgs),
 }
 
 impl Common {
     /// The options in the config file and in the global arguments.
     fn options(&self) -> anyhow::Result<Options> {
-        let file = match &self.config {
-            Some(path) => Options::read(path)?,
+        Ok(self.arguments().over(self.file_options()?))
+    }
+
+    /// As [`Self::options`], without the default config file: for a command line that names
+    /// another filter than that of the service.
+    fn named_options(&self) -> anyhow::Result<Options> {
+        if self.config.is_none() {
+            return Ok(self.arguments());
+        }
+        self.options()
+    }
+
+    /// The options in the config file.
+    fn file_options(&self) -> anyhow::Result<Options> {
+        Ok(match self.config_file() {
+            Some(path) => Options::read(&path)?,
             None => Options::default(),
-        };
+        })
+    }
+
+    /// The config file that the command line names, else the default one if it exists.
+    fn config_file(&self) -> Option<PathBuf> {
+        let default = || Some(PathBuf::from(DEFAULT_CONFIG)).filter(|path| path.exists());
+        self.config.clone().or_else(default)
+    }
+
+    /// The options in the global arguments.
+    fn arguments(&self) -> Options {
         let policies = self
             .policies
             .iter()
             .map(|path| path.to_string_lossy().into_owned());
-        let arguments = Options {
+        Options {
             policies: OneOrMany(policies.collect()),
             ..Options::default()
-        };
-        Ok(arguments.over(file))
+        }
     }
 
     /// True if the command line names policies.
@@ -199,6 +231,7 @@ impl Cli {
             Verb::Pause(arguments) => change::pause(&self.common, arguments)?,
             Verb::Block(arguments) => change::block(&self.common, arguments)?,
             Verb::Allow(arguments) => change::allow(&self.common, arguments)?,
+            Verb::Top(arguments) => top::run(&self.common, &arguments)?,
             Verb::Flows(arguments) => flows::run(&self.common, &arguments)?,
             Verb::Events(arguments) => events::run(&self.common, &arguments)?,
             Verb::Devices(arguments) => devices::run(&self.common, &arguments)?,
@@ -210,6 +243,9 @@ impl Cli {
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
             Verb::List(arguments) => list::run(&self.common, &arguments)?,
+            Verb::Setup(arguments) => setup::run(&self.common, &arguments)?,
+            Verb::Config(arguments) => config::run(&self.common, arguments)?,
+            Verb::Manual(arguments) => manual::run(&arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,
         }
         Ok(Outcome::Fine)

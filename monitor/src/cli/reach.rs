@@ -71,7 +71,14 @@ impl ReachArgs {
             state_dir: self.state_dir.clone(),
             ..Options::default()
         };
-        let options = options.over(common.options()?);
+        // The default config file is about the filter of the service.
+        let is_another = self.socket.is_some() || self.pin_dir.is_some();
+        let common_options = if is_another {
+            common.named_options()?
+        } else {
+            common.options()?
+        };
+        let options = options.over(common_options);
         let pins_named = options.pin_dir.is_some();
         let settings = options.settle();
         let (daemon, silent) = match who(&settings.socket) {
@@ -115,7 +122,8 @@ fn who(socket: &Path) -> Result<Option<DaemonIdentity>, ControlError> {
     }
 }
 
-fn ask_status(socket: &Path) -> Result<Status, ControlError> {
+/// The status from the daemon on `socket`.
+pub(super) fn ask_status(socket: &Path) -> Result<Status, ControlError> {
     match ask_within(socket, &Request::Status {}, ANSWERS_WITHIN)? {
         Answer::Status(status) => Ok(*status),
         Answer::Refused(why) => Err(ControlError::Refused { why }),

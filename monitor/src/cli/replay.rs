@@ -16,6 +16,7 @@ use monitor::{
     policy::{Moment, RuntimeOverlay},
     replay::ReplayReport,
     replay_evidence::EvidenceReplay,
+    snapshot::Answers,
 };
 use serde::Serialize;
 
@@ -24,7 +25,9 @@ use super::{Common, data, eprint_diagnostics, print, print_json};
 /// Run captured frames through the kernel program and report what the policies would have matched
 ///
 /// The program runs on maps of its own and is attached nowhere, so the filter in
-/// force and its counters do not change. Needs the privileges to load a program.
+/// force and its counters do not change. What a `reject` would have answered is counted
+/// and not sent, with its rate limits only under --evidence. Needs the privileges to load
+/// a program.
 #[derive(Args, Debug)]
 pub(crate) struct ReplayArgs {
     /// pcap or pcapng files of Ethernet frames; `-` is standard input
@@ -76,6 +79,7 @@ pub(super) fn run(common: &Common, args: &ReplayArgs) -> anyhow::Result<()> {
             report.record(frame.source_mac(), frame.wire_length, &outcome);
         }
     }
+    report.set_rejected(runner.answers()?);
     let evidence = runner.end()?;
     let evidence =
         evidence.map(|evidence| data::with_holders(&settings, &compiled.policies, evidence));
@@ -116,6 +120,14 @@ impl Runner {
         match self {
             Self::Counts(sandbox) => sandbox.run(&frame.data),
             Self::Evidence(replay) => replay.run(frame),
+        }
+    }
+
+    /// What the program would have answered.
+    fn answers(&self) -> Result<Answers, datapath::Error> {
+        match self {
+            Self::Counts(sandbox) => sandbox.answers(),
+            Self::Evidence(replay) => replay.answers(),
         }
     }
 

@@ -15,13 +15,14 @@ use nix::sys::stat::{Mode, umask};
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
-use super::{Common, confirm, stderr};
+use super::{Common, config, confirm, stderr};
 use monitor::{
     clock::Alarm,
-    config::{Listen, ModeOption, OneOrMany, Options, Settings},
+    config::{FragsOption, Listen, ModeOption, OneOrMany, Options, Settings},
     daemon::{self, ControlSocket, Core, DaemonEnd, Signals, StartOptions},
     error_text::error_text,
     http::Site,
+    memory,
     metrics::{DeviceKey, DeviceLabels},
     new_file::remove_unfinished,
     policy::EvidenceLevel,
@@ -37,13 +38,22 @@ use monitor::{
 /// and the next `run` takes over. `monitor detach` removes them.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Interface on the devices' side, before NAT (repeatable)
+    /// Interface on the devices' side, before NAT (repeatable); with `*` or `?` in quotes,
+    /// every Ethernet interface that matches, now and later, such as 'wlan*' or 'phy*-ap*'
+    ///
+    /// A pattern leaves out `lo`, the interface of the default route, and what would count
+    /// packets twice: a bridge above a filtered port. `monitor status` names them.
     #[arg(long, value_name = "NAME")]
     interface: Vec<String>,
 
     /// XDP hook: `auto` uses the driver's hook if there is one, otherwise the generic one
     #[arg(long, value_enum)]
     mode: Option<ModeOption>,
+
+    /// Frames in several buffers, which drivers need in native mode for an MTU above about
+    /// 3,500 (Linux 5.18): `auto` only where the driver asks for it
+    #[arg(long, value_enum)]
+    frags: Option<FragsOption>,
 
     /// Where to serve metrics and the page: an address with its port, or a socket
     /// file as unix:PATH (repeatable) [default: 127.0.0.1:9641]
@@ -96,13 +106,19 @@ pub(crate) struct RunArgs {
     /// a second on each CPU; `monitor_lost_total{reason="log"}` counts the others
     #[arg(long)]
     log_packets: bool,
+
+    /// Print the settings with where each comes from, as `monitor config` does, and end
+    #[arg(long)]
+    print_config: bool,
 }
 
 impl RunArgs {
-    fn options(self) -> Options {
+    /// The options that these arguments set.
+    pub(super) fn options(self) -> Options {
         Options {
             interface: OneOrMany(self.interface),
             mode: self.mode,
+            frags: self.frags,
             listen: OneOrMany(self.listen),
             listen_token_file: self.listen_token_file,
             state_dir: self.state_dir,
@@ -122,12 +138,16 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
         confirm: args.confirm,
         reset_state: args.reset_state,
     };
+    if args.print_config {
+        return config::print_settings(common, args.options());
+    }
     let settings = args.options().over(common.options()?).settle();
     if settings.interfaces.is_empty() {
         anyhow::bail!(
-            "no interface to filter; name the one on the devices' side, for example --interface wlan0"
+            "no interface to filter; name the one on the devices' side, for example --interface wlan0, or let `monitor setup` propose it"
         );
     }
+    memory::return_large_blocks();
     init_log(settings.log_packets);
     // Other users cannot connect to a socket before it has its final mode.
     let before = umask(Mode::S_IWOTH);

@@ -33,13 +33,32 @@ pub(crate) struct Select {
     /// The most lines to show; the latest stay
     #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
     limit: usize,
+
+    /// The end of the period. `monitor top` sets it.
+    #[arg(skip)]
+    until: Option<Timestamp>,
 }
 
 impl Select {
+    /// Begin of the period.
+    pub(super) fn since(&self) -> Option<Timestamp> {
+        self.since
+    }
+
+    /// The same conditions over another period.
+    pub(super) fn within(&self, since: Option<Timestamp>, until: Option<Timestamp>) -> Self {
+        Self {
+            since,
+            until,
+            ..self.clone()
+        }
+    }
+
     /// The conditions as the daemon reads them. It shows at most `most` lines.
     pub(super) fn asked(&self, most: usize) -> AskedFlows {
         AskedFlows {
             since: self.since.map(Timestamp::as_second),
+            until: self.until.map(Timestamp::as_second),
             device: self.device.clone(),
             policy: self.policy.clone(),
             destination: self.destination.clone(),
@@ -59,6 +78,7 @@ impl Select {
         let destination = self.destination.as_deref().map(range).transpose()?;
         Ok(FlowFilter {
             since: self.since,
+            until: self.until,
             devices,
             policy: policy.context("--policy")?,
             destination,

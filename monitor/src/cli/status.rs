@@ -63,6 +63,7 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
         changes,
         capture,
         waiting,
+        left_out,
         ..
     } = daemon;
     let _ = writeln!(text, "daemon     process {pid}, version {version}");
@@ -72,6 +73,9 @@ fn daemon_lines(text: &mut String, daemon: &DaemonStatus, snapshot: &Snapshot) {
     policies_line(text, snapshot);
     for interface in waiting {
         let _ = writeln!(text, "WAITING    {}", printable::block(&interface.why));
+    }
+    for interface in left_out {
+        let _ = writeln!(text, "left out   {}", printable::block(&interface.why));
     }
     for change in changes {
         let _ = writeln!(text, "by command {change}");
@@ -194,6 +198,14 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
                 format!("{reason} {passed} passed, {dropped} dropped")
             })
             .collect();
+        if interface.answers.packets() > 0 {
+            let _ = writeln!(
+                text,
+                "rejected on {}: {}",
+                printable::value(&interface.name),
+                interface.answers
+            );
+        }
         if !reasons.is_empty() {
             let _ = writeln!(
                 text,
@@ -209,10 +221,11 @@ fn interface_row(interface: &InterfaceSnapshot) -> [String; 9] {
     let unparsed = interface.unparsed_sum();
     [
         printable::value(&interface.name).into_owned(),
-        interface
-            .mode
-            .map_or("not attached", |mode| mode.name())
-            .to_owned(),
+        match (interface.mode, interface.frags) {
+            (None, _) => "not attached".to_owned(),
+            (Some(mode), false) => mode.name().to_owned(),
+            (Some(mode), true) => format!("{}, frags", mode.name()),
+        },
         interface
             .generation
             .map_or_else(|| "-".to_owned(), |number| number.to_string()),

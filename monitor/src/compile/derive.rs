@@ -13,12 +13,13 @@ use std::{
 
 use super::{
     DerivedPrefixes, Prefix,
+    changes::Changes,
     join::join,
     sweep::{Limit, MatchSets, sweep},
 };
 use crate::{
     address::{Derivation, Embedding, Network},
-    policy::{Destinations, Entry, Policy},
+    policy::{Destinations, Policy},
 };
 
 /// Largest number of derived prefixes in a ruleset. They take about 100 MB
@@ -37,23 +38,24 @@ pub(super) fn ipv6(
     policies: &[&Policy],
     ipv4: &[Prefix<Ipv4Addr>],
     derivation: &Derivation,
+    changes: Option<&Changes<'_>>,
     sets: &mut MatchSets,
 ) -> Result<Ipv6, Limit> {
     let source = source(policies, ipv4, sets)?;
-    let embeddings = match source[..] {
-        [] => &[],
-        [_, ..] => derivation.embeddings(),
-    };
+    let all = derivation.embeddings();
+    let embeddings = if source.is_empty() { &[] } else { all };
     let written = written(policies);
-    let (shared, alone): (Vec<Embedding>, Vec<_>) = embeddings
-        .iter()
-        .partition(|one| is_shared(**one, embeddings, &written));
+    let (shared, alone): (Vec<Embedding>, Vec<_>) =
+        all.iter().partition(|one| is_shared(**one, all, &written));
     refuse_too_many(policies, &source, (&shared, &alone), derivation)?;
-    let together: Vec<_> = policies
-        .iter()
-        .map(|policy| with_derived(policy, &shared))
-        .collect();
-    let mut prefixes = sweep(policies, |index| &together[index], sets)?;
+    let mut prefixes = match changes.filter(|changes| changes.spares(all)) {
+        Some(changes) => changes.ipv6(policies, (&shared, &alone), sets)?,
+        None => {
+            let each = policies.iter();
+            let together: Vec<_> = each.map(|policy| with_derived(policy, &shared)).collect();
+            sweep(policies, |index| &together[index], sets)?
+        }
+    };
     for by in &alone {
         let each = source.iter().flat_map(|prefix| images(*by, *prefix));
         prefixes.extend(each);
@@ -72,7 +74,7 @@ fn source(
     ipv4: &[Prefix<Ipv4Addr>],
     sets: &mut MatchSets,
 ) -> Result<Vec<Prefix<Ipv4Addr>>, Limit> {
-    let has_ipv4 = |policy: &&&Policy| !policy.ipv4().entries().is_empty();
+    let has_ipv4 = |policy: &&&Policy| !policy.ipv4().is_empty();
     if policies
         .iter()
         .filter(has_ipv4)
@@ -97,8 +99,8 @@ fn written(policies: &[&Policy]) -> Vec<Network<Ipv6Addr>> {
     let each = policies.iter().map(|policy| policy.ipv6());
     let mut written: Vec<_> = each
         .flat_map(|all| {
-            let entries = all.entries().iter().map(Entry::network);
-            entries.chain(all.holes().iter().map(|hole| hole.network))
+            all.networks()
+                .chain(all.holes().iter().map(|hole| hole.network))
         })
         .collect();
     written.sort_unstable();
@@ -154,7 +156,7 @@ fn images(by: Embedding, prefix: Prefix<Ipv4Addr>) -> impl Iterator<Item = Prefi
 /// The IPv6 destinations of a policy, plus those that the embeddings `by`
 /// derive.
 fn with_derived<'a>(policy: &'a Policy, by: &[Embedding]) -> Cow<'a, Destinations<Ipv6Addr>> {
-    if by.is_empty() || !policy.derives() || policy.ipv4().entries().is_empty() {
+    if by.is_empty() || !policy.derives() || policy.ipv4().is_empty() {
         return Cow::Borrowed(policy.ipv6());
     }
     let mut all = policy.ipv6().clone();
@@ -184,9 +186,12 @@ fn count(
         let inside = prefixes[from..]
             .iter()
             .take_while(|prefix| prefix.address <= last);
+        let first = written.partition_point(|network| *network < outer);
+        let mut written = written[first..].iter().peekable();
         let derived = inside.filter(|prefix| {
-            let network = Network::around(prefix.address, prefix.length);
-            written.binary_search(&network).is_err()
+            let network = prefix.network();
+            while written.next_if(|next| **next < network).is_some() {}
+            written.peek() != Some(&&network)
         });
         let nested = counted
             .iter()
@@ -206,8 +211,7 @@ pub(super) fn of_policy(policy: &Policy, by: &[Embedding]) -> usize {
     if by.is_empty() || !policy.derives() {
         return 0;
     }
-    let entries = policy.ipv4().entries().iter();
-    let mut networks: Vec<_> = entries.map(Entry::network).collect();
+    let mut networks: Vec<_> = policy.ipv4().networks().collect();
     networks.sort_unstable();
     networks.dedup();
     let images = |by: &Embedding| {

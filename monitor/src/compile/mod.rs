@@ -1,5 +1,6 @@
 //! Model → ruleset.
 
+mod changes;
 mod derive;
 mod join;
 mod room;
@@ -17,10 +18,13 @@ pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::{shadowed_drops, stopped_handshakes};
 pub use trie::{TooLarge, Trie, Tries};
 
-use self::sweep::{Limit, MatchSets, sweep};
+use self::{
+    changes::Changes,
+    sweep::{Limit, MatchSets, sweep},
+};
 use crate::{
     address::{Address, Derivation},
-    policy::{Destinations, Diagnostic, Diagnostics, Entry, Policy},
+    policy::{Destinations, Diagnostic, Diagnostics, Policy},
     snapshot::Prefixes,
 };
 
@@ -33,30 +37,83 @@ use crate::{
 /// The ruleset exceeds a limit of the kernel. The diagnostic names the
 /// policies.
 pub fn compile(policies: &[Policy], derivation: &Derivation) -> Result<Ruleset, Diagnostics> {
-    let mut enabled: Vec<&Policy> = policies
-        .iter()
-        .filter(|policy| policy.is_active())
-        .collect();
-    enabled.sort_by_key(|policy| policy.name());
+    compile_after(policies, derivation, None)
+}
+
+/// An earlier compilation: policies, and the ruleset that [`compile`] made of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Earlier<'a> {
+    /// The policies, as they were then.
+    pub policies: &'a [Policy],
+    /// Their ruleset, with the same derivation as that of the next compilation.
+    pub ruleset: &'a Ruleset,
+}
+
+/// Gives the same result as [`compile`]. Compiles only what changed since `earlier`.
+///
+/// # Errors
+///
+/// The ruleset exceeds a limit of the kernel. The diagnostic names the
+/// policies.
+pub fn compile_after(
+    policies: &[Policy],
+    derivation: &Derivation,
+    earlier: Option<Earlier<'_>>,
+) -> Result<Ruleset, Diagnostics> {
+    let enabled = active(policies);
     if enabled.len() > MAX_POLICIES as usize {
         return Err(too_many_policies(&enabled));
     }
+    let changes = earlier.and_then(|earlier| Changes::since(earlier, &enabled));
+    if changes.is_some()
+        && let Ok(ruleset) = ruleset(&enabled, derivation, changes.as_ref())
+    {
+        return Ok(ruleset);
+    }
+    // Without changes, a limit names the same policies however the limit was reached.
+    ruleset(&enabled, derivation, None).map_err(|limit| diagnostics(limit, &enabled))
+}
+
+/// The active policies, sorted by name.
+fn active(policies: &[Policy]) -> Vec<&Policy> {
+    let mut active: Vec<&Policy> = policies
+        .iter()
+        .filter(|policy| policy.is_active())
+        .collect();
+    active.sort_by_key(|policy| policy.name());
+    active
+}
+
+fn ruleset(
+    enabled: &[&Policy],
+    derivation: &Derivation,
+    changes: Option<&Changes<'_>>,
+) -> Result<Ruleset, Limit> {
     let mut sets = MatchSets::new();
-    let refuse = |limit| diagnostics(limit, &enabled);
-    let ipv4 = sweep(&enabled, |index| enabled[index].ipv4(), &mut sets).map_err(refuse)?;
-    let ipv6 = derive::ipv6(&enabled, &ipv4, derivation, &mut sets).map_err(refuse)?;
+    let ipv4 = match changes {
+        Some(changes) => changes.ipv4(enabled, &mut sets)?,
+        None => sweep(enabled, |index| enabled[index].ipv4(), &mut sets)?,
+    };
+    let ipv6 = derive::ipv6(enabled, &ipv4, derivation, changes, &mut sets)?;
     let scopes = Scopes::new(enabled.iter().map(|policy| policy.scope()));
-    let summaries = enabled.iter().map(|policy| RulesetPolicy {
-        name: policy.name().clone(),
-        action: policy.action(),
-        evidence: policy.evidence(),
-        allows_handshake: policy.allows_handshake(),
-        scope: scopes.index_of(policy.scope()),
-        prefixes: Prefixes {
+    let prefixes = |index: usize, policy: &Policy| {
+        let known = changes.and_then(|changes| changes.prefixes(index));
+        known.unwrap_or_else(|| Prefixes {
             v4: distinct(policy.ipv4()),
             v6: distinct(policy.ipv6()) + derive::of_policy(policy, derivation.embeddings()),
-        },
-    });
+        })
+    };
+    let summaries = enabled
+        .iter()
+        .enumerate()
+        .map(|(index, policy)| RulesetPolicy {
+            name: policy.name().clone(),
+            action: policy.action(),
+            evidence: policy.evidence(),
+            allows_handshake: policy.allows_handshake(),
+            scope: scopes.index_of(policy.scope()),
+            prefixes: prefixes(index, policy),
+        });
     Ok(Ruleset {
         policies: summaries.collect(),
         ipv4,
@@ -68,7 +125,7 @@ pub fn compile(policies: &[Policy], derivation: &Derivation) -> Result<Ruleset, 
 }
 
 fn distinct<A: Address>(destinations: &Destinations<A>) -> usize {
-    let mut networks: Vec<_> = destinations.entries().iter().map(Entry::network).collect();
+    let mut networks: Vec<_> = destinations.networks().collect();
     networks.sort_unstable();
     networks.dedup();
     networks.len()

@@ -6,13 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{PolicyIndex, Prefix, Ruleset};
 use crate::{
     address::{Address, Interval, IntervalSet, Network},
-    policy::{Diagnostic, Diagnostics, Policy},
+    policy::{Action, Diagnostic, Diagnostics, Policy},
 };
 
 /// Warns of each `drop` of `ruleset` that never drops, because an `allow` wins
 /// for every packet that it matches. `policies` are those that were compiled.
 #[must_use]
 pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
+    let mut rules = ruleset.policies.iter().map(|policy| policy.action);
+    if !(rules.clone().any(Action::exempts) && rules.any(Action::blocks)) {
+        // Without both, no policy can override another. This spares a pass over all prefixes.
+        return Diagnostics::default();
+    }
     let mut effective = BTreeSet::new();
     let mut shadows: BTreeMap<PolicyIndex, BTreeSet<PolicyIndex>> = BTreeMap::new();
     for set in live_sets(ruleset) {
@@ -48,6 +53,13 @@ pub fn shadowed_drops(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
 /// `policies` are those that were compiled.
 #[must_use]
 pub fn stopped_handshakes(policies: &[Policy], ruleset: &Ruleset) -> Diagnostics {
+    if !ruleset
+        .policies
+        .iter()
+        .any(|policy| policy.allows_handshake)
+    {
+        return Diagnostics::default();
+    }
     let of = |policy: &PolicyIndex| &ruleset.policies[usize::from(*policy)];
     let mut stopped: BTreeMap<PolicyIndex, PolicyIndex> = BTreeMap::new();
     for set in live_sets(ruleset) {

@@ -8,7 +8,7 @@ use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS};
 use super::{MatchSetId, PolicyIndex, Prefix};
 use crate::{
     address::{Address, Network},
-    policy::{Action, Destinations, Policy},
+    policy::{Destinations, Policy, Strength},
 };
 
 /// A limit that a set of policies exceeds.
@@ -31,6 +31,8 @@ pub(super) enum Limit {
 
 /// The match sets so far. Equal sets have the same id.
 pub(super) struct MatchSets {
+    /// The id that was returned last. Neighbours often have the same match set.
+    last: MatchSetId,
     sets: Vec<Vec<PolicyIndex>>,
     ids: HashMap<Vec<PolicyIndex>, MatchSetId>,
 }
@@ -38,6 +40,7 @@ pub(super) struct MatchSets {
 impl MatchSets {
     pub(super) fn new() -> Self {
         Self {
+            last: 0,
             sets: vec![Vec::new()],
             ids: HashMap::from([(Vec::new(), 0)]),
         }
@@ -47,8 +50,13 @@ impl MatchSets {
         self.sets
     }
 
-    fn intern(&mut self, set: &[PolicyIndex]) -> Result<MatchSetId, Limit> {
+    /// The id of `set`. Gives it the next id if it is new.
+    pub(super) fn intern(&mut self, set: &[PolicyIndex]) -> Result<MatchSetId, Limit> {
+        if self.sets[self.last as usize] == set {
+            return Ok(self.last);
+        }
         if let Some(id) = self.ids.get(set) {
+            self.last = *id;
             return Ok(*id);
         }
         // The empty set does not count towards the limit.
@@ -60,6 +68,7 @@ impl MatchSets {
         }
         self.sets.push(set.to_vec());
         self.ids.insert(set.to_vec(), id);
+        self.last = id;
         Ok(id)
     }
 }
@@ -126,9 +135,9 @@ fn sorted_items<'a, A: Address + 'a>(
     let mut items = Vec::new();
     for index in 0..PolicyIndex::try_from(policies.len()).unwrap_or(PolicyIndex::MAX) {
         let destinations = destinations(index.into());
-        let entries = destinations.entries().iter().zip(0..);
-        items.extend(entries.map(|(entry, number)| Item {
-            network: entry.network(),
+        let networks = destinations.networks().zip(0..);
+        items.extend(networks.map(|(network, number)| Item {
+            network,
             hole: false,
             policy: index,
             entry: number,
@@ -157,7 +166,7 @@ struct Covering {
     left_out: Vec<(PolicyIndex, u32)>,
     /// Its sort order is the order of a match set, because indices of policies
     /// follow their names.
-    found: Vec<(Action, Reverse<u8>, PolicyIndex)>,
+    found: Vec<(Strength, Reverse<u8>, PolicyIndex)>,
     set: Vec<PolicyIndex>,
 }
 
@@ -180,9 +189,9 @@ impl Covering {
             for item in outer.items.iter().filter(|item| !item.hole) {
                 let known = self.found.iter().any(|(.., policy)| *policy == item.policy);
                 if !known && !self.left_out.contains(&(item.policy, item.entry)) {
-                    let action = policies[usize::from(item.policy)].action();
+                    let strength = policies[usize::from(item.policy)].action().strength();
                     let length = Reverse(outer.network.length());
-                    self.found.push((action, length, item.policy));
+                    self.found.push((strength, length, item.policy));
                 }
             }
         }

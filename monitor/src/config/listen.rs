@@ -55,6 +55,14 @@ impl fmt::Display for Listen {
 }
 
 impl Listen {
+    /// The place as it is written in a config file.
+    pub(super) fn written(&self) -> String {
+        match self {
+            Self::Tcp(address) => address.to_string(),
+            unix @ Self::Unix(_) => unix.to_string(),
+        }
+    }
+
     /// The same place, with an absolute path.
     pub(super) fn absolute(self) -> Self {
         match self {

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     data::DataOptions,
     devices::DevicesOptions,
+    doctor::DoctorOptions,
     lan::{DeriveOption, LanOptions},
     listen::Listen,
     memory::{DnsOptions, StoreOptions},
@@ -30,6 +31,8 @@ pub struct Options {
     pub interface: OneOrMany,
     /// XDP hook to use.
     pub mode: Option<ModeOption>,
+    /// Frames in several buffers.
+    pub frags: Option<FragsOption>,
     /// All places at which the daemon serves metrics and the page.
     pub listen: OneOrMany<Listen>,
     /// File with the token that TCP clients must show.
@@ -64,6 +67,8 @@ pub struct Options {
     pub feeds: FeedsOptions,
     /// Data about ranges: files and feeds.
     pub data: DataOptions,
+    /// Findings of `monitor doctor` that the operator accepts.
+    pub doctor: DoctorOptions,
 }
 
 /// The `feeds` section of the config file.
@@ -106,6 +111,19 @@ pub enum ModeOption {
     Native,
     /// The hook of the network stack; WiFi has only this one.
     Generic,
+}
+
+/// `frags`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum FragsOption {
+    /// Where the driver refuses native mode without it.
+    #[default]
+    Auto,
+    /// On every interface.
+    Always,
+    /// On no interface.
+    Never,
 }
 
 impl Options {
@@ -164,6 +182,7 @@ impl Options {
         Self {
             interface: self.interface.or(below.interface),
             mode: self.mode.or(below.mode),
+            frags: self.frags.or(below.frags),
             listen: self.listen.or(below.listen),
             listen_token_file: self.listen_token_file.or(below.listen_token_file),
             state_dir: self.state_dir.or(below.state_dir),
@@ -186,6 +205,7 @@ impl Options {
                 ca_file: self.feeds.ca_file.or(below.feeds.ca_file),
             },
             data: self.data.over(below.data),
+            doctor: self.doctor.or(below.doctor),
         }
     }
 }

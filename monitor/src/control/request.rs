@@ -61,6 +61,14 @@ pub enum Request {
     Data {},
     /// Ask what the gateway does not see.
     Doctor {},
+    /// Count the packets to two addresses that no policy names.
+    Canary {
+        /// Seconds after which the policy ends by itself.
+        seconds: u64,
+    },
+    /// End the policy of [`Self::Canary`].
+    #[serde(rename = "canary-end")]
+    CanaryEnd {},
     /// Move the counters of a device to the past of its policies, and erase its evidence.
     Forget {
         /// A MAC, the first bits of one, or a name in `devices:`.
@@ -106,6 +114,8 @@ impl Request {
             | Self::Prove(_)
             | Self::Published(_)
             | Self::Capture(_)
+            | Self::Canary { .. }
+            | Self::CanaryEnd {}
             | Self::FeedFetch { .. }
             | Self::FeedAccept { .. } => true,
         }
@@ -133,6 +143,9 @@ pub struct AskedFlows {
     /// Leave out flows whose last packet is older, in seconds since 1970-01-01T00:00:00Z.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<i64>,
+    /// Leave out flows whose first packet is not older, in the same unit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<i64>,
     /// Only flows of this device: a MAC, or a name in `devices:`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,

@@ -14,7 +14,7 @@ use tracing::{debug, error, info};
 use super::{
     blocking::blocking,
     capture,
-    core::{Core, ReloadOutcome, Trigger},
+    core::{Core, Freshness, ReloadOutcome, Trigger},
     feeds,
     jobs::reload,
     sockets::ControlSocket,
@@ -191,7 +191,16 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         // The caller serves it, because its answer takes as long as the capture.
         Request::Capture(_) => Answer::Refused("a capture is no single answer".to_owned()),
         Request::Data {} => data(core).await,
-        Request::Doctor {} => doctor(core).await,
+        Request::Doctor {} => {
+            let freshness = if may_change {
+                Freshness::New
+            } else {
+                Freshness::Shared
+            };
+            doctor(core, freshness).await
+        }
+        Request::Canary { seconds } => canary(core, seconds).await,
+        Request::CanaryEnd {} => end_canary(core).await,
         Request::Forget { device } => forget(core, device).await,
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
@@ -281,9 +290,32 @@ async fn data(core: &Arc<Core>) -> Answer {
     }
 }
 
-async fn doctor(core: &Arc<Core>) -> Answer {
-    match blocking(core, |core| Ok::<_, Infallible>(core.diagnose())).await {
+async fn doctor(core: &Arc<Core>, freshness: Freshness) -> Answer {
+    let look = move |core: &Core| Ok::<_, Infallible>(core.diagnose(freshness));
+    match blocking(core, look).await {
         Ok(diagnosis) => Answer::Diagnosis(Box::new(diagnosis)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn canary(core: &Arc<Core>, seconds: u64) -> Answer {
+    match blocking(core, move |core| core.begin_canary(seconds)).await {
+        Ok(canary) => {
+            info!("by command: a canary is counted for at most {seconds} s");
+            core.tell_reloaded();
+            Answer::Canary(canary)
+        }
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn end_canary(core: &Arc<Core>) -> Answer {
+    match blocking(core, Core::end_canary).await {
+        Ok(()) => {
+            info!("by command: the canary ended");
+            core.tell_reloaded();
+            Answer::CanaryEnded {}
+        }
         Err(error) => Answer::Refused(error),
     }
 }

@@ -5,6 +5,7 @@
 //! replace it. It compiles policies, finds risks and writes to disk without that
 //! lock, so the daemon answers requests meanwhile.
 
+mod canary;
 mod capture;
 mod changes;
 mod confirm;
@@ -27,15 +28,16 @@ mod state;
 mod status;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
 pub(super) use capture::{CaptureSession, CaptureShared};
+pub(super) use doctor::Freshness;
 use flow_filter::FlowsError;
-use interfaces::Waiting;
+use interfaces::{Pace, Waiting};
 use liveness::Liveness;
 pub use load::LoadError;
 pub(super) use ranges::Wake;
@@ -86,6 +88,10 @@ pub struct Core {
     risks: Mutex<Vec<RiskInForce>>,
     /// Configured interfaces that are not filtered.
     waiting: Mutex<Waiting>,
+    /// Interfaces that match a pattern and are not filtered on purpose.
+    left_out: Mutex<Waiting>,
+    /// Limits generations that are made because interfaces appear.
+    pace: Mutex<Pace>,
     loggers: Mutex<Vec<aya::Ebpf>>,
     /// Notified after every reload that a client requested.
     reloaded: Notify,
@@ -293,7 +299,9 @@ impl Core {
             snapshot.name_devices(&policies.devices.by_mac());
         }
         snapshot.working = self.liveness.working();
-        snapshot.blind = self.last_diagnosis().by_check();
+        snapshot.blind = self
+            .last_diagnosis()
+            .map_or_else(BTreeMap::new, |last| last.by_check());
         Ok(snapshot)
     }
 }
@@ -307,6 +315,7 @@ fn request<'a>(
     Request {
         interfaces,
         mode: settings.mode,
+        frags: settings.frags,
         ruleset,
         log_packets: settings.log_packets,
         evidence: settings.evidence,

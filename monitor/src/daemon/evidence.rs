@@ -107,6 +107,14 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
                 let stored = recorder.published(&published);
                 let _ = done.send(stored.map_err(|error| error_text(&error)));
             }
+            Some(Command::Findings(found)) => {
+                if let Err(error) = recorder.findings(found) {
+                    warn!(
+                        "findings of the checks are not stored: {}",
+                        error_text(&error)
+                    );
+                }
+            }
             Some(Command::End(done)) => {
                 recorder.close();
                 let _ = done.send(());

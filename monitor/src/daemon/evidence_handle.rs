@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use crate::{
     device_book::DeviceBook,
-    evidence::{absence::Absence, event::Happening, mark::Mark, published::Published},
+    evidence::{
+        absence::Absence, event::Happening, mark::Mark, noted::Noted, published::Published,
+    },
     merkle::Proven,
     policy::MacAddress,
     snapshot::EvidenceFailure,
@@ -44,6 +46,8 @@ pub(super) enum Command {
     Capture(Box<Happening>, mpsc::Sender<Result<(), String>>),
     /// Store the event of a head that an authority stamped.
     Published(Box<Published>, mpsc::Sender<Result<(), String>>),
+    /// Store what changed in the findings of the daemon's checks. It has no answer.
+    Findings(Vec<Noted>),
     /// Close the store and end.
     End(mpsc::Sender<()>),
 }
@@ -180,6 +184,11 @@ impl EvidenceHandle {
         }
         let answer = when_done.recv_timeout(6 * PATIENCE);
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
+    }
+
+    /// Stores what changed in the findings of the daemon's checks, and does not wait for it.
+    pub(super) fn findings(&self, found: Vec<Noted>) {
+        self.send(Command::Findings(found));
     }
 
     /// Closes the store and ends the thread. Does nothing if the thread has ended.

@@ -83,6 +83,8 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Devices(_)
             | Answer::Data(_)
             | Answer::Diagnosis(_)
+            | Answer::Canary(_)
+            | Answer::CanaryEnded {}
             | Answer::Feeds(_)
             | Answer::Report(_)
             | Answer::Proven(_)

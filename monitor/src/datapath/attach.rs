@@ -23,30 +23,85 @@ pub enum ModeChoice {
     Only(Mode),
 }
 
-/// Creates a link, and returns it with its mode. The link is not pinned, so closing
-/// it detaches the program.
+/// Requested support of frames in several buffers (Linux 5.18). Drivers need it in native
+/// mode if a frame is larger than a page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FragsChoice {
+    /// Only where the driver refuses native mode without it.
+    #[default]
+    Auto,
+    /// For every interface, or for none.
+    Only(bool),
+}
+
+/// How a program is attached. Both parts stay as they are for the life of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Attachment {
+    pub(super) mode: Mode,
+    /// True if the program reads frames in several buffers.
+    pub(super) frags: bool,
+}
+
+impl Attachment {
+    /// `InterfaceRecord::mode`.
+    pub(super) const fn code(self) -> u32 {
+        match (self.mode, self.frags) {
+            (Mode::Native, false) => 1,
+            (Mode::Generic, false) => 2,
+            (Mode::Native, true) => 3,
+            (Mode::Generic, true) => 4,
+        }
+    }
+}
+
+/// The loaded program of one interface.
+pub(super) struct Program {
+    pub(super) fd: OwnedFd,
+    /// True if it reads frames in several buffers.
+    pub(super) frags: bool,
+    /// The same program with `frags`, in case the driver refuses it without.
+    pub(super) with_frags: Option<OwnedFd>,
+}
+
+/// Creates a link, and returns it with the way in which it is attached. The link is not
+/// pinned, so closing it detaches the program.
 pub(super) fn attach(
     interface: &Interface,
     mode: ModeChoice,
-    program: &OwnedFd,
-) -> Result<(OwnedFd, Mode), Error> {
-    let create = |mode| {
+    program: &Program,
+) -> Result<(OwnedFd, Attachment), Error> {
+    let plain = |mode| (mode, &program.fd, program.frags);
+    let with_frags = program.with_frags.as_ref();
+    let with_frags = with_frags.map(|fd| (Mode::Native, fd, true));
+    let attempts = match mode {
+        ModeChoice::Only(Mode::Generic) => [Some(plain(Mode::Generic)), None, None],
+        ModeChoice::Only(Mode::Native) => [Some(plain(Mode::Native)), with_frags, None],
+        ModeChoice::Auto => [
+            Some(plain(Mode::Native)),
+            with_frags,
+            Some(plain(Mode::Generic)),
+        ],
+    };
+    let mut refused = None;
+    for (mode, fd, frags) in attempts.into_iter().flatten() {
         let flags = match mode {
             Mode::Native => XDP_FLAGS_DRV_MODE,
             Mode::Generic => XDP_FLAGS_SKB_MODE,
         };
-        sys::link_create(program, interface.index, flags).map(|link| (link, mode))
-    };
-    let (result, mode) = match mode {
-        ModeChoice::Only(mode) => (create(mode), mode),
-        ModeChoice::Auto => match create(Mode::Native) {
-            // Drivers refuse with many error codes, also because of the MTU or the
-            // number of queues.
-            Err(error) if !is_final(&error) => (create(Mode::Generic), Mode::Generic),
-            result => (result, Mode::Native),
-        },
-    };
-    result.map_err(|source| attach_error(interface, mode, source))
+        match sys::link_create(fd, interface.index, flags) {
+            Ok(link) => return Ok((link, Attachment { mode, frags })),
+            // Drivers refuse native mode with many error codes, also because of the MTU or
+            // the number of queues.
+            Err(error) => {
+                let is_last = is_final(&error);
+                refused = Some(attach_error(interface, mode, error));
+                if is_last {
+                    break;
+                }
+            }
+        }
+    }
+    Err(refused.expect("there is at least one attempt"))
 }
 
 /// True if the kernel would refuse the other mode too.
@@ -65,6 +120,13 @@ fn attach_error(interface: &Interface, mode: Mode, source: io::Error) -> Error {
             interface: name,
             source,
         },
+        Some(libc::ERANGE | libc::EINVAL) if mode == Mode::Native && interface.mtu > 1500 => {
+            Error::LargeMtu {
+                interface: name,
+                mtu: interface.mtu,
+                source,
+            }
+        }
         Some(libc::EPERM | libc::EACCES) => Error::Permission {
             operation: format!("attach XDP to {name}"),
         },

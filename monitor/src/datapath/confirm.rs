@@ -70,12 +70,16 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
 
 /// Releases the previous programs, which a confirmed generation no longer needs.
 fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<(), Error> {
-    let mut programs: ProgramArray<MapData> =
-        maps::open(&pins.generation(number), ruleset::PREVIOUS)?;
     let mut errors = Vec::new();
-    for slot in 0..MAX_INTERFACES {
-        // Ignore errors, because most slots were never set.
-        let _ = programs.clear_index(&slot);
+    let directory = pins.generation(number);
+    // A generation of an earlier version has the first map only.
+    let maps = [ruleset::PREVIOUS, ruleset::PREVIOUS_FRAGS].into_iter();
+    for map in maps.filter(|map| directory.join(map).exists()) {
+        let mut programs: ProgramArray<MapData> = maps::open(&directory, map)?;
+        for slot in 0..MAX_INTERFACES {
+            // Ignore errors, because most slots were never set.
+            let _ = programs.clear_index(&slot);
+        }
     }
     for interface in interfaces {
         errors.extend(pins::remove(&pins.previous(number, interface)).err());

@@ -28,6 +28,10 @@ pub(super) struct Constants {
     pub(super) has_ipv4: bool,
     pub(super) has_ipv6: bool,
     pub(super) has_drops: bool,
+    /// True if the program answers what a `reject` drops.
+    pub(super) has_rejects: bool,
+    /// Ticks of one second, for the limits of answers; 0 if answers have no limit.
+    pub(super) answer_ticks: u32,
     pub(super) ipv4: Root,
     pub(super) ipv6: Root,
     pub(super) longest_set: u32,
@@ -45,6 +49,8 @@ pub(super) struct Constants {
     pub(super) flows: Option<TableSize>,
     /// True if payload of matched packets is sampled. Needs `flows`.
     pub(super) samples: bool,
+    /// True if the program reads frames in several buffers.
+    pub(super) frags: bool,
     /// True if the caller states time and length of each packet.
     pub(super) replay: bool,
     /// One of the constants `CAPTURE_*`.
@@ -59,11 +65,13 @@ pub(super) struct Numbers {
     has_ipv4: u32,
     has_ipv6: u32,
     has_drops: u32,
+    has_rejects: u32,
     low_ipv6: u32,
     generation: u32,
     flow_buckets: u32,
     samples: u32,
     replay: u32,
+    frags: u32,
     log_packets: u32,
 }
 
@@ -77,11 +85,13 @@ impl Numbers {
             has_ipv4: constants.has_ipv4.into(),
             has_ipv6: constants.has_ipv6.into(),
             has_drops: constants.has_drops.into(),
+            has_rejects: constants.has_rejects.into(),
             low_ipv6: constants.ipv6.low.into(),
             generation: constants.generation as u32,
             flow_buckets: constants.flows.map_or(0, |flows| flows.buckets),
             samples: constants.samples.into(),
             replay: constants.replay.into(),
+            frags: constants.frags.into(),
             log_packets: constants.log_packets.into(),
             constants,
         }
@@ -94,6 +104,8 @@ impl Numbers {
             .override_global(global::HAS_IPV4, &self.has_ipv4, true)
             .override_global(global::HAS_IPV6, &self.has_ipv6, true)
             .override_global(global::HAS_DROPS, &self.has_drops, true)
+            .override_global(global::HAS_REJECTS, &self.has_rejects, true)
+            .override_global(global::ANSWER_TICKS, &self.constants.answer_ticks, true)
             .override_global(global::COMMON_BITS_V4, &ipv4.common_bits, true)
             .override_global(global::COMMON_V4, &ipv4.common, true)
             .override_global(global::OUTSIDE_V4, &ipv4.outside, true)
@@ -122,6 +134,7 @@ impl Numbers {
             .override_global(global::GENERATION, &self.generation, true)
             .override_global(global::FLOW_BUCKETS, &self.flow_buckets, true)
             .override_global(global::SAMPLES, &self.samples, true)
+            .override_global(global::FRAGS, &self.frags, true)
             .override_global(global::REPLAY, &self.replay, true)
             .override_global(global::CAPTURE, &self.constants.capture, true)
             .override_global(global::CAPTURE_SLOT, &self.constants.capture_slot, true)

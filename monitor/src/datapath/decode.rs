@@ -41,12 +41,18 @@ pub fn padded_name(bytes: &[u8]) -> String {
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
 
+/// True if the program of an interface reads frames in several buffers.
+#[must_use]
+pub fn reads_frags(record: &InterfaceRecord) -> bool {
+    matches!(record.mode, 3 | 4)
+}
+
 /// Mode in which an interface is attached; `None` if it is not attached.
 #[must_use]
 pub fn attach_mode(record: &InterfaceRecord) -> Option<Mode> {
     match record.mode {
-        1 => Some(Mode::Native),
-        2 => Some(Mode::Generic),
+        1 | 3 => Some(Mode::Native),
+        2 | 4 => Some(Mode::Generic),
         _ => None,
     }
 }

@@ -75,7 +75,8 @@ fn pinned_elsewhere(pins: &Pins, error: Error) -> Error {
     let interfaces = listed().unwrap_or_default();
     let found = interfaces.into_iter().find_map(|interface| {
         let program = interface.program?;
-        let is_ours = holder::program_name(program).as_deref() == Some(object::PROGRAM);
+        let found = holder::program_name(program);
+        let is_ours = found.as_deref().is_some_and(object::is_own_name);
         is_ours.then_some((interface.name, program))
     });
     match found {

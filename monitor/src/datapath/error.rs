@@ -41,6 +41,13 @@ pub enum Error {
         bridge: String,
     },
 
+    /// The interface has no Ethernet frames, so the filter cannot read its packets.
+    #[error("{advice}")]
+    NotEthernet {
+        /// The interface, the reason and the fix.
+        advice: String,
+    },
+
     /// Another XDP program runs on the interface. The daemon does not replace it.
     #[error("attach XDP to {interface}: {holder} holds it; {fix}")]
     Occupied {
@@ -70,6 +77,28 @@ pub enum Error {
         interface: String,
         /// Error from the kernel.
         source: io::Error,
+    },
+
+    /// The driver does not support XDP in native mode for frames of this size.
+    #[error(
+        "attach XDP to {interface} in native mode with an MTU of {mtu}: its driver refuses it ({source}); use frags: auto and Linux 5.18 or later, a smaller MTU, or --mode generic"
+    )]
+    LargeMtu {
+        /// Interface.
+        interface: String,
+        /// Its MTU in bytes.
+        mtu: u32,
+        /// Error from the kernel.
+        source: io::Error,
+    },
+
+    /// A trial cannot change `frags`, because its program hands over to the previous one.
+    #[error(
+        "{interface}: `frags` cannot change in a trial; change it without --confirm, or keep it"
+    )]
+    FragsInTrial {
+        /// Interface.
+        interface: String,
     },
 
     /// The kernel refused to create a link.

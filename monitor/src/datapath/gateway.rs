@@ -115,6 +115,9 @@ mod tests {
             index,
             controller: some(controller),
             carrier: some(carrier),
+            has_ethernet: true,
+            is_loopback: false,
+            mtu: 1500,
             program: None,
             mode: None,
         }

@@ -20,11 +20,12 @@ use monitor_common::{
 
 use super::{
     Error,
+    attach::Program,
     capture::CaptureRequest,
     constants::Constants,
     deadline::Deadline,
     devices::PolicySlot,
-    evidence::EvidenceMaps,
+    evidence::{EvidenceMaps, Ticks},
     maps::{self, freeze, read, write},
     object::{self, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
@@ -43,8 +44,7 @@ pub(super) struct Plan<'a> {
     pub(super) ruleset: &'a Ruleset,
     /// Slot of each policy of the ruleset, in its order.
     pub(super) policy_slots: &'a [PolicySlot],
-    /// Name and slot of each interface.
-    pub(super) interfaces: &'a [(String, u32)],
+    pub(super) interfaces: &'a [PlannedInterface],
     pub(super) log_packets: bool,
     /// The most that is recorded about matched packets.
     pub(super) evidence: EvidenceLevel,
@@ -58,10 +58,21 @@ pub(super) struct Plan<'a> {
     pub(super) capture: Option<&'a CaptureRequest>,
 }
 
+/// An interface that gets a program.
+pub(super) struct PlannedInterface {
+    pub(super) name: String,
+    pub(super) slot: u32,
+    /// True if its program reads frames in several buffers.
+    pub(super) frags: bool,
+    /// True if the driver may refuse the program without `frags`.
+    pub(super) may_need_frags: bool,
+}
+
 /// A generation that is loaded and pinned, but attached to no interface.
 pub(super) struct Generation {
+    pub(super) number: u64,
     /// Program of each interface, by interface name.
-    pub(super) programs: BTreeMap<String, OwnedFd>,
+    pub(super) programs: BTreeMap<String, Program>,
     /// Loaded objects whose programs write to the log; empty if packets are not
     /// logged.
     pub(super) loggers: Vec<Ebpf>,
@@ -97,21 +108,25 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         capture.pin(directory)?;
     }
     let mut generation = Generation {
+        number: plan.number,
         programs: BTreeMap::new(),
         loggers: Vec::new(),
         has_previous: !plan.previous.is_empty(),
     };
     let tries = Tries::new(plan.ruleset)?;
     let sizes = sizes(plan.ruleset, &tries, plan.deadline);
-    for (interface, slot) in plan.interfaces {
+    for planned in plan.interfaces {
+        let PlannedInterface { name, slot, .. } = planned;
         let constants = Constants {
+            frags: planned.frags,
             deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
             generation: plan.number,
+            answer_ticks: Ticks::now().per_second(),
             flows: records(plan, EvidenceLevel::Flows).then_some(TableSize::PINNED),
             samples: records(plan, EvidenceLevel::Names) && object::can_sample(),
             capture: plan.capture.map_or(CAPTURE_OFF, CaptureRequest::kind),
             capture_slot: capture_slot(plan),
-            ..scopes::constants(plan.ruleset, &tries, (interface, *slot), plan.log_packets)
+            ..scopes::constants(plan.ruleset, &tries, (name, *slot), plan.log_packets)
         };
         let mut object = object::load_program(sizes, constants, Some(&paths))?;
         if generation.programs.is_empty() {
@@ -121,31 +136,72 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
                 capture.let_copy(directory)?;
             }
         }
-        let program = object::program_fd(&mut object)?;
-        pins::pin(program.as_fd(), &pins.program(plan.number, interface))?;
-        if let Some(previous) = plan.previous.get(interface) {
-            let pin = pins.previous(plan.number, interface);
-            set_previous(&mut object, *slot, previous, &pin)?;
+        let fd = object::program_fd(&mut object, planned.frags)?;
+        pins::pin(fd.as_fd(), &pins.program(plan.number, name))?;
+        if let Some(previous) = plan.previous.get(name) {
+            let pin = pins.previous(plan.number, name);
+            set_previous(&mut object, planned, previous, &pin)?;
         }
-        generation.programs.insert(interface.clone(), program);
+        let mut objects = vec![object];
+        let mut with_frags = None;
+        if planned.may_need_frags {
+            let constants = Constants {
+                frags: true,
+                ..constants
+            };
+            // Before Linux 5.18, the kernel refuses this program.
+            if let Ok(mut object) = object::load_program(sizes, constants, Some(&paths)) {
+                with_frags = Some(object::program_fd(&mut object, true)?);
+                objects.push(object);
+            }
+        }
+        let program = Program {
+            fd,
+            frags: planned.frags,
+            with_frags,
+        };
+        generation.programs.insert(name.clone(), program);
         if plan.log_packets {
-            generation.loggers.push(object);
+            generation.loggers.extend(objects);
         }
     }
     Ok(generation)
 }
 
-/// Sets `previous` as the program to which the program of an interface slot can
+/// Sets `previous` as the program to which the program of an interface can
 /// hand over packets (a tail call). Pins `previous` too, because the program must outlive
 /// its own generation.
-fn set_previous(object: &mut Ebpf, slot: u32, previous: &OwnedFd, pin: &Path) -> Result<(), Error> {
+fn set_previous(
+    object: &mut Ebpf,
+    planned: &PlannedInterface,
+    previous: &OwnedFd,
+    pin: &Path,
+) -> Result<(), Error> {
+    let map = if planned.frags {
+        ruleset::PREVIOUS_FRAGS
+    } else {
+        ruleset::PREVIOUS
+    };
     pins::pin(previous, pin)?;
     let failed = |source| Error::program("open the previous program", source);
     let program = Xdp::from_pin(pin, XdpAttachType::Interface).map_err(failed)?;
-    let mut programs: ProgramArray<&mut MapData> = maps::borrow(object, ruleset::PREVIOUS)?;
+    let mut programs: ProgramArray<&mut MapData> = maps::borrow(object, map)?;
     programs
-        .set(slot, program.fd().map_err(failed)?, 0)
-        .map_err(write(ruleset::PREVIOUS))
+        .set(planned.slot, program.fd().map_err(failed)?, 0)
+        .map_err(write(map))
+}
+
+impl Generation {
+    /// Keeps the program with `frags` of an interface, because the driver refused the other
+    /// one.
+    pub(super) fn keep_with_frags(&self, pins: &Pins, interface: &str) -> Result<(), Error> {
+        let pin = pins.program(self.number, interface);
+        pins::remove(&pin)?;
+        match &self.programs[interface].with_frags {
+            Some(program) => pins::pin(program.as_fd(), &pin),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Policy slot of the capture.

@@ -26,7 +26,7 @@ pub(super) fn occupied(interface: &Interface) -> Error {
     if let Some(process) = process_with_program(id) {
         holder = format!("{holder} of {process}");
     }
-    let fix = if program.as_deref() == Some(object::PROGRAM) {
+    let fix = if program.as_deref().is_some_and(object::is_own_name) {
         "it is a filter of monitor under another --pin-dir: stop that daemon and run `monitor detach` for its pins first".to_owned()
     } else {
         format!("remove it first, for example with `ip link set dev {name} xdp off`")

@@ -7,7 +7,9 @@ use crate::snapshot::Mode;
 use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
-    link::{InfoKind, LinkAttribute, LinkInfo, LinkMessage, LinkXdp, Prop, XdpAttached},
+    link::{
+        InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, Prop, XdpAttached,
+    },
 };
 
 use super::netlink::dump;
@@ -26,6 +28,12 @@ pub struct Interface {
     pub controller: Option<u32>,
     /// Index of the interface on which it is a VLAN.
     pub carrier: Option<u32>,
+    /// True if its frames begin with an Ethernet header.
+    pub has_ethernet: bool,
+    /// True for `lo`.
+    pub is_loopback: bool,
+    /// Largest packet without the Ethernet header, bytes.
+    pub mtu: u32,
     /// Id of the XDP program that it runs, of this filter or of any other program.
     pub program: Option<u32>,
     /// Mode of that program; `None` if it is neither native nor generic.
@@ -64,12 +72,16 @@ pub(super) fn addresses() -> io::Result<Vec<OwnAddress>> {
 /// Reads an interface from a netlink message.
 #[must_use]
 pub fn interface(link: LinkMessage) -> Interface {
+    let kind = link.header.link_layer_type;
     let mut interface = Interface {
         name: String::new(),
         alternatives: Vec::new(),
         index: link.header.index,
         controller: None,
         carrier: None,
+        has_ethernet: matches!(kind, LinkLayerType::Ether | LinkLayerType::Loopback),
+        is_loopback: kind == LinkLayerType::Loopback,
+        mtu: 0,
         program: None,
         mode: None,
     };
@@ -80,6 +92,7 @@ pub fn interface(link: LinkMessage) -> Interface {
             LinkAttribute::PropList(properties) => {
                 interface.alternatives = properties.into_iter().filter_map(alternative).collect();
             }
+            LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
             LinkAttribute::Link(index) => lower = Some(index),
             LinkAttribute::LinkInfo(info) => {
                 is_vlan = info.contains(&LinkInfo::Kind(InfoKind::Vlan));

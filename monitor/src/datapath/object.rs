@@ -30,11 +30,19 @@ pub fn program_sha256() -> String {
 }
 
 /// Name of the program in the object.
-pub(super) const PROGRAM: &str = "monitor";
+const PROGRAM: &str = "monitor";
+/// Name of the same program for frames in several buffers.
+const PROGRAM_FRAGS: &str = "monitor_frags";
+
+/// True if a program of this name is one of this filter.
+pub(super) fn is_own_name(name: &str) -> bool {
+    [PROGRAM, PROGRAM_FRAGS].contains(&name)
+}
 
 /// Maps that all generations share.
 pub(super) mod state {
     pub(in super::super) const INTERFACES: &str = "INTERFACES";
+    pub(in super::super) const ANSWERS: &str = "ANSWERS";
     pub(in super::super) const POLICIES: &str = "POLICIES";
     pub(in super::super) const DEVICES: &str = "DEVICES";
     pub(in super::super) const NAMED_DEVICES: &str = "NAMED_DEVICES";
@@ -46,8 +54,9 @@ pub(super) mod state {
     pub(in super::super) const PAST: &str = "PAST";
     pub(in super::super) const POLICY_NAMES: &str = "POLICY_NAMES";
     pub(in super::super) const INTERFACE_NAMES: &str = "IFACE_NAMES";
-    pub(in super::super) const ALL: [&str; 12] = [
+    pub(in super::super) const ALL: [&str; 13] = [
         INTERFACES,
+        ANSWERS,
         POLICIES,
         DEVICES,
         NAMED_DEVICES,
@@ -105,11 +114,29 @@ pub(super) mod ruleset {
     pub(in super::super) const CLASSES: &str = "CLASSES";
     pub(in super::super) const CONFIRMED: &str = "CONFIRMED";
     pub(in super::super) const PREVIOUS: &str = "PREVIOUS";
+    pub(in super::super) const PREVIOUS_FRAGS: &str = "PREVIOUS_FRAGS";
+    pub(in super::super) const ANSWER_LIMITS: &str = "ANSWER_LIMITS";
+    pub(in super::super) const ANSWER_DEVICES: &str = "ANSWER_DEVICES";
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
-    pub(in super::super) const ALL: [&str; 14] = [
-        NODES_V4, LINES_V4, NODES_V6, LINES_V6, MATCH_SETS, MACS, SOURCES_V4, SOURCES_V6, SERVICES,
-        CLASSES, CONFIRMED, PREVIOUS, GENERATION, POLICIES,
+    pub(in super::super) const ALL: [&str; 17] = [
+        NODES_V4,
+        LINES_V4,
+        NODES_V6,
+        LINES_V6,
+        MATCH_SETS,
+        MACS,
+        SOURCES_V4,
+        SOURCES_V6,
+        SERVICES,
+        CLASSES,
+        CONFIRMED,
+        PREVIOUS,
+        PREVIOUS_FRAGS,
+        ANSWER_LIMITS,
+        ANSWER_DEVICES,
+        GENERATION,
+        POLICIES,
     ];
 }
 
@@ -119,8 +146,8 @@ pub(super) mod ruleset {
 pub(super) struct Sizes {
     pub(super) match_sets: u32,
     pub(super) policies: u32,
-    /// Entries of `PREVIOUS`: one for each interface slot if the generation has a
-    /// deadline, else 1.
+    /// Entries of `PREVIOUS` and of `PREVIOUS_FRAGS`: one for each interface slot if the
+    /// generation has a deadline, else 1.
     pub(super) previous: u32,
     /// Name and entries of each map of the tries.
     pub(super) tries: [(&'static str, u32); 4],
@@ -135,6 +162,7 @@ pub(super) fn load_state(state_pins: &Path) -> Result<Ebpf, Error> {
     let mut loader = EbpfLoader::new();
     loader
         .map_max_entries(state::NEAR_DEVICES, near_cells()?)
+        .map_max_entries(ruleset::ANSWER_DEVICES, 1)
         .map_max_entries(capture::RING, SMALLEST_RING);
     for map in state::ALL {
         loader.map_pin_path(map, state_pins.join(map));
@@ -148,7 +176,9 @@ pub(super) fn load_evidence(pins: &Path) -> Result<Ebpf, Error> {
     require_kernel()?;
     let mut loader = EbpfLoader::new();
     size_evidence(&mut loader, TableSize::PINNED)?;
-    loader.map_max_entries(capture::RING, SMALLEST_RING);
+    loader
+        .map_max_entries(ruleset::ANSWER_DEVICES, 1)
+        .map_max_entries(capture::RING, SMALLEST_RING);
     for map in evidence::ALL {
         loader.map_pin_path(map, pins.join(map));
     }
@@ -199,7 +229,7 @@ pub(super) fn load_program(
         set_pins(&mut loader, pins, constants);
     }
     let mut object = loader.load(OBJECT).map_err(Error::load)?;
-    program(&mut object)
+    program_of(&mut object, constants.frags)
         .load()
         .map_err(|source| Error::program("load the program", source))?;
     Ok(object)
@@ -209,11 +239,15 @@ fn size_maps(loader: &mut EbpfLoader<'_>, sizes: Sizes, constants: Constants) ->
     if constants.capture == CAPTURE_OFF {
         loader.map_max_entries(capture::RING, SMALLEST_RING);
     }
+    if !constants.has_rejects {
+        loader.map_max_entries(ruleset::ANSWER_DEVICES, 1);
+    }
     loader
         .map_max_entries(state::NEAR_DEVICES, near_cells()?)
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies)
-        .map_max_entries(ruleset::PREVIOUS, sizes.previous);
+        .map_max_entries(ruleset::PREVIOUS, sizes.previous)
+        .map_max_entries(ruleset::PREVIOUS_FRAGS, sizes.previous);
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
@@ -245,21 +279,26 @@ fn set_pins(loader: &mut EbpfLoader<'_>, pins: &PinPaths<'_>, constants: Constan
     }
 }
 
-/// The program of a loaded object.
+/// The program of a loaded object, for frames in one buffer.
 pub(super) fn program(object: &mut Ebpf) -> &mut Xdp {
+    program_of(object, false)
+}
+
+fn program_of(object: &mut Ebpf, frags: bool) -> &mut Xdp {
+    let name = if frags { PROGRAM_FRAGS } else { PROGRAM };
     object
-        .program_mut(PROGRAM)
+        .program_mut(name)
         .and_then(|program| program.try_into().ok())
-        .expect("the embedded object holds one XDP program of this name")
+        .expect("the embedded object holds one XDP program of each name")
 }
 
 /// Duplicates the descriptor of the program of a loaded object.
-pub(super) fn program_fd(object: &mut Ebpf) -> Result<OwnedFd, Error> {
+pub(super) fn program_fd(object: &mut Ebpf, frags: bool) -> Result<OwnedFd, Error> {
     let failed = |source| Error::Program {
         operation: "take the program",
         source,
     };
-    let fd = program(object).fd().map_err(failed)?;
+    let fd = program_of(object, frags).fd().map_err(failed)?;
     fd.as_fd()
         .try_clone_to_owned()
         .map_err(|source| Error::system("duplicate a descriptor", source))

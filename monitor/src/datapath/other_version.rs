@@ -58,7 +58,7 @@ fn counters(mut directory: &Path) -> Result<OtherVersionCounters, Error> {
     let mut not_saved = BTreeMap::new();
     let devices = DeviceTables::new(&mut directory).and_then(|tables| tables.counts());
     let devices = readable("devices", devices, &mut not_saved)?;
-    let maps = InterfaceMaps::new(&mut directory);
+    let maps = InterfaceMaps::without_answers(&mut directory);
     let of_interfaces = maps.and_then(|maps| interfaces(&maps, &HashMap::new()));
     let maps = PolicyMaps::new(&mut directory);
     let of_policies = maps.and_then(|maps| policies(&maps, None, devices));

@@ -1,36 +1,13 @@
 //! Finds out which configured interfaces exist, and under which name.
 
-use std::path::Path;
-
 use super::{
     Error, Filter,
     attach::{AttachedProgram, find_interfaces},
     interfaces::{self, Interface},
     link::link_info,
-    pins::{self, Pins},
+    patterns::is_pattern,
+    pins,
 };
-
-/// Replaces alternative names by the main names of their interfaces, and removes
-/// duplicates. A name without an interface stays as it is. So does a name under
-/// which a filter is pinned at `pin_dir`.
-pub fn real_names(pin_dir: &Path, names: &[String]) -> Result<Vec<String>, Error> {
-    let all =
-        interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
-    let linked = Pins::new(pin_dir).linked_interfaces().unwrap_or_default();
-    let mut real = Vec::new();
-    for name in names {
-        let known = if linked.contains(name) {
-            None
-        } else {
-            with_alternative(&all, name)
-        };
-        let name = known.map_or(name, |interface| &interface.name);
-        if !real.contains(name) {
-            real.push(name.clone());
-        }
-    }
-    Ok(real)
-}
 
 /// Main name of the interface that has this alternative name now; `None` if no
 /// interface has it.
@@ -40,7 +17,8 @@ pub fn name_of_alternative(name: &str) -> Result<Option<String>, Error> {
     Ok(with_alternative(&all, name).map(|interface| interface.name.clone()))
 }
 
-fn with_alternative<'a>(all: &'a [Interface], name: &str) -> Option<&'a Interface> {
+/// The interface that has this alternative name.
+pub(super) fn with_alternative<'a>(all: &'a [Interface], name: &str) -> Option<&'a Interface> {
     let has_it = |interface: &&Interface| interface.alternatives.iter().any(|other| other == name);
     all.iter().find(has_it)
 }
@@ -130,8 +108,13 @@ impl Filter {
 /// Message for the operator about a name without an interface.
 fn absent(name: &str, all: &[Interface]) -> String {
     let names: Vec<&str> = all.iter().map(|other| other.name.as_str()).collect();
+    let what = if is_pattern(name) {
+        "no interface matches, or all that match are left out; one is filtered"
+    } else {
+        "there is no such interface; it is filtered"
+    };
     format!(
-        "{name}: there is no such interface; it is filtered when it appears (there are: {})",
+        "{name}: {what} when it appears (there are: {})",
         names.join(", ")
     )
 }

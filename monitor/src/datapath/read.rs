@@ -6,7 +6,7 @@ use std::{
 };
 
 use monitor_common::{
-    Count, DeviceCounters, DeviceKey, GenerationPolicy, InterfaceCounters, Reason,
+    AnswerCounters, Count, DeviceCounters, DeviceKey, GenerationPolicy, InterfaceCounters, Reason,
     evidence::EffectiveCounters,
 };
 
@@ -174,8 +174,9 @@ pub(super) fn interfaces(
     let mut interfaces = Vec::new();
     for slot in maps.slots()? {
         let counters = maps.counters(slot.slot)?;
+        let answers = maps.answers(slot.slot)?;
         let in_force = in_force.get(&slot.name);
-        interfaces.push(interface(slot, in_force, &counters));
+        interfaces.push(interface(slot, in_force, &counters, &answers));
     }
     interfaces.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(interfaces)
@@ -282,6 +283,7 @@ fn interface(
     slot: InterfaceSlot,
     in_force: Option<&InForce>,
     counters: &InterfaceCounters,
+    answers: &AnswerCounters,
 ) -> InterfaceSnapshot {
     let unparsed = |reason: Reason| {
         let verdicts = Verdicts {
@@ -290,9 +292,11 @@ fn interface(
         };
         (reason.name().to_owned(), verdicts)
     };
+    let attachment = slot.attachment.filter(|_| in_force.is_some());
     InterfaceSnapshot {
         name: slot.name,
-        mode: slot.mode.filter(|_| in_force.is_some()),
+        mode: attachment.map(|attachment| attachment.mode),
+        frags: attachment.is_some_and(|attachment| attachment.frags),
         generation: in_force.and_then(InForce::deciding),
         ipv4: Verdicts {
             passed: counters.passed_ipv4.into(),
@@ -305,5 +309,6 @@ fn interface(
         unparsed: Reason::ALL.into_iter().map(unparsed).collect(),
         not_confirmed: counters.not_confirmed.into(),
         lost_log: counters.lost_log,
+        answers: answers.into(),
     }
 }

@@ -48,6 +48,30 @@ impl Filter {
         errors
     }
 
+    /// Detaches the interfaces that are not `wanted` and for which `may_leave` is true.
+    /// Needs no new generation. Returns messages for the operator.
+    pub fn let_go(
+        &mut self,
+        wanted: &[String],
+        may_leave: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Error> {
+        let mut notes = Vec::new();
+        for name in self.pins.linked_interfaces()? {
+            if wanted.contains(&name) || !may_leave(&name) {
+                continue;
+            }
+            let link = pins::open(&self.pins.link(&name))?;
+            let is_there = link_info(&name, &link)?.ifindex != 0;
+            self.remove_link(&name, &link)?;
+            notes.push(if is_there {
+                format!("{name}: detached, no pattern takes it any more")
+            } else {
+                format!("{name}: is gone")
+            });
+        }
+        Ok(notes)
+    }
+
     /// Removes the generations that are unused. Those that flows in the tables name stay, and
     /// are removed when the flows are drained.
     pub(super) fn remove_unused_generations(&mut self) -> Result<(), Error> {

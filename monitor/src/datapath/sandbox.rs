@@ -9,7 +9,7 @@ use aya::{
 };
 use jiff::Timestamp;
 use monitor_common::{
-    Count, DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason,
+    AnswerCounters, Count, DeviceCounters, DeviceKey, InterfaceCounters, PolicyCounters, Reason,
     evidence::EffectiveCounters,
 };
 
@@ -17,6 +17,7 @@ use super::{
     Error,
     constants::Constants,
     devices::PolicySlot,
+    evidence::Ticks,
     generation::{self, Plan},
     object,
     sandbox_flows::{INTERFACE_SLOT, SandboxFlows},
@@ -29,7 +30,12 @@ use crate::{
     compile::{PolicyIndex, Ruleset, Tries},
     evidence::{Flow, Sample},
     policy::EvidenceLevel,
+    snapshot::Answers,
 };
+
+/// Return value of a program whose frame goes back through its interface (`enum xdp_action` in
+/// `include/uapi/linux/bpf.h`).
+const XDP_TX: u32 = 3;
 
 /// Result of running the program on one frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub struct Sandbox {
 pub struct SandboxCounters {
     /// Cells of its only interface.
     pub interface: InterfaceCounters,
+    /// Answers to packets from its only interface.
+    pub answers: AnswerCounters,
     /// Cells of each policy, in the order of the ruleset.
     pub policies: Vec<PolicyCounters>,
     /// Cells of each device, in no order. The policy of a key is its index in the
@@ -98,6 +106,8 @@ impl Sandbox {
             flows,
             samples: flows.is_some() && object::can_sample(),
             replay: flows.is_some(),
+            // Only a program that records is told the time of each packet.
+            answer_ticks: flows.map_or(0, |_| Ticks::MICROSECONDS.per_second()),
             ..scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false)
         };
         let sizes = generation::sizes(ruleset, &tries, None);
@@ -141,12 +151,29 @@ impl Sandbox {
                 dropped: false,
             });
         }
+        self.test_run(frame)?;
+        self.outcome()
+    }
+
+    /// As [`Self::run`], but returns the frame that goes back to the sender, if one does. Nothing
+    /// is sent.
+    pub fn answer(&mut self, frame: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        if frame.len() < SHORTEST {
+            return Ok(None);
+        }
+        self.test_run(frame)
+    }
+
+    fn test_run(&mut self, frame: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut after = vec![0; LONGEST];
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame[..frame.len().min(LONGEST)]);
-        object::program(&mut self.object)
+        options.data_out = Some(&mut after);
+        let result = object::program(&mut self.object)
             .test_run(options)
             .map_err(|source| Error::program("run the program on a frame", source))?;
-        self.outcome()
+        after.truncate(result.data_size_out as usize);
+        Ok((result.return_value == XDP_TX).then_some(after))
     }
 
     /// As [`Self::run`], at the time `at`, of a frame that had `length` bytes on the wire.
@@ -225,6 +252,12 @@ impl Sandbox {
         Ok(FrameOutcome::Parsed { matched, dropped })
     }
 
+    /// Answers so far. Nothing was sent.
+    pub fn answers(&self) -> Result<Answers, Error> {
+        let answers = self.state.interfaces.answers(INTERFACE_SLOT)?;
+        Ok(Answers::from(&answers))
+    }
+
     /// Number of instructions that the verifier checked before it accepted the
     /// program. Its limit is 1,000,000. `None` before Linux 5.16.
     pub fn verified_instructions(&mut self) -> Result<Option<u32>, Error> {
@@ -244,6 +277,7 @@ impl Sandbox {
             .collect::<Result<_, _>>()?;
         Ok(SandboxCounters {
             interface: self.state.interfaces.counters(INTERFACE_SLOT)?,
+            answers: self.state.interfaces.answers(INTERFACE_SLOT)?,
             policies,
             devices: self.state.devices.counts()?.devices.into_iter().collect(),
         })

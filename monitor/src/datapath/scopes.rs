@@ -23,7 +23,7 @@ use super::{
 use crate::{
     address::{Address, Network},
     compile::{ClassId, Classified, Ruleset, Scopes, Tries},
-    policy::{Device, EvidenceLevel, MacAddress, Scope, Strength},
+    policy::{Action, Device, EvidenceLevel, MacAddress, Scope, Strength},
 };
 
 /// Encodes match set `id` as the kernel program reads it. `slots` holds the slot of
@@ -50,6 +50,9 @@ pub(super) fn match_set(
             Strength::Exempts => set.allows |= bit,
             Strength::Blocks => set.drops |= bit,
             Strength::Observes => {}
+        }
+        if policy.action.answers() {
+            set.rejects |= bit;
         }
         if policy.allows_handshake {
             set.handshakes |= bit;
@@ -102,7 +105,9 @@ pub(super) fn constants(
         interface_slot: slot,
         has_ipv4: !ruleset.ipv4.is_empty(),
         has_ipv6: !ruleset.ipv6.is_empty(),
-        has_drops: has_drops(ruleset),
+        has_drops: has_any(ruleset, Action::blocks),
+        has_rejects: has_any(ruleset, Action::answers),
+        answer_ticks: 0,
         ipv4: root(&tries.ipv4),
         ipv6: root(&tries.ipv6),
         longest_set: longest_set(ruleset),
@@ -120,6 +125,7 @@ pub(super) fn constants(
         flows: None,
         samples: false,
         replay: false,
+        frags: false,
         capture: CAPTURE_OFF,
         capture_slot: CAPTURE_NO_SLOT,
     }
@@ -135,10 +141,10 @@ fn needs_segment(ruleset: &Ruleset) -> u32 {
     }
 }
 
-/// True if a policy that drops covers an address.
-fn has_drops(ruleset: &Ruleset) -> bool {
+/// True if a policy with such an action covers an address.
+fn has_any(ruleset: &Ruleset, such: impl Fn(Action) -> bool) -> bool {
     let mut policies = ruleset.match_sets.iter().flatten();
-    policies.any(|index| ruleset.policies[usize::from(*index)].action.blocks())
+    policies.any(|index| such(ruleset.policies[usize::from(*index)].action))
 }
 
 fn longest_set(ruleset: &Ruleset) -> u32 {

@@ -5,17 +5,19 @@ use std::{collections::HashMap, path::Path};
 
 use aya::maps::{Array, MapData, PerCpuArray};
 use monitor_common::{
-    InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters, PolicyRecord,
+    AnswerCounters, InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters, PolicyRecord,
 };
 
 use super::{
     Error,
-    decode::{attach_mode, padded_name},
+    attach::Attachment,
+    decode::{attach_mode, padded_name, reads_frags},
     devices::{DeviceTables, PolicySlot},
     maps::{Maps, read, sum, write},
     object::state,
+    pins::Pins,
 };
-use crate::{policy::PolicyName, snapshot::Mode};
+use crate::policy::PolicyName;
 
 /// All state maps.
 pub(super) struct State {
@@ -27,6 +29,8 @@ pub(super) struct State {
 /// Counters of interfaces, and their names by slot.
 pub(super) struct InterfaceMaps {
     counters: PerCpuArray<MapData, InterfaceCounters>,
+    /// `None` in the state of a version without answers.
+    answers: Option<PerCpuArray<MapData, AnswerCounters>>,
     names: Array<MapData, InterfaceRecord>,
 }
 
@@ -41,7 +45,7 @@ pub(super) struct PolicyMaps {
 pub(super) struct InterfaceSlot {
     pub(super) slot: u32,
     pub(super) name: String,
-    pub(super) mode: Option<Mode>,
+    pub(super) attachment: Option<Attachment>,
 }
 
 impl State {
@@ -67,6 +71,13 @@ impl State {
             devices: DeviceTables::new(maps)?,
         })
     }
+}
+
+/// Names of the interfaces that have a slot in the pinned state; empty if there is none.
+pub(super) fn interface_names(pins: &Pins) -> Vec<String> {
+    let opened = InterfaceMaps::new(&mut pins.state().as_path());
+    let slots = opened.and_then(|maps| maps.slots()).unwrap_or_default();
+    slots.into_iter().map(|slot| slot.name).collect()
 }
 
 impl PolicyMaps {
@@ -160,6 +171,16 @@ impl InterfaceMaps {
     pub(super) fn new(maps: &mut impl Maps) -> Result<Self, Error> {
         Ok(Self {
             counters: maps.map(state::INTERFACES)?,
+            answers: Some(maps.map(state::ANSWERS)?),
+            names: maps.map(state::INTERFACE_NAMES)?,
+        })
+    }
+
+    /// As [`new`](Self::new), of a version that may have no answers. They are not read.
+    pub(super) fn without_answers(maps: &mut impl Maps) -> Result<Self, Error> {
+        Ok(Self {
+            counters: maps.map(state::INTERFACES)?,
+            answers: None,
             names: maps.map(state::INTERFACE_NAMES)?,
         })
     }
@@ -183,20 +204,16 @@ impl InterfaceMaps {
         Ok(slot)
     }
 
-    /// Stores the name of an interface and its mode; `None` if it is not attached.
+    /// Stores the name of an interface and how it is attached; `None` if it is not attached.
     pub(super) fn record(
         &mut self,
         slot: u32,
         name: &str,
-        mode: Option<Mode>,
+        attachment: Option<Attachment>,
     ) -> Result<(), Error> {
         let record = InterfaceRecord {
             name: padded(name),
-            mode: match mode {
-                None => 0,
-                Some(Mode::Native) => 1,
-                Some(Mode::Generic) => 2,
-            },
+            mode: attachment.map_or(0, Attachment::code),
         };
         self.names
             .set(slot, &record, 0)
@@ -212,8 +229,15 @@ impl InterfaceMaps {
             if name.is_empty() {
                 break;
             }
-            let mode = attach_mode(&record);
-            slots.push(InterfaceSlot { slot, name, mode });
+            let attachment = attach_mode(&record).map(|mode| Attachment {
+                mode,
+                frags: reads_frags(&record),
+            });
+            slots.push(InterfaceSlot {
+                slot,
+                name,
+                attachment,
+            });
         }
         Ok(slots)
     }
@@ -236,6 +260,21 @@ impl InterfaceMaps {
             }
             total.not_confirmed += cpu.not_confirmed;
             total.lost_log += cpu.lost_log;
+        }))
+    }
+
+    /// Answers of an interface slot, summed over all CPUs.
+    pub(super) fn answers(&self, slot: u32) -> Result<AnswerCounters, Error> {
+        let Some(answers) = &self.answers else {
+            return Ok(AnswerCounters::default());
+        };
+        let values = answers.get(&slot, 0).map_err(read(state::ANSWERS))?;
+        Ok(sum(&values, |total: &mut AnswerCounters, cpu| {
+            total.resets += cpu.resets;
+            total.errors += cpu.errors;
+            for (total, cpu) in total.unanswered.iter_mut().zip(cpu.unanswered) {
+                *total += cpu;
+            }
         }))
     }
 }

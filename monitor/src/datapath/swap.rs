@@ -9,15 +9,15 @@ use std::{
 
 use super::{
     Error, Filter,
-    attach::{ModeChoice, attach, find_interfaces},
+    attach::{Attachment, FragsChoice, ModeChoice, Program, attach, find_interfaces},
     capture::CaptureRequest,
     deadline::Deadline,
     generation::{self, Generation, Plan},
-    interfaces::Interface,
+    interfaces::{self, Interface},
     link::link_info,
     pins, sys,
 };
-use crate::{compile::Ruleset, policy::EvidenceLevel, snapshot::Mode};
+use crate::{compile::Ruleset, policy::EvidenceLevel};
 
 /// Request to put a ruleset in force.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub struct Request<'a> {
     pub interfaces: &'a [String],
     /// Mode for every interface.
     pub mode: ModeChoice,
+    /// Frames in several buffers, for every interface.
+    pub frags: FragsChoice,
     /// The ruleset.
     pub ruleset: &'a Ruleset,
     /// True if the kernel program writes every matched packet to the log.
@@ -60,7 +62,7 @@ enum Undo {
     /// Attach the old program again, whose link was removed to change the mode.
     Reattach {
         interface: Interface,
-        mode: Mode,
+        attachment: Attachment,
         old: OwnedFd,
     },
     /// Set the link back to the program `old`.
@@ -112,12 +114,12 @@ impl Filter {
     ) -> Result<Generation, Error> {
         let names = request.ruleset.policies.iter().map(|policy| &policy.name);
         let policy_slots = self.state.policies.assign(names)?;
-        let names = interfaces.iter().map(|interface| &interface.name);
-        let interfaces = names
-            .map(|name| Ok((name.clone(), self.state.interfaces.assign(name)?)))
+        let interfaces = interfaces
+            .iter()
+            .map(|interface| self.planned(request, interface))
             .collect::<Result<Vec<_>, Error>>()?;
         let previous = match request.deadline {
-            Some(_) => self.previous_programs(interfaces.iter().map(|(name, _)| name))?,
+            Some(_) => self.previous_programs(interfaces.iter().map(|planned| &planned.name))?,
             None => BTreeMap::new(),
         };
         let plan = Plan {
@@ -150,8 +152,16 @@ impl Filter {
             .partition(|interface| linked.contains(&interface.name));
         let mut undo = Vec::new();
         for interface in new.into_iter().chain(linked) {
-            let program = &built.programs[&interface.name];
-            if let Err(error) = self.swap_one(interface, mode, program, notes, &mut undo) {
+            if let Err(error) = self.swap_one(interface, mode, built, notes, &mut undo) {
+                // A device may be able to make interfaces come and go. That must not stop
+                // the change of the others.
+                if is_gone(interface) {
+                    notes.push(format!(
+                        "{}: disappeared meanwhile; it is filtered when it appears",
+                        interface.name
+                    ));
+                    continue;
+                }
                 return Err(self.undo_all(undo, error));
             }
         }
@@ -180,67 +190,73 @@ impl Filter {
         &mut self,
         interface: &Interface,
         mode: ModeChoice,
-        program: &OwnedFd,
+        built: &Generation,
         notes: &mut Vec<String>,
         undo: &mut Vec<Undo>,
     ) -> Result<(), Error> {
         let name = &interface.name;
-        if let Some(link) = self.live_link(interface, mode, notes, undo)? {
+        let program = &built.programs[name];
+        if let Some(link) = self.live_link(interface, mode, program.frags, notes, undo)? {
             let old = self.program_of(name, &link)?;
             let replaced = Undo::Restore {
                 interface: name.clone(),
                 link: clone(&link)?,
                 old: clone(&old)?,
-                new: clone(program)?,
+                new: clone(&program.fd)?,
             };
-            sys::link_update(&link, program, &old).map_err(|source| Error::Replace {
+            sys::link_update(&link, &program.fd, &old).map_err(|source| Error::Replace {
                 interface: name.clone(),
                 source,
             })?;
             undo.push(replaced);
-            return self.record_mode(interface);
+            return self.record_attachment(interface, program.frags);
         }
-        let link = self.attach_new(interface, mode, program)?;
+        let (link, attachment) = self.attach_new(interface, mode, program)?;
         undo.push(Undo::Detach {
             interface: name.clone(),
             link,
         });
+        if attachment.frags && !program.frags {
+            built.keep_with_frags(&self.pins, name)?;
+        }
         Ok(())
     }
 
-    /// Records the mode of a link that another version created, because this
+    /// Records how a link is attached that another version created, because this
     /// version cannot read the records of that version.
-    fn record_mode(&mut self, interface: &Interface) -> Result<(), Error> {
+    fn record_attachment(&mut self, interface: &Interface, frags: bool) -> Result<(), Error> {
         let name = &interface.name;
-        if self.recorded_mode(name)?.is_some() {
+        if self.recorded(name)?.is_some() {
             return Ok(());
         }
         let slot = self.state.interfaces.assign(name)?;
-        self.state.interfaces.record(slot, name, interface.mode)
+        let attachment = interface.mode.map(|mode| Attachment { mode, frags });
+        self.state.interfaces.record(slot, name, attachment)
     }
 
-    /// Attaches a program, records the mode and pins the link. After an error, the
+    /// Attaches a program, records how, and pins the link. After an error, the
     /// link is not pinned, so closing it detaches the program.
     fn attach_new(
         &mut self,
         interface: &Interface,
         mode: ModeChoice,
-        program: &OwnedFd,
-    ) -> Result<OwnedFd, Error> {
+        program: &Program,
+    ) -> Result<(OwnedFd, Attachment), Error> {
         let name = &interface.name;
         let slot = self.state.interfaces.assign(name)?;
-        let (link, mode) = attach(interface, mode, program)?;
-        self.state.interfaces.record(slot, name, Some(mode))?;
+        let (link, attachment) = attach(interface, mode, program)?;
+        self.state.interfaces.record(slot, name, Some(attachment))?;
         pins::pin(&link, &self.pins.link(name))?;
-        Ok(link)
+        Ok((link, attachment))
     }
 
     /// Returns the pinned link of an interface if it can be kept. Removes a link
-    /// whose interface was deleted, or whose mode is not the requested one.
+    /// whose interface was deleted, or whose mode or `frags` is not the requested one.
     fn live_link(
         &mut self,
         interface: &Interface,
         mode: ModeChoice,
+        frags: bool,
         notes: &mut Vec<String>,
         undo: &mut Vec<Undo>,
     ) -> Result<Option<OwnedFd>, Error> {
@@ -265,31 +281,41 @@ impl Filter {
                 path: self.pins.root().to_owned(),
             });
         }
-        let attached = self.recorded_mode(name)?.or(interface.mode);
-        let (ModeChoice::Only(wanted), Some(attached)) = (mode, attached) else {
+        let unrecorded = || interface.mode.map(|mode| Attachment { mode, frags });
+        let Some(attached) = self.recorded(name)?.or_else(unrecorded) else {
             return Ok(Some(link));
         };
-        if wanted == attached {
+        let mut changes = Vec::new();
+        if let ModeChoice::Only(wanted) = mode
+            && wanted != attached.mode
+        {
+            let (from, to) = (attached.mode.name(), wanted.name());
+            changes.push(format!("the mode changes from {from} to {to}"));
+        }
+        if frags != attached.frags {
+            let word = if frags { "on" } else { "off" };
+            changes.push(format!("frags are {word} now"));
+        }
+        if changes.is_empty() {
             return Ok(Some(link));
         }
         notes.push(format!(
-            "{name}: the mode changes from {} to {}; nothing is filtered for a moment",
-            attached.name(),
-            wanted.name()
+            "{name}: {}; nothing is filtered for a moment",
+            changes.join(", ")
         ));
         undo.push(Undo::Reattach {
             interface: interface.clone(),
-            mode: attached,
+            attachment: attached,
             old: self.program_of(name, &link)?,
         });
         self.remove_link(name, &link)?;
         Ok(None)
     }
 
-    fn recorded_mode(&self, interface: &str) -> Result<Option<Mode>, Error> {
+    pub(super) fn recorded(&self, interface: &str) -> Result<Option<Attachment>, Error> {
         let slots = self.state.interfaces.slots()?;
         let slot = slots.into_iter().find(|slot| slot.name == interface);
-        Ok(slot.and_then(|slot| slot.mode))
+        Ok(slot.and_then(|slot| slot.attachment))
     }
 
     fn undo(&mut self, step: Undo) -> Result<(), Error> {
@@ -297,18 +323,29 @@ impl Filter {
             Undo::Detach { interface, link } => self.remove_link(&interface, &link),
             Undo::Reattach {
                 interface,
-                mode,
+                attachment: Attachment { mode, frags },
                 old,
-            } => self
-                .attach_new(&interface, ModeChoice::Only(mode), &old)
-                .map(drop),
+            } => {
+                let program = Program {
+                    fd: old,
+                    frags,
+                    with_frags: None,
+                };
+                self.attach_new(&interface, ModeChoice::Only(mode), &program)
+                    .map(drop)
+            }
             Undo::Restore {
                 interface,
                 link,
                 old,
                 new,
-            } => sys::link_update(link, old, new)
-                .map_err(|source| Error::Replace { interface, source }),
+            } => match sys::link_update(link, old, new) {
+                // `ENOLINK`: the interface was deleted meanwhile.
+                Err(source) if source.raw_os_error() != Some(libc::ENOLINK) => {
+                    Err(Error::Replace { interface, source })
+                }
+                _ => Ok(()),
+            },
         }
     }
 }
@@ -321,6 +358,11 @@ impl Undo {
             Self::Reattach { .. } => None,
         }
     }
+}
+
+/// True if the interface was deleted.
+fn is_gone(interface: &Interface) -> bool {
+    interfaces::list().is_ok_and(|all| all.iter().all(|other| other.index != interface.index))
 }
 
 fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {

@@ -1,5 +1,6 @@
 //! The checks: pure functions of the facts.
 
+mod forwarded;
 mod interface;
 mod paths;
 #[cfg(test)]
@@ -19,8 +20,8 @@ fn function(check: CheckName) -> fn(&Facts) -> Vec<Remark> {
         CheckName::Program => paths::program,
         CheckName::Offload => paths::offload,
         CheckName::Station => paths::station,
-        CheckName::Ipv6 => paths::ipv6,
-        CheckName::Tunnel => paths::tunnel,
+        CheckName::Ipv6 => forwarded::ipv6,
+        CheckName::Tunnel => forwarded::tunnel,
         CheckName::Policy => working::policy,
         CheckName::Feed => working::feed,
         CheckName::Data => working::data,
@@ -31,6 +32,8 @@ fn function(check: CheckName) -> fn(&Facts) -> Vec<Remark> {
         CheckName::Clock => working::clock,
         CheckName::Disk => working::disk,
         CheckName::Evidence => working::evidence,
+        // It is not in the list of these checks.
+        CheckName::Canary => |_| Vec::new(),
     }
 }
 

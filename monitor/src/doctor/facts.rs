@@ -14,7 +14,7 @@ use crate::{
 pub struct Facts {
     /// The interfaces of this network namespace.
     pub links: Result<Vec<Link>, String>,
-    /// Indices of the interfaces to which a default route leads.
+    /// Indices of the interfaces to which a default route leads or led.
     pub far_sides: Vec<u32>,
     /// Interfaces that run the filter. Empty if it is not attached.
     pub filters: Result<Vec<FilterAt>, String>,
@@ -25,7 +25,9 @@ pub struct Facts {
     /// Indices of the interfaces that may move rules of tc into hardware.
     pub hardware_tc: Result<Vec<u32>, String>,
     /// Loaded kernel modules that forward packets past the network stack.
-    pub accelerators: Vec<String>,
+    pub accelerators: Result<Vec<String>, String>,
+    /// Policies of IPsec that let packets out of tunnels.
+    pub ipsec: Result<Vec<Ipsec>, String>,
     /// WiFi interfaces that forward frames between stations.
     pub wireless: Result<Vec<Wireless>, String>,
     /// What the filter counted. `None`: there is nothing to read.
@@ -52,7 +54,24 @@ pub struct Facts {
     pub losses: Result<BTreeMap<String, u64>, String>,
 }
 
+/// The interfaces and what leads where, as `monitor setup` looks at them.
+#[derive(Clone, Debug, Default)]
+pub struct Network {
+    /// The interfaces of this network namespace.
+    pub links: Vec<Link>,
+    /// Indices of the interfaces to which a default route leads.
+    pub far_sides: Vec<u32>,
+    /// Access points and mesh points.
+    pub wireless: Vec<Wireless>,
+    /// How each interface shows that a DHCP server answers on it, by index.
+    pub dhcp: BTreeMap<u32, String>,
+}
+
 /// An interface.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "the kernel says each of them by itself"
+)]
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// Name.
@@ -72,6 +91,14 @@ pub struct Link {
     pub lower: Option<u32>,
     /// True if its bridge forwards no frames between it and other isolated ports.
     pub is_isolated: bool,
+    /// True if its bridge sends frames back through it (hairpin mode).
+    pub is_hairpin: bool,
+    /// True for a veth whose other end is in another network namespace, as of a container.
+    pub leads_elsewhere: bool,
+    /// MAC address, if it carries Ethernet frames.
+    pub mac: Option<[u8; 6]>,
+    /// Number of its VLAN, if it is one.
+    pub vlan: Option<u16>,
     /// Number of the hardware switch that it is a port of.
     pub switch: Option<String>,
     /// Id of its XDP program.
@@ -177,6 +204,15 @@ pub struct Flowtable {
     pub interfaces: Vec<String>,
     /// True if hardware may forward its flows (`flags offload`).
     pub in_hardware: bool,
+}
+
+/// A policy of IPsec (XFRM) that forwards packets out of a tunnel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ipsec {
+    /// The network from which the packets come.
+    pub source: String,
+    /// True if that network is a whole address family: the tunnel leads to the internet.
+    pub is_everything: bool,
 }
 
 /// A WiFi interface that forwards frames between stations.

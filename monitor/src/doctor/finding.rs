@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Serialize)]
 pub struct Printed<'a> {
     checks: Vec<PrintedFinding<'a>>,
-    /// Number of findings with the status `blind`.
+    /// Number of findings with the status `blind` that the operator did not accept.
     blind: usize,
 }
 
@@ -23,6 +23,9 @@ struct PrintedFinding<'a> {
     what: &'a str,
     why: &'a str,
     fix: &'a str,
+    /// The operator's reason for accepting the finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accepted: Option<&'a str>,
 }
 
 /// Everything that the checks found at one moment.
@@ -30,17 +33,49 @@ struct PrintedFinding<'a> {
 pub struct Diagnosis {
     /// The findings, in the order of [`CheckName::ALL`].
     pub checks: Vec<Finding>,
-    /// Number of findings with the status `blind`.
+    /// Number of findings with the status `blind` that the operator did not accept.
     pub blind: usize,
+    /// What the operator accepts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    accepted: Vec<Accepted>,
 }
 
 impl Diagnosis {
     /// Adds up the findings.
     #[must_use]
     pub fn new(checks: Vec<Finding>) -> Self {
-        let is_blind = |finding: &&Finding| finding.remark.status == FindingStatus::Blind;
-        let blind = checks.iter().filter(is_blind).count();
-        Self { checks, blind }
+        let blind = checks.iter().filter(|finding| finding.is_blind()).count();
+        Self {
+            checks,
+            blind,
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Marks the findings that the operator accepts. A finding stays in the list.
+    #[must_use]
+    pub fn accepted_by(self, accepted: &[Accepted]) -> Self {
+        let mut checks = self.checks;
+        for finding in &mut checks {
+            let mut own = accepted.iter();
+            let own = own.find(|accepted| accepted.covers(finding));
+            finding.remark.accepted = own.map(|accepted| accepted.reason.clone());
+        }
+        Self {
+            accepted: accepted.to_vec(),
+            ..Self::new(checks)
+        }
+    }
+
+    /// Adds the findings of the canary.
+    #[must_use]
+    pub fn and(self, remarks: Vec<Remark>) -> Self {
+        let mut checks = self.checks;
+        checks.extend(remarks.into_iter().map(|remark| Finding {
+            check: CheckName::Canary,
+            remark,
+        }));
+        Self::new(checks).accepted_by(&self.accepted)
     }
 
     /// True if a check could not look.
@@ -72,7 +107,7 @@ impl Diagnosis {
                 .filter(move |finding| finding.check == check);
             own.cloned()
         });
-        Self::new(each.collect())
+        Self::new(each.collect()).accepted_by(&self.accepted)
     }
 
     /// The findings for programs.
@@ -92,6 +127,7 @@ impl Diagnosis {
                 what: &remark.what,
                 why: &remark.why,
                 fix: &remark.fix,
+                accepted: remark.accepted.as_deref(),
             }
         });
         Printed {
@@ -100,12 +136,13 @@ impl Diagnosis {
         }
     }
 
-    /// Returns for each check true if it found blindness, else false. Leaves out a check that
-    /// found none and could not look at everything.
+    /// Returns for each check true if it found blindness that the operator did not accept, else
+    /// false. Leaves out a check that found none and could not look at everything.
     #[must_use]
     pub fn by_check(&self) -> BTreeMap<String, bool> {
         let each = CheckName::ALL.into_iter().filter_map(|check| {
-            let is_blind = self.has(check, FindingStatus::Blind);
+            let mut own = self.checks.iter().filter(|finding| finding.check == check);
+            let is_blind = own.any(Finding::is_blind);
             (is_blind || !self.is_unknown(check)).then(|| (check.name().to_owned(), is_blind))
         });
         each.collect()
@@ -122,6 +159,40 @@ pub struct Finding {
     pub remark: Remark,
 }
 
+impl Finding {
+    /// True if packets or evidence are not seen, and the operator did not accept that.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.remark.status == FindingStatus::Blind && self.remark.accepted.is_none()
+    }
+}
+
+/// A finding that the operator accepts: `doctor.accept` in the config file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Accepted {
+    /// The check.
+    pub check: CheckName,
+    /// Only findings whose text has this word, such as the name of an interface; `None`: every
+    /// finding of the check.
+    #[serde(default)]
+    pub about: Option<String>,
+    /// The operator's reason.
+    pub reason: String,
+}
+
+impl Accepted {
+    fn covers(&self, finding: &Finding) -> bool {
+        let has_word = |word: &str| {
+            let is_part =
+                |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | '@' | '/'));
+            finding.remark.what.split(is_part).any(|own| own == word)
+        };
+        let is_bad = finding.remark.status != FindingStatus::Ok;
+        is_bad && self.check == finding.check && self.about.as_deref().is_none_or(has_word)
+    }
+}
+
 /// What a check says about one object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remark {
@@ -133,6 +204,9 @@ pub struct Remark {
     pub why: String,
     /// What the operator can do. Empty if the status is `ok`.
     pub fix: String,
+    /// The operator's reason for accepting the finding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }
 
 impl Remark {
@@ -179,6 +253,7 @@ impl Remark {
             what: what.into(),
             why: why.into(),
             fix: fix.into(),
+            accepted: None,
         }
     }
 }
@@ -248,10 +323,12 @@ pub enum CheckName {
     Disk,
     /// Evidence that was lost.
     Evidence,
+    /// Frames that `doctor --canary` sent. Only the command runs this check.
+    Canary,
 }
 
 impl CheckName {
-    /// All checks, in the order of the answer.
+    /// All checks that look without sending anything, in the order of the answer.
     pub const ALL: [Self; 17] = [
         Self::Interface,
         Self::Mode,
@@ -293,6 +370,7 @@ impl CheckName {
             Self::Clock => "clock",
             Self::Disk => "disk",
             Self::Evidence => "evidence",
+            Self::Canary => "canary",
         }
     }
 }

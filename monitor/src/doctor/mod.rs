@@ -6,12 +6,14 @@
 //!
 //! The daemon runs the same checks once a minute for `monitor_blind`.
 
+pub mod canary;
 mod checks;
 pub mod facts;
 mod finding;
+mod notes;
 mod read;
 mod text;
 
 pub use checks::diagnose;
-pub use finding::{CheckName, Diagnosis, Finding, FindingStatus, Remark};
-pub use read::{Known, read};
+pub use finding::{Accepted, CheckName, Diagnosis, Finding, FindingStatus, Remark};
+pub use read::{Known, network, read};

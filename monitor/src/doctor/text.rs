@@ -11,6 +11,9 @@ const WIDTH: usize = 80;
 const STATUS: usize = 9;
 const CHECK: usize = 12;
 
+/// The word for a finding that the operator accepts.
+const ACCEPTED: &str = "accepted";
+
 /// The order of the findings: what the operator should read first.
 const ORDER: [FindingStatus; 4] = [
     FindingStatus::Blind,
@@ -23,31 +26,53 @@ const ORDER: [FindingStatus; 4] = [
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sums = Vec::new();
+        let accepted: Vec<&Finding> = self.checks.iter().filter(is_accepted).collect();
         for status in ORDER {
-            let has_it = |finding: &&Finding| finding.remark.status == status;
+            if status == FindingStatus::Ok {
+                for finding in &accepted {
+                    write!(f, "{finding}")?;
+                }
+            }
+            let has_it =
+                |finding: &&Finding| finding.remark.status == status && !is_accepted(finding);
             let found: Vec<&Finding> = self.checks.iter().filter(has_it).collect();
             for finding in &found {
                 write!(f, "{finding}")?;
             }
             sums.push(format!("{} {}", status.word(), found.len()));
         }
+        if !accepted.is_empty() {
+            sums.push(format!("{ACCEPTED} {}", accepted.len()));
+        }
         writeln!(f, "\n{}", sums.join(", "))
     }
+}
+
+fn is_accepted(finding: &&Finding) -> bool {
+    finding.remark.accepted.is_some()
 }
 
 /// Writes the lines of one finding.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let remark = &self.remark;
+        let status = remark
+            .accepted
+            .as_ref()
+            .map_or(remark.status.word(), |_| ACCEPTED);
         let mut text = String::new();
-        let _ = write!(
-            text,
-            "{:STATUS$}{:CHECK$}",
-            remark.status.word(),
-            self.check.name()
-        );
+        let _ = write!(text, "{:STATUS$}{:CHECK$}", status, self.check.name());
         wrap(&mut text, &remark.what);
-        for (label, part) in [("why", &remark.why), ("fix", &remark.fix)] {
+        let accepted = remark
+            .accepted
+            .as_ref()
+            .map(|reason| format!("{}, accepted: {reason}", remark.status.word()));
+        let accepted = accepted.unwrap_or_default();
+        for (label, part) in [
+            ("why", &remark.why),
+            ("fix", &remark.fix),
+            ("said", &accepted),
+        ] {
             if !part.is_empty() {
                 let _ = write!(text, "{:STATUS$}{:>width$}", "", label, width = CHECK - 2);
                 text.push_str("  ");

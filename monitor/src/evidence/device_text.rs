@@ -112,6 +112,19 @@ impl fmt::Display for StatedView {
     }
 }
 
+impl DeviceHead {
+    /// The operator's name as it is, or else the host name in quotes. Escaped.
+    pub(crate) fn called(&self) -> Option<String> {
+        let name = self.name.as_deref()?;
+        let source = self.name_source.as_deref().unwrap_or_default();
+        Some(if is_of_operator(source) {
+            printable::escape(name, &[]).into_owned()
+        } else {
+            Chosen(name).to_string()
+        })
+    }
+}
+
 /// What stands beside a MAC: the device's name and vendor, and which MACs are stated to be
 /// the same device. Empty if nothing is known.
 #[must_use]

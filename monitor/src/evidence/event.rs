@@ -12,6 +12,7 @@ use super::{
     Claim, Flow, FlowEnd,
     captured::{CaptureBegun, Captured},
     mark::Mark,
+    noted::Noted,
     protocol,
     published::Published,
 };
@@ -91,6 +92,8 @@ pub enum Happening {
     CaptureNotFinished(CaptureBegun),
     /// A time stamping authority stamped a head of the log.
     Published(Published),
+    /// A finding of the daemon's checks (`monitor doctor`) began, changed, lasts or ended.
+    Doctor(Noted),
     /// The filter was found attached to an interface for the first time in a period.
     Attached {
         /// Name of the interface.
@@ -149,6 +152,9 @@ impl Happening {
     /// The word of a mark.
     pub const MARK: &str = "mark";
 
+    /// The word of a finding of the daemon's checks.
+    pub const DOCTOR: &str = "doctor";
+
     /// The word of a capture that ended.
     pub const CAPTURE: &str = "capture";
 
@@ -166,6 +172,7 @@ impl Happening {
             Self::Capture(_) => Self::CAPTURE,
             Self::CaptureNotFinished(_) => "capture-not-finished",
             Self::Published(_) => "published",
+            Self::Doctor(_) => Self::DOCTOR,
             Self::Attached { .. } => "attached",
         }
     }
@@ -214,6 +221,7 @@ impl Happening {
             | Self::CaptureBegin(_)
             | Self::Capture(_)
             | Self::Published(_)
+            | Self::Doctor(_)
             | Self::CaptureNotFinished(_)
             | Self::Attached { .. } => None,
         }
@@ -234,6 +242,7 @@ impl Happening {
             | Self::Removed { .. }
             | Self::Mark(_)
             | Self::Published(_)
+            | Self::Doctor(_)
             | Self::Attached { .. } => &[],
         }
     }

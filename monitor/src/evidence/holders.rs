@@ -159,7 +159,7 @@ fn json_size(value: &impl Serialize) -> usize {
 impl FlowView {
     /// One short line about the range of the destination, without sources and dates. `None`
     /// if nothing is stated.
-    pub(super) fn range_line(&self) -> Option<String> {
+    pub(crate) fn range_line(&self) -> Option<String> {
         let stated = self.holder.as_deref()?;
         let holders = stated.holder.iter();
         let holders = holders.map(|holder| holder.value.name.clone());

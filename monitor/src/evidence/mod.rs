@@ -16,6 +16,7 @@ pub mod identity;
 pub mod learner;
 pub mod mark;
 pub mod names;
+pub mod noted;
 pub mod published;
 pub mod sampler;
 mod text;

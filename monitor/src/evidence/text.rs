@@ -42,7 +42,7 @@ impl fmt::Display for FlowsView {
                     writeln!(f, "   {range}")?;
                 }
                 for name in &flow.names {
-                    writeln!(f, "   {}", described(name))?;
+                    writeln!(f, "   {}", name.described())?;
                 }
                 match absence.filter(|_| flow.has_no_name()) {
                     None => {}
@@ -139,7 +139,7 @@ fn table(flows: &[FlowView]) -> Table {
         table.add_row([
             flow.destination
                 .map_or_else(|| "other destinations".to_owned(), |to| to.to_string()),
-            service(flow),
+            flow.service(),
             flow.packets.to_string(),
             flow.bytes.to_string(),
             flow.dropped.to_string(),
@@ -151,24 +151,30 @@ fn table(flows: &[FlowView]) -> Table {
     table
 }
 
-fn service(flow: &FlowView) -> String {
-    match (flow.port, &flow.unreadable) {
-        (Some(port), _) => format!("{}/{port}", flow.protocol),
-        (None, Some(why)) => format!("{} ({why})", flow.protocol),
-        (None, None) => flow.protocol.clone(),
+impl FlowView {
+    /// Protocol and port: `tcp/443`.
+    pub(crate) fn service(&self) -> String {
+        match (self.port, &self.unreadable) {
+            (Some(port), _) => format!("{}/{port}", self.protocol),
+            (None, Some(why)) => format!("{} ({why})", self.protocol),
+            (None, None) => self.protocol.clone(),
+        }
     }
 }
 
-fn described(name: &NameView) -> String {
-    let mut text = format!("{} {}", name.how, name.name);
-    if !name.chain.is_empty() {
-        let _ = write!(text, " ({})", name.chain.join(" → "));
+impl NameView {
+    /// The name with everything that is known about its source.
+    pub(crate) fn described(&self) -> String {
+        let mut text = format!("{} {}", self.how, self.name);
+        if !self.chain.is_empty() {
+            let _ = write!(text, " ({})", self.chain.join(" → "));
+        }
+        if let Some(server) = self.from {
+            let _ = write!(text, " by {server}");
+        }
+        if let Some(ech) = &self.ech {
+            let _ = write!(text, ", ECH {ech}");
+        }
+        text
     }
-    if let Some(server) = name.from {
-        let _ = write!(text, " by {server}");
-    }
-    if let Some(ech) = &name.ech {
-        let _ = write!(text, ", ECH {ech}");
-    }
-    text
 }

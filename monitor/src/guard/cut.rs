@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     gateway::Gateway,
-    parts::{EntryId, all_parts},
+    parts::{EntryId, all_parts, near},
     reach::Reach,
     target::{Family, Target, TargetKind, targets},
 };
@@ -68,11 +68,11 @@ impl WrittenEntry {
     /// Describes the entry of `policy` with this index. It must overlap `target`.
     fn new<A: Family>(policy: &Policy, index: usize, target: Network<A>) -> Self {
         let destinations = A::destinations(policy);
-        let entry = &destinations.entries()[index];
+        let entry = destinations.entry(index);
         let holes = destinations.holes().iter();
         let own = holes.filter(|hole| hole.entry == index);
         Self {
-            file: policy.file_of(entry).to_owned(),
+            file: policy.file_of(&entry).to_owned(),
             line: entry.line(),
             network: text(entry.network()),
             destination: A::destination(entry.network().interval()),
@@ -122,8 +122,11 @@ fn of_family<A: Family>(
     on: &[Option<&str>],
 ) -> Vec<Cut> {
     let mut cuts = Vec::new();
-    for target in targets::<A>(gateway, on) {
-        let mut parts = all_parts(drop, &target, &gateway.derivation);
+    let targets = targets::<A>(gateway, on);
+    let near = near(drop, &targets);
+    for target in targets {
+        let entries = near.iter().copied();
+        let mut parts = all_parts(drop, entries, &target, &gateway.derivation);
         if target.what == TargetKind::Internet {
             parts.retain(|(entry, _)| {
                 let written = entry.written::<A>(drop);
@@ -164,7 +167,8 @@ impl<'a, A: Family> Judgement<'a, A> {
         derivation: &Derivation,
     ) -> Self {
         let allows = allows.iter().filter_map(|allow| {
-            let region = all_parts(allow, target, derivation);
+            let entries = A::destinations(allow).networks().enumerate();
+            let region = all_parts(allow, entries, target, derivation);
             let region: IntervalSet<A> = region.into_iter().flat_map(|(_, part)| part).collect();
             (!region.is_empty()).then_some((*allow, region))
         });

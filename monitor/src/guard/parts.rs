@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 
 use super::target::{Family, Target};
 use crate::{
-    address::{Address, Derivation, DerivedFrom, Embedding, Interval, Network},
+    address::{Address, Derivation, DerivedFrom, Embedding, Interval, Network, Region},
     policy::{Destinations, Policy},
 };
 
@@ -35,7 +35,7 @@ impl EntryId {
     /// Returns the network of a written entry, and `None` for a derived one.
     pub(super) fn written<A: Family>(self, policy: &Policy) -> Option<Network<A>> {
         match self {
-            Self::WrittenEntry(index) => Some(A::destinations(policy).entries()[index].network()),
+            Self::WrittenEntry(index) => Some(A::destinations(policy).entry(index).network()),
             Self::Derived { .. } => None,
         }
     }
@@ -45,20 +45,37 @@ impl EntryId {
         match self {
             Self::WrittenEntry(_) => None,
             Self::Derived { entry, by, .. } => Some(DerivedFrom {
-                from: policy.ipv4().entries()[entry].network(),
+                from: policy.ipv4().entry(entry).network(),
                 by,
             }),
         }
     }
 }
 
+/// Index and network of each written entry of `policy` that may have a part inside one of
+/// `targets`. A list may be long and has few of them, so the other entries are not compared with
+/// each target.
+pub(super) fn near<A: Family>(
+    policy: &Policy,
+    targets: &[Target<'_, A>],
+) -> Vec<(usize, Network<A>)> {
+    let small = targets.iter().map(|target| target.network);
+    let region = Region::new(small.filter(|network| network.length() > 0).collect());
+    let entries = A::destinations(policy).networks().enumerate();
+    // Of all addresses, only short prefixes are a risk.
+    let is_near = |network: Network<A>| network.length() < A::SHORTEST || region.touches(network);
+    entries.filter(|(_, network)| is_near(*network)).collect()
+}
+
 /// Returns the parts of all entries, written and derived, that lie inside the target.
+/// `entries` are the written ones to examine.
 pub(super) fn all_parts<A: Family>(
     policy: &Policy,
+    entries: impl Iterator<Item = (usize, Network<A>)>,
     target: &Target<'_, A>,
     derivation: &Derivation,
 ) -> Vec<(EntryId, Vec<Interval<A>>)> {
-    let written = parts(A::destinations(policy), target.network).into_iter();
+    let written = parts(A::destinations(policy), entries, target.network).into_iter();
     let written = written.map(|(entry, parts)| (EntryId::WrittenEntry(entry), parts));
     written
         .chain(derived_parts(policy, target, derivation))
@@ -69,12 +86,12 @@ pub(super) fn all_parts<A: Family>(
 /// Leaves out entries without such a part.
 fn parts<A: Address>(
     destinations: &Destinations<A>,
+    entries: impl Iterator<Item = (usize, Network<A>)>,
     network: Network<A>,
 ) -> Vec<(usize, Vec<Interval<A>>)> {
     let holes = destinations.holes();
-    let each = destinations.entries().iter().enumerate();
-    let each = each.filter_map(|(index, entry)| {
-        let inside = entry.network().interval().overlap(network.interval())?;
+    let each = entries.filter_map(|(index, entry)| {
+        let inside = entry.interval().overlap(network.interval())?;
         let from = holes.partition_point(|hole| hole.entry < index);
         let own = holes[from..].iter().take_while(|hole| hole.entry == index);
         let left = inside.without(&own.map(|hole| hole.network.interval()).collect());
@@ -95,7 +112,9 @@ fn derived_parts<A: Family>(
     }
     let carried = A::carried(target.network.address(), derivation);
     let each = carried.into_iter().flat_map(|(by, address)| {
-        let entries = parts(policy.ipv4(), Network::around(address, 32)).into_iter();
+        let ipv4 = policy.ipv4();
+        let entries = ipv4.networks().enumerate();
+        let entries = parts(ipv4, entries, Network::around(address, 32)).into_iter();
         entries.map(move |(entry, _)| EntryId::Derived { entry, by, address })
     });
     each.map(|entry| (entry, vec![target.network.interval()]))

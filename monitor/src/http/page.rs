@@ -99,6 +99,7 @@ fn interface_row(interface: &InterfaceSnapshot) -> Markup {
                     None => { span.bad { "not attached" } }
                 }
                 @if interface.not_confirmed.packets > 0 { small.bad { (thousands(interface.not_confirmed.packets)) " passed, not confirmed" } }
+                @if interface.answers.packets() > 0 { small { "rejected: " (interface.answers) } }
                 small {
                     @match interface.generation {
                         Some(generation) => { "generation " (generation) }

@@ -1,11 +1,13 @@
 //! Turns a snapshot into metric families: their names, help texts and samples.
 
+mod answers;
 mod counts;
 mod daemon;
 mod evidence;
 mod policies;
 
 use self::{
+    answers::answers,
     counts::{packets, packets_and_bytes},
     daemon::{blind, feeds, reload, unconfirmed},
     evidence::evidence,
@@ -68,6 +70,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
             .collect(),
     });
     families.push(attached(interfaces));
+    families.extend(answers(interfaces));
     families
 }
 

@@ -6,7 +6,7 @@
 
 use std::{borrow::Cow, cmp::Ordering, fmt, str::FromStr};
 
-use monitor_common::{ACTION_ALLOW, ACTION_COUNT, ACTION_DROP};
+use monitor_common::{ACTION_ALLOW, ACTION_COUNT, ACTION_DROP, ACTION_REJECT};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 use super::diagnostic::near_miss;
@@ -33,6 +33,8 @@ with_all! {
         Allow,
         /// Drops, unless an `allow` policy matches too.
         Drop,
+        /// Drops and answers, unless an `allow` policy matches too.
+        Reject,
         /// Counts the packet and lets it pass.
         Count,
     }
@@ -56,7 +58,7 @@ impl Action {
     pub const fn strength(self) -> Strength {
         match self {
             Self::Allow => Strength::Exempts,
-            Self::Drop => Strength::Blocks,
+            Self::Drop | Self::Reject => Strength::Blocks,
             Self::Count => Strength::Observes,
         }
     }
@@ -67,6 +69,15 @@ impl Action {
         match self.strength() {
             Strength::Blocks => true,
             Strength::Exempts | Strength::Observes => false,
+        }
+    }
+
+    /// True if the action answers the packets that it stops.
+    #[must_use]
+    pub const fn answers(self) -> bool {
+        match self {
+            Self::Reject => true,
+            Self::Allow | Self::Drop | Self::Count => false,
         }
     }
 
@@ -85,6 +96,7 @@ impl Action {
         match self {
             Self::Allow => "allow",
             Self::Drop => "drop",
+            Self::Reject => "reject",
             Self::Count => "count",
         }
     }
@@ -109,6 +121,7 @@ impl Action {
         match self {
             Self::Allow => ACTION_ALLOW,
             Self::Drop => ACTION_DROP,
+            Self::Reject => ACTION_REJECT,
             Self::Count => ACTION_COUNT,
         }
     }
@@ -128,6 +141,7 @@ impl Action {
         match self {
             Self::Allow => "its packets pass, whatever other policies ask for",
             Self::Drop => "its packets are dropped",
+            Self::Reject => "its packets are dropped, and the device is told so",
             Self::Count => "its packets are counted and pass",
         }
     }
@@ -137,6 +151,7 @@ impl Action {
         match self {
             Self::Allow => "to exempt from this filter",
             Self::Drop => "to block",
+            Self::Reject => "to block and tell the device",
             Self::Count => "to see",
         }
     }
@@ -145,7 +160,8 @@ impl Action {
     const fn synonyms(self) -> &'static [&'static str] {
         match self {
             Self::Allow => &["accept", "permit", "pass", "whitelist", "exempt"],
-            Self::Drop => &["block", "deny", "reject", "blacklist"],
+            Self::Drop => &["block", "deny", "blacklist"],
+            Self::Reject => &["refuse", "reset", "prohibit"],
             Self::Count => &["log", "monitor", "observe", "watch", "alert"],
         }
     }
@@ -254,6 +270,7 @@ mod tests {
         assert!(strengths.is_sorted());
         let [allow, drop, count] = [Action::Allow, Action::Drop, Action::Count];
         assert!(allow < drop && drop < count);
+        assert_eq!(drop.strength(), Action::Reject.strength());
     }
 
     #[test]
@@ -275,9 +292,10 @@ mod tests {
             ("block", "did you mean `drop`?"),
             ("acept", "did you mean `allow`?"),
             ("Count", "did you mean `count`?"),
+            ("refuse", "did you mean `reject`?"),
             (
                 "explode",
-                "write `count` to see, `drop` to block, or `allow` to exempt from this filter",
+                "write `count` to see, `reject` to block and tell the device, `drop` to block, or `allow` to exempt from this filter",
             ),
         ] {
             let error = word.parse::<Action>().unwrap_err();

@@ -13,14 +13,11 @@ use super::{
     conditions,
     destinations::Destinations,
     diagnostic::{Capped, Diagnostic, Diagnostics, SourceFile, SourcePlace},
-    list::Lists,
+    list::{Lists, ReadList},
     model::{CurrentEffect, Policy},
     source::{SourceDestination, SourceFeed, SourceList, SourceOverride, SourcePolicy, Spanned},
 };
-use crate::{
-    address::{Address, Destination, Interval, IntervalSet},
-    lists::List,
-};
+use crate::address::{Address, Destination, Interval, IntervalSet};
 
 /// Builds the policy from `typed`, with the override `change` applied. Returns
 /// `None` if it is invalid; `out` then has the errors.
@@ -125,12 +122,12 @@ impl Builder<'_> {
         let line = self.file.line_of(destination.span.start);
         let added = match destination.value {
             Destination::Ipv4(interval) => {
-                self.ipv4.add(interval, line, 0);
+                self.ipv4.add(interval, line);
                 let holes = holes(self.file, interval, except, ipv4, out);
                 self.ipv4.carve(holes)
             }
             Destination::Ipv6(interval) => {
-                self.ipv6.add(interval, line, 0);
+                self.ipv6.add(interval, line);
                 let holes = holes(self.file, interval, except, ipv6, out);
                 self.ipv6.carve(holes)
             }
@@ -165,15 +162,11 @@ impl Builder<'_> {
         u32::try_from(self.files.len()).unwrap_or(u32::MAX)
     }
 
-    fn add_lines(&mut self, path: Arc<Path>, list: &List) {
+    fn add_lines(&mut self, path: Arc<Path>, list: &ReadList) {
         let file = self.next_file();
         self.files.push((path, list.kind.comments()));
-        for (interval, line) in &list.ipv4 {
-            self.ipv4.add(*interval, *line, file);
-        }
-        for (interval, line) in &list.ipv6 {
-            self.ipv6.add(*interval, *line, file);
-        }
+        self.ipv4.add_list(&list.ipv4, file);
+        self.ipv6.add_list(&list.ipv6, file);
     }
 
     fn warn_duplicates(&self, lists: &Lists<'_>, out: &mut Diagnostics) {

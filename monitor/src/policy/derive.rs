@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::destinations::{Destinations, Entry, Hole};
+use super::destinations::{Destinations, Hole};
 use crate::address::Embedding;
 
 impl Destinations<Ipv6Addr> {
@@ -10,12 +10,12 @@ impl Destinations<Ipv6Addr> {
     /// defines, with their exceptions.
     pub(crate) fn derive(&mut self, ipv4: &Destinations<Ipv4Addr>, by: Embedding) {
         let mut holes = ipv4.holes.as_slice();
-        for (index, entry) in ipv4.entries.iter().enumerate() {
+        for (index, entry) in ipv4.entries().enumerate() {
             let own = holes.partition_point(|hole| hole.entry <= index);
             let own = holes.split_off(..own).unwrap_or_default();
-            let is_whole = by.images(entry.network.length()) == 1;
-            for network in by.networks(entry.network) {
-                let position = self.entries.len();
+            let is_whole = by.images(entry.network().length()) == 1;
+            for network in by.networks(entry.network()) {
+                let position = self.len();
                 let add = |network| Hole {
                     entry: position,
                     network,
@@ -28,12 +28,7 @@ impl Destinations<Ipv6Addr> {
                         self.holes.push(add(same));
                     }
                 }
-                self.entries.push(Entry {
-                    network,
-                    part_of_range: entry.part_of_range,
-                    line: entry.line,
-                    file: entry.file,
-                });
+                self.push_entry(entry.with_network(network));
             }
         }
     }

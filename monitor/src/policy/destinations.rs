@@ -1,27 +1,44 @@
 //! The networks that a policy covers, and the holes in them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::address::{Address, Interval, IntervalSet, Network};
 
 /// The destinations of one address family.
+///
+/// A clone is cheap: it shares the networks. So policies that use the same list, and
+/// the policies of a reload that finds the list unchanged, hold its networks once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destinations<A> {
-    pub(super) entries: Vec<Entry<A>>,
+    /// In the order in which they are written. Consecutive parts are of different files.
+    pub(super) parts: Vec<Part<A>>,
     /// Sorted by entry.
     pub(super) holes: Vec<Hole<A>>,
 }
 
-/// One network of a policy. An entry takes 16 bytes for IPv4 and 28 for IPv6:
-/// it is kept small because lists are long.
+/// Consecutive entries of one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part<A> {
+    pub(super) file: u32,
+    pub(super) written: Arc<Vec<Written<A>>>,
+}
+
+/// A network as one line of a file has it. Takes 12 bytes for IPv4 and 24 for IPv6: it is
+/// kept small because lists are long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Entry<A> {
+pub(super) struct Written<A> {
     pub(super) network: Network<A>,
     /// True if this is one of several networks that together make up a typed
     /// range.
     pub(super) part_of_range: bool,
     /// Line number from 1; 0 if the file has no lines (a database).
     pub(super) line: u32,
+}
+
+/// One network of a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry<A> {
+    written: Written<A>,
     pub(super) file: u32,
 }
 
@@ -37,7 +54,7 @@ pub struct Hole<A> {
 impl<A> Default for Destinations<A> {
     fn default() -> Self {
         Self {
-            entries: Vec::new(),
+            parts: Vec::new(),
             holes: Vec::new(),
         }
     }
@@ -45,9 +62,55 @@ impl<A> Default for Destinations<A> {
 
 impl<A: Address> Destinations<A> {
     /// The entries in the order in which they are written.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<A>> {
+        self.parts.iter().flat_map(|part| {
+            let entry = move |written: &Written<A>| Entry {
+                written: *written,
+                file: part.file,
+            };
+            part.written.iter().map(entry)
+        })
+    }
+
+    /// The networks of the entries, in the order in which they are written.
+    pub fn networks(&self) -> impl Iterator<Item = Network<A>> {
+        let parts = self.parts.iter();
+        parts.flat_map(|part| part.written.iter().map(|written| written.network))
+    }
+
+    /// The entry with this number, counted from 0.
+    ///
+    /// # Panics
+    ///
+    /// Panics if there are not so many entries.
     #[must_use]
-    pub fn entries(&self) -> &[Entry<A>] {
-        &self.entries
+    pub fn entry(&self, index: usize) -> Entry<A> {
+        let mut rest = index;
+        for Part { file, written } in &self.parts {
+            match written.get(rest) {
+                Some(written) => {
+                    let (written, file) = (*written, *file);
+                    return Entry { written, file };
+                }
+                None => rest -= written.len(),
+            }
+        }
+        panic!(
+            "there are {} entries, so none has the index {index}",
+            self.len()
+        );
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(|part| part.written.len()).sum()
+    }
+
+    /// True if there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
     }
 
     /// What the entries leave out, sorted by entry.
@@ -59,7 +122,7 @@ impl<A: Address> Destinations<A> {
     /// The entry with the longest prefix that covers `address` outside its
     /// holes.
     #[must_use]
-    pub fn longest_match(&self, address: A) -> Option<&Entry<A>> {
+    pub fn longest_match(&self, address: A) -> Option<Entry<A>> {
         let holds = |index: usize| {
             let from = self.holes.partition_point(|hole| hole.entry < index);
             let mut own = self.holes[from..]
@@ -67,33 +130,46 @@ impl<A: Address> Destinations<A> {
                 .take_while(|hole| hole.entry == index);
             own.all(|hole| !hole.network.contains(address))
         };
-        let entries = self.entries.iter().enumerate();
+        let entries = self.entries().enumerate();
         entries
-            .filter(|(index, entry)| entry.network.contains(address) && holds(*index))
+            .filter(|(index, entry)| entry.network().contains(address) && holds(*index))
             // Of equally long prefixes, the entry that is written first.
-            .min_by_key(|(_, entry)| std::cmp::Reverse(entry.network.length()))
+            .min_by_key(|(_, entry)| std::cmp::Reverse(entry.network().length()))
             .map(|(_, entry)| entry)
     }
 }
 
 impl<A: Address> Destinations<A> {
-    /// Adds the networks of `interval`.
-    pub(super) fn add(&mut self, interval: Interval<A>, line: u32, file: u32) {
-        let networks = interval.networks();
-        let part_of_range = networks.len() > 1;
-        self.entries
-            .extend(networks.into_iter().map(|network| Entry {
-                network,
-                part_of_range,
-                line,
+    /// Adds the networks of `interval`, which is written in the policy file.
+    pub(super) fn add(&mut self, interval: Interval<A>, line: u32) {
+        for written in Written::of(interval, line) {
+            self.push_entry(Entry { written, file: 0 });
+        }
+    }
+
+    /// Adds all networks of a list.
+    pub(super) fn add_list(&mut self, written: &Arc<Vec<Written<A>>>, file: u32) {
+        if !written.is_empty() {
+            let written = Arc::clone(written);
+            self.parts.push(Part { file, written });
+        }
+    }
+
+    /// Adds an entry.
+    pub(super) fn push_entry(&mut self, Entry { written, file }: Entry<A>) {
+        match self.parts.last_mut().filter(|last| last.file == file) {
+            Some(last) => Arc::make_mut(&mut last.written).push(written),
+            None => self.parts.push(Part {
                 file,
-            }));
+                written: Arc::new(vec![written]),
+            }),
+        }
     }
 
     /// Adds `holes` to the last entry. Returns false if `holes` is `None`.
     pub(super) fn carve(&mut self, holes: Option<Vec<Interval<A>>>) -> bool {
         let Some(holes) = holes else { return false };
-        let entry = self.entries.len() - 1;
+        let entry = self.len() - 1;
         let networks: BTreeSet<_> = holes.into_iter().flat_map(Interval::networks).collect();
         self.holes
             .extend(networks.into_iter().map(|network| Hole { entry, network }));
@@ -103,9 +179,13 @@ impl<A: Address> Destinations<A> {
     /// Calls `found` for each repeated network with its text, the (file, line)
     /// of its first entry, and the (file, line) of the repeated entry.
     pub(super) fn duplicates(&self, found: &mut impl FnMut(String, (u32, u32), (u32, u32))) {
-        let whole = self.entries.iter().filter(|entry| !entry.part_of_range);
-        let mut sorted: Vec<_> = whole
-            .map(|entry| (entry.network, entry.file, entry.line))
+        let whole = || self.entries().filter(|entry| !entry.is_part_of_range());
+        if whole().is_sorted_by(|one, next| one.network() < next.network()) {
+            // So no network is there twice. Most lists are sorted.
+            return;
+        }
+        let mut sorted: Vec<_> = whole()
+            .map(|entry| (entry.network(), entry.file, entry.written.line))
             .collect();
         sorted.sort_unstable();
         for same in sorted.chunk_by(|a, b| a.0 == b.0) {
@@ -120,18 +200,48 @@ impl<A: Address> Destinations<A> {
     }
 }
 
+impl<A: Address> Written<A> {
+    /// The networks of `interval`, which is written in `line`.
+    pub(super) fn of(interval: Interval<A>, line: u32) -> impl Iterator<Item = Self> {
+        let networks = interval.networks();
+        let part_of_range = networks.len() > 1;
+        networks.into_iter().map(move |network| Self {
+            network,
+            part_of_range,
+            line,
+        })
+    }
+}
+
 impl<A: Address> Entry<A> {
     /// The network of the entry.
     #[must_use]
     pub fn network(&self) -> Network<A> {
-        self.network
+        self.written.network
+    }
+
+    /// The same entry with another network.
+    pub(super) fn with_network<B>(self, network: Network<B>) -> Entry<B> {
+        let Written {
+            part_of_range,
+            line,
+            ..
+        } = self.written;
+        Entry {
+            written: Written {
+                network,
+                part_of_range,
+                line,
+            },
+            file: self.file,
+        }
     }
 
     /// True if this is one of several networks that together make up a typed
     /// range.
     #[must_use]
     pub fn is_part_of_range(&self) -> bool {
-        self.part_of_range
+        self.written.part_of_range
     }
 
     /// True if the entry is written in a list, false if in the policy file
@@ -145,23 +255,27 @@ impl<A: Address> Entry<A> {
     /// database, which has no lines.
     #[must_use]
     pub fn line(&self) -> Option<u32> {
-        (self.line > 0).then_some(self.line)
+        (self.written.line > 0).then_some(self.written.line)
     }
 }
 
 impl<A: Address> Destinations<A> {
     /// True if an entry overlaps `interval`. Ignores the holes.
     pub(super) fn touches(&self, interval: Interval<A>) -> bool {
-        let mut networks = self.entries.iter().map(|entry| entry.network.interval());
+        let mut networks = self.networks().map(Network::interval);
         networks.any(|network| network.overlap(interval).is_some())
     }
 
     /// Splits the destinations in two. The first part has no address of `except`; the second
     /// part has only addresses of `except`.
     pub(super) fn leave_out(&self, except: &[Network<A>]) -> (Self, Self) {
+        if except.is_empty() {
+            return (self.clone(), Self::default());
+        }
         let (mut kept, mut removed) = (Self::default(), Self::default());
         let mut holes = self.holes.as_slice();
-        for (index, entry) in self.entries.iter().enumerate() {
+        for (index, entry) in self.entries().enumerate() {
+            let outer = entry.network();
             let own = holes.partition_point(|hole| hole.entry <= index);
             let own: Vec<Network<A>> = holes
                 .split_off(..own)
@@ -172,43 +286,40 @@ impl<A: Address> Destinations<A> {
             let inside: Vec<Network<A>> = except
                 .iter()
                 .copied()
-                .filter(|network| entry.network.contains_network(*network))
+                .filter(|network| outer.contains_network(*network))
                 .collect();
             let all: BTreeSet<Network<A>> = own.iter().chain(&inside).copied().collect();
-            let around = except
-                .iter()
-                .any(|network| network.contains_network(entry.network));
+            let around = except.iter().any(|network| network.contains_network(outer));
             if around || (!inside.is_empty() && entry.is_covered_by(&all)) {
-                removed.push(*entry, own);
+                removed.push(entry, own);
                 continue;
             }
             for network in inside {
-                let part = Entry { network, ..*entry };
-                removed.push(part, own.clone());
+                removed.push(entry.with_network(network), own.clone());
             }
-            kept.push(*entry, all);
+            kept.push(entry, all);
         }
         (kept, removed)
     }
 
     /// Adds `entry`, and as its holes every network of `holes` that lies inside `entry`.
     fn push(&mut self, entry: Entry<A>, holes: impl IntoIterator<Item = Network<A>>) {
-        let index = self.entries.len();
+        let index = self.len();
         let inside = holes
             .into_iter()
-            .filter(|network| entry.network.contains_network(*network));
+            .filter(|network| entry.network().contains_network(*network));
         self.holes.extend(inside.map(|network| Hole {
             entry: index,
             network,
         }));
-        self.entries.push(entry);
+        self.push_entry(entry);
     }
 }
 
 impl<A: Address> Entry<A> {
     fn is_covered_by(&self, networks: &BTreeSet<Network<A>>) -> bool {
         let parts: IntervalSet<A> = networks.iter().map(|part| part.interval()).collect();
-        parts.covers(self.network.interval())
+        parts.covers(self.network().interval())
     }
 }
 
@@ -220,8 +331,8 @@ mod tests {
 
     #[test]
     fn a_list_entry_stays_small() {
-        assert_eq!(size_of::<Entry<Ipv4Addr>>(), 16);
-        assert_eq!(size_of::<Entry<Ipv6Addr>>(), 28);
+        assert_eq!(size_of::<Written<Ipv4Addr>>(), 12);
+        assert_eq!(size_of::<Written<Ipv6Addr>>(), 24);
     }
 
     fn network(text: &str) -> Network<Ipv4Addr> {
@@ -232,12 +343,12 @@ mod tests {
     fn destinations(entries: &[(&str, &[&str])]) -> Destinations<Ipv4Addr> {
         let mut destinations = Destinations::default();
         for (text, holes) in entries {
-            let entry = Entry {
+            let written = Written {
                 network: network(text),
                 part_of_range: false,
                 line: 1,
-                file: 0,
             };
+            let entry = Entry { written, file: 0 };
             destinations.push(entry, holes.iter().map(|hole| network(hole)));
         }
         destinations

@@ -222,6 +222,12 @@ impl Diagnostics {
         self.errors().next().is_some()
     }
 
+    /// Number of all diagnostics, including those that are not kept.
+    pub(super) fn total(&self) -> usize {
+        let severities = [Severity::Error, Severity::Warning, Severity::Note];
+        severities.map(|severity| self.count(severity)).iter().sum()
+    }
+
     /// Number of all errors, including those that are not kept.
     #[must_use]
     pub fn error_count(&self) -> usize {

@@ -7,11 +7,10 @@ use super::{
     diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
     feed::{DEFAULT_REFRESH, Feed, InForce, ReservedRule, Share},
     files::Files,
+    list::ReadList,
     source::{SourceFeed, SourceList},
 };
-use crate::lists::{
-    FeedReading, FeedUrl, List, OwnNetwork, Reserved, Sha256, feed_text, read_feed,
-};
+use crate::lists::{FeedReading, FeedUrl, OwnNetwork, Reserved, Sha256, feed_text, read_feed};
 
 /// The feeds of a load.
 pub(super) struct Feeds<'a> {
@@ -26,7 +25,7 @@ struct Fetched {
     url: FeedUrl,
     reading: FeedReading,
     /// `None` if there is no usable content; a warning was reported then.
-    content: Option<(SourceFile, List, InForce)>,
+    content: Option<(SourceFile, ReadList, InForce)>,
 }
 
 struct Use {
@@ -57,7 +56,7 @@ impl<'a> Feeds<'a> {
         policy: Option<&PolicyName>,
         file: &SourceFile,
         out: &mut Diagnostics,
-    ) -> Option<(&SourceFile, &List)> {
+    ) -> Option<(&SourceFile, &ReadList)> {
         let reading = FeedReading {
             format: typed.format.as_ref().map(|format| format.value),
             selection: typed.selection(),
@@ -108,7 +107,7 @@ impl<'a> Feeds<'a> {
         url: &FeedUrl,
         reading: &FeedReading,
         pinned: Option<Sha256>,
-    ) -> Result<(SourceFile, List, InForce), (String, String)> {
+    ) -> Result<(SourceFile, ReadList, InForce), (String, String)> {
         const FETCHES: &str = "the daemon fetches it; until then it protects nothing";
         let content = match self.files.feed(url) {
             Ok(Some(content)) => content,
@@ -144,7 +143,7 @@ impl<'a> Feeds<'a> {
         let (list, cut) = self.reserved.cut(list);
         let source = SourceFile::new(Path::new(&self.name_of(url)), text);
         let destinations = list.lines();
-        Ok((source, list, InForce { destinations, cut }))
+        Ok((source, list.into(), InForce { destinations, cut }))
     }
 
     /// Returns the name of a feed for messages: its URL without the query, because the query

@@ -1,6 +1,7 @@
 //! The lists of a load. Reads each file once and reports its errors once.
 
 mod content;
+mod known;
 mod report;
 
 use std::{
@@ -10,7 +11,8 @@ use std::{
 };
 
 use self::{
-    content::{Content, ListRequest, Reading, Text},
+    content::{ListFile, ListRequest, Readable, Reading},
+    known::KnownAs,
     report::report,
 };
 use super::{
@@ -24,12 +26,12 @@ use super::{
     source::{SourceFeed, SourceList},
 };
 use crate::{
-    lists::{
-        Kind, List, Locations, OwnNetwork, Selection, is_database, list_text, locations_beside,
-        needs_locations, unpack,
-    },
+    lists::{Kind, Locations, OwnNetwork, Selection, locations_beside, needs_locations},
     regular_file::{FileProblem, Purpose},
 };
+
+pub use known::KnownLists;
+pub(super) use known::ReadList;
 
 /// A list as a policy uses it, and how much of it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,17 +56,23 @@ pub struct ListSummary {
 /// All lists of a load.
 pub(super) struct Lists<'a> {
     files: &'a dyn Files,
+    /// What an earlier load read.
+    earlier: &'a KnownLists,
     /// The content by path; `None` if the file cannot be read.
-    contents: BTreeMap<PathBuf, Option<Content>>,
+    contents: BTreeMap<PathBuf, Option<ListFile>>,
     /// The list by reading; `None` if it cannot be used.
-    read: BTreeMap<Reading, Option<List>>,
+    read: BTreeMap<Reading, Option<Arc<ReadList>>>,
+    /// What the next load may take over.
+    known: KnownLists,
     feeds: Feeds<'a>,
 }
 
 impl<'a> Lists<'a> {
-    pub(super) fn new(files: &'a dyn Files, own: &[OwnNetwork]) -> Self {
+    pub(super) fn new(files: &'a dyn Files, own: &[OwnNetwork], earlier: &'a KnownLists) -> Self {
         Self {
             files,
+            earlier,
+            known: KnownLists::default(),
             contents: BTreeMap::new(),
             read: BTreeMap::new(),
             feeds: Feeds::new(files, own),
@@ -84,14 +92,10 @@ impl<'a> Lists<'a> {
                 file: reading.path.as_path().into(),
                 kind: list.kind,
                 how: list.how.clone(),
-                destinations: list.ipv4.len() + list.ipv6.len(),
+                destinations: list.destinations,
                 left_out: list.left_out,
                 with_options: list.with_options,
-                skipped: if reading.skip_bad_lines {
-                    list.bad.count()
-                } else {
-                    0
-                },
+                skipped: if reading.skip_bad_lines { list.bad } else { 0 },
             })
         });
         each.collect()
@@ -99,11 +103,9 @@ impl<'a> Lists<'a> {
 
     /// The text of a list or feed that was read; `None` if it is a database.
     pub(super) fn text(&self, path: &Path) -> Option<&SourceFile> {
-        let file = match self.contents.get(path) {
-            Some(Some(Content::Text(text))) => Some(&text.source),
-            Some(Some(Content::Database(_)) | None) | None => None,
-        };
-        file.or_else(|| self.feeds.text(path))
+        let file = self.contents.get(path).and_then(Option::as_ref);
+        file.and_then(ListFile::text)
+            .or_else(|| self.feeds.text(path))
     }
 
     /// Moves the texts of all lists into `texts`, and returns the feeds.
@@ -113,10 +115,9 @@ impl<'a> Lists<'a> {
         policies: &[Policy],
         out: &mut Diagnostics,
     ) -> Vec<Feed> {
-        for content in self.contents.into_values().flatten() {
-            match content {
-                Content::Text(text) => texts.add(text.source),
-                Content::Database(_) => {}
+        for (path, file) in self.contents {
+            if let Some(file) = file {
+                texts.add_later(path.into(), move || file.into_text());
             }
         }
         let (feeds, fetched) = self.feeds.finish(policies, out);
@@ -133,7 +134,7 @@ impl<'a> Lists<'a> {
         policy: Option<&PolicyName>,
         file: &SourceFile,
         out: &mut Diagnostics,
-    ) -> Option<(&SourceFile, &List)> {
+    ) -> Option<(&SourceFile, &ReadList)> {
         self.feeds.load(feed, policy, file, out)
     }
 
@@ -144,29 +145,34 @@ impl<'a> Lists<'a> {
         typed: &SourceList,
         file: &SourceFile,
         out: &mut Diagnostics,
-    ) -> Option<(Arc<Path>, &List)> {
+    ) -> Option<(Arc<Path>, &ReadList)> {
         let directory = file.path().parent().unwrap_or(Path::new(""));
         let path = directory.join(&typed.path.value);
         let named_at = file.place(typed.path.span.clone());
         if !self.contents.contains_key(&path) {
-            let content = self.read_content(&path, typed.is_table, &named_at, out);
+            let content = self.read_file(&path, typed.is_table, &named_at, out);
             self.contents.insert(path.clone(), content);
         }
         let locations = self.locations(&path, typed, &named_at, out).ok()?;
-        let content = self.contents.get_mut(&path)?.as_mut()?;
-        let readable = content.readable(typed, &named_at, out)?;
+        let content = self.contents.get(&path)?.as_ref()?;
+        let known_as = KnownAs::new(content.hash, typed);
+        let known = known_as.as_ref().and_then(|one| self.earlier.get(one));
+        let found = match known {
+            Some(list) => Found::Known(Arc::clone(list)),
+            None => Found::New(content.content()?.readable(typed, &named_at, out)?),
+        };
         let asked = ListRequest {
             typed,
             file,
             named_at,
         };
-        if !asked.fits(readable.kind(), out) {
+        if !asked.fits(found.kind(), out) {
             return None;
         }
         let shared: Arc<Path> = path.as_path().into();
         let reading = Reading {
             path,
-            kind: readable.kind(),
+            kind: found.kind(),
             selection: Selection {
                 locations,
                 ..typed.selection()
@@ -174,11 +180,18 @@ impl<'a> Lists<'a> {
             skip_bad_lines: typed.skip_bad_lines,
         };
         let list = self.read.entry(reading).or_insert_with_key(|reading| {
-            let list = readable.read(reading, &asked, out)?;
-            report(&list, &readable, reading, &asked, out);
+            let (list, told) = found.list(reading, &asked, out)?;
+            if let Some(known_as) = known_as.filter(|_| !told) {
+                self.known.insert(known_as, Arc::clone(&list));
+            }
             Some(list)
         });
-        Some((shared, list.as_ref()?))
+        Some((shared, list.as_deref()?))
+    }
+
+    /// Takes what the next load may take over.
+    pub(super) fn take_known(&mut self) -> KnownLists {
+        std::mem::take(&mut self.known)
     }
 
     /// Reads the countries beside a table that names them by number. Fails if
@@ -190,10 +203,7 @@ impl<'a> Lists<'a> {
         named_at: &SourcePlace,
         out: &mut Diagnostics,
     ) -> Result<Option<Locations>, ()> {
-        let needs = |content: &Content| match content {
-            Content::Text(text) => needs_locations(text.source.text()),
-            Content::Database(_) => false,
-        };
+        let needs = |file: &ListFile| file.text().is_some_and(|text| needs_locations(text.text()));
         let is_by_country = typed.selection().country().is_some();
         let content = self.contents.get(path).and_then(Option::as_ref);
         if !is_by_country || !content.is_some_and(needs) {
@@ -208,14 +218,13 @@ impl<'a> Lists<'a> {
             return Err(());
         };
         if !self.contents.contains_key(found) {
-            let content = self.read_content(found, true, named_at, out);
+            let content = self.read_file(found, true, named_at, out);
             self.contents.insert(found.clone(), content);
         }
-        let locations = match self.contents.get(found) {
-            Some(Some(Content::Text(text))) => Locations::read(text.source.text()),
-            Some(Some(Content::Database(_))) => None,
-            Some(None) | None => return Err(()),
+        let Some(Some(file)) = self.contents.get(found) else {
+            return Err(());
         };
+        let locations = file.text().and_then(|text| Locations::read(text.text()));
         if locations.is_none() {
             let shown = crate::printable::path(found);
             let message = format!("{shown} has no columns `geoname_id` and `country_iso_code`");
@@ -225,20 +234,24 @@ impl<'a> Lists<'a> {
         locations.map(Some).ok_or(())
     }
 
-    fn read_content(
+    fn read_file(
         &self,
         path: &Path,
         is_table: bool,
         named_at: &SourcePlace,
         out: &mut Diagnostics,
-    ) -> Option<Content> {
-        let shown = crate::printable::path(path);
-        let bytes = match self.files.read(path, Purpose::List) {
-            Ok(bytes) => unpack(bytes).map_err(|error| {
-                let message = format!("the list {shown}: {error}");
-                (message, "fetch the list again, or unpack it by hand")
-            }),
+    ) -> Option<ListFile> {
+        let file = match self.files.read(path, Purpose::List) {
+            Ok(bytes) => {
+                let file = ListFile::new(path, is_table, bytes);
+                if self.earlier.has(file.hash) {
+                    Ok(file)
+                } else {
+                    file.decode().map(|()| file)
+                }
+            }
             Err(error) => {
+                let shown = crate::printable::path(path);
                 let (why, fix) = match FileProblem::of(&error) {
                     Some(problem) => (problem.why(), problem.fix()),
                     None => (
@@ -249,29 +262,42 @@ impl<'a> Lists<'a> {
                 Err((format!("read the list {shown}: {why}"), fix))
             }
         };
-        let content = bytes.and_then(|bytes| {
-            if is_database(&bytes) {
-                return Ok(Content::Database(bytes));
-            }
-            let text = list_text(bytes).map_err(|error| {
-                let message = format!("the list {shown} is {error}");
-                let help = if is_table {
-                    "name a text table or a complete MMDB database: a truncated one lacks the end marker by which it is recognised"
-                } else {
-                    "name a text file with one CIDR, address or range per line"
-                };
-                (message, help)
-            })?;
-            Ok(Content::Text(Text {
-                source: SourceFile::new(path, text),
-                recognised: None,
-            }))
-        });
-        match content {
-            Ok(content) => Some(content),
-            Err((message, help)) => {
-                out.push(Diagnostic::error(named_at.clone(), message, help));
-                None
+        file.map_err(|(message, help)| out.push(Diagnostic::error(named_at.clone(), message, help)))
+            .ok()
+    }
+}
+
+/// A list that a policy names.
+enum Found<'a> {
+    /// An earlier load read it.
+    Known(Arc<ReadList>),
+    New(Readable<'a>),
+}
+
+impl Found<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Known(list) => list.kind,
+            Self::New(readable) => readable.kind(),
+        }
+    }
+
+    /// The list, and whether errors or warnings about it were added to `out`. `None` if it
+    /// cannot be used.
+    fn list(
+        self,
+        reading: &Reading,
+        asked: &ListRequest<'_>,
+        out: &mut Diagnostics,
+    ) -> Option<(Arc<ReadList>, bool)> {
+        match self {
+            Self::Known(list) => Some((list, false)),
+            Self::New(readable) => {
+                let list = readable.read(reading, asked, out)?;
+                let before = out.total();
+                report(&list, &readable, reading, asked, out);
+                let told = list.bad.count() > 0 || out.total() > before;
+                Some((Arc::new(list.into()), told))
             }
         }
     }

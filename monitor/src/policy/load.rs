@@ -13,7 +13,7 @@ use super::{
     diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
     feed::Feed,
     files::Files,
-    list::{ListSummary, Lists, utf8},
+    list::{KnownLists, ListSummary, Lists, utf8},
     model::Policy,
     overlay::Overlays,
     place::Texts,
@@ -40,6 +40,8 @@ pub struct Loaded {
     pub devices: DeviceNames,
     /// The texts that the policies were read from.
     pub texts: Texts,
+    /// The lists that a later load may take over.
+    pub known: KnownLists,
     /// Errors, warnings and notes, sorted by place.
     pub diagnostics: Diagnostics,
 }
@@ -57,6 +59,18 @@ pub fn load(paths: &[PathBuf], files: &dyn Files) -> Loaded {
 /// removed from feeds.
 #[must_use]
 pub fn load_for(paths: &[PathBuf], files: &dyn Files, own: &[OwnNetwork]) -> Loaded {
+    load_after(paths, files, own, &KnownLists::default())
+}
+
+/// Gives the same result as [`load_for`]. Takes a list over from `earlier`, the lists of an
+/// earlier load, if its file has the same bytes.
+#[must_use]
+pub fn load_after(
+    paths: &[PathBuf],
+    files: &dyn Files,
+    own: &[OwnNetwork],
+    earlier: &KnownLists,
+) -> Loaded {
     let mut out = Diagnostics::default();
     let policy_files = find(paths, files, &mut out);
     let (overlay_files, own_files): (Vec<_>, Vec<_>) =
@@ -73,7 +87,7 @@ pub fn load_for(paths: &[PathBuf], files: &dyn Files, own: &[OwnNetwork]) -> Loa
     }
     let devices = definitions.resolve(complete, &mut out);
     refuse_no_policy(&sources, &mut out);
-    let mut lists = Lists::new(files, own);
+    let mut lists = Lists::new(files, own, earlier);
     let mut policies = Vec::new();
     let mut texts = Texts::default();
     for (file, contents) in sources {
@@ -91,6 +105,7 @@ pub fn load_for(paths: &[PathBuf], files: &dyn Files, own: &[OwnNetwork]) -> Loa
     policies.sort_by(|a, b| a.name.cmp(&b.name));
     let all: BTreeSet<PathBuf> = policy_files.iter().chain(lists.paths()).cloned().collect();
     let summaries = lists.summaries();
+    let known = lists.take_known();
     let feeds = lists.into_texts(&mut texts, &policies, &mut out);
     out.sort();
     Loaded {
@@ -100,6 +115,7 @@ pub fn load_for(paths: &[PathBuf], files: &dyn Files, own: &[OwnNetwork]) -> Loa
         feeds,
         devices,
         texts,
+        known,
         diagnostics: out,
     }
 }

@@ -303,11 +303,11 @@ impl Policy {
     ) -> Option<LongestMatch> {
         let address = match address {
             IpAddr::V4(address) => {
-                return ipv4.longest_match(address).map(|entry| self.show(entry));
+                return ipv4.longest_match(address).map(|entry| self.show(&entry));
             }
             IpAddr::V6(address) => address,
         };
-        let written = ipv6.longest_match(address).map(|entry| self.show(entry));
+        let written = ipv6.longest_match(address).map(|entry| self.show(&entry));
         let derived = self.derived_of(ipv4, address, derivation);
         // Of equally long prefixes, the written one wins.
         derived
@@ -326,15 +326,15 @@ impl Policy {
         let embeddings = derivation.embeddings().iter().filter(|_| self.derives);
         embeddings.filter_map(move |by| {
             let entry = ipv4.longest_match(by.extract(address)?)?;
-            let network = by.network_like(entry.network, address);
+            let network = by.network_like(entry.network(), address);
             Some(LongestMatch {
                 length: network.length(),
                 prefix: network.to_string(),
                 derived: Some(DerivedFrom {
-                    from: entry.network,
+                    from: entry.network(),
                     by: *by,
                 }),
-                ..self.show(entry)
+                ..self.show(&entry)
             })
         })
     }
@@ -342,8 +342,8 @@ impl Policy {
     fn show<A: Address>(&self, entry: &Entry<A>) -> LongestMatch {
         let file = crate::printable::path(self.file_of(entry));
         LongestMatch {
-            length: entry.network.length(),
-            prefix: entry.network.to_string(),
+            length: entry.network().length(),
+            prefix: entry.network().to_string(),
             source: entry
                 .line()
                 .map_or_else(|| file.to_string(), |line| format!("{file}:{line}")),

@@ -35,6 +35,14 @@ impl PolicyName {
     /// cannot have it.
     pub(super) const OF_COMMANDS: &'static str = "runtime.";
 
+    /// The name of the policy that counts the frames of `doctor --canary`.
+    #[must_use]
+    pub fn canary() -> Self {
+        let name = format!("{}canary", Self::OF_COMMANDS);
+        name.parse()
+            .unwrap_or_else(|_| unreachable!("letters and a dot"))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -67,7 +67,7 @@ impl SourceOverride {
         let (ipv4, ipv6) = self.exceptions(&policy, out);
         let (kept4, left_out4) = policy.ipv4.leave_out(&ipv4);
         let (kept6, left_out6) = policy.ipv6.leave_out(&ipv6);
-        let nothing_left = kept4.entries.is_empty() && kept6.entries.is_empty();
+        let nothing_left = kept4.is_empty() && kept6.is_empty();
         if let Some((_, last)) = self.except.last()
             && nothing_left
         {

@@ -1,6 +1,13 @@
 //! Places in files, for messages.
 
-use std::{collections::BTreeMap, fmt, ops::Range, path::Path, sync::Arc};
+use std::{
+    cell::{LazyCell, OnceCell},
+    collections::BTreeMap,
+    fmt,
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
 
 use annotate_snippets::{AnnotationKind, Group, Origin, Snippet};
 
@@ -15,18 +22,17 @@ const MAX_EXCERPT: usize = 400;
 pub struct SourceFile {
     path: Arc<Path>,
     text: String,
-    /// Byte offset of the start of each line.
-    lines: Vec<usize>,
+    /// Byte offset of the start of each line; empty until it is needed.
+    lines: OnceCell<Vec<usize>>,
 }
 
 impl SourceFile {
     /// Stores `text` with the `path` that messages name.
     #[must_use]
     pub fn new(path: &Path, text: String) -> Self {
-        let breaks = text.match_indices('\n').map(|(at, _)| at + 1);
         Self {
             path: path.into(),
-            lines: std::iter::once(0).chain(breaks).collect(),
+            lines: OnceCell::new(),
             text,
         }
     }
@@ -43,10 +49,17 @@ impl SourceFile {
         &self.text
     }
 
+    fn lines(&self) -> &[usize] {
+        self.lines.get_or_init(|| {
+            let breaks = self.text.match_indices('\n').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(breaks).collect()
+        })
+    }
+
     /// Number of the line (from 1) that contains the byte at `offset`.
     #[must_use]
     pub fn line_of(&self, offset: usize) -> u32 {
-        let line = self.lines.partition_point(|start| *start <= offset);
+        let line = self.lines().partition_point(|start| *start <= offset);
         u32::try_from(line).unwrap_or(u32::MAX)
     }
 
@@ -54,7 +67,7 @@ impl SourceFile {
     /// characters.
     #[must_use]
     pub fn offset_of(&self, line: usize, column: usize) -> usize {
-        let Some(start) = self.lines.get(line.saturating_sub(1)) else {
+        let Some(start) = self.lines().get(line.saturating_sub(1)) else {
             return self.text.len();
         };
         let rest = &self.text[*start..];
@@ -66,7 +79,7 @@ impl SourceFile {
     #[must_use]
     pub fn place(&self, span: Range<usize>) -> SourcePlace {
         let line = self.line_of(span.start);
-        let start = self.lines[line as usize - 1];
+        let start = self.lines()[line as usize - 1];
         let text = self.text[start..].lines().next().unwrap_or_default();
         let clip =
             |offset: usize| text.floor_char_boundary(offset.saturating_sub(start).min(text.len()));
@@ -80,7 +93,7 @@ impl SourceFile {
     /// and without a comment that begins with one of `comments`.
     #[must_use]
     pub fn place_of_line(&self, line: u32, comments: &[char]) -> SourcePlace {
-        let start = self.lines.get(line as usize - 1).copied();
+        let start = self.lines().get(line as usize - 1).copied();
         let start = start.unwrap_or(self.text.len());
         let text = self.text[start..].lines().next().unwrap_or_default();
         let content = text.split(comments).next().unwrap_or_default();
@@ -231,11 +244,23 @@ impl fmt::Display for SourcePlace {
 
 /// The texts that policies were read from, by path.
 #[derive(Debug, Default)]
-pub struct Texts(BTreeMap<Arc<Path>, SourceFile>);
+pub struct Texts(BTreeMap<Arc<Path>, LazyCell<Option<SourceFile>, MakeText>>);
+
+/// Makes the text of a file; `None` if it has none.
+type MakeText = Box<dyn FnOnce() -> Option<SourceFile>>;
 
 impl Texts {
     pub(super) fn add(&mut self, file: SourceFile) {
-        self.0.insert(Arc::clone(file.path()), file);
+        self.add_later(Arc::clone(file.path()), || Some(file));
+    }
+
+    /// Adds a text that is made when a message needs it.
+    pub(super) fn add_later(
+        &mut self,
+        path: Arc<Path>,
+        make: impl FnOnce() -> Option<SourceFile> + 'static,
+    ) {
+        self.0.insert(path, LazyCell::new(Box::new(make)));
     }
 
     /// The place of the first destination on `line` (from 1) for which
@@ -252,7 +277,7 @@ impl Texts {
         let Some(line) = line else {
             return SourcePlace::file_only(file);
         };
-        let Some(source) = self.0.get(file) else {
+        let Some(source) = self.0.get(file).and_then(|text| text.as_ref()) else {
             return SourcePlace::of_line(file, line);
         };
         let whole = source.place_of_line(line, &[]);

@@ -50,8 +50,17 @@ pub enum Effect {
     Pause(PolicyName),
     /// Packets to these addresses are dropped.
     Block(Destination),
+    /// Packets to these addresses are dropped and answered.
+    Reject(Destination),
     /// Packets to these addresses pass.
     Allow(Destination),
+    /// Packets to these two addresses are counted: the frames of `doctor --canary`.
+    Canary {
+        /// The IPv4 address.
+        ipv4: Destination,
+        /// The IPv6 address.
+        ipv6: Destination,
+    },
 }
 
 /// When a change ends, on two clocks: the wall clock, which may be set, and the
@@ -109,13 +118,21 @@ impl ChangeEnd {
 }
 
 impl Effect {
+    /// True for the policy of `doctor --canary`.
+    #[must_use]
+    pub const fn is_canary(&self) -> bool {
+        matches!(self, Self::Canary { .. })
+    }
+
     /// The command's verb and its object, as they are typed.
     #[must_use]
     pub fn command(&self) -> String {
         match self {
             Self::Pause(policy) => format!("pause {policy}"),
             Self::Block(destination) => format!("block {destination}"),
+            Self::Reject(destination) => format!("block --reject {destination}"),
             Self::Allow(destination) => format!("allow {destination}"),
+            Self::Canary { .. } => "doctor --canary".to_owned(),
         }
     }
 }
@@ -161,7 +178,10 @@ impl RuntimeChange {
         let (verb, destination) = match &self.effect {
             Effect::Pause(policy) => return policy.clone(),
             Effect::Block(destination) => ("block", destination),
+            Effect::Reject(destination) => ("reject", destination),
             Effect::Allow(destination) => ("allow", destination),
+            // Every canary has the same name, so that it takes one slot for ever.
+            Effect::Canary { .. } => return PolicyName::canary(),
         };
         let mut text = destination.to_string();
         for device in &self.devices {
@@ -175,15 +195,20 @@ impl RuntimeChange {
     }
 
     fn made(&self, file: &Arc<Path>, line: u32, moment: &Moment) -> Option<Policy> {
-        let (action, destination) = match self.effect {
+        let (action, destinations) = match self.effect {
             Effect::Pause(_) => return None,
-            Effect::Block(destination) => (Action::Drop, destination),
-            Effect::Allow(destination) => (Action::Allow, destination),
+            Effect::Block(destination) => (Action::Drop, vec![destination]),
+            Effect::Reject(destination) => (Action::Reject, vec![destination]),
+            Effect::Allow(destination) => (Action::Allow, vec![destination]),
+            Effect::Canary { ipv4, ipv6 } => (Action::Count, vec![ipv4, ipv6]),
         };
+        let is_canary = self.effect.is_canary();
         let (mut ipv4, mut ipv6) = (Destinations::default(), Destinations::default());
-        match destination {
-            Destination::Ipv4(interval) => ipv4.add(interval, line, 0),
-            Destination::Ipv6(interval) => ipv6.add(interval, line, 0),
+        for destination in destinations {
+            match destination {
+                Destination::Ipv4(interval) => ipv4.add(interval, line),
+                Destination::Ipv6(interval) => ipv6.add(interval, line),
+            }
         }
         Some(Policy {
             name: self.policy(),
@@ -210,8 +235,13 @@ impl RuntimeChange {
             files: vec![Arc::clone(file)],
             ipv4,
             ipv6,
-            derives: true,
-            evidence: EvidenceLevel::default(),
+            derives: !is_canary,
+            // Its frames are no contacts of a device.
+            evidence: if is_canary {
+                EvidenceLevel::Counters
+            } else {
+                EvidenceLevel::default()
+            },
             allow_handshake: false,
             changed: None,
             accepted: Vec::new(),

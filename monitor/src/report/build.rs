@@ -12,7 +12,7 @@ use super::{
     compare::{At, Compare},
     coverage::{self, both, coverage, seconds, union, within},
     facts::{Facts, MarkFact},
-    limits_text, losses,
+    findings, limits_text, losses,
     model::{
         ClockState, Flow, FlowsLeftOut, Gateway, Mark, Period, PolicyCoverage, Program, Report,
         Ruleset,
@@ -52,6 +52,7 @@ pub fn build(facts: &Facts) -> Report {
         flows_left_out: left_out(facts),
         ..Report::default()
     };
+    findings::add(&mut report, facts);
     report.policies = policy_coverage(facts, &report);
     report.answer = sentences::answer(&report);
     report.shows = sentences::shows(&report);

@@ -7,6 +7,7 @@ use crate::{
         DeviceView, FlowsView, NotRecorded,
         captured::{CaptureBegun, Captured},
         mark::Mark,
+        noted::Noted,
     },
     policy::{MacAddress, PolicyName},
     store::{
@@ -42,6 +43,8 @@ pub struct Facts {
     pub encrypted: Vec<EncryptedDns>,
     /// Attachments of the period.
     pub attachments: Vec<Attachment>,
+    /// What the daemon's checks found until the end of the period, sorted by time.
+    pub findings: Vec<(Timestamp, Noted)>,
     /// Losses of the period.
     pub losses: Vec<StoredLoss>,
     /// Matched packets that are in no flow.

@@ -209,6 +209,7 @@ fn gaps(report: &Report) -> Vec<String> {
 fn coverage(report: &Report) -> Vec<String> {
     let mut all = Vec::new();
     all.extend(gaps(report));
+    all.extend(report.blindness());
     let interfaces: BTreeSet<&str> = report
         .coverage
         .iter()

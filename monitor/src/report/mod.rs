@@ -18,6 +18,7 @@ mod coverage;
 mod csv_text;
 mod eve;
 mod facts;
+mod findings;
 mod form;
 mod html;
 mod limits_text;

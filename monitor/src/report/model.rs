@@ -33,6 +33,15 @@ pub struct Report {
     pub program: Vec<Program>,
     /// Periods in which the filter was attached, sorted by begin.
     pub coverage: Vec<Coverage>,
+    /// What the checks of `monitor doctor` found in the period, sorted by begin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
+    /// Number of further findings.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub more_findings: u64,
+    /// Since when the store knows what the checks found (RFC 3339); `None`: it knows nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings_since: Option<String>,
     /// What is missing.
     pub losses: Losses,
     /// Marks of the operator, sorted by time.
@@ -157,6 +166,24 @@ pub struct Coverage {
     pub until: String,
     /// Length in seconds.
     pub seconds: i64,
+}
+
+/// Something that a check of `monitor doctor` found in the period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The check, as a word such as `interface`.
+    pub check: String,
+    /// `blind`, `degraded`, or `unknown` if the check could not look.
+    pub status: String,
+    /// What was found.
+    pub what: String,
+    /// Begin, which may be before the period (RFC 3339).
+    pub since: String,
+    /// End (RFC 3339); `None` if it lasted at the end of the period.
+    pub until: Option<String>,
+    /// The operator's reason for accepting it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<String>,
 }
 
 /// What is missing.

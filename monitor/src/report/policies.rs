@@ -146,12 +146,12 @@ fn networks<A: Address>(
 where
     Network<A>: std::fmt::Display,
 {
-    let entries = of.entries().iter().map(|entry| entry.network().to_string());
+    let entries = of.networks().map(|network| network.to_string());
     let room = MOST_NETWORKS.saturating_sub(networks.len());
     networks.extend(entries.take(room));
     let holes = of.holes().iter().map(|hole| hole.network.to_string());
     except.extend(holes.take(MOST_NETWORKS.saturating_sub(except.len())));
-    of.entries().len().saturating_sub(room) as u64
+    of.len().saturating_sub(room) as u64
 }
 
 /// The place without the directories, which may name the operator.

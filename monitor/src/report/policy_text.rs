@@ -152,6 +152,7 @@ fn zero_of(report: &Report, policy: &PolicyCoverage) -> String {
             "The store has no packet of the policy {name}. The store does not know how long it was in force."
         ),
     };
+    let zero = format!("{zero}{}", report.zero_note());
     let hidden = report.hidden(name);
     if hidden.is_empty() {
         zero

@@ -151,9 +151,10 @@ fn nothing(report: &Report, period: &str) -> String {
         ),
     };
     format!(
-        "{period}, the store has no packet of {} that {} matched{other}.",
+        "{period}, the store has no packet of {} that {} matched{other}.{}",
         report.subject(),
         report.of_policy(),
+        report.zero_note(),
     )
 }
 

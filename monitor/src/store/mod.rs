@@ -20,6 +20,7 @@ mod claims;
 mod compact;
 mod device_sums;
 mod error;
+mod findings;
 mod forget;
 mod mark;
 mod marked;

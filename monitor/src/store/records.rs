@@ -32,12 +32,13 @@ const MOST_EVENT: usize = 1_024;
 
 /// Kinds of events that become lines of the log. The lines about packets and claims tell the
 /// others.
-pub(super) const LOGGED: [&str; 9] = [
+pub(super) const LOGGED: [&str; 10] = [
     "mark",
     "capture-begin",
     "capture",
     "capture-not-finished",
     "published",
+    "doctor",
     "generation",
     "attached",
     "loss",

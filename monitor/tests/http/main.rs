@@ -36,7 +36,7 @@ async fn metrics_are_served_as_openmetrics() {
         answer.head
     );
     let exposition = openmetrics_parser::openmetrics::parse_openmetrics(&answer.body).unwrap();
-    assert_eq!(exposition.families.len(), 24);
+    assert_eq!(exposition.families.len(), 26);
     assert!(
         answer
             .body

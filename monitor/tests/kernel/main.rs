@@ -2,6 +2,7 @@
 //! on random packets that are compared with the reference model.
 
 mod flows;
+mod reject;
 mod services;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../support/mod.rs"]
@@ -85,7 +86,8 @@ fn the_verifier_has_room_to_spare() {
     interfaces: [wlan0]
     services: [tcp/443, udp/1-1000, icmp]
 ";
-    for ruleset in [table::RULESET, &everything] {
+    let rejects = everything.replacen("action: drop", "action: reject", 1);
+    for ruleset in [table::RULESET, &everything, &rejects] {
         let ruleset = compiled(ruleset);
         for (evidence, sandbox) in [
             ("counters", Sandbox::new(&ruleset, "wlan0")),
@@ -142,7 +144,7 @@ fn acceptable(mut policies: Vec<Policy>) -> Vec<Policy> {
             let shortest = if entry.block.address.is_ipv4() { 8 } else { 16 };
             entry.block.length < shortest
         });
-        if short && policy.action == Action::Drop {
+        if short && policy.action.blocks() {
             policy.action = Action::Allow;
             policy.allow_handshake = false;
         }

@@ -9,7 +9,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 use support::lab::{BLOCKED, Lab, binary, text};
 
 /// Where the pages keep policies and settings.
-const POLICIES: &str = "/etc/monitor/policies";
+const POLICIES: &str = "/etc/monitor/policies.d";
 const SETTINGS: &str = "/etc/monitor/monitor.yaml";
 
 /// A block of code of a page.

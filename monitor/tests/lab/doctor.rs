@@ -3,20 +3,25 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod other;
+mod report;
+
 use crate::support;
 
-use std::{
-    fs,
-    os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
-    process::{Command, Output, Stdio},
-    thread,
-};
+use std::{fs, os::unix::fs::PermissionsExt as _, process::Output, thread};
 
+use other::Other;
 use serde_json::Value;
-use support::lab::{BLOCKED, Daemon, Lab, POLICIES, binary, copy_binary, poll, text};
+use support::lab::{BLOCKED, Lab, POLICIES, copy_binary, poll, text};
 
 use crate::state_dir::Disk;
+
+/// Every policy names both families.
+const BOTH: &str = "version: 1
+policies:
+  - {name: blocked, action: drop, destinations: [198.51.100.0/24, 2001:db8:bad::/48]}
+  - {name: seen, action: count, destinations: [192.0.2.0/24, 2001:db8:1::/48]}
+";
 
 const ONLY_IPV4: &str = "version: 1
 policies: [{name: blocked, action: count, destinations: [198.51.100.0/24]}]
@@ -31,7 +36,9 @@ impl Said {
         let answer: Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
         let blind = answer["checks"].as_array().unwrap().iter();
-        let blind = blind.filter(|found| found["status"] == "blind").count();
+        let blind = blind
+            .filter(|found| found["status"] == "blind" && found["accepted"].is_null())
+            .count();
         assert_eq!(answer["blind"], blind, "{answer:#}");
         assert_eq!(
             output.status.code(),
@@ -53,6 +60,11 @@ impl Said {
                 && found["status"] == status
                 && found["what"].as_str().unwrap().contains(what)
         })
+    }
+
+    fn finding(&self, what: &str) -> Option<&Value> {
+        let mut found = self.0["checks"].as_array().unwrap().iter();
+        found.find(|found| found["what"].as_str().unwrap().starts_with(what))
     }
 
     fn is_fine(&self, check: &str) -> bool {
@@ -118,8 +130,12 @@ fn what_is_not_seen_is_told_until_it_is_seen_again() {
     write("new.csv", "198.51.100.0,198.51.100.255,64500,Example\n");
     let config = write(
         "config.yaml",
-        "data: {files: [old.csv, new.csv, missing]}\n",
+        "data: {files: [old.csv, new.csv, missing]}
+doctor:
+  accept: [{check: interface, about: br7, reason: a bridge of test machines}]
+",
     );
+    lab.write_policies(BOTH);
     let listen = ["--listen", "127.0.0.1:9641", "--listen", "10.99.0.1:9641"];
     let _daemon = lab.start(&[&["--no-watch", "--config", &config][..], &listen].concat());
     poll("the daemon has looked by itself", || {
@@ -155,7 +171,7 @@ fn what_is_not_seen_is_told_until_it_is_seen_again() {
 
     // A reload meanwhile does not look like another program.
     thread::scope(|scope| {
-        let reloads = scope.spawn(|| (0..5).all(|_| load(&lab, POLICIES)));
+        let reloads = scope.spawn(|| (0..5).all(|_| load(&lab, BOTH)));
         while !reloads.is_finished() {
             let said = Said::by(&lab);
             assert!(said.is_fine("interface"), "{:#}", said.0);
@@ -169,6 +185,7 @@ fn what_is_not_seen_is_told_until_it_is_seen_again() {
     poll("the second address is served", || {
         Said::by(&lab).is_fine("http")
     });
+    report::names_what_was_not_seen(&lab);
     let human = lab.monitor(&["doctor"]);
     let human = text(&human.stdout);
     assert!(
@@ -193,9 +210,26 @@ fn paths_around_the_filter(lab: &Lab) {
     is_fine(lab, "interface");
     set(lab, "ipv4/ip_forward", "1");
     says(lab, "interface", "blind", "lan1 has no filter");
-    lab.gateway.ip("route add default dev lan1");
+    // The routing table does not matter, and an uplink without a route stays one.
+    lab.gateway.ip("route add default dev lan1 table 100");
+    is_fine(lab, "interface");
+    lab.gateway.ip("route del default dev lan1 table 100");
     is_fine(lab, "interface");
     lab.gateway.ip("link set lan1 down");
+    bridges_without_a_filter(lab);
+
+    lab.gateway.ip(
+        "xfrm policy add dir fwd src 10.9.0.0/24 dst 10.77.0.0/24 tmpl src 192.0.2.1 dst 192.0.2.2 proto esp mode tunnel",
+    );
+    says(
+        lab,
+        "tunnel",
+        "blind",
+        "IPsec forwards packets that come out of tunnels from 10.9.0.0/24",
+    );
+    lab.gateway
+        .ip("xfrm policy del dir fwd src 10.9.0.0/24 dst 10.77.0.0/24");
+    is_fine(lab, "tunnel");
 
     lab.gateway
         .ip("link add vx0 type vxlan id 5 dstport 4789 local 10.77.0.1 remote 10.77.0.2");
@@ -221,6 +255,50 @@ fn paths_around_the_filter(lab: &Lab) {
     is_fine(lab, "program");
 }
 
+/// Bridges without an address: of machines, of containers, and one that the operator accepts.
+fn bridges_without_a_filter(lab: &Lab) {
+    for (bridge, ports) in [("br7", ["d1", "d2"]), ("br8", ["d3", "d4"])] {
+        lab.gateway.ip(&format!("link add {bridge} type bridge"));
+        for port in ports {
+            // Both ends are in this namespace, so the bridge is not one of containers.
+            lab.gateway
+                .ip(&format!("link add {port} type veth peer name {port}-end"));
+            lab.gateway
+                .ip(&format!("link set {port} master {bridge} up"));
+            lab.gateway.ip(&format!("link set {port}-end up"));
+        }
+        lab.gateway.ip(&format!("link set {bridge} up"));
+        if bridge == "br7" {
+            let said = Said::by(lab);
+            let accepted = said.finding("br7 has no filter").unwrap();
+            assert_eq!(accepted["status"], "blind");
+            assert_eq!(accepted["accepted"], "a bridge of test machines");
+            assert!(
+                lab.metrics()
+                    .contains("monitor_blind{check=\"interface\"} 0")
+            );
+        }
+    }
+    says(lab, "interface", "blind", "br8 has no filter");
+    for link in ["br7", "br8", "d1", "d2", "d3", "d4"] {
+        lab.gateway.ip(&format!("link del {link}"));
+    }
+    is_fine(lab, "interface");
+    lab.gateway.ip("link add docker0 type bridge");
+    lab.gateway.ip("address add 10.76.0.1/24 dev docker0");
+    lab.add_interface("lan2");
+    lab.gateway.ip("link set lan2 master docker0");
+    lab.gateway.ip("link set docker0 up");
+    says(
+        lab,
+        "interface",
+        "degraded",
+        "docker0 has no filter, and connects network namespaces",
+    );
+    lab.gateway.ip("link del docker0");
+    is_fine(lab, "interface");
+}
+
 /// Policies, for IPv6 and with a list, that are in force and then are not.
 fn policies_in_force(lab: &Lab) {
     set(lab, "ipv6/conf/all/forwarding", "1");
@@ -243,52 +321,10 @@ fn policies_in_force(lab: &Lab) {
     ));
     says(lab, "policy", "blind", "no policy has an effect");
     assert!(load(lab, POLICIES));
+    says(lab, "ipv6", "degraded", "only 1 of 2 policies name IPv6");
+    assert!(load(lab, BOTH));
     for check in ["ipv6", "feed", "policy"] {
         is_fine(lab, check);
-    }
-}
-
-/// Another daemon, whose program runs on an interface of the same gateway.
-struct Other {
-    daemon: Option<Daemon>,
-    pins: PathBuf,
-}
-
-impl Other {
-    fn start(lab: &Lab, interface: &str) -> Self {
-        let pins = PathBuf::from(format!("{}-other", lab.pin_dir.display()));
-        let place = |name: &str| lab.directory.path().join(name);
-        let (socket, state) = (place("other.sock"), place("other"));
-        let words = [
-            ["--interface", interface],
-            ["--listen", "127.0.0.1:0"],
-            ["--socket", socket.to_str().unwrap()],
-            ["--state-dir", state.to_str().unwrap()],
-            ["--pin-dir", pins.to_str().unwrap()],
-        ];
-        let mut command = lab.daemon_command(words.as_flattened());
-        let child = command.stderr(Stdio::null()).spawn().unwrap();
-        let daemon = Some(Daemon::from_child(child));
-        poll("the other daemon answers", || {
-            let status = Command::new(binary())
-                .args(["status", "--socket"])
-                .arg(&socket)
-                .output();
-            text(&status.unwrap().stdout).starts_with("daemon     process")
-        });
-        Self { daemon, pins }
-    }
-}
-
-impl Drop for Other {
-    fn drop(&mut self) {
-        if let Some(daemon) = self.daemon.take() {
-            daemon.kill();
-        }
-        // Only reported, because a panic while a test already fails would abort.
-        if let Err(error) = monitor::datapath::detach(&self.pins) {
-            eprintln!("the other daemon's pins are left: {error}");
-        }
     }
 }
 
@@ -312,6 +348,14 @@ fn on_a_bridge_ports_and_their_programs_pass_by_the_filter() {
         after.1 - before.1
     };
     is_fine(&lab, "station");
+    for (setting, is_blind) in [("on", true), ("off", false)] {
+        lab.gateway.ip(&format!(
+            "link set dev wlan0 type bridge_slave hairpin {setting}"
+        ));
+        let said = Said::by(&lab);
+        let turns = said.has("station", "blind", "br0 sends frames back through wlan0");
+        assert_eq!(turns, is_blind, "{:#}", said.0);
+    }
     lab.add_interface("lan1");
     lab.gateway.ip("link set lan1 master br0");
     says(

@@ -149,7 +149,7 @@ fn map_memory(pin_dir: &Path) -> u64 {
         .map(|file| file.path())
         .filter(|path| path.is_file())
         .collect();
-    assert_eq!(maps.len(), 12, "{maps:?}");
+    assert_eq!(maps.len(), 13, "{maps:?}");
     maps.iter().map(|map| charged(map)).sum()
 }
 

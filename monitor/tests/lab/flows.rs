@@ -223,8 +223,9 @@ fn events(lab: &Lab, arguments: &[&str]) -> Vec<Value> {
     let lines = text(&output.stdout);
     let lines = lines
         .lines()
-        .map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    // What the daemon's checks find depends on the machine.
+    lines.filter(|event| event["event"] != "doctor").collect()
 }
 
 #[test]
@@ -237,7 +238,15 @@ fn events_tell_first_contacts_once_with_and_without_a_daemon() {
     let mut follow = follow.unwrap();
     let mut lines = BufReader::new(follow.stdout.take().unwrap()).lines();
     let follow = Daemon::from_child(follow);
-    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    let mut next = || {
+        let event = |line: std::io::Result<String>| serde_json::from_str(&line.unwrap()).unwrap();
+        let mut events = lines.by_ref().map(event);
+        // What the daemon's checks find depends on the machine.
+        let mut own = events
+            .by_ref()
+            .filter(|event: &Value| event["event"] != "doctor");
+        own.next().unwrap()
+    };
     // The filter was attached, and its ruleset came into force, before the first packet.
     let begun = [next(), next()];
     let mut begun = begun.map(|event| event["event"].as_str().unwrap().to_owned());

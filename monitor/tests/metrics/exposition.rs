@@ -56,6 +56,14 @@ fn every_family_has_its_type_and_unit() {
             "monitor_not_recorded_packets",
             (OpenMetricsType::Counter, "packets"),
         ),
+        (
+            "monitor_reject_answers_packets",
+            (OpenMetricsType::Counter, "packets"),
+        ),
+        (
+            "monitor_reject_unanswered_packets",
+            (OpenMetricsType::Counter, "packets"),
+        ),
         ("monitor_policy", (OpenMetricsType::Info, "")),
         ("monitor_policy_bytes", (OpenMetricsType::Counter, "bytes")),
         (

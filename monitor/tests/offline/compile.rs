@@ -108,7 +108,12 @@ fn typed() -> impl Strategy<Value = Typed> {
 }
 
 fn case() -> impl Strategy<Value = Case> {
-    let action = prop_oneof![Just(Action::Allow), Just(Action::Drop), Just(Action::Count)];
+    let action = prop_oneof![
+        Just(Action::Allow),
+        Just(Action::Drop),
+        Just(Action::Reject),
+        Just(Action::Count)
+    ];
     (action, prop::bool::weighted(0.9), vec(typed(), 1..6)).prop_map(
         |(action, enabled, entries)| Case {
             action,
@@ -163,7 +168,11 @@ fn brute_force(cases: &[Case], address: u8) -> Vec<String> {
             .map(|entry| entry.network.1)
             .max()
         {
-            found.push((case.action, u8::MAX - longest, format!("p{number:02}")));
+            found.push((
+                case.action.strength(),
+                u8::MAX - longest,
+                format!("p{number:02}"),
+            ));
         }
     }
     found.sort();
@@ -229,7 +238,7 @@ proptest! {
             .warnings()
             .map(|warning| warning.message().split('`').nth(1).unwrap().to_owned())
             .collect();
-        let drops = cases.iter().enumerate().filter(|(_, case)| case.enabled && case.action == Action::Drop);
+        let drops = cases.iter().enumerate().filter(|(_, case)| case.enabled && case.action.blocks());
         let allowed = |name: &String| cases[name[1..].parse::<usize>().unwrap()].action == Action::Allow;
         let shadowed = drops.map(|(number, _)| format!("p{number:02}")).filter(|name| {
             (0..=u8::MAX)

@@ -192,7 +192,7 @@ fn expected(policies: &[Policy]) -> BTreeSet<Refused> {
                 let (matched, verdict) = decide(policies, interface, &packet);
                 if verdict == Verdict::Dropped {
                     let drops = matched.iter().map(|index| &policies[*index]);
-                    for policy in drops.filter(|policy| policy.action == Action::Drop) {
+                    for policy in drops.filter(|policy| policy.action.blocks()) {
                         let each = risks.iter().map(|risk| (policy.name.clone(), *risk));
                         refused.extend(each);
                     }
@@ -276,7 +276,7 @@ fn ruleset(random: &mut StdRng) -> Vec<Policy> {
     let count = random.random_range(1..=6);
     let policies = (0..count).map(|index| Policy {
         name: format!("p{index}"),
-        action: *[Action::Allow, Action::Drop, Action::Drop]
+        action: *[Action::Allow, Action::Drop, Action::Reject]
             .choose(random)
             .expect("not empty"),
         entries: (0..random.random_range(1..=3))

@@ -267,7 +267,10 @@ fn exit_codes() {
     assert_eq!(code(&["check", "good.yaml"]), Some(0));
     assert_eq!(code(&["check", "bad.yaml"]), Some(3));
     assert_eq!(code(&["check", "good.yaml", "no-such-file.yaml"]), Some(3));
-    assert_eq!(code(&["check"]), code(&["check", "/etc/monitor/policies"]));
+    assert_eq!(
+        code(&["check"]),
+        code(&["check", "/etc/monitor/policies.d"])
+    );
     assert_eq!(
         code(&["explain", "192.0.2.1", "--policies", "good.yaml"]),
         Some(0)

@@ -13,7 +13,7 @@ use support::{
     data::{self, Expected},
     kernel::Pair,
     lab::{binary, text},
-    packets::to,
+    packets::{Fragment, Transport, to},
 };
 use tempfile::TempDir;
 
@@ -163,6 +163,50 @@ policies:
         (&stopped["packets"], &stopped["dropped"]),
         (&4.into(), &4.into())
     );
+}
+
+/// Nothing is sent, but counted as on a gateway; with evidence at the times of the capture.
+#[test]
+fn what_would_be_answered_is_counted() {
+    let directory = TempDir::new().unwrap();
+    let policies = directory.path().join("p.yaml");
+    let yaml = "version: 1
+policies:
+  - {name: told, action: reject, destinations: [198.51.100.0/24]}
+";
+    fs::write(&policies, yaml).unwrap();
+    let capture = directory.path().join("c.pcap");
+    let syn = to("198.51.100.1")
+        .transport(Transport::Tcp(443))
+        .payload(b"");
+    let later = to("198.51.100.1").fragment(Fragment::Later(9));
+    let mut frames = vec![support::captures::whole(&syn.build())];
+    frames.push(support::captures::whole(&later.build()));
+    for _ in 0..149 {
+        frames.push(support::captures::whole(&to("198.51.100.2").build()));
+    }
+    fs::write(&capture, support::captures::plain_pcap(&frames)).unwrap();
+    for (option, answers) in [(None, [1, 149, 0, 1]), (Some("--evidence"), [1, 99, 50, 1])] {
+        let output = Command::new(binary())
+            .args(["replay", "--json"])
+            .args(option)
+            .arg("--policies")
+            .args([&policies, &capture])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rejected = &report["rejected"];
+        let unanswered = &rejected["unanswered"];
+        let found = [
+            &rejected["resets"],
+            &rejected["errors"],
+            &unanswered["device_rate"],
+            &unanswered["not_answerable"],
+        ];
+        assert_eq!(found.map(|number| number.as_u64().unwrap()), answers);
+        assert_eq!(report["policies"]["told"]["dropped"], 151);
+    }
 }
 
 fn cn_policies(folder: &Path) -> TempDir {

@@ -17,7 +17,7 @@ use serde_json::json;
 
 /// First and last address of each run of addresses, as numbers.
 fn runs<A: Address>(destinations: &Destinations<A>) -> Vec<(u128, u128)> {
-    let entries = destinations.entries().iter();
+    let entries = destinations.entries();
     let mut parts: Vec<(u128, u128)> = entries
         .map(|entry| {
             let interval = entry.network().interval();

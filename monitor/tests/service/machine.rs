@@ -25,6 +25,18 @@ impl Machine {
     /// none of the units.
     pub(crate) fn boot(test: &str) -> Self {
         let lab = Lab::new(test);
+        let policies = lab.policies();
+        let project = here().join("..");
+        let system = [Path::new("/"), &project, binary(), &policies];
+        Self::boot_system(test, lab, &system)
+    }
+
+    /// Boots the system in a directory, with another directory at /opt.
+    pub(crate) fn boot_root(test: &str, lab: Lab, root: &Path, shared: &Path) -> Self {
+        Self::boot_system(test, lab, &[root, shared])
+    }
+
+    fn boot_system(test: &str, lab: Lab, system: &[&Path]) -> Self {
         let cgroup = format!("monitor-{test}-{}", std::process::id());
         let root = lab.directory.path().join("root");
         fs::create_dir(&root).unwrap();
@@ -37,9 +49,7 @@ impl Machine {
             .arg("outer")
             .arg(&root)
             .arg(&cgroup)
-            .arg(here().join(".."))
-            .arg(binary())
-            .arg(lab.policies())
+            .args(system)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

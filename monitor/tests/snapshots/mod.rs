@@ -3,8 +3,8 @@
 use monitor::{
     policy::{Action, MacAddress},
     snapshot::{
-        Count, DeviceSnapshot, EffectiveSnapshot, EvidenceSnapshot, InterfaceSnapshot, Mode,
-        PlacesSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot, Verdicts,
+        Answers, Count, DeviceSnapshot, EffectiveSnapshot, EvidenceSnapshot, InterfaceSnapshot,
+        Mode, PlacesSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot, Verdicts,
     },
 };
 
@@ -121,6 +121,7 @@ fn interface(
     InterfaceSnapshot {
         name: name.to_owned(),
         mode,
+        frags: false,
         generation,
         ipv4,
         ipv6: verdicts(40, 2),
@@ -130,6 +131,13 @@ fn interface(
         ],
         not_confirmed: packets(0),
         lost_log: 3,
+        answers: Answers {
+            resets: 6,
+            errors: 5,
+            unanswered: [("device_rate", 2), ("not_answerable", 1)]
+                .map(|(reason, packets)| (reason.to_owned(), packets))
+                .into(),
+        },
     }
 }
 

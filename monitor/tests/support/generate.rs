@@ -54,7 +54,7 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
             Policy {
                 name: format!("policy-{index:02}"),
                 action,
-                allow_handshake: action == Action::Drop && random.random_bool(0.5),
+                allow_handshake: action.blocks() && random.random_bool(0.5),
                 entries: (0..random.random_range(1..=size.entries))
                     .map(|_| entry(random, &mut blocks))
                     .collect(),
@@ -70,7 +70,7 @@ pub(crate) fn ruleset(random: &mut StdRng, size: Size) -> Vec<Policy> {
         .collect()
 }
 
-const ACTIONS: [Action; 3] = [Action::Allow, Action::Drop, Action::Count];
+const ACTIONS: [Action; 4] = [Action::Allow, Action::Drop, Action::Reject, Action::Count];
 
 /// NAT64 prefixes that a network may have.
 const NAT64: [&[&str]; 7] = [

@@ -59,8 +59,17 @@ impl Pair {
     /// of `explain`.
     pub(crate) fn check(&mut self, frame: &[u8]) -> FrameOutcome {
         let outcome = judge(&self.policies, INTERFACE, frame);
-        self.check_explanations(&outcome);
-        self.check_outcome(frame, &outcome)
+        let decision = self.check_explanations(&outcome);
+        let before = self.sandbox.answers().unwrap().packets();
+        let found = self.check_outcome(frame, &outcome);
+        let rejected = self.sandbox.answers().unwrap().packets() - before;
+        let dropped = matches!(found, FrameOutcome::Parsed { dropped: true, .. });
+        let is_rejected = dropped && decision == Some(Decision::Action(Action::Reject));
+        // If the port is hidden, `explain` cannot be asked about the whole packet.
+        if decision.is_some() || !dropped {
+            assert_eq!(rejected, u64::from(is_rejected), "{:#?}", self.policies);
+        }
+        found
     }
 
     /// Runs a frame through both, and asserts equal results.
@@ -87,15 +96,16 @@ impl Pair {
     }
 
     /// Checks the answers of `explain`, with all or only some properties of the
-    /// packet known.
-    fn check_explanations(&self, outcome: &Outcome) {
+    /// packet known. Returns the decision about the whole packet, if it can be known.
+    fn check_explanations(&self, outcome: &Outcome) -> Option<Decision> {
+        let mut of_whole = None;
         let Outcome::Parsed {
             packet,
             matched,
             verdict,
         } = outcome
         else {
-            return;
+            return None;
         };
         let mut names: Vec<&str> = matched
             .iter()
@@ -131,17 +141,19 @@ impl Pair {
             match answer.decision {
                 Decision::Depends => assert!(!whole, "{answer}"),
                 // `explain` does not ask whether a packet has data.
-                Decision::Action(Action::Drop) if packet.no_data => {}
+                Decision::Action(action) if action.blocks() && packet.no_data => {}
                 decision => assert_eq!(
-                    decision == Decision::Action(Action::Drop),
+                    matches!(decision, Decision::Action(action) if action.blocks()),
                     *verdict == Verdict::Dropped,
                     "{asked:?} {answer}"
                 ),
             }
             if whole {
+                of_whole = Some(answer.decision);
                 assert_eq!(certain, names, "{asked:?} {answer}");
             }
         }
+        of_whole
     }
 
     /// Asserts that all cells of both are equal.

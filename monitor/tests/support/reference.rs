@@ -35,7 +35,7 @@ pub(crate) struct Policy {
     pub(crate) scope: Scope,
     /// NAT64 prefixes of the network; `None` if the policy has `derive: none`.
     pub(crate) derive: Option<&'static [&'static str]>,
-    /// A `drop` lets TCP segments without data pass.
+    /// A `drop` or `reject` lets TCP segments without data pass.
     pub(crate) allow_handshake: bool,
     pub(crate) change: Change,
 }
@@ -179,7 +179,7 @@ impl Policy {
                 let mut entries = self.entries.iter();
                 entries.any(|entry| entry.contains(address)) && !self.change.excepts(address)
             });
-        let any_service = packet.unreadable && self.action() == Action::Drop;
+        let any_service = packet.unreadable && stops(self.action());
         named
             && self.scope.holds(packet, interface, any_service)
             && !self.change.stops(packet, interface)
@@ -191,7 +191,7 @@ impl Policy {
         let rests = self.change.disabled || paused;
         let mut entries = self.entries.iter();
         let any = entries.any(|entry| entry.holds_any(&self.change.except));
-        self.action() == Action::Drop && !rests && any
+        stops(self.action()) && !rests && any
     }
 
     fn action(&self) -> Action {
@@ -305,8 +305,12 @@ fn unparsed(policies: &[Policy], reason: Reason) -> Verdict {
     }
 }
 
+fn stops(action: Action) -> bool {
+    matches!(action, Action::Drop | Action::Reject)
+}
+
 /// The matching policies, ascending, and the verdict. An `allow` wins over
-/// every `drop`; a `drop` wins over the others. A `drop` that allows the
+/// every `drop` and `reject`; each of these wins over the others. One that allows the
 /// handshake asks for nothing where the packet has no data.
 pub(crate) fn decide(
     policies: &[Policy],
@@ -316,14 +320,15 @@ pub(crate) fn decide(
     let matched: Vec<usize> = (0..policies.len())
         .filter(|&index| policies[index].matches(packet, interface))
         .collect();
-    let asked = |action| {
+    let asked = |such: fn(Action) -> bool| {
         matched.iter().any(|&index| {
             let policy = &policies[index];
-            let spares = action == Action::Drop && policy.allow_handshake && packet.no_data;
-            policy.action() == action && !spares
+            let action = policy.action();
+            let spares = stops(action) && policy.allow_handshake && packet.no_data;
+            such(action) && !spares
         })
     };
-    let verdict = if asked(Action::Drop) && !asked(Action::Allow) {
+    let verdict = if asked(stops) && !asked(|action| action == Action::Allow) {
         Verdict::Dropped
     } else {
         Verdict::Passed

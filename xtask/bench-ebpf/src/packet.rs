@@ -203,34 +203,34 @@ fn stages<const ELSEWHERE: bool>(ctx: &XdpContext, frame: &Frame) -> u32 {
     };
     match outcome {
         Outcome::NotConfirmed => {
-            account::not_confirmed(frame);
+            account::not_confirmed(ctx, frame);
             0
         }
         Outcome::Unparsed(reason, verdict) => {
             if stage > DECIDE {
-                account::unparsed(frame, reason, verdict);
+                account::unparsed(ctx, frame, reason, verdict);
             }
             0
         }
         Outcome::Unmatched(packet) => {
             if stage > DECIDE {
-                account::interface(frame, packet.family(), Verdict::Passed);
+                account::interface(ctx, frame, packet.family(), Verdict::Passed);
             }
             1
         }
         Outcome::Matched(packet, matched, verdict) => {
             if stage > DECIDE {
-                account::interface(frame, packet.family(), verdict);
+                account::interface(ctx, frame, packet.family(), verdict);
             }
             if stage > INTERFACE && ELSEWHERE {
-                account::policies(frame, &matched, verdict, flow::Recorded::Off);
+                account::policies(ctx, frame, &matched, verdict, flow::Recorded::Off);
                 count_elsewhere(match packet.destination {
                     Destination::Ipv4(address) => address.into(),
                     Destination::Ipv6([high, low]) => high ^ low,
                 });
             } else if stage > INTERFACE {
                 let recorded = flow::record(ctx, &packet, &matched, verdict);
-                account::policies(frame, &matched, verdict, recorded);
+                account::policies(ctx, frame, &matched, verdict, recorded);
                 sample::take(ctx, &packet, &matched, verdict);
             }
             2 + verdict as u32

@@ -7,11 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
-use nix::ifaddrs::getifaddrs;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt,
-    socket, sockopt,
-};
+use nix::sys::socket::{MsgFlags, SockProtocol, recv, send, setsockopt, sockopt};
 
 use crate::netns::Namespace;
 
@@ -100,14 +96,14 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn open(phone: &Namespace, gateway: &Namespace, name: &str) -> Result<Self> {
-        let receiver = packet_socket(gateway, name, Some(SockProtocol::EthAll))?;
+        let receiver = gateway.packet_socket(name, Some(SockProtocol::EthAll))?;
         setsockopt(&receiver, sockopt::RcvBufForce, &(16 << 20)).context("receive buffer")?;
         // Before it was bound, the socket received frames of the other link. Discard them:
         // nothing was sent on this link yet.
         discard(&receiver)?;
         let mut number = 0;
         Ok(Self {
-            sender: packet_socket(phone, name, None)?,
+            sender: phone.packet_socket(name, None)?,
             receiver,
             frames: KINDS.map(|kind| {
                 number += 1;
@@ -171,25 +167,6 @@ fn discard(receiver: &OwnedFd) -> Result<()> {
             Err(error) => return Err(error).context("receive"),
         }
     }
-}
-
-fn packet_socket(
-    namespace: &Namespace,
-    interface: &str,
-    protocol: Option<SockProtocol>,
-) -> Result<OwnedFd> {
-    namespace.enter(|| {
-        let kind = (SockType::Raw, SockFlag::SOCK_CLOEXEC);
-        let socket =
-            socket(AddressFamily::Packet, kind.0, kind.1, protocol).context("a packet socket")?;
-        let address = getifaddrs()
-            .context("interfaces")?
-            .filter(|found| found.interface_name == interface)
-            .find_map(|found| found.address?.as_link_addr().copied())
-            .with_context(|| format!("no interface {interface}"))?;
-        bind(socket.as_raw_fd(), &address).context("bind a packet socket")?;
-        Ok(socket)
-    })
 }
 
 /// A UDP frame to the discard port. Its last byte is the kind.

@@ -12,6 +12,8 @@ pub(crate) enum Line {
     Began(String),
     /// A check succeeded.
     Seen(String),
+    /// What the kernel has, or how a part of the scenario ended: a key and its value.
+    Fact(String, String),
     /// The scenario succeeded.
     Passed(String),
     /// The scenario failed, with the reason.
@@ -30,6 +32,10 @@ impl Line {
         Some(match kind {
             "began" => Self::Began(rest),
             "seen" => Self::Seen(rest),
+            "fact" => {
+                let (key, value) = rest.split_once(' ')?;
+                Self::Fact(key.to_owned(), value.to_owned())
+            }
             "passed" => Self::Passed(rest),
             "failed" => {
                 let (scenario, why) = rest.split_once(' ')?;
@@ -48,6 +54,7 @@ impl fmt::Display for Line {
             Self::Began(scenario) => write!(f, "began {scenario}"),
             // Line breaks become spaces, so that a message is one line.
             Self::Seen(what) => write!(f, "seen {}", what.replace('\n', " | ")),
+            Self::Fact(key, value) => write!(f, "fact {key} {value}"),
             Self::Passed(scenario) => write!(f, "passed {scenario}"),
             Self::Failed(scenario, why) => {
                 write!(f, "failed {scenario} {}", why.replace('\n', " | "))
@@ -66,6 +73,7 @@ mod tests {
         let lines = [
             Line::Began("wifi".to_owned()),
             Line::Seen("10 of 10 passed".to_owned()),
+            Line::Fact("dns".to_owned(), "TCX".to_owned()),
             Line::Passed("wifi".to_owned()),
             Line::Failed("vlan".to_owned(), "9 of 10".to_owned()),
             Line::Done,

@@ -23,6 +23,9 @@ pub(crate) enum Version {
     /// Debian 13.
     #[value(name = "6.12")]
     V6_12,
+    /// The newest one for Debian 13.
+    #[value(name = "7")]
+    V7,
 }
 
 impl Version {
@@ -32,6 +35,17 @@ impl Version {
             Self::V5_10 => "bullseye",
             Self::V6_1 => "bookworm",
             Self::V6_12 => "trixie",
+            Self::V7 => "trixie-backports",
+        }
+    }
+
+    /// Where the kernel is from, for people.
+    pub(crate) const fn origin(self) -> &'static str {
+        match self {
+            Self::V5_10 => "Debian 11",
+            Self::V6_1 => "Debian 12",
+            Self::V6_12 => "Debian 13",
+            Self::V7 => "Debian 13 backports",
         }
     }
 }
@@ -40,19 +54,31 @@ impl Version {
 pub(crate) struct Kernel {
     /// The output of `uname -r`.
     pub(crate) release: String,
-    /// The folder with `boot` and `lib/modules`.
+    /// The folder with the kernel and `lib/modules`.
     pub(crate) root: PathBuf,
 }
 
 impl Kernel {
     /// Fetches and unpacks the kernel, unless that was done before.
     pub(crate) fn fetch(suite: &Suite, tools: &Tools) -> Result<Self> {
-        let package = suite.stands_for("linux-image-amd64")?;
-        let release = package
-            .strip_prefix("linux-image-")
-            .with_context(|| format!("a kernel package named {package}"))?
-            .to_owned();
-        let root = suite.unpack_alone(&package, &package)?;
+        let needed = suite.depends("linux-image-amd64")?;
+        let image = needed.iter().find_map(|name| {
+            let release = name.strip_prefix("linux-image-")?;
+            Some((name, release.to_owned()))
+        });
+        let (package, release) = image.context("linux-image-amd64 depends on no kernel")?;
+        // Since Linux 7, kernel, modules and the list of built-in modules are packages of
+        // their own.
+        let mut parts = suite.depends(package)?;
+        parts.retain(|part| {
+            ["linux-base-", "linux-binary-", "linux-modules-"]
+                .iter()
+                .any(|kind| part.strip_prefix(kind) == Some(release.as_str()))
+        });
+        if parts.is_empty() {
+            parts.push(package.clone());
+        }
+        let root = suite.unpack_alone(&parts, package)?;
         let kernel = Self { release, root };
         kernel.index_modules(tools)?;
         Ok(kernel)
@@ -60,7 +86,12 @@ impl Kernel {
 
     /// Path of the compressed kernel.
     pub(crate) fn image(&self) -> PathBuf {
-        self.root.join(format!("boot/vmlinuz-{}", self.release))
+        let release = &self.release;
+        let in_boot = self.root.join(format!("boot/vmlinuz-{release}"));
+        if in_boot.exists() {
+            return in_boot;
+        }
+        self.root.join(format!("usr/lib/modules/{release}/vmlinuz"))
     }
 
     /// Files of the modules and their dependencies, in loading order.
@@ -88,11 +119,11 @@ impl Kernel {
 
     /// Runs `depmod`, as the installation of the package would.
     fn index_modules(&self, tools: &Tools) -> Result<()> {
+        link_where_absent(&self.root.join("lib"), Path::new("usr/lib"))?;
         let modules = self.root.join("lib/modules").join(&self.release);
         if modules.join("modules.dep").exists() {
             return Ok(());
         }
-        link_where_absent(&self.root.join("lib"), Path::new("usr/lib"))?;
         let mut command = tools.command("sbin/depmod");
         command.arg("--basedir").arg(&self.root).arg(&self.release);
         output(&mut command).map(drop)

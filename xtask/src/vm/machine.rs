@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,7 +38,7 @@ impl Machine {
         log: &Path,
         within: Duration,
     ) -> Result<Self> {
-        let mut command = tools.command("bin/qemu-system-x86_64");
+        let mut command = ends_with_this_process(&tools.command("bin/qemu-system-x86_64"));
         for folder in tools.firmware() {
             command.arg("-L").arg(folder);
         }
@@ -98,6 +98,18 @@ impl Drop for Machine {
             eprintln!("xtask: qemu: {error}");
         }
     }
+}
+
+/// The kernel ends the program when this process ends, also if it was killed.
+fn ends_with_this_process(command: &Command) -> Command {
+    let mut bound = Command::new("setpriv");
+    bound
+        .args(["--pdeathsig", "KILL"])
+        .arg(command.get_program())
+        .args(command.get_args());
+    let set = command.get_envs();
+    bound.envs(set.filter_map(|(name, value)| Some((name, value?))));
+    bound
 }
 
 fn read_lines(output: ChildStdout) -> Receiver<String> {

@@ -44,22 +44,22 @@ impl Suite {
         Ok(suite)
     }
 
-    /// The package on which the metapackage `name` depends.
-    pub(crate) fn stands_for(&self, name: &str) -> Result<String> {
-        let depends = output(self.apt("apt-cache").args(["--important", "depends", name]))?;
-        let first = depends
+    /// Names of the packages that the package `name` needs.
+    pub(crate) fn depends(&self, name: &str) -> Result<Vec<String>> {
+        let listed = output(self.apt("apt-cache").args(["--important", "depends", name]))
+            .with_context(|| format!("Debian {}: no package {name}", self.name))?;
+        let needed = listed
             .lines()
-            .find_map(|line| line.trim().strip_prefix("Depends: "));
-        first
-            .map(str::to_owned)
-            .with_context(|| format!("Debian {}: no package {name}", self.name))
+            .filter_map(|line| line.trim().strip_prefix("Depends: "));
+        Ok(needed.map(str::to_owned).collect())
     }
 
-    /// Unpacks one package into `folder` below this suite's directory.
-    pub(crate) fn unpack_alone(&self, name: &str, folder: &str) -> Result<PathBuf> {
+    /// Unpacks these packages without their dependencies into `folder` below this suite's
+    /// directory.
+    pub(crate) fn unpack_alone(&self, names: &[String], folder: &str) -> Result<PathBuf> {
         self.unpack(folder, |archives| {
             let mut command = self.apt("apt-get");
-            command.args(["download", name]).current_dir(archives);
+            command.arg("download").args(names).current_dir(archives);
             output(&mut command).map(drop)
         })
     }

@@ -9,7 +9,7 @@ use super::{Core, edges::LaterPolicies, state::PoliciesInForce};
 use crate::{
     address::Derivation,
     clock,
-    compile::{Ruleset, compile},
+    compile::{Ruleset, compile_after},
     control::{ChangeRequest, Changed, StandingChange},
     datapath::{self, Applied, Filter},
     guard::{Gateway, guard},
@@ -54,6 +54,16 @@ pub(in crate::daemon) enum ChangeError {
         "`{0}` is not in force, so there is nothing to undo; `monitor status` lists the changes in force"
     )]
     NothingToUndo(String),
+    /// Another canary is counted.
+    #[error(
+        "another `monitor doctor --canary` runs, or was killed: its policy ends by itself, at the time that `monitor status` shows"
+    )]
+    CanaryRuns,
+    /// Every address that a canary could use is named by a policy.
+    #[error(
+        "policies cover the addresses that a canary may use (198.18.0.0/15, 2001:db8::/32), and its frames would be theirs: except these networks there"
+    )]
+    NoCanary,
     /// The maximum number of changes is in force.
     #[error(
         "{} changes are in force, which is the maximum: write policies instead, and undo some",
@@ -101,7 +111,13 @@ impl Core {
         let passed = LaterPolicies::new(&state, before, &moment);
         let change = resolve(request, &passed.policies, &before.devices, &moment)?;
         let overlay = overlay_with(&passed.runtime, &change, request.undo)?;
-        let planned = plan(&passed.policies, overlay, &moment, &gateway.derivation)?;
+        let planned = plan(
+            before,
+            &passed.policies,
+            overlay,
+            &moment,
+            &gateway.derivation,
+        )?;
         refuse_lock_out(&passed.policies, &planned.policies, &gateway)?;
         let applied = self.keep_and_apply(filter, &state.runtime, &planned)?;
         for change in &passed.changes {
@@ -210,6 +226,12 @@ fn overlay_with(
     let mut overlay = runtime.clone();
     let before = overlay.changes.len();
     overlay.changes.retain(|other| !other.is_same(change));
+    if !undo && change.effect.is_canary() {
+        let mut others = overlay.changes.iter();
+        if others.any(|other| other.effect.is_canary()) {
+            return Err(ChangeError::CanaryRuns);
+        }
+    }
     if undo && overlay.changes.len() == before {
         return Err(ChangeError::NothingToUndo(change.to_string()));
     }
@@ -223,6 +245,7 @@ fn overlay_with(
 }
 
 fn plan(
+    before: &PoliciesInForce,
     policies: &[Policy],
     overlay: RuntimeOverlay,
     moment: &Moment,
@@ -231,8 +254,8 @@ fn plan(
     let mut policies = policies.to_vec();
     // Ignores pauses without a policy: they were reported when the policies were loaded.
     let _ = overlay.put_on(&mut policies, moment);
-    let ruleset =
-        compile(&policies, derivation).map_err(|errors| ChangeError::Limits(messages(&errors)))?;
+    let ruleset = compile_after(&policies, derivation, Some(before.for_a_compilation()))
+        .map_err(|errors| ChangeError::Limits(messages(&errors)))?;
     Ok(Planned {
         overlay,
         policies,

@@ -1,6 +1,10 @@
 //! Runs the checks of `monitor doctor` with what the daemon knows.
 
-use std::sync::Mutex;
+use std::{
+    collections::BTreeSet,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
 
 use jiff::tz::Offset;
 use tracing::{info, warn};
@@ -9,24 +13,75 @@ use super::{Core, clock, lock};
 use crate::{
     data::{Data, Listing},
     doctor::{
-        self, Diagnosis, Finding, FindingStatus, Known, diagnose,
-        facts::{DaemonFact, PolicyFacts},
+        self, Diagnosis, Finding, Known, diagnose,
+        facts::{DaemonFact, Facts, PolicyFacts},
     },
 };
+
+/// Clients that may not change the filter share a diagnosis of this age.
+const SHARED: Duration = Duration::from_secs(2);
+
+/// After this time without a look, the last one says nothing about now: a look hangs.
+const STALE: Duration = Duration::from_secs(180);
 
 /// The last diagnosis.
 #[derive(Default)]
 pub(super) struct Doctor {
     /// Locked while the checks run, so that many clients do not run them at once.
     looking: Mutex<()>,
-    last: Mutex<Diagnosis>,
+    last: Mutex<Option<Look>>,
+    /// Names and indices of the interfaces to which a default route led.
+    far_sides: Mutex<BTreeSet<(String, u32)>>,
+}
+
+/// A diagnosis, and when the checks began.
+#[derive(Clone)]
+struct Look {
+    diagnosis: Diagnosis,
+    began: Instant,
+}
+
+/// How old the answer to a client may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::daemon) enum Freshness {
+    /// The checks begin after the client asked.
+    New,
+    /// A diagnosis of the last two seconds is enough.
+    Shared,
 }
 
 impl Core {
-    /// Looks for what the gateway does not see. Keeps the answer for the metrics, and logs what
-    /// is new in it.
-    pub(in crate::daemon) fn diagnose(&self) -> Diagnosis {
+    /// Looks for what the gateway does not see. Keeps the answer for the metrics, logs what is
+    /// new in it, and stores what changed.
+    pub(in crate::daemon) fn diagnose(&self, freshness: Freshness) -> Diagnosis {
+        let asked = Instant::now();
         let _one_at_a_time = lock(&self.doctor.looking);
+        let least = match freshness {
+            Freshness::New => Some(asked),
+            Freshness::Shared => asked.checked_sub(SHARED),
+        };
+        let last = lock(&self.doctor.last).clone();
+        // Another client may have asked meanwhile, or just before.
+        if let Some(last) = &last
+            && least.is_some_and(|least| last.began >= least)
+        {
+            return last.diagnosis.clone();
+        }
+        let began = Instant::now();
+        let facts = self.facts();
+        self.remember_far_sides(&facts);
+        let diagnosis = diagnose(&facts).accepted_by(&self.settings.accepted);
+        *lock(&self.doctor.last) = Some(Look {
+            diagnosis: diagnosis.clone(),
+            began,
+        });
+        let before = last.map(|last| last.diagnosis).unwrap_or_default();
+        tell(&before, &diagnosis);
+        self.evidence().findings(diagnosis.notes());
+        diagnosis
+    }
+
+    fn facts(&self) -> Facts {
         let moment = clock::now();
         let state = self.state();
         let policies = state.stage.policies().map_or_else(
@@ -43,16 +98,27 @@ impl Core {
             },
             data: self.data_listing(),
             clock_synchronised: moment.clock_synchronised,
+            far_sides: lock(&self.doctor.far_sides).clone(),
         };
-        let diagnosis = diagnose(&doctor::read(&self.settings, known));
-        let before = std::mem::replace(&mut *lock(&self.doctor.last), diagnosis.clone());
-        tell(&before, &diagnosis);
-        diagnosis
+        doctor::read(&self.settings, known)
     }
 
-    /// The last diagnosis, for the metrics.
-    pub(super) fn last_diagnosis(&self) -> Diagnosis {
-        lock(&self.doctor.last).clone()
+    /// Remembers the far sides that exist. An uplink loses its default route now and then.
+    fn remember_far_sides(&self, facts: &Facts) {
+        let Ok(links) = &facts.links else {
+            return;
+        };
+        let far = links
+            .iter()
+            .filter(|link| facts.far_sides.contains(&link.index));
+        let far = far.map(|link| (link.name.clone(), link.index));
+        *lock(&self.doctor.far_sides) = far.collect();
+    }
+
+    /// The last diagnosis, for the metrics. `None` before the first look, and if a look hangs.
+    pub(super) fn last_diagnosis(&self) -> Option<Diagnosis> {
+        let last = lock(&self.doctor.last).clone()?;
+        (last.began.elapsed() < STALE).then_some(last.diagnosis)
     }
 
     /// The data about ranges, without waiting for its first reading.
@@ -87,9 +153,6 @@ fn blind_only_in<'a>(
         let mut others = other.checks.iter();
         others.any(|other| other.check == finding.check && other.remark.what == finding.remark.what)
     };
-    let blind = own
-        .checks
-        .iter()
-        .filter(|finding| finding.remark.status == FindingStatus::Blind);
+    let blind = own.checks.iter().filter(|finding| finding.is_blind());
     blind.filter(move |finding| !is_known(finding))
 }

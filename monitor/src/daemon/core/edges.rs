@@ -10,7 +10,7 @@ use super::{
     state::{PoliciesInForce, State},
 };
 use crate::{
-    compile::{Ruleset, compile},
+    compile::{Ruleset, compile_after},
     datapath::Filter,
     policy::{Action, Diagnostics, Moment, Policy, PolicyName, Rest, RuntimeOverlay},
     state_dir::{Edge, Edges, write_runtime},
@@ -100,7 +100,9 @@ impl Core {
         policies: &[Policy],
     ) -> Result<Ruleset, LoadError> {
         let errors = |errors: Diagnostics| LoadError::Policies(errors.render_some());
-        let ruleset = compile(policies, &self.settings.derivation).map_err(errors)?;
+        let earlier = Some(before.for_a_compilation());
+        let ruleset =
+            compile_after(policies, &self.settings.derivation, earlier).map_err(errors)?;
         let kernel_has_it = if before.kernel_is_behind {
             let hash = filter.ruleset_hash(&self.settings.real_interfaces()?)?;
             // After a roll-back, the generation in force is older than a capture, or copies the

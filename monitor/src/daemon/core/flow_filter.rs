@@ -38,6 +38,7 @@ impl Core {
         };
         Ok(FlowFilter {
             since: asked.since.and_then(|at| Timestamp::from_second(at).ok()),
+            until: asked.until.and_then(|at| Timestamp::from_second(at).ok()),
             devices,
             policy: asked.policy.as_deref().map(str::parse).transpose()?,
             destination,

@@ -15,7 +15,7 @@ use crate::{
     error_text::error_text,
     feeds::DiskAndFeeds,
     lists::FeedUrl,
-    pipeline::compile_files,
+    pipeline::compile_files_after,
     policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
     state_dir::{
@@ -124,7 +124,7 @@ pub(super) fn last_good(
             "\nthe policies that were in force last cannot be used either: {error}"
         ))
     };
-    match load_last_good(settings, runtime, moment) {
+    match load_last_good(settings, runtime, moment, None) {
         Err(error) => Err(unusable(&error)),
         Ok(None) => Err(refuse(String::new())),
         Ok(Some(loaded)) => loaded.result.map_err(|error| unusable(&error)),
@@ -137,6 +137,7 @@ pub(super) fn load_last_good(
     settings: &Settings,
     runtime: &RuntimeOverlay,
     moment: &Moment,
+    earlier: Option<&PoliciesInForce>,
 ) -> Result<Option<Loaded>, StateDirError> {
     let kept = LastGood::open(&settings.state_dir)?;
     if kept.is_empty() {
@@ -146,7 +147,7 @@ pub(super) fn load_last_good(
         kept,
         feeds: DiskAndFeeds::new(&settings.state_dir),
     };
-    Ok(Some(load(settings, &files, runtime, moment)))
+    Ok(Some(load(settings, &files, runtime, moment, earlier)))
 }
 
 /// The last good policy files, with the feeds from their own store.
@@ -173,12 +174,14 @@ impl Files for KeptAndFeeds {
     }
 }
 
-/// Reads the policies from `files` and compiles them.
+/// Reads the policies from `files` and compiles them. Takes what did not change from
+/// `earlier`, the policies in force.
 pub(super) fn load(
     settings: &Settings,
     files: &dyn Files,
     runtime: &RuntimeOverlay,
     moment: &Moment,
+    earlier: Option<&PoliciesInForce>,
 ) -> Loaded {
     let gateway = match settings.gateway() {
         Ok(gateway) => gateway,
@@ -191,7 +194,9 @@ pub(super) fn load(
         }
     };
     let recorder = Recorder::new(files, &settings.state_dir);
-    let compiled = compile_files(&settings.policies, &recorder, runtime, moment, &gateway);
+    let earlier = earlier.map(PoliciesInForce::for_a_reload);
+    let policies = &settings.policies;
+    let compiled = compile_files_after(policies, &recorder, runtime, moment, &gateway, earlier);
     let mut rendered = compiled.diagnostics.without_notes().render_some();
     if let Some(ruleset) = &compiled.ruleset {
         let attached = settings.real_interfaces();
@@ -205,6 +210,7 @@ pub(super) fn load(
                 policies: compiled.policies.into(),
                 devices: Arc::new(compiled.devices),
                 feeds: compiled.feeds.into(),
+                known: Arc::new(compiled.known),
                 as_of: moment.at,
                 ruleset: Arc::new(ruleset),
                 kernel_is_behind: false,

@@ -113,13 +113,14 @@ impl Core {
         moment: &Moment,
     ) -> Result<Option<Loaded>, LoadError> {
         let settings = &self.settings;
+        let earlier = before.stage.policies();
         match source {
-            Source::LastGood => {
-                load_last_good(settings, &before.runtime, moment).map_err(LoadError::LastGood)
-            }
+            Source::LastGood => load_last_good(settings, &before.runtime, moment, earlier)
+                .map_err(LoadError::LastGood),
             Source::Files => {
                 let files = DiskAndFeeds::new(&settings.state_dir);
-                Ok(Some(load(settings, &files, &before.runtime, moment)))
+                let runtime = &before.runtime;
+                Ok(Some(load(settings, &files, runtime, moment, earlier)))
             }
         }
     }
@@ -221,10 +222,13 @@ impl Source {
 
 fn decide(before: &State, trigger: Trigger, source: Source, usable: Usable) -> Decision {
     let is_in_force = before.last_load.success || source == Source::LastGood;
-    let is_same = before.stage.policies().is_some_and(|policies| {
-        !policies.kernel_is_behind && policies.ruleset == usable.policies.ruleset
-    });
-    if trigger == Trigger::File && is_in_force && is_same {
+    // Compares all prefixes, so it comes last.
+    let is_same = || {
+        before.stage.policies().is_some_and(|policies| {
+            !policies.kernel_is_behind && policies.ruleset == usable.policies.ruleset
+        })
+    };
+    if trigger == Trigger::File && is_in_force && is_same() {
         Decision::Keep(usable)
     } else {
         Decision::Apply(usable)

@@ -14,7 +14,7 @@ use super::{
     confirm::{EarlierTrial, record_while, rolled_back},
     feeds,
     load::{FELL_BACK, Loaded, Usable, kept_changes, last_good, load, load_last_good},
-    now, request,
+    lock, now, request,
     reset::SavedCounters,
     state::{PoliciesInForce, Stage, State},
 };
@@ -98,6 +98,7 @@ impl Core {
         let started = now();
         // Check the directory before anything is read from it.
         datapath::check_directory(&settings.pin_dir)?;
+        datapath::require_ethernet(&settings.interfaces)?;
         let mut notes = Vec::new();
         let moment = clock::now();
         let runtime = standing_changes(&settings, &moment, &mut notes);
@@ -123,6 +124,8 @@ impl Core {
             saving: Mutex::default(),
             risks: Mutex::default(),
             waiting: Mutex::default(),
+            left_out: Mutex::default(),
+            pace: Mutex::default(),
             loggers: Mutex::new(applied.loggers),
             reloaded: Notify::new(),
             feeds: feeds::Feeds::default(),
@@ -138,6 +141,7 @@ impl Core {
             started,
         };
         notes.extend(core.look_around(&moment));
+        notes.extend(lock(&core.left_out).values().cloned());
         Ok((core, notes))
     }
 
@@ -148,10 +152,18 @@ impl Core {
             self.note_feeds(&policies.feeds);
             self.keep_edges(policies, moment);
         }
-        let waiting = self.waiting(super::lock(&self.filter).as_ref()?, None);
+        let resolved = self.settings.resolved_interfaces();
+        let waiting = resolved.map_err(LoadError::from).and_then(|resolved| {
+            let filter = lock(&self.filter);
+            let waiting = filter
+                .as_ref()
+                .map(|filter| super::interfaces::waiting(filter, &resolved, None));
+            *lock(&self.left_out) = resolved.left_out;
+            waiting.transpose()
+        });
         match waiting {
             Ok(waiting) => {
-                *super::lock(&self.waiting) = waiting;
+                *lock(&self.waiting) = waiting.unwrap_or_default();
                 None
             }
             Err(error) => Some(error_text(&error)),
@@ -173,11 +185,9 @@ impl StartOptions {
 fn alternative_names(settings: &Settings) -> Result<Vec<String>, datapath::Error> {
     let mut notes = Vec::new();
     let real = settings.real_interfaces()?;
-    for name in settings
-        .interfaces
-        .iter()
-        .filter(|name| !real.contains(name))
-    {
+    let exact = settings.interfaces.iter();
+    let exact = exact.filter(|name| !datapath::is_pattern(name) && !real.contains(name));
+    for name in exact {
         let interface = datapath::name_of_alternative(name)?.unwrap_or_default();
         notes.push(format!(
             "{name} is an alternative name of {interface}: counters and metrics name {interface}"
@@ -210,7 +220,7 @@ impl Start<'_> {
             (None, EarlierTrial::Over) => None,
         };
         let files = DiskAndFeeds::new(&self.settings.state_dir);
-        let loaded = load(self.settings, &files, self.runtime, self.moment);
+        let loaded = load(self.settings, &files, self.runtime, self.moment, None);
         let (usable, origin) = match loaded.result {
             Ok(Usable { policies, read }) => (policies, Origin::files(read, until)),
             Err(LoadError::Policies(errors)) => {
@@ -233,7 +243,7 @@ impl Start<'_> {
 
     /// Plans a start with the policies before the files that were not confirmed.
     fn plan_without_files(&self, kept: NotConfirmed) -> Result<Plan, LoadError> {
-        let loaded = load_last_good(self.settings, self.runtime, self.moment)?;
+        let loaded = load_last_good(self.settings, self.runtime, self.moment, None)?;
         let Loaded {
             result,
             files,
@@ -262,7 +272,7 @@ impl Start<'_> {
                 trial: None,
             });
         };
-        let before = load_last_good(self.settings, self.runtime, self.moment)?;
+        let before = load_last_good(self.settings, self.runtime, self.moment, None)?;
         let applied = record_while(&self.settings.state_dir, deadline, || {
             self.replace(filter, &request)
         })?;

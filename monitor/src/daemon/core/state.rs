@@ -6,9 +6,10 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    compile::Ruleset,
+    compile::{self, Ruleset},
     datapath::Deadline,
-    policy::{DeviceNames, Feed, Policy, RuntimeOverlay},
+    pipeline,
+    policy::{DeviceNames, Feed, KnownLists, Policy, RuntimeOverlay},
     snapshot::ReloadSnapshot,
     state_dir::{NotConfirmed, UnsavedLastGood},
 };
@@ -70,9 +71,30 @@ pub(super) struct PoliciesInForce {
     /// Time for which the daemon determined what each policy does.
     pub(super) as_of: Timestamp,
     pub(super) ruleset: Arc<Ruleset>,
+    /// The lists of the last files without errors, which a reload takes over where their
+    /// files did not change.
+    pub(super) known: Arc<KnownLists>,
     /// True if the kernel may have another ruleset than these policies need: an
     /// earlier attempt failed, or the policies came back after a roll-back.
     pub(super) kernel_is_behind: bool,
+}
+
+impl PoliciesInForce {
+    /// What the next compilation takes what did not change from.
+    pub(super) fn for_a_compilation(&self) -> compile::Earlier<'_> {
+        compile::Earlier {
+            policies: &self.policies,
+            ruleset: &self.ruleset,
+        }
+    }
+
+    /// What a reload takes what did not change from.
+    pub(super) fn for_a_reload(&self) -> pipeline::Earlier<'_> {
+        pipeline::Earlier {
+            known: &self.known,
+            compiled: self.for_a_compilation(),
+        }
+    }
 }
 
 impl Stage {

@@ -39,6 +39,7 @@ impl Core {
                 changes: self.standing(),
                 capture: self.captures.running(),
                 waiting: self.waiting_interfaces(),
+                left_out: self.left_out_interfaces(),
             }),
             missed_edges: Vec::new(),
             snapshot,
@@ -53,7 +54,10 @@ impl Core {
             pin_dir: self.settings.pin_dir.clone(),
             state_dir: self.settings.state_dir.clone(),
             policies: self.settings.policies.clone(),
-            interfaces: self.settings.interfaces.clone(),
+            interfaces: self
+                .settings
+                .real_interfaces()
+                .unwrap_or_else(|_| self.settings.interfaces.clone()),
         }
     }
 

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_mins(1);
 const LOOK_WHEN_ASKED: Duration = Duration::from_secs(10);
 
 pub(super) struct DeviceRecorder {
-    interfaces: Vec<String>,
+    settings: Settings,
     files: DeviceFiles,
     book: Arc<Mutex<DeviceBook>>,
     looked: Option<Instant>,
@@ -42,10 +42,12 @@ pub(super) struct DeviceRecorder {
 
 impl DeviceRecorder {
     pub(super) fn new(settings: &Settings, book: Arc<Mutex<DeviceBook>>) -> Self {
+        let interfaces = settings.real_interfaces();
+        let interfaces = interfaces.unwrap_or_else(|_| settings.interfaces.clone());
         *lock(&book) = DeviceBook::new(&settings.device_files);
         Self {
-            interfaces: settings.interfaces.clone(),
-            files: DeviceFiles::new(&settings.device_files, &settings.interfaces),
+            files: DeviceFiles::new(&settings.device_files, &interfaces),
+            settings: settings.clone(),
             book,
             looked: None,
             written: BTreeSet::new(),
@@ -80,7 +82,9 @@ impl DeviceRecorder {
 
     /// Takes in the neighbours and all leases.
     pub(super) fn look(&mut self, now: Timestamp) {
-        let neighbours = datapath::neighbour_entries(&self.interfaces);
+        // Interfaces that match a pattern come and go.
+        let interfaces = self.settings.real_interfaces();
+        let neighbours = interfaces.and_then(|names| datapath::neighbour_entries(&names));
         let identities = &mut lock(&self.book).identities;
         // An interface may be absent; then it has no neighbours.
         for neighbour in neighbours.into_iter().flatten() {

@@ -25,8 +25,14 @@ use crate::{
     datapath::{self, DnsCopies, FlowRings, FlowTables, TakenFlows},
     device_book::DeviceBook,
     evidence::{
-        Claim, FlowEnd, absence::Absence, encrypted::resolver_addresses, event::Happening,
-        learner::Learner, mark::Mark, published::Published,
+        Claim, FlowEnd,
+        absence::Absence,
+        encrypted::resolver_addresses,
+        event::Happening,
+        learner::Learner,
+        mark::Mark,
+        noted::{Noted, Standing},
+        published::Published,
     },
     merkle::Proven,
     policy::{EvidenceLevel, MacAddress},
@@ -105,6 +111,10 @@ pub(super) struct EvidenceRecorder {
     periods: Option<Periods>,
     /// True if the captures of earlier daemons have ends in the store.
     has_ended_captures: bool,
+    /// Findings of the checks that the store has; `None` before the first ones.
+    findings: Option<Standing>,
+    /// Findings that are not written yet.
+    found: Option<Vec<Noted>>,
     /// Claims that a failed write left.
     claims: Vec<(FlowEnd, Claim)>,
     notes: Vec<String>,
@@ -130,6 +140,8 @@ impl EvidenceRecorder {
             setup: SetupRecorder::default(),
             periods: None,
             has_ended_captures: false,
+            findings: None,
+            found: None,
             claims: Vec::new(),
             notes: Vec::new(),
         }
@@ -196,6 +208,7 @@ impl EvidenceRecorder {
             .and_then(|()| self.store_names())
             .and_then(|()| self.store_losses())
             .and_then(|()| Ok(self.store_setup()?))
+            .and_then(|()| Ok(self.store_findings()?))
             .and_then(|()| Ok(self.compact()?));
         if let Err(RecordError::Store(error)) = &result
             && error.remedy() == Remedy::Reopen
@@ -326,6 +339,25 @@ impl EvidenceRecorder {
         written.map(drop).ok_or(PublishedError::OtherLog)
     }
 
+    /// Stores what changed in the findings of the daemon's checks, now or with the next drain.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store. The next call tries again.
+    pub(super) fn findings(&mut self, found: Vec<Noted>) -> Result<(), StoreError> {
+        self.found = Some(found);
+        self.store_findings()
+    }
+
+    /// Writes the last findings, if there is a store.
+    fn store_findings(&mut self) -> Result<(), StoreError> {
+        if let (Some(store), Some(found)) = (&mut self.store, &self.found) {
+            store.write_findings(&mut self.findings, found, Timestamp::now())?;
+            self.found = None;
+        }
+        Ok(())
+    }
+
     /// Appends a line about a report to the log, and proves that it is there.
     ///
     /// # Errors
@@ -356,6 +388,8 @@ impl EvidenceRecorder {
             self.has_ended_captures = true;
         }
         self.devices.write_all_again();
+        // The new file may have none of them.
+        self.findings = None;
         self.store = Some(store);
         Ok(())
     }

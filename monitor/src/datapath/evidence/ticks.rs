@@ -46,6 +46,11 @@ impl Ticks {
         first: 0,
     };
 
+    /// Number of ticks in a second.
+    pub(in crate::datapath) fn per_second(self) -> u32 {
+        u32::try_from(1_000_000_000 / self.length).unwrap_or(u32::MAX)
+    }
+
     /// The time of a tick. Ticks that no time can have become the nearest possible time.
     pub(in crate::datapath) fn time(self, tick: u64) -> Timestamp {
         let after = i128::from(tick) - i128::from(self.first);

@@ -162,8 +162,24 @@ impl<'a> View<'a> {
             None if link.kind == LinkKind::Tunnel => false,
             // A part of a bridge or bond with a filter on some parts only.
             Some(above) => self.has_covered_port(above),
-            None => link.routes() && !self.is_seen_through_ports(link),
+            None => {
+                (link.routes() || self.connects_ports(link)) && !self.is_seen_through_ports(link)
+            }
         }
+    }
+
+    /// True for a bridge that forwards frames between ports.
+    fn connects_ports(&self, link: &Link) -> bool {
+        let mut ports = self.ports(link.index).filter(|port| port.is_up);
+        link.kind == LinkKind::Bridge && ports.nth(1).is_some()
+    }
+
+    /// True for a bridge whose ports all lead into other network namespaces.
+    fn is_of_containers(&self, link: &Link) -> bool {
+        let mut ports = self.ports(link.index).filter(|port| port.is_up).peekable();
+        link.kind == LinkKind::Bridge
+            && ports.peek().is_some()
+            && ports.all(|port| port.leads_elsewhere)
     }
 
     fn has_covered_port(&self, bridge: &Link) -> bool {
@@ -184,11 +200,21 @@ impl<'a> View<'a> {
         let above = self.combiner(link);
         if self.is_far_side(above.unwrap_or(link)) && self.is_only_open_port(link, above) {
             return Some(Remark::ok(format!(
-                "{name} is the far side: the default route leads there"
+                "{name} is the far side: a default route leads there, or led there"
             )));
+        }
+        if self.is_of_containers(link) {
+            return Some(Remark::degraded(
+                format!("{name} has no filter, and connects network namespaces of this machine"),
+                "all its ports lead into other network namespaces, as those of containers do; packets of these programs are not seen",
+                format!(
+                    "filter it with `--interface {name}`, or accept this finding in `doctor:` of the config file"
+                ),
+            ));
         }
         let why = match above {
             Some(bridge) => format!("it is a port of {}, and the filter sees other ports only", bridge.name),
+            None if !link.routes() => "it forwards frames between its ports, and no filter is on the bridge or on a port".to_owned(),
             None => "it forwards packets, and the filter sees packets only where they enter through a filtered interface".to_owned(),
         };
         Some(Remark::blind(

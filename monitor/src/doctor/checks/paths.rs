@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The interfaces, if they and the filter can be read. Otherwise the check `interface` says so.
-fn view(facts: &Facts) -> Option<View<'_>> {
+pub(super) fn view(facts: &Facts) -> Option<View<'_>> {
     let (links, filters) = (facts.links.as_ref().ok()?, facts.filters.as_ref().ok()?);
     Some(View::new(links, filters, &facts.far_sides))
 }
@@ -145,17 +145,32 @@ pub(super) fn offload(facts: &Facts) -> Vec<Remark> {
         }
     }
     remarks.extend(hardware_tc(facts, links));
-    remarks.extend(facts.accelerators.iter().map(|module| {
+    remarks.extend(accelerators(facts));
+    if remarks.is_empty() {
+        remarks.push(Remark::ok("no hardware forwards packets past the filter"));
+    }
+    remarks
+}
+
+fn accelerators(facts: &Facts) -> Vec<Remark> {
+    let modules = match &facts.accelerators {
+        Ok(modules) => modules,
+        Err(why) => {
+            return vec![Remark::unknown(
+                "the kernel's modules cannot be listed",
+                why,
+                "`lsmod` as root lists them",
+            )];
+        }
+    };
+    let each = modules.iter().map(|module| {
         Remark::blind(
             format!("the kernel module {module} forwards packets past the filter"),
             "after the first packets of a connection, the others skip the network stack",
             format!("turn the acceleration off, or unload it: `rmmod {module}`"),
         )
-    }));
-    if remarks.is_empty() {
-        remarks.push(Remark::ok("no hardware forwards packets past the filter"));
-    }
-    remarks
+    });
+    each.collect()
 }
 
 fn flowtable(table: &Flowtable) -> Remark {
@@ -214,7 +229,10 @@ pub(super) fn station(facts: &Facts) -> Vec<Remark> {
     };
     if let Some(view) = view(facts) {
         let bridges = view.filtered().filter(|link| link.kind == LinkKind::Bridge);
-        remarks.extend(bridges.filter_map(|bridge| between_ports(&view, bridge)));
+        for bridge in bridges {
+            remarks.extend(between_ports(&view, bridge));
+            remarks.extend(hairpins(&view, bridge));
+        }
     }
     remarks.extend(facts.links.iter().flat_map(|links| switches(links)));
     if remarks.is_empty() {
@@ -268,6 +286,20 @@ fn between_ports(view: &View<'_>, bridge: &Link) -> Option<Remark> {
     ))
 }
 
+/// Ports of a filtered bridge through which it sends frames back to other stations.
+fn hairpins<'a>(view: &View<'a>, bridge: &'a Link) -> impl Iterator<Item = Remark> {
+    // A bridge sends nothing from an isolated port to an isolated port.
+    let turns = |port: &&Link| port.is_up && port.is_hairpin && !port.is_isolated;
+    view.ports(bridge.index).filter(turns).map(move |port| {
+        let name = &port.name;
+        Remark::blind(
+            format!("{} sends frames back through {name} (hairpin)", bridge.name),
+            "frames from station to station behind this port do not leave the bridge for this machine",
+            format!("filter {name} in place of the bridge, or `bridge link set dev {name} hairpin off`"),
+        )
+    })
+}
+
 /// Ports of one hardware switch in the same bridge.
 fn switches(links: &[Link]) -> Vec<Remark> {
     let ports: Vec<&Link> = links
@@ -295,96 +327,10 @@ fn switches(links: &[Link]) -> Vec<Remark> {
     remarks
 }
 
-fn not_looked(what: &str) -> Remark {
+pub(super) fn not_looked(what: &str) -> Remark {
     Remark::unknown(
         format!("{what} cannot be read"),
         "the interfaces or the filter cannot be read",
         "run as root, or as the user that runs the daemon",
     )
-}
-
-/// IPv6 that is forwarded without a policy about it.
-pub(super) fn ipv6(facts: &Facts) -> Vec<Remark> {
-    let Some(view) = view(facts) else {
-        return vec![not_looked("whether IPv6 is forwarded")];
-    };
-    let passes: Vec<&str> = view
-        .filtered()
-        .filter(|link| passes_ipv6(&view, link))
-        .map(|link| link.name.as_str())
-        .collect();
-    if passes.is_empty() {
-        return vec![Remark::ok("no filtered interface forwards IPv6")];
-    }
-    let names = passes.join(", ");
-    match &facts.policies {
-        Ok(policies) if policies.with_ipv6 > 0 => vec![Remark::ok(format!(
-            "{names}: IPv6 is forwarded; policies that name it: {}",
-            policies.with_ipv6
-        ))],
-        Ok(_) => vec![Remark::blind(
-            format!("{names}: IPv6 is forwarded, and no policy names IPv6 destinations"),
-            "a device reaches the same service over IPv6, where no policy matches",
-            "add the IPv6 networks of the holder to the policies; `monitor explain ADDRESS` shows whose they are",
-        )],
-        Err(why) => vec![Remark::unknown(
-            format!("{names}: IPv6 is forwarded, and the policies cannot be read"),
-            why,
-            "`monitor check` shows what is wrong with them",
-        )],
-    }
-}
-
-fn passes_ipv6(view: &View<'_>, link: &Link) -> bool {
-    let above = link.controller.and_then(|index| view.link(index));
-    let is_bridged = above.is_some_and(|above| above.kind == LinkKind::Bridge);
-    let mut stacked = view.stacked_on(link.index);
-    link.forwards.ipv6 || is_bridged || stacked.any(|link| link.forwards.ipv6)
-}
-
-/// Tunnels that end at this gateway.
-pub(super) fn tunnel(facts: &Facts) -> Vec<Remark> {
-    let Some(view) = view(facts) else {
-        return vec![not_looked("tunnels")];
-    };
-    let links = facts.links.as_ref().map_or(&[][..], Vec::as_slice);
-    let tunnels = links
-        .iter()
-        .filter(|link| link.kind == LinkKind::Tunnel && link.is_up);
-    let mut remarks: Vec<Remark> = tunnels
-        .filter_map(|link| tunnel_remark(&view, link))
-        .collect();
-    if remarks.is_empty() {
-        remarks.push(Remark::ok("no tunnel brings packets past the filter"));
-    }
-    remarks
-}
-
-fn tunnel_remark(view: &View<'_>, link: &Link) -> Option<Remark> {
-    let Link { name, word, .. } = link;
-    if view.covers(link) {
-        return None;
-    }
-    if view.is_far_side(link) {
-        return Some(Remark::ok(format!(
-            "{name} ({word}) is the far side: the filter sees packets before they enter it"
-        )));
-    }
-    if !link.routes() {
-        return None;
-    }
-    if word == "ppp" {
-        return Some(Remark::unknown(
-            format!("{name} ({word}) forwards packets of its other end"),
-            "the filter sees them only if they come as PPPoE through a filtered interface",
-            "filter the interface that carries the PPPoE frames",
-        ));
-    }
-    Some(Remark::blind(
-        format!("{name} ({word}) forwards packets that come out of the tunnel"),
-        "on the way in, the filter sees only the outer packets",
-        format!(
-            "if it carries Ethernet frames, filter it with `--interface {name}`; otherwise stop forwarding there, or use the firewall"
-        ),
-    ))
 }

@@ -10,6 +10,7 @@ use crate::{
     control::{Endpoint, WaitingInterface},
     data::Listing,
     doctor::{
+        Accepted,
         facts::{DaemonFact, Disk, Families, FilterAt, KernelFacts, Link, LinkKind, PolicyFacts},
         finding::FindingStatus::{self, Blind, Degraded, Ok as Fine, Unknown},
     },
@@ -44,12 +45,13 @@ fn gateway() -> Facts {
         ingress: BTreeMap::new(),
         flowtables: Ok(Vec::new()),
         hardware_tc: Ok(Vec::new()),
-        accelerators: Vec::new(),
+        accelerators: Ok(Vec::new()),
+        ipsec: Ok(Vec::new()),
         wireless: Ok(Vec::new()),
         snapshot: Some(Snapshot::default()),
         policies: Ok(PolicyFacts {
             active: 2,
-            with_ipv6: 1,
+            with_ipv6: 2,
             feeds: 0,
         }),
         daemon: answers(Some("http://127.0.0.1:9641/"), &[]),
@@ -170,7 +172,7 @@ fn a_check_that_could_not_look_has_no_value() {
     facts.flowtables = Err("permission denied".to_owned());
     let by_check = |facts: &Facts| diagnose(facts).by_check().get("offload").copied();
     assert_eq!(by_check(&facts), None);
-    facts.accelerators = vec!["ecm".to_owned()];
+    facts.accelerators = Ok(vec!["ecm".to_owned()]);
     assert_eq!(by_check(&facts), Some(true));
     facts.links = Err("no netlink".to_owned());
     let diagnosis = diagnose(&facts);
@@ -187,7 +189,7 @@ fn what_one_process_may_not_read_another_adds() {
     let daemon = diagnose(&facts);
     assert!(daemon.has_unknown());
     let mut facts = gateway();
-    facts.accelerators = vec!["ecm".to_owned()];
+    facts.accelerators = Ok(vec!["ecm".to_owned()]);
     facts.losses = Err("permission denied".to_owned());
     let root = diagnose(&facts);
     let both = daemon.completed_by(&root);
@@ -200,4 +202,31 @@ fn what_one_process_may_not_read_another_adds() {
         .iter()
         .find(|found| found.check == CheckName::Clock);
     assert_eq!(clock.unwrap().remark.status, Degraded);
+}
+
+#[test]
+fn an_accepted_finding_stays_and_counts_no_more() {
+    let mut facts = gateway();
+    add(&mut facts, [link(4, "eth1"), link(5, "eth10")]);
+    let accepted = |about: Option<&str>| Accepted {
+        check: CheckName::Interface,
+        about: about.map(str::to_owned),
+        reason: "a test machine".to_owned(),
+    };
+    let blind = |about| {
+        let diagnosis = diagnose(&facts).accepted_by(&[accepted(about)]);
+        let texts = diagnosis.to_string();
+        assert!(texts.contains("eth1 has no filter"), "{texts}");
+        assert!(texts.contains("blind, accepted: a test machine"), "{texts}");
+        (diagnosis.blind, diagnosis.by_check()["interface"])
+    };
+    // A word counts whole.
+    assert_eq!(blind(Some("eth1")), (1, true));
+    assert_eq!(blind(None), (0, false));
+    let json = diagnose(&facts).accepted_by(&[accepted(None)]);
+    let json = serde_json::to_value(json.printed()).unwrap();
+    let own = json["checks"].as_array().unwrap().iter();
+    let own: Vec<_> = own.filter(|found| found["status"] == "blind").collect();
+    assert_eq!(own.len(), 2);
+    assert_eq!(own[0]["accepted"], "a test machine");
 }

@@ -69,11 +69,15 @@ fn interfaces(hook: &[u8]) -> Vec<String> {
 }
 
 /// The loaded modules among [`ACCELERATORS`].
-pub(super) fn accelerators() -> Vec<String> {
-    let modules = regular_file::read_kernel_text("/proc/modules").unwrap_or_default();
+pub(super) fn accelerators() -> io::Result<Vec<String>> {
+    let modules = match regular_file::read_kernel_text("/proc/modules") {
+        // The kernel can load no modules.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        modules => modules?,
+    };
     let loaded = modules.lines().filter_map(|line| line.split(' ').next());
     let found = loaded.filter(|name| ACCELERATORS.contains(name));
-    found.map(str::to_owned).collect()
+    Ok(found.map(str::to_owned).collect())
 }
 
 #[cfg(test)]

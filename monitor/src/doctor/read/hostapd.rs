@@ -77,7 +77,7 @@ fn in_text(text: &str, interface: &str) -> Option<bool> {
     on
 }
 
-/// Absolute paths on the command lines of the processes called hostapd.
+/// The files on the command lines of the processes called hostapd, as those processes see them.
 fn of_processes() -> Vec<PathBuf> {
     let is_process = |path: &PathBuf| {
         // Any user can give a process this name.
@@ -90,16 +90,28 @@ fn of_processes() -> Vec<PathBuf> {
         let words = line
             .split('\0')
             .skip(1)
-            .filter(|word| word.starts_with('/'));
-        words.map(PathBuf::from).collect::<Vec<_>>()
+            .filter(|word| has_settings(Path::new(word)));
+        // Other options, such as the log, name files too.
+        words.map(|word| seen_by(&path, word)).collect::<Vec<_>>()
     };
     let processes = entries("/proc").filter(|path| {
         let name = path.file_name().and_then(|name| name.to_str());
         name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
     });
-    let found = processes.filter(is_process).flat_map(arguments);
-    // Other options, such as the log, name files too.
-    found.filter(|path| has_settings(path)).collect()
+    processes.filter(is_process).flat_map(arguments).collect()
+}
+
+/// The path at which this process finds a file that a process names. That process may have
+/// another root, such as a container's, and its own working directory.
+fn seen_by(process: &Path, word: &str) -> PathBuf {
+    let own_root = fs::metadata("/").map(|found| (found.dev(), found.ino()));
+    let root = fs::metadata(process.join("root")).map(|found| (found.dev(), found.ino()));
+    let has_own_root = own_root.is_ok() && own_root.ok() == root.ok();
+    match word.strip_prefix('/') {
+        Some(_) if has_own_root => PathBuf::from(word),
+        Some(below) => process.join("root").join(below),
+        None => process.join("cwd").join(word),
+    }
 }
 
 fn is_of_hostapd(path: &Path) -> bool {
@@ -134,6 +146,17 @@ mod tests {
             in_text("interface=wlan0\n#ap_isolate=1\n", "wlan0"),
             Some(false)
         );
+    }
+
+    #[test]
+    fn a_file_is_looked_for_where_its_process_sees_it() {
+        let own = format!("/proc/{}", std::process::id());
+        let own = Path::new(&own);
+        assert_eq!(seen_by(own, "/etc/x.conf"), Path::new("/etc/x.conf"));
+        assert_eq!(seen_by(own, "x.conf"), own.join("cwd/x.conf"));
+        // A process with another root; this one has none at all.
+        let other = Path::new("/proc/0");
+        assert_eq!(seen_by(other, "/etc/x.conf"), other.join("root/etc/x.conf"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::{
     forwarding::forwards,
-    netlink::{attributes, list, long_number, text, value},
+    netlink::{attributes, list, long_number, number, text, value},
 };
 use crate::{
     doctor::facts::{Families, Link, LinkKind},
@@ -16,13 +16,18 @@ use crate::{
 // Values of the kernel's uapi headers rtnetlink.h, if_link.h and if_addr.h.
 const RTM_GETLINK: u16 = 18;
 const RTM_GETADDR: u16 = 22;
+const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_DATA: u16 = 2;
+const IFLA_VLAN_ID: u16 = 1;
 const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_HAIRPIN: u16 = 4;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
+const ARPHRD_ETHER: u16 = 1;
 const IFLA_PHYS_SWITCH_ID: u16 = 36;
 const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_XDP: u16 = 43;
@@ -39,7 +44,7 @@ const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
 
 /// Every interface, in the kernel's order.
-pub(super) fn links() -> io::Result<Vec<Link>> {
+pub(in crate::doctor) fn links() -> io::Result<Vec<Link>> {
     let bodies = list(NETLINK_ROUTE, RTM_GETLINK, &[0; LINK_HEADER])?;
     let families = families()?;
     let mut links: Vec<Link> = bodies.iter().filter_map(|body| link(body)).collect();
@@ -62,9 +67,11 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
         is_up: flags & IFF_UP != 0 && flags & IFF_LOWER_UP != 0,
         ..Link::default()
     };
+    let is_ethernet = body.get(2..).and_then(number) == Some(ARPHRD_ETHER);
     let (mut lower, mut word, mut is_elsewhere) = (None, String::new(), false);
     for (kind, value) in attributes(body.get(LINK_HEADER..)?) {
         match kind {
+            IFLA_ADDRESS if is_ethernet => link.mac = value.first_chunk().copied(),
             IFLA_IFNAME => link.name = text(value),
             IFLA_LINK => lower = long_number(value),
             IFLA_LINK_NETNSID => is_elsewhere = true,
@@ -73,7 +80,9 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
             IFLA_XDP => (link.program, link.mode) = program(value),
             IFLA_LINKINFO => {
                 word = info_kind(value);
-                link.is_isolated = is_isolated(value);
+                link.vlan = (word == "vlan").then(|| vlan(value)).flatten();
+                link.is_isolated = port_has(value, IFLA_BRPORT_ISOLATED);
+                link.is_hairpin = port_has(value, IFLA_BRPORT_HAIRPIN);
             }
             _ => {}
         }
@@ -85,6 +94,7 @@ pub(super) fn link(body: &[u8]) -> Option<Link> {
     };
     // Of other kinds, it is the index of a peer.
     link.lower = lower.filter(|_| link.kind == LinkKind::Stacked && !is_elsewhere);
+    link.leads_elsewhere = is_elsewhere && word == "veth";
     link.word = word;
     Some(link)
 }
@@ -93,10 +103,16 @@ fn info_kind(info: &[u8]) -> String {
     value(info, IFLA_INFO_KIND).map_or_else(String::new, text)
 }
 
-fn is_isolated(info: &[u8]) -> bool {
+fn vlan(info: &[u8]) -> Option<u16> {
+    let data = value(info, IFLA_INFO_DATA)?;
+    value(data, IFLA_VLAN_ID).and_then(number)
+}
+
+/// True if this setting of a port of a bridge is on.
+fn port_has(info: &[u8], setting: u16) -> bool {
     let port = value(info, IFLA_INFO_SLAVE_DATA);
-    let isolated = port.and_then(|port| value(port, IFLA_BRPORT_ISOLATED));
-    isolated.is_some_and(|isolated| isolated.first() == Some(&1))
+    let found = port.and_then(|port| value(port, setting));
+    found.is_some_and(|found| found.first() == Some(&1))
 }
 
 /// Id and mode of the XDP program.

@@ -1,19 +1,27 @@
 //! Reads the facts: over netlink, from `/proc`, from the pins and from the store.
 
+mod dhcp;
 mod features;
 mod flowtables;
 mod forwarding;
 mod generic;
 mod hostapd;
 mod ingress;
-mod links;
-mod netlink;
+mod ipsec;
+pub(super) mod links;
+pub(super) mod netlink;
+mod network;
 mod process;
 mod wireless;
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use jiff::{SignedDuration, Timestamp};
+
+pub use network::network;
 
 use super::facts::{DaemonFact, Facts, FilterAt, Ingress, Link, PolicyFacts};
 use crate::{
@@ -51,6 +59,8 @@ pub struct Known {
     pub data: Listing,
     /// True if the clock is synchronised.
     pub clock_synchronised: bool,
+    /// Names and indices of interfaces to which a default route led earlier.
+    pub far_sides: BTreeSet<(String, u32)>,
 }
 
 impl PolicyFacts {
@@ -60,9 +70,7 @@ impl PolicyFacts {
         let active = || policies.iter().filter(|policy| policy.is_active());
         Self {
             active: active().count(),
-            with_ipv6: active()
-                .filter(|policy| !policy.ipv6().entries().is_empty())
-                .count(),
+            with_ipv6: active().filter(|policy| !policy.ipv6().is_empty()).count(),
             feeds,
         }
     }
@@ -75,12 +83,12 @@ pub fn read(settings: &Settings, known: Known) -> Facts {
     let (links, filters) = interfaces(&settings.pin_dir);
     let of_links = links.as_ref().map_or(&[][..], Vec::as_slice);
     Facts {
-        far_sides: forwarding::far_sides(of_links),
+        far_sides: far_sides(&known.far_sides, of_links),
         ingress: ingress_of(of_links),
         flowtables: flowtables::flowtables().map_err(|error| error_text(&error)),
-        hardware_tc: features::hardware_tc(up(of_links).map(|link| link.index))
-            .map_err(|error| error_text(&error)),
-        accelerators: flowtables::accelerators(),
+        hardware_tc: hardware_tc(of_links),
+        accelerators: flowtables::accelerators().map_err(|error| error_text(&error)),
+        ipsec: ipsec::ipsec().map_err(|error| error_text(&error)),
         wireless: wireless::wireless().map_err(|error| error_text(&error)),
         feeds: known
             .snapshot
@@ -131,14 +139,41 @@ fn filters(pin_dir: &Path) -> Result<Vec<FilterAt>, String> {
 
 /// The interfaces that are up.
 fn up(links: &[Link]) -> impl Iterator<Item = &Link> {
-    links.iter().filter(|link| link.is_up).take(MOST_INTERFACES)
+    links.iter().filter(|link| link.is_up)
+}
+
+/// The interfaces to which a default route leads, and those to which one led earlier: the
+/// uplink has none while it waits for an address.
+fn far_sides(earlier: &BTreeSet<(String, u32)>, links: &[Link]) -> Vec<u32> {
+    // Without the routes, more interfaces look like those of devices, and none fewer.
+    let now = forwarding::far_sides().unwrap_or_default();
+    let is_far = |link: &&Link| {
+        now.contains(&link.index) || earlier.contains(&(link.name.clone(), link.index))
+    };
+    links.iter().filter(is_far).map(|link| link.index).collect()
+}
+
+fn too_many() -> String {
+    format!("more than {MOST_INTERFACES} interfaces are up, and the others are not looked at")
+}
+
+/// The interfaces whose cards may execute rules of tc.
+fn hardware_tc(links: &[Link]) -> Result<Vec<u32>, String> {
+    if up(links).count() > MOST_INTERFACES {
+        return Err(too_many());
+    }
+    features::hardware_tc(up(links).map(|link| link.index)).map_err(|error| error_text(&error))
 }
 
 /// What runs at the ingress of the interfaces that are up.
 fn ingress_of(links: &[Link]) -> BTreeMap<u32, Result<Ingress, String>> {
-    let each = up(links).map(|link| {
-        let found = ingress::ingress(link.index);
-        (link.index, found.map_err(|error| error_text(&error)))
+    let each = up(links).enumerate().map(|(number, link)| {
+        let found = if number < MOST_INTERFACES {
+            ingress::ingress(link.index).map_err(|error| error_text(&error))
+        } else {
+            Err(too_many())
+        };
+        (link.index, found)
     });
     each.collect()
 }

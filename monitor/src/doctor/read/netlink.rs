@@ -5,7 +5,7 @@
 
 use std::io;
 
-use netlink_packet_core::{NLA_TYPE_MASK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
+use netlink_packet_core::{NLA_TYPE_MASK, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST};
 use netlink_sys::{Socket, SocketAddr};
 
 /// Number of attempts to read a list that does not change meanwhile.
@@ -13,6 +13,10 @@ const ATTEMPTS: usize = 16;
 
 /// The most bytes of an answer: room for about 1000 interfaces.
 const MOST_BYTES: usize = 4 << 20;
+
+/// The most bytes of a list that is visited: some 200,000 routes. The kernel lists the default
+/// route of a table before its other routes.
+const MOST_VISITED: usize = 16 << 20;
 
 /// Size of the header of a message (netlink(7)).
 const HEADER: usize = 16;
@@ -41,6 +45,44 @@ pub(super) fn ask(protocol: isize, kind: u16, body: &[u8]) -> io::Result<Vec<u8>
     let answer = attempt(protocol, kind, 0, body)?;
     let first = answer.and_then(|bodies| bodies.into_iter().next());
     first.ok_or_else(|| io::Error::other("the kernel gave an empty answer"))
+}
+
+/// Sends a request that changes something. Returns when the kernel has done it.
+pub(in crate::doctor) fn change(
+    protocol: isize,
+    kind: u16,
+    flags: u16,
+    body: &[u8],
+) -> io::Result<()> {
+    attempt(protocol, kind, NLM_F_ACK | flags, body).map(drop)
+}
+
+/// Reads the messages of a list one after another, so that a long list takes no memory. Ends
+/// without an error after `MOST_VISITED` bytes.
+pub(super) fn visit(
+    protocol: isize,
+    kind: u16,
+    body: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> io::Result<()> {
+    let mut socket = Socket::new(protocol)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&request(kind, NLM_F_REQUEST | NLM_F_DUMP, body), 0)?;
+    let mut bytes = 0;
+    while bytes < MOST_VISITED {
+        let (datagram, _) = socket.recv_from_full()?;
+        bytes += datagram.len();
+        let mut rest = &datagram[..];
+        while let Some(message) = Message::first(rest) {
+            match message.kind {
+                DONE | ERROR => return message.result(),
+                _ => each(message.body),
+            }
+            rest = rest.get(message.length..).unwrap_or_default();
+        }
+    }
+    Ok(())
 }
 
 /// Sends a request once. `None` if the list changed meanwhile.
@@ -159,7 +201,7 @@ pub(super) fn text(bytes: &[u8]) -> String {
 }
 
 /// An attribute with its header and padding.
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(in crate::doctor) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(ATTRIBUTE_HEADER + value.len()).unwrap_or(u16::MAX);
     let mut bytes = length.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());

@@ -44,6 +44,7 @@ impl EventView {
             | Happening::Capture(_)
             | Happening::CaptureNotFinished(_)
             | Happening::Published(_)
+            | Happening::Doctor(_)
             | Happening::Attached { .. }) => {
                 put("event_type", "monitor".into());
                 put("monitor", serde_json::to_value(other).unwrap_or_default());
@@ -88,6 +89,7 @@ impl Happening {
             | Self::Capture(_)
             | Self::CaptureNotFinished(_)
             | Self::Published(_)
+            | Self::Doctor(_)
             | Self::Attached { .. } => None,
         }
     }

@@ -77,6 +77,7 @@ impl fmt::Display for Happening {
             Self::CaptureBegin(begun) => write!(f, "{begun} begins, until {}", begun.ends),
             Self::Capture(captured) => captured.fmt(f),
             Self::Published(published) => published.fmt(f),
+            Self::Doctor(noted) => noted.fmt(f),
             Self::CaptureNotFinished(begun) => write!(
                 f,
                 "{begun} was not finished: the daemon was killed before its end, so its packets are not known"

@@ -1,14 +1,34 @@
 //! The content of a list file, and the ways in which a policy reads it.
 
-use std::path::PathBuf;
+use std::{
+    cell::{Cell, OnceCell},
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    lists::{Format, Kind, List, Refused, Selection, read, read_database, recognise},
+    lists::{
+        Format, Kind, List, Refused, Selection, is_database, list_text, read, read_database,
+        recognise, unpack,
+    },
     policy::{
         diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
         source::SourceList,
     },
 };
+
+/// A list file that was read.
+pub(super) struct ListFile {
+    path: PathBuf,
+    /// True if a policy names it as a `table`.
+    is_table: bool,
+    /// BLAKE3 hash of its bytes.
+    pub(super) hash: [u8; 32],
+    /// Its bytes; empty after it was decoded.
+    bytes: Cell<Vec<u8>>,
+    /// Decoded when it is needed; `None` if it cannot be decoded. Nothing needs the
+    /// content of a file whose lists are known, unless a message quotes it.
+    content: OnceCell<Option<Content>>,
+}
 
 /// The content of a list file.
 pub(super) enum Content {
@@ -19,8 +39,8 @@ pub(super) enum Content {
 /// A list that is a text file.
 pub(super) struct Text {
     pub(super) source: SourceFile,
-    /// The format found in the text; `None` until it is needed.
-    pub(super) recognised: Option<Result<Format, Refused>>,
+    /// The format found in the text; empty until it is needed.
+    recognised: OnceCell<Result<Format, Refused>>,
 }
 
 /// One way to read one file; the same reading is done once for all policies.
@@ -45,11 +65,88 @@ pub(super) enum Readable<'a> {
     Database(&'a [u8]),
 }
 
+impl ListFile {
+    pub(super) fn new(path: &Path, is_table: bool, bytes: Vec<u8>) -> Self {
+        Self {
+            path: path.to_owned(),
+            is_table,
+            hash: *blake3::hash(&bytes).as_bytes(),
+            bytes: Cell::new(bytes),
+            content: OnceCell::new(),
+        }
+    }
+
+    /// Decodes the file, if that was not done yet.
+    ///
+    /// # Errors
+    ///
+    /// Returns message and help if the bytes cannot be decoded. Later calls return no error.
+    pub(super) fn decode(&self) -> Result<(), (String, &'static str)> {
+        if self.content.get().is_some() {
+            return Ok(());
+        }
+        let decoded = Content::decode(&self.path, self.bytes.take(), self.is_table);
+        let (content, result) = match decoded {
+            Ok(content) => (Some(content), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let _ = self.content.set(content);
+        result
+    }
+
+    pub(super) fn content(&self) -> Option<&Content> {
+        // The caller of `decode` reports its error.
+        let _ = self.decode();
+        self.content.get()?.as_ref()
+    }
+
+    /// The text; `None` if it is a database.
+    pub(super) fn text(&self) -> Option<&SourceFile> {
+        match self.content()? {
+            Content::Text(text) => Some(&text.source),
+            Content::Database(_) => None,
+        }
+    }
+
+    /// Takes the text; `None` if it is a database.
+    pub(super) fn into_text(self) -> Option<SourceFile> {
+        let _ = self.decode();
+        match self.content.into_inner().flatten()? {
+            Content::Text(text) => Some(text.source),
+            Content::Database(_) => None,
+        }
+    }
+}
+
 impl Content {
+    fn decode(path: &Path, bytes: Vec<u8>, is_table: bool) -> Result<Self, (String, &'static str)> {
+        let shown = crate::printable::path(path);
+        let bytes = unpack(bytes).map_err(|error| {
+            let message = format!("the list {shown}: {error}");
+            (message, "fetch the list again, or unpack it by hand")
+        })?;
+        if is_database(&bytes) {
+            return Ok(Self::Database(bytes));
+        }
+        let text = list_text(bytes).map_err(|error| {
+            let message = format!("the list {shown} is {error}");
+            let help = if is_table {
+                "name a text table or a complete MMDB database: a truncated one lacks the end marker by which it is recognised"
+            } else {
+                "name a text file with one CIDR, address or range per line"
+            };
+            (message, help)
+        })?;
+        Ok(Self::Text(Text {
+            source: SourceFile::new(path, text),
+            recognised: OnceCell::new(),
+        }))
+    }
+
     /// Determines the format. Returns `None` if that fails; `out` then has the
     /// error.
     pub(super) fn readable(
-        &mut self,
+        &self,
         typed: &SourceList,
         named_at: &SourcePlace,
         out: &mut Diagnostics,
@@ -103,15 +200,17 @@ impl Readable<'_> {
 impl Text {
     /// The format of the text. Reports only once that it cannot be determined.
     fn recognise(
-        &mut self,
+        &self,
         typed: &SourceList,
         named_at: &SourcePlace,
         out: &mut Diagnostics,
     ) -> Option<Format> {
-        if let Some(known) = &self.recognised {
+        if let Some(known) = self.recognised.get() {
             return known.as_ref().ok().copied();
         }
-        let found = self.recognised.insert(recognise(self.source.text()));
+        let found = self
+            .recognised
+            .get_or_init(|| recognise(self.source.text()));
         if let Err(Refused { line, why }) = found {
             let place = self.source.place_of_line(*line, &[]);
             let name = crate::printable::path(&typed.path.value).to_string();

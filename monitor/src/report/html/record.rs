@@ -34,6 +34,24 @@ pub(super) fn coverage(report: &Report) -> Markup {
                     }
                 }
             }
+            @if !report.findings.is_empty() {
+                h3 { "What the checks found" }
+                table.cards {
+                    thead { tr { th { "Check" } th { "Status" } th { "Finding" } th { "From (UTC)" } th { "To (UTC)" } } }
+                    tbody {
+                        @for one in &report.findings {
+                            tr {
+                                th scope="row" { (one.check) }
+                                td data-label="Status" { (one.status_text()) }
+                                td data-label="Finding" { (one.what) }
+                                td data-label="From" { (utc(&one.since)) }
+                                td data-label="To" { (one.until_text()) }
+                            }
+                        }
+                    }
+                }
+                @if report.more_findings > 0 { p { (grouped(report.more_findings)) " earlier findings are left out." } }
+            }
             h3 { "Losses" }
             (losses(&report.losses))
         }

@@ -96,6 +96,27 @@ pub(super) fn coverage(out: &mut String, report: &Report) {
         &["interface", "mode", "attached from", "to", "length"],
         &rows.collect::<Vec<_>>(),
     );
+    if !report.findings.is_empty() {
+        heading(out, 3, "What the checks found");
+        let rows = report.findings.iter().map(|one| {
+            vec![
+                one.check.clone(),
+                escaped(&one.status_text()),
+                escaped(&one.what),
+                utc(&one.since),
+                one.until_text(),
+            ]
+        });
+        table(
+            out,
+            &["check", "status", "finding", "from", "to"],
+            &rows.collect::<Vec<_>>(),
+        );
+        if report.more_findings > 0 {
+            let more = grouped(report.more_findings);
+            line(out, &format!("{more} earlier findings are left out."));
+        }
+    }
     heading(out, 3, "Losses");
     let losses = &report.losses;
     if losses.hours.is_empty() && losses.not_recorded.packets == 0 {

@@ -6,13 +6,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::utsname::uname;
 use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::gateway::{Gateway, POLICIES};
 use super::phone::{EACH, FILTERED, Servers, WiredPhone};
-use super::{Guest, must_be, seen, wait_for};
+use super::{Guest, fact, kernel_version, must_be, seen, wait_for};
 
 /// The first kernel whose programs can copy a whole frame (commit 3f364222d032).
 const FIRST: (u32, u32) = (5, 18);
@@ -28,7 +27,7 @@ pub(super) fn capture(
     let mut gateway = Gateway::new(guest, &format!("capture-{mode}"), POLICIES)?;
     gateway.start("lan0", &["--mode", mode])?;
     one(&gateway, &[], phone, servers)?;
-    if kernel()? < FIRST {
+    if kernel_version()? < FIRST {
         let output = command(&gateway, &["--payload"])
             .output()
             .context("capture")?;
@@ -41,11 +40,13 @@ pub(super) fn capture(
         seen(format!(
             "{mode}: `capture` wrote the {EACH} packets of a round, headers only; it refused `--payload`, for which this kernel is too old"
         ));
+        fact("payload", "no");
     } else {
         one(&gateway, &["--payload"], phone, servers)?;
         seen(format!(
             "{mode}: `capture` wrote the {EACH} packets of a round, headers only and whole"
         ));
+        fact("payload", "yes");
     }
     gateway.detach("lan0")
 }
@@ -94,15 +95,4 @@ fn command(gateway: &Gateway<'_>, arguments: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
-}
-
-/// Version of the kernel: major and minor number.
-fn kernel() -> Result<(u32, u32)> {
-    let release = uname().context("uname")?;
-    let release = release.release().to_string_lossy().into_owned();
-    let mut numbers = release.split(['.', '-']).map(str::parse);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
-        _ => anyhow::bail!("an unknown kernel: {release}"),
-    }
 }

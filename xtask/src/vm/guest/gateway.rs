@@ -154,6 +154,11 @@ impl<'a> Gateway<'a> {
         packets(&self.interface(interface)?["ipv4"]["dropped"])
     }
 
+    /// IPv4 packets that the interface passed.
+    pub(super) fn passed(&self, interface: &str) -> Result<u64> {
+        packets(&self.interface(interface)?["ipv4"]["passed"])
+    }
+
     /// Packets of a device that a policy matched: passed and dropped.
     pub(super) fn device(&self, policy: &str, mac: &str) -> Result<(u64, u64)> {
         let status = self.ask("status", &[])?;

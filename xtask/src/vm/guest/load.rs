@@ -3,13 +3,15 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::capture::capture;
 use super::gateway::{Gateway, POLICIES, rounds};
 use super::phone::{ALL, BLOCKED, EACH, FILTERED, MAC, OPEN, Servers, WiredPhone};
-use super::{Guest, PATIENCE, must_be, seen, wait_for, write};
+use super::{Guest, PATIENCE, fact, jumbo, kernel_version, must_be, seen, wait_for, write};
+use crate::system::output;
 
 /// Policies with every kind of condition, so that the verifier removes no code.
 const EVERYTHING: &str = "version: 1
@@ -42,6 +44,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
         filter(guest, mode, &phone, &servers).with_context(|| format!("{mode} mode"))?;
         capture(guest, mode, &phone, &servers).with_context(|| format!("capture, {mode} mode"))?;
     }
+    jumbo::play(guest).context("large frames")?;
     replay(guest).context("replay")
 }
 
@@ -59,9 +62,12 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
         Ok(gateway.said()?.contains(&BLOCKED.to_string()))
     })?;
     must_have_flows(&gateway)?;
+    fact("ring", "yes");
     name_of_dns(&gateway, phone).with_context(|| gateway.said().unwrap_or_default())?;
+    let hook = dns_hook()?;
+    fact("dns", hook);
     seen(format!(
-        "{mode}: `flows` has a flow to each address, and the name from a DNS answer"
+        "{mode}: `flows` has a flow to each address, and the name from a DNS answer, copied by {hook}"
     ));
 
     let generation = gateway.generation("lan0")?;
@@ -93,6 +99,7 @@ fn filter(guest: &Guest, mode: &str, phone: &WiredPhone, servers: &Servers) -> R
         goes_back(&mut gateway, phone, servers).context("what nobody confirms")?;
     }
     gateway.detach("lan0")?;
+    fact(mode, "yes");
     must_be("detached", &servers.round(&phone.namespace)?, &ALL)?;
     seen(format!(
         "{mode}: a new daemon took over, and `detach` left no program and no pins"
@@ -148,6 +155,24 @@ fn name_of_dns(gateway: &Gateway<'_>, phone: &WiredPhone) -> Result<()> {
     Ok(())
 }
 
+/// The hook that copies DNS answers. It must be TCX where the kernel has it (commit
+/// e420bed02507).
+fn dns_hook() -> Result<&'static str> {
+    let qdiscs = output(Command::new("tc").args(["qdisc", "show", "dev", "lan0"]))?;
+    let hook = if qdiscs.contains("clsact") {
+        "clsact"
+    } else {
+        "TCX"
+    };
+    let expected = if kernel_version()? < (6, 6) {
+        "clsact"
+    } else {
+        "TCX"
+    };
+    must_be("hook of the DNS answers", &hook, &expected)?;
+    Ok(hook)
+}
+
 /// Asks for the IPv4 address of `open.example` (RFC 1035).
 fn dns_question() -> Vec<u8> {
     let mut question = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
@@ -185,6 +210,7 @@ fn goes_back(gateway: &mut Gateway<'_>, phone: &WiredPhone, servers: &Servers) -
         gateway.generation("lan0")? < tried,
         "the generation in force is not the previous one"
     );
+    fact("confirm", "yes");
     seen("a reload that nobody confirmed went back by itself after its time, without a daemon");
     Ok(())
 }
@@ -202,7 +228,7 @@ fn replay(guest: &Guest) -> Result<()> {
         .arg("--policies")
         .arg(policies)
         .arg("--json");
-    let report = crate::system::output(&mut command)?;
+    let report = output(&mut command)?;
     let report: serde_json::Value = serde_json::from_str(&report).context(report)?;
     let blocked = &report["policies"]["blocked"];
     ensure!(

@@ -5,9 +5,11 @@ mod capture;
 mod clock;
 mod doctor;
 mod gateway;
+mod jumbo;
 mod load;
 mod phone;
 mod sleep;
+mod tests;
 mod time;
 mod vlan;
 mod wifi;
@@ -20,10 +22,12 @@ use std::{env, fs, io, panic, thread};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use nix::sys::reboot::{RebootMode, reboot};
+use nix::sys::utsname::uname;
 
 use crate::system::{self, Tree, call, output};
 use crate::vm::console::Line;
 use crate::vm::tools::Tools;
+use crate::vm::wifi::{Seat, Security};
 use crate::vm::{GuestArguments, Scenario};
 
 const POLL: Duration = Duration::from_millis(50);
@@ -34,19 +38,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Guest {
     monitor: PathBuf,
     tools: Tools,
-    kernel: PathBuf,
+    /// The folder of the kernel's modules; `None` in namespaces on the running kernel.
+    kernel: Option<PathBuf>,
+    /// Programs of the scenario `tests`.
+    programs: Vec<PathBuf>,
 }
 
 /// Runs the scenarios, reports each result, and turns the machine off.
 pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
     ensure!(
         process::id() == 1,
-        "this verb runs in the emulated machine only"
+        "this verb runs as the first process of the emulated machine, or of namespaces of its own"
     );
     let guest = Guest {
         monitor: tree.monitor.clone(),
         tools: Tools::at(arguments.tools),
         kernel: arguments.kernel,
+        programs: arguments.programs,
     };
     prepare()?;
     for scenario in arguments.scenarios {
@@ -59,6 +67,9 @@ pub(crate) fn run(tree: &Tree, arguments: GuestArguments) -> Result<()> {
         });
     }
     say(&Line::Done);
+    if guest.kernel.is_none() {
+        return Ok(());
+    }
     match reboot(RebootMode::RB_POWER_OFF).context("turn the machine off")? {}
 }
 
@@ -80,22 +91,29 @@ impl Guest {
     fn play(&self, scenario: Scenario) -> Result<()> {
         match scenario {
             Scenario::Load => load::play(self),
-            Scenario::Wifi => wifi::play(self),
+            Scenario::Wifi => wifi::play(self, Security::Wpa2, Seat::AccessPoint),
+            Scenario::WifiWpa3 => wifi::play(self, Security::Wpa3, Seat::AccessPoint),
+            Scenario::WifiBridge => wifi::play(self, Security::Wpa2, Seat::Bridge),
+            Scenario::WifiBridgeWpa3 => wifi::play(self, Security::Wpa3, Seat::Bridge),
             Scenario::Vlan => vlan::play(self),
             Scenario::Doctor => doctor::play(self),
+            Scenario::Tests => tests::play(self),
             Scenario::Clock => clock::play(self),
             Scenario::Sleep => sleep::play(self),
         }
     }
 
-    /// Loads kernel modules and their dependencies.
+    /// Loads kernel modules and their dependencies. The running kernel has what it has.
     fn load_modules(&self, names: &[&str]) -> Result<()> {
+        self.modprobe(&[&["--all"], names].concat())
+    }
+
+    fn modprobe(&self, arguments: &[&str]) -> Result<()> {
+        let Some(kernel) = &self.kernel else {
+            return Ok(());
+        };
         let mut command = self.tools.command("sbin/modprobe");
-        command
-            .arg("--dirname")
-            .arg(&self.kernel)
-            .arg("--all")
-            .args(names);
+        command.arg("--dirname").arg(kernel).args(arguments);
         output(&mut command).map(drop)
     }
 
@@ -107,6 +125,11 @@ impl Guest {
 /// Reports a successful check.
 fn seen(what: impl Into<String>) {
     say(&Line::Seen(what.into()));
+}
+
+/// Reports what the kernel has, or how a part of a scenario ended.
+fn fact(key: &str, value: &str) {
+    say(&Line::Fact(key.to_owned(), value.to_owned()));
 }
 
 /// Prints a message. Errors are ignored, because the console is the only output.
@@ -140,4 +163,15 @@ fn must_be<T: PartialEq + std::fmt::Debug>(what: &str, found: &T, expected: &T) 
 
 fn write(file: &std::path::Path, text: &str) -> Result<()> {
     fs::write(file, text).with_context(|| file.display().to_string())
+}
+
+/// Version of the kernel: major and minor number.
+fn kernel_version() -> Result<(u32, u32)> {
+    let release = uname().context("uname")?;
+    let release = release.release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Ok((major, minor)),
+        _ => bail!("an unknown kernel: {release}"),
+    }
 }

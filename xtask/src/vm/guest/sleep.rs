@@ -115,6 +115,7 @@ fn move_to_memory(guest: &Guest) -> Result<Guest> {
         monitor: "/monitor".into(),
         tools: Tools::at(guest.tools.root().to_owned()),
         kernel: guest.kernel.clone(),
+        programs: Vec::new(),
     })
 }
 

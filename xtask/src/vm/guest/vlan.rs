@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 
 use super::gateway::{Gateway, POLICIES, bytes, rounds};
 use super::phone::{ALL, FILTERED, MAC, Servers, WiredPhone};
-use super::{Guest, ip, must_be, seen};
+use super::{Guest, fact, ip, must_be, seen};
 use crate::netns::Namespace;
 use crate::system::call;
 
@@ -28,6 +28,7 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
             "trunk0, {mode} mode: the tagged frames, of {TAGGED} bytes each, were matched through their tag"
         ));
     }
+    fact("vlan", "yes");
     let bytes = trial
         .filter("trunk0.7", "auto", "generic")
         .context("trunk0.7")?;

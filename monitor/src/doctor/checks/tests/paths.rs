@@ -1,7 +1,7 @@
 //! Interfaces, programs, hardware, stations, IPv6 and tunnels.
 
 use super::*;
-use crate::doctor::facts::{Flowtable, Ingress, Isolation, Wireless, WirelessKind};
+use crate::doctor::facts::{Flowtable, Ingress, Ipsec, Isolation, Wireless, WirelessKind};
 
 #[test]
 fn interfaces_that_carry_packets_without_a_filter_are_named() {
@@ -98,6 +98,91 @@ fn names(change: impl FnOnce(&mut Facts)) -> Vec<String> {
         what.split(' ').next().unwrap().to_owned()
     });
     names.collect()
+}
+
+#[test]
+fn a_bridge_without_an_address_is_a_path_and_one_of_containers_is_degraded() {
+    let none = Families::default();
+    let bridge = |ports: [bool; 2], addresses: Families| {
+        found(CheckName::Interface, |facts| {
+            let bridge = Link {
+                addresses,
+                ..link(9, "br9")
+            };
+            add(facts, [kind("bridge", bridge)]);
+            for (index, leads_elsewhere) in (10..).zip(ports) {
+                let port = port(9, link(index, &format!("p{index}")));
+                add(
+                    facts,
+                    [Link {
+                        leads_elsewhere,
+                        ..port
+                    }],
+                );
+            }
+        })
+    };
+    let [(status, what)] = &bridge([false, false], none)[..] else {
+        panic!("one finding");
+    };
+    assert_eq!((*status, &**what), (Blind, "br9 has no filter"));
+    assert_eq!(bridge([true, false], BOTH)[0].0, Blind);
+    assert_eq!(bridge([true, true], BOTH)[0].0, Degraded);
+    // With one port, it connects nothing.
+    let alone = found(CheckName::Interface, |facts| {
+        let bridge = Link {
+            addresses: none,
+            ..link(9, "br9")
+        };
+        add(facts, [kind("bridge", bridge), port(9, link(10, "p10"))]);
+    });
+    assert!(alone.is_empty(), "{alone:?}");
+}
+
+#[test]
+fn a_port_in_hairpin_mode_turns_frames_round() {
+    let with = |is_hairpin, is_isolated| {
+        let found = found(CheckName::Station, |facts| {
+            wlan0(facts).kind = LinkKind::Bridge;
+            let port = port(2, link(4, "lan1"));
+            add(
+                facts,
+                [Link {
+                    is_hairpin,
+                    is_isolated,
+                    ..port
+                }],
+            );
+        });
+        found.first().map(|(status, _)| *status)
+    };
+    assert_eq!(with(true, false), Some(Blind));
+    assert_eq!(with(true, true), None);
+    assert_eq!(with(false, false), None);
+}
+
+#[test]
+fn ipsec_without_interfaces_is_blind_unless_it_leads_to_the_internet() {
+    let with = |sources: &[(&str, bool)]| {
+        let each = sources.iter().map(|(source, is_everything)| Ipsec {
+            source: (*source).to_owned(),
+            is_everything: *is_everything,
+        });
+        let policies = each.collect();
+        found(CheckName::Tunnel, |facts| facts.ipsec = Ok(policies))
+    };
+    assert!(with(&[]).is_empty());
+    assert!(with(&[("0.0.0.0/0", true)]).is_empty());
+    let site = with(&[("10.9.0.0/24", false), ("10.8.0.0/24", false)]);
+    assert_eq!(site[0].0, Blind);
+    assert!(
+        site[0]
+            .1
+            .ends_with("from 10.8.0.0/24, and from 1 more networks"),
+        "{site:?}"
+    );
+    let denied = |facts: &mut Facts| facts.ipsec = Err("denied".to_owned());
+    assert_eq!(found(CheckName::Tunnel, denied)[0].0, Unknown);
 }
 
 #[test]
@@ -212,8 +297,12 @@ fn hardware_that_forwards_is_blind_and_software_is_not() {
         Unknown
     );
     assert_eq!(
-        one(|facts| facts.accelerators = vec!["ecm".to_owned()]),
+        one(|facts| facts.accelerators = Ok(vec!["ecm".to_owned()])),
         Blind
+    );
+    assert_eq!(
+        one(|facts| facts.accelerators = Err("denied".to_owned())),
+        Unknown
     );
     let rules = Ingress {
         filters: vec!["flower".to_owned()],
@@ -311,6 +400,8 @@ fn frames_between_stations_and_ports_are_not_seen() {
 fn ipv6_needs_a_policy_only_if_it_is_forwarded() {
     let without = |facts: &mut Facts| facts.policies.as_mut().unwrap().with_ipv6 = 0;
     assert_eq!(found(CheckName::Ipv6, without)[0].0, Blind);
+    let some = |facts: &mut Facts| facts.policies.as_mut().unwrap().with_ipv6 = 1;
+    assert_eq!(found(CheckName::Ipv6, some)[0].0, Degraded);
     let unknown = |facts: &mut Facts| facts.policies = Err("broken".to_owned());
     assert_eq!(found(CheckName::Ipv6, unknown)[0].0, Unknown);
     let not_forwarded = |facts: &mut Facts| {

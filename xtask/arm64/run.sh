@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Runs the static arm64 program in an emulated machine with Debian 12's arm64 kernel: load, drop,
+# count, reload, replay, detach, in both modes. Nothing is installed; the packages are unpacked into
+# target/packages/roots/arm64.
+#
+#   xtask/arm64/run.sh [BINARY] [LIST...]   LISTs become `count` policies beside the shipped ones
+#   MEMORY=128 xtask/arm64/run.sh           MiB of the machine
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+dist="${CARGO_TARGET_DIR:-target}/packages"
+root="$dist/roots/arm64"
+binary=${1:-$(find "$dist" -maxdepth 1 -name 'monitor-*-aarch64' | sort | tail -n 1)}
+[ $# -eq 0 ] || shift
+[ -x "${binary:-}" ] || { echo "arm64: error: no arm64 program: run \`make dist\`" >&2 && exit 1; }
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo --)
+
+if [ ! -d "$root" ]; then
+  echo "arm64: unpacking Debian's arm64 kernel and tools into $root"
+  "${as_root[@]}" mmdebstrap --quiet --mode=root --arch=arm64 --variant=extract \
+    --include=busybox-static,iproute2,linux-image-arm64,kmod,ethtool bookworm "$root.new" \
+    "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+  "${as_root[@]}" mv "$root.new" "$root"
+fi
+
+initramfs=$(mktemp -d)
+trap 'rm -rf "$initramfs"' EXIT
+mkdir -p "$initramfs"/{bin,dev,lib,modules,policies,proc,run,sys,tmp,usr/bin,var}
+install -m 755 xtask/arm64/init.sh "$initramfs/init"
+install -m 755 "$root/bin/busybox" "$initramfs/bin/"
+# Under another name: the shell of busybox prefers its own `ip`.
+install -m 755 "$root/bin/ip" "$initramfs/usr/bin/iproute2"
+install -m 755 "$binary" "$initramfs/bin/monitor"
+find "$root/lib/modules" -name veth.ko -exec cp '{}' "$initramfs/modules/" \;
+
+# libraries FILE: copies what a program needs, and what that needs.
+libraries() {
+  local name file
+  while read -r name; do
+    [ ! -e "$initramfs/lib/$name" ] || continue
+    file=$(find "$root/lib" "$root/usr/lib" -name "$name" -print -quit)
+    cp -L "$file" "$initramfs/lib/$name"
+    libraries "$file"
+  done < <(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
+}
+libraries "$root/bin/ip"
+
+cp -r policies/*.yaml policies/lists "$initramfs/policies/"
+cat >"$initramfs/policies/blocked.yaml" <<'END'
+version: 1
+policies:
+  - {name: blocked, action: drop, destinations: [198.51.100.0/24, 2001:db8:bad::/48]}
+END
+number=0
+for list in "$@"; do
+  number=$((number + 1))
+  cp "$list" "$initramfs/policies/lists/extra-$number.txt"
+  printf 'version: 1\npolicies:\n  - {name: extra-%s, action: count, destinations: [{list: lists/extra-%s.txt}]}\n' \
+    "$number" "$number" >"$initramfs/policies/extra-$number.yaml"
+done
+# Three frames, two of them to the blocked address.
+python3 - "$initramfs/replay.pcap" <<'END'
+import struct, sys
+frames = []
+for last in ((198, 51, 100, 10), (192, 0, 2, 10), (198, 51, 100, 10)):
+    ethernet = bytes([2, 0, 0, 0, 0, 1, 0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33, 8, 0])
+    ip = bytes([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 10, 77, 0, 2, *last])
+    frames.append(ethernet + ip + bytes([0xC0, 0, 1, 0xBB, 0, 8, 0, 0]))
+with open(sys.argv[1], "wb") as file:
+    file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+    for frame in frames:
+        file.write(struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
+END
+(cd "$initramfs" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$dist/initramfs-arm64"
+
+log="$dist/console-arm64.log"
+kernel=$(find "$root/boot" -name 'vmlinuz-*' | sort | tail -n 1)
+timeout 600 qemu-system-aarch64 -machine virt -accel tcg,thread=multi -cpu max,pauth-impdef=on -smp 2 \
+  -m "${MEMORY:-256}" -nodefaults -nic none -display none -monitor none -serial stdio -no-reboot \
+  -kernel "$kernel" -initrd "$dist/initramfs-arm64" \
+  -append "console=ttyAMA0 quiet loglevel=4 panic=-1" </dev/null 2>&1 | tr -d '\r' | tee "$log" |
+  sed -n 's/.*@monitor //p' || true
+rm -f "$dist/initramfs-arm64"
+if ! grep -q '@monitor done' "$log"; then
+  tail -n 20 "$log" >&2
+  echo "arm64: error: it did not come to its end; the console is in $log" >&2
+  exit 1
+fi
