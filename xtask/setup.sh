@@ -36,7 +36,7 @@ packages=(
   "tidy: checks the HTML of reports and of the page in the tests"
   "openssh-client: signs reports in the tests (ssh-keygen)"
   "minisign: signs reports in the tests"
-  "tmux: is the terminal of `monitor top` in the tests"
+  "tmux: is the terminal of monitor top in the tests"
   "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
