@@ -65,7 +65,7 @@ pub(crate) fn answer(
 fn is_rejected(matched: &Matched, verdict: Verdict) -> bool {
     let stops = matched.mask & matched.set.drops;
     // Entries are sorted, so the lowest bit is that of the effective policy.
-    let effective = stops & stops.wrapping_neg();
+    let effective = stops.isolate_lowest_one();
     match verdict {
         Verdict::Passed => false,
         Verdict::Dropped => effective & matched.set.rejects != 0,
@@ -117,15 +117,17 @@ extern "C" fn answer_packet(ctx: *mut xdp_md, packet: u64, service: u64) -> u32 
 /// Counts a packet without an answer by the number of its [`Unanswered`]. Returns 0.
 #[inline(always)]
 fn unanswered(reason: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "there are few")]
     const MASK: u32 = Unanswered::ALL.len() as u32 - 1;
     const { assert!(Unanswered::ALL.len().is_power_of_two()) };
     // The compiler knows what `take_answer` returns and removes the check of the index. The
     // verifier does not know it.
-    let reason = masked::<MASK>(reason.into());
+    #[expect(clippy::cast_possible_truncation, reason = "at most the mask")]
+    let reason = masked::<MASK>(reason.into()) as usize;
     if let Some(cells) = ANSWERS.get_ptr_mut(INTERFACE_SLOT.load()) {
         // SAFETY: see `account::interface_counters`.
         let cells = unsafe { &mut *cells };
-        if let Some(cell) = cells.unanswered.get_mut(reason as usize) {
+        if let Some(cell) = cells.unanswered.get_mut(reason) {
             *cell = cell.wrapping_add(1);
         }
     }

@@ -4,6 +4,8 @@
 //! source is the address that the device wanted to reach: the program does not know the addresses
 //! of the gateway, and clients accept the answer (Linux looks only at the quoted packet).
 
+use core::arch::asm;
+
 use aya_ebpf::{
     bindings::xdp_md,
     helpers::generated::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
@@ -15,7 +17,6 @@ use crate::{
     frame::{Frame, apart},
     maps::HAS_REJECTS,
     service::{ICMP, ICMPV6, IPV6_HEADER, Service, TCP},
-    verifier::whole,
 };
 
 pub(crate) const IPV4_HEADER: usize = 20;
@@ -204,6 +205,7 @@ struct Segment {
 
 /// Writes the reset to a segment; returns the length of the packet.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the length of a header")]
 fn reset_v4(frame: &mut Frame, network: usize, offset: usize) -> Option<usize> {
     const LENGTH: usize = IPV4_HEADER + TCP_HEADER;
     let [_, _, high, low] = frame.bytes(network)?;
@@ -226,6 +228,7 @@ fn reset_v4(frame: &mut Frame, network: usize, offset: usize) -> Option<usize> {
 
 /// As [`reset_v4`], for IPv6.
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the length of a header")]
 fn reset_v6(frame: &mut Frame, network: usize, offset: usize) -> Option<usize> {
     let [high, low] = frame.bytes(network + 4)?;
     let end = network + IPV6_HEADER + usize::from(u16::from_be_bytes([high, low]));
@@ -260,6 +263,7 @@ fn segment(frame: &Frame, offset: usize) -> Option<Segment> {
 /// Writes the header of the reset to a segment of `length` bytes, header included (RFC 9293,
 /// sections 3.5.2 and 3.10.7.1).
 #[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the length of a header")]
 fn write_reset(
     frame: &mut Frame,
     at: usize,
@@ -269,7 +273,6 @@ fn write_reset(
 ) -> Option<()> {
     let ports = segment.ports.rotate_left(16);
     let (sequence, acknowledged, controls) = if segment.controls & ACK == 0 {
-        #[expect(clippy::cast_possible_truncation, reason = "at most 65,535")]
         let data = (length as u32).wrapping_sub(segment.header);
         // SYN and FIN have a sequence number each.
         let controls =
@@ -381,6 +384,26 @@ fn write_ipv6(
 fn word(frame: &Frame, offset: usize) -> Option<u32> {
     let bytes = frame.bytes(apart(offset))?;
     Some(whole(u32::from_be_bytes(bytes)))
+}
+
+/// The number, as one value. Otherwise the compiler keeps each byte that it was made of on the
+/// stack, which has 512 bytes.
+#[inline(always)]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a number of 32 bits was passed"
+)]
+fn whole(value: u32) -> u32 {
+    let mut value = u64::from(value);
+    // SAFETY: the instruction computes only.
+    unsafe {
+        asm!(
+            "{value} += 0",
+            value = inout(reg) value,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    value as u32
 }
 
 /// Sum of both halves of a word.

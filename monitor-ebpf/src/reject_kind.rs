@@ -116,6 +116,7 @@ fn is_host(first_octet: u8) -> bool {
 
 /// Length of an IPv6 packet that may be answered (RFC 4443, section 2.4 e).
 #[inline(always)]
+#[expect(clippy::many_single_char_names, reason = "each is a word")]
 fn ipv6(frame: &Frame, network: usize) -> Option<usize> {
     let fixed = frame.bytes::<8>(network)?;
     let payload = usize::from(u16::from_be_bytes([fixed[4], fixed[5]]));

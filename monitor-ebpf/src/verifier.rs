@@ -23,26 +23,6 @@ pub(crate) fn masked<const MASK: u32>(mut value: u64) -> u64 {
     value
 }
 
-/// The number, as one value. Otherwise the compiler keeps each byte that it was made of on the
-/// stack, which has 512 bytes.
-#[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a number of 32 bits was passed"
-)]
-pub(crate) fn whole(value: u32) -> u32 {
-    let mut value = u64::from(value);
-    // SAFETY: the instruction computes only.
-    unsafe {
-        asm!(
-            "{value} += 0",
-            value = inout(reg) value,
-            options(nomem, nostack, preserves_flags)
-        );
-    }
-    value as u32
-}
-
 /// The largest argument of [`any_offset`].
 pub(crate) const LARGEST_OFFSET: usize = 126;
 

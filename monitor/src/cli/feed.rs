@@ -164,15 +164,12 @@ impl StoredFeeds {
     /// if no daemon runs.
     fn read(reach: &Reach) -> anyhow::Result<Self> {
         let settings = &reach.settings;
-        let (policies, state_dir, interfaces) = match &reach.daemon {
-            Some(daemon) => {
-                let interfaces = daemon.interfaces.clone();
-                (&daemon.policies, &daemon.state_dir, interfaces)
-            }
-            None => {
-                let interfaces = settings.real_interfaces()?;
-                (&settings.policies, &settings.state_dir, interfaces)
-            }
+        let (policies, state_dir, interfaces) = if let Some(daemon) = &reach.daemon {
+            let interfaces = daemon.interfaces.clone();
+            (&daemon.policies, &daemon.state_dir, interfaces)
+        } else {
+            let interfaces = settings.real_interfaces()?;
+            (&settings.policies, &settings.state_dir, interfaces)
         };
         let own = monitor::datapath::lan_networks(&interfaces)?;
         let loaded = load_for(policies, &DiskAndFeeds::new(state_dir), &own);

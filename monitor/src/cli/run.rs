@@ -37,6 +37,10 @@ use monitor::{
 /// If the daemon stops or is killed, the filter and its counters stay in force,
 /// and the next `run` takes over. `monitor detach` removes them.
 #[derive(Args, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of its own"
+)]
 pub(crate) struct RunArgs {
     /// Interface on the devices' side, before NAT (repeatable); with `*` or `?` in quotes,
     /// every Ethernet interface that matches, now and later, such as 'wlan*' or 'phy*-ap*'

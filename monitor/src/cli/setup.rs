@@ -130,11 +130,9 @@ fn explanation(judged: &[Judgement], chosen: &[String]) -> String {
     for (title, is_chosen) in [("filter", true), ("not", false)] {
         for judged in judged {
             if chosen.contains(&judged.name) == is_chosen {
-                text += &format!(
-                    "{title:6}  {}: {}\n",
-                    judged.name,
-                    judged.reasons.join("; ")
-                );
+                let reasons = judged.reasons.join("; ");
+                let line = format!("{title:6}  {}: {reasons}\n", judged.name);
+                text.push_str(&line);
             }
         }
     }

@@ -30,7 +30,7 @@ const WAIT: u8 = 100;
 /// The screen shows what matched a policy: who contacted what, how much and how fast. Keys sort,
 /// filter and show details. `?` shows the keys. `b` blocks a destination for a device, `p` pauses
 /// a policy; each asks first. These two need root or the user that runs the daemon. A line says
-/// what the gateway does not see, as `monitor doctor` does. With NO_COLOR there are no colours.
+/// what the gateway does not see, as `monitor doctor` does. With `NO_COLOR` there are no colours.
 #[derive(Args, Debug)]
 pub(crate) struct TopArgs {
     /// Show this time in the past, from the store: a length before now, such as 2d, or a time
@@ -94,7 +94,7 @@ fn show(
         if screen.is_asked_to_end() {
             return Ok(());
         }
-        anyhow::ensure!(screen.waits(WAIT.into())?, "the terminal is gone");
+        anyhow::ensure!(Screen::waits(WAIT.into())?, "the terminal is gone");
         if event::poll(Duration::ZERO)? {
             is_changed = true;
             let step = match event::read()? {

@@ -48,13 +48,12 @@ pub(super) fn ipv6(
     let (shared, alone): (Vec<Embedding>, Vec<_>) =
         all.iter().partition(|one| is_shared(**one, all, &written));
     refuse_too_many(policies, &source, (&shared, &alone), derivation)?;
-    let mut prefixes = match changes.filter(|changes| changes.spares(all)) {
-        Some(changes) => changes.ipv6(policies, (&shared, &alone), sets)?,
-        None => {
-            let each = policies.iter();
-            let together: Vec<_> = each.map(|policy| with_derived(policy, &shared)).collect();
-            sweep(policies, |index| &together[index], sets)?
-        }
+    let mut prefixes = if let Some(changes) = changes.filter(|changes| changes.spares(all)) {
+        changes.ipv6(policies, (&shared, &alone), sets)?
+    } else {
+        let each = policies.iter();
+        let together: Vec<_> = each.map(|policy| with_derived(policy, &shared)).collect();
+        sweep(policies, |index| &together[index], sets)?
     };
     for by in &alone {
         let each = source.iter().flat_map(|prefix| images(*by, *prefix));

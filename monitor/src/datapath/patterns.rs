@@ -131,7 +131,7 @@ fn not_ethernet(name: &str) -> String {
 struct Taken<'a> {
     all: &'a [Interface],
     /// Name under which an interface is filtered, by its index.
-    taken: BTreeMap<u32, String>,
+    by_index: BTreeMap<u32, String>,
     /// Live links by the index of the interface that they are attached to. A renamed
     /// interface keeps the name of its link.
     held: BTreeMap<u32, String>,
@@ -153,7 +153,7 @@ impl<'a> Taken<'a> {
             let by_name = || all.iter().find(|other| other.name == *name);
             index.or_else(|| by_name().map(|found| found.index))
         };
-        let taken = exact
+        let by_index = exact
             .iter()
             .filter_map(|name| Some((of_name(name)?, name.clone())))
             .collect();
@@ -163,7 +163,7 @@ impl<'a> Taken<'a> {
         let room = (MAX_INTERFACES as usize).saturating_sub(slots.len() + reserved);
         Self {
             all,
-            taken,
+            by_index,
             held,
             slots,
             room,
@@ -189,7 +189,7 @@ impl<'a> Taken<'a> {
             (is_new, self.below(interface.index).len(), interface.index)
         });
         for (interface, name) in candidates {
-            if self.taken.contains_key(&interface.index) {
+            if self.by_index.contains_key(&interface.index) {
                 continue;
             }
             if let Some(why) = self.reason_against(interface, far) {
@@ -202,7 +202,7 @@ impl<'a> Taken<'a> {
                 if !self.slots.contains(&name) {
                     self.room -= 1;
                 }
-                self.taken.insert(interface.index, name.clone());
+                self.by_index.insert(interface.index, name.clone());
                 resolved.names.push(name);
             }
         }
@@ -219,13 +219,13 @@ impl<'a> Taken<'a> {
             return Some("it is no Ethernet interface".to_owned());
         }
         let bridge = interface.controller;
-        if let Some(bridge) = bridge.and_then(|bridge| self.taken.get(&bridge)) {
+        if let Some(bridge) = bridge.and_then(|bridge| self.by_index.get(&bridge)) {
             return Some(format!(
                 "it is a port of {bridge}, which is filtered, and its packets would be counted twice"
             ));
         }
         let below = self.below(interface.index);
-        let below = below.iter().find_map(|index| self.taken.get(index));
+        let below = below.iter().find_map(|index| self.by_index.get(index));
         if let Some(below) = below {
             return Some(format!(
                 "its packets come through {below}, which is filtered, and would be counted twice"
@@ -299,7 +299,7 @@ mod tests {
         let index = |name: &String| all.iter().find(|other| other.name == *name).unwrap().index;
         let state = Taken {
             all: &all,
-            taken: exact
+            by_index: exact
                 .iter()
                 .map(|name| (index(name), (*name).clone()))
                 .collect(),

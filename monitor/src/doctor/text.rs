@@ -26,7 +26,11 @@ const ORDER: [FindingStatus; 4] = [
 impl fmt::Display for Diagnosis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut sums = Vec::new();
-        let accepted: Vec<&Finding> = self.checks.iter().filter(is_accepted).collect();
+        let accepted: Vec<&Finding> = self
+            .checks
+            .iter()
+            .filter(|finding| is_accepted(finding))
+            .collect();
         for status in ORDER {
             if status == FindingStatus::Ok {
                 for finding in &accepted {
@@ -48,7 +52,7 @@ impl fmt::Display for Diagnosis {
     }
 }
 
-fn is_accepted(finding: &&Finding) -> bool {
+fn is_accepted(finding: &Finding) -> bool {
     finding.remark.accepted.is_some()
 }
 

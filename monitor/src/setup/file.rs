@@ -55,17 +55,20 @@ pub fn with_interfaces(
     let Some(old) = old else {
         return Ok(Some(form.template(&line)));
     };
-    let named = form.named(old)?;
-    if named == names {
+    let present = form.named(old)?;
+    if present == names {
         return Ok(None);
     }
-    if !named.is_empty() {
+    if !present.is_empty() {
         let line = line.trim().to_owned();
-        return Err(SetupError::NamesOthers { named, line });
+        return Err(SetupError::NamesOthers {
+            named: present,
+            line,
+        });
     }
     let new = form.add(old, &line);
     match form.named(&new) {
-        Ok(named) if named == names => Ok(Some(new)),
+        Ok(found) if found == names => Ok(Some(new)),
         _ => Err(SetupError::Add(line.trim().to_owned())),
     }
 }

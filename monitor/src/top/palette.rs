@@ -8,6 +8,10 @@ pub struct Palette {
     colours: bool,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "the caller asks the palette for every style"
+)]
 impl Palette {
     /// Styles with colours, or without them.
     #[must_use]

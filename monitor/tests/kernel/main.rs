@@ -87,7 +87,12 @@ fn the_verifier_has_room_to_spare() {
     services: [tcp/443, udp/1-1000, icmp]
 ";
     let rejects = everything.replacen("action: drop", "action: reject", 1);
-    for ruleset in [table::RULESET, &everything, &rejects] {
+    // Making answers is code of its own.
+    for (ruleset, most) in [
+        (table::RULESET, 150_000),
+        (&everything, 150_000),
+        (&rejects, 250_000),
+    ] {
         let ruleset = compiled(ruleset);
         for (evidence, sandbox) in [
             ("counters", Sandbox::new(&ruleset, "wlan0")),
@@ -95,7 +100,7 @@ fn the_verifier_has_room_to_spare() {
         ] {
             let walked = sandbox.unwrap().verified_instructions().unwrap().unwrap();
             println!("the verifier walked through {walked} instructions ({evidence})");
-            assert!(walked < 150_000, "{walked} instructions");
+            assert!(walked < most, "{walked} instructions");
         }
     }
 }

@@ -125,7 +125,7 @@ fn a_destination_is_blocked_by_key_and_the_terminal_is_restored() {
     );
     terminal.keys(&["/", OPEN[0], "Enter"]);
     terminal.keys(&["Enter"]);
-    terminal.shows(&format!("matched by seen"));
+    terminal.shows("matched by seen");
     terminal.keys(&["Escape", "b"]);
     terminal.shows(&format!("block {} for {PHONE_MAC}, 1 hour?", OPEN[0]));
     // No other key says yes.

@@ -18,6 +18,7 @@ mod destinations;
 mod device;
 #[path = "../../../monitor-ebpf/src/flow.rs"]
 mod flow;
+#[expect(dead_code, reason = "the XDP program uses all of it")]
 #[path = "../../../monitor-ebpf/src/frame.rs"]
 mod frame;
 #[path = "../../../monitor-ebpf/src/lookup.rs"]

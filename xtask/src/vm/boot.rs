@@ -22,8 +22,8 @@ const TOOLS_FROM: &str = Version::V6_12.suite();
 /// The longest time for the machine to start. It takes about half a minute.
 const START: Duration = Duration::from_secs(120);
 /// The longest time for a scenario. The programs of tests take longest.
-const EACH: Duration = Duration::from_secs(300);
-const ALL_TESTS: Duration = Duration::from_secs(900);
+const EACH: Duration = Duration::from_mins(5);
+const ALL_TESTS: Duration = Duration::from_mins(15);
 
 /// What the machine runs.
 pub(crate) struct Plan<'a> {
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn a_machine_that_ends_early_or_says_nothing_of_a_scenario_is_a_failure() {
         let passed = Line::Passed("load".to_owned());
-        let early = watched(&[Scenario::Load], &[passed.clone()]).unwrap_err();
+        let early = watched(&[Scenario::Load], std::slice::from_ref(&passed)).unwrap_err();
         assert!(format!("{early:#}").contains("ended before"), "{early:#}");
         let both = [Scenario::Load, Scenario::Vlan];
         let silent = watched(&both, &[passed, Line::Done]).unwrap_err();

@@ -130,12 +130,14 @@ fn table(outcomes: &[Outcome]) -> String {
         text.extend(["  ", name]);
     }
     for step in Step::ALL {
-        text.push_str(&format!("\n{:wide$}", step.text()));
+        let step_name = format!("\n{:wide$}", step.text());
+        text.push_str(&step_name);
         for (scenario, name) in RUNS {
             let mut of_run = outcomes.iter();
             let outcome = of_run.find(|outcome| outcome.scenario == scenario);
             let result = outcome.map_or("not run", |outcome| result(&outcome.facts, step));
-            text.push_str(&format!("  {result:length$}", length = name.len()));
+            let cell = format!("  {result:length$}", length = name.len());
+            text.push_str(&cell);
         }
     }
     text

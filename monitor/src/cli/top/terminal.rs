@@ -47,7 +47,7 @@ impl Screen {
 
     /// Waits until the terminal has input, at most `limit`. False if the terminal is gone: the
     /// library that reads keys would then wait for ever, with a whole processor.
-    pub(super) fn waits(&self, limit: PollTimeout) -> io::Result<bool> {
+    pub(super) fn waits(limit: PollTimeout) -> io::Result<bool> {
         let input = io::stdin();
         let mut descriptors = [PollFd::new(input.as_fd(), PollFlags::POLLIN)];
         match poll(&mut descriptors, limit) {

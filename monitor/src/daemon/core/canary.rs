@@ -72,7 +72,7 @@ fn unused(policies: &[Policy]) -> Option<(Ipv4Addr, Ipv6Addr)> {
     for _ in 0..ATTEMPTS {
         let mut random = [0; 16];
         getrandom::fill(&mut random).ok()?;
-        let ipv4 = Ipv4Addr::new(198, 18 | random[0] & 1, random[1], random[2]);
+        let ipv4 = Ipv4Addr::new(198, 18 + random[0] % 2, random[1], random[2]);
         let mut ipv6 = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 0).octets();
         ipv6[4..].copy_from_slice(&random[4..]);
         let ipv6 = Ipv6Addr::from(ipv6);

@@ -56,14 +56,14 @@ impl Core {
     pub(in crate::daemon) fn diagnose(&self, freshness: Freshness) -> Diagnosis {
         let asked = Instant::now();
         let _one_at_a_time = lock(&self.doctor.looking);
-        let least = match freshness {
+        let not_before = match freshness {
             Freshness::New => Some(asked),
             Freshness::Shared => asked.checked_sub(SHARED),
         };
         let last = lock(&self.doctor.last).clone();
         // Another client may have asked meanwhile, or just before.
         if let Some(last) = &last
-            && least.is_some_and(|least| last.began >= least)
+            && not_before.is_some_and(|not_before| last.began >= not_before)
         {
             return last.diagnosis.clone();
         }

@@ -136,6 +136,7 @@ impl Ip {
         [&header.to_bytes()[..], data].concat()
     }
 
+    #[expect(clippy::unused_self, reason = "called beside `with_tcp`")]
     pub(super) fn with_udp(self, data: &[u8]) -> Vec<u8> {
         let length = u16::try_from(UdpHeader::LEN + data.len()).unwrap();
         let header = UdpHeader {

@@ -148,8 +148,8 @@ fn a_port_in_hairpin_mode_turns_frames_round() {
             add(
                 facts,
                 [Link {
-                    is_hairpin,
                     is_isolated,
+                    is_hairpin,
                     ..port
                 }],
             );

@@ -185,13 +185,14 @@ wpa=2
 rsn_pairwise=CCMP
 "
         .to_owned();
-        text += &match self.security {
+        let security = match self.security {
             Security::Wpa2 => format!("wpa_key_mgmt=WPA-PSK\nwpa_passphrase={PASSWORD}\n"),
             // SAE requires protected management frames.
             Security::Wpa3 => {
                 format!("wpa_key_mgmt=SAE\nsae_password={PASSWORD}\nieee80211w=2\n")
             }
         };
+        text.push_str(&security);
         if self.seat == Seat::Bridge {
             text += "bridge=br-lan\n";
         }

@@ -352,9 +352,8 @@ fn length(bytes: usize) -> [u8; 2] {
 
 /// The checksum of an IPv4 header (RFC 1071).
 fn checksum(header: &[u8]) -> u16 {
-    let words = header
-        .chunks_exact(2)
-        .map(|word| u16::from_be_bytes([word[0], word[1]]));
+    let (words, _) = header.as_chunks();
+    let words = words.iter().map(|word| u16::from_be_bytes(*word));
     let mut sum: u32 = words.map(u32::from).sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -34,6 +34,10 @@ pub(super) struct Network {
     pub(super) internet: WiredPhone,
 }
 
+#[expect(
+    clippy::unused_self,
+    reason = "only a network that is there has leases, names and routes"
+)]
 impl Network {
     pub(super) fn start(seat: Seat) -> Result<Self> {
         write(CONFIGURE.as_ref(), SCRIPT)?;
