@@ -370,8 +370,10 @@ fn killed_at_any_call_of_a_move_no_sum_is_off() {
             let strace = Attached::to(&daemon, Plan::KillAt(name, index), &output);
             let done = forget(&lab, "02:aa:00:00:00:00/16").status.success();
             drop(strace);
-            let killed = !daemon.is_running();
-            assert!(done || killed, "{}", daemon.log());
+            if !done {
+                // The connection ends a little before the process.
+                poll("the daemon is killed", || !daemon.is_running());
+            }
             daemon.kill();
             let found = read(&lab);
             assert_exact(&found, &format!("killed at {name} {index}"));
