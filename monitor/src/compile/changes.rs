@@ -100,8 +100,8 @@ impl<'a> Changes<'a> {
 
     /// True if [`Self::ipv6`] can be used:
     ///
-    /// - No two embeddings overlap. Otherwise an entry could cover what another one derives
-    ///   from other IPv4 addresses.
+    /// - No two embeddings overlap. If two overlap, the derived prefixes of one entry can cover
+    ///   derived prefixes of another entry with other IPv4 addresses.
     /// - No written network that changed overlaps the prefix of an embedding. Otherwise the
     ///   embedding may have been swept together with written networks earlier, and not now.
     pub(super) fn spares(&self, embeddings: &[Embedding]) -> bool {

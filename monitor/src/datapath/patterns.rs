@@ -170,9 +170,9 @@ impl<'a> Taken<'a> {
         }
     }
 
-    /// Adds the interfaces that match: first those that are filtered already, then the
-    /// others, an interface before those above it. `far` are the indices of the interfaces
-    /// that lead to the Internet.
+    /// Adds the interfaces that match. Interfaces that are filtered already come first. Among
+    /// the rest, a port comes before its bridge, and a carrier before its VLAN. `far` are the
+    /// indices of the interfaces that lead to the Internet.
     fn take_matches(mut self, patterns: &[&String], far: &[u32], resolved: &mut Resolved) {
         let fits = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
         let mut candidates: Vec<(&Interface, String)> = self

@@ -1,4 +1,4 @@
-//! What the screen shows, and which question it asks.
+//! State of the screen: the rows, the cursor, and the question to the operator.
 
 use std::collections::BTreeMap;
 

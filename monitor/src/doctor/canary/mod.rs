@@ -77,7 +77,7 @@ pub enum CanaryError {
     Interface {
         /// Its name.
         interface: String,
-        /// What is wrong with it, and what to do.
+        /// What is wrong with the interface, and how to fix that.
         why: String,
     },
     /// The counter cannot be read.

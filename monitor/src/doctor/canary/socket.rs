@@ -1,4 +1,4 @@
-//! Packet sockets: one sends frames, the other sees on which interfaces they arrive.
+//! Two packet sockets: `Sender` sends frames, and `Tap` sees on which interfaces frames arrive.
 
 use std::{
     io,

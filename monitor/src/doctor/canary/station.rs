@@ -1,4 +1,5 @@
-//! The station that sends the canary: one that the operator names, or one of our own.
+//! The station that sends the canary's frames. The operator names a station, or the command
+//! makes one.
 
 use std::{fs, io, thread, time::Duration};
 

@@ -31,7 +31,7 @@ pub(super) const OPEN: Target = Target {
 };
 
 impl Target {
-    /// Its IPv6 address, and those that carry its IPv4 address.
+    /// The IPv6 address of the destination, and the IPv6 addresses that carry its IPv4 address.
     pub(super) fn all_ipv6(self) -> [Ipv6Addr; 3] {
         let [a, b, c, d] = self.ipv4.octets().map(u16::from);
         let (high, low) = (a << 8 | b, c << 8 | d);
