@@ -27,6 +27,7 @@ packages=(
   "iproute2: makes the lab's network namespaces"
   "util-linux: enters them (nsenter)"
   "mount: mounts bpffs"
+  "nftables: NAT of the lab's gateway; a filter to compare with in benchmarks"
   "ethtool: turns off what would merge packets in the lab"
   "iputils-ping: tells when the neighbours of a test know each other"
   "systemd: checks the units, and runs them in namespaces of their own in a test"
@@ -41,7 +42,6 @@ packages=(
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
 bench_packages=(
-  "nftables: a filter to compare with"
   "iptables: uses the sets of ipset"
   "ipset: a filter to compare with"
   "xdp-tools: a filter to compare with (xdp-filter)"

@@ -5,13 +5,14 @@ use core::mem::{offset_of, size_of};
 use crate::{
     AnswerCounters, DeviceCounters, DeviceKey, InterfaceCounters, InterfaceRecord,
     MAX_DEVICE_CELLS, MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS,
-    MAX_POLICIES, Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
+    MAX_POLICIES, Moves, NEAR_CELLS, NearDevice, POLICY_CELLS, PastCounters, PolicyCounters,
+    PolicyRecord,
 };
 
 /// Raised when the meaning of a cell changes while its layout stays. Such a map
 /// gets another name too: `monitor run --reset-state` reads the maps of other
 /// versions by name and size.
-pub const ABI_VERSION: usize = 1;
+pub const ABI_VERSION: usize = 2;
 
 /// Names the directory of the pinned state. A daemon with another layout uses another
 /// directory, so it never misreads the counters of this one.
@@ -42,6 +43,8 @@ pub const ABI_HASH: u64 = fnv1a(&[
     size_of::<InterfaceRecord>(),
     offset_of!(InterfaceRecord, mode),
     MAX_POLICIES as usize,
+    POLICY_CELLS as usize,
+    offset_of!(InterfaceRecord, direction),
     MAX_INTERFACES as usize,
     MAX_DEVICE_CELLS as usize,
     NEAR_CELLS as usize,

@@ -50,6 +50,9 @@ pub const KIND_PORT: u8 = 0b111;
 pub const KIND_IPV6: u8 = 1 << 3;
 /// Bit of [`FlowCellKey::kind`]: the packet is dropped.
 pub const KIND_DROPPED: u8 = 1 << 4;
+/// Bit of [`FlowCellKey::kind`]: the packet comes from the policy's destination. Then the
+/// destination of the key is the source address of the packet.
+pub const KIND_IN: u8 = 1 << 5;
 /// Bit of [`FlowCellKey::kind`] that every cell has. So no key has a third word of zero.
 pub const KIND_USED: u8 = 1 << 7;
 
@@ -57,11 +60,11 @@ pub const KIND_USED: u8 = 1 << 7;
 /// A flow has a cell for each source address and verdict of its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowCellKey {
-    /// Destination address in network order; IPv4 as `::ffff:a.b.c.d`.
+    /// Address of the policy's destination in network order; IPv4 as `::ffff:a.b.c.d`.
     pub destination: [u8; 16],
-    /// Source MAC in network order.
+    /// MAC of the device in network order; 0 if the frame does not show the device.
     pub mac: [u8; 6],
-    /// Destination port; 0 if there is none to read.
+    /// Port of that destination; 0 if there is none to read.
     pub port: u16,
     /// Protocol number (IANA).
     pub protocol: u8,
@@ -80,7 +83,7 @@ pub struct FlowCellKey {
 }
 
 /// Raised when [`FlowCellKey::to_words`] changes.
-const FLOW_KEY_VERSION: usize = 2;
+const FLOW_KEY_VERSION: usize = 3;
 
 /// Words of 64 bits in a key.
 pub const FLOW_KEY_WORDS: usize = 5;
@@ -110,7 +113,7 @@ pub struct FlowCell {
 pub struct FlowStart {
     /// Time of the first packet, in ticks.
     pub first: u64,
-    /// Source address in network order; IPv4 as `::ffff:a.b.c.d`.
+    /// Address of the device in network order; IPv4 as `::ffff:a.b.c.d`.
     pub source: [u64; 2],
     /// Always 0.
     pub zero: u64,
@@ -183,8 +186,10 @@ pub struct EvidenceLosses {
     pub samples_rate: u64,
     /// Payload that was longer than the largest sample.
     pub samples_cut: u64,
-    /// Always 0.
-    pub reserved: [u64; 4],
+    /// Answers to devices whose flows are to be recorded: `answers = flows + answers_full`.
+    pub answers: Count,
+    /// The part of `answers` whose flow found no room.
+    pub answers_full: Count,
 }
 
 /// A new cell.
@@ -224,6 +229,7 @@ pub const EVIDENCE_HASH: u64 = fnv1a(&[
     offset_of!(EffectiveCounters, full_passed),
     offset_of!(EffectiveCounters, setting_passed),
     size_of::<EvidenceLosses>(),
+    offset_of!(EvidenceLosses, answers),
     size_of::<FlowEvent>(),
     offset_of!(FlowEvent, time),
     FLOW_EVENT_BYTES as usize,

@@ -5,7 +5,7 @@
 /// Bytes of a policy name, padded with zeros.
 pub const NAME_BYTES: usize = 64;
 
-/// Interfaces for which the pinned state has counters.
+/// Pairs of interface and direction for which the pinned state has counters.
 pub const MAX_INTERFACES: u32 = 32;
 
 /// Name of the policy that owns a slot; all zero if the slot is free.
@@ -16,15 +16,18 @@ pub struct PolicyRecord {
     pub name: [u8; NAME_BYTES],
 }
 
-/// Interface that owns a slot; all zero if the slot is free.
+/// Interface and direction that own a slot; the name is all zero if the slot is free.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct InterfaceRecord {
     /// Name in the kernel (`IFNAMSIZ` bytes), padded with zeros.
     pub name: [u8; 16],
-    /// Attach mode of the interface's link: 0 not attached, 1 native, 2 generic. 3 and 4 are
-    /// the same modes with a program that reads frames in several buffers.
+    /// How the program is attached: 0 not attached, 1 XDP native, 2 XDP generic. 3 and 4 are the
+    /// same modes with a program that reads frames in several buffers. 5 TCX, 6 clsact.
     pub mode: u32,
+    /// Direction of the packets that the cells of the slot count: one of the `DIRECTION_*`
+    /// constants.
+    pub direction: u32,
 }
 
 #[cfg(feature = "user")]

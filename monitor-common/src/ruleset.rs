@@ -3,6 +3,19 @@
 /// Policy slots. Every policy that was ever in force on these counters has one.
 pub const MAX_POLICIES: u32 = 4096;
 
+/// Cells of policies: those of packets `out` by slot, then those of packets `in`.
+pub const POLICY_CELLS: u32 = 2 * MAX_POLICIES;
+
+/// The packet goes to the policy's destination.
+pub const DIRECTION_OUT: u32 = 0;
+/// The packet comes from the policy's destination.
+pub const DIRECTION_IN: u32 = 1;
+
+/// The interface is on the devices' side.
+pub const ROLE_LAN: u32 = 0;
+/// The interface leads to the internet.
+pub const ROLE_WAN: u32 = 1;
+
 /// Match sets of one ruleset, [`NO_MATCH`] not counted.
 pub const MAX_MATCH_SETS: u32 = 32_767;
 
@@ -132,6 +145,11 @@ pub struct GenerationPolicy {
 pub mod global {
     /// Index of the interface counters that this program adds to.
     pub const INTERFACE_SLOT: &str = "INTERFACE_SLOT";
+    /// Direction of the packets that the program examines: one of the `DIRECTION_*`
+    /// constants.
+    pub const DIRECTION: &str = "DIRECTION";
+    /// Role of the interface: one of the `ROLE_*` constants.
+    pub const ROLE: &str = "ROLE";
     /// 1 if the ruleset has IPv4 prefixes.
     pub const HAS_IPV4: &str = "HAS_IPV4";
     /// 1 if the ruleset has IPv6 prefixes.

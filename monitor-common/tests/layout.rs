@@ -127,9 +127,10 @@ layout!(moves, Moves: 16 aligned to 8 { sequence: u64 = 0, leaving: u64 = 8 });
 
 layout!(policy_record, PolicyRecord: 64 aligned to 1 { name: [u8; NAME_BYTES] = 0 });
 
-layout!(interface_record, InterfaceRecord: 20 aligned to 4 {
+layout!(interface_record, InterfaceRecord: 24 aligned to 4 {
     name: [u8; 16] = 0,
     mode: u32 = 16,
+    direction: u32 = 20,
 });
 
 layout!(match_entry, MatchEntry: 4 aligned to 2 { policy: u16 = 0, scope: u16 = 2 });
@@ -188,6 +189,7 @@ fn bytes_become_fields_and_bytes_again() {
     let interface: InterfaceRecord = round_trip();
     assert_eq!(interface.name[..], pattern(16));
     assert_eq!(interface.mode, u32_at(16));
+    assert_eq!(interface.direction, u32_at(20));
 }
 
 #[test]
@@ -280,7 +282,8 @@ layout!(evidence_losses, EvidenceLosses: 64 aligned to 8 {
     samples_full: u64 = 8,
     samples_rate: u64 = 16,
     samples_cut: u64 = 24,
-    reserved: [u64; 4] = 32,
+    answers: Count = 32,
+    answers_full: Count = 48,
 });
 
 layout!(flow_event, FlowEvent: 72 aligned to 8 {
@@ -366,7 +369,7 @@ fn a_flow_has_two_buckets_that_the_secrets_choose() {
 #[test]
 fn the_hash_of_the_evidence_is_known() {
     assert_eq!(
-        EVIDENCE_HASH, 0x8655_bf69_6f8c_6f58,
+        EVIDENCE_HASH, 0x222d_dcba_a2d5_c36d,
         "{EVIDENCE_HASH:#018x}"
     );
 }
@@ -377,8 +380,8 @@ fn the_hash_of_the_evidence_is_known() {
 /// hash.
 #[test]
 fn the_hash_of_the_layout_is_known() {
-    assert_eq!(ABI_VERSION, 1);
-    assert_eq!(ABI_HASH, 0xa72e_328d_01e9_7f5d, "{ABI_HASH:#018x}");
+    assert_eq!(ABI_VERSION, 2);
+    assert_eq!(ABI_HASH, 0x8c6b_a99b_dca7_e036, "{ABI_HASH:#018x}");
 }
 
 /// The bytes 0, 1, 2 …

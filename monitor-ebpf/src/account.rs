@@ -1,16 +1,17 @@
 //! Counting. A packet adds to one cell of its interface, to one cell of each policy
 //! that applies to it, and to one cell of each (device, policy).
 
-use aya_ebpf::programs::XdpContext;
 use monitor_common::{
-    Count, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, PolicyCounters, Reason,
+    Count, DeviceKey, InterfaceCounters, MAX_COVERING_POLICIES, MAX_POLICIES, PolicyCounters,
+    Reason,
 };
 
 use crate::{
     decide::{Matched, Verdict},
-    device,
+    device, direction,
     flow::Recorded,
     frame::Frame,
+    hook::Hook,
     maps::{EFFECTIVE, INTERFACE_SLOT, INTERFACES, LONGEST_SET, MATCH_SETS, POLICIES},
     parse::Family,
     replay::wire_length,
@@ -21,7 +22,7 @@ const RECORDED_SHIFT: u32 = 8;
 
 /// Counts a frame that the parser rejected.
 #[inline(always)]
-pub(crate) fn unparsed(ctx: &XdpContext, frame: &Frame, reason: Reason, verdict: Verdict) {
+pub(crate) fn unparsed(ctx: &impl Hook, frame: &Frame, reason: Reason, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
         return;
     };
@@ -36,7 +37,7 @@ pub(crate) fn unparsed(ctx: &XdpContext, frame: &Frame, reason: Reason, verdict:
 
 /// Counts a frame that passes because this generation was not confirmed in time.
 #[inline(always)]
-pub(crate) fn not_confirmed(ctx: &XdpContext, frame: &Frame) {
+pub(crate) fn not_confirmed(ctx: &impl Hook, frame: &Frame) {
     if let Some(interface) = interface_counters() {
         interface.not_confirmed.add_packet(wire_length(ctx, frame));
     }
@@ -44,7 +45,7 @@ pub(crate) fn not_confirmed(ctx: &XdpContext, frame: &Frame) {
 
 /// Counts a parsed packet for its interface.
 #[inline(always)]
-pub(crate) fn interface(ctx: &XdpContext, frame: &Frame, family: Family, verdict: Verdict) {
+pub(crate) fn interface(ctx: &impl Hook, frame: &Frame, family: Family, verdict: Verdict) {
     let Some(interface) = interface_counters() else {
         return;
     };
@@ -68,7 +69,7 @@ pub(crate) fn lost_log() {
 /// Counts the packet for every policy that applies to it.
 #[inline(always)]
 pub(crate) fn policies(
-    ctx: &XdpContext,
+    ctx: &impl Hook,
     frame: &Frame,
     matched: &Matched,
     verdict: Verdict,
@@ -132,7 +133,7 @@ extern "C" fn add_to_policies(set_id: u32, mask: u32, mac: u64, bytes: u64, fate
 /// Counts the packet for its effective policy.
 #[inline(always)]
 fn effective(slot: u16, verdict: Verdict, recorded: u32, bytes: u64) {
-    let Some(cells) = EFFECTIVE.get_ptr_mut(u32::from(slot)) else {
+    let Some(cells) = EFFECTIVE.get_ptr_mut(policy_cell(slot)) else {
         return;
     };
     // SAFETY: see `interface_counters`.
@@ -158,9 +159,15 @@ fn effective(slot: u16, verdict: Verdict, recorded: u32, bytes: u64) {
 }
 
 /// The cell of a device, or the `other` cell of the policy if the device has no place.
+/// Packets `in` have no device cells.
 #[inline(always)]
 fn device_cell(key: DeviceKey, verdict: Verdict, policy: &mut PolicyCounters) -> &mut Count {
-    match (device::counters(key), verdict) {
+    let device = if direction::is_in() {
+        None
+    } else {
+        device::counters(key)
+    };
+    match (device, verdict) {
         (Some(device), Verdict::Passed) => &mut device.passed,
         (Some(device), Verdict::Dropped) => &mut device.dropped,
         (None, Verdict::Passed) => &mut policy.other_passed,
@@ -168,9 +175,19 @@ fn device_cell(key: DeviceKey, verdict: Verdict, policy: &mut PolicyCounters) ->
     }
 }
 
+/// Index of the cells of a policy slot in this direction.
+#[inline(always)]
+fn policy_cell(slot: u16) -> u32 {
+    if direction::is_in() {
+        MAX_POLICIES + u32::from(slot)
+    } else {
+        u32::from(slot)
+    }
+}
+
 #[inline(always)]
 fn policy_counters(slot: u16) -> Option<&'static mut PolicyCounters> {
-    let cell = POLICIES.get_ptr_mut(u32::from(slot))?;
+    let cell = POLICIES.get_ptr_mut(policy_cell(slot))?;
     // SAFETY: see `interface_counters`.
     Some(unsafe { &mut *cell })
 }

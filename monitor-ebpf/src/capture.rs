@@ -1,12 +1,7 @@
 //! Copies of the packets that one policy matches, for a capture file. Only a generation that
 //! captures has this code.
 
-use aya_ebpf::{
-    EbpfContext as _,
-    bindings::xdp_md,
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_xdp_load_bytes},
-    programs::XdpContext,
-};
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use monitor_common::{
     MAX_COVERING_POLICIES, MatchSet,
     capture::{
@@ -20,12 +15,12 @@ use crate::{
     decide::{Matched, Verdict},
     flow::{IS_DROPPED, IS_IPV6, packet_bits},
     frame::Frame,
+    hook::Hook,
     maps::{
         CAPTURE, CAPTURE_LEASE, CAPTURE_LOST, CAPTURE_RING, CAPTURE_SLOT, INTERFACE_SLOT,
         LONGEST_SET, MATCH_SETS,
     },
     parse::Packet,
-    replay::frame_length,
     service::{FRAGMENT, FRAGMENT_HEADER, ICMP, ICMPV6, IPV6_HEADER, Service, TCP, UDP},
     verifier::masked,
 };
@@ -42,14 +37,13 @@ const TCP_HEADER: u32 = 20;
 
 /// Copies the packet if the policy of the capture applies to it.
 #[inline(always)]
-pub(crate) fn take(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict: Verdict) {
+pub(crate) fn take(ctx: &impl Hook, packet: &Packet, matched: &Matched, verdict: Verdict) {
     if CAPTURE.load() == CAPTURE_OFF {
         return;
     }
-    copy_packet(
-        ctx.as_ptr().cast(),
+    ctx.copy_packet(
         packet_bits(packet, verdict),
-        matched.service.to_bits(),
+        matched.service,
         matched.set_id,
         matched.mask,
     );
@@ -58,13 +52,12 @@ pub(crate) fn take(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict
 /// Copies the packet if the policy of the capture is among the entries in `mask` of a match set.
 /// `packet` is `flow::packet_bits`, `service` [`Service::to_bits`]. Returns 0.
 ///
-/// This is a global function for the verifier, as `decide::read_service`. The verifier checks it
+/// This is a global function for the verifier, see `hook::Functions`. The verifier checks it
 /// whether or not it is called, so it has its own look at [`CAPTURE`]: kernels before 5.18
 /// refuse the helper that copies whole frames.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn copy_packet(
-    ctx: *mut xdp_md,
+#[inline(always)]
+pub(crate) fn copy_packet(
+    ctx: &impl Hook,
     packet: u64,
     service: u64,
     set_id: u32,
@@ -86,13 +79,12 @@ extern "C" fn copy_packet(
         count_loss();
         return 0;
     }
-    let xdp = XdpContext::new(ctx);
-    let frame = Frame::new(xdp.data(), xdp.data_end());
+    let frame = ctx.frame();
     #[expect(
         clippy::cast_possible_truncation,
         reason = "a frame is shorter than 4 GiB"
     )]
-    let length = frame_length(&xdp, &frame) as u32;
+    let length = ctx.length(&frame) as u32;
     let is_headers = CAPTURE.load() == CAPTURE_HEADERS;
     let captured = if is_headers {
         headers(&frame, packet, Service::from_bits(service)).min(length)
@@ -244,7 +236,7 @@ fn write_headers(frame: &Frame, mut header: CaptureHeader) -> bool {
 /// Writes a record with the first bytes of the frame. Returns false if there is no room.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "at most 65,536")]
-fn write<const BYTES: usize>(ctx: *mut xdp_md, mut header: CaptureHeader) -> bool {
+fn write<const BYTES: usize>(ctx: &impl Hook, mut header: CaptureHeader) -> bool {
     const { assert!(BYTES.is_power_of_two() && BYTES <= CAPTURE_FRAME_BYTES) };
     let Some(mut record) = CAPTURE_RING.reserve::<CaptureRecord<BYTES>>(0) else {
         return false;
@@ -262,11 +254,11 @@ fn write<const BYTES: usize>(ctx: *mut xdp_md, mut header: CaptureHeader) -> boo
     let place = record.as_mut_ptr();
     // SAFETY: the record is reserved for this function alone, and has room for the header and
     // `BYTES` bytes. `length` is at most that. The helper checks the range in the frame.
-    let copied = unsafe {
+    let is_copied = unsafe {
         (&raw mut (*place).header).write(header);
-        bpf_xdp_load_bytes(ctx, 0, (&raw mut (*place).frame).cast(), length)
+        ctx.load_bytes(0, (&raw mut (*place).frame).cast(), length)
     };
-    if copied == 0 {
+    if is_copied {
         record.submit(0);
         true
     } else {

@@ -2,9 +2,7 @@
 //! confirmed, its program runs the program of the previous generation. No process in
 //! user space is needed for that.
 
-use aya_ebpf::{
-    helpers::generated::bpf_ktime_get_boot_ns, maps::ProgramArray, programs::XdpContext,
-};
+use aya_ebpf::{EbpfContext, helpers::generated::bpf_ktime_get_boot_ns, maps::ProgramArray};
 
 use crate::maps::{CONFIRMED, DEADLINE, INTERFACE_SLOT};
 
@@ -32,7 +30,7 @@ fn now() -> u64 {
 /// Continues with the program of the previous generation. Returns only if there is no
 /// such program.
 #[inline(always)]
-pub(crate) fn tail_call(ctx: &XdpContext, previous: &ProgramArray) {
+pub(crate) fn tail_call(ctx: &impl EbpfContext, previous: &ProgramArray) {
     // SAFETY: no value on the stack has a destructor.
     unsafe { previous.tail_call(ctx, INTERFACE_SLOT.load()) }
 }

@@ -1,16 +1,15 @@
 //! Frame → outcome and verdict.
 
-use aya_ebpf::{EbpfContext as _, bindings::xdp_md, programs::XdpContext};
 use monitor_common::{
     MatchSet, NEEDS_SEGMENT, NEEDS_SERVICE, Reason, capture::CAPTURE_OFF, evidence::PORT_NONE,
 };
 
 use crate::{
     frame::Frame,
+    hook::Hook,
     lookup::lookup,
     maps::{CAPTURE, FLOW_BUCKETS, HAS_DROPS, HAS_REJECTS, NEEDS},
     parse::{Destination, Packet, parse},
-    replay::frame_length,
     scope::applying,
     segment,
     service::Service,
@@ -35,8 +34,9 @@ pub(crate) struct Matched {
     pub(crate) set: &'static MatchSet,
     /// Bit `n` is set if entry `n` of the set applies.
     pub(crate) mask: u32,
-    /// Read only if the set needs it, if flows are recorded, for a capture, or for an answer.
-    pub(crate) service: Service,
+    /// [`Service::to_bits`], one number on the stack. Read only if the set needs it, if flows are
+    /// recorded, for a capture, or for an answer.
+    pub(crate) service: u64,
 }
 
 /// The decision about a packet. The numbers are arguments of global functions.
@@ -48,7 +48,7 @@ pub(crate) enum Verdict {
 }
 
 #[inline(always)]
-pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
+pub(crate) fn decide(ctx: &impl Hook, frame: &Frame) -> Outcome {
     let packet = match parse(frame) {
         Ok(packet) => packet,
         Err(reason) => return Outcome::Unparsed(reason, unparsed(reason)),
@@ -61,15 +61,9 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
             let service = if is_needed || is_recorded || is_rejected {
                 service_of(ctx, &packet)
             } else {
-                Service {
-                    protocol: 0,
-                    kind: PORT_NONE,
-                    port: 0,
-                    offset: 0,
-                    is_fragmented: false,
-                }
+                NO_SERVICE
             };
-            let mask = applying(frame, &packet, set, &service);
+            let mask = applying(frame, &packet, set, service);
             let matched = Matched {
                 set_id,
                 set,
@@ -83,11 +77,20 @@ pub(crate) fn decide(ctx: &XdpContext, frame: &Frame) -> Outcome {
     }
 }
 
-/// The service of a packet.
+/// [`Service::to_bits`] of a packet whose service is not read.
+const NO_SERVICE: u64 = Service {
+    protocol: 0,
+    kind: PORT_NONE,
+    port: 0,
+    offset: 0,
+    is_fragmented: false,
+}
+.to_bits();
+
+/// [`Service::to_bits`] of a packet.
 #[inline(always)]
-fn service_of(ctx: &XdpContext, packet: &Packet) -> Service {
-    let network = packet.network as u64;
-    Service::from_bits(read_service(ctx.as_ptr().cast(), network, is_ipv6(packet)))
+pub(crate) fn service_of(ctx: &impl Hook, packet: &Packet) -> u64 {
+    ctx.read_service(packet.network as u64, is_ipv6(packet))
 }
 
 /// 1 for a packet of IPv6, 0 for IPv4: an argument of global functions.
@@ -102,14 +105,10 @@ fn is_ipv6(packet: &Packet) -> u32 {
 /// Reads the service of the packet whose IP header begins `network` bytes from the start of
 /// the frame, at most 255. `is_ipv6` is 0 or 1. Returns [`Service::to_bits`].
 ///
-/// This is a global function for the verifier (kernel commit 51c39bb1d5d1): not inlined,
-/// with a context and numbers as arguments. The verifier examines it once, instead of once
-/// for each path that leads here.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn read_service(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u64 {
-    let ctx = XdpContext::new(ctx);
-    let frame = Frame::new(ctx.data(), ctx.data_end());
+/// This is a global function for the verifier, see `hook::Functions`.
+#[inline(always)]
+pub(crate) fn read_service(ctx: &impl Hook, network: u64, is_ipv6: u32) -> u64 {
+    let frame = ctx.frame();
     #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
     let network = network as usize & 255;
     Service::read(&frame, network, is_ipv6 != 0).to_bits()
@@ -130,14 +129,14 @@ fn unparsed(reason: Reason) -> Verdict {
 /// `drop` nor a `reject` applies. Otherwise the packet is dropped, with one exception: if each of
 /// these that applies allows the handshake, a TCP segment without data passes.
 #[inline(always)]
-fn verdict(ctx: &XdpContext, packet: &Packet, matched: &Matched) -> Verdict {
+fn verdict(ctx: &impl Hook, packet: &Packet, matched: &Matched) -> Verdict {
     let Matched { set, mask, .. } = matched;
     let drops = mask & set.drops;
     if mask & set.allows != 0 || drops == 0 {
         return Verdict::Passed;
     }
     let may_open = NEEDS.load() & NEEDS_SEGMENT != 0 && drops & !set.handshakes == 0;
-    if may_open && holds_no_data(ctx.as_ptr().cast(), packet.network as u64, is_ipv6(packet)) != 0 {
+    if may_open && ctx.holds_no_data(packet.network as u64, is_ipv6(packet)) != 0 {
         return Verdict::Passed;
     }
     Verdict::Dropped
@@ -145,13 +144,10 @@ fn verdict(ctx: &XdpContext, packet: &Packet, matched: &Matched) -> Verdict {
 
 /// 1 if the packet is a TCP segment without data. The arguments are those of
 /// [`read_service`], and it is a global function for the same reason.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn holds_no_data(ctx: *mut xdp_md, network: u64, is_ipv6: u32) -> u32 {
-    let ctx = XdpContext::new(ctx);
-    let frame = Frame::new(ctx.data(), ctx.data_end());
+#[inline(always)]
+pub(crate) fn holds_no_data(ctx: &impl Hook, network: u64, is_ipv6: u32) -> u32 {
+    let frame = ctx.frame();
     #[expect(clippy::cast_possible_truncation, reason = "at most 255")]
     let network = network as usize & 255;
-    let length = frame_length(&ctx, &frame);
-    segment::holds_no_data(&frame, length, network, is_ipv6 != 0).into()
+    segment::holds_no_data(&frame, ctx.length(&frame), network, is_ipv6 != 0).into()
 }

@@ -5,6 +5,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod direction;
 #[expect(dead_code, reason = "the XDP program uses all of it")]
 mod frame;
 #[expect(dead_code, reason = "the XDP program uses all of it")]

@@ -2,16 +2,17 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use aya_ebpf::{
-    bindings::BPF_RB_AVAIL_DATA, helpers::generated::bpf_ktime_get_ns, programs::XdpContext,
-};
+use aya_ebpf::{bindings::BPF_RB_AVAIL_DATA, helpers::generated::bpf_ktime_get_ns};
 use aya_log_ebpf::{debug, macro_support::AYA_LOGS};
 use monitor_common::MAX_COVERING_POLICIES;
 
 use crate::{
     account,
     decide::{Matched, Verdict},
+    direction::is_in,
+    flow::device_mac,
     frame::Frame,
+    hook::Hook,
     maps::{LOG_BUDGET, LOG_PACKETS},
     parse::{Destination, Packet},
 };
@@ -30,7 +31,7 @@ const PERIOD_BITS: u32 = 30;
 /// Writes a matched packet to the log if the log is switched on.
 #[inline(always)]
 pub(crate) fn matched(
-    ctx: &XdpContext,
+    ctx: &impl Hook,
     frame: &Frame,
     packet: &Packet,
     matched: &Matched,
@@ -47,17 +48,21 @@ pub(crate) fn matched(
         account::lost_log();
         return;
     }
-    let [source_mac @ .., _, _] = frame.source_mac().to_ne_bytes();
-    let verdict = match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Dropped => "dropped",
+    let [device @ .., _, _] = device_mac(frame).to_ne_bytes();
+    // The arrow leads from the device to the policy's destination in both directions: a text of its
+    // own would stay on the stack, which has 512 bytes.
+    let verdict = match (verdict, is_in()) {
+        (Verdict::Passed, false) => "passed",
+        (Verdict::Dropped, false) => "dropped",
+        (Verdict::Passed, true) => "passed in",
+        (Verdict::Dropped, true) => "dropped in",
     };
     match packet.destination {
         Destination::Ipv4(address) => debug!(
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
-            source_mac,
+            device,
             Ipv4Addr::from_bits(address),
             slot
         ),
@@ -65,7 +70,7 @@ pub(crate) fn matched(
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
-            source_mac,
+            device,
             Ipv6Addr::from_bits(u128::from(high) << u64::BITS | u128::from(low)),
             slot
         ),

@@ -1,17 +1,17 @@
 //! Flows: what each device sent to each destination.
 
-use aya_ebpf::{
-    EbpfContext as _, bindings::xdp_md, helpers::generated::bpf_get_smp_processor_id,
-    programs::XdpContext,
-};
+use aya_ebpf::helpers::generated::bpf_get_smp_processor_id;
 use monitor_common::evidence::{
     BUCKET_CELLS, FLOW_KEY_WORDS, FLOW_USED_WORD, FlowBucket, FlowCell, FlowCellKey, FlowEvent,
-    KIND_DROPPED, KIND_IPV6, KIND_USED, SOURCE_TAG_SHIFT, flow_buckets, flow_hash, source_tag,
+    KIND_DROPPED, KIND_IN, KIND_IPV6, KIND_USED, SOURCE_TAG_SHIFT, flow_buckets, flow_hash,
+    source_tag,
 };
 
 use crate::{
     decide::{Matched, Verdict},
+    direction::is_in,
     frame::Frame,
+    hook::{Hook, shows_device},
     maps::{
         EVIDENCE, EVIDENCE_LOSSES, FLOW_BUCKETS, FLOW_EVENTS, FLOWS, GENERATION_NUMBER,
         INTERFACE_SLOT,
@@ -71,7 +71,7 @@ pub(crate) fn packet_bits(packet: &Packet, verdict: Verdict) -> u64 {
 /// Adds the packet to its flow.
 #[inline(always)]
 pub(crate) fn record(
-    ctx: &XdpContext,
+    ctx: &impl Hook,
     packet: &Packet,
     matched: &Matched,
     verdict: Verdict,
@@ -83,14 +83,8 @@ pub(crate) fn record(
         return Recorded::Setting;
     }
     let packet = packet_bits(packet, verdict);
-    let service = matched.service.to_bits();
-    match add_to_flow(
-        ctx.as_ptr().cast(),
-        packet,
-        service,
-        matched.set_id,
-        matched.mask,
-    ) {
+    let service = matched.service;
+    match ctx.add_to_flow(packet, service, matched.set_id, matched.mask) {
         0 => Recorded::Flow,
         _ => Recorded::Full,
     }
@@ -99,18 +93,16 @@ pub(crate) fn record(
 /// Adds a packet to its flow. `packet` is [`packet_bits`], `service` [`Service::to_bits`].
 /// Returns 0, or 1 if the tables have no room for a new flow.
 ///
-/// This is a global function for the verifier, as `decide::read_service`.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn add_to_flow(
-    ctx: *mut xdp_md,
+/// This is a global function for the verifier, see `hook::Functions`.
+#[inline(always)]
+pub(crate) fn add_to_flow(
+    ctx: &impl Hook,
     packet: u64,
     service: u64,
     set_id: u32,
     mask: u32,
 ) -> u32 {
-    let ctx = XdpContext::new(ctx);
-    let frame = Frame::new(ctx.data(), ctx.data_end());
+    let frame = ctx.frame();
     let service = Service::from_bits(service);
     let Some(sample) = read(&frame, packet, service, set_id, mask) else {
         return 1;
@@ -119,7 +111,7 @@ extern "C" fn add_to_flow(
         return 1;
     };
     cell.last = replay::now();
-    cell.count.add_packet(replay::wire_length(&ctx, &frame));
+    cell.count.add_packet(replay::wire_length(ctx, &frame));
     0
 }
 
@@ -141,26 +133,31 @@ fn read(
         (mapped_words(source), mapped_words(destination), 0)
     } else {
         let words = frame.words::<8>(network + IPV6_ADDRESSES)?;
-        let [source, destination] = [0, 4].map(|at| {
-            [
-                pair(words[at], words[at + 1]),
-                pair(words[at + 2], words[at + 3]),
-            ]
-        });
+        // No closure: with two hooks the compiler would make it a function that can panic, and
+        // the verifier refuses such a function.
+        let source = [pair(words[0], words[1]), pair(words[2], words[3])];
+        let destination = [pair(words[4], words[5]), pair(words[6], words[7])];
         (source, destination, KIND_IPV6)
+    };
+    // The key holds the address of the policy's destination, and the start of the flow that
+    // of the device.
+    let (source, destination, direction) = if is_in() {
+        (destination, source, KIND_IN)
+    } else {
+        (source, destination, 0)
     };
     let verdict = if packet & IS_DROPPED == 0 {
         0
     } else {
         KIND_DROPPED
     };
-    let [mac @ .., _, _] = frame.source_mac().to_ne_bytes();
+    let [mac @ .., _, _] = device_mac(frame).to_ne_bytes();
     let key = FlowCellKey {
         destination: [0; 16],
         mac,
         port: service.port,
         protocol: service.protocol,
-        kind: service.kind | KIND_USED | family | verdict,
+        kind: service.kind | KIND_USED | family | verdict | direction,
         interface: INTERFACE_SLOT.load() as u8,
         set: set_id as u16,
         source_tag: 0,
@@ -187,6 +184,19 @@ fn read(
         source,
         epoch,
     })
+}
+
+/// MAC of the device, as `Frame::source_mac`: the source of packets `out`, the destination of
+/// packets `in`. Zero where the frame does not show the device.
+#[inline(always)]
+pub(crate) fn device_mac(frame: &Frame) -> u64 {
+    if !shows_device() {
+        0
+    } else if is_in() {
+        frame.destination_mac()
+    } else {
+        frame.source_mac()
+    }
 }
 
 /// `::ffff:a.b.c.d` as words in network order.

@@ -38,6 +38,15 @@ impl Frame {
         ])
     }
 
+    /// Destination MAC, as [`Self::source_mac`].
+    #[inline(always)]
+    pub(crate) fn destination_mac(&self) -> u64 {
+        let Some([a, b, c, d, e, f]) = self.bytes::<6>(0) else {
+            return 0;
+        };
+        u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
     /// The `N` bytes at `offset`, or `None` if the frame is shorter.
     ///
     /// At an offset that is not constant, `N` must be 2 or more: the compiler turns the

@@ -13,8 +13,8 @@ use monitor_common::{
     ANSWER_DEVICES as MAX_ANSWER_DEVICES, AnswerCounters, DeviceCounters, DeviceKey,
     GenerationPolicy, GenerationRecord, InterfaceCounters, InterfaceRecord, MAX_DEVICE_CELLS,
     MAX_INTERFACES, MAX_KNOWN, MAX_LEAVING, MAX_NAMED_CELLS, MAX_NEIGHBOUR_CELLS, MAX_POLICIES,
-    MatchSet, Moves, NEAR_CELLS, NearDevice, PastCounters, PolicyCounters, PolicyRecord,
-    SERVICE_KEY_BYTES, ScopeWord,
+    MatchSet, Moves, NEAR_CELLS, NearDevice, POLICY_CELLS, PastCounters, PolicyCounters,
+    PolicyRecord, SERVICE_KEY_BYTES, ScopeWord,
     capture::CAPTURE_RING_BYTES,
     evidence::{
         ConnectionLine, EffectiveCounters, EvidenceControl, EvidenceLosses, FLOW_EVENT_BYTES,
@@ -34,9 +34,10 @@ pub(crate) static INTERFACES: PerCpuArray<InterfaceCounters> =
 pub(crate) static ANSWERS: PerCpuArray<AnswerCounters> =
     PerCpuArray::with_max_entries(MAX_INTERFACES, 0);
 
+// The cells of packets `out`, then those of packets `in` (`monitor_common::POLICY_CELLS`).
 #[map(name = "POLICIES")]
 pub(crate) static POLICIES: PerCpuArray<PolicyCounters> =
-    PerCpuArray::with_max_entries(MAX_POLICIES, 0);
+    PerCpuArray::with_max_entries(POLICY_CELLS, 0);
 
 // The device tables are preallocated. The kernel takes free entries from the lists of
 // other CPUs too (`pcpu_freelist_pop`), so an insert fails only if the table is full.
@@ -193,6 +194,10 @@ pub(crate) static PREVIOUS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 #[map(name = "PREVIOUS_FRAGS")]
 pub(crate) static PREVIOUS_FRAGS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+// The same for classifiers: such a map holds programs of one type.
+#[map(name = "PREVIOUS_EGRESS")]
+pub(crate) static PREVIOUS_EGRESS: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
 // The limits of answers: `reject_rate::Bucket` of all devices that are not known, of all known
 // devices, and of each device.

@@ -7,6 +7,7 @@
 use monitor_common::Reason;
 
 use crate::{
+    direction::is_in,
     frame::Frame,
     verifier::{LARGEST_OFFSET, any_offset},
 };
@@ -53,7 +54,8 @@ pub(crate) struct Packet {
     pub(crate) network: usize,
 }
 
-/// Destination address of the outermost IP header, host order.
+/// Address in the outermost IP header that policies name as a destination, host order: the
+/// destination of packets `out`, the source of packets `in`.
 pub(crate) enum Destination {
     Ipv4(u32),
     /// The upper half, then the lower half.
@@ -156,7 +158,11 @@ fn unaligned_ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     if header[0] >> 4 != 4 || header[0] & 0x0f < 5 {
         return Err(Reason::BadIpv4);
     }
-    let destination = [header[16], header[17], header[18], header[19]];
+    let destination = if is_in() {
+        [header[12], header[13], header[14], header[15]]
+    } else {
+        [header[16], header[17], header[18], header[19]]
+    };
     Ok(Destination::Ipv4(u32::from_be_bytes(destination)))
 }
 
@@ -174,7 +180,11 @@ fn unaligned_ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
         bytes.copy_from_slice(&header[at..at + 8]);
         u64::from_be_bytes(bytes)
     };
-    Ok(Destination::Ipv6([half(24), half(32)]))
+    Ok(Destination::Ipv6(if is_in() {
+        [half(8), half(16)]
+    } else {
+        [half(24), half(32)]
+    }))
 }
 
 /// Reads the fixed IPv4 header (RFC 791). Options may be missing, because only the
@@ -187,6 +197,11 @@ fn ipv4(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     let (version, header_words) = (u32::from_be(first) >> 28, u32::from_be(first) >> 24 & 0x0f);
     if version != 4 || header_words < 5 {
         return Err(Reason::BadIpv4);
+    }
+    if is_in() {
+        // The source is in the header, whose length was checked.
+        let [source] = frame.words(offset + 12).ok_or(Reason::TruncatedIpv4)?;
+        return Ok(Destination::Ipv4(u32::from_be(source)));
     }
     Ok(Destination::Ipv4(u32::from_be(destination)))
 }
@@ -203,5 +218,10 @@ fn ipv6(frame: &Frame, offset: usize) -> Result<Destination, Reason> {
     }
     let half =
         |upper, lower| u64::from(u32::from_be(upper)) << u32::BITS | u64::from(u32::from_be(lower));
+    if is_in() {
+        // The source is in the header, whose length was checked.
+        let [a, b, c, d] = frame.words(offset + 8).ok_or(Reason::TruncatedIpv6)?;
+        return Ok(Destination::Ipv6([half(a, b), half(c, d)]));
+    }
     Ok(Destination::Ipv6([half(a, b), half(c, d)]))
 }

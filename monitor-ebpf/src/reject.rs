@@ -52,7 +52,7 @@ pub(crate) fn answer(
     let is_answered = answer_packet(
         ctx.as_ptr().cast(),
         packet_bits(packet, verdict),
-        matched.service.to_bits(),
+        matched.service,
     );
     match is_answered {
         0 => Ending::Vanishes,

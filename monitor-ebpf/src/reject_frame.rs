@@ -198,9 +198,21 @@ struct Segment {
     ports: u32,
     sequence: u32,
     acknowledged: u32,
+    /// The word with the length of the header and the control bits.
+    fields: u32,
+}
+
+impl Segment {
     /// Length of the header, in bytes.
-    header: u32,
-    controls: u8,
+    #[inline(always)]
+    const fn header(&self) -> u32 {
+        (self.fields >> 28) * 4
+    }
+
+    #[inline(always)]
+    const fn controls(&self) -> u8 {
+        self.fields.to_be_bytes()[1]
+    }
 }
 
 /// Writes the reset to a segment; returns the length of the packet.
@@ -249,14 +261,11 @@ fn reset_v6(frame: &mut Frame, network: usize, offset: usize) -> Option<usize> {
 /// The segment whose header begins at `offset`.
 #[inline(always)]
 fn segment(frame: &Frame, offset: usize) -> Option<Segment> {
-    let fields = word(frame, offset + 12)?;
-    let [header, controls, ..] = fields.to_be_bytes();
     Some(Segment {
         ports: word(frame, offset)?,
         sequence: word(frame, offset + 4)?,
         acknowledged: word(frame, offset + 8)?,
-        header: u32::from(header >> 4) * 4,
-        controls,
+        fields: word(frame, offset + 12)?,
     })
 }
 
@@ -272,11 +281,11 @@ fn write_reset(
     pseudo_header: u32,
 ) -> Option<()> {
     let ports = segment.ports.rotate_left(16);
-    let (sequence, acknowledged, controls) = if segment.controls & ACK == 0 {
-        let data = (length as u32).wrapping_sub(segment.header);
+    let (sequence, acknowledged, controls) = if segment.controls() & ACK == 0 {
+        let data = (length as u32).wrapping_sub(segment.header());
         // SYN and FIN have a sequence number each.
         let controls =
-            u32::from(segment.controls & SYN != 0) + u32::from(segment.controls & FIN != 0);
+            u32::from(segment.controls() & SYN != 0) + u32::from(segment.controls() & FIN != 0);
         let next = segment.sequence.wrapping_add(data).wrapping_add(controls);
         (0, next, RST | ACK)
     } else {

@@ -1,33 +1,19 @@
 //! Time and length of a packet. A replay states those of its capture.
 
-use aya_ebpf::{
-    EbpfContext as _,
-    helpers::generated::{bpf_jiffies64, bpf_xdp_get_buff_len},
-    programs::XdpContext,
-};
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use monitor_common::evidence::EvidenceControl;
 
 use crate::{
     frame::Frame,
-    maps::{EVIDENCE, FRAGS, REPLAY},
+    hook::Hook,
+    maps::{EVIDENCE, REPLAY},
 };
-
-/// Length of the whole frame, bytes, with the buffers that the program cannot read directly.
-#[inline(always)]
-pub(crate) fn frame_length(ctx: &XdpContext, frame: &Frame) -> u64 {
-    if FRAGS.load() == 0 {
-        return frame.captured();
-    }
-    // SAFETY: the context is that of this run. The helper only reads it (Linux 5.18, commit
-    // 0165cc817075).
-    unsafe { bpf_xdp_get_buff_len(ctx.as_ptr().cast()) }
-}
 
 /// Length of the packet on the wire, layer 2 included, bytes. A captured frame may hold less.
 #[inline(always)]
-pub(crate) fn wire_length(ctx: &XdpContext, frame: &Frame) -> u64 {
+pub(crate) fn wire_length(ctx: &impl Hook, frame: &Frame) -> u64 {
     if REPLAY.load() == 0 {
-        return frame_length(ctx, frame);
+        return ctx.length(frame);
     }
     // SAFETY: the element exists, and user space writes it before it runs the program.
     control().map_or(0, |control| unsafe { (*control).replay_length })

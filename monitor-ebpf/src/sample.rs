@@ -1,12 +1,7 @@
 //! Samples of what devices send: the first payload of each matched connection. User space
 //! looks for names in it and discards it.
 
-use aya_ebpf::{
-    EbpfContext as _,
-    bindings::xdp_md,
-    helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_xdp_load_bytes},
-    programs::XdpContext,
-};
+use aya_ebpf::helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use monitor_common::evidence::{
     CONNECTION_BYTES, CONNECTION_LINES, CONNECTION_PACKETS, Connection, EvidenceLosses, KIND_IPV6,
     LINE_CONNECTIONS, PORT_READABLE, SampleHeader, SampleRecord,
@@ -16,12 +11,13 @@ use crate::{
     decide::{Matched, Verdict},
     flow::{IS_DROPPED, IS_IPV6, mapped, packet_bits},
     frame::Frame,
+    hook::Hook,
     maps::{
         CONNECTIONS, EVIDENCE, EVIDENCE_LOSSES, INTERFACE_SLOT, SAMPLE_BUDGET, SAMPLE_OF_CPU,
         SAMPLES, SAMPLES_RING,
     },
     parse::Packet,
-    replay::{self, frame_length},
+    replay,
     service::{Service, TCP, UDP},
     verifier::masked,
 };
@@ -51,33 +47,27 @@ struct Payload {
 
 /// Takes a sample if the connection has room for one.
 #[inline(always)]
-pub(crate) fn take(ctx: &XdpContext, packet: &Packet, matched: &Matched, verdict: Verdict) {
+pub(crate) fn take(ctx: &impl Hook, packet: &Packet, matched: &Matched, verdict: Verdict) {
     if SAMPLES.load() == 0 || matched.mask & matched.set.names == 0 {
         return;
     }
     let service = matched.service;
-    if service.kind == PORT_READABLE {
-        take_sample(
-            ctx.as_ptr().cast(),
-            packet_bits(packet, verdict),
-            service.to_bits(),
-        );
+    if Service::from_bits(service).kind == PORT_READABLE {
+        ctx.take_sample(packet_bits(packet, verdict), service);
     }
 }
 
 /// Takes a sample. `packet` is `flow::packet_bits`, `service` [`Service::to_bits`]. Returns 0.
 ///
-/// This is a global function for the verifier, as `decide::read_service`. The verifier checks
+/// This is a global function for the verifier, see `hook::Functions`. The verifier checks
 /// it whether or not it is called, so it has its own look at [`SAMPLES`]: kernels before 5.18
 /// refuse the helper that copies payload.
-#[inline(never)]
-#[unsafe(no_mangle)]
-extern "C" fn take_sample(ctx: *mut xdp_md, packet: u64, service: u64) -> u32 {
+#[inline(always)]
+pub(crate) fn take_sample(ctx: &impl Hook, packet: u64, service: u64) -> u32 {
     if SAMPLES.load() == 0 {
         return 0;
     }
-    let xdp = XdpContext::new(ctx);
-    let frame = Frame::new(xdp.data(), xdp.data_end());
+    let frame = ctx.frame();
     let service = Service::from_bits(service);
     let Some(payload) = payload(&frame, packet, service).filter(|payload| payload.length > 0)
     else {
@@ -99,7 +89,7 @@ extern "C" fn take_sample(ctx: *mut xdp_md, packet: u64, service: u64) -> u32 {
         clippy::cast_possible_truncation,
         reason = "a frame is shorter than 4 GiB"
     )]
-    let in_frame = (frame_length(&xdp, &frame) as u32).wrapping_sub(payload.offset);
+    let in_frame = (ctx.length(&frame) as u32).wrapping_sub(payload.offset);
     let length = payload.length.min(room).min(in_frame);
     if payload.length > length {
         count_loss(|losses| &mut losses.samples_cut);
@@ -253,7 +243,7 @@ fn tag(header: &SampleHeader) -> Option<u64> {
 /// Copies `length` bytes of the frame into the sample, and writes the sample.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "at most 4096")]
-fn write(ctx: *mut xdp_md, sample: &mut SampleRecord, offset: u32, length: u32) {
+fn write(ctx: &impl Hook, sample: &mut SampleRecord, offset: u32, length: u32) {
     // The verifier wants to see a length from 1 on.
     let length = masked::<MASK>(u64::from(length.wrapping_sub(1))) as u32 + 1;
     if !take_turn(u64::from(length)) {
@@ -263,7 +253,7 @@ fn write(ctx: *mut xdp_md, sample: &mut SampleRecord, offset: u32, length: u32) 
     let payload = sample.payload.as_mut_ptr();
     // SAFETY: the payload has room for `CONNECTION_BYTES` bytes, and `length` is at most that.
     // The helper checks the range in the frame.
-    if unsafe { bpf_xdp_load_bytes(ctx, offset, payload.cast(), length) } != 0 {
+    if !unsafe { ctx.load_bytes(offset, payload.cast(), length) } {
         return;
     }
     let size = size_of::<SampleHeader>() + length as usize;

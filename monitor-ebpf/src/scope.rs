@@ -7,7 +7,10 @@ use monitor_common::{
 };
 
 use crate::{
+    direction::is_in,
+    flow,
     frame::Frame,
+    hook::shows_device,
     maps::{
         CLASS_WORDS, CLASSES, INTERFACE_CLASS, LONGEST_SET, MACS, NEEDS, NO_SERVICE_CLASS,
         SERVICES, SOURCES_V4, SOURCES_V6,
@@ -26,10 +29,10 @@ struct Classes {
     unreadable: bool,
 }
 
-/// A mask of the entries of `set` that apply to `packet`. `service` is ignored unless the set
-/// needs it.
+/// A mask of the entries of `set` that apply to `packet`. `service`, [`Service::to_bits`], is
+/// ignored unless the set needs it.
 #[inline(always)]
-pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet, service: &Service) -> u32 {
+pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet, service: u64) -> u32 {
     // `NEEDS` is a constant for the verifier, which removes the code of needs that no
     // match set has.
     let needs = set.needs & NEEDS.load();
@@ -46,22 +49,29 @@ pub(crate) fn applying(frame: &Frame, packet: &Packet, set: &MatchSet, service: 
             break;
         }
         let scope = set.entries[index].scope;
+        // Where the frame does not show the device, an allow of some devices applies to every
+        // packet, because answers to those devices must pass.
+        let any_device = if shows_device() {
+            0
+        } else {
+            set.allows >> index & 1
+        };
         // No branch on the result: the verifier would examine each combination of
         // results separately.
-        mask |= meets(&classes, scope, any_service >> index & 1) << index;
+        mask |= meets(&classes, scope, any_service >> index & 1, any_device) << index;
     }
     mask
 }
 
 /// 1 if the packet meets the scope, else 0. If `any_service` is 1, the services of the
-/// scope are ignored.
+/// scope are ignored; if `any_device` is 1, the devices and interfaces.
 #[inline(always)]
-fn meets(classes: &Classes, scope: u16, any_service: u32) -> u32 {
+fn meets(classes: &Classes, scope: u16, any_service: u32, any_device: u32) -> u32 {
     let mac = word(classes.mac, scope);
     let source = word(classes.source, scope);
     let service = word(classes.service, scope);
     let interface = word(classes.interface, scope);
-    let within = mac.within | source.within | interface.within;
+    let within = mac.within | source.within | interface.within | 0_u32.wrapping_sub(any_device);
     // All bits are 1 if `any_service` is 0.
     let services = any_service.wrapping_sub(1);
     let except = mac.except | source.except | service.except & services | interface.except;
@@ -83,7 +93,7 @@ fn word(class: u32, scope: u16) -> ScopeWord {
 /// The classes of a packet. A class that is not in `needs` keeps its default, which is
 /// neutral for every scope of the match set.
 #[inline(always)]
-fn classes(frame: &Frame, packet: &Packet, service: &Service, needs: u32) -> Classes {
+fn classes(frame: &Frame, packet: &Packet, service: u64, needs: u32) -> Classes {
     let mut classes = Classes {
         mac: NO_CLASS,
         source: NO_CLASS,
@@ -92,14 +102,14 @@ fn classes(frame: &Frame, packet: &Packet, service: &Service, needs: u32) -> Cla
         unreadable: false,
     };
     if needs & NEEDS_MAC != 0 {
-        let [mac @ .., _, _] = frame.source_mac().to_ne_bytes();
+        let [mac @ .., _, _] = flow::device_mac(frame).to_ne_bytes();
         classes.mac = class(&MACS, mac).unwrap_or(NO_CLASS);
     }
     if needs & NEEDS_SOURCE != 0 {
         classes.source = source_class(frame, packet).unwrap_or(NO_CLASS);
     }
     if needs & NEEDS_SERVICE != 0 {
-        match service.kind() {
+        match Service::from_bits(service).kind() {
             Kind::Known(key) => {
                 if let Some(class) = class(&SERVICES, key) {
                     classes.service = class;
@@ -114,11 +124,12 @@ fn classes(frame: &Frame, packet: &Packet, service: &Service, needs: u32) -> Cla
 
 #[inline(always)]
 fn source_class(frame: &Frame, packet: &Packet) -> Option<u32> {
-    const IPV4_OFFSET: usize = 12;
-    const IPV6_OFFSET: usize = 8;
+    // Offsets of the device's address: the source of packets `out`, the destination of
+    // packets `in`.
+    let (ipv4, ipv6) = if is_in() { (16, 24) } else { (12, 8) };
     match packet.destination {
-        Destination::Ipv4(_) => class(&SOURCES_V4, frame.bytes(packet.network + IPV4_OFFSET)?),
-        Destination::Ipv6(_) => class(&SOURCES_V6, frame.bytes(packet.network + IPV6_OFFSET)?),
+        Destination::Ipv4(_) => class(&SOURCES_V4, frame.bytes(packet.network + ipv4)?),
+        Destination::Ipv6(_) => class(&SOURCES_V6, frame.bytes(packet.network + ipv6)?),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Packet → protocol and destination port.
+//! Packet → protocol and port of the policy's destination: the destination port of packets
+//! `out`, the source port of packets `in`.
 
 use monitor_common::{
     SERVICE_KEY_BYTES,
@@ -8,7 +9,7 @@ use monitor_common::{
     },
 };
 
-use crate::frame::Frame;
+use crate::{direction::is_in, frame::Frame};
 
 // Protocol numbers (IANA).
 pub(crate) const ICMP: u8 = 1;
@@ -45,7 +46,7 @@ pub(crate) struct Service {
     pub(crate) protocol: u8,
     /// One of the `PORT_*` constants.
     pub(crate) kind: u8,
-    /// Destination port, host order; 0 if it is not readable.
+    /// Port of the policy's destination, host order; 0 if it is not readable.
     pub(crate) port: u16,
     /// Offset of the header behind the IP header, in bytes from the start of the frame; 0 if
     /// the packet does not show it.
@@ -56,7 +57,7 @@ pub(crate) struct Service {
 
 /// How a policy with services sees a packet.
 pub(crate) enum Kind {
-    /// Key of the map SERVICES: a zero byte, the protocol, the destination port.
+    /// Key of the map SERVICES: a zero byte, the protocol, the port.
     Known([u8; SERVICE_KEY_BYTES]),
     /// A later fragment, or a protocol that no condition can name.
     Without,
@@ -150,10 +151,17 @@ fn port(frame: &Frame, protocol: u8, offset: usize, end: usize) -> (u8, u16) {
     match protocol {
         // RFC 9293 and RFC 768: the destination port follows the source port.
         TCP | UDP if offset + FIELDS > end => (PORT_TRUNCATED, 0),
-        TCP | UDP => match frame.bytes::<2>(offset + 2) {
-            Some(port) => (PORT_READABLE, u16::from_be_bytes(port)),
-            None => (PORT_TRUNCATED, 0),
-        },
+        TCP | UDP => {
+            let port = if is_in() {
+                frame.bytes::<2>(offset)
+            } else {
+                frame.bytes::<2>(offset + 2)
+            };
+            match port {
+                Some(port) => (PORT_READABLE, u16::from_be_bytes(port)),
+                None => (PORT_TRUNCATED, 0),
+            }
+        }
         // IPsec and IPComp hide the port (RFC 4303, RFC 4302, RFC 3173).
         ENCAPSULATED | AUTHENTICATION | COMPRESSED => (PORT_HIDDEN, 0),
         _ => (PORT_NONE, 0),

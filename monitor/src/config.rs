@@ -3,7 +3,9 @@
 
 mod data;
 mod devices;
+mod dhcp_servers;
 mod doctor;
+mod interface;
 mod lan;
 mod length;
 mod listen;
@@ -11,9 +13,11 @@ mod memory;
 mod one_or_many;
 mod options;
 mod places;
+mod resolv_conf;
 mod shown;
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -23,25 +27,27 @@ pub use self::{
     data::{DataOptions, DataPath, DataUrl},
     devices::{DeviceFileSettings, DevicesOptions, LeasesOption, VendorsOption},
     doctor::{AcceptedOption, DoctorOptions},
+    interface::{InterfaceOption, TwoRoles},
     lan::{DeriveOption, LanOptions},
     length::Length,
     listen::{Listen, ListenError},
     memory::{DnsOptions, StoreOptions},
     one_or_many::OneOrMany,
     options::{
-        ConfigError, DeviceOption, FeedsOptions, FragsOption, MetricsOptions, ModeOption, Options,
+        ConfigError, DeviceOption, EgressOption, FeedsOptions, FragsOption, MetricsOptions,
+        ModeOption, Options,
     },
     shown::{Origin, Shown, shown, shown_as_text},
 };
 use crate::{
     address::Derivation,
     data::DataSources,
-    datapath::{self, FragsChoice, ModeChoice, Resolved},
+    datapath::{self, Filtered, FragsChoice, ModeChoice, Resolved},
     doctor::Accepted,
     evidence::answers::AnswerSettings,
-    guard::Gateway,
+    guard::{Gateway, WanSide},
     metrics::{DeviceLabel, DeviceLabels},
-    policy::EvidenceLevel,
+    policy::{EvidenceLevel, MacAddress, Role},
     snapshot::Mode,
     store::StoreSettings,
 };
@@ -66,10 +72,14 @@ pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
 pub struct Settings {
     /// Without repetition, in the order given; may be empty.
     pub interfaces: Vec<String>,
+    /// Those of them that lead to the internet. The others are on the devices' side.
+    pub wan: Vec<String>,
     /// XDP hook for every interface.
     pub mode: ModeChoice,
     /// Frames in several buffers, for every interface.
     pub frags: FragsChoice,
+    /// How classifiers are attached to the egress of interfaces.
+    pub egress: ModeChoice,
     /// Addresses of metrics and page, without repetition; at least one.
     pub listen: Vec<Listen>,
     /// File with the token that TCP clients must show.
@@ -117,9 +127,11 @@ impl Options {
     /// Fills in the defaults.
     #[must_use]
     pub fn settle(self) -> Settings {
+        let (interfaces, wan) = interface::by_role(self.interface.0);
         let listen = self.listen.or(OneOrMany(vec![DEFAULT_LISTEN]));
         Settings {
-            interfaces: without_repetition(self.interface.0),
+            interfaces: without_repetition(interfaces),
+            wan: without_repetition(wan),
             mode: match self.mode.unwrap_or_default() {
                 ModeOption::Auto => ModeChoice::Auto,
                 ModeOption::Native => ModeChoice::Only(Mode::Native),
@@ -129,6 +141,10 @@ impl Options {
                 FragsOption::Auto => FragsChoice::Auto,
                 FragsOption::Always => FragsChoice::Only(true),
                 FragsOption::Never => FragsChoice::Only(false),
+            },
+            egress: match self.egress.unwrap_or_default() {
+                EgressOption::Auto => ModeChoice::Auto,
+                EgressOption::Clsact => ModeChoice::Only(Mode::Clsact),
             },
             listen: without_repetition(listen.0.into_iter().map(Listen::absolute)),
             listen_token_file: self
@@ -190,10 +206,12 @@ fn absolute(path: Option<PathBuf>, default: &str) -> PathBuf {
 impl Settings {
     /// The gateway with the current addresses of its interfaces.
     pub fn gateway(&self) -> Result<Gateway, datapath::Error> {
-        let interfaces = self.real_interfaces()?;
+        let (lan, wan) = self.real_by_role()?;
         Ok(Gateway {
-            interfaces: datapath::lan_interfaces(&interfaces)?,
-            networks: datapath::lan_networks(&interfaces)?,
+            wan: self.wan_side(&wan)?,
+            next_hops: Vec::new(),
+            interfaces: datapath::lan_interfaces(&lan)?,
+            networks: datapath::lan_networks(&lan)?,
             resolvers: self.lan.resolvers.clone(),
             dhcp: self.lan.dhcp.clone(),
             derivation: self.derivation.clone(),
@@ -204,13 +222,31 @@ impl Settings {
     /// because an interface with an alternative name, or one that matches a pattern, may
     /// appear later.
     pub fn real_interfaces(&self) -> Result<Vec<String>, datapath::Error> {
-        Ok(self.resolved_interfaces()?.names)
+        Ok(self.resolved_interfaces()?.names())
     }
 
     /// The interfaces that the configured names stand for now, and those that they leave
     /// out.
     pub fn resolved_interfaces(&self) -> Result<Resolved, datapath::Error> {
-        datapath::resolve(&self.pin_dir, &self.interfaces)
+        let configured: Vec<Filtered> = self.configured().collect();
+        datapath::resolve(&self.pin_dir, &configured)
+    }
+
+    /// The configured names, each with its role.
+    fn configured(&self) -> impl Iterator<Item = Filtered> {
+        self.interfaces.iter().map(|name| Filtered {
+            name: name.clone(),
+            role: self.role(name),
+        })
+    }
+
+    /// The configured names, with the role behind those that lead to the internet.
+    fn with_roles(&self) -> Vec<String> {
+        let each = self.configured().map(|one| match one.role {
+            Role::Lan => one.name,
+            Role::Wan => format!("{}:{}", one.name, one.role),
+        });
+        each.collect()
     }
 
     /// True if a configured pattern matches this name.
@@ -218,6 +254,77 @@ impl Settings {
     pub fn is_matched(&self, name: &str) -> bool {
         let mut patterns = self.interfaces.iter();
         patterns.any(|other| datapath::is_pattern(other) && datapath::matches(other, name))
+    }
+
+    /// What the gateway itself needs on these interfaces towards the internet.
+    fn wan_side(&self, names: &[String]) -> Result<WanSide, datapath::Error> {
+        if names.is_empty() {
+            return Ok(WanSide::default());
+        }
+        let mut resolvers = self.lan.resolvers.clone();
+        resolvers.extend(resolv_conf::resolvers());
+        Ok(WanSide {
+            interfaces: datapath::lan_interfaces(names)?,
+            resolvers,
+            dhcp: dhcp_servers::servers(names),
+            next_hops: datapath::next_hops()?,
+        })
+    }
+
+    /// The interfaces with the kernel's current names, and their roles.
+    pub fn filtered(&self) -> Result<Vec<Filtered>, datapath::Error> {
+        Ok(self.resolved_interfaces()?.filtered)
+    }
+
+    /// The kernel's current names of the interfaces on the devices' side.
+    pub fn real_lan(&self) -> Result<Vec<String>, datapath::Error> {
+        Ok(self.real_by_role()?.0)
+    }
+
+    /// The kernel's current names of the interfaces on the devices' side, and of those that
+    /// lead to the internet.
+    fn real_by_role(&self) -> Result<(Vec<String>, Vec<String>), datapath::Error> {
+        let (lan, wan): (Vec<_>, Vec<_>) = self
+            .filtered()?
+            .into_iter()
+            .partition(|interface| interface.role == Role::Lan);
+        let names = |filtered: Vec<Filtered>| filtered.into_iter().map(|one| one.name).collect();
+        Ok((names(lan), names(wan)))
+    }
+
+    /// As [`real_lan`](Self::real_lan). The names as they are configured, if the kernel's names
+    /// cannot be read.
+    #[must_use]
+    pub fn lan_names(&self) -> Vec<String> {
+        self.real_lan().unwrap_or_else(|_| {
+            let lan = self.configured().filter(|one| one.role == Role::Lan);
+            lan.map(|one| one.name).collect()
+        })
+    }
+
+    /// The names, and `gateway` for the MACs of the gateway towards the internet that have none.
+    /// If these cannot be read, they get no name.
+    #[must_use]
+    pub fn with_own_name(
+        &self,
+        mut names: BTreeMap<MacAddress, String>,
+    ) -> BTreeMap<MacAddress, String> {
+        if self.wan.is_empty() {
+            return names;
+        }
+        let wan = self.real_by_role().map(|(_, wan)| wan).unwrap_or_default();
+        for mac in datapath::macs(&wan).unwrap_or_default() {
+            names.entry(mac).or_insert_with(|| "gateway".to_owned());
+        }
+        names
+    }
+
+    fn role(&self, name: &String) -> Role {
+        if self.wan.contains(name) {
+            Role::Wan
+        } else {
+            Role::Lan
+        }
     }
 
     /// How metrics label devices.

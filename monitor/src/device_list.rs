@@ -13,12 +13,12 @@ use crate::{
     datapath::{FlowTables, TakenFlows},
     device_book::DeviceBook,
     evidence::{
-        DeviceCounts, DeviceHead, DeviceView, DevicesView,
+        DeviceCounts, DeviceHead, DeviceView, DevicesView, Flow,
         identity::{Device, Fact, FactSource, Identities, Limits, Period},
         latest_name,
     },
     flows::{FlowFilter, FlowsError},
-    policy::{MacAddress, PolicyName},
+    policy::{Direction, MacAddress, PolicyName},
     store::{DeviceFact, DeviceSum, StoreError, StoreReader, StoredDevice},
 };
 
@@ -130,7 +130,9 @@ impl FoundDevices {
     /// Adds the flows that the store does not hold yet.
     fn add_live(&mut self, live: &TakenFlows) {
         let filter = self.filter.clone();
-        for flow in live.flows.iter().filter(|flow| filter.shows(flow)) {
+        // A sum of a device is what it sent.
+        let sent = |flow: &&Flow| flow.key.direction == Direction::Out && filter.shows(flow);
+        for flow in live.flows.iter().filter(sent) {
             let sum = Sum {
                 passed: flow.passed,
                 dropped: flow.dropped,

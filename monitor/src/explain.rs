@@ -10,7 +10,7 @@ use crate::{
     address::{Derivation, DerivedFrom},
     clock::to_the_second,
     data::{Statement, Statements, rdap},
-    policy::{Action, LongestMatch, Packet, Policy, PolicyName, ScopeMatch},
+    policy::{Action, Direction, LongestMatch, Packet, Policy, PolicyName, ScopeMatch, Strength},
 };
 
 /// The answer for one destination address.
@@ -18,6 +18,8 @@ use crate::{
 pub struct Explanation {
     /// The destination.
     pub address: IpAddr,
+    /// Direction of the packets.
+    pub direction: Direction,
     /// The decision about its packets.
     pub decision: Decision,
     /// The policy that decides, if one does.
@@ -174,6 +176,7 @@ pub fn explain(
     let list_author = authors.filter_map(Statement::of_author).collect();
     Explanation {
         address,
+        direction: packet.direction,
         decision,
         effective,
         matches,
@@ -192,7 +195,7 @@ pub fn explain(
 
 fn resting(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<Resting> {
     let rest = policy.rest()?;
-    if policy.scope().met_by(packet) == ScopeMatch::No {
+    if meets(policy, packet) == ScopeMatch::No {
         return None;
     }
     Some(Resting {
@@ -205,11 +208,19 @@ fn resting(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<Rest
     })
 }
 
+fn meets(policy: &Policy, packet: &Packet) -> ScopeMatch {
+    let exempts = policy.action().strength() == Strength::Exempts;
+    match packet.direction {
+        Direction::Out => policy.scope().met_by(packet),
+        Direction::In => policy.scope().met_from_internet(packet, exempts),
+    }
+}
+
 fn matching(policy: &Policy, found: LongestMatch, packet: &Packet) -> Option<(u8, Match)> {
     if !policy.is_active() {
         return None;
     }
-    let condition = match policy.scope().met_by(packet) {
+    let condition = match meets(policy, packet) {
         ScopeMatch::Yes => None,
         ScopeMatch::No => return None,
         ScopeMatch::If(condition) => Some(condition),

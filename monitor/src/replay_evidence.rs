@@ -8,14 +8,14 @@ use jiff::Timestamp;
 use crate::{
     capture::Frame,
     compile::Ruleset,
-    datapath::{DnsCopies, Error, FrameOutcome, Sandbox},
+    datapath::{DnsCopies, Error, Examines, FrameOutcome, Sandbox},
     device_book::DeviceBook,
     evidence::{
         Claim, Flow, FlowEnd, FlowKey, FlowRow, FlowsView, NotRecorded,
         answers::AnswerSettings,
         learner::{Learner, StatedModel, join},
     },
-    policy::PolicyName,
+    policy::{Direction, PolicyName},
     snapshot::Answers,
 };
 
@@ -41,9 +41,14 @@ pub struct EvidenceReplay {
 
 impl EvidenceReplay {
     /// Loads both kernel programs.
-    pub fn new(ruleset: &Ruleset, interface: &str) -> Result<Self, Error> {
+    pub fn new(ruleset: &Ruleset, interface: &str, direction: Direction) -> Result<Self, Error> {
         Ok(Self {
-            sandbox: Sandbox::recording(ruleset, interface, TABLE_FLOWS)?,
+            sandbox: Sandbox::recording(
+                ruleset,
+                interface,
+                Examines::arriving(direction),
+                TABLE_FLOWS,
+            )?,
             copies: DnsCopies::replay()?,
             learner: None,
             flows: BTreeMap::new(),

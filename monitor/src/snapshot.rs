@@ -14,7 +14,7 @@ pub use working::Working;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{Action, MacAddress};
+use crate::policy::{Action, Direction, MacAddress};
 
 /// A number of packets and their bytes on the wire, with the layer 2 header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Snapshot {
     }
 }
 
-/// The XDP mode in which the filter is attached.
+/// The way in which the filter is attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -122,16 +122,28 @@ pub enum Mode {
     /// The filter runs in the network stack, after the kernel allocated a socket
     /// buffer. Every interface supports this mode.
     Generic,
+    /// The filter is a classifier, attached by a link, and sees the packets that leave.
+    Tcx,
+    /// The same without a link, on kernels before 6.6.
+    Clsact,
 }
 
 impl Mode {
-    /// Returns `native` or `generic`.
+    /// Returns `native`, `generic`, `tcx` or `clsact`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
         }
+    }
+
+    /// True if the filter sees the packets that leave, and not those that arrive.
+    #[must_use]
+    pub const fn is_egress(self) -> bool {
+        matches!(self, Self::Tcx | Self::Clsact)
     }
 }
 
@@ -140,6 +152,10 @@ impl Mode {
 pub struct InterfaceSnapshot {
     /// The kernel's name for it.
     pub name: String,
+    /// Direction of the packets that are counted here. An interface towards the internet
+    /// has one entry for each direction.
+    #[serde(default)]
+    pub direction: Direction,
     /// The mode of the attached filter. `None` if no filter is attached now.
     pub mode: Option<Mode>,
     /// True if its program reads frames in several buffers, which native mode needs for
@@ -192,8 +208,11 @@ pub struct PolicySnapshot {
     pub action: Option<Action>,
     /// Number of its prefixes in the ruleset in force.
     pub prefixes: Prefixes,
-    /// Packets that it matched, by verdict.
+    /// Packets `out` that it matched, by verdict.
     pub matched: Verdicts,
+    /// Packets `in` that it matched, by verdict. No device is known for them.
+    #[serde(default, rename = "in")]
+    pub incoming: Verdicts,
     /// The part of `matched` from devices that got no place in the device tables.
     pub other: Verdicts,
     /// The part of `matched` from devices whose places were taken back. They were not

@@ -11,6 +11,12 @@
 #[expect(dead_code, reason = "each test file uses a part of it")]
 mod support;
 
+#[path = "crash/roles.rs"]
+mod roles;
+#[expect(dead_code, reason = "each test file uses a part of it")]
+#[path = "lab/directions/world.rs"]
+mod world;
+
 use std::{
     fs::File,
     path::PathBuf,

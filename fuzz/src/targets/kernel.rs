@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use monitor::datapath::decode;
+use monitor::{datapath::decode, policy::Direction};
 use monitor_common::{InterfaceRecord, PolicyRecord};
 use netlink_packet_route::RouteNetlinkMessage;
 
@@ -22,11 +22,16 @@ pub fn kernel(bytes: &[u8]) {
         && let Some(mode) = rest.first_chunk()
     {
         let mode = u32::from_ne_bytes(*mode);
-        let record = InterfaceRecord { name: *name, mode };
+        let record = InterfaceRecord {
+            name: *name,
+            mode,
+            direction: mode,
+        };
         assert_eq!(
             decode::attach_mode(&record).is_some(),
-            matches!(mode, 1..=4)
+            matches!(mode, 1..=6)
         );
+        assert_eq!(decode::direction(&record) == Direction::In, mode == 1);
     }
     // An error is a valid result: the kernel may report one.
     let _ = decode::netlink_reply(bytes, |message| match message {

@@ -86,6 +86,8 @@ pub(crate) static GATEWAY: LazyLock<Gateway> = LazyLock::new(|| {
         }],
         resolvers: vec![IpAddr::from([192, 0, 2, 53])],
         dhcp: Vec::new(),
+        next_hops: Vec::new(),
+        wan: monitor::guard::WanSide::default(),
         networks: vec![OwnNetwork {
             address,
             length: 24,

@@ -8,6 +8,8 @@ use pcap_parser::{
     PcapNGOption, SectionHeaderBlock, ToVec,
 };
 
+use crate::policy::Direction;
+
 /// Option `epb_flags` of an Enhanced Packet Block.
 const EPB_FLAGS: OptionCode = OptionCode(2);
 
@@ -87,19 +89,24 @@ pub fn section(section: &Section<'_>) -> Vec<u8> {
     })
 }
 
+/// Description of an interface whose packets come from the destinations of policies.
+pub(super) const INCOMING: &str = "packets in";
+
 /// Describes the next interface. The first one has the number 0.
 #[must_use]
-pub fn interface(name: &str, snap_length: u32) -> Vec<u8> {
+pub fn interface(name: &str, direction: Direction, snap_length: u32) -> Vec<u8> {
+    let mut options = vec![text(OptionCode::IfName, name)];
+    if direction == Direction::In {
+        options.push(text(OptionCode::IfDescription, INCOMING));
+    }
+    options.push(option(OptionCode::IfTsresol, &[NANOSECONDS]));
     bytes(InterfaceDescriptionBlock {
         block_type: 0,
         block_len1: 0,
         linktype: Linktype::ETHERNET,
         reserved: 0,
         snaplen: snap_length,
-        options: vec![
-            text(OptionCode::IfName, name),
-            option(OptionCode::IfTsresol, &[NANOSECONDS]),
-        ],
+        options,
         block_len2: 0,
         if_tsresol: NANOSECONDS,
         if_tsoffset: 0,
@@ -203,8 +210,8 @@ mod tests {
                 application: "monitor 0.1.0",
                 comment: "é",
             });
-            file.extend(interface("wlan0", 256));
-            file.extend(interface("br-lan.7", 256));
+            file.extend(interface("wlan0", Direction::Out, 256));
+            file.extend(interface("br-lan.7", Direction::In, 256));
             file.extend(packet(&Packet {
                 interface: 1,
                 at,

@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 use pcap_parser::{InterfaceStatisticsBlock, OptionCode, PcapNGOption};
 
+use crate::policy::Direction;
+
 /// The longest text of an option that is kept, in bytes. The file may come from anybody.
 const LONGEST_TEXT: usize = 1024;
 
@@ -20,6 +22,8 @@ pub struct CaptureNotes {
 pub struct InterfaceNotes {
     /// Name of the interface.
     pub name: Option<String>,
+    /// Direction of its packets. `in` only if `monitor` says so in the file.
+    pub direction: Direction,
     /// Its counts; `None` if the file has none.
     pub counts: Option<InterfaceCounts>,
 }

@@ -10,8 +10,10 @@ use pcap_parser::{
 };
 
 use super::{
-    CaptureNotes, Frame, InterfaceCounts, InterfaceNotes, LinkType, Problem, input::Input, notes,
+    CaptureNotes, Frame, InterfaceCounts, InterfaceNotes, LinkType, Problem, blocks::INCOMING,
+    input::Input, notes,
 };
+use crate::policy::Direction;
 
 /// The type of a Section Header Block, which is the same in both byte orders.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
@@ -146,6 +148,10 @@ impl PcapNg {
                         .if_name()
                         .and_then(Result::ok)
                         .and_then(notes::text),
+                    direction: match description.if_description() {
+                        Some(Ok(INCOMING)) => Direction::In,
+                        _ => Direction::Out,
+                    },
                     counts: None,
                 },
             }),

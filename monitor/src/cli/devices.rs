@@ -48,7 +48,7 @@ pub(super) fn read(reach: &Reach, select: &Select) -> anyhow::Result<(DevicesVie
     let names = Names::read(settings);
     let filter = select.filter(MAX_DEVICES, |text| names.macs_of(text))?;
     let found = device_list::read(&settings.pin_dir, &settings.state_dir, &filter)?;
-    let view = found.view(&names.book, &names.by_mac());
+    let view = found.view(&names.book, names.by_mac());
     Ok((view, names.warnings))
 }
 

@@ -14,7 +14,9 @@ use monitor::{
     feeds::{DiskAndFeeds, Own},
     guard::Gateway,
     pipeline::judge_files,
-    policy::{DeviceNames, InvalidService, Loaded, Moment, Packet, RuntimeOverlay, Service},
+    policy::{
+        DeviceNames, Direction, InvalidService, Loaded, Moment, Packet, RuntimeOverlay, Service,
+    },
     printable,
     state_dir::{StateDirError, read_runtime},
 };
@@ -37,6 +39,10 @@ pub(crate) struct Explain {
     /// Interface on which the packets arrive
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
+    /// Direction of the packets: `out` to the address, or `in` from it, as they arrive at an
+    /// interface with the role `wan`, where the device is not known
+    #[arg(long, value_name = "out|in", value_parser = direction, default_value = "out", hide_default_value = true)]
+    direction: Direction,
     /// Also ask an RDAP server about the address: its operator learns which address is of
     /// interest. By default, it is the server of the registry in a copy of
     /// IANA's table of 2019
@@ -123,8 +129,12 @@ impl Explain {
         let mut packet = Packet {
             service: self.service,
             interface: self.interface.clone(),
+            direction: self.direction,
             ..Packet::default()
         };
+        if self.direction == Direction::In && !self.device.is_empty() {
+            bail!("--direction in has no --device: behind NAT the device is not known");
+        }
         for text in &self.device {
             let of_name = names.macs().find(|(name, _)| name == text);
             let mac = of_name.map(|(_, mac)| mac).or_else(|| text.parse().ok());
@@ -156,6 +166,13 @@ fn runtime_overlay(settings: &Settings) -> anyhow::Result<RuntimeOverlay> {
         }
         read => Ok(read?),
     }
+}
+
+/// Parses a direction.
+pub(super) fn direction(word: &str) -> Result<Direction, String> {
+    let mut all = Direction::ALL.into_iter();
+    let found = all.find(|direction| direction.word() == word);
+    found.ok_or_else(|| format!("unknown direction {word:?}; write `out` or `in`"))
 }
 
 /// Parses a service with one port, because a packet has one.

@@ -49,7 +49,7 @@ pub(super) fn read(reach: &Reach, select: &Select) -> anyhow::Result<(FlowsView,
     let names = Names::read(settings);
     let filter = select.filter(MAX_FLOWS, |text| names.macs_of(text))?;
     let found = flows::read(&settings.pin_dir, &settings.state_dir, &filter)?;
-    let view = found.view(&names.book, &names.by_mac());
+    let view = found.view(&names.book, names.by_mac());
     let view = data::with_holders(settings, &names.policies, view);
     Ok((view, names.warnings))
 }

@@ -17,6 +17,7 @@ pub(super) struct Names {
     /// Messages about the files.
     pub(super) warnings: Vec<String>,
     devices: DeviceNames,
+    by_mac: BTreeMap<MacAddress, String>,
 }
 
 impl Names {
@@ -29,6 +30,7 @@ impl Names {
             policies: loaded.policies,
             book,
             warnings,
+            by_mac: settings.with_own_name(loaded.devices.by_mac()),
             devices: loaded.devices,
         }
     }
@@ -38,8 +40,8 @@ impl Names {
         macs_of(text, &self.devices, &self.book)
     }
 
-    /// The names of the policies.
-    pub(super) fn by_mac(&self) -> BTreeMap<MacAddress, String> {
-        self.devices.by_mac()
+    /// The names in the policies, and of the gateway itself.
+    pub(super) fn by_mac(&self) -> &BTreeMap<MacAddress, String> {
+        &self.by_mac
     }
 }

@@ -107,7 +107,8 @@ fn who(socket: &Path) -> Result<Option<DaemonIdentity>, ControlError> {
         Ok(_) => {
             let status = ask_status(socket)?;
             let interfaces = status.snapshot.interfaces.into_iter();
-            let interfaces: Vec<_> = interfaces.map(|interface| interface.name).collect();
+            let mut interfaces: Vec<_> = interfaces.map(|interface| interface.name).collect();
+            interfaces.dedup();
             Ok(status.daemon.map(|daemon| DaemonIdentity {
                 pid: daemon.pid,
                 version: daemon.version,

@@ -8,19 +8,19 @@ use monitor::{
     clock::now,
     compile::Ruleset,
     config::Settings,
-    datapath::{self, FrameOutcome, Sandbox},
+    datapath::{self, Examines, FrameOutcome, Sandbox},
     evidence::FlowsView,
     feeds::DiskAndFeeds,
     guard::Gateway,
     pipeline::{Compiled, compile_files},
-    policy::{Moment, RuntimeOverlay},
+    policy::{Direction, Moment, RuntimeOverlay},
     replay::ReplayReport,
     replay_evidence::EvidenceReplay,
     snapshot::Answers,
 };
 use serde::Serialize;
 
-use super::{Common, data, eprint_diagnostics, print, print_json};
+use super::{Common, data, eprint_diagnostics, explain::direction, print, print_json};
 
 /// Run captured frames through the kernel program and report what the policies would have matched
 ///
@@ -41,6 +41,10 @@ pub(crate) struct ReplayArgs {
         hide_default_value = true
     )]
     interface: String,
+    /// Direction of the frames: `out` from devices, or `in` as they arrive at an interface
+    /// with the role `wan`
+    #[arg(long, value_name = "out|in", value_parser = direction, default_value = "out", hide_default_value = true)]
+    direction: Direction,
     /// Also show the flows of matched packets and the names of their destinations, as the
     /// daemon would have recorded them
     #[arg(long)]
@@ -109,10 +113,10 @@ enum Runner {
 impl Runner {
     fn new(ruleset: &Ruleset, args: &ReplayArgs) -> Result<Self, datapath::Error> {
         if args.evidence {
-            let replay = EvidenceReplay::new(ruleset, &args.interface)?;
+            let replay = EvidenceReplay::new(ruleset, &args.interface, args.direction)?;
             return Ok(Self::Evidence(Box::new(replay)));
         }
-        let sandbox = Sandbox::new(ruleset, &args.interface)?;
+        let sandbox = Sandbox::at(ruleset, &args.interface, Examines::arriving(args.direction))?;
         Ok(Self::Counts(Box::new(sandbox)))
     }
 

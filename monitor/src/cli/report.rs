@@ -280,7 +280,7 @@ fn read(reach: &Reach, args: &ReportArgs) -> anyhow::Result<Report> {
     for warning in &names.warnings {
         tell(warning);
     }
-    let mut facts = found.named(&names.book, &names.by_mac());
+    let mut facts = found.named(&names.book, names.by_mac());
     facts.flows = data::with_holders(settings, &names.policies, facts.flows);
     Ok(report::build(&facts))
 }

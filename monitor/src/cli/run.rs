@@ -18,7 +18,10 @@ use tracing_subscriber::EnvFilter;
 use super::{Common, config, confirm, stderr};
 use monitor::{
     clock::Alarm,
-    config::{FragsOption, Listen, ModeOption, OneOrMany, Options, Settings},
+    config::{
+        EgressOption, FragsOption, InterfaceOption, Listen, ModeOption, OneOrMany, Options,
+        Settings,
+    },
     daemon::{self, ControlSocket, Core, DaemonEnd, Signals, StartOptions},
     error_text::error_text,
     http::Site,
@@ -42,13 +45,15 @@ use monitor::{
     reason = "each is an option of its own"
 )]
 pub(crate) struct RunArgs {
-    /// Interface on the devices' side, before NAT (repeatable); with `*` or `?` in quotes,
+    /// Interface to filter, with its role (repeatable): `lan` on the devices' side, before NAT
+    /// [default role]; `wan` towards the internet, such as eth0:wan. With `*` or `?` in quotes,
     /// every Ethernet interface that matches, now and later, such as 'wlan*' or 'phy*-ap*'
     ///
-    /// A pattern leaves out `lo`, the interface of the default route, and what would count
-    /// packets twice: a bridge above a filtered port. `monitor status` names them.
-    #[arg(long, value_name = "NAME")]
-    interface: Vec<String>,
+    /// A pattern leaves out `lo`, the interface of the default route unless its role is `wan`,
+    /// and what would count packets twice: a bridge above a filtered port. `monitor status`
+    /// names them.
+    #[arg(long, value_name = "NAME[:lan|wan]")]
+    interface: Vec<InterfaceOption>,
 
     /// XDP hook: `auto` uses the driver's hook if there is one, otherwise the generic one
     #[arg(long, value_enum)]
@@ -58,6 +63,11 @@ pub(crate) struct RunArgs {
     /// 3,500 (Linux 5.18): `auto` only where the driver asks for it
     #[arg(long, value_enum)]
     frags: Option<FragsOption>,
+
+    /// How the filter sees what leaves through an interface: `auto` by a link (TCX, Linux 6.6) if
+    /// the kernel has it, otherwise by the queueing discipline `clsact`
+    #[arg(long, value_enum)]
+    egress: Option<EgressOption>,
 
     /// Where to serve metrics and the page: an address with its port, or a socket
     /// file as unix:PATH (repeatable) [default: 127.0.0.1:9641]
@@ -123,6 +133,7 @@ impl RunArgs {
             interface: OneOrMany(self.interface),
             mode: self.mode,
             frags: self.frags,
+            egress: self.egress,
             listen: OneOrMany(self.listen),
             listen_token_file: self.listen_token_file,
             state_dir: self.state_dir,
@@ -142,10 +153,14 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
         confirm: args.confirm,
         reset_state: args.reset_state,
     };
-    if args.print_config {
-        return config::print_settings(common, args.options());
+    let is_printed = args.print_config;
+    let given = args.options();
+    let configured = given.clone().over(common.options()?);
+    configured.check_roles()?;
+    if is_printed {
+        return config::print_settings(common, given);
     }
-    let settings = args.options().over(common.options()?).settle();
+    let settings = configured.settle();
     if settings.interfaces.is_empty() {
         anyhow::bail!(
             "no interface to filter; name the one on the devices' side, for example --interface wlan0, or let `monitor setup` propose it"

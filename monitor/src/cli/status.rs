@@ -167,6 +167,7 @@ fn no_daemon_lines(text: &mut String, status: &Status) {
 fn interfaces(text: &mut String, snapshot: &Snapshot) {
     let mut rows = table(&[
         "interface",
+        "direction",
         "filter",
         "generation",
         "passed v4",
@@ -217,10 +218,11 @@ fn interfaces(text: &mut String, snapshot: &Snapshot) {
     }
 }
 
-fn interface_row(interface: &InterfaceSnapshot) -> [String; 9] {
+fn interface_row(interface: &InterfaceSnapshot) -> [String; 10] {
     let unparsed = interface.unparsed_sum();
     [
         printable::value(&interface.name).into_owned(),
+        interface.direction.word().to_owned(),
         match (interface.mode, interface.frags) {
             (None, _) => "not attached".to_owned(),
             (Some(mode), false) => mode.name().to_owned(),

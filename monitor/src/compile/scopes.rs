@@ -53,6 +53,11 @@ pub struct Scopes {
     pub interfaces: BTreeMap<String, ClassId>,
     /// Class of all other interfaces.
     pub other_interface: ClassId,
+    /// Class of each interface that a scope names, for packets that arrive from the
+    /// internet on it. Their devices are not known, because NAT is not undone yet.
+    pub wan: BTreeMap<String, ClassId>,
+    /// The same of all other interfaces.
+    pub other_wan: ClassId,
     /// [`Scopes::words`] words for each class. Bit `s % 32` of word `s / 32` is
     /// for scope `s`.
     pub classes: Vec<Vec<ScopeWord>>,
@@ -98,8 +103,11 @@ impl Scopes {
         };
         let no_service = classes.intern(&excluded(classes.nothing()));
         let services = classes.of_keys(services(&scopes), excluded);
-        let (interfaces, other_interface) = classes.of_interfaces();
+        let (interfaces, other_interface) = classes.of_interfaces(Classes::of_interface);
+        let (wan, other_wan) = classes.of_interfaces(Classes::of_wan);
         Self {
+            wan,
+            other_wan,
             macs,
             ipv4,
             ipv6,
@@ -130,6 +138,12 @@ impl Scopes {
     pub fn interface_class(&self, name: &str) -> ClassId {
         let named = self.interfaces.get(name);
         named.copied().unwrap_or(self.other_interface)
+    }
+
+    /// The class of an interface for packets that arrive from the internet.
+    #[must_use]
+    pub fn wan_class(&self, name: &str) -> ClassId {
+        self.wan.get(name).copied().unwrap_or(self.other_wan)
     }
 }
 
@@ -224,8 +238,11 @@ impl<'a> Classes<'a> {
     }
 
     /// The class of each interface that a scope names, and the class of all
-    /// others.
-    fn of_interfaces(&mut self) -> (BTreeMap<String, ClassId>, ClassId) {
+    /// others. `of_one` gives the class of one interface.
+    fn of_interfaces(
+        &mut self,
+        of_one: fn(&mut Self, Option<&str>) -> ClassId,
+    ) -> (BTreeMap<String, ClassId>, ClassId) {
         let named = self.scopes.iter().flat_map(|scope| {
             let devices = scope.devices.iter().chain(&scope.except_devices);
             let groups = devices.filter_map(|device| match device {
@@ -236,9 +253,19 @@ impl<'a> Classes<'a> {
         });
         let mut classes = BTreeMap::new();
         for name in named.collect::<Vec<_>>() {
-            classes.insert(name.clone(), self.of_interface(Some(name)));
+            classes.insert(name.clone(), of_one(self, Some(name)));
         }
-        (classes, self.of_interface(None))
+        (classes, of_one(self, None))
+    }
+
+    /// The class of an interface for packets that arrive from the internet. Only scopes that
+    /// every device meets have `within`. The kernel program lets an `allow` apply without it.
+    fn of_wan(&mut self, name: Option<&str>) -> ClassId {
+        let row = Row {
+            within: self.row_where(|scope| scope.holds_for_every_device(name)),
+            except: vec![false; self.scopes.len()],
+        };
+        self.intern(&row)
     }
 
     fn of_interface(&mut self, name: Option<&str>) -> ClassId {

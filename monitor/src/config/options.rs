@@ -11,6 +11,7 @@ use super::{
     data::DataOptions,
     devices::DevicesOptions,
     doctor::DoctorOptions,
+    interface::InterfaceOption,
     lan::{DeriveOption, LanOptions},
     listen::Listen,
     memory::{DnsOptions, StoreOptions},
@@ -28,11 +29,13 @@ use crate::{
 pub struct Options {
     /// Interfaces to attach to.
     #[serde(alias = "interfaces")]
-    pub interface: OneOrMany,
+    pub interface: OneOrMany<InterfaceOption>,
     /// XDP hook to use.
     pub mode: Option<ModeOption>,
     /// Frames in several buffers.
     pub frags: Option<FragsOption>,
+    /// How classifiers are attached.
+    pub egress: Option<EgressOption>,
     /// All places at which the daemon serves metrics and the page.
     pub listen: OneOrMany<Listen>,
     /// File with the token that TCP clients must show.
@@ -126,6 +129,17 @@ pub enum FragsOption {
     Never,
 }
 
+/// `egress`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum EgressOption {
+    /// By a link (TCX) if the kernel has it, otherwise by `clsact`.
+    #[default]
+    Auto,
+    /// As a filter of the queueing discipline `clsact`, which `tc filter show` lists.
+    Clsact,
+}
+
 impl Options {
     /// Reads a config file (YAML); paths in it are relative to its directory.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
@@ -183,6 +197,7 @@ impl Options {
             interface: self.interface.or(below.interface),
             mode: self.mode.or(below.mode),
             frags: self.frags.or(below.frags),
+            egress: self.egress.or(below.egress),
             listen: self.listen.or(below.listen),
             listen_token_file: self.listen_token_file.or(below.listen_token_file),
             state_dir: self.state_dir.or(below.state_dir),

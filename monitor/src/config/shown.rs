@@ -6,7 +6,12 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{DeviceOption, ModeOption, Options, Settings, places::lines_of_keys};
-use crate::{address::Derivation, datapath::ModeChoice, printable, snapshot::Mode};
+use crate::{
+    address::Derivation,
+    datapath::{FragsChoice, ModeChoice},
+    printable,
+    snapshot::Mode,
+};
 
 /// Where a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,6 +165,8 @@ impl Options {
         let Self {
             interface,
             mode,
+            frags,
+            egress,
             listen,
             listen_token_file,
             state_dir,
@@ -174,6 +181,8 @@ impl Options {
         let given = [
             ("interface", !interface.0.is_empty()),
             ("mode", mode.is_some()),
+            ("frags", frags.is_some()),
+            ("egress", egress.is_some()),
             ("listen", !listen.0.is_empty()),
             ("listen_token_file", listen_token_file.is_some()),
             ("state_dir", state_dir.is_some()),
@@ -200,7 +209,16 @@ impl Settings {
         let mode = match self.mode {
             ModeChoice::Auto => ModeOption::Auto,
             ModeChoice::Only(Mode::Native) => ModeOption::Native,
-            ModeChoice::Only(Mode::Generic) => ModeOption::Generic,
+            ModeChoice::Only(_) => ModeOption::Generic,
+        };
+        let frags = match self.frags {
+            FragsChoice::Auto => "auto",
+            FragsChoice::Only(true) => "always",
+            FragsChoice::Only(false) => "never",
+        };
+        let egress = match self.egress {
+            ModeChoice::Auto => "auto",
+            ModeChoice::Only(mode) => mode.name(),
         };
         let listen = self.listen.iter().map(super::Listen::written);
         let dns = std::time::Duration::try_from(self.dns.keep).unwrap_or_default();
@@ -209,8 +227,10 @@ impl Settings {
             DeviceOption::Mac => "mac",
         };
         let mut values = vec![
-            ("interface", json!(self.interfaces)),
+            ("interface", json!(self.with_roles())),
             ("mode", json!(format!("{mode:?}").to_lowercase())),
+            ("frags", json!(frags)),
+            ("egress", json!(egress)),
             ("policies", self.policies.iter().map(path).collect()),
             ("state_dir", path(&self.state_dir)),
             ("pin_dir", path(&self.pin_dir)),
@@ -253,7 +273,7 @@ mod tests {
 
     #[test]
     fn each_setting_says_where_it_comes_from() {
-        let text = "# c\ninterfaces: wlan0\nmode: generic\nstore:\n  keep: 7d\nlan: {resolvers: ['::1']}\n";
+        let text = "# c\ninterfaces: [wlan0, 'eth0:wan']\nmode: generic\nstore:\n  keep: 7d\nlan: {resolvers: ['::1']}\n";
         let file = Options::parse(text).unwrap();
         let arguments = Options {
             mode: Some(ModeOption::Native),
@@ -265,7 +285,7 @@ mod tests {
             let found = all.iter().find(|shown| shown.key == key).unwrap();
             format!("{} {}", word(&found.value), found.from)
         };
-        assert_eq!(line("interface"), "[wlan0] m.yaml:2");
+        assert_eq!(line("interface"), "[wlan0, eth0:wan] m.yaml:2");
         assert_eq!(line("mode"), "native command line");
         assert_eq!(line("store.keep"), "7days m.yaml:5");
         assert_eq!(line("store.size"), "200MiB default");

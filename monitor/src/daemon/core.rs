@@ -54,10 +54,11 @@ use crate::{
     compile::Ruleset,
     config::Settings,
     control::{AskedFlows, Resting, RiskInForce},
-    datapath::{self, Applied, Deadline, Filter, Reader, Request},
+    datapath::{self, Applied, Deadline, Filter, Filtered, Reader, Request},
     device_list, events,
     evidence::{DevicesView, FlowsView, captured::CaptureEnd, event::EventsView},
     flows,
+    policy::MacAddress,
     snapshot::Snapshot,
     state_dir::{NotConfirmed, StateDirError},
 };
@@ -136,7 +137,7 @@ impl Core {
         self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
         let found = flows::read(pins, state, &filter)?;
-        let names = self.device_names().by_mac();
+        let names = self.names_by_mac();
         let view = self.evidence.with_book(|book| found.view(book, &names));
         let without = view.devices_without_names().into_iter().collect();
         let view = view.with_absences(self.evidence.absences(without));
@@ -155,13 +156,18 @@ impl Core {
         Ok(events.map_err(flows::FlowsError::from)?)
     }
 
+    /// Names of the devices in the policies in force, and of the gateway itself.
+    pub(super) fn names_by_mac(&self) -> BTreeMap<MacAddress, String> {
+        self.settings.with_own_name(self.device_names().by_mac())
+    }
+
     /// The devices that a client asks for, up to this moment.
     pub(super) fn known_devices(&self, asked: &AskedFlows) -> Result<DevicesView, FlowsError> {
         let filter = self.flow_filter(asked)?;
         self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
         let found = device_list::read(pins, state, &filter)?;
-        let names = self.device_names().by_mac();
+        let names = self.names_by_mac();
         Ok(self.evidence.with_book(|book| found.view(book, &names)))
     }
 
@@ -236,11 +242,11 @@ impl Core {
         ruleset: &Ruleset,
         deadline: Option<Deadline>,
     ) -> Result<Applied, datapath::Error> {
-        let names = self.settings.real_interfaces()?;
+        let interfaces = self.settings.filtered()?;
         let capture = self.captures.request();
         filter.apply(&Request {
             capture: capture.as_ref(),
-            ..request(&self.settings, &names, ruleset, deadline)
+            ..request(&self.settings, &interfaces, ruleset, deadline)
         })
     }
 
@@ -249,9 +255,14 @@ impl Core {
     fn generation(&self) -> Option<u64> {
         let snapshot = self.snapshot().ok()?;
         let names = self.settings.real_interfaces().ok()?;
-        let mut generations = names.iter().map(|name| {
-            let interface = snapshot.interfaces.iter().find(|i| i.name == *name);
-            interface.and_then(|interface| interface.generation)
+        let mut generations = names.iter().flat_map(|name| {
+            let found = snapshot.interfaces.iter();
+            let found = found.filter(|one| one.name == *name && one.mode.is_some());
+            let generations: Vec<_> = found.map(|one| one.generation).collect();
+            if generations.is_empty() {
+                return vec![None];
+            }
+            generations
         });
         let first = generations.next()??;
         generations
@@ -295,9 +306,7 @@ impl Core {
             evidence.failure = self.evidence.failure();
             evidence.dns_copied = self.evidence.dns_copied();
         }
-        if let Some(policies) = state.stage.policies() {
-            snapshot.name_devices(&policies.devices.by_mac());
-        }
+        snapshot.name_devices(&self.names_by_mac());
         snapshot.working = self.liveness.working();
         snapshot.blind = self
             .last_diagnosis()
@@ -308,7 +317,7 @@ impl Core {
 
 fn request<'a>(
     settings: &'a Settings,
-    interfaces: &'a [String],
+    interfaces: &'a [Filtered],
     ruleset: &'a Ruleset,
     deadline: Option<Deadline>,
 ) -> Request<'a> {
@@ -316,6 +325,7 @@ fn request<'a>(
         interfaces,
         mode: settings.mode,
         frags: settings.frags,
+        egress: settings.egress,
         ruleset,
         log_packets: settings.log_packets,
         evidence: settings.evidence,

@@ -50,6 +50,8 @@ impl Attachment {
             (Mode::Generic, false) => 2,
             (Mode::Native, true) => 3,
             (Mode::Generic, true) => 4,
+            (Mode::Tcx, _) => 5,
+            (Mode::Clsact, _) => 6,
         }
     }
 }
@@ -74,8 +76,8 @@ pub(super) fn attach(
     let with_frags = program.with_frags.as_ref();
     let with_frags = with_frags.map(|fd| (Mode::Native, fd, true));
     let attempts = match mode {
-        ModeChoice::Only(Mode::Generic) => [Some(plain(Mode::Generic)), None, None],
         ModeChoice::Only(Mode::Native) => [Some(plain(Mode::Native)), with_frags, None],
+        ModeChoice::Only(_) => [Some(plain(Mode::Generic)), None, None],
         ModeChoice::Auto => [
             Some(plain(Mode::Native)),
             with_frags,
@@ -86,7 +88,7 @@ pub(super) fn attach(
     for (mode, fd, frags) in attempts.into_iter().flatten() {
         let flags = match mode {
             Mode::Native => XDP_FLAGS_DRV_MODE,
-            Mode::Generic => XDP_FLAGS_SKB_MODE,
+            _ => XDP_FLAGS_SKB_MODE,
         };
         match sys::link_create(fd, interface.index, flags) {
             Ok(link) => return Ok((link, Attachment { mode, frags })),

@@ -19,13 +19,16 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     Error, Filter,
     in_force::in_force,
-    link::link_info,
+    link::Link,
     maps::{self, read, write},
     object::{self, capture},
     pins,
     state::{InterfaceMaps, PolicyMaps},
 };
-use crate::{clock, policy::PolicyName};
+use crate::{
+    clock,
+    policy::{Direction, PolicyName},
+};
 
 /// Size of the header of a record, in bytes.
 const HEADER: usize = size_of::<CaptureHeader>();
@@ -127,7 +130,7 @@ pub struct CaptureNames {
     policies: PolicyMaps,
     interfaces: InterfaceMaps,
     policy_names: BTreeMap<u16, String>,
-    interface_names: BTreeMap<u32, String>,
+    interface_names: BTreeMap<u32, (String, Direction)>,
 }
 
 impl Filter {
@@ -177,9 +180,9 @@ impl Filter {
     ///
     /// Returns an error if the links cannot be read.
     pub fn captures(&self) -> Result<bool, Error> {
-        for name in self.pins.linked_interfaces()? {
-            let link = pins::open(&self.pins.link(&name))?;
-            let found = in_force(&self.pins, &name, link_info(&name, &link)?.program)?;
+        for at in self.pins.linked()? {
+            let link = Link::open(&self.pins, &at)?;
+            let found = in_force(&self.pins, &at, link.info(&at)?.program)?;
             let ring = |number| self.pins.generation(number).join(capture::RING);
             if found.deciding().is_some_and(|number| ring(number).exists()) {
                 return Ok(true);
@@ -279,18 +282,23 @@ impl CaptureNames {
         Ok(name.map_or("(unknown)", String::as_str))
     }
 
-    /// Name of the interface in this slot.
+    /// Name of the interface in this slot, and direction of its packets.
     ///
     /// # Errors
     ///
     /// Returns an error if the names cannot be read.
-    pub fn interface_name(&mut self, slot: u32) -> Result<&str, Error> {
+    pub fn interface(&mut self, slot: u32) -> Result<(&str, Direction), Error> {
         if !self.interface_names.contains_key(&slot) {
             let slots = self.interfaces.slots()?.into_iter();
-            self.interface_names = slots.map(|slot| (slot.slot, slot.name)).collect();
+            let slots = slots.map(|slot| (slot.slot, (slot.name, slot.direction)));
+            self.interface_names = slots.collect();
         }
-        let name = self.interface_names.get(&slot);
-        Ok(name.map_or("(unknown)", String::as_str))
+        let found = self.interface_names.get(&slot);
+        Ok(
+            found.map_or(("(unknown)", Direction::Out), |(name, direction)| {
+                (name, *direction)
+            }),
+        )
     }
 }
 

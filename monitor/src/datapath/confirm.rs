@@ -12,26 +12,26 @@ use super::{
     deadline::Deadline,
     generation,
     grace::wait_for_running_programs,
+    hook::{Filtered, HookPoint, attachments},
     in_force::{CONFIRMED, in_force, is_confirmed},
-    link::link_info,
+    link::Link,
     lock::Lock,
     maps::{self, write},
     object::ruleset,
     pins::{self, Pins},
     retire::remove_unused_generations,
-    sys,
 };
 
 /// Generations that wait for a confirmation, by number, with their deadline and the
 /// interfaces that run them.
-fn waiting(pins: &Pins) -> Result<BTreeMap<u64, (Deadline, Vec<String>)>, Error> {
+fn waiting(pins: &Pins) -> Result<BTreeMap<u64, (Deadline, Vec<HookPoint>)>, Error> {
     let mut waiting = BTreeMap::new();
-    for interface in pins.linked_interfaces()? {
-        let link = pins::open(&pins.link(&interface))?;
-        let found = in_force(pins, &interface, link_info(&interface, &link)?.program)?;
+    for at in pins.linked()? {
+        let link = Link::open(pins, &at)?;
+        let found = in_force(pins, &at, link.info(&at)?.program)?;
         if let (Some(generation), Some(deadline)) = (found.generation, found.deadline) {
-            let (_, interfaces) = waiting.entry(generation).or_insert((deadline, Vec::new()));
-            interfaces.push(interface);
+            let (_, hooks) = waiting.entry(generation).or_insert((deadline, Vec::new()));
+            hooks.push(at);
         }
     }
     Ok(waiting)
@@ -58,9 +58,9 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
     }
     // From here on the generations are confirmed, even if something else fails.
     let mut notes = Vec::new();
-    for (number, (_, interfaces)) in &waiting {
+    for (number, (_, hooks)) in &waiting {
         notes.extend(
-            forget_previous(pins, *number, interfaces)
+            forget_previous(pins, *number, hooks)
                 .err()
                 .map(|error| error.to_string()),
         );
@@ -69,11 +69,11 @@ fn confirm_all(pins: &Pins) -> Result<(u64, Vec<String>), Error> {
 }
 
 /// Releases the previous programs, which a confirmed generation no longer needs.
-fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<(), Error> {
+fn forget_previous(pins: &Pins, number: u64, hooks: &[HookPoint]) -> Result<(), Error> {
     let mut errors = Vec::new();
     let directory = pins.generation(number);
     // A generation of an earlier version has the first map only.
-    let maps = [ruleset::PREVIOUS, ruleset::PREVIOUS_FRAGS].into_iter();
+    let maps = ruleset::PREVIOUS_BY_KIND.into_iter();
     for map in maps.filter(|map| directory.join(map).exists()) {
         let mut programs: ProgramArray<MapData> = maps::open(&directory, map)?;
         for slot in 0..MAX_INTERFACES {
@@ -81,8 +81,8 @@ fn forget_previous(pins: &Pins, number: u64, interfaces: &[String]) -> Result<()
             let _ = programs.clear_index(&slot);
         }
     }
-    for interface in interfaces {
-        errors.extend(pins::remove(&pins.previous(number, interface)).err());
+    for at in hooks {
+        errors.extend(pins::remove(&pins.previous(number, at)).err());
     }
     Error::collect(errors)
 }
@@ -102,10 +102,10 @@ pub struct UnconfirmedGeneration {
 pub fn unconfirmed_generation(pin_dir: &Path) -> Result<Option<UnconfirmedGeneration>, Error> {
     let pins = Pins::new(pin_dir);
     let mut newest = None;
-    for interface in pins.linked_interfaces()? {
-        let link = pins::open(&pins.link(&interface))?;
-        let program = link_info(&interface, &link)?.program;
-        newest = newest.max(pins.generation_of(&interface, program)?);
+    for at in pins.linked()? {
+        let link = Link::open(&pins, &at)?;
+        let program = link.info(&at)?.program;
+        newest = newest.max(pins.generation_of(&at, program)?);
     }
     // A daemon must start even if some pins are lost.
     Ok(newest.and_then(|number| {
@@ -130,38 +130,43 @@ pub fn confirm(pin_dir: &Path) -> Result<(u64, Vec<String>), Error> {
 }
 
 impl Filter {
-    /// Returns the program of each interface that decides if a new generation is
+    /// Returns the program at each hook that decides if a new generation is
     /// not confirmed in time: the program that runs now. If the generation that runs now
     /// waits to be confirmed itself, returns the program before that generation.
     pub(super) fn previous_programs<'a>(
         &self,
-        names: impl Iterator<Item = &'a String>,
-    ) -> Result<BTreeMap<String, OwnedFd>, Error> {
-        let linked = self.pins.linked_interfaces()?;
+        hooks: impl Iterator<Item = &'a HookPoint>,
+    ) -> Result<BTreeMap<HookPoint, OwnedFd>, Error> {
+        let linked = self.pins.linked()?;
         let mut programs = BTreeMap::new();
-        for name in names.filter(|name| linked.contains(name)) {
-            let link = pins::open(&self.pins.link(name))?;
-            let found = in_force(&self.pins, name, link_info(name, &link)?.program)?;
+        for at in hooks.filter(|at| linked.contains(at)) {
+            let link = Link::open(&self.pins, at)?;
+            let found = in_force(&self.pins, at, link.info(at)?.program)?;
             let program = match (found.generation, found.deadline) {
                 (Some(generation), Some(_)) => {
-                    let previous = self.pins.previous(generation, name);
+                    let previous = self.pins.previous(generation, at);
                     previous
                         .exists()
                         .then(|| pins::open(&previous))
                         .transpose()?
                 }
-                _ => Some(self.program_of(name, &link)?),
+                _ => Some(self.program_of(at, &link)?),
             };
-            programs.extend(program.map(|program| (name.clone(), program)));
+            programs.extend(program.map(|program| (at.clone(), program)));
         }
         Ok(programs)
     }
 
     /// Confirms all generations that wait, then detaches the interfaces that are
     /// not `wanted`. Returns the newest number, and messages for the operator.
-    pub fn confirm(&mut self, wanted: &[String]) -> Result<(u64, Vec<String>), Error> {
+    pub fn confirm(
+        &mut self,
+        wanted: &[Filtered],
+        flows: bool,
+    ) -> Result<(u64, Vec<String>), Error> {
         let (number, mut notes) = confirm_all(&self.pins)?;
-        let errors = self.retire(wanted, None, &mut notes);
+        let wanted = attachments(wanted, flows).into_iter().map(|(at, _)| at);
+        let errors = self.retire(&wanted.collect::<Vec<_>>(), None, &mut notes);
         notes.extend(errors.iter().map(ToString::to_string));
         Ok((number, notes))
     }
@@ -171,10 +176,10 @@ impl Filter {
     /// lets every packet pass.
     pub fn roll_back(&mut self) -> Result<(), Error> {
         let mut errors = Vec::new();
-        for (number, (deadline, interfaces)) in waiting(&self.pins)? {
+        for (number, (deadline, hooks)) in waiting(&self.pins)? {
             if deadline.has_passed() {
-                let each = interfaces.iter();
-                errors.extend(each.filter_map(|name| self.roll_back_one(number, name).err()));
+                let each = hooks.iter();
+                errors.extend(each.filter_map(|at| self.roll_back_one(number, at).err()));
             }
         }
         if errors.is_empty() {
@@ -184,15 +189,16 @@ impl Filter {
         Error::collect(errors)
     }
 
-    fn roll_back_one(&self, generation: u64, interface: &str) -> Result<(), Error> {
-        let previous = self.pins.previous(generation, interface);
+    fn roll_back_one(&self, generation: u64, at: &HookPoint) -> Result<(), Error> {
+        let previous = self.pins.previous(generation, at);
         if !previous.exists() {
             return Ok(());
         }
-        let link = pins::open(&self.pins.link(interface))?;
-        let old = self.program_of(interface, &link)?;
-        sys::link_update(&link, pins::open(&previous)?, old).map_err(|source| Error::Replace {
-            interface: interface.to_owned(),
+        let link = Link::open(&self.pins, at)?;
+        let old = self.program_of(at, &link)?;
+        let new = pins::open(&previous)?;
+        link.update(&new, &old).map_err(|source| Error::Replace {
+            interface: at.interface.clone(),
             source,
         })
     }
@@ -201,12 +207,12 @@ impl Filter {
     /// they run different rulesets, or if the generation of one of them is unknown.
     pub fn ruleset_hash(&self, names: &[String]) -> Result<Option<u64>, Error> {
         let mut hash = None;
-        for name in self.pins.linked_interfaces()? {
-            if !names.contains(&name) {
+        for at in self.pins.linked()? {
+            if !names.contains(&at.interface) {
                 continue;
             }
-            let link = pins::open(&self.pins.link(&name))?;
-            let found = in_force(&self.pins, &name, link_info(&name, &link)?.program)?;
+            let link = Link::open(&self.pins, &at)?;
+            let found = in_force(&self.pins, &at, link.info(&at)?.program)?;
             let Some(number) = found.deciding() else {
                 return Ok(None);
             };

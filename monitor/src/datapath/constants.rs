@@ -3,7 +3,7 @@
 use aya::EbpfLoader;
 use monitor_common::global;
 
-use super::table_size::TableSize;
+use super::{hook::Instance, table_size::TableSize};
 
 /// Constants of one trie, as described in `compile::Trie`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,10 +25,11 @@ pub(super) struct Root {
 )]
 pub(super) struct Constants {
     pub(super) interface_slot: u32,
+    pub(super) examines: Instance,
     pub(super) has_ipv4: bool,
     pub(super) has_ipv6: bool,
     pub(super) has_drops: bool,
-    /// True if the program answers what a `reject` drops.
+    /// True if the ruleset has a `reject`. Only programs on the devices' side answer.
     pub(super) has_rejects: bool,
     /// Ticks of one second, for the limits of answers; 0 if answers have no limit.
     pub(super) answer_ticks: u32,
@@ -62,6 +63,8 @@ pub(super) struct Constants {
 /// The constants as the numbers that the object holds.
 pub(super) struct Numbers {
     constants: Constants,
+    role: u32,
+    direction: u32,
     has_ipv4: u32,
     has_ipv6: u32,
     has_drops: u32,
@@ -82,10 +85,12 @@ impl Numbers {
     )]
     pub(super) fn new(constants: Constants) -> Self {
         Self {
+            role: constants.examines.role_number(),
+            direction: constants.examines.direction_number(),
             has_ipv4: constants.has_ipv4.into(),
             has_ipv6: constants.has_ipv6.into(),
             has_drops: constants.has_drops.into(),
-            has_rejects: constants.has_rejects.into(),
+            has_rejects: (constants.has_rejects && constants.examines == Instance::LAN).into(),
             low_ipv6: constants.ipv6.low.into(),
             generation: constants.generation as u32,
             flow_buckets: constants.flows.map_or(0, |flows| flows.buckets),
@@ -101,6 +106,8 @@ impl Numbers {
         let Constants { ipv4, ipv6, .. } = &self.constants;
         loader
             .override_global(global::INTERFACE_SLOT, &self.constants.interface_slot, true)
+            .override_global(global::ROLE, &self.role, true)
+            .override_global(global::DIRECTION, &self.direction, true)
             .override_global(global::HAS_IPV4, &self.has_ipv4, true)
             .override_global(global::HAS_IPV6, &self.has_ipv6, true)
             .override_global(global::HAS_DROPS, &self.has_drops, true)

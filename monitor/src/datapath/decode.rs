@@ -2,14 +2,14 @@
 //! netlink messages. Other programs may have written the data, so every byte string
 //! must be accepted without a panic.
 
-use monitor_common::InterfaceRecord;
+use monitor_common::{DIRECTION_IN, InterfaceRecord};
 
 pub use super::{
     interfaces::{OwnAddress, interface, own_address},
     neighbours::{Neighbour, neighbour},
     netlink::{Progress, netlink_reply},
 };
-use crate::snapshot::Mode;
+use crate::{policy::Direction, snapshot::Mode};
 
 /// Interface name that the file name of a pinned link encodes. `None` if it encodes
 /// no interface name.
@@ -53,6 +53,17 @@ pub fn attach_mode(record: &InterfaceRecord) -> Option<Mode> {
     match record.mode {
         1 | 3 => Some(Mode::Native),
         2 | 4 => Some(Mode::Generic),
+        5 => Some(Mode::Tcx),
+        6 => Some(Mode::Clsact),
         _ => None,
+    }
+}
+
+/// Direction of the packets that a slot counts.
+#[must_use]
+pub const fn direction(record: &InterfaceRecord) -> Direction {
+    match record.direction {
+        DIRECTION_IN => Direction::In,
+        _ => Direction::Out,
     }
 }

@@ -5,10 +5,10 @@ use std::path::Path;
 use super::{
     Error, holder,
     interfaces::{self, Interface},
-    link::{link_info, remove_link},
+    link::Link,
     lock::Lock,
     object,
-    pins::{self, Pins},
+    pins::Pins,
     sys,
 };
 
@@ -30,13 +30,13 @@ pub fn detach(pin_dir: &Path) -> Result<Vec<String>, Error> {
 /// error, and returns all errors at the end. If an interface still runs one of the
 /// programs, the pins stay, because the next call identifies the programs by them.
 pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
-    let linked = pins.linked_interfaces()?;
+    let linked = pins.linked()?;
     let mut ours = pins.program_ids()?;
     let mut errors = Vec::new();
-    for interface in &linked {
-        let removed = pins::open(&pins.link(interface)).and_then(|link| {
-            ours.push(link_info(interface, &link)?.program);
-            remove_link(pins, interface, &link)
+    for at in &linked {
+        let removed = Link::open(pins, at).and_then(|link| {
+            ours.push(link.info(at)?.program);
+            link.remove(pins, at)
         });
         errors.extend(removed.err());
     }
@@ -46,7 +46,9 @@ pub(super) fn detach_all(pins: &Pins) -> Result<Vec<String>, Error> {
     if errors.is_empty() {
         errors.extend(pins.remove_all().err());
     }
-    Error::collect(errors).map(|()| linked)
+    let mut interfaces: Vec<_> = linked.into_iter().map(|at| at.interface).collect();
+    interfaces.dedup();
+    Error::collect(errors).map(|()| interfaces)
 }
 
 /// Returns an error for each interface of this network namespace that still runs

@@ -4,7 +4,7 @@ use std::{io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, programs::ProgramError, util::KernelVersion};
 
-use crate::{compile::TooLarge, trusted::UntrustedError};
+use crate::{compile::TooLarge, policy::Role, trusted::UntrustedError};
 
 /// A failed operation on the kernel, with its object and the fix.
 #[derive(Debug, thiserror::Error)]
@@ -101,12 +101,27 @@ pub enum Error {
         interface: String,
     },
 
+    /// One interface is configured with both roles.
+    #[error(
+        "{interface} has two roles: {name} makes it `{role}`, and another entry makes it `{other}`; name it once"
+    )]
+    TwoRoles {
+        /// The kernel's name of the interface.
+        interface: String,
+        /// The name in the configuration.
+        name: String,
+        /// Role by this name.
+        role: Role,
+        /// Role by the other entry.
+        other: Role,
+    },
+
     /// The kernel refused to create a link.
-    #[error("attach XDP to {interface} in {mode} mode: {source}")]
+    #[error("attach the filter to {interface} in {mode} mode: {source}")]
     Attach {
         /// Interface.
         interface: String,
-        /// `native` or `generic`.
+        /// `native`, `generic` or `tcx`.
         mode: &'static str,
         /// Error from the kernel.
         source: io::Error,
@@ -144,6 +159,18 @@ pub enum Error {
         /// Interface name of the link.
         interface: String,
         /// Pin directory.
+        path: PathBuf,
+    },
+
+    /// A filter of `clsact` can be seen in its own network namespace only.
+    #[error(
+        "the filter at the egress of {interface} is in another network namespace; run this command there, for example by `ip netns exec`; if that namespace is gone, remove {}",
+        crate::printable::path(path)
+    )]
+    OtherNamespace {
+        /// Interface name.
+        interface: String,
+        /// The mark of the filter.
         path: PathBuf,
     },
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, os::fd::OwnedFd, path::Path};
 use super::{
     Error,
     detach::detach_all,
-    link::{self, link_info},
+    hook::HookPoint,
+    link::Link,
     lock::Lock,
     object,
     pins::{self, Pins},
@@ -78,22 +79,21 @@ impl Filter {
 
     /// Opens the program that a link runs: by its pin, else by its id. The second
     /// way requires `CAP_SYS_ADMIN`.
-    pub(super) fn program_of(&self, interface: &str, link: &OwnedFd) -> Result<OwnedFd, Error> {
-        let id = link_info(interface, link)?.program;
-        if let Some(generation) = self.pins.generation_of(interface, id)? {
-            return pins::open(&self.pins.program(generation, interface));
+    pub(super) fn program_of(&self, at: &HookPoint, link: &Link) -> Result<OwnedFd, Error> {
+        let id = link.info(at)?.program;
+        if let Some(generation) = self.pins.generation_of(at, id)? {
+            return pins::open(&self.pins.program(generation, at));
         }
-        if let Some(program) = self.pins.other_program(interface, id)? {
+        if let Some(program) = self.pins.other_program(at, id)? {
             return pins::open(&program);
         }
         object::program_by_id(id)
     }
 
-    pub(super) fn remove_link(&mut self, interface: &str, link: &OwnedFd) -> Result<(), Error> {
+    pub(super) fn remove_link(&mut self, at: &HookPoint, link: &Link) -> Result<(), Error> {
         let mut errors = Vec::new();
-        errors.extend(link::remove_link(&self.pins, interface, link).err());
-        let slot = self.state.interfaces.assign(interface)?;
-        errors.extend(self.state.interfaces.record(slot, interface, None).err());
+        errors.extend(link.remove(&self.pins, at).err());
+        errors.extend(self.state.interfaces.forget_attachment(at).err());
         Error::collect(errors)
     }
 

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use super::{
     Error,
-    interfaces::{Interface, OwnAddress, addresses, list},
+    interfaces::{self, Interface, OwnAddress, addresses, list},
 };
-use crate::{guard::LanInterface, lists::OwnNetwork};
+use crate::{guard::LanInterface, lists::OwnNetwork, policy::MacAddress};
 
 /// Returns each named interface with the addresses that devices reach through it.
 /// An interface that does not exist has no addresses.
@@ -45,6 +45,11 @@ pub fn lan_networks(names: &[String]) -> Result<Vec<OwnNetwork>, Error> {
     networks.sort_unstable();
     networks.dedup();
     Ok(networks)
+}
+
+/// Returns the MACs of the interfaces with these names.
+pub fn macs(names: &[String]) -> Result<Vec<MacAddress>, Error> {
+    interfaces::macs(names).map_err(|source| Error::system("list network interfaces", source))
 }
 
 /// Returns the addresses of every interface of this machine, sorted and without

@@ -10,7 +10,7 @@ use std::{
 use aya::{
     Ebpf,
     maps::{Array, MapData, ProgramArray},
-    programs::Xdp,
+    programs::{SchedClassifier, Xdp},
 };
 use aya_obj::programs::XdpAttachType;
 use monitor_common::{
@@ -26,6 +26,7 @@ use super::{
     deadline::Deadline,
     devices::PolicySlot,
     evidence::{EvidenceMaps, Ticks},
+    hook::{Hook, HookPoint, Instance},
     maps::{self, freeze, read, write},
     object::{self, PinPaths, Sizes, ruleset},
     pins::{self, Pins},
@@ -35,7 +36,7 @@ use super::{
 };
 use crate::{
     compile::{Ruleset, Tries},
-    policy::EvidenceLevel,
+    policy::{Direction, EvidenceLevel},
 };
 
 /// Description of the generation to build.
@@ -44,25 +45,27 @@ pub(super) struct Plan<'a> {
     pub(super) ruleset: &'a Ruleset,
     /// Slot of each policy of the ruleset, in its order.
     pub(super) policy_slots: &'a [PolicySlot],
-    pub(super) interfaces: &'a [PlannedInterface],
+    /// The programs to load.
+    pub(super) instances: &'a [PlannedInstance],
     pub(super) log_packets: bool,
     /// The most that is recorded about matched packets.
     pub(super) evidence: EvidenceLevel,
     /// Time by which the generation must be confirmed; `None` if it needs no
     /// confirmation.
     pub(super) deadline: Option<Deadline>,
-    /// By interface name: the program that decides if the generation is not
-    /// confirmed in time.
-    pub(super) previous: &'a BTreeMap<String, OwnedFd>,
+    /// By hook: the program that decides if the generation is not confirmed in time.
+    pub(super) previous: &'a BTreeMap<HookPoint, OwnedFd>,
     /// The capture that runs, if one runs.
     pub(super) capture: Option<&'a CaptureRequest>,
 }
 
-/// An interface that gets a program.
-pub(super) struct PlannedInterface {
-    pub(super) name: String,
+/// A program of a generation.
+pub(super) struct PlannedInstance {
+    pub(super) at: HookPoint,
+    /// Interface slot.
     pub(super) slot: u32,
-    /// True if its program reads frames in several buffers.
+    pub(super) examines: Instance,
+    /// True if it reads frames in several buffers.
     pub(super) frags: bool,
     /// True if the driver may refuse the program without `frags`.
     pub(super) may_need_frags: bool,
@@ -71,8 +74,8 @@ pub(super) struct PlannedInterface {
 /// A generation that is loaded and pinned, but attached to no interface.
 pub(super) struct Generation {
     pub(super) number: u64,
-    /// Program of each interface, by interface name.
-    pub(super) programs: BTreeMap<String, Program>,
+    /// Program of each hook.
+    pub(super) programs: BTreeMap<HookPoint, Program>,
     /// Loaded objects whose programs write to the log; empty if packets are not
     /// logged.
     pub(super) loggers: Vec<Ebpf>,
@@ -115,20 +118,30 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     };
     let tries = Tries::new(plan.ruleset)?;
     let sizes = sizes(plan.ruleset, &tries, plan.deadline);
-    for planned in plan.interfaces {
-        let PlannedInterface { name, slot, .. } = planned;
+    for planned in plan.instances {
+        let PlannedInstance {
+            at, slot, examines, ..
+        } = planned;
         let constants = Constants {
             frags: planned.frags,
             deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
             generation: plan.number,
             answer_ticks: Ticks::now().per_second(),
             flows: records(plan, EvidenceLevel::Flows).then_some(TableSize::PINNED),
-            samples: records(plan, EvidenceLevel::Names) && object::can_sample(),
+            samples: records(plan, EvidenceLevel::Names)
+                && examines.direction == Direction::Out
+                && object::can_sample(),
             capture: plan.capture.map_or(CAPTURE_OFF, CaptureRequest::kind),
             capture_slot: capture_slot(plan),
-            ..scopes::constants(plan.ruleset, &tries, (name, *slot), plan.log_packets)
+            ..scopes::constants(
+                plan.ruleset,
+                &tries,
+                (&at.interface, *slot),
+                *examines,
+                plan.log_packets,
+            )
         };
-        let mut object = object::load_program(sizes, constants, Some(&paths))?;
+        let mut object = object::load_program(at.hook, sizes, constants, Some(&paths))?;
         if generation.programs.is_empty() {
             // The interfaces share the maps, so fill them only once.
             fill(&mut object, plan, &tries)?;
@@ -136,10 +149,10 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
                 capture.let_copy(directory)?;
             }
         }
-        let fd = object::program_fd(&mut object, planned.frags)?;
-        pins::pin(fd.as_fd(), &pins.program(plan.number, name))?;
-        if let Some(previous) = plan.previous.get(name) {
-            let pin = pins.previous(plan.number, name);
+        let fd = object::program_fd(&mut object, at.hook, planned.frags)?;
+        pins::pin(fd.as_fd(), &pins.program(plan.number, at))?;
+        if let Some(previous) = plan.previous.get(at) {
+            let pin = pins.previous(plan.number, at);
             set_previous(&mut object, planned, previous, &pin)?;
         }
         let mut objects = vec![object];
@@ -150,8 +163,8 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
                 ..constants
             };
             // Before Linux 5.18, the kernel refuses this program.
-            if let Ok(mut object) = object::load_program(sizes, constants, Some(&paths)) {
-                with_frags = Some(object::program_fd(&mut object, true)?);
+            if let Ok(mut object) = object::load_program(at.hook, sizes, constants, Some(&paths)) {
+                with_frags = Some(object::program_fd(&mut object, at.hook, true)?);
                 objects.push(object);
             }
         }
@@ -160,7 +173,7 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
             frags: planned.frags,
             with_frags,
         };
-        generation.programs.insert(name.clone(), program);
+        generation.programs.insert(at.clone(), program);
         if plan.log_packets {
             generation.loggers.extend(objects);
         }
@@ -173,31 +186,38 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
 /// its own generation.
 fn set_previous(
     object: &mut Ebpf,
-    planned: &PlannedInterface,
+    planned: &PlannedInstance,
     previous: &OwnedFd,
     pin: &Path,
 ) -> Result<(), Error> {
-    let map = if planned.frags {
-        ruleset::PREVIOUS_FRAGS
-    } else {
-        ruleset::PREVIOUS
-    };
     pins::pin(previous, pin)?;
     let failed = |source| Error::program("open the previous program", source);
-    let program = Xdp::from_pin(pin, XdpAttachType::Interface).map_err(failed)?;
+    let (xdp, classifier);
+    let (map, program) = match (planned.at.hook, planned.frags) {
+        (Hook::Ingress, frags) => {
+            xdp = Xdp::from_pin(pin, XdpAttachType::Interface).map_err(failed)?;
+            let map = if frags {
+                ruleset::PREVIOUS_FRAGS
+            } else {
+                ruleset::PREVIOUS
+            };
+            (map, xdp.fd().map_err(failed)?)
+        }
+        (Hook::Egress, _) => {
+            classifier = SchedClassifier::from_pin(pin).map_err(failed)?;
+            (ruleset::PREVIOUS_EGRESS, classifier.fd().map_err(failed)?)
+        }
+    };
     let mut programs: ProgramArray<&mut MapData> = maps::borrow(object, map)?;
-    programs
-        .set(planned.slot, program.fd().map_err(failed)?, 0)
-        .map_err(write(map))
+    programs.set(planned.slot, program, 0).map_err(write(map))
 }
 
 impl Generation {
-    /// Keeps the program with `frags` of an interface, because the driver refused the other
-    /// one.
-    pub(super) fn keep_with_frags(&self, pins: &Pins, interface: &str) -> Result<(), Error> {
-        let pin = pins.program(self.number, interface);
+    /// Keeps the program with `frags` at a hook, because the driver refused the other one.
+    pub(super) fn keep_with_frags(&self, pins: &Pins, at: &HookPoint) -> Result<(), Error> {
+        let pin = pins.program(self.number, at);
         pins::remove(&pin)?;
-        match &self.programs[interface].with_frags {
+        match &self.programs[at].with_frags {
             Some(program) => pins::pin(program.as_fd(), &pin),
             None => Ok(()),
         }

@@ -10,6 +10,7 @@ use super::{
     Error,
     deadline::Deadline,
     generation,
+    hook::HookPoint,
     maps::{self, read},
     object::ruleset,
     pins::Pins,
@@ -42,11 +43,11 @@ impl InForce {
     }
 }
 
-/// Finds what the link of `interface` runs. `program` is the id of its program.
-pub(super) fn in_force(pins: &Pins, interface: &str, program: u32) -> Result<InForce, Error> {
+/// Finds what the link of a hook runs. `program` is the id of its program.
+pub(super) fn in_force(pins: &Pins, at: &HookPoint, program: u32) -> Result<InForce, Error> {
     let mut found = InForce {
         program,
-        generation: pins.generation_of(interface, program)?,
+        generation: pins.generation_of(at, program)?,
         deadline: None,
         previous: None,
     };
@@ -55,9 +56,9 @@ pub(super) fn in_force(pins: &Pins, interface: &str, program: u32) -> Result<InF
     };
     found.deadline = deadline_of(pins, generation)?;
     if found.deadline.is_some()
-        && let Ok(previous) = ProgramInfo::from_pin(pins.previous(generation, interface))
+        && let Ok(previous) = ProgramInfo::from_pin(pins.previous(generation, at))
     {
-        found.previous = pins.generation_of(interface, previous.id())?;
+        found.previous = pins.generation_of(at, previous.id())?;
     }
     Ok(found)
 }

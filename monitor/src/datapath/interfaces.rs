@@ -3,7 +3,7 @@
 
 use std::{io, net::IpAddr};
 
-use crate::snapshot::Mode;
+use crate::{policy::MacAddress, snapshot::Mode};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
@@ -58,6 +58,26 @@ pub fn list() -> io::Result<Vec<Interface>> {
         RouteNetlinkMessage::NewLink(link) => Some(interface(link)),
         _ => None,
     })
+}
+
+/// MACs of the interfaces with these names.
+pub(super) fn macs(names: &[String]) -> io::Result<Vec<MacAddress>> {
+    let request = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let found: Vec<Option<MacAddress>> = dump(&request, |message| match message {
+        RouteNetlinkMessage::NewLink(link) => {
+            let (mut is_named, mut mac) = (false, None);
+            for attribute in link.attributes {
+                match attribute {
+                    LinkAttribute::IfName(name) => is_named = names.contains(&name),
+                    LinkAttribute::Address(bytes) => mac = bytes.try_into().ok().map(MacAddress),
+                    _ => {}
+                }
+            }
+            Some(mac.filter(|_| is_named))
+        }
+        _ => None,
+    })?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Every address of every interface, in the kernel's order.

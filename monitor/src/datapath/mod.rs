@@ -3,6 +3,8 @@
 
 mod attach;
 mod capture;
+mod clsact;
+mod clsact_mark;
 mod confirm;
 mod constants;
 mod deadline;
@@ -17,6 +19,7 @@ mod generation;
 mod give_back;
 mod grace;
 mod holder;
+mod hook;
 mod in_force;
 mod interfaces;
 mod link;
@@ -25,6 +28,7 @@ mod maps;
 mod near;
 mod neighbours;
 mod netlink;
+mod next_hops;
 mod object;
 mod other_version;
 mod patterns;
@@ -57,11 +61,13 @@ pub use evidence::{
     DnsCopies, EffectivePolicy, FlowRings, FlowTables, TakenFlows, classifier_sha256,
 };
 pub use filter::{Filter, OtherVersions};
-pub use gateway::{lan_interfaces, lan_networks, own_addresses};
+pub use gateway::{lan_interfaces, lan_networks, macs, own_addresses};
 pub use give_back::GivenBack;
+pub use hook::Filtered;
 pub use interfaces::{Interface, list as list_interfaces};
 pub use lock::holder;
 pub use neighbours::{Neighbour, neighbour_entries, neighbours};
+pub use next_hops::next_hops;
 pub use object::program_sha256;
 pub use other_version::OtherVersionCounters;
 pub use patterns::{Resolved, is_pattern, matches, require_ethernet, resolve};
@@ -69,6 +75,6 @@ pub use pins::{DEFAULT_PIN_DIR, check_directory};
 pub use presence::{InterfaceState, name_of_alternative};
 pub use read::Reader;
 pub use routes::default_route_interfaces;
-pub use sandbox::{FrameOutcome, Sandbox, SandboxCounters};
+pub use sandbox::{Examines, FrameOutcome, Sandbox, SandboxCounters};
 pub use surroundings::{kernel_features, linked_classifiers};
 pub use swap::{Applied, Request};

@@ -10,7 +10,8 @@
 use std::io;
 
 use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
@@ -46,6 +47,25 @@ pub(super) fn dump<T>(
     until_complete(|| Dump::begin(request)?.finish(&mut read))
 }
 
+/// Requests a change. `flags` are added to the request.
+///
+/// # Errors
+///
+/// Returns the kernel's error.
+pub(super) fn change(request: &RouteNetlinkMessage, flags: u16) -> io::Result<()> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    socket.connect(&SocketAddr::new(0, 0))?;
+    socket.send(&serialized(request, flags | NLM_F_ACK), 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    let answer =
+        NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
+    match answer.payload {
+        NetlinkPayload::Error(error) if error.code.is_some() => Err(error.to_io()),
+        _ => Ok(()),
+    }
+}
+
 /// Repeats `attempt` until it returns a list, at most [`ATTEMPTS`] times.
 fn until_complete<T>(
     mut attempt: impl FnMut() -> io::Result<Option<Vec<T>>>,
@@ -69,7 +89,7 @@ impl Dump {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        socket.send(&serialized(request), 0)?;
+        socket.send(&serialized(request, NLM_F_DUMP), 0)?;
         Ok(Self(socket))
     }
 
@@ -91,9 +111,9 @@ impl Dump {
     }
 }
 
-fn serialized(message: &RouteNetlinkMessage) -> Vec<u8> {
+fn serialized(message: &RouteNetlinkMessage, flags: u16) -> Vec<u8> {
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    header.flags = NLM_F_REQUEST | flags;
     let mut request = NetlinkMessage::new(header, NetlinkPayload::from(message.clone()));
     request.finalize();
     let mut bytes = vec![0; request.buffer_len()];

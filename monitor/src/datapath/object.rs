@@ -8,14 +8,15 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{Xdp, loaded_programs},
+    programs::{SchedClassifier, Xdp, loaded_programs},
     util::KernelVersion,
 };
-use monitor_common::{MAX_POLICIES, NEAR_CELLS, capture::CAPTURE_OFF, evidence::CONNECTION_LINES};
+use monitor_common::{NEAR_CELLS, POLICY_CELLS, capture::CAPTURE_OFF, evidence::CONNECTION_LINES};
 
 use super::{
     Error,
     constants::{Constants, Numbers},
+    hook::Hook,
     table_size::{TableSize, possible_cpus},
 };
 
@@ -29,12 +30,14 @@ pub fn program_sha256() -> String {
     hex::encode(sha2::Sha256::digest(OBJECT))
 }
 
-/// Name of the program in the object.
+/// Name of the XDP program in the object.
 const PROGRAM: &str = "monitor";
 /// Name of the same program for frames in several buffers.
 const PROGRAM_FRAGS: &str = "monitor_frags";
+/// Name of the classifier in the object.
+const CLASSIFIER: &str = "monitor_egress";
 
-/// True if a program of this name is one of this filter.
+/// True if an XDP program of this name is one of this filter.
 pub(super) fn is_own_name(name: &str) -> bool {
     [PROGRAM, PROGRAM_FRAGS].contains(&name)
 }
@@ -115,11 +118,15 @@ pub(super) mod ruleset {
     pub(in super::super) const CONFIRMED: &str = "CONFIRMED";
     pub(in super::super) const PREVIOUS: &str = "PREVIOUS";
     pub(in super::super) const PREVIOUS_FRAGS: &str = "PREVIOUS_FRAGS";
+    pub(in super::super) const PREVIOUS_EGRESS: &str = "PREVIOUS_EGRESS";
+    /// Maps of previous programs, each for one kind of program.
+    pub(in super::super) const PREVIOUS_BY_KIND: [&str; 3] =
+        [PREVIOUS, PREVIOUS_FRAGS, PREVIOUS_EGRESS];
     pub(in super::super) const ANSWER_LIMITS: &str = "ANSWER_LIMITS";
     pub(in super::super) const ANSWER_DEVICES: &str = "ANSWER_DEVICES";
     pub(in super::super) const GENERATION: &str = "GENERATION";
     pub(in super::super) const POLICIES: &str = "GEN_POLICIES";
-    pub(in super::super) const ALL: [&str; 17] = [
+    pub(in super::super) const ALL: [&str; 18] = [
         NODES_V4,
         LINES_V4,
         NODES_V6,
@@ -133,6 +140,7 @@ pub(super) mod ruleset {
         CONFIRMED,
         PREVIOUS,
         PREVIOUS_FRAGS,
+        PREVIOUS_EGRESS,
         ANSWER_LIMITS,
         ANSWER_DEVICES,
         GENERATION,
@@ -146,8 +154,8 @@ pub(super) mod ruleset {
 pub(super) struct Sizes {
     pub(super) match_sets: u32,
     pub(super) policies: u32,
-    /// Entries of `PREVIOUS` and of `PREVIOUS_FRAGS`: one for each interface slot if the
-    /// generation has a deadline, else 1.
+    /// Entries of each map of previous programs: one for each interface slot if the generation
+    /// has a deadline, else 1.
     pub(super) previous: u32,
     /// Name and entries of each map of the tries.
     pub(super) tries: [(&'static str, u32); 4],
@@ -188,7 +196,7 @@ pub(super) fn load_evidence(pins: &Path) -> Result<Ebpf, Error> {
 fn size_evidence(loader: &mut EbpfLoader<'_>, flows: TableSize) -> Result<(), Error> {
     loader
         .map_max_entries(evidence::FLOWS, flows.elements()?)
-        .map_max_entries(evidence::EFFECTIVE, MAX_POLICIES)
+        .map_max_entries(evidence::EFFECTIVE, POLICY_CELLS)
         .map_max_entries(evidence::CONNECTIONS, possible_cpus()? * CONNECTION_LINES);
     Ok(())
 }
@@ -213,9 +221,10 @@ pub(super) struct PinPaths<'a> {
     pub(super) generation: &'a Path,
 }
 
-/// Loads the maps and the program for one interface. Without `pins`, the maps
+/// Loads the maps and the program for one hook of an interface. Without `pins`, the maps
 /// belong to the returned object alone.
 pub(super) fn load_program(
+    hook: Hook,
     sizes: Sizes,
     constants: Constants,
     pins: Option<&PinPaths<'_>>,
@@ -229,9 +238,11 @@ pub(super) fn load_program(
         set_pins(&mut loader, pins, constants);
     }
     let mut object = loader.load(OBJECT).map_err(Error::load)?;
-    program_of(&mut object, constants.frags)
-        .load()
-        .map_err(|source| Error::program("load the program", source))?;
+    let loaded = match hook {
+        Hook::Ingress => program_of(&mut object, constants.frags).load(),
+        Hook::Egress => classifier(&mut object).load(),
+    };
+    loaded.map_err(|source| Error::program("load the program", source))?;
     Ok(object)
 }
 
@@ -247,7 +258,8 @@ fn size_maps(loader: &mut EbpfLoader<'_>, sizes: Sizes, constants: Constants) ->
         .map_max_entries(ruleset::MATCH_SETS, sizes.match_sets)
         .map_max_entries(ruleset::POLICIES, sizes.policies)
         .map_max_entries(ruleset::PREVIOUS, sizes.previous)
-        .map_max_entries(ruleset::PREVIOUS_FRAGS, sizes.previous);
+        .map_max_entries(ruleset::PREVIOUS_FRAGS, sizes.previous)
+        .map_max_entries(ruleset::PREVIOUS_EGRESS, sizes.previous);
     for (map, entries) in sizes.tries.into_iter().chain(sizes.scopes) {
         loader.map_max_entries(map, entries);
     }
@@ -279,7 +291,15 @@ fn set_pins(loader: &mut EbpfLoader<'_>, pins: &PinPaths<'_>, constants: Constan
     }
 }
 
-/// The program of a loaded object, for frames in one buffer.
+/// The classifier of a loaded object.
+pub(super) fn classifier(object: &mut Ebpf) -> &mut SchedClassifier {
+    object
+        .program_mut(CLASSIFIER)
+        .and_then(|program| program.try_into().ok())
+        .expect("the embedded object holds one classifier of this name")
+}
+
+/// The XDP program of a loaded object, for frames in one buffer.
 pub(super) fn program(object: &mut Ebpf) -> &mut Xdp {
     program_of(object, false)
 }
@@ -293,12 +313,16 @@ fn program_of(object: &mut Ebpf, frags: bool) -> &mut Xdp {
 }
 
 /// Duplicates the descriptor of the program of a loaded object.
-pub(super) fn program_fd(object: &mut Ebpf, frags: bool) -> Result<OwnedFd, Error> {
+pub(super) fn program_fd(object: &mut Ebpf, hook: Hook, frags: bool) -> Result<OwnedFd, Error> {
     let failed = |source| Error::Program {
         operation: "take the program",
         source,
     };
-    let fd = program_of(object, frags).fd().map_err(failed)?;
+    let fd = match hook {
+        Hook::Ingress => program_of(object, frags).fd(),
+        Hook::Egress => classifier(object).fd(),
+    };
+    let fd = fd.map_err(failed)?;
     fd.as_fd()
         .try_clone_to_owned()
         .map_err(|source| Error::system("duplicate a descriptor", source))

@@ -6,25 +6,56 @@ use monitor_common::MAX_INTERFACES;
 
 use super::{
     Error,
+    hook::{Filtered, Hook, HookPoint},
     interfaces::{self, Interface},
-    link::link_info,
-    pins::{self, Pins},
+    link::Link,
+    pins::Pins,
     presence::with_alternative,
     routes, state,
 };
+use crate::policy::Role;
 
 /// The interfaces that the configured names stand for at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
-    /// Names to filter, without repetition. A configured name that stands for no interface
+    /// Interfaces to filter, each name once. A configured name that stands for no interface
     /// is itself among them.
-    pub names: Vec<String>,
+    pub filtered: Vec<Filtered>,
     /// Interfaces that match a pattern, and that the pattern does not take. The value is
     /// the reason.
     pub left_out: BTreeMap<String, String>,
     /// Interfaces that should be filtered, and for which the pinned counters have no room.
     /// The value is the reason.
     pub without_room: BTreeMap<String, String>,
+}
+
+impl Resolved {
+    /// Names of the interfaces to filter.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let names = self.filtered.iter().map(|one| one.name.clone());
+        names.collect()
+    }
+
+    /// Adds the interface that a configured name stands for.
+    fn add(&mut self, configured: &Filtered, name: &str) -> Result<(), Error> {
+        match self.filtered.iter().find(|one| one.name == *name) {
+            Some(one) if one.role != configured.role => Err(Error::TwoRoles {
+                interface: name.to_owned(),
+                name: configured.name.clone(),
+                role: configured.role,
+                other: one.role,
+            }),
+            Some(_) => Ok(()),
+            None => {
+                self.filtered.push(Filtered {
+                    name: name.to_owned(),
+                    role: configured.role,
+                });
+                Ok(())
+            }
+        }
+    }
 }
 
 /// True if this configured name has a wildcard: `*` for any text, `?` for one character.
@@ -66,16 +97,19 @@ pub fn matches(pattern: &str, name: &str) -> bool {
 
 /// Finds the interfaces that the configured names stand for. Replaces alternative names by
 /// the main names of their interfaces. A name without an interface stays as it is. So does
-/// a name under which a filter is pinned at `pin_dir`.
-pub fn resolve(pin_dir: &Path, configured: &[String]) -> Result<Resolved, Error> {
+/// a name under which a filter is pinned at `pin_dir`. An exact name comes before a pattern, and
+/// a pattern before those behind it. Returns an error if two exact names give one interface two
+/// roles.
+pub fn resolve(pin_dir: &Path, configured: &[Filtered]) -> Result<Resolved, Error> {
     let all =
         interfaces::list().map_err(|source| Error::system("list network interfaces", source))?;
     let pins = Pins::new(pin_dir);
     let linked = pins.linked_interfaces().unwrap_or_default();
     let mut resolved = Resolved::default();
-    let (patterns, exact): (Vec<&String>, Vec<_>) =
-        configured.iter().partition(|name| is_pattern(name));
-    for name in exact {
+    let (patterns, exact): (Vec<&Filtered>, Vec<_>) =
+        configured.iter().partition(|one| is_pattern(&one.name));
+    for one in exact {
+        let name = &one.name;
         let known = if linked.contains(name) {
             None
         } else {
@@ -85,14 +119,14 @@ pub fn resolve(pin_dir: &Path, configured: &[String]) -> Result<Resolved, Error>
         let found = all.iter().find(|interface| interface.name == *name);
         if found.is_some_and(|interface| !interface.has_ethernet) {
             resolved.left_out.insert(name.clone(), not_ethernet(name));
-        } else if !resolved.names.contains(name) {
-            resolved.names.push(name.clone());
+        } else {
+            resolved.add(one, name)?;
         }
     }
     if patterns.is_empty() {
         return Ok(resolved);
     }
-    let taken = Taken::new(&pins, &linked, &all, &resolved.names);
+    let taken = Taken::new(&pins, &linked, &all, &resolved.filtered);
     taken.take_matches(&patterns, &routes::far_sides(&all), &mut resolved);
     Ok(resolved)
 }
@@ -137,12 +171,12 @@ struct Taken<'a> {
     held: BTreeMap<u32, String>,
     /// Names that have a slot.
     slots: Vec<String>,
-    /// Names that may still get a slot.
+    /// Slots that are free.
     room: usize,
 }
 
 impl<'a> Taken<'a> {
-    fn new(pins: &Pins, linked: &[String], all: &'a [Interface], exact: &[String]) -> Self {
+    fn new(pins: &Pins, linked: &[String], all: &'a [Interface], exact: &[Filtered]) -> Self {
         let held: BTreeMap<u32, String> = linked
             .iter()
             .filter_map(|name| Some((live_index(pins, name, all)?, name.clone())))
@@ -155,11 +189,12 @@ impl<'a> Taken<'a> {
         };
         let by_index = exact
             .iter()
-            .filter_map(|name| Some((of_name(name)?, name.clone())))
+            .filter_map(|one| Some((of_name(&one.name)?, one.name.clone())))
             .collect();
         let slots = state::interface_names(pins);
         // Exact names get slots even if they appear later.
-        let reserved = exact.iter().filter(|name| !slots.contains(name)).count();
+        let new = exact.iter().filter(|one| !slots.contains(&one.name));
+        let reserved = new.map(|one| slots_of(one.role)).sum::<usize>();
         let room = (MAX_INTERFACES as usize).saturating_sub(slots.len() + reserved);
         Self {
             all,
@@ -173,42 +208,52 @@ impl<'a> Taken<'a> {
     /// Adds the interfaces that match. Interfaces that are filtered already come first. Among
     /// the rest, a port comes before its bridge, and a carrier before its VLAN. `far` are the
     /// indices of the interfaces that lead to the Internet.
-    fn take_matches(mut self, patterns: &[&String], far: &[u32], resolved: &mut Resolved) {
-        let fits = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
-        let mut candidates: Vec<(&Interface, String)> = self
+    fn take_matches(mut self, patterns: &[&Filtered], far: &[u32], resolved: &mut Resolved) {
+        let role = |name: &str| {
+            let mut patterns = patterns.iter();
+            let pattern = patterns.find(|pattern| matches(&pattern.name, name))?;
+            Some(pattern.role)
+        };
+        let mut candidates: Vec<(&Interface, Filtered)> = self
             .all
             .iter()
             .filter(|interface| !interface.is_loopback)
             .filter_map(|interface| {
                 let name = self.held.get(&interface.index).unwrap_or(&interface.name);
-                fits(name).then(|| (interface, name.clone()))
+                let name = name.clone();
+                let role = role(&name)?;
+                Some((interface, Filtered { name, role }))
             })
             .collect();
         candidates.sort_by_key(|(interface, _)| {
             let is_new = !self.held.contains_key(&interface.index);
             (is_new, self.below(interface.index).len(), interface.index)
         });
-        for (interface, name) in candidates {
+        for (interface, one) in candidates {
+            let name = one.name.clone();
+            // The far side is what the role `wan` means.
+            let far = if one.role == Role::Wan { &[] } else { far };
             if self.by_index.contains_key(&interface.index) {
                 continue;
             }
             if let Some(why) = self.reason_against(interface, far) {
                 let why = format!("{name}: matches a pattern, and is left out: {why}");
                 resolved.left_out.insert(name, why);
-            } else if !self.slots.contains(&name) && self.room == 0 {
+            } else if !self.slots.contains(&name) && self.room < slots_of(one.role) {
                 let why = no_room(&name);
                 resolved.without_room.insert(name, why);
             } else {
                 if !self.slots.contains(&name) {
-                    self.room -= 1;
+                    self.room -= slots_of(one.role);
                 }
-                self.by_index.insert(interface.index, name.clone());
-                resolved.names.push(name);
+                self.by_index.insert(interface.index, name);
+                resolved.filtered.push(one);
             }
         }
         for pattern in patterns {
-            if !resolved.names.iter().any(|name| matches(pattern, name)) {
-                resolved.names.push((*pattern).clone());
+            let mut taken = resolved.filtered.iter();
+            if !taken.any(|one| matches(&pattern.name, &one.name)) {
+                resolved.filtered.push((*pattern).clone());
             }
         }
     }
@@ -247,12 +292,21 @@ impl<'a> Taken<'a> {
 /// Index of the interface that the pinned link of this name filters; `None` if it filters
 /// none of this network namespace.
 fn live_index(pins: &Pins, name: &str, all: &[Interface]) -> Option<u32> {
-    let link = pins::open(&pins.link(name)).ok()?;
-    let info = link_info(name, &link).ok()?;
+    let at = HookPoint::new(name, Hook::Ingress);
+    let link = Link::open(pins, &at).ok()?;
+    let info = link.info(&at).ok()?;
     let ours = |interface: &&Interface| {
         interface.index == info.ifindex && interface.program == Some(info.program)
     };
     all.iter().find(ours).map(|interface| interface.index)
+}
+
+/// Slots of an interface: one for each direction of its packets.
+const fn slots_of(role: Role) -> usize {
+    match role {
+        Role::Lan => 1,
+        Role::Wan => 2,
+    }
 }
 
 fn no_room(name: &str) -> String {
@@ -293,15 +347,25 @@ mod tests {
             interface(7, "eth0", 0, 0),
             interface(8, "ppp0", 0, 0),
         ];
-        let configured: Vec<String> = configured.iter().map(|&name| name.into()).collect();
+        let configured: Vec<Filtered> = configured
+            .iter()
+            .map(|name| match name.strip_suffix(":wan") {
+                Some(name) => (name, Role::Wan),
+                None => (*name, Role::Lan),
+            })
+            .map(|(name, role)| Filtered {
+                name: name.to_owned(),
+                role,
+            })
+            .collect();
         let (patterns, exact): (Vec<_>, Vec<_>) =
-            configured.iter().partition(|name| is_pattern(name));
+            configured.iter().partition(|one| is_pattern(&one.name));
         let index = |name: &String| all.iter().find(|other| other.name == *name).unwrap().index;
         let state = Taken {
             all: &all,
             by_index: exact
                 .iter()
-                .map(|name| (index(name), (*name).clone()))
+                .map(|one| (index(&one.name), one.name.clone()))
                 .collect(),
             held: held
                 .iter()
@@ -311,13 +375,18 @@ mod tests {
             room,
         };
         let mut resolved = Resolved {
-            names: exact.into_iter().cloned().collect(),
+            filtered: exact.into_iter().cloned().collect(),
             ..Resolved::default()
         };
         state.take_matches(&patterns, &[7], &mut resolved);
         let mut out: Vec<_> = resolved.left_out.into_keys().collect();
         out.extend(resolved.without_room.into_keys().map(|name| name + "!"));
-        (resolved.names.join(" "), out.join(" "))
+        let role = |one: &Filtered| match one.role {
+            Role::Lan => one.name.clone(),
+            Role::Wan => format!("{}:wan", one.name),
+        };
+        let taken: Vec<_> = resolved.filtered.iter().map(role).collect();
+        (taken.join(" "), out.join(" "))
     }
 
     #[test]
@@ -341,6 +410,15 @@ mod tests {
         );
         assert_eq!(taken(&["wlan?"], &[], 1), all("wlan0", "wlan1!"));
         assert_eq!(taken(&["phy*"], &[], 32), all("phy*", ""));
+        // The role `wan` takes the far side. An exact name comes before a pattern.
+        assert_eq!(
+            taken(&["wlan*", "eth*:wan", "eth*"], &[], 32),
+            all("wlan0 wlan1 eth0:wan", "wlan0.20")
+        );
+        assert_eq!(
+            taken(&["*", "wlan1:wan"], &[], 32),
+            all("wlan1:wan wlan0", "br-lan br-lan.20 eth0 ppp0 wlan0.20")
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Paths of the pinned links, maps and programs.
 //!
 //! ```text
-//! PIN_DIR/links/<interface>                the link that attaches the filter
+//! PIN_DIR/links/<interface>                the link that attaches the filter at XDP
+//! PIN_DIR/links/<interface>_egress         the link of the classifier
 //! PIN_DIR/v<ABI hash>/<STATE MAP>          counters and names
 //! PIN_DIR/v<ABI hash>/evidence-<hash>/<EVIDENCE MAP>   flows
 //! PIN_DIR/v<ABI hash>/gen-<N>/<RULESET MAP>, prog_<interface>, prev_<interface>
@@ -23,7 +24,9 @@ use nix::sys::statfs::BPF_FS_MAGIC;
 
 use super::{
     Error,
+    clsact_mark::ClsactMark,
     decode::{generation_number, is_state, linked_interface},
+    hook::{Hook, HookPoint},
     sys,
 };
 use crate::{printable, trusted::Directory};
@@ -69,8 +72,8 @@ impl Pins {
         self.root.join("links")
     }
 
-    pub(super) fn link(&self, interface: &str) -> PathBuf {
-        self.links().join(hex::encode(interface))
+    pub(super) fn link(&self, at: &HookPoint) -> PathBuf {
+        self.links().join(pin_name(at))
     }
 
     pub(super) fn state(&self) -> PathBuf {
@@ -86,27 +89,38 @@ impl Pins {
         self.state().join(format!("gen-{number}"))
     }
 
-    pub(super) fn program(&self, generation: u64, interface: &str) -> PathBuf {
+    pub(super) fn program(&self, generation: u64, at: &HookPoint) -> PathBuf {
         self.generation(generation)
-            .join(format!("prog_{}", hex::encode(interface)))
+            .join(format!("prog_{}", pin_name(at)))
     }
 
-    /// Path of the program that decides on `interface` if the generation is not
-    /// confirmed in time.
-    pub(super) fn previous(&self, generation: u64, interface: &str) -> PathBuf {
+    /// Path of the program that decides at a hook if the generation is not confirmed in
+    /// time.
+    pub(super) fn previous(&self, generation: u64, at: &HookPoint) -> PathBuf {
         self.generation(generation)
-            .join(format!("prev_{}", hex::encode(interface)))
+            .join(format!("prev_{}", pin_name(at)))
     }
 
-    /// Names of the interfaces with a pinned link, sorted. Skips file names that do
-    /// not encode an interface name.
-    pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, Error> {
-        let mut interfaces: Vec<_> = names(&self.links())?
+    /// Hooks with a kept link, sorted. Skips file names that do not encode an interface
+    /// name.
+    pub(super) fn linked(&self) -> Result<Vec<HookPoint>, Error> {
+        let mut linked: Vec<_> = names(&self.links())?
             .iter()
-            .filter_map(|name| linked_interface(name))
+            .filter_map(|name| {
+                let marked = ClsactMark::of(name).map(|mark| mark.at);
+                marked.or_else(|| hook_point(name))
+            })
             .collect();
-        interfaces.sort();
-        Ok(interfaces)
+        linked.sort();
+        linked.dedup();
+        Ok(linked)
+    }
+
+    /// Names of the interfaces with a pinned link at ingress, sorted.
+    pub(super) fn linked_interfaces(&self) -> Result<Vec<String>, Error> {
+        let linked = self.linked()?.into_iter();
+        let ingress = linked.filter(|at| at.hook == Hook::Ingress);
+        Ok(ingress.map(|at| at.interface).collect())
     }
 
     /// Numbers of the pinned generations, ascending.
@@ -132,11 +146,10 @@ impl Pins {
         Ok(others)
     }
 
-    /// Path at which another version pinned the program of `interface` with this
-    /// id. `None` if there is none, or if that version uses other names for its
+    /// Path at which another version pinned the program at a hook with this id. `None` if there is none, or if that version uses other names for its
     /// pins.
-    pub(super) fn other_program(&self, interface: &str, id: u32) -> Result<Option<PathBuf>, Error> {
-        let program = format!("prog_{}", hex::encode(interface));
+    pub(super) fn other_program(&self, at: &HookPoint, id: u32) -> Result<Option<PathBuf>, Error> {
+        let program = format!("prog_{}", pin_name(at));
         for version in self.other_versions()? {
             for generation in names(&version)? {
                 let path = version.join(generation).join(&program);
@@ -232,13 +245,12 @@ impl Pins {
         }
     }
 
-    /// Number of the newest generation whose program for `interface` has this id.
-    pub(super) fn generation_of(&self, interface: &str, id: u32) -> Result<Option<u64>, Error> {
+    /// Number of the newest generation whose program at a hook has this id.
+    pub(super) fn generation_of(&self, at: &HookPoint, id: u32) -> Result<Option<u64>, Error> {
         let generations = self.generations()?;
         Ok(generations.into_iter().rev().find(|number| {
             // A swap may remove the directory meanwhile.
-            ProgramInfo::from_pin(self.program(*number, interface))
-                .is_ok_and(|program| program.id() == id)
+            ProgramInfo::from_pin(self.program(*number, at)).is_ok_and(|program| program.id() == id)
         }))
     }
 
@@ -251,6 +263,28 @@ impl Pins {
     pub(super) fn remove_generation(&self, number: u64) -> Result<(), Error> {
         remove_tree(&self.generation(number))
     }
+}
+
+/// Mark behind the interface's name in pins of the egress hook.
+const EGRESS: &str = "_egress";
+
+/// Name of a hook in pins.
+pub(super) fn pin_name(at: &HookPoint) -> String {
+    let interface = hex::encode(&at.interface);
+    match at.hook {
+        Hook::Ingress => interface,
+        Hook::Egress => interface + EGRESS,
+    }
+}
+
+/// The inverse of [`pin_name`].
+pub(super) fn hook_point(pin: &str) -> Option<HookPoint> {
+    let (interface, hook) = match pin.strip_suffix(EGRESS) {
+        Some(interface) => (interface, Hook::Egress),
+        None => (pin, Hook::Ingress),
+    };
+    let interface = linked_interface(interface)?;
+    Some(HookPoint { interface, hook })
 }
 
 /// Refuses a directory in which another user could remove or replace pins.
@@ -305,7 +339,7 @@ pub(super) fn remove(path: &Path) -> Result<(), Error> {
     removed(path, fs::remove_file(path))
 }
 
-fn removed(path: &Path, result: io::Result<()>) -> Result<(), Error> {
+pub(super) fn removed(path: &Path, result: io::Result<()>) -> Result<(), Error> {
     match result {
         Err(source) if source.kind() != io::ErrorKind::NotFound => {
             Err(failed("remove", path)(source))
@@ -332,7 +366,7 @@ pub(super) fn open(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 /// Names in a directory; empty if the directory does not exist.
-fn names(path: &Path) -> Result<Vec<String>, Error> {
+pub(super) fn names(path: &Path) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,
         Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -3,8 +3,8 @@
 use super::{
     Error, Filter,
     attach::{FragsChoice, ModeChoice},
-    generation::PlannedInterface,
-    interfaces::Interface,
+    generation::PlannedInstance,
+    hook::{Hook, Place},
     swap::Request,
 };
 use crate::snapshot::Mode;
@@ -13,37 +13,47 @@ use crate::snapshot::Mode;
 const ETHERNET_MTU: u32 = 1500;
 
 impl Filter {
-    /// Decides which program an interface gets. A link keeps its `frags`, unless the operator
-    /// asks for another.
+    /// Decides which program a hook of an interface gets. A link keeps its `frags`, unless the
+    /// operator asks for another.
     pub(super) fn planned(
         &mut self,
         request: &Request<'_>,
-        interface: &Interface,
-    ) -> Result<PlannedInterface, Error> {
-        let name = &interface.name;
-        let slot = self.state.interfaces.assign(name)?;
-        let is_linked = self.pins.linked_interfaces()?.contains(name);
+        place: &Place,
+    ) -> Result<PlannedInstance, Error> {
+        let Place { at, interface, .. } = place;
+        let slot = self
+            .state
+            .interfaces
+            .assign(&at.interface, place.slot_direction())?;
+        let mut planned = PlannedInstance {
+            at: at.clone(),
+            slot,
+            examines: place.instance(),
+            frags: false,
+            may_need_frags: false,
+        };
+        if at.hook == Hook::Egress {
+            // A classifier sees the whole packet.
+            return Ok(planned);
+        }
+        let is_linked = self.pins.linked()?.contains(at);
         let held = if is_linked && interface.program.is_some() {
-            self.recorded(name)?
+            self.recorded(at)?
         } else {
             None
         };
-        let frags = match request.frags {
+        planned.frags = match request.frags {
             FragsChoice::Only(frags) => frags,
             FragsChoice::Auto => held.is_some_and(|held| held.frags),
         };
-        if request.deadline.is_some() && held.is_some_and(|held| held.frags != frags) {
+        if request.deadline.is_some() && held.is_some_and(|held| held.frags != planned.frags) {
             return Err(Error::FragsInTrial {
-                interface: name.clone(),
+                interface: at.interface.clone(),
             });
         }
         let is_new = request.frags == FragsChoice::Auto && held.is_none();
         let may_be_native = request.mode != ModeChoice::Only(Mode::Generic);
-        Ok(PlannedInterface {
-            name: name.clone(),
-            slot,
-            frags,
-            may_need_frags: is_new && may_be_native && interface.mtu > ETHERNET_MTU,
-        })
+        planned.may_need_frags = is_new && may_be_native && interface.mtu > ETHERNET_MTU;
+        Ok(planned)
     }
 }

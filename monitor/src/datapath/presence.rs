@@ -3,10 +3,10 @@
 use super::{
     Error, Filter,
     attach::{AttachedProgram, find_interfaces},
+    hook::{Hook, HookPoint},
     interfaces::{self, Interface},
-    link::link_info,
+    link::Link,
     patterns::is_pattern,
-    pins,
 };
 
 /// Main name of the interface that has this alternative name now; `None` if no
@@ -70,7 +70,8 @@ impl Filter {
         {
             return Ok(None);
         }
-        let info = link_info(name, &pins::open(&self.pins.link(name))?)?;
+        let at = HookPoint::new(name, Hook::Ingress);
+        let info = Link::open(&self.pins, &at)?.info(&at)?;
         let ours = |interface: &&Interface| {
             interface.index == info.ifindex && interface.program == Some(info.program)
         };
@@ -98,8 +99,15 @@ impl Filter {
         each.collect()
     }
 
-    /// True if the interface runs the program of the pinned link of this name.
+    /// True if the interface runs the programs of the pinned links of this name.
     fn runs_on(&self, name: &str, interface: &Interface) -> Result<bool, Error> {
+        for at in self.pins.linked()? {
+            if at.interface == name
+                && Link::open(&self.pins, &at)?.info(&at)?.ifindex != interface.index
+            {
+                return Ok(false);
+            }
+        }
         let all = std::slice::from_ref(interface);
         Ok(self.renamed(name, all)?.is_some())
     }

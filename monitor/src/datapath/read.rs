@@ -15,13 +15,14 @@ use super::{
     devices::{DeviceCounts, PolicySlot},
     evidence::{EffectivePolicy, FlowTables},
     generation::{self, Description},
+    hook::{Hook, HookPoint},
     in_force::{self, InForce},
-    link::link_info,
-    pins::{self, Pins},
-    state::{InterfaceMaps, InterfaceSlot, PolicyMaps, State},
+    link::Link,
+    pins::Pins,
+    state::{InterfaceMaps, InterfaceSlot, PolicyMaps, State, hook},
 };
 use crate::{
-    policy::{Action, MacAddress},
+    policy::{Action, Direction, MacAddress},
     snapshot::{
         DeviceSnapshot, EffectiveSnapshot, EvidenceSnapshot, InterfaceSnapshot, PlacesSnapshot,
         PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot, Unconfirmed, Verdicts,
@@ -36,7 +37,7 @@ pub struct Reader {
 
 /// What each attached link runs, by interface name, and the records of the newest
 /// generation that decides on an interface.
-type InForceByInterface = (HashMap<String, InForce>, Option<Description>);
+type InForceByHook = (HashMap<HookPoint, InForce>, Option<Description>);
 
 /// Number of attempts to read during which no swap takes place.
 const ATTEMPTS: usize = 5;
@@ -70,7 +71,8 @@ impl Reader {
         }
         let mut attached = Vec::new();
         for name in pins.linked_interfaces()? {
-            let info = link_info(&name, &pins::open(&pins.link(&name))?)?;
+            let at = HookPoint::new(&name, Hook::Ingress);
+            let info = Link::open(&pins, &at)?.info(&at)?;
             if info.ifindex != 0 {
                 attached.push((name, info.ifindex, info.program));
             }
@@ -114,12 +116,14 @@ impl Reader {
         let mut effective: Vec<_> = effective
             .map(|policy| effective_snapshot(&policy))
             .collect();
-        effective.sort_by(|a, b| a.policy.cmp(&b.policy));
+        effective.sort_by(|a, b| (&a.policy, a.direction).cmp(&(&b.policy, b.direction)));
         let losses = tables.losses()?;
         Ok(Some(EvidenceSnapshot {
             effective,
             lost_events: losses.events,
             lost_samples: losses.samples_full + losses.samples_rate,
+            answers: losses.answers.into(),
+            answers_full: losses.answers_full.into(),
             dns_copied: Vec::new(),
             first_contacts: None,
             failure: None,
@@ -130,7 +134,7 @@ impl Reader {
     /// generation. A reload moves the links to a new generation and removes the old one. So
     /// the two reads fit together only if the links are the same afterwards; otherwise both
     /// are read again.
-    fn find(&self) -> Result<InForceByInterface, Error> {
+    fn find(&self) -> Result<InForceByHook, Error> {
         let mut last = self.try_find();
         for _ in 1..ATTEMPTS {
             if let Ok((in_force, _)) = &last
@@ -143,7 +147,7 @@ impl Reader {
         last
     }
 
-    fn try_find(&self) -> Result<InForceByInterface, Error> {
+    fn try_find(&self) -> Result<InForceByHook, Error> {
         let in_force = self.in_force()?;
         let newest = in_force.values().filter_map(InForce::deciding).max();
         let description = newest
@@ -152,33 +156,36 @@ impl Reader {
         Ok((in_force, description))
     }
 
-    fn in_force(&self) -> Result<HashMap<String, InForce>, Error> {
+    fn in_force(&self) -> Result<HashMap<HookPoint, InForce>, Error> {
         let mut in_force = HashMap::new();
-        for interface in self.pins.linked_interfaces()? {
-            let link = pins::open(&self.pins.link(&interface))?;
-            let info = link_info(&interface, &link)?;
+        for at in self.pins.linked()? {
+            let link = Link::open(&self.pins, &at)?;
+            let info = link.info(&at)?;
             if info.ifindex != 0 {
-                let found = in_force::in_force(&self.pins, &interface, info.program)?;
-                in_force.insert(interface, found);
+                let found = in_force::in_force(&self.pins, &at, info.program)?;
+                in_force.insert(at, found);
             }
         }
         Ok(in_force)
     }
 }
 
-/// Every interface that has a slot, sorted by name.
+/// Every interface and direction that has a slot, sorted by name.
 pub(super) fn interfaces(
     maps: &InterfaceMaps,
-    in_force: &HashMap<String, InForce>,
+    in_force: &HashMap<HookPoint, InForce>,
 ) -> Result<Vec<InterfaceSnapshot>, Error> {
     let mut interfaces = Vec::new();
     for slot in maps.slots()? {
         let counters = maps.counters(slot.slot)?;
         let answers = maps.answers(slot.slot)?;
-        let in_force = in_force.get(&slot.name);
+        let at = slot
+            .attachment
+            .map(|attachment| HookPoint::new(&slot.name, hook(attachment.mode)));
+        let in_force = at.and_then(|at| in_force.get(&at));
         interfaces.push(interface(slot, in_force, &counters, &answers));
     }
-    interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+    interfaces.sort_by(|a, b| (&a.name, a.direction).cmp(&(&b.name, b.direction)));
     Ok(interfaces)
 }
 
@@ -199,7 +206,8 @@ pub(super) fn policies(
     let mut devices = by_policy(devices);
     let mut policies = Vec::new();
     for (slot, name) in maps.slots()? {
-        let counters = maps.counters(slot)?;
+        let counters = maps.counters(slot, Direction::Out)?;
+        let incoming = maps.counters(slot, Direction::In)?;
         let record = in_force.get(&u32::from(slot));
         policies.push(PolicySnapshot {
             name,
@@ -215,6 +223,10 @@ pub(super) fn policies(
             other: Verdicts {
                 passed: counters.other_passed.into(),
                 dropped: counters.other_dropped.into(),
+            },
+            incoming: Verdicts {
+                passed: incoming.passed.into(),
+                dropped: incoming.dropped.into(),
             },
             past: verdicts(&past.remove(&slot).unwrap_or_default()),
             devices: devices.remove(&slot).unwrap_or_default(),
@@ -232,6 +244,7 @@ fn effective_snapshot(policy: &EffectivePolicy) -> EffectiveSnapshot {
     };
     EffectiveSnapshot {
         policy: policy.name.to_string(),
+        direction: policy.direction,
         packets: verdicts(counters.passed, counters.dropped),
         full: verdicts(counters.full_passed, counters.full_dropped),
         setting: verdicts(counters.setting_passed, counters.setting_dropped),
@@ -265,7 +278,7 @@ fn verdicts(counters: &DeviceCounters) -> Verdicts {
 
 /// The newest generation that waits for its confirmation, or whose deadline has
 /// passed.
-fn unconfirmed(in_force: &HashMap<String, InForce>) -> Option<Unconfirmed> {
+fn unconfirmed(in_force: &HashMap<HookPoint, InForce>) -> Option<Unconfirmed> {
     let waiting = in_force.values().filter(|link| link.deadline.is_some());
     let newest = waiting.max_by_key(|link| (link.generation, link.previous))?;
     let deadline = newest.deadline?;
@@ -295,6 +308,7 @@ fn interface(
     let attachment = slot.attachment.filter(|_| in_force.is_some());
     InterfaceSnapshot {
         name: slot.name,
+        direction: slot.direction,
         mode: attachment.map(|attachment| attachment.mode),
         frags: attachment.is_some_and(|attachment| attachment.frags),
         generation: in_force.and_then(InForce::deciding),

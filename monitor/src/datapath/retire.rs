@@ -8,9 +8,10 @@ use super::{
     deadline::Deadline,
     evidence::generations_of_flows,
     grace::wait_for_running_programs,
+    hook::{Hook, HookPoint},
     in_force::in_force,
-    link::link_info,
-    pins::{self, Pins},
+    link::Link,
+    pins::Pins,
 };
 
 impl Filter {
@@ -21,23 +22,24 @@ impl Filter {
     /// returns all errors.
     pub(super) fn retire(
         &mut self,
-        wanted: &[String],
+        wanted: &[HookPoint],
         deadline: Option<Deadline>,
         notes: &mut Vec<String>,
     ) -> Vec<Error> {
         let mut errors = Vec::new();
-        let linked = self.pins.linked_interfaces().unwrap_or_else(|error| {
+        let linked = self.pins.linked().unwrap_or_else(|error| {
             errors.push(error);
             Vec::new()
         });
-        for name in &linked {
-            if deadline.is_some() && !wanted.contains(name) {
+        for at in &linked {
+            let (name, is_wanted) = (&at.interface, wanted.contains(at));
+            if deadline.is_some() && !is_wanted {
                 notes.push(format!(
                     "{name}: is no longer configured; it is detached when the new generation is confirmed"
                 ));
                 continue;
             }
-            match self.retire_link(name, wanted.contains(name)) {
+            match self.retire_link(at, is_wanted) {
                 Ok(Some(note)) => notes.push(note),
                 Ok(None) => {}
                 Err(error) => errors.push(error),
@@ -56,13 +58,17 @@ impl Filter {
         may_leave: impl Fn(&str) -> bool,
     ) -> Result<Vec<String>, Error> {
         let mut notes = Vec::new();
-        for name in self.pins.linked_interfaces()? {
-            if wanted.contains(&name) || !may_leave(&name) {
+        for at in self.pins.linked()? {
+            let name = &at.interface;
+            if wanted.contains(name) || !may_leave(name) {
                 continue;
             }
-            let link = pins::open(&self.pins.link(&name))?;
-            let is_there = link_info(&name, &link)?.ifindex != 0;
-            self.remove_link(&name, &link)?;
+            let link = Link::open(&self.pins, &at)?;
+            let is_there = link.info(&at)?.ifindex != 0;
+            self.remove_link(&at, &link)?;
+            if at.hook == Hook::Egress {
+                continue;
+            }
             notes.push(if is_there {
                 format!("{name}: detached, no pattern takes it any more")
             } else {
@@ -103,13 +109,15 @@ impl Filter {
 
     /// Removes the link of an interface that is not wanted or was deleted. Returns
     /// a message for the operator if the interface is not wanted.
-    fn retire_link(&mut self, name: &str, wanted: bool) -> Result<Option<String>, Error> {
-        let link = pins::open(&self.pins.link(name))?;
-        if wanted && link_info(name, &link)?.ifindex != 0 {
+    fn retire_link(&mut self, at: &HookPoint, wanted: bool) -> Result<Option<String>, Error> {
+        let link = Link::open(&self.pins, at)?;
+        if wanted && link.info(at)?.ifindex != 0 {
             return Ok(None);
         }
-        self.remove_link(name, &link)?;
-        Ok((!wanted).then(|| format!("{name}: detached, no longer configured")))
+        self.remove_link(at, &link)?;
+        // An interface without its hook at egress is still filtered.
+        let is_gone = !wanted && at.hook == Hook::Ingress;
+        Ok(is_gone.then(|| format!("{}: detached, no longer configured", at.interface)))
     }
 }
 
@@ -118,9 +126,9 @@ impl Filter {
 /// returns their numbers.
 pub(super) fn remove_unused_generations(pins: &Pins) -> Result<BTreeSet<u64>, Error> {
     let mut used = Vec::new();
-    for interface in pins.linked_interfaces()? {
-        let link = pins::open(&pins.link(&interface))?;
-        let found = in_force(pins, &interface, link_info(&interface, &link)?.program)?;
+    for at in pins.linked()? {
+        let link = Link::open(pins, &at)?;
+        let found = in_force(pins, &at, link.info(&at)?.program)?;
         used.extend(found.generation);
         used.extend(found.previous);
     }

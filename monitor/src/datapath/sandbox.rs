@@ -19,6 +19,7 @@ use super::{
     devices::PolicySlot,
     evidence::Ticks,
     generation::{self, Plan},
+    hook::{Hook, Instance},
     object,
     sandbox_flows::{INTERFACE_SLOT, SandboxFlows},
     scopes,
@@ -29,7 +30,7 @@ use super::{
 use crate::{
     compile::{PolicyIndex, Ruleset, Tries},
     evidence::{Flow, Sample},
-    policy::EvidenceLevel,
+    policy::{Direction, EvidenceLevel},
     snapshot::Answers,
 };
 
@@ -56,11 +57,44 @@ pub enum FrameOutcome {
     },
 }
 
+/// The hook whose program a [`Sandbox`] runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Examines {
+    /// Packets that arrive from devices.
+    #[default]
+    LanIngress,
+    /// Packets that arrive from the internet.
+    WanIngress,
+    /// Packets that the gateway itself sends to the internet.
+    WanEgress,
+}
+
+impl Examines {
+    /// The hook at which packets of a direction arrive.
+    #[must_use]
+    pub const fn arriving(direction: Direction) -> Self {
+        match direction {
+            Direction::Out => Self::LanIngress,
+            Direction::In => Self::WanIngress,
+        }
+    }
+
+    const fn parts(self) -> (Hook, Instance) {
+        match self {
+            Self::LanIngress => (Hook::Ingress, Instance::LAN),
+            Self::WanIngress => (Hook::Ingress, Instance::WAN),
+            Self::WanEgress => (Hook::Egress, Instance::OWN),
+        }
+    }
+}
+
 /// A loaded program and its own maps. Dropping the value frees both.
 pub struct Sandbox {
     object: Ebpf,
     state: State,
     recorder: Option<SandboxFlows>,
+    hook: Hook,
+    direction: Direction,
     policies: Vec<(PolicyIndex, PolicySlot)>,
     interface: InterfaceCounters,
     matched: Vec<PolicyCounters>,
@@ -84,40 +118,60 @@ impl Sandbox {
     /// Loads the program with `ruleset`, as the program of an interface called
     /// `name`. It records no flows.
     pub fn new(ruleset: &Ruleset, name: &str) -> Result<Self, Error> {
-        Self::load(ruleset, name, EvidenceLevel::Counters, None)
+        Self::load(
+            ruleset,
+            name,
+            Examines::LanIngress,
+            EvidenceLevel::Counters,
+            None,
+        )
+    }
+
+    /// As [`Self::new`], for another hook.
+    pub fn at(ruleset: &Ruleset, name: &str, examines: Examines) -> Result<Self, Error> {
+        Self::load(ruleset, name, examines, EvidenceLevel::Counters, None)
     }
 
     /// As [`Self::new`], but records flows, with room for about `flows` flows on each CPU, at
     /// least 2,048.
     /// Each run states time and length of its packet.
-    pub fn recording(ruleset: &Ruleset, name: &str, flows: u32) -> Result<Self, Error> {
+    pub fn recording(
+        ruleset: &Ruleset,
+        name: &str,
+        examines: Examines,
+        flows: u32,
+    ) -> Result<Self, Error> {
         let tables = TableSize::for_flows(flows);
-        Self::load(ruleset, name, EvidenceLevel::Names, Some(tables))
+        Self::load(ruleset, name, examines, EvidenceLevel::Names, Some(tables))
     }
 
     fn load(
         ruleset: &Ruleset,
         name: &str,
+        examines: Examines,
         evidence: EvidenceLevel,
         flows: Option<TableSize>,
     ) -> Result<Self, Error> {
         let tries = Tries::new(ruleset)?;
+        let (hook, instance) = examines.parts();
         let constants = Constants {
             flows,
-            samples: flows.is_some() && object::can_sample(),
+            samples: flows.is_some()
+                && instance.direction == Direction::Out
+                && object::can_sample(),
             replay: flows.is_some(),
             // Only a program that records is told the time of each packet.
             answer_ticks: flows.map_or(0, |_| Ticks::MICROSECONDS.per_second()),
-            ..scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), false)
+            ..scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), instance, false)
         };
         let sizes = generation::sizes(ruleset, &tries, None);
-        let mut object = object::load_program(sizes, constants, None)?;
+        let mut object = object::load_program(hook, sizes, constants, None)?;
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
             number: 0,
             ruleset,
             policy_slots: &policy_slots,
-            interfaces: &[],
+            instances: &[],
             log_packets: false,
             evidence,
             deadline: None,
@@ -134,6 +188,8 @@ impl Sandbox {
             object,
             state,
             recorder,
+            hook,
+            direction: instance.direction,
             policies: (0..).zip(policy_slots).collect(),
             interface: InterfaceCounters::default(),
             matched: vec![PolicyCounters::default(); ruleset.policies.len()],
@@ -169,11 +225,14 @@ impl Sandbox {
         let mut options = TestRunOptions::new();
         options.data_in = Some(&frame[..frame.len().min(LONGEST)]);
         options.data_out = Some(&mut after);
-        let result = object::program(&mut self.object)
-            .test_run(options)
-            .map_err(|source| Error::program("run the program on a frame", source))?;
+        let run = match self.hook {
+            Hook::Ingress => object::program(&mut self.object).test_run(options),
+            Hook::Egress => object::classifier(&mut self.object).test_run(options),
+        };
+        let result = run.map_err(|source| Error::program("run the program on a frame", source))?;
         after.truncate(result.data_size_out as usize);
-        Ok((result.return_value == XDP_TX).then_some(after))
+        let returns = self.hook == Hook::Ingress && result.return_value == XDP_TX;
+        Ok(returns.then_some(after))
     }
 
     /// As [`Self::run`], at the time `at`, of a frame that had `length` bytes on the wire.
@@ -222,7 +281,9 @@ impl Sandbox {
             return Ok(Vec::new());
         };
         let slots = self.policies.iter();
-        slots.map(|(_, slot)| recorder.effective(*slot)).collect()
+        slots
+            .map(|(_, slot)| recorder.effective(*slot, self.direction))
+            .collect()
     }
 
     /// Derives the outcome of the last run from the counters that changed.
@@ -243,7 +304,7 @@ impl Sandbox {
             before.dropped_ipv4 != after.dropped_ipv4 || before.dropped_ipv6 != after.dropped_ipv6;
         let mut matched = Vec::new();
         for ((index, slot), before) in self.policies.iter().zip(&mut self.matched) {
-            let after = self.state.policies.counters(*slot)?;
+            let after = self.state.policies.counters(*slot, self.direction)?;
             if after != *before {
                 matched.push(*index);
                 *before = after;
@@ -261,9 +322,11 @@ impl Sandbox {
     /// Number of instructions that the verifier checked before it accepted the
     /// program. Its limit is 1,000,000. `None` before Linux 5.16.
     pub fn verified_instructions(&mut self) -> Result<Option<u32>, Error> {
-        object::program(&mut self.object)
-            .info()
-            .map(|info| info.verified_instruction_count())
+        let info = match self.hook {
+            Hook::Ingress => object::program(&mut self.object).info(),
+            Hook::Egress => object::classifier(&mut self.object).info(),
+        };
+        info.map(|info| info.verified_instruction_count())
             .map_err(|source| Error::program("examine the program", source))
     }
 
@@ -273,7 +336,7 @@ impl Sandbox {
         let policies = self
             .policies
             .iter()
-            .map(|(_, slot)| self.state.policies.counters(*slot))
+            .map(|(_, slot)| self.state.policies.counters(*slot, self.direction))
             .collect::<Result<_, _>>()?;
         Ok(SandboxCounters {
             interface: self.state.interfaces.counters(INTERFACE_SLOT)?,

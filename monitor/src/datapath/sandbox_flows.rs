@@ -16,7 +16,7 @@ use super::{
 use crate::{
     compile::Ruleset,
     evidence::{Flow, Sample},
-    policy::PolicyName,
+    policy::{Direction, PolicyName},
 };
 
 /// Slot of the only interface of a sandbox.
@@ -84,7 +84,11 @@ impl SandboxFlows {
         samples::read(&mut self.samples, Ticks::MICROSECONDS, each);
     }
 
-    pub(super) fn effective(&self, slot: PolicySlot) -> Result<EffectiveCounters, Error> {
-        self.maps.effective(slot)
+    pub(super) fn effective(
+        &self,
+        slot: PolicySlot,
+        direction: Direction,
+    ) -> Result<EffectiveCounters, Error> {
+        self.maps.effective(slot, direction)
     }
 }

@@ -16,6 +16,7 @@ use super::{
     Error,
     constants::Constants,
     devices::PolicySlot,
+    hook::Instance,
     maps::{self, freeze, write},
     object::ruleset,
     tries::root,
@@ -98,11 +99,13 @@ pub(super) fn constants(
     ruleset: &Ruleset,
     tries: &Tries,
     (interface, slot): (&str, u32),
+    examines: Instance,
     log_packets: bool,
 ) -> Constants {
     let scopes = &ruleset.scopes;
     Constants {
         interface_slot: slot,
+        examines,
         has_ipv4: !ruleset.ipv4.is_empty(),
         has_ipv6: !ruleset.ipv6.is_empty(),
         has_drops: has_any(ruleset, Action::blocks),
@@ -111,13 +114,13 @@ pub(super) fn constants(
         ipv4: root(&tries.ipv4),
         ipv6: root(&tries.ipv6),
         longest_set: longest_set(ruleset),
-        needs: scopes
-            .scopes
-            .iter()
-            .map(needs)
-            .fold(needs_segment(ruleset), |all, one| all | one),
+        needs: needs_of_all(ruleset, examines),
         class_words: u32::try_from(scopes.words()).expect("there are fewer scopes than policies"),
-        interface_class: scopes.interface_class(interface),
+        interface_class: if examines.shows_device() {
+            scopes.interface_class(interface)
+        } else {
+            scopes.wan_class(interface)
+        },
         no_service_class: scopes.no_service,
         deadline: 0,
         log_packets,
@@ -128,6 +131,18 @@ pub(super) fn constants(
         frags: false,
         capture: CAPTURE_OFF,
         capture_slot: CAPTURE_NO_SLOT,
+    }
+}
+
+/// Flags `NEEDS_*` of all policies. Where frames do not show the device, neither MACs nor
+/// addresses of devices are looked up.
+fn needs_of_all(ruleset: &Ruleset, examines: Instance) -> u32 {
+    let needs = ruleset.scopes.scopes.iter().map(needs);
+    let needs = needs.fold(needs_segment(ruleset), |all, one| all | one);
+    if examines.shows_device() {
+        needs
+    } else {
+        needs & !(NEEDS_MAC | NEEDS_SOURCE)
     }
 }
 

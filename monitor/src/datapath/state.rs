@@ -5,19 +5,24 @@ use std::{collections::HashMap, path::Path};
 
 use aya::maps::{Array, MapData, PerCpuArray};
 use monitor_common::{
-    AnswerCounters, InterfaceCounters, InterfaceRecord, NAME_BYTES, PolicyCounters, PolicyRecord,
+    AnswerCounters, InterfaceCounters, InterfaceRecord, MAX_POLICIES, NAME_BYTES, PolicyCounters,
+    PolicyRecord,
 };
 
 use super::{
     Error,
     attach::Attachment,
-    decode::{attach_mode, padded_name, reads_frags},
+    decode::{attach_mode, direction, padded_name, reads_frags},
     devices::{DeviceTables, PolicySlot},
+    hook::{Hook, HookPoint, direction_number},
     maps::{Maps, read, sum, write},
     object::state,
     pins::Pins,
 };
-use crate::policy::PolicyName;
+use crate::{
+    policy::{Direction, PolicyName},
+    snapshot::Mode,
+};
 
 /// All state maps.
 pub(super) struct State {
@@ -40,12 +45,22 @@ pub(super) struct PolicyMaps {
     names: Array<MapData, PolicyRecord>,
 }
 
-/// A used interface slot.
+/// A used slot of an interface and a direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct InterfaceSlot {
     pub(super) slot: u32,
     pub(super) name: String,
+    pub(super) direction: Direction,
+    /// How its program is attached; `None` if none is.
     pub(super) attachment: Option<Attachment>,
+}
+
+impl InterfaceSlot {
+    /// True if its program is attached at this hook.
+    pub(super) fn is_at(&self, at: Hook) -> bool {
+        self.attachment
+            .is_some_and(|attachment| hook(attachment.mode) == at)
+    }
 }
 
 impl State {
@@ -152,11 +167,15 @@ impl PolicyMaps {
         Ok(slots)
     }
 
-    /// Counters of a policy slot, summed over all CPUs.
-    pub(super) fn counters(&self, slot: PolicySlot) -> Result<PolicyCounters, Error> {
+    /// Counters of a policy slot in one direction, summed over all CPUs.
+    pub(super) fn counters(
+        &self,
+        slot: PolicySlot,
+        direction: Direction,
+    ) -> Result<PolicyCounters, Error> {
         let values = self
             .counters
-            .get(&u32::from(slot), 0)
+            .get(&policy_cell(slot, direction), 0)
             .map_err(read(state::POLICIES))?;
         Ok(sum(&values, |total: &mut PolicyCounters, cpu| {
             total.passed += cpu.passed;
@@ -164,6 +183,14 @@ impl PolicyMaps {
             total.other_passed += cpu.other_passed;
             total.other_dropped += cpu.other_dropped;
         }))
+    }
+}
+
+/// Index of the cells of a policy slot in one direction.
+pub(super) const fn policy_cell(slot: PolicySlot, direction: Direction) -> u32 {
+    match direction {
+        Direction::Out => slot as u32,
+        Direction::In => MAX_POLICIES + slot as u32,
     }
 }
 
@@ -185,11 +212,12 @@ impl InterfaceMaps {
         })
     }
 
-    /// Returns the slot of an interface. A known name keeps its slot, and a new
-    /// name gets a free slot.
-    pub(super) fn assign(&mut self, name: &str) -> Result<u32, Error> {
+    /// Returns the slot of an interface and a direction. A known pair keeps its slot, and a
+    /// new one gets a free slot.
+    pub(super) fn assign(&mut self, name: &str, direction: Direction) -> Result<u32, Error> {
         let slots = self.slots()?;
-        if let Some(found) = slots.iter().find(|slot| slot.name == name) {
+        let mut found = slots.iter();
+        if let Some(found) = found.find(|slot| slot.name == name && slot.direction == direction) {
             return Ok(found.slot);
         }
         let capacity = self.names.len();
@@ -200,20 +228,32 @@ impl InterfaceMaps {
                 kind: "interface",
                 capacity,
             })?;
-        self.record(slot, name, None)?;
+        self.record(slot, name, direction, None)?;
         Ok(slot)
     }
 
-    /// Stores the name of an interface and how it is attached; `None` if it is not attached.
+    /// Records that an interface runs no program at a hook.
+    pub(super) fn forget_attachment(&mut self, at: &HookPoint) -> Result<(), Error> {
+        for slot in self.slots()? {
+            if slot.name == at.interface && slot.is_at(at.hook) {
+                self.record(slot.slot, &slot.name, slot.direction, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores the names of a slot, and how its program is attached; `None` if none is.
     pub(super) fn record(
         &mut self,
         slot: u32,
         name: &str,
+        direction: Direction,
         attachment: Option<Attachment>,
     ) -> Result<(), Error> {
         let record = InterfaceRecord {
             name: padded(name),
             mode: attachment.map_or(0, Attachment::code),
+            direction: direction_number(direction),
         };
         self.names
             .set(slot, &record, 0)
@@ -236,6 +276,7 @@ impl InterfaceMaps {
             slots.push(InterfaceSlot {
                 slot,
                 name,
+                direction: direction(&record),
                 attachment,
             });
         }
@@ -276,6 +317,15 @@ impl InterfaceMaps {
                 *total += cpu;
             }
         }))
+    }
+}
+
+/// The hook of a program with this mode.
+pub(super) const fn hook(mode: Mode) -> Hook {
+    if mode.is_egress() {
+        Hook::Egress
+    } else {
+        Hook::Ingress
     }
 }
 

@@ -16,9 +16,9 @@ use std::{
 };
 
 use aya_obj::generated::{
-    BPF_F_REPLACE,
-    bpf_attach_type::{BPF_TCX_INGRESS, BPF_XDP},
-    bpf_attr, bpf_cmd, bpf_link_info, bpf_map_info,
+    BPF_F_BEFORE, BPF_F_REPLACE,
+    bpf_attach_type::{BPF_TCX_EGRESS, BPF_TCX_INGRESS, BPF_XDP},
+    bpf_attr, bpf_cmd, bpf_link_info, bpf_map_info, bpf_prog_info,
 };
 
 /// Information of the kernel about a link to an interface.
@@ -41,6 +41,20 @@ pub(super) fn link_create(program: impl AsFd, ifindex: u32, flags: u32) -> io::R
     create.__bindgen_anon_2.target_ifindex = ifindex;
     create.attach_type = BPF_XDP as u32;
     create.flags = flags;
+    // SAFETY: `attr` holds only descriptors and integers.
+    unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
+}
+
+/// Attaches a classifier to the egress of an interface by a link (Linux 6.6, commit
+/// e420bed02507), before the classifiers that are there: one of them could end the search.
+pub(super) fn tcx_create(program: impl AsFd, ifindex: u32) -> io::Result<OwnedFd> {
+    let mut attr = zeroed();
+    // SAFETY: writing to a union field; plain integers.
+    let create = unsafe { &mut attr.link_create };
+    create.__bindgen_anon_1.prog_fd = raw(program.as_fd());
+    create.__bindgen_anon_2.target_ifindex = ifindex;
+    create.attach_type = BPF_TCX_EGRESS as u32;
+    create.flags = BPF_F_BEFORE;
     // SAFETY: `attr` holds only descriptors and integers.
     unsafe { bpf_fd(bpf_cmd::BPF_LINK_CREATE, &mut attr) }
 }
@@ -72,13 +86,20 @@ pub(super) fn link_detach(link: impl AsFd) -> io::Result<()> {
 pub(super) fn link_info(link: impl AsFd) -> io::Result<LinkInfo> {
     // SAFETY: the kernel fills this structure for a link; integers only.
     let info: bpf_link_info = unsafe { info(link)? };
-    // SAFETY: integers, all of them initialised; `xdp` is the member for links of
-    // this type.
+    // SAFETY: integers, all of them initialised. `xdp` is the member for XDP links, and the
+    // member for TCX links begins with the same field.
     let ifindex = unsafe { info.__bindgen_anon_1.xdp.ifindex };
     Ok(LinkInfo {
         program: info.prog_id,
         ifindex,
     })
+}
+
+/// Id of a program.
+pub(super) fn program_id(program: impl AsFd) -> io::Result<u32> {
+    // SAFETY: the kernel fills this structure for a program; integers only.
+    let info: bpf_prog_info = unsafe { info(program)? };
+    Ok(info.id)
 }
 
 /// Id of a link that runs this program; `None` if there is none. Requires

@@ -6,33 +6,27 @@ use jiff::Timestamp;
 use monitor_common::Count;
 
 use super::FlowEnd;
+pub use crate::policy::Direction;
 use crate::policy::{MacAddress, PolicyName};
 
 /// What makes a flow: all packets with the same key belong to the same flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FlowKey {
-    /// Source MAC of the packets.
+    /// MAC of the device: the source of packets `out`, the destination of packets `in`. All
+    /// zero for packets that arrive from the internet, where NAT is not undone yet.
     pub device: MacAddress,
-    /// Interface on which the packets arrived.
+    /// Interface on which the packets were seen.
     pub interface: String,
     /// Direction of the packets, seen from the device.
     pub direction: Direction,
-    /// Destination address of the packets. An IPv4-mapped IPv6 address stays IPv6.
+    /// Address of the policy's destination: the destination of packets `out`, the source of
+    /// packets `in`. An IPv4-mapped IPv6 address stays IPv6.
     pub destination: IpAddr,
     /// Protocol number (IANA) of the header behind the IP header and its extension
     /// headers.
     pub protocol: u8,
-    /// Destination port, or why there is none.
+    /// Port of that destination, or why there is none.
     pub port: Port,
-}
-
-/// Direction of a packet, seen from the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Direction {
-    /// The device sent the packet.
-    Out,
-    /// The packet went to the device.
-    In,
 }
 
 /// Destination port of a packet, or why it has none.
@@ -100,17 +94,6 @@ impl FlowKey {
             destination: self.destination,
             protocol: self.protocol,
             port: self.port.number().unwrap_or(0),
-        }
-    }
-}
-
-impl Direction {
-    /// The word of JSON.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Out => "out",
-            Self::In => "in",
         }
     }
 }

@@ -3,13 +3,21 @@
 use std::fmt;
 
 use super::{Changed, Decision, Explanation, LeftOut, Match, Resting};
-use crate::{address::DerivedFrom, policy::Action, printable};
+use crate::{
+    address::DerivedFrom,
+    policy::{Action, Direction},
+    printable,
+};
 
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let from = match self.direction {
+            Direction::Out => "",
+            Direction::In => "packets from ",
+        };
         writeln!(
             f,
-            "{}: {} ({})",
+            "{from}{}: {} ({})",
             self.address,
             self.decision.name(),
             self.decision.meaning()

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     address::{Derivation, DerivedFrom, Destination, Interval, IntervalSet, Network},
-    policy::{Device, Policy, Service, SourcePlace},
+    policy::{Device, Policy, Risk, Role, Service, SourcePlace},
 };
 
 /// A network that one entry of a `drop` cuts off, although devices need it.
@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Cut {
     /// The kind of the target.
     pub(super) what: TargetKind,
+    /// The side of the gateway on which it is cut off.
+    pub(super) side: Role,
     /// The network or address of the target.
     pub(super) target: String,
     /// The widest network of the target that is cut off. For a prefix that is too
@@ -82,6 +84,31 @@ impl WrittenEntry {
             inside: target.contains_network(entry.network()),
         }
     }
+}
+
+impl Cut {
+    /// Returns the risk that a policy must accept to make this cut.
+    pub(super) fn risk(&self) -> Risk {
+        match (self.side, self.what.risk()) {
+            (Role::Wan, Risk::Lan) => Risk::Wan,
+            (_, risk) => risk,
+        }
+    }
+}
+
+/// Returns everything that `drop` cuts off from the gateway itself on its interfaces towards
+/// the internet. `internet` is [`Gateway::of_internet`]. Private and very wide networks are
+/// judged on the devices' side.
+pub(super) fn cuts_of_internet(drop: &Policy, allows: &[&Policy], internet: &Gateway) -> Vec<Cut> {
+    // A drop for some devices does not apply where devices are not known.
+    let mut interfaces = internet.interfaces.iter();
+    if !interfaces.any(|one| drop.scope().holds_for_every_device(Some(&one.name))) {
+        return Vec::new();
+    }
+    let mut cuts = cuts(drop, allows, internet);
+    cuts.iter_mut().for_each(|cut| cut.side = Role::Wan);
+    cuts.retain(|cut| cut.risk() == Risk::Wan);
+    cuts
 }
 
 /// Returns everything that `drop` cuts off from the devices of `gateway`, although
@@ -242,6 +269,7 @@ impl<'a, A: Family> Judgement<'a, A> {
         let narrower = allows.find(|(_, region)| region.touches(network.interval()));
         Cut {
             what: self.target.what,
+            side: Role::Lan,
             target: match entry {
                 EntryId::WrittenEntry(_) => text(self.target.network),
                 EntryId::Derived { address, .. } => address.to_string(),

@@ -15,8 +15,25 @@ pub struct Gateway {
     pub dhcp: Vec<IpAddr>,
     /// The networks of the interfaces.
     pub networks: Vec<OwnNetwork>,
+    /// The next hops of its routes. Empty on the devices' side.
+    pub next_hops: Vec<IpAddr>,
+    /// The side of the internet.
+    pub wan: WanSide,
     /// The ways in which IPv6 addresses carry IPv4 addresses.
     pub derivation: Derivation,
+}
+
+/// What the gateway needs on its interfaces with the role `wan`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WanSide {
+    /// These interfaces, with the gateway's addresses there.
+    pub interfaces: Vec<LanInterface>,
+    /// The DNS resolvers that the gateway asks.
+    pub resolvers: Vec<IpAddr>,
+    /// The DHCP servers that gave the gateway its addresses.
+    pub dhcp: Vec<IpAddr>,
+    /// The next hops of its routes.
+    pub next_hops: Vec<IpAddr>,
 }
 
 /// An interface to which the filter is attached.
@@ -29,6 +46,19 @@ pub struct LanInterface {
 }
 
 impl Gateway {
+    /// The side of the internet as a gateway of its own, for the same checks. `None` if no
+    /// interface has the role `wan`.
+    pub(super) fn of_internet(&self) -> Option<Self> {
+        (!self.wan.interfaces.is_empty()).then(|| Self {
+            interfaces: self.wan.interfaces.clone(),
+            resolvers: self.wan.resolvers.clone(),
+            dhcp: self.wan.dhcp.clone(),
+            next_hops: self.wan.next_hops.clone(),
+            derivation: self.derivation.clone(),
+            ..Self::default()
+        })
+    }
+
     /// Returns true if all interfaces exist and have addresses. Only then can the guard
     /// say that a policy does not need to accept the risk `lan`.
     pub(super) fn is_known(&self) -> bool {

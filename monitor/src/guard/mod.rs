@@ -12,7 +12,7 @@ mod reach;
 mod target;
 mod words;
 
-pub use gateway::{Gateway, LanInterface};
+pub use gateway::{Gateway, LanInterface, WanSide};
 
 use crate::policy::{Diagnostics, Policy, Rest, Risk, Strength, Texts};
 
@@ -30,15 +30,24 @@ pub fn guard(policies: &[Policy], gateway: &Gateway, texts: &Texts) -> Diagnosti
         }
     }
     drops.retain(|policy| policy.rest() != Some(Rest::Expired));
+    let internet = gateway.of_internet();
     let mut out = Diagnostics::default();
     for policy in drops {
-        let cuts = cut::cuts(policy, &allows, gateway);
+        let mut cuts = cut::cuts(policy, &allows, gateway);
+        if let Some(internet) = &internet {
+            cuts.extend(cut::cuts_of_internet(policy, &allows, internet));
+        }
         for risk in Risk::ALL {
-            let cuts: Vec<_> = cuts.iter().filter(|cut| cut.what.risk() == risk).collect();
+            let cuts: Vec<_> = cuts.iter().filter(|cut| cut.risk() == risk).collect();
             if !cuts.is_empty() && !policy.accepts(risk) {
                 out.push(words::refusal(policy, risk, &cuts, texts));
             }
-            if cuts.is_empty() && (risk != Risk::Lan || gateway.is_known()) {
+            let is_known = match risk {
+                Risk::Lan => gateway.is_known(),
+                Risk::Wan => internet.as_ref().is_some_and(Gateway::is_known),
+                Risk::Private | Risk::ShortPrefix => true,
+            };
+            if cuts.is_empty() && is_known {
                 words::warn_unneeded(policy, risk, &mut out);
             }
         }

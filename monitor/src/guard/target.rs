@@ -14,6 +14,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum TargetKind {
     OwnAddress,
+    NextHop,
     Resolver,
     DhcpServer,
     /// 255.255.255.255, to which devices without an address send.
@@ -63,6 +64,7 @@ impl TargetKind {
     pub(super) const fn risk(self) -> Risk {
         match self {
             Self::OwnAddress
+            | Self::NextHop
             | Self::Resolver
             | Self::DhcpServer
             | Self::Broadcast
@@ -194,6 +196,7 @@ pub(super) fn targets<'a, A: Family>(
         on: on.to_vec(),
     });
     let mut targets = own_addresses(gateway, on);
+    targets.extend(next_hops(gateway, on));
     targets.extend(servers(gateway, on));
     targets.extend(fixed);
     targets
@@ -231,6 +234,12 @@ fn own_addresses<'a, A: Family>(
         targets.extend(own.map(|own| at(TargetKind::OwnAddress, own, Vec::new(), here.collect())));
     }
     targets
+}
+
+fn next_hops<'a, A: Family>(gateway: &Gateway, on: &[Option<&'a str>]) -> Vec<Target<'a, A>> {
+    let next_hops = sorted(&gateway.next_hops).into_iter().filter_map(A::of);
+    let each = next_hops.map(|hop| at(TargetKind::NextHop, hop, Vec::new(), on.to_vec()));
+    each.collect()
 }
 
 /// Returns the resolvers and DHCP servers, on each interface on which they are not an

@@ -56,13 +56,15 @@ fn message(policy: &Policy, risk: Risk, cuts: &[&Cut]) -> String {
     let hidden = cuts.len() - shown.len();
     shown.extend((hidden > 0).then(|| format!("and {hidden} more")));
     let scope = policy.scope();
-    let whom = if scope.devices.is_empty() && scope.except_devices.is_empty() {
+    let whom = if risk == Risk::Wan {
+        "the gateway itself"
+    } else if scope.devices.is_empty() && scope.except_devices.is_empty() {
         "every device"
     } else {
         "its devices"
     };
     let what = match risk {
-        Risk::Lan | Risk::Private => "",
+        Risk::Lan | Risk::Wan | Risk::Private => "",
         Risk::ShortPrefix => "very wide networks: ",
     };
     let cuts = shown.join("; ");
@@ -116,6 +118,7 @@ fn describe_target(cut: &Cut) -> String {
     let services = services.join(" and ");
     match cut.what {
         TargetKind::OwnAddress => format!("the gateway's own address {network}{on}"),
+        TargetKind::NextHop => format!("the next hop {network}{on}"),
         TargetKind::Resolver => format!("the resolver {network}, {services}{on}"),
         TargetKind::DhcpServer => format!("the DHCP server {network}, {services}{on}"),
         TargetKind::Broadcast => format!("the limited broadcast {network}{on}"),
@@ -164,6 +167,7 @@ fn fix(policy: &Policy, cuts: &[&Cut]) -> String {
         TargetKind::Resolver => allow("resolvers", cuts),
         TargetKind::DhcpServer => allow("dhcp-servers", cuts),
         TargetKind::OwnAddress
+        | TargetKind::NextHop
         | TargetKind::Broadcast
         | TargetKind::Multicast
         | TargetKind::LinkLocal

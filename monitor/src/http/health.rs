@@ -55,7 +55,11 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
 }
 
 fn problem(snapshot: &Snapshot, name: &str) -> Option<String> {
-    match snapshot.interfaces.iter().find(|i| i.name == name) {
+    // An interface that lost its role keeps the counters of the other direction.
+    let found = snapshot.interfaces.iter().filter(|one| one.name == name);
+    let attached = found.clone().filter(|one| one.mode.is_some());
+    let without_generation = attached.clone().find(|one| one.generation.is_none());
+    match without_generation.or(attached.last()).or(found.last()) {
         None | Some(InterfaceSnapshot { mode: None, .. }) => {
             Some(format!("{name}: the filter is not attached"))
         }

@@ -11,7 +11,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::Health;
 use crate::{
     metrics::{DeviceLabels, OTHER_DEVICES, PAST_DEVICES},
-    policy::{Action, Strength},
+    policy::{Action, Direction, Strength},
     printable,
     snapshot::{
         Count, FeedSnapshot, FeedState, InterfaceSnapshot, PolicySnapshot, ReloadSnapshot,
@@ -92,7 +92,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Markup {
 fn interface_row(interface: &InterfaceSnapshot) -> Markup {
     html! {
         tr {
-            th scope="row" { (interface.name) }
+            th scope="row" { (interface.name) @if interface.direction == Direction::In { small { "packets in" } } }
             td {
                 @match interface.mode {
                     Some(mode) => { "attached, " (mode.name()) }

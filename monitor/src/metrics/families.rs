@@ -50,9 +50,9 @@ fn build() -> Family {
 fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
     let mut families = Vec::from(packets_and_bytes(
         "monitor_interface",
-        "Packets that the filter saw on the interface, by verdict and family; in generic mode a GRO aggregate is one packet. \
+        "Packets that the filter saw on the interface, by direction, verdict and family; in generic mode a GRO aggregate is one packet. \
          Family other: frames without an IP header that the parser can read, see monitor_unparsed_packets, and frames that passed without being parsed, see reason not_confirmed of monitor_lost.",
-        "Bytes of the packets that the filter saw on the interface, layer 2 included, by verdict and family.",
+        "Bytes of the packets that the filter saw on the interface, layer 2 included, by direction, verdict and family.",
         &interfaces
             .iter()
             .flat_map(interface_counts)
@@ -66,7 +66,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Vec<Family> {
         kind: Kind::Gauge,
         samples: interfaces
             .iter()
-            .filter_map(|i| Some((vec![("interface", i.name.clone())], i.generation?)))
+            .filter_map(|i| Some((with_direction(i, vec![]), i.generation?)))
             .collect(),
     });
     families.push(attached(interfaces));
@@ -86,14 +86,23 @@ fn interface_counts(interface: &InterfaceSnapshot) -> Vec<(Labels, Count)> {
         ("dropped", "other", other.dropped),
     ]
     .map(|(verdict, family, count)| {
-        let labels = vec![
-            ("interface", interface.name.clone()),
+        let more = vec![
             ("verdict", verdict.to_owned()),
             ("family", family.to_owned()),
         ];
-        (labels, count)
+        (with_direction(interface, more), count)
     })
     .into()
+}
+
+/// Labels of an interface and a direction, and more.
+fn with_direction(interface: &InterfaceSnapshot, more: Labels) -> Labels {
+    let mut labels = vec![
+        ("interface", interface.name.clone()),
+        ("direction", interface.direction.word().to_owned()),
+    ];
+    labels.extend(more);
+    labels
 }
 
 fn unparsed(interfaces: &[InterfaceSnapshot]) -> Family {
@@ -101,7 +110,7 @@ fn unparsed(interfaces: &[InterfaceSnapshot]) -> Family {
         .iter()
         .flat_map(|i| i.unparsed.iter().map(move |unparsed| (i, unparsed)))
         .map(|(i, (reason, verdicts))| {
-            let labels = vec![("interface", i.name.clone()), ("reason", reason.clone())];
+            let labels = with_direction(i, vec![("reason", reason.clone())]);
             (labels, verdicts.packets())
         })
         .collect();
@@ -119,11 +128,8 @@ fn attached(interfaces: &[InterfaceSnapshot]) -> Family {
     let samples = interfaces
         .iter()
         .filter_map(|i| {
-            let labels = vec![
-                ("interface", i.name.clone()),
-                ("mode", i.mode?.name().to_owned()),
-            ];
-            Some((labels, 1))
+            let mode = i.mode?.name().to_owned();
+            Some((with_direction(i, vec![("mode", mode)]), 1))
         })
         .collect();
     Family {
@@ -145,8 +151,9 @@ fn lost(snapshot: &Snapshot) -> Family {
     let not_confirmed = interfaces().map(|i| i.not_confirmed.packets).sum();
     let log = interfaces().map(|i| i.lost_log).sum();
     let recorded = snapshot.evidence.as_ref();
-    let (events, samples) = recorded.map_or((0, 0), |evidence| {
-        (evidence.lost_events, evidence.lost_samples)
+    let (events, samples, answers) = recorded.map_or((0, 0, 0), |evidence| {
+        let answers = evidence.answers_full.packets;
+        (evidence.lost_events, evidence.lost_samples, answers)
     });
     let reason = |reason: &str, packets| (vec![("reason", reason.to_owned())], packets);
     Family {
@@ -156,7 +163,8 @@ fn lost(snapshot: &Snapshot) -> Family {
                undecided, because the trial of a ruleset was not confirmed in time and no ruleset was in force before it. \
                Reason log: `run --log-packets` did not write the packet, because one CPU had more than 1000 in a second or the log was not read fast enough. \
                Reason flow_event: a new flow was not announced to the daemon; the flow itself is recorded. \
-               Reason sample: the packet was not searched for names, because its CPU had more than 1000 in a second or the daemon did not read fast enough.",
+               Reason sample: the packet was not searched for names, because its CPU had more than 1000 in a second or the daemon did not read fast enough. \
+               Reason answer: an answer to a device is in no flow, because the tables had no room.",
         unit: None,
         kind: Kind::Counter,
         samples: vec![
@@ -165,6 +173,7 @@ fn lost(snapshot: &Snapshot) -> Family {
             reason("log", log),
             reason("flow_event", events),
             reason("sample", samples),
+            reason("answer", answers),
         ],
     }
 }

@@ -9,6 +9,8 @@ use super::diagnostic::SourcePlace;
 pub enum Risk {
     /// The gateway itself, and addresses that every network needs.
     Lan,
+    /// What the gateway itself needs of the internet, on an interface with the role `wan`.
+    Wan,
     /// Private networks, which are not part of the internet.
     Private,
     /// A large part of the internet.
@@ -17,13 +19,14 @@ pub enum Risk {
 
 impl Risk {
     /// All risks.
-    pub const ALL: [Self; 3] = [Self::Lan, Self::Private, Self::ShortPrefix];
+    pub const ALL: [Self; 4] = [Self::Lan, Self::Wan, Self::Private, Self::ShortPrefix];
 
-    /// The word in policy files: `lan`, `private` or `short-prefix`.
+    /// The word in policy files: `lan`, `wan`, `private` or `short-prefix`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Lan => "lan",
+            Self::Wan => "wan",
             Self::Private => "private",
             Self::ShortPrefix => "short-prefix",
         }

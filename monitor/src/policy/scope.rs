@@ -3,7 +3,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use super::{MacAddress, device::Device, service::Service};
+use super::{Direction, MacAddress, device::Device, service::Service};
 
 /// The conditions of a policy. A packet meets the conditions if its sender is one of
 /// `devices` and none of `except_devices`, its interface one of `interfaces`, and its
@@ -25,6 +25,31 @@ impl Scope {
     #[must_use]
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// True if the conditions on devices and interfaces hold for every packet that arrives
+    /// from the internet on the interface `name`. `None` is an interface that no condition
+    /// names.
+    #[must_use]
+    pub fn holds_for_every_device(&self, name: Option<&str>) -> bool {
+        let mut interfaces = self.interfaces.iter();
+        self.devices.is_empty()
+            && self.except_devices.is_empty()
+            && (self.interfaces.is_empty() || interfaces.any(|own| Some(own.as_str()) == name))
+    }
+
+    /// Checks a packet that arrives from the internet on the interface of `packet`. It does
+    /// not show its device: a scope of some devices holds only for a policy that exempts.
+    #[must_use]
+    pub fn met_from_internet(&self, packet: &Packet, exempts: bool) -> ScopeMatch {
+        if !exempts && !self.holds_for_every_device(packet.interface.as_deref()) {
+            return ScopeMatch::No;
+        }
+        let services = Self {
+            services: self.services.clone(),
+            ..Self::default()
+        };
+        services.met_by(packet)
     }
 
     /// Checks `packet`, of which some properties may be unknown.
@@ -105,8 +130,10 @@ pub struct Packet {
     pub address: Option<IpAddr>,
     /// Interface on which the packet came in.
     pub interface: Option<String>,
-    /// Protocol and destination port.
+    /// Protocol and port of the destination.
     pub service: Option<Service>,
+    /// Direction. A packet `in` comes from the destination, and arrives from the internet.
+    pub direction: Direction,
 }
 
 /// The result of checking a packet against a scope.

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     evidence::{FlowView, NameSource},
+    policy::Direction,
     report::{Facts, Flow},
 };
 
@@ -79,7 +80,7 @@ pub(super) fn compare(comparing: &Comparing<'_>, figures: &mut Figures) -> Vec<S
     let mut skipped = Vec::new();
     let mut listed = BTreeSet::new();
     let mut names = Names::default();
-    let mut unlisted = 0;
+    let (mut unlisted, mut leaving) = (0, 0);
     for flow in &comparing.report.flows {
         let key = Key::of(flow);
         let is_own = flow
@@ -90,6 +91,10 @@ pub(super) fn compare(comparing: &Comparing<'_>, figures: &mut Figures) -> Vec<S
             continue;
         }
         let found = (inner.get(&key).copied(), outer.get(&key).copied());
+        if found.1.is_none() && key.direction == Direction::In.word() {
+            leaving += 1;
+            continue;
+        }
         if found.1.is_none() && !is_complete {
             unlisted += 1;
         } else {
@@ -103,6 +108,11 @@ pub(super) fn compare(comparing: &Comparing<'_>, figures: &mut Figures) -> Vec<S
     if unlisted > 0 {
         skipped.push(format!(
             "{unlisted} flows: the capture has more flows than are compared"
+        ));
+    }
+    if leaving > 0 {
+        skipped.push(format!(
+            "{leaving} flows of answers: a capture does not have packets that leave to devices"
         ));
     }
     missing(comparing, &inner, &listed, figures);

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     capture::{Capture, Frame},
     compile::Ruleset,
-    datapath::{FrameOutcome, Sandbox},
+    datapath::{Examines, FrameOutcome, Sandbox},
     evidence::{Claim, FlowEnd, answers::AnswerSettings, learner::Learner, mark::Mark},
-    policy::{Action, MacAddress, PolicyName},
+    policy::{Action, Direction, MacAddress, PolicyName},
     store::{Attachment, Drained, Instance, Store, StoreSettings},
 };
 
@@ -108,20 +108,19 @@ struct Probed {
     dropped: bool,
 }
 
-/// The name of an interface, if there is room for one more program.
+/// Name of an interface and direction of its packets, if there is room for one more program.
 fn interface<K>(
     programs: &BTreeMap<K, Sandbox>,
     number: u32,
     capture: &Capture,
-) -> Result<String, RecomputeError> {
+) -> Result<(String, Direction), RecomputeError> {
     if programs.len() >= MOST_PROGRAMS {
         return Err(RecomputeError::Interfaces);
     }
     let notes = capture.notes();
     let interface = notes.interfaces.into_iter().nth(number as usize);
-    Ok(interface
-        .and_then(|interface| interface.name)
-        .unwrap_or_default())
+    let interface = interface.unwrap_or_default();
+    Ok((interface.name.unwrap_or_default(), interface.direction))
 }
 
 /// Runs the frames into a new store in `directory`.
@@ -283,8 +282,9 @@ impl Replay<'_> {
         if !self.probes.contains_key(&key) {
             self.probes
                 .retain(|(other, _), _| other.abs_diff(place) <= 1);
-            let name = interface(&self.probes, frame.interface, capture)?;
-            self.probes.insert(key, Sandbox::new(ruleset, &name)?);
+            let (name, direction) = interface(&self.probes, frame.interface, capture)?;
+            let sandbox = Sandbox::at(ruleset, &name, Examines::arriving(direction))?;
+            self.probes.insert(key, sandbox);
         }
         let Some(sandbox) = self.probes.get_mut(&key) else {
             return Ok(None);
@@ -309,8 +309,9 @@ impl Replay<'_> {
         capture: &Capture,
     ) -> Result<FrameOutcome, RecomputeError> {
         if !self.sandboxes.contains_key(&frame.interface) {
-            let name = interface(&self.sandboxes, frame.interface, capture)?;
-            let sandbox = Sandbox::recording(ruleset, &name, TABLE_FLOWS)?;
+            let (name, direction) = interface(&self.sandboxes, frame.interface, capture)?;
+            let examines = Examines::arriving(direction);
+            let sandbox = Sandbox::recording(ruleset, &name, examines, TABLE_FLOWS)?;
             self.sandboxes.insert(frame.interface, sandbox);
         }
         let sandbox = self.sandboxes.get_mut(&frame.interface);

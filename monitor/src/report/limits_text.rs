@@ -16,7 +16,7 @@ pub(super) fn does_not_show(report: &Report) -> Vec<String> {
     let mut all = Vec::new();
     if !report.flows.is_empty() {
         all.push("An address is not content. The filter stores no payload, so the report does not show what the packets contained.".to_owned());
-        all.push("The filter counts what devices send. It does not count answers, so the report does not show what the devices received.".to_owned());
+        all.push(answers(report).to_owned());
         all.push("A source address (MAC) is not a phone. Any device can use it, a repeater can stand in front of several, and no packet proves who sent it.".to_owned());
     }
     all.extend(devices(report));
@@ -27,6 +27,15 @@ pub(super) fn does_not_show(report: &Report) -> Vec<String> {
     all.extend(times(report));
     all.extend(record(report));
     all
+}
+
+/// What is not known about answers.
+fn answers(report: &Report) -> &'static str {
+    if report.flows.iter().any(|flow| flow.direction == "in") {
+        "Sums count what devices send. Answers are flows of the direction `in`: where they arrived, their device is not known; where they left to a device, they are recorded again. An answer that arrived and did not leave was for the gateway, was dropped or was not recorded: the report does not show that nobody asked for it."
+    } else {
+        "The filter counts what devices send. It does not count answers, so the report does not show what the devices received."
+    }
 }
 
 fn devices(report: &Report) -> Vec<String> {

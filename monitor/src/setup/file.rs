@@ -103,7 +103,8 @@ impl Form {
             Self::Yaml => {
                 let options = Options::parse(text)
                     .map_err(|error| SetupError::Invalid(message(error.to_string())))?;
-                Ok(options.interface.0)
+                let interfaces = options.interface.0.into_iter();
+                Ok(interfaces.map(|one| one.name).collect())
             }
             Self::Uci => text.lines().filter_map(uci_interface).collect(),
         }
@@ -164,7 +165,7 @@ mod tests {
         let wanted = names(&["br-lan", "on", "wl#n[1]"]);
         let text = with_interfaces(Form::Yaml, None, &wanted).unwrap().unwrap();
         let options = Options::parse(&text).unwrap();
-        assert_eq!(options.interface.0, wanted);
+        assert_eq!(Form::Yaml.named(&text).unwrap(), wanted);
         assert_eq!(
             options.pin_dir.as_deref(),
             Some("/run/monitor/bpf/monitor".as_ref())

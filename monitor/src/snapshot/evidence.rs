@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Verdicts;
+use super::{Count, Verdicts};
+use crate::policy::Direction;
 
 /// What is recorded in flows, and what is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +14,12 @@ pub struct EvidenceSnapshot {
     pub lost_events: u64,
     /// Payload samples for which the ring buffer had no room, or beyond the rate limit.
     pub lost_samples: u64,
+    /// Answers to devices, where they leave to the devices, whose flows are to be recorded.
+    #[serde(default)]
+    pub answers: Count,
+    /// The part of `answers` whose flow found no room.
+    #[serde(default)]
+    pub answers_full: Count,
     /// Interfaces on whose way to the devices the daemon copies DNS answers, sorted. Empty if
     /// no daemon runs.
     #[serde(default)]
@@ -31,6 +38,9 @@ pub struct EvidenceSnapshot {
 pub struct EffectiveSnapshot {
     /// Name of the policy.
     pub policy: String,
+    /// Direction of the packets.
+    #[serde(default)]
+    pub direction: Direction,
     /// All packets.
     pub packets: Verdicts,
     /// The part whose flow found no room in the kernel.

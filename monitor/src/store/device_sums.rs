@@ -91,7 +91,7 @@ impl View<'_> {
     ) -> Result<(HashMap<i64, Sum>, bool), StoreError> {
         let (since, until) = (query::seconds(filter.since), query::seconds(filter.until));
         let columns = "count.device, list, passed_packets, passed_bytes, dropped_packets,
-            dropped_bytes, first, last, number";
+            dropped_bytes, first, last, number, direction";
         let mut statement = self
             .transaction
             .prepare_cached(&query::select(columns, filter))
@@ -103,6 +103,10 @@ impl View<'_> {
         let mut more = false;
         while let Some(row) = found.next().map_err(on("read"))? {
             let part = Part::read(row).map_err(on("read"))?;
+            // A sum of a device is what it sent.
+            if row.get::<_, i64>(9).map_err(on("read"))? != 0 {
+                continue;
+            }
             let is_outside = since.is_some_and(|since| part.last < since)
                 || until.is_some_and(|until| part.first >= until);
             if is_outside || !query::has_policy(filter, lists, part.list) {

@@ -126,7 +126,7 @@ fn copy_rows(writer: &Writer<'_>, mark: i64, at: Timestamp) -> Result<(), StoreE
     writer.change(sentinel, [mark])?;
     let copy = "INSERT INTO mark_count
         SELECT ?1, bucket, device, flow_end, list, sum(passed_packets + dropped_packets)
-        FROM count WHERE bucket >= ?2 GROUP BY bucket, device, flow_end, list";
+        FROM count WHERE bucket >= ?2 AND direction = 0 GROUP BY bucket, device, flow_end, list";
     writer.change(copy, params![mark, hour])?;
     Ok(())
 }

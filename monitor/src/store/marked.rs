@@ -181,7 +181,8 @@ impl View<'_> {
             "INSERT INTO temp.contact
             SELECT flow_end, device, passed_packets + dropped_packets, 1, 1, span, number
             FROM bucket CROSS JOIN count ON count.bucket = number
-            WHERE number >= {from} AND number < {to} AND list IN ({lists}) ORDER BY number
+            WHERE number >= {from} AND number < {to} AND list IN ({lists}) AND direction = 0
+                ORDER BY number
             ON CONFLICT DO UPDATE SET packets = packets + excluded.packets,
                 fives = fives + (last <> excluded.last),
                 hours = hours + (last / 12 <> excluded.last / 12),
@@ -190,7 +191,8 @@ impl View<'_> {
         let active = format!(
             "INSERT INTO temp.active SELECT device, 1, 1, number
             FROM bucket CROSS JOIN count ON count.bucket = number
-            WHERE number >= {from} AND number < {to} AND list IN ({lists}) ORDER BY number
+            WHERE number >= {from} AND number < {to} AND list IN ({lists}) AND direction = 0
+                ORDER BY number
             ON CONFLICT DO UPDATE SET fives = fives + (last <> excluded.last),
                 hours = hours + (last / 12 <> excluded.last / 12), last = excluded.last"
         );
@@ -248,6 +250,7 @@ impl View<'_> {
                 min(first), max(last)
             FROM bucket CROSS JOIN count ON count.bucket = number
             WHERE number >= {hour} AND number < {end} AND list IN ({lists})
+                AND direction = 0
             GROUP BY device, flow_end, number"
         );
         self.uncached(&select, |row| {

@@ -142,7 +142,8 @@ struct Bounds {
 }
 
 impl View<'_> {
-    /// Sums the rows of a period.
+    /// Sums the rows of a period. Sums of devices and times are those of packets `out`, which
+    /// the devices sent. The flows are those of both directions.
     pub fn period(&self, query: &PeriodQuery) -> Result<PeriodSums, StoreError> {
         let bounds = Bounds {
             since: bucket::seconds(query.since),
@@ -237,7 +238,7 @@ impl View<'_> {
             SELECT list, device, max(number * 300, {origin}) / {slot} - {origin} / {slot},
                 passed, dropped
             FROM (SELECT number, device, list, sum(passed_packets) AS passed,
-                sum(dropped_packets) AS dropped {rows} GROUP BY number, device, list)
+                sum(dropped_packets) AS dropped {rows} AND direction = 0 GROUP BY number, device, list)
             WHERE true ON CONFLICT DO UPDATE SET
                 passed = passed + excluded.passed, dropped = dropped + excluded.dropped"
         );
@@ -268,7 +269,7 @@ impl View<'_> {
                 max(destination = x'')
             FROM temp.period_flow AS sums JOIN flow_end ON flow_end.id = flow_end
                 JOIN device ON device.id = sums.device
-            WHERE {condition} GROUP BY sums.device ORDER BY mac"
+            WHERE {condition} AND direction = 0 GROUP BY sums.device ORDER BY mac"
         );
         let found = self.uncached(&select, |row| {
             let times: (i64, i64) = (row.get(6)?, row.get(7)?);

@@ -16,7 +16,10 @@ use super::{
     types::{Drained, Instance, Written},
     writer::{OTHERS, Position, Writer},
 };
-use crate::evidence::{event::Happening, flow::Flow};
+use crate::{
+    evidence::{event::Happening, flow::Flow},
+    policy::Direction,
+};
 
 /// Number of flows that are sorted and written at once. It bounds the memory.
 const BATCH: usize = 4_096;
@@ -139,7 +142,8 @@ fn write_flows(
     let mut keyed = Vec::with_capacity(sorted.len());
     for flow in sorted {
         let (key, is_new) = key(writer, flow)?;
-        if is_new {
+        // A contact is what a device sent.
+        if is_new && flow.key.direction == Direction::Out {
             let what = Happening::first_contact(flow);
             add_event(writer, &what.of(flow.key.device, flow.first))?;
         }

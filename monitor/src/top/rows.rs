@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use crate::{
     evidence::{DeviceHead, FlowView, NameSource, NameView},
-    policy::{MacAddress, PolicyName},
+    policy::{Direction, MacAddress, PolicyName},
     printable,
 };
 
@@ -189,7 +189,9 @@ impl Row {
 /// The rows of a reading, in no order. `before` has the time and the packets of the last one.
 pub(super) fn rows(facts: &Facts, before: Option<&(Timestamp, BTreeMap<Key, u64>)>) -> Vec<Row> {
     let mut flows: BTreeMap<Key, Vec<FlowView>> = BTreeMap::new();
-    for flow in &facts.flows.flows {
+    // A row shows what a device sent. Answers are other flows.
+    let sent = facts.flows.flows.iter();
+    for flow in sent.filter(|flow| flow.direction == Direction::Out.word()) {
         let of_key = flows.entry((flow.device, flow.destination)).or_default();
         of_key.push(flow.clone());
     }

@@ -34,7 +34,7 @@ pub(crate) fn check(lab: &Lab, daemon: &mut Daemon) {
     assert_eq!(status["policies"].as_array().unwrap().len(), 2);
     let metrics = lab.metrics();
     assert!(metrics.starts_with("HTTP/1.1 200 OK\r\n"), "{metrics}");
-    assert!(metrics.contains("monitor_generation{interface=\"wlan0\"} 1\n"));
+    assert!(metrics.contains("monitor_generation{interface=\"wlan0\",direction=\"out\"} 1\n"));
     assert!(metrics.ends_with("# EOF\n"), "{metrics}");
 }
 

@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use monitor::{
     address::{Derivation, Destination, Embedding},
-    guard::{Gateway, LanInterface},
+    guard::{Gateway, LanInterface, WanSide},
     pipeline::{Compiled, compile_files},
     policy::{Files, Moment, RuntimeOverlay},
     regular_file::Purpose,
@@ -53,8 +53,7 @@ fn gateway() -> Gateway {
             .map(|text| text.parse().unwrap())
             .to_vec(),
         dhcp: vec!["198.51.100.67".parse().unwrap()],
-        networks: Vec::new(),
-        derivation: Derivation::default(),
+        ..Gateway::default()
     }
 }
 
@@ -86,6 +85,65 @@ fn refused(policies: &str) -> Vec<String> {
     let messages: Vec<String> = errors.map(|error| error.message().to_owned()).collect();
     assert_eq!(compiled.ruleset.is_some(), messages.is_empty());
     messages
+}
+
+/// On the side of the internet, the gateway itself needs addresses. A policy of some devices
+/// does not apply there.
+#[test]
+fn what_the_gateway_needs_of_the_internet_is_refused() {
+    let address = |text: &str| text.parse().unwrap();
+    let gateway = Gateway {
+        wan: WanSide {
+            interfaces: vec![LanInterface {
+                name: "eth0".to_owned(),
+                addresses: vec![address("203.0.113.7")],
+            }],
+            resolvers: vec![address("9.9.9.9")],
+            dhcp: vec![address("198.51.100.9")],
+            next_hops: vec![address("203.0.113.1")],
+        },
+        ..gateway()
+    };
+    let refused = |rest: &str| -> Vec<String> {
+        let text = file(&format!("  - {{name: d, action: drop, {rest}}}\n"));
+        let compiled = compiled(&[("p.yaml", &text)], &gateway);
+        let errors = compiled.diagnostics.errors();
+        errors.map(|error| error.message().to_owned()).collect()
+    };
+    for (destination, part) in [
+        ("203.0.113.0/24", "the next hop 203.0.113.1 on eth0"),
+        (
+            "203.0.113.7",
+            "the gateway's own address 203.0.113.7 on eth0",
+        ),
+        ("9.9.9.9", "the resolver 9.9.9.9, tcp/53 and udp/53 on eth0"),
+        (
+            "198.51.100.9",
+            "the DHCP server 198.51.100.9, udp/67 on eth0",
+        ),
+    ] {
+        let found = refused(&format!("destinations: [{destination}]"));
+        let [only] = found.as_slice() else {
+            panic!("{destination}: {found:?}");
+        };
+        assert!(only.contains("cut the gateway itself off from"), "{only}");
+        assert!(only.contains(part), "{only}");
+        for more in [
+            "devices: [camera]",
+            "interfaces: [br-lan]",
+            "accept_risk: [wan], reason: test",
+        ] {
+            let found = refused(&format!("destinations: [{destination}], {more}"));
+            assert_eq!(found, [""; 0], "{more}");
+        }
+    }
+    assert_eq!(
+        refused("destinations: [9.9.9.9], services: [tcp/443]"),
+        [""; 0]
+    );
+    assert_eq!(refused("destinations: [9.9.9.8]"), [""; 0]);
+    let both = refused("destinations: ['224.0.0.0/8']");
+    assert_eq!(both.len(), 2, "{both:?}");
 }
 
 #[test]

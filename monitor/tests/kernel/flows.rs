@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use jiff::{SignedDuration, Timestamp};
 use monitor::{
-    datapath::Sandbox,
+    datapath::{Examines, Sandbox},
     evidence::{Direction, Flow, Port},
     policy::MacAddress,
 };
@@ -119,7 +119,7 @@ fn compare_flows(random: &mut StdRng, number: usize) -> usize {
         generate::change(random, &mut policies);
     }
     let ruleset = ruleset_of(&policies);
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 4096).unwrap();
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, Examines::LanIngress, 4096).unwrap();
     let mut expected = Flows::new();
     let mut found = Vec::new();
     for index in 0..120_u64 {
@@ -163,7 +163,7 @@ policies:
 #[test]
 fn a_full_table_loses_no_count() {
     let ruleset = compiled(&TWO.replace("LEVEL", "flows"));
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 2048).unwrap();
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, Examines::LanIngress, 2048).unwrap();
     for number in 0..5000_u16 {
         let [high, low] = number.to_be_bytes();
         let destination = format!("10.{}.{}.{}", number % 2, high, low);
@@ -191,7 +191,7 @@ fn a_full_table_loses_no_count() {
 #[test]
 fn a_policy_with_counters_only_is_not_recorded_by_itself() {
     let ruleset = compiled(&TWO.replace("LEVEL", "counters"));
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 4096).unwrap();
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, Examines::LanIngress, 4096).unwrap();
     for destination in ["10.0.0.1", "10.1.0.1", "2001:db8::1"] {
         let frame = to(destination).build();
         sandbox.run_at(&frame, BEGIN, frame.len() as u64).unwrap();
@@ -214,7 +214,7 @@ fn a_policy_with_counters_only_is_not_recorded_by_itself() {
 #[test]
 fn a_flow_has_the_times_and_lengths_of_its_packets() {
     let ruleset = compiled(&TWO.replace("LEVEL", "names"));
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 4096).unwrap();
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, Examines::LanIngress, 4096).unwrap();
     let frame = udp("10.0.0.1").source([2, 0, 0, 0, 0, 7]).build();
     let later = |seconds| BEGIN + SignedDuration::from_secs(seconds);
     for seconds in [0, 10, 3600] {
@@ -282,7 +282,7 @@ fn a_port_that_is_not_readable_has_a_reason() {
         ),
     ];
     let ruleset = compiled(&TWO.replace("LEVEL", "names"));
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 4096).unwrap();
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, Examines::LanIngress, 4096).unwrap();
     for (name, frame, protocol, port) in cases {
         sandbox.run_at(&frame, BEGIN, frame.len() as u64).unwrap();
         let [flow] = sandbox.take_flows().unwrap().try_into().unwrap();
@@ -299,7 +299,7 @@ fn a_port_that_is_not_readable_has_a_reason() {
 fn a_mapped_destination_is_told_from_ipv4() {
     let ruleset =
         compiled("version: 1\npolicies: [{name: p, action: count, destinations: [10.0.0.0/8]}]\n");
-    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, 4096).unwrap();
+    let mut sandbox = Sandbox::recording(&ruleset, INTERFACE, Examines::LanIngress, 4096).unwrap();
     for destination in ["10.0.0.1", "::ffff:10.0.0.1"] {
         let frame = udp(destination).build();
         sandbox.run_at(&frame, BEGIN, frame.len() as u64).unwrap();

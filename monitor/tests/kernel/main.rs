@@ -1,6 +1,7 @@
 //! Runs the verified program by `BPF_PROG_TEST_RUN`: on a table of packets, and
 //! on random packets that are compared with the reference model.
 
+mod directions;
 mod flows;
 mod reject;
 mod services;
@@ -10,7 +11,7 @@ mod support;
 mod table;
 
 use monitor::{
-    datapath::{FrameOutcome, Sandbox},
+    datapath::{Examines, FrameOutcome, Sandbox},
     policy::Action,
 };
 use monitor_common::Reason;
@@ -96,7 +97,18 @@ fn the_verifier_has_room_to_spare() {
         let ruleset = compiled(ruleset);
         for (evidence, sandbox) in [
             ("counters", Sandbox::new(&ruleset, "wlan0")),
-            ("flows", Sandbox::recording(&ruleset, "wlan0", 4096)),
+            (
+                "flows",
+                Sandbox::recording(&ruleset, "wlan0", Examines::LanIngress, 4096),
+            ),
+            (
+                "flows, arriving from the internet",
+                Sandbox::recording(&ruleset, "wlan0", Examines::WanIngress, 4096),
+            ),
+            (
+                "flows, leaving",
+                Sandbox::recording(&ruleset, "wlan0", Examines::WanEgress, 4096),
+            ),
         ] {
             let walked = sandbox.unwrap().verified_instructions().unwrap().unwrap();
             println!("the verifier walked through {walked} instructions ({evidence})");

@@ -9,7 +9,7 @@ use etherparse::{Icmpv4Header, Icmpv4Type, Icmpv6Header, Icmpv6Type, IpNumber, T
 use etherparse::{icmpv4, icmpv6};
 use jiff::{SignedDuration, Timestamp};
 use monitor::{
-    datapath::{FrameOutcome, Sandbox},
+    datapath::{Examines, FrameOutcome, Sandbox},
     snapshot::Answers,
 };
 use monitor_common::Unanswered;
@@ -353,7 +353,7 @@ fn the_reset_comes_after_the_name() {
     );
     for ip in [V4, V6] {
         let ruleset = compiled(&yaml);
-        let mut sandbox = Sandbox::recording(&ruleset, "wlan0", 64).unwrap();
+        let mut sandbox = Sandbox::recording(&ruleset, "wlan0", Examines::LanIngress, 64).unwrap();
         let frame = |(tcp, data): &(TcpHeader, Vec<u8>)| {
             let tcp = ip.with_tcp(tcp.clone(), data);
             Around::Nothing.frame(DEVICE, SERVER, ip, &ip.packet(IpNumber::TCP, 0, &tcp))
@@ -393,7 +393,8 @@ fn counts(answers: &Answers) -> [u64; 3] {
 
 #[test]
 fn the_limits_hold_to_the_packet() {
-    let mut sandbox = Sandbox::recording(&compiled(RULESET), "wlan0", 64).unwrap();
+    let mut sandbox =
+        Sandbox::recording(&compiled(RULESET), "wlan0", Examines::LanIngress, 64).unwrap();
     let mut expect = |device, at, packets, expected| {
         send(&mut sandbox, device, at, packets);
         assert_eq!(counts(&sandbox.answers().unwrap()), expected, "at {at}");

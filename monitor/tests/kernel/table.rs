@@ -1,6 +1,6 @@
 //! A table of packets, each with the expected result.
 
-use monitor::datapath::Sandbox;
+use monitor::datapath::{FrameOutcome, Sandbox};
 use monitor_common::Reason;
 
 use crate::{
@@ -30,7 +30,7 @@ const COUNT: u16 = 1;
 const DROP: u16 = 2;
 
 /// The expected result for a frame.
-enum Expect {
+pub(crate) enum Expect {
     /// These policies match (indices in the order of names), and the frame
     /// passes.
     Passed(&'static [u16]),
@@ -42,9 +42,19 @@ enum Expect {
     /// `drop` and the kernel could still deliver the frame.
     DroppedUnparsed(Reason),
 }
+impl Expect {
+    pub(crate) fn outcome(&self) -> FrameOutcome {
+        match self {
+            Passed(matched) => parsed(matched, false),
+            Dropped(matched) => parsed(matched, true),
+            Unparsed(reason) => unparsed(*reason, false),
+            DroppedUnparsed(reason) => unparsed(*reason, true),
+        }
+    }
+}
 use Expect::{Dropped, DroppedUnparsed, Passed, Unparsed};
 
-fn cases() -> impl Iterator<Item = (&'static str, Vec<u8>, Expect)> {
+pub(crate) fn cases() -> impl Iterator<Item = (&'static str, Vec<u8>, Expect)> {
     [destinations(), layers(), sessions(), truncated(), damaged()]
         .into_iter()
         .flatten()
@@ -54,13 +64,8 @@ fn cases() -> impl Iterator<Item = (&'static str, Vec<u8>, Expect)> {
 fn table() {
     let mut sandbox = Sandbox::new(&compiled(RULESET), "wlan0").expect("load the program as root");
     for (description, frame, expect) in cases() {
-        let expected = match expect {
-            Passed(matched) => parsed(matched, false),
-            Dropped(matched) => parsed(matched, true),
-            Unparsed(reason) => unparsed(reason, false),
-            DroppedUnparsed(reason) => unparsed(reason, true),
-        };
-        assert_eq!(sandbox.run(&frame).unwrap(), expected, "{description}");
+        let outcome = sandbox.run(&frame).unwrap();
+        assert_eq!(outcome, expect.outcome(), "{description}");
     }
 }
 
@@ -79,7 +84,7 @@ fn a_ruleset_without_a_drop_stays_open() {
     }
 }
 
-fn destinations() -> Vec<(&'static str, Vec<u8>, Expect)> {
+pub(crate) fn destinations() -> Vec<(&'static str, Vec<u8>, Expect)> {
     let frame = |destination| to(destination).build();
     vec![
         ("v4, /0 only", frame("203.0.113.1"), Passed(&[COUNT])),

@@ -167,7 +167,7 @@ fn a_detach_that_fails_fails_again_until_it_succeeds() {
     for attempt in ["first", "second"] {
         let answer = exchange(&lab.socket(), b"{\"verb\":\"detach\"}\n");
         assert!(
-            answer.contains("detach XDP from wlan0"),
+            answer.contains("detach the filter from wlan0"),
             "{attempt}: {answer}"
         );
         assert!(daemon.is_running());

@@ -44,8 +44,8 @@ fn a_policy_that_goes_and_comes_back_keeps_its_counters() {
     assert_eq!(before["devices"][0]["mac"], PHONE_MAC);
     assert_eq!(
         series.len(),
-        16,
-        "policy, device, other and past: {series:#?}"
+        20,
+        "policy in both directions, device, other and past: {series:#?}"
     );
 
     load(&lab, SEEN_ONLY);

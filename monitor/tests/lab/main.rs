@@ -19,6 +19,7 @@ mod counters;
 mod daemon_state;
 mod device_names;
 mod devices;
+mod directions;
 mod doctor;
 mod endpoints;
 mod flood;

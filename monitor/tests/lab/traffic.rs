@@ -86,13 +86,13 @@ fn metrics_say_the_same_as_status() {
     assert!(page.starts_with("HTTP/1.1 200"), "{page}");
     for line in [
         format!(
-            "monitor_policy_packets_total{{policy=\"blocked\",verdict=\"dropped\"}} {DATAGRAMS}"
+            "monitor_policy_packets_total{{policy=\"blocked\",direction=\"out\",verdict=\"dropped\"}} {DATAGRAMS}"
         ),
         format!(
-            "monitor_interface_packets_total{{interface=\"wlan0\",verdict=\"dropped\",family=\"ipv6\"}} {DATAGRAMS}"
+            "monitor_interface_packets_total{{interface=\"wlan0\",direction=\"out\",verdict=\"dropped\",family=\"ipv6\"}} {DATAGRAMS}"
         ),
-        "monitor_generation{interface=\"wlan0\"} 1".to_owned(),
-        "monitor_attached{interface=\"wlan0\",mode=\"generic\"} 1".to_owned(),
+        "monitor_generation{interface=\"wlan0\",direction=\"out\"} 1".to_owned(),
+        "monitor_attached{interface=\"wlan0\",direction=\"out\",mode=\"generic\"} 1".to_owned(),
         "monitor_reload_success 1".to_owned(),
         "# EOF".to_owned(),
     ] {

@@ -48,6 +48,7 @@ fn after(events: &[Event]) -> Snapshot {
             action: Some(Action::Count),
             prefixes: Prefixes::default(),
             matched: Verdicts::default(),
+            incoming: Verdicts::default(),
             other: Verdicts::default(),
             past: Verdicts::default(),
             devices: vec![],

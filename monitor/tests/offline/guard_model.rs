@@ -137,8 +137,8 @@ fn found(yaml: &str) -> BTreeSet<Refused> {
             .to_vec(),
         resolvers: RESOLVERS.map(ip).to_vec(),
         dhcp: DHCP.map(|(text, _)| ip(text)).to_vec(),
-        networks: Vec::new(),
         derivation: derivation(&NAT64),
+        ..Gateway::default()
     };
     let diagnostics = guard(&loaded.policies, &gateway, &loaded.texts);
     let each = diagnostics.errors().filter_map(|error| {

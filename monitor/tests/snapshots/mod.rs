@@ -1,7 +1,7 @@
 //! A snapshot of a gateway for the tests of metrics and HTTP.
 
 use monitor::{
-    policy::{Action, MacAddress},
+    policy::{Action, Direction, MacAddress},
     snapshot::{
         Answers, Count, DeviceSnapshot, EffectiveSnapshot, EvidenceSnapshot, InterfaceSnapshot,
         Mode, PlacesSnapshot, PolicySnapshot, Prefixes, ReloadSnapshot, Snapshot, Verdicts,
@@ -43,6 +43,7 @@ pub(crate) fn gateway() -> Snapshot {
                 action: None,
                 prefixes: Prefixes::default(),
                 matched: verdicts(0, 0),
+                incoming: verdicts(0, 0),
                 other: verdicts(0, 0),
                 past: verdicts(0, 0),
                 devices: vec![],
@@ -52,6 +53,7 @@ pub(crate) fn gateway() -> Snapshot {
                 action: Some(Action::Count),
                 prefixes: Prefixes { v4: 1, v6: 0 },
                 matched: verdicts(12, 3),
+                incoming: verdicts(6, 2),
                 other: verdicts(0, 0),
                 past: verdicts(0, 0),
                 devices: vec![device(TELEVISION, 4, 0), device(PHONE, 8, 3)],
@@ -61,6 +63,7 @@ pub(crate) fn gateway() -> Snapshot {
                 action: Some(Action::Drop),
                 prefixes: Prefixes { v4: 5501, v6: 2024 },
                 matched: verdicts(7, 30),
+                incoming: verdicts(0, 0),
                 other: verdicts(1, 7),
                 past: verdicts(5, 3),
                 devices: vec![device(PHONE, 1, 20)],
@@ -82,6 +85,7 @@ pub(crate) fn gateway() -> Snapshot {
         evidence: Some(EvidenceSnapshot {
             effective: vec![EffectiveSnapshot {
                 policy: "range-42.62.48.0-24".to_owned(),
+                direction: Direction::Out,
                 packets: verdicts(12, 3),
                 full: verdicts(2, 1),
                 setting: verdicts(0, 0),
@@ -120,6 +124,7 @@ fn interface(
 ) -> InterfaceSnapshot {
     InterfaceSnapshot {
         name: name.to_owned(),
+        direction: Direction::Out,
         mode,
         frags: false,
         generation,

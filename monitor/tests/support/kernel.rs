@@ -119,6 +119,7 @@ impl Pair {
                 address: has(1).then_some(packet.sender),
                 interface: has(2).then(|| INTERFACE.to_owned()),
                 service: packet.service.and_then(service).filter(|_| has(3)),
+                ..Packet::default()
             };
             let whole = known == 15 && asked.service.is_some();
             let answer = explain(&self.read, &self.derivation, packet.destination, &asked);

@@ -18,7 +18,7 @@ use super::{
 };
 
 /// System calls that change the state of the kernel or of a file system.
-const CALLS: &str = "bpf,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,fsync,flock,membarrier";
+const CALLS: &str = "bpf,mkdir,mkdirat,rename,renameat,renameat2,unlink,unlinkat,rmdir,write,fsync,flock,membarrier,sendto";
 
 /// Commands of bpf(2) that change something.
 const BPF_COMMANDS: [&str; 8] = [
@@ -31,6 +31,11 @@ const BPF_COMMANDS: [&str; 8] = [
     "BPF_LINK_UPDATE",
     "BPF_LINK_DETACH",
 ];
+
+/// Types of netlink requests that change a queueing discipline or a filter of one
+/// (`RTM_NEWQDISC`, `RTM_NEWTFILTER`, `RTM_DELTFILTER`), as strace prints them in another network
+/// namespace.
+const NETLINK_REQUESTS: [&str; 3] = ["nlmsg_type=0x24", "nlmsg_type=0x2c", "nlmsg_type=0x2d"];
 
 /// Parts of calls that every run tries, because their effect is visible from
 /// outside.
@@ -216,8 +221,15 @@ fn changes_something(name: &str, arguments: &str) -> bool {
         // Skips output on standard error, and writes by which threads wake
         // each other.
         "write" => !arguments.starts_with("2,") && !arguments.contains("\"\\1"),
+        "sendto" => is_netlink_change(arguments),
         _ => true,
     }
+}
+
+/// True if the call changes a queueing discipline or a filter of one.
+pub(crate) fn is_netlink_change(call: &str) -> bool {
+    let mut requests = NETLINK_REQUESTS.iter();
+    requests.any(|request| call.contains(request))
 }
 
 /// True if every call must be tried (`MONITOR_FAULTS=all`). It takes some
@@ -238,7 +250,9 @@ pub(crate) fn chosen(calls: Vec<Call>) -> Vec<Call> {
     if all_faults() {
         return calls;
     }
-    let is_always = |call: &Call| ALWAYS.iter().any(|part| call.text.contains(part));
+    let is_always = |call: &Call| {
+        ALWAYS.iter().any(|part| call.text.contains(part)) || is_netlink_change(&call.text)
+    };
     let mut others: Vec<usize> = (0..calls.len())
         .filter(|index| !is_always(&calls[*index]))
         .collect();

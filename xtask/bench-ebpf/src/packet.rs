@@ -8,19 +8,29 @@
 #[path = "../../../monitor-ebpf/src/account.rs"]
 #[expect(dead_code, reason = "the log is not measured")]
 mod account;
+#[path = "../../../monitor-ebpf/src/capture.rs"]
+#[expect(dead_code, reason = "no capture is measured")]
+mod capture;
 #[path = "../../../monitor-ebpf/src/confirm.rs"]
-#[expect(dead_code, reason = "there is no previous program")]
 mod confirm;
 #[path = "../../../monitor-ebpf/src/decide.rs"]
 mod decide;
 mod destinations;
 #[path = "../../../monitor-ebpf/src/device.rs"]
 mod device;
+#[path = "../../../monitor-ebpf/src/direction.rs"]
+mod direction;
 #[path = "../../../monitor-ebpf/src/flow.rs"]
 mod flow;
 #[expect(dead_code, reason = "the XDP program uses all of it")]
 #[path = "../../../monitor-ebpf/src/frame.rs"]
 mod frame;
+#[path = "../../../monitor-ebpf/src/hook.rs"]
+#[expect(
+    dead_code,
+    reason = "the egress and previous programs are not measured"
+)]
+mod hook;
 #[path = "../../../monitor-ebpf/src/lookup.rs"]
 mod lookup;
 #[path = "../../../monitor-ebpf/src/maps.rs"]

@@ -21,6 +21,7 @@ use monitor::{
         canary::{Namespace, Run, Source, Target},
         facts::FilterAt,
     },
+    policy::Direction,
 };
 use nix::{
     sys::signal::{SigSet, Signal},
@@ -178,9 +179,17 @@ fn count(pin_dir: &Path, policy: &str) -> Result<u64, String> {
     }))
 }
 
+/// The filters on the devices' side. No frame of a device arrives at the others.
 fn filters(pin_dir: &Path) -> anyhow::Result<Vec<FilterAt>> {
     let attached = Reader::attached(pin_dir)?;
-    let each = attached.into_iter().map(|(name, index, program)| FilterAt {
+    let snapshot = Reader::open(pin_dir)?.snapshot(None)?;
+    let is_wan = |name: &str| {
+        let mut interfaces = snapshot.interfaces.iter();
+        interfaces
+            .any(|one| one.name == name && one.direction == Direction::In && one.mode.is_some())
+    };
+    let lan = attached.into_iter().filter(|(name, ..)| !is_wan(name));
+    let each = lan.map(|(name, index, program)| FilterAt {
         name,
         index,
         program,

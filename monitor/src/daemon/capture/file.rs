@@ -16,7 +16,7 @@ use crate::{
     daemon::core::CaptureSession,
     datapath::{CaptureNames, CapturedPacket},
     evidence::captured::{CaptureEnd, CaptureFile, CaptureLosses, Captured, content},
-    policy::PolicyName,
+    policy::{Direction, PolicyName},
 };
 
 /// Blocks are sent when they have so many bytes, or when no packet waits.
@@ -24,6 +24,8 @@ const CHUNK: usize = 64 << 10;
 
 /// Stands for a name that cannot be read.
 const UNKNOWN: &str = "(unknown)";
+/// An interface whose name cannot be read.
+const UNKNOWN_INTERFACE: (&str, Direction) = (UNKNOWN, Direction::Out);
 
 /// Bytes that stay free for the end of the file: for each interface its description, at most 100
 /// bytes, and its counts, at most 250 bytes.
@@ -132,8 +134,10 @@ impl CaptureBlocks {
         let mut blocks = Vec::new();
         let known = self.interfaces.get(&packet.interface);
         if known.is_none() {
-            let name = names.interface_name(packet.interface);
-            blocks = blocks::interface(name.unwrap_or(UNKNOWN), self.snap_length);
+            let (name, direction) = names
+                .interface(packet.interface)
+                .unwrap_or(UNKNOWN_INTERFACE);
+            blocks = blocks::interface(name, direction, self.snap_length);
         }
         let next = self.next_interface();
         let effective = names.policy_name(packet.effective).unwrap_or(UNKNOWN);
@@ -242,8 +246,9 @@ impl CaptureBlocks {
         let slots: Vec<_> = lost.copied().collect();
         for slot in slots {
             if !self.interfaces.contains_key(&slot) {
-                let name = names.interface_name(slot).unwrap_or(UNKNOWN).to_owned();
-                self.append(&blocks::interface(&name, self.snap_length));
+                let (name, direction) = names.interface(slot).unwrap_or(UNKNOWN_INTERFACE);
+                let block = blocks::interface(name, direction, self.snap_length);
+                self.append(&block);
                 self.interface(slot);
             }
         }

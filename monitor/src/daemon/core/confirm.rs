@@ -11,6 +11,7 @@ use crate::{
     control::Confirmed,
     datapath::{self, Deadline},
     error_text::error_text,
+    policy::EvidenceLevel,
     snapshot::ReloadSnapshot,
     state_dir::NotConfirmed,
 };
@@ -136,7 +137,10 @@ impl Core {
     pub(in crate::daemon) fn confirm(&self) -> Result<Confirmed, ConfirmError> {
         let mut filter = self.work_on_filter("a confirmation");
         let filter = filter.as_mut().ok_or(ConfirmError::Detached)?;
-        let (generation, mut notes) = filter.confirm(&self.settings.real_interfaces()?)?;
+        let (generation, mut notes) = filter.confirm(
+            &self.settings.filtered()?,
+            self.settings.evidence >= EvidenceLevel::Flows,
+        )?;
         let stage = self.state().stage.confirmed();
         let policies = stage.policies().cloned();
         self.update(|state| state.stage = stage);

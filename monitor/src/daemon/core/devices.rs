@@ -81,7 +81,7 @@ impl Core {
     /// Tells the kernel which devices are known, and takes back the places of devices that
     /// were not seen for a long time. Returns notes for the log.
     pub(in crate::daemon) fn look_at_devices(&self) -> Result<Vec<String>, datapath::Error> {
-        let interfaces = self.settings.real_interfaces();
+        let interfaces = self.settings.real_lan();
         let neighbours = interfaces.and_then(|names| datapath::neighbours(&names));
         let now = Instant::now();
         let mut held = lock(&self.filter);

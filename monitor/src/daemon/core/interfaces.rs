@@ -66,8 +66,9 @@ impl Core {
             return Ok(Vec::new());
         };
         let resolved = self.settings.resolved_interfaces()?;
-        let mut texts = filter.let_go(&resolved.names, |name| self.settings.is_matched(name))?;
-        let states = filter.states(&resolved.names)?;
+        let names = resolved.names();
+        let mut texts = filter.let_go(&names, |name| self.settings.is_matched(name))?;
+        let states = filter.states(&names)?;
         let refused = states
             .contains(&InterfaceState::Unfiltered)
             .then(|| self.attach_to_new(filter))
@@ -75,7 +76,7 @@ impl Core {
         let now = waiting(filter, &resolved, refused.as_deref())?;
         let before = std::mem::replace(&mut *lock(&self.waiting), now.clone());
         let came = before.keys().filter(|name| !now.contains_key(*name));
-        let came = came.filter(|name| resolved.names.contains(name));
+        let came = came.filter(|name| names.contains(name));
         texts.extend(came.map(|name| format!("{name}: is there, and filtered")));
         texts.extend(news(&before, &now));
         let before = std::mem::replace(&mut *lock(&self.left_out), resolved.left_out.clone());
@@ -129,8 +130,9 @@ pub(super) fn waiting(
     resolved: &Resolved,
     refused: Option<&str>,
 ) -> Result<Waiting, LoadError> {
-    let states = filter.states(&resolved.names)?;
-    let each = resolved.names.iter().zip(states);
+    let names = resolved.names();
+    let states = filter.states(&names)?;
+    let each = names.iter().zip(states);
     let each = each.filter_map(|(name, state)| {
         let why = match state {
             InterfaceState::Filtered => return None,

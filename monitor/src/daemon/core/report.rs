@@ -56,7 +56,7 @@ impl Core {
         let is_drained = self.evidence.drain();
         let (pins, state) = (&self.settings.pin_dir, &self.settings.state_dir);
         let found = report_facts::read(pins, state, &filter, is_drained)?;
-        let names = self.device_names().by_mac();
+        let names = self.names_by_mac();
         let mut facts = self.evidence.with_book(|book| found.named(book, &names));
         facts.flows = self.with_holders(facts.flows);
         Ok(report::build(&facts))

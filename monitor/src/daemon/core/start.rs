@@ -264,8 +264,8 @@ impl Start<'_> {
 
     fn put_in_force(&self, plan: &Plan, filter: &mut Filter) -> Result<PutInForce, LoadError> {
         let deadline = plan.origin.confirm_until().map(ConfirmUntil::deadline);
-        let names = self.settings.real_interfaces()?;
-        let request = request(self.settings, &names, &plan.policies.ruleset, deadline);
+        let interfaces = self.settings.filtered()?;
+        let request = request(self.settings, &interfaces, &plan.policies.ruleset, deadline);
         let Some(deadline) = deadline else {
             return Ok(PutInForce {
                 applied: self.replace(filter, &request)?,

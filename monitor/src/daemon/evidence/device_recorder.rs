@@ -42,11 +42,9 @@ pub(super) struct DeviceRecorder {
 
 impl DeviceRecorder {
     pub(super) fn new(settings: &Settings, book: Arc<Mutex<DeviceBook>>) -> Self {
-        let interfaces = settings.real_interfaces();
-        let interfaces = interfaces.unwrap_or_else(|_| settings.interfaces.clone());
         *lock(&book) = DeviceBook::new(&settings.device_files);
         Self {
-            files: DeviceFiles::new(&settings.device_files, &interfaces),
+            files: DeviceFiles::new(&settings.device_files, &settings.lan_names()),
             settings: settings.clone(),
             book,
             looked: None,

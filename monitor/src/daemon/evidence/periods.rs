@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    snapshot::InterfaceSnapshot,
+    snapshot::{InterfaceSnapshot, Mode},
     store::{Attachment, Store, StoreError},
 };
 
@@ -37,7 +37,9 @@ impl Periods {
         now: Timestamp,
     ) -> Vec<Attachment> {
         let before = std::mem::take(&mut self.0);
-        for interface in interfaces {
+        // An interface towards the internet is listed for each direction.
+        let arriving = |one: &&InterfaceSnapshot| !one.mode.is_some_and(Mode::is_egress);
+        for interface in interfaces.iter().filter(arriving) {
             let (Some(mode), Some(generation)) = (interface.mode, interface.generation) else {
                 continue;
             };

@@ -401,7 +401,7 @@ impl EvidenceRecorder {
             return;
         }
         self.copies_due = Instant::now() + RETRY;
-        let Ok(interfaces) = self.settings.real_interfaces() else {
+        let Ok(interfaces) = self.settings.real_lan() else {
             return;
         };
         self.copies

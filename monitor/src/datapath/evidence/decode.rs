@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::IpAddr, net::Ipv6Addr};
 use monitor_common::{
     MatchSet,
     evidence::{
-        FlowCellKey, KIND_IPV6, KIND_PORT, PORT_HIDDEN, PORT_LATER_FRAGMENT, PORT_READABLE,
-        PORT_TOO_MANY_EXTENSIONS, PORT_TRUNCATED,
+        FlowCellKey, KIND_IN, KIND_IPV6, KIND_PORT, PORT_HIDDEN, PORT_LATER_FRAGMENT,
+        PORT_READABLE, PORT_TOO_MANY_EXTENSIONS, PORT_TRUNCATED,
     },
 };
 
@@ -40,7 +40,11 @@ impl Decoder<'_> {
             key: evidence::FlowKey {
                 device: MacAddress(key.mac),
                 interface: self.interfaces.get(&u32::from(key.interface))?.clone(),
-                direction: Direction::Out,
+                direction: if key.kind & KIND_IN == 0 {
+                    Direction::Out
+                } else {
+                    Direction::In
+                },
                 destination: address(key.destination, is_ipv6(key)),
                 protocol: key.protocol,
                 port: port(key),

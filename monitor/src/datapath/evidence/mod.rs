@@ -31,7 +31,9 @@ use super::{
     object::{self, evidence},
     pins::{self, Pins},
     shared_array::ArrayOf,
+    state::policy_cell,
 };
+use crate::policy::Direction;
 
 /// All evidence maps that user space reads.
 pub(super) struct EvidenceMaps {
@@ -73,9 +75,13 @@ impl EvidenceMaps {
         })
     }
 
-    /// Counters of a policy slot, summed over all CPUs.
-    pub(super) fn effective(&self, slot: u16) -> Result<EffectiveCounters, Error> {
-        let values = self.effective.get(&u32::from(slot), 0);
+    /// Counters of a policy slot in one direction, summed over all CPUs.
+    pub(super) fn effective(
+        &self,
+        slot: u16,
+        direction: Direction,
+    ) -> Result<EffectiveCounters, Error> {
+        let values = self.effective.get(&policy_cell(slot, direction), 0);
         let values = values.map_err(read(evidence::EFFECTIVE))?;
         Ok(sum(&values, |total: &mut EffectiveCounters, cpu| {
             total.passed += cpu.passed;
@@ -95,6 +101,8 @@ impl EvidenceMaps {
             total.samples_full += cpu.samples_full;
             total.samples_rate += cpu.samples_rate;
             total.samples_cut += cpu.samples_cut;
+            total.answers += cpu.answers;
+            total.answers_full += cpu.answers_full;
         }))
     }
 }

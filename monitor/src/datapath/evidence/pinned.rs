@@ -22,7 +22,7 @@ use crate::{
         state::{InterfaceMaps, PolicyMaps},
     },
     evidence::{Flow, Sample, SeenAddress},
-    policy::{MacAddress, PolicyName},
+    policy::{Direction, MacAddress, PolicyName},
 };
 
 /// The pinned tables of flows. At most one process drains them; others only read.
@@ -72,6 +72,8 @@ impl FlowRings {
 pub struct EffectivePolicy {
     /// Name of the policy.
     pub name: PolicyName,
+    /// Direction of the packets.
+    pub direction: Direction,
     /// Its counters.
     pub counters: EffectiveCounters,
 }
@@ -140,9 +142,14 @@ impl FlowTables {
     /// Counters of each policy as the effective policy.
     pub fn effective(&self) -> Result<Vec<EffectivePolicy>, Error> {
         let policies = self.policies()?.into_iter();
-        let each = policies.map(|(slot, name)| {
-            let counters = self.maps.effective(slot)?;
-            Ok(EffectivePolicy { name, counters })
+        let each = policies.flat_map(|(slot, name)| {
+            Direction::ALL.map(|direction| {
+                Ok(EffectivePolicy {
+                    name: name.clone(),
+                    direction,
+                    counters: self.maps.effective(slot, direction)?,
+                })
+            })
         });
         each.collect()
     }
@@ -181,7 +188,8 @@ impl FlowTables {
         };
         let mut sets = Sets::new(&self.pins)?;
         let mut taken = TakenFlows::default();
-        for source in &raw.sources {
+        // Frames from the internet do not show the device.
+        for source in raw.sources.iter().filter(|source| source.mac != [0; 6]) {
             taken.addresses.extend(seen(source, decoder.ticks));
         }
         for flow in &raw.flows {

@@ -36,7 +36,10 @@ pub(super) fn mode(facts: &Facts) -> Vec<Remark> {
                 "if the driver has a hook for XDP, `--mode native` uses it, or says why it cannot; `monitor detach` comes first",
             ),
             Some(Mode::Native) => Remark::ok(format!("{name} has the native mode")),
-            None => Remark::ok(format!("{name} has the mode of its hardware")),
+            // A mode of XDP is never that of a classifier.
+            Some(Mode::Tcx | Mode::Clsact) | None => {
+                Remark::ok(format!("{name} has the mode of its hardware"))
+            }
         }
     });
     each.collect()

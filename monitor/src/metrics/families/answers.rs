@@ -4,7 +4,7 @@ use super::{
     super::family::{Family, Kind},
     counts::packets,
 };
-use crate::snapshot::InterfaceSnapshot;
+use crate::{policy::Direction, snapshot::InterfaceSnapshot};
 
 /// Returns the answered packets by kind, and the others by reason.
 pub(super) fn answers(interfaces: &[InterfaceSnapshot]) -> [Family; 2] {
@@ -12,14 +12,16 @@ pub(super) fn answers(interfaces: &[InterfaceSnapshot]) -> [Family; 2] {
         let interface = ("interface", interface.name.clone());
         (vec![interface, (label, value.to_owned())], packets)
     };
-    let answered = interfaces.iter().flat_map(|interface| {
+    // Only interfaces on the devices' side answer. Their packets are those `out`.
+    let out = |interface: &&InterfaceSnapshot| interface.direction == Direction::Out;
+    let answered = interfaces.iter().filter(out).flat_map(|interface| {
         let answers = &interface.answers;
         [
             sample(interface, "kind", "tcp_reset", answers.resets),
             sample(interface, "kind", "icmp_error", answers.errors),
         ]
     });
-    let unanswered = interfaces.iter().flat_map(|interface| {
+    let unanswered = interfaces.iter().filter(out).flat_map(|interface| {
         let reasons = interface.answers.unanswered.iter();
         reasons.map(move |(reason, packets)| sample(interface, "reason", reason, *packets))
     });

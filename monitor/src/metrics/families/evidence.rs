@@ -11,7 +11,13 @@ pub(super) fn evidence(evidence: Option<&EvidenceSnapshot>) -> Vec<Family> {
     let policies = evidence.map_or(&[][..], |evidence| &evidence.effective);
     let decided: Vec<_> = policies
         .iter()
-        .flat_map(|policy| by_verdict(&[("policy", &policy.policy)], &policy.packets))
+        .flat_map(|policy| {
+            let direction = policy.direction.word();
+            by_verdict(
+                &[("policy", policy.policy.as_str()), ("direction", direction)],
+                &policy.packets,
+            )
+        })
         .collect();
     let mut families = Vec::from(packets_and_bytes(
         "monitor_effective",
@@ -44,6 +50,7 @@ fn not_recorded(policy: &EffectiveSnapshot) -> [(Labels, u64); 2] {
     let sample = |reason: &str, verdicts: &Verdicts| {
         let labels = vec![
             ("policy", policy.policy.clone()),
+            ("direction", policy.direction.word().to_owned()),
             ("reason", reason.to_owned()),
         ];
         (labels, verdicts.packets())

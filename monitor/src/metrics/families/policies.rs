@@ -17,7 +17,17 @@ use crate::{
 pub(super) fn policies(policies: &[PolicySnapshot]) -> Vec<Family> {
     let counts: Vec<_> = policies
         .iter()
-        .flat_map(|p| by_verdict(&[("policy", &p.name)], &p.matched))
+        .flat_map(|p| {
+            let of = |direction, verdicts| {
+                by_verdict(
+                    &[("policy", p.name.as_str()), ("direction", direction)],
+                    verdicts,
+                )
+            };
+            [of("out", &p.matched), of("in", &p.incoming)]
+                .into_iter()
+                .flatten()
+        })
         .collect();
     let in_force: Vec<_> = policies
         .iter()
@@ -25,9 +35,9 @@ pub(super) fn policies(policies: &[PolicySnapshot]) -> Vec<Family> {
         .collect();
     let mut families = Vec::from(packets_and_bytes(
         "monitor_policy",
-        "Packets that the policy matched, by verdict; another policy may have decided the verdict. \
+        "Packets that the policy matched, by direction and verdict; another policy may have decided the verdict. \
          A packet counts under every policy that matched it, so the sum over all policies can be more than the number of packets. Devices retry, so dropped packets are attempts.",
-        "Bytes of the packets that the policy matched, layer 2 included, by verdict.",
+        "Bytes of the packets that the policy matched, layer 2 included, by direction and verdict.",
         &counts,
     ));
     families.push(policy_info(&in_force));

@@ -10,7 +10,8 @@ use crate::policy::{
     yaml::Node,
 };
 
-const HELP: &str = "write `accept_risk: [lan]`; the risks are `lan`, `private` and `short-prefix`";
+const HELP: &str =
+    "write `accept_risk: [lan]`; the risks are `lan`, `wan`, `private` and `short-prefix`";
 
 impl Reader<'_> {
     /// Reads `accept_risk` with its `reason`; `None` if it is missing or

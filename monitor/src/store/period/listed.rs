@@ -29,7 +29,7 @@ impl View<'_> {
             "SELECT DISTINCT substr(destination, 1, iif(length(destination) = 4, 3, 6)), mac
             FROM temp.period_flow AS sums JOIN flow_end ON flow_end.id = flow_end
                 JOIN device ON device.id = sums.device
-            WHERE {condition} AND length(destination) > 0 ORDER BY 1, 2"
+            WHERE {condition} AND direction = 0 AND length(destination) > 0 ORDER BY 1, 2"
         );
         let mut statement = self.transaction.prepare(&select).map_err(on("read"))?;
         let mut found = statement.query([]).map_err(on("read"))?;
