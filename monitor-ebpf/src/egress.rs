@@ -13,6 +13,7 @@ mod parse;
 mod runtime;
 #[expect(dead_code, reason = "the XDP program uses all of it")]
 mod service;
+#[expect(dead_code, reason = "the XDP program uses all of it")]
 mod verifier;
 
 use aya_ebpf::{

@@ -15,6 +15,7 @@ use crate::{
     hook::Hook,
     maps::{LOG_BUDGET, LOG_PACKETS},
     parse::{Destination, Packet},
+    verifier::read_here,
 };
 
 /// A record is written only if at most so many bytes of the log are unread. The log
@@ -40,6 +41,7 @@ pub(crate) fn matched(
     if LOG_PACKETS.load() == 0 {
         return;
     }
+    let [high, low] = halves(packet);
     let Some(slot) = strongest(matched) else {
         return;
     };
@@ -58,15 +60,15 @@ pub(crate) fn matched(
         (Verdict::Dropped, true) => "dropped in",
     };
     match packet.destination {
-        Destination::Ipv4(address) => debug!(
+        Destination::Ipv4(_) => debug!(
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
             device,
-            Ipv4Addr::from_bits(address),
+            Ipv4Addr::from_bits((high & 0xffff_ffff) as u32),
             slot
         ),
-        Destination::Ipv6([high, low]) => debug!(
+        Destination::Ipv6(_) => debug!(
             ctx,
             "{} {:mac} -> {:i} policy slot {}",
             verdict,
@@ -74,6 +76,19 @@ pub(crate) fn matched(
             Ipv6Addr::from_bits(u128::from(high) << u64::BITS | u128::from(low)),
             slot
         ),
+    }
+}
+
+/// The halves of an IPv6 destination, or an IPv4 destination and zero.
+///
+/// The compiler may load parts of a destination before it looks at the family. Of the other
+/// family, nothing has written their place on the stack. Linux before 6.3 (commit
+/// 6715df8d5d24) refuses such a load.
+#[inline(always)]
+fn halves(packet: &Packet) -> [u64; 2] {
+    match packet.destination {
+        Destination::Ipv4(address) => [read_here(address.into()), 0],
+        Destination::Ipv6(halves) => halves.map(read_here),
     }
 }
 

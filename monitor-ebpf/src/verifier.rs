@@ -23,6 +23,20 @@ pub(crate) fn masked<const MASK: u32>(mut value: u64) -> u64 {
     value
 }
 
+/// `value`, read at this place. The compiler does not move the read to other paths.
+#[inline(always)]
+pub(crate) fn read_here(mut value: u64) -> u64 {
+    // SAFETY: there is no instruction. Without `pure`, the compiler does not move it.
+    unsafe {
+        asm!(
+            "/* {value} */",
+            value = inout(reg) value,
+            options(nomem, nostack, preserves_flags)
+        );
+    }
+    value
+}
+
 /// The largest argument of [`any_offset`].
 pub(crate) const LARGEST_OFFSET: usize = 126;
 

@@ -76,12 +76,25 @@ END
 
 log="$dist/console-arm64.log"
 kernel=$(find "$root/boot" -name 'vmlinuz-*' | sort | tail -n 1)
-timeout 600 qemu-system-aarch64 -machine virt -accel tcg,thread=multi -cpu max,pauth-impdef=on -smp 2 \
+# The machine is ended if its console is silent for so many seconds: each step writes a line.
+silence=600
+: >"$log"
+qemu-system-aarch64 -machine virt -accel tcg,thread=multi -cpu max,pauth-impdef=on -smp 2 \
   -m "${MEMORY:-256}" -nodefaults -nic none -display none -monitor none -serial stdio -no-reboot \
   -kernel "$kernel" -initrd "$dist/initramfs-arm64" \
-  -append "console=ttyAMA0 quiet loglevel=4 panic=-1" </dev/null 2>&1 | tr -d '\r' | tee "$log" |
-  sed -n 's/.*@monitor //p' || true
-rm -f "$dist/initramfs-arm64"
+  -append "console=ttyAMA0 quiet loglevel=4 panic=-1" </dev/null >"$log" 2>&1 &
+machine=$!
+trap 'kill "$machine" 2>/dev/null; rm -rf "$initramfs" "$dist/initramfs-arm64"' EXIT
+tail --pid="$machine" --lines=+1 --follow "$log" | tr -d '\r' | sed -u -n 's/.*@monitor //p' &
+while kill -0 "$machine" 2>/dev/null; do
+  sleep 1
+  if [ $(($(date +%s) - $(stat -c %Y "$log"))) -gt "$silence" ]; then
+    echo "arm64: error: the machine was silent for $silence s" >&2
+    kill "$machine"
+  fi
+done
+wait "$machine" || true
+wait
 if ! grep -q '@monitor done' "$log"; then
   tail -n 20 "$log" >&2
   echo "arm64: error: it did not come to its end; the console is in $log" >&2

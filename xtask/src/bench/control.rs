@@ -88,9 +88,11 @@ fn measure_one(
         let block = r#"{"verb":"change","effect":{"block":"203.0.113.77"},"device":null,"seconds":60,"undo":false,"reason":null}"#;
         add("`block`, until it is in force", "s", bench.ask(block)?);
     }
-    let (cpu, resident) = daemon.idle()?;
-    add("daemon, idle", "% of a CPU", cpu);
-    add("daemon, resident", "MiB", resident);
+    add("daemon, idle", "% of a CPU", daemon.idle()?);
+    let [anonymous, shared, files] = daemon.resident()?;
+    add("daemon, own memory", "MiB", anonymous + shared);
+    // Pages of the program, which the kernel can drop and read again.
+    add("daemon, mapped files", "MiB", files);
     daemon.end(&bench)
 }
 
@@ -304,8 +306,14 @@ impl Daemon {
         let _ = self.0.wait();
     }
 
-    /// CPU use of the idle daemon in percent of one processor, and resident MiB.
-    fn idle(&self) -> Result<(f64, f64)> {
+    /// Resident MiB of the daemon: anonymous, shared, and of mapped files.
+    fn resident(&self) -> Result<[f64; 3]> {
+        let of = |key| mebibytes(self.0.id(), key);
+        Ok([of("RssAnon:")?, of("RssShmem:")?, of("RssFile:")?])
+    }
+
+    /// CPU use of the idle daemon in percent of one processor.
+    fn idle(&self) -> Result<f64> {
         let process = format!("/proc/{}", self.0.id());
         let ticks = || -> Result<f64> {
             let stat = fs::read_to_string(format!("{process}/stat"))?;
@@ -319,8 +327,7 @@ impl Daemon {
         let used = ticks()? - before;
         #[expect(clippy::cast_precision_loss, reason = "it is a hundred")]
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")? as f64;
-        let share = 100.0 * used / per_second / IDLE.as_secs_f64();
-        Ok((share, mebibytes(self.0.id(), "VmRSS:")?))
+        Ok(100.0 * used / per_second / IDLE.as_secs_f64())
     }
 }
 

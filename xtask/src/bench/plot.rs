@@ -67,7 +67,7 @@ const LINES: [(&str, &str, &str, &[&str]); 4] = [
         &[
             "check, peak memory",
             "maps of the generation",
-            "daemon, resident",
+            "daemon, own memory",
         ],
     ),
 ];

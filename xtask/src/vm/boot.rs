@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum as _;
 
 use crate::system::Tree;
+use crate::vm::accelerator::Accelerator;
 use crate::vm::console::Line;
 use crate::vm::kernel::{Kernel, Version};
 use crate::vm::machine::Machine;
@@ -19,12 +20,6 @@ use crate::vm::{Scenario, initramfs};
 
 /// The Debian suite of qemu and the other programs, for every kernel.
 const TOOLS_FROM: &str = Version::V6_12.suite();
-/// The longest time for the machine to start. It takes about half a minute.
-const START: Duration = Duration::from_secs(120);
-/// The longest time for a scenario. The programs of tests take longest.
-const EACH: Duration = Duration::from_mins(5);
-const ALL_TESTS: Duration = Duration::from_mins(15);
-
 /// What the machine runs.
 pub(crate) struct Plan<'a> {
     pub(crate) scenarios: &'a [Scenario],
@@ -74,15 +69,9 @@ pub(crate) fn run(tree: &Tree, version: Version, plan: &Plan<'_>) -> Result<Outc
         kernel.release,
         log.display()
     );
-    let within = START
-        + plan
-            .scenarios
-            .iter()
-            .copied()
-            .map(longest)
-            .sum::<Duration>();
     let began = Instant::now();
-    let mut machine = Machine::start(&tools, &kernel, &initramfs, &log, within)?;
+    let accelerator = Accelerator::choose();
+    let mut machine = Machine::start(&tools, &kernel, &initramfs, &log, accelerator)?;
     let scenarios = watch(plan.scenarios, || machine.next_line())
         .with_context(|| format!("Linux {}, see {}", kernel.release, log.display()))?;
     Ok(Outcomes {
@@ -90,14 +79,6 @@ pub(crate) fn run(tree: &Tree, version: Version, plan: &Plan<'_>) -> Result<Outc
         scenarios,
         took: began.elapsed(),
     })
-}
-
-fn longest(scenario: Scenario) -> Duration {
-    if scenario == Scenario::Tests {
-        ALL_TESTS
-    } else {
-        EACH
-    }
 }
 
 /// Command line of this program inside the machine.

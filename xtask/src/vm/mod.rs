@@ -1,6 +1,7 @@
 //! Runs the filter in an emulated machine, with kernels and a WiFi stack that this machine
 //! may not have. Nothing is installed, and the network stays untouched.
 
+mod accelerator;
 mod boot;
 mod console;
 pub(crate) mod guest;

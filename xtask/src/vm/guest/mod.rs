@@ -31,8 +31,11 @@ use crate::vm::wifi::{Seat, Security};
 use crate::vm::{GuestArguments, Scenario};
 
 const POLL: Duration = Duration::from_millis(50);
-/// The longest time to wait for an expected change. An emulated machine is slow.
+/// The shortest time after which a wait for an expected change fails.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The fewest attempts after which such a wait fails. On a busy host, the emulated machine
+/// makes few attempts in a minute.
+const ATTEMPTS: u32 = 100;
 
 /// The emulated machine, seen from inside.
 pub(crate) struct Guest {
@@ -143,12 +146,14 @@ fn ip(words: &str) -> Result<()> {
     call("ip", words.split_whitespace())
 }
 
-/// Calls a function until it returns a value. Returns the time that took.
+/// Calls a function until it returns true. Returns the time that took.
 fn wait_for(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<Duration> {
     let began = Instant::now();
+    let mut attempts = 0;
     while !is_so()? {
-        if began.elapsed() > PATIENCE {
-            bail!("not within {PATIENCE:?}: {what}");
+        attempts += 1;
+        if began.elapsed() > PATIENCE && attempts >= ATTEMPTS {
+            bail!("not within {PATIENCE:?} and {attempts} attempts: {what}");
         }
         thread::sleep(POLL);
     }

@@ -123,6 +123,26 @@ impl<'a> Air<'a> {
         [&self.dropped, &self.other]
     }
 
+    /// What the access point and the station whose packets are dropped said last, and what
+    /// their interfaces counted.
+    pub(super) fn state(&self) -> String {
+        let station = &self.dropped;
+        let mut links = station.namespace.command("ip");
+        let mut link = self.iw();
+        let mut inside = station.namespace.command(link.get_program());
+        inside.args(link.get_args());
+        let said = [
+            read(LOG).map(|text| last_lines(&text)),
+            read(&log_of(station.interface)).map(|text| last_lines(&text)),
+            output(inside.args(["dev", station.interface, "link"])),
+            output(links.args(["-s", "link", "show", station.interface])),
+            output(link.args(["dev", "wlan0", "station", "dump"])),
+            output(Command::new("ip").args(["-s", "link", "show"])),
+        ];
+        let said = said.map(|text| text.unwrap_or_else(|error| format!("{error:#}")));
+        said.join("\n")
+    }
+
     /// Starts hostapd, and waits until both stations have logged in.
     pub(super) fn start(&mut self, isolate: bool) -> Result<()> {
         let before = self.stations().map(Station::connections);
@@ -263,6 +283,11 @@ fn radio_of(interface: &str) -> Result<String> {
 
 fn log_of(interface: &str) -> String {
     format!("/run/{interface}.log")
+}
+
+fn last_lines(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().rev().take(8).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 fn read(file: &str) -> Result<String> {

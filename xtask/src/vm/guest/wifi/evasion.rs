@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::errno::Errno;
@@ -10,13 +11,14 @@ use nix::sys::socket::{MsgFlags, SockProtocol, recv, send, setsockopt, sockopt};
 use nix::sys::time::TimeVal;
 
 use super::super::{must_be, seen};
+use super::air::Air;
 use super::frames::{self, HIDDEN, OPEN, Sender, Target};
 use super::{Trial, frames::Way};
 
 /// Markers of datagrams behind the frames begin here.
 const SENTINELS: u16 = 0x8000;
-/// Seconds to wait for such a datagram, and number of attempts.
-const WAIT: i64 = 10;
+/// Time to wait for such a datagram, and number of attempts.
+const WAIT: Duration = Duration::from_secs(10);
 const ATTEMPTS: usize = 6;
 
 impl Trial<'_> {
@@ -36,6 +38,7 @@ impl Trial<'_> {
             range.ways,
             open.len()
         ));
+        drop(range);
         self.delivered = open;
         Ok(())
     }
@@ -56,7 +59,8 @@ impl Trial<'_> {
 }
 
 /// Sockets at both ends.
-struct Range {
+struct Range<'a> {
+    air: &'a Air<'a>,
     station: OwnedFd,
     internet: OwnedFd,
     sender: Sender,
@@ -65,8 +69,8 @@ struct Range {
     must_arrive: BTreeSet<String>,
 }
 
-impl Range {
-    fn new(trial: &Trial<'_>) -> Result<Self> {
+impl<'a> Range<'a> {
+    fn new(trial: &'a Trial<'_>) -> Result<Self> {
         let station = &trial.air.dropped;
         let internet = &trial.network.internet.namespace;
         let to = std::fs::read_to_string(format!("/sys/class/net/{}/address", trial.interface()));
@@ -77,12 +81,16 @@ impl Range {
         };
         let every = Some(SockProtocol::EthAll);
         let internet = internet.packet_socket("eth0", every)?;
-        let wait = TimeVal::new(WAIT, 0);
+        let sending = station.namespace.packet_socket(station.interface, None)?;
+        let wait = TimeVal::new(1, 0);
         setsockopt(&internet, sockopt::ReceiveTimeout, &wait).context("a time limit")?;
+        // Without an access point, the queue of the radio does not move.
+        setsockopt(&sending, sockopt::SendTimeout, &wait).context("a time limit")?;
         let ways = frames::all(sender, OPEN);
         let must_arrive = ways.iter().filter(|way| way.must_arrive);
         Ok(Self {
-            station: station.namespace.packet_socket(station.interface, None)?,
+            air: &trial.air,
+            station: sending,
             internet,
             sender,
             sentinels: SENTINELS,
@@ -120,13 +128,14 @@ impl Range {
     /// frames may be lost too, and are sent again.
     fn send_until_it_is_behind(&mut self, frames: &[Vec<u8>]) -> Result<Vec<(u16, IpAddr)>> {
         let mut before = Vec::new();
-        for _ in 0..ATTEMPTS {
+        for attempt in 1..=ATTEMPTS {
             for frame in frames {
                 self.send(frame)?;
             }
             if self.is_behind(&mut before)? && self.is_behind(&mut before)? {
                 return Ok(before);
             }
+            println!("attempt {attempt} of {ATTEMPTS}: {}", self.air.state());
         }
         bail!("the datagram behind it did not arrive, {ATTEMPTS} times")
     }
@@ -139,11 +148,12 @@ impl Range {
             ..self.sender
         };
         self.send(&frames::plain(sender, OPEN))?;
-        loop {
+        let began = Instant::now();
+        while began.elapsed() < WAIT {
             let mut buffer = [0; 4096];
             let length = match recv(self.internet.as_raw_fd(), &mut buffer, MsgFlags::empty()) {
                 Ok(length) => length,
-                Err(Errno::EAGAIN) => return Ok(false),
+                Err(Errno::EAGAIN) => continue,
                 Err(error) => return Err(error).context("receive"),
             };
             match packet(&buffer[..length]) {
@@ -153,6 +163,7 @@ impl Range {
                 None => {}
             }
         }
+        Ok(false)
     }
 
     fn send(&self, frame: &[u8]) -> Result<()> {

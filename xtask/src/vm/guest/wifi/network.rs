@@ -60,6 +60,7 @@ impl Network {
             dnsmasq: dnsmasq.spawn().context("dnsmasq")?,
             internet: WiredPhone::connect("wan0", 4)?,
         };
+        network.must_not_forward()?;
         network.route()?;
         Ok(network)
     }
@@ -104,6 +105,14 @@ impl Network {
             Ok(output(&mut dig).is_ok_and(|said| said.trim() == BLOCKED.to_string()))
         })
         .map(drop)
+    }
+
+    /// Keeps the internet from sending packets back. A new namespace forwards as the gateway
+    /// does, and its default route leads to the gateway: packets would go round until their
+    /// end, and fill the socket that waits for them.
+    fn must_not_forward(&self) -> Result<()> {
+        let inside = &self.internet.namespace;
+        inside.enter(|| write("/proc/sys/net/ipv4/ip_forward".as_ref(), "0"))
     }
 
     /// Routes the destinations of the evasion frames through the gateway into the internet.
