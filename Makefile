@@ -33,8 +33,8 @@ build: ## build target/release/monitor
 	@xtask/setup.sh
 	cargo build --release
 
-run: build ## tell a story with phones, a gateway and the internet in a lab on this machine
-	@cargo xtask $(if $(IFACE),run --interface $(IFACE),lab)
+run: build ## tell a story with phones, a gateway and the internet in network namespaces
+	@cargo xtask $(if $(IFACE),run --interface $(IFACE),demo)
 
 # Tests in a lab mostly wait, so twice as many run at once as there are processors.
 test: export RUST_TEST_THREADS ?= $(shell expr 2 \* $$(nproc))

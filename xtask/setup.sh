@@ -38,6 +38,10 @@ packages=(
   "openssh-client: signs reports in the tests (ssh-keygen)"
   "minisign: signs reports in the tests"
   "tmux: is the terminal of monitor top in the tests"
+  "mosquitto: is the broker of alerts in the tests"
+  "mosquitto-clients: reads from it"
+  "chromium: shows the pages in the tests"
+  "chromium-driver: controls it"
   "strace: kills the daemon at each call, and refuses each, in the tests"
 )
 lint_packages=("shellcheck: checks the shell scripts" "git: lists the files to check")
@@ -67,6 +71,16 @@ lint_tools=(
   "cargo-deny 0.20.2 cargo-deny"
 )
 fuzz_tools=("cargo-fuzz 0.13.2 cargo-fuzz")
+
+# Test the alert rules. They are unpacked and not installed, because Debian starts both for every
+# address of the machine.
+unpacked_packages=(prometheus prometheus-alertmanager)
+
+# Looks for obstacles on the pages for people who use a screen reader or a keyboard.
+# A package of PyPI has the script as a file.
+axe_core=4.12.1
+axe_core_package=axe-playwright-python==0.1.8
+axe_core_sha256=84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc
 
 # Checks reports in the form of CASE. The file names its version and those of its parts.
 case_utils=xtask/case-utils.txt
@@ -182,7 +196,7 @@ where_it_is() {
 # Other distributions name their packages otherwise: says what has to be there.
 other_packages() {
   local command absent=()
-  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 tidy ssh-keygen minisign openssl tmux "$@"; do
+  for command in gcc curl ip nsenter mount ethtool systemd-analyze strace python3 chromedriver tidy ssh-keygen minisign openssl tmux mosquitto mosquitto_sub "$@"; do
     command -v "$command" >/dev/null || absent+=("$command")
   done
   [ "${#absent[@]}" -eq 0 ] || fail "this is not Debian (no apt-get), and these commands are not here: ${absent[*]}." \
@@ -294,6 +308,28 @@ install_case_utils() {
   fi
 }
 
+# Below target, like case-utils. A script that a test runs in the browser.
+install_axe_core() {
+  local folder="$target/tools/axe-core"
+  if [ "$(cat "$folder/installed" 2>/dev/null)" = "$axe_core_sha256" ]; then
+    say "axe-core $axe_core: there already"
+  else
+    progress axe-core "fetch axe-core $axe_core into $folder (it checks the pages in the tests)" \
+      fetch_axe_core "$folder"
+  fi
+}
+
+fetch_axe_core() {
+  local bin="$target/tools/case-utils/bin"
+  rm -rf "$1" && mkdir -p "$1" || return 1
+  "$bin/pip" download --disable-pip-version-check --no-deps --only-binary :all: --dest "$1" "$axe_core_package" || return 1
+  "$bin/python" -m zipfile -e "$1"/*.whl "$1" || return 1
+  mv "$1/axe_playwright_python/axe.min.js" "$1/axe.min.js" || return 1
+  printf '%s  %s\n' "$axe_core_sha256" "$1/axe.min.js" | sha256sum --check --quiet || return 1
+  rm -r "$1"/axe_playwright_python*
+  echo "$axe_core_sha256" >"$1/installed"
+}
+
 case_utils_version() {
   "$1/bin/python" -c 'from importlib.metadata import version; print(version("case-utils"))' 2>/dev/null || true
 }
@@ -302,6 +338,32 @@ make_venv() {
   python3 -m venv --clear "$1" || return 1
   "$1/bin/pip" install --disable-pip-version-check --requirement "$2"
 }
+
+# Below target, like case-utils.
+install_prometheus() {
+  local tools="$target/tools/prometheus"
+  if [ -x "$tools/usr/bin/promtool" ] && [ -x "$tools/usr/bin/prometheus-alertmanager" ]; then
+    say "${unpacked_packages[*]}: there already"
+  elif ! command -v apt-get >/dev/null; then
+    say "no ${unpacked_packages[*]}: unpack them into $tools, or the tests of the alert rules are skipped"
+  else
+    apt_update
+    progress prometheus "unpack Debian's ${unpacked_packages[*]} into $tools (they test the alert rules; 30 MB)" \
+      unpack_packages "$tools" "${unpacked_packages[@]}"
+  fi
+}
+
+# unpack_packages DIRECTORY PACKAGE...: only their programs.
+unpack_packages() (
+  mkdir -p "$1" && cd "$1" || exit 1
+  shift
+  apt-get download "$@" || exit 1
+  local package
+  for package in ./*.deb; do
+    dpkg-deb --extract "$package" . || exit 1
+  done
+  rm -rf ./*.deb etc lib var usr/share usr/lib
+)
 
 # These go below target: they are this project's, not the user's.
 install_tools() {
@@ -378,6 +440,8 @@ install_rustup
 install_toolchain
 install_bpf_linker
 install_case_utils
+install_prometheus
+install_axe_core
 [ -z "$lint" ] || install_tools "${lint_tools[@]}"
 [ -z "$fuzz" ] || install_tools "${fuzz_tools[@]}"
 if [ -n "$dist" ]; then

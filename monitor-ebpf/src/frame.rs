@@ -41,10 +41,10 @@ impl Frame {
     /// Destination MAC, as [`Self::source_mac`].
     #[inline(always)]
     pub(crate) fn destination_mac(&self) -> u64 {
-        let Some([a, b, c, d, e, f]) = self.bytes::<6>(0) else {
+        let Some(mac) = self.bytes::<6>(0) else {
             return 0;
         };
-        u64::from_ne_bytes([a, b, c, d, e, f, 0, 0])
+        u64::from_ne_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0])
     }
 
     /// The `N` bytes at `offset`, or `None` if the frame is shorter.

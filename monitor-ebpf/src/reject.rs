@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// What happens to a frame.
+#[derive(Clone, Copy)]
 pub(crate) enum Ending {
     /// The frame goes on to the kernel.
     Passes,

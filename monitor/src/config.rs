@@ -10,8 +10,10 @@ mod lan;
 mod length;
 mod listen;
 mod memory;
+mod notify;
 mod one_or_many;
 mod options;
+mod page;
 mod places;
 mod resolv_conf;
 mod shown;
@@ -32,15 +34,18 @@ pub use self::{
     length::Length,
     listen::{Listen, ListenError},
     memory::{DnsOptions, StoreOptions},
+    notify::NotifyOptions,
     one_or_many::OneOrMany,
     options::{
         ConfigError, DeviceOption, EgressOption, FeedsOptions, FragsOption, MetricsOptions,
         ModeOption, Options,
     },
+    page::{PageOptions, PageSettings},
     shown::{Origin, Shown, shown, shown_as_text},
 };
 use crate::{
     address::Derivation,
+    alerts::AlertSettings,
     data::DataSources,
     datapath::{self, Filtered, FragsChoice, ModeChoice, Resolved},
     doctor::Accepted,
@@ -68,7 +73,7 @@ pub const DEFAULT_LISTEN: Listen =
 pub const DEFAULT_FORGET_AFTER: Duration = Duration::from_hours(7 * 24);
 
 /// The options that are in force: each has a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// Without repetition, in the order given; may be empty.
     pub interfaces: Vec<String>,
@@ -121,6 +126,10 @@ pub struct Settings {
     pub data: DataSources,
     /// Findings of `monitor doctor` that the operator accepts.
     pub accepted: Vec<Accepted>,
+    /// Rules and targets of alerts.
+    pub alerts: AlertSettings,
+    /// Login and TLS of the page.
+    pub page: PageSettings,
 }
 
 impl Options {
@@ -180,6 +189,8 @@ impl Options {
             feeds: self.feeds,
             data: self.data.settle(),
             accepted: self.doctor.settle(),
+            alerts: self.notify.settle(),
+            page: self.page.settle(),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod ask;
 pub mod capture;
 mod request;
+pub mod typed;
 
 use std::{
     fmt,
@@ -99,6 +100,12 @@ pub enum Answer {
     Forgotten(Forgotten),
     /// To [`Request::FeedList`], [`Request::FeedFetch`] and [`Request::FeedAccept`]: the state of all feeds afterwards.
     Feeds(Vec<FeedSnapshot>),
+    /// To [`Request::NotifyTest`]: what became of each test.
+    Notified(Vec<Notified>),
+    /// To [`Request::PageLogin`]: the link.
+    PageLink(PageLink),
+    /// To [`Request::PageLogout`]: the number of sessions that were ended.
+    PageEnded(usize),
     /// The daemon refused the request, with the reason.
     Refused(String),
 }
@@ -344,6 +351,26 @@ pub struct Forgotten {
     pub passed: Count,
     /// Packets of the device that were dropped, counted in the same way.
     pub dropped: Count,
+}
+
+/// A link for the login of the page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageLink {
+    /// The link, once for each address of the page.
+    pub links: Vec<String>,
+    /// When it ends (RFC 3339).
+    pub until: String,
+    /// SHA-256 of the certificate, if the page speaks TLS.
+    pub fingerprint: Option<String>,
+}
+
+/// What became of the test of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// Name of the target.
+    pub target: String,
+    /// Why it was not sent; `None`: it was.
+    pub error: Option<String>,
 }
 
 /// A lock-out risk of a policy in force that the policy does not accept.

@@ -281,6 +281,33 @@ pub(crate) fn stored_view(
         .with_names(name, book.name(mac))
 }
 
+/// What the store, the book and the operator's files say about one device, without its packets.
+pub(crate) fn known_view(
+    mac: MacAddress,
+    stored: Option<&StoredDevice>,
+    book: &DeviceBook,
+    names: &BTreeMap<MacAddress, String>,
+) -> DeviceView {
+    let facts = stored.map_or(&[][..], |stored| &stored.facts);
+    let identities = merged(mac, facts.iter().filter_map(fact), book);
+    let mut known = identities.get(mac).cloned().unwrap_or_default();
+    let of_store = stored.map(|stored| Period {
+        first: stored.first,
+        last: stored.last,
+    });
+    let seen = match (of_store, known.seen()) {
+        (Some(stored), Some(known)) => Some(stored.with(known)),
+        (stored, known) => stored.or(known),
+    };
+    let left_out = known.shorten(SHOWN);
+    let name = names.get(&mac).map(String::as_str);
+    let latest = latest_name(&known).map(|latest| (latest.name, latest.source.word()));
+    let head = book.head(mac, name, latest);
+    DeviceView::new(head, DeviceCounts::default(), seen)
+        .with_facts(&known, left_out)
+        .with_names(name, book.name(mac))
+}
+
 /// Reads a stored fact. `None` if a later version wrote it.
 #[must_use]
 pub fn fact(stored: &DeviceFact) -> Option<StoredFact> {

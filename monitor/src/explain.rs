@@ -316,7 +316,8 @@ impl Decision {
         }
     }
 
-    const fn meaning(self) -> &'static str {
+    /// Returns what the decision means for a packet.
+    pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Self::Action(action) => action.outcome(),
             Self::None => "no policy matches; its packets pass and no policy counts them",

@@ -18,6 +18,8 @@
 )]
 
 pub mod address;
+pub mod alerts;
+pub mod backup;
 pub mod capture;
 pub mod clock;
 pub mod compile;
@@ -26,6 +28,16 @@ pub mod control;
 pub mod daemon;
 pub mod data;
 pub mod datapath;
+#[cfg_attr(
+    not(test),
+    expect(
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        clippy::print_stdout,
+        reason = "a program of its own in a terminal: it shows its own texts and its own files"
+    )
+)]
+pub mod demo;
 pub mod device_book;
 pub mod device_files;
 pub mod device_list;
@@ -47,6 +59,7 @@ pub mod memory;
 pub mod merkle;
 pub mod metrics;
 pub mod new_file;
+pub mod page_facts;
 pub mod pipeline;
 pub mod policy;
 pub mod printable;
@@ -58,6 +71,7 @@ pub mod replay;
 pub mod replay_evidence;
 pub mod report;
 pub mod report_facts;
+pub mod secret_file;
 pub mod setup;
 pub mod snapshot;
 pub mod stamp;

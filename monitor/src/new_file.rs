@@ -63,7 +63,16 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 /// Returns the error of the system: [`io::ErrorKind::AlreadyExists`] if the file
 /// exists.
 pub fn create(path: &Path, content: &[u8]) -> io::Result<()> {
-    let file = written(path, content)?;
+    put_new(written(path, content)?, path)
+}
+
+/// Renames an unfinished file to `path`, where nothing may be. The unfinished file must be in the
+/// directory of `path`.
+///
+/// # Errors
+///
+/// As for [`create`].
+pub fn put_new(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist_noclobber(path)?;
     sync_directory_of(path)

@@ -35,6 +35,8 @@ pub struct Compiled {
     pub devices: DeviceNames,
     /// The lists that a later run may take over.
     pub known: KnownLists,
+    /// True if the guard refuses a policy.
+    pub locks_out: bool,
     /// All errors and warnings.
     pub diagnostics: Diagnostics,
 }
@@ -98,8 +100,10 @@ pub fn compile_files_after(
 ) -> Compiled {
     let mut loaded = overlaid(paths, files, runtime, moment, gateway, earlier);
     let mut ruleset = None;
+    let mut locks_out = false;
     if !loaded.diagnostics.has_errors() {
         judge(&mut loaded, gateway);
+        locks_out = loaded.diagnostics.has_errors();
         ruleset = compiled(&mut loaded, gateway, earlier);
     }
     Compiled {
@@ -109,6 +113,7 @@ pub fn compile_files_after(
         lists: loaded.lists,
         feeds: loaded.feeds,
         devices: loaded.devices,
+        locks_out,
         known: loaded.known,
         diagnostics: loaded.diagnostics,
     }

@@ -44,6 +44,8 @@ pub enum Purpose {
     Stamp,
     /// A key of SSH or minisign, a list of signers, or a signature.
     Key,
+    /// A secret that the settings name.
+    Secret,
 }
 
 impl Purpose {
@@ -52,7 +54,7 @@ impl Purpose {
     pub const fn limit(self) -> u64 {
         const MIB: u64 = 1 << 20;
         match self {
-            Self::Config | Self::Stamp | Self::Key => MIB,
+            Self::Config | Self::Stamp | Self::Key | Self::Secret => MIB,
             // The largest file of vendors, `oui.txt`, has 6 MB.
             Self::Policies | Self::Certificates | Self::State | Self::Devices => 16 * MIB,
             Self::Feed => MAX_FEED_BYTES,
@@ -91,6 +93,7 @@ impl Purpose {
             Self::Report => "a report",
             Self::Stamp => "a time stamp",
             Self::Key => "a key, a list of signers or a signature",
+            Self::Secret => "a file with a secret",
         }
     }
 
@@ -107,6 +110,7 @@ impl Purpose {
             Self::Certificates => "keep only the certificates that are needed",
             Self::Stamp => "name the file that `monitor report publish` wrote",
             Self::Key => "name a key, a list of signers or a signature",
+            Self::Secret => "write only the secret into it",
             Self::State | Self::Feed => "remove the file; the daemon writes it again",
             Self::LastGood => "remove the file; the daemon writes it again from smaller lists",
             Self::Capture => {
@@ -131,6 +135,7 @@ impl Purpose {
             | Self::Report
             | Self::Stamp
             | Self::Key
+            | Self::Secret
             | Self::Devices => "put a regular file in its place",
         }
     }

@@ -1,10 +1,9 @@
-//! Commands for developers: the lab, the daemon on a real interface, benchmarks, fuzzing,
+//! Commands for developers: the demonstration, the daemon on a real interface, benchmarks, fuzzing,
 //! the soak test, and an emulated machine for other kernels and WiFi. `make` calls some of
 //! them.
 
 mod bench;
 mod fuzz;
-mod lab;
 mod netns;
 mod soak;
 mod system;
@@ -29,9 +28,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Shows phones, a gateway with the real daemon, and the internet, in network namespaces,
-    /// and writes a report of what the phones did.
-    Lab {
+    /// Builds the program and runs `monitor demo`: phones, a gateway with the real daemon, and
+    /// the internet, in network namespaces, and a report of what the phones did.
+    Demo {
         /// Directory of the report [default: that of cargo, `target`].
         #[arg(long, value_name = "DIR")]
         report_dir: Option<PathBuf>,
@@ -81,10 +80,10 @@ fn perform(arguments: Arguments) -> anyhow::Result<()> {
     let tree = Tree::with_monitor(arguments.monitor)?;
     match arguments.verb {
         Verb::Fuzz(plan) => fuzz::run(&tree.root, &plan),
-        Verb::Lab { report_dir } => {
+        Verb::Demo { report_dir } => {
             system::become_root()?;
             let reports = report_dir.unwrap_or_else(|| fuzz::target_directory(&tree.root));
-            lab::run(&tree, &reports)
+            system::exec_demo(&tree, &reports)
         }
         Verb::Bench(plan) => bench::run(&tree, &plan),
         Verb::Soak { minutes } => {

@@ -1,17 +1,15 @@
 //! The source tree, running commands, and preparing the machine for them.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use anyhow::{Context as _, Result, ensure};
 use nix::unistd::{Pid, geteuid};
 
-/// Mount point of the BPF file system.
-pub(crate) const BPFFS: &str = "/sys/fs/bpf";
+pub(crate) use monitor::demo::process::{BPFFS, call, display, mount_bpffs, output};
 
 /// The source tree and the daemon built from it.
 pub(crate) struct Tree {
@@ -101,56 +99,14 @@ pub(crate) fn exec_daemon(tree: &Tree, interfaces: &[String]) -> Result<()> {
     Err(command.exec()).with_context(|| tree.monitor.display().to_string())
 }
 
-/// Mounts the BPF file system if it is not mounted. Systems without systemd may not do
-/// that.
-pub(crate) fn mount_bpffs() -> Result<()> {
-    if statfs(BPFFS)
-        .with_context(|| format!("statfs {BPFFS}"))?
-        .filesystem_type()
-        == BPF_FS_MAGIC
-    {
-        return Ok(());
-    }
-    println!("Mounting the BPF file system at {BPFFS}");
-    // Without a mode, every user could make directories there, as in /tmp.
-    call("mount", ["-t", "bpf", "-o", "mode=0700", "bpf", BPFFS])
-}
-
-/// Runs a command. If it fails, the error has its output.
-pub(crate) fn call<I, A>(program: &str, arguments: I) -> Result<()>
-where
-    I: IntoIterator<Item = A>,
-    A: AsRef<OsStr>,
-{
-    let mut command = Command::new(program);
-    command.args(arguments);
-    output(&mut command).map(drop)
+/// Replaces this process by the demonstration.
+pub(crate) fn exec_demo(tree: &Tree, reports: &Path) -> Result<()> {
+    let mut command = Command::new(&tree.monitor);
+    command.arg("demo").arg("--report-dir").arg(reports);
+    Err(command.exec()).with_context(|| tree.monitor.display().to_string())
 }
 
 /// Raises the priority of a thread and of its later children.
 pub(crate) fn prefer(thread: Pid) -> Result<()> {
     call("renice", ["-n", "-20", "-p", &thread.to_string()])
-}
-
-/// Runs a command and returns its standard output.
-pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let shown = display(command);
-    let done = command.output().with_context(|| shown.clone())?;
-    if !done.status.success() {
-        bail!(
-            "{shown}: {}: {}",
-            done.status,
-            String::from_utf8_lossy(&done.stderr).trim_end()
-        );
-    }
-    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
-}
-
-/// The command line, without quoting: no argument needs it.
-pub(crate) fn display(command: &Command) -> String {
-    std::iter::once(command.get_program())
-        .chain(command.get_args())
-        .map(OsStr::to_string_lossy)
-        .collect::<Vec<_>>()
-        .join(" ")
 }

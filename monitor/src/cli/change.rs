@@ -5,14 +5,11 @@ use std::time::Duration;
 use clap::Args;
 use monitor::{
     address::Destination,
-    control::{Answer, ChangeRequest, Changed, Request, ask},
+    control::{Answer, ChangeRequest, Changed, Request, ask, typed},
     policy::{Effect, PolicyName},
 };
 
 use super::{Common, ReachArgs, print, print_json, tell};
-
-/// The longest time of a change: a leap year.
-const LONGEST: Duration = Duration::from_hours(366 * 24);
 
 /// Arguments of `pause`.
 #[derive(Args, Debug)]
@@ -22,7 +19,7 @@ pub(crate) struct Pause {
     #[command(flatten)]
     whom: Whom,
     /// How long, such as 10m or `2h 30m`
-    #[arg(long = "for", value_name = "TIME", value_parser = length, required_unless_present = "undo", conflicts_with = "undo")]
+    #[arg(long = "for", value_name = "TIME", value_parser = typed::length, required_unless_present = "undo", conflicts_with = "undo")]
     length: Option<Duration>,
     #[command(flatten)]
     reach: ReachArgs,
@@ -42,12 +39,12 @@ pub(crate) struct Block {
 #[derive(Args, Debug)]
 pub(crate) struct ForDestination {
     /// Address or CIDR
-    #[arg(value_name = "ADDRESS", value_parser = destination)]
+    #[arg(value_name = "ADDRESS", value_parser = typed::destination)]
     destination: Destination,
     #[command(flatten)]
     whom: Whom,
     /// How long, such as 10m or `2h 30m` [default: until you undo it]
-    #[arg(long = "for", value_name = "TIME", value_parser = length, conflicts_with = "undo")]
+    #[arg(long = "for", value_name = "TIME", value_parser = typed::length, conflicts_with = "undo")]
     length: Option<Duration>,
     #[command(flatten)]
     reach: ReachArgs,
@@ -59,7 +56,7 @@ struct Whom {
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
     /// The reason; `monitor status` shows it
-    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    #[arg(long, value_name = "TEXT", value_parser = typed::reason)]
     reason: Option<String>,
     /// End the change now
     #[arg(long)]
@@ -140,34 +137,4 @@ pub(super) fn render(changed: &Changed) -> String {
         return format!("undone: {}{whom}{generation}\n", change.command);
     }
     format!("in force: {change}{generation}\n")
-}
-
-fn length(text: &str) -> Result<Duration, String> {
-    let length = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write it as 10m, 1h or `2h 30m`"))?;
-    if length < Duration::from_secs(1) || length > LONGEST {
-        return Err("write a time from 1s to 366d".to_owned());
-    }
-    Ok(length)
-}
-
-fn destination(text: &str) -> Result<Destination, String> {
-    let destination: Destination =
-        text.parse()
-            .map_err(|error: monitor::address::InvalidDestination| {
-                format!("{error}; {}", error.help())
-            })?;
-    if !destination.is_one_network() {
-        return Err("write one address or one CIDR; a range belongs in a policy file".to_owned());
-    }
-    Ok(destination)
-}
-
-/// Parses a reason that fits into a request.
-fn reason(text: &str) -> Result<String, String> {
-    const LONGEST: usize = 500;
-    if text.len() > LONGEST || text.contains(char::is_control) {
-        return Err(format!("write one line of at most {LONGEST} bytes"));
-    }
-    Ok(text.to_owned())
 }

@@ -1,11 +1,13 @@
 //! The command line: one thin file per verb.
 
+mod backup;
 mod capture;
 mod change;
 mod check;
 mod config;
 mod confirm;
 mod data;
+mod demo;
 mod detach;
 mod devices;
 mod doctor;
@@ -18,6 +20,8 @@ mod list;
 mod manual;
 mod mark;
 mod names;
+mod notify;
+mod page;
 mod publish;
 mod reach;
 mod recompute;
@@ -123,6 +127,9 @@ enum Verb {
     Data(ReachArgs),
     Doctor(doctor::DoctorArgs),
     Setup(setup::SetupArgs),
+    Demo(demo::DemoArgs),
+    Backup(backup::BackupArgs),
+    Restore(backup::RestoreArgs),
     Config(config::ConfigArgs),
     /// Forget a device: its evidence is erased, and its counters move to the `past` of its policies
     ///
@@ -133,6 +140,10 @@ enum Verb {
     #[command(subcommand)]
     Feed(feed::FeedVerb),
     List(list::ListArgs),
+    /// Alerts: send a test to their targets
+    #[command(subcommand)]
+    Notify(notify::NotifyVerb),
+    Page(page::PageArgs),
     Detach(detach::DetachArgs),
     #[command(hide = true)]
     Manual(manual::ManualArgs),
@@ -242,8 +253,13 @@ impl Cli {
             Verb::Data(arguments) => data::run(&self.common, &arguments)?,
             Verb::Forget(arguments) => forget::run(&self.common, arguments)?,
             Verb::Feed(arguments) => feed::run(&self.common, &arguments)?,
+            Verb::Notify(arguments) => notify::run(&self.common, arguments)?,
+            Verb::Page(arguments) => page::run(&self.common, &arguments)?,
             Verb::List(arguments) => list::run(&self.common, &arguments)?,
             Verb::Setup(arguments) => setup::run(&self.common, &arguments)?,
+            Verb::Backup(arguments) => backup::backup(&self.common, &arguments)?,
+            Verb::Restore(arguments) => backup::restore(&self.common, &arguments)?,
+            Verb::Demo(arguments) => demo::run(&arguments)?,
             Verb::Config(arguments) => config::run(&self.common, arguments)?,
             Verb::Manual(arguments) => manual::run(&arguments)?,
             Verb::Detach(arguments) => detach::run(&self.common, &arguments)?,

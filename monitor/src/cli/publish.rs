@@ -197,6 +197,7 @@ fn stamp_of(url: &FeedUrl, head: &str, request: &Request) -> anyhow::Result<(Sta
     };
     let body = request.to_der().context("write the request")?;
     let post = Post {
+        headers: &[],
         content_type: REQUEST_TYPE,
         accept: RESPONSE_TYPE,
         body: &body,

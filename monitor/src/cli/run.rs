@@ -24,7 +24,7 @@ use monitor::{
     },
     daemon::{self, ControlSocket, Core, DaemonEnd, Signals, StartOptions},
     error_text::error_text,
-    http::Site,
+    http::{PageSource, Site},
     memory,
     metrics::{DeviceKey, DeviceLabels},
     new_file::remove_unfinished,
@@ -204,7 +204,7 @@ async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<Daemon
     );
     announce(&core);
     let core = Arc::new(core);
-    let (reader, named) = (Arc::clone(&core), Arc::clone(&core));
+    let (reader, named, facts) = (Arc::clone(&core), Arc::clone(&core), Arc::clone(&core));
     let site = Site {
         read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error_text(&error))),
         interfaces: Arc::new(move || {
@@ -213,6 +213,8 @@ async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<Daemon
             real.unwrap_or_else(|_| settings.interfaces.clone())
         }),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
+        pages: PageSource::Shown(facts),
+        login: core.login(),
         limits: monitor::http::Limits::default(),
     };
     Ok(daemon::run(core, control, site, &mut signals, &alarm).await?)
@@ -302,7 +304,8 @@ fn announce_in_force(snapshot: &Snapshot) {
 }
 
 fn warn_if_public(settings: &Settings) {
-    if settings.listen_token_file.is_some() {
+    // With a login, other machines reach pages by TLS and a session only.
+    if settings.listen_token_file.is_some() || settings.page.login {
         return;
     }
     for listen in &settings.listen {

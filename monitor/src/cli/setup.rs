@@ -156,7 +156,7 @@ fn warnings(network: &Network, judged: &[Judgement], chosen: &[String]) -> Vec<S
 }
 
 /// Asks on the terminal. False without a terminal.
-fn agrees(question: &str) -> anyhow::Result<bool> {
+pub(super) fn agrees(question: &str) -> anyhow::Result<bool> {
     if !io::stdin().is_terminal() {
         return Ok(false);
     }

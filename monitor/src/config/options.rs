@@ -15,7 +15,9 @@ use super::{
     lan::{DeriveOption, LanOptions},
     listen::Listen,
     memory::{DnsOptions, StoreOptions},
+    notify::NotifyOptions,
     one_or_many::OneOrMany,
+    page::PageOptions,
 };
 use crate::{
     policy::{EvidenceLevel, Excess, yaml_limits},
@@ -24,7 +26,7 @@ use crate::{
 };
 
 /// Settings as written in the config file or on the command line.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Interfaces to attach to.
@@ -72,6 +74,10 @@ pub struct Options {
     pub data: DataOptions,
     /// Findings of `monitor doctor` that the operator accepts.
     pub doctor: DoctorOptions,
+    /// Rules and targets of alerts.
+    pub notify: NotifyOptions,
+    /// Login and TLS of the page.
+    pub page: PageOptions,
 }
 
 /// The `feeds` section of the config file.
@@ -180,6 +186,8 @@ impl Options {
             *path = path.take().map(|path| base.join(path));
         }
         self.data.resolve_paths(base);
+        self.notify.resolve_paths(base);
+        self.page.resolve_paths(base);
         for listen in &mut self.listen.0 {
             if let Listen::Unix(path) = listen {
                 *path = base.join(&path);
@@ -221,6 +229,8 @@ impl Options {
             },
             data: self.data.over(below.data),
             doctor: self.doctor.or(below.doctor),
+            notify: self.notify.over(below.notify),
+            page: self.page.over(below.page),
         }
     }
 }

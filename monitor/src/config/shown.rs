@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{DeviceOption, ModeOption, Options, Settings, places::lines_of_keys};
 use crate::{
     address::Derivation,
+    alerts::Target,
     datapath::{FragsChoice, ModeChoice},
     printable,
     snapshot::Mode,
@@ -257,13 +258,43 @@ impl Settings {
         if self.derivation == Derivation::none() {
             values.push(("derive", json!("none")));
         }
+        values.extend([
+            ("page.login", json!(self.page.login)),
+            ("page.session", time(self.page.session)),
+        ]);
+        if let Some((certificate, key)) = &self.page.certificate {
+            values.push(("page.certificate", path(certificate)));
+            values.push(("page.key", path(key)));
+        }
         if let Some(file) = &self.feeds.ca_file {
             values.push(("feeds.ca_file", path(file)));
         }
-        values
+        let values = values
             .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect()
+            .map(|(key, value)| (key.to_owned(), value));
+        values.chain(self.notify_values()).collect()
+    }
+
+    /// What `notify` sets. URLs and arguments can hold secrets and are left out.
+    fn notify_values(&self) -> Vec<(String, Value)> {
+        let alerts = &self.alerts;
+        if alerts.targets.is_empty() {
+            return Vec::new();
+        }
+        let target = |(name, target): (&String, &Target)| {
+            (format!("notify.targets.{name}"), json!(target.word()))
+        };
+        let mut values: Vec<_> = alerts.targets.iter().map(target).collect();
+        let repeat = humantime::format_duration(alerts.repeat_after).to_string();
+        values.extend([
+            ("notify.rules".to_owned(), json!(alerts.rules.len())),
+            ("notify.repeat_after".to_owned(), json!(repeat)),
+            (
+                "notify.most_per_hour".to_owned(),
+                json!(alerts.most_per_hour),
+            ),
+        ]);
+        values
     }
 }
 

@@ -80,6 +80,19 @@ pub enum Request {
         /// Name of a policy, label or URL.
         feed: Option<String>,
     },
+    /// Send a test to a target of alerts, or to all.
+    #[serde(rename = "notify-test")]
+    NotifyTest {
+        /// Name of the target.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target: Option<String>,
+    },
+    /// Make a link for the login of the page.
+    #[serde(rename = "page-login")]
+    PageLogin {},
+    /// End all sessions of the page.
+    #[serde(rename = "page-logout")]
+    PageLogout {},
     /// Put a refused update in force.
     #[serde(rename = "feed-accept")]
     FeedAccept {
@@ -117,6 +130,9 @@ impl Request {
             | Self::Canary { .. }
             | Self::CanaryEnd {}
             | Self::FeedFetch { .. }
+            | Self::NotifyTest { .. }
+            | Self::PageLogin {}
+            | Self::PageLogout {}
             | Self::FeedAccept { .. } => true,
         }
     }

@@ -12,6 +12,7 @@ use tokio::{
 use tracing::{debug, error, info};
 
 use super::{
+    alerts,
     blocking::blocking,
     capture,
     core::{Core, Freshness, ReloadOutcome, Trigger},
@@ -202,6 +203,12 @@ async fn answer(core: &Arc<Core>, request: Request, may_change: bool) -> Answer 
         Request::Canary { seconds } => canary(core, seconds).await,
         Request::CanaryEnd {} => end_canary(core).await,
         Request::Forget { device } => forget(core, device).await,
+        Request::NotifyTest { target } => notify_test(core, target).await,
+        Request::PageLogin {} => match blocking(core, Core::new_link).await {
+            Ok(link) => Answer::PageLink(link),
+            Err(error) => Answer::Refused(error),
+        },
+        Request::PageLogout {} => Answer::PageEnded(core.end_sessions()),
         Request::FeedFetch { feed } => feeds::fetch_now(core, feed.as_deref()).await,
         Request::FeedAccept { feed, sha256 } => feeds::accept(core, &feed, sha256).await,
     }
@@ -286,6 +293,13 @@ async fn note_published(core: &Arc<Core>, published: Published) -> Answer {
 async fn data(core: &Arc<Core>) -> Answer {
     match blocking(core, |core| Ok::<_, Infallible>(core.range_listing())).await {
         Ok(listing) => Answer::Data(Box::new(listing)),
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+async fn notify_test(core: &Arc<Core>, target: Option<String>) -> Answer {
+    match blocking(core, move |core| alerts::test(core, target.as_deref())).await {
+        Ok(sent) => Answer::Notified(sent),
         Err(error) => Answer::Refused(error),
     }
 }

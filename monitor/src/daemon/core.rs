@@ -18,6 +18,8 @@ mod flow_filter;
 mod interfaces;
 mod liveness;
 mod load;
+mod page;
+mod page_login;
 mod ranges;
 mod reload;
 mod report;
@@ -87,6 +89,8 @@ pub struct Core {
     saving: Mutex<()>,
     /// Devices that the policies in force cut off, and that no policy accepts.
     risks: Mutex<Vec<RiskInForce>>,
+    /// Why the guard refused the files at the last load.
+    locked_out: Mutex<Option<String>>,
     /// Configured interfaces that are not filtered.
     waiting: Mutex<Waiting>,
     /// Interfaces that match a pattern and are not filtered on purpose.
@@ -107,6 +111,8 @@ pub struct Core {
     ranges: ranges::Ranges,
     captures: capture::Captures,
     doctor: doctor::Doctor,
+    page: page::Page,
+    page_login: page_login::PageLogin,
 }
 
 impl Core {

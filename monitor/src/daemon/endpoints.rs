@@ -2,10 +2,15 @@
 //! this: if an address is not available, the daemon tries it again as long as it runs.
 
 use std::{
+    future::ready,
     io,
+    net::IpAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
+
+use jiff::Timestamp;
 
 use tokio::{
     net::{TcpListener, UnixStream},
@@ -15,12 +20,16 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::unix_socket::{BindError, Claim, SocketPath, UnixSocket};
+use super::{
+    core::Core,
+    unix_socket::{BindError, Claim, SocketPath, UnixSocket},
+};
 use crate::{
     config::{Listen, Settings},
     control::Endpoint,
+    datapath,
     error_text::error_text,
-    http::{self, Accept, Access, Site, Token, TokenError},
+    http::{self, Accept, Access, PageSource, Site, Tls, TlsError, TlsListener, Token, TokenError},
 };
 
 /// Time between a failure and the next try.
@@ -29,6 +38,9 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Maximum time that a start waits for the first tries. So every available endpoint is
 /// served when the daemon reports that it is ready.
 const FIRST_TRY: Duration = Duration::from_secs(1);
+
+/// Why an address that other machines reach shows no contacts.
+const WITHHELD: &str = "Devices and contacts are not shown at this address, because other machines reach it without a token. Open the page at a loopback address or at a Unix socket, or set `listen_token_file`.";
 
 /// The reason why metrics and page are not served at an address.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +58,12 @@ enum EndpointError {
     /// TCP.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The certificate cannot be used. Without it, the endpoint serves nothing.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The addresses for the own certificate cannot be read.
+    #[error("read the addresses of this machine: {0}")]
+    Own(#[from] datapath::Error),
     /// The listener can no longer accept connections.
     #[error("accept connections: {0}")]
     Accept(io::Error),
@@ -123,17 +141,18 @@ impl Endpoints {
 /// Serves `site` at every endpoint, in tasks that end when `stopped` is true. Returns after
 /// each endpoint was tried once, or after [`FIRST_TRY`].
 pub(super) async fn serve(
-    settings: &Settings,
-    endpoints: &Endpoints,
+    core: &Arc<Core>,
     site: &Site,
     stopped: &watch::Receiver<bool>,
 ) -> Vec<JoinHandle<()>> {
+    let (settings, endpoints) = (core.settings(), core.endpoints());
     let each = settings.listen.iter().enumerate().map(|(index, listen)| {
         let server = Server {
             index,
             listen: listen.clone(),
             token_file: settings.listen_token_file.clone(),
             site: site.clone(),
+            core: Arc::clone(core),
             endpoints: endpoints.clone(),
             stopped: stopped.clone(),
         };
@@ -150,6 +169,7 @@ struct Server {
     listen: Listen,
     token_file: Option<PathBuf>,
     site: Site,
+    core: Arc<Core>,
     endpoints: Endpoints,
     stopped: watch::Receiver<bool>,
 }
@@ -178,25 +198,68 @@ impl Server {
                 let (listener, address) = bound
                     .await
                     .map_err(|source| EndpointError::Address { source })?;
-                let address = Listen::Tcp(address).to_string();
-                self.endpoints.tell(self.index, Ok(address));
-                self.answer(listener, Access::Network(token)).await
+                let shown = Listen::Tcp(address).to_string();
+                let is_public = token.is_none() && !address.ip().is_loopback();
+                let access = Access::Network(token);
+                let mut site = self.site.clone();
+                if address.ip().is_loopback() || site.login.is_none() {
+                    self.endpoints.tell(self.index, Ok(shown));
+                    if is_public {
+                        site.pages = PageSource::Withheld(WITHHELD);
+                    }
+                    return self.answer(listener, site, access).await;
+                }
+                let tls = self.tls(address.ip()).await?;
+                self.core.note_fingerprint(tls.fingerprint.clone());
+                if let Some(login) = &mut site.login {
+                    login.is_tls = true;
+                }
+                let shown = shown.replacen("http:", "https:", 1);
+                self.endpoints.tell(self.index, Ok(shown));
+                let listener = TlsListener::new(listener, tls);
+                self.answer(listener, site, access).await
             }
             Listen::Unix(path) => {
                 let socket = listen_on(path).await?;
                 self.endpoints.tell(self.index, Ok(self.listen.to_string()));
-                self.answer(socket, Access::Socket).await
+                let mut site = self.site.clone();
+                // The cookies of a session need a scheme, and a socket has none.
+                site.login = None;
+                self.answer(socket, site, Access::Socket).await
             }
         }
     }
 
-    async fn answer(&self, listener: impl Accept, access: Access) -> Result<(), EndpointError> {
+    /// The certificate for an address.
+    async fn tls(&self, address: IpAddr) -> Result<Tls, EndpointError> {
+        let core = Arc::clone(&self.core);
+        let made = spawn_blocking(move || -> Result<Tls, EndpointError> {
+            let settings = core.settings();
+            if let Some((certificate, key)) = &settings.page.certificate {
+                return Ok(Tls::given(certificate, key)?);
+            }
+            let addresses = if address.is_unspecified() {
+                datapath::own_addresses()?
+            } else {
+                vec![address]
+            };
+            Ok(Tls::own(&settings.state_dir, &addresses, Timestamp::now())?)
+        });
+        made.await.map_err(|_panic| EndpointError::Ended)?
+    }
+
+    async fn answer(
+        &self,
+        listener: impl Accept,
+        site: Site,
+        access: Access,
+    ) -> Result<(), EndpointError> {
         let mut stopped = self.stopped.clone();
         let shutdown = async move {
             // An error means that the sender was dropped, because the daemon ends.
             let _ = stopped.wait_for(|stopped| *stopped).await;
         };
-        let served = http::serve(listener, self.site.clone(), access, shutdown).await;
+        let served = http::serve(listener, site, access, shutdown).await;
         served.map_err(EndpointError::Accept)
     }
 
@@ -240,7 +303,16 @@ fn is_free(error: &io::Error) -> bool {
 }
 
 impl Accept for UnixSocket {
+    type Accepted = UnixStream;
     type Stream = UnixStream;
+
+    fn open(accepted: UnixStream) -> impl Future<Output = io::Result<UnixStream>> + Send {
+        ready(Ok(accepted))
+    }
+
+    fn peer(_: &UnixStream) -> Option<IpAddr> {
+        None
+    }
 
     async fn accept_next(&self) -> io::Result<UnixStream> {
         self.listener.accept_next().await

@@ -73,6 +73,7 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
         if is_asked || due <= now || recorder.new_flows() >= MANY_FLOWS {
             recorder.look_at_devices(is_asked);
             drain(core, &mut recorder);
+            core.evidence().set_looked();
             due = now + TICK;
         }
         match command {
@@ -106,6 +107,11 @@ fn record(core: &Core, commands: &mpsc::Receiver<Command>) {
             Some(Command::Published(published, done)) => {
                 let stored = recorder.published(&published);
                 let _ = done.send(stored.map_err(|error| error_text(&error)));
+            }
+            Some(Command::Page(event, device)) => {
+                if let Err(error) = recorder.page_event(&event, device) {
+                    warn!("an event of the page is not stored: {}", error_text(&error));
+                }
             }
             Some(Command::Findings(found)) => {
                 if let Err(error) = recorder.findings(found) {

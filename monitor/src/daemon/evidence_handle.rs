@@ -1,7 +1,11 @@
 //! The way from the core to the thread that records evidence, and what that thread tells.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -10,7 +14,8 @@ use jiff::Timestamp;
 use crate::{
     device_book::DeviceBook,
     evidence::{
-        absence::Absence, event::Happening, mark::Mark, noted::Noted, published::Published,
+        absence::Absence, event::Happening, mark::Mark, noted::Noted, page_event::PageEvent,
+        published::Published,
     },
     merkle::Proven,
     policy::MacAddress,
@@ -46,6 +51,8 @@ pub(super) enum Command {
     Capture(Box<Happening>, mpsc::Sender<Result<(), String>>),
     /// Store the event of a head that an authority stamped.
     Published(Box<Published>, mpsc::Sender<Result<(), String>>),
+    /// Store what an operator did over the page's login.
+    Page(Box<PageEvent>, Option<MacAddress>),
     /// Store what changed in the findings of the daemon's checks. It has no answer.
     Findings(Vec<Noted>),
     /// Close the store and end.
@@ -72,6 +79,8 @@ pub(super) struct EvidenceHandle {
     commands: Mutex<Option<mpsc::Sender<Command>>>,
     failure: Mutex<Option<EvidenceFailure>>,
     dns_copied: Mutex<Vec<String>>,
+    /// True after the first drain.
+    has_looked: AtomicBool,
     /// What is known about devices. The thread writes it.
     book: Arc<Mutex<DeviceBook>>,
 }
@@ -186,9 +195,36 @@ impl EvidenceHandle {
         answer.unwrap_or_else(|_| Err("the evidence store does not answer".to_owned()))
     }
 
+    /// Stores what an operator did over the page's login, about a device or about none, and does
+    /// not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// Returns as text why the event is not stored.
+    pub(super) fn page_event(
+        &self,
+        event: PageEvent,
+        device: Option<MacAddress>,
+    ) -> Result<(), String> {
+        if self.send(Command::Page(Box::new(event), device)) {
+            return Ok(());
+        }
+        Err("the daemon records no evidence, so it stores no event".to_owned())
+    }
+
     /// Stores what changed in the findings of the daemon's checks, and does not wait for it.
     pub(super) fn findings(&self, found: Vec<Noted>) {
         self.send(Command::Findings(found));
+    }
+
+    /// True if devices and events of before this daemon are known.
+    pub(super) fn has_looked(&self) -> bool {
+        self.has_looked.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the first drain is done.
+    pub(super) fn set_looked(&self) {
+        self.has_looked.store(true, Ordering::Relaxed);
     }
 
     /// Closes the store and ends the thread. Does nothing if the thread has ended.

@@ -2,6 +2,7 @@
 //! socket, HTTP.
 
 mod addresses;
+mod alerts;
 mod blocking;
 mod capture;
 mod clients;

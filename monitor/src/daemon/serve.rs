@@ -10,6 +10,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    alerts,
     blocking::blocking,
     capture, clients,
     core::Core,
@@ -54,11 +55,12 @@ pub async fn run(
     let (stop, stopped) = watch::channel(false);
     // Comes before the first answer to a client, so that `status` knows the result of the
     // first try.
-    let mut answering = endpoints::serve(core.settings(), core.endpoints(), &site, &stopped).await;
+    let mut answering = endpoints::serve(&core, &site, &stopped).await;
     let clients = clients::serve(Arc::clone(&core), control, detached, stopped);
     answering.push(tokio::spawn(clients));
     evidence::start(&core);
     ranges::start(&core);
+    alerts::start(&core);
     let mut background = vec![
         tokio::spawn(feeds::run(Arc::clone(&core))),
         tokio::spawn(devices::run(Arc::clone(&core))),

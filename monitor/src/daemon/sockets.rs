@@ -92,6 +92,9 @@ fn find_listener(socket: &Path) -> io::Result<Option<String>> {
             | Answer::Published {}
             | Answer::Capturing(_)
             | Answer::Forgotten(_)
+            | Answer::Notified(_)
+            | Answer::PageLink(_)
+            | Answer::PageEnded(_)
             | Answer::Refused(_),
         )
         | Err(

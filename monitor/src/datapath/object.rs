@@ -230,19 +230,19 @@ pub(super) fn load_program(
     pins: Option<&PinPaths<'_>>,
 ) -> Result<Ebpf, Error> {
     require_kernel()?;
-    let numbers = Numbers::new(constants);
+    let values = Numbers::new(constants);
     let mut loader = EbpfLoader::new();
-    numbers.set(&mut loader);
+    values.set(&mut loader);
     size_maps(&mut loader, sizes, constants)?;
     if let Some(pins) = pins {
         set_pins(&mut loader, pins, constants);
     }
     let mut object = loader.load(OBJECT).map_err(Error::load)?;
-    let loaded = match hook {
+    let result = match hook {
         Hook::Ingress => program_of(&mut object, constants.frags).load(),
         Hook::Egress => classifier(&mut object).load(),
     };
-    loaded.map_err(|source| Error::program("load the program", source))?;
+    result.map_err(|source| Error::program("load the program", source))?;
     Ok(object)
 }
 

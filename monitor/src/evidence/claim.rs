@@ -66,6 +66,18 @@ pub enum NameSource {
 }
 
 impl NameSource {
+    /// The sources of a destination's name, by how much they say: what the device itself sent,
+    /// then DNS answers. A name that was only asked for is no name of the destination.
+    pub const BEST_FIRST: [Self; 7] = [
+        Self::Sni,
+        Self::Quic,
+        Self::HttpHost,
+        Self::Dns,
+        Self::DnsHint,
+        Self::SniOuter,
+        Self::DnsOther,
+    ];
+
     /// The word of JSON and of the store.
     #[must_use]
     pub fn word(self) -> &'static str {

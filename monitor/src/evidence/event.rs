@@ -13,6 +13,7 @@ use super::{
     captured::{CaptureBegun, Captured},
     mark::Mark,
     noted::Noted,
+    page_event::PageEvent,
     protocol,
     published::Published,
 };
@@ -94,6 +95,8 @@ pub enum Happening {
     Published(Published),
     /// A finding of the daemon's checks (`monitor doctor`) began, changed, lasts or ended.
     Doctor(Noted),
+    /// An operator did something over the page's login.
+    Page(PageEvent),
     /// The filter was found attached to an interface for the first time in a period.
     Attached {
         /// Name of the interface.
@@ -173,6 +176,7 @@ impl Happening {
             Self::CaptureNotFinished(_) => "capture-not-finished",
             Self::Published(_) => "published",
             Self::Doctor(_) => Self::DOCTOR,
+            Self::Page(_) => "page",
             Self::Attached { .. } => "attached",
         }
     }
@@ -222,6 +226,7 @@ impl Happening {
             | Self::Capture(_)
             | Self::Published(_)
             | Self::Doctor(_)
+            | Self::Page(_)
             | Self::CaptureNotFinished(_)
             | Self::Attached { .. } => None,
         }
@@ -243,6 +248,7 @@ impl Happening {
             | Self::Mark(_)
             | Self::Published(_)
             | Self::Doctor(_)
+            | Self::Page(_)
             | Self::Attached { .. } => &[],
         }
     }

@@ -17,6 +17,7 @@ pub mod learner;
 pub mod mark;
 pub mod names;
 pub mod noted;
+pub mod page_event;
 pub mod published;
 pub mod sampler;
 mod text;

@@ -247,7 +247,7 @@ impl Fetcher {
     }
 
     /// Returns an HTTP client for one feed.
-    fn agent(&self, feed: &FeedUrl) -> Agent {
+    pub(super) fn agent(&self, feed: &FeedUrl) -> Agent {
         let resolver = OutsideResolver::new(feed, self.own.clone());
         Agent::with_parts(self.config(), DefaultConnector::default(), resolver)
     }

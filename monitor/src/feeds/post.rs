@@ -18,6 +18,8 @@ pub struct Post<'a> {
     pub content_type: &'a str,
     /// Media type of the answer.
     pub accept: &'a str,
+    /// Further headers.
+    pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: &'a [u8],
 }
@@ -27,17 +29,27 @@ impl Fetcher {
     /// this request alone, so its host may be inside. No redirect is followed: the body goes to
     /// the named server only.
     pub fn post(&self, url: &FeedUrl, post: Post<'_>) -> Result<Vec<u8>, FetchError> {
+        self.post_by(&Agent::new_with_config(self.config()), url, post)
+    }
+
+    /// Sends a POST as [`Self::post`] does, and refuses a name that leads inside. An address in
+    /// the URL may be inside.
+    pub fn post_outside(&self, url: &FeedUrl, post: Post<'_>) -> Result<Vec<u8>, FetchError> {
+        self.post_by(&self.agent(url), url, post)
+    }
+
+    fn post_by(&self, agent: &Agent, url: &FeedUrl, post: Post<'_>) -> Result<Vec<u8>, FetchError> {
         let uri = url.as_str().parse();
         let uri: Uri = uri.map_err(|_| FetchError::Url(quoted(&url.to_string())))?;
-        let agent = Agent::new_with_config(self.config());
         let limit: Duration = self.limits.time;
-        let request = agent
+        let mut request = agent
             .post(uri)
             .header(header::CONTENT_TYPE, post.content_type)
-            .header(header::ACCEPT, post.accept)
-            .config()
-            .timeout_global(Some(limit))
-            .build();
+            .header(header::ACCEPT, post.accept);
+        for (name, value) in post.headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.config().timeout_global(Some(limit)).build();
         let response = request
             .send(post.body)
             .map_err(|error| self.explain(error))?;

@@ -106,7 +106,9 @@ pub(super) fn cuts_of_internet(drop: &Policy, allows: &[&Policy], internet: &Gat
         return Vec::new();
     }
     let mut cuts = cuts(drop, allows, internet);
-    cuts.iter_mut().for_each(|cut| cut.side = Role::Wan);
+    for cut in &mut cuts {
+        cut.side = Role::Wan;
+    }
     cuts.retain(|cut| cut.risk() == Risk::Wan);
     cuts
 }

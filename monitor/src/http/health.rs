@@ -56,10 +56,13 @@ pub fn health(snapshot: &Snapshot, interfaces: &[String]) -> Health {
 
 fn problem(snapshot: &Snapshot, name: &str) -> Option<String> {
     // An interface that lost its role keeps the counters of the other direction.
-    let found = snapshot.interfaces.iter().filter(|one| one.name == name);
-    let attached = found.clone().filter(|one| one.mode.is_some());
+    let mut found = snapshot.interfaces.iter().filter(|one| one.name == name);
+    let mut attached = found.clone().filter(|one| one.mode.is_some());
     let without_generation = attached.clone().find(|one| one.generation.is_none());
-    match without_generation.or(attached.last()).or(found.last()) {
+    match without_generation
+        .or(attached.next_back())
+        .or(found.next_back())
+    {
         None | Some(InterfaceSnapshot { mode: None, .. }) => {
             Some(format!("{name}: the filter is not attached"))
         }

@@ -1,23 +1,29 @@
-//! The HTTP endpoint: metrics, health and a page for people. It is read-only: no
-//! request changes the filter or the daemon.
+//! The HTTP endpoint: metrics, health and a page for people. It is read-only, unless the
+//! operator switched the page's login on (`changes`).
 
 mod accept;
 mod access;
+mod changes;
 mod health;
 mod page;
 mod request_check;
 mod routes;
 mod server;
+mod tls;
 
 use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
 pub use access::{Access, Token, TokenError};
+pub use changes::{
+    Author, BadLink, Desk, LINK_LIFE, Login, Secret, Session, Sessions, Subject, actions,
+};
 pub use health::{Health, health};
 pub use server::{Accept, Limits, serve};
+pub use tls::{Tls, TlsError, TlsListener};
 
-use crate::{metrics::DeviceLabels, snapshot::Snapshot};
+use crate::{metrics::DeviceLabels, page_facts::PageFacts, snapshot::Snapshot};
 
 /// Takes a new snapshot. Returns the reason as a text if that fails. May block.
 pub type ReadSnapshot = Arc<dyn Fn() -> Result<Snapshot, String> + Send + Sync>;
@@ -37,6 +43,19 @@ pub struct Site {
     /// The labels of devices. A request holds this lock while it takes its
     /// snapshot, so devices get labels in the order of the snapshots.
     pub labels: Arc<Mutex<DeviceLabels>>,
+    /// Who answers the questions of the pages.
+    pub pages: PageSource,
+    /// The login of operators; `None`: nothing can be changed.
+    pub login: Option<Login>,
     /// Limits on connections, sizes and times.
     pub limits: Limits,
+}
+
+/// Where the pages get devices and contacts.
+#[derive(Clone)]
+pub enum PageSource {
+    /// From the store.
+    Shown(Arc<dyn PageFacts>),
+    /// Nowhere, for this reason. The pages then show counters only, and no MAC.
+    Withheld(&'static str),
 }

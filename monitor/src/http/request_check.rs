@@ -17,7 +17,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::Access;
+use super::{
+    Access, Login,
+    changes::{Signed, pages},
+};
 
 const NO_TOKEN: &str = "\
 This endpoint needs a token: send the header `Authorization: Bearer TOKEN`.
@@ -34,11 +37,12 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (
         CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+            "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; manifest-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
     ),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    // With `no-referrer`, browsers would send forms without an origin.
+    (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
         HeaderValue::from_static("same-origin"),
@@ -56,6 +60,8 @@ enum Refusal {
     Foreign,
     /// The request shows no token or a wrong one.
     NoToken,
+    /// The request needs a session, and has none.
+    NoSession,
 }
 
 impl IntoResponse for Refusal {
@@ -64,6 +70,7 @@ impl IntoResponse for Refusal {
         match self {
             Self::Unclear => (StatusCode::BAD_REQUEST, unclear).into_response(),
             Self::Foreign => (StatusCode::MISDIRECTED_REQUEST, FOREIGN_HOST).into_response(),
+            Self::NoSession => pages::not_signed_in(),
             Self::NoToken => {
                 let challenge = [(WWW_AUTHENTICATE, "Bearer realm=\"monitor\"")];
                 (StatusCode::UNAUTHORIZED, challenge, NO_TOKEN).into_response()
@@ -72,30 +79,79 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// The conditions of an endpoint.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) access: Access,
+    pub(super) login: Option<Login>,
+}
+
+impl Door {
+    /// True for the paths by which an operator signs in, and for the files of every page.
+    fn is_open(&self, path: &str) -> bool {
+        self.login.is_some()
+            && (path == "/login"
+                || path == "/manifest.webmanifest"
+                || path.starts_with("/login/")
+                || path.starts_with("/assets/"))
+    }
+
+    fn speaks_tls(&self) -> bool {
+        self.login.as_ref().is_some_and(|login| login.is_tls)
+    }
+}
+
 /// Passes a request on if `access` allows it, otherwise answers with the refusal.
 /// Adds the security headers to both answers.
 pub(super) async fn check_request(
-    State(access): State<Access>,
-    request: Request,
+    State(door): State<Door>,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match check_access(&access, request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
+    let login = door.login.as_ref();
+    let session = login.and_then(|login| login.session(request.headers()));
+    let checked = check_access(&door, session.is_some(), request.uri(), request.headers());
+    let mut response = match checked {
+        Ok(()) => {
+            request.extensions_mut().insert(Signed(session));
+            next.run(request).await
+        }
         Err(refusal) => refusal.into_response(),
     };
-    response.headers_mut().extend(SECURITY_HEADERS);
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        // Files with a hash in their name say how long they can be kept.
+        headers.entry(name).or_insert(value);
+    }
     response
 }
 
-fn check_access(access: &Access, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
-    let Access::Network(token) = access else {
+fn check_access(
+    door: &Door,
+    is_signed: bool,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    let Access::Network(token) = &door.access else {
         return Ok(());
     };
     check_host(uri, headers)?;
-    match token {
-        Some(token) if !token.is_shown_by(headers) => Err(Refusal::NoToken),
-        Some(_) | None => Ok(()),
+    let shows_token = token.as_ref().map(|token| token.is_shown_by(headers));
+    let path = uri.path();
+    if is_signed || shows_token == Some(true) || door.is_open(path) {
+        return Ok(());
     }
+    match shows_token {
+        Some(_) => Err(Refusal::NoToken),
+        // Other machines reach what speaks TLS.
+        None if door.speaks_tls() && !is_for_programs(path) => Err(Refusal::NoSession),
+        None => Ok(()),
+    }
+}
+
+/// True for the paths that programs ask for. They show no person's data.
+fn is_for_programs(path: &str) -> bool {
+    matches!(path, "/metrics" | "/healthz")
 }
 
 /// Checks the `Host` header and the host in the request line, if it has one

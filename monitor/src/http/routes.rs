@@ -10,12 +10,15 @@ use axum::{
         header::{CONTENT_TYPE, VARY},
     },
     middleware,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
-use tokio::{task::spawn_blocking, time::timeout};
+use tokio::{sync::watch, task::spawn_blocking, time::timeout};
 
-use super::{Access, Health, Site, accept, health, page, request_check::check_request};
+use super::{
+    Access, Health, Site, accept, changes, health, page,
+    request_check::{Door, check_request},
+};
 use crate::{metrics, printable, snapshot::Snapshot};
 
 /// How long a snapshot may take. After this time the endpoint answers that the
@@ -23,19 +26,24 @@ use crate::{metrics, printable, snapshot::Snapshot};
 const SNAPSHOT_TIME: Duration = Duration::from_secs(10);
 
 /// Returns a router with all paths. `get` answers GET and HEAD, and refuses other
-/// methods.
-pub(super) fn routes(site: Site, access: Access) -> Router {
+/// methods. Answers that do not end by themselves end when `stopped` is true.
+pub(super) fn routes(site: Site, access: Access, stopped: watch::Receiver<bool>) -> Router {
+    let door = Door {
+        access,
+        login: site.login.clone(),
+    };
     Router::new()
-        .route("/", get(page))
         .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
-        .with_state(site)
+        .with_state(site.clone())
+        .merge(page::routes(site, stopped))
+        .merge(changes::routes(door.login.clone()))
         .fallback(not_found)
-        .layer(middleware::from_fn_with_state(access, check_request))
+        .layer(middleware::from_fn_with_state(door, check_request))
 }
 
 /// The reason why a request gets no data.
-enum Failure {
+pub(super) enum Failure {
     /// The counters cannot be read.
     Read(String),
     /// Reading the counters takes longer than [`SNAPSHOT_TIME`].
@@ -93,20 +101,16 @@ async fn healthz(State(site): State<Site>) -> Result<(StatusCode, String), Failu
     Ok((status, lines.join("\n") + "\n"))
 }
 
-async fn page(State(site): State<Site>) -> Result<Html<String>, Failure> {
-    read(site, page::render).await.map(Html)
-}
-
 async fn not_found() -> (StatusCode, &'static str) {
     (
         StatusCode::NOT_FOUND,
-        "This endpoint has the paths /, /metrics and /healthz.\n",
+        "This endpoint has the paths /, /metrics and /healthz; the links of / lead to the other pages.\n",
     )
 }
 
 /// Takes a snapshot and returns what `show` makes of it. Fails after
 /// [`SNAPSHOT_TIME`].
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     site: Site,
     show: impl FnOnce(&Snapshot, &Health, &metrics::DeviceLabels) -> T + Send + 'static,
 ) -> Result<T, Failure> {

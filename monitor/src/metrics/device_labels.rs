@@ -158,14 +158,6 @@ impl DeviceLabels {
         }))
     }
 
-    /// Returns the MAC of the device whose name is `label`. Returns `None` if no
-    /// device has that name, or if MACs are hidden behind pseudonyms.
-    #[must_use]
-    pub fn mac_beside(&self, label: &str) -> Option<MacAddress> {
-        let mac = *self.bound.get(label)?;
-        (self.form == DeviceLabel::Mac).then_some(mac)
-    }
-
     /// Splits the counts of `policy` by label. For each verdict, the sum of
     /// `labelled`, `other` and `past` equals the sum of the policy's devices, its
     /// `other` and its `past`.

@@ -122,7 +122,7 @@ impl View<'_> {
         Ok((sums, more))
     }
 
-    fn mac(&self, id: i64) -> Result<Option<MacAddress>, StoreError> {
+    pub(super) fn mac(&self, id: i64) -> Result<Option<MacAddress>, StoreError> {
         let select = "SELECT mac FROM device WHERE id = ?1";
         let found: Option<Vec<u8>> = self
             .transaction

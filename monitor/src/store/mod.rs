@@ -12,12 +12,14 @@
 //! sums of all drained tables = sums of the stored rows + removed sums
 //! ```
 
+pub mod alert_queue;
 mod aside;
 mod bucket;
 mod budget;
 mod capture;
 mod claims;
 mod compact;
+mod contact_list;
 mod device_sums;
 mod error;
 mod findings;
@@ -27,6 +29,7 @@ mod marked;
 mod merkle_log;
 mod migrate;
 mod open;
+mod page_event;
 mod period;
 mod published;
 mod query;
@@ -48,6 +51,9 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 pub use compact::Compacted;
+pub use contact_list::{
+    ContactList, ContactQuery, DeviceTimes, Hit, ListedContact, SlotCache, TimeSlots, To, Verdict,
+};
 pub use device_sums::{DeviceSum, DeviceSums};
 pub use error::{Remedy, StoreError};
 pub use forget::Forgotten;

@@ -181,7 +181,7 @@ pub(super) fn path_in(state_dir: &Path) -> Result<PathBuf, StoreError> {
 }
 
 /// Creates the file, which only its owner can read, if there is none.
-fn make_file(path: &Path) -> Result<(), StoreError> {
+pub(super) fn make_file(path: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
         Ok(_) => {

@@ -188,7 +188,17 @@ impl View<'_> {
         Ok(sums)
     }
 
-    /// The shortest length that gives at most `most` slots.
+    /// The shortest length of a slot, in seconds, that gives at most `most` slots.
+    pub(super) fn slot_length(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        most: u32,
+    ) -> Result<i64, StoreError> {
+        let (since, until) = (bucket::seconds(since), bucket::seconds(until));
+        self.slot_seconds(Bounds { since, until }, most)
+    }
+
     fn slot_seconds(&self, bounds: Bounds, most: u32) -> Result<i64, StoreError> {
         let select = "SELECT coalesce(max(span), 1) FROM bucket
             WHERE (number + span) * 300 > ?1 AND earliest < ?2";

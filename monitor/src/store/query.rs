@@ -202,7 +202,7 @@ impl View<'_> {
     }
 
     /// Returns the claims of a flow end, and the number of claims that are left out.
-    fn claims(&self, end: i64) -> Result<(Vec<Claim>, u32), StoreError> {
+    pub(super) fn claims(&self, end: i64) -> Result<(Vec<Claim>, u32), StoreError> {
         let select = "SELECT source, name, server, chain, ech, first, last
             FROM claim WHERE flow_end = ?1";
         let found = self.all(select, [end], |row| {

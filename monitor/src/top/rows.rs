@@ -221,17 +221,8 @@ fn per_second(packets: u64, seconds: f64) -> f64 {
 /// The name that says most about the destination: one that the device itself sent to it, then
 /// one of a DNS answer to the device. A name that was only asked for is not one.
 fn best_name(flows: &[FlowView]) -> Option<&NameView> {
-    const ORDER: [NameSource; 7] = [
-        NameSource::Sni,
-        NameSource::Quic,
-        NameSource::HttpHost,
-        NameSource::Dns,
-        NameSource::DnsHint,
-        NameSource::SniOuter,
-        NameSource::DnsOther,
-    ];
     let names = || flows.iter().flat_map(|flow| &flow.names);
-    ORDER
+    NameSource::BEST_FIRST
         .into_iter()
         .find_map(|source| names().find(|name| name.how == source.word()))
 }

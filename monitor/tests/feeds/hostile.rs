@@ -231,7 +231,7 @@ fn check_answers(gateway: &Gateway, what: &str) {
         assert!(size < SMALL, "{what}: {verb:?}: {size}");
         assert!(!text(&output.stdout).contains("secret"), "{what}");
     }
-    for told in [lab.metrics(), lab.page()] {
+    for told in [lab.metrics(), lab.page_at("/feeds")] {
         assert!(told.len() < 8 * SMALL, "{what}: {}", told.len());
         assert!(!told.contains("secret"), "{what}");
     }

@@ -95,7 +95,8 @@ fn a_redirect_does_not_lead_inside() {
     for server in &servers {
         assert!(server.requests().is_empty(), "{}", server.address);
     }
-    for told in [daemon.log(), gateway.lab.metrics(), gateway.lab.page()] {
+    let page = gateway.lab.page_at("/feeds");
+    for told in [daemon.log(), gateway.lab.metrics(), page] {
         assert!(!told.contains("swordfish"), "{told}");
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use monitor::{
-    http::{Access, Limits, ReadSnapshot, Site, serve},
+    http::{Access, Limits, PageSource, ReadSnapshot, Site, serve},
     metrics::{DeviceKey, DeviceLabel, DeviceLabels},
     snapshot::Snapshot,
 };
@@ -43,6 +43,8 @@ pub(crate) fn site(read_snapshot: ReadSnapshot, limits: Limits) -> Site {
         read_snapshot,
         interfaces: Arc::new(|| vec!["br-lan".to_owned()]),
         labels: Arc::new(Mutex::new(labels)),
+        pages: PageSource::Withheld("Contacts are not shown here."),
+        login: None,
         limits,
     }
 }
@@ -90,16 +92,64 @@ impl Server {
     }
 }
 
+impl Server {
+    /// A connection that has sent a request.
+    pub(crate) async fn open(&self, path: &str) -> TcpStream {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// The answer to a request, of which the body may be any bytes. In lower case.
+    pub(crate) async fn send_bytes(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let bytes = read_to_end(&mut stream).await;
+        String::from_utf8_lossy(&bytes).to_ascii_lowercase()
+    }
+}
+
+/// The first bytes of an answer that does not end, in lower case.
+pub(crate) async fn read_some(stream: &mut TcpStream) -> String {
+    let mut bytes = vec![0; 4096];
+    let read = tokio::time::timeout(HANGS, stream.read(&mut bytes)).await;
+    bytes.truncate(read.expect("the server does not answer").unwrap());
+    String::from_utf8_lossy(&bytes).to_ascii_lowercase()
+}
+
 pub(crate) async fn read_answer(stream: &mut TcpStream) -> Answer {
     let bytes = read_to_end(stream).await;
     let text = String::from_utf8(bytes).unwrap();
     let (head, body) = text
         .split_once("\r\n\r\n")
         .unwrap_or_else(|| panic!("no head: {text:?}"));
+    let is_chunked = head
+        .to_ascii_lowercase()
+        .contains("\r\ntransfer-encoding: chunked");
+    let body = if is_chunked && !body.is_empty() {
+        whole(body)
+    } else {
+        body.to_owned()
+    };
     Answer {
         status: head.split(' ').nth(1).unwrap().parse().unwrap(),
         head: head.to_ascii_lowercase(),
-        body: body.to_owned(),
+        body,
+    }
+}
+
+/// Joins the chunks of a body (RFC 9112, section 7.1).
+fn whole(mut chunks: &str) -> String {
+    let mut body = String::new();
+    loop {
+        let (size, rest) = chunks.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        if size == 0 {
+            return body;
+        }
+        body += &rest[..size];
+        chunks = rest[size..].strip_prefix("\r\n").unwrap();
     }
 }
 

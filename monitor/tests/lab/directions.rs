@@ -15,7 +15,8 @@ use monitor::{policy::Direction, snapshot::Mode};
 use serde_json::Value;
 use support::lab::{Daemon, Lab, PHONE_MAC, poll, text};
 use world::{
-    GATEWAY, GATEWAY_MAC, PORT, STOPPED, WATCHED, World, all, interface, of_device, packets, policy,
+    GATEWAY, GATEWAY_MAC, PORT, STOPPED, WATCHED, World, all, ask, interface, of_device, packets,
+    policy,
 };
 
 #[test]
@@ -27,18 +28,18 @@ fn every_packet_counts_once_in_its_direction() {
 
     // The phone asks, by both families, and is answered.
     for address in WATCHED {
-        assert_eq!(world.ask(&lab.phone, address, 20), 20, "{address}");
+        assert_eq!(ask(&lab.phone, address, 20), 20, "{address}");
     }
     // Its packets to a dropped range do not arrive.
     for address in STOPPED {
-        assert_eq!(world.ask(&lab.phone, address, 5), 0, "{address}");
+        assert_eq!(ask(&lab.phone, address, 5), 0, "{address}");
     }
     // The gateway's own packets.
     for address in WATCHED {
-        assert_eq!(world.ask(&lab.gateway, address, 7), 7, "{address}");
+        assert_eq!(ask(&lab.gateway, address, 7), 7, "{address}");
     }
     for address in STOPPED {
-        assert_eq!(world.ask(&lab.gateway, address, 3), 0, "{address}");
+        assert_eq!(ask(&lab.gateway, address, 3), 0, "{address}");
     }
     assert_eq!(arrived.load(Ordering::SeqCst), 2 * (20 + 7));
     // What nobody asked for.
@@ -113,7 +114,8 @@ fn flows_of_both_directions(lab: &Lab) {
         "--state-dir",
         lab.directory.path().join("state").to_str().unwrap(),
     ]);
-    let flows: Value = serde_json::from_slice(&output.stdout).expect(&text(&output.stderr));
+    let flows: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
     let sum = |direction: &str, interface: &str, device: &str| -> u64 {
         let flows = flows["flows"].as_array().unwrap().iter();
         let found = flows.filter(|flow| {
@@ -153,7 +155,7 @@ fn reloads_and_survives(world: &World, daemon: Daemon) {
     assert_eq!(generations(), [Some(2); 3], "all hooks");
     let passes = |expected: u64, when: &str| {
         for from in [&lab.phone, &lab.gateway] {
-            assert_eq!(world.ask(from, STOPPED[0], 3), expected, "{when}");
+            assert_eq!(ask(from, STOPPED[0], 3), expected, "{when}");
         }
     };
     passes(3, "a reload");

@@ -153,17 +153,27 @@ fn generic_mode_counts_aggregates_as_the_kernel_does_with_and_without_frags() {
             .unwrap();
         assert!(offloads.status.success(), "{}", text(&offloads.stderr));
         let _daemon = lab.start(&["--mode", "generic", "--frags", frags]);
-        let before = received(&lab);
-        let seen_before = seen(&wlan0(&lab));
+        let before = at_one_moment(&lab);
         transfer(&lab);
         poll("both count the same", || {
-            let (kernel, filter) = (received(&lab), seen(&wlan0(&lab)));
+            let now = at_one_moment(&lab);
             let difference = |now: (u64, u64), then: (u64, u64)| (now.0 - then.0, now.1 - then.1);
-            difference(kernel, before) == difference(filter, seen_before)
+            difference(now.0, before.0) == difference(now.1, before.1)
         });
         let (packets, bytes) = seen(&wlan0(&lab));
         assert!(bytes > MEGABYTE as u64, "{bytes}");
         assert!(packets < MEGABYTE as u64 / 1448, "no aggregates: {packets}");
+    }
+}
+
+/// What the kernel received and what the filter saw, while no packet came.
+fn at_one_moment(lab: &Lab) -> ((u64, u64), (u64, u64)) {
+    loop {
+        let kernel = received(lab);
+        let filter = seen(&wlan0(lab));
+        if received(lab) == kernel {
+            return (kernel, filter);
+        }
     }
 }
 

@@ -30,6 +30,7 @@ mod lists;
 mod nesting;
 mod no_daemon;
 mod overlays;
+mod packaging;
 mod pages;
 mod policies;
 mod publish;

@@ -134,6 +134,7 @@ fn explain_names_the_range_of_2014() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let expected = json!({
         "address": "42.62.48.181",
+        "direction": "out",
         "decision": "count",
         "effective": "range-42.62.48.0-24",
         "matches": [{

@@ -3,7 +3,7 @@
 
 mod daemon;
 mod namespace;
-mod observe;
+pub(crate) mod observe;
 mod tools;
 
 use std::{

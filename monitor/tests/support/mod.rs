@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 pub(crate) mod books;
+pub(crate) mod browser;
 pub(crate) mod captured;
 pub(crate) mod captures;
 pub(crate) mod damage;
@@ -26,3 +27,4 @@ pub(crate) mod strace;
 pub(crate) mod tools;
 pub(crate) mod user;
 pub(crate) mod verbs;
+pub(crate) mod visitor;

@@ -9,9 +9,18 @@ use std::{
 /// The validator of CASE in the directory of tools beside the build. Without it, a test is
 /// skipped, except in continuous integration.
 pub(crate) fn case_validate() -> Option<PathBuf> {
+    found(beside_the_build("case-utils/bin/case_validate"))
+}
+
+/// A program of the packages of Prometheus, as [`case_validate`].
+pub(crate) fn of_prometheus(program: &str) -> Option<PathBuf> {
+    found(beside_the_build("prometheus/usr/bin").join(program))
+}
+
+fn beside_the_build(tool: &str) -> PathBuf {
     let mut directories = Path::new(env!("CARGO_BIN_EXE_monitor")).ancestors();
     let target = directories.nth(2).unwrap();
-    found(target.join("tools/case-utils/bin/case_validate"))
+    target.join("tools").join(tool)
 }
 
 /// The checker of HTML, as [`case_validate`].

@@ -12,6 +12,7 @@ mod account;
 #[expect(dead_code, reason = "no capture is measured")]
 mod capture;
 #[path = "../../../monitor-ebpf/src/confirm.rs"]
+#[expect(dead_code, reason = "there is no previous program")]
 mod confirm;
 #[path = "../../../monitor-ebpf/src/decide.rs"]
 mod decide;
@@ -38,6 +39,18 @@ mod lookup;
 mod maps;
 #[path = "../../../monitor-ebpf/src/parse.rs"]
 mod parse;
+#[path = "../../../monitor-ebpf/src/reject.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod reject;
+#[path = "../../../monitor-ebpf/src/reject_frame.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod reject_frame;
+#[path = "../../../monitor-ebpf/src/reject_kind.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod reject_kind;
+#[path = "../../../monitor-ebpf/src/reject_rate.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod reject_rate;
 #[path = "../../../monitor-ebpf/src/replay.rs"]
 mod replay;
 #[path = "../../../monitor-ebpf/src/runtime.rs"]
@@ -53,6 +66,7 @@ mod service;
 #[path = "../../../monitor-ebpf/src/trie.rs"]
 mod trie;
 #[path = "../../../monitor-ebpf/src/verifier.rs"]
+#[expect(dead_code, reason = "the log is not measured")]
 mod verifier;
 
 use core::ffi::c_void;

@@ -7,6 +7,7 @@ mod lookup;
 mod machine;
 mod object;
 mod packet;
+mod page;
 mod plot;
 mod report;
 mod sets;
@@ -59,6 +60,8 @@ enum Part {
     Control,
     /// The evidence store with a million rows.
     Store,
+    /// The pages with 100,000 contacts.
+    Page,
 }
 
 impl Plan {
@@ -76,7 +79,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     object::build(tree)?;
     system::become_root()?;
     system::mount_bpffs()?;
-    let stop = crate::lab::stop_flag().context("Ctrl-C")?;
+    let stop = monitor::demo::stop_flag().context("Ctrl-C")?;
     system::prefer(Pid::this())?;
     let mut report = Report::default();
     let rounds = plan.rounds.into();
@@ -95,6 +98,9 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     }
     if plan.has(Part::Store) {
         store::measure(rounds, &mut report)?;
+    }
+    if plan.has(Part::Page) {
+        page::measure(tree, rounds, &mut report)?;
     }
     report.print();
     let folder = tree.root.join("bench/results");

@@ -15,8 +15,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use self::network::{LINKS, Network};
 use self::traffic::{AT_TIMES, Link, Tally};
 use self::verdict::{Resources, Row};
-use crate::lab::{metrics, stop_flag};
 use crate::system::{Tree, mount_bpffs};
+use monitor::demo::{metrics, stop_flag};
 
 /// Pause between batches. The rate stays far below the capacity of a veth pair.
 const PAUSE: Duration = Duration::from_millis(2);

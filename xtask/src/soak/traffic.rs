@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockProtocol, recv, send, setsockopt, sockopt};
 
-use crate::netns::Namespace;
+use crate::netns::{Namespace, packet_socket};
 
 /// The result of the policies for a kind of frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,14 +96,14 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn open(phone: &Namespace, gateway: &Namespace, name: &str) -> Result<Self> {
-        let receiver = gateway.packet_socket(name, Some(SockProtocol::EthAll))?;
+        let receiver = packet_socket(gateway, name, Some(SockProtocol::EthAll))?;
         setsockopt(&receiver, sockopt::RcvBufForce, &(16 << 20)).context("receive buffer")?;
         // Before it was bound, the socket received frames of the other link. Discard them:
         // nothing was sent on this link yet.
         discard(&receiver)?;
         let mut number = 0;
         Ok(Self {
-            sender: phone.packet_socket(name, None)?,
+            sender: packet_socket(phone, name, None)?,
             receiver,
             frames: KINDS.map(|kind| {
                 number += 1;

@@ -19,6 +19,7 @@ use crate::{
     control::Forgotten,
     datapath::{self, DeviceCounts, Filter, GivenBack, KnownKind},
     policy::{Device, DeviceNames, MacAddress, MacPrefix, Policy, UnknownDevice},
+    store::{StoreError, alert_queue::forget_alerts},
 };
 
 /// Minimum time between two checks of the neighbours and the device tables.
@@ -65,6 +66,9 @@ pub(in crate::daemon) enum ForgetError {
     /// The evidence store returned an error.
     #[error("the counters are forgotten, but the evidence is not: {0}")]
     Evidence(String),
+    /// The queue of alerts returned an error.
+    #[error("the counters and the evidence are forgotten, but the alerts are not: {0}")]
+    Alerts(#[source] StoreError),
 }
 
 impl Core {
@@ -159,7 +163,7 @@ impl Core {
         known
     }
 
-    pub(super) fn device_names(&self) -> Arc<DeviceNames> {
+    pub(in crate::daemon) fn device_names(&self) -> Arc<DeviceNames> {
         let state = self.state();
         let policies = state.stage.policies();
         policies.map_or_else(Arc::default, |policies| Arc::clone(&policies.devices))
@@ -192,8 +196,10 @@ impl Core {
         let (macs, given_back) = self.forget_counters(&prefixes)?;
         // The filter is not locked here, because the thread that records evidence needs it.
         let evidence = Self::evidence_of(&prefixes, &macs);
-        let forgotten = self.evidence().forget(evidence);
+        let forgotten = self.evidence().forget(evidence.clone());
         forgotten.map_err(ForgetError::Evidence)?;
+        // Last, because alerts are made from evidence.
+        forget_alerts(&self.settings.state_dir, &evidence).map_err(ForgetError::Alerts)?;
         Ok(Forgotten {
             device: device.to_owned(),
             devices: macs.len(),

@@ -115,8 +115,9 @@ impl Core {
         *lock(&self.doctor.far_sides) = far.collect();
     }
 
-    /// The last diagnosis, for the metrics. `None` before the first look, and if a look hangs.
-    pub(super) fn last_diagnosis(&self) -> Option<Diagnosis> {
+    /// The last diagnosis, for the metrics and for alerts. `None` before the first look, and if a
+    /// look hangs.
+    pub(in crate::daemon) fn last_diagnosis(&self) -> Option<Diagnosis> {
         let last = lock(&self.doctor.last).clone()?;
         (last.began.elapsed() < STALE).then_some(last.diagnosis)
     }

@@ -112,8 +112,8 @@ impl Core {
         waiting.values().any(|why| why.contains(UNFILTERED))
     }
 
-    /// Returns the interfaces that are not filtered, for `status`.
-    pub(super) fn waiting_interfaces(&self) -> Vec<WaitingInterface> {
+    /// Returns the interfaces that are not filtered, for `status` and for alerts.
+    pub(in crate::daemon) fn waiting_interfaces(&self) -> Vec<WaitingInterface> {
         listed(&lock(&self.waiting))
     }
 

@@ -30,6 +30,9 @@ pub enum LoadError {
     /// The policies cannot be used.
     #[error("the policies have errors:\n{0}")]
     Policies(String),
+    /// The guard refuses the policies.
+    #[error("the policies have errors:\n{0}")]
+    LockOut(String),
     /// The policies are correct, but the filter could not be changed.
     #[error(transparent)]
     Datapath(#[from] datapath::Error),
@@ -82,6 +85,7 @@ pub(super) fn reason(error: &LoadError) -> String {
             format!("the policies are fine, but the kernel did not take them: {text}")
         }
         LoadError::Policies(_)
+        | LoadError::LockOut(_)
         | LoadError::Keep(_)
         | LoadError::LastGood(_)
         | LoadError::NotSaved(_)
@@ -218,6 +222,7 @@ pub(super) fn load(
             let read = recorder.into_unkept();
             (Ok(Usable { policies, read }), rendered)
         }
+        None if compiled.locks_out => (Err(LoadError::LockOut(rendered)), String::new()),
         None => (Err(LoadError::Policies(rendered)), String::new()),
     };
     Loaded {

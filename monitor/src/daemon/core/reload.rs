@@ -181,6 +181,7 @@ impl Core {
             state.last_load = last_load;
         });
         lock(&self.risks).clear();
+        *lock(&self.locked_out) = None;
         if let Some(policies) = policies {
             self.keep_edges(&policies, moment);
             self.note_feeds(&policies.feeds);
@@ -193,6 +194,8 @@ impl Core {
             timestamp: now(),
             error: Some(reason(error)),
         };
+        let is_lock_out = matches!(error, LoadError::LockOut(_));
+        *lock(&self.locked_out) = last_load.error.clone().filter(|_| is_lock_out);
         self.update(|state| state.last_load = last_load.clone());
         let notes = Some(warnings).filter(|warnings| !warnings.is_empty());
         ReloadOutcome::Tried(self.reloaded(last_load, notes.into_iter().collect()))

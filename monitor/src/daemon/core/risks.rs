@@ -48,8 +48,13 @@ impl Core {
         })
     }
 
+    /// Returns why the guard refused the files at the last load.
+    pub(in crate::daemon) fn locked_out(&self) -> Option<String> {
+        lock(&self.locked_out).clone()
+    }
+
     /// Returns the risks of the policies in force.
-    pub(super) fn risks(&self) -> Vec<RiskInForce> {
+    pub(in crate::daemon) fn risks(&self) -> Vec<RiskInForce> {
         lock(&self.risks).clone()
     }
 }

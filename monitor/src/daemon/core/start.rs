@@ -45,6 +45,8 @@ struct Plan {
     origin: Origin,
     files: BTreeSet<PathBuf>,
     warnings: String,
+    /// Why the guard refused the files.
+    locked_out: Option<String>,
 }
 
 /// Where the policies of a start come from.
@@ -117,12 +119,14 @@ impl Core {
         notes.extend(applied.notes);
         notes.extend(alternative_names(&settings)?);
         filter.pin_dir().clone_into(&mut settings.pin_dir);
+        let locked_out = plan.locked_out.clone();
         let core = Self {
             reader,
             filter: Mutex::new(Some(filter)),
             state: Mutex::new(plan.into_state(runtime, trial)),
             saving: Mutex::default(),
             risks: Mutex::default(),
+            locked_out: Mutex::new(locked_out),
             waiting: Mutex::default(),
             left_out: Mutex::default(),
             pace: Mutex::default(),
@@ -137,6 +141,8 @@ impl Core {
             ranges: super::ranges::Ranges::default(),
             captures: super::capture::Captures::default(),
             doctor: super::doctor::Doctor::default(),
+            page: super::page::Page::default(),
+            page_login: super::page_login::PageLogin::default(),
             settings,
             started,
         };
@@ -221,16 +227,14 @@ impl Start<'_> {
         };
         let files = DiskAndFeeds::new(&self.settings.state_dir);
         let loaded = load(self.settings, &files, self.runtime, self.moment, None);
+        let mut locked_out = None;
         let (usable, origin) = match loaded.result {
             Ok(Usable { policies, read }) => (policies, Origin::files(read, until)),
-            Err(LoadError::Policies(errors)) => {
-                let last = last_good(&errors, self.settings, self.runtime, self.moment)?;
-                let origin = Origin::LastGood {
-                    error: format!("{FELL_BACK}\n{errors}"),
-                    not_confirmed: earlier.not_confirmed(),
-                };
-                (last.policies, origin)
+            Err(LoadError::LockOut(errors)) => {
+                locked_out = Some(errors.clone());
+                self.instead_of(&errors, earlier)?
             }
+            Err(LoadError::Policies(errors)) => self.instead_of(&errors, earlier)?,
             Err(error) => return Err(error),
         };
         Ok(Plan {
@@ -238,7 +242,22 @@ impl Start<'_> {
             origin,
             files: loaded.files,
             warnings: loaded.warnings,
+            locked_out,
         })
+    }
+
+    /// Returns the last good policies, because the files have these errors.
+    fn instead_of(
+        &self,
+        errors: &str,
+        earlier: EarlierTrial,
+    ) -> Result<(PoliciesInForce, Origin), LoadError> {
+        let last = last_good(errors, self.settings, self.runtime, self.moment)?;
+        let origin = Origin::LastGood {
+            error: format!("{FELL_BACK}\n{errors}"),
+            not_confirmed: earlier.not_confirmed(),
+        };
+        Ok((last.policies, origin))
     }
 
     /// Plans a start with the policies before the files that were not confirmed.
@@ -259,6 +278,7 @@ impl Start<'_> {
             },
             files,
             warnings,
+            locked_out: None,
         })
     }
 

@@ -32,6 +32,7 @@ use crate::{
         learner::Learner,
         mark::Mark,
         noted::{Noted, Standing},
+        page_event::PageEvent,
         published::Published,
     },
     merkle::Proven,
@@ -347,6 +348,18 @@ impl EvidenceRecorder {
     pub(super) fn findings(&mut self, found: Vec<Noted>) -> Result<(), StoreError> {
         self.found = Some(found);
         self.store_findings()
+    }
+
+    /// Stores what an operator did over the page's login, if there is a store.
+    pub(super) fn page_event(
+        &mut self,
+        event: &PageEvent,
+        device: Option<MacAddress>,
+    ) -> Result<(), StoreError> {
+        if let Some(store) = &mut self.store {
+            store.write_page_event(event, device, Timestamp::now())?;
+        }
+        Ok(())
     }
 
     /// Writes the last findings, if there is a store.

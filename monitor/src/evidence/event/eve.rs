@@ -45,6 +45,7 @@ impl EventView {
             | Happening::CaptureNotFinished(_)
             | Happening::Published(_)
             | Happening::Doctor(_)
+            | Happening::Page(_)
             | Happening::Attached { .. }) => {
                 put("event_type", "monitor".into());
                 put("monitor", serde_json::to_value(other).unwrap_or_default());
@@ -90,6 +91,7 @@ impl Happening {
             | Self::CaptureNotFinished(_)
             | Self::Published(_)
             | Self::Doctor(_)
+            | Self::Page(_)
             | Self::Attached { .. } => None,
         }
     }

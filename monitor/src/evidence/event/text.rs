@@ -78,6 +78,7 @@ impl fmt::Display for Happening {
             Self::Capture(captured) => captured.fmt(f),
             Self::Published(published) => published.fmt(f),
             Self::Doctor(noted) => noted.fmt(f),
+            Self::Page(event) => write!(f, "page: {}", event.sentence()),
             Self::CaptureNotFinished(begun) => write!(
                 f,
                 "{begun} was not finished: the daemon was killed before its end, so its packets are not known"

@@ -1,6 +1,7 @@
 //! Tests of the store on real files.
 
 mod captures;
+mod contact_list;
 mod damaged;
 mod device_sums;
 mod drain;

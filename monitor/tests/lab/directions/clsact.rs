@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use monitor::{policy::Direction, snapshot::Mode};
 
 use super::world::{
-    GATEWAY_MAC, STOPPED, WATCHED, World, all, interface, of_device, packets, policy,
+    GATEWAY_MAC, STOPPED, WATCHED, World, all, ask, interface, of_device, packets, policy,
 };
 use crate::support::lab::{Daemon, poll, text};
 
@@ -34,9 +34,9 @@ fn a_filter_of_clsact_does_what_a_link_does() {
         interface(&found, "wan0", Direction::Out).mode,
         Some(Mode::Clsact)
     );
-    assert_eq!(world.ask(&lab.phone, WATCHED[0], 5), 5);
-    assert_eq!(world.ask(&lab.gateway, WATCHED[0], 5), 5);
-    assert_eq!(world.ask(&lab.gateway, STOPPED[0], 3), 0);
+    assert_eq!(ask(&lab.phone, WATCHED[0], 5), 5);
+    assert_eq!(ask(&lab.gateway, WATCHED[0], 5), 5);
+    assert_eq!(ask(&lab.gateway, STOPPED[0], 3), 0);
     let (found, _) = world.settled();
     assert_eq!(
         packets(interface(&found, "wan0", Direction::Out).ipv4),
@@ -47,7 +47,7 @@ fn a_filter_of_clsact_does_what_a_link_does() {
     assert_eq!(world.arrived.load(Ordering::SeqCst), 10);
 
     world.reload("count", &[]);
-    assert_eq!(world.ask(&lab.gateway, STOPPED[0], 3), 3, "a reload");
+    assert_eq!(ask(&lab.gateway, STOPPED[0], 3), 3, "a reload");
     // One filter of each program, and the order of their priorities.
     let shown = world.filters("wan0");
     assert_eq!(shown.matches(OWN).count(), 1, "{shown}");
@@ -61,7 +61,7 @@ fn a_filter_of_clsact_does_what_a_link_does() {
         let left = world.snapshot().unconfirmed;
         left.is_some_and(|unconfirmed| unconfirmed.rolled_back)
     });
-    assert_eq!(world.ask(&lab.gateway, STOPPED[0], 3), 0, "no daemon");
+    assert_eq!(ask(&lab.gateway, STOPPED[0], 3), 0, "no daemon");
 
     // A new daemon finds the filter, also if another program removed it.
     let daemon = starts(&world);
@@ -71,11 +71,11 @@ fn a_filter_of_clsact_does_what_a_link_does() {
     // The packets leave. Their answers are dropped where they arrive.
     let arrived = || world.arrived.load(Ordering::SeqCst);
     let left = arrived();
-    assert_eq!(world.ask(&lab.gateway, STOPPED[0], 3), 0);
+    assert_eq!(ask(&lab.gateway, STOPPED[0], 3), 0);
     assert_eq!(arrived() - left, 3, "a removed filter");
     let before = all(interface(&world.snapshot(), "wan0", Direction::Out));
     let daemon = starts(&world);
-    assert_eq!(world.ask(&lab.gateway, STOPPED[0], 3), 0, "attached again");
+    assert_eq!(ask(&lab.gateway, STOPPED[0], 3), 0, "attached again");
     let after = all(interface(&world.snapshot(), "wan0", Direction::Out));
     assert!(after - before >= 3, "{before} before, {after} after");
     daemon.kill();
@@ -95,5 +95,5 @@ fn a_filter_of_clsact_does_what_a_link_does() {
         !shown.contains(OWN) && shown.contains("bytecode"),
         "{shown}"
     );
-    assert_eq!(world.ask(&lab.gateway, STOPPED[0], 3), 3, "a detach");
+    assert_eq!(ask(&lab.gateway, STOPPED[0], 3), 3, "a detach");
 }

@@ -137,25 +137,6 @@ impl World {
         text(&command.output().unwrap().stdout)
     }
 
-    /// Sends datagrams from one namespace to an address, and returns how many were answered.
-    pub(crate) fn ask(&self, from: &Namespace, address: &str, datagrams: u64) -> u64 {
-        from.run(|| {
-            let socket = UdpSocket::bind((any_like(address), 0)).unwrap();
-            let quiet = Some(Duration::from_millis(300));
-            socket.set_read_timeout(quiet).unwrap();
-            for _ in 0..datagrams {
-                // A dropped datagram of the gateway itself may be an error.
-                let _ = socket.send_to(b"question", (address, PORT));
-            }
-            let mut buffer = [0; 64];
-            let mut answers = 0;
-            while answers < datagrams && socket.recv_from(&mut buffer).is_ok() {
-                answers += 1;
-            }
-            answers
-        })
-    }
-
     pub(crate) fn snapshot(&self) -> Snapshot {
         // A filter of `clsact` can be seen in the gateway's namespace only.
         self.lab.gateway.run(|| {
@@ -246,4 +227,23 @@ pub(crate) fn of_device(policy: &PolicySnapshot, mac: &str) -> u64 {
     let mut devices = policy.devices.iter();
     let device = devices.find(|device| device.mac.to_string() == mac);
     device.map_or(0, |device| device.matched.packets())
+}
+
+/// Sends datagrams from one namespace to an address, and returns how many were answered.
+pub(crate) fn ask(from: &Namespace, address: &str, datagrams: u64) -> u64 {
+    from.run(|| {
+        let socket = UdpSocket::bind((any_like(address), 0)).unwrap();
+        let quiet = Some(Duration::from_millis(300));
+        socket.set_read_timeout(quiet).unwrap();
+        for _ in 0..datagrams {
+            // A dropped datagram of the gateway itself may be an error.
+            let _ = socket.send_to(b"question", (address, PORT));
+        }
+        let mut buffer = [0; 64];
+        let mut answers = 0;
+        while answers < datagrams && socket.recv_from(&mut buffer).is_ok() {
+            answers += 1;
+        }
+        answers
+    })
 }

@@ -48,9 +48,14 @@ impl Lab {
         self.get("/metrics")
     }
 
-    /// The HTML page.
+    /// The first page for people.
     pub(crate) fn page(&self) -> String {
         self.get("/")
+    }
+
+    /// A page for people.
+    pub(crate) fn page_at(&self, path: &str) -> String {
+        self.get(path)
     }
 
     /// The reply to `/healthz`, including its head.
@@ -80,7 +85,25 @@ impl Lab {
             stream.write_all(request.as_bytes())?;
             let mut page = String::new();
             stream.read_to_string(&mut page)?;
-            Ok(page)
+            Ok(whole(page))
         })
     }
+}
+
+/// Joins the chunks of a body, if it has chunks (RFC 9112, section 7.1).
+pub(crate) fn whole(answer: String) -> String {
+    let Some((head, mut chunks)) = answer.split_once("\r\n\r\n") else {
+        return answer;
+    };
+    if !head.contains("transfer-encoding: chunked") {
+        return answer;
+    }
+    let mut whole = format!("{head}\r\n\r\n");
+    while let Some((size, rest)) = chunks.split_once("\r\n") {
+        let size = usize::from_str_radix(size, 16).expect("the size of a chunk");
+        whole += &rest[..size];
+        chunks = &rest[size..];
+        chunks = chunks.strip_prefix("\r\n").unwrap_or_default();
+    }
+    whole
 }

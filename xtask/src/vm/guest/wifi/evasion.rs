@@ -14,6 +14,7 @@ use super::super::{must_be, seen};
 use super::air::Air;
 use super::frames::{self, HIDDEN, OPEN, Sender, Target};
 use super::{Trial, frames::Way};
+use crate::netns::packet_socket;
 
 /// Markers of datagrams behind the frames begin here.
 const SENTINELS: u16 = 0x8000;
@@ -80,8 +81,8 @@ impl<'a> Range<'a> {
             marker: 0,
         };
         let every = Some(SockProtocol::EthAll);
-        let internet = internet.packet_socket("eth0", every)?;
-        let sending = station.namespace.packet_socket(station.interface, None)?;
+        let internet = packet_socket(internet, "eth0", every)?;
+        let sending = packet_socket(&station.namespace, station.interface, None)?;
         let wait = TimeVal::new(1, 0);
         setsockopt(&internet, sockopt::ReceiveTimeout, &wait).context("a time limit")?;
         // Without an access point, the queue of the radio does not move.
