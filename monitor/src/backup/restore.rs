@@ -279,13 +279,15 @@ fn make_parents(path: &Path) -> Result<(), BackupError> {
         .map_err(on("make", directory))
 }
 
-/// Gives a file the owner and the mode of its entry. A user or group that this machine does not
-/// have is left out: the file then belongs to the user that restores.
+/// Gives a file the owner and the mode of its entry. A user or group whose name this machine does
+/// not know is left out: the file then belongs to the user that restores.
 fn belong(path: &Path, entry: &Entry) -> Result<(), BackupError> {
     let user = User::from_name(&entry.owner).ok().flatten();
     let user = user.map(|user| user.uid.as_raw());
+    let user = user.or_else(|| entry.owner.parse().ok());
     let group = Group::from_name(&entry.group).ok().flatten();
     let group = group.map(|group| group.gid.as_raw());
+    let group = group.or_else(|| entry.group.parse().ok());
     lchown(path, user, group).map_err(on("change the owner of", path))?;
     fs::set_permissions(path, Permissions::from_mode(entry.mode & 0o7777))
         .map_err(on("change the mode of", path))

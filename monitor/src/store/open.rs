@@ -189,7 +189,11 @@ pub(super) fn make_file(path: &Path) -> Result<(), StoreError> {
             Err(io_error("open", path)(other))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            new_file::create(path, &[]).map_err(io_error("create", path))
+            match new_file::create(path, &[]) {
+                // Another thread made it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+                made => made.map_err(io_error("create", path)),
+            }
         }
         Err(error) => Err(io_error("open", path)(error)),
     }

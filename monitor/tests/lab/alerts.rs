@@ -194,6 +194,13 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
         )
     });
     daemon.kill();
+    // A command that the daemon was about to start holds its lock until it executes.
+    let lock = lab.directory.path().join("monitor.sock.lock");
+    poll("the lock of the killed daemon is free", || {
+        let mut command = Command::new("flock");
+        let command = command.arg("--nonblock").arg(&lock).arg("true");
+        command.status().unwrap().success()
+    });
     *server.fails.lock().unwrap() = false;
     let _daemon = lab.start(&start);
     let got = server.gets(

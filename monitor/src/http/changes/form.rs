@@ -63,7 +63,7 @@ pub fn actions(session: &Session, subject: Subject<'_>, back: &str) -> Markup {
 /// The forms for every destination and policy.
 pub(super) fn any(session: &Session) -> Markup {
     html! {
-        form #change method="post" action="/changes/block" {
+        form.own-change #change method="post" action="/changes/block" {
             (hidden(session, "/changes"))
             label { "Address or network " input name="destination" required maxlength="100" autocomplete="off" spellcheck="false"; }
             label { "Device (empty: every device) " input name="device" maxlength="100" autocomplete="off" spellcheck="false"; }
@@ -71,7 +71,7 @@ pub(super) fn any(session: &Session) -> Markup {
             button type="submit" { "Block" }
             button type="submit" formaction="/changes/allow" { "Allow" }
         }
-        form #pause method="post" action="/changes/pause" {
+        form.own-change #pause method="post" action="/changes/pause" {
             (hidden(session, "/changes"))
             label { "Policy " input name="policy" required maxlength="100" autocomplete="off" spellcheck="false"; }
             (lengths(false))

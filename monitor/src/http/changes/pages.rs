@@ -26,7 +26,10 @@ fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
                 meta name="color-scheme" content="light dark";
                 link rel="stylesheet" href=(crate::http::page::style());
             }
-            body { main #main { h1 { (title) } (content) p { a href="/" { "Overview" } } } }
+            body {
+                header.bar { (crate::http::page::brand()) }
+                main #main { h1 { (title) } (content) p { a href="/" { "Overview" } } }
+            }
         }
     };
     let text = printable::text(&page.into_string()).into_owned();
@@ -138,7 +141,7 @@ pub(super) fn changes(standing: &[StandingChange], session: &Session) -> Respons
         @if standing.is_empty() {
             p { "No change is in force." }
         } @else {
-            ul {
+            ul.own-changes {
                 @for change in standing {
                     li {
                         (printable::value(&change.to_string()))

@@ -48,6 +48,7 @@ use tokio::{
     time::timeout,
 };
 
+pub(super) use self::shell::brand;
 use self::{asked::Asked, shell::Place, words::Clock};
 use super::{
     Health, PageSource, Session, Site,

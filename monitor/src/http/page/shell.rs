@@ -95,14 +95,21 @@ pub(super) fn end(context: &Context<'_>) -> String {
     end.into_string()
 }
 
+/// The mark of the program, which leads to the overview.
+pub(in crate::http) fn brand() -> Markup {
+    html! {
+        a.brand href="/" {
+            svg viewBox="0 0 24 24" aria-hidden="true" { path d="M3 12h4l3-8 4 16 3-8h4" {} }
+            "monitor"
+        }
+    }
+}
+
 fn bar(context: &Context<'_>) -> Markup {
     let text = context.asked.text.as_deref().filter(|_| context.is_search);
     html! {
         header.bar {
-            a.brand href="/" {
-                svg viewBox="0 0 24 24" aria-hidden="true" { path d="M3 12h4l3-8 4 16 3-8h4" {} }
-                "monitor"
-            }
+            (brand())
             div.search {
                 form action="/search" method="get" role="search" {
                     label.hidden for="search" { "Search devices, names, addresses and policies" }
