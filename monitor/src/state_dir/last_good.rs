@@ -9,11 +9,12 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
+    ffi::OsStr,
     fs::File,
     io::{self, BufWriter, Read, Seek, Write},
     ops::Range,
     os::unix::fs::FileExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use tempfile::NamedTempFile;
@@ -28,6 +29,9 @@ use crate::{
 
 /// Name of the file in the state directory.
 const FILE: &str = "last-good.tar";
+
+/// Stands for `..` in the archive, where `tar` refuses it: a policy may name `../lists/a.txt`.
+const UP: &str = "^..";
 
 /// Byte range of each file in an archive, by absolute path.
 pub type ArchivedFiles = BTreeMap<PathBuf, Range<u64>>;
@@ -170,7 +174,11 @@ impl<W: Write> ArchiveWriter<W> {
         let mut header = tar::Header::new_gnu();
         header.set_size(bytes.len() as u64);
         header.set_mode(0o600);
-        let name = path.strip_prefix("/").unwrap_or(path);
+        let name = with_components(path, |component| match component {
+            Component::RootDir => None,
+            Component::ParentDir => Some(OsStr::new(UP)),
+            other => Some(other.as_os_str()),
+        });
         self.archive.append_data(&mut header, name, bytes)
     }
 
@@ -182,6 +190,14 @@ impl<W: Write> ArchiveWriter<W> {
     pub fn finish(self) -> io::Result<W> {
         self.archive.into_inner()
     }
+}
+
+/// The path with each component as `change` returns it, without those for which it returns `None`.
+fn with_components<'a>(
+    path: &'a Path,
+    change: impl Fn(Component<'a>) -> Option<&'a OsStr>,
+) -> PathBuf {
+    path.components().filter_map(change).collect()
 }
 
 /// Finds the files in an archive that [`ArchiveWriter`] wrote.
@@ -210,7 +226,11 @@ pub fn archived_files(mut archive: impl Read + Seek) -> io::Result<ArchivedFiles
             invalid(format!("it ends within {path}"))
         })?;
         // An archive has paths without their first slash.
-        files.insert(Path::new("/").join(&path), start..end);
+        let path = with_components(&path, |component| match component.as_os_str() {
+            up if up == UP => Some(OsStr::new("..")),
+            other => Some(other),
+        });
+        files.insert(Path::new("/").join(path), start..end);
     }
     Ok(files)
 }
@@ -292,7 +312,11 @@ mod tests {
         let policies = directory.path().join("policies");
         let long = policies.join("a".repeat(150)).join("b".repeat(150));
         std::fs::create_dir_all(&long).unwrap();
-        let paths = [policies.join("a.yaml"), long.join("list.txt")];
+        let paths = [
+            policies.join("a.yaml"),
+            long.join("list.txt"),
+            policies.join("../lists.txt"),
+        ];
         for path in &paths {
             std::fs::write(path, path.as_os_str().as_encoded_bytes()).unwrap();
         }
