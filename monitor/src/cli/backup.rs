@@ -31,7 +31,7 @@ pub(crate) struct BackupArgs {
 
 /// Bring back what `monitor backup` saved
 ///
-/// Checks every file of the backup first. Then it shows what it will write, and asks. The daemon
+/// Checks every file of the backup first. Then the command shows the files that it will write, and asks. The daemon
 /// must not run. Files and the state directory that are there now are renamed: nothing is erased.
 /// Afterwards start the daemon.
 #[derive(Args, Debug)]
@@ -147,7 +147,7 @@ pub(super) fn restore(common: &Common, arguments: &RestoreArgs) -> anyhow::Resul
     print(&lines.join("\n"))
 }
 
-/// What a backup is, and what restoring it changes.
+/// The text about a backup: its date, and the files that `restore` would change.
 fn shown(plan: &Plan) -> anyhow::Result<String> {
     let made = plan.manifest.made.strftime("%Y-%m-%d %H:%M:%S UTC");
     let mut lines = vec![format!(

@@ -168,7 +168,7 @@ pub struct DeviceRow {
 pub struct DeviceFacts {
     /// Names, vendor, addresses and models.
     pub view: DeviceView,
-    /// The policies that can apply to it, those that name it first.
+    /// The policies that can apply to the device. Policies that name the device come first.
     pub rules: Vec<Rule>,
     /// Encrypted DNS that it uses.
     pub encrypted: Vec<EncryptedDns>,

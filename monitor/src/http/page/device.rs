@@ -1,4 +1,5 @@
-//! One device: what is known about it, its contacts, and the policies that can apply to it.
+//! The page of a device: facts about the device, its contacts, and the policies that can apply to
+//! its packets.
 
 use maud::{Markup, html};
 

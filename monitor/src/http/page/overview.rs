@@ -1,4 +1,5 @@
-//! The first page: is the filter on, what does it see, what did it stop, what is it blind to.
+//! The first page: whether the filter is on, what the filter saw and dropped, and what the
+//! gateway does not see.
 
 use maud::{Markup, html};
 

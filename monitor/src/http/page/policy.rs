@@ -1,4 +1,5 @@
-//! One policy: what it says, what it matched, and what it would have dropped.
+//! The page of a policy: its text, the packets that matched, and the packets that a `drop` would
+//! have stopped.
 
 use std::cmp::Reverse;
 

@@ -1,4 +1,4 @@
-//! The queue: what is alerted once, what again, what waits, and what is erased.
+//! Tests of the queue: which alerts are sent once, sent again, held back, and erased.
 
 use std::collections::{BTreeMap, BTreeSet};
 

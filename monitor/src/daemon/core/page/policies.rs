@@ -26,7 +26,7 @@ impl Core {
         facts
     }
 
-    /// The policies that can apply to packets of a device, those that name it first.
+    /// The policies that can apply to packets of a device. Policies that name the device come first.
     pub(super) fn rules_of(&self, mac: MacAddress) -> Vec<Rule> {
         let state = self.state();
         let policies = state.stage.policies();
