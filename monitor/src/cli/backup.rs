@@ -31,9 +31,9 @@ pub(crate) struct BackupArgs {
 
 /// Bring back what `monitor backup` saved
 ///
-/// Checks every file of the backup first. Then the command shows the files that it will write, and asks. The daemon
-/// must not run. Files and the state directory that are there now are renamed: nothing is erased.
-/// Afterwards start the daemon.
+/// Checks every file of the backup first. Then the command shows the files that it will write, and
+/// asks. The daemon must not run. Files and the state directory that are there now are renamed:
+/// nothing is erased. Afterwards start the daemon.
 #[derive(Args, Debug)]
 pub(crate) struct RestoreArgs {
     /// The backup

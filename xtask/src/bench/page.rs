@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
-use monitor::evidence::{Claim, Direction, Flow, FlowEnd, FlowKey, NameSource, Port};
-use monitor::policy::MacAddress;
+use monitor::evidence::{Direction, Flow, FlowKey, Port};
 use monitor::store::{Drained, Instance, Store, StoreLimits, StoreSettings};
 use monitor_common::Count;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::report::Report;
+use super::store::{claim, mac};
 use crate::netns::Namespace;
 use crate::system::{Tree, call, output};
 
@@ -252,7 +252,9 @@ fn fill(state: &Path) -> Result<()> {
         };
         store.write_drained(&drained, at)?;
     }
-    let claims: Vec<_> = (0..CONTACTS).map(|number| claim(number, end)).collect();
+    let claims: Vec<_> = (0..CONTACTS)
+        .map(|number| claim(number, mac(number % DEVICES), destination(number), end))
+        .collect();
     for chunk in claims.chunks(1_000) {
         store.write_claims(chunk, end)?;
     }
@@ -288,30 +290,6 @@ fn flow(number: u32, at: Timestamp) -> Flow {
         first: at,
         last: at,
     }
-}
-
-fn claim(number: u32, at: Timestamp) -> (FlowEnd, Claim) {
-    let end = FlowEnd {
-        device: mac(number % DEVICES),
-        destination: destination(number).into(),
-        protocol: 6,
-        port: 443,
-    };
-    let claim = Claim {
-        name: format!("host-{number}.cdn.example.net"),
-        source: NameSource::Sni,
-        server: None,
-        chain: Vec::new(),
-        ech: None,
-        first: at,
-        last: at,
-    };
-    (end, claim)
-}
-
-fn mac(number: u32) -> MacAddress {
-    let [a, b, c, d] = number.to_be_bytes();
-    MacAddress([0x02, 0xee, a, b, c, d])
 }
 
 fn destination(number: u32) -> Ipv4Addr {

@@ -189,7 +189,12 @@ fn fill(store: &mut Store, end: Timestamp) -> Result<u64> {
         let at = end - age;
         store.write_drained(&drained(epoch, &flows(rows, epoch, at)), at)?;
     }
-    let claims: Vec<_> = (0..CLAIMS).map(|number| claim(number, end)).collect();
+    let claims: Vec<_> = (0..CLAIMS)
+        .map(|number| {
+            let destination = destination(number / 5 % DESTINATIONS);
+            claim(number, mac(number % DEVICES), destination, end)
+        })
+        .collect();
     for chunk in claims.chunks(1_000) {
         store.write_claims(chunk, end)?;
     }
@@ -257,10 +262,16 @@ fn flows(number: u32, seed: u64, at: Timestamp) -> Vec<Flow> {
     flows
 }
 
-fn claim(number: u32, at: Timestamp) -> (FlowEnd, Claim) {
+/// A name that a device stated to a destination in TLS.
+pub(super) fn claim(
+    number: u32,
+    device: MacAddress,
+    destination: Ipv4Addr,
+    at: Timestamp,
+) -> (FlowEnd, Claim) {
     let end = FlowEnd {
-        device: mac(number % DEVICES),
-        destination: destination(number / 5 % DESTINATIONS).into(),
+        device,
+        destination: destination.into(),
         protocol: 6,
         port: 443,
     };
@@ -276,7 +287,8 @@ fn claim(number: u32, at: Timestamp) -> (FlowEnd, Claim) {
     (end, claim)
 }
 
-fn mac(number: u32) -> MacAddress {
+/// The MAC of a device.
+pub(super) fn mac(number: u32) -> MacAddress {
     let [a, b, c, d] = number.to_be_bytes();
     MacAddress([0x02, 0xee, a, b, c, d])
 }
