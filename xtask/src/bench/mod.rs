@@ -54,6 +54,8 @@ enum Part {
     Forward,
     /// This filter and each other one in turns: forwarding, then dropping.
     Paired,
+    /// This filter at LAN and WAN, and no filter, in turns: forwarding.
+    Both,
     /// An innocent ping during a flood to blocked destinations.
     Ping,
     /// Time to check, start and reload, and memory.
@@ -89,7 +91,13 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     if plan.has(Part::Packet) {
         packet::measure(tree, rounds, &mut report)?;
     }
-    let floods = [Part::Drop, Part::Forward, Part::Paired, Part::Ping];
+    let floods = [
+        Part::Drop,
+        Part::Forward,
+        Part::Paired,
+        Part::Both,
+        Part::Ping,
+    ];
     if floods.into_iter().any(|part| plan.has(part)) {
         flood::measure(tree, plan, &stop, &mut report)?;
     }

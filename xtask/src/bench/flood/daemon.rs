@@ -12,7 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::filters::Hook;
-use super::network::{Lan, Network};
+use super::network::Network;
 use crate::system::output;
 
 /// Long enough for the whole table.
@@ -20,14 +20,14 @@ const READY_WITHIN: Duration = Duration::from_secs(60);
 const ENDED_WITHIN: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
-/// A daemon that filters one interface.
+/// A daemon that filters one interface, or both interfaces of a path.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
     /// Starts the daemon with the policies of a folder, and waits until it answers.
     pub(crate) fn start(
         network: &Network<'_>,
-        lan: Lan,
+        interfaces: &[String],
         hook: Hook,
         policies: &Path,
     ) -> Result<Self> {
@@ -37,7 +37,8 @@ impl Daemon {
         let child = network
             .gateway
             .command(&network.tree.monitor)
-            .args(["run", "--interface", lan.interface()])
+            .arg("run")
+            .args(interfaces.iter().flat_map(|it| ["--interface", it]))
             .args(["--mode", hook.name(), "--listen", "127.0.0.1:0"])
             .arg("--policies")
             .arg(policies)

@@ -65,6 +65,9 @@ pub(crate) enum FilterKind {
     /// Passes everything after these reads.
     Reads(Hook, Reads),
     Ours(Hook),
+    /// This filter on both interfaces of a path: destinations of devices at the LAN,
+    /// sources of answers at the WAN, and the gateway's own packets at the WAN's egress.
+    OursBoth(Hook),
     LpmTrie(Hook),
     /// A tc program (clsact or TCX) with the kernel's LPM trie.
     Tc,
@@ -85,6 +88,7 @@ impl FilterKind {
                 hook.name()
             ),
             Self::Ours(hook) => format!("{} monitor", hook.name()),
+            Self::OursBoth(hook) => format!("{} monitor at LAN and WAN", hook.name()),
             Self::LpmTrie(hook) => format!("{} XDP with LPM_TRIE", hook.name()),
             Self::Tc => "tc-bpf with LPM_TRIE".to_owned(),
             Self::Nftables(Chain::Prerouting) => "nftables interval set".to_owned(),
@@ -145,7 +149,17 @@ impl Filter {
                 object::fill_trie(ebpf, blocked.prefixes)?;
                 object::attach_tc(ebpf, "lpm_tc", to)
             })?,
-            FilterKind::Ours(hook) => Self::Daemon(ours(blocked.prefixes, lan, hook, network)?),
+            FilterKind::Ours(hook) => {
+                let interfaces = [lan.interface().to_owned()];
+                Self::Daemon(ours(blocked.prefixes, &interfaces, hook, network)?)
+            }
+            FilterKind::OursBoth(hook) => {
+                let interfaces = [
+                    format!("{}:lan", lan.interface()),
+                    format!("{}:wan", lan.wan()),
+                ];
+                Self::Daemon(ours(blocked.prefixes, &interfaces, hook, network)?)
+            }
             FilterKind::Nftables(chain) => nftables(blocked.prefixes, chain, lan, network)?,
             FilterKind::Ipset => ipset(blocked.prefixes, network)?,
             FilterKind::XdpFilter(hook) => xdp_filter(blocked.addresses, lan, hook, network)?,
@@ -171,7 +185,12 @@ fn programs(mut ebpf: Ebpf, attach: impl FnOnce(&mut Ebpf) -> Result<()>) -> Res
     Ok(Filter::Programs { _held: ebpf })
 }
 
-fn ours(prefixes: &[Prefix], lan: Lan, hook: Hook, network: &Network<'_>) -> Result<Daemon> {
+fn ours(
+    prefixes: &[Prefix],
+    interfaces: &[String],
+    hook: Hook,
+    network: &Network<'_>,
+) -> Result<Daemon> {
     let folder = Network::runtime_dir().join("policies");
     fs::create_dir_all(&folder).context("the policies' folder")?;
     // A policy needs a prefix. One of the other family costs nothing.
@@ -186,7 +205,7 @@ fn ours(prefixes: &[Prefix], lan: Lan, hook: Hook, network: &Network<'_>) -> Res
         "version: 1\npolicies:\n  - name: blocked\n    action: drop\n    destinations: [{list: blocked.txt}]\n",
     )
     .context("the policy")?;
-    Daemon::start(network, lan, hook, &folder)
+    Daemon::start(network, interfaces, hook, &folder)
 }
 
 fn lines(prefixes: &[Prefix]) -> String {

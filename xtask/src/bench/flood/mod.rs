@@ -79,6 +79,9 @@ pub(crate) fn measure(
     if plan.has(Part::Paired) {
         bench.paired()?;
     }
+    if plan.has(Part::Both) {
+        bench.both()?;
+    }
     if plan.has(Part::Ping) {
         bench.latency()?;
     }

@@ -16,8 +16,10 @@ use crate::system::{BPFFS, Tree, output};
 pub(crate) const PHONE_MAC: [u8; 6] = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
 /// MAC of both interfaces of the gateway towards the generator.
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
-/// MAC of the sink.
+/// MAC of both interfaces of the sink.
 const SINK_MAC: &str = "02:00:00:00:00:03";
+/// Routing table for packets from [`Lan::Second`].
+const SECOND_TABLE: u32 = 101;
 /// Source address of the generator.
 pub(crate) const PHONE: [u8; 4] = [192, 168, 50, 10];
 /// Address of the sink that answers pings.
@@ -25,8 +27,9 @@ pub(crate) const PINGED: &str = "10.77.0.2";
 
 const PREFIX: &str = "monitor-flood";
 
-/// An interface of the gateway towards the generator. There are two, so that two filters
-/// can be compared in turns and both stay in force.
+/// A path through the gateway: an interface towards the generator, and one towards the
+/// sink. There are two paths, so that two filters can be compared in turns and both stay in
+/// force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lan {
     First,
@@ -39,6 +42,22 @@ impl Lan {
         match self {
             Self::First => "flood0",
             Self::Second => "flood1",
+        }
+    }
+
+    /// Name of the gateway's interface towards the sink.
+    pub(crate) fn wan(self) -> &'static str {
+        match self {
+            Self::First => "wan0",
+            Self::Second => "wan1",
+        }
+    }
+
+    /// Name of the sink's interface.
+    pub(crate) fn sink(self) -> &'static str {
+        match self {
+            Self::First => "eth0",
+            Self::Second => "eth1",
         }
     }
 }
@@ -117,7 +136,10 @@ impl<'a> Network<'a> {
         for (lan, subnet) in [(Lan::First, 50), (Lan::Second, 51)] {
             self.make_lan(lan, subnet)?;
         }
-        self.make_wan()
+        for (lan, subnet) in [(Lan::First, 77), (Lan::Second, 78)] {
+            self.make_wan(lan, subnet)?;
+        }
+        self.make_routes()
     }
 
     fn make_lan(&self, lan: Lan, subnet: u8) -> Result<()> {
@@ -157,24 +179,40 @@ impl<'a> Network<'a> {
         ))
     }
 
-    fn make_wan(&self) -> Result<()> {
-        let own = mac(GATEWAY_MAC);
+    fn make_wan(&self, lan: Lan, subnet: u8) -> Result<()> {
+        let (wan, sink, own) = (lan.wan(), lan.sink(), mac(GATEWAY_MAC));
         self.sink.ip(&format!(
-            "link add eth0 address {SINK_MAC} type veth peer name wan0 address {own} netns {}",
+            "link add {sink} address {SINK_MAC} type veth peer name {wan} address {own} netns {}",
             self.gateway.name()
         ))?;
-        self.gateway.ip("addr add 10.77.0.1/24 dev wan0")?;
-        self.sink.ip(&format!("addr add {PINGED}/24 dev eth0"))?;
-        self.gateway.ip("link set wan0 up")?;
-        self.sink.ip("link set eth0 up")?;
-        self.gateway.ip(&format!(
-            "neigh add {PINGED} lladdr {SINK_MAC} dev wan0 nud permanent"
-        ))?;
-        self.sink.ip(&format!(
-            "neigh add 10.77.0.1 lladdr {own} dev eth0 nud permanent"
-        ))?;
+        for (namespace, interface, address, neighbour, lladdr) in [
+            (&self.gateway, wan, 1, 2, SINK_MAC),
+            (&self.sink, sink, 2, 1, &*own),
+        ] {
+            namespace.ip(&format!(
+                "addr add 10.{subnet}.0.{address}/24 dev {interface}"
+            ))?;
+            namespace.ip(&format!("link set {interface} up"))?;
+            namespace.ip(&format!(
+                "neigh add 10.{subnet}.0.{neighbour} lladdr {lladdr} dev {interface} nud permanent"
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Sends packets from each path's interface to that path's sink.
+    fn make_routes(&self) -> Result<()> {
+        let second = Lan::Second;
         self.gateway
             .ip(&format!("route add default via {PINGED}"))?;
+        self.gateway.ip(&format!(
+            "route add default via 10.78.0.2 dev {} table {SECOND_TABLE}",
+            second.wan()
+        ))?;
+        self.gateway.ip(&format!(
+            "rule add iif {} lookup {SECOND_TABLE}",
+            second.interface()
+        ))?;
         self.sink.ip("route add default via 10.77.0.1")?;
         self.generator.ip("route add default via 192.168.50.1")
     }

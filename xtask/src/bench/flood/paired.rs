@@ -1,4 +1,4 @@
-//! Two filters on two interfaces, flooded in turns. Their ratio does not depend on the
+//! Two filters on two paths through the gateway, flooded in turns. Their ratio does not depend on the
 //! speed of the machine, which changes from second to second.
 
 use anyhow::Result;
@@ -81,6 +81,36 @@ impl Bench<'_> {
                 destinations: Destinations::Blocked,
             };
             self.pairs("drop, paired", &ours.name(), pair)?;
+        }
+        Ok(())
+    }
+
+    /// Compares this filter on both interfaces of one path with no filter on the other path.
+    /// The flood goes from the LAN to the WAN, so each packet passes two hooks.
+    pub(super) fn both(&mut self) -> Result<()> {
+        use Hook::{Generic, Native};
+        for (ours, other, count) in [
+            (FilterKind::Nothing, FilterKind::Nothing, 0),
+            (FilterKind::OursBoth(Native), FilterKind::Nothing, MANY),
+            (
+                FilterKind::OursBoth(Native),
+                FilterKind::PassAll(Native),
+                MANY,
+            ),
+            (
+                FilterKind::OursBoth(Native),
+                FilterKind::PassAll(Native),
+                usize::MAX,
+            ),
+            (FilterKind::OursBoth(Generic), FilterKind::Nothing, MANY),
+        ] {
+            let name = with_count(ours, count);
+            let pair = Pair {
+                ours,
+                other,
+                destinations: Destinations::Innocent(count),
+            };
+            self.pairs("both attached, paired", &name, pair)?;
         }
         Ok(())
     }

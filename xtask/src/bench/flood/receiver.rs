@@ -48,9 +48,15 @@ pub(crate) struct Total {
 /// The far side of the gateway.
 pub(crate) struct Receiver<'a> {
     network: &'a Network<'a>,
+    paths: [Path; 2],
+}
+
+/// What counts on one path through the gateway.
+struct Path {
+    /// The program that counts and drops at the sink.
     sink: Ebpf,
-    /// The receiving threads of `Lan::First` and `Lan::Second`.
-    threads: [Pid; 2],
+    /// The gateway's receiving thread.
+    thread: Pid,
 }
 
 /// Counters between two floods. The kernel updates the times of a thread when the thread
@@ -66,17 +72,18 @@ struct Sample {
 impl<'a> Receiver<'a> {
     /// Attaches the sink's program, and binds the gateway's receiving threads.
     pub(crate) fn new(network: &'a Network<'a>, object: &Object) -> Result<Self> {
-        let mut sink = object.load(0)?;
-        object::attach_xdp(&mut sink, "sink", (&network.sink, "eth0"), Hook::Native)?;
-        let threads = [napi_thread(Lan::First)?, napi_thread(Lan::Second)?];
-        for thread in threads {
+        let path = |lan: Lan| -> Result<Path> {
+            let mut sink = object.load(0)?;
+            let interface = (&network.sink, lan.sink());
+            object::attach_xdp(&mut sink, "sink", interface, Hook::Native)?;
+            let thread = napi_thread(lan)?;
             generator::pin(thread, RECEIVER_CPU)?;
             system::prefer(thread)?;
-        }
+            Ok(Path { sink, thread })
+        };
         Ok(Self {
             network,
-            sink,
-            threads,
+            paths: [path(Lan::First)?, path(Lan::Second)?],
         })
     }
 
@@ -117,15 +124,16 @@ impl<'a> Receiver<'a> {
     }
 
     fn sample(&self, lan: Lan) -> Result<Sample> {
-        let thread = match lan {
-            Lan::First => self.threads[0],
-            Lan::Second => self.threads[1],
+        let [first, second] = &self.paths;
+        let path = match lan {
+            Lan::First => first,
+            Lan::Second => second,
         };
         let taken = self.network.gateway.enter(Network::counters)?;
-        let (ran, waited) = times(thread)?;
+        let (ran, waited) = times(path.thread)?;
         Ok(Sample {
             taken: taken.received(lan)?,
-            forwarded: object::received(&self.sink)?,
+            forwarded: object::received(&path.sink)?,
             ran,
             waited,
         })
