@@ -10,9 +10,10 @@ use crate::{
     frame::Frame,
     maps::{ANSWERS, HAS_REJECTS, INTERFACE_SLOT},
     parse::Packet,
-    reject_frame::{make_error, make_reset},
+    reject_error::make_error,
     reject_kind::{NO_ANSWER, RESET, answer_kind},
     reject_rate::take_answer,
+    reject_reset::make_reset,
     verifier::masked,
 };
 

@@ -7,10 +7,13 @@ use monitor_common::{
 };
 
 use crate::{
+    checksum::{fold, sum},
     flow::IS_IPV6,
     frame::Frame,
     maps::HAS_REJECTS,
-    reject_frame::{ERROR_HEADERS_V4, ERROR_HEADERS_V6, IPV4_HEADER, TCP_HEADER, fold, sum},
+    reject_error::{ERROR_HEADERS_V4, ERROR_HEADERS_V6},
+    reject_frame::IPV4_HEADER,
+    reject_reset::TCP_HEADER,
     service::{HOP_BY_HOP, ICMP, ICMPV6, IPV6_HEADER, Service, TCP},
 };
 
