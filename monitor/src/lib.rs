@@ -28,6 +28,7 @@ pub mod control;
 pub mod daemon;
 pub mod data;
 pub mod datapath;
+mod default_routes;
 #[cfg_attr(
     not(test),
     expect(
@@ -58,6 +59,7 @@ pub mod lists;
 pub mod memory;
 pub mod merkle;
 pub mod metrics;
+mod netlink;
 pub mod new_file;
 pub mod page_facts;
 pub mod pipeline;

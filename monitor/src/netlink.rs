@@ -30,7 +30,7 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 
 /// Requests a list. Returns the body of each message.
-pub(super) fn list(protocol: isize, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
+pub(crate) fn list(protocol: isize, kind: u16, body: &[u8]) -> io::Result<Vec<Vec<u8>>> {
     for _ in 0..ATTEMPTS {
         if let Some(bodies) = attempt(protocol, kind, NLM_F_DUMP, body)? {
             return Ok(bodies);
@@ -41,25 +41,20 @@ pub(super) fn list(protocol: isize, kind: u16, body: &[u8]) -> io::Result<Vec<Ve
 }
 
 /// Sends a request that has one answer. Returns the body of the answer.
-pub(super) fn ask(protocol: isize, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn ask(protocol: isize, kind: u16, body: &[u8]) -> io::Result<Vec<u8>> {
     let answer = attempt(protocol, kind, 0, body)?;
     let first = answer.and_then(|bodies| bodies.into_iter().next());
     first.ok_or_else(|| io::Error::other("the kernel gave an empty answer"))
 }
 
 /// Sends a request that changes something. Returns when the kernel has done it.
-pub(in crate::doctor) fn change(
-    protocol: isize,
-    kind: u16,
-    flags: u16,
-    body: &[u8],
-) -> io::Result<()> {
+pub(crate) fn change(protocol: isize, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
     attempt(protocol, kind, NLM_F_ACK | flags, body).map(drop)
 }
 
 /// Reads the messages of a list one after another, so that a long list takes no memory. Ends
 /// without an error after `MOST_VISITED` bytes.
-pub(super) fn visit(
+pub(crate) fn visit(
     protocol: isize,
     kind: u16,
     body: &[u8],
@@ -167,7 +162,7 @@ impl<'a> Message<'a> {
 }
 
 /// Kind and value of each attribute. Ends at the first that is damaged.
-pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     let mut rest = bytes;
     std::iter::from_fn(move || {
         let length = usize::from(number(rest)?);
@@ -179,29 +174,29 @@ pub(super) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// The value of the first attribute of a kind.
-pub(super) fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+pub(crate) fn value(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     let mut found = attributes(bytes).filter(|(found, _)| *found == kind);
     found.next().map(|(_, value)| value)
 }
 
 /// A 16-bit number in the byte order of this machine.
-pub(super) fn number(bytes: &[u8]) -> Option<u16> {
+pub(crate) fn number(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(*bytes.first_chunk()?))
 }
 
 /// A 32-bit number in the byte order of this machine.
-pub(super) fn long_number(bytes: &[u8]) -> Option<u32> {
+pub(crate) fn long_number(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.first_chunk()?))
 }
 
 /// A text up to its zero byte.
-pub(super) fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0);
     String::from_utf8_lossy(&bytes[..end.unwrap_or(bytes.len())]).into_owned()
 }
 
 /// An attribute with its header and padding.
-pub(in crate::doctor) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(ATTRIBUTE_HEADER + value.len()).unwrap_or(u16::MAX);
     let mut bytes = length.to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());

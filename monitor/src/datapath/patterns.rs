@@ -127,7 +127,8 @@ pub fn resolve(pin_dir: &Path, configured: &[Filtered]) -> Result<Resolved, Erro
         return Ok(resolved);
     }
     let taken = Taken::new(&pins, &linked, &all, &resolved.filtered);
-    taken.take_matches(&patterns, &routes::far_sides(&all), &mut resolved);
+    let far = routes::far_sides(&all).map_err(|source| Error::system("list the routes", source))?;
+    taken.take_matches(&patterns, &far, &mut resolved);
     Ok(resolved)
 }
 

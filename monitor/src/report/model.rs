@@ -390,11 +390,12 @@ pub struct PolicyCoverage {
 pub struct Flow {
     /// The MAC, or its pseudonym; `None` for all devices beyond the limits of the store.
     pub device: Option<String>,
-    /// Interface on which the packets arrived.
+    /// Interface whose filter counted the packets.
     pub interface: String,
-    /// `out`: the device sent the packets.
+    /// `out`: the device sent the packets. `in`: they arrived at the WAN, or are answers that
+    /// left to the device.
     pub direction: String,
-    /// Destination address; `None` for all destinations beyond the limits of the store.
+    /// Destination address, or for `in` the source address; `None` for all destinations beyond the limits of the store.
     pub destination: Option<IpText>,
     /// `tcp`, `udp`, `icmp`, `icmpv6` or the protocol number (IANA).
     pub protocol: String,

@@ -106,39 +106,53 @@ fn every_packet_counts_once_in_its_direction() {
     reloads_and_survives(&world, daemon);
 }
 
-/// The flows of the phone, of the gateway itself, and of answers.
+/// The flows of the phone, of the gateway itself, and of answers: as `flows` and as the
+/// report show them.
 fn flows_of_both_directions(lab: &Lab) {
-    let output = lab.monitor(&[
-        "flows",
-        "--json",
-        "--state-dir",
-        lab.directory.path().join("state").to_str().unwrap(),
-    ]);
-    let flows: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
-    let sum = |direction: &str, interface: &str, device: &str| -> u64 {
-        let flows = flows["flows"].as_array().unwrap().iter();
-        let found = flows.filter(|flow| {
-            flow["direction"] == direction
-                && flow["interface"] == interface
-                && flow["device"] == device
-                && flow["destination"]
-                    .as_str()
-                    .is_some_and(|to| WATCHED.contains(&to))
-                && flow["port"] == PORT
-        });
-        found.map(|flow| flow["packets"].as_u64().unwrap()).sum()
+    let state = lab.directory.path().join("state");
+    let shown = |command: &[&str]| -> Value {
+        let output = lab.monitor(&[command, &["--state-dir", state.to_str().unwrap()]].concat());
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)))
     };
-    assert_eq!(sum("out", "wlan0", PHONE_MAC), 2 * 20, "{flows:#}");
-    assert_eq!(sum("out", "wan0", GATEWAY_MAC), 2 * 7, "{flows:#}");
-    // All answers arrive at the WAN, where the device is not known. Those of the phone are
-    // joined to it where they leave to it.
-    assert_eq!(
-        sum("in", "wan0", "00:00:00:00:00:00"),
-        2 * (20 + 7),
-        "{flows:#}"
+    let flows = shown(&["flows", "--json"]);
+    let report = shown(&["report", "--since", "1h", "--format", "json"]);
+    for shown in [&flows, &report] {
+        let sum = |direction: &str, interface: &str, device: &str| -> u64 {
+            let flows = shown["flows"].as_array().unwrap().iter();
+            let found = flows.filter(|flow| {
+                flow["direction"] == direction
+                    && flow["interface"] == interface
+                    && flow["device"] == device
+                    && flow["destination"]
+                        .as_str()
+                        .is_some_and(|to| WATCHED.contains(&to))
+                    && flow["port"] == PORT
+            });
+            found.map(|flow| flow["packets"].as_u64().unwrap()).sum()
+        };
+        assert_eq!(sum("out", "wlan0", PHONE_MAC), 2 * 20, "{shown:#}");
+        assert_eq!(sum("out", "wan0", GATEWAY_MAC), 2 * 7, "{shown:#}");
+        // All answers arrive at the WAN, where the device is not known. Those of the phone
+        // are joined to it where they leave to it.
+        let unknown = "00:00:00:00:00:00";
+        assert_eq!(sum("in", "wan0", unknown), 2 * (20 + 7), "{shown:#}");
+        assert_eq!(sum("in", "wlan0", PHONE_MAC), 2 * 20, "{shown:#}");
+    }
+    let html = lab.monitor(&[
+        "report",
+        "--since",
+        "1h",
+        "--format",
+        "html",
+        "--state-dir",
+        state.to_str().unwrap(),
+    ]);
+    let html = text(&html.stdout);
+    assert!(
+        html.contains("Sums count what devices send."),
+        "the report says what answers are"
     );
-    assert_eq!(sum("in", "wlan0", PHONE_MAC), 2 * 20, "{flows:#}");
 }
 
 /// A reload, a trial that nobody confirms after the daemon was killed, and a detach change

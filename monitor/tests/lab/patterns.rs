@@ -82,9 +82,13 @@ fn patterns_take_what_fits_and_leave_out_what_would_break() {
     let gateway = &lab.gateway;
     lab.add_interface("phy0-ap0");
     lab.add_interface("phy0-sta0");
-    lab.add_interface("up0");
-    gateway.ip("address add 10.78.0.1/24 dev up0");
-    gateway.ip("route add default via 10.78.0.2 dev up0");
+    for (uplink, subnet) in [("up0", 78), ("up2", 80), ("up3", 81)] {
+        lab.add_interface(uplink);
+        gateway.ip(&format!("address add 10.{subnet}.0.1/24 dev {uplink}"));
+    }
+    // Two uplinks that share the traffic, and one that rules choose.
+    gateway.ip("route add default nexthop via 10.78.0.2 dev up0 nexthop via 10.80.0.2 dev up2");
+    gateway.ip("route add default via 10.81.0.2 dev up3 table 7");
     gateway.ip("tuntap add dev up1 mode tun");
     gateway.ip("link add up-br type bridge");
     gateway.ip("link set wlan0 master up-br");
@@ -105,12 +109,11 @@ fn patterns_take_what_fits_and_leave_out_what_would_break() {
     assert_eq!(attached(&lab), ["phy0-ap0", "wlan0"]);
     let out = listed(&lab, "left_out");
     let reasons: Vec<_> = out.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(reasons, ["up-br", "up0", "up1"]);
-    for (at, word) in ["come through wlan0", "default route", "no Ethernet"]
-        .iter()
-        .enumerate()
-    {
-        assert!(out[at].1.contains(word), "{out:?}");
+    assert_eq!(reasons, ["up-br", "up0", "up1", "up2", "up3"]);
+    let route = "default route";
+    let words = ["come through wlan0", route, "no Ethernet", route, route];
+    for ((_, why), word) in out.iter().zip(words) {
+        assert!(why.contains(word), "{out:?}");
     }
     assert!(
         daemon
@@ -144,7 +147,7 @@ fn patterns_take_what_fits_and_leave_out_what_would_break() {
     gateway.ip("route replace default via 10.79.0.2 dev phy0-ap0");
     assert!(lab.monitor(&["reload"]).status.success());
     // The pattern `u?*` may take what no longer leads to the Internet.
-    assert_eq!(attached(&lab), ["phy0-ap0", "up0", "wlan0"]);
+    assert_eq!(attached(&lab), ["phy0-ap0", "up0", "up2", "wlan0"]);
 }
 
 /// One device on one access point, then on the other: each packet is counted on the

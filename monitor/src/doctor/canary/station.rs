@@ -7,12 +7,12 @@ use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_sys::protocols::NETLINK_ROUTE;
 
 use super::{CanaryError, Namespace, on, socket::Sender};
-use crate::doctor::{
-    facts::{Link, LinkKind},
-    read::{
-        links::links,
-        netlink::{attribute, change},
+use crate::{
+    doctor::{
+        facts::{Link, LinkKind},
+        read::links::links,
     },
+    netlink::{attribute, change},
 };
 
 // Values of the kernel's uapi headers rtnetlink.h, if_link.h and veth.h.

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, fs, io, path::Path};
 
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 
-use super::netlink::{list, long_number};
 use crate::doctor::facts::Link;
+use crate::netlink::{list, long_number};
 
 /// `SOCK_DIAG_BY_FAMILY` of the kernel's uapi header `sock_diag.h`.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;

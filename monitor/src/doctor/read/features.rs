@@ -4,10 +4,8 @@ use std::io;
 
 use netlink_packet_core::NLA_F_NESTED;
 
-use super::{
-    generic::Family,
-    netlink::{attribute, attributes, long_number, text, value},
-};
+use super::generic::Family;
+use crate::netlink::{attribute, attributes, long_number, text, value};
 
 // Values of the kernel's uapi header ethtool_netlink.h.
 const ETHTOOL_MSG_FEATURES_GET: u8 = 11;

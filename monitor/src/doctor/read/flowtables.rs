@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
 
-use super::netlink::{attributes, list, text, value};
+use crate::netlink::{attributes, list, text, value};
 use crate::{doctor::facts::Flowtable, regular_file};
 
 // Values of the kernel's uapi headers nfnetlink.h and nf_tables.h.
@@ -83,7 +83,7 @@ pub(super) fn accelerators() -> io::Result<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::read::netlink::attribute;
+    use crate::netlink::attribute;
 
     #[test]
     fn a_flowtable_names_its_interfaces_and_says_if_hardware_forwards() {

@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_GENERIC;
 
-use super::netlink::{ask, attribute, list, number, value};
+use crate::netlink::{ask, attribute, list, number, value};
 
 // Values of the kernel's uapi header genetlink.h.
 const GENL_ID_CTRL: u16 = 16;

@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::netlink::{list, long_number, text, value};
+use crate::netlink::{list, long_number, text, value};
 use crate::{datapath, doctor::facts::Ingress};
 
 // Values of the kernel's uapi headers rtnetlink.h and pkt_sched.h.
@@ -62,7 +62,7 @@ fn flags_of(word: &str) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::read::netlink::attribute;
+    use crate::netlink::attribute;
 
     #[test]
     fn a_filter_says_whether_hardware_executes_it() {

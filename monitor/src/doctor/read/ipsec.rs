@@ -7,8 +7,8 @@ use std::{
 
 use netlink_sys::protocols::NETLINK_XFRM;
 
-use super::netlink::visit;
 use crate::doctor::facts::Ipsec;
+use crate::netlink::visit;
 
 // Values of the kernel's uapi header xfrm.h.
 const XFRM_MSG_GETPOLICY: u16 = 0x15;

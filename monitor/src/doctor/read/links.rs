@@ -4,12 +4,10 @@ use std::{collections::BTreeMap, io};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 
-use super::{
-    forwarding::forwards,
-    netlink::{attributes, list, long_number, number, text, value},
-};
+use super::forwarding::forwards;
 use crate::{
     doctor::facts::{Families, Link, LinkKind},
+    netlink::{attributes, list, long_number, number, text, value},
     snapshot::Mode,
 };
 

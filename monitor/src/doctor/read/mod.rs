@@ -9,7 +9,6 @@ mod hostapd;
 mod ingress;
 mod ipsec;
 pub(super) mod links;
-pub(super) mod netlink;
 mod network;
 mod process;
 mod wireless;
@@ -25,8 +24,8 @@ pub use network::network;
 
 use super::facts::{DaemonFact, Facts, FilterAt, Ingress, Link, PolicyFacts};
 use crate::{
-    config::Settings, data::Listing, datapath::Reader, error_text::error_text, policy::Policy,
-    snapshot::Snapshot, store::StoreReader,
+    config::Settings, data::Listing, datapath::Reader, default_routes::default_routes,
+    error_text::error_text, policy::Policy, snapshot::Snapshot, store::StoreReader,
 };
 
 /// The most interfaces whose programs are read.
@@ -146,7 +145,7 @@ fn up(links: &[Link]) -> impl Iterator<Item = &Link> {
 /// uplink has none while it waits for an address.
 fn far_sides(earlier: &BTreeSet<(String, u32)>, links: &[Link]) -> Vec<u32> {
     // Without the routes, more interfaces look like those of devices, and none fewer.
-    let now = forwarding::far_sides().unwrap_or_default();
+    let now = default_routes().unwrap_or_default();
     let is_far = |link: &&Link| {
         now.contains(&link.index) || earlier.contains(&(link.name.clone(), link.index))
     };

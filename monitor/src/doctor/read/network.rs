@@ -1,7 +1,7 @@
 //! The interfaces and what leads where, for `monitor setup`.
 
-use super::{dhcp, forwarding, links, wireless};
-use crate::{doctor::facts::Network, error_text::error_text};
+use super::{dhcp, links, wireless};
+use crate::{default_routes::default_routes, doctor::facts::Network, error_text::error_text};
 
 /// Reads the interfaces of this network namespace.
 ///
@@ -11,7 +11,7 @@ use crate::{doctor::facts::Network, error_text::error_text};
 pub fn network() -> Result<Network, String> {
     let links = links::links().map_err(|error| error_text(&error))?;
     Ok(Network {
-        far_sides: forwarding::far_sides().map_err(|error| error_text(&error))?,
+        far_sides: default_routes().map_err(|error| error_text(&error))?,
         dhcp: dhcp::servers(&links),
         // A machine without WiFi has no nl80211.
         wireless: wireless::wireless().unwrap_or_default(),

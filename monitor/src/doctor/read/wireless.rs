@@ -2,12 +2,9 @@
 
 use std::io;
 
-use super::{
-    generic::Family,
-    hostapd,
-    netlink::{long_number, text, value},
-};
+use super::{generic::Family, hostapd};
 use crate::doctor::facts::{Wireless, WirelessKind};
+use crate::netlink::{long_number, text, value};
 
 // Values of the kernel's uapi header nl80211.h.
 const NL80211_CMD_GET_INTERFACE: u8 = 5;
@@ -61,7 +58,7 @@ fn interface(answer: &[u8]) -> Option<(u32, String, bool)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::read::netlink::attribute;
+    use crate::netlink::attribute;
 
     #[test]
     fn access_points_and_mesh_points_are_found_and_stations_are_not() {
