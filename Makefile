@@ -54,7 +54,7 @@ test-dist: ## install, upgrade and remove the package in fresh Debian 12 and 13 
 	@xtask/setup.sh --dist
 	@xtask/dist.sh x86_64
 	xtask/debian-roots.sh
-	cargo test --profile checked $(AS_ROOT) --test service -- --ignored packaged
+	cargo test --profile checked $(AS_ROOT) --test packaged
 
 test-arm64: ## run the static arm64 program on an emulated arm64 kernel, with 256 and 128 MiB of memory
 	@xtask/setup.sh --dist

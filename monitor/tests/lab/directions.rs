@@ -15,8 +15,8 @@ use monitor::{policy::Direction, snapshot::Mode};
 use serde_json::Value;
 use support::lab::{Daemon, Lab, PHONE_MAC, poll, text};
 use world::{
-    GATEWAY, GATEWAY_MAC, PORT, STOPPED, WATCHED, World, all, ask, interface, of_device, packets,
-    policy,
+    GATEWAY, GATEWAY_MAC, PORT, STOPPED, WATCHED, World, all, ask, egress_mode, interface,
+    of_device, packets, policy,
 };
 
 #[test]
@@ -84,7 +84,7 @@ fn every_packet_counts_once_in_its_direction() {
     assert_eq!(packets(own.ipv4), (7, 3));
     // With the gateway's answers that its port is closed: none, they were dropped.
     assert_eq!(packets(arriving.ipv4), (20 + 7, 4));
-    assert_eq!(own.mode, Some(Mode::Tcx));
+    assert_eq!(own.mode, Some(egress_mode()));
     assert_eq!(arriving.mode, Some(Mode::Generic));
     // With all other packets, the sums are those of the kernel. It counts what the filter
     // drops where it arrives, and does not count what the filter drops where it leaves.

@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod machine;
-mod packaged;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../feeds/server.rs"]
 mod server;

@@ -1,6 +1,7 @@
 //! A phone, a gateway with NAT, and a host on the internet that answers datagrams.
 
 use std::{
+    fs,
     net::{SocketAddr, UdpSocket},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -10,7 +11,7 @@ use std::{
 use monitor::{
     datapath::Reader,
     policy::Direction,
-    snapshot::{InterfaceSnapshot, PolicySnapshot, Snapshot, Verdicts},
+    snapshot::{InterfaceSnapshot, Mode, PolicySnapshot, Snapshot, Verdicts},
 };
 use serde_json::Value;
 
@@ -227,6 +228,20 @@ pub(crate) fn of_device(policy: &PolicySnapshot, mac: &str) -> u64 {
     let mut devices = policy.devices.iter();
     let device = devices.find(|device| device.mac.to_string() == mac);
     device.map_or(0, |device| device.matched.packets())
+}
+
+/// How this kernel attaches the program of the WAN's egress: TCX came with Linux 6.6.
+pub(crate) fn egress_mode() -> Mode {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map(|number| number.parse().unwrap());
+    let version: [u32; 2] = [numbers.next().unwrap(), numbers.next().unwrap()];
+    if version < [6, 6] {
+        Mode::Clsact
+    } else {
+        Mode::Tcx
+    }
 }
 
 /// Sends datagrams from one namespace to an address, and returns how many were answered.

@@ -43,6 +43,8 @@ const SELECTIONS: [Selection; 3] = [
             "interfaces::an_interface_that_is_deleted",
             "flows::flows_are_exact",
             "flows::a_dns_answer",
+            "directions::every_packet",
+            "directions::clsact",
         ],
     },
 ];
@@ -59,6 +61,8 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
         "cls_bpf",
         "dummy",
         "tun",
+        "nft_chain_nat",
+        "nft_masq",
     ])?;
     let mut failed = Vec::new();
     for selection in &SELECTIONS {

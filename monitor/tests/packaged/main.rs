@@ -1,5 +1,15 @@
 //! The Debian package in fresh Debian systems: from installation to purge.
-//! `make test-dist` runs these tests; they need what `make dist` builds.
+//! `make test-dist` runs these tests; they need what `make dist` builds. `cargo test` leaves this
+//! program out (`test = false` in `Cargo.toml`).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+#[expect(dead_code, reason = "each test program uses a part of it")]
+#[path = "../service/machine.rs"]
+mod machine;
+#[expect(dead_code, reason = "each test program uses a part of it")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::{
     fs,
@@ -13,12 +23,10 @@ use std::{
 
 use nix::sys::socket::{setsockopt, sockopt};
 
-use super::{
-    machine::{Machine, here},
-    support::{
-        datagrams::{count_arrivals, send, send_until},
-        lab::{BLOCKED, Lab, OPEN, POLICIES, poll, text},
-    },
+use machine::{Machine, here};
+use support::{
+    datagrams::{count_arrivals, send, send_until},
+    lab::{BLOCKED, Lab, OPEN, POLICIES, poll, text},
 };
 
 /// The package, and the same package with another version.
@@ -40,13 +48,11 @@ const NOT_OURS: [&str; 9] = [
 ];
 
 #[test]
-#[ignore = "`make test-dist` makes the package and the system"]
 fn packaged_on_debian_12() {
     from_installation_to_purge("bookworm");
 }
 
 #[test]
-#[ignore = "`make test-dist` makes the package and the system"]
 fn packaged_on_debian_13() {
     from_installation_to_purge("trixie");
 }
