@@ -21,6 +21,7 @@ pub(crate) mod objects;
 pub(crate) mod packets;
 pub(crate) mod raw;
 pub(crate) mod reference;
+pub(crate) mod release;
 pub(crate) mod scope;
 pub(crate) mod story;
 pub(crate) mod strace;

@@ -1,7 +1,6 @@
 //! A phone, a gateway with NAT, and a host on the internet that answers datagrams.
 
 use std::{
-    fs,
     net::{SocketAddr, UdpSocket},
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -15,7 +14,10 @@ use monitor::{
 };
 use serde_json::Value;
 
-use crate::support::lab::{Daemon, Lab, Namespace, any_like, poll, sh, text};
+use crate::support::{
+    lab::{Daemon, Lab, Namespace, any_like, poll, sh, text},
+    release::kernel_is_at_least,
+};
 
 /// Addresses of the host on the internet: counted, dropped, in no policy.
 pub(crate) const WATCHED: [&str; 2] = ["198.18.1.10", "2001:db8:51::10"];
@@ -232,15 +234,10 @@ pub(crate) fn of_device(policy: &PolicySnapshot, mac: &str) -> u64 {
 
 /// How this kernel attaches the program of the WAN's egress: TCX came with Linux 6.6.
 pub(crate) fn egress_mode() -> Mode {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|number| number.parse().unwrap());
-    let version: [u32; 2] = [numbers.next().unwrap(), numbers.next().unwrap()];
-    if version < [6, 6] {
-        Mode::Clsact
-    } else {
+    if kernel_is_at_least([6, 6]) {
         Mode::Tcx
+    } else {
+        Mode::Clsact
     }
 }
 

@@ -200,9 +200,18 @@ impl<'a> Gateway<'a> {
             ensure!(status.success(), "the daemon: {status}: {}", self.said()?);
         }
         ensure!(!self.pins().exists(), "pins are left");
-        let link = output(Command::new("ip").args(["link", "show", interface]))?;
-        ensure!(!link.contains("xdp"), "a filter is left: {link}");
+        ensure!(
+            !Self::is_filtered(interface)?,
+            "{interface}: a filter is left"
+        );
         Ok(())
+    }
+
+    /// True if the kernel has an XDP program on the interface of this name. `status` says so
+    /// of an interface that is gone until the daemon learns it.
+    pub(super) fn is_filtered(interface: &str) -> Result<bool> {
+        let link = output(Command::new("ip").args(["link", "show", interface]))?;
+        Ok(link.contains("xdp"))
     }
 
     /// A verb of this daemon.

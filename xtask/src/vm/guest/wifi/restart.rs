@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::gateway::rounds;
+use super::super::gateway::{Gateway, rounds};
 use super::super::{must_be, seen, wait_for};
 use super::Trial;
 use crate::vm::wifi::Seat;
@@ -35,9 +35,7 @@ impl Trial<'_> {
         self.air.make_again()?;
         self.air.start(true)?;
         let took = wait_for("the filter is on the new interface", || {
-            let status = self.gateway.ask("status", &[])?;
-            let waiting = status["daemon"]["waiting"].as_array().map_or(0, Vec::len);
-            Ok(waiting == 0 && self.gateway.interface(self.interface()).is_ok())
+            Gateway::is_filtered(self.interface())
         })?;
         self.must_be_filtered()?;
         must_be(
