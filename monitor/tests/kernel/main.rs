@@ -117,6 +117,13 @@ fn the_verifier_has_room_to_spare() {
                 continue;
             };
             println!("the verifier walked through {walked} instructions ({evidence})");
+            // Older verifiers find fewer states to be equal. The limit of every kernel is a
+            // million.
+            let most = if kernel_is_at_least([6, 6]) {
+                most
+            } else {
+                2 * most
+            };
             assert!(walked < most, "{walked} instructions");
         }
     }
