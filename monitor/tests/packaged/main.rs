@@ -1,4 +1,5 @@
-//! The Debian package in fresh Debian systems: from installation to purge.
+//! The packages. The Debian package in fresh Debian systems, from installation to purge, and the
+//! files of the package for OpenWrt.
 //! `make test-dist` runs these tests; they need what `make dist` builds. `cargo test` leaves this
 //! program out (`test = false` in `Cargo.toml`).
 
@@ -7,6 +8,7 @@
 #[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../service/machine.rs"]
 mod machine;
+mod openwrt;
 #[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/mod.rs"]
 mod support;
