@@ -65,7 +65,7 @@ test-arm64: ## run the static arm64 program on an emulated arm64 kernel, with 25
 test-wifi: build ## run access points with WPA2 and WPA3 in an emulated machine (minutes)
 	@cargo xtask wifi
 
-test-kernels: build ## run the filter and tests on other kernels, and write the table in README.md (up to an hour)
+test-kernels: build ## run the filter and tests on other kernels, and write the table in docs/kernels.md (up to an hour)
 	@cargo xtask kernels
 
 bench: build ## run the benchmarks, about twenty minutes

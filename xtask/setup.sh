@@ -26,6 +26,7 @@ packages=(
   "zlib1g-dev: bpf-linker links it"
   "iproute2: makes the lab's network namespaces"
   "util-linux: enters them (nsenter)"
+  "procps: switches forwarding on in them (sysctl)"
   "mount: mounts bpffs"
   "nftables: NAT of the lab's gateway; a filter to compare with in benchmarks"
   "ethtool: turns off what would merge packets in the lab"

@@ -59,7 +59,7 @@ enum Verb {
     /// DNS, restarts, and frames that try to get past the filter. Prints a table.
     Wifi(vm::wifi::WifiArguments),
     /// Runs the filter and tests of this project on Debian's kernels and on this machine's,
-    /// and writes the table of kernels in README.md.
+    /// and writes the table in docs/kernels.md.
     Kernels(vm::kernels::KernelsArguments),
     /// Runs inside the emulated machine.
     #[command(hide = true)]

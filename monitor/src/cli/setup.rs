@@ -14,7 +14,7 @@ use monitor::{
     doctor::{facts::Network, network},
     new_file, printable,
     regular_file::{self, Purpose},
-    setup::{Form, Judgement, judge, with_interfaces},
+    setup::{Form, Judgement, judge, notes, with_interfaces},
 };
 use serde_json::json;
 
@@ -32,9 +32,10 @@ const UNITS: [&str; 2] = [
 
 /// Propose the interface to filter, with the reason, and write it to the config file
 ///
-/// Looks for WiFi access points, bridges with one, and DHCP servers. The interface of the default
-/// route is none: behind address translation the devices cannot be told apart. Nothing is attached;
-/// the answer says the next step. The file is /etc/monitor/monitor.yaml, or the one that --config
+/// Looks for WiFi access points, bridges with one, and DHCP servers of systemd-networkd,
+/// NetworkManager and others. The interface of the default route is none: behind address
+/// translation the devices cannot be told apart. The answer says why for each interface, and names
+/// the next step. Nothing is attached. The file is /etc/monitor/monitor.yaml, or the one that --config
 /// names; on OpenWrt it is /etc/config/monitor. A file that names other interfaces is not changed.
 #[derive(Args, Debug)]
 pub(crate) struct SetupArgs {
@@ -62,25 +63,31 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> anyhow::Result<()> {
     let network = network().map_err(|why| anyhow::anyhow!("list network interfaces: {why}"))?;
     let judged = judge(&network);
     let proposed = judged.iter().filter(|judged| judged.is_proposed);
-    let (chosen, is_given) = match args.interfaces.as_slice() {
-        [] => (proposed.map(|judged| judged.name.clone()).collect(), false),
-        given => (given.to_vec(), true),
+    let proposed: Vec<String> = proposed.map(|judged| judged.name.clone()).collect();
+    let is_given = !args.interfaces.is_empty();
+    let chosen = if is_given {
+        &args.interfaces
+    } else {
+        &proposed
     };
     let quiet = args.print || common.json;
-    say(quiet, &explanation(&judged, &chosen))?;
+    say(quiet, &explanation(&judged, chosen))?;
+    for note in notes(&network) {
+        tell(&format!("note: {note}"));
+    }
     if is_given {
-        for text in warnings(&network, &judged, &chosen) {
+        for text in warnings(&network, &judged, chosen, &proposed) {
             tell(&text);
         }
     }
     anyhow::ensure!(
         !chosen.is_empty(),
-        "no interface looks like the devices' side; name it, for example: monitor setup wlan0"
+        "no interface looks like the devices' side; the lines above say why. Name the one that your devices reach this machine through, such as: monitor setup wlan0"
     );
     let target = Target::find(common);
     let old = target.read()?;
     let shown = printable::path(&target.path).to_string();
-    let new = with_interfaces(target.form, old.as_deref(), &chosen)
+    let new = with_interfaces(target.form, old.as_deref(), chosen)
         .with_context(|| format!("{shown} is not changed"))?;
     if args.print {
         return print(&new.or(old).unwrap_or_default());
@@ -104,6 +111,7 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> anyhow::Result<()> {
                 "proposed": judged.is_proposed,
                 "reasons": judged.reasons,
             })).collect::<Vec<_>>(),
+            "notes": notes(&network),
             "file": target.path,
             "written": written,
         }));
@@ -113,7 +121,15 @@ pub(super) fn run(common: &Common, args: &SetupArgs) -> anyhow::Result<()> {
     } else {
         "names them already"
     };
-    print(&format!("{shown}: {done}\nNext: {}\n", target.next_step()))
+    let doubt = if is_given {
+        ""
+    } else {
+        "If your devices are behind another interface, name that one in the file.\n"
+    };
+    print(&format!(
+        "{shown}: {done}\n{doubt}Next: {}\n",
+        target.next_step()
+    ))
 }
 
 fn say(quiet: bool, text: &str) -> anyhow::Result<()> {
@@ -140,7 +156,25 @@ fn explanation(judged: &[Judgement], chosen: &[String]) -> String {
 }
 
 /// What speaks against the interfaces that the operator named.
-fn warnings(network: &Network, judged: &[Judgement], chosen: &[String]) -> Vec<String> {
+fn warnings(
+    network: &Network,
+    judged: &[Judgement],
+    chosen: &[String],
+    proposed: &[String],
+) -> Vec<String> {
+    let others: Vec<&str> = proposed
+        .iter()
+        .filter(|name| !chosen.contains(name))
+        .map(String::as_str)
+        .collect();
+    let instead = if others.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "; `monitor setup` alone would propose {}",
+            others.join(", ")
+        )
+    };
     let each = chosen.iter().filter_map(|name| {
         let Some(found) = judged.iter().find(|judged| judged.name == *name) else {
             let known: Vec<_> = network.links.iter().map(|link| link.name.as_str()).collect();
@@ -150,7 +184,8 @@ fn warnings(network: &Network, judged: &[Judgement], chosen: &[String]) -> Vec<S
             ));
         };
         let why = found.reasons.join("; ");
-        (!found.is_proposed).then(|| format!("warning: {name} may be the wrong side: {why}"))
+        (!found.is_proposed)
+            .then(|| format!("warning: {name} may be the wrong side: {why}{instead}"))
     });
     each.collect()
 }

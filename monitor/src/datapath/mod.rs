@@ -74,6 +74,7 @@ pub use patterns::{Resolved, is_pattern, matches, require_ethernet, resolve};
 pub use pins::{DEFAULT_PIN_DIR, check_directory};
 pub use presence::{InterfaceState, name_of_alternative};
 pub use read::Reader;
+pub(crate) use routes::pppoe_carriers;
 pub use sandbox::{Examines, FrameOutcome, Sandbox, SandboxCounters};
 pub use surroundings::{kernel_features, linked_classifiers};
 pub use swap::{Applied, Request};

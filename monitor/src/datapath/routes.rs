@@ -12,7 +12,7 @@ use crate::{
 const MOST: u64 = 256 << 10;
 
 /// Ethernet interfaces that carry PPPoE sessions of this machine.
-pub(super) fn pppoe_carriers() -> Vec<String> {
+pub(crate) fn pppoe_carriers() -> Vec<String> {
     let table = read("/proc/net/pppoe");
     table.lines().filter_map(pppoe_carrier).collect()
 }

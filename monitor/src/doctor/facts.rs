@@ -65,6 +65,10 @@ pub struct Network {
     pub wireless: Vec<Wireless>,
     /// How each interface shows that a DHCP server answers on it, by index.
     pub dhcp: BTreeMap<u32, String>,
+    /// True if a DHCP server listens on no interface in particular.
+    pub dhcp_for_several: bool,
+    /// Names of the interfaces that carry PPPoE sessions.
+    pub pppoe: Vec<String>,
 }
 
 /// An interface.

@@ -80,6 +80,7 @@ fn a_bridge_is_proposed_in_place_of_its_ports() {
         far_sides: vec![2],
         wireless: vec![access_point(3, "phy0-ap0")],
         dhcp: [(5, "leases".to_owned())].into(),
+        ..Network::default()
     };
     assert_eq!(proposed(&network), ["br-lan"]);
     assert_eq!(
@@ -136,5 +137,126 @@ fn without_a_sign_only_a_single_router_side_is_proposed() {
         forwards: Families::default(),
         ..link(3, "eth1")
     }];
-    assert!(why(&network, "eth1").contains("does not route for it"));
+    assert!(why(&network, "eth1").contains("does not forward its packets (sysctl"));
+    assert!(notes(&network)[0].contains("this machine forwards nothing"));
+}
+
+fn on_top(index: u32, name: &str, lower: u32) -> Link {
+    Link {
+        kind: LinkKind::Stacked,
+        lower: Some(lower),
+        ..link(index, name)
+    }
+}
+
+#[test]
+fn what_carries_a_pppoe_session_leads_to_the_internet() {
+    let session = Link {
+        kind: LinkKind::Tunnel,
+        mac: None,
+        ..link(9, "pppoe-wan")
+    };
+    let with_mac = |link: Link| Link {
+        mac: Some([2; 6]),
+        ..link
+    };
+    let network = Network {
+        links: vec![
+            with_mac(link(2, "eth0")),
+            with_mac(on_top(3, "eth0.2", 2)),
+            with_mac(link(4, "eth1")),
+            session,
+        ],
+        far_sides: vec![9],
+        pppoe: vec!["eth0.2".to_owned()],
+        ..Network::default()
+    };
+    assert_eq!(proposed(&network), ["eth1"]);
+    assert!(why(&network, "eth0.2").contains("it carries pppoe-wan"));
+    assert!(why(&network, "eth0").contains("it carries eth0.2"));
+    assert!(notes(&network).is_empty());
+}
+
+#[test]
+fn names_decide_only_where_no_fact_does() {
+    let mut network = Network {
+        links: vec![
+            link(2, "wan"),
+            link(3, "br-lan"),
+            link(4, "br-guest"),
+            link(5, "eth5"),
+        ],
+        ..Network::default()
+    };
+    assert_eq!(proposed(&network), ["br-lan", "br-guest"]);
+    assert_eq!(why(&network, "wan"), "by its name it leads to the provider");
+    assert!(why(&network, "eth5").contains("another interface has a name"));
+    assert!(notes(&network)[0].contains("no default route"));
+
+    network.dhcp_for_several = true;
+    assert!(notes(&network)[1].contains("does not show for which"));
+
+    // The route is a fact, and so is the DHCP server.
+    network.far_sides = vec![3];
+    network.dhcp = [(2, "a server".to_owned())].into();
+    assert_eq!(proposed(&network), ["wan"]);
+
+    // The interface of a VRF is no port of it.
+    network = Network {
+        links: vec![
+            Link {
+                controller: Some(7),
+                ..link(3, "eth3")
+            },
+            Link {
+                kind: LinkKind::Internal,
+                word: "vrf".to_owned(),
+                ..link(7, "blue")
+            },
+        ],
+        ..Network::default()
+    };
+    assert_eq!(proposed(&network), ["eth3"]);
+}
+
+#[test]
+fn of_interfaces_on_top_of_each_other_one_is_proposed() {
+    let mut network = Network {
+        links: vec![
+            link(2, "br-lan"),
+            on_top(3, "br-lan.20", 2),
+            on_top(4, "br-lan.20.5", 3),
+        ],
+        ..Network::default()
+    };
+    assert_eq!(proposed(&network), ["br-lan"]);
+    assert!(why(&network, "br-lan.20.5").contains("come in through br-lan"));
+
+    // The lower interface has no address: both VLANs are proposed.
+    network.links[0].addresses = Families::default();
+    network.links[2] = on_top(4, "br-lan.1", 2);
+    assert_eq!(proposed(&network), ["br-lan.20", "br-lan.1"]);
+    assert!(why(&network, "br-lan").contains("no address of this machine"));
+
+    // The DHCP server on top is the stronger sign.
+    network.links[0] = link(2, "br-lan");
+    network.dhcp = [(3, "a server".to_owned())].into();
+    assert_eq!(proposed(&network), ["br-lan.20"]);
+}
+
+#[test]
+fn what_could_be_an_access_point_and_is_none_is_named() {
+    let wlan0 = Link {
+        is_up: false,
+        addresses: Families::default(),
+        forwards: Families::default(),
+        ..link(3, "wlan0")
+    };
+    let network = Network {
+        links: vec![link(2, "eth0"), wlan0],
+        far_sides: vec![2],
+        ..Network::default()
+    };
+    assert_eq!(proposed(&network), Vec::<String>::new());
+    assert!(why(&network, "wlan0").contains("start hostapd or the hotspot first"));
 }

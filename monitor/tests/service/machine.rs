@@ -74,7 +74,7 @@ impl Machine {
     }
 
     /// Process id of the machine's first process, as seen from outside.
-    fn init(&self) -> Option<u32> {
+    pub(crate) fn init(&self) -> Option<u32> {
         let unshare = self.unshare.id();
         let children = format!("/proc/{unshare}/task/{unshare}/children");
         let children = fs::read_to_string(children).ok()?;

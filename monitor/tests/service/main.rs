@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod book;
 mod machine;
 #[expect(dead_code, reason = "each test file uses a part of it")]
 #[path = "../feeds/server.rs"]

@@ -22,8 +22,9 @@ const LEASES: [(&str, &str, &str); 2] = [
     ("/var/lib/NetworkManager/", "dnsmasq-", ".leases"),
 ];
 
-/// How each interface shows that a DHCP server answers on it, by index.
-pub(super) fn servers(links: &[Link]) -> BTreeMap<u32, String> {
+/// How each interface shows that a DHCP server answers on it, by index. And true if a server listens
+/// that is bound to no interface.
+pub(super) fn servers(links: &[Link]) -> (BTreeMap<u32, String>, bool) {
     let mut found = BTreeMap::new();
     for link in links {
         for (directory, before, after) in LEASES {
@@ -36,21 +37,23 @@ pub(super) fn servers(links: &[Link]) -> BTreeMap<u32, String> {
         }
     }
     // A kernel without the module `udp_diag` does not say it.
-    for index in bound_sockets().unwrap_or_default() {
+    let sockets = sockets().unwrap_or_default();
+    let bound = sockets.iter().filter(|index| **index != 0);
+    for index in bound.copied() {
         let why = "a DHCP server of this machine listens on it (UDP port 67)";
         found.insert(index, why.to_owned());
     }
-    found
+    (found, sockets.contains(&0))
 }
 
-/// Indices of the interfaces to which a socket with the port of a DHCP server is bound. A server
-/// for several interfaces binds its socket to none.
-fn bound_sockets() -> io::Result<Vec<u32>> {
+/// Indices of the interfaces to which sockets with the port of a DHCP server are bound. A server for
+/// several interfaces binds its socket to none, which is 0.
+fn sockets() -> io::Result<Vec<u32>> {
     let answers = list(NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, &request())?;
     let bound = answers
         .iter()
         .filter_map(|answer| long_number(answer.get(BOUND_INTERFACE..)?));
-    Ok(bound.filter(|index| *index != 0).collect())
+    Ok(bound.collect())
 }
 
 /// `struct inet_diag_req_v2`: every IPv4 socket of UDP with this port.

@@ -1,5 +1,5 @@
 //! `make test-kernels`: the filter and tests of this project on Debian's kernels and on the
-//! running one. README.md gets a table of what each kernel has.
+//! running one. docs/kernels.md gets a table of what each kernel has.
 
 mod running;
 mod table;
@@ -18,6 +18,8 @@ use crate::vm::boot::{self, Outcome, Outcomes, Plan};
 use crate::vm::kernel::Version;
 use crate::vm::{Scenario, programs};
 
+/// The page with the table.
+const PAGE: &str = "docs/kernels.md";
 /// Where the running kernel is from, in the table.
 const RUNNING: &str = "machine of the tests";
 /// Scenarios on each of Debian's kernels.
@@ -75,15 +77,15 @@ pub(crate) fn run(tree: &Tree, arguments: &KernelsArguments) -> Result<()> {
         }
         println!("{}: {} s", subject.origin(), began.elapsed().as_secs());
     }
-    let readme = tree.root.join("README.md");
-    let page = fs::read_to_string(&readme).context("README.md")?;
+    let path = tree.root.join(PAGE);
+    let page = fs::read_to_string(&path).context(PAGE)?;
     let page = table::write(&page, &rows)?;
     println!("\n{}", table::shown(&page)?);
     if !failed.is_empty() {
-        bail!("README.md stays as it is:\n{}", failed.join("\n"));
+        bail!("{PAGE} stays as it is:\n{}", failed.join("\n"));
     }
-    fs::write(&readme, page).context("README.md")?;
-    println!("README.md has this table.");
+    fs::write(&path, page).context(PAGE)?;
+    println!("{PAGE} has this table.");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The table of kernels in README.md, between two comments.
+//! The table of kernels in docs/kernels.md, between two comments.
 
 use std::collections::BTreeMap;
 
@@ -161,13 +161,13 @@ mod tests {
         write(&empty, rows).unwrap()
     }
 
-    /// README.md must have the form that the command writes.
+    /// docs/kernels.md must have the form that the command writes.
     #[test]
-    fn the_table_in_the_readme_is_as_the_command_writes_it() {
-        let readme = include_str!("../../../../README.md");
-        let rows = read(readme).unwrap();
+    fn the_table_on_the_page_is_as_the_command_writes_it() {
+        let page = include_str!("../../../../docs/kernels.md");
+        let rows = read(page).unwrap();
         assert!(!rows.is_empty());
-        assert_eq!(write(readme, &rows).unwrap(), readme);
+        assert_eq!(write(page, &rows).unwrap(), page);
     }
 
     #[test]
