@@ -40,7 +40,7 @@ pub use self::{
         ConfigError, DeviceOption, EgressOption, FeedsOptions, FragsOption, MetricsOptions,
         ModeOption, Options,
     },
-    page::{PageOptions, PageSettings},
+    page::{NoLogin, PageContacts, PageOptions, PageSettings},
     shown::{Origin, Shown, shown, shown_as_text},
 };
 use crate::{
@@ -128,7 +128,7 @@ pub struct Settings {
     pub accepted: Vec<Accepted>,
     /// Rules and targets of alerts.
     pub alerts: AlertSettings,
-    /// Login and TLS of the page.
+    /// Login and TLS of the page, and who may read contacts there.
     pub page: PageSettings,
 }
 

@@ -20,11 +20,11 @@ use monitor::{
     clock::Alarm,
     config::{
         EgressOption, FragsOption, InterfaceOption, Listen, ModeOption, OneOrMany, Options,
-        Settings,
+        PageContacts, PageOptions, Settings,
     },
     daemon::{self, ControlSocket, Core, DaemonEnd, Signals, StartOptions},
     error_text::error_text,
-    http::{PageSource, Site},
+    http::Site,
     memory,
     metrics::{DeviceKey, DeviceLabels},
     new_file::remove_unfinished,
@@ -81,6 +81,13 @@ pub(crate) struct RunArgs {
     /// `Authorization: Bearer TOKEN`
     #[arg(long, value_name = "FILE")]
     listen_token_file: Option<PathBuf>,
+
+    /// Who may read devices and contacts on the page: `everyone` who can read the page; `login`,
+    /// only sessions of `monitor page --login`; `nobody` [default: everyone]
+    ///
+    /// Figures, policies and coverage are shown to everyone.
+    #[arg(long, value_name = "WHO", value_enum, hide_possible_values = true)]
+    page_contacts: Option<PageContacts>,
 
     /// Directory for what must survive a reboot [default: /var/lib/monitor]
     #[arg(long, value_name = "DIR")]
@@ -142,6 +149,7 @@ impl RunArgs {
             log_packets: self.log_packets.then_some(true),
             evidence: self.evidence,
             watch: self.no_watch.then_some(false),
+            page: PageOptions::of_contacts(self.page_contacts),
             ..Options::default()
         }
     }
@@ -157,6 +165,7 @@ pub(super) fn run(common: &Common, args: RunArgs) -> anyhow::Result<()> {
     let given = args.options();
     let configured = given.clone().over(common.options()?);
     configured.check_roles()?;
+    configured.page.check()?;
     if is_printed {
         return config::print_settings(common, given);
     }
@@ -204,7 +213,7 @@ async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<Daemon
     );
     announce(&core);
     let core = Arc::new(core);
-    let (reader, named, facts) = (Arc::clone(&core), Arc::clone(&core), Arc::clone(&core));
+    let (reader, named) = (Arc::clone(&core), Arc::clone(&core));
     let site = Site {
         read_snapshot: Arc::new(move || reader.snapshot().map_err(|error| error_text(&error))),
         interfaces: Arc::new(move || {
@@ -213,7 +222,7 @@ async fn serve(settings: Settings, start: StartOptions) -> anyhow::Result<Daemon
             real.unwrap_or_else(|_| settings.interfaces.clone())
         }),
         labels: Arc::new(tokio::sync::Mutex::new(labels)),
-        pages: PageSource::Shown(facts),
+        pages: core.pages(),
         login: core.login(),
         limits: monitor::http::Limits::default(),
     };

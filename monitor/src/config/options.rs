@@ -76,7 +76,7 @@ pub struct Options {
     pub doctor: DoctorOptions,
     /// Rules and targets of alerts.
     pub notify: NotifyOptions,
-    /// Login and TLS of the page.
+    /// Login and TLS of the page, and who may read contacts there.
     pub page: PageOptions,
 }
 

@@ -1,4 +1,4 @@
-//! The `page` section of the config file: login and TLS.
+//! The `page` section of the config file: login, TLS, and who may read contacts.
 
 use std::{
     path::{Path, PathBuf},
@@ -15,7 +15,27 @@ const SESSION: Duration = Duration::from_hours(12);
 /// The most of `page.session`.
 const LONGEST_SESSION: Duration = Duration::from_hours(30 * 24);
 
-/// Login and TLS, as written.
+/// Who may read devices and contacts on the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum PageContacts {
+    /// Everyone who can read the page.
+    #[default]
+    Everyone,
+    /// Only sessions of `monitor page --login`.
+    Login,
+    /// Nobody.
+    Nobody,
+}
+
+/// Contacts need a session, and the login is off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`page.contacts: login` shows devices and contacts only to those who sign in, and the login is off; write `page: {{login: true, contacts: login}}`, or `contacts: nobody`"
+)]
+pub struct NoLogin;
+
+/// Login, TLS and who may read contacts, as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Raw")]
 pub struct PageOptions(Raw);
@@ -27,6 +47,7 @@ struct Raw {
     session: Option<Length>,
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+    contacts: Option<PageContacts>,
 }
 
 /// The `page` section, settled.
@@ -38,6 +59,8 @@ pub struct PageSettings {
     pub session: Duration,
     /// Files of the certificate and its key; `None`: the daemon makes its own.
     pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Who may read devices and contacts.
+    pub contacts: PageContacts,
 }
 
 impl TryFrom<Raw> for PageOptions {
@@ -56,6 +79,29 @@ impl TryFrom<Raw> for PageOptions {
 }
 
 impl PageOptions {
+    /// Only who may read contacts, as the command line can say.
+    #[must_use]
+    pub fn of_contacts(contacts: Option<PageContacts>) -> Self {
+        Self(Raw {
+            contacts,
+            ..Raw::default()
+        })
+    }
+
+    /// True if these options say who may read contacts.
+    pub(super) const fn names_contacts(&self) -> bool {
+        self.0.contacts.is_some()
+    }
+
+    /// Fails if contacts need a session and the login is off. Call this on all options together.
+    pub fn check(&self) -> Result<(), NoLogin> {
+        let needs_login = self.0.contacts == Some(PageContacts::Login);
+        if needs_login && self.0.login != Some(true) {
+            return Err(NoLogin);
+        }
+        Ok(())
+    }
+
     /// Makes relative paths relative to `base`, the directory of the config file.
     pub(super) fn resolve_paths(&mut self, base: &Path) {
         for path in [&mut self.0.certificate, &mut self.0.key] {
@@ -77,6 +123,7 @@ impl PageOptions {
             session: own.session.or(below.session),
             certificate,
             key,
+            contacts: own.contacts.or(below.contacts),
         })
     }
 
@@ -85,6 +132,7 @@ impl PageOptions {
             login: self.0.login.unwrap_or(false),
             session: self.0.session.map_or(SESSION, Length::duration),
             certificate: self.0.certificate.zip(self.0.key),
+            contacts: self.0.contacts.unwrap_or_default(),
         }
     }
 }
@@ -108,9 +156,26 @@ mod tests {
             ("{key: k.pem}", "`certificate` and `key`"),
             ("{session: 31d}", "30d"),
             ("{logn: true}", "unknown field"),
+            ("{contacts: all}", "everyone"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");
         }
+    }
+
+    #[test]
+    fn contacts_for_sessions_need_the_login() {
+        let parse = |text: &str| serde_yaml::from_str::<PageOptions>(text).unwrap();
+        let of = |text: &str| parse(text).settle().contacts;
+        assert_eq!(of("{}"), PageContacts::Everyone);
+        assert_eq!(of("{contacts: nobody}"), PageContacts::Nobody);
+        for text in ["{contacts: login}", "{login: false, contacts: login}"] {
+            assert_eq!(parse(text).check(), Err(NoLogin), "{text}");
+        }
+        let given = PageOptions::of_contacts(Some(PageContacts::Login));
+        assert_eq!(given.clone().over(parse("{}")).check(), Err(NoLogin));
+        let both = given.over(parse("{login: true, contacts: nobody}"));
+        assert_eq!(both.check(), Ok(()));
+        assert_eq!(both.settle().contacts, PageContacts::Login);
     }
 }

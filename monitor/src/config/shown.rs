@@ -177,6 +177,7 @@ impl Options {
             log_packets,
             watch,
             evidence,
+            page,
             ..
         } = self;
         let given = [
@@ -193,6 +194,7 @@ impl Options {
             ("log_packets", log_packets.is_some()),
             ("watch", watch.is_some()),
             ("evidence", evidence.is_some()),
+            ("page.contacts", page.names_contacts()),
         ];
         given
             .into_iter()
@@ -261,6 +263,10 @@ impl Settings {
         values.extend([
             ("page.login", json!(self.page.login)),
             ("page.session", time(self.page.session)),
+            (
+                "page.contacts",
+                json!(format!("{:?}", self.page.contacts).to_lowercase()),
+            ),
         ]);
         if let Some((certificate, key)) = &self.page.certificate {
             values.push(("page.certificate", path(certificate)));

@@ -42,6 +42,9 @@ const FIRST_TRY: Duration = Duration::from_secs(1);
 /// Why an address that other machines reach shows no contacts.
 const WITHHELD: &str = "Devices and contacts are not shown at this address, because other machines reach it without a token. Open the page at a loopback address or at a Unix socket, or set `listen_token_file`.";
 
+/// Why a socket file shows no contacts that need a session.
+const NO_SESSION: &str = "Devices and contacts are shown only to those who are signed in, and nobody can sign in over a socket file. Open the page at a loopback address, or write `page: {contacts: everyone}`: then every user who can open the socket file sees them.";
+
 /// The reason why metrics and page are not served at an address.
 #[derive(Debug, thiserror::Error)]
 enum EndpointError {
@@ -204,7 +207,7 @@ impl Server {
                 let mut site = self.site.clone();
                 if address.ip().is_loopback() || site.login.is_none() {
                     self.endpoints.tell(self.index, Ok(shown));
-                    if is_public {
+                    if is_public && matches!(site.pages, PageSource::Shown(_)) {
                         site.pages = PageSource::Withheld(WITHHELD);
                     }
                     return self.answer(listener, site, access).await;
@@ -225,6 +228,9 @@ impl Server {
                 let mut site = self.site.clone();
                 // The cookies of a session need a scheme, and a socket has none.
                 site.login = None;
+                if matches!(site.pages, PageSource::InSession(..)) {
+                    site.pages = PageSource::Withheld(NO_SESSION);
+                }
                 self.answer(socket, site, Access::Socket).await
             }
         }

@@ -56,6 +56,27 @@ pub struct Site {
 pub enum PageSource {
     /// From the store.
     Shown(Arc<dyn PageFacts>),
+    /// From the store, for requests that show a session. The others get the reason.
+    InSession(Arc<dyn PageFacts>, &'static str),
     /// Nowhere, for this reason. The pages then show counters only, and no MAC.
     Withheld(&'static str),
+}
+
+impl PageSource {
+    /// The facts for a request, or why it gets none.
+    fn of_request(&self, is_signed: bool) -> Result<&dyn PageFacts, &'static str> {
+        match self {
+            Self::Shown(facts) => Ok(facts.as_ref()),
+            Self::InSession(facts, _) if is_signed => Ok(facts.as_ref()),
+            Self::InSession(_, why) | Self::Withheld(why) => Err(why),
+        }
+    }
+
+    /// The daemon, also for requests that get no facts.
+    fn daemon(&self) -> Option<&dyn PageFacts> {
+        match self {
+            Self::Shown(facts) | Self::InSession(facts, _) => Some(facts.as_ref()),
+            Self::Withheld(_) => None,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 mod change;
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use jiff::{Timestamp, tz::TimeZone};
 
@@ -70,12 +70,16 @@ pub trait PageFacts: Send + Sync {
     /// The policies in force, sorted by name. Empty if the daemon does not know them.
     fn policies(&self) -> Vec<PolicyFacts>;
 
-    /// What the policies that only count would have dropped since a time.
+    /// What the policies that only count would have dropped since a time, as it was counted a
+    /// short time ago. `None`: it is being counted for the first time.
     ///
     /// # Errors
     ///
     /// Returns why there is no answer, as text.
-    fn hits(&self, since: Timestamp) -> Result<Hits, String>;
+    fn hits(&self, since: Timestamp) -> Result<Option<Arc<Hits>>, String>;
+
+    /// A number that changes when [`PageFacts::hits`] were counted.
+    fn counted(&self) -> u64;
 
     /// What the last change of the policies changed; `None` if the store knows no change.
     ///
@@ -96,6 +100,8 @@ pub trait PageFacts: Send + Sync {
 pub struct AskedContacts {
     /// Begin and end of the time chart.
     pub chart: (Timestamp, Timestamp),
+    /// False if no time chart is needed.
+    pub has_chart: bool,
     /// Begin and end of the list; `None`: those of the chart.
     pub list: Option<(Timestamp, Timestamp)>,
     /// A MAC or a name of a device.
@@ -226,6 +232,8 @@ pub struct PolicyFacts {
 /// What the policies that only count would have dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Hits {
+    /// When they were counted.
+    pub at: Timestamp,
     /// By name of the policy. A policy that matched nothing has no entry.
     pub by_policy: BTreeMap<String, Hit>,
     /// Name and vendor of the devices.

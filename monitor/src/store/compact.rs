@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{
-    Store, aside, bucket,
+    Store, aside, bucket, bucket_sum,
     error::{StoreError, on},
     merkle_log, records, remove,
     room::CHUNK,
@@ -232,6 +232,7 @@ fn merge_bucket(writer: &Writer<'_>, number: i64, hour: i64) -> Result<u64, Stor
             first = min(first, excluded.first), last = max(last, excluded.last)";
     let later = bucket::start(number).saturating_sub(bucket::start(hour));
     writer.change(add, [number, hour, later])?;
+    bucket_sum::merge(writer, number, hour)?;
     let rows = writer.change("DELETE FROM count WHERE bucket = ?1", [number])?;
     writer.change("DELETE FROM bucket WHERE number = ?1", [number])?;
     merkle_log::rows_gone(writer, number, None)?;

@@ -5,22 +5,21 @@
 //! depends on the length of the list, and not on the size of the store.
 
 mod by_device;
-mod cache;
 mod hit;
+mod selected;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use monitor_common::Count;
-use rusqlite::{Row, params};
+use rusqlite::Row;
 
 use super::{
     bucket,
     error::{StoreError, on},
-    period::ids,
     query::DestinationRange,
     reader::View,
-    rows::{self, AddressBytes},
+    rows,
 };
 use crate::{
     evidence::{Claim, Direction, Port},
@@ -28,8 +27,10 @@ use crate::{
 };
 
 pub use by_device::DeviceTimes;
-pub use cache::SlotCache;
 pub use hit::Hit;
+
+pub(in crate::store) use selected::Asked;
+use selected::in_period;
 
 /// Which contacts to list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,17 +93,17 @@ pub struct ListedContact {
     pub port: Port,
     /// Interfaces on which the packets arrived.
     pub interfaces: BTreeSet<String>,
-    /// Directions of the packets.
-    pub directions: BTreeSet<Direction>,
     /// Every list of policies that matched, each with the effective one first, sorted.
     pub policies: Vec<Vec<PolicyName>>,
     /// Packets that passed.
     pub passed: Count,
     /// Packets that were dropped.
     pub dropped: Count,
-    /// Time of the first packet, to about one second.
+    /// Packets that came back to the device. Only an interface with the role `wan` shows them.
+    pub answered: Count,
+    /// Time of the first packet that the device sent, to about one second.
     pub first: Timestamp,
-    /// Time of the last packet, to about one second.
+    /// Time of the last packet that the device sent, to about one second.
     pub last: Timestamp,
     /// Names of the destination.
     pub claims: Vec<Claim>,
@@ -121,14 +122,9 @@ pub struct TimeSlots {
     pub slots: Vec<(u64, u64)>,
 }
 
-const TABLES: &str = "
-    DROP TABLE IF EXISTS temp.asked_end;
+const CHOSEN: &str = "
     DROP TABLE IF EXISTS temp.chosen_end;
-    CREATE TEMP TABLE asked_end (id INTEGER PRIMARY KEY, device INTEGER NOT NULL);
     CREATE TEMP TABLE chosen_end (id INTEGER PRIMARY KEY, device INTEGER NOT NULL);";
-
-/// Above this number of devices, SQLite reads the rows of all devices.
-const FEW_DEVICES: i64 = 64;
 
 /// Row numbers of a contact.
 #[derive(Clone, Copy)]
@@ -142,7 +138,7 @@ struct Part {
     id: i64,
     list: i64,
     interface: i64,
-    direction: i64,
+    direction: Direction,
     unreadable: i64,
     passed: Count,
     dropped: Count,
@@ -155,6 +151,7 @@ impl View<'_> {
     pub fn contacts(&self, query: &ContactQuery) -> Result<ContactList, StoreError> {
         let rows = self.rows_of(query)?;
         let (chosen, more) = self.latest_ends(&rows, query)?;
+        self.transaction.execute_batch(CHOSEN).map_err(on("read"))?;
         let insert = "INSERT INTO temp.chosen_end VALUES (?1, ?2)";
         for end in &chosen {
             self.transaction
@@ -177,9 +174,10 @@ impl View<'_> {
         })
     }
 
-    /// Returns the packets of the rows that a query selects, in at most `most` slots.
+    /// Returns the packets that a query selects, in at most `most` slots. Buckets at the edges of
+    /// the period count as a whole.
     pub fn time_slots(&self, query: &ContactQuery, most: u32) -> Result<TimeSlots, StoreError> {
-        let rows = self.rows_of(query)?;
+        let rows = self.chart_rows(query)?;
         let mut times = self.empty_slots(query, most)?;
         let select = format!(
             "SELECT number, sum(passed_packets), sum(dropped_packets) {rows} GROUP BY number"
@@ -189,81 +187,9 @@ impl View<'_> {
             Ok((row.get::<_, i64>(0)?, counts))
         })?;
         for (number, counts) in found {
-            times.add(bucket::start(number), cache::only(query, counts));
+            times.add(bucket::start(number), only(query, counts));
         }
         Ok(times)
-    }
-
-    /// The part of a statement from FROM on that reads the rows that a query selects. Fills
-    /// the temporary tables that it needs.
-    fn rows_of(&self, query: &ContactQuery) -> Result<String, StoreError> {
-        self.transaction.execute_batch(TABLES).map_err(on("read"))?;
-        let mut devices = Vec::new();
-        if !query.devices.is_empty() {
-            let macs = query
-                .devices
-                .iter()
-                .map(|mac| format!("x'{}'", hex::encode(mac.0)));
-            let macs = macs.collect::<Vec<_>>().join(",");
-            devices.push(format!("SELECT id FROM device WHERE mac IN ({macs})"));
-        }
-        let mut conditions = vec![in_period(query)];
-        if let Some(to) = &query.to {
-            self.fill_asked(to)?;
-            if devices.is_empty() && self.are_of_few_devices()? {
-                devices.push("SELECT DISTINCT device FROM temp.asked_end".to_owned());
-            }
-            // The sign keeps SQLite from a search for each flow end in each bucket.
-            conditions.push("+count.flow_end IN (SELECT id FROM temp.asked_end)".to_owned());
-        }
-        if let Some(policy) = &query.policy {
-            let lists = self.lists()?.into_iter();
-            let lists = lists.filter(|(_, policies)| policies.contains(policy));
-            let lists: Vec<i64> = lists.map(|(id, _)| id).collect();
-            conditions.push(format!("list IN ({})", ids(&lists)));
-        }
-        match query.verdict {
-            Some(Verdict::Passed) => conditions.push("passed_packets > 0".to_owned()),
-            Some(Verdict::Dropped) => conditions.push("dropped_packets > 0".to_owned()),
-            None => {}
-        }
-        let device = devices.first();
-        let device = device.map_or_else(String::new, |own| format!("AND count.device IN ({own})"));
-        Ok(format!(
-            "FROM bucket CROSS JOIN count ON count.bucket = number {device} WHERE {}",
-            conditions.join(" AND ")
-        ))
-    }
-
-    fn fill_asked(&self, to: &To) -> Result<(), StoreError> {
-        let filled = match to {
-            To::Range(range) => {
-                let bytes = |address| AddressBytes::new(address).as_slice().to_vec();
-                let select = "INSERT INTO temp.asked_end SELECT id, device FROM flow_end
-                    WHERE destination BETWEEN ?1 AND ?2 AND length(destination) = length(?1)";
-                let values = params![bytes(range.first), bytes(range.last)];
-                self.transaction.execute(select, values)
-            }
-            To::Name(part) => {
-                let select = "INSERT OR IGNORE INTO temp.asked_end
-                    SELECT flow_end.id, device FROM claim JOIN flow_end ON flow_end.id = flow_end
-                    WHERE instr(name, ?1) > 0";
-                self.transaction.execute(select, [part])
-            }
-        };
-        filled.map(drop).map_err(on("read"))
-    }
-
-    /// True if a search for each device of the asked contacts in each bucket is faster than
-    /// reading all rows.
-    fn are_of_few_devices(&self) -> Result<bool, StoreError> {
-        let select = "SELECT count(*) FROM
-            (SELECT DISTINCT device FROM temp.asked_end LIMIT ?1)";
-        let devices: i64 = self
-            .transaction
-            .query_row(select, [FEW_DEVICES + 1], |row| row.get(0))
-            .map_err(on("read"))?;
-        Ok(devices <= FEW_DEVICES)
     }
 
     /// The asked contacts by their latest rows, and true if there are further ones.
@@ -311,19 +237,25 @@ impl View<'_> {
             in_period(query),
             seconds = bucket::SECONDS,
         );
-        self.uncached(&select, |row| {
-            Ok(Part {
+        let found = self.uncached(&select, |row| {
+            let part = Part {
                 id: row.get(0)?,
                 list: row.get(1)?,
                 interface: row.get(2)?,
-                direction: row.get(3)?,
+                direction: Direction::Out,
                 unreadable: row.get(4)?,
                 passed: rows::count(row, 5)?,
                 dropped: rows::count(row, 7)?,
                 first: row.get(9)?,
                 last: row.get(10)?,
-            })
-        })
+            };
+            Ok((row.get(3)?, part))
+        })?;
+        let parts = found.into_iter().map(|(direction, part)| {
+            let direction = rows::direction(direction)?;
+            Ok(Part { direction, ..part })
+        });
+        parts.collect()
     }
 
     fn contact(
@@ -342,24 +274,26 @@ impl View<'_> {
         })?;
         let ((mac, destination), protocol, port) = found.into_iter().next().ok_or_else(damaged)?;
         let (claims, more_claims) = self.claims(id)?;
-        let sum = |of: fn(&Part) -> Count| {
+        let (sent, came): (Vec<&Part>, Vec<&Part>) = parts
+            .iter()
+            .partition(|part| part.direction == Direction::Out);
+        let sum = |parts: &[&Part], of: fn(&Part) -> Count| {
             let mut sum = Count::default();
             for part in parts {
                 sum += of(part);
             }
             sum
         };
-        let unreadable = parts.iter().map(|part| part.unreadable).max().unwrap_or(0);
+        let unreadable = sent.iter().map(|part| part.unreadable).max().unwrap_or(0);
         let (first, last) = (
-            parts.iter().map(|part| part.first).min().unwrap_or(0),
-            parts.iter().map(|part| part.last).max().unwrap_or(0),
+            sent.iter().map(|part| part.first).min().unwrap_or(0),
+            sent.iter().map(|part| part.last).max().unwrap_or(0),
         );
-        let matched: BTreeSet<_> = parts
+        let matched: BTreeSet<_> = sent
             .iter()
             .filter_map(|part| lists.get(&part.list))
             .collect();
-        let directions = parts.iter().map(|part| rows::direction(part.direction));
-        let names = parts
+        let names = sent
             .iter()
             .filter_map(|part| interfaces.get(&part.interface));
         Ok(ListedContact {
@@ -368,10 +302,10 @@ impl View<'_> {
             protocol,
             port: rows::port(unreadable, port)?,
             interfaces: names.cloned().collect(),
-            directions: directions.collect::<Result<_, _>>()?,
             policies: matched.into_iter().cloned().collect(),
-            passed: sum(|part| part.passed),
-            dropped: sum(|part| part.dropped),
+            passed: sum(&sent, |part| part.passed),
+            dropped: sum(&sent, |part| part.dropped),
+            answered: sum(&came, |part| part.passed),
             first: bucket::from_seconds(first).ok_or_else(damaged)?,
             last: bucket::from_seconds(last).ok_or_else(damaged)?,
             claims,
@@ -380,16 +314,13 @@ impl View<'_> {
     }
 }
 
-/// The condition that a row has packets in the period of a query.
-/// Rows of the period of a query. A contact is what a device sent: answers are no rows of it.
-fn in_period(query: &ContactQuery) -> String {
-    let (since, until) = (bucket::seconds(query.since), bucket::seconds(query.until));
-    let seconds = bucket::SECONDS;
-    format!(
-        "(number + span) * {seconds} > {since} AND earliest < {until}
-            AND number * {seconds} + last >= {since} AND number * {seconds} + first < {until}
-            AND direction = 0"
-    )
+/// The packets of the asked verdict.
+const fn only(query: &ContactQuery, (passed, dropped): (i64, i64)) -> (i64, i64) {
+    match query.verdict {
+        None => (passed, dropped),
+        Some(Verdict::Passed) => (passed, 0),
+        Some(Verdict::Dropped) => (0, dropped),
+    }
 }
 
 fn read_end(row: &Row<'_>) -> rusqlite::Result<(i64, End, i64)> {

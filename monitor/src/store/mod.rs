@@ -15,6 +15,7 @@
 pub mod alert_queue;
 mod aside;
 mod bucket;
+mod bucket_sum;
 mod budget;
 mod capture;
 mod claims;
@@ -52,7 +53,7 @@ use rusqlite::Connection;
 
 pub use compact::Compacted;
 pub use contact_list::{
-    ContactList, ContactQuery, DeviceTimes, Hit, ListedContact, SlotCache, TimeSlots, To, Verdict,
+    ContactList, ContactQuery, DeviceTimes, Hit, ListedContact, TimeSlots, To, Verdict,
 };
 pub use device_sums::{DeviceSum, DeviceSums};
 pub use error::{Remedy, StoreError};

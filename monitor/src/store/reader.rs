@@ -7,7 +7,7 @@ use rusqlite::{Connection, InterruptHandle, OpenFlags, Transaction, params};
 
 use super::{
     aside::io_error,
-    bucket,
+    bucket, contact_list,
     error::{StoreError, on},
     migrate,
     open::{bound_memory, path_in},
@@ -73,7 +73,10 @@ impl StoreReader {
         transaction
             .query_row("SELECT clean FROM state", [], |_| Ok(()))
             .map_err(on("read"))?;
-        Ok(View { transaction })
+        Ok(View {
+            transaction,
+            asked: contact_list::Asked::default(),
+        })
     }
 }
 
@@ -81,6 +84,7 @@ impl StoreReader {
 #[derive(Debug)]
 pub struct View<'c> {
     pub(super) transaction: Transaction<'c>,
+    pub(super) asked: contact_list::Asked,
 }
 
 impl View<'_> {

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{
-    bucket,
+    bucket, bucket_sum,
     error::{StoreError, on},
     merkle_log,
     room::CHUNK,
@@ -156,6 +156,7 @@ fn rows(
             dropped_bytes = dropped_bytes + excluded.dropped_bytes,
             until = max(coalesce(until, excluded.until), excluded.until)";
     writer.change(move_sums, params![number, device, reason.word(), until])?;
+    bucket_sum::subtract(writer, number, device)?;
     let delete = "DELETE FROM count WHERE bucket = ?1 AND device = ?2";
     let rows = writer.change(delete, [number, device])?;
     merkle_log::rows_gone(writer, number, Some(device))?;

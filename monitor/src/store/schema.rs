@@ -5,7 +5,7 @@
 //!    ▲                     ▲
 //!    └───── count ─────────┘             packets of one bucket of five minutes or one hour
 //!             │ ▲
-//!             │ └ bucket                 its span
+//!             │ └ bucket ◄── bucket_sum  its span; its sums by list, of what devices sent
 //!             ▼
 //!          flow_end ◄── claim            device, destination, protocol, port; its names
 //!             │
@@ -39,7 +39,7 @@ pub(super) const PAGE: u32 = 4096;
 
 /// The steps that lead from each version of the schema to the next. Step 0 creates the
 /// tables in an empty file.
-pub(super) const STEPS: &[&str] = &[CREATE, EARLIEST, REPORT, LOG];
+pub(super) const STEPS: &[&str] = &[CREATE, EARLIEST, REPORT, LOG, SUMS];
 
 /// Row number of the device that stands for all other devices.
 pub(super) const OTHER_DEVICES: i64 = 0;
@@ -266,4 +266,18 @@ CREATE TABLE unlogged (
     PRIMARY KEY (bucket, device)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO unlogged SELECT DISTINCT bucket, device FROM count;
+";
+
+/// Sums of the rows of `count` about what devices sent, so that a time chart of everything does
+/// not read these rows.
+const SUMS: &str = "
+CREATE TABLE bucket_sum (
+    bucket INTEGER NOT NULL,
+    list INTEGER NOT NULL,
+    passed_packets INTEGER NOT NULL,
+    dropped_packets INTEGER NOT NULL,
+    PRIMARY KEY (bucket, list)
+) STRICT, WITHOUT ROWID;
+INSERT INTO bucket_sum SELECT bucket, list, sum(passed_packets), sum(dropped_packets)
+    FROM count WHERE direction = 0 GROUP BY bucket, list;
 ";

@@ -7,7 +7,7 @@ use monitor_common::Count;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{
-    Store, bucket,
+    Store, bucket, bucket_sum,
     error::{StoreError, on},
     merkle_log,
     records::add_event,
@@ -152,6 +152,7 @@ fn write_flows(
     keyed.sort_by(|(a, flow), (b, other)| a.cmp(b).then_with(|| flow.key.cmp(&other.key)));
     note_buckets(writer, flows)?;
     let (mut unnamed, mut changed) = (0, BTreeSet::new());
+    let mut added = bucket_sum::Added::default();
     for (key, flow) in keyed {
         let written = match key.end {
             Some(_) if write_named(writer, &key, instance, flow)? => key,
@@ -161,10 +162,12 @@ fn write_flows(
             }
         };
         changed.insert((written.bucket, written.device));
+        added.note(written.bucket, written.list, flow);
         let sum = sums.entry(written.list).or_default();
         sum.passed += flow.passed;
         sum.dropped += flow.dropped;
     }
+    added.write(writer)?;
     for (bucket, device) in changed {
         merkle_log::changed(writer, bucket, device)?;
     }

@@ -9,7 +9,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -133,10 +133,25 @@ fn write_file(lab: &Lab, name: &str, content: &str, mode: u32) -> PathBuf {
     path
 }
 
+/// A feed whose server does not answer.
+const FEED: &str = "127.0.0.1:1/list";
+
+/// The address of a device that comes later.
+const NEW_MAC: &str = "64:cc:2e:99:88:77";
+
+/// A policy file with a feed, whose devices have these names.
+fn write_policies(lab: &Lab, devices: &str) {
+    lab.write_policies(&format!(
+        "{POLICIES}  - {{name: listed, action: drop, destinations: [{{list: 'http://{FEED}'}}]}}\n{devices}"
+    ));
+}
+
+/// Each kind of alert from what really happens, to a webhook that fails for a while.
 #[test]
-fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
+fn every_alert_arrives_signed_once_and_over_a_restart() {
     let lab = Lab::new("alerts");
     lab.add_interface("wlan1");
+    write_policies(&lab, "");
     let server = Server::start(&lab);
     write_file(&lab, "secret", SECRET, 0o640);
     let out = lab.directory.path().join("out");
@@ -150,6 +165,7 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
          script: {{command: [{}, 'a b']}}\n  rules:\n    \
          - {{on: [first-contact], policies: [blocked], to: home}}\n    \
          - {{on: [first-contact, new-device], to: script, include: [mac, destination]}}\n    \
+         - {{on: [new-device], to: home, include: [mac]}}\n    \
          - {{on: [interface-gone, guard-refusal, feed-stale, blind, loss], to: home}}\n",
         server.port,
         script.display(),
@@ -157,7 +173,22 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
     let config = write_file(&lab, "config.yaml", &config, 0o644);
     let start = ["--config", config.to_str().unwrap(), "--interface", "wlan1"];
     let daemon = lab.start(&start);
+    a_test_is_signed(&lab, &server);
+    let _daemon = first_contacts_arrive_over_a_restart(&lab, &server, &out, daemon, &start);
+    // The killed daemon did not close the store. The feed was never fetched.
+    server.gets("loss", "evidence was lost (killed)");
+    server.gets("feed-stale", &format!("feed {FEED} is not up to date"));
+    what_happens_is_told(&lab, &server);
+    let contacts = server.all();
+    let contacts = contacts
+        .iter()
+        .filter(|got| got.json()["type"] == "first-contact");
+    assert_eq!(contacts.count(), 1, "one alert for a device and a policy");
+    let log = fs::read_to_string(lab.directory.path().join("daemon.log")).unwrap();
+    assert!(!log.contains("MfKQ") && !log.contains("/hook"), "{log}");
+}
 
+fn a_test_is_signed(lab: &Lab, server: &Server) {
     let test = lab.monitor(&["notify", "test"]);
     assert!(test.status.success(), "{}", text(&test.stderr));
     let got = server.gets("test", "notify test");
@@ -170,17 +201,24 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
         lab.monitor(&["notify", "test", "nobody"]).status.code(),
         Some(1)
     );
+}
 
-    // The queue remembers what was there before, then alerts about the first contact.
+/// The queue remembers what was there before, then alerts about the first contact. The daemon is
+/// killed while the webhook fails.
+fn first_contacts_arrive_over_a_restart(
+    lab: &Lab,
+    server: &Server,
+    out: &Path,
+    daemon: Daemon,
+    start: &[&str],
+) -> Daemon {
     let state = lab.directory.path().join("state");
     poll_long("the queue is ready", || {
         let is_primed = |queue: AlertQueue| queue.cursor().unwrap().is_some();
         state.join(ALERTS_FILE).exists() && is_primed(AlertQueue::open(&state).unwrap())
     });
     *server.fails.lock().unwrap() = true;
-    lab.write_policies(&format!(
-        "{POLICIES}\ndevices: {{phone: \"{PHONE_MAC}\"}}\n"
-    ));
+    write_policies(lab, &format!("devices: {{phone: \"{PHONE_MAC}\"}}\n"));
     assert!(lab.monitor(&["reload"]).status.success());
     lab.send_udp(BLOCKED[0], 3);
     lab.send_udp(BLOCKED[0], 3);
@@ -188,7 +226,7 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
     // It also stores what the kernel has recorded.
     assert!(lab.monitor(&["flows"]).status.success());
     poll_long("the script ran", || {
-        let ran = fs::read_to_string(&out).unwrap_or_default();
+        let ran = fs::read_to_string(out).unwrap_or_default();
         ran.contains(
             "first contact of phone (64:cc:2e:11:22:33) with policy seen: 192.0.2.10 udp/9",
         )
@@ -202,7 +240,7 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
         command.status().unwrap().success()
     });
     *server.fails.lock().unwrap() = false;
-    let _daemon = lab.start(&start);
+    let daemon = lab.start(start);
     let got = server.gets(
         "first-contact",
         "first contact of phone with policy blocked",
@@ -213,24 +251,33 @@ fn contacts_and_lost_interfaces_arrive_signed_once_and_over_a_restart() {
     for private in [PHONE_MAC, BLOCKED[0], "udp"] {
         assert!(!got.body.contains(private), "{}", got.body);
     }
+    daemon
+}
 
-    // A condition begins and ends. A policy that would lock out the network is told.
+/// Conditions begin at the same time, so that the test waits for all of them once. A policy that
+/// would lock out the network is told.
+fn what_happens_is_told(lab: &Lab, server: &Server) {
     lab.gateway.ip("link delete wlan1");
+    lab.add_interface("lan1");
+    lab.gateway.ip("address add 10.78.0.1/24 dev lan1");
+    lab.gateway
+        .run(|| fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
+    // The daemon would look by itself within a minute.
+    lab.monitor(&["doctor"]);
+    lab.phone.ip(&format!("link set eth0 address {NEW_MAC}"));
+    lab.send_udp(OPEN[0], 3);
+    assert!(lab.monitor(&["flows"]).status.success());
     server.gets("interface-gone", "wlan1 is NOT filtered");
     lab.add_interface("wlan1");
-    server.gets("interface-gone", "wlan1 is filtered again");
     lab.write_policies(
         "version: 1\npolicies: [{name: all, action: drop, destinations: [10.77.0.0/24]}]\n",
     );
     assert!(!lab.monitor(&["reload"]).status.success());
+    server.gets("blind", "something is not seen (interface)");
     server.gets("guard-refusal", "would lock out");
-    let contacts = server.all();
-    let contacts = contacts
-        .iter()
-        .filter(|got| got.json()["type"] == "first-contact");
-    assert_eq!(contacts.count(), 1, "one alert for a device and a policy");
-    let log = fs::read_to_string(lab.directory.path().join("daemon.log")).unwrap();
-    assert!(!log.contains("MfKQ") && !log.contains("/hook"), "{log}");
+    let new = server.gets("new-device", "is new on this network").json();
+    assert_eq!(new["data"]["device"]["mac"], NEW_MAC, "{new}");
+    server.gets("interface-gone", "wlan1 is filtered again");
 }
 
 /// A broker gets the alert, and what Home Assistant needs.

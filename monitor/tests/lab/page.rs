@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::json;
 use support::{
-    browser::{Browser, axe, driver},
+    browser::{Browser, axe},
     lab::{BLOCKED, Daemon, Lab, OPEN, PHONE_MAC, POLICIES, observe::whole, poll, poll_long},
 };
 
@@ -123,12 +123,15 @@ fn every_page_is_whole_without_script() {
         "{named}"
     );
     // What a policy that counts would have dropped.
-    let policies = get(&lab, "/policies");
+    let mut policies = String::new();
+    poll("what would have been dropped is counted", || {
+        policies = get(&lab, "/policies");
+        policies.contains("If this dropped, ")
+    });
     assert!(
-        policies.contains("If this dropped, ") && policies.contains("<strong>1 device</strong>"),
+        policies.contains("<strong>1 device</strong>") && policies.contains("api.example.net"),
         "{policies}"
     );
-    assert!(policies.contains("api.example.net"), "{policies}");
     // The difference of the last change, and a filter.
     lab.write_policies(&POLICIES.replace("198.51.100.0/25", "198.51.100.0/26"));
     poll("the last change is shown", || {
@@ -203,25 +206,23 @@ fn contacts_are_withheld_where_other_machines_read_them() {
 
 #[test]
 fn a_person_reads_chooses_and_sees_changes_in_a_browser() {
-    let (Some(driver), Some(axe)) = (driver(), axe()) else {
+    let lab = Lab::new("page-browser");
+    let (Some(browser), Some(axe)) = (Browser::start(&lab.gateway), axe()) else {
         return;
     };
-    let lab = Lab::new("page-browser");
     let _daemon = start(&lab);
     lab.send_udp(BLOCKED[0], 3);
     say_host(&lab, "api.example.net");
-    let browser = Browser::start(&lab, &driver);
     live_numbers(&lab, &browser);
     chart_and_search(&browser);
     let mut obstacles = Vec::new();
     for (theme, part) in [("light", ""), ("dark", "cont")] {
-        let feature = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
-        browser.devtools("Emulation.setEmulatedMedia", &feature);
+        browser.theme(theme);
         let is_part = |path: &String| path == "/" || path.contains(part);
         for path in pages().into_iter().filter(is_part) {
             browser.open(&path);
-            let found = findings(&browser, &axe);
-            obstacles.extend((found != "[]").then(|| format!("{path}, {theme}: {found}")));
+            let found = browser.obstacles(&axe);
+            obstacles.extend((!found.is_empty()).then(|| format!("{path}, {theme}: {found}")));
             let is_wide = browser.run("return document.documentElement.scrollWidth > innerWidth");
             assert_eq!(is_wide, false, "{path}");
         }
@@ -296,16 +297,4 @@ fn chart_and_search(browser: &Browser<'_>) {
         path == "/search" && browser.count("table.contacts tbody tr") == 1
     });
     assert!(browser.text("table.contacts").contains("api.example.net"));
-}
-
-/// What axe-core finds on the page.
-fn findings(browser: &Browser<'_>, axe: &str) -> String {
-    browser.run(axe);
-    let script = "const done = arguments[arguments.length - 1];
-        axe.run(document, {resultTypes: ['violations']}).then(
-            (found) => done(JSON.stringify(found.violations.map(
-                (one) => [one.id, one.nodes.map((node) => node.html + ' ' + node.failureSummary)]))),
-            (error) => done(String(error)));";
-    let found = browser.run_to_end(script);
-    found.as_str().unwrap().to_owned()
 }

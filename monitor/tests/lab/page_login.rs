@@ -14,14 +14,14 @@ use std::{
 
 use serde_json::Value;
 use support::{
-    lab::{Daemon, Lab, OPEN, PHONE_MAC, poll, text},
-    visitor::Browser,
+    browser::{Browser, axe},
+    lab::{Daemon, Lab, OPEN, PHONE_MAC, poll, poll_long, text},
 };
 
 const PAGE: &str = "127.0.0.1:9641";
 
 /// A lab whose page has a login.
-fn lab(name: &str, arguments: &[&str]) -> (Lab, Daemon) {
+pub(crate) fn lab(name: &str, arguments: &[&str]) -> (Lab, Daemon) {
     let lab = Lab::new(name);
     let config = lab.directory.path().join("config.yaml");
     fs::write(&config, "page: {login: true}\n").unwrap();
@@ -31,7 +31,7 @@ fn lab(name: &str, arguments: &[&str]) -> (Lab, Daemon) {
 }
 
 /// The links that `monitor page --login` prints.
-fn links(lab: &Lab) -> Value {
+pub(crate) fn links(lab: &Lab) -> Value {
     let output = lab.monitor_inside(&["page", "--login", "--json"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -87,7 +87,7 @@ fn attacker(lab: &Lab, address: &str, page: String) -> u16 {
 }
 
 /// The events of the page, as `act` and the whole event.
-fn events(lab: &Lab) -> Vec<(String, Value)> {
+pub(crate) fn events(lab: &Lab) -> Vec<(String, Value)> {
     let output = lab.monitor(&["events", "--json"]);
     let events = text(&output.stdout);
     let all: Value = serde_json::from_str(&events).unwrap_or_else(|_| panic!("{events}"));
@@ -100,8 +100,7 @@ fn events(lab: &Lab) -> Vec<(String, Value)> {
 #[test]
 fn an_operator_blocks_and_undoes_and_an_attackers_page_does_nothing() {
     let (lab, _daemon) = lab("page-login", &[]);
-    let Some(browser) = Browser::start(&lab.gateway, &lab.directory.path().join("browser"), 9_515)
-    else {
+    let Some(browser) = Browser::start(&lab.gateway) else {
         return;
     };
     lab.send_udp(OPEN[0], 3);
@@ -116,9 +115,9 @@ fn an_operator_blocks_and_undoes_and_an_attackers_page_does_nothing() {
         shown.starts_with("HTTP/1.1 200") && !shown.contains("set-cookie"),
         "{shown}"
     );
-    browser.go(&format!("http://{PAGE}/changes"));
-    assert!(browser.text().contains("monitor page --login"));
-    browser.go(&link);
+    browser.open("/changes");
+    assert!(browser.text("body").contains("monitor page --login"));
+    browser.open(&link);
     browser.submit("button");
     assert_eq!(browser.url(), format!("http://{PAGE}/"));
     let cookies = browser.cookies();
@@ -127,14 +126,15 @@ fn an_operator_blocks_and_undoes_and_an_attackers_page_does_nothing() {
         (&cookies[0]["httpOnly"], &cookies[0]["sameSite"]),
         (&Value::Bool(true), &Value::from("Strict"))
     );
-    assert_eq!(browser.script("return document.cookie"), "");
+    assert_eq!(browser.run("return document.cookie"), "");
 
-    blocks_in_a_row_and_undoes(&lab, &browser);
+    changes_in_a_row_and_undoes(&lab, &browser);
     refusals_change_nothing(&lab, &browser);
     pages_of_an_attacker_change_nothing(&lab, &browser);
     let cookie = cookies[0]["value"].as_str().unwrap();
     let secret = path.strip_prefix("/login/").unwrap();
-    a_cookie_and_a_used_link_change_nothing(&lab, cookie, secret);
+    everyone_can_use_the_forms(&browser, path);
+    a_cookie_and_a_used_link_change_nothing(&lab, &browser, cookie, secret);
     every_act_is_an_event(&lab);
     let log = fs::read_to_string(lab.directory.path().join("daemon.log")).unwrap();
     assert!(
@@ -143,54 +143,155 @@ fn an_operator_blocks_and_undoes_and_an_attackers_page_does_nothing() {
     );
 }
 
-/// Block in the row of a contact, for this device and an hour; undo.
-fn blocks_in_a_row_and_undoes(lab: &Lab, browser: &Browser) {
-    browser.go(&format!("http://{PAGE}/contacts"));
-    browser.click("details.change summary");
-    browser.submit("details.change button:not([formaction])");
-    assert!(
-        browser.text().contains("In force: block 192.0.2.10"),
-        "{}",
-        browser.text()
-    );
-    assert_eq!(changes(lab), [format!("block 192.0.2.10 for {PHONE_MAC}")]);
-    browser.submit("form[action='/changes/undo'] button");
-    assert!(browser.text().contains("Undone"), "{}", browser.text());
+/// Block, allow and pause in a row, by clicks; each is undone by a click.
+fn changes_in_a_row_and_undoes(lab: &Lab, browser: &Browser<'_>) {
+    let form = "details.change form";
+    let block = format!("{form} button:not([formaction])");
+    let allow = format!("{form} button[formaction='/changes/allow']");
+    let steps = [
+        // Page, choices, button, and what is in force then.
+        (
+            "/contacts",
+            "",
+            &block,
+            format!("block 192.0.2.10 for {PHONE_MAC}"),
+        ),
+        (
+            "/contacts",
+            "all",
+            &allow,
+            "allow 192.0.2.10 for all".to_owned(),
+        ),
+        (
+            "/policies/blocked",
+            "10m",
+            &block,
+            "pause blocked for all".to_owned(),
+        ),
+    ];
+    for (page, choice, button, expected) in steps {
+        browser.open(page);
+        browser.click("details.change summary");
+        match choice {
+            "all" => browser.choose(&format!("{form} [name=device]"), ""),
+            "10m" => browser.choose(&format!("{form} [name=for]"), "10m"),
+            _ => {}
+        }
+        browser.submit(button);
+        let command = expected.split(" for ").next().unwrap();
+        let shown = browser.text("main");
+        assert!(shown.contains(&format!("In force: {command}")), "{shown}");
+        assert_eq!(changes(lab), [expected.as_str()]);
+        browser.submit("form[action='/changes/undo'] button");
+        assert!(browser.text("main").contains("Undone"), "{command}");
+        assert!(changes(lab).is_empty(), "{command}");
+    }
+    // The list of changes undoes too.
+    browser.open("/changes");
+    browser.type_into("#pause [name=policy]", "seen");
+    browser.submit("#pause button");
+    browser.open("/changes");
+    assert!(browser.text(".own-changes").contains("pause seen"));
+    browser.submit(".own-changes form button");
     assert!(changes(lab).is_empty());
 }
 
+/// A checker of accessibility finds nothing on the pages of the login, in both themes.
+fn everyone_can_use_the_forms(browser: &Browser<'_>, link: &str) {
+    let Some(axe) = axe() else { return };
+    browser.open("/changes");
+    browser.type_into("#change [name=destination]", "203.0.113.9");
+    browser.submit("#change button:not([formaction])");
+    for theme in ["light", "dark"] {
+        browser.theme(theme);
+        for path in ["/changes", "/login", link, "/contacts"] {
+            browser.open(path);
+            if path == "/contacts" {
+                browser.click("details.change summary");
+            }
+            assert_eq!(browser.obstacles(&axe), "", "{path}, {theme}");
+        }
+    }
+    browser.open("/changes");
+    browser.submit(".own-changes form button");
+}
+
+/// An open page says that its session has ended, takes its forms away, and says what to do. A form
+/// of such a page changes nothing, and says the same.
+fn an_open_page_tells_that_its_session_ended(lab: &Lab, browser: &Browser<'_>) {
+    browser.open("/contacts");
+    let is_told = || browser.run("return !document.getElementById('ended').hidden") == true;
+    assert!(!is_told(), "hidden while the session lasts");
+    let left = browser.run("return Number(document.getElementById('ended').dataset.left)");
+    assert!(
+        (43_000..=43_200).contains(&left.as_u64().unwrap()),
+        "{left}"
+    );
+    assert!(browser.text("#session").contains("Changes"));
+    assert!(browser.count("details.change") > 0);
+    browser.click("details.change summary");
+    let ended = lab.monitor(&["page", "--logout"]);
+    assert_eq!(text(&ended.stdout), "1 sessions were ended\n");
+    // As the timer of the page does at the end of the session, a new packet makes it look.
+    lab.send_udp(OPEN[0], 3);
+    poll_long("the page tells that its session ended", is_told);
+    assert!(browser.text("#ended").contains("Your session has ended"));
+    assert_eq!(browser.count("details.change"), 0);
+    assert!(browser.text("#session").contains("Sign in"));
+    browser.click("#ended a");
+    poll("it says how to sign in", || {
+        browser.text("main").contains("monitor page --login")
+    });
+    let own = format!("Origin: http://{PAGE}\r\n");
+    let body = format!("destination={}", OPEN[0]);
+    let answer = post(lab, "/changes/block", &own, &body);
+    assert!(
+        answer.starts_with("HTTP/1.1 401") && answer.contains("Your session has ended"),
+        "{answer}"
+    );
+    assert!(answer.contains("monitor page --login"), "{answer}");
+}
+
 /// The guard refuses, and a hostile text stays a text.
-fn refusals_change_nothing(lab: &Lab, browser: &Browser) {
-    browser.go(&format!("http://{PAGE}/changes"));
+fn refusals_change_nothing(lab: &Lab, browser: &Browser<'_>) {
+    browser.open("/changes");
     browser.type_into("#change [name=destination]", "10.77.0.1");
     browser.submit("#change button:not([formaction])");
-    assert!(browser.text().contains("lock"), "{}", browser.text());
+    assert!(
+        browser.text("body").contains("lock"),
+        "{}",
+        browser.text("body")
+    );
     let hostile = "\"><script>document.title='owned'</script>";
-    browser.go(&format!("http://{PAGE}/changes"));
+    browser.open("/changes");
     browser.type_into("#change [name=destination]", OPEN[0]);
     browser.type_into("#change [name=device]", hostile);
     browser.submit("#change button:not([formaction])");
-    assert!(browser.text().contains("<script>"), "{}", browser.text());
+    assert!(
+        browser.text("body").contains("<script>"),
+        "{}",
+        browser.text("body")
+    );
     assert_eq!(browser.title(), "Refused · monitor");
     assert!(changes(lab).is_empty());
 }
 
 /// A page of another port of this host gets the cookie sent along, a page of another host does
 /// not. Neither changes anything.
-fn pages_of_an_attacker_change_nothing(lab: &Lab, browser: &Browser) {
+fn pages_of_an_attacker_change_nothing(lab: &Lab, browser: &Browser<'_>) {
     let form = format!(
         "<body><form method=post action='http://{PAGE}/changes/block'><input name=destination value={}></form><script>document.forms[0].submit()</script>",
         OPEN[0]
     );
     for host in ["127.0.0.1", "10.77.0.1"] {
         let port = attacker(lab, host, form.clone());
-        browser.go(&format!("http://{host}:{port}/"));
+        browser.open(&format!("http://{host}:{port}/"));
         poll("the attacker's form is answered", || {
             browser.title().contains("monitor")
         });
         assert!(
-            browser.text().contains("Nothing was changed")
-                || browser.text().contains("Not signed in")
+            browser.text("body").contains("Nothing was changed")
+                || browser.text("body").contains("Not signed in")
         );
     }
     assert!(changes(lab).is_empty());
@@ -198,7 +299,12 @@ fn pages_of_an_attacker_change_nothing(lab: &Lab, browser: &Browser) {
 
 /// A program that has the cookie lies about everything but the token. A used link opens nothing,
 /// and that is told.
-fn a_cookie_and_a_used_link_change_nothing(lab: &Lab, cookie: &str, secret: &str) {
+fn a_cookie_and_a_used_link_change_nothing(
+    lab: &Lab,
+    browser: &Browser<'_>,
+    cookie: &str,
+    secret: &str,
+) {
     let own = format!("Origin: http://{PAGE}\r\n");
     let cookie = format!("Cookie: monitor-session={cookie}\r\n");
     let body = format!("destination={}", OPEN[0]);
@@ -214,9 +320,8 @@ fn a_cookie_and_a_used_link_change_nothing(lab: &Lab, cookie: &str, secret: &str
         "{again}"
     );
     assert!(get(lab, "/changes", &cookie).starts_with("HTTP/1.1 200"));
-    // A stolen session ends with the others.
-    let ended = lab.monitor(&["page", "--logout"]);
-    assert_eq!(text(&ended.stdout), "1 sessions were ended\n");
+    an_open_page_tells_that_its_session_ended(lab, browser);
+    // A stolen session ended with the others.
     assert!(get(lab, "/changes", &cookie).starts_with("HTTP/1.1 401"));
 }
 
@@ -230,13 +335,11 @@ fn every_act_is_an_event(lab: &Lab) {
     assert_eq!(
         words,
         [
-            "login",
-            "change",
-            "undo",
-            "refused",
-            "refused",
-            "link-used-again"
-        ],
+            ["login"].as_slice(),
+            &["change", "undo"].repeat(4),
+            &["refused", "refused", "change", "undo", "link-used-again"],
+        ]
+        .concat(),
         "{acts:?}"
     );
     let (_, change) = &acts[1];
@@ -244,56 +347,6 @@ fn every_act_is_an_event(lab: &Lab) {
     assert_eq!(change["device"], PHONE_MAC);
     assert_eq!(change["address"], "127.0.0.1");
     assert_eq!(change["session"].as_str().unwrap().len(), 8);
-}
-
-/// Beyond loopback there is only TLS, and every page needs a session.
-#[test]
-fn other_machines_sign_in_over_tls() {
-    let (lab, _daemon) = lab("page-tls", &["--listen", "10.77.0.1:9641"]);
-    // In the phone's namespace, Chromium waits half a minute before it connects.
-    let Some(browser) = Browser::start(&lab.gateway, &lab.directory.path().join("browser"), 9_515)
-    else {
-        return;
-    };
-    let made = links(&lab);
-    let link = made["links"][0].as_str().unwrap();
-    assert!(link.starts_with("https://10.77.0.1:9641/login/"), "{made}");
-    assert_eq!(made["fingerprint"].as_str().unwrap().len(), 95, "{made}");
-    let address = "10.77.0.1:9641".parse().unwrap();
-    let plain = lab.try_get(address, "/", "").unwrap_or_default();
-    assert!(!plain.contains("monitor"), "{plain}");
-    for (path, status) in [
-        ("/metrics", "200"),
-        ("/", "401"),
-        ("/changes", "401"),
-        ("/login", "200"),
-    ] {
-        let mut curl = lab.phone.command("curl");
-        let url = format!("https://10.77.0.1:9641{path}");
-        let output = curl
-            .args(["-sk", "-o", "/dev/null", "-w", "%{http_code}", &url])
-            .output()
-            .unwrap();
-        assert_eq!(text(&output.stdout), status, "{path}");
-    }
-    browser.go(link);
-    browser.submit("button");
-    assert_eq!(browser.url(), "https://10.77.0.1:9641/");
-    assert_ne!(browser.title(), "Not signed in · monitor");
-    let cookies = browser.cookies();
-    assert_eq!(cookies[0]["name"], "__Host-monitor-session");
-    assert_eq!(cookies[0]["secure"], true);
-    browser.go("https://10.77.0.1:9641/login");
-    browser.submit("form[action='/logout'] button");
-    browser.go("https://10.77.0.1:9641/changes");
-    assert_eq!(browser.title(), "Not signed in · monitor");
-    let events = events(&lab);
-    assert!(
-        events
-            .iter()
-            .any(|(_, event)| event["address"] == "10.77.0.1"),
-        "{events:?}"
-    );
 }
 
 #[test]

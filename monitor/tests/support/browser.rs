@@ -1,40 +1,43 @@
-//! A real browser in a lab: Chromium, which its driver controls (`WebDriver`, W3C). Both run in
-//! the namespace of the gateway, where the page is at a loopback address.
+//! A real browser in a network namespace: Debian's Chromium, which its driver controls
+//! (`WebDriver`, W3C).
 
 use std::{
-    io::{Read as _, Write as _},
+    env, fs,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::Stdio,
 };
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::lab::{Lab, poll};
+use super::lab::{Daemon, Namespace, poll_long};
 
 /// Port of the driver in the namespace.
 const PORT: u16 = 9515;
 
-/// A browser with one window. Dropping this value ends it.
+/// The key of an element in `WebDriver`.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// The page of a lab's daemon.
+pub(crate) const PAGE: &str = "http://127.0.0.1:9641";
+
+/// A browser with one window and a profile of its own. Dropping this value ends it.
 pub(crate) struct Browser<'a> {
-    lab: &'a Lab,
-    driver: Child,
+    namespace: &'a Namespace,
     session: String,
-    _profile: TempDir,
+    _driver: Daemon,
+    profile: TempDir,
 }
 
-/// The driver. Without it, a test is skipped, except in continuous integration.
-pub(crate) fn driver() -> Option<PathBuf> {
-    installed(Path::new("/usr/bin/chromedriver"))
-}
-
-/// The checker of accessibility in the directory of tools beside the build, as [`driver`].
+/// The checker of accessibility in the directory of tools beside the build. Without it, a test is
+/// skipped, except in continuous integration.
 pub(crate) fn axe() -> Option<String> {
     let binary = Path::new(env!("CARGO_BIN_EXE_monitor"));
     let target = binary.ancestors().nth(2).unwrap();
     let script = installed(&target.join("tools/axe-core/axe.min.js"))?;
-    Some(std::fs::read_to_string(script).unwrap())
+    Some(fs::read_to_string(script).unwrap())
 }
 
 fn installed(path: &Path) -> Option<PathBuf> {
@@ -42,81 +45,96 @@ fn installed(path: &Path) -> Option<PathBuf> {
         return Some(path.to_owned());
     }
     let path = path.display();
-    let is_required = std::env::var("CI").as_deref() == Ok("true");
+    let is_required = env::var("CI").as_deref() == Ok("true");
     assert!(!is_required, "{path} is missing: run xtask/setup.sh");
     eprintln!("skipped: {path} is missing, run xtask/setup.sh");
     None
 }
 
 impl<'a> Browser<'a> {
-    /// Starts the driver and a browser without a screen.
-    pub(crate) fn start(lab: &'a Lab, driver: &Path) -> Self {
+    /// Starts the driver and a browser without a screen, which accepts every certificate. Without
+    /// the driver, the result is `None`, except in continuous integration.
+    pub(crate) fn start(namespace: &'a Namespace) -> Option<Self> {
+        let driver = installed(Path::new("/usr/bin/chromedriver"))?;
         let profile = TempDir::new().unwrap();
-        let child = lab
-            .gateway
-            .command(driver)
+        let mut driver = namespace.command(&driver);
+        driver
             .arg(format!("--port={PORT}"))
             .env("HOME", profile.path())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("start chromedriver");
+            .stderr(Stdio::null());
         let mut browser = Self {
-            lab,
-            driver: child,
+            namespace,
             session: String::new(),
-            _profile: profile,
+            _driver: Daemon::from_child(driver.spawn().expect("start chromedriver")),
+            profile,
         };
-        poll("the driver answers", || {
-            let asked = browser.try_ask("GET", "/status", &Value::Null);
-            asked.is_ok_and(|answer| answer["ready"] == true)
+        poll_long("the driver of the browser is ready", || {
+            let status = browser.ask("GET", "/status", &Value::Null);
+            status.is_some_and(|status| status["ready"] == true)
         });
+        let directory = browser.profile.path().join("profile");
         let arguments = [
             "--headless=new",
             // The tests run as root, and in a namespace without other users.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
+            "--no-first-run",
             "--disable-background-networking",
+            // The search for a proxy would wait for a name server that is not there.
+            "--no-proxy-server",
+            &format!("--user-data-dir={}", directory.display()),
         ];
         let asked = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});
-        let answer = browser.ask("POST", "/session", &asked);
-        answer["sessionId"]
-            .as_str()
-            .unwrap()
+        let made = browser.ask("POST", "/session", &asked);
+        let made = made.expect("the driver answers");
+        let session = made["sessionId"].as_str();
+        session
+            .unwrap_or_else(|| panic!("no browser: {made}"))
             .clone_into(&mut browser.session);
-        browser
+        Some(browser)
     }
 
-    /// Loads a page of the daemon, and waits until it is complete.
-    pub(crate) fn open(&self, path: &str) {
-        let url = format!("http://127.0.0.1:9641{path}");
-        self.tell("POST", "/url", &json!({"url": url}));
+    /// Opens a page, and waits until it is loaded. A path is one of the daemon's page.
+    pub(crate) fn open(&self, url: &str) {
+        let url = match url.strip_prefix('/') {
+            Some(path) => format!("{PAGE}/{path}"),
+            None => url.to_owned(),
+        };
+        self.call("POST", "url", &json!({ "url": url }));
     }
 
-    /// Runs a script in the page and returns its value.
+    /// The address of the page.
+    pub(crate) fn url(&self) -> String {
+        let url = self.call("GET", "url", &Value::Null);
+        url.as_str().unwrap().to_owned()
+    }
+
+    /// The title of the page.
+    pub(crate) fn title(&self) -> String {
+        let title = self.call("GET", "title", &Value::Null);
+        title.as_str().unwrap().to_owned()
+    }
+
+    /// Runs a script in the page, as its own scripts run. Returns its result.
     pub(crate) fn run(&self, script: &str) -> Value {
-        self.tell(
-            "POST",
-            "/execute/sync",
-            &json!({"script": script, "args": []}),
-        )
+        let asked = json!({"script": script, "args": []});
+        self.call("POST", "execute/sync", &asked)
     }
 
     /// Runs a script that calls its last argument with the result.
     pub(crate) fn run_to_end(&self, script: &str) -> Value {
-        self.tell(
-            "POST",
-            "/execute/async",
-            &json!({"script": script, "args": []}),
-        )
+        let asked = json!({"script": script, "args": []});
+        self.call("POST", "execute/async", &asked)
     }
 
-    /// The text of the first element that a selector finds.
+    /// What a person reads in the first element that a selector finds.
     pub(crate) fn text(&self, selector: &str) -> String {
         let script = format!("return document.querySelector({selector:?})?.innerText ?? ''");
         self.run(&script).as_str().unwrap_or_default().to_owned()
@@ -126,6 +144,39 @@ impl<'a> Browser<'a> {
     pub(crate) fn count(&self, selector: &str) -> u64 {
         let script = format!("return document.querySelectorAll({selector:?}).length");
         self.run(&script).as_u64().unwrap()
+    }
+
+    /// Clicks on an element, as a person does.
+    pub(crate) fn click(&self, selector: &str) {
+        let element = self.element(selector);
+        self.call("POST", &format!("element/{element}/click"), &json!({}));
+    }
+
+    /// Clicks on the button of a form, and waits for the page that follows.
+    pub(crate) fn submit(&self, selector: &str) {
+        self.run("window.isOld = true");
+        self.click(selector);
+        poll_long("the next page is loaded", || {
+            self.run("return !window.isOld && document.readyState === 'complete'") == true
+        });
+    }
+
+    /// Types into a field.
+    pub(crate) fn type_into(&self, selector: &str, text: &str) {
+        let element = self.element(selector);
+        let typed = json!({ "text": text });
+        self.call("POST", &format!("element/{element}/value"), &typed);
+    }
+
+    /// Chooses an entry of a list by its value.
+    pub(crate) fn choose(&self, selector: &str, value: &str) {
+        self.click(&format!("{selector} option[value='{value}']"));
+    }
+
+    fn element(&self, selector: &str) -> String {
+        let asked = json!({"using": "css selector", "value": selector});
+        let found = self.call("POST", "element", &asked);
+        found[ELEMENT].as_str().unwrap().to_owned()
     }
 
     /// Presses keys, one after another, where the focus is.
@@ -138,7 +189,7 @@ impl<'a> Browser<'a> {
             ]
         });
         let keyboard = json!({"type": "key", "id": "keys", "actions": each.collect::<Vec<_>>()});
-        self.tell("POST", "/actions", &json!({"actions": [keyboard]}));
+        self.call("POST", "actions", &json!({"actions": [keyboard]}));
     }
 
     /// Draws with the pointer from one place of the window to another.
@@ -151,33 +202,56 @@ impl<'a> Browser<'a> {
             {"type": "pointerUp", "button": 0},
         ]);
         let pointer = json!({"type": "pointer", "id": "mouse", "actions": actions});
-        self.tell("POST", "/actions", &json!({"actions": [pointer]}));
+        self.call("POST", "actions", &json!({"actions": [pointer]}));
+    }
+
+    /// The cookies of this page, also those that scripts cannot read.
+    pub(crate) fn cookies(&self) -> Vec<Value> {
+        let cookies = self.call("GET", "cookie", &Value::Null);
+        cookies.as_array().unwrap().clone()
     }
 
     /// Tells the browser itself something (Chrome's own protocol).
     pub(crate) fn devtools(&self, command: &str, parameters: &Value) -> Value {
         let asked = json!({"cmd": command, "params": parameters});
-        self.tell("POST", "/goog/cdp/execute", &asked)
+        self.call("POST", "goog/cdp/execute", &asked)
+    }
+
+    /// Chooses the light or the dark theme.
+    pub(crate) fn theme(&self, theme: &str) {
+        let feature = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
+        self.devtools("Emulation.setEmulatedMedia", &feature);
+    }
+
+    /// What axe-core, whose script this is, finds on the page. Empty if it finds nothing.
+    pub(crate) fn obstacles(&self, axe: &str) -> String {
+        self.run(axe);
+        let script = "const done = arguments[arguments.length - 1];
+            axe.run(document, {resultTypes: ['violations']}).then(
+                (found) => done(found.violations.map((one) => one.id + ': ' + one.nodes.map(
+                    (node) => node.html + ' ' + node.failureSummary).join('; ')).join('; ')),
+                (error) => done(String(error)));";
+        self.run_to_end(script).as_str().unwrap().to_owned()
     }
 
     /// What the browser wrote to its console since the last call, such as violations of the
     /// content security policy.
     pub(crate) fn complaints(&self) -> Vec<String> {
-        let log = self.tell("POST", "/se/log", &json!({"type": "browser"}));
+        let log = self.call("POST", "se/log", &json!({"type": "browser"}));
         let entries = log.as_array().unwrap().iter();
         entries.map(|entry| entry["message"].to_string()).collect()
     }
 
-    fn tell(&self, method: &str, path: &str, body: &Value) -> Value {
-        self.ask(method, &format!("/session/{}{path}", self.session), body)
+    fn call(&self, method: &str, command: &str, body: &Value) -> Value {
+        let path = format!("/session/{}/{command}", self.session);
+        let answer = self.ask(method, &path, body);
+        let answer = answer.unwrap_or_else(|| panic!("{command}: the browser is gone"));
+        assert!(answer["error"].is_null(), "{command}: {answer}");
+        answer
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
-        let asked = self.try_ask(method, path, body);
-        asked.unwrap_or_else(|error| panic!("{method} {path} {body}: {error}"))
-    }
-
-    fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+    /// Sends a command to the driver. `None` while it does not listen.
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
         let body = if body.is_null() {
             String::new()
         } else {
@@ -187,53 +261,40 @@ impl<'a> Browser<'a> {
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{PORT}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = self.lab.gateway.run(|| {
-            let mut stream = TcpStream::connect(("127.0.0.1", PORT))?;
-            stream.write_all(request.as_bytes())?;
-            read_answer(&mut stream)
-        });
-        let answer = answer.map_err(|error| error.to_string())?;
-        let answer: Value = serde_json::from_str(&answer).map_err(|error| error.to_string())?;
-        match answer["value"].get("error") {
-            Some(error) => Err(format!("{error}: {}", answer["value"]["message"])),
-            None => Ok(answer["value"].clone()),
-        }
+        let answer = self.namespace.run(|| {
+            let mut stream = TcpStream::connect(("127.0.0.1", PORT)).ok()?;
+            stream.write_all(request.as_bytes()).ok()?;
+            body_of(stream).ok()
+        })?;
+        let answer: Value = serde_json::from_slice(&answer).ok()?;
+        Some(answer["value"].clone())
     }
 }
 
 /// Reads the body of an answer. The driver keeps the connection open.
-fn read_answer(stream: &mut TcpStream) -> std::io::Result<String> {
-    let mut bytes = Vec::new();
-    let mut part = [0; 16 * 1024];
+fn body_of(stream: TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
     loop {
-        let text = String::from_utf8_lossy(&bytes);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                let is_length = name.eq_ignore_ascii_case("content-length");
-                is_length.then(|| value.trim().parse::<usize>().ok())?
-            });
-            if length.is_some_and(|length| body.len() >= length) {
-                return Ok(body.to_owned());
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        match line.trim_end().split_once(':') {
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                length = value.trim().parse().map_err(std::io::Error::other)?;
             }
-        }
-        match stream.read(&mut part)? {
-            0 => return Ok(String::new()),
-            length => bytes.extend_from_slice(&part[..length]),
+            None if line.trim_end().is_empty() => break,
+            _ => {}
         }
     }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(body)
 }
 
 impl Drop for Browser<'_> {
     fn drop(&mut self) {
-        if !self.session.is_empty() {
-            let _ = self.try_ask(
-                "DELETE",
-                &format!("/session/{}", self.session),
-                &Value::Null,
-            );
-        }
-        let _ = self.driver.kill();
-        let _ = self.driver.wait();
+        // Without this, the browser would outlive its driver.
+        let path = format!("/session/{}", self.session);
+        let _ = self.ask("DELETE", &path, &Value::Null);
     }
 }

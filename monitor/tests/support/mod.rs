@@ -28,4 +28,3 @@ pub(crate) mod strace;
 pub(crate) mod tools;
 pub(crate) mod user;
 pub(crate) mod verbs;
-pub(crate) mod visitor;

@@ -197,6 +197,7 @@ impl Core {
         // The filter is not locked here, because the thread that records evidence needs it.
         let evidence = Self::evidence_of(&prefixes, &macs);
         let forgotten = self.evidence().forget(evidence.clone());
+        self.page.hits.erase();
         forgotten.map_err(ForgetError::Evidence)?;
         // Last, because alerts are made from evidence.
         forget_alerts(&self.settings.state_dir, &evidence).map_err(ForgetError::Alerts)?;

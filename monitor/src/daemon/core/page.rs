@@ -2,6 +2,7 @@
 //! force.
 
 mod contact;
+mod hits;
 mod policies;
 
 use std::{
@@ -24,20 +25,17 @@ use crate::{
     evidence::{DeviceHead, DeviceView},
     page_facts::{
         AskedContacts, AskedDevices, ContactFacts, Contacts, DeviceFacts, DeviceRow, Devices, Hits,
-        LastChange, MOST_NAMES, PageFacts, PolicyFacts, SLOTS, SMALL_SLOTS, last_change,
+        LastChange, PageFacts, PolicyFacts, SLOTS, SMALL_SLOTS, last_change,
     },
-    policy::{Action, MacAddress, Policy, PolicyName, Strength},
+    policy::MacAddress,
     store::{
-        ContactQuery, DestinationRange, DeviceTimes, SlotCache, StoreError, StoreReader,
-        StoredDevice, To, View,
+        ContactQuery, DestinationRange, DeviceTimes, StoreError, StoreReader, StoredDevice,
+        TimeSlots, To, View,
     },
 };
 
 /// The page asks the kernel for new flows at most this often.
 const DRAIN_EVERY: Duration = Duration::from_secs(2);
-
-/// How long an answer about policies that only count is kept: it reads the rows of a week.
-const HITS_FOR: Duration = Duration::from_secs(30);
 
 /// The most encrypted resolvers that the page of a device lists.
 const MOST_ENCRYPTED: u32 = 50;
@@ -46,15 +44,7 @@ const MOST_ENCRYPTED: u32 = 50;
 #[derive(Default)]
 pub(super) struct Page {
     drained: Mutex<Option<Instant>>,
-    slots: Mutex<SlotCache>,
-    hits: Mutex<Option<KnownHits>>,
-}
-
-/// An answer that is kept for [`HITS_FOR`], unless the policies change.
-struct KnownHits {
-    at: Instant,
-    policies: Arc<[Policy]>,
-    hits: Hits,
+    pub(super) hits: hits::HitCounter,
 }
 
 /// Why the page has no answer.
@@ -143,7 +133,11 @@ impl Core {
         asked: &AskedContacts,
     ) -> Result<Contacts, PageError> {
         let query = self.contact_query(asked)?;
-        let chart = view.cached_time_slots(&query, SLOTS, &mut lock(&self.page.slots))?;
+        let chart = if asked.has_chart {
+            view.time_slots(&query, SLOTS)?
+        } else {
+            TimeSlots::default()
+        };
         let (since, until) = asked.list.unwrap_or(asked.chart);
         let list = view.contacts(&ContactQuery {
             since,
@@ -194,28 +188,6 @@ impl Core {
         Ok(Devices {
             rows: rows.collect(),
             all,
-        })
-    }
-
-    fn read_hits(&self, policies: &[Policy], since: Timestamp) -> Result<Hits, String> {
-        let named = |is_asked: fn(Action) -> bool| -> BTreeSet<PolicyName> {
-            let own = policies.iter().filter(|policy| is_asked(policy.action()));
-            own.map(|policy| policy.name().clone()).collect()
-        };
-        let counting = named(|action| action.strength() == Strength::Observes);
-        let exempting = named(|action| action.strength() == Strength::Exempts);
-        self.ask_store(Hits::default(), |view| {
-            let query = whole(since, end());
-            let hits = view.hits(&query, &counting, &exempting, MOST_NAMES)?;
-            let macs = hits
-                .values()
-                .flat_map(|hit| hit.devices.iter().take(MOST_NAMES));
-            let macs: BTreeSet<_> = macs.map(|(mac, _)| *mac).collect();
-            let by_policy = hits.into_iter().map(|(name, hit)| (name.to_string(), hit));
-            Ok(Hits {
-                by_policy: by_policy.collect(),
-                heads: self.heads(view, macs)?,
-            })
         })
     }
 
@@ -295,24 +267,12 @@ impl PageFacts for Core {
         self.policies_in_force()
     }
 
-    fn hits(&self, since: Timestamp) -> Result<Hits, String> {
-        let state = self.state();
-        let policies = state.stage.policies();
-        let policies = policies.map_or_else(Arc::default, |own| Arc::clone(&own.policies));
-        let mut known = lock(&self.page.hits);
-        if let Some(known) = known.as_ref()
-            && known.at.elapsed() < HITS_FOR
-            && Arc::ptr_eq(&known.policies, &policies)
-        {
-            return Ok(known.hits.clone());
-        }
-        let hits = self.read_hits(&policies, since)?;
-        *known = Some(KnownHits {
-            at: Instant::now(),
-            policies,
-            hits: hits.clone(),
-        });
-        Ok(hits)
+    fn hits(&self, since: Timestamp) -> Result<Option<Arc<Hits>>, String> {
+        self.counted_hits(since)
+    }
+
+    fn counted(&self) -> u64 {
+        self.page.hits.rounds()
     }
 
     fn last_change(&self) -> Result<Option<LastChange>, String> {

@@ -6,18 +6,19 @@ use std::{
     time::Duration,
 };
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use tracing::{info, warn};
 
 use super::{Core, lock};
 use crate::{
     clock,
     clock::to_the_second,
+    config::PageContacts,
     control::{ChangeRequest, Changed, PageLink, StandingChange},
     datapath,
     error_text::error_text,
     evidence::page_event::{PageAct, PageEvent},
-    http::{Author, Desk, LINK_LIFE, Login, Sessions},
+    http::{Author, Desk, LINK_LIFE, Login, PageSource, Sessions},
     policy::MacAddress,
 };
 
@@ -51,7 +52,25 @@ pub(in crate::daemon) enum LinkError {
     Addresses(#[from] datapath::Error),
 }
 
+/// Why a request without a session gets no contacts.
+const IN_SESSION: &str = "Devices and contacts are shown only to those who are signed in. As root on the gateway, run `monitor page --login`, and open the link that it prints.";
+
+/// Why no request gets contacts.
+const NOBODY: &str = "Devices and contacts are not shown on the page, because the config file says `page: {contacts: nobody}`. As root on the gateway, `monitor devices` and `monitor flows` show them.";
+
 impl Core {
+    /// Where the pages get devices and contacts.
+    #[must_use]
+    pub fn pages(self: &Arc<Self>) -> PageSource {
+        self.page.hits.belongs_to(self);
+        let facts = Arc::clone(self);
+        match self.settings.page.contacts {
+            PageContacts::Everyone => PageSource::Shown(facts),
+            PageContacts::Login => PageSource::InSession(facts, IN_SESSION),
+            PageContacts::Nobody => PageSource::Withheld(NOBODY),
+        }
+    }
+
     /// The login of an endpoint without TLS; `None` if the login is off.
     #[must_use]
     pub fn login(self: &Arc<Self>) -> Option<Login> {
@@ -162,6 +181,10 @@ impl Desk for Core {
 
     fn now(&self) -> Duration {
         clock::boot_time()
+    }
+
+    fn moment(&self) -> (Timestamp, TimeZone) {
+        (clock::now().at, TimeZone::system())
     }
 }
 

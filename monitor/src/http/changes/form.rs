@@ -63,6 +63,7 @@ pub fn actions(session: &Session, subject: Subject<'_>, back: &str) -> Markup {
 /// The forms for every destination and policy.
 pub(super) fn any(session: &Session) -> Markup {
     html! {
+        h2 { "Block or allow a destination" }
         form.own-change #change method="post" action="/changes/block" {
             (hidden(session, "/changes"))
             label { "Address or network " input name="destination" required maxlength="100" autocomplete="off" spellcheck="false"; }
@@ -71,6 +72,7 @@ pub(super) fn any(session: &Session) -> Markup {
             button type="submit" { "Block" }
             button type="submit" formaction="/changes/allow" { "Allow" }
         }
+        h2 { "Pause a policy" }
         form.own-change #pause method="post" action="/changes/pause" {
             (hidden(session, "/changes"))
             label { "Policy " input name="policy" required maxlength="100" autocomplete="off" spellcheck="false"; }
@@ -98,7 +100,7 @@ pub(super) fn sign_out(session: &Session) -> Markup {
     html! {
         form method="post" action="/logout" {
             input type="hidden" name="token" value=(session.form_token);
-            button type="submit" { "Sign out" }
+            button.plain type="submit" { "Sign out" }
         }
     }
 }

@@ -31,12 +31,14 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
+use jiff::{Timestamp, tz::TimeZone};
 use tokio::task::spawn_blocking;
 
 pub use form::{Subject, actions};
 pub use sessions::{BadLink, LINK_LIFE, Secret, Session, Sessions};
 
 use self::fields::Fields;
+use super::page::Clock;
 use crate::{
     control::{ChangeRequest, Changed, StandingChange},
     evidence::page_event::PageAct,
@@ -74,6 +76,9 @@ pub trait Desk: Send + Sync {
 
     /// The time since boot.
     fn now(&self) -> Duration;
+
+    /// The time, and the time zone of the gateway.
+    fn moment(&self) -> (Timestamp, TimeZone);
 }
 
 /// The login of the page, and what it opens. Clones share it.
@@ -102,6 +107,11 @@ impl Login {
     pub(super) fn session(&self, headers: &HeaderMap) -> Option<Session> {
         let secret = cookie::secret_in(headers, self.is_tls)?;
         self.lock().find(&secret, self.desk.now())
+    }
+
+    fn clock(&self) -> Clock {
+        let (now, zone) = self.desk.moment();
+        Clock { now, zone }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Sessions> {
@@ -204,7 +214,7 @@ async fn list(
     };
     let desk = Arc::clone(&login.desk);
     match spawn_blocking(move || desk.standing()).await {
-        Ok(standing) => pages::changes(&standing, &session),
+        Ok(standing) => pages::changes(&login.clock(), &standing, &session),
         Err(_panic) => pages::trouble(StatusCode::INTERNAL_SERVER_ERROR, "the daemon failed"),
     }
 }
@@ -231,8 +241,8 @@ async fn change(
     let back = asked.back.clone();
     let changed = spawn_blocking(move || desk.change(&asked.request, &author)).await;
     match changed {
-        Ok(Ok(changed)) => pages::changed(&changed, &session, &back),
-        Ok(Err(why)) => pages::refused(&why, &back),
+        Ok(Ok(changed)) => pages::changed(&login.clock(), &changed, &session, &back),
+        Ok(Err(why)) => pages::refused(&why, &session, &back),
         Err(_panic) => pages::trouble(StatusCode::INTERNAL_SERVER_ERROR, "the daemon failed"),
     }
 }
@@ -245,7 +255,7 @@ async fn signed_form(
     let signed = request.extensions().get::<Signed>();
     let session = signed.and_then(|Signed(session)| session.clone());
     let (headers, mut fields) = own_form(request, is_tls).await?;
-    let session = session.ok_or_else(|| Box::new(pages::not_signed_in()))?;
+    let session = session.ok_or_else(|| Box::new(pages::session_ended()))?;
     let token = fields.take("token").unwrap_or_default();
     if session.has_token(&token) {
         Ok((headers, session, fields))

@@ -12,10 +12,20 @@ use super::{
 };
 use crate::{
     control::{Changed, StandingChange},
+    http::page::{Clock, Operator, Place, brand, navigation, standing, style},
     printable,
 };
 
 fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
+    show(status, title, content, None)
+}
+
+/// A page for an operator who is signed in, with the links to the other pages.
+fn signed(status: StatusCode, title: &str, content: &Markup, session: &Session) -> Response {
+    show(status, title, content, Some(session))
+}
+
+fn show(status: StatusCode, title: &str, content: &Markup, session: Option<&Session>) -> Response {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -24,11 +34,19 @@ fn page(status: StatusCode, title: &str, content: &Markup) -> Response {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 title { (title) " · monitor" }
                 meta name="color-scheme" content="light dark";
-                link rel="stylesheet" href=(crate::http::page::style());
+                link rel="stylesheet" href=(style());
             }
             body {
-                header.bar { (crate::http::page::brand()) }
-                main #main { h1 { (title) } (content) p { a href="/" { "Overview" } } }
+                header.bar { (brand()) }
+                @if session.is_some() { (navigation(Operator::SignedIn, Place::Changes)) }
+                main #main {
+                    h1 { (title) }
+                    (content)
+                    @match session {
+                        Some(session) => { (about(session)) }
+                        None => { p { a href="/" { "Overview" } } }
+                    }
+                }
             }
         }
     };
@@ -45,18 +63,25 @@ pub(super) fn off() -> Response {
     page(StatusCode::NOT_FOUND, "The login is off", &content)
 }
 
+/// The session, and the button that ends it.
+fn about(session: &Session) -> Markup {
+    html! {
+        footer.own-session {
+            p { "You are signed in. Events name this session " strong { (session.name) } "." }
+            (form::sign_out(session))
+        }
+    }
+}
+
 /// Says how to get a link.
 pub(super) fn ask_for_link(session: Option<&Session>) -> Response {
-    let content = html! {
-        @if let Some(session) = session {
-            p { "You are signed in. The events name this session " strong { (session.name) } "." }
-            p { a href="/changes" { "Changes in force" } }
-            (form::sign_out(session))
-        } @else {
-            (how_to_sign_in())
-        }
+    let Some(session) = session else {
+        return page(StatusCode::OK, "Sign in", &how_to_sign_in());
     };
-    page(StatusCode::OK, "Sign in", &content)
+    let content = html! {
+        p { "This browser can block, allow and pause: in the rows of contacts and policies, or on " a href="/changes" { "Changes" } "." }
+    };
+    signed(StatusCode::OK, "Signed in", &content, session)
 }
 
 fn how_to_sign_in() -> Markup {
@@ -96,6 +121,16 @@ pub(in crate::http) fn not_signed_in() -> Response {
     page(StatusCode::UNAUTHORIZED, "Not signed in", &how_to_sign_in())
 }
 
+/// Says that a form came without a session.
+pub(super) fn session_ended() -> Response {
+    let content = html! {
+        p role="alert" { "Nothing was changed, because this browser has no session. A session ends after its time (`page.session`), when you sign out, and when the daemon ends." }
+        (how_to_sign_in())
+        p { "Then repeat the change." }
+    };
+    page(StatusCode::UNAUTHORIZED, "Your session has ended", &content)
+}
+
 /// Says that the request came from another page, or from an old one.
 pub(super) fn forged() -> Response {
     let content = html! {
@@ -111,51 +146,50 @@ pub(super) fn trouble(status: StatusCode, why: &str) -> Response {
 }
 
 /// Says why the daemon refused a change.
-pub(super) fn refused(why: &str, back: &str) -> Response {
+pub(super) fn refused(why: &str, session: &Session, back: &str) -> Response {
     let content = html! {
-        p role="alert" { "Nothing was changed: " (printable::value(why)) }
-        p { a href=(back) { "Back" } }
+        p.notice.bad role="alert" { "Nothing was changed: " (printable::value(why)) }
+        p { a.more href=(back) { "Back" } }
     };
-    page(StatusCode::CONFLICT, "Refused", &content)
+    signed(StatusCode::CONFLICT, "Refused", &content, session)
 }
 
 /// Says what is in force now, with the way back.
-pub(super) fn changed(changed: &Changed, session: &Session, back: &str) -> Response {
+pub(super) fn changed(clock: &Clock, changed: &Changed, session: &Session, back: &str) -> Response {
     let change = &changed.change;
     let content = html! {
-        p role="status" {
-            @if changed.undone { "Undone: " (printable::value(&change.command)) (whom(change)) "." }
-            @else { "In force: " (printable::value(&change.to_string())) "." }
+        div.own-change-done.notice role="status" {
+            p {
+                @if changed.undone { "Undone: " code { (printable::value(&change.command)) } (whom(change)) "." }
+                @else { "In force: " (standing(clock, change)) "." }
+            }
+            @if !changed.undone { (form::undo(session, &change.command, change.device.as_deref(), back)) }
         }
         @for note in &changed.notes { p { (printable::value(note)) } }
-        @if !changed.undone { (form::undo(session, &change.command, change.device.as_deref(), back)) }
-        p { a href=(back) { "Back" } " · " a href="/changes" { "All changes in force" } }
+        p { a.more href=(back) { "Back" } }
     };
     let title = if changed.undone { "Undone" } else { "In force" };
-    page(StatusCode::OK, title, &content)
+    signed(StatusCode::OK, title, &content, session)
 }
 
 /// Lists the changes in force.
-pub(super) fn changes(standing: &[StandingChange], session: &Session) -> Response {
+pub(super) fn changes(clock: &Clock, all: &[StandingChange], session: &Session) -> Response {
     let content = html! {
-        @if standing.is_empty() {
-            p { "No change is in force." }
+        @if all.is_empty() {
+            p.soft { "No change is in force." }
         } @else {
             ul.own-changes {
-                @for change in standing {
+                @for change in all {
                     li {
-                        (printable::value(&change.to_string()))
+                        span { (standing(clock, change)) }
                         @if !change.command.starts_with("doctor") { (form::undo(session, &change.command, change.device.as_deref(), "/changes")) }
                     }
                 }
             }
         }
-        h2 { "New change" }
         (form::any(session))
-        p { "Events name this session " strong { (session.name) } "." }
-        (form::sign_out(session))
     };
-    page(StatusCode::OK, "Changes in force", &content)
+    signed(StatusCode::OK, "Changes in force", &content, session)
 }
 
 fn whom(change: &StandingChange) -> String {

@@ -75,6 +75,8 @@ pub struct Session {
     pub name: String,
     /// The token of its forms, hexadecimal.
     pub form_token: String,
+    /// When it ends: time since boot.
+    pub until: Duration,
 }
 
 /// Why a link opens no session.
@@ -157,7 +159,7 @@ impl Sessions {
             hash: secret.hash(),
             until: now + life,
         });
-        let session = Session::of(&secret);
+        let session = Session::of(&secret, now + life);
         Ok(Ok((secret, session)))
     }
 
@@ -166,10 +168,8 @@ impl Sessions {
         self.end_old(now);
         // Hashes are compared in constant time.
         let hash = secret.hash();
-        let mut sessions = self.sessions.iter();
-        sessions
-            .any(|open| open.hash == hash)
-            .then(|| Session::of(secret))
+        let open = self.sessions.iter().find(|open| open.hash == hash)?;
+        Some(Session::of(secret, open.until))
     }
 
     /// Ends the session that this secret shows.
@@ -192,10 +192,11 @@ impl Sessions {
 }
 
 impl Session {
-    fn of(secret: &Secret) -> Self {
+    fn of(secret: &Secret, until: Duration) -> Self {
         Self {
             name: secret.name(),
             form_token: secret.form_token().to_hex().to_string(),
+            until,
         }
     }
 

@@ -176,6 +176,7 @@ impl Asked {
         let time = |seconds| Timestamp::from_second(seconds).ok();
         AskedContacts {
             chart: self.span.period(now),
+            has_chart: true,
             list: self
                 .selection
                 .and_then(|(from, until)| time(from).zip(time(until))),

@@ -10,20 +10,20 @@ use super::{
     actions::{Subject, actions, commands},
     asked::{Asked, Span},
     contact_rows, device_mark,
-    shell::trouble,
+    shell::{trouble, withheld},
     words::{action, bytes, foreign, line, thousands, verdicts},
 };
 use crate::{
     evidence::{Claim, DeviceHead, absence::AbsenceView},
     explain::{Changed, Explanation, Match},
     page_facts::{ContactFacts, best_name},
-    policy::MacAddress,
+    policy::{Direction, MacAddress},
     store::ListedContact,
 };
 
 pub(super) fn content(context: &Context<'_>, mac: MacAddress, to: IpAddr) -> Markup {
     let Some(facts) = context.facts else {
-        return html! { h1 { "Contact" } p.soft { (context.withheld) } };
+        return html! { h1 { "Contact" } (withheld(context)) };
     };
     let (since, _) = Span::Month.period(context.clock.now);
     html! {
@@ -63,26 +63,33 @@ fn title(contact: &ContactFacts, mac: MacAddress, to: IpAddr) -> Markup {
 }
 
 fn services(context: &Context<'_>, contacts: &[ListedContact]) -> Markup {
+    let mut interfaces = context.snapshot.interfaces.iter();
+    let has_wan = interfaces.any(|own| own.direction == Direction::In);
+    let has_answers = has_wan || contacts.iter().any(|own| own.answered.packets > 0);
     html! {
         section #services data-live aria-labelledby="services-title" {
-            h2 #services-title { "What was sent" }
+            h2 #services-title { "What was sent" @if has_answers { ", and what came back" } }
             @if contacts.is_empty() {
                 p.soft { "The store has no packet of this device to this destination in the " (Span::Month.words()) "." }
             } @else {
                 table {
                     caption { "In the " (Span::Month.words()) ", by service" }
-                    thead { tr { th scope="col" { "Service" } th.number scope="col" { "Packets" } th.number.wide scope="col" { "Bytes" } th.number.wide scope="col" { "First" } th.number scope="col" { "Last" } } }
+                    thead { tr { th scope="col" { "Service" } th.number scope="col" { "Sent" } @if has_answers { th.number scope="col" { "Answers" } } th.number.wide scope="col" { "First" } th.number scope="col" { "Last" } } }
                     tbody {
                         @for own in contacts {
                             tr {
                                 th scope="row" { (contact_rows::service(own)) small { (contact_rows::policies(own)) } }
-                                td.number { a href=(all(own)) { (verdicts(own.passed.packets, own.dropped.packets)) } }
-                                td.number.wide { (bytes(own.passed.bytes + own.dropped.bytes)) }
+                                td.number { a href=(all(own)) { (verdicts(own.passed.packets, own.dropped.packets)) } small { (bytes(own.passed.bytes + own.dropped.bytes)) } }
+                                @if has_answers { td.number { (thousands(own.answered.packets)) @if own.answered.packets > 0 { small { (bytes(own.answered.bytes)) } } } }
                                 td.number.wide { (context.clock.time(own.first)) }
                                 td.number { (context.clock.time(own.last)) }
                             }
                         }
                     }
+                }
+                p.soft {
+                    @if has_answers { "Answers are packets that passed the WAN and left to this device." }
+                    @else { "What came back is not counted, because no interface has the role " code { "wan" } "." }
                 }
             }
         }

@@ -13,7 +13,7 @@ use super::{
     words::{bytes, foreign, verdicts},
 };
 use crate::{
-    evidence::{Claim, DeviceHead, Direction, NameSource, Port, protocol},
+    evidence::{Claim, DeviceHead, NameSource, Port, protocol},
     page_facts::best_name,
     policy::{MacAddress, PolicyName},
     store::{ContactList, ListedContact},
@@ -77,7 +77,7 @@ fn row(
                     Some((mac, to)) => { a.figure href=(path(mac, to)) { (verdicts(contact.passed.packets, contact.dropped.packets)) } }
                     None => { (verdicts(contact.passed.packets, contact.dropped.packets)) }
                 }
-                small.wide { (bytes(contact.passed.bytes + contact.dropped.bytes)) }
+                small.wide { (traffic(contact)) }
                 small.narrow { (context.clock.time(contact.last)) }
                 @if let Some((mac, to)) = contact.device.zip(contact.destination) { (actions(context, Subject::Contact(mac, to))) }
             }
@@ -95,7 +95,6 @@ fn destination(contact: &ListedContact) -> Markup {
         (None, None) => "other destinations".to_owned(),
     };
     html! {
-        @if contact.directions.contains(&Direction::In) { span.in title="Packets came from there" { "←" span.hidden { "from" } " " } }
         @match contact.device.zip(contact.destination) {
             Some((mac, to)) => { a href=(path(mac, to)) { (foreign(&text)) } }
             None => { (foreign(&text)) }
@@ -114,6 +113,14 @@ fn below(contact: &ListedContact) -> Markup {
             (_, None) => { "beyond the limits of the store" }
         }
         span.near { " · " (service(contact)) }
+    }
+}
+
+/// The bytes that the device sent, and those that came back.
+pub(super) fn traffic(contact: &ListedContact) -> Markup {
+    html! {
+        (bytes(contact.passed.bytes + contact.dropped.bytes))
+        @if contact.answered.packets > 0 { " out, " (bytes(contact.answered.bytes)) " in" }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     asked::{PAGE, Span, word},
     chart::chart,
     contact_rows, overview,
-    shell::{pages, trouble},
+    shell::{pages, trouble, withheld},
     words::foreign,
 };
 use crate::{page_facts::Contacts, store::Verdict};
@@ -19,7 +19,7 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
     html! {
         h1 { "Contacts" }
         @match contacts {
-            None => { p.soft { (context.withheld) } }
+            None => { (withheld(context)) }
             Some(Err(why)) => { (conditions(context)) (chosen(context)) (trouble(&why)) }
             Some(Ok(contacts)) => { (conditions(context)) (chosen(context)) (list(context, &contacts)) }
         }

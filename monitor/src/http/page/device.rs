@@ -9,7 +9,7 @@ use super::{
     asked::{Asked, PAGE},
     chart::chart,
     contact_rows, device_mark, overview,
-    shell::{pages, trouble},
+    shell::{pages, trouble, withheld},
     words::{action, foreign, line, sentence},
 };
 use crate::{
@@ -24,7 +24,7 @@ const MOST_VALUES: usize = 12;
 
 pub(super) fn content(context: &Context<'_>, mac: MacAddress) -> Markup {
     let Some(facts) = context.facts else {
-        return html! { h1 { "Device" } p.soft { (context.withheld) } };
+        return html! { h1 { "Device" } (withheld(context)) };
     };
     let asked = Asked {
         device: Some(mac.to_string()),

@@ -7,7 +7,7 @@ use super::{
     actions::{Subject, actions},
     asked::{Asked, Span},
     chart, device_mark,
-    shell::{pages, trouble},
+    shell::{pages, trouble, withheld},
     words::{plural, verdicts},
 };
 use crate::page_facts::{AskedDevices, DeviceRow, Devices};
@@ -28,7 +28,7 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
     html! {
         h1 { "Devices" }
         @match devices {
-            None => { p.soft { (context.withheld) } }
+            None => { (withheld(context)) }
             Some(Err(why)) => { (trouble(&why)) }
             Some(Ok(devices)) => { (conditions(context)) (list(context, &devices)) }
         }

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{Chunks, Pages};
-use crate::{http::routes::read, snapshot::Snapshot};
+use crate::{http::routes::read, page_facts::PageFacts, snapshot::Snapshot};
 
 /// The most streams of one endpoint. Other pages ask again after [`LATER`].
 const CLIENTS: usize = 8;
@@ -160,9 +160,11 @@ impl Pages {
         {
             return Some(seen.state.clone());
         }
-        let state = read(self.site.clone(), |snapshot, health, _| {
-            let health = (&health.hang, &health.problems);
-            state_of(snapshot, &format!("{health:?}"))
+        let pages = self.site.pages.clone();
+        let state = read(self.site.clone(), move |snapshot, health, _| {
+            let counted = pages.daemon().map(PageFacts::counted);
+            let others = (&health.hang, &health.problems, counted);
+            state_of(snapshot, &format!("{others:?}"))
         });
         let state = state.await.ok()?;
         *seen = Some(Seen {
@@ -174,7 +176,7 @@ impl Pages {
 }
 
 /// A hash of what can change on a page without a request.
-fn state_of(snapshot: &Snapshot, health: &str) -> String {
+fn state_of(snapshot: &Snapshot, others: &str) -> String {
     let policies = snapshot.policies.iter();
     let policies: Vec<_> = policies
         .map(|policy| (&policy.name, policy.action, policy.matched))
@@ -186,7 +188,7 @@ fn state_of(snapshot: &Snapshot, health: &str) -> String {
     let all = (
         (&snapshot.interfaces, &snapshot.reload, &snapshot.ruleset),
         (policies, feeds, &snapshot.blind),
-        health,
+        others,
     );
     let json = serde_json::to_vec(&all).unwrap_or_default();
     let hash = blake3::hash(&json).to_hex();

@@ -19,6 +19,7 @@ mod policies;
 mod policy;
 mod search;
 mod shell;
+mod standing;
 mod words;
 
 use std::{
@@ -48,8 +49,12 @@ use tokio::{
     time::timeout,
 };
 
-pub(super) use self::shell::brand;
-use self::{asked::Asked, shell::Place, words::Clock};
+use self::asked::Asked;
+pub(super) use self::{
+    shell::{Operator, Place, brand, navigation},
+    standing::standing,
+    words::Clock,
+};
 use super::{
     Health, PageSource, Session, Site,
     changes::Signed,
@@ -102,10 +107,24 @@ struct Context<'a> {
     clock: Clock,
     asked: &'a Asked,
     is_search: bool,
+    /// True if operators can sign in.
+    has_login: bool,
     /// The session of the operator who asks.
     session: Option<&'a Session>,
+    /// Seconds until the session ends.
+    session_left: u64,
     /// The path of this page.
     back: &'a str,
+}
+
+impl Context<'_> {
+    const fn operator(&self) -> Operator {
+        match self.session {
+            Some(_) => Operator::SignedIn,
+            None if self.has_login => Operator::SignedOut,
+            None => Operator::Off,
+        }
+    }
 }
 
 /// What the first part of a page needs.
@@ -222,8 +241,15 @@ async fn answer(
     let asked = Asked::parse(uri.query().unwrap_or_default());
     let (chunks, body) = mpsc::channel(2);
     let back = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let login = pages.site.login.as_ref();
+    let now = login.map(|login| login.desk.now()).unwrap_or_default();
+    let left = session
+        .as_ref()
+        .map(|session| session.until.saturating_sub(now));
     let work = Work {
         source: pages.site.pages.clone(),
+        has_login: login.is_some(),
+        session_left: left.unwrap_or_default().as_secs(),
         page,
         asked,
         opening,
@@ -281,6 +307,10 @@ fn shown(text: &str) -> Bytes {
 /// A page that is being made.
 struct Work {
     source: PageSource,
+    /// True if operators can sign in.
+    has_login: bool,
+    /// Seconds until the session ends.
+    session_left: u64,
     page: Page,
     asked: Asked,
     opening: Opening,
@@ -291,15 +321,8 @@ struct Work {
 }
 
 impl Work {
-    fn facts(&self) -> Option<&dyn PageFacts> {
-        match &self.source {
-            PageSource::Shown(facts) => Some(facts.as_ref()),
-            PageSource::Withheld(_) => None,
-        }
-    }
-
     fn clock(&self) -> Clock {
-        let (now, zone) = self.facts().map_or_else(
+        let (now, zone) = self.source.daemon().map_or_else(
             || (crate::clock::now().at, jiff::tz::TimeZone::UTC),
             PageFacts::moment,
         );
@@ -307,19 +330,18 @@ impl Work {
     }
 
     fn with<T>(&self, clock: Clock, show: impl FnOnce(&Context<'_>, &Made<'_>) -> T) -> T {
-        let withheld = match &self.source {
-            PageSource::Shown(_) => "",
-            PageSource::Withheld(why) => why,
-        };
+        let facts = self.source.of_request(self.session.is_some());
         let context = Context {
             snapshot: &self.opening.snapshot,
             health: &self.opening.health,
-            facts: self.facts(),
-            withheld,
+            facts: facts.ok(),
+            withheld: facts.err().unwrap_or_default(),
             clock,
             asked: &self.asked,
             is_search: matches!(self.page, Page::Search),
+            has_login: self.has_login,
             session: self.session.as_ref(),
+            session_left: self.session_left,
             back: &self.back,
         };
         let made = Made {

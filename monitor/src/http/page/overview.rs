@@ -8,11 +8,11 @@ use super::{
     asked::{Asked, Span},
     chart::chart,
     contact_rows,
-    shell::trouble,
-    words::{line, plural, sentence, thousands},
+    shell::{trouble, withheld},
+    standing,
+    words::{plural, sentence, thousands},
 };
 use crate::{
-    control::StandingChange,
     doctor::{Diagnosis, FindingStatus},
     page_facts::{Contacts, PageFacts},
     policy::Direction,
@@ -39,11 +39,11 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
             (what_it_stopped(context, known))
             (what_it_misses(context.snapshot, diagnosis.as_ref()))
         }
-        (standing(context))
+        (changes(context))
         @match contacts {
             Some(Ok(contacts)) => { (latest(context, &contacts)) }
             Some(Err(why)) => { (trouble(&why)) }
-            None => { p.soft { (context.withheld) } }
+            None => { (withheld(context)) }
         }
         (meanings())
     }
@@ -214,30 +214,17 @@ fn what_it_misses(snapshot: &Snapshot, diagnosis: Option<&Diagnosis>) -> Markup 
 }
 
 /// Changes by commands that are in force.
-fn standing(context: &Context<'_>) -> Markup {
+fn changes(context: &Context<'_>) -> Markup {
     let changes = context.facts.map(PageFacts::standing).unwrap_or_default();
     html! {
         div #standing data-live {
             @if !changes.is_empty() {
                 section.standing aria-labelledby="standing-title" {
                     h2 #standing-title { "In force for a time" }
-                    ul { @for change in &changes { li { (one(context, change)) } } }
+                    ul { @for change in &changes { li { (standing::standing(&context.clock, change)) } } }
                 }
             }
         }
-    }
-}
-
-fn one(context: &Context<'_>, change: &StandingChange) -> Markup {
-    html! {
-        a href=(contact_rows::policy_path(&change.policy)) { code { (line(&change.command)) } }
-        @if let Some(device) = &change.device { " for " (line(device)) }
-        @match &change.until {
-            Some(until) => { ", until " (context.clock.time_of(until)) }
-            None => { ", until it is undone" }
-        }
-        @if let Some(reason) = &change.reason { span.soft { " (" (line(reason)) ")" } }
-        @if change.waits_for_clock { span.soft { " waits for the clock" } }
     }
 }
 

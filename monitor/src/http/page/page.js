@@ -105,17 +105,30 @@
     old.replaceWith(document.adoptNode(next));
   };
 
+  // The session of this page may end while the page is open. Its forms are then of no use.
+  const ended = document.getElementById("ended");
+  const endSession = () => {
+    ended.hidden = false;
+    for (const form of document.querySelectorAll("details.change")) form.remove();
+  };
+
   let loading = false;
   const load = async () => {
     if (loading || document.hidden) return;
     loading = true;
     try {
       const answer = await fetch(location.href, { cache: "no-store", headers: { accept: "text/html" } });
+      // Over TLS, a page without a session has nothing at all.
+      if (answer.status === 401 && ended) endSession();
       if (!answer.ok) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const isEnded = ended?.hidden && !page.getElementById("ended");
+      if (isEnded) endSession();
       for (const old of document.querySelectorAll("[data-live][id], #updated")) {
         const next = page.getElementById(old.id);
         if (next) replace(old, next);
+        // Contacts that only a session may see.
+        else if (isEnded) old.remove();
       }
     } catch {
       // The daemon restarts; the next event or the timer loads again.
@@ -132,6 +145,8 @@
     if (source || document.hidden) return;
     source = new EventSource("/events");
     source.addEventListener("change", load);
+    // What the page waits for may have come before the page listened.
+    source.addEventListener("begin", () => document.querySelector("[data-counting]") && load());
     source.addEventListener("error", () => {
       if (source?.readyState !== EventSource.CLOSED) return;
       source = null;
@@ -145,6 +160,12 @@
     source = null;
     clearTimeout(timer);
   };
+
+  if (ended) {
+    // A timer cannot be longer. The page asks again after it.
+    const LONGEST = 2 ** 31 - 1;
+    setTimeout(load, Math.min((Number(ended.dataset.left) + 1) * 1000, LONGEST));
+  }
 
   if (document.querySelector("[data-live]")) {
     document.addEventListener("visibilitychange", () => (document.hidden ? rest() : load().then(listen)));

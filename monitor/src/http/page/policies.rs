@@ -25,22 +25,44 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
     let facts = context.facts.map(PageFacts::policies).unwrap_or_default();
     let (since, _) = Span::Week.period(context.clock.now);
     let hits = context.facts.map(|facts| facts.hits(since));
-    let hits = hits.as_ref();
+    let (hits, why) = match hits {
+        Some(Ok(hits)) => (hits, None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let hits = hits.as_deref();
     html! {
         h1 { "Policies" }
-        @if let Some(Err(why)) = hits { (trouble(why)) }
+        @if let Some(why) = &why { (trouble(why)) }
         (last_change(context))
         section #policies data-live aria-labelledby="list-title" {
             h2 #list-title { "Policies in force" }
+            @if context.facts.is_some() && why.is_none() { (counted(context, hits)) }
             @if context.snapshot.policies.is_empty() {
                 p.soft { "No policy has been loaded yet." }
             } @else {
                 ul.cards {
                     @for policy in &context.snapshot.policies {
                         @let own = facts.iter().find(|own| own.stated.name == policy.name);
-                        li { (card(context, policy, own, hits.and_then(|hits| hits.as_ref().ok()))) }
+                        li { (card(context, policy, own, hits)) }
                     }
                 }
+            }
+        }
+    }
+}
+
+/// When it was counted what policies that only count would have dropped.
+pub(super) fn counted(context: &Context<'_>, hits: Option<&Hits>) -> Markup {
+    let observes = |policy: &PolicySnapshot| {
+        let action = policy.action;
+        action.is_some_and(|own| own.strength() == Strength::Observes)
+    };
+    html! {
+        @if context.snapshot.policies.iter().any(observes) {
+            @match hits {
+                Some(hits) => { p.soft { "What policies that only count would have dropped was counted at " (context.clock.time(hits.at)) "." } }
+                None => { p.soft data-counting { "What policies that only count would have dropped is being counted. Load this page again in a moment." } }
             }
         }
     }

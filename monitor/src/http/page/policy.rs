@@ -11,13 +11,14 @@ use super::{
     asked::{Asked, PAGE, Span},
     chart::chart,
     contact_rows, device_mark, overview,
-    policies::would,
-    shell::{pages, trouble},
+    policies::{counted, would},
+    shell::{pages, trouble, withheld},
     words::{action, bytes, foreign, line, sentence, thousands},
 };
 use crate::{
     metrics::{DeviceCounts, OTHER_DEVICES, PAST_DEVICES},
     page_facts::{PageFacts, PolicyFacts},
+    policy::{Action, Strength},
     report::StatedPolicy,
     snapshot::{PolicySnapshot, Verdicts},
 };
@@ -90,11 +91,19 @@ fn reference(link: &str) -> Markup {
 
 fn hits(context: &Context<'_>, policy: &PolicySnapshot) -> Markup {
     let (since, _) = Span::Week.period(context.clock.now);
+    let observes = policy.action.map(Action::strength) == Some(Strength::Observes);
     html! {
-        @match context.facts.map(|facts| facts.hits(since)) {
-            None => {}
-            Some(Err(why)) => { (trouble(&why)) }
-            Some(Ok(hits)) => { (would(policy, &hits)) }
+        @if observes {
+            div #would data-live {
+                @match context.facts.map(|facts| facts.hits(since)) {
+                    None => {}
+                    Some(Err(why)) => { (trouble(&why)) }
+                    Some(Ok(hits)) => {
+                        @if let Some(hits) = &hits { (would(policy, hits)) }
+                        (counted(context, hits.as_deref()))
+                    }
+                }
+            }
         }
     }
 }
@@ -190,7 +199,7 @@ fn contacts(context: &Context<'_>, policy: &PolicySnapshot) -> Markup {
         .map(|facts| facts.contacts(&asked.contacts(context.clock.now, PAGE)));
     html! {
         @match found {
-            None => { p.soft { (context.withheld) } }
+            None => { (withheld(context)) }
             Some(Err(why)) => { (trouble(&why)) }
             Some(Ok(contacts)) => {
                 (chart(context, &path, &contacts.chart))

@@ -7,11 +7,11 @@ use super::{
     asked::{Asked, Span},
     contact_rows,
     devices::table,
-    shell::trouble,
+    shell::{trouble, withheld},
     words::{action, foreign, plural},
 };
 use crate::{
-    page_facts::{AskedDevices, PageFacts},
+    page_facts::{AskedContacts, AskedDevices, PageFacts},
     snapshot::PolicySnapshot,
 };
 
@@ -29,7 +29,7 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
         h1 { "“" (foreign(text)) "”" }
         (policies(context, &text.to_lowercase()))
         @match context.facts {
-            None => { p.soft { (context.withheld) } }
+            None => { (withheld(context)) }
             Some(facts) => {
                 (devices(context, facts, text))
                 (contacts(context, facts, text))
@@ -80,10 +80,14 @@ fn contacts(context: &Context<'_>, facts: &dyn PageFacts, text: &str) -> Markup 
         text: Some(text.to_owned()),
         ..Asked::default()
     };
+    let found = facts.contacts(&AskedContacts {
+        has_chart: false,
+        ..asked.contacts(context.clock.now, CONTACTS)
+    });
     html! {
         section aria-labelledby="contacts-title" {
             h2 #contacts-title { "Contacts" }
-            @match facts.contacts(&asked.contacts(context.clock.now, CONTACTS)) {
+            @match found {
                 Err(why) => { (trouble(&why)) }
                 Ok(found) if found.list.contacts.is_empty() => { p.soft { "No destination of the " (Span::Month.words()) " has this name or address." } }
                 Ok(found) => {

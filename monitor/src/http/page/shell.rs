@@ -2,20 +2,36 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{Context, assets::ASSETS, words::thousands};
+use super::{
+    Context,
+    assets::ASSETS,
+    words::{sentence, thousands},
+};
 use crate::http::Health;
 
 /// A page of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::http) enum Place {
     Overview,
     Devices,
     Contacts,
     Policies,
     Feeds,
     Coverage,
+    Changes,
     /// A page that the navigation does not have.
     Other,
+}
+
+/// What the reader of a page can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Operator {
+    /// Nothing: the login is off.
+    Off,
+    /// Sign in.
+    SignedOut,
+    /// Change things.
+    SignedIn,
 }
 
 /// Place, path, word and icon (24 × 24) of each page of the navigation.
@@ -76,8 +92,9 @@ pub(super) fn begin(context: &Context<'_>, place: Place, title: &str) -> String 
         (PreEscaped("<body>"))
         a.skip href="#main" { "Skip to the content" }
         (bar(context))
-        (navigation(place))
+        (navigation(context.operator(), place))
         (PreEscaped("<main id=\"main\" tabindex=\"-1\">"))
+        (session_end(context))
     };
     begin.into_string()
 }
@@ -136,7 +153,36 @@ fn state(health: &Health) -> Markup {
     }
 }
 
-fn navigation(place: Place) -> Markup {
+/// What the script shows when the session of this page has ended.
+fn session_end(context: &Context<'_>) -> Markup {
+    html! {
+        @if context.session.is_some() {
+            p.notice.warn #ended role="status" data-left=(context.session_left) hidden {
+                "Your session has ended, so this page can no longer change anything. " a href="/login" { "Sign in again" }
+            }
+        }
+    }
+}
+
+/// The entry of the navigation for what operators can do.
+fn operators(operator: Operator, place: Place) -> Markup {
+    let (path, word, icon) = match operator {
+        Operator::Off => return html! {},
+        Operator::SignedIn => ("/changes", "Changes", "M4 20h4L19 9l-4-4L4 16zM13 7l4 4"),
+        Operator::SignedOut => ("/login", "Sign in", "M14 4h5v16h-5M4 12h11M11 8l4 4-4 4"),
+    };
+    html! {
+        li #session data-live {
+            a href=(path) aria-current=[(place == Place::Changes).then_some("page")] {
+                svg viewBox="0 0 24 24" aria-hidden="true" { path d=(icon) {} }
+                span { (word) }
+            }
+        }
+    }
+}
+
+/// The links to the pages.
+pub(in crate::http) fn navigation(operator: Operator, place: Place) -> Markup {
     html! {
         nav aria-label="Pages" {
             ul {
@@ -148,6 +194,7 @@ fn navigation(place: Place) -> Markup {
                         }
                     }
                 }
+                (operators(operator, place))
             }
         }
     }
@@ -170,6 +217,11 @@ pub(super) fn pages(context: &Context<'_>, path: &str, more: bool, what: &str) -
             }
         }
     }
+}
+
+/// Why this page has no devices and contacts.
+pub(super) fn withheld(context: &Context<'_>) -> Markup {
+    html! { p.soft { (sentence(context.withheld)) } }
 }
 
 /// A message in the place of content that cannot be shown.

@@ -17,9 +17,9 @@ const MOST_SHOWN: usize = 60;
 
 /// The time of the answer, and the time zone in which times are shown.
 #[derive(Clone, Debug)]
-pub(super) struct Clock {
-    pub(super) now: Timestamp,
-    pub(super) zone: TimeZone,
+pub(in crate::http) struct Clock {
+    pub(in crate::http) now: Timestamp,
+    pub(in crate::http) zone: TimeZone,
 }
 
 impl Clock {

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Opened, ago, claim, count, days, destination, flow, mac, noon, policy};
-use crate::store::{ContactList, ContactQuery, DestinationRange, To, Verdict};
+use crate::{
+    policy::Direction,
+    store::{ContactList, ContactQuery, DestinationRange, To, Verdict},
+};
 
 fn query() -> ContactQuery {
     ContactQuery {
@@ -141,6 +144,17 @@ fn the_chart_has_the_packets_of_the_list() {
         ..query()
     };
     assert_eq!(view.time_slots(&of_device, 100).unwrap().sum(), (7, 1));
+    // The rows of all devices have the packets of the sums.
+    let of_all = ContactQuery {
+        devices: vec![mac(1), mac(2), mac(3)],
+        ..query()
+    };
+    assert_eq!(view.time_slots(&of_all, 100).unwrap(), slots);
+    let of_policy = ContactQuery {
+        policy: Some(policy("other")),
+        ..query()
+    };
+    assert_eq!(view.time_slots(&of_policy, 100).unwrap().sum(), (1, 0));
     let by_device = view.device_slots(&query(), 24).unwrap();
     assert_eq!(by_device[&mac(1)].sum(), (17, 2));
     assert_eq!(by_device.len(), 2);
@@ -176,4 +190,56 @@ fn a_policy_would_hit_what_it_matched_and_no_other_policy_decided() {
         "an allow exempts"
     );
     assert!(hits(&["all"]).is_empty());
+}
+
+#[test]
+fn answers_are_told_apart_from_what_was_sent() {
+    let mut opened = opened();
+    let mut answer = flow(1, 1, 40, hours(1));
+    answer.key.direction = Direction::In;
+    let mut unasked = flow(2, 4, 9, hours(1));
+    unasked.key.direction = Direction::In;
+    opened.drain(&[answer, unasked], noon());
+    opened.verify();
+    let list = found(&opened, &query());
+    assert_eq!(ends(&list), [(1, 1, 16), (2, 2, 7), (1, 3, 1)]);
+    assert_eq!(list.contacts[0].answered, count(40));
+    assert_eq!(list.contacts[1].answered, count(0));
+    let mut reader = opened.reader();
+    let slots = reader.view().unwrap().time_slots(&query(), 100).unwrap();
+    assert_eq!(slots.sum(), (24, 3), "a chart has what was sent");
+}
+
+/// A search for few destinations looks for each of them. A search for many reads all rows.
+#[test]
+fn searches_for_few_and_for_many_destinations_find_the_same() {
+    let opened = opened();
+    opened
+        .raw()
+        .execute_batch(
+            "INSERT INTO flow_end (device, destination, protocol, port, day)
+            WITH RECURSIVE number (i) AS (VALUES (0) UNION ALL SELECT i + 1 FROM number LIMIT 70000)
+            SELECT 1, unhex(printf('0b%06x', i)), 6, 443, 0 FROM number",
+        )
+        .unwrap();
+    let of = |last: &str, devices: Vec<_>| ContactQuery {
+        to: Some(To::Range(DestinationRange {
+            first: "10.0.0.0".parse().unwrap(),
+            last: last.parse().unwrap(),
+        })),
+        devices,
+        ..query()
+    };
+    for devices in [vec![], vec![mac(1)], vec![mac(1), mac(2)]] {
+        let mut answers = ["10.255.255.255", "11.255.255.255"].map(|last| {
+            let query = of(last, devices.clone());
+            let mut reader = opened.reader();
+            let view = reader.view().unwrap();
+            let slots = view.time_slots(&query, 100).unwrap();
+            (slots, view.contacts(&query).unwrap())
+        });
+        let (slots, list) = std::mem::take(&mut answers[0]);
+        assert_eq!(answers[1], (slots, list.clone()));
+        assert_eq!(list.contacts.len(), if devices.len() == 1 { 2 } else { 3 });
+    }
 }

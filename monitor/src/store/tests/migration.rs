@@ -44,7 +44,7 @@ fn an_older_store_is_migrated_and_a_copy_kept() {
     let copy = "evidence.db.version-1-20261129T120000Z".to_owned();
     let migrated = Migration {
         from: 1,
-        to: 4,
+        to: 5,
         copy: Some(copy.clone()),
     };
     assert_eq!(opened.migrated, Some(migrated));

@@ -184,6 +184,13 @@ fn verify(raw: &Connection) {
         GROUP BY instance, list
         HAVING sum(sign * passed_packets) <> 0 OR sum(sign * passed_bytes) <> 0
             OR sum(sign * dropped_packets) <> 0 OR sum(sign * dropped_bytes) <> 0
+        UNION ALL SELECT 'bucket sums', bucket, list FROM (
+            SELECT bucket, list, passed_packets, dropped_packets, 1 AS sign FROM count
+                WHERE direction = 0
+            UNION ALL
+            SELECT bucket, list, passed_packets, dropped_packets, -1 FROM bucket_sum)
+        GROUP BY bucket, list
+        HAVING sum(sign * passed_packets) <> 0 OR sum(sign * dropped_packets) <> 0
         UNION ALL SELECT 'flow end', flow_end, bucket FROM count
             WHERE flow_end NOT IN (SELECT id FROM flow_end)
         UNION ALL SELECT 'bucket', bucket, 0 FROM count
