@@ -1,7 +1,5 @@
 //! The page over TLS, at an address that other machines reach.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
-
 use crate::{
     page_login::{events, lab, links},
     support,

@@ -64,7 +64,7 @@ fn from_installation_to_purge(suite: &str) {
     let shared = packages(&lab);
     gateway_of(&lab);
     let root = built().join("roots").join(suite);
-    let machine = Machine::boot_root(suite, lab, &root, &shared);
+    let machine = Machine::boot_system(suite, lab, &[&root, &shared]);
     let before = files(&machine);
 
     let began = Instant::now();

@@ -43,7 +43,7 @@ fn the_service_of_openwrt_filters_what_uci_says() {
     fs::copy(stand_in, shared.join("rc.common")).unwrap();
     gateway_of(&lab);
     let root = built().join("roots/bookworm");
-    let machine = Machine::boot_root("openwrt", lab, &root, &shared);
+    let machine = Machine::boot_system("openwrt", lab, &[&root, &shared]);
 
     sh(
         &machine,

@@ -197,7 +197,7 @@ fn pages() -> BTreeMap<String, String> {
     let mut names = vec!["README.md".to_owned()];
     for entry in fs::read_dir(root.join("docs")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        names.extend(name.ends_with(".md").then(|| format!("docs/{name}")));
+        names.extend(name.strip_suffix(".md").map(|_| format!("docs/{name}")));
     }
     let read = |name: String| {
         let text = fs::read_to_string(root.join(&name)).unwrap();

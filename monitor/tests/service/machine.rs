@@ -31,12 +31,9 @@ impl Machine {
         Self::boot_system(test, lab, &system)
     }
 
-    /// Boots the system in a directory, with another directory at /opt.
-    pub(crate) fn boot_root(test: &str, lab: Lab, root: &Path, shared: &Path) -> Self {
-        Self::boot_system(test, lab, &[root, shared])
-    }
-
-    fn boot_system(test: &str, lab: Lab, system: &[&Path]) -> Self {
+    /// Boots a system: the one in the first directory, with the second one at /opt; or this
+    /// machine's own, `/`, with this project, its program and its policies.
+    pub(crate) fn boot_system(test: &str, lab: Lab, system: &[&Path]) -> Self {
         let cgroup = format!("monitor-{test}-{}", std::process::id());
         let root = lab.directory.path().join("root");
         fs::create_dir(&root).unwrap();
