@@ -9,14 +9,19 @@
 //! Match sets are numbered in the order in which the sorted prefixes use them. The merged
 //! prefixes are numbered again in that order, so the result equals a whole compilation.
 
+mod alone;
+mod merge;
 #[cfg(test)]
 mod tests;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use merge::{Fresh, Merge};
+
 use super::{
-    Earlier, MatchSetId, PolicyIndex, Prefix, Ruleset,
-    sweep::{Limit, MatchSets, sweep},
+    Earlier, PolicyIndex, Prefix, Ruleset,
+    derive::{Derived, all_derive},
+    sweep::{Limit, MatchSets},
 };
 use crate::{
     address::{Address, Embedding, Region},
@@ -33,6 +38,11 @@ pub(super) struct Changes<'a> {
     same: Vec<Option<PolicyIndex>>,
     ipv4: Region<Ipv4Addr>,
     ipv6: Region<Ipv6Addr>,
+    /// For each policy: the entries that lie in the region `ipv4` or around a part of it.
+    near: Vec<Destinations<Ipv4Addr>>,
+    /// True if all policies of the earlier ruleset derive IPv6 prefixes from their IPv4
+    /// destinations.
+    all_derived: bool,
 }
 
 impl<'a> Changes<'a> {
@@ -71,12 +81,15 @@ impl<'a> Changes<'a> {
             ipv4.extend(policy.ipv4().networks());
             ipv6.extend(policy.ipv6().networks());
         }
+        let ipv4 = Region::new(ipv4);
         Some(Self {
             earlier: ruleset,
             now,
             same,
-            ipv4: Region::new(ipv4),
+            near: near(policies, Policy::ipv4, &ipv4),
+            ipv4,
             ipv6: Region::new(ipv6),
+            all_derived: all_derive(&before),
         })
     }
 
@@ -93,9 +106,8 @@ impl<'a> Changes<'a> {
         policies: &[&Policy],
         sets: &mut MatchSets,
     ) -> Result<Vec<Prefix<Ipv4Addr>>, Limit> {
-        let near = near(policies, Policy::ipv4, &self.ipv4);
-        let kept = self.earlier.ipv4.iter().copied();
-        self.merge(kept, &self.ipv4, policies, &near, sets)
+        let fresh = Fresh::sweep(policies, &self.near, &self.ipv4)?;
+        Merge::new(self, &fresh, sets).all(&self.earlier.ipv4, &self.ipv4)
     }
 
     /// True if [`Self::ipv6`] can be used:
@@ -111,97 +123,29 @@ impl<'a> Changes<'a> {
     }
 
     /// The sorted IPv6 prefixes that `policies` write, or that the embeddings `shared` derive
-    /// from their IPv4 destinations. Leaves out the prefixes of `alone`.
+    /// from their IPv4 destinations, together with `derived`. The region of `derived` must
+    /// contain all other prefixes that changed.
     pub(super) fn ipv6(
         &self,
         policies: &[&Policy],
-        (shared, alone): (&[Embedding], &[Embedding]),
+        derived: Derived,
+        shared: &[Embedding],
         sets: &mut MatchSets,
     ) -> Result<Vec<Prefix<Ipv6Addr>>, Limit> {
         let changed4 = self.ipv4.networks().iter();
         let images =
             changed4.flat_map(|network| shared.iter().flat_map(|by| by.networks(*network)));
-        let region = Region::new(self.ipv6.networks().iter().copied().chain(images).collect());
+        let changed: Vec<_> = self.ipv6.networks().iter().copied().chain(images).collect();
+        let whole = Region::new(changed.iter().copied().chain(derived.region).collect());
+        let region = Region::new(changed);
         let mut near6 = near(policies, Policy::ipv6, &region);
-        if !shared.is_empty() {
-            let near4 = near(policies, Policy::ipv4, &self.ipv4);
-            for ((policy, near6), near4) in policies.iter().zip(&mut near6).zip(&near4) {
-                for by in shared.iter().filter(|_| policy.derives()) {
-                    near6.derive(near4, *by);
-                }
+        for ((policy, near6), near4) in policies.iter().zip(&mut near6).zip(&self.near) {
+            for by in shared.iter().filter(|_| policy.derives()) {
+                near6.derive(near4, *by);
             }
         }
-        let is_alone = |prefix: &Prefix<Ipv6Addr>| {
-            let mut alone = alone.iter();
-            alone.any(|by| by.prefix().contains(prefix.address))
-        };
-        let kept = self.earlier.ipv6.iter().copied();
-        let kept = kept.filter(|prefix| !is_alone(prefix));
-        self.merge(kept, &region, policies, &near6, sets)
-    }
-
-    /// Sweeps `near`, and replaces the earlier prefixes in `region` by the result.
-    fn merge<A: Address>(
-        &self,
-        earlier: impl Iterator<Item = Prefix<A>>,
-        region: &Region<A>,
-        policies: &[&Policy],
-        near: &[Destinations<A>],
-        sets: &mut MatchSets,
-    ) -> Result<Vec<Prefix<A>>, Limit> {
-        let mut swept_sets = MatchSets::new();
-        let mut swept = sweep(policies, |index| &near[index], &mut swept_sets)?;
-        swept.retain(|prefix| region.contains(prefix.network()));
-        let swept_sets = swept_sets.into_sets();
-        let kept = earlier.filter(|prefix| !region.contains(prefix.network()));
-        let now = |policy: &PolicyIndex| {
-            self.now[usize::from(*policy)].expect("a policy that is gone covers only the region")
-        };
-        let mut kept_ids = Ids::new(&self.earlier.match_sets);
-        let mut swept_ids = Ids::new(&swept_sets);
-        let mut merged = Vec::with_capacity(kept.size_hint().1.unwrap_or(0));
-        for (prefix, is_kept) in in_order(kept, swept.into_iter()) {
-            let match_set = if is_kept {
-                kept_ids.id(prefix.match_set, sets, now)?
-            } else {
-                swept_ids.id(prefix.match_set, sets, |policy| *policy)?
-            };
-            merged.push(Prefix {
-                match_set,
-                ..prefix
-            });
-        }
-        merged.shrink_to_fit();
-        Ok(merged)
-    }
-}
-
-/// Ids of now for the ids of other match sets.
-struct Ids<'a> {
-    sets: &'a [Vec<PolicyIndex>],
-    ids: Vec<Option<MatchSetId>>,
-}
-
-impl<'a> Ids<'a> {
-    fn new(sets: &'a [Vec<PolicyIndex>]) -> Self {
-        let ids = vec![None; sets.len()];
-        Self { sets, ids }
-    }
-
-    fn id(
-        &mut self,
-        other: MatchSetId,
-        sets: &mut MatchSets,
-        now: impl Fn(&PolicyIndex) -> PolicyIndex,
-    ) -> Result<MatchSetId, Limit> {
-        let other = other as usize;
-        if let Some(id) = self.ids[other] {
-            return Ok(id);
-        }
-        let set: Vec<PolicyIndex> = self.sets[other].iter().map(now).collect();
-        let id = sets.intern(&set)?;
-        self.ids[other] = Some(id);
-        Ok(id)
+        let fresh = Fresh::sweep(policies, &near6, &region)?.with(derived.prefixes);
+        Merge::new(self, &fresh, sets).all(&self.earlier.ipv6, &whole)
     }
 }
 
@@ -220,21 +164,4 @@ fn near<A: Address>(
     let each = policies.iter().map(|policy| destinations(policy));
     each.map(|all| all.only(|network| region.touches(network)))
         .collect()
-}
-
-/// The prefixes of both sorted iterators in order, and whether each is of the first one.
-fn in_order<A: Address>(
-    one: impl Iterator<Item = Prefix<A>>,
-    other: impl Iterator<Item = Prefix<A>>,
-) -> impl Iterator<Item = (Prefix<A>, bool)> {
-    let (mut one, mut other) = (one.peekable(), other.peekable());
-    std::iter::from_fn(move || {
-        let key = |prefix: &Prefix<A>| (prefix.address, prefix.length);
-        let is_one = match (one.peek().map(key), other.peek().map(key)) {
-            (Some(one), Some(other)) => one < other,
-            (one, _) => one.is_some(),
-        };
-        let next = if is_one { one.next() } else { other.next() };
-        Some((next?, is_one))
-    })
 }

@@ -33,37 +33,115 @@ pub(super) struct Ipv6 {
     pub(super) derived: Vec<DerivedPrefixes>,
 }
 
-/// Compiles the IPv6 prefixes of `policies`, whose IPv4 prefixes are `ipv4`.
+/// All prefixes that some embeddings derive, or only those in a part of the address space.
+pub(super) struct Derived {
+    pub(super) prefixes: Vec<Prefix<Ipv6Addr>>,
+    /// Networks that contain `prefixes`, and in which no other prefix is derived.
+    pub(super) region: Vec<Network<Ipv6Addr>>,
+}
+
+/// What policies write: the source of derived prefixes.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    pub(super) policies: &'a [&'a Policy],
+    /// Their IPv4 prefixes.
+    pub(super) ipv4: &'a [Prefix<Ipv4Addr>],
+    /// For each policy, and each prefix length: the number of distinct IPv4 networks.
+    pub(super) lengths: &'a [Vec<usize>],
+}
+
+impl Written<'_> {
+    /// Number of distinct prefixes that the embeddings `by` derive from the policy with this
+    /// index.
+    pub(super) fn derived(self, policy: usize, by: &[Embedding]) -> usize {
+        if !self.policies[policy].derives() {
+            return 0;
+        }
+        let lengths = (0..).zip(&self.lengths[policy]);
+        let images = lengths.map(|(length, networks)| {
+            let each = by.iter().map(|by| by.images(length));
+            networks * each.sum::<usize>()
+        });
+        images.sum()
+    }
+}
+
+/// Compiles the IPv6 prefixes that the policies of `source` write, and those that `derivation`
+/// derives from their IPv4 prefixes.
 pub(super) fn ipv6(
-    policies: &[&Policy],
-    ipv4: &[Prefix<Ipv4Addr>],
+    source: Written<'_>,
     derivation: &Derivation,
     changes: Option<&Changes<'_>>,
     sets: &mut MatchSets,
 ) -> Result<Ipv6, Limit> {
-    let source = source(policies, ipv4, sets)?;
+    let Written { policies, ipv4, .. } = source;
     let all = derivation.embeddings();
-    let embeddings = if source.is_empty() { &[] } else { all };
-    let written = written(policies);
+    let written = written(policies, all);
     let (shared, alone): (Vec<Embedding>, Vec<_>) =
         all.iter().partition(|one| is_shared(**one, all, &written));
-    refuse_too_many(policies, &source, (&shared, &alone), derivation)?;
-    let mut prefixes = if let Some(changes) = changes.filter(|changes| changes.spares(all)) {
-        changes.ipv6(policies, (&shared, &alone), sets)?
-    } else {
-        let each = policies.iter();
-        let together: Vec<_> = each.map(|policy| with_derived(policy, &shared)).collect();
-        sweep(policies, |index| &together[index], sets)?
+    let each = policies.iter();
+    let indices = 0..policies.len();
+    let count_shared = indices.map(|index| source.derived(index, &shared)).sum();
+    let room = MAX_DERIVED.checked_sub(count_shared);
+    let changes = changes.filter(|changes| changes.spares(all));
+    let changed = changes.and_then(|changes| changes.alone(policies, ipv4, &alone, room?));
+    let derived = match changed {
+        Some(changed) => changed,
+        None => by_all(source, (all, &alone), count_shared, sets)?,
     };
-    for by in &alone {
-        let each = source.iter().flat_map(|prefix| images(*by, *prefix));
-        prefixes.extend(each);
-    }
-    // The vector consists of a few sorted runs, which a stable sort only
-    // merges.
-    prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
+    let prefixes = if let Some(changes) = changes {
+        changes.ipv6(policies, derived, &shared, sets)?
+    } else {
+        let together: Vec<_> = each.map(|policy| with_derived(policy, &shared)).collect();
+        let mut prefixes = sweep(policies, |index| &together[index], sets)?;
+        prefixes.extend(derived.prefixes);
+        // The vector consists of a few sorted runs, which a stable sort only merges.
+        prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
+        prefixes
+    };
+    let mut derives = policies.iter().filter(|policy| policy.derives());
+    let has_source = derives.any(|policy| !policy.ipv4().is_empty());
+    let embeddings = if has_source { all } else { &[] };
     let derived = count(embeddings, &prefixes, &written);
     Ok(Ipv6 { prefixes, derived })
+}
+
+/// All prefixes that the embeddings `alone`, some of `all`, derive. The others derive
+/// `count_shared` prefixes.
+fn by_all(
+    written: Written<'_>,
+    (all, alone): (&[Embedding], &[Embedding]),
+    count_shared: usize,
+    sets: &mut MatchSets,
+) -> Result<Derived, Limit> {
+    let source = source(written.policies, written.ipv4, sets)?;
+    let count = |by: &Embedding| {
+        let each = source.iter().map(|prefix| by.images(prefix.length));
+        each.sum::<usize>()
+    };
+    let prefixes = count_shared + alone.iter().map(count).sum::<usize>();
+    if prefixes > MAX_DERIVED {
+        let indices = 0..written.policies.len();
+        let most = indices.max_by_key(|index| written.derived(*index, all));
+        let most = most.and_then(|index| index.try_into().ok());
+        return Err(Limit::Derived {
+            prefixes,
+            policies: most.into_iter().collect(),
+        });
+    }
+    let each = alone
+        .iter()
+        .flat_map(|by| source.iter().flat_map(|prefix| images(*by, *prefix)));
+    Ok(Derived {
+        prefixes: each.collect(),
+        region: alone.iter().map(|by| by.prefix()).collect(),
+    })
+}
+
+/// True if IPv6 prefixes are derived from the IPv4 destinations of all policies.
+pub(super) fn all_derive(policies: &[&Policy]) -> bool {
+    let mut policies = policies.iter();
+    policies.all(|policy| policy.derives() || policy.ipv4().is_empty())
 }
 
 /// The joined IPv4 prefixes of the policies from which IPv6 prefixes are
@@ -73,12 +151,7 @@ fn source(
     ipv4: &[Prefix<Ipv4Addr>],
     sets: &mut MatchSets,
 ) -> Result<Vec<Prefix<Ipv4Addr>>, Limit> {
-    let has_ipv4 = |policy: &&&Policy| !policy.ipv4().is_empty();
-    if policies
-        .iter()
-        .filter(has_ipv4)
-        .all(|policy| policy.derives())
-    {
+    if all_derive(policies) {
         return Ok(join(ipv4));
     }
     let none = Destinations::default();
@@ -93,15 +166,21 @@ fn source(
     Ok(join(&swept))
 }
 
-/// The written IPv6 networks and their exceptions, sorted, without duplicates.
-fn written(policies: &[&Policy]) -> Vec<Network<Ipv6Addr>> {
+/// The written IPv6 networks, and their exceptions, that overlap the prefix of an embedding.
+/// Sorted, without duplicates.
+fn written(policies: &[&Policy], embeddings: &[Embedding]) -> Vec<Network<Ipv6Addr>> {
+    let prefixes: Vec<_> = embeddings.iter().map(|by| by.prefix().interval()).collect();
+    let overlaps = |network: &Network<Ipv6Addr>| {
+        let network = network.interval();
+        let mut prefixes = prefixes.iter();
+        prefixes.any(|prefix| network.first() <= prefix.last() && prefix.first() <= network.last())
+    };
     let each = policies.iter().map(|policy| policy.ipv6());
-    let mut written: Vec<_> = each
-        .flat_map(|all| {
-            all.networks()
-                .chain(all.holes().iter().map(|hole| hole.network))
-        })
-        .collect();
+    let all = each.flat_map(|all| {
+        all.networks()
+            .chain(all.holes().iter().map(|hole| hole.network))
+    });
+    let mut written: Vec<_> = all.filter(overlaps).collect();
     written.sort_unstable();
     written.dedup();
     written
@@ -117,33 +196,11 @@ fn is_shared(one: Embedding, all: &[Embedding], written: &[Network<Ipv6Addr>]) -
     others.map(|other| other.prefix()).any(touches) || written.iter().copied().any(touches)
 }
 
-fn refuse_too_many(
-    policies: &[&Policy],
-    source: &[Prefix<Ipv4Addr>],
-    (shared, alone): (&[Embedding], &[Embedding]),
-    derivation: &Derivation,
-) -> Result<(), Limit> {
-    let joined = |by: &Embedding| {
-        let each = source.iter().map(|prefix| by.images(prefix.length));
-        each.sum::<usize>()
-    };
-    let single = |policy: &Policy| of_policy(policy, shared);
-    let alone: usize = alone.iter().map(joined).sum();
-    let prefixes = alone + policies.iter().copied().map(single).sum::<usize>();
-    if prefixes <= MAX_DERIVED {
-        return Ok(());
-    }
-    let all = derivation.embeddings();
-    let most = (0..)
-        .zip(policies)
-        .max_by_key(|(_, policy)| of_policy(policy, all));
-    Err(Limit::Derived {
-        prefixes,
-        policies: most.map(|(index, _)| index).into_iter().collect(),
-    })
-}
-
-fn images(by: Embedding, prefix: Prefix<Ipv4Addr>) -> impl Iterator<Item = Prefix<Ipv6Addr>> {
+/// The prefixes that `by` derives from `prefix`.
+pub(super) fn images(
+    by: Embedding,
+    prefix: Prefix<Ipv4Addr>,
+) -> impl Iterator<Item = Prefix<Ipv6Addr>> {
     let network = Network::around(prefix.address, prefix.length);
     by.networks(network).map(move |network| Prefix {
         address: network.address(),
@@ -173,24 +230,20 @@ fn count(
     prefixes: &[Prefix<Ipv6Addr>],
     written: &[Network<Ipv6Addr>],
 ) -> Vec<DerivedPrefixes> {
+    let key = |prefix: &Prefix<Ipv6Addr>| (prefix.address, prefix.length);
     let mut counted: Vec<DerivedPrefixes> = Vec::new();
     // The embeddings are sorted: an outer prefix comes before the prefixes
     // inside it. So this loop visits inner prefixes first.
     for by in embeddings.iter().rev() {
         let outer = by.prefix();
         let last = outer.interval().last();
-        let from = prefixes.partition_point(|prefix| {
-            (prefix.address, prefix.length) < (outer.address(), outer.length())
-        });
-        let inside = prefixes[from..]
-            .iter()
-            .take_while(|prefix| prefix.address <= last);
-        let first = written.partition_point(|network| *network < outer);
-        let mut written = written[first..].iter().peekable();
-        let derived = inside.filter(|prefix| {
-            let network = prefix.network();
-            while written.next_if(|next| **next < network).is_some() {}
-            written.peek() != Some(&&network)
+        let from =
+            prefixes.partition_point(|prefix| key(prefix) < (outer.address(), outer.length()));
+        let inside = &prefixes[from..];
+        let inside = &inside[..inside.partition_point(|prefix| prefix.address <= last)];
+        let own = written.iter().filter(|network| {
+            let network = (network.address(), network.length());
+            inside.binary_search_by_key(&network, key).is_ok()
         });
         let nested = counted
             .iter()
@@ -198,24 +251,9 @@ fn count(
         let nested: usize = nested.map(|inner| inner.prefixes).sum();
         counted.push(DerivedPrefixes {
             by: *by,
-            prefixes: derived.count() - nested,
+            prefixes: inside.len() - own.count() - nested,
         });
     }
     counted.reverse();
     counted
-}
-
-/// Number of distinct prefixes that the embeddings `by` derive from `policy`.
-pub(super) fn of_policy(policy: &Policy, by: &[Embedding]) -> usize {
-    if by.is_empty() || !policy.derives() {
-        return 0;
-    }
-    let mut networks: Vec<_> = policy.ipv4().networks().collect();
-    networks.sort_unstable();
-    networks.dedup();
-    let images = |by: &Embedding| {
-        let each = networks.iter().map(|network| by.images(network.length()));
-        each.sum::<usize>()
-    };
-    by.iter().map(images).sum()
 }

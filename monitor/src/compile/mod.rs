@@ -1,5 +1,6 @@
 //! Model → ruleset.
 
+mod at_once;
 mod changes;
 mod derive;
 mod join;
@@ -12,19 +13,23 @@ mod trie;
 
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
+pub use at_once::at_once;
 pub use room::check_room;
-pub use ruleset::{DerivedPrefixes, MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy};
+pub use ruleset::{
+    DerivedPrefixes, HashedOnce, MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy,
+};
 pub use scopes::{ClassId, Classified, ScopeIndex, Scopes};
 pub use shadow::{shadowed_drops, stopped_handshakes};
 pub use trie::{TooLarge, Trie, Tries};
 
 use self::{
     changes::Changes,
+    derive::Written,
     sweep::{Limit, MatchSets, sweep},
 };
 use crate::{
-    address::{Address, Derivation},
-    policy::{Destinations, Diagnostic, Diagnostics, Policy},
+    address::Derivation,
+    policy::{Diagnostic, Diagnostics, Policy},
     snapshot::Prefixes,
 };
 
@@ -94,13 +99,23 @@ fn ruleset(
         Some(changes) => changes.ipv4(enabled, &mut sets)?,
         None => sweep(enabled, |index| enabled[index].ipv4(), &mut sets)?,
     };
-    let ipv6 = derive::ipv6(enabled, &ipv4, derivation, changes, &mut sets)?;
+    let lengths: Vec<_> = enabled
+        .iter()
+        .map(|policy| policy.ipv4().lengths())
+        .collect();
+    let written = Written {
+        policies: enabled,
+        ipv4: &ipv4,
+        lengths: &lengths,
+    };
+    let ipv6 = derive::ipv6(written, derivation, changes, &mut sets)?;
     let scopes = Scopes::new(enabled.iter().map(|policy| policy.scope()));
     let prefixes = |index: usize, policy: &Policy| {
         let known = changes.and_then(|changes| changes.prefixes(index));
         known.unwrap_or_else(|| Prefixes {
-            v4: distinct(policy.ipv4()),
-            v6: distinct(policy.ipv6()) + derive::of_policy(policy, derivation.embeddings()),
+            v4: lengths[index].iter().sum(),
+            v6: policy.ipv6().lengths().iter().sum::<usize>()
+                + written.derived(index, derivation.embeddings()),
         })
     };
     let summaries = enabled
@@ -121,14 +136,8 @@ fn ruleset(
         derived: ipv6.derived,
         match_sets: sets.into_sets(),
         scopes,
+        hash: HashedOnce::default(),
     })
-}
-
-fn distinct<A: Address>(destinations: &Destinations<A>) -> usize {
-    let mut networks: Vec<_> = destinations.networks().collect();
-    networks.sort_unstable();
-    networks.dedup();
-    networks.len()
 }
 
 fn too_many_policies(enabled: &[&Policy]) -> Diagnostics {

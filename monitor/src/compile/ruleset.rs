@@ -2,8 +2,9 @@
 //! built.
 
 use std::{
-    hash::Hasher,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    sync::OnceLock,
 };
 
 use fnv::FnvHasher;
@@ -39,6 +40,26 @@ pub struct Ruleset {
     pub match_sets: Vec<Vec<PolicyIndex>>,
     /// The conditions of the policies on device, interface and service.
     pub scopes: Scopes,
+    /// Filled by [`Ruleset::content_hash`].
+    pub hash: HashedOnce,
+}
+
+/// The hash of a ruleset, which the first call computes. It follows from the other parts of
+/// the ruleset, so comparisons of rulesets ignore it. A caller that changes a ruleset must
+/// set this part to its default.
+#[derive(Clone, Debug, Default)]
+pub struct HashedOnce(OnceLock<u64>);
+
+impl PartialEq for HashedOnce {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for HashedOnce {}
+
+impl Hash for HashedOnce {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
 }
 
 /// A policy of a ruleset.
@@ -102,8 +123,15 @@ impl Ruleset {
 
     /// FNV-1a hash (64 bits) of the content. It is equal for equal rulesets,
     /// also in other processes, on other machines and in later releases.
+    ///
+    /// Large rulesets take some milliseconds, so only the first call computes it. Other
+    /// threads that need it wait for that call.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
+        *self.hash.0.get_or_init(|| self.hash_content())
+    }
+
+    fn hash_content(&self) -> u64 {
         let mut hash = FnvHasher::default();
         write_length(&mut hash, self.policies.len());
         for policy in &self.policies {
@@ -146,29 +174,44 @@ fn longest<A: Address>(prefixes: &[Prefix<A>], address: A) -> Option<MatchSetId>
 
 fn write_prefixes<A: Address>(hash: &mut FnvHasher, prefixes: &[Prefix<A>]) {
     write_length(hash, prefixes.len());
+    let mut state = hash.finish();
     for prefix in prefixes {
-        write_number(hash, prefix.address.to_number());
-        hash.write(&[prefix.length]);
-        hash.write(&prefix.match_set.to_le_bytes());
+        state = with_number(state, prefix.address.to_number(), 16);
+        state = with_number(state, prefix.length.into(), 1);
+        state = with_number(state, prefix.match_set.into(), 4);
     }
+    *hash = FnvHasher::with_key(state);
 }
 
-/// Hashes the 16 bytes of `number`, the lowest first. FNV-1a multiplies by a prime for each
-/// byte, so one multiplication is enough for all zero bytes at an end. Most addresses of
-/// prefixes have many of them.
-fn write_number(hash: &mut FnvHasher, number: u128) {
-    const PRIME: u64 = 0x0100_0000_01b3;
-    let skip = |hash: &mut FnvHasher, zeros: u32| {
-        let state = hash.finish().wrapping_mul(PRIME.wrapping_pow(zeros));
-        *hash = FnvHasher::with_key(state);
-    };
-    let before = number.trailing_zeros() / u8::BITS;
-    let behind = (number.leading_zeros() / u8::BITS).min(16 - before);
-    let bytes = number.to_le_bytes();
-    skip(hash, before);
-    hash.write(&bytes[before as usize..(16 - behind) as usize]);
-    skip(hash, behind);
+/// Hashes the lowest `bytes` bytes of `number`, the lowest first. FNV-1a multiplies by a prime
+/// for each byte, so one multiplication is enough for consecutive bytes that are zero. Most
+/// addresses of prefixes have many of them.
+fn with_number(mut state: u64, mut number: u128, mut bytes: u32) -> u64 {
+    while bytes > 0 {
+        let zeros = (number.trailing_zeros() / u8::BITS).min(bytes);
+        if zeros > 0 {
+            state = state.wrapping_mul(POWERS[zeros as usize]);
+            number = number.checked_shr(zeros * u8::BITS).unwrap_or(0);
+            bytes -= zeros;
+        } else {
+            state = (state ^ u64::from(number.to_le_bytes()[0])).wrapping_mul(POWERS[1]);
+            number >>= u8::BITS;
+            bytes -= 1;
+        }
+    }
+    state
 }
+
+/// Powers of the prime of FNV-1a, from 0 to 16.
+const POWERS: [u64; 17] = {
+    let mut powers = [1; 17];
+    let mut power = 1;
+    while power < powers.len() {
+        powers[power] = 0x0100_0000_01b3_u64.wrapping_mul(powers[power - 1]);
+        power += 1;
+    }
+    powers
+};
 
 /// Hashes the notation of policy files, because that does not change between
 /// releases.
@@ -205,11 +248,17 @@ mod tests {
     #[test]
     fn a_number_is_hashed_as_its_bytes() {
         let numbers = (0..128).flat_map(|bit| [1_u128 << bit, u128::MAX << bit, 0x8001 << bit]);
-        for number in numbers.chain([0, 0x2a3e_3000, u128::MAX]) {
-            let (mut fast, mut slow) = (FnvHasher::with_key(7), FnvHasher::with_key(7));
-            write_number(&mut fast, number);
-            slow.write(&number.to_le_bytes());
-            assert_eq!(fast.finish(), slow.finish(), "{number:x}");
+        for number in numbers.chain([
+            0,
+            0x2a3e_3000,
+            u128::MAX,
+            0x64_ff9b_u128 << 96 | 0x2a3e_3000,
+        ]) {
+            for bytes in [1, 4, 16] {
+                let mut slow = FnvHasher::with_key(7);
+                slow.write(&number.to_le_bytes()[..bytes as usize]);
+                assert_eq!(with_number(7, number, bytes), slow.finish(), "{number:x}");
+            }
         }
     }
 }

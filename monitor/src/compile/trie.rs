@@ -17,7 +17,7 @@ mod tests;
 
 use monitor_common::trie::{Line, Node};
 
-use super::{MatchSetId, Prefix, Ruleset};
+use super::{MatchSetId, Prefix, Ruleset, at_once};
 use crate::{address::Address, snapshot::Prefixes};
 pub(super) use arrays::Room;
 use arrays::{Arrays, Full};
@@ -49,9 +49,14 @@ impl Tries {
 
     /// Compiles the tries of `ruleset`, each with at most `room` nodes and lines.
     pub(super) fn in_room(ruleset: &Ruleset, room: Room) -> Result<Self, TooLarge> {
+        let (ipv4, ipv6) = at_once(
+            ruleset.ipv4.len().min(ruleset.ipv6.len()),
+            || Trie::in_room(&ruleset.ipv4, room),
+            || Trie::in_room(&ruleset.ipv6, room),
+        );
         Ok(Self {
-            ipv4: Trie::in_room(&ruleset.ipv4, room)?,
-            ipv6: Trie::in_room(&ruleset.ipv6, room)?,
+            ipv4: ipv4?,
+            ipv6: ipv6?,
         })
     }
 }

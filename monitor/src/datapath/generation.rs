@@ -35,7 +35,7 @@ use super::{
     tries,
 };
 use crate::{
-    compile::{Ruleset, Tries},
+    compile::{Ruleset, Tries, at_once},
     policy::{Direction, EvidenceLevel},
 };
 
@@ -116,7 +116,11 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         loggers: Vec::new(),
         has_previous: !plan.previous.is_empty(),
     };
-    let tries = Tries::new(plan.ruleset)?;
+    let ruleset = plan.ruleset;
+    let prefixes = ruleset.ipv4.len() + ruleset.ipv6.len();
+    // The ruleset keeps its hash, which the record of the generation needs.
+    let (_, tries) = at_once(prefixes, || ruleset.content_hash(), || Tries::new(ruleset));
+    let tries = tries?;
     let sizes = sizes(plan.ruleset, &tries, plan.deadline);
     for planned in plan.instances {
         let PlannedInstance {

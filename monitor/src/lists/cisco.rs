@@ -6,7 +6,7 @@ use super::{InvalidLine, Line, List, line::whole, lines::each_line, selection::C
 const PATTERN: &str = "ip prefix-list NAME [seq N] permit PREFIX [ge N] [le N]";
 
 pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
-    each_line(text, list, |text, number, list| {
+    each_line(text, 1, list, |text, number, list| {
         list.add(line(text, number, chooser), number);
     });
 }

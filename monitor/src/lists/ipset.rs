@@ -14,7 +14,7 @@ const MAX_SETS: usize = 1000;
 
 pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
     let mut ipset = Ipset::default();
-    each_line(text, list, |line, number, list| {
+    each_line(text, 1, list, |line, number, list| {
         list.add(ipset.line(line, number, chooser), number);
     });
 }

@@ -31,7 +31,7 @@ pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
         in_comment: false,
         chooser,
     };
-    each_line(text, list, |line, number, list| {
+    each_line(text, 1, list, |line, number, list| {
         junos.line(line, number, list);
     });
     if let Some((_, number)) = junos.open.last() {

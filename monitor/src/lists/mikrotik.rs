@@ -10,7 +10,7 @@ pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
     let mut script = Script::default();
     // A command that is continued: its beginning, and the line number of that.
     let mut begun: Option<(String, u32)> = None;
-    each_line(text, list, |line, number, list| {
+    each_line(text, 1, list, |line, number, list| {
         let line = line.trim();
         let (text, continues) = match line.strip_suffix('\\') {
             Some(text) => (text, true),

@@ -31,6 +31,7 @@ mod numeric_csv;
 mod other_files;
 mod peerguardian;
 mod pfx2as;
+mod pieces;
 mod plain;
 mod plausible;
 mod range_csv;
@@ -67,6 +68,7 @@ pub use locations::{Locations, locations_beside, needs_locations};
 pub use mmdb::{DatabaseError, is_database, read_database};
 pub(crate) use mmdb::{database_networks, ipv4_within};
 pub(crate) use numeric_csv::numeric_range;
+pub use pieces::{PieceReader, pieces};
 pub use recognise::recognise;
 pub use reserved::{Cut, OwnNetwork, Reserved};
 pub(crate) use rir::{Record, record};
@@ -153,6 +155,14 @@ impl List {
         }
     }
 
+    /// Adds what is known when all lines were read.
+    fn conclude(&mut self, chooser: &Chooser<'_>) {
+        if let Some((line, error)) = chooser.wrong_sets() {
+            self.add(Err(error), line);
+        }
+        self.missing = chooser.missing();
+    }
+
     fn push(&mut self, destination: Destination, number: u32) {
         match destination {
             Destination::Ipv4(interval) => self.ipv4.push((interval, number)),
@@ -203,6 +213,8 @@ impl BadLines {
 
 /// How a format is read.
 enum Reader {
+    /// Each line is an entry, and no line changes how another one is read.
+    Each(fn(&str, &Chooser<'_>) -> Result<Line, InvalidLine>),
     /// Each line is an entry. A line that can be read is of this format.
     Lines(fn(&str, &mut Chooser<'_>, &mut Csv) -> Result<Line, InvalidLine>),
     /// Entries may span lines, and a line may have several entries. The reader gets the
@@ -212,11 +224,11 @@ enum Reader {
 
 fn reader(format: Format) -> Reader {
     match format {
-        Format::Plain => Reader::Lines(|text, chooser, _| plain::line(text, chooser)),
+        Format::Plain => Reader::Each(plain::line),
         Format::Scores => Reader::Lines(|text, chooser, _| scores::line(text, chooser)),
-        Format::SpamhausJson => Reader::Lines(|text, _, _| spamhaus::line(text)),
-        Format::PeerGuardian => Reader::Lines(|text, _, _| peerguardian::line(text)),
-        Format::Emule => Reader::Lines(|text, _, _| emule::line(text)),
+        Format::SpamhausJson => Reader::Each(|text, _| spamhaus::line(text)),
+        Format::PeerGuardian => Reader::Each(|text, _| peerguardian::line(text)),
+        Format::Emule => Reader::Each(|text, _| emule::line(text)),
         Format::RangeCsv => Reader::Lines(|text, chooser, csv| range_csv::line(text, csv, chooser)),
         Format::NumericCsv => {
             Reader::Lines(|text, chooser, csv| numeric_csv::line(text, csv, chooser))
@@ -244,18 +256,18 @@ pub fn read(text: &str, format: Format, selection: &Selection) -> List {
     let mut chooser = Chooser::new(selection);
     let mut list = List::new(Kind::Lines(format));
     match reader(format) {
-        Reader::Lines(read) => each_line(text, &mut list, |line, number, list| {
+        Reader::Each(read) => each_line(text, 1, &mut list, |line, number, list| {
+            list.add(read(line, &chooser), number);
+        }),
+        Reader::Lines(read) => each_line(text, 1, &mut list, |line, number, list| {
             list.add(read(line, &mut chooser, &mut csv), number);
         }),
         Reader::Whole(read) => read(text, &mut chooser, &mut list),
     }
-    if let Some((line, error)) = chooser.wrong_sets() {
-        list.add(Err(error), line);
-    }
+    list.conclude(&chooser);
     if format == Format::Scores && selection.min_score.is_none() && selection.keys.is_empty() {
         list.how = Some(scores::IGNORED.to_owned());
     }
-    list.missing = chooser.missing();
     list.several_countries = csv.several_countries();
     list
 }

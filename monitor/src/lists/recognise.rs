@@ -165,6 +165,7 @@ fn format_of(line: &str, csv: &mut Csv) -> Option<Format> {
     let all = Selection::default();
     let mut formats = Format::ALL.into_iter();
     formats.find(|format| match reader(*format) {
+        Reader::Each(read) => read(line, &Chooser::new(&all)).is_ok(),
         Reader::Lines(read) => read(line, &mut Chooser::new(&all), csv).is_ok(),
         Reader::Whole(_) => false,
     })

@@ -18,7 +18,7 @@ pub(super) fn read(text: &str, chooser: &mut Chooser<'_>, list: &mut List) {
         object: None,
         chooser,
     };
-    each_line(text, list, |line, number, list| {
+    each_line(text, 1, list, |line, number, list| {
         objects.line(line, number, list);
     });
     objects.finish(list);

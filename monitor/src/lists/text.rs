@@ -85,6 +85,9 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
 
 /// Replaces each CR that is not before LF by LF.
 fn with_line_ends(text: String) -> String {
+    if !text.as_bytes().contains(&b'\r') {
+        return text;
+    }
     let mut bytes = text.into_bytes();
     for at in 0..bytes.len() {
         if bytes[at] == b'\r' && bytes.get(at + 1) != Some(&b'\n') {

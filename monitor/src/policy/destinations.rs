@@ -78,6 +78,22 @@ impl<A: Address> Destinations<A> {
         parts.flat_map(|part| part.written.iter().map(|written| written.network))
     }
 
+    /// For each prefix length, from 0: the number of distinct networks.
+    pub(crate) fn lengths(&self) -> Vec<usize> {
+        let mut lengths = vec![0; usize::from(A::BITS) + 1];
+        let mut count = |network: Network<A>| lengths[usize::from(network.length())] += 1;
+        if self.networks().is_sorted_by(|one, next| one < next) {
+            self.networks().for_each(count);
+        } else {
+            let mut networks: Vec<_> = self.networks().collect();
+            // Most lists consist of a few sorted runs, which a stable sort only merges.
+            networks.sort();
+            networks.dedup();
+            networks.into_iter().for_each(&mut count);
+        }
+        lengths
+    }
+
     /// The entry with this number, counted from 0.
     ///
     /// # Panics
@@ -187,7 +203,8 @@ impl<A: Address> Destinations<A> {
         let mut sorted: Vec<_> = whole()
             .map(|entry| (entry.network(), entry.file, entry.written.line))
             .collect();
-        sorted.sort_unstable();
+        // Most lists consist of a few sorted runs, which a stable sort only merges.
+        sorted.sort();
         for same in sorted.chunk_by(|a, b| a.0 == b.0) {
             for later in &same[1..] {
                 found(

@@ -11,8 +11,13 @@ impl<A: Address> Destinations<A> {
     /// have with different exceptions. The order of the entries and their lines do not
     /// matter.
     pub(crate) fn difference(&self, other: &Self) -> Vec<Network<A>> {
-        let (plain, with_holes) = self.split_without(other);
-        let (others_plain, others_with_holes) = other.split_without(self);
+        if self.holes.is_empty() && other.holes.is_empty() {
+            let (one, other) = middles(self.networks_without(other), other.networks_without(self));
+            return in_one_only(one, other);
+        }
+        let (plain, with_holes) = self.split();
+        let (others_plain, others_with_holes) = other.split();
+        let (plain, others_plain) = middles(plain.into_iter(), others_plain.into_iter());
         let mut networks = in_one_only(plain, others_plain);
         let differing = in_one_only(with_holes, others_with_holes);
         networks.extend(differing.into_iter().map(|(network, _)| network));
@@ -37,19 +42,18 @@ impl<A: Address> Destinations<A> {
         kept
     }
 
+    /// The networks of all entries, without the lists that `other` has too.
+    fn networks_without(&self, other: &Self) -> impl Iterator<Item = Network<A>> + Clone {
+        let is_other = |part: &&Part<A>| {
+            let mut others = other.parts.iter();
+            others.any(|other| Arc::ptr_eq(&other.written, &part.written))
+        };
+        let own = self.parts.iter().filter(move |part| !is_other(part));
+        own.flat_map(|part| part.written.iter().map(|one| one.network))
+    }
+
     /// The networks of entries without exceptions, and the others with their exceptions.
-    /// Leaves out lists that `other` has too.
-    fn split_without(&self, other: &Self) -> (Vec<Network<A>>, Vec<WithHoles<A>>) {
-        if self.holes.is_empty() {
-            let is_other = |part: &&Part<A>| {
-                let mut others = other.parts.iter();
-                other.holes.is_empty()
-                    && others.any(|other| Arc::ptr_eq(&other.written, &part.written))
-            };
-            let own = self.parts.iter().filter(|part| !is_other(part));
-            let networks = own.flat_map(|part| part.written.iter().map(|one| one.network));
-            return (networks.collect(), Vec::new());
-        }
+    fn split(&self) -> (Vec<Network<A>>, Vec<WithHoles<A>>) {
         let (mut plain, mut with_holes) = (Vec::new(), Vec::new());
         let mut holes = self.holes.as_slice();
         for (index, network) in self.networks().enumerate() {
@@ -72,17 +76,25 @@ fn holes_of<'a, A>(holes: &mut &'a [Hole<A>], index: usize) -> &'a [Hole<A>] {
     holes.split_off(..end).unwrap_or_default()
 }
 
-/// The elements that only one of the two has.
-fn in_one_only<T: Ord>(mut one: Vec<T>, mut other: Vec<T>) -> Vec<T> {
-    // Most elements are equal and at the same place, so that little is left to sort.
-    let same = |(one, other): &(&T, &T)| one == other;
-    let leading = one.iter().zip(&other).take_while(same).count();
-    one.drain(..leading);
-    other.drain(..leading);
+/// Both sequences without the elements at their begin and at their end that are equal. Most
+/// elements of two versions of a list are equal and at the same place.
+fn middles<T: Eq>(
+    one: impl Iterator<Item = T> + Clone,
+    other: impl Iterator<Item = T> + Clone,
+) -> (Vec<T>, Vec<T>) {
+    let same = |(one, other): &(T, T)| one == other;
+    let leading = one.clone().zip(other.clone()).take_while(same).count();
+    let (one, other) = (one.skip(leading), other.skip(leading));
+    let (mut one, mut other): (Vec<T>, Vec<T>) = (one.collect(), other.collect());
     let trailing = one.iter().rev().zip(other.iter().rev());
-    let trailing = trailing.take_while(same).count();
+    let trailing = trailing.take_while(|(one, other)| one == other).count();
     one.truncate(one.len() - trailing);
     other.truncate(other.len() - trailing);
+    (one, other)
+}
+
+/// The elements that only one of the two has.
+fn in_one_only<T: Ord>(mut one: Vec<T>, mut other: Vec<T>) -> Vec<T> {
     one.sort_unstable();
     other.sort_unstable();
     let (mut one, mut other) = (one.into_iter().peekable(), other.into_iter().peekable());

@@ -2,6 +2,7 @@
 
 mod content;
 mod known;
+mod pieces;
 mod report;
 
 use std::{
@@ -13,6 +14,7 @@ use std::{
 use self::{
     content::{ListFile, ListRequest, Readable, Reading},
     known::KnownAs,
+    pieces::KnownPieces,
     report::report,
 };
 use super::{
@@ -180,7 +182,11 @@ impl<'a> Lists<'a> {
             skip_bad_lines: typed.skip_bad_lines,
         };
         let list = self.read.entry(reading).or_insert_with_key(|reading| {
-            let (list, told) = found.list(reading, &asked, out)?;
+            let pieces = match &known_as {
+                Some(known_as) => self.earlier.pieces(known_as, reading.kind),
+                None => KnownPieces::default(),
+            };
+            let (list, told) = found.list(reading, &pieces, &asked, out)?;
             if let Some(known_as) = known_as.filter(|_| !told) {
                 self.known.insert(known_as, Arc::clone(&list));
             }
@@ -287,17 +293,18 @@ impl Found<'_> {
     fn list(
         self,
         reading: &Reading,
+        pieces: &KnownPieces<'_>,
         asked: &ListRequest<'_>,
         out: &mut Diagnostics,
     ) -> Option<(Arc<ReadList>, bool)> {
         match self {
             Self::Known(list) => Some((list, false)),
             Self::New(readable) => {
-                let list = readable.read(reading, asked, out)?;
+                let (list, rest) = readable.read(reading, pieces, asked, out)?;
                 let before = out.total();
-                report(&list, &readable, reading, asked, out);
-                let told = list.bad.count() > 0 || out.total() > before;
-                Some((Arc::new(list.into()), told))
+                report((&list, &rest), &readable, reading, asked, out);
+                let told = list.bad > 0 || out.total() > before;
+                Some((Arc::new(list), told))
             }
         }
     }

@@ -83,8 +83,13 @@ fn measure_one(
     add("maps of the generation", "MiB", bench.kernel_memory()?);
     for round in 0..rounds {
         bench.write_small(round + 1)?;
-        let reload = bench.ask(r#"{"verb":"reload"}"#)?;
-        add("reload, one policy changed", "s", reload);
+        let (seconds, cpu) = daemon.reload(&bench)?;
+        add("reload, one policy changed", "s", seconds);
+        add("reload, one policy changed, CPU time", "s", cpu);
+        bench.change_line(round)?;
+        let (seconds, cpu) = daemon.reload(&bench)?;
+        add("reload, one prefix of a list changed", "s", seconds);
+        add("reload, one prefix of a list changed, CPU time", "s", cpu);
         let block = r#"{"verb":"change","effect":{"block":"203.0.113.77"},"device":null,"seconds":60,"undo":false,"reason":null}"#;
         add("`block`, until it is in force", "s", bench.ask(block)?);
     }
@@ -154,6 +159,19 @@ impl<'a> Bench<'a> {
             round + 1
         );
         fs::write(self.policies().join("small.yaml"), yaml)?;
+        Ok(())
+    }
+
+    /// Replaces one prefix in the middle of the first list by a prefix that was not there.
+    fn change_line(&self, round: usize) -> Result<()> {
+        let path = self.policies().join("0.txt");
+        let text = fs::read_to_string(&path)?;
+        let mut lines: Vec<&str> = text.lines().collect();
+        // Of 192.0.2.0/24 (RFC 5737), which is in no table.
+        let new = format!("192.0.2.{}/32", round + 1);
+        let middle = lines.len() / 2;
+        lines[middle] = &new;
+        fs::write(path, lines.join("\n"))?;
         Ok(())
     }
 
@@ -300,6 +318,14 @@ impl Daemon {
         Ok(())
     }
 
+    /// Reloads the policies. Returns the seconds until the daemon has done that, and its CPU
+    /// seconds meanwhile.
+    fn reload(&self, bench: &Bench<'_>) -> Result<(f64, f64)> {
+        let before = self.cpu_seconds()?;
+        let seconds = bench.ask(r#"{"verb":"reload"}"#)?;
+        Ok((seconds, self.cpu_seconds()? - before))
+    }
+
     fn kill(&mut self) {
         // The daemon may have ended already.
         let _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGKILL);
@@ -314,20 +340,24 @@ impl Daemon {
 
     /// CPU use of the idle daemon in percent of one processor.
     fn idle(&self) -> Result<f64> {
-        let process = format!("/proc/{}", self.0.id());
-        let ticks = || -> Result<f64> {
-            let stat = fs::read_to_string(format!("{process}/stat"))?;
-            // Behind the name, which may hold spaces, utime and stime are fields 12 and 13.
-            let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
-            let fields = rest.split_whitespace().skip(11).take(2);
-            fields.map(|field| Ok(field.parse::<f64>()?)).sum()
-        };
-        let before = ticks()?;
+        let before = self.cpu_seconds()?;
         thread::sleep(IDLE);
-        let used = ticks()? - before;
+        let used = self.cpu_seconds()? - before;
+        Ok(100.0 * used / IDLE.as_secs_f64())
+    }
+
+    /// CPU time of all threads since the start. The kernel gives it in ticks, mostly of 10 ms.
+    fn cpu_seconds(&self) -> Result<f64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // Behind the name, which may hold spaces, utime and stime are fields 12 and 13.
+        let (_, rest) = stat.rsplit_once(')').context("a stat without a name")?;
+        let fields = rest.split_whitespace().skip(11).take(2);
+        let ticks: f64 = fields
+            .map(|field| Ok(field.parse::<f64>()?))
+            .sum::<Result<_>>()?;
         #[expect(clippy::cast_precision_loss, reason = "it is a hundred")]
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("no clock ticks")? as f64;
-        Ok(100.0 * used / per_second / IDLE.as_secs_f64())
+        Ok(ticks / per_second)
     }
 }
 

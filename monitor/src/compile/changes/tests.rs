@@ -45,7 +45,7 @@ enum Network {
     Special(usize),
 }
 
-const SPECIAL: [&str; 8] = [
+const SPECIAL: [&str; 13] = [
     "::/0",
     "2002::/16",
     "2002:2a3e::/32",
@@ -54,6 +54,12 @@ const SPECIAL: [&str; 8] = [
     "64:ff9b::42.62.48.0/120",
     "3fff:40:402a:3e30::/64",
     "0.0.0.0/0",
+    // Neighbours that join to networks of which the first octet is not one number.
+    "42.0.0.0/9",
+    "42.128.0.0/9",
+    "43.0.0.0/8",
+    "42.0.0.0/7",
+    "9.9.9.9",
 ];
 
 #[derive(Clone, Debug)]
@@ -241,7 +247,7 @@ impl Version {
         }
         let mut files = BTreeMap::from([(PathBuf::from("p.yaml"), yaml)]);
         for (number, list) in self.lists.iter().enumerate() {
-            let lines: Vec<String> = list.iter().map(|network| show(*network)).collect();
+            let lines: Vec<String> = list.iter().map(|network| line(*network)).collect();
             files.insert(format!("{number}.txt").into(), lines.join("\n"));
         }
         Memory(files)
@@ -253,6 +259,16 @@ fn show(network: Network) -> String {
         Network::Ipv4(address, bits) => format!("42.62.{address}.0/{}", 16 + bits),
         Network::Ipv6(address, bits) => format!("2400:3200:0:{address:x}::/{}", 56 + bits),
         Network::Special(index) => SPECIAL[index].to_owned(),
+    }
+}
+
+/// A line of a list. Some have a comment, or a comment before them.
+fn line(network: Network) -> String {
+    let network = show(network);
+    match network.len() % 4 {
+        0 => format!("{network} # x"),
+        1 => format!("# x\n\n{network}"),
+        _ => network,
     }
 }
 

@@ -1,6 +1,10 @@
 //! Blocks of addresses → values, nodes and lines.
 
-use std::{collections::BTreeMap, iter};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{BuildHasher as _, RandomState},
+    iter,
+};
 
 use monitor_common::trie::{
     EXCEPTIONS, FIRST_NODES, INLINE, INLINE_BITS, INLINE_SHIFT, LANE, LENGTH_SHIFT, LINE_SLOTS,
@@ -30,15 +34,24 @@ pub(super) const fn fits_inline(match_set: MatchSetId) -> bool {
 }
 
 /// Makes the values of blocks, and stores the nodes and lines that they point to.
-pub(super) struct Builder {
+pub(super) struct Builder<'a> {
     arrays: Arrays,
     /// Match set of addresses outside the common prefix.
     outside: MatchSetId,
+    /// The blocks with slots behind the first level, with their values, by their hash.
+    with_slots: HashMap<u64, Vec<(Block<'a>, u32)>>,
+    /// Seed of these hashes.
+    seed: u64,
 }
 
-impl Builder {
+impl<'a> Builder<'a> {
     pub(super) fn new(arrays: Arrays, outside: MatchSetId) -> Self {
-        Self { arrays, outside }
+        Self {
+            arrays,
+            outside,
+            with_slots: HashMap::new(),
+            seed: RandomState::new().hash_one(()),
+        }
     }
 
     pub(super) fn into_arrays(self) -> Arrays {
@@ -46,7 +59,7 @@ impl Builder {
     }
 
     /// Makes the first level, and all that it points to.
-    pub(super) fn first_level(&mut self, whole: Block<'_>, first: FirstLevel) -> Result<(), Full> {
+    pub(super) fn first_level(&mut self, whole: Block<'a>, first: FirstLevel) -> Result<(), Full> {
         if first.kind == FIRST_NODES {
             self.arrays.add_nodes(1 << first.bits)?;
             for (at, block) in whole.parts(first.bits).enumerate() {
@@ -71,7 +84,7 @@ impl Builder {
     /// 4. The runs fit into a run line.
     /// 5. Enough bits are shared: a `SKIP` node.
     /// 6. Slots.
-    fn value(&mut self, block: Block<'_>) -> Result<u32, Full> {
+    fn value(&mut self, block: Block<'a>) -> Result<u32, Full> {
         if let [(_, match_set)] = block.runs {
             return Ok(*match_set);
         }
@@ -94,7 +107,7 @@ impl Builder {
     }
 
     /// A node of the first level.
-    fn first_node(&mut self, block: Block<'_>) -> Result<Node, Full> {
+    fn first_node(&mut self, block: Block<'a>) -> Result<Node, Full> {
         if let Some(node) = pair(block) {
             return Ok(node);
         }
@@ -104,7 +117,7 @@ impl Builder {
         }
     }
 
-    fn skip(&mut self, block: Block<'_>, common: u32) -> Result<Node, Full> {
+    fn skip(&mut self, block: Block<'a>, common: u32) -> Result<Node, Full> {
         let length = common.min(LONGEST_SKIP);
         let (outside, inside) = (block.runs[0].1, block.runs[1].0);
         let bits = block.part_of(inside, length);
@@ -118,7 +131,7 @@ impl Builder {
 
     /// A node whose values are in slots: of kind [`EXCEPTIONS`], or of kind [`RUNS`] if
     /// that needs fewer slots.
-    fn runs_or_exceptions(&mut self, block: Block<'_>) -> Result<Node, Full> {
+    fn runs_or_exceptions(&mut self, block: Block<'a>) -> Result<Node, Full> {
         let value_of = |part| self.inline(part).map_or_else(|| self.value(part), Ok);
         let parts: Vec<u32> = block
             .parts(STRIDE)
@@ -154,7 +167,7 @@ impl Builder {
 
     /// An inline pointer, if it answers all look-ups in the block: each of its 16 parts
     /// has the match set `outside` or the same other one.
-    fn inline(&self, block: Block<'_>) -> Option<u32> {
+    fn inline(&self, block: Block<'a>) -> Option<u32> {
         if block.runs.len() == 1 {
             return None;
         }
@@ -165,16 +178,15 @@ impl Builder {
             && fits_inline(*match_set)
             && block.runs.iter().all(is_either);
         answers_all.then(|| {
-            let parts = (0..).zip(block.parts(INLINE_BITS));
-            let inside = parts.filter(|(_, part)| part.runs[0].1 == *match_set);
-            let bits = inside.fold(0, |bits, (part, _)| bits | 1 << part);
+            let bits = u32::try_from(block.parts_with(*match_set, INLINE_BITS));
+            let bits = bits.expect("there are 16 parts");
             pointer(INLINE, bits << INLINE_SHIFT | match_set)
         })
     }
 
     /// A run line for the block. `changes` are the parts whose value may differ from the
     /// value of the previous part.
-    fn run_line(&mut self, block: Block<'_>, changes: &[u64]) -> Result<u32, Full> {
+    fn run_line(&mut self, block: Block<'a>, changes: &[u64]) -> Result<u32, Full> {
         let mut values: Vec<u32> = vec![];
         let mut starts = vec![];
         for start in iter::once(&0).chain(changes) {
@@ -202,7 +214,23 @@ impl Builder {
         Ok(pointer(TO_RUN_LINE, self.arrays.place_line(line)?))
     }
 
-    fn slots(&mut self, block: Block<'_>) -> Result<u32, Full> {
+    /// A pointer to slots for the parts of the block. Blocks that are alike share their slots,
+    /// such as those of NAT64 and of IPv4-mapped addresses.
+    fn slots(&mut self, block: Block<'a>) -> Result<u32, Full> {
+        let hash = block.pattern_hash(self.seed);
+        let stored = self.with_slots.get(&hash).into_iter().flatten();
+        for (other, value) in stored {
+            if other.is_like(block) {
+                return Ok(*value);
+            }
+        }
+        let value = self.new_slots(block)?;
+        let stored = self.with_slots.entry(hash).or_default();
+        stored.push((block, value));
+        Ok(value)
+    }
+
+    fn new_slots(&mut self, block: Block<'a>) -> Result<u32, Full> {
         let changes = block
             .changes(WIDEST, usize::MAX)
             .expect("the number of changes has no limit here")
@@ -240,12 +268,11 @@ fn pair(block: Block<'_>) -> Option<Node> {
     if block.deepest() > block.depth + STRIDE || block.runs.iter().any(is_other) {
         return None;
     }
-    let mut bits = 0;
-    if one != zero {
-        for (part, block) in block.parts(STRIDE).enumerate() {
-            bits |= u64::from(block.runs[0].1 == one) << part;
-        }
-    }
+    let bits = if one == zero {
+        0
+    } else {
+        block.parts_with(one, STRIDE)
+    };
     debug_assert!(one <= VALUE && zero <= VALUE, "a value fits below the kind");
     Some(Node {
         bits,

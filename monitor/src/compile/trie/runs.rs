@@ -6,7 +6,7 @@
 
 use monitor_common::NO_MATCH;
 
-use super::Prefix;
+use super::{Prefix, high_half, low_half};
 use crate::address::Address;
 pub(super) use crate::compile::MatchSetId;
 
@@ -21,6 +21,19 @@ pub(super) fn runs<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Run> {
     for prefix in prefixes {
         let first = prefix.address.to_number() << (128 - u32::from(A::BITS));
         let last = first | u128::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
+        if let [.., (outer, _), (end, match_set)] = &mut enclosing[..]
+            && *match_set == prefix.match_set
+            && *outer > *end
+        {
+            // Most prefixes of large lists are adjacent to the one before.
+            if end.wrapping_add(1) == first && first <= *outer {
+                *end = last;
+                continue;
+            }
+            if first <= *end {
+                continue;
+            }
+        }
         leave(&mut enclosing, &mut runs, |end| end < first);
         begin(&mut runs, first, prefix.match_set);
         enclosing.push((last, prefix.match_set));
@@ -77,6 +90,37 @@ pub(super) struct Block<'a> {
 }
 
 impl Block<'_> {
+    /// The runs behind the first: where they begin, counted from the begin of the block, and
+    /// their match sets.
+    fn pattern(self) -> impl Iterator<Item = Run> {
+        let runs = self.runs[1..].iter();
+        runs.map(move |(start, match_set)| (start << self.depth, *match_set))
+    }
+
+    /// True if both blocks divide their addresses into the same runs, counted from their
+    /// begin. Then all their parts have the same values, too.
+    pub(super) fn is_like(self, other: Self) -> bool {
+        self.runs.len() == other.runs.len()
+            && self.runs[0].1 == other.runs[0].1
+            && self.pattern().eq(other.pattern())
+    }
+
+    /// A hash that is equal for blocks that are alike. `seed` keeps an author of lists from
+    /// choosing many blocks with the same hash.
+    pub(super) fn pattern_hash(self, seed: u64) -> u64 {
+        let mix = |hash: u64, word: u64| {
+            // The odd number nearest to 2^64 divided by the golden ratio.
+            (hash ^ word)
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                .rotate_left(29)
+        };
+        let first = mix(seed, self.runs[0].1.into());
+        self.pattern().fold(first, |hash, (start, match_set)| {
+            let words = [high_half(start), low_half(start) ^ u64::from(match_set)];
+            words.into_iter().fold(hash, mix)
+        })
+    }
+
     /// The shortest prefix length that separates all runs of the block.
     pub(super) fn deepest(self) -> u32 {
         let starts = self.runs[1..].iter();
@@ -108,6 +152,26 @@ impl Block<'_> {
     pub(super) fn part_of(self, address: u128, length: u32) -> u64 {
         let within = (address << self.depth) >> (128 - length);
         u64::try_from(within).expect("at most 63 bits")
+    }
+
+    /// A bit for each part, of `length` bits, that has `match_set`. There are at most 64 parts,
+    /// and each run of the block must begin with a part.
+    pub(super) fn parts_with(self, match_set: MatchSetId, length: u32) -> u64 {
+        let mut bits = 0;
+        for (at, (start, found)) in self.runs.iter().enumerate() {
+            if *found == match_set {
+                // The first run may begin before the block.
+                let from = if at == 0 {
+                    0
+                } else {
+                    self.part_of(*start, length)
+                };
+                let next = self.runs.get(at + 1);
+                let end = next.map_or(1 << length, |(next, _)| self.part_of(*next, length));
+                bits |= u64::MAX >> (64 - (end - from)) << from;
+            }
+        }
+        bits
     }
 
     /// All parts of the block in order: its addresses, divided by the next `length` bits.
@@ -148,4 +212,88 @@ impl Block<'_> {
 fn leading(runs: &[Run], address: u128) -> usize {
     let begun = runs.iter().take_while(|(start, _)| *start <= address);
     begun.count()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, net::Ipv4Addr};
+
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::address::Network;
+
+    proptest! {
+        #[test]
+        fn parts_with_a_match_set_are_counted_from_runs(
+            starts in vec((1_u128..64, 0_u32..3), 0..20),
+            before: bool,
+            depth in 0_u32..=124,
+            length in 4_u32..=6,
+            within in 0_u32..3,
+        ) {
+            // Runs in one of the blocks of `depth` bits.
+            let first = (u128::MAX >> 1).checked_shl(128 - depth).unwrap_or(0);
+            let unit = 1_u128.checked_shl(128_u32.saturating_sub(depth + length)).unwrap_or(1);
+            let starts: BTreeMap<u128, u32> = starts.into_iter().collect();
+            let first_run = (if before { 0 } else { first }, 0);
+            let mut all = vec![first_run];
+            let most = (u128::MAX >> depth) / unit;
+            for (start, match_set) in starts {
+                if start <= most && start < 1 << length && all[all.len() - 1].1 != match_set {
+                    all.push((first + start * unit, match_set));
+                }
+            }
+            let block = Block { depth, first, runs: &all };
+            let parts = block.parts(length).enumerate();
+            let expected = parts.filter(|(_, part)| part.runs[0].1 == within);
+            let expected = expected.fold(0, |bits, (part, _)| bits | 1 << part);
+            prop_assert_eq!(block.parts_with(within, length), expected);
+        }
+
+        #[test]
+        fn runs_are_the_longest_matches_of_all_addresses(
+            written in vec((0_u8..32, 24_u8..=32, 0_u32..3), 0..24),
+            all in prop::option::of(0_u32..3),
+        ) {
+            let mut prefixes = BTreeMap::new();
+            let networks = written.into_iter().map(|(last, length, match_set)| {
+                // The last addresses too, because a run ends before the next one begins.
+                let first = if last < 16 { [10, 0, 0, last] } else { [255, 255, 255, 223 + last] };
+                (Network::around(Ipv4Addr::from(first), length), match_set)
+            });
+            let all = all.map(|match_set| (Network::around(Ipv4Addr::UNSPECIFIED, 0), match_set));
+            for (network, match_set) in networks.chain(all) {
+                prefixes.insert(network, match_set);
+            }
+            let of = |address: u32| {
+                let address = Ipv4Addr::from_bits(address);
+                let holding = prefixes.iter().filter(|(network, _)| network.contains(address));
+                let longest = holding.max_by_key(|(network, _)| network.length());
+                longest.map_or(NO_MATCH, |(_, match_set)| *match_set)
+            };
+            let mut starts: Vec<u32> = vec![0];
+            for network in prefixes.keys() {
+                let interval = network.interval();
+                starts.push(interval.first().to_bits());
+                starts.extend(interval.last().to_bits().checked_add(1));
+            }
+            starts.sort_unstable();
+            let mut expected: Vec<Run> = vec![];
+            for start in starts {
+                if expected.last().is_none_or(|(_, before)| *before != of(start)) {
+                    expected.push((u128::from(start) << 96, of(start)));
+                }
+            }
+            let prefixes: Vec<_> = prefixes
+                .iter()
+                .map(|(network, match_set)| Prefix {
+                    address: network.address(),
+                    length: network.length(),
+                    match_set: *match_set,
+                })
+                .collect();
+            prop_assert_eq!(runs(&prefixes), expected);
+        }
+    }
 }

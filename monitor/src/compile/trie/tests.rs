@@ -19,7 +19,10 @@ use monitor_common::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::{address::Network, compile::Ruleset};
+use crate::{
+    address::{Embedding, Network},
+    compile::Ruleset,
+};
 
 /// The kernel's look-up, in words of 128 bits.
 fn look_up<A: Address>(trie: &Trie, address: A, steps: usize) -> MatchSetId {
@@ -398,5 +401,61 @@ fn a_ruleset_has_the_same_answers() {
             vec![found]
         };
         assert_eq!(found, expected, "{address}");
+    }
+}
+
+/// Embeddings hold the same IPv4 prefixes. Two of them hold them behind as many bits, and
+/// share their slots.
+#[test]
+fn embeddings_of_the_same_prefixes_share_slots() {
+    let written = (0..3000_u32).map(|number| {
+        // From 1.0.0.0 on, below 224.0.0.0.
+        let address = number.wrapping_mul(2_654_435_761) % 0xdf00_0000 + 0x0100_0000;
+        let length = 17 + u8::try_from(number % 16).unwrap();
+        (
+            Network::around(Ipv4Addr::from_bits(address), length),
+            1 + number % 2,
+        )
+    });
+    let written: Vec<_> = written.collect();
+    let derived = |by: &[Embedding]| {
+        let each = by.iter().flat_map(|by| {
+            let networks = written.iter();
+            networks.flat_map(|(network, match_set)| {
+                by.networks(*network).map(|network| (network, *match_set))
+            })
+        });
+        let prefixes: HashMap<Network<Ipv6Addr>, u32> = each.collect();
+        let prefixes = prefixes.into_iter().map(|(network, match_set)| Prefix {
+            address: network.address(),
+            length: network.length(),
+            match_set,
+        });
+        sorted(prefixes.collect())
+    };
+    let [nat64, six, mapped] = [Embedding::NAT64, Embedding::SIX_TO_FOUR, Embedding::MAPPED];
+    let two = Trie::new(&derived(&[six, mapped])).unwrap();
+    let prefixes = derived(&[nat64, six, mapped]);
+    let three = Trie::new(&prefixes).unwrap();
+    assert!(three.lines.len() < two.lines.len() * 11 / 10);
+
+    let ruleset = Ruleset {
+        ipv6: prefixes,
+        match_sets: (0..3).map(|id| vec![id]).collect(),
+        ..Ruleset::default()
+    };
+    for (number, (network, _)) in (0_u128..).zip(&written) {
+        for by in [nat64, six, mapped] {
+            let image = by.networks(*network).next().unwrap().interval();
+            let [first, last] = [image.first(), image.last()].map(Ipv6Addr::to_bits);
+            let inside = first
+                | number.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) & (last - first);
+            for address in [first, last, inside, first.wrapping_sub(1), last + 1] {
+                let address = Ipv6Addr::from_bits(address);
+                let expected = ruleset.lookup(address.into()).first();
+                let expected = expected.map_or(NO_MATCH, |id| u32::from(*id));
+                assert_eq!(look_up(&three, address, STEPS_V6), expected, "{address}");
+            }
+        }
     }
 }

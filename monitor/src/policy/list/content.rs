@@ -5,6 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::{
+    known::ReadList,
+    pieces::{KnownPieces, read_pieces},
+};
 use crate::{
     lists::{
         Format, Kind, List, Refused, Selection, is_database, list_text, read, read_database,
@@ -171,18 +175,25 @@ impl Readable<'_> {
         }
     }
 
-    /// Reads the selected part. Returns `None` if it cannot be used; `out` then
-    /// has the error.
+    /// Reads the selected part. Takes pieces that an earlier load read from `known`. Returns
+    /// the destinations, and what else there is to say about the list. Returns `None` if the
+    /// list cannot be used; `out` then has the error.
     pub(super) fn read(
         &self,
         reading: &Reading,
+        known: &KnownPieces<'_>,
         asked: &ListRequest<'_>,
         out: &mut Diagnostics,
-    ) -> Option<List> {
+    ) -> Option<(ReadList, List)> {
+        let whole = |mut list: List| (ReadList::take(&mut list), list);
         match self {
-            Self::Lines(source, format) => Some(read(source.text(), *format, &reading.selection)),
+            Self::Lines(source, format) => {
+                let (text, selection) = (source.text(), &reading.selection);
+                let in_pieces = read_pieces(text, *format, selection, known);
+                Some(in_pieces.unwrap_or_else(|| whole(read(text, *format, selection))))
+            }
             Self::Database(bytes) => match read_database(bytes, &reading.selection) {
-                Ok(list) => Some(list),
+                Ok(list) => Some(whole(list)),
                 Err(error) => {
                     let message = format!(
                         "the table {}: {error}",

@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use super::pieces::{KnownPieces, Piece};
 use crate::{
     address::Address,
     lists::{Format, Kind, List, Selection},
@@ -42,6 +43,8 @@ pub(in crate::policy) struct ReadList {
     pub(super) with_options: usize,
     /// Number of lines that could not be read.
     pub(super) bad: usize,
+    /// The pieces that were read one by one; empty if the list was read as a whole.
+    pub(super) pieces: Vec<Piece>,
 }
 
 impl KnownLists {
@@ -61,6 +64,16 @@ impl KnownLists {
         let mut rest = self.0.range(from..);
         rest.next()
             .is_some_and(|(found, _)| found.content == content)
+    }
+
+    /// The pieces of all lists of `kind` that are read as `known_as` says.
+    pub(super) fn pieces(&self, known_as: &KnownAs, kind: Kind) -> KnownPieces<'_> {
+        let lists = self.0.iter().filter(|(one, list)| {
+            list.kind == kind
+                && (one.format, one.skip_bad_lines) == (known_as.format, known_as.skip_bad_lines)
+                && one.selection == known_as.selection
+        });
+        lists.map(|(_, list)| &**list).collect()
     }
 
     pub(super) fn insert(&mut self, known_as: KnownAs, list: Arc<ReadList>) {
@@ -84,16 +97,28 @@ impl KnownAs {
 }
 
 impl From<List> for ReadList {
-    fn from(list: List) -> Self {
+    fn from(mut list: List) -> Self {
+        Self::take(&mut list)
+    }
+}
+
+impl ReadList {
+    /// Takes the destinations out of `list`.
+    pub(super) fn take(list: &mut List) -> Self {
+        let (ipv4, ipv6) = (
+            std::mem::take(&mut list.ipv4),
+            std::mem::take(&mut list.ipv6),
+        );
         Self {
             kind: list.kind,
-            destinations: list.ipv4.len() + list.ipv6.len(),
-            ipv4: written(&list.ipv4),
-            ipv6: written(&list.ipv6),
-            how: list.how,
+            destinations: ipv4.len() + ipv6.len(),
+            ipv4: written(&ipv4),
+            ipv6: written(&ipv6),
+            how: list.how.clone(),
             left_out: list.left_out,
             with_options: list.with_options,
             bad: list.bad.count(),
+            pieces: Vec::new(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::ops::Range;
 
-use super::content::{ListRequest, Readable, Reading};
+use super::{
+    content::{ListRequest, Readable, Reading},
+    known::ReadList,
+};
 use crate::{
     lists::{Format, InvalidLine, Key, Kind, List},
     policy::{
@@ -104,14 +107,16 @@ impl ListRequest<'_> {
 /// Place, reason and fix of an invalid option.
 type Refusal = (Range<usize>, String, String);
 
-/// Reports the errors and warnings of a list that was read for `asked`.
+/// Reports the errors and warnings of a list that was read for `asked`. The destinations are
+/// in `read`, and the rest is in `list`.
 pub(super) fn report(
-    list: &List,
+    (read, list): (&ReadList, &List),
     readable: &Readable<'_>,
     reading: &Reading,
     asked: &ListRequest<'_>,
     out: &mut Diagnostics,
 ) {
+    let is_empty = read.destinations == 0;
     if let Readable::Lines(source, format) = readable {
         let lines = Lines {
             list,
@@ -126,7 +131,7 @@ pub(super) fn report(
         if list.bad.exclusions() > 0 || (list.bad.count() > 0 && !reading.skip_bad_lines) {
             return;
         }
-        if list.is_empty() && list.left_out == 0 {
+        if is_empty && list.left_out == 0 {
             out.push(lines.empty());
             return;
         }
@@ -143,7 +148,7 @@ pub(super) fn report(
             out.push(asked.nothing_of(key, list, reading));
         }
     }
-    if list.is_empty() && list.missing.is_empty() {
+    if is_empty && list.missing.is_empty() {
         out.push(asked.nothing_selected(list));
     }
 }
