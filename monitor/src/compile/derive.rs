@@ -84,9 +84,9 @@ pub(super) fn ipv6(
     let count_shared = indices.map(|index| source.derived(index, &shared)).sum();
     let room = MAX_DERIVED.checked_sub(count_shared);
     let changes = changes.filter(|changes| changes.spares(all));
-    let changed = changes.and_then(|changes| changes.alone(policies, ipv4, &alone, room?));
-    let derived = match changed {
-        Some(changed) => changed,
+    let only_new = changes.and_then(|changes| changes.alone(policies, ipv4, &alone, room?));
+    let derived = match only_new {
+        Some(prefixes) => prefixes,
         None => by_all(source, (all, &alone), count_shared, sets)?,
     };
     let prefixes = if let Some(changes) = changes {
@@ -99,8 +99,8 @@ pub(super) fn ipv6(
         prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
         prefixes
     };
-    let mut derives = policies.iter().filter(|policy| policy.derives());
-    let has_source = derives.any(|policy| !policy.ipv4().is_empty());
+    let mut sources = policies.iter().filter(|policy| policy.derives());
+    let has_source = sources.any(|policy| !policy.ipv4().is_empty());
     let embeddings = if has_source { all } else { &[] };
     let derived = count(embeddings, &prefixes, &written);
     Ok(Ipv6 { prefixes, derived })

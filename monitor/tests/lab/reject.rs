@@ -12,6 +12,7 @@ use std::{
 };
 
 use support::{
+    browser::Browser,
     lab::{BLOCKED, Lab, any_like, poll, sh, text},
     objects::state,
     packets::to,
@@ -137,6 +138,18 @@ fn clients_are_told(mode: &str) {
     let metrics = lab.metrics();
     let line = "monitor_reject_answers_packets_total{interface=\"wlan0\",kind=\"tcp_reset\"} 6\n";
     assert!(metrics.contains(line), "{metrics}");
+    a_browser_is_told(&lab);
+}
+
+/// A page does not load for as long as the browser waits: it says at once that it was refused.
+fn a_browser_is_told(lab: &Lab) {
+    let Some(browser) = Browser::start(&lab.phone) else {
+        return;
+    };
+    for url in ["http://198.51.100.10/", "http://[2001:db8:bad::10]/"] {
+        let why = browser.failure(url);
+        assert!(why.contains("ERR_CONNECTION_REFUSED"), "{url}: {why}");
+    }
 }
 
 #[test]

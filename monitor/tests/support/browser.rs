@@ -110,6 +110,14 @@ impl<'a> Browser<'a> {
         self.call("POST", "url", &json!({ "url": url }));
     }
 
+    /// Why a page cannot be opened, in the words of the browser.
+    pub(crate) fn failure(&self, url: &str) -> String {
+        let path = format!("/session/{}/url", self.session);
+        let answer = self.ask("POST", &path, &json!({ "url": url }));
+        let answer = answer.expect("the browser answers");
+        answer["message"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The address of the page.
     pub(crate) fn url(&self) -> String {
         let url = self.call("GET", "url", &Value::Null);
