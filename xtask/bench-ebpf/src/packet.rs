@@ -11,6 +11,9 @@ mod account;
 #[path = "../../../monitor-ebpf/src/capture.rs"]
 #[expect(dead_code, reason = "no capture is measured")]
 mod capture;
+#[path = "../../../monitor-ebpf/src/checksum.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod checksum;
 #[path = "../../../monitor-ebpf/src/confirm.rs"]
 #[expect(dead_code, reason = "there is no previous program")]
 mod confirm;
@@ -42,6 +45,9 @@ mod parse;
 #[path = "../../../monitor-ebpf/src/reject.rs"]
 #[expect(dead_code, reason = "no answer is measured")]
 mod reject;
+#[path = "../../../monitor-ebpf/src/reject_error.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod reject_error;
 #[path = "../../../monitor-ebpf/src/reject_frame.rs"]
 #[expect(dead_code, reason = "no answer is measured")]
 mod reject_frame;
@@ -51,6 +57,9 @@ mod reject_kind;
 #[path = "../../../monitor-ebpf/src/reject_rate.rs"]
 #[expect(dead_code, reason = "no answer is measured")]
 mod reject_rate;
+#[path = "../../../monitor-ebpf/src/reject_reset.rs"]
+#[expect(dead_code, reason = "no answer is measured")]
+mod reject_reset;
 #[path = "../../../monitor-ebpf/src/replay.rs"]
 mod replay;
 #[path = "../../../monitor-ebpf/src/runtime.rs"]
