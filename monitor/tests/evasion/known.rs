@@ -3,7 +3,10 @@
 use crate::{
     case::{Case, Envelope, Family, Length, Place, PppProtocol, Session, Tag, Target},
     known_ports,
-    support::packets::{IPV4, IPV6},
+    support::{
+        packets::{IPV4, IPV6},
+        release::kernel_is_at_least,
+    },
 };
 
 /// What Linux does with the case where no filter is.
@@ -13,6 +16,8 @@ pub(crate) enum Linux {
     Refuses,
     /// Its bridges refuse the case where they hand packets to netfilter.
     DeliversWithoutBridge,
+    /// Linux 6.18 has no limit of VLAN tags. Linux 7.3 delivers 6 tags and refuses 28.
+    DeliversWithoutLimit,
 }
 
 impl Linux {
@@ -22,6 +27,7 @@ impl Linux {
             Self::Delivers => delivered,
             Self::Refuses => !delivered,
             Self::DeliversWithoutBridge => true,
+            Self::DeliversWithoutLimit => delivered || kernel_is_at_least([6, 19]),
         }
     }
 }
@@ -54,16 +60,21 @@ pub(crate) fn all() -> Vec<Known> {
     all
 }
 
-/// The more tags, the longer a parser must walk; Linux has no limit.
+/// The more tags, the longer a parser must walk.
 fn tags(place: Place, family: Family, add: &mut impl FnMut(String, Linux, Case)) {
     for protocol in [0x8100, 0x88a8] {
         for depth in [1, 4, 5, 6, 28, 29, 30, 350] {
             let mut case = Case::plain(Target::Dropped, place, family);
             let control = if depth % 2 == 0 { 0xf000 } else { 0 };
             case.tags = vec![Tag { protocol, control }; depth];
+            let linux = if depth > 6 {
+                Linux::DeliversWithoutLimit
+            } else {
+                Linux::Delivers
+            };
             add(
                 format!("{depth} tags {protocol:04x}:{control:04x}"),
-                Linux::Delivers,
+                linux,
                 case,
             );
         }
