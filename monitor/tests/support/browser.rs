@@ -89,6 +89,8 @@ impl<'a> Browser<'a> {
         let asked = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
             "acceptInsecureCerts": true,
+            // How long it waits for an element that is not there yet.
+            "timeouts": {"implicit": 10_000},
             "goog:chromeOptions": {"args": arguments},
             "goog:loggingPrefs": {"browser": "ALL"},
         }}});

@@ -112,7 +112,7 @@ impl Lab {
         // second.
         for address in ["10.77.0.1", "fd77::1"] {
             sh(&format!(
-                "nsenter --net=/run/netns/{} ping -n -c 1 -W 5 {address}",
+                "nsenter --net=/run/netns/{} ping -n -c 1 -w 10 {address}",
                 phone.name
             ));
         }

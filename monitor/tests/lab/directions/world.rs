@@ -106,7 +106,7 @@ impl World {
             (inside, "2001:db8:77::2"),
         ] {
             sh(&format!(
-                "nsenter --net=/run/netns/{} ping -n -c 1 -W 5 {to}",
+                "nsenter --net=/run/netns/{} ping -n -c 1 -w 10 {to}",
                 from.name
             ));
         }
