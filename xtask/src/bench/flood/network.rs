@@ -18,8 +18,6 @@ pub(crate) const PHONE_MAC: [u8; 6] = [0x64, 0xcc, 0x2e, 0x11, 0x22, 0x33];
 pub(crate) const GATEWAY_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0x01];
 /// MAC of both interfaces of the sink.
 const SINK_MAC: &str = "02:00:00:00:00:03";
-/// Routing table for packets from [`Lan::Second`].
-const SECOND_TABLE: u32 = 101;
 /// Source address of the generator.
 pub(crate) const PHONE: [u8; 4] = [192, 168, 50, 10];
 /// Address of the sink that answers pings.
@@ -200,19 +198,17 @@ impl<'a> Network<'a> {
         Ok(())
     }
 
-    /// Sends packets from each path's interface to that path's sink.
+    /// Sends packets from each path's interface to that path's sink. Each path has a routing
+    /// table and a rule, so that both paths take the same time.
     fn make_routes(&self) -> Result<()> {
-        let second = Lan::Second;
-        self.gateway
-            .ip(&format!("route add default via {PINGED}"))?;
-        self.gateway.ip(&format!(
-            "route add default via 10.78.0.2 dev {} table {SECOND_TABLE}",
-            second.wan()
-        ))?;
-        self.gateway.ip(&format!(
-            "rule add iif {} lookup {SECOND_TABLE}",
-            second.interface()
-        ))?;
+        for (lan, subnet) in [(Lan::First, 77), (Lan::Second, 78)] {
+            self.gateway.ip(&format!(
+                "route add default via 10.{subnet}.0.2 dev {} table {subnet}",
+                lan.wan()
+            ))?;
+            self.gateway
+                .ip(&format!("rule add iif {} lookup {subnet}", lan.interface()))?;
+        }
         self.sink.ip("route add default via 10.77.0.1")?;
         self.generator.ip("route add default via 192.168.50.1")
     }
