@@ -14,7 +14,7 @@ BPF_CFG = --config "target.bpfel-unknown-none.rustflags = ['--cfg', 'bpf_target_
 ORDINARY = 64999
 AS_USER = --config "target.'cfg(unix)'.runner = ['xtask/as-user.sh']"
 # The programs whose tests start the daemon in a lab. docs/reliability.md lists the exceptions.
-NOT_AS_USER = crash faults service
+NOT_AS_USER = crash faults service packaged
 IN_A_LAB = $(shell grep --recursive --files-with-matches Lab::new monitor/tests | sed 's,^monitor/tests/,,; s,[./].*,,' | sort --unique)
 # Tests in these programs that run once. docs/reliability.md says why.
 AS_ROOT_ONLY = lost_its_pins killed_at_any_call swaps_under_load a_flood
