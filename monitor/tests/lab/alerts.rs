@@ -9,6 +9,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::{TcpListener, TcpStream},
     os::unix::fs::PermissionsExt as _,
+    panic,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
@@ -225,12 +226,15 @@ fn first_contacts_arrive_over_a_restart(
     lab.send_udp(OPEN[0], 3);
     // It also stores what the kernel has recorded.
     assert!(lab.monitor(&["flows"]).status.success());
-    poll_long("the script ran", || {
-        let ran = fs::read_to_string(out).unwrap_or_default();
-        ran.contains(
-            "first contact of phone (64:cc:2e:11:22:33) with policy seen: 192.0.2.10 udp/9",
-        )
-    });
+    let expected = "first contact of phone (64:cc:2e:11:22:33) with policy seen: 192.0.2.10 udp/9";
+    let ran = || fs::read_to_string(out).unwrap_or_default();
+    let has_run = panic::catch_unwind(|| poll_long("the script ran", || ran().contains(expected)));
+    let log = fs::read_to_string(lab.directory.path().join("daemon.log")).unwrap();
+    assert!(
+        has_run.is_ok(),
+        "the script got:\n{}\nthe daemon said:\n{log}",
+        ran()
+    );
     daemon.kill();
     // A command that the daemon was about to start holds its lock until it executes.
     let lock = lab.directory.path().join("monitor.sock.lock");
