@@ -96,8 +96,9 @@ fn the_service_of_openwrt_filters_what_uci_says() {
     let prerm = format!("{PARTS}/control/prerm");
     machine.say(&["env", "PKG_UPGRADE=1", "sh", &prerm]);
     send(&machine.lab, blocked, 10);
-    let upgraded = machine.run(&["ip", "link", "show", "wlan0"]);
-    assert!(text(&upgraded.stdout).contains("xdp"));
+    let mut link = machine.lab.gateway.command("ip");
+    let link = link.args(["link", "show", "wlan0"]).output().unwrap();
+    assert!(text(&link.stdout).contains("xdp"));
     machine.say(&["/etc/init.d/monitor", "start"]);
     poll("the counters went on", || dropped(&machine) == Some(20));
     assert_eq!(received.load(Ordering::Relaxed), 0);
