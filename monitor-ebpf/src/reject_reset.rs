@@ -69,7 +69,8 @@ fn turned(
     u32::from(cut(ctx, &frame, network + length))
 }
 
-/// What a reset takes from the segment that it answers. All numbers are in host order.
+/// Header fields of the segment that is answered: the reset is computed from them. All numbers
+/// are in host order.
 struct Segment {
     /// Source port, destination port.
     ports: u32,

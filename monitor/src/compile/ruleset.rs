@@ -124,8 +124,8 @@ impl Ruleset {
     /// FNV-1a hash (64 bits) of the content. It is equal for equal rulesets,
     /// also in other processes, on other machines and in later releases.
     ///
-    /// Large rulesets take some milliseconds, so only the first call computes it. Other
-    /// threads that need it wait for that call.
+    /// Hashing a large ruleset takes some milliseconds. So the first call computes the hash and
+    /// keeps it. Calls of other threads wait until the first call has ended.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
         *self.hash.0.get_or_init(|| self.hash_content())

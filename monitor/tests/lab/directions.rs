@@ -133,8 +133,8 @@ fn flows_of_both_directions(lab: &Lab) {
         };
         assert_eq!(sum("out", "wlan0", PHONE_MAC), 2 * 20, "{shown:#}");
         assert_eq!(sum("out", "wan0", GATEWAY_MAC), 2 * 7, "{shown:#}");
-        // All answers arrive at the WAN, where the device is not known. Those of the phone
-        // are joined to it where they leave to it.
+        // All answers arrive at the WAN, where their device is not known. When an answer leaves
+        // to the phone, the filter of the LAN adds it to the flow of the phone.
         let unknown = "00:00:00:00:00:00";
         assert_eq!(sum("in", "wan0", unknown), 2 * (20 + 7), "{shown:#}");
         assert_eq!(sum("in", "wlan0", PHONE_MAC), 2 * 20, "{shown:#}");

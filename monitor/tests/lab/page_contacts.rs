@@ -37,7 +37,8 @@ fn get(lab: &Lab, path: &str, headers: &str) -> String {
     lab.try_get(PAGE.parse().unwrap(), path, headers).unwrap()
 }
 
-/// Asserts that private pages have contacts, or that they say why they have none.
+/// Asserts that the pages of contacts and devices list them, or that these pages say why they
+/// list none.
 fn shows(lab: &Lab, headers: &str, expected: bool, why: &str) {
     for (path, word) in private() {
         let page = get(lab, &path, headers);

@@ -86,7 +86,7 @@ fn patterns_take_what_fits_and_leave_out_what_would_break() {
         lab.add_interface(uplink);
         gateway.ip(&format!("address add 10.{subnet}.0.1/24 dev {uplink}"));
     }
-    // Two uplinks that share the traffic, and one that rules choose.
+    // The default route has two uplinks. A routing table for policy rules has a third uplink.
     gateway.ip("route add default nexthop via 10.78.0.2 dev up0 nexthop via 10.80.0.2 dev up2");
     gateway.ip("route add default via 10.81.0.2 dev up3 table 7");
     gateway.ip("tuntap add dev up1 mode tun");
