@@ -77,21 +77,35 @@ impl Objects {
             &self.files,
         )
     }
+
+    /// What `self` has more or less than `reference`.
+    fn differences(&self, reference: &Self) -> String {
+        let names = |of: &Self| of.pins.union(&of.files).cloned().collect::<BTreeSet<_>>();
+        let (found, expected) = (names(self), names(reference));
+        format!(
+            "programs {:?} instead of {} in number, maps {:?} instead of {} in number, left over: \
+             {:?}, missing: {:?}",
+            self.programs,
+            reference.programs.len(),
+            self.maps,
+            reference.maps.len(),
+            found.difference(&expected).collect::<Vec<_>>(),
+            expected.difference(&found).collect::<Vec<_>>(),
+        )
+    }
 }
 
 /// Waits until the lab has the same objects as `reference`, apart from ids.
-/// Panics with `when` if it does not.
+/// Panics with `when` and the differences if it does not.
 pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects {
     let mut found = Objects::default();
-    // The kernel frees maps some time after their last user ends.
+    // The kernel frees programs and maps some time after their last user ends: after an RCU grace
+    // period, in a work queue. On a busy machine this takes seconds.
     let like = settled(|| {
         found = Objects::of(lab);
         found.shape() == reference.shape()
     });
-    assert!(
-        like,
-        "{when}: left over or missing\nfound {found:#?}\nreference {reference:#?}"
-    );
+    assert!(like, "{when}: {}", found.differences(reference));
     found
 }
 
@@ -112,8 +126,9 @@ pub(crate) fn state(lab: &Lab) -> PathBuf {
     lab.pin_dir.join(format!("v{ABI_HASH:016x}"))
 }
 
+/// True as soon as `done` is true, false after a minute.
 fn settled(mut done: impl FnMut() -> bool) -> bool {
-    for _ in 0..30 {
+    for _ in 0..600 {
         if done() {
             return true;
         }
