@@ -1,4 +1,4 @@
-//! Compiles the kernel program, and writes the table of vendors. Leaves both in `OUT_DIR`,
+//! Compiles the kernel programs, and writes the table of vendors. Leaves all in `OUT_DIR`,
 //! to be embedded.
 
 use std::{env, path::Path};
@@ -6,6 +6,8 @@ use std::{env, path::Path};
 use anyhow::Context as _;
 use aya_build::{Package, Toolchain};
 
+#[path = "build/debug_info.rs"]
+mod debug_info;
 #[path = "build/vendors.rs"]
 mod vendors;
 
@@ -13,7 +15,8 @@ fn main() -> anyhow::Result<()> {
     println!("cargo::rerun-if-changed=../monitor-common");
     println!("cargo::rerun-if-changed=build");
     let out = env::var_os("OUT_DIR").context("OUT_DIR is not set")?;
-    vendors::write(&Path::new(&out).join("vendors.bin"))?;
+    let out = Path::new(&out);
+    vendors::write(&out.join("vendors.bin"))?;
     let toolchain = env::var("RUSTUP_TOOLCHAIN")
         .context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;
     // The BPF target is built with its own `core`, an unstable flag of cargo;
@@ -27,5 +30,9 @@ fn main() -> anyhow::Result<()> {
             ..Package::default()
         }],
         Toolchain::Custom(&toolchain),
-    )
+    )?;
+    for program in ["monitor", "egress"] {
+        debug_info::remove(&out.join(program))?;
+    }
+    Ok(())
 }

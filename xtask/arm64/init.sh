@@ -14,10 +14,10 @@ end() {
   poweroff -f
 }
 trap 'end failed' EXIT
-mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t tmpfs run /run && mount -t tmpfs tmp /tmp || exit 1
+mount -t proc proc /proc && mount -t sysfs sys /sys && mount -t tmpfs -o mode=755 run /run && mount -t tmpfs tmp /tmp || exit 1
 mount -t bpf -o mode=0700 bpf /sys/fs/bpf || exit 1
 for module in /modules/*.ko; do insmod "$module" || exit 1; done
-say "kernel $(uname -r) $(uname -m)"
+say "kernel $(uname -r) $(uname -m), $(monitor --version)"
 
 blocked=198.51.100.10 open=192.0.2.10
 ip netns add phone || exit 1

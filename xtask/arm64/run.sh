@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# Runs the static arm64 program in an emulated machine with Debian 12's arm64 kernel: load, drop,
-# count, reload, replay, detach, in both modes. Nothing is installed; the packages are unpacked into
-# target/packages/roots/arm64.
+# Runs a static program in an emulated machine with Debian 12's arm64 kernel: load, drop, count,
+# reload, replay, detach, in both modes. This kernel runs programs for armv7 too. Nothing is installed;
+# the packages are unpacked into target/packages/roots/arm64.
 #
-#   xtask/arm64/run.sh [BINARY] [LIST...]   LISTs become `count` policies beside the shipped ones
+#   xtask/arm64/run.sh aarch64|armv7 [LIST...]   LISTs become `count` policies beside the shipped ones
 #   MEMORY=128 xtask/arm64/run.sh           MiB of the machine
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 dist="${CARGO_TARGET_DIR:-target}/packages"
 root="$dist/roots/arm64"
-binary=${1:-$(find "$dist" -maxdepth 1 -name 'monitor-*-aarch64' | sort | tail -n 1)}
+processor=${1:-aarch64}
 [ $# -eq 0 ] || shift
-[ -x "${binary:-}" ] || { echo "arm64: error: no arm64 program: run \`make dist\`" >&2 && exit 1; }
+binary=$(find "$dist" -maxdepth 1 -name "monitor-*-$processor" | sort | tail -n 1)
+[ -x "${binary:-}" ] || { echo "arm64: error: no program for $processor: run \`make dist ARCH=$processor\`" >&2 && exit 1; }
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo --)
 

@@ -19,7 +19,7 @@ fn service(place: Place) -> Case {
     Case::plain(Target::Service, place, Family::Ipv6)
 }
 
-/// Extension headers before a blocked port; Linux walks any number.
+/// Extension headers before a blocked port.
 fn extensions(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
     for number in [60, 43] {
         for length in [0, 1, 8, 9, 10, 16, 17, 18, 40, 150] {
@@ -29,9 +29,14 @@ fn extensions(place: Place, add: &mut impl FnMut(String, Linux, Case)) {
                 let mut header = Extension::padding(number);
                 header.body[..2].copy_from_slice(if number == 43 { &[0, 0] } else { &[1, 4] });
                 case.chain = vec![header; length];
+                let linux = if length > 10 {
+                    Linux::DeliversWithoutLimit
+                } else {
+                    Linux::Delivers
+                };
                 add(
                     format!("{target:?} behind {length} headers {number}"),
-                    Linux::Delivers,
+                    linux,
                     case,
                 );
             }

@@ -1,0 +1,21 @@
+//! Removes the debug information (DWARF) from an object. It is most of the bytes, and neither
+//! aya nor the kernel reads it: both use BTF.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use object::build::elf::Builder;
+
+/// Removes the sections of DWARF and their relocations from the object `file`.
+pub(crate) fn remove(file: &Path) -> anyhow::Result<()> {
+    let place = || file.display().to_string();
+    let object = fs::read(file).with_context(place)?;
+    let mut parsed = Builder::read(&*object).with_context(place)?;
+    for section in parsed.sections.iter_mut() {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    let mut stripped = Vec::new();
+    parsed.write(&mut stripped).with_context(place)?;
+    fs::write(file, stripped).with_context(place)
+}
