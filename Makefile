@@ -17,7 +17,7 @@ AS_USER = --config "target.'cfg(unix)'.runner = ['xtask/as-user.sh']"
 NOT_AS_USER = crash faults service packaged
 IN_A_LAB = $(shell grep --recursive --files-with-matches Lab::new monitor/tests | sed 's,^monitor/tests/,,; s,[./].*,,' | sort --unique)
 # Tests in these programs that run once. docs/reliability.md says why.
-AS_ROOT_ONLY = lost_its_pins killed_at_any_call swaps_under_load a_flood
+AS_ROOT_ONLY = lost_its_pins the_demonstration killed_at_any_call swaps_under_load a_flood
 LAB_TESTS = $(addprefix --test ,$(filter-out support $(NOT_AS_USER),$(IN_A_LAB)))
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(TARGET)/tools/bin

@@ -58,6 +58,8 @@ dist_packages=(
   "python3-venv: holds zig and cargo-zigbuild"
   "mmdebstrap: makes the fresh Debian systems in which the packages are installed"
   "qemu-user-static: starts programs for other processors"
+  "podman: builds and runs the container image in a test"
+  "crun: starts its containers"
   "qemu-system-arm: emulates an arm64 machine"
   "cpio: makes its initramfs"
 )

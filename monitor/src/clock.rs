@@ -67,6 +67,13 @@ pub fn boot_time() -> Duration {
     time.expect("Linux has this clock").into()
 }
 
+/// Returns the time of processors that the calling thread has used.
+#[must_use]
+pub fn thread_time() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+    time.map(Duration::from).unwrap_or_default()
+}
+
 /// Returns the ID of this boot and the time since it. Returns `None` if the kernel's
 /// boot ID cannot be read.
 fn since_boot() -> Option<SinceBoot> {

@@ -62,6 +62,22 @@ pub(super) enum Command {
 /// The filter is detached, so nothing is left to record.
 pub(super) struct Detached;
 
+/// A drain that a caller asked for.
+pub(super) struct Draining(mpsc::Receiver<bool>);
+
+impl Draining {
+    /// Waits until the drain ends. Returns true if the store then has every flow, and `None`
+    /// if the drain takes longer.
+    pub(super) fn wait(&self, patience: Duration) -> Option<bool> {
+        match self.0.recv_timeout(patience) {
+            Ok(is_drained) => Some(is_drained),
+            Err(mpsc::RecvTimeoutError::Timeout) => None,
+            // The thread has ended.
+            Err(mpsc::RecvTimeoutError::Disconnected) => Some(false),
+        }
+    }
+}
+
 /// While this value lives, the thread that records evidence reads no map.
 pub(super) struct Rest(mpsc::Sender<Detached>);
 
@@ -89,15 +105,22 @@ impl EvidenceHandle {
     /// Drains the tables. Returns true if the store then has every flow, and false if the drain
     /// failed, if it takes longer than some seconds, or if no thread records evidence.
     pub(super) fn drain(&self) -> bool {
+        let draining = self.begin_drain();
+        let is_drained = draining.and_then(|draining| draining.wait(PATIENCE));
+        is_drained.unwrap_or(false)
+    }
+
+    /// Asks for a drain. Returns `None` if no thread records evidence.
+    pub(super) fn begin_drain(&self) -> Option<Draining> {
         let (done, when_done) = mpsc::channel();
-        self.send(Command::Drain(done)) && when_done.recv_timeout(PATIENCE).unwrap_or(false)
+        let is_asked = self.send(Command::Drain(done));
+        is_asked.then_some(Draining(when_done))
     }
 
     /// Asks for a drain and does not wait for it. After a change of the generation, the old
     /// one can go when its flows are drained.
     pub(super) fn drain_soon(&self) {
-        let (done, _) = mpsc::channel();
-        self.send(Command::Drain(done));
+        drop(self.begin_drain());
     }
 
     /// Drains the tables, and lets the thread rest while the caller removes them.

@@ -5,12 +5,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 use crate::demo::namespace::Namespace;
 use crate::demo::topology::GATEWAY_ADDRESS;
-use crate::demo::traffic::{self, PATIENCE};
+use crate::demo::traffic;
 
 /// The first datagram of a QUIC connection to [`STATISTICS`] (RFC 9000, section 17.2.2). It is
 /// protected with keys that anyone can derive from it (RFC 9001, section 5.2).
@@ -117,16 +118,16 @@ impl Contact {
         format!("{protocol}/{}", self.port)
     }
 
-    /// Makes the contact from a phone. Returns true if the server answered.
-    pub(crate) fn make(&self, phone: &Namespace) -> Result<bool> {
+    /// Makes the contact from a phone. Returns true if the server answered within `patience`.
+    pub(crate) fn make(&self, phone: &Namespace, patience: Duration) -> Result<bool> {
         let made = match self.way {
             Way::Dns => self.resolve(phone).and_then(|found| match found {
-                Some(address) => talk(phone, SocketAddr::new(address, self.port)),
+                Some(address) => talk(phone, SocketAddr::new(address, self.port), patience),
                 None => Ok(false),
             }),
-            Way::Tls => self.get_page(phone),
-            Way::Quic => phone.enter(|| self.say_hello_by_quic()),
-            Way::Bare => talk(phone, self.server()),
+            Way::Tls => self.get_page(phone, patience),
+            Way::Quic => phone.enter(|| self.say_hello_by_quic(patience)),
+            Way::Bare => talk(phone, self.server(), patience),
         };
         made.with_context(|| format!("{} at {}", self.words(), self.server()))
     }
@@ -135,7 +136,7 @@ impl Contact {
     fn resolve(&self, phone: &Namespace) -> Result<Option<IpAddr>> {
         let mut dig = phone.command("dig");
         dig.arg(format!("@{GATEWAY_ADDRESS}"))
-            .args([self.name, "A", "+short", "+tries=3", "+time=1"])
+            .args([self.name, "A", "+short", "+tries=10", "+time=1"])
             .process_group(0);
         // Without an answer, dig fails and prints why.
         let said = dig.output().context("run dig")?.stdout;
@@ -143,11 +144,11 @@ impl Contact {
     }
 
     /// Gets a page by TLS, as an app does. Without DNS, as with an answer from a cache.
-    fn get_page(&self, phone: &Namespace) -> Result<bool> {
+    fn get_page(&self, phone: &Namespace, patience: Duration) -> Result<bool> {
         let mut curl = phone.command("curl");
         curl.args(["--silent", "--insecure", "--noproxy", "*", "--resolve"])
             .arg(format!("{}:{}:{}", self.name, self.port, self.address))
-            .args(["--max-time", &PATIENCE.as_secs().to_string()])
+            .args(["--max-time", &patience.as_secs().to_string()])
             .arg(format!("https://{}/", self.name))
             .process_group(0)
             .stdin(Stdio::null())
@@ -156,12 +157,12 @@ impl Contact {
     }
 
     /// Sends the first datagram of a QUIC connection.
-    fn say_hello_by_quic(&self) -> Result<bool> {
+    fn say_hello_by_quic(&self, patience: Duration) -> Result<bool> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         socket.connect(self.server())?;
         socket.send(QUIC_INITIAL)?;
         // The server echoes a part of it, which shows that the datagram arrived.
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(patience))?;
         match socket.recv(&mut [0; 64]) {
             Ok(_) => Ok(true),
             Err(error) if traffic::is_no_answer(&error) => Ok(false),
@@ -171,8 +172,8 @@ impl Contact {
 }
 
 /// Sends bytes by TCP. Returns true if they come back.
-fn talk(phone: &Namespace, server: SocketAddr) -> Result<bool> {
-    phone.enter(|| traffic::ask_tcp(server).map_err(io::Error::into))
+fn talk(phone: &Namespace, server: SocketAddr, patience: Duration) -> Result<bool> {
+    phone.enter(|| traffic::ask_tcp(server, patience).map_err(io::Error::into))
 }
 
 #[cfg(test)]

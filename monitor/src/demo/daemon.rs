@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -27,8 +28,8 @@ pub(crate) const PAGE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHO
 /// The operator's name of the phone.
 pub(crate) const PHONE: &str = "Redmi Note";
 
-const READY_WITHIN: Duration = Duration::from_secs(30);
-const STOPPED_WITHIN: Duration = Duration::from_secs(5);
+const READY_WITHIN: Duration = Duration::from_secs(60);
+const STOPPED_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A running daemon.
@@ -204,8 +205,13 @@ pub(crate) fn kill_leftover(topology: &Topology, namespace: &Namespace) -> Resul
     let directory = topology.runtime_dir();
     for process in namespace.processes()? {
         if names(process, &directory) {
-            kill(Pid::from_raw(process), Signal::SIGKILL)
-                .with_context(|| format!("SIGKILL to process {process}"))?;
+            match kill(Pid::from_raw(process), Signal::SIGKILL) {
+                // ESRCH: it has just ended by itself.
+                Ok(()) | Err(Errno::ESRCH) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("SIGKILL to process {process}"));
+                }
+            }
             wait_gone(process)?;
         }
     }

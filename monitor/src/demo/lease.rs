@@ -17,7 +17,7 @@ const ACK: u8 = 5;
 const COOKIE: [u8; 4] = [0x63, 0x82, 0x53, 0x63];
 const OPTIONS: usize = 240;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Gets the lease of the phone with this MAC, and returns its address.

@@ -40,7 +40,7 @@ use crate::demo::daemon::Daemon;
 use crate::demo::report::Story;
 use crate::demo::services::Services;
 use crate::demo::topology::{TARGETS, Target, Topology};
-use crate::demo::traffic::{Outcome, Servers};
+use crate::demo::traffic::{LONG, Outcome, SHORT, Servers};
 
 const PREFIX: &str = "monitor-demo";
 const ROUND_EVERY: Duration = Duration::from_secs(5);
@@ -94,7 +94,7 @@ fn lock(topology: &Topology) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
-            "another demonstration is running on this machine ({} is locked)",
+            "another demonstration is running on this machine ({} is locked): end it with Ctrl-C in its terminal, or wait for its end",
             path.display()
         ),
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
@@ -126,7 +126,7 @@ impl<'a> Demo<'a> {
     fn show_all(&mut self, reports: &Path, stop: &AtomicBool) -> Result<()> {
         self.start(stop)?;
         let is_terminal = io::stdout().is_terminal();
-        let outcomes = traffic::round(&self.topology.phone, &TARGETS)?;
+        let outcomes = traffic::round(&self.topology.phone, &TARGETS, LONG)?;
         self.show(&outcomes)?;
         let (story, report) = self.tell(reports, stop, is_terminal)?;
         if is_terminal {
@@ -189,7 +189,7 @@ impl<'a> Demo<'a> {
             .map(Contact::server);
         let addresses: Vec<_> = targets.chain(reported).collect();
         self.servers = Some(Servers::start(&self.topology.internet, &addresses)?);
-        Ok(())
+        traffic::wait_for_answers(&self.topology.phone, &TARGETS)
     }
 
     /// Tells the story, and writes its report. Returns the report as JSON.
@@ -225,7 +225,7 @@ impl<'a> Demo<'a> {
             let said = self.daemon_said()?;
             print!("{}", said.get(shown..).unwrap_or_default());
             shown = said.len();
-            let outcomes = traffic::round(&self.topology.phone, &TARGETS)?;
+            let outcomes = traffic::round(&self.topology.phone, &TARGETS, SHORT)?;
             if outcomes != last {
                 self.show(&outcomes)?;
                 last = outcomes;

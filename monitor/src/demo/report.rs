@@ -20,7 +20,7 @@ use crate::demo::{daemon, go_on, verbs};
 const POLICY: &str = "range-42.62.48.0-24";
 /// Name of the file.
 const FILE: &str = "demo-report.html";
-const COMPLETE_WITHIN: Duration = Duration::from_secs(10);
+const COMPLETE_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
 
 /// The report of a story.

@@ -16,7 +16,7 @@ use crate::demo::topology::{
     OTHER_ADDRESS, OTHER_MAC, PHONE_ADDRESS, PHONE_MAC, REFLASHED_ADDRESS, REFLASHED_MAC, Topology,
 };
 
-const READY_WITHIN: Duration = Duration::from_secs(10);
+const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Running programs. Dropping the value ends them.

@@ -36,7 +36,7 @@ fn without_a_filter_every_target_answers() {
     }
     let mut demo = Demo::new(Path::new(NO_DAEMON), topology("open"));
     demo.make_network().unwrap();
-    let outcomes = traffic::round(&demo.topology.phone, &TARGETS).unwrap();
+    let outcomes = traffic::round(&demo.topology.phone, &TARGETS, LONG).unwrap();
     for outcome in &outcomes {
         assert_eq!(outcome.udp_answered, traffic::DATAGRAMS, "{outcome:?}");
         assert!(outcome.tcp_answered, "{outcome:?}");
@@ -60,7 +60,7 @@ fn what_the_gateway_drops_is_silence_for_the_phone() {
         .gateway
         .ip("-6 route add blackhole 2001:db8:bad::/48")
         .unwrap();
-    let outcomes = traffic::round(&demo.topology.phone, &TARGETS).unwrap();
+    let outcomes = traffic::round(&demo.topology.phone, &TARGETS, LONG).unwrap();
     assert_eq!(show::complaints(&outcomes), Vec::<String>::new());
 }
 

@@ -1,5 +1,6 @@
 //! Traffic with real sockets: a phone, and servers that echo.
 
+use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
@@ -7,15 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::demo::namespace::Namespace;
 use crate::demo::topology::{Expected, Target};
 
 /// Datagrams in one round to one target.
 pub(crate) const DATAGRAMS: usize = 10;
-/// Time to wait for an answer. It takes well under a millisecond on two virtual links.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a phone waits for an answer that may be missing. On two virtual links, an answer takes
+/// well under a millisecond.
+pub(crate) const SHORT: Duration = Duration::from_secs(1);
+/// How long a phone waits for an answer that must come. On a busy machine, servers answer late.
+pub(crate) const LONG: Duration = Duration::from_secs(30);
+/// Time after which a phone sends the datagrams again that have no answer.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Result of a phone's round for one target.
@@ -105,18 +111,23 @@ fn serve_tcp(listener: &TcpListener, stop: &AtomicBool) {
 }
 
 fn echo(mut stream: TcpStream) -> io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(SHORT))?;
     let mut buffer = [0; 64];
     let length = stream.read(&mut buffer)?;
     stream.write_all(&buffer[..length])
 }
 
-/// One round: the phone talks to all targets at the same time.
-pub(crate) fn round(phone: &Namespace, targets: &[Target]) -> Result<Vec<Outcome>> {
+/// One round: the phone talks to all targets at the same time. It waits for the answers that the
+/// unchanged policies let pass as long as `patience`.
+pub(crate) fn round(
+    phone: &Namespace,
+    targets: &[Target],
+    patience: Duration,
+) -> Result<Vec<Outcome>> {
     thread::scope(|scope| {
         let asked: Vec<_> = targets
             .iter()
-            .map(|&target| scope.spawn(move || phone.enter(|| ask(target))))
+            .map(|&target| scope.spawn(move || phone.enter(|| ask(target, patience))))
             .collect();
         asked
             .into_iter()
@@ -129,49 +140,86 @@ pub(crate) fn round(phone: &Namespace, targets: &[Target]) -> Result<Vec<Outcome
     })
 }
 
-fn ask(target: Target) -> Result<Outcome> {
-    let server = target.server();
-    Ok(Outcome {
-        target,
-        udp_answered: ask_udp(server).with_context(|| format!("UDP to {server}"))?,
-        tcp_answered: ask_tcp(server).with_context(|| format!("TCP to {server}"))?,
+/// Waits until every target answers the phone. No filter may be on. Right after the links are up,
+/// the kernel still loses packets.
+pub(crate) fn wait_for_answers(phone: &Namespace, targets: &[Target]) -> Result<()> {
+    phone.enter(|| {
+        for target in targets {
+            let server = target.server();
+            let answered = ask_udp(server, LONG).with_context(|| format!("UDP to {server}"))?;
+            ensure!(
+                answered == DATAGRAMS,
+                "{server}: {answered} of {DATAGRAMS} datagrams are answered after {LONG:?}"
+            );
+        }
+        Ok(())
     })
 }
 
-fn ask_udp(server: SocketAddr) -> io::Result<usize> {
+fn ask(target: Target, patience: Duration) -> Result<Outcome> {
+    let server = target.server();
+    let patience = match target.expected {
+        Expected::Answer => patience,
+        Expected::Silence => SHORT,
+    };
+    Ok(Outcome {
+        target,
+        udp_answered: ask_udp(server, patience).with_context(|| format!("UDP to {server}"))?,
+        tcp_answered: ask_tcp(server, patience).with_context(|| format!("TCP to {server}"))?,
+    })
+}
+
+/// Sends datagrams, and those without an answer again. Returns the number of those with one.
+fn ask_udp(server: SocketAddr, patience: Duration) -> io::Result<usize> {
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = UdpSocket::bind((any, 0))?;
     socket.connect(server)?;
-    for number in 0..DATAGRAMS {
-        socket.send(&number.to_be_bytes())?;
+    let deadline = Instant::now() + patience;
+    let mut missing: BTreeSet<usize> = (0..DATAGRAMS).collect();
+    while !missing.is_empty() && Instant::now() < deadline {
+        for number in &missing {
+            match socket.send(&number.to_be_bytes()) {
+                Ok(_) => {}
+                // The error is about an earlier datagram.
+                Err(error) if is_no_answer(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let again = deadline.min(Instant::now() + ASK_AGAIN);
+        receive(&socket, &mut missing, again)?;
     }
-    let deadline = Instant::now() + PATIENCE;
-    let mut answered = 0;
-    while answered < DATAGRAMS {
-        let left = deadline.saturating_duration_since(Instant::now());
+    Ok(DATAGRAMS - missing.len())
+}
+
+/// Removes the numbers that are answered until a time.
+fn receive(socket: &UdpSocket, missing: &mut BTreeSet<usize>, until: Instant) -> io::Result<()> {
+    while !missing.is_empty() {
+        let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
             break;
         }
         socket.set_read_timeout(Some(left))?;
-        match socket.recv(&mut [0; 64]) {
-            Ok(_) => answered += 1,
-            Err(error) if is_no_answer(&error) => break,
+        let mut number = [0; size_of::<usize>()];
+        match socket.recv(&mut number) {
+            Ok(_) => drop(missing.remove(&usize::from_be_bytes(number))),
+            Err(error) if is_no_answer(&error) => {}
             Err(error) => return Err(error),
         }
     }
-    Ok(answered)
+    Ok(())
 }
 
-pub(crate) fn ask_tcp(server: SocketAddr) -> io::Result<bool> {
-    let mut stream = match TcpStream::connect_timeout(&server, PATIENCE) {
+/// Sends bytes by TCP. Returns true if they come back.
+pub(crate) fn ask_tcp(server: SocketAddr, patience: Duration) -> io::Result<bool> {
+    let mut stream = match TcpStream::connect_timeout(&server, patience) {
         Ok(stream) => stream,
         Err(error) if is_no_answer(&error) => return Ok(false),
         Err(error) => return Err(error),
     };
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(patience))?;
     let question = *b"is anyone there?";
     stream.write_all(&question)?;
     let mut answer = [0; 16];
@@ -182,6 +230,8 @@ pub(crate) fn ask_tcp(server: SocketAddr) -> io::Result<bool> {
     }
 }
 
+/// True for errors of a socket whose peer does not answer. The last three are what Linux makes of
+/// the ICMP messages by which a policy rejects.
 pub(crate) fn is_no_answer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -189,5 +239,8 @@ pub(crate) fn is_no_answer(error: &io::Error) -> bool {
             | ErrorKind::WouldBlock
             | ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
+            | ErrorKind::HostUnreachable
+            | ErrorKind::NetworkUnreachable
+            | ErrorKind::PermissionDenied
     )
 }

@@ -78,8 +78,12 @@ pub trait PageFacts: Send + Sync {
     /// Returns why there is no answer, as text.
     fn hits(&self, since: Timestamp) -> Result<Option<Arc<Hits>>, String>;
 
-    /// A number that changes when [`PageFacts::hits`] were counted.
-    fn counted(&self) -> u64;
+    /// A number that changes when something is ready for which a page did not wait: new
+    /// [`PageFacts::hits`], or packets in the store.
+    fn late(&self) -> u64;
+
+    /// True if pages did not wait until the latest packets were in the store.
+    fn is_behind(&self) -> bool;
 
     /// What the last change of the policies changed; `None` if the store knows no change.
     ///

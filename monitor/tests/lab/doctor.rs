@@ -5,13 +5,14 @@
 
 mod other;
 mod report;
+mod said;
 
 use crate::support;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, process::Output, thread};
+use std::{fs, os::unix::fs::PermissionsExt as _, thread};
 
 use other::Other;
-use serde_json::Value;
+use said::{Said, is_fine, says};
 use support::lab::{BLOCKED, Lab, POLICIES, copy_binary, poll, text};
 
 use crate::state_dir::Disk;
@@ -26,72 +27,6 @@ policies:
 const ONLY_IPV4: &str = "version: 1
 policies: [{name: blocked, action: count, destinations: [198.51.100.0/24]}]
 ";
-
-/// What `doctor --json` said.
-struct Said(Value);
-
-impl Said {
-    /// Reads the answer. The exit code must fit.
-    fn of(output: &Output) -> Self {
-        let answer: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
-        let blind = answer["checks"].as_array().unwrap().iter();
-        let blind = blind
-            .filter(|found| found["status"] == "blind" && found["accepted"].is_null())
-            .count();
-        assert_eq!(answer["blind"], blind, "{answer:#}");
-        assert_eq!(
-            output.status.code(),
-            Some(i32::from(blind > 0)),
-            "{answer:#}"
-        );
-        Self(answer)
-    }
-
-    /// Asks the daemon.
-    fn by(lab: &Lab) -> Self {
-        Self::of(&lab.monitor(&["doctor", "--json"]))
-    }
-
-    fn has(&self, check: &str, status: &str, what: &str) -> bool {
-        let mut found = self.0["checks"].as_array().unwrap().iter();
-        found.any(|found| {
-            found["id"] == check
-                && found["status"] == status
-                && found["what"].as_str().unwrap().contains(what)
-        })
-    }
-
-    fn finding(&self, what: &str) -> Option<&Value> {
-        let mut found = self.0["checks"].as_array().unwrap().iter();
-        found.find(|found| found["what"].as_str().unwrap().starts_with(what))
-    }
-
-    fn is_fine(&self, check: &str) -> bool {
-        let found = self.0["checks"].as_array().unwrap().iter();
-        let mut own = found.filter(|found| found["id"] == check).peekable();
-        assert!(own.peek().is_some(), "{check} says nothing: {:#}", self.0);
-        own.all(|found| found["status"] == "ok")
-    }
-}
-
-/// Panics unless the daemon says this now, and the metric agrees.
-fn says(lab: &Lab, check: &str, status: &str, what: &str) {
-    let said = Said::by(lab);
-    assert!(said.has(check, status, what), "{what}: {:#}", said.0);
-    let is_blind = u8::from(status == "blind");
-    let sample = format!("\nmonitor_blind{{check=\"{check}\"}} {is_blind}\n");
-    let metrics = lab.metrics();
-    assert!(metrics.contains(&sample), "{sample}{metrics}");
-}
-
-/// Panics unless the daemon finds nothing with this check now.
-fn is_fine(lab: &Lab, check: &str) {
-    let said = Said::by(lab);
-    assert!(said.is_fine(check), "{check}: {:#}", said.0);
-    let sample = format!("\nmonitor_blind{{check=\"{check}\"}} 0\n");
-    assert!(lab.metrics().contains(&sample), "{sample}");
-}
 
 /// A setting below `/proc/sys/net` of the gateway.
 fn set(lab: &Lab, name: &str, value: &str) {

@@ -18,6 +18,7 @@ mod capture_truth;
 mod control;
 mod counters;
 mod daemon_state;
+mod demo;
 mod device_names;
 mod devices;
 mod directions;

@@ -4,12 +4,18 @@
 
 use crate::{alerts::Server, support};
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::Stdio,
+    thread,
+};
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use serde_json::{Value, json};
 use support::{
-    lab::{BLOCKED, Daemon, Lab, poll, poll_long},
+    lab::{BLOCKED, Daemon, Lab, POLICIES, poll, poll_long},
     tools::of_prometheus,
 };
 
@@ -44,6 +50,26 @@ fn start(lab: &Lab, program: &Path, arguments: &[&str]) -> Daemon {
     Daemon::from_child(command.spawn().unwrap())
 }
 
+/// Serves a list to the gateway. Returns its URL.
+fn serve_list(lab: &Lab) -> String {
+    let listener = lab.listen_tcp("127.0.0.1");
+    let address = listener.local_addr().unwrap();
+    let list: String = (0..20).map(|part| format!("45.9.{part}.0/24\n")).collect();
+    thread::spawn(move || {
+        for mut client in listener.incoming().map_while(Result::ok) {
+            let head = BufReader::new(&client).lines().map_while(Result::ok);
+            // The head ends with an empty line.
+            let _read = head.take_while(|line| !line.is_empty()).count();
+            let length = list.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            // The client may be gone.
+            let _ = client.write_all((head + &list).as_bytes());
+        }
+    });
+    format!("http://{address}/list")
+}
+
 /// The rules that fire, each with a label.
 fn firing(lab: &Lab) -> Vec<(String, Value)> {
     let alerts = ask(lab, PROMETHEUS, "/api/v1/alerts");
@@ -66,6 +92,10 @@ fn prometheus_and_alertmanager_tell_of_a_lost_interface() {
     let lab = Lab::new("prometheus");
     lab.add_interface("wlan1");
     let server = Server::start(&lab);
+    lab.write_policies(&format!(
+        "{POLICIES}  - name: fed\n    action: count\n    destinations: [{{list: \"{}\"}}]\n",
+        serve_list(&lab)
+    ));
     let _daemon = lab.start(&["--interface", "wlan1"]);
     lab.send_udp(BLOCKED[0], 3);
 
@@ -150,10 +180,10 @@ fn prometheus_and_alertmanager_tell_of_a_lost_interface() {
     });
 }
 
-/// Prometheus can answer the query of each panel of the dashboard.
+/// The query of each panel of the dashboard returns a series.
 fn each_panel_has_an_answer(lab: &Lab) {
     let dashboard: Value = serde_json::from_str(&packaged("grafana/monitor.json")).unwrap();
-    let mut empty = Vec::new();
+    let mut queries = 0;
     for panel in dashboard["panels"].as_array().unwrap() {
         for target in panel["targets"].as_array().unwrap() {
             let written = target["expr"].as_str().unwrap();
@@ -162,18 +192,15 @@ fn each_panel_has_an_answer(lab: &Lab) {
                 .replace("$__rate_interval", "1m")
                 .replace("$__range", "1m");
             let encoded = percent_encode(query.as_bytes(), NON_ALPHANUMERIC);
-            let mut results = None;
+            queries += 1;
             // A rate needs two scrapes.
             poll(written, || {
                 let answer = ask(lab, PROMETHEUS, &format!("/api/v1/query?query={encoded}"));
                 assert_ne!(answer["status"], "error", "{written}: {answer}");
-                results = answer["data"]["result"].as_array().map(Vec::len);
-                results.is_some_and(|number| number > 0) || written.contains("monitor_feed")
+                let series = answer["data"]["result"].as_array();
+                series.is_some_and(|series| !series.is_empty())
             });
-            if results == Some(0) {
-                empty.push(written);
-            }
         }
     }
-    assert!(empty.len() <= 1, "without an answer: {empty:?}");
+    assert!(queries >= 8, "{queries}");
 }

@@ -1,10 +1,11 @@
-//! The packages. The Debian package in fresh Debian systems, from installation to purge, and the
-//! files of the package for OpenWrt.
+//! The packages. The Debian package in fresh Debian systems, from installation to purge; the
+//! files of the package for OpenWrt; the container image.
 //! `make test-dist` runs these tests; they need what `make dist` builds. `cargo test` leaves this
 //! program out (`test = false` in `Cargo.toml`).
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod container;
 #[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../service/machine.rs"]
 mod machine;

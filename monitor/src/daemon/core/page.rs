@@ -2,19 +2,19 @@
 //! force.
 
 mod contact;
+mod drains;
 mod hits;
 mod policies;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    sync::Arc,
 };
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::{Core, lock};
+use super::Core;
 use crate::{
     address::Destination,
     clock,
@@ -34,16 +34,13 @@ use crate::{
     },
 };
 
-/// The page asks the kernel for new flows at most this often.
-const DRAIN_EVERY: Duration = Duration::from_secs(2);
-
 /// The most encrypted resolvers that the page of a device lists.
 const MOST_ENCRYPTED: u32 = 50;
 
-/// When the page last asked for new flows, and what it keeps in memory.
+/// What the page asked for, and what it keeps in memory.
 #[derive(Default)]
 pub(super) struct Page {
-    drained: Mutex<Option<Instant>>,
+    drains: drains::Drains,
     pub(super) hits: hits::HitCounter,
 }
 
@@ -65,9 +62,18 @@ impl Core {
         none: T,
         read: impl FnOnce(&View<'_>) -> Result<T, PageError>,
     ) -> Result<T, String> {
-        self.drain_for_page();
+        self.page.drains.drain(&self.evidence);
+        self.read_store(none, read)
+    }
+
+    /// Answers a question with what the store has; `none` if there is no store yet.
+    fn read_store<T>(
+        &self,
+        none: T,
+        read: impl FnOnce(&View<'_>) -> Result<T, PageError>,
+    ) -> Result<T, String> {
         let answer = || {
-            let Some(mut reader) = StoreReader::open(&self.settings.state_dir)? else {
+            let Some(mut reader) = self.open_store()? else {
                 return Ok(none);
             };
             read(&reader.view()?)
@@ -75,12 +81,12 @@ impl Core {
         answer().map_err(|error: PageError| error_text(&error))
     }
 
-    /// Drains the tables, unless a question of the page just did.
-    fn drain_for_page(&self) {
-        let mut drained = lock(&self.page.drained);
-        if drained.is_none_or(|at| at.elapsed() >= DRAIN_EVERY) {
-            self.evidence.drain();
-            *drained = Some(Instant::now());
+    /// Opens the store. After an update, waits for the first drain, which migrates the store.
+    fn open_store(&self) -> Result<Option<StoreReader>, StoreError> {
+        let open = || StoreReader::open(&self.settings.state_dir);
+        match open() {
+            Err(StoreError::Older { .. }) if self.evidence.drain() => open(),
+            opened => opened,
         }
     }
 
@@ -271,8 +277,12 @@ impl PageFacts for Core {
         self.counted_hits(since)
     }
 
-    fn counted(&self) -> u64 {
-        self.page.hits.rounds()
+    fn late(&self) -> u64 {
+        self.page.hits.rounds() + self.page.drains.late()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.page.drains.is_running()
     }
 
     fn last_change(&self) -> Result<Option<LastChange>, String> {

@@ -41,8 +41,8 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The least time between two looks for changes.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// A page is loaded again only after this many times the time that it takes. So each open page
-/// costs less than a third of a percent of a processor.
+/// A page is loaded again only after this many times the time of a processor that it takes. So
+/// each open page costs less than a third of a percent of a processor.
 const REST: u32 = 300;
 
 /// The streams of an endpoint.
@@ -162,8 +162,8 @@ impl Pages {
         }
         let pages = self.site.pages.clone();
         let state = read(self.site.clone(), move |snapshot, health, _| {
-            let counted = pages.daemon().map(PageFacts::counted);
-            let others = (&health.hang, &health.problems, counted);
+            let late = pages.daemon().map(PageFacts::late);
+            let others = (&health.hang, &health.problems, late);
             state_of(snapshot, &format!("{others:?}"))
         });
         let state = state.await.ok()?;

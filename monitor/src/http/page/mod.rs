@@ -30,7 +30,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context as Waker, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -42,7 +42,7 @@ use axum::{
     routing::get,
 };
 use futures_core::Stream;
-use maud::Markup;
+use maud::{Markup, html};
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::spawn_blocking,
@@ -61,7 +61,8 @@ use super::{
     routes::{Failure, read},
 };
 use crate::{
-    metrics::DeviceCounts, page_facts::PageFacts, policy::MacAddress, printable, snapshot::Snapshot,
+    clock, metrics::DeviceCounts, page_facts::PageFacts, policy::MacAddress, printable,
+    snapshot::Snapshot,
 };
 
 /// The most pages that ask the store at the same time. Others wait.
@@ -76,7 +77,7 @@ pub(super) struct Pages {
     site: Site,
     turns: Arc<Semaphore>,
     live: Arc<live::Live>,
-    /// Microseconds that the last page needed.
+    /// Microseconds of a processor that the last page needed.
     cost: Arc<AtomicU64>,
     stopped: watch::Receiver<bool>,
 }
@@ -278,11 +279,13 @@ async fn send(pages: Pages, work: Work, chunks: mpsc::Sender<Bytes>) {
         Ok(Ok(turn)) => {
             let cost = Arc::clone(&pages.cost);
             let made = spawn_blocking(move || {
-                let start = Instant::now();
+                let before = clock::thread_time();
                 let text = work.with(clock, |context, page| {
                     page.content(context).into_string() + &shell::end(context)
                 });
-                let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                // Without the time that the page waited for the store.
+                let used = clock::thread_time().saturating_sub(before);
+                let micros = u64::try_from(used.as_micros()).unwrap_or(u64::MAX);
                 cost.store(micros, Ordering::Relaxed);
                 drop(turn);
                 text
@@ -323,7 +326,7 @@ struct Work {
 impl Work {
     fn clock(&self) -> Clock {
         let (now, zone) = self.source.daemon().map_or_else(
-            || (crate::clock::now().at, jiff::tz::TimeZone::UTC),
+            || (clock::now().at, jiff::tz::TimeZone::UTC),
             PageFacts::moment,
         );
         Clock { now, zone }
@@ -387,6 +390,12 @@ impl Made<'_> {
     }
 
     fn content(&self, context: &Context<'_>) -> Markup {
+        // Comes first, because the content asks for the latest packets.
+        let content = self.own_content(context);
+        html! { (shell::behind(context)) (content) }
+    }
+
+    fn own_content(&self, context: &Context<'_>) -> Markup {
         match self.page {
             Page::Overview => overview::content(context),
             Page::Devices => devices::content(context),

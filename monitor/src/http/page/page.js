@@ -146,7 +146,7 @@
     source = new EventSource("/events");
     source.addEventListener("change", load);
     // What the page waits for may have come before the page listened.
-    source.addEventListener("begin", () => document.querySelector("[data-counting]") && load());
+    source.addEventListener("begin", () => document.querySelector("[data-late]") && load());
     source.addEventListener("error", () => {
       if (source?.readyState !== EventSource.CLOSED) return;
       source = null;

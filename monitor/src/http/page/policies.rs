@@ -62,7 +62,7 @@ pub(super) fn counted(context: &Context<'_>, hits: Option<&Hits>) -> Markup {
         @if context.snapshot.policies.iter().any(observes) {
             @match hits {
                 Some(hits) => { p.soft { "What policies that only count would have dropped was counted at " (context.clock.time(hits.at)) "." } }
-                None => { p.soft data-counting { "What policies that only count would have dropped is being counted. Load this page again in a moment." } }
+                None => { p.soft data-late { "What policies that only count would have dropped is being counted. Load this page again in a moment." } }
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{
     assets::ASSETS,
     words::{sentence, thousands},
 };
-use crate::http::Health;
+use crate::{http::Health, page_facts::PageFacts};
 
 /// A page of the navigation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +214,18 @@ pub(super) fn pages(context: &Context<'_>, path: &str, more: bool, what: &str) -
                 @if asked.page > 0 { a rel="prev" href=(at(asked.page - 1)) { "← Newer" } }
                 span { "Page " (thousands(asked.page as u64 + 1)) }
                 @if more { a rel="next" href=(at(asked.page + 1)) { "Older →" } }
+            }
+        }
+    }
+}
+
+/// Says if the figures of this page may lack the latest packets.
+pub(super) fn behind(context: &Context<'_>) -> Markup {
+    let is_behind = context.facts.is_some_and(PageFacts::is_behind);
+    html! {
+        div #behind data-live {
+            @if is_behind {
+                p.soft data-late { "The daemon is still storing the latest packets, so this page may lack them. Load it again in a moment." }
             }
         }
     }

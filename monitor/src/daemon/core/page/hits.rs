@@ -143,7 +143,8 @@ impl Core {
             at,
             ..Hits::default()
         };
-        self.ask_store(none, |view| {
+        self.evidence.drain();
+        self.read_store(none, |view| {
             let query = whole(since, end());
             let hits = view.hits(&query, &asked.counting, &asked.exempting, MOST_NAMES)?;
             let macs = hits
