@@ -74,6 +74,36 @@ impl Trial {
         calls(&output)
     }
 
+    /// Kills first starts before each request that changes `clsact`. The next start completes them.
+    fn first_starts(&self) {
+        let mut requests = self.traced("run", Plan::Record);
+        requests.retain(|call| is_netlink_change(&call.text));
+        assert!(!requests.is_empty());
+        self.detach("a first start");
+        for call in &requests {
+            self.traced("run", Plan::Inject(call, Fault::Kill));
+            self.put_in_force();
+            let found: BTreeSet<_> = self.generations().into_iter().collect();
+            let is_whole = found.len() == 1 && !found.contains(&None);
+            assert!(is_whole, "{found:?} after {}", call.text);
+            self.detach(&call.text);
+        }
+        println!("clsact: {} requests of a first start", requests.len());
+    }
+
+    /// Detaches. Everything can be gone already.
+    fn detach(&self, when: &str) {
+        let again = self.world.lab.monitor_inside(&["detach"]);
+        let message = text(&again.stderr);
+        assert!(
+            again.status.success() || !self.world.lab.pin_dir.exists(),
+            "{message} after {when}"
+        );
+        poll("no filter is left", || {
+            !self.world.filters("wan0").contains("monitor_egress")
+        });
+    }
+
     /// Generation of each hook; `None` if a hook runs none.
     fn generations(&self) -> Vec<Option<u64>> {
         let interfaces = self.world.snapshot().interfaces.into_iter();
@@ -124,18 +154,11 @@ fn killed_at_any_call_that_changes_the_hooks_of_both_roles() {
         for call in &recorded {
             trial.put_in_force();
             trial.traced("detach", Plan::Inject(call, Fault::Kill));
-            let again = trial.world.lab.monitor_inside(&["detach"]);
-            let message = text(&again.stderr);
-            // Everything can be gone before the last call.
-            assert!(
-                again.status.success() || !trial.world.lab.pin_dir.exists(),
-                "{message} after {}",
-                call.text
-            );
-            poll("no filter is left", || {
-                !trial.world.filters("wan0").contains("monitor_egress")
-            });
+            trial.detach(&call.text);
         }
         println!("{egress}: {} calls of a detach", recorded.len());
+        if egress == "clsact" {
+            trial.first_starts();
+        }
     }
 }
