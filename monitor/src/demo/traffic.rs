@@ -20,7 +20,7 @@ pub(crate) const DATAGRAMS: usize = 10;
 pub(crate) const SHORT: Duration = Duration::from_secs(1);
 /// How long a phone waits for an answer that must come. On a busy machine, servers answer late.
 pub(crate) const LONG: Duration = Duration::from_secs(30);
-/// Time after which a phone sends the datagrams again that have no answer.
+/// Time after which a phone sends again what has no answer.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -212,8 +212,23 @@ fn receive(socket: &UdpSocket, missing: &mut BTreeSet<usize>, until: Instant) ->
     Ok(())
 }
 
-/// Sends bytes by TCP. Returns true if they come back.
+/// Sends bytes by TCP, and again after a second if they do not come back. Returns true if they do.
 pub(crate) fn ask_tcp(server: SocketAddr, patience: Duration) -> io::Result<bool> {
+    let deadline = Instant::now() + patience;
+    let left = || deadline.saturating_duration_since(Instant::now());
+    while !left().is_zero() {
+        if ask_tcp_once(server, left())? {
+            return Ok(true);
+        }
+        thread::sleep(left().min(ASK_AGAIN));
+    }
+    Ok(false)
+}
+
+fn ask_tcp_once(server: SocketAddr, patience: Duration) -> io::Result<bool> {
+    if patience.is_zero() {
+        return Ok(false);
+    }
     let mut stream = match TcpStream::connect_timeout(&server, patience) {
         Ok(stream) => stream,
         Err(error) if is_no_answer(&error) => return Ok(false),
@@ -231,7 +246,7 @@ pub(crate) fn ask_tcp(server: SocketAddr, patience: Duration) -> io::Result<bool
 }
 
 /// True for errors of a socket whose peer does not answer. The last three are what Linux makes of
-/// the ICMP messages by which a policy rejects.
+/// the ICMP messages by which a policy rejects. The servers close a connection that is silent.
 pub(crate) fn is_no_answer(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -239,6 +254,7 @@ pub(crate) fn is_no_answer(error: &io::Error) -> bool {
             | ErrorKind::WouldBlock
             | ErrorKind::ConnectionRefused
             | ErrorKind::ConnectionReset
+            | ErrorKind::UnexpectedEof
             | ErrorKind::HostUnreachable
             | ErrorKind::NetworkUnreachable
             | ErrorKind::PermissionDenied

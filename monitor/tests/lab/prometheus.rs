@@ -54,7 +54,8 @@ fn start(lab: &Lab, program: &Path, arguments: &[&str]) -> Daemon {
 fn serve_list(lab: &Lab) -> String {
     let listener = lab.listen_tcp("127.0.0.1");
     let address = listener.local_addr().unwrap();
-    let list: String = (0..20).map(|part| format!("45.9.{part}.0/24\n")).collect();
+    let list = (0..20).map(|part| format!("45.9.{part}.0/24"));
+    let list = list.collect::<Vec<_>>().join("\n");
     thread::spawn(move || {
         for mut client in listener.incoming().map_while(Result::ok) {
             let head = BufReader::new(&client).lines().map_while(Result::ok);

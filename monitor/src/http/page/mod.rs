@@ -390,9 +390,9 @@ impl Made<'_> {
     }
 
     fn content(&self, context: &Context<'_>) -> Markup {
-        // Comes first, because the content asks for the latest packets.
-        let content = self.own_content(context);
-        html! { (shell::behind(context)) (content) }
+        // Comes first, because it asks for the latest packets.
+        let own = self.own_content(context);
+        html! { (shell::behind(context)) (own) }
     }
 
     fn own_content(&self, context: &Context<'_>) -> Markup {

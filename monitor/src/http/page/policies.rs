@@ -88,7 +88,7 @@ fn card(
             @if let Some(facts) = facts { (about(context, facts)) }
             p.counts {
                 span { a href=(of_policy.url("/contacts")) { (verdicts(policy.matched.passed.packets, policy.matched.dropped.packets)) } " packets" }
-                @if policy.incoming != Verdicts::default() { span { (verdicts(policy.incoming.passed.packets, policy.incoming.dropped.packets)) } " packets in" }
+                @if policy.incoming != Verdicts::default() { span { (verdicts(policy.incoming.passed.packets, policy.incoming.dropped.packets)) " packets in" } }
                 span { a href=(format!("{}#devices", contact_rows::policy_path(&policy.name))) { (plural(devices, "device", "devices")) } }
                 span.soft { a href=(format!("{}#destinations", contact_rows::policy_path(&policy.name))) { (thousands(policy.prefixes.v4 as u64)) " IPv4 and " (thousands(policy.prefixes.v6 as u64)) " IPv6 prefixes" } }
             }
