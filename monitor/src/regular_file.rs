@@ -321,7 +321,7 @@ impl Read for RegularFile {
 ///
 /// Fails with an error of the system, or with a [`FileProblem`].
 pub fn read(path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
-    let mut file = RegularFile::open(path, purpose)?;
+    let file = RegularFile::open(path, purpose)?;
     let mut bytes = Vec::new();
     // Reserves one byte more, so that `read_to_end` finds the end without another
     // allocation.
@@ -330,7 +330,12 @@ pub fn read(path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
             .unwrap_or(usize::MAX)
             .saturating_add(1),
     )?;
-    file.read_to_end(&mut bytes)?;
+    // Of a `File`, the standard library reads without clearing the room first.
+    let most = file.left.saturating_add(1);
+    let read = file.file.take(most).read_to_end(&mut bytes)?;
+    if read as u64 > file.left {
+        return Err(FileProblem::too_large(purpose));
+    }
     Ok(bytes)
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use monitor::{
     address::{Address, Derivation, Embedding, Network},
-    compile::{Prefix, Ruleset},
+    compile::{Ruleset, SortedPrefixes},
     explain::explain,
     guard::{Gateway, LanInterface},
     lists::{FeedUrl, OwnNetwork},
@@ -70,8 +70,10 @@ fn agrees_with_explain(ruleset: &Ruleset, compiled: &Compiled) {
     }
 }
 
-fn addresses<A: Address>(prefixes: &[Prefix<A>]) -> impl Iterator<Item = A> {
-    let sorted = prefixes.is_sorted_by_key(|prefix| (prefix.address, prefix.length));
+fn addresses<A: Address>(prefixes: &SortedPrefixes<A>) -> impl Iterator<Item = A> {
+    let sorted = prefixes
+        .iter()
+        .is_sorted_by_key(|prefix| (prefix.address, prefix.length));
     assert!(sorted, "the prefixes are not sorted");
     prefixes.iter().take(PREFIXES).map(|prefix| prefix.address)
 }

@@ -1,6 +1,6 @@
 //! A set of networks of which no two overlap.
 
-use super::network::{Address, Network};
+use super::network::{Address, Interval, Network};
 
 /// Sorted networks of which no two overlap.
 #[derive(Debug)]
@@ -35,6 +35,15 @@ impl<A: Address> Region<A> {
         before.last().is_some_and(overlaps) || after.first().is_some_and(overlaps)
     }
 
+    /// True if an address of `interval` lies in the region.
+    pub(crate) fn overlaps(&self, interval: Interval<A>) -> bool {
+        let begun = self
+            .0
+            .partition_point(|one| one.address() <= interval.last());
+        let last = self.0[..begun].last();
+        last.is_some_and(|one| one.interval().last() >= interval.first())
+    }
+
     /// Number of networks that begin at or before `network`.
     fn after(&self, network: Network<A>) -> usize {
         self.0
@@ -64,6 +73,7 @@ mod tests {
             let inside = networks.iter().any(|one| wanted.contains_network(*one));
             prop_assert_eq!(region.contains(wanted), contains);
             prop_assert_eq!(region.touches(wanted), contains || inside);
+            prop_assert_eq!(region.overlaps(wanted.interval()), contains || inside);
         }
     }
 }

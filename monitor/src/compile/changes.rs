@@ -19,7 +19,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use merge::{Fresh, Merge};
 
 use super::{
-    Earlier, PolicyIndex, Prefix, Ruleset,
+    Earlier, PolicyIndex, Ruleset, SortedPrefixes,
     derive::{Derived, all_derive},
     sweep::{Limit, MatchSets},
 };
@@ -105,7 +105,7 @@ impl<'a> Changes<'a> {
         &self,
         policies: &[&Policy],
         sets: &mut MatchSets,
-    ) -> Result<Vec<Prefix<Ipv4Addr>>, Limit> {
+    ) -> Result<SortedPrefixes<Ipv4Addr>, Limit> {
         let fresh = Fresh::sweep(policies, &self.near, &self.ipv4)?;
         Merge::new(self, &fresh, sets).all(&self.earlier.ipv4, &self.ipv4)
     }
@@ -131,7 +131,7 @@ impl<'a> Changes<'a> {
         derived: Derived,
         shared: &[Embedding],
         sets: &mut MatchSets,
-    ) -> Result<Vec<Prefix<Ipv6Addr>>, Limit> {
+    ) -> Result<SortedPrefixes<Ipv6Addr>, Limit> {
         let changed4 = self.ipv4.networks().iter();
         let images =
             changed4.flat_map(|network| shared.iter().flat_map(|by| by.networks(*network)));
@@ -162,6 +162,5 @@ fn near<A: Address>(
     region: &Region<A>,
 ) -> Vec<Destinations<A>> {
     let each = policies.iter().map(|policy| destinations(policy));
-    each.map(|all| all.only(|network| region.touches(network)))
-        .collect()
+    each.map(|all| all.only(region)).collect()
 }

@@ -12,13 +12,13 @@ use std::{
 };
 
 use super::{
-    DerivedPrefixes, Prefix,
+    DerivedPrefixes, Prefix, SortedPrefixes,
     changes::Changes,
     join::join,
     sweep::{Limit, MatchSets, sweep},
 };
 use crate::{
-    address::{Derivation, Embedding, Network},
+    address::{Derivation, Embedding, Network, Region},
     policy::{Destinations, Policy},
 };
 
@@ -29,7 +29,7 @@ pub(super) const MAX_DERIVED: usize = 1 << 22;
 /// The sorted IPv6 prefixes of a ruleset, and the number of derived ones for
 /// each embedding.
 pub(super) struct Ipv6 {
-    pub(super) prefixes: Vec<Prefix<Ipv6Addr>>,
+    pub(super) prefixes: SortedPrefixes<Ipv6Addr>,
     pub(super) derived: Vec<DerivedPrefixes>,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Derived {
 pub(super) struct Written<'a> {
     pub(super) policies: &'a [&'a Policy],
     /// Their IPv4 prefixes.
-    pub(super) ipv4: &'a [Prefix<Ipv4Addr>],
+    pub(super) ipv4: &'a SortedPrefixes<Ipv4Addr>,
     /// For each policy, and each prefix length: the number of distinct IPv4 networks.
     pub(super) lengths: &'a [Vec<usize>],
 }
@@ -97,7 +97,7 @@ pub(super) fn ipv6(
         prefixes.extend(derived.prefixes);
         // The vector consists of a few sorted runs, which a stable sort only merges.
         prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
-        prefixes
+        prefixes.into_iter().collect()
     };
     let mut sources = policies.iter().filter(|policy| policy.derives());
     let has_source = sources.any(|policy| !policy.ipv4().is_empty());
@@ -148,11 +148,11 @@ pub(super) fn all_derive(policies: &[&Policy]) -> bool {
 /// derived.
 fn source(
     policies: &[&Policy],
-    ipv4: &[Prefix<Ipv4Addr>],
+    ipv4: &SortedPrefixes<Ipv4Addr>,
     sets: &mut MatchSets,
 ) -> Result<Vec<Prefix<Ipv4Addr>>, Limit> {
     if all_derive(policies) {
-        return Ok(join(ipv4));
+        return Ok(join(ipv4.iter().copied()));
     }
     let none = Destinations::default();
     let swept = sweep(
@@ -163,24 +163,19 @@ fn source(
         },
         sets,
     )?;
-    Ok(join(&swept))
+    Ok(join(swept))
 }
 
 /// The written IPv6 networks, and their exceptions, that overlap the prefix of an embedding.
 /// Sorted, without duplicates.
 fn written(policies: &[&Policy], embeddings: &[Embedding]) -> Vec<Network<Ipv6Addr>> {
-    let prefixes: Vec<_> = embeddings.iter().map(|by| by.prefix().interval()).collect();
-    let overlaps = |network: &Network<Ipv6Addr>| {
-        let network = network.interval();
-        let mut prefixes = prefixes.iter();
-        prefixes.any(|prefix| network.first() <= prefix.last() && prefix.first() <= network.last())
-    };
-    let each = policies.iter().map(|policy| policy.ipv6());
-    let all = each.flat_map(|all| {
-        all.networks()
-            .chain(all.holes().iter().map(|hole| hole.network))
-    });
-    let mut written: Vec<_> = all.filter(overlaps).collect();
+    let region = Region::new(embeddings.iter().map(|by| by.prefix()).collect());
+    let mut written = Vec::new();
+    for all in policies.iter().map(|policy| policy.ipv6()) {
+        written.extend(all.near(&region, 0).map(|(_, entry)| entry.network()));
+        let holes = all.holes().iter().map(|hole| hole.network);
+        written.extend(holes.filter(|network| region.touches(*network)));
+    }
     written.sort_unstable();
     written.dedup();
     written
@@ -227,23 +222,16 @@ fn with_derived<'a>(policy: &'a Policy, by: &[Embedding]) -> Cow<'a, Destination
 /// embeddings are nested, a derived prefix counts for the innermost one.
 fn count(
     embeddings: &[Embedding],
-    prefixes: &[Prefix<Ipv6Addr>],
+    prefixes: &SortedPrefixes<Ipv6Addr>,
     written: &[Network<Ipv6Addr>],
 ) -> Vec<DerivedPrefixes> {
-    let key = |prefix: &Prefix<Ipv6Addr>| (prefix.address, prefix.length);
     let mut counted: Vec<DerivedPrefixes> = Vec::new();
     // The embeddings are sorted: an outer prefix comes before the prefixes
     // inside it. So this loop visits inner prefixes first.
     for by in embeddings.iter().rev() {
         let outer = by.prefix();
-        let last = outer.interval().last();
-        let from =
-            prefixes.partition_point(|prefix| key(prefix) < (outer.address(), outer.length()));
-        let inside = &prefixes[from..];
-        let inside = &inside[..inside.partition_point(|prefix| prefix.address <= last)];
         let own = written.iter().filter(|network| {
-            let network = (network.address(), network.length());
-            inside.binary_search_by_key(&network, key).is_ok()
+            outer.contains_network(**network) && prefixes.get(**network).is_some()
         });
         let nested = counted
             .iter()
@@ -251,7 +239,7 @@ fn count(
         let nested: usize = nested.map(|inner| inner.prefixes).sum();
         counted.push(DerivedPrefixes {
             by: *by,
-            prefixes: inside.len() - own.count() - nested,
+            prefixes: prefixes.numbers_in(outer).len() - own.count() - nested,
         });
     }
     counted.reverse();

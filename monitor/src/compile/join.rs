@@ -6,7 +6,7 @@ use crate::address::{Address, Network};
 /// Returns fewer prefixes with the same match set for every address. Drops a
 /// prefix whose match set is that of its enclosing prefix, and joins two halves
 /// with equal match sets. `prefixes` must be sorted by address, then length.
-pub(super) fn join<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Prefix<A>> {
+pub(super) fn join<A: Address>(prefixes: impl IntoIterator<Item = Prefix<A>>) -> Vec<Prefix<A>> {
     let mut joiner = Joiner {
         kept: Vec::new(),
         latest: [None; 129],
@@ -21,7 +21,7 @@ pub(super) fn join<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Prefix<A>> {
         let enclosing = open.last().map_or(0, |(_, match_set)| *match_set);
         open.push((network, prefix.match_set));
         if prefix.match_set != enclosing {
-            joiner.add(*prefix);
+            joiner.add(prefix);
         }
     }
     joiner.kept.into_iter().flatten().collect()
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn neighbours_join_and_repetitions_go() {
-        let joined = join(&[
+        let joined = join([
             prefix("10.0.0.0/24", 1),
             prefix("10.0.0.128/25", 1),
             prefix("10.0.1.0/25", 1),
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn halves_replace_what_they_overrule() {
-        let joined = join(&[
+        let joined = join([
             prefix("10.0.0.0/24", 1),
             prefix("10.0.0.0/25", 2),
             prefix("10.0.0.128/25", 2),
@@ -146,7 +146,7 @@ mod tests {
                 .collect();
             prefixes.sort_by_key(|prefix| (prefix.address, prefix.length));
             prefixes.dedup_by_key(|prefix| (prefix.address, prefix.length));
-            let joined = join(&prefixes);
+            let joined = join(prefixes.iter().copied());
             prop_assert!(joined.is_sorted_by_key(|prefix| (prefix.address, prefix.length)));
             prop_assert!(joined.len() <= prefixes.len());
             for last in 0..=255 {

@@ -4,6 +4,7 @@ mod at_once;
 mod changes;
 mod derive;
 mod join;
+mod prefixes;
 mod room;
 mod ruleset;
 mod scopes;
@@ -14,6 +15,7 @@ mod trie;
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
 pub use at_once::at_once;
+pub use prefixes::SortedPrefixes;
 pub use room::check_room;
 pub use ruleset::{
     DerivedPrefixes, HashedOnce, MatchSetId, PolicyIndex, Prefix, Ruleset, RulesetPolicy,
@@ -95,9 +97,11 @@ fn ruleset(
     changes: Option<&Changes<'_>>,
 ) -> Result<Ruleset, Limit> {
     let mut sets = MatchSets::new();
-    let ipv4 = match changes {
-        Some(changes) => changes.ipv4(enabled, &mut sets)?,
-        None => sweep(enabled, |index| enabled[index].ipv4(), &mut sets)?,
+    let ipv4 = if let Some(changes) = changes {
+        changes.ipv4(enabled, &mut sets)?
+    } else {
+        let prefixes = sweep(enabled, |index| enabled[index].ipv4(), &mut sets)?;
+        prefixes.into_iter().collect()
     };
     let lengths: Vec<_> = enabled
         .iter()

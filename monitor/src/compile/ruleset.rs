@@ -9,7 +9,7 @@ use std::{
 
 use fnv::FnvHasher;
 
-use super::{ScopeIndex, Scopes};
+use super::{ScopeIndex, Scopes, SortedPrefixes};
 use crate::{
     address::{Address, Embedding, Network},
     policy::{Action, Device, EvidenceLevel, PolicyName, Scope, Service},
@@ -29,9 +29,9 @@ pub struct Ruleset {
     /// Active policies, sorted by name.
     pub policies: Vec<RulesetPolicy>,
     /// Sorted by address, then length; host bits are zero.
-    pub ipv4: Vec<Prefix<Ipv4Addr>>,
+    pub ipv4: SortedPrefixes<Ipv4Addr>,
     /// Sorted by address, then length; host bits are zero.
-    pub ipv6: Vec<Prefix<Ipv6Addr>>,
+    pub ipv6: SortedPrefixes<Ipv6Addr>,
     /// Number of IPv6 prefixes that are derived from IPv4 destinations, for
     /// each embedding.
     pub derived: Vec<DerivedPrefixes>,
@@ -121,11 +121,11 @@ impl Ruleset {
         match_set.map_or(&[], |id| &self.match_sets[id as usize])
     }
 
-    /// FNV-1a hash (64 bits) of the content. It is equal for equal rulesets,
+    /// Hash (64 bits) of the content. It is equal for equal rulesets,
     /// also in other processes, on other machines and in later releases.
     ///
-    /// Hashing a large ruleset takes some milliseconds. So the first call computes the hash and
-    /// keeps it. Calls of other threads wait until the first call has ended.
+    /// The first call computes the hash and keeps it. Calls of other threads wait until the
+    /// first call has ended.
     #[must_use]
     pub fn content_hash(&self) -> u64 {
         *self.hash.0.get_or_init(|| self.hash_content())
@@ -162,56 +162,16 @@ impl Ruleset {
     }
 }
 
-fn longest<A: Address>(prefixes: &[Prefix<A>], address: A) -> Option<MatchSetId> {
-    (0..=A::BITS).rev().find_map(|length| {
-        let network = Network::around(address, length);
-        let wanted = (network.address(), length);
-        let found =
-            prefixes.binary_search_by_key(&wanted, |prefix| (prefix.address, prefix.length));
-        found.ok().map(|index| prefixes[index].match_set)
-    })
+fn longest<A: Address>(prefixes: &SortedPrefixes<A>, address: A) -> Option<MatchSetId> {
+    let mut lengths = (0..=A::BITS).rev();
+    let found = lengths.find_map(|length| prefixes.get(Network::around(address, length)));
+    found.map(|prefix| prefix.match_set)
 }
 
-fn write_prefixes<A: Address>(hash: &mut FnvHasher, prefixes: &[Prefix<A>]) {
+fn write_prefixes<A: Address>(hash: &mut FnvHasher, prefixes: &SortedPrefixes<A>) {
     write_length(hash, prefixes.len());
-    let mut state = hash.finish();
-    for prefix in prefixes {
-        state = with_number(state, prefix.address.to_number(), 16);
-        state = with_number(state, prefix.length.into(), 1);
-        state = with_number(state, prefix.match_set.into(), 4);
-    }
-    *hash = FnvHasher::with_key(state);
+    hash.write(&prefixes.content_hash().to_le_bytes());
 }
-
-/// Hashes the lowest `bytes` bytes of `number`, the lowest first. FNV-1a multiplies by a prime
-/// for each byte, so one multiplication is enough for consecutive bytes that are zero. Most
-/// addresses of prefixes have many of them.
-fn with_number(mut state: u64, mut number: u128, mut bytes: u32) -> u64 {
-    while bytes > 0 {
-        let zeros = (number.trailing_zeros() / u8::BITS).min(bytes);
-        if zeros > 0 {
-            state = state.wrapping_mul(POWERS[zeros as usize]);
-            number = number.checked_shr(zeros * u8::BITS).unwrap_or(0);
-            bytes -= zeros;
-        } else {
-            state = (state ^ u64::from(number.to_le_bytes()[0])).wrapping_mul(POWERS[1]);
-            number >>= u8::BITS;
-            bytes -= 1;
-        }
-    }
-    state
-}
-
-/// Powers of the prime of FNV-1a, from 0 to 16.
-const POWERS: [u64; 17] = {
-    let mut powers = [1; 17];
-    let mut power = 1;
-    while power < powers.len() {
-        powers[power] = 0x0100_0000_01b3_u64.wrapping_mul(powers[power - 1]);
-        power += 1;
-    }
-    powers
-};
 
 /// Hashes the notation of policy files, because that does not change between
 /// releases.
@@ -239,26 +199,4 @@ fn write_scope(hash: &mut FnvHasher, scope: &Scope) {
 
 fn write_length(hash: &mut FnvHasher, length: usize) {
     hash.write(&(length as u64).to_le_bytes());
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_hashed_as_its_bytes() {
-        let numbers = (0..128).flat_map(|bit| [1_u128 << bit, u128::MAX << bit, 0x8001 << bit]);
-        for number in numbers.chain([
-            0,
-            0x2a3e_3000,
-            u128::MAX,
-            0x64_ff9b_u128 << 96 | 0x2a3e_3000,
-        ]) {
-            for bytes in [1, 4, 16] {
-                let mut slow = FnvHasher::with_key(7);
-                slow.write(&number.to_le_bytes()[..bytes as usize]);
-                assert_eq!(with_number(7, number, bytes), slow.finish(), "{number:x}");
-            }
-        }
-    }
 }

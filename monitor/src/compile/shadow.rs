@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{PolicyIndex, Prefix, Ruleset};
+use super::{PolicyIndex, Ruleset, SortedPrefixes};
 use crate::{
     address::{Address, Interval, IntervalSet, Network},
     policy::{Action, Diagnostic, Diagnostics, Policy},
@@ -134,9 +134,9 @@ fn find<'a>(policies: &'a [Policy], ruleset: &Ruleset, index: PolicyIndex) -> Op
 
 /// Marks the match sets of prefixes that longer prefixes do not cover
 /// completely. Only these match sets ever decide about a packet.
-fn mark_live<A: Address>(prefixes: &[Prefix<A>], live: &mut [bool]) {
+fn mark_live<A: Address>(prefixes: &SortedPrefixes<A>, live: &mut [bool]) {
     let mut open: Vec<EnclosingPrefix<A>> = Vec::new();
-    for prefix in prefixes {
+    for prefix in prefixes.iter() {
         let Some(network) = Network::new(prefix.address, prefix.length) else {
             continue;
         };

@@ -11,18 +11,23 @@
 mod arrays;
 mod builder;
 mod first_level;
+mod kept;
 mod runs;
 #[cfg(test)]
 mod tests;
 
-use monitor_common::trie::{Line, Node};
+use monitor_common::{
+    NO_MATCH,
+    trie::{Line, Node},
+};
 
-use super::{MatchSetId, Prefix, Ruleset, at_once};
+use super::{MatchSetId, Prefix, Ruleset, SortedPrefixes, at_once};
 use crate::{address::Address, snapshot::Prefixes};
 pub(super) use arrays::Room;
 use arrays::{Arrays, Full};
 use builder::Builder;
 use first_level::FirstLevel;
+pub(super) use kept::{KeptRuns, patched};
 use runs::{Block, Run, runs, within};
 
 /// The most bits of a common prefix.
@@ -51,8 +56,8 @@ impl Tries {
     pub(super) fn in_room(ruleset: &Ruleset, room: Room) -> Result<Self, TooLarge> {
         let (ipv4, ipv6) = at_once(
             ruleset.ipv4.len().min(ruleset.ipv6.len()),
-            || Trie::in_room(&ruleset.ipv4, room),
-            || Trie::in_room(&ruleset.ipv6, room),
+            || Trie::of(&ruleset.ipv4, room),
+            || Trie::of(&ruleset.ipv6, room),
         );
         Ok(Self {
             ipv4: ipv4?,
@@ -115,15 +120,20 @@ impl Trie {
     /// The prefixes need more nodes or lines than a pointer can address. 6 million random
     /// IPv6 prefixes of 33 to 64 bits are not too many, 16 million are.
     pub fn new<A: Address>(prefixes: &[Prefix<A>]) -> Result<Self, TooLarge> {
-        Self::in_room(prefixes, Room::default())
+        let runs = runs(prefixes.iter());
+        Self::in_room::<A>(&runs, prefixes.len(), Room::default())
     }
 
-    fn in_room<A: Address>(prefixes: &[Prefix<A>], room: Room) -> Result<Self, TooLarge> {
-        let runs = runs(prefixes);
-        let first = FirstLevel::choose(&runs, common_bits(&runs));
-        Self::with(&runs, first, room).map_err(|Full| TooLarge {
+    fn of<A: Address>(prefixes: &SortedPrefixes<A>, room: Room) -> Result<Self, TooLarge> {
+        Self::in_room::<A>(&kept::runs_of(prefixes), prefixes.len(), room)
+    }
+
+    /// Compiles `runs`, which come from so many `prefixes`.
+    fn in_room<A: Address>(runs: &[Run], prefixes: usize, room: Room) -> Result<Self, TooLarge> {
+        let first = FirstLevel::choose(runs, common_bits(runs));
+        Self::with(runs, first, room).map_err(|Full| TooLarge {
             ipv6: A::BITS != 32,
-            prefixes: prefixes.len(),
+            prefixes,
         })
     }
 
@@ -140,7 +150,7 @@ impl Trie {
             runs: within(runs, common, common | u128::MAX >> common_bits),
         };
         let outside = runs[0].1;
-        let mut builder = Builder::new(Arrays::new(room), outside);
+        let mut builder = Builder::new(room, outside);
         builder.first_level(whole, first)?;
         let Arrays { nodes, lines, .. } = builder.into_arrays();
         Ok(Self {

@@ -61,10 +61,10 @@ pub(super) fn near<A: Family>(
 ) -> Vec<(usize, Network<A>)> {
     let small = targets.iter().map(|target| target.network);
     let region = Region::new(small.filter(|network| network.length() > 0).collect());
-    let entries = A::destinations(policy).networks().enumerate();
     // Of all addresses, only short prefixes are a risk.
-    let is_near = |network: Network<A>| network.length() < A::SHORTEST || region.touches(network);
-    entries.filter(|(_, network)| is_near(*network)).collect()
+    let near = A::destinations(policy).near(&region, A::SHORTEST);
+    near.map(|(index, entry)| (index, entry.network()))
+        .collect()
 }
 
 /// Returns the parts of all entries, written and derived, that lie inside the target.

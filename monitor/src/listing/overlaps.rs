@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::{
     address::{Address, Interval, IntervalSet},
-    compile::{Prefix, Ruleset},
+    compile::{Prefix, Ruleset, SortedPrefixes},
 };
 
 /// A policy that the list overlaps.
@@ -22,8 +22,8 @@ pub struct Overlap {
 /// ruleset has neither exceptions nor policies that are off, and it has derived prefixes.
 pub(super) fn overlaps<A: Address, B: Address>(
     ruleset: &Ruleset,
-    (list_a, prefixes_a): (&IntervalSet<A>, &[Prefix<A>]),
-    (list_b, prefixes_b): (&IntervalSet<B>, &[Prefix<B>]),
+    (list_a, prefixes_a): (&IntervalSet<A>, &SortedPrefixes<A>),
+    (list_b, prefixes_b): (&IntervalSet<B>, &SortedPrefixes<B>),
 ) -> Vec<Overlap> {
     let mut counts = vec![0; ruleset.policies.len()];
     count(ruleset, list_a, prefixes_a, &mut counts);
@@ -42,15 +42,16 @@ pub(super) fn overlaps<A: Address, B: Address>(
 fn count<A: Address>(
     ruleset: &Ruleset,
     list: &IntervalSet<A>,
-    prefixes: &[Prefix<A>],
+    prefixes: &SortedPrefixes<A>,
     counts: &mut [usize],
 ) {
-    for (at, prefix) in prefixes.iter().enumerate() {
+    let mut later = prefixes.iter();
+    while let Some(prefix) = later.next() {
         let Some(interval) = interval(prefix).filter(|interval| list.touches(*interval)) else {
             continue;
         };
         // Longer prefixes follow. They decide about their own addresses.
-        let following = prefixes[at + 1..].iter().map_while(self::interval);
+        let following = later.clone().map_while(self::interval);
         let within = following.take_while(|next| next.first() <= interval.last());
         let longer: IntervalSet<A> = within.collect();
         let rest = interval.without(&longer);

@@ -1,26 +1,29 @@
 //! The networks that a policy covers, and the holes in them.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
-use crate::address::{Address, Interval, IntervalSet, Network};
+use super::lines::{Lines, Sorted};
+use crate::address::{Address, Interval, IntervalSet, Network, Region};
 
 /// The destinations of one address family.
 ///
 /// A clone is cheap: it shares the networks. So policies that use the same list, and
-/// the policies of a reload that finds the list unchanged, hold its networks once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// the policies of a reload that finds most of the list unchanged, hold its networks once.
+#[derive(Clone, Debug)]
 pub struct Destinations<A> {
-    /// In the order in which they are written. Consecutive parts are of different files.
+    /// In the order in which they are written.
     pub(super) parts: Vec<Part<A>>,
+    /// Number of entries.
+    len: usize,
     /// Sorted by entry.
     pub(super) holes: Vec<Hole<A>>,
 }
 
 /// Consecutive entries of one file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Part<A> {
     pub(super) file: u32,
-    pub(super) written: Arc<Vec<Written<A>>>,
+    pub(super) lines: Lines<A>,
 }
 
 /// A network as one line of a file has it. Takes 12 bytes for IPv4 and 24 for IPv6: it is
@@ -55,43 +58,61 @@ impl<A> Default for Destinations<A> {
     fn default() -> Self {
         Self {
             parts: Vec::new(),
+            len: 0,
             holes: Vec::new(),
         }
     }
 }
 
+/// Equal if the entries and the holes are, however the entries are divided into parts.
+impl<A: Address> PartialEq for Destinations<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.holes == other.holes && self.entries().eq(other.entries())
+    }
+}
+
+impl<A: Address> Eq for Destinations<A> {}
+
 impl<A: Address> Destinations<A> {
     /// The entries in the order in which they are written.
     pub fn entries(&self) -> impl Iterator<Item = Entry<A>> {
-        self.parts.iter().flat_map(|part| {
-            let entry = move |written: &Written<A>| Entry {
-                written: *written,
-                file: part.file,
-            };
-            part.written.iter().map(entry)
-        })
+        self.parts.iter().flat_map(Part::entries)
     }
 
     /// The networks of the entries, in the order in which they are written.
     pub fn networks(&self) -> impl Iterator<Item = Network<A>> {
-        let parts = self.parts.iter();
-        parts.flat_map(|part| part.written.iter().map(|written| written.network))
+        self.parts.iter().flat_map(|part| part.lines.networks())
+    }
+
+    /// Each entry that overlaps `region`, or whose network has fewer bits than `shortest`, with
+    /// its index. Does not look at lines of long lists that are elsewhere.
+    pub(crate) fn near<'a>(
+        &'a self,
+        region: &'a Region<A>,
+        shortest: u8,
+    ) -> impl Iterator<Item = (usize, Entry<A>)> {
+        let mut next = 0;
+        let each = self.parts.iter().map(move |part| {
+            next += part.lines.len();
+            (next - part.lines.len(), part)
+        });
+        let near = each.filter(move |(_, part)| {
+            let summary = part.lines.summary();
+            let mut short = summary.lengths.iter().take(usize::from(shortest));
+            region.overlaps(summary.span) || short.any(|count| *count > 0)
+        });
+        near.flat_map(move |(first, part)| {
+            let entries = (first..).zip(part.entries());
+            entries.filter(move |(_, entry)| {
+                let network = entry.network();
+                network.length() < shortest || region.touches(network)
+            })
+        })
     }
 
     /// For each prefix length, from 0: the number of distinct networks.
     pub(crate) fn lengths(&self) -> Vec<usize> {
-        let mut lengths = vec![0; usize::from(A::BITS) + 1];
-        let mut count = |network: Network<A>| lengths[usize::from(network.length())] += 1;
-        if self.networks().is_sorted_by(|one, next| one < next) {
-            self.networks().for_each(count);
-        } else {
-            let mut networks: Vec<_> = self.networks().collect();
-            // Most lists consist of a few sorted runs, which a stable sort only merges.
-            networks.sort();
-            networks.dedup();
-            networks.into_iter().for_each(&mut count);
-        }
-        lengths
+        Sorted::new(self.parts.iter().map(|part| &part.lines)).lengths()
     }
 
     /// The entry with this number, counted from 0.
@@ -102,13 +123,15 @@ impl<A: Address> Destinations<A> {
     #[must_use]
     pub fn entry(&self, index: usize) -> Entry<A> {
         let mut rest = index;
-        for Part { file, written } in &self.parts {
-            match written.get(rest) {
+        for Part { file, lines } in &self.parts {
+            match lines.get(rest) {
                 Some(written) => {
-                    let (written, file) = (*written, *file);
-                    return Entry { written, file };
+                    return Entry {
+                        written,
+                        file: *file,
+                    };
                 }
-                None => rest -= written.len(),
+                None => rest -= lines.len(),
             }
         }
         panic!(
@@ -120,13 +143,13 @@ impl<A: Address> Destinations<A> {
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.parts.iter().map(|part| part.written.len()).sum()
+        self.len
     }
 
     /// True if there is no entry.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.parts.is_empty()
+        self.len == 0
     }
 
     /// What the entries leave out, sorted by entry.
@@ -164,21 +187,20 @@ impl<A: Address> Destinations<A> {
     }
 
     /// Adds all networks of a list.
-    pub(super) fn add_list(&mut self, written: &Arc<Vec<Written<A>>>, file: u32) {
-        if !written.is_empty() {
-            let written = Arc::clone(written);
-            self.parts.push(Part { file, written });
-        }
+    pub(super) fn add_list(&mut self, lines: &[Lines<A>], file: u32) {
+        self.len += lines.iter().map(Lines::len).sum::<usize>();
+        let parts = lines.iter().cloned();
+        self.parts.extend(parts.map(|lines| Part { file, lines }));
     }
 
     /// Adds an entry.
     pub(super) fn push_entry(&mut self, Entry { written, file }: Entry<A>) {
-        match self.parts.last_mut().filter(|last| last.file == file) {
-            Some(last) => Arc::make_mut(&mut last.written).push(written),
-            None => self.parts.push(Part {
-                file,
-                written: Arc::new(vec![written]),
-            }),
+        self.len += 1;
+        if let Some(last) = self.parts.last_mut().filter(|last| last.file == file) {
+            last.lines.push(written);
+        } else {
+            let lines = Lines::new(vec![written], 0);
+            self.parts.extend(lines.map(|lines| Part { file, lines }));
         }
     }
 
@@ -195,15 +217,18 @@ impl<A: Address> Destinations<A> {
     /// Calls `found` for each repeated network with its text, the (file, line)
     /// of its first entry, and the (file, line) of the repeated entry.
     pub(super) fn duplicates(&self, found: &mut impl FnMut(String, (u32, u32), (u32, u32))) {
-        let whole = || self.entries().filter(|entry| !entry.is_part_of_range());
-        if whole().is_sorted_by(|one, next| one.network() < next.network()) {
-            // So no network is there twice. Most lists are sorted.
+        let repeated = Sorted::new(self.parts.iter().map(|part| &part.lines)).repeated();
+        if repeated.is_empty() {
             return;
         }
-        let mut sorted: Vec<_> = whole()
+        let parts = self.parts.iter();
+        let parts = parts.filter(|part| part.lines.may_have_one_of(&repeated));
+        let whole = parts.flat_map(Part::entries).filter(|entry| {
+            !entry.is_part_of_range() && repeated.binary_search(&entry.network()).is_ok()
+        });
+        let mut sorted: Vec<_> = whole
             .map(|entry| (entry.network(), entry.file, entry.written.line))
             .collect();
-        // Most lists consist of a few sorted runs, which a stable sort only merges.
         sorted.sort();
         for same in sorted.chunk_by(|a, b| a.0 == b.0) {
             for later in &same[1..] {
@@ -214,6 +239,15 @@ impl<A: Address> Destinations<A> {
                 );
             }
         }
+    }
+}
+
+impl<A: Address> Part<A> {
+    fn entries(&self) -> impl Iterator<Item = Entry<A>> {
+        let file = self.file;
+        self.lines
+            .written()
+            .map(move |written| Entry { written, file })
     }
 }
 

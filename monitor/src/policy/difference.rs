@@ -1,10 +1,13 @@
 //! What differs between two versions of destinations, and the part of destinations that
 //! concerns a difference.
 
-use std::{cmp::Ordering, sync::Arc};
+use std::{cmp::Ordering, collections::HashSet};
 
-use super::destinations::{Destinations, Hole, Part};
-use crate::address::{Address, Network};
+use super::{
+    destinations::{Destinations, Hole},
+    lines::Lines,
+};
+use crate::address::{Address, Network, Region};
 
 impl<A: Address> Destinations<A> {
     /// The networks of all entries that only one of `self` and `other` has, or that both
@@ -17,39 +20,41 @@ impl<A: Address> Destinations<A> {
         }
         let (plain, with_holes) = self.split();
         let (others_plain, others_with_holes) = other.split();
-        let (plain, others_plain) = middles(plain.into_iter(), others_plain.into_iter());
+        let (plain, others_plain) = middles(plain, others_plain);
         let mut networks = in_one_only(plain, others_plain);
         let differing = in_one_only(with_holes, others_with_holes);
         networks.extend(differing.into_iter().map(|(network, _)| network));
         networks
     }
 
-    /// The entries for whose network `keep` is true, with their exceptions.
-    pub(crate) fn only(&self, keep: impl Fn(Network<A>) -> bool) -> Self {
+    /// The entries that overlap `region`, with their exceptions.
+    pub(crate) fn only(&self, region: &Region<A>) -> Self {
         let mut kept = Self::default();
         let mut holes = self.holes.as_slice();
-        for (index, entry) in self.entries().enumerate() {
+        for (index, entry) in self.near(region, 0) {
+            kept.push_entry(entry);
+            let (_, after) = holes.split_at(holes.partition_point(|hole| hole.entry < index));
+            holes = after;
             let own = holes_of(&mut holes, index);
-            if keep(entry.network()) {
-                let entry_now = kept.len();
-                kept.push_entry(entry);
-                kept.holes.extend(own.iter().map(|hole| Hole {
-                    entry: entry_now,
-                    network: hole.network,
-                }));
-            }
+            let entry = kept.len() - 1;
+            kept.holes.extend(own.iter().map(|hole| Hole {
+                entry,
+                network: hole.network,
+            }));
         }
         kept
     }
 
-    /// The networks of all entries, without the lists that `other` has too.
-    fn networks_without(&self, other: &Self) -> impl Iterator<Item = Network<A>> + Clone {
-        let is_other = |part: &&Part<A>| {
-            let mut others = other.parts.iter();
-            others.any(|other| Arc::ptr_eq(&other.written, &part.written))
-        };
-        let own = self.parts.iter().filter(move |part| !is_other(part));
-        own.flat_map(|part| part.written.iter().map(|one| one.network))
+    /// The networks of all entries, without the parts of lists that `other` has too.
+    fn networks_without(&self, other: &Self) -> Vec<Network<A>> {
+        let others: HashSet<usize> = other
+            .parts
+            .iter()
+            .map(|part| part.lines.identity())
+            .collect();
+        let own = self.parts.iter().map(|part| &part.lines);
+        let own = own.filter(|lines| !others.contains(&lines.identity()));
+        own.flat_map(Lines::networks).collect()
     }
 
     /// The networks of entries without exceptions, and the others with their exceptions.
@@ -78,18 +83,15 @@ fn holes_of<'a, A>(holes: &mut &'a [Hole<A>], index: usize) -> &'a [Hole<A>] {
 
 /// Both sequences without the elements at their begin and at their end that are equal. Most
 /// elements of two versions of a list are equal and at the same place.
-fn middles<T: Eq>(
-    one: impl Iterator<Item = T> + Clone,
-    other: impl Iterator<Item = T> + Clone,
-) -> (Vec<T>, Vec<T>) {
-    let same = |(one, other): &(T, T)| one == other;
-    let leading = one.clone().zip(other.clone()).take_while(same).count();
-    let (one, other) = (one.skip(leading), other.skip(leading));
-    let (mut one, mut other): (Vec<T>, Vec<T>) = (one.collect(), other.collect());
+fn middles<T: Eq>(mut one: Vec<T>, mut other: Vec<T>) -> (Vec<T>, Vec<T>) {
+    let same = |(one, other): &(&T, &T)| one == other;
     let trailing = one.iter().rev().zip(other.iter().rev());
-    let trailing = trailing.take_while(|(one, other)| one == other).count();
+    let trailing = trailing.take_while(same).count();
     one.truncate(one.len() - trailing);
     other.truncate(other.len() - trailing);
+    let leading = one.iter().zip(&other).take_while(same).count();
+    one.drain(..leading);
+    other.drain(..leading);
     (one, other)
 }
 
@@ -121,7 +123,6 @@ fn in_one_only<T: Ord>(mut one: Vec<T>, mut other: Vec<T>) -> Vec<T> {
 mod tests {
     use std::{fs, path::Path};
 
-    use super::*;
     use crate::policy::{Disk, KnownLists, Loaded, load_after};
 
     fn loaded(folder: &Path, own: &str, list: &str, known: &KnownLists) -> Loaded {
@@ -149,7 +150,7 @@ mod tests {
         let first = loaded(folder.path(), "1.1.1.1", list, &KnownLists::default());
         let second = loaded(folder.path(), "1.1.1.2", list, &first.known);
         let [one, other] = [&first, &second].map(|loaded| &loaded.policies[0].ipv4().parts[1]);
-        assert!(Arc::ptr_eq(&one.written, &other.written));
+        assert_eq!(one.lines.identity(), other.lines.identity());
         assert_eq!(difference(&first, &second), ["1.1.1.1/32", "1.1.1.2/32"]);
         let list = "9.9.9.0/24\n7.7.7.0/24\n8.8.8.0/24\n";
         let third = loaded(folder.path(), "1.1.1.2", list, &second.known);

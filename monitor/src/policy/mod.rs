@@ -23,6 +23,7 @@ mod feed;
 mod feed_uses;
 mod files;
 mod keys;
+mod lines;
 mod list;
 mod load;
 mod model;

@@ -79,7 +79,11 @@ impl SourceFile {
     #[must_use]
     pub fn place(&self, span: Range<usize>) -> SourcePlace {
         let line = self.line_of(span.start);
-        let start = self.lines()[line as usize - 1];
+        self.place_in(line, self.lines()[line as usize - 1], span)
+    }
+
+    /// The place of the bytes in `span`, which begin in the line with this number and start.
+    fn place_in(&self, line: u32, start: usize, span: Range<usize>) -> SourcePlace {
         let text = self.text[start..].lines().next().unwrap_or_default();
         let clip =
             |offset: usize| text.floor_char_boundary(offset.saturating_sub(start).min(text.len()));
@@ -93,13 +97,26 @@ impl SourceFile {
     /// and without a comment that begins with one of `comments`.
     #[must_use]
     pub fn place_of_line(&self, line: u32, comments: &[char]) -> SourcePlace {
-        let start = self.lines().get(line as usize - 1).copied();
-        let start = start.unwrap_or(self.text.len());
+        let Some(start) = self.start_of(line) else {
+            return self.place(self.text.len()..self.text.len());
+        };
         let text = self.text[start..].lines().next().unwrap_or_default();
         let content = text.split(comments).next().unwrap_or_default();
         let indent = content.len() - content.trim_start().len();
-        let start = start + indent;
-        self.place(start..start + content.trim().len())
+        let content_start = start + indent;
+        let span = content_start..content_start + content.trim().len();
+        self.place_in(line, start, span)
+    }
+
+    /// Byte offset of the start of a line (from 1). To find one line of a list, passing over
+    /// the text takes less time than to find the starts of all lines.
+    fn start_of(&self, line: u32) -> Option<usize> {
+        if let Some(lines) = self.lines.get() {
+            return lines.get(line as usize - 1).copied();
+        }
+        let breaks = memchr::memchr_iter(b'\n', self.text.as_bytes());
+        let mut starts = std::iter::once(0).chain(breaks.map(|at| at + 1));
+        starts.nth(line as usize - 1)
     }
 }
 
@@ -325,6 +342,24 @@ mod tests {
         ] {
             assert_eq!(without_secrets(text), shown);
             assert_eq!(text.len(), shown.len());
+        }
+    }
+
+    #[test]
+    fn a_line_is_found_with_and_without_the_starts_of_all_lines() {
+        let path = Path::new("list.txt");
+        for text in ["", "\n", "a\r\n\n  b # c\n#\n   \né", "a\n"] {
+            let indexed = SourceFile::new(path, text.to_owned());
+            let lines = indexed.line_of(text.len());
+            for line in 1..=lines + 2 {
+                let found = SourceFile::new(path, text.to_owned()).place_of_line(line, &['#']);
+                assert_eq!(
+                    found,
+                    indexed.place_of_line(line, &['#']),
+                    "{text:?} {line}"
+                );
+                assert_eq!(found.line(), Some(line.min(lines)));
+            }
         }
     }
 }

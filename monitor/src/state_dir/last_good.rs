@@ -30,6 +30,9 @@ use crate::{
 /// Name of the file in the state directory.
 const FILE: &str = "last-good.tar";
 
+/// So many bytes of an archive are written at once. A list has megabytes.
+const BUFFER: usize = 256 << 10;
+
 /// Stands for `..` in the archive, where `tar` refuses it: a policy may name `../lists/a.txt`.
 const UP: &str = "^..";
 
@@ -76,7 +79,8 @@ impl<'a> Recorder<'a> {
     #[must_use]
     pub fn new(inner: &'a dyn Files, state_dir: &'a Path) -> Self {
         let archive = new_file::begin(state_dir);
-        let archive = archive.map(|file| ArchiveWriter::new(BufWriter::new(file)));
+        let archive = archive.map(|file| BufWriter::with_capacity(BUFFER, file));
+        let archive = archive.map(ArchiveWriter::new);
         Self {
             inner,
             state_dir,

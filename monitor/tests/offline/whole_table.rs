@@ -21,7 +21,7 @@ use aya::{
 };
 use monitor::{
     address::Derivation,
-    compile::{Prefix, Ruleset, compile},
+    compile::{Ruleset, SortedPrefixes, compile},
     datapath::{FrameOutcome, Sandbox},
     policy::{Disk, load},
 };
@@ -103,12 +103,12 @@ fn whole_table() -> Option<String> {
 }
 
 fn lpm_trie<A, K: Pod>(
-    prefixes: &[Prefix<A>],
+    prefixes: &SortedPrefixes<A>,
     octets: impl Fn(&A) -> K,
 ) -> LpmTrie<MapData, K, u32> {
     let capacity = u32::try_from(prefixes.len()).unwrap();
     let mut trie = LpmTrie::create(capacity, NO_PREALLOC).unwrap();
-    for prefix in prefixes {
+    for prefix in prefixes.iter() {
         let key = Key::new(prefix.length.into(), octets(&prefix.address));
         trie.insert(&key, &prefix.match_set, 0).unwrap();
     }

@@ -7,11 +7,11 @@
 
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
-use super::{Changes, merge::before};
+use super::Changes;
 use crate::{
-    address::{Address, Embedding, Network},
+    address::{Embedding, Network},
     compile::{
-        Prefix,
+        SortedPrefixes,
         derive::{Derived, all_derive, images},
         join::join,
     },
@@ -27,7 +27,7 @@ impl Changes<'_> {
     pub(in crate::compile) fn alone(
         &self,
         policies: &[&Policy],
-        ipv4: &[Prefix<Ipv4Addr>],
+        ipv4: &SortedPrefixes<Ipv4Addr>,
         embeddings: &[Embedding],
         room: usize,
     ) -> Option<Derived> {
@@ -55,10 +55,7 @@ impl Changes<'_> {
             .map(|network| network.address().octets()[0])
             .collect();
         for block in blocks.into_iter().map(block) {
-            let inside = &ipv4[before(ipv4, block.address(), 0)..];
-            let last = block.interval().last();
-            let inside = &inside[..inside.partition_point(|prefix| prefix.address <= last)];
-            let joined = join(inside);
+            let joined = join(ipv4.inside(block));
             let may_join = joined.iter().any(|prefix| prefix.length <= BLOCK);
             if may_join || self.is_within(block, ipv4, embeddings) {
                 return None;
@@ -81,21 +78,15 @@ impl Changes<'_> {
     fn is_within(
         &self,
         block: Network<Ipv4Addr>,
-        ipv4: &[Prefix<Ipv4Addr>],
+        ipv4: &SortedPrefixes<Ipv4Addr>,
         embeddings: &[Embedding],
     ) -> bool {
         (0..BLOCK).any(|length| {
             let outer = Network::around(block.address(), length);
             let mut images = embeddings.iter().flat_map(|by| by.networks(outer));
-            has(ipv4, outer) || images.any(|image| has(&self.earlier.ipv6, image))
+            ipv4.get(outer).is_some() || images.any(|image| self.earlier.ipv6.get(image).is_some())
         })
     }
-}
-
-/// True if `network` is one of the sorted `prefixes`.
-fn has<A: Address>(prefixes: &[Prefix<A>], network: Network<A>) -> bool {
-    let found = prefixes.get(before(prefixes, network.address(), network.length()));
-    found.is_some_and(|prefix| prefix.network() == network)
 }
 
 fn block(first_octet: u8) -> Network<Ipv4Addr> {

@@ -7,8 +7,10 @@ use crate::{
 
 use super::{
     super::{
-        MatchSetId, PolicyIndex, Prefix,
+        MatchSetId, PolicyIndex, Prefix, SortedPrefixes,
+        prefixes::{Growing, Part, Stretch},
         sweep::{Limit, MatchSets, sweep},
+        trie::patched,
     },
     Changes,
 };
@@ -50,7 +52,8 @@ impl<A: Address> Fresh<A> {
     pub(super) fn with(mut self, prefixes: Vec<Prefix<A>>) -> Self {
         let new = prefixes.into_iter().map(|prefix| (prefix, Numbering::New));
         self.prefixes.extend(new);
-        self.prefixes.sort_by_key(|(prefix, _)| key(prefix));
+        self.prefixes
+            .sort_by_key(|(prefix, _)| (prefix.address, prefix.length));
         self
     }
 }
@@ -83,45 +86,79 @@ impl<'a, A: Address> Merge<'a, A> {
     /// Replaces the prefixes of `earlier` in `region` by the new ones, all of which lie in it.
     pub(super) fn all(
         &mut self,
-        earlier: &[Prefix<A>],
+        earlier: &SortedPrefixes<A>,
         region: &Region<A>,
-    ) -> Result<Vec<Prefix<A>>, Limit> {
-        let fresh = &self.fresh.prefixes;
-        let mut merged = Vec::with_capacity(earlier.len() + fresh.len());
-        let (mut earlier, mut fresh) = (earlier, fresh.as_slice());
+    ) -> Result<SortedPrefixes<A>, Limit> {
+        let mut merged = Growing::new();
+        let mut fresh = self.fresh.prefixes.as_slice();
+        let mut next = 0;
         for network in region.networks() {
-            let (address, last) = (network.address(), network.interval().last());
-            let (kept, rest) = earlier.split_at(before(earlier, address, network.length()));
-            self.keep(kept, &mut merged)?;
-            earlier = &rest[rest.partition_point(|prefix| prefix.address <= last)..];
+            let changed = earlier.numbers_in(*network);
+            self.keep(earlier.stretches(next..changed.start), &mut merged)?;
+            next = changed.end;
+            let last = network.interval().last();
             let (inside, rest) =
                 fresh.split_at(fresh.partition_point(|(prefix, _)| prefix.address <= last));
             self.put(inside, &mut merged)?;
             fresh = rest;
         }
-        self.keep(earlier, &mut merged)?;
-        merged.shrink_to_fit();
+        self.keep(earlier.stretches(next..earlier.len()), &mut merged)?;
+        let mut merged = merged.finish();
+        if self.earlier.keep_numbers()
+            && let Some(runs) = patched(earlier, &merged, region)
+        {
+            merged.runs = runs.into();
+        }
         Ok(merged)
     }
 
-    fn keep(&mut self, kept: &[Prefix<A>], merged: &mut Vec<Prefix<A>>) -> Result<(), Limit> {
-        let now = self.now;
-        for prefix in kept {
-            let match_set = self.earlier.id(prefix.match_set, self.sets, |policy| {
-                now[usize::from(*policy)].expect("a policy that is gone covers only the region")
-            })?;
-            merged.push(Prefix {
-                match_set,
-                ..*prefix
-            });
+    fn keep<'b>(
+        &mut self,
+        kept: impl Iterator<Item = Stretch<'b, A>>,
+        merged: &mut Growing<A>,
+    ) -> Result<(), Limit>
+    where
+        A: 'b,
+    {
+        for stretch in kept {
+            if let Stretch::Whole(part) = stretch
+                && self.keeps_numbers(part)?
+            {
+                merged.share(part);
+                continue;
+            }
+            for prefix in stretch.prefixes() {
+                let match_set = self.number_now(prefix.match_set)?;
+                merged.push(Prefix {
+                    match_set,
+                    ..*prefix
+                });
+            }
         }
         Ok(())
+    }
+
+    /// True if all match sets of `part` keep their numbers.
+    fn keeps_numbers(&mut self, part: &Part<A>) -> Result<bool, Limit> {
+        let mut keeps = true;
+        for earlier in part.match_sets() {
+            keeps &= self.number_now(*earlier)? == *earlier;
+        }
+        Ok(keeps)
+    }
+
+    /// The number now of a match set of the earlier ruleset.
+    fn number_now(&mut self, earlier: MatchSetId) -> Result<MatchSetId, Limit> {
+        let now = self.now;
+        self.earlier.id(earlier, self.sets, |policy| {
+            now[usize::from(*policy)].expect("a policy that is gone covers only the region")
+        })
     }
 
     fn put(
         &mut self,
         fresh: &[(Prefix<A>, Numbering)],
-        merged: &mut Vec<Prefix<A>>,
+        merged: &mut Growing<A>,
     ) -> Result<(), Limit> {
         for (prefix, numbering) in fresh {
             let match_set = match numbering {
@@ -139,15 +176,6 @@ impl<'a, A: Address> Merge<'a, A> {
     }
 }
 
-/// Number of leading prefixes that sort before the network of `length` bits at `address`.
-pub(super) fn before<A: Address>(prefixes: &[Prefix<A>], address: A, length: u8) -> usize {
-    prefixes.partition_point(|prefix| key(prefix) < (address, length))
-}
-
-fn key<A: Address>(prefix: &Prefix<A>) -> (A, u8) {
-    (prefix.address, prefix.length)
-}
-
 /// Ids of now for the ids of other match sets.
 struct Ids<'a> {
     sets: &'a [Vec<PolicyIndex>],
@@ -158,6 +186,12 @@ impl<'a> Ids<'a> {
     fn new(sets: &'a [Vec<PolicyIndex>]) -> Self {
         let ids = vec![None; sets.len()];
         Self { sets, ids }
+    }
+
+    /// True if each id that was asked for is the same now.
+    fn keep_numbers(&self) -> bool {
+        let mut ids = (0..).zip(&self.ids);
+        ids.all(|(other, id)| id.is_none_or(|id| id == other))
     }
 
     fn id(

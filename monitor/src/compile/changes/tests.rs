@@ -328,6 +328,7 @@ proptest! {
         let paths = [PathBuf::from("p.yaml")];
         let mut before = load(&paths, &version.files());
         let mut ruleset = compiled(&before, derivation);
+        prop_assert!(Tries::new(&ruleset).is_ok());
         for edits in steps {
             for edit in &edits {
                 version.apply(edit);
@@ -347,4 +348,36 @@ proptest! {
             (before, ruleset) = (after, found);
         }
     }
+}
+
+#[test]
+fn a_reload_shares_all_parts_without_a_change() {
+    let list = |changed: &str| {
+        let line = |number| match number {
+            500 => changed.to_owned(),
+            _ => format!("9.{}.{}.0/24", number / 250, number % 250),
+        };
+        let lines: Vec<String> = (0..1000).map(line).collect();
+        let yaml =
+            "version: 1\npolicies:\n  - {name: p, action: count, destinations: [{list: l.txt}]}\n";
+        let files = [("p.yaml", yaml.to_owned()), ("l.txt", lines.join("\n"))];
+        Memory(files.map(|(path, text)| (path.into(), text)).into())
+    };
+    let paths = [PathBuf::from("p.yaml")];
+    let derivation = Derivation::default();
+    let before = load(&paths, &list("9.2.0.0/24"));
+    let ruleset = compiled(&before, &derivation);
+    let tries = Tries::new(&ruleset).unwrap();
+    let after = load_after(&paths, &list("9.2.0.0/25"), &[], &before.known);
+    let earlier = Earlier {
+        policies: &before.policies,
+        ruleset: &ruleset,
+    };
+    let found = compile_after(&after.policies, &derivation, Some(earlier)).unwrap();
+    let (new, all) = found.ipv4.parts_not_in(&ruleset.ipv4);
+    assert!(new <= 2 && all > 100, "{new} of {all}");
+    assert!(found.ipv4.runs.get().is_some() && found.ipv6.runs.get().is_some());
+    let whole = compiled(&after, &derivation);
+    assert!(Tries::new(&found) == Tries::new(&whole));
+    assert!(Tries::new(&found) != Ok(tries), "the change has an effect");
 }

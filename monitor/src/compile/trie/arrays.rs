@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use monitor_common::trie::{
     KIND_SHIFT, LINE_SLOTS, Line, Node, POINTER, TO_PAIRS, TO_SKIP, WIDTH_SHIFT,
 };
@@ -39,23 +40,25 @@ pub(super) struct Arrays {
     pub(super) lines: Vec<Line>,
     /// Index of the slot behind the last values that were stored.
     next_slot: u32,
-    skip_nodes: HashMap<Node, u32>,
-    pair_nodes: HashMap<[Node; 4], u32>,
-    run_lines: HashMap<Line, u32>,
-    values: HashMap<Vec<u32>, u32>,
+    skip_nodes: HashMap<Node, u32, FixedState>,
+    pair_nodes: HashMap<[Node; 4], u32, FixedState>,
+    run_lines: HashMap<Line, u32, FixedState>,
+    values: HashMap<Vec<u32>, u32, FixedState>,
 }
 
 impl Arrays {
-    pub(super) fn new(room: Room) -> Self {
+    /// `seed` keeps an author of lists from choosing many nodes with the same hash.
+    pub(super) fn new(room: Room, seed: u64) -> Self {
+        let hasher = FixedState::with_seed(seed);
         Self {
             room,
             nodes: vec![],
             lines: vec![],
             next_slot: 0,
-            skip_nodes: HashMap::new(),
-            pair_nodes: HashMap::new(),
-            run_lines: HashMap::new(),
-            values: HashMap::new(),
+            skip_nodes: HashMap::with_hasher(hasher.clone()),
+            pair_nodes: HashMap::with_hasher(hasher.clone()),
+            run_lines: HashMap::with_hasher(hasher.clone()),
+            values: HashMap::with_hasher(hasher.clone()),
         }
     }
 

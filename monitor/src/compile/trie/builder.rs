@@ -13,7 +13,7 @@ use monitor_common::trie::{
 };
 
 use super::{
-    arrays::{Arrays, Full, halves, index, pointer},
+    arrays::{Arrays, Full, Room, halves, index, pointer},
     first_level::FirstLevel,
     runs::{Block, MatchSetId, Run, common_bits},
 };
@@ -45,12 +45,13 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(arrays: Arrays, outside: MatchSetId) -> Self {
+    pub(super) fn new(room: Room, outside: MatchSetId) -> Self {
+        let seed = RandomState::new().hash_one(());
         Self {
-            arrays,
+            arrays: Arrays::new(room, seed),
             outside,
             with_slots: HashMap::new(),
-            seed: RandomState::new().hash_one(()),
+            seed,
         }
     }
 
@@ -174,7 +175,7 @@ impl<'a> Builder<'a> {
         let is_outside = |(_, match_set): &&Run| *match_set == self.outside;
         let (_, match_set) = block.runs.iter().find(|run| !is_outside(run))?;
         let is_either = |run| is_outside(&run) || run.1 == *match_set;
-        let answers_all = block.deepest() <= block.depth + INLINE_BITS
+        let answers_all = block.is_divided_by(block.depth + INLINE_BITS)
             && fits_inline(*match_set)
             && block.runs.iter().all(is_either);
         answers_all.then(|| {
@@ -231,10 +232,7 @@ impl<'a> Builder<'a> {
     }
 
     fn new_slots(&mut self, block: Block<'a>) -> Result<u32, Full> {
-        let changes = block
-            .changes(WIDEST, usize::MAX)
-            .expect("the number of changes has no limit here")
-            .len();
+        let changes = block.count_changes(WIDEST);
         let width = (changes.ilog2() + 1).clamp(NARROWEST, WIDEST);
         let values = block.parts(width).map(|part| self.value(part));
         let values: Vec<u32> = values.collect::<Result<_, _>>()?;
@@ -249,7 +247,7 @@ impl<'a> Builder<'a> {
 
 /// Four `PAIR` nodes, if they answer all look-ups in the block.
 fn pairs(block: Block<'_>) -> Option<[Node; 4]> {
-    if block.deepest() > block.depth + PAIRS_BITS {
+    if !block.is_divided_by(block.depth + PAIRS_BITS) {
         return None;
     }
     let mut nodes = [Node::default(); 4];
@@ -265,7 +263,7 @@ fn pair(block: Block<'_>) -> Option<Node> {
     let zero = block.runs[0].1;
     let one = block.runs.get(1).map_or(zero, |(_, match_set)| *match_set);
     let is_other = |(_, match_set): &Run| ![zero, one].contains(match_set);
-    if block.deepest() > block.depth + STRIDE || block.runs.iter().any(is_other) {
+    if !block.is_divided_by(block.depth + STRIDE) || block.runs.iter().any(is_other) {
         return None;
     }
     let bits = if one == zero {

@@ -67,9 +67,19 @@ impl FirstLevel {
 /// A block consists of the addresses with the same first `depth` bits.
 fn holds_for_most_runs(runs: &[Run], depth: u32, condition: impl Fn(&[Run]) -> bool) -> bool {
     let block_of = |start: u128| start >> (128 - depth);
-    let blocks = runs.chunk_by(|(one, _), (other, _)| block_of(*one) == block_of(*other));
-    let holding = blocks.filter(|block| condition(block));
-    holding.map(<[Run]>::len).sum::<usize>() > runs.len() * 2 / 3
+    let enough = runs.len() * 2 / 3;
+    let (mut holding, mut left) = (0, runs.len());
+    for block in runs.chunk_by(|(one, _), (other, _)| block_of(*one) == block_of(*other)) {
+        left -= block.len();
+        if condition(block) {
+            holding += block.len();
+        }
+        // Later blocks may not change the answer any more.
+        if holding > enough || holding + left <= enough {
+            break;
+        }
+    }
+    holding > enough
 }
 
 /// True if a node for the block, which begins at bit `depth`, answers most look-ups.

@@ -15,9 +15,20 @@ pub(super) type Run = (u128, MatchSetId);
 
 /// The runs of all addresses, in order. The first begins at address 0. `prefixes` must be
 /// sorted by address, then by length.
-pub(super) fn runs<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Run> {
-    let mut runs = vec![(0, NO_MATCH)];
-    let mut enclosing = vec![(u128::MAX, NO_MATCH)];
+pub(super) fn runs<'a, A: Address + 'a>(prefixes: impl Iterator<Item = &'a Prefix<A>>) -> Vec<Run> {
+    runs_between((0, u128::MAX), NO_MATCH, prefixes.copied())
+}
+
+/// The runs of the addresses from `first` to `last`, in order. The first begins at `first`.
+/// Addresses outside of `prefixes` have the match set `outside`.
+pub(super) fn runs_between<A: Address>(
+    (first, last): (u128, u128),
+    outside: MatchSetId,
+    prefixes: impl Iterator<Item = Prefix<A>>,
+) -> Vec<Run> {
+    let all = last;
+    let mut runs = vec![(first, outside)];
+    let mut enclosing = vec![(all, outside)];
     for prefix in prefixes {
         let first = prefix.address.to_number() << (128 - u32::from(A::BITS));
         let last = first | u128::MAX.checked_shr(prefix.length.into()).unwrap_or(0);
@@ -38,7 +49,7 @@ pub(super) fn runs<A: Address>(prefixes: &[Prefix<A>]) -> Vec<Run> {
         begin(&mut runs, first, prefix.match_set);
         enclosing.push((last, prefix.match_set));
     }
-    leave(&mut enclosing, &mut runs, |end| end < u128::MAX);
+    leave(&mut enclosing, &mut runs, |end| end < all);
     runs
 }
 
@@ -54,7 +65,11 @@ fn leave(enclosing: &mut Vec<Run>, runs: &mut Vec<Run>, ends: impl Fn(u128) -> b
 }
 
 /// Begins a run at `first`, or continues the last run if it has the same match set.
-fn begin(runs: &mut Vec<Run>, first: u128, match_set: MatchSetId) {
+pub(super) fn begin<S: PartialEq>(
+    runs: &mut Vec<(S, MatchSetId)>,
+    first: S,
+    match_set: MatchSetId,
+) {
     runs.pop_if(|(start, _)| *start == first);
     if runs.last().is_none_or(|(_, before)| *before != match_set) {
         runs.push((first, match_set));
@@ -121,31 +136,46 @@ impl Block<'_> {
         })
     }
 
-    /// The shortest prefix length that separates all runs of the block.
-    pub(super) fn deepest(self) -> u32 {
-        let starts = self.runs[1..].iter();
-        128 - starts
-            .fold(0, |all, (start, _)| all | start)
-            .trailing_zeros()
+    /// True if each run of the block begins at the start of a part with the same first `depth`
+    /// bits.
+    pub(super) fn is_divided_by(self, depth: u32) -> bool {
+        let rest = u128::MAX.checked_shr(depth).unwrap_or(0);
+        self.runs[1..].iter().all(|(start, _)| start & rest == 0)
     }
 
     /// Indices of the parts, of `length` bits, whose value may differ from the previous
     /// part's: a run begins with the part, inside it, or inside the previous part. `None`
     /// if there are more than `most`.
     pub(super) fn changes(self, length: u32, most: usize) -> Option<Vec<u64>> {
-        let mut changes: Vec<u64> = vec![];
-        for (start, _) in &self.runs[1..] {
-            let part = self.part_of(*start, length);
-            let (_, first, _) = self.bounds(part.into(), length);
-            let is_within = first != *start && part + 1 < 1 << length;
-            for part in [Some(part), is_within.then_some(part + 1)] {
-                changes.extend(part.filter(|part| changes.last().unwrap_or(&0) < part));
-            }
+        // Each run adds at most two.
+        let mut changes = Vec::with_capacity((most + 2).min(2 * self.runs.len()));
+        for part in self.changing_parts(length) {
+            changes.push(part);
             if changes.len() > most {
                 return None;
             }
         }
         Some(changes)
+    }
+
+    /// Number of parts, of `length` bits, whose value may differ from the previous part's.
+    pub(super) fn count_changes(self, length: u32) -> usize {
+        self.changing_parts(length).count()
+    }
+
+    fn changing_parts(self, length: u32) -> impl Iterator<Item = u64> {
+        let mut last = 0;
+        let each = self.runs[1..].iter().flat_map(move |(start, _)| {
+            let part = self.part_of(*start, length);
+            let (_, first, _) = self.bounds(part.into(), length);
+            let is_within = first != *start && part + 1 < 1 << length;
+            [part, if is_within { part + 1 } else { 0 }]
+        });
+        each.filter(move |part| {
+            let is_new = *part > last;
+            last = last.max(*part);
+            is_new
+        })
     }
 
     /// Index of the part, of `length` bits, that holds `address`.
@@ -293,7 +323,7 @@ mod tests {
                     match_set: *match_set,
                 })
                 .collect();
-            prop_assert_eq!(runs(&prefixes), expected);
+            prop_assert_eq!(runs(prefixes.iter()), expected);
         }
     }
 }

@@ -195,7 +195,7 @@ fn check<A: Address + Into<IpAddr>>(
         (FIRST_NODES, 16),
     ];
     for (kind, bits) in first_levels {
-        let runs = runs(&prefixes);
+        let runs = runs(prefixes.iter());
         let trie = Trie::with(&runs, FirstLevel { kind, bits }, Room::default()).unwrap();
         is_refused_without_room(&runs, &trie);
         for address in &addresses {
@@ -303,7 +303,7 @@ fn match_sets_of_every_size_are_found() {
         kind: FIRST_NODES,
         bits: MIN_FIRST_BITS,
     };
-    let trie = Trie::with(&runs(&prefixes), first, Room::default()).unwrap();
+    let trie = Trie::with(&runs(prefixes.iter()), first, Room::default()).unwrap();
     for inside in prefixes {
         assert_eq!(look_up(&trie, inside.address, STEPS_V4), inside.match_set);
         let behind = Ipv4Addr::from_bits(inside.address.to_bits() + (1 << 14));
@@ -384,12 +384,13 @@ fn a_ruleset_has_the_same_answers() {
         let length = 8 + u8::try_from(number % 25).unwrap();
         prefix(Ipv4Addr::from_bits(address), length, 1 + number % 9)
     });
+    let prefixes = sorted(prefixes.collect());
     let ruleset = Ruleset {
-        ipv4: sorted(prefixes.collect()),
+        ipv4: prefixes.iter().copied().collect(),
         match_sets: (0..10).map(|id| vec![id]).collect(),
         ..Ruleset::default()
     };
-    let trie = Trie::new(&ruleset.ipv4).unwrap();
+    let trie = Trie::new(&prefixes).unwrap();
     for number in 0..50_000_u32 {
         let address = Ipv4Addr::from_bits(number.wrapping_mul(85_899_345));
         let found = look_up(&trie, address, STEPS_V4);
@@ -440,7 +441,7 @@ fn embeddings_of_the_same_prefixes_share_slots() {
     assert!(three.lines.len() < two.lines.len() * 11 / 10);
 
     let ruleset = Ruleset {
-        ipv6: prefixes,
+        ipv6: prefixes.into_iter().collect(),
         match_sets: (0..3).map(|id| vec![id]).collect(),
         ..Ruleset::default()
     };

@@ -53,7 +53,11 @@ impl EvidenceMaps {
     pub(super) fn create(pins: &Pins) -> Result<Self, Error> {
         let directory = pins.evidence();
         pins::create_directory(&directory)?;
-        let maps = Self::take(&mut object::load_evidence(&directory)?)?;
+        // Loading the object takes longer than all else that a reload of few policies does.
+        let maps = match Self::open(&directory)? {
+            Some(maps) => maps,
+            None => Self::take(&mut object::load_evidence(&directory)?)?,
+        };
         maps.control.initialise()?;
         Ok(maps)
     }

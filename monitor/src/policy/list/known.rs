@@ -11,7 +11,7 @@ use super::pieces::{KnownPieces, Piece};
 use crate::{
     address::Address,
     lists::{Format, Kind, List, Selection},
-    policy::{destinations::Written, source::SourceList},
+    policy::{destinations::Written, lines::Lines, source::SourceList},
 };
 
 /// The lists that a load read without an error or a warning.
@@ -33,8 +33,8 @@ pub(super) struct KnownAs {
 #[derive(Debug)]
 pub(in crate::policy) struct ReadList {
     pub(in crate::policy) kind: Kind,
-    pub(in crate::policy) ipv4: Arc<Vec<Written<Ipv4Addr>>>,
-    pub(in crate::policy) ipv6: Arc<Vec<Written<Ipv6Addr>>>,
+    pub(in crate::policy) ipv4: Vec<Lines<Ipv4Addr>>,
+    pub(in crate::policy) ipv6: Vec<Lines<Ipv6Addr>>,
     /// The path of a JSON document, with the name of a known document.
     pub(super) how: Option<String>,
     /// Number of intervals that were selected.
@@ -112,8 +112,8 @@ impl ReadList {
         Self {
             kind: list.kind,
             destinations: ipv4.len() + ipv6.len(),
-            ipv4: written(&ipv4),
-            ipv6: written(&ipv6),
+            ipv4: lines(&ipv4),
+            ipv6: lines(&ipv6),
             how: list.how.clone(),
             left_out: list.left_out,
             with_options: list.with_options,
@@ -123,11 +123,8 @@ impl ReadList {
     }
 }
 
-fn written<A: Address>(intervals: &[(crate::address::Interval<A>, u32)]) -> Arc<Vec<Written<A>>> {
+fn lines<A: Address>(intervals: &[(crate::address::Interval<A>, u32)]) -> Vec<Lines<A>> {
     let each = intervals.iter();
-    let mut written: Vec<_> = each
-        .flat_map(|(interval, line)| Written::of(*interval, *line))
-        .collect();
-    written.shrink_to_fit();
-    Arc::new(written)
+    let written = each.flat_map(|(interval, line)| Written::of(*interval, *line));
+    Lines::new(written.collect(), 0).into_iter().collect()
 }

@@ -4,15 +4,13 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, Ipv6Addr},
-    ops::Range,
-    sync::Arc,
 };
 
 use super::known::ReadList;
 use crate::{
     address::{Address, Interval},
     lists::{Format, List, PieceReader, Selection, pieces},
-    policy::destinations::Written,
+    policy::{destinations::Written, lines::Lines},
 };
 
 /// Consecutive lines of a list, all of which could be read.
@@ -22,12 +20,10 @@ pub(super) struct Piece {
     hash: [u8; 32],
     /// Number of lines.
     lines: u32,
-    /// Number of the first line, counted from 1.
-    first_line: u32,
-    /// The part of [`ReadList::ipv4`] that is written in these lines.
-    ipv4: Range<usize>,
-    /// The part of [`ReadList::ipv6`] that is written in these lines.
-    ipv6: Range<usize>,
+    /// The IPv4 networks in these lines, if there are any.
+    ipv4: Option<Lines<Ipv4Addr>>,
+    /// The IPv6 networks in these lines, if there are any.
+    ipv6: Option<Lines<Ipv6Addr>>,
     destinations: usize,
     left_out: usize,
     with_options: usize,
@@ -35,15 +31,12 @@ pub(super) struct Piece {
 
 /// The pieces of lists that are all read in the same way, by their hash.
 #[derive(Default)]
-pub(super) struct KnownPieces<'a>(HashMap<[u8; 32], (&'a ReadList, &'a Piece)>);
+pub(super) struct KnownPieces<'a>(HashMap<[u8; 32], &'a Piece>);
 
 impl<'a> FromIterator<&'a ReadList> for KnownPieces<'a> {
     fn from_iter<T: IntoIterator<Item = &'a ReadList>>(lists: T) -> Self {
-        let each = lists.into_iter().flat_map(|list| {
-            let pieces = list.pieces.iter();
-            pieces.map(move |piece| (piece.hash, (list, piece)))
-        });
-        Self(each.collect())
+        let pieces = lists.into_iter().flat_map(|list| &list.pieces);
+        Self(pieces.map(|piece| (piece.hash, piece)).collect())
     }
 }
 
@@ -61,8 +54,8 @@ pub(super) fn read_pieces(
     for piece in pieces(text) {
         let hash = *blake3::hash(piece.as_bytes()).as_bytes();
         match known.0.get(&hash) {
-            Some((list, piece)) => {
-                growing.take_over(list, piece, reader.next_line());
+            Some(piece) => {
+                growing.take_over(piece, reader.next_line() - 1);
                 reader.pass(piece.lines, piece.left_out, piece.with_options);
             }
             None => growing.read(piece, hash, &mut reader),
@@ -75,24 +68,21 @@ pub(super) fn read_pieces(
 /// The destinations of the pieces so far.
 #[derive(Default)]
 struct Growing {
-    ipv4: Vec<Written<Ipv4Addr>>,
-    ipv6: Vec<Written<Ipv6Addr>>,
+    ipv4: Vec<Lines<Ipv4Addr>>,
+    ipv6: Vec<Lines<Ipv6Addr>>,
     destinations: usize,
     pieces: Vec<Piece>,
 }
 
 impl Growing {
-    /// Adds a piece of an earlier load, whose first line is now `first_line`.
-    fn take_over(&mut self, list: &ReadList, piece: &Piece, first_line: u32) {
-        let shift = first_line.wrapping_sub(piece.first_line);
-        let piece = Piece {
-            first_line,
-            ipv4: add_shifted(&mut self.ipv4, &list.ipv4[piece.ipv4.clone()], shift),
-            ipv6: add_shifted(&mut self.ipv6, &list.ipv6[piece.ipv6.clone()], shift),
-            ..*piece
-        };
+    /// Adds a piece of an earlier load. It is now behind `before` lines.
+    fn take_over(&mut self, piece: &Piece, before: u32) {
+        self.ipv4
+            .extend(piece.ipv4.as_ref().map(|lines| lines.behind(before)));
+        self.ipv6
+            .extend(piece.ipv6.as_ref().map(|lines| lines.behind(before)));
         self.destinations += piece.destinations;
-        self.pieces.push(piece);
+        self.pieces.push(piece.clone());
     }
 
     /// Reads a piece. A later load does not take it over if a line of it is bad.
@@ -101,15 +91,16 @@ impl Growing {
         let (first_line, before) = (reader.next_line(), counts(reader.so_far()));
         let (ipv4, ipv6) = reader.read(piece);
         let destinations = ipv4.len() + ipv6.len();
-        let ipv4 = add(&mut self.ipv4, ipv4);
-        let ipv6 = add(&mut self.ipv6, ipv6);
+        let ipv4 = lines(ipv4, first_line - 1);
+        let ipv6 = lines(ipv6, first_line - 1);
+        self.ipv4.extend(ipv4.clone());
+        self.ipv6.extend(ipv6.clone());
         self.destinations += destinations;
         let after = counts(reader.so_far());
         if before[0] == after[0] {
             self.pieces.push(Piece {
                 hash,
                 lines: reader.next_line() - first_line,
-                first_line,
                 ipv4,
                 ipv6,
                 destinations,
@@ -132,8 +123,8 @@ impl Growing {
         pieces.shrink_to_fit();
         ReadList {
             kind: list.kind,
-            ipv4: Arc::new(ipv4),
-            ipv6: Arc::new(ipv6),
+            ipv4,
+            ipv6,
             how: list.how.clone(),
             destinations,
             left_out: list.left_out,
@@ -144,27 +135,11 @@ impl Growing {
     }
 }
 
-/// Adds the networks of `intervals`. Returns the part of `all` that they are.
-fn add<A: Address>(
-    all: &mut Vec<Written<A>>,
+/// The networks of `intervals`, whose lines are behind `before` others.
+fn lines<A: Address>(
     intervals: impl Iterator<Item = (Interval<A>, u32)>,
-) -> Range<usize> {
-    let start = all.len();
-    all.extend(intervals.flat_map(|(interval, line)| Written::of(interval, line)));
-    start..all.len()
-}
-
-/// Adds `written` with line numbers that are higher by `shift`. Returns the part of `all`
-/// that they are.
-fn add_shifted<A: Address>(
-    all: &mut Vec<Written<A>>,
-    written: &[Written<A>],
-    shift: u32,
-) -> Range<usize> {
-    let start = all.len();
-    all.extend(written.iter().map(|one| Written {
-        line: one.line.wrapping_add(shift),
-        ..*one
-    }));
-    start..all.len()
+    before: u32,
+) -> Option<Lines<A>> {
+    let written = intervals.flat_map(|(interval, line)| Written::of(interval, line - before));
+    Lines::new(written.collect(), before)
 }

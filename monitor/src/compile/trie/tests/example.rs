@@ -129,7 +129,7 @@ fn the_inline_pointer_of_the_document_is_true() {
         kind: FIRST_NODES,
         bits: 10,
     };
-    let trie = Trie::with(&runs(&prefixes), first, Room::default()).unwrap();
+    let trie = Trie::with(&runs(prefixes.iter()), first, Room::default()).unwrap();
     let value = u32::try_from(trie.lines[0][0] & u64::from(u32::MAX)).unwrap();
     assert!(DOCUMENT.contains(&shown(value)), "{}", shown(value));
     for (address, found) in [([10, 0, 17, 1], 5), ([10, 0, 32, 1], NO_MATCH)] {
