@@ -55,8 +55,12 @@ impl Edges {
         })
     }
 
-    /// Stores the changes in `state_dir`.
+    /// Stores the changes in `state_dir`. Writes nothing if they are stored already: most
+    /// reloads change none, and the disk may take longer than the rest of a reload.
     pub fn write(&self, state_dir: &Path) -> Result<(), StateDirError> {
+        if Self::read(state_dir, &self.pin_dir).is_ok_and(|stored| stored == *self) {
+            return Ok(());
+        }
         write(&state_dir.join(FILE), serde_json::to_string(self))
     }
 

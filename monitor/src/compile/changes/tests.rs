@@ -378,6 +378,6 @@ fn a_reload_shares_all_parts_without_a_change() {
     assert!(new <= 2 && all > 100, "{new} of {all}");
     assert!(found.ipv4.runs.get().is_some() && found.ipv6.runs.get().is_some());
     let whole = compiled(&after, &derivation);
-    assert!(Tries::new(&found) == Tries::new(&whole));
-    assert!(Tries::new(&found) != Ok(tries), "the change has an effect");
+    assert_eq!(Tries::new(&found), Tries::new(&whole));
+    assert_ne!(Tries::new(&found), Ok(tries), "the change has an effect");
 }

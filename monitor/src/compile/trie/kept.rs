@@ -47,7 +47,8 @@ pub(in crate::compile) fn patched<A: Address>(
     if region.networks().len() > MOST_NETWORKS || earlier.len() > MOST {
         return None;
     }
-    let mut patched = Vec::with_capacity(earlier.len());
+    // A changed network usually adds a few runs.
+    let mut patched = Vec::with_capacity(earlier.len() + 64);
     let mut next = 0;
     for network in region.networks() {
         let interval = network.interval();
@@ -64,7 +65,10 @@ pub(in crate::compile) fn patched<A: Address>(
         }
     }
     append(&mut patched, &earlier[next..]);
-    patched.shrink_to_fit();
+    // A copy costs more than some room.
+    if patched.capacity() > patched.len() + patched.len() / 16 {
+        patched.shrink_to_fit();
+    }
     Some(patched)
 }
 
