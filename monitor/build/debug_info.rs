@@ -14,7 +14,7 @@ pub(crate) fn remove(file: &Path) -> anyhow::Result<()> {
     let place = || file.display().to_string();
     let object = fs::read(file).with_context(place)?;
     let mut parsed = Builder::read(&*object).with_context(place)?;
-    for section in parsed.sections.iter_mut() {
+    for section in &mut parsed.sections {
         let name = section.name.as_slice();
         section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
     }
