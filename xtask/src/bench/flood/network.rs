@@ -43,6 +43,14 @@ impl Lan {
         }
     }
 
+    /// The other path.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+
     /// Name of the gateway's interface towards the sink.
     pub(crate) fn wan(self) -> &'static str {
         match self {

@@ -24,6 +24,9 @@ struct Pair {
     ours: FilterKind,
     other: FilterKind,
     destinations: Destinations,
+    /// True if the filters exchange their paths for half of the floods. Then a path that is
+    /// faster than the other favours neither.
+    exchanges: bool,
 }
 
 impl Bench<'_> {
@@ -47,6 +50,7 @@ impl Bench<'_> {
                 ours,
                 other: FilterKind::PassAll(Native),
                 destinations: Destinations::Innocent(count),
+                exchanges: false,
             };
             self.pairs("forward, paired", &name, pair)?;
         }
@@ -79,6 +83,7 @@ impl Bench<'_> {
                 ours,
                 other,
                 destinations: Destinations::Blocked,
+                exchanges: false,
             };
             self.pairs("drop, paired", &ours.name(), pair)?;
         }
@@ -109,6 +114,7 @@ impl Bench<'_> {
                 ours,
                 other,
                 destinations: Destinations::Innocent(count),
+                exchanges: true,
             };
             self.pairs("both attached, paired", &name, pair)?;
         }
@@ -135,30 +141,44 @@ impl Bench<'_> {
     }
 
     fn ratios(&self, pair: Pair) -> Result<Vec<[f64; 2]>> {
+        let on_first = self.ratios_on(Lan::First, pair)?;
+        if !pair.exchanges {
+            return Ok(on_first);
+        }
+        let on_second = self.ratios_on(Lan::Second, pair)?;
+        // In the geometric mean, a factor of the path cancels itself out.
+        let both = on_first.iter().zip(&on_second);
+        Ok(both
+            .map(|(one, other)| [0, 1].map(|it| (one[it] * other[it]).sqrt()))
+            .collect())
+    }
+
+    /// The ratios with this filter on one path, and the other filter on the other path.
+    fn ratios_on(&self, path: Lan, pair: Pair) -> Result<Vec<[f64; 2]>> {
         let blocked = match pair.destinations {
             Destinations::Blocked => self.random(),
             Destinations::Innocent(count) => self.prefixes(count)?,
         };
-        self.with(pair.other, self.random(), Lan::Second, || {
-            self.with(pair.ours, blocked, Lan::First, || {
-                self.prove(pair)?;
+        self.with(pair.other, self.random(), path.other(), || {
+            self.with(pair.ours, blocked, path, || {
+                self.prove(path, pair)?;
                 (0..self.plan.pairs)
-                    .map(|round| self.in_turn(round, |lan| self.one_of(pair, lan)))
+                    .map(|round| self.in_turn(path, round, |lan| self.one_of(pair, lan)))
                     .collect()
             })
         })
     }
 
     /// Checks that both filters drop and pass as they should.
-    fn prove(&self, pair: Pair) -> Result<()> {
+    fn prove(&self, path: Lan, pair: Pair) -> Result<()> {
         match pair.destinations {
             Destinations::Blocked => {
-                self.prove_innocent_pass(pair.ours, Lan::First)?;
-                self.prove_innocent_pass(pair.other, Lan::Second)
+                self.prove_innocent_pass(pair.ours, path)?;
+                self.prove_innocent_pass(pair.other, path.other())
             }
             Destinations::Innocent(count) => {
-                self.prove_blocked(Lan::First, count)?;
-                self.prove_blocked(Lan::Second, 0)
+                self.prove_blocked(path, count)?;
+                self.prove_blocked(path.other(), 0)
             }
         }
     }
@@ -177,14 +197,19 @@ impl Bench<'_> {
 
     /// Swaps the order of the two floods in every second pair, so that a drift of the
     /// machine's speed favours neither.
-    fn in_turn(&self, round: u32, once: impl Fn(Lan) -> Result<[f64; 2]>) -> Result<[f64; 2]> {
+    fn in_turn(
+        &self,
+        path: Lan,
+        round: u32,
+        once: impl Fn(Lan) -> Result<[f64; 2]>,
+    ) -> Result<[f64; 2]> {
         self.go_on()?;
         let (ours, other) = if round.is_multiple_of(2) {
-            let ours = once(Lan::First)?;
-            (ours, once(Lan::Second)?)
+            let ours = once(path)?;
+            (ours, once(path.other())?)
         } else {
-            let other = once(Lan::Second)?;
-            (once(Lan::First)?, other)
+            let other = once(path.other())?;
+            (once(path)?, other)
         };
         Ok([ours[0] / other[0], ours[1] / other[1]])
     }
