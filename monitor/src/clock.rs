@@ -155,10 +155,11 @@ impl Alarm {
     fn set(&self, at: Timestamp) -> io::Result<Option<Woke>> {
         // A time of zero would switch the timer off. Any other time in the past fires at
         // once.
-        let (seconds, nanoseconds) = (at.as_second().max(1), at.subsec_nanosecond().max(0));
+        let since_1970 = Duration::try_from(at.as_duration()).unwrap_or_default();
+        let since_1970 = since_1970.max(Duration::from_secs(1));
         let flags =
             TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        let time = Expiration::OneShot(TimeSpec::new(seconds, nanoseconds.into()));
+        let time = Expiration::OneShot(TimeSpec::from(since_1970));
         match self.timer.set(time, flags) {
             Ok(()) => Ok(None),
             Err(Errno::ECANCELED) => Ok(Some(Woke::ClockSet)),

@@ -52,6 +52,7 @@ pub mod explain;
 pub mod feeds;
 pub mod file_lock;
 pub mod flows;
+mod free_space;
 pub mod guard;
 pub mod http;
 pub mod listing;

@@ -16,14 +16,13 @@ use std::{
 };
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
-use nix::sys::statvfs;
 use rusqlite::Connection;
 
 use super::{
     error::{StoreError, on},
     schema::FILE,
 };
-use crate::new_file;
+use crate::{free_space, new_file};
 
 const DAMAGED: &str = "damaged-";
 const VERSION: &str = "version-";
@@ -147,11 +146,7 @@ fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
 
 /// Returns the number of bytes that the file system of a folder has left.
 pub(super) fn free_bytes(directory: &Path) -> Result<u64, StoreError> {
-    let state = statvfs::statvfs(directory)
-        .map_err(|errno| io_error("measure", directory)(errno.into()))?;
-    Ok(state
-        .blocks_available()
-        .saturating_mul(state.fragment_size()))
+    free_space::free_bytes(directory).map_err(io_error("measure", directory))
 }
 
 /// Returns a function that adds the operation and the path to an error of the system.

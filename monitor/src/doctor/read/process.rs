@@ -2,10 +2,9 @@
 
 use std::{io, path::Path};
 
-use nix::sys::statvfs::statvfs;
-
 use crate::{
     doctor::facts::{Disk, KernelFacts},
+    free_space::free_bytes,
     regular_file,
     store::FILE,
 };
@@ -37,7 +36,6 @@ fn missing(effective: u64) -> Vec<&'static str> {
 
 /// Room of the state directory, whose store may have `most` bytes.
 pub(super) fn disk(state_dir: &Path, most: u64) -> io::Result<Disk> {
-    let found = statvfs(state_dir)?;
     let log = format!("{FILE}-wal");
     let size = |name: &str| match std::fs::metadata(state_dir.join(name)) {
         Ok(found) => Ok(found.len()),
@@ -45,7 +43,7 @@ pub(super) fn disk(state_dir: &Path, most: u64) -> io::Result<Disk> {
         Err(error) => Err(error),
     };
     Ok(Disk {
-        free: found.blocks_available() * found.fragment_size(),
+        free: free_bytes(state_dir)?,
         store: size(FILE)? + size(&log)?,
         most,
     })
