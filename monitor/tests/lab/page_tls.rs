@@ -9,7 +9,7 @@ use std::{fs, process::Command};
 
 use support::{
     browser::Browser,
-    lab::{Lab, sh, text},
+    lab::{Lab, poll, sh, text},
 };
 
 /// Beyond loopback there is only TLS, and every page needs a session.
@@ -43,7 +43,10 @@ fn other_machines_sign_in_over_tls() {
     }
     browser.open(link);
     browser.submit("button");
-    assert_eq!(browser.url(), "https://10.77.0.1:9641/");
+    // The answer to the form sends the browser there.
+    poll("the browser is at the overview", || {
+        browser.url() == "https://10.77.0.1:9641/"
+    });
     assert_ne!(browser.title(), "Not signed in · monitor");
     let cookies = browser.cookies();
     assert_eq!(cookies[0]["name"], "__Host-monitor-session");
