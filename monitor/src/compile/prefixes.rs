@@ -1,6 +1,6 @@
 //! The prefixes of one family. They are kept in parts, which rulesets share: a ruleset that is
-//! made from an earlier one takes over the parts without a change. So nobody copies, hashes or
-//! frees them again.
+//! made from an earlier one takes over the parts without a change. So a reload neither copies nor
+//! hashes these parts.
 
 use std::{
     fmt,

@@ -37,7 +37,7 @@ use crate::{
 /// The most encrypted resolvers that the page of a device lists.
 const MOST_ENCRYPTED: u32 = 50;
 
-/// What the page asked for, and what it keeps in memory.
+/// The drains that pages asked for, and the packets that policies with `count` would have dropped.
 #[derive(Default)]
 pub(super) struct Page {
     drains: drains::Drains,
