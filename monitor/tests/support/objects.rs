@@ -12,7 +12,7 @@ use aya::{
 };
 use monitor_common::ABI_HASH;
 
-use super::lab::{Lab, poll};
+use super::lab::Lab;
 
 /// Programs and maps by id, and names of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,8 +99,6 @@ impl Objects {
 /// Panics with `when` and the differences if it does not.
 pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects {
     let mut found = Objects::default();
-    // The kernel frees programs and maps some time after their last user ends: after an RCU grace
-    // period, in a work queue. On a busy machine this takes seconds.
     let like = settled(|| {
         found = Objects::of(lab);
         found.shape() == reference.shape()
@@ -109,16 +107,56 @@ pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects
     found
 }
 
-/// Waits until the kernel has freed all of them.
+/// Waits until the kernel has freed all of them. Panics with what is left, and with the processes
+/// that have it open, if it does not.
 pub(crate) fn assert_gone(objects: &Objects) {
-    poll("the kernel has freed every program and map", || {
-        let programs = loaded_programs().flatten();
-        let maps = loaded_maps().flatten();
-        !programs
-            .map(|p| p.id())
-            .any(|id| objects.programs.contains(&id))
-            && !maps.map(|m| m.id()).any(|id| objects.maps.contains(&id))
+    let mut left = (BTreeSet::new(), BTreeSet::new());
+    let gone = settled(|| {
+        let programs = loaded_programs().flatten().map(|program| program.id());
+        let maps = loaded_maps().flatten().map(|map| map.id());
+        left = (
+            programs
+                .filter(|id| objects.programs.contains(id))
+                .collect(),
+            maps.filter(|id| objects.maps.contains(id)).collect(),
+        );
+        left.0.is_empty() && left.1.is_empty()
     });
+    let (programs, maps) = left;
+    assert!(
+        gone,
+        "the kernel still has the programs {programs:?} and the maps {maps:?}; open in: {:?}",
+        holders(&programs, &maps)
+    );
+}
+
+/// The processes that have one of the programs or maps open, with the lines of
+/// `/proc/PID/fdinfo/FD` that say so. A link counts as its program.
+fn holders(programs: &BTreeSet<u32>, maps: &BTreeSet<u32>) -> Vec<String> {
+    let is_one = |line: &str| {
+        let Some((key, id)) = line.split_once(':') else {
+            return false;
+        };
+        let ids = match key {
+            "prog_id" => programs,
+            "map_id" => maps,
+            _ => return false,
+        };
+        id.trim().parse().is_ok_and(|id| ids.contains(&id))
+    };
+    let mut holders = Vec::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        let files = fs::read_dir(process.path().join("fdinfo"));
+        for file in files.into_iter().flatten().flatten() {
+            let lines = fs::read_to_string(file.path()).unwrap_or_default();
+            let found = lines.lines().filter(|line| is_one(line));
+            holders.extend(
+                found.map(|line| format!("{} ({}): {line}", process.path().display(), name.trim())),
+            );
+        }
+    }
+    holders
 }
 
 /// The directory in which the lab's counters are pinned.
@@ -126,9 +164,11 @@ pub(crate) fn state(lab: &Lab) -> PathBuf {
     lab.pin_dir.join(format!("v{ABI_HASH:016x}"))
 }
 
-/// True as soon as `done` is true, false after a minute.
+/// True as soon as `done` is true, false after two minutes. The kernel frees programs and maps
+/// some time after their last user ends: after an RCU grace period, in a work queue that waits for
+/// a lock of all network namespaces. On a busy machine this takes many seconds.
 fn settled(mut done: impl FnMut() -> bool) -> bool {
-    for _ in 0..600 {
+    for _ in 0..1200 {
         if done() {
             return true;
         }
