@@ -14,7 +14,7 @@ mod trie;
 
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
-pub use at_once::at_once;
+pub use at_once::{at_once, is_large};
 pub use prefixes::SortedPrefixes;
 pub use room::check_room;
 pub use ruleset::{

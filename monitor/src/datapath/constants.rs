@@ -6,7 +6,7 @@ use monitor_common::global;
 use super::{hook::Instance, table_size::TableSize};
 
 /// Constants of one trie, as described in `compile::Trie`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Root {
     pub(super) common_bits: u32,
     pub(super) common: u64,

@@ -11,6 +11,7 @@ use super::{
     object,
     pins::{self, Pins},
     state::State,
+    tries::Shape,
 };
 
 /// Reaction to the filter and counters of a version with another ABI.
@@ -35,6 +36,8 @@ pub struct Filter {
     pub(super) fresh: bool,
     /// Unused generations that stay pinned until the flows that name them are drained.
     pub(super) kept_for_flows: BTreeSet<u64>,
+    /// Shape of the tries of the last generation that this process built.
+    pub(super) shape: Option<Shape>,
     _lock: Lock,
 }
 
@@ -67,6 +70,7 @@ impl Filter {
             links: Vec::new(),
             fresh,
             kept_for_flows: BTreeSet::new(),
+            shape: None,
             _lock: lock,
         })
     }

@@ -32,10 +32,10 @@ use super::{
     pins::{self, Pins},
     scopes,
     table_size::TableSize,
-    tries,
+    tries::{self, Shape},
 };
 use crate::{
-    compile::{Ruleset, Tries, at_once},
+    compile::{Ruleset, TooLarge, Tries, at_once, is_large},
     policy::{Direction, EvidenceLevel},
 };
 
@@ -57,6 +57,8 @@ pub(super) struct Plan<'a> {
     pub(super) previous: &'a BTreeMap<HookPoint, OwnedFd>,
     /// The capture that runs, if one runs.
     pub(super) capture: Option<&'a CaptureRequest>,
+    /// Shape of the tries of the generation before, if this process built it.
+    pub(super) expected: Option<Shape>,
 }
 
 /// A program of a generation.
@@ -82,6 +84,7 @@ pub(super) struct Generation {
     /// True if at least one interface has a program that decides if the generation
     /// is not confirmed in time.
     pub(super) has_previous: bool,
+    pub(super) shape: Shape,
 }
 
 /// Builds and pins a generation. On an error, removes all pins of the generation.
@@ -110,42 +113,44 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     if let Some(capture) = plan.capture {
         capture.pin(directory)?;
     }
+    let prefixes = plan.ruleset.ipv4.len() + plan.ruleset.ipv6.len();
+    let early = plan.instances.first().zip(plan.expected);
+    let (tries, early) = match early.filter(|_| is_large(prefixes)) {
+        Some((first, expected)) => {
+            // The verifier takes about as long as the tries. So the kernel verifies the first
+            // program meanwhile.
+            let load = || load(plan, first, &expected, &paths).ok();
+            let (tries, object) = at_once(prefixes, || tries_of(plan.ruleset), load);
+            (tries?, Some((expected, object)))
+        }
+        None => (tries_of(plan.ruleset)?, None),
+    };
+    let shape = Shape::of(&tries);
+    let mut early = match early {
+        Some((expected, object)) if expected == shape => object,
+        // The maps have other sizes.
+        Some((_, object)) => {
+            drop(object);
+            for map in ruleset::ALL {
+                pins::remove(&directory.join(map))?;
+            }
+            None
+        }
+        None => None,
+    };
     let mut generation = Generation {
         number: plan.number,
         programs: BTreeMap::new(),
         loggers: Vec::new(),
         has_previous: !plan.previous.is_empty(),
+        shape,
     };
-    let ruleset = plan.ruleset;
-    let prefixes = ruleset.ipv4.len() + ruleset.ipv6.len();
-    // The ruleset keeps its hash, which the record of the generation needs.
-    let (_, tries) = at_once(prefixes, || ruleset.content_hash(), || Tries::new(ruleset));
-    let tries = tries?;
-    let sizes = sizes(plan.ruleset, &tries, plan.deadline);
     for planned in plan.instances {
-        let PlannedInstance {
-            at, slot, examines, ..
-        } = planned;
-        let constants = Constants {
-            frags: planned.frags,
-            deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
-            generation: plan.number,
-            answer_ticks: Ticks::now().per_second(),
-            flows: records(plan, EvidenceLevel::Flows).then_some(TableSize::PINNED),
-            samples: records(plan, EvidenceLevel::Names)
-                && examines.direction == Direction::Out
-                && object::can_sample(),
-            capture: plan.capture.map_or(CAPTURE_OFF, CaptureRequest::kind),
-            capture_slot: capture_slot(plan),
-            ..scopes::constants(
-                plan.ruleset,
-                &tries,
-                (&at.interface, *slot),
-                *examines,
-                plan.log_packets,
-            )
+        let at = &planned.at;
+        let mut object = match early.take() {
+            Some(object) => object,
+            None => load(plan, planned, &shape, &paths)?,
         };
-        let mut object = object::load_program(at.hook, sizes, constants, Some(&paths))?;
         if generation.programs.is_empty() {
             // The interfaces share the maps, so fill them only once.
             fill(&mut object, plan, &tries)?;
@@ -164,8 +169,9 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         if planned.may_need_frags {
             let constants = Constants {
                 frags: true,
-                ..constants
+                ..constants(plan, planned, &shape)
             };
+            let sizes = sizes(plan.ruleset, &shape, plan.deadline);
             // Before Linux 5.18, the kernel refuses this program.
             if let Ok(mut object) = object::load_program(at.hook, sizes, constants, Some(&paths)) {
                 with_frags = Some(object::program_fd(&mut object, at.hook, true)?);
@@ -183,6 +189,50 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         }
     }
     Ok(generation)
+}
+
+/// The tries of `ruleset`. The ruleset keeps its hash, which the record of the generation needs.
+fn tries_of(ruleset: &Ruleset) -> Result<Tries, TooLarge> {
+    let prefixes = ruleset.ipv4.len() + ruleset.ipv6.len();
+    let (_, tries) = at_once(prefixes, || ruleset.content_hash(), || Tries::new(ruleset));
+    tries
+}
+
+/// Loads the program of an instance, with maps for tries of this shape.
+fn load(
+    plan: &Plan<'_>,
+    planned: &PlannedInstance,
+    shape: &Shape,
+    paths: &PinPaths<'_>,
+) -> Result<Ebpf, Error> {
+    let sizes = sizes(plan.ruleset, shape, plan.deadline);
+    let constants = constants(plan, planned, shape);
+    object::load_program(planned.at.hook, sizes, constants, Some(paths))
+}
+
+fn constants(plan: &Plan<'_>, planned: &PlannedInstance, shape: &Shape) -> Constants {
+    let PlannedInstance {
+        at, slot, examines, ..
+    } = planned;
+    Constants {
+        frags: planned.frags,
+        deadline: plan.deadline.map_or(0, Deadline::nanoseconds),
+        generation: plan.number,
+        answer_ticks: Ticks::now().per_second(),
+        flows: records(plan, EvidenceLevel::Flows).then_some(TableSize::PINNED),
+        samples: records(plan, EvidenceLevel::Names)
+            && examines.direction == Direction::Out
+            && object::can_sample(),
+        capture: plan.capture.map_or(CAPTURE_OFF, CaptureRequest::kind),
+        capture_slot: capture_slot(plan),
+        ..scopes::constants(
+            plan.ruleset,
+            shape,
+            (&at.interface, *slot),
+            *examines,
+            plan.log_packets,
+        )
+    }
 }
 
 /// Sets `previous` as the program to which the program of an interface can
@@ -243,13 +293,13 @@ fn records(plan: &Plan<'_>, level: EvidenceLevel) -> bool {
 }
 
 /// Number of entries that each ruleset map needs for this ruleset.
-pub(super) fn sizes(ruleset: &Ruleset, tries: &Tries, deadline: Option<Deadline>) -> Sizes {
+pub(super) fn sizes(ruleset: &Ruleset, shape: &Shape, deadline: Option<Deadline>) -> Sizes {
     let entries = |n: usize| u32::try_from(n.max(1)).expect("the compiler limits them");
     Sizes {
         match_sets: entries(ruleset.match_sets.len()),
         policies: entries(ruleset.policies.len()),
         previous: deadline.map_or(1, |_| MAX_INTERFACES),
-        tries: tries::sizes(tries),
+        tries: shape.sizes,
         scopes: scopes::sizes(&ruleset.scopes),
     }
 }

@@ -26,6 +26,7 @@ use super::{
     state::State,
     table_size::TableSize,
     test_run::{LONGEST, SHORTEST},
+    tries::Shape,
 };
 use crate::{
     compile::{PolicyIndex, Ruleset, Tries},
@@ -153,6 +154,7 @@ impl Sandbox {
         flows: Option<TableSize>,
     ) -> Result<Self, Error> {
         let tries = Tries::new(ruleset)?;
+        let shape = Shape::of(&tries);
         let (hook, instance) = examines.parts();
         let constants = Constants {
             flows,
@@ -162,9 +164,9 @@ impl Sandbox {
             replay: flows.is_some(),
             // Only a program that records is told the time of each packet.
             answer_ticks: flows.map_or(0, |_| Ticks::MICROSECONDS.per_second()),
-            ..scopes::constants(ruleset, &tries, (name, INTERFACE_SLOT), instance, false)
+            ..scopes::constants(ruleset, &shape, (name, INTERFACE_SLOT), instance, false)
         };
-        let sizes = generation::sizes(ruleset, &tries, None);
+        let sizes = generation::sizes(ruleset, &shape, None);
         let mut object = object::load_program(hook, sizes, constants, None)?;
         let policy_slots: Vec<PolicySlot> = (0..).take(ruleset.policies.len()).collect();
         let plan = Plan {
@@ -177,6 +179,7 @@ impl Sandbox {
             deadline: None,
             previous: &BTreeMap::new(),
             capture: None,
+            expected: None,
         };
         generation::fill(&mut object, &plan, &tries)?;
         let state = State::take(&mut object)?;

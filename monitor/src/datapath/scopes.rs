@@ -19,11 +19,11 @@ use super::{
     hook::Instance,
     maps::{self, freeze, write},
     object::ruleset,
-    tries::root,
+    tries::Shape,
 };
 use crate::{
     address::{Address, Network},
-    compile::{ClassId, Classified, Ruleset, Scopes, Tries},
+    compile::{ClassId, Classified, Ruleset, Scopes},
     policy::{Action, Device, EvidenceLevel, MacAddress, Scope, Strength},
 };
 
@@ -97,7 +97,7 @@ fn needs(scope: &Scope) -> u32 {
 /// Constants of the program of one interface.
 pub(super) fn constants(
     ruleset: &Ruleset,
-    tries: &Tries,
+    shape: &Shape,
     (interface, slot): (&str, u32),
     examines: Instance,
     log_packets: bool,
@@ -111,8 +111,8 @@ pub(super) fn constants(
         has_drops: has_any(ruleset, Action::blocks),
         has_rejects: has_any(ruleset, Action::answers),
         answer_ticks: 0,
-        ipv4: root(&tries.ipv4),
-        ipv6: root(&tries.ipv6),
+        ipv4: shape.ipv4,
+        ipv6: shape.ipv6,
         longest_set: longest_set(ruleset),
         needs: needs_of_all(ruleset, examines),
         class_words: u32::try_from(scopes.words()).expect("there are fewer scopes than policies"),

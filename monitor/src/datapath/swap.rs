@@ -145,8 +145,11 @@ impl Filter {
             deadline: request.deadline,
             previous: &previous,
             capture: request.capture,
+            expected: self.shape,
         };
-        generation::build(&self.pins, &plan)
+        let built = generation::build(&self.pins, &plan)?;
+        self.shape = Some(built.shape);
+        Ok(built)
     }
 
     /// Swaps one hook after another. On an error, undoes all steps in reverse order. Begins

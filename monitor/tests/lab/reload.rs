@@ -15,7 +15,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use support::{
-    datagrams::{count_arrivals, send_until},
+    datagrams::{count_arrivals, send, send_until},
     lab::{BLOCKED, Daemon, Lab, OPEN, POLICIES, poll, text},
 };
 
@@ -209,6 +209,40 @@ fn a_reload_that_the_kernel_refuses_says_so() {
         assert!(told.contains("generation 1 stays in force"), "{told}");
         assert!(told.contains("wlan0 is a port of the bridge br0"), "{told}");
     }
+}
+
+/// The daemon loads the program of a large ruleset before it knows the tries, for tries of the
+/// shape that they had. The third and the fourth ruleset have another shape.
+#[test]
+fn a_large_ruleset_is_in_force_whatever_shape_its_tries_have() {
+    let lab = Lab::new("shape");
+    let list = lab.policies().join("list.txt");
+    let write = |count: usize, last: &str| {
+        let each = (0..count).map(|n| format!("60.{}.{}.0/25\n", n / 256, n % 256));
+        let lines: String = each.chain([last.to_owned()]).collect();
+        fs::write(&list, lines).unwrap();
+    };
+    let addresses = [BLOCKED[0], OPEN[0]];
+    let receivers = addresses.map(|address| count_arrivals(&lab, address));
+    write(12_000, BLOCKED[0]);
+    lab.write_policies(
+        "version: 1\npolicies:\n  - name: listed\n    action: drop\n    destinations: [{list: list.txt}]\n",
+    );
+    let _daemon = lab.start(&["--mode", "generic", "--no-watch"]);
+    let mut passed = [0; 2];
+    for (count, dropped) in [(12_000, 1), (12_000, 0), (40_000, 1), (11_000, 0)] {
+        write(count, addresses[dropped]);
+        let reload = lab.monitor(&["reload"]);
+        assert!(reload.status.success(), "{}", text(&reload.stderr));
+        passed[1 - dropped] += 10;
+        for (to, _) in receivers {
+            send(&lab, to, 10);
+        }
+        poll("the datagrams to the address off the list arrive", || {
+            receivers.map(|(_, arrived)| arrived.load(Ordering::Relaxed)) == passed
+        });
+    }
+    assert_eq!(lab.policy("listed"), (0, 40));
 }
 
 /// Reloads by command and by SIGHUP in turn while datagrams go to every
