@@ -63,12 +63,14 @@ openwrt_names() {
 
 # compile ARCH: prints the path of the program.
 compile() {
-  local triple options=()
+  local triple flags options=()
   triple=$(triple "$1")
   if ! rustup target list --installed | grep -qx "$triple"; then
-    # For a target without a compiled library: from its source.
+    # For a target without a compiled library: from its source. The linker then takes the start
+    # files of zig, because those of rustc come with the compiled library.
     options=(-Z "build-std=std,panic_unwind")
-    export RUSTC_BOOTSTRAP=1
+    flags=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$triple")_RUSTFLAGS
+    export RUSTC_BOOTSTRAP=1 "$flags=-C link-self-contained=no"
   fi
   PATH="$zig:$PATH" cargo zigbuild --package monitor --bin monitor --profile dist \
     --target "$triple" "${options[@]}" >&2
