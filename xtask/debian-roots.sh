@@ -8,11 +8,15 @@ mirror="${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo --)
 mkdir -p "$roots"
-for suite in bookworm trixie; do
-  [ ! -d "$roots/$suite" ] || continue
-  echo "Debian $suite: installing into $roots/$suite"
-  "${as_root[@]}" rm -rf "$roots/$suite.new"
-  "${as_root[@]}" mmdebstrap --quiet --mode=root --variant=minbase --include=systemd \
-    --aptopt='Acquire::Languages "none"' "$suite" "$roots/$suite.new" "$mirror"
-  "${as_root[@]}" mv "$roots/$suite.new" "$roots/$suite"
-done
+# root NAME SUITE PACKAGES
+root() {
+  [ ! -d "$roots/$1" ] || return 0
+  echo "Debian $2 with $3: installing into $roots/$1"
+  "${as_root[@]}" rm -rf "$roots/$1.new"
+  "${as_root[@]}" mmdebstrap --quiet --mode=root --variant=minbase --include="$3" \
+    --aptopt='Acquire::Languages "none"' "$2" "$roots/$1.new" "$mirror"
+  "${as_root[@]}" mv "$roots/$1.new" "$roots/$1"
+}
+root bookworm bookworm systemd
+root trixie trixie systemd
+root trixie-network-manager trixie systemd,network-manager,dnsmasq-base,nftables,iproute2

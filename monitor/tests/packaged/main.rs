@@ -1,5 +1,5 @@
-//! The packages. The Debian package in fresh Debian systems, from installation to purge; the
-//! files of the package for OpenWrt; the container image.
+//! The packages. The Debian package in fresh Debian systems, from installation to purge, and beside
+//! `NetworkManager`; the files of the package for OpenWrt; the container image.
 //! `make test-dist` runs these tests; they need what `make dist` builds. `cargo test` leaves this
 //! program out (`test = false` in `Cargo.toml`).
 
@@ -9,6 +9,7 @@ mod container;
 #[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../service/machine.rs"]
 mod machine;
+mod network_manager;
 mod openwrt;
 #[expect(dead_code, reason = "each test program uses a part of it")]
 #[path = "../support/mod.rs"]
