@@ -15,6 +15,19 @@ pub trait Files {
     /// Reads a whole file; `purpose` sets the size limit.
     fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>>;
 
+    /// Like [`read`](Self::read). Calls `work` with the bytes once, perhaps on another thread
+    /// while this one uses them too.
+    fn read_and(
+        &self,
+        path: &Path,
+        purpose: Purpose,
+        work: &(dyn Fn(&[u8]) + Sync),
+    ) -> io::Result<Vec<u8>> {
+        let bytes = self.read(path, purpose)?;
+        work(&bytes);
+        Ok(bytes)
+    }
+
     /// True if `path` is a directory.
     fn is_directory(&self, path: &Path) -> bool;
 

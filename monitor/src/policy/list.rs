@@ -247,9 +247,8 @@ impl<'a> Lists<'a> {
         named_at: &SourcePlace,
         out: &mut Diagnostics,
     ) -> Option<ListFile> {
-        let file = match self.files.read(path, Purpose::List) {
-            Ok(bytes) => {
-                let file = ListFile::new(path, is_table, bytes);
+        let file = match ListFile::read(path, is_table, self.files) {
+            Ok(file) => {
                 if self.earlier.has(file.hash) {
                     Ok(file)
                 } else {

@@ -21,6 +21,7 @@ use tempfile::NamedTempFile;
 
 use super::StateDirError;
 use crate::{
+    compile::at_once,
     lists::FeedUrl,
     new_file,
     policy::Files,
@@ -32,6 +33,9 @@ const FILE: &str = "last-good.tar";
 
 /// So many bytes of an archive are written at once. A list has megabytes.
 const BUFFER: usize = 256 << 10;
+
+/// About so many bytes of a list are one prefix.
+const BYTES_OF_A_PREFIX: usize = 16;
 
 /// Stands for `..` in the archive, where `tar` refuses it: a policy may name `../lists/a.txt`.
 const UP: &str = "^..";
@@ -111,8 +115,22 @@ impl<'a> Recorder<'a> {
 
 impl Files for Recorder<'_> {
     fn read(&self, path: &Path, purpose: Purpose) -> io::Result<Vec<u8>> {
+        self.read_and(path, purpose, &|_| ())
+    }
+
+    fn read_and(
+        &self,
+        path: &Path,
+        purpose: Purpose,
+        work: &(dyn Fn(&[u8]) + Sync),
+    ) -> io::Result<Vec<u8>> {
         let bytes = self.inner.read(path, purpose)?;
-        self.record(&std::path::absolute(path)?, &bytes);
+        let path = std::path::absolute(path)?;
+        at_once(
+            bytes.len() / BYTES_OF_A_PREFIX,
+            || work(&bytes),
+            || self.record(&path, &bytes),
+        );
         Ok(bytes)
     }
 

@@ -2,7 +2,9 @@
 
 use std::{
     cell::{Cell, OnceCell},
+    io,
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use super::{
@@ -16,8 +18,10 @@ use crate::{
     },
     policy::{
         diagnostic::{Diagnostic, Diagnostics, SourceFile, SourcePlace},
+        files::Files,
         source::SourceList,
     },
+    regular_file::Purpose,
 };
 
 /// A list file that was read.
@@ -70,14 +74,20 @@ pub(super) enum Readable<'a> {
 }
 
 impl ListFile {
-    pub(super) fn new(path: &Path, is_table: bool, bytes: Vec<u8>) -> Self {
-        Self {
+    /// Reads the file at `path`.
+    pub(super) fn read(path: &Path, is_table: bool, files: &dyn Files) -> io::Result<Self> {
+        let hash = OnceLock::new();
+        let work = |bytes: &[u8]| {
+            let _ = hash.set(*blake3::hash(bytes).as_bytes());
+        };
+        let bytes = files.read_and(path, Purpose::List, &work)?;
+        Ok(Self {
             path: path.to_owned(),
             is_table,
-            hash: *blake3::hash(&bytes).as_bytes(),
+            hash: hash.into_inner().expect("`read_and` calls `work`"),
             bytes: Cell::new(bytes),
             content: OnceCell::new(),
-        }
+        })
     }
 
     /// Decodes the file, if that was not done yet.

@@ -9,9 +9,13 @@ use std::{
 use super::known::ReadList;
 use crate::{
     address::{Address, Interval},
+    compile::at_once,
     lists::{Format, List, PieceReader, Selection, pieces},
     policy::{destinations::Written, lines::Lines},
 };
+
+/// A piece has at least about so many lines.
+const LINES_OF_A_PIECE: usize = 1_000;
 
 /// Consecutive lines of a list, all of which could be read.
 #[derive(Clone, Debug)]
@@ -51,8 +55,8 @@ pub(super) fn read_pieces(
 ) -> Option<(ReadList, List)> {
     let mut reader = PieceReader::new(format, selection)?;
     let mut growing = Growing::default();
-    for piece in pieces(text) {
-        let hash = *blake3::hash(piece.as_bytes()).as_bytes();
+    let pieces: Vec<&str> = pieces(text).collect();
+    for (piece, hash) in pieces.iter().zip(hashes(&pieces)) {
         match known.0.get(&hash) {
             Some(piece) => {
                 growing.take_over(piece, reader.next_line() - 1);
@@ -63,6 +67,19 @@ pub(super) fn read_pieces(
     }
     let list = reader.finish();
     Some((growing.finish(&list), list))
+}
+
+/// BLAKE3 hash of each piece.
+fn hashes(pieces: &[&str]) -> impl Iterator<Item = [u8; 32]> {
+    let of = |pieces: &[&str]| -> Vec<[u8; 32]> {
+        let each = pieces.iter();
+        each.map(|piece| *blake3::hash(piece.as_bytes()).as_bytes())
+            .collect()
+    };
+    let (one, other) = pieces.split_at(pieces.len() / 2);
+    let lines = pieces.len() * LINES_OF_A_PIECE;
+    let (one, other) = at_once(lines, || of(one), || of(other));
+    one.into_iter().chain(other)
 }
 
 /// The destinations of the pieces so far.
