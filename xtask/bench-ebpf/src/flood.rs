@@ -16,7 +16,7 @@ use core::ptr;
 
 use aya_ebpf::{
     Global,
-    bindings::{TC_ACT_OK, TC_ACT_SHOT, xdp_action},
+    bindings::{TC_ACT_OK, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_get_prandom_u32,
     macros::{classifier, map, xdp},
     maps::{Array, LpmTrie, PerCpuArray, lpm_trie::Key},
@@ -122,6 +122,12 @@ fn drop_all(_ctx: XdpContext) -> u32 {
 #[xdp]
 fn pass_all(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
+}
+
+/// The same at the egress of an interface.
+#[classifier]
+fn pass_all_egress(_ctx: TcContext) -> i32 {
+    TC_ACT_UNSPEC
 }
 
 /// The upper limit for filters that look up the destination: [`READS`] memory reads, each

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
+use aya::programs::tc::TcAttachType;
 
 use super::daemon::Daemon;
 use super::network::{Lan, Network};
@@ -62,6 +63,8 @@ pub(crate) enum FilterKind {
     Nothing,
     DropAll(Hook),
     PassAll(Hook),
+    /// Programs that pass everything at each hook of [`OursBoth`](Self::OursBoth).
+    PassBoth(Hook),
     /// Passes everything after these reads.
     Reads(Hook, Reads),
     Ours(Hook),
@@ -83,6 +86,10 @@ impl FilterKind {
             Self::Nothing => "no filter".to_owned(),
             Self::DropAll(hook) => format!("{} XDP that drops everything", hook.name()),
             Self::PassAll(hook) => format!("{} XDP that passes everything", hook.name()),
+            Self::PassBoth(hook) => format!(
+                "{} XDP at LAN and WAN, and tc at the WAN, that pass everything",
+                hook.name()
+            ),
             Self::Reads(hook, Reads { count, lines }) => format!(
                 "{} XDP that passes everything, reads: {count} of {lines} cache lines",
                 hook.name()
@@ -128,7 +135,8 @@ impl Filter {
         network: &Network<'_>,
         object: &Object,
     ) -> Result<Self> {
-        let to = (&network.gateway, lan.interface());
+        let lan_alone = [lan.interface()];
+        let to = (&network.gateway, &lan_alone[..]);
         let ebpf = || object.load(blocked.prefixes.len());
         Ok(match kind {
             FilterKind::Nothing => Self::Nothing,
@@ -137,6 +145,12 @@ impl Filter {
             })?,
             FilterKind::PassAll(hook) => programs(ebpf()?, |ebpf| {
                 object::attach_xdp(ebpf, "pass_all", to, hook)
+            })?,
+            FilterKind::PassBoth(hook) => programs(ebpf()?, |ebpf| {
+                let both = [lan.interface(), lan.wan()];
+                object::attach_xdp(ebpf, "pass_all", (&network.gateway, &both), hook)?;
+                let to = (&network.gateway, lan.wan());
+                object::attach_tc(ebpf, "pass_all_egress", to, TcAttachType::Egress)
             })?,
             FilterKind::Reads(hook, reads) => programs(object.load_reading(reads)?, |ebpf| {
                 object::attach_xdp(ebpf, "read", to, hook)
@@ -147,7 +161,8 @@ impl Filter {
             })?,
             FilterKind::Tc => programs(ebpf()?, |ebpf| {
                 object::fill_trie(ebpf, blocked.prefixes)?;
-                object::attach_tc(ebpf, "lpm_tc", to)
+                let to = (&network.gateway, lan.interface());
+                object::attach_tc(ebpf, "lpm_tc", to, TcAttachType::Ingress)
             })?,
             FilterKind::Ours(hook) => {
                 let interfaces = [lan.interface().to_owned()];

@@ -61,26 +61,28 @@ impl Object {
     }
 }
 
-/// Loads and attaches an XDP program to an interface of a namespace.
+/// Loads an XDP program, and attaches it to interfaces of a namespace.
 pub(crate) fn attach_xdp(
     ebpf: &mut Ebpf,
     name: &str,
-    to: (&Namespace, &str),
+    (namespace, interfaces): (&Namespace, &[&str]),
     hook: Hook,
 ) -> Result<()> {
-    let (namespace, interface) = to;
-    let device = CString::new(interface)?;
     let mode = match hook {
         Hook::Native => XdpMode::Driver,
         Hook::Generic => XdpMode::Skb,
     };
     let program = xdp(ebpf, name)?;
-    namespace.enter(|| {
-        program
-            .attach(device.as_c_str(), mode)
-            .with_context(|| format!("attach {name} to {interface}"))
-            .map(drop)
-    })
+    for interface in interfaces {
+        let device = CString::new(*interface)?;
+        namespace.enter(|| {
+            program
+                .attach(device.as_c_str(), mode)
+                .with_context(|| format!("attach {name} to {interface}"))
+                .map(drop)
+        })?;
+    }
+    Ok(())
 }
 
 /// Loads an XDP program.
@@ -93,9 +95,13 @@ pub(crate) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     Ok(program)
 }
 
-/// Loads and attaches a tc program.
-pub(crate) fn attach_tc(ebpf: &mut Ebpf, name: &str, to: (&Namespace, &str)) -> Result<()> {
-    let (namespace, interface) = to;
+/// Loads a tc program, and attaches it to an interface of a namespace.
+pub(crate) fn attach_tc(
+    ebpf: &mut Ebpf,
+    name: &str,
+    (namespace, interface): (&Namespace, &str),
+    to: TcAttachType,
+) -> Result<()> {
     let device = CString::new(interface)?;
     let program = ebpf
         .program_mut(name)
@@ -104,7 +110,7 @@ pub(crate) fn attach_tc(ebpf: &mut Ebpf, name: &str, to: (&Namespace, &str)) -> 
     program.load().with_context(|| format!("load {name}"))?;
     namespace.enter(|| {
         program
-            .attach(device.as_c_str(), TcAttachType::Ingress)
+            .attach(device.as_c_str(), to)
             .with_context(|| format!("attach {name} to {interface}"))
             .map(drop)
     })

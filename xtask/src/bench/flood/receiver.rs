@@ -74,8 +74,9 @@ impl<'a> Receiver<'a> {
     pub(crate) fn new(network: &'a Network<'a>, object: &Object) -> Result<Self> {
         let path = |lan: Lan| -> Result<Path> {
             let mut sink = object.load(0)?;
-            let interface = (&network.sink, lan.sink());
-            object::attach_xdp(&mut sink, "sink", interface, Hook::Native)?;
+            let interfaces = [lan.sink()];
+            let to = (&network.sink, &interfaces[..]);
+            object::attach_xdp(&mut sink, "sink", to, Hook::Native)?;
             let thread = napi_thread(lan)?;
             generator::pin(thread, RECEIVER_CPU)?;
             system::prefer(thread)?;
