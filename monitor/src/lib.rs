@@ -19,6 +19,7 @@
 
 pub mod address;
 pub mod alerts;
+mod at_once;
 pub mod backup;
 pub mod capture;
 pub mod clock;

@@ -1,6 +1,5 @@
 //! Model → ruleset.
 
-mod at_once;
 mod changes;
 mod derive;
 mod join;
@@ -14,7 +13,6 @@ mod trie;
 
 use monitor_common::{MAX_COVERING_POLICIES, MAX_MATCH_SETS, MAX_POLICIES};
 
-pub use at_once::{at_once, is_large};
 pub use prefixes::SortedPrefixes;
 pub use room::check_room;
 pub use ruleset::{

@@ -21,8 +21,8 @@ use monitor_common::{
     trie::{Line, Node},
 };
 
-use super::{MatchSetId, Prefix, Ruleset, SortedPrefixes, at_once};
-use crate::{address::Address, snapshot::Prefixes};
+use super::{MatchSetId, Prefix, Ruleset, SortedPrefixes};
+use crate::{address::Address, at_once::at_once, snapshot::Prefixes};
 pub(super) use arrays::Room;
 use arrays::{Arrays, Full};
 use builder::Builder;

@@ -35,7 +35,8 @@ use super::{
     tries::{self, Shape},
 };
 use crate::{
-    compile::{Ruleset, TooLarge, Tries, at_once, is_large},
+    at_once::{at_once, is_large},
+    compile::{Ruleset, TooLarge, Tries},
     policy::{Direction, EvidenceLevel},
 };
 

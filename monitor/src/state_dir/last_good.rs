@@ -21,7 +21,7 @@ use tempfile::NamedTempFile;
 
 use super::StateDirError;
 use crate::{
-    compile::at_once,
+    at_once::at_once,
     lists::FeedUrl,
     new_file,
     policy::Files,

@@ -9,7 +9,7 @@ use std::{
 use super::known::ReadList;
 use crate::{
     address::{Address, Interval},
-    compile::at_once,
+    at_once::at_once,
     lists::{Format, List, PieceReader, Selection, pieces},
     policy::{destinations::Written, lines::Lines},
 };

@@ -2,18 +2,18 @@
 
 use std::{panic::resume_unwind, thread};
 
-/// Rulesets with fewer prefixes are not worth a thread.
+/// Work on fewer prefixes is not worth a thread.
 const MANY_PREFIXES: usize = 10_000;
 
-/// True if a ruleset with so many prefixes is worth a thread.
+/// True if work on so many prefixes is worth a thread.
 #[must_use]
-pub fn is_large(prefixes: usize) -> bool {
+pub(crate) fn is_large(prefixes: usize) -> bool {
     prefixes >= MANY_PREFIXES
 }
 
 /// Runs both functions, and returns both results. If they work on many `prefixes`, a second
 /// thread runs `one`, so that a machine with two processors needs less time.
-pub fn at_once<A: Send, B>(
+pub(crate) fn at_once<A: Send, B>(
     prefixes: usize,
     one: impl Fn() -> A + Sync,
     other: impl FnOnce() -> B,
