@@ -9,7 +9,7 @@ use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use jiff::{SignedDuration, Timestamp};
 use monitor::evidence::{Direction, Flow, FlowKey, Port};
 use monitor::store::{Drained, Instance, Store, StoreLimits, StoreSettings};
@@ -31,8 +31,8 @@ const TABLES: u32 = 288;
 const REPEATS: u32 = 3;
 const PAGE: ([u8; 4], u16) = ([127, 0, 0, 1], 9641);
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long an open page is watched.
-const OPEN: Duration = Duration::from_secs(60);
+/// How long the daemon is watched with an open page, and without one, in each round.
+const OPEN: Duration = Duration::from_secs(20);
 const POLICIES: &str = "version: 1
 policies:
   - {name: seen, action: count, destinations: [42.0.0.0/8]}
@@ -94,7 +94,7 @@ fn with_daemon(
         .spawn()?;
     let measured = wait(gateway).and_then(|()| {
         pages(gateway, rounds, report);
-        open_page(gateway, &daemon, report)
+        open_page(gateway, &daemon, rounds, report)
     });
     let mut detach = gateway.command(&tree.monitor);
     detach.arg("detach");
@@ -148,9 +148,13 @@ fn pages(gateway: &Namespace, rounds: usize, report: &mut Report) {
 }
 
 /// Holds a stream of events open, and reads the page again as the script does. Measures the
-/// time of processors that the daemon uses meanwhile.
-fn open_page(gateway: &Namespace, daemon: &Child, report: &mut Report) -> Result<()> {
-    let idle = used_while(daemon, || thread::sleep(OPEN))?;
+/// time of processors that the daemon uses meanwhile, and without an open page, in turns.
+fn open_page(
+    gateway: &Namespace,
+    daemon: &Child,
+    rounds: usize,
+    report: &mut Report,
+) -> Result<()> {
     let events = |until: Instant| {
         while Instant::now() < until {
             let stream = gateway.enter(|| {
@@ -163,33 +167,24 @@ fn open_page(gateway: &Namespace, daemon: &Child, report: &mut Report) -> Result
             let _ = stream.read_to_end(&mut Vec::new());
         }
     };
-    let open = used_while(daemon, || events(Instant::now() + OPEN))?;
-    let share = |spent: Duration| spent.as_secs_f64() / OPEN.as_secs_f64() * 100.0;
-    let cost = share(open) - share(idle);
-    report.add(
-        "page",
-        SET,
-        [("an open page, nothing happens", "% of a core")],
-        Ok([cost]),
-    );
+    for _ in 0..rounds {
+        let idle = share_while(daemon, || thread::sleep(OPEN))?;
+        let open = share_while(daemon, || events(Instant::now() + OPEN))?;
+        let what = "an open page, nothing happens";
+        let quantities = [(what, "% of a core"), ("no open page", "% of a core")];
+        report.add("page", SET, quantities, Ok([open - idle, idle]));
+    }
     Ok(())
 }
 
-fn used_while(daemon: &Child, work: impl FnOnce()) -> Result<Duration> {
-    let before = used(daemon)?;
+/// Percentage of one processor that the daemon uses during `work`.
+fn share_while(daemon: &Child, work: impl FnOnce()) -> Result<f64> {
+    let pid = Pid::from_raw(i32::try_from(daemon.id())?);
+    let clock = nix::time::clock_getcpuclockid(pid)?;
+    let (began, before) = (Instant::now(), clock.now()?);
     work();
-    Ok(used(daemon)?.saturating_sub(before))
-}
-
-/// Time of processors that a process has used.
-fn used(daemon: &Child) -> Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.id()))?;
-    let (_, fields) = stat.rsplit_once(") ").context("/proc/PID/stat")?;
-    let fields: Vec<&str> = fields.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-    let per_second = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK)?;
-    let per_second = u64::try_from(per_second.context("CLK_TCK")?)?;
-    Ok(Duration::from_millis(ticks * 1_000 / per_second))
+    let used = Duration::from(clock.now()?).saturating_sub(before.into());
+    Ok(used.as_secs_f64() / began.elapsed().as_secs_f64() * 100.0)
 }
 
 struct Got {
