@@ -21,8 +21,13 @@ fn main() -> anyhow::Result<()> {
         .context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;
     // The BPF target is built with its own `core`, an unstable flag of cargo;
     // the variable is set for that inner build only.
+    // The kernel programs read no registers of a processor, so they are compiled for one. Then
+    // all processors get the same bytes: otherwise the BTF names the bindings of each.
     // SAFETY: a build script has one thread.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
+    unsafe {
+        env::set_var("RUSTC_BOOTSTRAP", "1");
+        env::set_var("CARGO_CFG_TARGET_ARCH", "x86_64");
+    }
     aya_build::build_ebpf(
         [Package {
             name: "monitor-ebpf",

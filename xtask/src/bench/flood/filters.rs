@@ -1,7 +1,7 @@
 //! The filters that are compared: this one and its alternatives, set up as their users
 //! do.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::net::Ipv4Addr;
 use std::process::Command;
@@ -49,6 +49,12 @@ pub(crate) struct Reads {
     pub(crate) lines: u32,
 }
 
+impl fmt::Display for Reads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "reads: {} of {} cache lines", self.count, self.lines)
+    }
+}
+
 /// Hook of nftables: prerouting, before connection tracking, for all interfaces; or
 /// ingress, the earliest one, for one interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +71,8 @@ pub(crate) enum FilterKind {
     PassAll(Hook),
     /// Programs that pass everything at each hook of [`OursBoth`](Self::OursBoth).
     PassBoth(Hook),
+    /// The same. The one at the LAN passes after these reads.
+    ReadsBoth(Hook, Reads),
     /// Passes everything after these reads.
     Reads(Hook, Reads),
     Ours(Hook),
@@ -90,10 +98,12 @@ impl FilterKind {
                 "{} XDP at LAN and WAN, and tc at the WAN, that pass everything",
                 hook.name()
             ),
-            Self::Reads(hook, Reads { count, lines }) => format!(
-                "{} XDP that passes everything, reads: {count} of {lines} cache lines",
-                hook.name()
-            ),
+            Self::Reads(hook, reads) => {
+                format!("{} XDP that passes everything, {reads}", hook.name())
+            }
+            Self::ReadsBoth(hook, reads) => {
+                format!("{}, {reads}", Self::PassBoth(hook).name())
+            }
             Self::Ours(hook) => format!("{} monitor", hook.name()),
             Self::OursBoth(hook) => format!("{} monitor at LAN and WAN", hook.name()),
             Self::LpmTrie(hook) => format!("{} XDP with LPM_TRIE", hook.name()),
@@ -135,8 +145,12 @@ impl Filter {
         network: &Network<'_>,
         object: &Object,
     ) -> Result<Self> {
-        let lan_alone = [lan.interface()];
-        let to = (&network.gateway, &lan_alone[..]);
+        let to = (&network.gateway, &[lan.interface()][..]);
+        let both = [lan.interface(), lan.wan()];
+        let pass_egress = |ebpf: &mut Ebpf| {
+            let to = (&network.gateway, lan.wan());
+            object::attach_tc(ebpf, "pass_all_egress", to, TcAttachType::Egress)
+        };
         let ebpf = || object.load(blocked.prefixes.len());
         Ok(match kind {
             FilterKind::Nothing => Self::Nothing,
@@ -147,10 +161,13 @@ impl Filter {
                 object::attach_xdp(ebpf, "pass_all", to, hook)
             })?,
             FilterKind::PassBoth(hook) => programs(ebpf()?, |ebpf| {
-                let both = [lan.interface(), lan.wan()];
                 object::attach_xdp(ebpf, "pass_all", (&network.gateway, &both), hook)?;
-                let to = (&network.gateway, lan.wan());
-                object::attach_tc(ebpf, "pass_all_egress", to, TcAttachType::Egress)
+                pass_egress(ebpf)
+            })?,
+            FilterKind::ReadsBoth(hook, reads) => programs(object.load_reading(reads)?, |ebpf| {
+                object::attach_xdp(ebpf, "read", to, hook)?;
+                object::attach_xdp(ebpf, "pass_all", (&network.gateway, &both[1..]), hook)?;
+                pass_egress(ebpf)
             })?,
             FilterKind::Reads(hook, reads) => programs(object.load_reading(reads)?, |ebpf| {
                 object::attach_xdp(ebpf, "read", to, hook)

@@ -97,9 +97,18 @@ impl Bench<'_> {
         let both = FilterKind::OursBoth(Native);
         // What the hooks cost with programs that do nothing.
         let limit = FilterKind::PassBoth(Native);
+        // As many reads as a look-up in a large trie.
+        let two_reads = FilterKind::ReadsBoth(
+            Native,
+            Reads {
+                count: 2,
+                lines: LINES,
+            },
+        );
         for (ours, other, count) in [
             (FilterKind::Nothing, FilterKind::Nothing, 0),
             (limit, FilterKind::Nothing, 0),
+            (two_reads, FilterKind::Nothing, 0),
             (both, FilterKind::Nothing, MANY),
             (both, limit, MANY),
             (both, limit, usize::MAX),
