@@ -97,6 +97,14 @@ fn is_synchronised() -> bool {
     (0..libc::TIME_ERROR).contains(&state)
 }
 
+/// The latest time of a timer. A processor of 32 bits counts to the year 2038, and an alarm for a
+/// later time wakes then.
+const LATEST: Duration = Duration::from_secs(if cfg!(target_pointer_width = "32") {
+    i32::MAX.cast_unsigned() as u64
+} else {
+    i64::MAX.cast_unsigned()
+});
+
 /// Waits for a time of the clock, not for a duration. So it wakes at the right time even
 /// if the machine sleeps in between. If the clock is set, it wakes early.
 #[derive(Debug)]
@@ -156,7 +164,7 @@ impl Alarm {
         // A time of zero would switch the timer off. Any other time in the past fires at
         // once.
         let since_1970 = Duration::try_from(at.as_duration()).unwrap_or_default();
-        let since_1970 = since_1970.max(Duration::from_secs(1));
+        let since_1970 = since_1970.clamp(Duration::from_secs(1), LATEST);
         let flags =
             TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
         let time = Expiration::OneShot(TimeSpec::from(since_1970));
