@@ -59,11 +59,12 @@ test-dist: ## install, upgrade and remove the package in fresh Debian 12 and 13 
 # Lists of the networks of a country, for the run with the least memory.
 COUNTRY_LISTS := $(wildcard ../shared/data/ranges/cn-v4.*.txt)
 
-test-arm64: ## run the static arm64 program on an emulated arm64 kernel, with 256 and 128 MiB of memory
+test-arm64: ## run the static arm64 and armv7 programs on an emulated arm64 kernel
 	@xtask/setup.sh --dist
-	@xtask/dist.sh x86_64 aarch64
+	@xtask/dist.sh x86_64 aarch64 armv7
 	xtask/arm64/run.sh aarch64
 	MEMORY=128 xtask/arm64/run.sh aarch64 $(COUNTRY_LISTS)
+	MEMORY=128 xtask/arm64/run.sh armv7 $(COUNTRY_LISTS)
 
 test-wifi: build ## run access points with WPA2 and WPA3 in an emulated machine (minutes)
 	@cargo xtask wifi
