@@ -138,10 +138,10 @@ pub(crate) fn assert_gone(objects: &Objects) {
 
 /// True if the kernel has an object with this id. `command` returns the id behind another one.
 ///
-/// The object is not opened. Whoever opens a program array by its id, while its last user closes
-/// it, makes the kernel keep it for ever: `prog_array_map_clear` takes a reference for each of
-/// both closings, and its work, which gives one back, runs once (`kernel/bpf/arraymap.c`, kernel
-/// commit da765a2f5993; 113 of 300 such arrays stayed on Linux 6.18).
+/// The object is not opened. If a process opens a program array by its id while the array's last
+/// user closes it, the kernel keeps the array for ever: `prog_array_map_clear` takes a reference at
+/// each of both closings, and its work, which gives one back, runs once (`kernel/bpf/arraymap.c`,
+/// kernel commit da765a2f5993; 113 of 300 such arrays stayed on Linux 6.18).
 fn exists(command: libc::c_int, id: u32) -> bool {
     // `start_id`, `next_id` and `open_flags` of `bpf_attr`.
     let mut attributes = [id - 1, 0, 0];
