@@ -21,8 +21,9 @@ fn main() -> anyhow::Result<()> {
         .context("RUSTUP_TOOLCHAIN is not set: build with rustup's cargo")?;
     // The BPF target is built with its own `core`, an unstable flag of cargo;
     // the variable is set for that inner build only.
-    // The kernel programs read no registers of a processor, so they are compiled for one. Then
-    // all processors get the same bytes: otherwise the BTF names the bindings of each.
+    // The kernel programs read no registers of a processor, so they are compiled for one
+    // processor. Then all processors get the same bytes. Otherwise the BTF would name the bindings
+    // of each processor.
     // SAFETY: a build script has one thread.
     unsafe {
         env::set_var("RUSTC_BOOTSTRAP", "1");

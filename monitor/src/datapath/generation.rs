@@ -114,31 +114,8 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
     if let Some(capture) = plan.capture {
         capture.pin(directory)?;
     }
-    let prefixes = plan.ruleset.ipv4.len() + plan.ruleset.ipv6.len();
-    let early = plan.instances.first().zip(plan.expected);
-    let (tries, early) = match early.filter(|_| is_large(prefixes)) {
-        Some((first, expected)) => {
-            // The verifier takes about as long as the tries. So the kernel verifies the first
-            // program meanwhile.
-            let load = || load(plan, first, &expected, &paths).ok();
-            let (tries, object) = at_once(prefixes, || tries_of(plan.ruleset), load);
-            (tries?, Some((expected, object)))
-        }
-        None => (tries_of(plan.ruleset)?, None),
-    };
+    let (tries, mut early) = tries_and_first_program(directory, plan, &paths)?;
     let shape = Shape::of(&tries);
-    let mut early = match early {
-        Some((expected, object)) if expected == shape => object,
-        // The maps have other sizes.
-        Some((_, object)) => {
-            drop(object);
-            for map in ruleset::ALL {
-                pins::remove(&directory.join(map))?;
-            }
-            None
-        }
-        None => None,
-    };
     let mut generation = Generation {
         number: plan.number,
         programs: BTreeMap::new(),
@@ -190,6 +167,32 @@ fn build_in(pins: &Pins, directory: &Path, plan: &Plan<'_>) -> Result<Generation
         }
     }
     Ok(generation)
+}
+
+/// Builds the tries. If this takes long, the kernel verifies the first program meanwhile, for tries
+/// of the expected shape. Returns no program if the kernel refuses it or the shape is another.
+fn tries_and_first_program(
+    directory: &Path,
+    plan: &Plan<'_>,
+    paths: &PinPaths<'_>,
+) -> Result<(Tries, Option<Ebpf>), Error> {
+    let prefixes = plan.ruleset.ipv4.len() + plan.ruleset.ipv6.len();
+    let early = plan.instances.first().zip(plan.expected);
+    let Some((first, expected)) = early.filter(|_| is_large(prefixes)) else {
+        return Ok((tries_of(plan.ruleset)?, None));
+    };
+    let load = || load(plan, first, &expected, paths).ok();
+    let (tries, program) = at_once(prefixes, || tries_of(plan.ruleset), load);
+    let tries = tries?;
+    if Shape::of(&tries) == expected {
+        return Ok((tries, program));
+    }
+    // The program's maps have the wrong sizes.
+    drop(program);
+    for map in ruleset::ALL {
+        pins::remove(&directory.join(map))?;
+    }
+    Ok((tries, None))
 }
 
 /// The tries of `ruleset`. The ruleset keeps its hash, which the record of the generation needs.

@@ -111,8 +111,8 @@ pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects
     found
 }
 
-/// Waits until the kernel has freed all of them. Panics with what is left, and with the processes
-/// that have it open, if it does not.
+/// Waits until the kernel has freed all of them. If it does not, the function panics; the message
+/// names the objects that are left, and the processes that have them open.
 pub(crate) fn assert_gone(objects: &Objects) {
     let left_of = |command: libc::c_int, ids: &BTreeSet<u32>| -> BTreeSet<u32> {
         ids.iter()

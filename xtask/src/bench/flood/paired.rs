@@ -158,7 +158,7 @@ impl Bench<'_> {
             .collect())
     }
 
-    /// The ratios with this filter on one path, and the other filter on the other path.
+    /// The ratios of `pair.ours`, installed on `path`, to `pair.other`, installed on the other path.
     fn ratios_on(&self, path: Lan, pair: Pair) -> Result<Vec<[f64; 2]>> {
         let blocked = match pair.destinations {
             Destinations::Blocked => self.random(),
