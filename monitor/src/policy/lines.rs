@@ -161,8 +161,8 @@ impl<'a, A: Address> Sorted<'a, A> {
     pub(in crate::policy) fn new(all: impl Iterator<Item = &'a Lines<A>>) -> Self {
         let (mut candidates, mut rest): (Vec<_>, Vec<_>) =
             all.partition(|lines| lines.summary().is_ascending);
-        // Two parts whose networks overlap cannot both be in the list. If the part that ends first
-        // is taken, more of the others fit behind it.
+        // Two candidates whose networks overlap cannot both be in `ascending`. The candidate with
+        // the lowest last network is taken first, because it leaves the most room for later ones.
         candidates.sort_by_key(|lines| lines.ends().1);
         let mut ascending: Vec<&Lines<A>> = Vec::new();
         for lines in candidates {

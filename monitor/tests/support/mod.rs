@@ -15,6 +15,7 @@ pub(crate) mod dhcp;
 pub(crate) mod generate;
 pub(crate) mod hung;
 pub(crate) mod kernel;
+pub(crate) mod kernel_ids;
 pub(crate) mod lab;
 pub(crate) mod mmdb;
 pub(crate) mod objects;

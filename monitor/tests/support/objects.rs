@@ -12,11 +12,10 @@ use aya::{
 };
 use monitor_common::ABI_HASH;
 
-use super::lab::Lab;
-
-/// Commands of bpf(2).
-const BPF_PROG_GET_NEXT_ID: libc::c_int = 11;
-const BPF_MAP_GET_NEXT_ID: libc::c_int = 12;
+use super::{
+    kernel_ids::{map_exists, program_exists},
+    lab::Lab,
+};
 
 /// Programs and maps by id, and names of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -114,17 +113,11 @@ pub(crate) fn assert_like(lab: &Lab, reference: &Objects, when: &str) -> Objects
 /// Waits until the kernel has freed all of them. If it does not, the function panics; the message
 /// names the objects that are left, and the processes that have them open.
 pub(crate) fn assert_gone(objects: &Objects) {
-    let left_of = |command: libc::c_int, ids: &BTreeSet<u32>| -> BTreeSet<u32> {
-        ids.iter()
-            .copied()
-            .filter(|id| exists(command, *id))
-            .collect()
-    };
     let mut left = (BTreeSet::new(), BTreeSet::new());
     let gone = settled(|| {
         left = (
-            left_of(BPF_PROG_GET_NEXT_ID, &objects.programs),
-            left_of(BPF_MAP_GET_NEXT_ID, &objects.maps),
+            those(&objects.programs, program_exists),
+            those(&objects.maps, map_exists),
         );
         left.0.is_empty() && left.1.is_empty()
     });
@@ -136,25 +129,9 @@ pub(crate) fn assert_gone(objects: &Objects) {
     );
 }
 
-/// True if the kernel has an object with this id. `command` returns the id behind another one.
-///
-/// The object is not opened. If a process opens a program array by its id while the array's last
-/// user closes it, the kernel keeps the array for ever: `prog_array_map_clear` takes a reference at
-/// each of both closings, and its work, which gives one back, runs once (`kernel/bpf/arraymap.c`,
-/// kernel commit da765a2f5993; 113 of 300 such arrays stayed on Linux 6.18).
-fn exists(command: libc::c_int, id: u32) -> bool {
-    // `start_id`, `next_id` and `open_flags` of `bpf_attr`.
-    let mut attributes = [id - 1, 0, 0];
-    // SAFETY: the kernel reads and writes so many bytes, which are valid.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            attributes.as_mut_ptr(),
-            size_of_val(&attributes),
-        )
-    };
-    result == 0 && attributes[1] == id
+/// The ids for which `exists` is true.
+fn those(ids: &BTreeSet<u32>, exists: impl Fn(u32) -> bool) -> BTreeSet<u32> {
+    ids.iter().copied().filter(|id| exists(*id)).collect()
 }
 
 /// The processes that have one of the programs or maps open, with the lines of

@@ -1,6 +1,8 @@
 //! Soak test: traffic of every kind, reloads, flapping links, scrapes and blocks for a
 //! chosen time. Then all counters are compared with the frames sent.
 
+#[path = "../../../monitor/tests/support/kernel_ids.rs"]
+mod kernel_ids;
 mod network;
 mod traffic;
 mod verdict;

@@ -8,10 +8,11 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use aya::maps::{MapInfo, loaded_maps};
-use aya::programs::{ProgramInfo, loaded_programs};
+use aya::maps::MapInfo;
+use aya::programs::loaded_programs;
 use serde_json::Value;
 
+use super::kernel_ids::{map_exists, program_exists};
 use super::network::{LINKS, Network};
 use super::traffic::{Fate, KINDS, Tally};
 
@@ -267,12 +268,9 @@ pub(crate) fn holdings(start: &Resources, end: &Resources) -> Vec<Row> {
 pub(crate) fn left(held: &Resources) -> Row {
     let mut left = u64::MAX;
     for _ in 0..LOOKS {
-        let programs = loaded_programs()
-            .flatten()
-            .map(|program: ProgramInfo| program.id());
-        let maps = loaded_maps().flatten().map(|map| map.id());
-        let programs = programs.filter(|id| held.programs.contains(id)).count();
-        left = (programs + maps.filter(|id| held.maps.contains(id)).count()) as u64;
+        let programs = held.programs.iter().filter(|id| program_exists(**id));
+        let maps = held.maps.iter().filter(|id| map_exists(**id));
+        left = (programs.count() + maps.count()) as u64;
         if left == 0 {
             break;
         }
