@@ -57,14 +57,15 @@ test-dist: ## install, upgrade and remove the package in fresh Debian 12 and 13 
 	cargo test --profile checked $(AS_ROOT) --test packaged
 
 # Lists of the networks of a country, for the run with the least memory.
-COUNTRY_LISTS := $(wildcard ../shared/data/ranges/cn-v4.*.txt)
+COUNTRY_LISTS := $(wildcard ../shared/data/ranges/cn-v[46].*.txt)
 
-test-arm64: ## run the static arm64 and armv7 programs on an emulated arm64 kernel
+test-arm64: ## run the arm64 and armv7 programs and the arm64 package in an emulated machine
 	@xtask/setup.sh --dist
 	@xtask/dist.sh x86_64 aarch64 armv7
 	xtask/arm64/run.sh aarch64
 	MEMORY=128 xtask/arm64/run.sh aarch64 $(COUNTRY_LISTS)
 	MEMORY=128 xtask/arm64/run.sh armv7 $(COUNTRY_LISTS)
+	xtask/arm64/debian.sh
 
 test-wifi: build ## run access points with WPA2 and WPA3 in an emulated machine (minutes)
 	@cargo xtask wifi

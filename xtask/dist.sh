@@ -77,12 +77,12 @@ compile() {
   echo "$target/$triple/dist/monitor"
 }
 
-# object ARCH: hash of the kernel program that the build embedded.
+# object ARCH: hash of the kernel programs that the build embedded.
 object() {
   local found
   found=$(find "$target/$(triple "$1")/dist/build" -path '*/out/monitor' -type f -printf '%T@ %p\n' |
     sort -rn | head -n 1 | cut -d ' ' -f 2-)
-  sha256sum <"$found" | cut -d ' ' -f 1
+  cat "$found" "$(dirname "$found")/egress" | sha256sum | cut -d ' ' -f 1
 }
 
 # pages FROM: man pages and completions, by a program that runs here.
@@ -214,7 +214,7 @@ for architecture in "$own" "${architectures[@]}"; do
   report "${programs[$architecture]}"
 done
 if [ "$(printf %s "$objects" | sort -u | wc -l)" -gt 1 ]; then
-  fail "the kernel program differs between processors:" "$objects"
+  fail "the kernel programs differ between processors:" "$objects"
 fi
 pages "${programs[$own]:-$target/release/monitor}"
 for architecture in "${architectures[@]}"; do

@@ -62,6 +62,8 @@ dist_packages=(
   "crun: starts its containers"
   "qemu-system-arm: emulates an arm64 machine"
   "cpio: makes its initramfs"
+  "debootstrap: fetches a Debian for it"
+  "e2fsprogs: makes its disk"
 )
 # Targets of the static programs. Where one has no compiled library, `make dist` compiles it.
 dist_targets=(x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf)

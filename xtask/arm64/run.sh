@@ -1,29 +1,18 @@
 #!/usr/bin/env bash
 # Runs a static program in an emulated machine with Debian 12's arm64 kernel: load, drop, count,
-# reload, replay, detach, in both modes. This kernel runs programs for armv7 too. Nothing is installed;
-# the packages are unpacked into target/packages/roots/arm64.
+# reload, replay, detach, in both modes. This kernel runs programs for armv7 too.
 #
 #   xtask/arm64/run.sh aarch64|armv7 [LIST...]   LISTs become `count` policies beside the shipped ones
 #   MEMORY=128 xtask/arm64/run.sh           MiB of the machine
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+# shellcheck source=xtask/arm64/machine.sh
+. "$(dirname "$0")/machine.sh"
 
-dist="${CARGO_TARGET_DIR:-target}/packages"
-root="$dist/roots/arm64"
 processor=${1:-aarch64}
 [ $# -eq 0 ] || shift
 binary=$(find "$dist" -maxdepth 1 -name "monitor-*-$processor" | sort | tail -n 1)
 [ -x "${binary:-}" ] || { echo "arm64: error: no program for $processor: run \`make dist ARCH=$processor\`" >&2 && exit 1; }
-as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo --)
-
-if [ ! -d "$root" ]; then
-  echo "arm64: unpacking Debian's arm64 kernel and tools into $root"
-  "${as_root[@]}" mmdebstrap --quiet --mode=root --arch=arm64 --variant=extract \
-    --include=busybox-static,iproute2,linux-image-arm64,kmod,ethtool bookworm "$root.new" \
-    "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
-  "${as_root[@]}" mv "$root.new" "$root"
-fi
+unpack_kernel
 
 initramfs=$(mktemp -d)
 trap 'rm -rf "$initramfs"' EXIT
@@ -33,7 +22,7 @@ install -m 755 "$root/bin/busybox" "$initramfs/bin/"
 # Under another name: the shell of busybox prefers its own `ip`.
 install -m 755 "$root/bin/ip" "$initramfs/usr/bin/iproute2"
 install -m 755 "$binary" "$initramfs/bin/monitor"
-find "$root/lib/modules" -name veth.ko -exec cp '{}' "$initramfs/modules/" \;
+modules "$initramfs/modules" veth
 
 # libraries FILE: copies what a program needs, and what that needs.
 libraries() {
@@ -73,31 +62,4 @@ with open(sys.argv[1], "wb") as file:
     for frame in frames:
         file.write(struct.pack("<IIII", 0, 0, len(frame), len(frame)) + frame)
 END
-(cd "$initramfs" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$dist/initramfs-arm64"
-
-log="$dist/console-arm64.log"
-kernel=$(find "$root/boot" -name 'vmlinuz-*' | sort | tail -n 1)
-# The machine is ended if its console is silent for so many seconds: each step writes a line.
-silence=600
-: >"$log"
-qemu-system-aarch64 -machine virt -accel tcg,thread=multi -cpu max,pauth-impdef=on -smp 2 \
-  -m "${MEMORY:-256}" -nodefaults -nic none -display none -monitor none -serial stdio -no-reboot \
-  -kernel "$kernel" -initrd "$dist/initramfs-arm64" \
-  -append "console=ttyAMA0 quiet loglevel=4 panic=-1" </dev/null >"$log" 2>&1 &
-machine=$!
-trap 'kill "$machine" 2>/dev/null; rm -rf "$initramfs" "$dist/initramfs-arm64"' EXIT
-tail --pid="$machine" --lines=+1 --follow "$log" | tr -d '\r' | sed -u -n 's/.*@monitor //p' &
-while kill -0 "$machine" 2>/dev/null; do
-  sleep 1
-  if [ $(($(date +%s) - $(stat -c %Y "$log"))) -gt "$silence" ]; then
-    echo "arm64: error: the machine was silent for $silence s" >&2
-    kill "$machine"
-  fi
-done
-wait "$machine" || true
-wait
-if ! grep -q '@monitor done' "$log"; then
-  tail -n 20 "$log" >&2
-  echo "arm64: error: it did not come to its end; the console is in $log" >&2
-  exit 1
-fi
+boot "$initramfs"

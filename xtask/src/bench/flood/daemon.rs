@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::filters::Hook;
+use super::filters::{Evidence, Hook};
 use super::network::Network;
 use crate::system::output;
 
@@ -28,7 +28,7 @@ impl Daemon {
     pub(crate) fn start(
         network: &Network<'_>,
         interfaces: &[String],
-        hook: Hook,
+        (hook, evidence): (Hook, Evidence),
         policies: &Path,
     ) -> Result<Self> {
         let runtime = Network::runtime_dir();
@@ -39,7 +39,8 @@ impl Daemon {
             .command(&network.tree.monitor)
             .arg("run")
             .args(interfaces.iter().flat_map(|it| ["--interface", it]))
-            .args(["--mode", hook.name(), "--listen", "127.0.0.1:0"])
+            .args(["--mode", hook.name(), "--evidence", evidence.name()])
+            .args(["--listen", "127.0.0.1:0"])
             .arg("--policies")
             .arg(policies)
             .arg("--state-dir")

@@ -63,6 +63,24 @@ pub(crate) enum Chain {
     Ingress,
 }
 
+/// What the daemon records of matched packets, the option `--evidence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Evidence {
+    Counters,
+    /// Flows and names. This is the default of the daemon.
+    Names,
+}
+
+impl Evidence {
+    /// Value of the option.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Counters => "counters",
+            Self::Names => "names",
+        }
+    }
+}
+
 /// A way to filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FilterKind {
@@ -75,10 +93,11 @@ pub(crate) enum FilterKind {
     ReadsBoth(Hook, Reads),
     /// Passes everything after these reads.
     Reads(Hook, Reads),
+    /// This filter at the LAN, with the default evidence.
     Ours(Hook),
     /// This filter on both interfaces of a path: destinations of devices at the LAN,
     /// sources of answers at the WAN, and the gateway's own packets at the WAN's egress.
-    OursBoth(Hook),
+    OursBoth(Hook, Evidence),
     LpmTrie(Hook),
     /// A tc program (clsact or TCX) with the kernel's LPM trie.
     Tc,
@@ -105,7 +124,11 @@ impl FilterKind {
                 format!("{}, {reads}", Self::PassBoth(hook).name())
             }
             Self::Ours(hook) => format!("{} monitor", hook.name()),
-            Self::OursBoth(hook) => format!("{} monitor at LAN and WAN", hook.name()),
+            Self::OursBoth(hook, evidence) => format!(
+                "{} monitor at LAN and WAN, evidence: {}",
+                hook.name(),
+                evidence.name()
+            ),
             Self::LpmTrie(hook) => format!("{} XDP with LPM_TRIE", hook.name()),
             Self::Tc => "tc-bpf with LPM_TRIE".to_owned(),
             Self::Nftables(Chain::Prerouting) => "nftables interval set".to_owned(),
@@ -183,14 +206,16 @@ impl Filter {
             })?,
             FilterKind::Ours(hook) => {
                 let interfaces = [lan.interface().to_owned()];
-                Self::Daemon(ours(blocked.prefixes, &interfaces, hook, network)?)
+                let how = (hook, Evidence::Names);
+                Self::Daemon(ours(blocked.prefixes, &interfaces, how, network)?)
             }
-            FilterKind::OursBoth(hook) => {
+            FilterKind::OursBoth(hook, evidence) => {
                 let interfaces = [
                     format!("{}:lan", lan.interface()),
                     format!("{}:wan", lan.wan()),
                 ];
-                Self::Daemon(ours(blocked.prefixes, &interfaces, hook, network)?)
+                let how = (hook, evidence);
+                Self::Daemon(ours(blocked.prefixes, &interfaces, how, network)?)
             }
             FilterKind::Nftables(chain) => nftables(blocked.prefixes, chain, lan, network)?,
             FilterKind::Ipset => ipset(blocked.prefixes, network)?,
@@ -220,7 +245,7 @@ fn programs(mut ebpf: Ebpf, attach: impl FnOnce(&mut Ebpf) -> Result<()>) -> Res
 fn ours(
     prefixes: &[Prefix],
     interfaces: &[String],
-    hook: Hook,
+    how: (Hook, Evidence),
     network: &Network<'_>,
 ) -> Result<Daemon> {
     let folder = Network::runtime_dir().join("policies");
@@ -237,7 +262,7 @@ fn ours(
         "version: 1\npolicies:\n  - name: blocked\n    action: drop\n    destinations: [{list: blocked.txt}]\n",
     )
     .context("the policy")?;
-    Daemon::start(network, interfaces, hook, &folder)
+    Daemon::start(network, interfaces, how, &folder)
 }
 
 fn lines(prefixes: &[Prefix]) -> String {

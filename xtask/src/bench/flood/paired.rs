@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::filters::{Chain, FilterKind, Hook, Reads};
+use super::filters::{Chain, Evidence, FilterKind, Hook, Reads};
 use super::network::Lan;
 use super::{Bench, FEW, MANY, nearly_all, none, with_count};
 
@@ -94,7 +94,8 @@ impl Bench<'_> {
     /// The flood goes from the LAN to the WAN, so each packet passes two hooks.
     pub(super) fn both(&mut self) -> Result<()> {
         use Hook::{Generic, Native};
-        let both = FilterKind::OursBoth(Native);
+        let both = FilterKind::OursBoth(Native, Evidence::Counters);
+        let with_names = FilterKind::OursBoth(Native, Evidence::Names);
         // What the hooks cost with programs that do nothing.
         let limit = FilterKind::PassBoth(Native);
         // As many reads as a look-up in a large trie.
@@ -110,9 +111,14 @@ impl Bench<'_> {
             (limit, FilterKind::Nothing, 0),
             (two_reads, FilterKind::Nothing, 0),
             (both, FilterKind::Nothing, MANY),
+            (with_names, FilterKind::Nothing, MANY),
             (both, limit, MANY),
             (both, limit, usize::MAX),
-            (FilterKind::OursBoth(Generic), FilterKind::Nothing, MANY),
+            (
+                FilterKind::OursBoth(Generic, Evidence::Counters),
+                FilterKind::Nothing,
+                MANY,
+            ),
         ] {
             let name = with_count(ours, count);
             let pair = Pair {
