@@ -22,6 +22,23 @@ const SECURITY: &str = "content-security-policy: default-src 'none'; style-src '
 /// A name that a page must show as text. The operator's file gives it to the phone.
 const HOSTILE: &str = "<img src=x onerror=\"document.title='owned'\">\u{1b}[31m\u{202e}&amp;'";
 
+/// Widths of a phone, a tablet and a desk, in pixels, in both themes.
+const LOOKS: [(u32, &str); 6] = [
+    (390, "light"),
+    (390, "dark"),
+    (820, "light"),
+    (820, "dark"),
+    (1440, "light"),
+    (1440, "dark"),
+];
+
+/// Figures that do not open where they come from: without a link in them, in their row or in the
+/// caption of their table.
+const WITHOUT_SOURCE: &str = "const figures = document.querySelectorAll('td.number, .counts span, .would strong, .big');
+    const opens = it => it.closest('a') || it.querySelector('a') || it.closest('tr')?.querySelector('a')
+        || it.closest('table')?.querySelector('caption a');
+    return [...figures].filter(it => /\\d/.test(it.textContent) && !opens(it)).map(it => it.outerHTML)";
+
 /// Every page, with the phone and a contact of it.
 fn pages() -> Vec<String> {
     let contact = format!("/contacts/{PHONE_MAC}/{}", BLOCKED[0]);
@@ -250,15 +267,17 @@ fn a_person_reads_chooses_and_sees_changes_in_a_browser() {
     live_numbers(&lab, &browser);
     chart_and_search(&browser);
     let mut obstacles = Vec::new();
-    for (theme, part) in [("light", ""), ("dark", "cont")] {
-        browser.theme(theme);
-        let is_part = |path: &String| path == "/" || path.contains(part);
-        for path in pages().into_iter().filter(is_part) {
-            browser.open(&path);
+    for (width, theme) in LOOKS {
+        browser.look(width, theme);
+        for (number, path) in pages().iter().enumerate() {
+            let look = format!("{path}, {width} pixels, {theme}");
+            browser.open(path);
             let found = browser.obstacles(&axe);
-            obstacles.extend((!found.is_empty()).then(|| format!("{path}, {theme}: {found}")));
+            obstacles.extend((!found.is_empty()).then(|| format!("{look}: {found}")));
             let is_wide = browser.run("return document.documentElement.scrollWidth > innerWidth");
-            assert_eq!(is_wide, false, "{path}");
+            assert_eq!(is_wide, false, "{look}");
+            assert_eq!(browser.run(WITHOUT_SOURCE), json!([]), "{look}");
+            browser.picture(&format!("{number}-{width}-{theme}"));
         }
     }
     assert!(obstacles.is_empty(), "{}", obstacles.join("\n"));

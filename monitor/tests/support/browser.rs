@@ -9,6 +9,7 @@ use std::{
     process::Stdio,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -219,6 +220,27 @@ impl<'a> Browser<'a> {
     pub(crate) fn cookies(&self) -> Vec<Value> {
         let cookies = self.call("GET", "cookie", &Value::Null);
         cookies.as_array().unwrap().clone()
+    }
+
+    /// Chooses the width of the window in pixels, and the theme.
+    pub(crate) fn look(&self, width: u32, theme: &str) {
+        let size =
+            json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+        self.theme(theme);
+    }
+
+    /// Writes a picture of the whole page into the directory that `MONITOR_PICTURES` names, so that
+    /// a person can look at it. Without the variable, it does nothing.
+    pub(crate) fn picture(&self, name: &str) {
+        let Some(directory) = env::var_os("MONITOR_PICTURES") else {
+            return;
+        };
+        let whole = json!({"captureBeyondViewport": true});
+        let picture = self.devtools("Page.captureScreenshot", &whole);
+        let bytes = BASE64_STANDARD.decode(picture["data"].as_str().unwrap());
+        let path = Path::new(&directory).join(format!("{name}.png"));
+        fs::write(path, bytes.unwrap()).unwrap();
     }
 
     /// Tells the browser itself something (Chrome's own protocol).

@@ -80,7 +80,7 @@ fn services(context: &Context<'_>, contacts: &[ListedContact]) -> Markup {
                             tr {
                                 th scope="row" { (contact_rows::service(own)) small { (contact_rows::policies(own)) } }
                                 td.number { a href=(all(own)) { (verdicts(own.passed.packets, own.dropped.packets)) } small { (bytes(own.passed.bytes + own.dropped.bytes)) } }
-                                @if has_answers { td.number { (thousands(own.answered.packets)) @if own.answered.packets > 0 { small { (bytes(own.answered.bytes)) } } } }
+                                @if has_answers { td.number { a href=(all(own)) { (thousands(own.answered.packets)) } @if own.answered.packets > 0 { small { (bytes(own.answered.bytes)) } } } }
                                 td.number.wide { (context.clock.time(own.first)) }
                                 td.number { (context.clock.time(own.last)) }
                             }
@@ -249,6 +249,10 @@ fn others(others: &[(DeviceHead, u64)], to: IpAddr) -> Markup {
         text: Some(to.to_string()),
         ..Asked::default()
     };
+    let of_device = |head: &DeviceHead| {
+        let device = head.device.map(|mac| mac.to_string());
+        all.with(|asked| asked.device = device).url("/contacts")
+    };
     html! {
         section aria-labelledby="others-title" {
             h2 #others-title { "Other devices" }
@@ -256,7 +260,7 @@ fn others(others: &[(DeviceHead, u64)], to: IpAddr) -> Markup {
                 p.soft { "No other device contacted this destination in the " (Span::Month.words()) "." }
             } @else {
                 p { "These contacted it too, so the contact is not specific to one device:" }
-                ul.plain { @for (head, packets) in others { li { (device_mark::link(head)) " " span.soft { (thousands(*packets)) " packets" } } } }
+                ul.plain { @for (head, packets) in others { li { (device_mark::link(head)) " " a href=(of_device(head)) { (thousands(*packets)) " packets" } } } }
             }
             p { a.more href=(all.url("/contacts")) { "All contacts with " (to) } }
         }

@@ -88,7 +88,7 @@ fn interfaces(interfaces: &[InterfaceSnapshot]) -> Markup {
     html! {
         div.scroll tabindex="0" role="region" aria-label="Table of interfaces" {
             table {
-                caption { "Packets since the counters were created" }
+                caption { "Packets since the counters were created. " a href="/metrics" { "The counters" } }
                 thead {
                     tr {
                         th scope="col" { "Interface" }

@@ -16,10 +16,21 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
         h1 { "Feeds" }
         section #feeds data-live aria-label="Feeds" {
             @if feeds.is_empty() {
-                p.soft { "No policy uses a list from a URL. " code { "monitor feed" } " and a destination with " code { "url:" } " add one." }
+                p.soft { "No policy uses a list from a URL. A destination like " code { "{list: https://lists.example/bad.txt}" } " in a policy adds one." }
             } @else {
                 ul.cards { @for feed in feeds { li { (card(context, feed)) } } }
             }
+        }
+    }
+}
+
+/// The number of destinations, which opens them in a policy that uses the feed.
+fn destinations(feed: &FeedSnapshot) -> Markup {
+    let number = plural(feed.destinations as u64, "destination", "destinations");
+    html! {
+        @match feed.policies.first() {
+            Some(name) => { a href=(format!("{}#destinations", contact_rows::policy_path(name))) { (number) } }
+            None => { (number) }
         }
     }
 }
@@ -41,7 +52,7 @@ fn card(context: &Context<'_>, feed: &FeedSnapshot) -> Markup {
             }
             @if let Some(reason) = &feed.reason { p.(class) { (line(reason)) } }
             dl.facts {
-                div { dt { "In force" } dd { (plural(feed.destinations as u64, "destination", "destinations")) @if feed.cut > 0 { ", " (thousands(feed.cut as u64)) " cut out" } } }
+                div { dt { "In force" } dd { (destinations(feed)) @if feed.cut > 0 { ", " (thousands(feed.cut as u64)) " cut out" } } }
                 div {
                     dt { "Last found current" }
                     dd {

@@ -88,7 +88,7 @@ fn card(
             @if let Some(facts) = facts { (about(context, facts)) }
             p.counts {
                 span { a href=(of_policy.url("/contacts")) { (verdicts(policy.matched.passed.packets, policy.matched.dropped.packets)) } " packets" }
-                @if policy.incoming != Verdicts::default() { span { (verdicts(policy.incoming.passed.packets, policy.incoming.dropped.packets)) " packets in" } }
+                @if policy.incoming != Verdicts::default() { span { a href=(of_policy.url("/contacts")) { (verdicts(policy.incoming.passed.packets, policy.incoming.dropped.packets)) } " packets in" } }
                 span { a href=(format!("{}#devices", contact_rows::policy_path(&policy.name))) { (plural(devices, "device", "devices")) } }
                 span.soft { a href=(format!("{}#destinations", contact_rows::policy_path(&policy.name))) { (thousands(policy.prefixes.v4 as u64)) " IPv4 and " (thousands(policy.prefixes.v6 as u64)) " IPv6 prefixes" } }
             }
@@ -134,12 +134,12 @@ fn would_hit(policy: &PolicySnapshot, hit: &Hit, hits: &Hits) -> Markup {
         div.would {
             p {
                 "If this dropped, "
-                strong { (plural(devices as u64, "device", "devices")) } " and "
+                strong { a href=(url) { (plural(devices as u64, "device", "devices")) } } " and "
                 strong { a href=(url) { (plural(hit.contacts, "contact", "contacts")) } }
                 " of the " (Span::Week.words()) " would have been hit"
                 @match all_names {
                     0 => { ", none with a name." }
-                    names => { ", with " strong { (plural(names, "name", "names")) } ":" }
+                    names => { ", with " strong { a href=(url) { (plural(names, "name", "names")) } } ":" }
                 }
             }
             @if !hit.names.is_empty() {

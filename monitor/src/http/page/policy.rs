@@ -121,7 +121,7 @@ fn devices(
             } @else {
                 div.scroll tabindex="0" role="region" aria-label="Table of devices" {
                     table {
-                        caption { "Packets since the counters were created" }
+                        caption { "Packets since the counters were created. " a href="/metrics" { "The counters" } }
                         thead { tr { th scope="col" { "Device" } th.number scope="col" { "Passed" } th.number scope="col" { "Dropped" } } }
                         tbody {
                             @match counts {

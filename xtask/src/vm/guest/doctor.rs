@@ -39,6 +39,10 @@ pub(super) fn play(guest: &Guest) -> Result<()> {
         "nf_flow_table_inet",
         "nft_flow_offload",
     ])?;
+    // Modules of older kernels. Newer ones have both within nf_tables.
+    for name in ["nft_counter", "nft_objref"] {
+        let _ = guest.load_modules(&[name]);
+    }
     let phone = WiredPhone::connect("lan0", 3)?;
     let server = WiredPhone::connect("wan0", 4)?;
     write("/proc/sys/net/ipv4/ip_forward".as_ref(), "1")?;

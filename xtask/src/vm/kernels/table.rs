@@ -24,6 +24,12 @@ const COLUMNS: [(&str, &str); 11] = [
 /// A cell whose fact no scenario reported.
 const NOT_TRIED: &str = "not tried";
 
+/// Keys of the table for which there is no fact.
+pub(super) fn missing(facts: &BTreeMap<String, String>) -> Vec<&'static str> {
+    let keys = COLUMNS.iter().map(|(_, key)| *key);
+    keys.filter(|key| !facts.contains_key(*key)).collect()
+}
+
 /// A line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
@@ -186,6 +192,16 @@ mod tests {
         );
         assert_eq!(rows[1].cells[0], NOT_TRIED);
         assert!(new.starts_with("text\n") && new.ends_with("\nmore\n"));
+    }
+
+    #[test]
+    fn facts_that_are_missing_are_named() {
+        let mut facts: BTreeMap<_, _> = COLUMNS
+            .map(|(_, key)| (key.to_owned(), "yes".to_owned()))
+            .into();
+        assert!(missing(&facts).is_empty());
+        facts.remove("large");
+        assert_eq!(missing(&facts), ["large"]);
     }
 
     #[test]
