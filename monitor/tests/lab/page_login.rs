@@ -258,7 +258,7 @@ fn refusals_change_nothing(lab: &Lab, browser: &Browser<'_>) {
     browser.type_into("#change [name=destination]", "10.77.0.1");
     browser.submit("#change button:not([formaction])");
     assert!(
-        browser.text("body").contains("lock"),
+        browser.text("body").contains("would lock devices out"),
         "{}",
         browser.text("body")
     );
