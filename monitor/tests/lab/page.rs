@@ -146,7 +146,7 @@ fn every_page_is_whole_without_script() {
         policies.contains("If this dropped, ")
     });
     assert!(
-        policies.contains("<strong>1 device</strong>") && policies.contains("api.example.net"),
+        policies.contains(">1 device</a></strong>") && policies.contains("api.example.net"),
         "{policies}"
     );
     // The difference of the last change, and a filter.

@@ -43,32 +43,34 @@ fn the_page_shows_what_was_sent_and_what_came_back() {
     let own = format!("/contacts?device={GATEWAY_MAC}");
     has(&own, &[WATCHED[0], &passed(7), &format!("{} B", 7 * FRAME)]);
 
-    let answered = format!(
-        "</a><small>{0} B</small></td><td class=\"number\">20<small>{0} B</small></td>",
+    let sent = format!(
+        "</a><small>{} B</small></td><td class=\"number\"><a href",
         20 * FRAME
     );
+    let answered = format!("\">20</a><small>{} B</small></td>", 20 * FRAME);
     has(
         &format!("/contacts/{PHONE_MAC}/{}", WATCHED[0]),
         &[
             "What was sent, and what came back",
             "Answers are packets that passed the WAN and left to this device.",
             &passed(20),
+            &sent,
             &answered,
         ],
     );
     let dropped = format!(
-        "<small>{} B</small></td><td class=\"number\">0</td>",
+        "<small>{} B</small></td><td class=\"number\"><a href",
         5 * FRAME
     );
     has(
         &format!("/contacts/{PHONE_MAC}/{}", STOPPED[0]),
-        &["5 dropped", &dropped],
+        &["5 dropped", &dropped, "\">0</a></td>"],
     );
 
     // Both directions of a policy.
     let counts = [
         passed(20 + 7) + "</span></span></a> packets",
-        passed(20 + 7) + "</span></span> packets in",
+        passed(20 + 7) + "</span></span></a> packets in",
     ];
     has("/policies", &[&counts[0], &counts[1], "5 dropped"]);
 
