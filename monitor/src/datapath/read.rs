@@ -15,7 +15,7 @@ use super::{
     devices::{DeviceCounts, PolicySlot},
     evidence::{EffectivePolicy, FlowTables},
     generation::{self, Description},
-    hook::{Hook, HookPoint},
+    hook::HookPoint,
     in_force::{self, InForce},
     link::Link,
     pins::Pins,
@@ -60,24 +60,6 @@ impl Reader {
         }
         let state = State::open(&pins.state())?;
         Ok(Self { pins, state })
-    }
-
-    /// Name, interface index and program id of each pinned link whose interface exists. Empty
-    /// if nothing is pinned.
-    pub fn attached(pin_dir: &Path) -> Result<Vec<(String, u32, u32)>, Error> {
-        let pins = Pins::new(pin_dir);
-        if !pins.exists()? {
-            return Ok(Vec::new());
-        }
-        let mut attached = Vec::new();
-        for name in pins.linked_interfaces()? {
-            let at = HookPoint::new(&name, Hook::Ingress);
-            let info = Link::open(&pins, &at)?.info(&at)?;
-            if info.ifindex != 0 {
-                attached.push((name, info.ifindex, info.program));
-            }
-        }
-        Ok(attached)
     }
 
     /// Reads every counter once. The caller passes the result of the last reload.

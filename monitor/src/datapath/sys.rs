@@ -21,6 +21,9 @@ use aya_obj::generated::{
     bpf_attr, bpf_cmd, bpf_link_info, bpf_map_info, bpf_prog_info,
 };
 
+/// Index of `lo` in every network namespace (`LOOPBACK_IFINDEX`).
+const LOOPBACK: u32 = 1;
+
 /// Information of the kernel about a link to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LinkInfo {
@@ -133,16 +136,27 @@ pub(super) fn link_of_program(program: u32) -> io::Result<Option<u32>> {
 /// kernel without such links (before Linux 6.6, commit e420bed02507). Requires
 /// `CAP_NET_ADMIN`.
 pub(super) fn ingress_links(ifindex: u32) -> io::Result<u32> {
+    Ok(linked_to_ingress(ifindex)?.unwrap_or(0))
+}
+
+/// True if the kernel has links for classifiers (TCX). Requires `CAP_NET_ADMIN`.
+pub(super) fn has_tcx() -> io::Result<bool> {
+    Ok(linked_to_ingress(LOOPBACK)?.is_some())
+}
+
+/// Number of classifiers that links attach to the ingress of an interface; `None` if the kernel
+/// has no such links.
+fn linked_to_ingress(ifindex: u32) -> io::Result<Option<u32>> {
     let mut attr = zeroed();
     attr.query.__bindgen_anon_1.target_ifindex = ifindex;
     attr.query.attach_type = BPF_TCX_INGRESS as u32;
     // SAFETY: `attr` holds only integers. It has no address to which the kernel writes ids.
     match unsafe { bpf(bpf_cmd::BPF_PROG_QUERY, &mut attr) } {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(0),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => return Ok(None),
         answer => answer?,
     };
     // SAFETY: the kernel has written it; a plain integer.
-    Ok(unsafe { attr.query.__bindgen_anon_2.prog_cnt })
+    Ok(Some(unsafe { attr.query.__bindgen_anon_2.prog_cnt }))
 }
 
 /// Opens what is pinned at `path`.

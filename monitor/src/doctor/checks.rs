@@ -1,5 +1,6 @@
 //! The checks: pure functions of the facts.
 
+mod egress;
 mod forwarded;
 mod interface;
 mod paths;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use crate::{
     control::{Endpoint, WaitingInterface},
     data::Listing,
-    policy::EvidenceLevel,
+    datapath::Egress,
+    policy::{EvidenceLevel, Role},
     snapshot::{FeedSnapshot, Mode, Snapshot},
 };
 
@@ -18,6 +19,9 @@ pub struct Facts {
     pub far_sides: Vec<u32>,
     /// Interfaces that run the filter. Empty if it is not attached.
     pub filters: Result<Vec<FilterAt>, String>,
+    /// Names of interfaces on which a pin or mark is left, and at whose ingress no filter is
+    /// attached.
+    pub lost: Vec<String>,
     /// Programs of tc at the ingress of interfaces, by index.
     pub ingress: BTreeMap<u32, Result<Ingress, String>>,
     /// The flowtables of nftables.
@@ -167,7 +171,7 @@ impl LinkKind {
     }
 }
 
-/// An interface that runs the filter.
+/// An interface that runs the filter at its ingress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterAt {
     /// Name of its counters. A renamed interface keeps the name of before.
@@ -176,6 +180,10 @@ pub struct FilterAt {
     pub index: u32,
     /// Id of the program.
     pub program: u32,
+    /// Role of the interface.
+    pub role: Role,
+    /// The filter at its egress. An `Err` says why it could not be read.
+    pub egress: Result<Egress, String>,
 }
 
 /// What runs at the ingress of an interface after XDP.
@@ -285,6 +293,8 @@ pub struct KernelFacts {
     pub version: String,
     /// True if programs can copy payload (Linux 5.18).
     pub copies: bool,
+    /// True if classifiers are attached by links (TCX, Linux 6.6).
+    pub has_tcx: bool,
     /// False if the kernel interprets programs, and does not compile them.
     pub compiles: bool,
 }

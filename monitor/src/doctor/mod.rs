@@ -16,4 +16,4 @@ mod text;
 
 pub use checks::diagnose;
 pub use finding::{Accepted, CheckName, Diagnosis, Finding, FindingStatus, Remark};
-pub use read::{Known, network, read};
+pub use read::{Filters, Known, filters, network, read};

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use crate::support;
+use crate::{directions::world::World, support};
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -39,6 +39,15 @@ fn has(said: &[(String, String)], status: &str, what: &str) {
 fn canary(lab: &Lab, arguments: &[&str]) -> Output {
     let words = [&["doctor", "--canary", "--json"], arguments].concat();
     lab.monitor(&words)
+}
+
+/// What the canary says about the packets of the gateway itself, which leave through wan0.
+fn leaving(lab: &Lab) -> Vec<(String, String)> {
+    let mut found = said(&canary(lab, &[]));
+    has(&found, "degraded", "not tried: wan0, arriving");
+    has(&found, "degraded", "not tried: wlan0");
+    found.retain(|(_, what)| what.contains("wan0, leaving"));
+    found
 }
 
 /// Starts the command, which the test then ends.
@@ -187,4 +196,47 @@ fn a_device_of_the_operator_is_waited_for(lab: &Lab) {
     has(&found, "ok", "seen: wlan0, IPv4: ");
     has(&found, "ok", "seen: wlan0, IPv6: ");
     assert!(!has_change(lab));
+}
+
+#[test]
+fn frames_of_the_gateway_itself_prove_the_egress_of_a_wan() {
+    let world = World::new("canary-wan");
+    let lab = &world.lab;
+    let is_seen = || {
+        let found = leaving(lab);
+        for family in ["IPv4", "IPv6"] {
+            let line = format!("seen: wan0, leaving, {family}: 3 of 3 frames");
+            has(&found, "ok", &line);
+        }
+        assert_eq!(found.len(), 2, "{found:#?}");
+    };
+    let daemon = world.start(&["--no-watch"]);
+    is_seen();
+    assert_eq!(lab.policy("runtime.canary"), (6, 0));
+    // A frame from the side of the internet does not look like an answer of a policy.
+    let station = world.internet.name.as_str();
+    let found = said(&canary(lab, &["--station", station, "--from", "eth0"]));
+    has(&found, "degraded", "not tried: wan0, IPv4, untagged");
+    lab.gateway.ip("link set wan0 down");
+    let found = leaving(lab);
+    has(&found, "degraded", "not tried: wan0, leaving");
+    assert_eq!(found.len(), 1, "{found:#?}");
+    lab.gateway.ip("link set wan0 up");
+    daemon.kill();
+
+    let detached = lab.monitor_inside(&["detach"]);
+    assert!(detached.status.success(), "{}", text(&detached.stderr));
+    let _daemon = world.start(&["--no-watch", "--egress", "clsact"]);
+    is_seen();
+    // A filter before ours ends the search, and lets the packets go.
+    world.inside(
+        "tc filter add dev wan0 egress prio 1 protocol all bpf bytecode '1,6 0 0 4294967295,' flowid 1:1",
+    );
+    let found = leaving(lab);
+    for family in ["IPv4", "IPv6"] {
+        let line = format!("not seen: wan0, leaving, {family}: 0 of 3 frames");
+        has(&found, "blind", &line);
+    }
+    world.inside("tc filter del dev wan0 egress prio 1");
+    is_seen();
 }

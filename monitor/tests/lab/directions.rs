@@ -6,7 +6,7 @@
 mod clsact;
 mod page;
 mod under_reloads;
-mod world;
+pub(crate) mod world;
 
 use crate::support;
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+mod egress;
 mod other;
 mod report;
 mod said;
@@ -148,6 +149,12 @@ fn paths_around_the_filter(lab: &Lab) {
     // The routing table does not matter, and an uplink without a route stays one.
     lab.gateway.ip("route add default dev lan1 table 100");
     is_fine(lab, "interface");
+    says(
+        lab,
+        "interface",
+        "ok",
+        "lan1 is the far side: a default route leads there, or led there. Answers, and packets of the gateway itself, are not seen there; `--interface lan1:wan`",
+    );
     lab.gateway.ip("route del default dev lan1 table 100");
     is_fine(lab, "interface");
     lab.gateway.ip("link set lan1 down");

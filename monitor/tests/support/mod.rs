@@ -17,6 +17,7 @@ pub(crate) mod hung;
 pub(crate) mod kernel;
 pub(crate) mod kernel_ids;
 pub(crate) mod lab;
+pub(crate) mod links;
 pub(crate) mod mmdb;
 pub(crate) mod objects;
 pub(crate) mod packets;

@@ -17,11 +17,10 @@ use monitor::{
     control::{Answer, CanaryPolicy, Request, ask},
     datapath::Reader,
     doctor::{
-        Remark,
+        self, Remark,
         canary::{Namespace, Run, Source, Target},
         facts::FilterAt,
     },
-    policy::Direction,
 };
 use nix::{
     sys::signal::{SigSet, Signal},
@@ -84,7 +83,7 @@ impl CanaryArgs {
         let gateway = Namespace::of_process(daemon.pid)?;
         let stopped = stop_at_signal()?;
         let settings = &reach.settings;
-        let filters = filters(&settings.pin_dir)?;
+        let filters = gateway.run(|| filters(&settings.pin_dir))??;
         let length = self.wait.map_or(LONGEST, |seconds| seconds + LONGEST);
         let begun = Begun::new(&settings.socket, length)?;
         let policy = &begun.policy;
@@ -179,22 +178,11 @@ fn count(pin_dir: &Path, policy: &str) -> Result<u64, String> {
     }))
 }
 
-/// The filters on the devices' side. No frame of a device arrives at the others.
+/// The attached filters.
 fn filters(pin_dir: &Path) -> anyhow::Result<Vec<FilterAt>> {
-    let attached = Reader::attached(pin_dir)?;
     let snapshot = Reader::open(pin_dir)?.snapshot(None)?;
-    let is_wan = |name: &str| {
-        let mut interfaces = snapshot.interfaces.iter();
-        interfaces
-            .any(|one| one.name == name && one.direction == Direction::In && one.mode.is_some())
-    };
-    let lan = attached.into_iter().filter(|(name, ..)| !is_wan(name));
-    let each = lan.map(|(name, index, program)| FilterAt {
-        name,
-        index,
-        program,
-    });
-    Ok(each.collect())
+    let found = doctor::filters(pin_dir, Some(&snapshot)).map_err(anyhow::Error::msg)?;
+    Ok(found.attached)
 }
 
 /// Notes the first signal, so that everything is removed before the command ends. The second one

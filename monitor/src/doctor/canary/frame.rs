@@ -49,9 +49,13 @@ impl Family {
     }
 }
 
+/// The address of every station.
+pub(super) const EVERYONE: [u8; 6] = [0xff; 6];
+
 /// What one path's frames have in common.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
+    pub(super) destination: [u8; 6],
     pub(super) source: [u8; 6],
     pub(super) tag: Option<u16>,
     pub(super) family: Family,
@@ -60,9 +64,9 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// The frame as it is sent: to every station, with one hop to live.
+    /// The frame as it is sent, with one hop to live.
     pub(super) fn bytes(&self, target: &Target) -> Vec<u8> {
-        let mut bytes = vec![0xff; 6];
+        let mut bytes = self.destination.to_vec();
         bytes.extend(self.source);
         if let Some(tag) = self.tag {
             bytes.extend(ETH_P_8021Q.to_be_bytes());
@@ -183,12 +187,14 @@ mod tests {
         for family in Family::BOTH {
             for tag in [None, Some(7)] {
                 let frame = Frame {
+                    destination: EVERYONE,
                     source: [2, 0, 0, 0, 0, 1],
                     tag,
                     family,
                     number: 11,
                 };
                 let whole = frame.bytes(&TARGET);
+                assert_eq!(whole[..12], [[0xff; 6], frame.source].concat());
                 let packet = SlicedPacket::from_ethernet(&whole).unwrap();
                 let Some(TransportSlice::Udp(udp)) = packet.transport else {
                     panic!("{family:?}: no UDP");

@@ -1,9 +1,12 @@
 //! What the trials say about each path.
 
 use super::{FRAMES, frame::Family, socket::Arrival};
-use crate::doctor::{
-    facts::{FilterAt, Link},
-    finding::Remark,
+use crate::{
+    doctor::{
+        facts::{FilterAt, Link},
+        finding::Remark,
+    },
+    policy::Role,
 };
 
 /// One path.
@@ -31,7 +34,8 @@ struct Gateway<'a> {
     filters: &'a [FilterAt],
 }
 
-/// A remark about each path, and one about each filtered interface that no frame reached.
+/// A remark about each path, and one about each filtered interface of the devices' side that no
+/// frame reached.
 pub(super) fn remarks(
     trials: &[(Trial, Sighting)],
     links: &[Link],
@@ -104,8 +108,19 @@ impl Gateway<'_> {
         link.map_or_else(|| format!("interface {index}"), |link| link.name.clone())
     }
 
+    /// The filters on the devices' side.
+    fn lan(&self) -> impl Iterator<Item = &FilterAt> {
+        self.filters.iter().filter(|one| one.role == Role::Lan)
+    }
+
     fn runs_filter(&self, index: u32) -> bool {
-        self.filters.iter().any(|filter| filter.index == index)
+        self.lan().any(|filter| filter.index == index)
+    }
+
+    /// True for an interface towards the internet that runs the filter.
+    fn is_wan(&self, index: u32) -> bool {
+        let mut filters = self.filters.iter();
+        filters.any(|one| one.role == Role::Wan && one.index == index)
     }
 
     /// The interfaces on the way in; `None` if nothing arrived.
@@ -179,6 +194,16 @@ impl Gateway<'_> {
                 ),
             );
         }
+        if let Some(wan) = arrived.iter().find(|index| self.is_wan(**index)) {
+            return Remark::unknown(
+                format!("not tried: {path}"),
+                format!(
+                    "the frames came in through {}, where the filter looks at the source of a packet; their source is in no policy",
+                    self.name(*wan)
+                ),
+                "name a station on the devices' side",
+            );
+        }
         Remark::blind(
             what,
             "no interface on this path runs the filter".to_owned(),
@@ -190,10 +215,7 @@ impl Gateway<'_> {
         let reached: Vec<u32> = sightings
             .flat_map(|sighting| sighting.arrived.clone())
             .collect();
-        let left = self
-            .filters
-            .iter()
-            .filter(|filter| !reached.contains(&filter.index));
+        let left = self.lan().filter(|filter| !reached.contains(&filter.index));
         let each = left.map(|filter| {
             Remark::unknown(
                 format!("not tried: {}", filter.name),
@@ -208,7 +230,7 @@ impl Gateway<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::finding::FindingStatus;
+    use crate::{datapath::Egress, doctor::finding::FindingStatus};
 
     fn gateway() -> (Vec<Link>, Vec<FilterAt>) {
         let link = |index, name: &str, controller| Link {
@@ -222,13 +244,21 @@ mod tests {
             link(3, "lan1", None),
             link(4, "br0", None),
             link(5, "p1", Some(4)),
+            link(6, "wan0", None),
         ];
-        let filter = |index, name: &str| FilterAt {
+        let filter = |index, name: &str, role| FilterAt {
             index,
             name: name.to_owned(),
             program: 1,
+            role,
+            egress: Ok(Egress::Nothing),
         };
-        (links, vec![filter(2, "wlan0"), filter(4, "br0")])
+        let filters = vec![
+            filter(2, "wlan0", Role::Lan),
+            filter(4, "br0", Role::Lan),
+            filter(6, "wan0", Role::Wan),
+        ];
+        (links, filters)
     }
 
     fn said(arrived: &[u32], counted: u64) -> Remark {
@@ -263,6 +293,7 @@ mod tests {
             (said(&[2], 1), FindingStatus::Blind, "1 of 3 frames"),
             (said(&[5], 0), FindingStatus::Blind, "not seen: p1"),
             (said(&[], 0), FindingStatus::Unknown, "not tried: from eth0"),
+            (said(&[6], 0), FindingStatus::Unknown, "not tried: wan0"),
         ];
         for (remark, status, what) in cases {
             assert_eq!(remark.status, status, "{remark:?}");
@@ -271,6 +302,7 @@ mod tests {
         assert!(said(&[3], 0).fix.contains("--interface lan1"));
         assert!(said(&[5], 0).why.contains("did not reach br0"));
         assert!(said(&[2], 0).why.contains("reached wlan0"));
+        assert!(said(&[6], 0).why.contains("came in through wan0"));
     }
 
     #[test]

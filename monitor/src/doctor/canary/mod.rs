@@ -8,10 +8,18 @@
 //! The frames go to addresses that only this run knows, so only they raise the counter. The tap
 //! tells a filter that does not see a frame from a frame that never arrived. The frames are
 //! Ethernet broadcasts: Linux forwards no IP packet of a broadcast frame, so they end here.
+//!
+//! At an interface towards the internet, the gateway itself sends the frames:
+//!
+//! ```text
+//! filter ◄──frame── this command            to the interface's own MAC, so no station takes it
+//!    └──► counter of the canary's policy
+//! ```
 
 mod frame;
 mod judge;
 mod namespace;
+mod own;
 mod socket;
 mod station;
 
@@ -29,7 +37,7 @@ pub use self::{
     station::Source,
 };
 use self::{
-    frame::{Family, Frame},
+    frame::{EVERYONE, Family, Frame},
     judge::{Sighting, Trial},
     socket::{Sender, Tap},
     station::Station,
@@ -111,15 +119,18 @@ impl Run<'_> {
     ///
     /// Returns an error if the frames cannot be sent, or if a signal came.
     pub fn send_from(&self, source: &Source) -> Result<Vec<Remark>, CanaryError> {
-        let station = Station::of(source, self.gateway)?;
         let links = self.links()?;
+        let own = self.send_out(&links)?;
+        let most = MOST_PATHS.saturating_sub(own.len());
+        let station = Station::of(source, self.gateway)?;
+        let links = self.links().unwrap_or(links);
         let tap = self.tap()?;
         let mut trials = Vec::new();
         for interface in station.interfaces(source)? {
             let sender = station.sender(&interface)?;
             for tag in self.tags(&links) {
                 for family in Family::BOTH {
-                    if trials.len() < MOST_PATHS {
+                    if trials.len() < most {
                         trials.push(self.attempt(
                             &tap,
                             &sender,
@@ -135,7 +146,9 @@ impl Run<'_> {
         // The port of the station joined a bridge meanwhile.
         let links = self.links().unwrap_or(links);
         drop(station);
-        Ok(judge::remarks(&trials, &links, self.filters))
+        let mut remarks = judge::remarks(&trials, &links, self.filters);
+        remarks.extend(own);
+        Ok(remarks)
     }
 
     /// Waits for packets that a device of the operator's choice sends to the addresses. `tell`
@@ -146,6 +159,7 @@ impl Run<'_> {
     /// Returns an error if the counter cannot be read, or if a signal came.
     pub fn wait(&self, length: Duration, tell: impl FnOnce()) -> Result<Vec<Remark>, CanaryError> {
         let links = self.links()?;
+        let own = self.send_out(&links)?;
         let before = self.counted()?;
         let tap = self.tap()?;
         tell();
@@ -162,7 +176,9 @@ impl Run<'_> {
             };
             let is_complete = Family::BOTH.into_iter().all(families);
             if is_complete || begin.elapsed() > length {
-                return Ok(judge::awaited(&arrived, counted, &links, self.filters));
+                let mut remarks = judge::awaited(&arrived, counted, &links, self.filters);
+                remarks.extend(own);
+                return Ok(remarks);
             }
             self.pause()?;
         }
@@ -201,6 +217,7 @@ impl Run<'_> {
     ) -> Result<(Trial, Sighting), CanaryError> {
         let number = u16::try_from(number).unwrap_or(u16::MAX);
         let frame = Frame {
+            destination: EVERYONE,
             source: interface.mac.unwrap_or_default(),
             tag,
             family,
@@ -240,8 +257,9 @@ impl Run<'_> {
         }
     }
 
+    /// Reads the counter. Filters of `clsact` can be seen in the gateway's namespace only.
     fn counted(&self) -> Result<u64, CanaryError> {
-        (self.count)().map_err(CanaryError::Count)
+        self.gateway.run(self.count)?.map_err(CanaryError::Count)
     }
 
     fn pause(&self) -> Result<(), CanaryError> {

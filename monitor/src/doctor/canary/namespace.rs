@@ -79,10 +79,7 @@ impl Namespace {
     }
 
     /// Runs `work` on a thread inside the namespace.
-    pub(super) fn run<T: Send>(
-        &self,
-        work: impl FnOnce() -> T + Send,
-    ) -> Result<T, NamespaceError> {
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T, NamespaceError> {
         let done = thread::scope(|scope| {
             let inside = scope.spawn(|| {
                 setns(self.descriptor.as_fd(), CloneFlags::CLONE_NEWNET).map_err(|source| {

@@ -121,8 +121,13 @@ fn tunnel_remark(view: &View<'_>, link: &Link) -> Option<Remark> {
         return None;
     }
     if view.is_far_side(link) {
+        let answers = if word == "ppp" {
+            "Answers are seen if the interface that carries the session has the role `wan`"
+        } else {
+            "Answers that come out of it, and packets of the gateway itself, are not seen"
+        };
         return Some(Remark::ok(format!(
-            "{name} ({word}) is the far side: the filter sees packets before they enter it"
+            "{name} ({word}) is the far side: the filter sees packets of devices before they enter it. {answers}"
         )));
     }
     if !link.routes() {

@@ -1,5 +1,6 @@
 //! Interfaces that carry packets of devices, and have no filter.
 
+use super::egress::{ATTACH_AGAIN, egress};
 use crate::doctor::{
     facts::{DaemonFact, Facts, FilterAt, Link, LinkKind},
     finding::Remark,
@@ -8,7 +9,7 @@ use crate::doctor::{
 /// The most interfaces below one another that are looked at.
 const DEEPEST: usize = 8;
 
-/// Says for each interface whether the filter sees what enters there.
+/// Says for each interface whether the filter sees what enters there, and what leaves.
 pub(super) fn check(facts: &Facts) -> Vec<Remark> {
     let (links, filters) = match (&facts.links, &facts.filters) {
         (Ok(links), Ok(filters)) => (links, filters),
@@ -16,19 +17,27 @@ pub(super) fn check(facts: &Facts) -> Vec<Remark> {
         (_, Err(why)) => return vec![unreadable("the filter", why)],
     };
     let view = View::new(links, filters, &facts.far_sides);
-    let mut remarks: Vec<Remark> = filters
-        .iter()
-        .map(|filter| filtered(filter, links))
-        .collect();
-    if let DaemonFact::Answers { waiting, .. } = &facts.daemon {
-        remarks.extend(waiting.iter().map(|waiting| {
-            Remark::blind(
-                format!("{} is not filtered, but should be", waiting.interface),
-                waiting.why.clone(),
-                "remove what is in the way, or correct `interface` in the config file",
-            )
-        }));
+    let mut remarks = Vec::new();
+    for filter in filters {
+        let link = links.iter().find(|link| runs(link, filter));
+        remarks.push(filtered(filter, link));
+        remarks.extend(link.and_then(|link| egress(link, filter)));
     }
+    let waiting = match &facts.daemon {
+        DaemonFact::Answers { waiting, .. } => waiting.as_slice(),
+        DaemonFact::Silent(_) | DaemonFact::None => &[],
+    };
+    remarks.extend(waiting.iter().map(|waiting| {
+        Remark::blind(
+            format!("{} is not filtered, but should be", waiting.interface),
+            waiting.why.clone(),
+            "remove what is in the way, or correct `interface` in the config file",
+        )
+    }));
+    let waits = |link: &Link| waiting.iter().any(|one| one.interface == link.name);
+    let is_lost =
+        |link: &&Link| facts.lost.contains(&link.name) && !view.covers(link) && !waits(link);
+    remarks.extend(links.iter().filter(is_lost).map(lost));
     if filters.is_empty() {
         remarks.push(Remark::blind(
             "no interface is filtered",
@@ -37,7 +46,8 @@ pub(super) fn check(facts: &Facts) -> Vec<Remark> {
         ));
         return remarks;
     }
-    remarks.extend(links.iter().filter_map(|link| view.remark(link)));
+    let others = links.iter().filter(|link| !is_lost(link));
+    remarks.extend(others.filter_map(|link| view.remark(link)));
     remarks
 }
 
@@ -49,9 +59,8 @@ fn unreadable(what: &str, why: &str) -> Remark {
     )
 }
 
-fn filtered(filter: &FilterAt, links: &[Link]) -> Remark {
-    let runs = links.iter().find(|link| runs(link, filter));
-    match runs {
+fn filtered(filter: &FilterAt, link: Option<&Link>) -> Remark {
+    match link {
         Some(link) if link.name == filter.name => Remark::ok(format!("{} is filtered", link.name)),
         Some(link) => Remark::ok(format!(
             "{} is filtered, under its old name {}",
@@ -66,6 +75,28 @@ fn filtered(filter: &FilterAt, links: &[Link]) -> Remark {
             "start the daemon with the interfaces that exist",
         ),
     }
+}
+
+/// An interface with a pin of the filter that runs the filter no more.
+fn lost(link: &Link) -> Remark {
+    Remark::blind(
+        format!("{} has lost its filter", link.name),
+        "the interface was deleted and created again, or another program detached the filter",
+        ATTACH_AGAIN,
+    )
+}
+
+/// An interface towards the internet without a filter. That is a choice.
+fn far_side(link: &Link) -> Remark {
+    let name = &link.name;
+    let how = if link.mac.is_some() {
+        format!("`--interface {name}:wan` shows them")
+    } else {
+        "the filter cannot run there, because it has no Ethernet frames".to_owned()
+    };
+    Remark::ok(format!(
+        "{name} is the far side: a default route leads there, or led there. Answers, and packets of the gateway itself, are not seen there; {how}"
+    ))
 }
 
 fn runs(link: &Link, filter: &FilterAt) -> bool {
@@ -199,9 +230,7 @@ impl<'a> View<'a> {
         let name = &link.name;
         let above = self.combiner(link);
         if self.is_far_side(above.unwrap_or(link)) && self.is_only_open_port(link, above) {
-            return Some(Remark::ok(format!(
-                "{name} is the far side: a default route leads there, or led there"
-            )));
+            return Some(far_side(link));
         }
         if self.is_of_containers(link) {
             return Some(Remark::degraded(

@@ -1,5 +1,6 @@
 //! Each check on facts that make it find something, and on facts that do not.
 
+mod interface;
 mod paths;
 mod working;
 
@@ -9,12 +10,13 @@ use super::*;
 use crate::{
     control::{Endpoint, WaitingInterface},
     data::Listing,
+    datapath::Egress,
     doctor::{
         Accepted,
         facts::{DaemonFact, Disk, Families, FilterAt, KernelFacts, Link, LinkKind, PolicyFacts},
         finding::FindingStatus::{self, Blind, Degraded, Ok as Fine, Unknown},
     },
-    policy::EvidenceLevel,
+    policy::{EvidenceLevel, Role},
     snapshot::{Mode, Snapshot},
 };
 
@@ -41,7 +43,10 @@ fn gateway() -> Facts {
             name: "wlan0".to_owned(),
             index: 2,
             program: 7,
+            role: Role::Lan,
+            egress: Ok(Egress::Nothing),
         }]),
+        lost: Vec::new(),
         ingress: BTreeMap::new(),
         flowtables: Ok(Vec::new()),
         hardware_tc: Ok(Vec::new()),
@@ -62,6 +67,7 @@ fn gateway() -> Facts {
         kernel: KernelFacts {
             version: "6.12.0".to_owned(),
             copies: true,
+            has_tcx: true,
             compiles: true,
         },
         missing_rights: Ok(Vec::new()),

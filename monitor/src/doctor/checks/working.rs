@@ -238,6 +238,11 @@ pub(super) fn kernel(facts: &Facts) -> Vec<Remark> {
             "`sysctl net.core.bpf_jit_enable=1`",
         ));
     }
+    if !kernel.has_tcx {
+        remarks.push(Remark::ok(format!(
+            "Linux {version} has no links for classifiers (TCX, since Linux 6.6): filters of clsact are used in their place"
+        )));
+    }
     if remarks.is_empty() {
         remarks.push(Remark::ok(format!(
             "Linux {version} has every feature that the filter uses"

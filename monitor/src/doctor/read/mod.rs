@@ -2,6 +2,7 @@
 
 mod dhcp;
 mod features;
+mod filters;
 mod flowtables;
 mod forwarding;
 mod generic;
@@ -20,12 +21,13 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use filters::{Filters, filters};
 pub use network::network;
 
-use super::facts::{DaemonFact, Facts, FilterAt, Ingress, Link, PolicyFacts};
+use super::facts::{DaemonFact, Facts, Ingress, Link, PolicyFacts};
 use crate::{
-    config::Settings, data::Listing, datapath::Reader, default_routes::default_routes,
-    error_text::error_text, policy::Policy, snapshot::Snapshot, store::StoreReader,
+    config::Settings, data::Listing, default_routes::default_routes, error_text::error_text,
+    policy::Policy, snapshot::Snapshot, store::StoreReader,
 };
 
 /// The most interfaces whose programs are read.
@@ -79,8 +81,12 @@ impl PolicyFacts {
 /// some milliseconds.
 #[must_use]
 pub fn read(settings: &Settings, known: Known) -> Facts {
-    let (links, filters) = interfaces(&settings.pin_dir);
+    let (links, filters) = interfaces(&settings.pin_dir, known.snapshot.as_ref());
     let of_links = links.as_ref().map_or(&[][..], Vec::as_slice);
+    let (filters, lost) = match filters {
+        Ok(filters) => (Ok(filters.attached), filters.lost),
+        Err(why) => (Err(why), Vec::new()),
+    };
     Facts {
         far_sides: far_sides(&known.far_sides, of_links),
         ingress: ingress_of(of_links),
@@ -106,34 +112,27 @@ pub fn read(settings: &Settings, known: Known) -> Facts {
         losses: losses(&settings.state_dir),
         links,
         filters,
+        lost,
     }
 }
 
 /// The interfaces of the machine, and the attached filters. If a reload changes the program
 /// between the two readings, both are read again.
-fn interfaces(pin_dir: &Path) -> (Result<Vec<Link>, String>, Result<Vec<FilterAt>, String>) {
-    let mut before = filters(pin_dir);
+fn interfaces(
+    pin_dir: &Path,
+    snapshot: Option<&Snapshot>,
+) -> (Result<Vec<Link>, String>, Result<Filters, String>) {
+    let mut before = filters(pin_dir, snapshot);
     let mut attempts = ATTEMPTS;
     loop {
         let links = links::links().map_err(|error| error_text(&error));
-        let after = filters(pin_dir);
+        let after = filters(pin_dir, snapshot);
         if after == before || attempts == 0 {
             return (links, after);
         }
         before = after;
         attempts -= 1;
     }
-}
-
-/// The interfaces whose links are pinned.
-fn filters(pin_dir: &Path) -> Result<Vec<FilterAt>, String> {
-    let attached = Reader::attached(pin_dir).map_err(|error| error_text(&error))?;
-    let each = attached.into_iter().map(|(name, index, program)| FilterAt {
-        name,
-        index,
-        program,
-    });
-    Ok(each.collect())
 }
 
 /// The interfaces that are up.

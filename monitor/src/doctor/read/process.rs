@@ -51,11 +51,12 @@ pub(super) fn disk(state_dir: &Path, most: u64) -> io::Result<Disk> {
 
 /// What this kernel can do.
 pub(super) fn kernel() -> KernelFacts {
-    let (version, copies) = crate::datapath::kernel_features();
+    let features = crate::datapath::kernel_features();
     let setting = regular_file::read_kernel_text("/proc/sys/net/core/bpf_jit_enable");
     KernelFacts {
-        version,
-        copies,
+        version: features.version,
+        copies: features.copies,
+        has_tcx: features.has_tcx,
         // Without the setting, or without the right to read it, nothing is known.
         compiles: setting.is_err() || setting.is_ok_and(|text| text.trim() != "0"),
     }

@@ -1,143 +1,7 @@
-//! Interfaces, programs, hardware, stations, IPv6 and tunnels.
+//! Programs, hardware, stations, IPv6 and tunnels.
 
 use super::*;
 use crate::doctor::facts::{Flowtable, Ingress, Ipsec, Isolation, Wireless, WirelessKind};
-
-#[test]
-fn interfaces_that_carry_packets_without_a_filter_are_named() {
-    assert_eq!(names(|facts| add(facts, [link(4, "eth1")])), ["eth1"]);
-    let none = Families::default();
-    let vlan_on = |lower: u32, link: Link| Link {
-        lower: Some(lower),
-        ..kind("vlan", link)
-    };
-    let down = Link {
-        is_up: false,
-        ..link(4, "down")
-    };
-    let host = Link {
-        forwards: none,
-        ..link(4, "host")
-    };
-    let bare = Link {
-        addresses: none,
-        ..link(4, "bare")
-    };
-    let harmless = [
-        down,
-        host,
-        bare,
-        kind("dummy", link(4, "dummy0")),
-        // Tunnels have a check of their own.
-        kind("wireguard", link(4, "wg0")),
-        // Its packets enter through wlan0.
-        vlan_on(2, link(4, "wlan0.7")),
-    ];
-    for link in harmless {
-        let name = link.name.clone();
-        assert!(names(|facts| add(facts, [link])).is_empty(), "{name}");
-    }
-    let far_side = names(|facts| {
-        add(facts, [link(4, "eth1")]);
-        facts.far_sides.push(4);
-    });
-    assert!(far_side.is_empty());
-    // A VLAN on an interface without a filter.
-    assert_eq!(
-        names(|facts| add(facts, [vlan_on(3, link(4, "eth0.7"))])),
-        ["eth0.7"]
-    );
-    assert_eq!(names(|facts| facts.filters = Ok(Vec::new())), ["no"]);
-    let waiting = names(|facts| facts.daemon = answers(Some("x"), &["wlan1"]));
-    assert_eq!(waiting, ["wlan1"]);
-    // Another program took its place, or it is in another namespace.
-    let taken = names(|facts| facts.filters.as_mut().unwrap()[0].program = 8);
-    assert_eq!(taken[0], "wlan0");
-}
-
-#[test]
-fn of_a_bridge_each_port_without_a_filter_is_named_or_the_bridge() {
-    let bridge = || kind("bridge", link(9, "br-lan"));
-    // wlan0 runs the filter and is a port: other ports are open.
-    let on_a_port = |facts: &mut Facts, names: &[&str]| {
-        wlan0(facts).controller = Some(9);
-        add(facts, [bridge()]);
-        for (index, name) in (10..).zip(names) {
-            add(facts, [port(9, link(index, name))]);
-        }
-    };
-    assert_eq!(
-        names(|facts| on_a_port(facts, &["lan1", "lan2"])),
-        ["lan1", "lan2"]
-    );
-    // A transparent bridge: its only other port leads to the internet.
-    let transparent = |others: &[&str]| {
-        names(|facts| {
-            on_a_port(facts, others);
-            facts.far_sides = vec![9, 3];
-        })
-    };
-    assert!(transparent(&["wan"]).is_empty());
-    assert_eq!(transparent(&["wan", "lan1"]), ["wan", "lan1"]);
-    // No part is filtered: only the bridge is named.
-    let none = names(|facts| add(facts, [bridge(), port(9, link(4, "lan1"))]));
-    assert_eq!(none, ["br-lan"]);
-    // The bridge runs the filter: its ports are covered.
-    let whole = names(|facts| {
-        wlan0(facts).kind = LinkKind::Bridge;
-        add(facts, [port(2, link(4, "lan1"))]);
-    });
-    assert!(whole.is_empty());
-}
-
-/// First word of each finding of the check `interface`, which are all blind.
-fn names(change: impl FnOnce(&mut Facts)) -> Vec<String> {
-    let found = found(CheckName::Interface, change).into_iter();
-    let names = found.map(|(status, what)| {
-        assert_eq!(status, Blind, "{what}");
-        what.split(' ').next().unwrap().to_owned()
-    });
-    names.collect()
-}
-
-#[test]
-fn a_bridge_without_an_address_is_a_path_and_one_of_containers_is_degraded() {
-    let none = Families::default();
-    let bridge = |ports: [bool; 2], addresses: Families| {
-        found(CheckName::Interface, |facts| {
-            let bridge = Link {
-                addresses,
-                ..link(9, "br9")
-            };
-            add(facts, [kind("bridge", bridge)]);
-            for (index, leads_elsewhere) in (10..).zip(ports) {
-                let port = port(9, link(index, &format!("p{index}")));
-                add(
-                    facts,
-                    [Link {
-                        leads_elsewhere,
-                        ..port
-                    }],
-                );
-            }
-        })
-    };
-    let [(status, what)] = &bridge([false, false], none)[..] else {
-        panic!("one finding");
-    };
-    assert_eq!((*status, &**what), (Blind, "br9 has no filter"));
-    assert_eq!(bridge([true, false], BOTH)[0].0, Blind);
-    assert_eq!(bridge([true, true], BOTH)[0].0, Degraded);
-    // With one port, it connects nothing.
-    let alone = found(CheckName::Interface, |facts| {
-        let bridge = Link {
-            addresses: none,
-            ..link(9, "br9")
-        };
-        add(facts, [kind("bridge", bridge), port(9, link(10, "p10"))]);
-    });
-    assert!(alone.is_empty(), "{alone:?}");
-}
 
 #[test]
 fn a_port_in_hairpin_mode_turns_frames_round() {
@@ -198,6 +62,15 @@ fn the_mode_says_what_it_costs() {
         facts.wireless = Ok(vec![access_point(Isolation::On("f".to_owned()))]);
     };
     assert!(found(CheckName::Mode, wifi).is_empty());
+    let mode = |mode: Option<Mode>| {
+        let mut said = said(CheckName::Mode, |facts| wlan0(facts).mode = mode);
+        assert_eq!(said.len(), 1, "{said:?}");
+        said.remove(0)
+    };
+    let hardware = "wlan0 has the mode of its hardware".to_owned();
+    assert_eq!(mode(None), (Fine, hardware));
+    let native = "wlan0 has the native mode".to_owned();
+    assert_eq!(mode(Some(Mode::Native)), (Fine, native));
 }
 
 #[test]
@@ -423,24 +296,6 @@ fn ipv6_needs_a_policy_only_if_it_is_forwarded() {
 }
 
 #[test]
-fn a_vlan_on_a_vlan_is_covered_by_the_interface_below_both() {
-    let vlan = |index: u32, lower: u32| Link {
-        lower: Some(lower),
-        ..kind("vlan", link(index, "vlan"))
-    };
-    assert!(names(|facts| add(facts, [vlan(4, 2), vlan(5, 4)])).is_empty());
-    assert_eq!(names(|facts| add(facts, [vlan(4, 3), vlan(5, 4)])).len(), 2);
-    // The kernel builds no such circle; the search ends all the same.
-    assert_eq!(names(|facts| add(facts, [vlan(4, 5), vlan(5, 4)])).len(), 2);
-    let only_stacked = |facts: &mut Facts| {
-        facts.policies.as_mut().unwrap().with_ipv6 = 0;
-        wlan0(facts).forwards.ipv6 = false;
-        add(facts, [vlan(4, 2)]);
-    };
-    assert_eq!(found(CheckName::Ipv6, only_stacked)[0].0, Blind);
-}
-
-#[test]
 fn of_a_point_to_point_link_nothing_is_known() {
     let session = kind("ppp", link(4, "ppp0"));
     assert_eq!(
@@ -465,4 +320,22 @@ fn a_tunnel_that_brings_packets_is_blind_and_one_to_the_internet_is_not() {
         });
         assert!(found.is_empty(), "{found:?}");
     }
+    let far_side = |word: &str| {
+        let mut said = said(CheckName::Tunnel, |facts| {
+            add(facts, [kind(word, link(4, "t0"))]);
+            facts.far_sides.push(4);
+        });
+        assert_eq!(said.len(), 1, "{said:?}");
+        said.remove(0).1
+    };
+    let answers = far_side("wireguard");
+    assert!(
+        answers.ends_with("packets of the gateway itself, are not seen"),
+        "{answers}"
+    );
+    let session = far_side("ppp");
+    assert!(
+        session.ends_with("carries the session has the role `wan`"),
+        "{session}"
+    );
 }

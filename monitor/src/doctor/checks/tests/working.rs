@@ -161,6 +161,16 @@ fn kernel_rights_and_clock_are_judged() {
         one(CheckName::Kernel, |facts| facts.kernel.compiles = false),
         Degraded
     );
+    let said = |change: fn(&mut Facts)| said(CheckName::Kernel, change);
+    let all = "Linux 6.12.0 has every feature that the filter uses".to_owned();
+    assert_eq!(said(|_| {}), [(Fine, all)]);
+    // Nothing is lost: another feature is in its place.
+    let old = |facts: &mut Facts| {
+        facts.kernel.version = "6.1.0".to_owned();
+        facts.kernel.has_tcx = false;
+    };
+    let clsact = "Linux 6.1.0 has no links for classifiers (TCX, since Linux 6.6): filters of clsact are used in their place";
+    assert_eq!(said(old), [(Fine, clsact.to_owned())]);
     assert_eq!(
         one(CheckName::Capability, |facts| facts.missing_rights =
             Ok(vec!["CAP_BPF"])),
@@ -241,6 +251,14 @@ fn lost_evidence_is_told_by_reason() {
     };
     assert_eq!(places(10)[0].0, Degraded);
     assert!(places(9).is_empty());
+    let only_counters = |facts: &mut Facts| {
+        facts.evidence = EvidenceLevel::Counters;
+        facts.losses = Ok([("full".to_owned(), 5)].into());
+    };
+    let setting = "by setting, only counters are recorded".to_owned();
+    assert_eq!(said(CheckName::Evidence, only_counters), [(Fine, setting)]);
+    let all = "no evidence was lost in the last 24 hours".to_owned();
+    assert_eq!(said(CheckName::Evidence, |_| {}), [(Fine, all)]);
     let unknown = |facts: &mut Facts| facts.losses = Err("permission denied".to_owned());
     assert_eq!(found(CheckName::Evidence, unknown)[0].0, Unknown);
 }
