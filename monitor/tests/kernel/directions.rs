@@ -1,14 +1,14 @@
 //! The other hooks: packets that arrive from the internet, and packets that the gateway
 //! itself sends.
 
-use monitor::datapath::{Examines, Sandbox};
+use monitor::datapath::{Examines, FrameOutcome, Sandbox};
 use monitor_common::Reason;
 
 use crate::{
     parsed,
     support::{
         kernel::compiled,
-        packets::{Transport, to},
+        packets::{Builder, Transport, answer, to},
     },
     table::{self, Expect},
 };
@@ -35,25 +35,29 @@ fn the_table_at_the_egress() {
     assert!(refused < 20, "{refused} frames");
 }
 
-/// The answer to a packet: its addresses and ports are swapped.
-fn answer(mut frame: Vec<u8>) -> Vec<u8> {
-    let is_ipv4 = frame[14] >> 4 == 4;
-    let (addresses, length, ports) = if is_ipv4 { (26, 4, 34) } else { (22, 16, 54) };
-    let (source, destination) = frame[addresses..addresses + 2 * length].split_at_mut(length);
-    source.swap_with_slice(destination);
-    if let Some(ports) = frame.get_mut(ports..ports + 4) {
-        let (source, destination) = ports.split_at_mut(2);
-        source.swap_with_slice(destination);
-    }
-    frame
-}
+/// The layers between Ethernet and IP that real connections to the internet have.
+const LAYERS: [(&str, fn(Builder) -> Builder); 5] = [
+    ("plain", |packet| packet),
+    ("a tag", |packet| packet.tags(&[0x8100])),
+    ("QinQ", |packet| packet.tags(&[0x88a8, 0x8100])),
+    ("PPPoE", Builder::pppoe),
+    ("PPPoE in a tag", |packet| packet.tags(&[0x8100]).pppoe()),
+];
 
-/// At the WAN, the source of an answer is looked up as the destination of a question is.
+/// At the WAN, the source of an answer is looked up as the destination of a question is, behind
+/// all layers.
 #[test]
 fn answers_match_by_their_source() {
     let ruleset = compiled(table::RULESET);
     let mut wan = Sandbox::at(&ruleset, "wan0", Examines::WanIngress).unwrap();
-    for (description, frame, expect) in table::destinations() {
+    for (layer, wrap) in LAYERS {
+        for (description, frame, expect) in table::destinations_in(wrap) {
+            let outcome = wan.run(&answer(frame)).unwrap();
+            assert_eq!(outcome, expect.outcome(), "{layer}: {description}");
+        }
+    }
+    // The other frames of the table: more layers, options, fragments, damages.
+    for (description, frame, expect) in table::cases() {
         let outcome = wan.run(&answer(frame)).unwrap();
         assert_eq!(outcome, expect.outcome(), "{description}");
     }
@@ -80,27 +84,30 @@ policies:
 
 #[test]
 fn a_policy_of_some_devices_exempts_answers_but_neither_drops_nor_counts_them() {
-    let mut wan = Sandbox::at(&compiled(SCOPES), "wan0", Examines::WanIngress).unwrap();
-    let mut run = |last: u8, transport: Transport| {
-        let question = to(&format!("10.0.0.{last}")).transport(transport).build();
-        wan.run(&answer(question)).unwrap()
-    };
-    for last in [1, 2, 3, 5] {
-        assert_eq!(
-            run(last, Transport::Tcp(443)),
-            parsed(&[], false),
-            "10.0.0.{last}"
-        );
+    /// Lengths of the end of a frame, in bytes: ports are where the UDP header begins.
+    const UDP_HEADER: usize = 8;
+    const PAYLOAD: usize = 4;
+    for (layer, wrap) in LAYERS {
+        let mut wan = Sandbox::at(&compiled(SCOPES), "wan0", Examines::WanIngress).unwrap();
+        let mut check = |last: u8, transport: Transport, expected: FrameOutcome| {
+            let question = to(&format!("10.0.0.{last}")).transport(transport);
+            let outcome = wan.run(&answer(wrap(question).build())).unwrap();
+            assert_eq!(outcome, expected, "{layer}: 10.0.0.{last} {transport:?}");
+        };
+        for last in [1, 2, 3, 5] {
+            check(last, Transport::Tcp(443), parsed(&[], false));
+        }
+        check(4, Transport::Tcp(443), parsed(&[3], true));
+        check(6, Transport::Tcp(443), parsed(&[5, 6], false));
+        check(6, Transport::Tcp(80), parsed(&[5], true));
+        check(7, Transport::Udp(53), parsed(&[7], true));
+        check(7, Transport::Udp(54), parsed(&[], false));
+        // The port of the far end counts, not that of the device.
+        let question = wrap(to("10.0.0.7").transport(Transport::Udp(53))).build();
+        let mut reversed = answer(question);
+        let ports = reversed.len() - PAYLOAD - UDP_HEADER;
+        let (source, destination) = reversed[ports..ports + 4].split_at_mut(2);
+        source.swap_with_slice(destination);
+        assert_eq!(wan.run(&reversed).unwrap(), parsed(&[], false), "{layer}");
     }
-    assert_eq!(run(4, Transport::Tcp(443)), parsed(&[3], true));
-    assert_eq!(run(6, Transport::Tcp(443)), parsed(&[5, 6], false));
-    assert_eq!(run(6, Transport::Tcp(80)), parsed(&[5], true));
-    assert_eq!(run(7, Transport::Udp(53)), parsed(&[7], true));
-    assert_eq!(run(7, Transport::Udp(54)), parsed(&[], false));
-    // The port of the far end counts, not that of the device.
-    let question = to("10.0.0.7").transport(Transport::Udp(53)).build();
-    let mut reversed = answer(question);
-    let (source, destination) = reversed[34..38].split_at_mut(2);
-    source.swap_with_slice(destination);
-    assert_eq!(wan.run(&reversed).unwrap(), parsed(&[], false));
 }

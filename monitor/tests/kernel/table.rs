@@ -84,8 +84,15 @@ fn a_ruleset_without_a_drop_stays_open() {
     }
 }
 
-pub(crate) fn destinations() -> Vec<(&'static str, Vec<u8>, Expect)> {
-    let frame = |destination| to(destination).build();
+fn destinations() -> Vec<(&'static str, Vec<u8>, Expect)> {
+    destinations_in(|plain| plain)
+}
+
+/// Packets to all kinds of destinations, each behind the layers that `wrap` adds.
+pub(crate) fn destinations_in(
+    wrap: fn(Builder) -> Builder,
+) -> Vec<(&'static str, Vec<u8>, Expect)> {
+    let frame = |destination| wrap(to(destination)).build();
     vec![
         ("v4, /0 only", frame("203.0.113.1"), Passed(&[COUNT])),
         (

@@ -16,6 +16,7 @@ mod capture_formats;
 mod compile;
 mod databases;
 mod derived;
+mod directions;
 mod evidence_captures;
 mod generate;
 mod guard_model;

@@ -317,3 +317,59 @@ fn pppoe_session(version_type: u8, code: u8, protocol: u16, packet: &[u8]) -> Ve
     session.extend(packet);
     session
 }
+
+/// The answer to a packet: its addresses and ports are swapped, so its checksums stay right. A
+/// frame without a whole IP header stays as it is.
+pub(crate) fn answer(mut frame: Vec<u8>) -> Vec<u8> {
+    if let Some((is_ipv4, start)) = network(&frame) {
+        swap_ends(&mut frame[start..], is_ipv4);
+    }
+    frame
+}
+
+/// True for IPv4, and the offset of the IP header behind tags and a PPPoE session.
+fn network(frame: &[u8]) -> Option<(bool, usize)> {
+    const PPPOE_HEADER: usize = 6;
+    let number = |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
+    let mut at = ETHERNET_HEADER - 2;
+    while TPIDS.contains(&number(at)?) {
+        at += 4;
+    }
+    let (kind, start) = match number(at)? {
+        PPPOE_SESSION => {
+            let protocol = at + 2 + PPPOE_HEADER;
+            // An odd first byte is the whole number (RFC 1661, section 6.5).
+            match *frame.get(protocol)? {
+                first if first % 2 == 1 => (first.into(), protocol + 1),
+                _ => (number(protocol)?, protocol + 2),
+            }
+        }
+        ether_type => (ether_type, at + 2),
+    };
+    match kind {
+        IPV4 | PPP_IPV4 => Some((true, start)),
+        IPV6 | PPP_IPV6 => Some((false, start)),
+        _ => None,
+    }
+}
+
+/// Swaps the addresses of a packet, and the ports of TCP or UDP directly behind the IP header.
+fn swap_ends(packet: &mut [u8], is_ipv4: bool) {
+    let (addresses, length) = if is_ipv4 { (12, 4) } else { (8, 16) };
+    let Some(both) = packet.get_mut(addresses..addresses + 2 * length) else {
+        return;
+    };
+    let (source, destination) = both.split_at_mut(length);
+    source.swap_with_slice(destination);
+    let (protocol, ports) = if is_ipv4 {
+        (packet[9], usize::from(packet[0] & 0x0f) * 4)
+    } else {
+        (packet[6], 40)
+    };
+    let is_later_fragment = is_ipv4 && (packet[6] & 0x1f, packet[7]) != (0, 0);
+    let has_ports = [IpNumber::TCP.0, IpNumber::UDP.0].contains(&protocol) && !is_later_fragment;
+    if let Some(both) = packet.get_mut(ports..ports + 4).filter(|_| has_ports) {
+        let (source, destination) = both.split_at_mut(2);
+        source.swap_with_slice(destination);
+    }
+}

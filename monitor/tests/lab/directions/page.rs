@@ -1,10 +1,7 @@
 //! The page of a gateway with an interface of each role shows both directions.
 
-use super::world::{GATEWAY_MAC, STOPPED, WATCHED, World, ask, egress_mode};
+use super::world::{GATEWAY_MAC, QUESTION, STOPPED, WATCHED, World, ask, egress_mode, frames};
 use crate::support::lab::{PHONE_MAC, poll};
-
-/// Length of a frame of [`ask`]: Ethernet, IPv4, UDP and `question`.
-const FRAME: u64 = 14 + 20 + 8 + 8;
 
 #[test]
 fn the_page_shows_what_was_sent_and_what_came_back() {
@@ -14,6 +11,7 @@ fn the_page_shows_what_was_sent_and_what_came_back() {
     assert_eq!(ask(&lab.phone, WATCHED[0], 20), 20);
     assert_eq!(ask(&lab.phone, STOPPED[0], 5), 0);
     assert_eq!(ask(&lab.gateway, WATCHED[0], 7), 7);
+    let bytes = |packets| frames(WATCHED[0], packets, QUESTION.len()).bytes;
     let get = |path: &str| {
         let page = lab.try_get("127.0.0.1:9641".parse().unwrap(), path, "");
         let page = page.unwrap();
@@ -33,7 +31,7 @@ fn the_page_shows_what_was_sent_and_what_came_back() {
 
     // A contact of the phone has its answers. Those to the gateway itself have no device.
     let contacts = format!("/contacts?device={PHONE_MAC}");
-    let both = format!("{0} B out, {0} B in", 20 * FRAME);
+    let both = format!("{0} B out, {0} B in", bytes(20));
     poll("the answers of the phone are stored", || {
         let page = get(&contacts);
         page.contains(&both) && page.contains("5 dropped")
@@ -41,13 +39,13 @@ fn the_page_shows_what_was_sent_and_what_came_back() {
     let page = get(&contacts);
     assert_eq!(page.matches(" B in").count(), 1, "{page}");
     let own = format!("/contacts?device={GATEWAY_MAC}");
-    has(&own, &[WATCHED[0], &passed(7), &format!("{} B", 7 * FRAME)]);
+    has(&own, &[WATCHED[0], &passed(7), &format!("{} B", bytes(7))]);
 
     let sent = format!(
         "</a><small>{} B</small></td><td class=\"number\"><a href",
-        20 * FRAME
+        bytes(20)
     );
-    let answered = format!("\">20</a><small>{} B</small></td>", 20 * FRAME);
+    let answered = format!("\">20</a><small>{} B</small></td>", bytes(20));
     has(
         &format!("/contacts/{PHONE_MAC}/{}", WATCHED[0]),
         &[
@@ -60,7 +58,7 @@ fn the_page_shows_what_was_sent_and_what_came_back() {
     );
     let dropped = format!(
         "<small>{} B</small></td><td class=\"number\"><a href",
-        5 * FRAME
+        bytes(5)
     );
     has(
         &format!("/contacts/{PHONE_MAC}/{}", STOPPED[0]),

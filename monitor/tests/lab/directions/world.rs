@@ -1,8 +1,9 @@
 //! A phone, a gateway with NAT, and a host on the internet that answers datagrams.
 
 use std::{
-    net::{SocketAddr, UdpSocket},
-    sync::atomic::{AtomicU64, Ordering},
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -10,8 +11,9 @@ use std::{
 use monitor::{
     datapath::Reader,
     policy::Direction,
-    snapshot::{InterfaceSnapshot, Mode, PolicySnapshot, Snapshot, Verdicts},
+    snapshot::{Count, InterfaceSnapshot, Mode, PolicySnapshot, Snapshot, Verdicts},
 };
+use nix::sys::socket::{setsockopt, sockopt};
 use serde_json::Value;
 
 use crate::support::{
@@ -28,6 +30,42 @@ pub(crate) const GATEWAY: [&str; 2] = ["203.0.113.1", "2001:db8:77::1"];
 pub(crate) const GATEWAY_MAC: &str = "02:00:00:00:77:01";
 
 pub(crate) const PORT: u16 = 4000;
+
+/// Payload of [`ask`].
+pub(crate) const QUESTION: &[u8] = b"question";
+
+/// Size of a receive buffer, in bytes: holds all datagrams that arrive while a busy machine
+/// does not run the reader.
+const RECEIVE_BUFFER: usize = 8 << 20;
+
+/// Numbers of datagrams by far end and length of the payload, in bytes.
+#[derive(Default)]
+pub(crate) struct Arrivals(Mutex<BTreeMap<(IpAddr, usize), u64>>);
+
+impl Arrivals {
+    pub(crate) fn add(&self, far_end: IpAddr, payload: usize) {
+        *self
+            .0
+            .lock()
+            .unwrap()
+            .entry((far_end, payload))
+            .or_default() += 1;
+    }
+
+    pub(crate) fn of(&self, far_end: &str, payload: usize) -> u64 {
+        let key = (far_end.parse().unwrap(), payload);
+        self.0
+            .lock()
+            .unwrap()
+            .get(&key)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn all(&self) -> u64 {
+        self.0.lock().unwrap().values().sum()
+    }
+}
 
 /// Policies: the second one drops, or counts too.
 pub(crate) fn policies(second: &str) -> String {
@@ -53,11 +91,17 @@ pub(crate) struct World {
     pub(crate) lab: Lab,
     pub(crate) internet: Namespace,
     /// Datagrams that arrived at the host.
-    pub(crate) arrived: &'static AtomicU64,
+    pub(crate) arrived: &'static Arrivals,
+    /// Mode in which a daemon attaches the filter where packets arrive.
+    pub(crate) mode: Mode,
 }
 
 impl World {
     pub(crate) fn new(test: &str) -> Self {
+        Self::in_mode(test, Mode::Generic)
+    }
+
+    pub(crate) fn in_mode(test: &str, mode: Mode) -> Self {
         let lab = Lab::new(test);
         lab.write_policies(&policies("drop"));
         let internet = Namespace::new(format!("{}-i", lab.gateway.name));
@@ -110,7 +154,7 @@ impl World {
                 from.name
             ));
         }
-        let arrived: &'static AtomicU64 = Box::leak(Box::default());
+        let arrived: &'static Arrivals = Box::leak(Box::default());
         for address in WATCHED.into_iter().chain(STOPPED).chain([OTHER]) {
             echo(&internet, address, arrived);
         }
@@ -118,11 +162,12 @@ impl World {
             lab,
             internet,
             arrived,
+            mode,
         }
     }
 
     pub(crate) fn start(&self, arguments: &[&str]) -> Daemon {
-        let mut all = vec!["--mode", "generic", "--interface", "wan0:wan"];
+        let mut all = vec!["--mode", self.mode.name(), "--interface", "wan0:wan"];
         all.extend(arguments);
         self.lab.start_on("wlan0:lan", &all)
     }
@@ -148,9 +193,9 @@ impl World {
         })
     }
 
-    /// A snapshot, and the kernel's numbers of packets at the same moment: received on the
-    /// LAN, received and sent on the WAN.
-    pub(crate) fn settled(&self) -> (Snapshot, [u64; 3]) {
+    /// A snapshot, and the kernel's counts at the same moment: received on the LAN, received
+    /// and sent on the WAN.
+    pub(crate) fn settled(&self) -> (Snapshot, [Count; 3]) {
         let read = || {
             [("wlan0", "rx"), ("wan0", "rx"), ("wan0", "tx")]
                 .map(|(name, which)| self.link(name, which))
@@ -159,7 +204,9 @@ impl World {
         poll("no packet comes between two reads", || {
             let before = read();
             let snapshot = self.snapshot();
-            found = (read() == before).then_some((snapshot, before));
+            // The kernel and the filter count a packet one after the other.
+            let is_same = read() == before && self.snapshot() == snapshot;
+            found = is_same.then_some((snapshot, before));
             found.is_some()
         });
         found.unwrap()
@@ -172,8 +219,8 @@ impl World {
         assert!(reload.status.success(), "{}", text(&reload.stderr));
     }
 
-    /// The kernel's number of packets that an interface of the gateway received or sent.
-    pub(crate) fn link(&self, interface: &str, which: &str) -> u64 {
+    /// The kernel's count of packets that an interface of the gateway received or sent.
+    fn link(&self, interface: &str, which: &str) -> Count {
         let output = self
             .lab
             .gateway
@@ -181,21 +228,37 @@ impl World {
             .args(["-s", "-j", "link", "show", "dev", interface])
             .output();
         let links: Value = serde_json::from_slice(&output.unwrap().stdout).unwrap();
-        links[0]["stats64"][which]["packets"].as_u64().unwrap()
+        let [packets, bytes] =
+            ["packets", "bytes"].map(|key| links[0]["stats64"][which][key].as_u64().unwrap());
+        // In native mode, a veth counts bytes without the Ethernet header (`veth_xdp_rcv`).
+        let left_out = match (self.mode, which) {
+            (Mode::Native, "rx") => ETHERNET,
+            _ => 0,
+        };
+        Count {
+            packets,
+            bytes: bytes + left_out * packets,
+        }
     }
 }
 
 /// Answers every datagram that arrives at an address.
-pub(crate) fn echo(namespace: &Namespace, address: &str, arrived: &'static AtomicU64) {
-    let at: SocketAddr = (address.parse::<std::net::IpAddr>().unwrap(), PORT).into();
-    let socket = namespace.run(|| UdpSocket::bind(at)).unwrap();
+fn echo(namespace: &Namespace, address: &str, arrived: &'static Arrivals) {
+    let ip: IpAddr = address.parse().unwrap();
+    let socket = namespace.run(|| UdpSocket::bind(SocketAddr::from((ip, PORT))).unwrap());
+    widen(&socket);
     thread::spawn(move || {
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 2048];
         while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            arrived.fetch_add(1, Ordering::SeqCst);
+            arrived.add(ip, length);
             let _ = socket.send_to(&buffer[..length], from);
         }
     });
+}
+
+/// Enlarges the receive buffer.
+pub(crate) fn widen(socket: &UdpSocket) {
+    setsockopt(socket, sockopt::RcvBufForce, &RECEIVE_BUFFER).unwrap();
 }
 
 pub(crate) fn interface<'a>(
@@ -218,18 +281,19 @@ pub(crate) fn packets(verdicts: Verdicts) -> (u64, u64) {
 }
 
 /// All packets of an interface in one direction.
-pub(crate) fn all(one: &InterfaceSnapshot) -> u64 {
-    one.ipv4.packets()
-        + one.ipv6.packets()
-        + one.unparsed_sum().packets()
-        + one.not_confirmed.packets
+pub(crate) fn all(one: &InterfaceSnapshot) -> Verdicts {
+    let mut all = one.unparsed_sum();
+    all += one.ipv4;
+    all += one.ipv6;
+    all.passed += one.not_confirmed;
+    all
 }
 
 /// Packets of the devices of a policy by MAC.
-pub(crate) fn of_device(policy: &PolicySnapshot, mac: &str) -> u64 {
+pub(crate) fn of_device(policy: &PolicySnapshot, mac: &str) -> Verdicts {
     let mut devices = policy.devices.iter();
     let device = devices.find(|device| device.mac.to_string() == mac);
-    device.map_or(0, |device| device.matched.packets())
+    device.map_or_else(Verdicts::default, |device| device.matched)
 }
 
 /// How this kernel attaches the program of the WAN's egress: TCX came with Linux 6.6.
@@ -241,17 +305,36 @@ pub(crate) fn egress_mode() -> Mode {
     }
 }
 
+/// Length of an Ethernet header, bytes.
+const ETHERNET: u64 = 14;
+
+/// Frames of datagrams from or to an address: Ethernet, IP, UDP and a payload.
+pub(crate) fn frames(address: &str, packets: u64, payload: usize) -> Count {
+    const UDP: u64 = 8;
+    let network = if address.contains(':') { 40 } else { 20 };
+    let length = ETHERNET + network + UDP + u64::try_from(payload).unwrap();
+    Count {
+        packets,
+        bytes: packets * length,
+    }
+}
+
 /// Sends datagrams from one namespace to an address, and returns how many were answered.
 pub(crate) fn ask(from: &Namespace, address: &str, datagrams: u64) -> u64 {
+    ask_with(from, address, datagrams, QUESTION)
+}
+
+/// Like [`ask`], with another payload.
+pub(crate) fn ask_with(from: &Namespace, address: &str, datagrams: u64, payload: &[u8]) -> u64 {
     from.run(|| {
         let socket = UdpSocket::bind((any_like(address), 0)).unwrap();
         let quiet = Some(Duration::from_millis(300));
         socket.set_read_timeout(quiet).unwrap();
         for _ in 0..datagrams {
             // A dropped datagram of the gateway itself may be an error.
-            let _ = socket.send_to(b"question", (address, PORT));
+            let _ = socket.send_to(payload, (address, PORT));
         }
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 2048];
         let mut answers = 0;
         while answers < datagrams && socket.recv_from(&mut buffer).is_ok() {
             answers += 1;
