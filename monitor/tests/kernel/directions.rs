@@ -35,8 +35,11 @@ fn the_table_at_the_egress() {
     assert!(refused < 20, "{refused} frames");
 }
 
+/// Puts one more layer on a frame.
+type Layer = fn(Builder) -> Builder;
+
 /// The layers between Ethernet and IP that real connections to the internet have.
-const LAYERS: [(&str, fn(Builder) -> Builder); 5] = [
+const LAYERS: [(&str, Layer); 5] = [
     ("plain", |packet| packet),
     ("a tag", |packet| packet.tags(&[0x8100])),
     ("QinQ", |packet| packet.tags(&[0x88a8, 0x8100])),

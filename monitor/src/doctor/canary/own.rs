@@ -54,7 +54,10 @@ impl Run<'_> {
         let bytes = frame.bytes(&self.target);
         let before = self.counted()?;
         // The kernel reports frames that another program dropped, too.
-        let refused = (0..FRAMES).filter_map(|_| sender.send(&bytes).err()).last();
+        let mut refused = None;
+        for _ in 0..FRAMES {
+            refused = sender.send(&bytes).err().or(refused);
+        }
         let begin = Instant::now();
         loop {
             let counted = self.counted()?.saturating_sub(before);

@@ -201,8 +201,8 @@ fn wait_for_answers(world: &World, senders: &[&Sender<'_>]) {
         let mut senders = senders.iter();
         senders.all(|sender| sender.rests.load(Ordering::SeqCst))
     });
-    let total = |part: fn(&Sender<'_>) -> u64| senders.iter().map(|one| part(one)).sum::<u64>();
-    let to_each = 2 * total(|sender| sender.rounds());
+    let to_each = 2 * senders.iter().map(|one| one.rounds()).sum::<u64>();
+    let received = || senders.iter().map(|one| one.answers.all()).sum::<u64>();
     poll("all packets are counted, and all answers received", || {
         let found = world.snapshot();
         let both = ["watched", "stopped"].map(|name| policy(&found, name));
@@ -213,7 +213,7 @@ fn wait_for_answers(world: &World, senders: &[&Sender<'_>]) {
         both.iter()
             .all(|policy| policy.matched.packets() == to_each)
             && back.packets() == world.arrived.all()
-            && back.passed.packets == total(|sender| sender.answers.all())
+            && back.passed.packets == received()
     });
 }
 

@@ -29,9 +29,9 @@ fn alone(lab: &Lab) -> Said {
 }
 
 /// Removes the filter with a daemon and without one.
-fn goes_and_comes_back(world: &World, arguments: &[&str], word: &str, remove: impl Fn()) {
+fn goes_and_comes_back(world: &World, arguments: &[&str], mode: &str, remove: impl Fn()) {
     let lab = &world.lab;
-    let there = format!("wan0 is filtered at its egress too ({word})");
+    let there = format!("wan0 is filtered at its egress too ({mode})");
     let is_there = || {
         is_fine(lab, "interface");
         let said = Said::by(lab);
@@ -47,7 +47,7 @@ fn goes_and_comes_back(world: &World, arguments: &[&str], word: &str, remove: im
     let finding = said.finding(GONE).unwrap();
     let has = |key: &str, text: &str| finding[key].as_str().unwrap().contains(text);
     assert!(
-        has("why", word) && has("fix", "monitor reload"),
+        has("why", mode) && has("fix", "monitor reload"),
         "{finding:#}"
     );
     assert!(!said.has("interface", "ok", &there), "{:#}", said.0);
