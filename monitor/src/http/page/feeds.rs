@@ -24,7 +24,7 @@ pub(super) fn content(context: &Context<'_>) -> Markup {
     }
 }
 
-/// The number of destinations, which opens them in a policy that uses the feed.
+/// The number of destinations, as a link to a policy that uses the feed.
 fn destinations(feed: &FeedSnapshot) -> Markup {
     let number = plural(feed.destinations as u64, "destination", "destinations");
     html! {

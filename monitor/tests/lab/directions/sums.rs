@@ -34,9 +34,9 @@ pub(crate) fn dropped(dropped: Count) -> Verdicts {
     }
 }
 
-/// Asserts that the sums of all packets between two moments are those of the kernel. It counts
-/// what the filter drops where it arrives, and does not count what the filter drops where it
-/// leaves. `forwarded` are the packets that the gateway forwarded to the internet.
+/// Asserts that the sums of all packets between two moments are those of the kernel. The kernel
+/// counts an arriving packet before the filter drops it, and counts a leaving packet only if
+/// the filter passes it. `forwarded` are the packets that the gateway forwarded to the internet.
 pub(crate) fn agree_with_the_kernel(
     start: &(Snapshot, [Count; 3]),
     end: &(Snapshot, [Count; 3]),
