@@ -236,9 +236,11 @@ impl Lab {
 }
 
 impl Drop for Lab {
+    /// Detaches inside the gateway: filters of `clsact` are seen only there.
     fn drop(&mut self) {
+        let detach = || monitor::datapath::detach(&self.pin_dir);
         if self.pin_dir.exists()
-            && let Err(error) = monitor::datapath::detach(&self.pin_dir)
+            && let Err(error) = self.gateway.run(detach)
         {
             eprintln!("lab {}: {error}", self.name);
         }
