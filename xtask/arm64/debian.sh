@@ -31,7 +31,7 @@ if [ ! -f "$disk" ]; then
   "${as_root[@]}" rm -rf "$disk.root" "$disk.new"
   "${as_root[@]}" debootstrap --foreign --arch=arm64 --variant=minbase \
     --include=systemd,systemd-sysv,iproute2,iputils-ping,dnsmasq-base bookworm "$disk.root" "$mirror" >"$dist/debootstrap.log"
-  "${as_root[@]}" mke2fs -q -t ext4 -d "$disk.root" "$disk.new" 1500M
+  "${as_root[@]}" mkfs.ext4 -q -d "$disk.root" "$disk.new" 1500M
   "${as_root[@]}" chown "$(id -u)" "$disk.new"
   "${as_root[@]}" rm -rf "$disk.root"
   echo "arm64: installing it in the emulated machine"

@@ -21,7 +21,7 @@ pub struct Facts {
     pub filters: Result<Vec<FilterAt>, String>,
     /// Names of interfaces on which a pin or mark is left, and at whose ingress no filter is
     /// attached.
-    pub lost: Vec<String>,
+    pub detached: Vec<String>,
     /// Programs of tc at the ingress of interfaces, by index.
     pub ingress: BTreeMap<u32, Result<Ingress, String>>,
     /// The flowtables of nftables.

@@ -26,9 +26,10 @@ use world::{
     egress_mode, frames, interface, of_device, policy,
 };
 
-/// Payloads of the gateway's own datagrams, and of those that nobody asked for. Each sender has
-/// another length, so bytes that are counted in a wrong place show.
+/// Payload of the datagrams that the gateway itself sends. Each sender has another length, so that
+/// bytes that are counted in a wrong place show.
 const OWN: &[u8] = &[b'o'; 1200];
+/// Payload of the datagrams from the internet that are no answers.
 const UNASKED: &[u8] = b"hello";
 
 #[test]

@@ -13,7 +13,7 @@ use crate::support;
 use std::{fs, os::unix::fs::PermissionsExt as _, thread};
 
 use other::Other;
-use said::{Said, is_fine, says};
+use said::{Said, is_fine, says, words_alone};
 use support::lab::{BLOCKED, Lab, POLICIES, copy_binary, poll, text};
 
 use crate::state_dir::Disk;
@@ -336,18 +336,7 @@ fn on_a_bridge_ports_and_their_programs_pass_by_the_filter() {
 fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
     let lab = Lab::new("doctor-alone");
     lab.start(&["--mode", "generic"]).kill();
-    let state = lab.directory.path().join("state");
-    let policies = lab.policies();
-    let (state, policies) = (state.to_str().unwrap(), policies.to_str().unwrap());
-    let words = [
-        "doctor",
-        "--json",
-        "--state-dir",
-        state,
-        "--policies",
-        policies,
-    ];
-    let said = Said::of(&lab.monitor_inside(&words));
+    let said = Said::alone(&lab);
     assert!(said.is_fine("interface"), "{:#}", said.0);
     assert!(
         said.is_fine("policy") && said.is_fine("offload"),
@@ -373,7 +362,7 @@ fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
     command
         .arg(lab.directory.path().join("monitor"))
-        .args(words);
+        .args(words_alone(&lab));
     command
         .args(["--socket", "/nowhere/monitor.sock", "--pin-dir"])
         .arg(&lab.pin_dir);
@@ -392,6 +381,8 @@ fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
     );
 
     // In another network namespace, no interface runs the filter.
+    let words = words_alone(&lab);
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let said = Said::of(&lab.monitor(&words));
     assert!(
         said.has("interface", "blind", "wlan0 is gone, or belongs"),
@@ -399,7 +390,7 @@ fn without_a_daemon_the_command_looks_and_says_what_it_may_not_read() {
         said.0
     );
     assert!(lab.monitor(&["detach"]).status.success());
-    let said = Said::of(&lab.monitor_inside(&words));
+    let said = Said::alone(&lab);
     assert!(
         said.has("interface", "blind", "no interface is filtered"),
         "{:#}",

@@ -82,8 +82,8 @@ struct Case {
     frame: Vec<u8>,
 }
 
-/// All packets of a direction: those that differ only in their layers follow each other. The
-/// lengths of the payload differ.
+/// All packets of a direction. Packets that differ only in their layers follow each other. Each
+/// packet has another length of payload.
 fn cases(direction: Direction) -> Vec<Case> {
     let mut cases = Vec::new();
     for far_end in FAR_ENDS {

@@ -36,7 +36,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Remark> {
     }));
     let waits = |link: &Link| waiting.iter().any(|one| one.interface == link.name);
     let is_lost =
-        |link: &&Link| facts.lost.contains(&link.name) && !view.covers(link) && !waits(link);
+        |link: &&Link| facts.detached.contains(&link.name) && !view.covers(link) && !waits(link);
     remarks.extend(links.iter().filter(is_lost).map(lost));
     if filters.is_empty() {
         remarks.push(Remark::blind(

@@ -46,7 +46,7 @@ fn gateway() -> Facts {
             role: Role::Lan,
             egress: Ok(Egress::Nothing),
         }]),
-        lost: Vec::new(),
+        detached: Vec::new(),
         ingress: BTreeMap::new(),
         flowtables: Ok(Vec::new()),
         hardware_tc: Ok(Vec::new()),

@@ -17,7 +17,7 @@ pub struct Filters {
     pub attached: Vec<FilterAt>,
     /// Names of interfaces on which a pin or mark is left, and at whose ingress no filter is
     /// attached.
-    pub lost: Vec<String>,
+    pub detached: Vec<String>,
 }
 
 /// Reads what is attached. The snapshot says which roles the interfaces have; without one, all
@@ -36,7 +36,7 @@ pub fn filters(pin_dir: &Path, snapshot: Option<&Snapshot>) -> Result<Filters, S
     } in kept
     {
         let Some((index, program)) = ingress else {
-            filters.lost.push(name);
+            filters.detached.push(name);
             continue;
         };
         filters.attached.push(FilterAt {

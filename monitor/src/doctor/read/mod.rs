@@ -83,8 +83,8 @@ impl PolicyFacts {
 pub fn read(settings: &Settings, known: Known) -> Facts {
     let (links, filters) = interfaces(&settings.pin_dir, known.snapshot.as_ref());
     let of_links = links.as_ref().map_or(&[][..], Vec::as_slice);
-    let (filters, lost) = match filters {
-        Ok(filters) => (Ok(filters.attached), filters.lost),
+    let (filters, detached) = match filters {
+        Ok(filters) => (Ok(filters.attached), filters.detached),
         Err(why) => (Err(why), Vec::new()),
     };
     Facts {
@@ -112,7 +112,7 @@ pub fn read(settings: &Settings, known: Known) -> Facts {
         losses: losses(&settings.state_dir),
         links,
         filters,
-        lost,
+        detached,
     }
 }
 

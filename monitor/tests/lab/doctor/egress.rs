@@ -1,5 +1,5 @@
-//! The filter where packets leave through the WAN: it is there, another program removes it, and
-//! it is attached again.
+//! The filter where packets leave through the WAN. `doctor` finds it, finds that another program
+//! removed it, and finds it attached again.
 
 use std::{fs, path::PathBuf};
 
@@ -12,21 +12,6 @@ use crate::{
 };
 
 const GONE: &str = "wan0 has no filter at its egress";
-
-/// What `doctor` says without a daemon.
-fn alone(lab: &Lab) -> Said {
-    let state = lab.directory.path().join("state");
-    let policies = lab.policies();
-    let (state, policies) = (state.to_str().unwrap(), policies.to_str().unwrap());
-    Said::of(&lab.monitor_inside(&[
-        "doctor",
-        "--json",
-        "--state-dir",
-        state,
-        "--policies",
-        policies,
-    ]))
-}
 
 /// Removes the filter with a daemon and without one.
 fn goes_and_comes_back(world: &World, arguments: &[&str], mode: &str, remove: impl Fn()) {
@@ -55,9 +40,9 @@ fn goes_and_comes_back(world: &World, arguments: &[&str], mode: &str, remove: im
     is_there();
 
     daemon.kill();
-    assert!(alone(lab).has("interface", "ok", &there));
+    assert!(Said::alone(lab).has("interface", "ok", &there));
     remove();
-    let said = alone(lab);
+    let said = Said::alone(lab);
     assert!(said.has("interface", "blind", GONE), "{:#}", said.0);
     let daemon = world.start(arguments);
     is_there();
@@ -98,14 +83,14 @@ fn a_detached_link_is_told_until_it_is_attached_again() {
         });
         // The link ends with its last pin.
         fs::remove_file(pin(lab, "wan0", "_egress")).unwrap();
-        let said = alone(lab);
+        let said = Said::alone(lab);
         assert!(said.has("interface", "blind", GONE), "{:#}", said.0);
     }
     let daemon = world.start(&["--no-watch"]);
     is_fine(lab, "interface");
     daemon.kill();
     detach_link(&pin(lab, "wan0", ""));
-    let said = alone(lab);
+    let said = Said::alone(lab);
     let lost = said.has("interface", "blind", "wan0 has lost its filter");
     assert!(lost, "{:#}", said.0);
     let _daemon = world.start(&["--no-watch"]);

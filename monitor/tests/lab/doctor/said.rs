@@ -1,6 +1,6 @@
 //! What `monitor doctor` says.
 
-use std::process::Output;
+use std::{path::Path, process::Output};
 
 use serde_json::Value;
 
@@ -8,6 +8,20 @@ use crate::support::lab::{Lab, text};
 
 /// What `doctor --json` said.
 pub(super) struct Said(pub(super) Value);
+
+/// Command and options for a gateway whose daemon cannot be asked.
+pub(super) fn words_alone(lab: &Lab) -> [String; 6] {
+    let state = lab.directory.path().join("state");
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    [
+        "doctor".to_owned(),
+        "--json".to_owned(),
+        "--state-dir".to_owned(),
+        path(&state),
+        "--policies".to_owned(),
+        path(&lab.policies()),
+    ]
+}
 
 impl Said {
     /// Reads the answer. The exit code must fit.
@@ -30,6 +44,13 @@ impl Said {
     /// Asks the daemon.
     pub(super) fn by(lab: &Lab) -> Self {
         Self::of(&lab.monitor(&["doctor", "--json"]))
+    }
+
+    /// What the command says on the gateway without a daemon.
+    pub(super) fn alone(lab: &Lab) -> Self {
+        let words = words_alone(lab);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Self::of(&lab.monitor_inside(&words))
     }
 
     pub(super) fn has(&self, check: &str, status: &str, what: &str) -> bool {

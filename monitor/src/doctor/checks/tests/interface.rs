@@ -242,7 +242,7 @@ fn an_interface_that_lost_its_filter_is_named_also_as_the_far_side() {
     let lost = |name: &str, change: fn(&mut Facts)| {
         let name = name.to_owned();
         found(CheckName::Interface, |facts| {
-            facts.lost.push(name);
+            facts.detached.push(name);
             change(facts);
         })
     };
